@@ -1,0 +1,71 @@
+# Needs make and Python 3.11 or newer. Everything else goes into $(VENV), by that Python's own venv and pip.
+
+PYTHON ?= python3
+VENV ?= .venv
+LISTEN ?= 127.0.0.1:8080
+VERSIONS ?= 3.11 3.12 3.13
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check lint types structure format test-all clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+run: $(VENV)/.installed ## serve the demo: a fragile sidecar behind a gateway, with curl lines to try (LISTEN=127.0.0.1:8080)
+	@$(BIN)/gateway demo --listen $(LISTEN)
+
+test: $(VENV)/.installed-dev ## run all tests (ARGS='-k limiter -x' goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint types structure test ## style, types, structure and all tests
+
+lint: $(VENV)/.installed-dev ## style and format, by ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## types, by mypy in strict mode
+	@$(BIN)/mypy
+
+structure: $(VENV)/.installed-dev ## the rules of the house: imports, test mirror, words
+	@$(BIN)/python -m pytest -q tests/meta
+
+format: $(VENV)/.installed-dev ## put the code in its form, by ruff
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
+	@for version in $(VERSIONS); do \
+	    if python=$$(.ci/find-python $$version); then \
+	        echo "== Python $$version: $$python"; \
+	        $(MAKE) test PYTHON="$$python" VENV=.venv-$$version || exit 1; \
+	    else echo "== Python $$version: not found on this machine, not tested"; fi; \
+	done
+
+clean: ## remove the virtual environments, caches and builds
+	@rm -rf .venv .venv-* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@find gateway tests loadtest -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a second call costs nothing until pyproject.toml changes. The install is editable, so code needs no stamp.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "Breakwater needs Python 3.11 or newer, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
+	    echo "Name another one: make PYTHON=/path/to/python3.12 ..."; exit 1; } >&2
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.created
+	@echo "installing breakwater-gateway into $(VENV)"
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created
+	@echo "installing breakwater-gateway and its development tools into $(VENV)"
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.installed

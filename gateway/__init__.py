@@ -1,0 +1,3 @@
+"""Breakwater: a reverse proxy gateway for back ends that break easily."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,80 @@
+"""The snapshot document: the whole configuration as plain frozen records, checked and with every default filled in.
+
+This is all that the data plane ever sees of the configuration. It holds no third-party type, so that a control process
+can send it to its workers as JSON. All times are seconds, all sizes bytes; 0 means "none" or "no limit" throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.core.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. ``host`` is a name or an IP address without brackets."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Wait instead of 429: on when both numbers are above 0."""
+
+    max_waiting: int = 0
+    timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker:
+    enabled: bool = False
+    failure_threshold: int = 5
+    recovery_timeout: float = 30.0
+    half_open_requests: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    dial: float = 2.0
+    tls_handshake: float = 5.0
+    response_header: float = 30.0
+    body_idle: float = 300.0
+    idle: float = 90.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One proxy. ``path`` has no trailing slash unless it is ``/``; ``hosts`` are lower-case and without a port.
+
+    ``headers`` are (name, value) with every ``{env.X}`` already replaced: values may be secrets and are kept out of
+    the representation.
+    """
+
+    name: str
+    path: str
+    upstream: str
+    hosts: tuple[str, ...] = ()
+    strip_path: bool = True
+    preserve_host: bool = False
+    access_rule: str = ""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    active: bool = True
+    max_concurrent: int = 0
+    queue: Queue = Queue()
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Everything. ``access_log`` is a path, ``-`` for standard output, or None for no access log."""
+
+    listen: tuple[Address, ...] = (Address("127.0.0.1", 8080),)
+    access_log: str | None = "-"
+    trusted_proxies: tuple[str, ...] = ()
+    drain_timeout: float = 30.0
+    limits: Limits = Limits()
+    proxies: tuple[Proxy, ...] = ()

@@ -1,0 +1,93 @@
+"""JSON, strict (RFC 8259), with the line of every key and item; duplicate keys are refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from json.decoder import scanstring
+
+from gateway.config import scalar
+from gateway.config.node import Branch, Node, Place, Scalar, check_depth
+from gateway.config.problem import ConfigError, Path, Problem
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_WORD = re.compile(r"[-+.A-Za-z0-9]+")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+
+
+def read(text: str, name: str) -> Node:
+    """The tree of ``text``; a text of spaces alone is an empty scalar."""
+    if not text.strip(" \t\n\r"):
+        return Scalar(None)
+    try:
+        json.loads(text, parse_int=len)  # the syntax alone: `len` makes no number of a thousand digits
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON: {error.msg}; check the commas, the quotes and the brackets before this place"
+        problem = Problem(message, (), error.lineno, error.colno)
+    except RecursionError:
+        problem = Problem("not usable: nested too deeply; remove the inner levels", (), 1)
+    else:
+        return _Walker(name, text).node(())
+    raise ConfigError(name, [problem])
+
+
+@dataclass(slots=True)
+class _Walker:
+    """A second walk over a text that is known to be JSON, this time for the lines."""
+
+    name: str
+    text: str
+    at: int = 0
+    breaks: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.breaks = [match.start() for match in re.finditer("\n", self.text)]
+
+    def line(self) -> int:
+        return bisect_right(self.breaks, self.at) + 1
+
+    def peek(self) -> str:
+        self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr] # matches nothing at least
+        return self.text[self.at]
+
+    def node(self, path: Path) -> Node:
+        check_depth(self.name, path, self.line())
+        if (first := self.peek()) in "{[":
+            return self.branch(path, is_list=first == "[")
+        return Scalar(self.string() if first == '"' else self.word(path))
+
+    def branch(self, path: Path, *, is_list: bool) -> Branch:
+        branch = Branch(is_list)
+        while self.text[self.at] not in "]}":
+            self.at += 1  # the opening bracket, or the comma
+            if self.peek() in "]}":
+                break  # only an empty branch
+            line = self.line()
+            key: str | int = len(branch.places) if is_list else self.key(branch, path)
+            branch.places[key] = Place(line, self.node((*path, key)))
+            self.peek()
+        self.at += 1
+        return branch
+
+    def key(self, branch: Branch, path: Path) -> str:
+        line, key = self.line(), self.string()
+        if key in branch.places:
+            message = f"this key stands already in line {branch.places[key].line}; remove one of the two"
+            raise ConfigError(self.name, [Problem(message, (*path, key), line)])
+        self.peek()
+        self.at += 1  # the colon
+        return key
+
+    def string(self) -> str:
+        value, self.at = scanstring(self.text, self.at + 1)
+        return value
+
+    def word(self, path: Path) -> object:
+        word = _WORD.match(self.text, self.at)[0]  # type: ignore[index] # the text is JSON, give or take NaN
+        if not _NUMBER.fullmatch(word) and word not in ("true", "false", "null"):
+            message = "NaN and Infinity are not JSON; write a number"
+            raise ConfigError(self.name, [Problem(message, path, self.line())])
+        self.at += len(word)
+        return scalar.resolve(word)

@@ -1,0 +1,317 @@
+"""The configuration file as pydantic models: every key, its default from `config.document`, its bounds, its meaning.
+
+No key is without effect. What the gateway cannot do yet is refused with a sentence that says so: `Section.refused`
+names keys that people reach for, and the one-valued fields (`admin`, `workers`, ...) carry their sentence with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from gateway.config import document, header, values
+from gateway.config.variables import Substituted
+
+_DAY = 86400
+_LIMITS, _QUEUE, _BREAKER, _TIMEOUTS = (
+    document.Limits(),
+    document.Queue(),
+    document.CircuitBreaker(),
+    document.Timeouts(),
+)
+_PROXY = document.Proxy("-", "/", "http://-")
+_DOCUMENT = document.Document()
+
+
+class Section(BaseModel):
+    """A mapping of the file: nothing unknown, nothing converted but references, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    refused: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_references(cls, data: object) -> object:
+        """``max_concurrent: ${N}`` is a number where a number is needed, and text where text is."""
+        if not isinstance(data, dict):
+            return data
+        return {key: cls._resolved(key, value) for key, value in data.items()}
+
+    @classmethod
+    def _resolved(cls, key: str, value: object) -> object:
+        wants_text = key not in cls.model_fields or cls.model_fields[key].annotation is str
+        return value.resolved if isinstance(value, Substituted) and not wants_text else value
+
+
+def _only(allowed: object, sentence: str) -> BeforeValidator:
+    """Admits one value; whoever writes another reads ``sentence``."""
+
+    def check(value: object) -> object:
+        if type(value) is type(allowed) and value == allowed:
+            return value
+        raise ValueError(sentence)
+
+    return BeforeValidator(check)
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _as_listener(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, str):
+        return {"address": value}
+    raise ValueError('must be an address; write "127.0.0.1:8080", a list of such, or {address: "127.0.0.1:8080"}')
+
+
+def _access_rule(text: str) -> str:
+    if text not in ("true", "false", ""):
+        raise ValueError('rules other than "true", "false" and "" do not exist yet; write one of these three')
+    return text
+
+
+def _quoted_rule(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f'must be text; put it in quotes: "{str(value).lower()}"')
+    return value
+
+
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    def run(text: str) -> str:
+        check(text)
+        return text
+
+    return AfterValidator(run)
+
+
+def _header_value(text: str, info: ValidationInfo) -> str:
+    return header.value(text, info.context or {})
+
+
+HeaderName = Annotated[str, AfterValidator(header.name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+Host = Annotated[str, AfterValidator(values.route_host)]
+Network = Annotated[str, AfterValidator(values.network)]
+
+
+class Listener(Section):
+    """One address on which the gateway accepts connections."""
+
+    refused = {"tls": "TLS listeners do not exist yet; end TLS in front of the gateway and remove this key"}
+
+    address: Annotated[str, _checked(values.address)] = Field(
+        description="host:port; IPv6 in brackets, as in [::1]:8080; port 0 takes any free port."
+    )
+
+
+class AccessLog(Section):
+    """Where the access log goes."""
+
+    path: Annotated[
+        Literal["-"], _only("-", 'only "-" (standard output) exists so far; write "-" and redirect the output')
+    ] = Field("-", description='"-": standard output, one JSON object a line.')
+
+
+class Limits(Section):
+    """Bounds of what a client may send and how long it may take."""
+
+    max_uri: int = Field(_LIMITS.max_uri, ge=64, le=1 << 20, description="Longest request target, in bytes; then 414.")
+    max_header_bytes: int = Field(
+        _LIMITS.max_header_bytes, ge=512, le=1 << 24, description="Largest header section, in bytes; then 431."
+    )
+    max_headers: int = Field(_LIMITS.max_headers, ge=1, le=1 << 16, description="Most header fields; then 431.")
+    max_body_bytes: int = Field(
+        _LIMITS.max_body_bytes, ge=0, le=1 << 62, description="Largest request body, in bytes; then 413. 0: no limit."
+    )
+    header_timeout: float = Field(
+        _LIMITS.header_timeout, gt=0, le=_DAY, description="Seconds for a client to send a whole request head."
+    )
+    body_timeout: float = Field(
+        _LIMITS.body_timeout, gt=0, le=_DAY, description="Seconds without a byte of the request body."
+    )
+    keepalive_timeout: float = Field(
+        _LIMITS.keepalive_timeout,
+        ge=0,
+        le=_DAY,
+        description="Seconds that an idle connection is kept for the next request. 0: closed after each answer.",
+    )
+
+
+class Queue(Section):
+    """Requests above max_concurrent wait instead of getting 429. On when both numbers are above 0."""
+
+    max_waiting: int = Field(_QUEUE.max_waiting, ge=0, le=100_000, description="Most requests that wait. 0: no queue.")
+    timeout: float = Field(
+        _QUEUE.timeout,
+        ge=0,
+        le=3600,
+        validate_default=True,
+        description="Seconds that a request waits at most; then 429. 0: no queue.",
+    )
+
+    @field_validator("timeout", mode="after")
+    @classmethod
+    def _both_or_neither(cls, timeout: float, info: ValidationInfo) -> float:
+        if (timeout > 0) != (info.data.get("max_waiting", timeout) > 0):
+            raise ValueError("a queue needs max_waiting and timeout; set both above 0, or both to 0 for no queue")
+        return timeout
+
+
+class CircuitBreaker(Section):
+    """Fences off an upstream that keeps failing: 503 at once until it may be tried again."""
+
+    enabled: bool = Field(_BREAKER.enabled, description="true: the breaker watches this proxy.")
+    failure_threshold: int = Field(
+        _BREAKER.failure_threshold, ge=1, le=100, description="Failures in a row that open the breaker."
+    )
+    recovery_timeout: float = Field(
+        _BREAKER.recovery_timeout, gt=0, le=3600, description="Seconds that an open breaker refuses before a trial."
+    )
+    half_open_requests: int = Field(
+        _BREAKER.half_open_requests, ge=1, le=10, description="Requests that may try the upstream at the same time."
+    )
+
+
+class TimeoutConfig(Section):
+    """Times of an exchange with the upstream."""
+
+    dial: float = Field(_TIMEOUTS.dial, gt=0, le=3600, description="Seconds to connect; then 504.")
+    tls_handshake: float = Field(
+        _TIMEOUTS.tls_handshake, ge=0, le=_DAY, description="Seconds for the TLS handshake; then 504. 0: no limit."
+    )
+    response_header: float = Field(
+        _TIMEOUTS.response_header,
+        ge=0,
+        le=_DAY,
+        description="Seconds from the end of the request to the head of the answer; then 504. 0: no limit.",
+    )
+    body_idle: float = Field(
+        _TIMEOUTS.body_idle, ge=0, le=_DAY, description="Seconds without a byte of the answer's body. 0: no limit."
+    )
+    idle: float = Field(
+        _TIMEOUTS.idle, ge=0, le=_DAY, description="Seconds that an unused connection to the upstream is kept."
+    )
+    total: float = Field(
+        _TIMEOUTS.total, ge=0, le=_DAY, description="Seconds for the whole exchange, its streams too. 0: no limit."
+    )
+
+
+class Proxy(Section):
+    """One proxy: a prefix, the upstream behind it and its protections."""
+
+    refused = {"timeout": "there is no such key; write timeout_config: {total: SECONDS}"}
+
+    name: Annotated[str, AfterValidator(values.proxy_name)] = Field(
+        description="The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`; unique."
+    )
+    path: Annotated[str, AfterValidator(values.route_path)] = Field(
+        description="Prefix to serve, at segment boundaries; the longest wins. /api/gateway and /_ are reserved."
+    )
+    hosts: Annotated[tuple[Host, ...], Field(strict=False)] = Field(
+        _PROXY.hosts, description="Hosts to serve, without a port; *.example.org for all below. Empty: every host."
+    )
+    upstream: Annotated[str, AfterValidator(values.upstream_url)] = Field(
+        description="http or https URL of the upstream: host, optional port and base path."
+    )
+    strip_path: bool = Field(_PROXY.strip_path, description="true: the prefix is removed from the forwarded path.")
+    preserve_host: bool = Field(
+        _PROXY.preserve_host, description="true: the caller's Host is forwarded; false: the upstream's own."
+    )
+    access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
+        _PROXY.access_rule,
+        description='"true": everyone (public); "false": nobody (403); "": superusers alone (401).',
+        json_schema_extra={"enum": ["true", "false", ""]},
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={},
+        repr=False,
+        description="Header fields set on each request; {env.NAME} is a variable of the environment. Empty: left out.",
+    )
+    active: bool = Field(_PROXY.active, description="false: the proxy is switched off and answers 404.")
+    max_concurrent: int = Field(
+        _PROXY.max_concurrent, ge=0, le=10_000, description="Most requests at a time; then 429 or the queue. 0: no limit."
+    )
+    queue: Queue = Field(Queue(), description="Where requests above max_concurrent wait.")
+    circuit_breaker: CircuitBreaker = Field(CircuitBreaker(), description="The circuit breaker of this proxy.")
+    timeout_config: TimeoutConfig = Field(TimeoutConfig(), description="Times of an exchange with the upstream.")
+    websocket: Annotated[
+        Literal[False],
+        _only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
+    ] = Field(False, description="Only false so far: a WebSocket upgrade gets 501.")
+
+    @field_validator("queue", mode="after")
+    @classmethod
+    def _queue_behind_a_limit(cls, queue: Queue, info: ValidationInfo) -> Queue:
+        if queue.max_waiting and not info.data.get("max_concurrent", 1):
+            raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
+        return queue
+
+    def record(self) -> document.Proxy:
+        return document.Proxy(
+            name=self.name,
+            path=self.path,
+            upstream=self.upstream,
+            hosts=self.hosts,
+            strip_path=self.strip_path,
+            preserve_host=self.preserve_host,
+            access_rule=self.access_rule,
+            headers=tuple((name, value) for name, value in self.headers.items() if value),
+            active=self.active,
+            max_concurrent=self.max_concurrent,
+            queue=document.Queue(**self.queue.model_dump()),
+            circuit_breaker=document.CircuitBreaker(**self.circuit_breaker.model_dump()),
+            timeouts=document.Timeouts(**self.timeout_config.model_dump()),
+        )
+
+
+_DEFAULT_LISTENERS = tuple(Listener(address=f"{address.host}:{address.port}") for address in _DOCUMENT.listen)
+
+
+class Settings(Section):
+    """The configuration of the gateway. Times are seconds, sizes bytes."""
+
+    listen: Annotated[
+        tuple[Annotated[Listener, BeforeValidator(_as_listener)], ...], BeforeValidator(_listed), Field(min_length=1)
+    ] = Field(_DEFAULT_LISTENERS, description="Where to accept connections: one address or a list of them.")
+    admin: Annotated[None, _only(None, "the admin listener does not exist yet; write null or remove the key")] = Field(
+        None, description="Only null so far: no control-plane listener."
+    )
+    database: Annotated[None, _only(None, "the database does not exist yet; write null or remove the key")] = Field(
+        None, description="Only null so far: the file is the whole configuration."
+    )
+    workers: Annotated[
+        Literal[1], _only(1, "more than one worker process does not exist yet; write 1 or remove the key")
+    ] = Field(1, description="Only 1 so far: one worker process.")
+    access_log: AccessLog | None = Field(AccessLog(), description="The access log; null: none.")
+    trusted_proxies: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        _DOCUMENT.trusted_proxies, description="Addresses or networks (CIDR) whose X-Forwarded-* fields are believed."
+    )
+    drain_timeout: float = Field(
+        _DOCUMENT.drain_timeout, ge=0, le=_DAY, description="Seconds to finish running requests on SIGTERM; then cut."
+    )
+    limits: Limits = Field(Limits(), description="Bounds of what a client may send and how long it may take.")
+    proxies: Annotated[tuple[Proxy, ...], Field(strict=False)] = Field((), description="The proxies.")
+
+    def record(self) -> document.Document:
+        return document.Document(
+            listen=tuple(values.address(listener.address) for listener in self.listen),
+            access_log=self.access_log.path if self.access_log else None,
+            trusted_proxies=self.trusted_proxies,
+            drain_timeout=self.drain_timeout,
+            limits=document.Limits(**self.limits.model_dump()),
+            proxies=tuple(proxy.record() for proxy in self.proxies),
+        )

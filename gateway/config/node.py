@@ -1,0 +1,70 @@
+"""A configuration text as a tree that remembers its lines: what the readers of all three formats hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from gateway.config.problem import ConfigError, Path, Problem
+
+MAX_DEPTH = 32  # the contract needs 6 levels; the bound keeps recursion over a hostile file short
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """``plain`` marks an unquoted YAML scalar: it is resolved once more after ``${VAR}`` was put in."""
+
+    value: object
+    plain: bool = False
+
+
+class Place(NamedTuple):
+    """A child of a branch, and the line (from 1) of its key or of its item."""
+
+    line: int
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """A mapping (keys are text) or, with ``is_list``, a list (keys are 0, 1, ...). YAML aliases share branches."""
+
+    is_list: bool = False
+    places: dict[str | int, Place] = field(default_factory=dict)
+
+
+Node: TypeAlias = Scalar | Branch
+
+
+def locate(root: Node, path: Path) -> tuple[int, Path]:
+    """The line of ``path`` or of its nearest parent that exists, and ``path`` cut where it leads into a scalar.
+
+    A path that leads to a missing key of a branch is kept whole: that key is what the reader has to add.
+    """
+    line, node = 1, root
+    for depth, key in enumerate(path):
+        if isinstance(node, Scalar):
+            return line, path[:depth]
+        if key not in node.places:
+            return line, path
+        line, node = node.places[key]
+    return line, path
+
+
+def check_depth(name: str, path: Path, line: int) -> None:
+    """Raises `ConfigError` when ``path`` is deeper than any configuration needs."""
+    if len(path) > MAX_DEPTH:
+        raise ConfigError(name, [Problem(f"nested deeper than {MAX_DEPTH} levels; remove the inner levels", (), line)])
+
+
+def grow(name: str, value: object, lines: Mapping[Path, int], path: Path = (), line: int = 1) -> Node:
+    """The tree of plain data whose lines stand in ``lines``; what has none gets its parent's line."""
+    check_depth(name, path, line)
+    if not isinstance(value, dict | list):
+        return Scalar(value)
+    branch = Branch(is_list=isinstance(value, list))
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        at = lines.get((*path, key), line)
+        branch.places[key] = Place(at, grow(name, child, lines, (*path, key), at))
+    return branch

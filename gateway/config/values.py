@@ -1,0 +1,147 @@
+"""The single values of the contract: each function takes text, gives the checked value or raises ValueError.
+
+The sentence of the error says what is wrong and how to mend it; it never quotes the value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import unquote, urlsplit
+
+from gateway.config.document import Address
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# RFC 1123 2.1, and the underscore that container networks use in names
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*")
+_PORT = re.compile(r"[0-9]{1,5}")
+# RFC 3986 3.3: pchar and "/"
+_PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
+_PATH_LENGTH = 500
+_RESERVED = ("/api/gateway", "/_")
+
+
+def proxy_name(text: str) -> str:
+    """1 to 64 letters, digits, ``_``, ``.`` and ``-``."""
+    if not _NAME.fullmatch(text):
+        raise ValueError("must be 1 to 64 letters, digits, `_`, `.` or `-`; choose such a name")
+    return text
+
+
+def _is_host(text: str) -> bool:
+    """A host name or an IP address without brackets; what looks like a broken IPv4 address is no name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return bool(_HOST_NAME.fullmatch(text)) and not text.rpartition(".")[2].isdigit()
+    return True
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def address(text: str) -> Address:
+    """``host:port`` or ``[ipv6]:port``. Port 0 takes any free port."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not _PORT.fullmatch(port):
+        raise ValueError("must be host:port; write 127.0.0.1:8080, or 0.0.0.0:8080 for every IPv4 interface")
+    if int(port) > 65535:
+        raise ValueError("the port is above 65535; choose one from 1 to 65535, or 0 for any free port")
+    if host.startswith("[") and host.endswith("]") and _is_ipv6(host[1:-1]):
+        return Address(host[1:-1], int(port))
+    if not host:
+        raise ValueError("the host is missing; write 0.0.0.0 before the colon for every IPv4 interface, [::] for IPv6")
+    if ":" in host or not _is_host(host):
+        raise ValueError("the host is neither a name nor an IP address; write an IPv6 address in brackets: [::1]:8080")
+    return Address(host, int(port))
+
+
+def route_path(text: str) -> str:
+    """The prefix that a proxy serves, without its trailing slash unless it is ``/`` alone."""
+    if not text.startswith("/"):
+        raise ValueError("must begin with a slash; write /name")
+    if len(text) > _PATH_LENGTH:
+        raise ValueError(f"is longer than {_PATH_LENGTH} characters; choose a shorter prefix")
+    if "?" in text or "#" in text:
+        raise ValueError("must be a path alone; remove the query or the fragment")
+    if not _PATH.fullmatch(text):
+        raise ValueError("holds a character that no path may hold; write it percent-encoded, as in %20")
+    _check_segments(text)
+    path = text.rstrip("/") or "/"
+    plain = unquote(path) + "/"
+    if taken := [prefix for prefix in _RESERVED if plain.startswith(prefix + "/")]:
+        raise ValueError(f"{taken[0]} and all below it belong to the gateway; choose another prefix")
+    return path
+
+
+def _check_segments(path: str) -> None:
+    if "//" in path:
+        raise ValueError("holds an empty segment; remove one of the two slashes")
+    if any(unquote(segment) in (".", "..") for segment in path.split("/")):
+        raise ValueError("holds a `.` or `..` segment; write the path that it leads to")
+
+
+def route_host(text: str) -> str:
+    """A name, ``*.name`` or an IP address as it stands in a Host field, less the port: lower-case, IPv6 in brackets."""
+    host = text.lower()
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if _is_ipv6(bare):
+        return f"[{bare}]"
+    if not host.isascii():
+        raise ValueError("holds a character outside ASCII; write the name in its xn-- form")
+    if ":" in host or "/" in host:
+        raise ValueError("must be a host alone; remove the scheme, the port and the path")
+    if not _is_host(host.removeprefix("*.")):
+        raise ValueError("is neither a host name nor an IP address; write example.org, or *.example.org for all below it")
+    return host
+
+
+def upstream_url(text: str) -> str:
+    """An absolute http or https URL: host, optional port and base path, nothing else. Returned as written."""
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError("holds a space or a character outside ASCII; write it percent-encoded, a host name as xn--")
+    scheme, separator, rest = text.partition("://")
+    if scheme.lower() not in ("http", "https") or not separator:
+        raise ValueError("must begin with http:// or https://; write http://host:port/path")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        raise ValueError("must not hold a user or a password; send them in `headers`, as in {env.NAME}")
+    if "?" in text or "#" in text:
+        raise ValueError("must not hold a query or a fragment; end it with the path")
+    _check_authority(authority)
+    path = rest[len(authority) :]
+    if path and not _PATH.fullmatch(path):
+        raise ValueError("the path holds a character that no path may hold; write it percent-encoded, as in %20")
+    _check_segments(path)
+    return text
+
+
+def _check_authority(authority: str) -> None:
+    try:
+        parts = urlsplit(f"//{authority}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("the port or the IPv6 address is malformed; write http://host:port or http://[::1]:port") from None
+    if not host:
+        raise ValueError("the host is missing; write http://host:port")
+    if port == 0 or authority.endswith(":"):
+        raise ValueError("the port is missing or 0; write a port from 1 to 65535, or none for the scheme's own")
+    if authority.startswith("[") != _is_ipv6(host) or not _is_host(host):
+        raise ValueError("the host is neither a name nor an IP address; write an IPv6 address in brackets: http://[::1]/")
+
+
+def network(text: str) -> str:
+    """A network in CIDR notation or one address, in its canonical form."""
+    try:
+        wide = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("is neither an IP address nor a network; write 10.0.0.0/8 or 192.0.2.7") from None
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError(f"has bits set behind the length of the network; write {wide}") from None

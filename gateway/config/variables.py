@@ -1,0 +1,83 @@
+"""``${VAR}`` and ``${VAR:-default}`` in the values of a configuration; ``$$`` is a dollar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.config import scalar
+from gateway.config.node import Node, Scalar, locate
+from gateway.config.problem import Path, Problem
+
+_REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\{))")
+
+
+class Substituted(str):
+    """Text that came out of references alone: a field that needs a number, a boolean or null takes `resolved`."""
+
+    __slots__ = ()
+
+    @property
+    def resolved(self) -> object:
+        return scalar.resolve(self)
+
+
+def expand(text: str, env: Mapping[str, str]) -> str:
+    """``text`` with its references replaced. The default serves when the variable is unset or empty, as in a shell.
+
+    Raises ValueError with a sentence that names the variable and quotes no value.
+    """
+
+    def replacement(match: re.Match[str]) -> str:
+        name, default, malformed = match.groups()
+        if malformed:
+            raise ValueError("a reference is not complete; write ${NAME} or ${NAME:-default}, and $${ for a plain ${")
+        if name is None:
+            return "$"
+        value = env.get(name)
+        if value is None and default is None:
+            raise ValueError(f"${{{name}}} is not set; set it in the environment or write ${{{name}:-default}}")
+        return value or default or ""
+
+    return _REFERENCE.sub(replacement, text)
+
+
+def _is_reference(text: str) -> bool:
+    match = _REFERENCE.fullmatch(text)
+    return match is not None and match[1] is not None
+
+
+@dataclass(slots=True)
+class Substitution:
+    """One pass over a tree: gives plain data and gathers the references that cannot be replaced.
+
+    A branch that YAML aliases share is visited once and shared in the data too, so that aliases of aliases stay small.
+    """
+
+    root: Node
+    env: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+    _done: dict[int, object] = field(default_factory=dict)
+
+    def data(self) -> object:
+        return self._value(self.root, ())
+
+    def _value(self, node: Node, path: Path) -> object:
+        if isinstance(node, Scalar):
+            return self._scalar(node, path)
+        if id(node) not in self._done:
+            children = {key: self._value(place.node, (*path, key)) for key, place in node.places.items()}
+            self._done[id(node)] = list(children.values()) if node.is_list else children
+        return self._done[id(node)]
+
+    def _scalar(self, node: Scalar, path: Path) -> object:
+        text = node.value
+        if not isinstance(text, str) or "$" not in text:
+            return text
+        try:
+            value = expand(text, self.env)
+        except ValueError as error:
+            self.problems.append(Problem(str(error), path, locate(self.root, path)[0]))
+            return text
+        return Substituted(value) if node.plain or _is_reference(text) else value

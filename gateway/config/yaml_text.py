@@ -1,0 +1,113 @@
+"""YAML, read from the parser's events: duplicate keys refused, aliases safe, every value with its line.
+
+PyYAML's own constructors are not used: they follow YAML 1.1 (``yes`` is a boolean), keep the last of two equal keys and
+know neither lines nor a bound on depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import yaml
+
+from gateway.config import scalar
+from gateway.config.node import Branch, Node, Place, Scalar, check_depth
+from gateway.config.problem import ConfigError, Path, Problem
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+
+
+def read(text: str, name: str) -> Node:
+    """The tree of the one document in ``text``; a text without a document is an empty scalar."""
+    try:
+        return _Composer(name, yaml.parse(text, Loader=_LOADER)).document()
+    except yaml.MarkedYAMLError as error:
+        problem = _syntax_problem(text, error)
+    except yaml.YAMLError:
+        problem = Problem("not valid YAML; check for characters that do not belong into a text file")
+    raise ConfigError(name, [problem])
+
+
+def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    source = text.split("\n")[line] if line < text.count("\n") + 1 else ""
+    what = "; ".join(filter(None, (error.context, error.problem)))
+    return Problem(f"not valid YAML: {what}; {_hint(source, column)}", (), line + 1, column + 1)
+
+
+def _hint(source: str, column: int) -> str:
+    if "\t" in source[: column + 1]:
+        return "indent with spaces, not with tabs"
+    if "${" in source:
+        return 'put quotes around a value with ${...}: "${NAME}"'
+    return "check the indentation, the quotes and the colons before this place"
+
+
+@dataclass(slots=True)
+class _Composer:
+    name: str
+    events: Iterator[yaml.Event]
+    anchors: dict[str, Node | None] = field(default_factory=dict)  # None: begun and not yet complete
+
+    def document(self) -> Node:
+        next(self.events)  # the stream starts
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            return Scalar(None)
+        root = self.node(next(self.events), ())
+        next(self.events)  # the document ends
+        if not isinstance(after := next(self.events), yaml.StreamEndEvent):
+            raise self.refusal(after, (), "a second document begins here; keep one document in the file")
+        return root
+
+    def refusal(self, event: yaml.Event, path: Path, message: str) -> ConfigError:
+        return ConfigError(self.name, [Problem(message, path, event.start_mark.line + 1)])
+
+    def node(self, event: yaml.NodeEvent, path: Path) -> Node:
+        check_depth(self.name, path, event.start_mark.line + 1)
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event, path)
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        node = self.branch(event, path) if isinstance(event, yaml.CollectionStartEvent) else self.scalar(event, path)
+        if event.anchor:
+            self.anchors[event.anchor] = node
+        return node
+
+    def alias(self, event: yaml.AliasEvent, path: Path) -> Node:
+        if event.anchor not in self.anchors:
+            raise self.refusal(event, path, f"no anchor &{event.anchor} stands before *{event.anchor}; define it first")
+        node = self.anchors[event.anchor]
+        if node is None:
+            raise self.refusal(event, path, f"*{event.anchor} refers to itself; remove the loop")
+        return node
+
+    def scalar(self, event: yaml.ScalarEvent, path: Path) -> Scalar:
+        if event.tag is not None and event.tag not in ("!", _TAG + "str"):
+            raise self.refusal(event, path, "tags are not supported; remove the word that begins with !")
+        plain = event.implicit[0] and not event.style and event.tag is None
+        return Scalar(scalar.resolve(event.value) if plain else event.value, plain)
+
+    def branch(self, event: yaml.CollectionStartEvent, path: Path) -> Branch:
+        if event.tag is not None and event.tag not in ("!", _TAG + "map", _TAG + "seq"):
+            raise self.refusal(event, path, "tags are not supported; remove the word that begins with !")
+        branch = Branch(is_list=isinstance(event, yaml.SequenceStartEvent))
+        while not isinstance(child := next(self.events), yaml.CollectionEndEvent):
+            key: str | int = len(branch.places) if branch.is_list else self.key(child, branch, path)
+            value = child if branch.is_list else next(self.events)
+            branch.places[key] = Place(child.start_mark.line + 1, self.node(value, (*path, key)))
+        return branch
+
+    def key(self, event: yaml.Event, branch: Branch, path: Path) -> str:
+        """The text of a key, as written: ``true`` and ``1`` are names here."""
+        if not isinstance(event, yaml.ScalarEvent):
+            raise self.refusal(event, path, "a key must be a plain word; write `key: value`")
+        key = str(event.value)
+        if key == "<<" and not event.style:
+            raise self.refusal(event, path, "merge keys (<<) are not supported; write the keys out, or alias a whole value")
+        if key in branch.places:
+            first = branch.places[key].line
+            raise self.refusal(event, (*path, key), f"this key stands already in line {first}; remove one of the two")
+        return key

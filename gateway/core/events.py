@@ -1,0 +1,34 @@
+"""Frozen records of what happened, and the sinks that hear of it (logs now, metrics and explanations later)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A breaker moved from one state to another; states are ``closed``, ``open``, ``half-open``."""
+
+    proxy: str
+    old: str
+    new: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A configuration was taken (``error`` empty) or refused, the one before it staying in force."""
+
+    generation: int
+    source: str
+    error: str
+
+
+Event = BreakerChanged | Reloaded
+
+
+class Sink(Protocol):
+    """Hears of events. Must not raise and must not block."""
+
+    def __call__(self, event: Event, /) -> None: ...

@@ -1,0 +1,105 @@
+"""An exchange: one request and its answer, from the parsed head to the last byte, with every attempt in between."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.core.message import RequestHead
+from gateway.core.outcome import Outcome
+
+
+class Downstream(Protocol):
+    """The client's side of an exchange, as the layers see it."""
+
+    @property
+    def client(self) -> str:
+        """Address of the peer, ``host:port``."""
+        ...
+
+    def respond(self, status: int, head: bytes, body: bytes) -> None:
+        """Send a whole answer of the gateway's own; ``head`` is the field lines, each ended by CRLF."""
+        ...
+
+    def cut(self) -> None:
+        """Break the connection off, so that what was sent can not be taken for a complete answer."""
+        ...
+
+
+class Exchange:
+    """All that is known about one exchange. Times are readings of the monotonic clock in seconds, 0.0 = not reached."""
+
+    __slots__ = (
+        "asked_at",
+        "attempts",
+        "blocked",
+        "breaker",
+        "bytes_in",
+        "bytes_out",
+        "commit_at",
+        "committed",
+        "concurrent",
+        "deadline",
+        "dialled",
+        "downstream",
+        "end_at",
+        "first_byte_at",
+        "last_byte_at",
+        "outcome",
+        "proxy",
+        "queued",
+        "reason",
+        "request",
+        "request_id",
+        "reused",
+        "sent_at",
+        "start_at",
+        "status",
+        "upstream",
+    )
+
+    def __init__(self, downstream: Downstream, request: RequestHead, start_at: float) -> None:
+        self.downstream = downstream
+        self.request = request
+        self.request_id = b""
+        self.proxy = ""
+        """Name of the proxy that serves it."""
+        self.upstream = ""
+        """Address of the endpoint of the last attempt."""
+        self.start_at = start_at
+        """The head was parsed."""
+        self.asked_at = 0.0
+        """The head went to the upstream (last attempt)."""
+        self.sent_at = 0.0
+        """The whole request, its body included, went to the upstream (last attempt)."""
+        self.first_byte_at = 0.0
+        """The first byte of the answer came (last attempt)."""
+        self.commit_at = 0.0
+        """The head of the answer went to the client."""
+        self.last_byte_at = 0.0
+        """The newest bytes from the upstream came."""
+        self.end_at = 0.0
+        self.queued = 0.0
+        """Seconds spent waiting for a permit."""
+        self.dialled = 0.0
+        """Seconds spent opening connections."""
+        self.blocked = 0.0
+        """Seconds in which the client was too slow to take what was there."""
+        self.deadline = 0.0
+        """Absolute time at which the exchange ends whatever happens; 0.0 = none."""
+        self.attempts = 0
+        self.reused = False
+        """The last attempt used a pooled connection."""
+        self.committed = False
+        """The first byte of an answer was sent: the point of no return."""
+        self.status = 0
+        self.reason = ""
+        """Code of the `Reason` that ended it; empty when all went well."""
+        self.outcome = Outcome.IGNORED
+        self.bytes_in = 0
+        """Bytes of the request body taken from the client."""
+        self.bytes_out = 0
+        """Bytes of the answer's body given to the client."""
+        self.breaker = ""
+        """State of the breaker when it was asked; empty without one."""
+        self.concurrent = 0
+        """Permits in use, this one included; 0 without a limiter."""

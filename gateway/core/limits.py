@@ -1,0 +1,18 @@
+"""Bounds of what a client may send and how long it may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the data-plane listeners; sizes in bytes, times in seconds, 0 of `max_body_bytes` is no limit."""
+
+    max_uri: int = 8192
+    max_header_bytes: int = 32768
+    max_headers: int = 128
+    max_body_bytes: int = 0
+    header_timeout: float = 10.0
+    body_timeout: float = 60.0
+    keepalive_timeout: float = 75.0

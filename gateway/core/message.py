@@ -1,0 +1,63 @@
+"""Parsed heads of HTTP/1.1 messages, with the bytes of every field line as they stood on the wire."""
+
+from __future__ import annotations
+
+
+class RequestHead:
+    """A request's head.
+
+    ``fields`` are the field lines that travel on untouched (``b"Name: value"``, order, case and duplicates kept);
+    ``known`` maps the lower-case names of the fields that the gateway reads or replaces to their values, repeated
+    fields joined by a comma. ``target`` is always in origin-form (or ``*``): an absolute-form target has been taken
+    apart by the parser.
+    """
+
+    __slots__ = ("fields", "keep_alive", "known", "length", "method", "minor", "target")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        minor: int,
+        fields: list[bytes],
+        known: dict[bytes, bytes],
+        length: int,
+        keep_alive: bool,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.fields = fields
+        self.known = known
+        self.length = length
+        """Bytes of the body; 0: none; `CHUNKED`."""
+        self.keep_alive = keep_alive
+
+
+class ResponseHead:
+    """A response's head; ``fields`` and ``known`` as in `RequestHead`."""
+
+    __slots__ = ("fields", "keep_alive", "known", "length", "minor", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        reason: bytes,
+        minor: int,
+        fields: list[bytes],
+        known: dict[bytes, bytes],
+        length: int,
+        keep_alive: bool,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.minor = minor
+        self.fields = fields
+        self.known = known
+        self.length = length
+        """Bytes of the body; 0: none; `CHUNKED`; `UNTIL_CLOSE`."""
+        self.keep_alive = keep_alive
+
+
+CHUNKED = -1
+UNTIL_CLOSE = -2

@@ -1,0 +1,98 @@
+"""The one table of reasons why the gateway refuses, fails or cuts an exchange.
+
+A reason's ``code`` is the same word in the JSON body, the ``X-Gateway-Reason`` header, the access-log line, the metric
+label and the trace. This module imports nothing of the project, so that every room may raise a `GatewayError`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Source(enum.Enum):
+    """Whose doing it is: decides the blame in logs and metrics, never the control flow."""
+
+    DOWNSTREAM = "downstream"
+    GATEWAY = "gateway"
+    UPSTREAM = "upstream"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One row of the table: the word, the HTTP status, the title callers see and a default explanation."""
+
+    code: str
+    status: int
+    title: str
+    source: Source
+    details: str
+
+
+_D, _G, _U = Source.DOWNSTREAM, Source.GATEWAY, Source.UPSTREAM
+
+BAD_REQUEST = Reason("bad_request", 400, "Bad Request", _D, "The request is not valid HTTP/1.1")
+BAD_FRAMING = Reason("bad_framing", 400, "Bad Request", _D, "The length of the request body is ambiguous")
+UNAUTHENTICATED = Reason("unauthenticated", 401, "Authentication required", _D, "This proxy needs a login")
+FORBIDDEN = Reason("forbidden", 403, "Access Denied", _D, "The access rule of this proxy admits nobody")
+NO_ROUTE = Reason("no_route", 404, "Proxy Not Found", _D, "No proxy serves this host and path")
+PROXY_DISABLED = Reason("proxy_disabled", 404, "Proxy Disabled", _G, "This proxy is switched off")
+CLIENT_TIMEOUT = Reason("client_timeout", 408, "Request Timeout", _D, "The client was too slow")
+BODY_TOO_LARGE = Reason("body_too_large", 413, "Content Too Large", _D, "The request body exceeds limits.max_body_bytes")
+URI_TOO_LONG = Reason("uri_too_long", 414, "URI Too Long", _D, "The request target exceeds limits.max_uri")
+HEADERS_TOO_LARGE = Reason(
+    "headers_too_large", 431, "Request Header Fields Too Large", _D, "The header section exceeds the configured limits"
+)
+CONCURRENCY_LIMIT = Reason(
+    "concurrency_limit", 429, "Too Many Requests", _G, "AI Engine is at capacity, please retry later"
+)
+QUEUE_FULL = Reason("queue_full", 429, "Too Many Requests", _G, "AI Engine is at capacity and its queue is full")
+QUEUE_TIMEOUT = Reason("queue_timeout", 429, "Too Many Requests", _G, "No place became free in the queue's time")
+CLIENT_GONE = Reason("client_gone", 499, "Client Closed Request", _D, "The client left before the answer was complete")
+INTERNAL = Reason("internal", 500, "Internal Server Error", _G, "The gateway failed; its log tells more")
+WEBSOCKET_DISABLED = Reason(
+    "websocket_disabled", 501, "WebSocket Not Supported", _G, "The gateway does not support WebSocket on this proxy"
+)
+NOT_IMPLEMENTED = Reason("not_implemented", 501, "Not Implemented", _D, "The gateway does not serve this method")
+DIAL_FAILED = Reason("dial_failed", 502, "Upstream Unavailable", _U, "The upstream refused the connection")
+DNS_FAILED = Reason("dns_failed", 502, "Upstream Unavailable", _U, "The name of the upstream could not be resolved")
+TLS_FAILED = Reason("tls_failed", 502, "Upstream Unavailable", _U, "The TLS handshake with the upstream failed")
+UPSTREAM_RESET = Reason("upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its answer ended")
+UPSTREAM_BAD_RESPONSE = Reason(
+    "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's answer is not valid HTTP/1.1"
+)
+BREAKER_OPEN = Reason(
+    "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
+)
+DRAINING = Reason("draining", 503, "Service Unavailable", _G, "The gateway is shutting down")
+DIAL_TIMEOUT = Reason("dial_timeout", 504, "Gateway Timeout", _U, "The upstream did not accept a connection in time")
+TLS_TIMEOUT = Reason("tls_timeout", 504, "Gateway Timeout", _U, "The upstream did not finish the TLS handshake in time")
+HEADER_TIMEOUT = Reason("header_timeout", 504, "Gateway Timeout", _U, "The upstream did not begin to answer in time")
+BODY_IDLE_TIMEOUT = Reason("body_idle_timeout", 504, "Gateway Timeout", _U, "The upstream stopped in mid-answer")
+TOTAL_TIMEOUT = Reason("total_timeout", 504, "Gateway Timeout", _G, "The exchange exceeded its total time")
+
+REASONS: dict[str, Reason] = {r.code: r for r in list(globals().values()) if isinstance(r, Reason)}
+
+
+class GatewayError(Exception):
+    """An exchange that cannot go on, told in one `Reason`.
+
+    ``retryable`` is decided where the error is born: nothing of an answer was seen and the connection was a reused one,
+    so that the same bytes may be sent once more if the request itself allows it. ``retry_after`` is in whole seconds.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        details: str = "",
+        *,
+        retryable: bool = False,
+        retry_after: int = 0,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(reason.code, details or reason.details)
+        self.reason = reason
+        self.details = details or reason.details
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.headers = headers

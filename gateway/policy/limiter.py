@@ -1,0 +1,172 @@
+"""A semaphore per proxy: at most ``max`` exchanges inside, the rest refused or queued, and an honest Retry-After.
+
+Two facts carry the whole machine. A permit that becomes free goes to the first waiter at once and is counted as in use
+before that waiter's task has even woken; so whenever somebody waits, all permits are in use, and a newcomer who finds
+a free one overtakes nobody. And a waiter is admitted by the result of its future alone: if its task is cancelled in the
+moment between, the permit is passed on to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+
+from gateway.core.clock import Clock, monotonic
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler, Layer
+from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
+from gateway.policy.queue import WaitQueue
+
+Waiter = asyncio.Future[bool]
+
+SMOOTHING = 1 / 8
+"""Weight of the newest hold in the moving average, as TCP smooths its round-trip time (RFC 6298, 2)."""
+MAX_RETRY_AFTER = 60
+
+
+class Limiter:
+    """Hands out ``max_concurrent`` permits (0: no limit); all waiters belong to one event loop.
+
+    ``in_flight`` is to be read only. ``queue`` holds those who wait; without one `acquire` does not wait.
+    ``extra_releases`` counts releases of permits that nobody had: always 0 unless a caller is wrong.
+    """
+
+    __slots__ = ("_hold", "_limit", "clock", "extra_releases", "in_flight", "queue")
+
+    def __init__(self, max_concurrent: int, queue: WaitQueue[Waiter] | None = None, clock: Clock = monotonic) -> None:
+        self.queue: WaitQueue[Waiter] = WaitQueue(0) if queue is None else queue
+        self.clock = clock
+        self.in_flight = 0
+        self.extra_releases = 0
+        self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
+        self._hold = 0.0
+
+    @property
+    def max(self) -> int:
+        """Permits in all; 0 = no limit."""
+        return 0 if self._limit == sys.maxsize else self._limit
+
+    @property
+    def available(self) -> int:
+        """Permits that `try_acquire` would give; -1 = no limit."""
+        return -1 if self._limit == sys.maxsize else max(0, self._limit - self.in_flight)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.queue)
+
+    def try_acquire(self) -> bool:
+        """Take a permit if one is free. Never waits."""
+        if self.in_flight >= self._limit:
+            return False
+        self.in_flight += 1
+        return True
+
+    async def acquire(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - a timer costs a tenth
+        """Take a permit, waiting for it up to ``timeout`` seconds (None: until cancelled) if the queue has room."""
+        if self.try_acquire():
+            return True
+        if timeout is not None and timeout <= 0.0:
+            return False
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        if not self.queue.join(waiter):
+            return False
+        timer = None if timeout is None else loop.call_later(timeout, self._give_up, waiter)
+        try:
+            return await waiter
+        except BaseException:
+            self._withdraw(waiter)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def release(self, held: float = 0.0) -> None:
+        """Give a permit back, held for so many seconds (0.0: unknown); the first waiter gets it at once."""
+        if self.in_flight == 0:
+            self.extra_releases += 1
+            return
+        self.in_flight -= 1
+        if held:
+            self._hold += (held - self._hold) * SMOOTHING if self._hold else held
+        if self.queue.waiters:
+            self._admit()
+
+    def resize(self, max_concurrent: int) -> None:
+        """Change the number of permits in place; those in use stay in use, so that fewer come true as they return."""
+        self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
+        self._admit()
+
+    def retry_after(self) -> int:
+        """Seconds until a place is likely for one more behind all who wait, 1 to `MAX_RETRY_AFTER`.
+
+        Little's law: ``max`` permits, held for ``_hold`` seconds each on average, return at ``max / _hold`` a second.
+        """
+        returns = self.in_flight - self._limit + self.waiting + 1
+        return min(MAX_RETRY_AFTER, max(1, math.ceil(returns * self._hold / self._limit)))
+
+    def _admit(self) -> None:
+        while self.in_flight < self._limit and (waiter := self.queue.pop()) is not None:
+            # Done: cancelled, and its task has not woken yet to leave the queue.
+            if not waiter.done():
+                self.in_flight += 1
+                waiter.set_result(True)
+
+    def _give_up(self, waiter: Waiter) -> None:
+        if not waiter.done():
+            self.queue.leave(waiter)
+            waiter.set_result(False)
+
+    def _withdraw(self, waiter: Waiter) -> None:
+        self.queue.leave(waiter)
+        if waiter.done() and not waiter.cancelled() and waiter.result():
+            self.release()
+
+
+def limit(limiter: Limiter | None, queue_timeout: float = 0.0) -> Layer:
+    """Admit an exchange when ``limiter`` has a permit for it, which then covers all that happens below.
+
+    Without a free permit: CONCURRENCY_LIMIT at once, or, when both ``queue_timeout`` (seconds) and the queue's
+    ``max_waiting`` are above 0, a wait that may end in QUEUE_FULL, QUEUE_TIMEOUT, or TOTAL_TIMEOUT when the deadline
+    comes first. Sets ``queued`` and ``concurrent``, for those who are refused too.
+    """
+    if limiter is None:
+        return lambda next_handler: next_handler
+    clock = limiter.clock
+
+    def layer(next_handler: Handler) -> Handler:
+        async def handle(ex: Exchange) -> None:
+            if not limiter.try_acquire():
+                await _wait_for_turn(limiter, ex, queue_timeout)
+            since = clock()
+            ex.concurrent = limiter.in_flight
+            try:
+                await next_handler(ex)
+            finally:
+                limiter.release(clock() - since)
+
+        return handle
+
+    return layer
+
+
+async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> None:
+    ex.concurrent = limiter.in_flight
+    if patience <= 0.0 or limiter.queue.max_waiting <= 0:
+        raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.retry_after())
+    if limiter.queue.full:
+        raise GatewayError(QUEUE_FULL, retry_after=limiter.retry_after())
+    asked = limiter.clock()
+    left = ex.deadline - asked if ex.deadline else math.inf
+    try:
+        admitted = await limiter.acquire(min(patience, left))
+    finally:
+        ex.queued = limiter.clock() - asked
+    if admitted:
+        return
+    ex.concurrent = limiter.in_flight
+    if left <= patience:
+        raise GatewayError(TOTAL_TIMEOUT)
+    raise GatewayError(QUEUE_TIMEOUT, retry_after=limiter.retry_after())

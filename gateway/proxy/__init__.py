@@ -1,0 +1,1 @@
+"""The data plane: routes, the chain of layers, forwarding, and the listeners."""

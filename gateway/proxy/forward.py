@@ -1,0 +1,152 @@
+"""The terminal handler: one attempt on one connection, then the relay of both bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import cast
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.core.message import ResponseHead
+from gateway.upstream.upstream import Upstream
+from gateway.wire.downstream import DownstreamConnection
+from gateway.wire.headers import HeadTemplate, response_head
+from gateway.wire.target import join
+from gateway.wire.upstream import UpstreamConnection
+
+CONTINUE_SECONDS = 1.0
+"""How long an upstream may take to answer ``Expect: 100-continue`` before the body is sent all the same."""
+
+_CONTINUE = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
+
+
+def forward(upstream: Upstream) -> Handler:
+    """Send the exchange's request to ``upstream`` and its answer back.
+
+    Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed.
+    """
+    settings = upstream.settings
+    pool = upstream.pool
+    connector = pool.connector
+    base = connector.absolute_form + upstream.endpoint.base
+    strip = len(settings.path.rstrip("/")) if settings.strip_path else 0
+    configured = [(name.encode(), value.encode("latin-1")) for name, value in settings.headers]
+    if connector.proxy_authorization:
+        name, _, value = connector.proxy_authorization.rstrip().partition(b": ")
+        configured.append((name, value))
+    template = HeadTemplate(None if settings.preserve_host else upstream.endpoint.authority.encode(), configured)
+    response_header = settings.timeouts.response_header
+    address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"
+
+    async def handle(ex: Exchange) -> None:
+        ex.upstream = address
+        # A second attempt is made because a pooled connection was stale: it gets a fresh one.
+        connection = pool.take() if ex.attempts <= 1 else None
+        ex.reused = connection is not None
+        if connection is None:
+            began = monotonic()
+            try:
+                connection = await pool.dial()
+            finally:
+                ex.dialled += monotonic() - began
+        down = cast(DownstreamConnection, ex.downstream)
+        head = template.fill(ex.request, join(base, ex.request.target, strip), down.forwarding, ex.request_id)
+        try:
+            response = await _ask(ex, down, connection, head, response_header)
+            await _give(ex, down, connection, response)
+        except BaseException:
+            down.stop_upload()
+            connection.abort()
+            raise
+        finally:
+            ex.first_byte_at = connection.first_byte_at if connection.answered else 0.0
+            ex.last_byte_at = connection.last_byte_at
+            ex.bytes_out = down.body_out
+            ex.blocked = down.blocked
+        complete = down.body_complete
+        down.stop_upload()
+        if connection.rest(request_complete=complete):
+            pool.give_back(connection)
+        else:
+            connection.abort()
+
+    return handle
+
+
+async def _ask(
+    ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection, head: bytes, response_header: float
+) -> ResponseHead:
+    """Send the request, or begin to; return the head of the final answer."""
+    request = ex.request
+    to_head = request.method == b"HEAD"
+    if request.length:
+        return await _ask_with_body(ex, down, connection, head, response_header)
+    answer = connection.send(head, to_head=to_head, on_interim=down.interim)
+    ex.asked_at = ex.sent_at = monotonic()
+    connection.expect_within(response_header, errors.HEADER_TIMEOUT)
+    return await answer
+
+
+async def _ask_with_body(
+    ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection, head: bytes, response_header: float
+) -> ResponseHead:
+    expects = down.awaits_continue
+    body = None if expects else down.take_body()
+    uploading = expects is False
+
+    def on_uploaded() -> None:
+        ex.sent_at = monotonic()
+        if not answer.done():
+            connection.expect_within(response_header, errors.HEADER_TIMEOUT)
+
+    def begin_upload() -> None:
+        nonlocal uploading
+        if not uploading and not answer.done():
+            uploading = True
+            connection.expect_within(0, errors.HEADER_TIMEOUT)
+            down.upload(connection, on_uploaded)
+
+    def on_interim(interim: ResponseHead) -> None:
+        down.interim(interim)
+        if interim.status == 100:
+            begin_upload()
+
+    def give_continue() -> None:
+        if not uploading:
+            down.interim(_CONTINUE)
+            begin_upload()
+
+    answer = connection.send(head + (body or b""), to_head=ex.request.method == b"HEAD", on_interim=on_interim)
+    ex.asked_at = monotonic()
+    timer: asyncio.TimerHandle | None = None
+    if body is not None:
+        on_uploaded()
+    elif expects:
+        connection.expect_within(response_header, errors.HEADER_TIMEOUT)
+        timer = connection.loop.call_later(CONTINUE_SECONDS, give_continue)
+    else:
+        down.upload(connection, on_uploaded)
+    try:
+        return await answer
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def _give(
+    ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection, response: ResponseHead
+) -> None:
+    """Commit, and relay the answer's body to its last byte."""
+    ex.status = response.status
+    head = response_head(response, down.frame(response.length), ex.request_id)
+    ex.committed = True
+    body = connection.complete
+    if body is not None:
+        down.answer(head, body)
+        ex.commit_at = monotonic()
+    else:
+        down.start_answer(head, connection)
+        ex.commit_at = monotonic()
+        await connection.relay(down)

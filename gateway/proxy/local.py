@@ -1,0 +1,48 @@
+"""Requests that the gateway answers, or refuses, by itself, whatever the upstream is."""
+
+from __future__ import annotations
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.errors import GatewayError
+from gateway.wire.grammar import tokens
+
+_ALLOW = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+
+
+def refuse_websocket(next_handler: Handler) -> Handler:
+    """A friendly 501; any other upgrade is ignored, as RFC 9110 7.8 allows, and the request served as it is."""
+
+    async def handle(ex: Exchange) -> None:
+        known = ex.request.known
+        if b"upgrade" in known and b"websocket" in tokens(known[b"upgrade"]):
+            raise GatewayError(errors.WEBSOCKET_DISABLED)
+        await next_handler(ex)
+
+    return handle
+
+
+def count_hops(next_handler: Handler) -> Handler:
+    """OPTIONS with Max-Forwards: the last recipient answers, others count down (RFC 9110 7.6.2)."""
+
+    async def handle(ex: Exchange) -> None:
+        known = ex.request.known
+        left = known.get(b"max-forwards")
+        if left is not None and ex.request.method == b"OPTIONS":
+            if not left.isdigit() or len(left) > 9:
+                raise GatewayError(errors.BAD_REQUEST, "Max-Forwards is not a number")
+            if int(left) == 0:
+                await options(ex)
+                return
+            known[b"max-forwards"] = b"%d" % (int(left) - 1)
+        await next_handler(ex)
+
+    return handle
+
+
+async def options(ex: Exchange) -> None:
+    """What the gateway itself says to OPTIONS."""
+    ex.status = 200
+    ex.committed = True
+    ex.downstream.respond(200, b"%bX-Request-Id: %b\r\n" % (_ALLOW, ex.request_id), b"")

@@ -1,0 +1,65 @@
+"""The one place that turns a `GatewayError` into an answer, or cuts a connection that has begun to get another."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.errors import GatewayError
+
+_log = logging.getLogger(__name__)
+
+# RFC 9110 15.5.2: a 401 must carry a challenge.
+_CHALLENGE = b'WWW-Authenticate: Bearer realm="gateway"\r\n'
+
+
+def rescue(next_handler: Handler) -> Handler:
+    """Answer every error once."""
+
+    async def handle(ex: Exchange) -> None:
+        try:
+            await next_handler(ex)
+        except GatewayError as error:
+            answer(ex, error)
+        except Exception:
+            _log.exception("exchange %s failed", ex.request_id.decode("latin-1"))
+            answer(ex, GatewayError(errors.INTERNAL))
+
+    return handle
+
+
+def answer(ex: Exchange, error: GatewayError) -> None:
+    """Tell the client the reason; after commit there is no telling, only cutting."""
+    reason = error.reason
+    ex.reason = reason.code
+    if ex.committed:
+        ex.downstream.cut()
+        return
+    ex.status = reason.status
+    ex.committed = True
+    body = orjson.dumps(
+        {
+            "error": reason.title,
+            "details": error.details,
+            "code": reason.code,
+            "request_id": ex.request_id.decode("latin-1"),
+        }
+    )
+    ex.downstream.respond(reason.status, _fields(ex, error), body)
+    ex.bytes_out = len(body)
+
+
+def _fields(ex: Exchange, error: GatewayError) -> bytes:
+    fields = b"Content-Type: application/json\r\nX-Gateway-Reason: %b\r\nX-Request-Id: %b\r\n" % (
+        error.reason.code.encode(),
+        ex.request_id,
+    )
+    if error.retry_after:
+        fields += b"Retry-After: %d\r\n" % error.retry_after
+    for name, value in error.headers:
+        fields += f"{name}: {value}\r\n".encode()
+    return fields + _CHALLENGE if error.reason.status == 401 else fields

@@ -1,0 +1,155 @@
+"""The listeners and the live snapshot: accepts connections, finds the route of each request, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine, Iterable
+from itertools import count
+
+from gateway import errors
+from gateway.config.document import Address
+from gateway.core.exchange import Exchange
+from gateway.core.layer import chain
+from gateway.core.limits import Limits
+from gateway.errors import GatewayError
+from gateway.proxy.local import options
+from gateway.proxy.rescue import rescue
+from gateway.proxy.snapshot import Slots, Snapshot
+from gateway.wire.buffers import BufferPool
+from gateway.wire.downstream import DownstreamConnection
+from gateway.wire.target import path_of
+
+_BACKLOG = 4096
+_MAX_REQUEST_ID = 128
+_VISIBLE = bytes(range(0x21, 0x7F))
+
+
+class Server:
+    """The data plane's `Service`: every connection asks it, and it reads the live snapshot."""
+
+    def __init__(self, buffers: BufferPool, slots: Slots) -> None:
+        self.snapshot: Snapshot
+        self.draining = False
+        self.connections: set[DownstreamConnection] = set()
+        self._buffers = buffers
+        self._slots = slots
+        self._listeners: dict[Address, asyncio.Server] = {}
+        self._idle = asyncio.Event()
+        # Unique over processes and restarts: 48 random bits, then a count.
+        self._ids = map((os.urandom(6).hex().encode() + b"%010x").__mod__, count(1))
+
+    # -- what connections ask
+
+    @property
+    def limits(self) -> Limits:
+        return self.snapshot.document.limits
+
+    def trusts(self, address: str) -> bool:
+        return self.snapshot.trusts(address)
+
+    def opened(self, connection: DownstreamConnection) -> None:
+        self.connections.add(connection)
+        if self.draining:
+            connection.close_idle()
+
+    def closed(self, connection: DownstreamConnection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._idle.set()
+
+    def serve(self, exchange: Exchange) -> Coroutine[None, None, None]:
+        """The coroutine that serves ``exchange`` by the snapshot that is live now, to the exchange's end."""
+        request = exchange.request
+        known = request.known
+        exchange.request_id = self._request_id(known.get(b"x-request-id"))
+        snapshot = self.snapshot
+        if request.target == b"*":
+            return chain(options, self._slots.observe(""), rescue)(exchange)  # type: ignore[return-value]
+        try:
+            route = snapshot.router.match(known.get(b"host", b""), path_of(request.target))
+        except GatewayError as error:
+            return self.refuse(exchange, error)
+        handle = snapshot.unrouted if route is None else route.handle
+        return handle(exchange)  # type: ignore[return-value]
+
+    def refuse(self, exchange: Exchange, error: GatewayError) -> Coroutine[None, None, None]:
+        async def fail(_: Exchange) -> None:
+            raise error
+
+        exchange.request_id = exchange.request_id or next(self._ids)
+        return chain(fail, self._slots.observe(""), rescue)(exchange)  # type: ignore[return-value]
+
+    def _request_id(self, given: bytes | None) -> bytes:
+        if given and len(given) <= _MAX_REQUEST_ID and not given.translate(None, _VISIBLE):
+            return given
+        return next(self._ids)
+
+    # -- life
+
+    @property
+    def exchanges(self) -> int:
+        return sum(connection.exchange is not None for connection in self.connections)
+
+    async def listen(self, addresses: Iterable[Address]) -> None:
+        """Listen on exactly these addresses; what is open already stays open. Raises OSError, changing nothing."""
+        wanted = list(dict.fromkeys(addresses))
+        opened: dict[Address, asyncio.Server] = {}
+        try:
+            for address in wanted:
+                if address not in self._listeners:
+                    opened[address] = await self._open(address)
+        except BaseException:
+            for listener in opened.values():
+                listener.close()
+            raise
+        for address in self._listeners.keys() - set(wanted):
+            self._listeners.pop(address).close()
+        self._listeners.update(opened)
+
+    async def _open(self, address: Address) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: DownstreamConnection(loop, self._buffers, self, b"http"),
+            address.host or None,
+            address.port,
+            backlog=_BACKLOG,
+            reuse_address=True,
+        )
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """(host, port) of every open listening socket."""
+        sockets: list[socket.socket] = [s for listener in self._listeners.values() for s in listener.sockets]
+        return [s.getsockname()[:2] for s in sockets]
+
+    async def drain(self, timeout: float) -> bool:
+        """Stop accepting and finish what runs within ``timeout`` seconds; True when nothing had to be cut."""
+        self.draining = True
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self.connections):
+            connection.close_idle()
+        if not self.connections:
+            return True
+        self._idle.clear()
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout)
+        except TimeoutError:
+            await self.cut()
+            return False
+        return True
+
+    async def cut(self) -> None:
+        """End every exchange and connection now; returns when the last has noticed."""
+        self.draining = True
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        self._idle.clear()
+        for connection in list(self.connections):
+            connection.cancel(errors.DRAINING)
+        if self.connections:
+            await self._idle.wait()

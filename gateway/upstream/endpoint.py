@@ -1,0 +1,59 @@
+"""One address of an upstream, and how to get there."""
+
+from __future__ import annotations
+
+import urllib.request
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``scheme://host:port`` with a base path that has no trailing slash; ``host`` without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+    base: bytes
+
+    @classmethod
+    def of(cls, url: str) -> Endpoint:
+        """Take apart an http or https URL, as the configuration has checked it."""
+        parts = urlsplit(url)
+        return cls(
+            parts.scheme,
+            parts.hostname or "",
+            parts.port or _DEFAULT_PORTS[parts.scheme],
+            parts.path.rstrip("/").encode(),
+        )
+
+    @property
+    def authority(self) -> str:
+        """Value of Host: the port only when it is not the scheme's own (RFC 9110 4.2.3)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A forward proxy on the way to an endpoint; ``credentials`` are (user, password)."""
+
+    url: str
+    credentials: tuple[str, str] | None
+
+
+def proxy_from_environment(endpoint: Endpoint) -> Proxy | None:
+    """What HTTP_PROXY, HTTPS_PROXY and NO_PROXY say about this endpoint. Asked once, when it is built."""
+    url = urllib.request.getproxies().get(endpoint.scheme)
+    if not url or urllib.request.proxy_bypass(endpoint.host):
+        return None
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    credentials = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return Proxy(f"{parts.scheme}://{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}", credentials)

@@ -1,0 +1,128 @@
+"""Idle connections to one endpoint: the newest is used first, so that a burst's surplus grows old and is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from gateway.core.clock import Clock
+from gateway.upstream.connector import HardenedConnector, Lease
+from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.watchdog import Watchdog
+
+MAX_IDLE_PER_HOST = 100
+MAX_IDLE = 1000
+
+
+class IdleBudget:
+    """How many idle connections all pools may keep together."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int = MAX_IDLE) -> None:
+        self.limit = limit
+        self.used = 0
+
+
+class Pool:
+    """Hands out connections and takes them back. A full pool never refuses: it closes what it can not keep."""
+
+    def __init__(
+        self,
+        connector: HardenedConnector,
+        idle_timeout: float,
+        body_idle: float,
+        budget: IdleBudget,
+        *,
+        max_idle: int = MAX_IDLE_PER_HOST,
+        clock: Clock = monotonic,
+    ) -> None:
+        self.connector = connector
+        self._idle_timeout = idle_timeout
+        self._body_idle = body_idle
+        self._budget = budget
+        self._max_idle = max_idle
+        self._clock = clock
+        self._idle: dict[UpstreamConnection, float] = {}
+        """In the order in which they became idle; value: since when."""
+        self._leases: dict[UpstreamConnection, Lease] = {}
+        self._closed = False
+        self._drained: asyncio.Future[None] | None = None
+        self._sweeper = Watchdog(asyncio.get_running_loop(), self.sweep)
+        self.dials = 0
+        self.reuses = 0
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    @property
+    def open(self) -> int:
+        """Connections, idle and in use."""
+        return len(self._leases)
+
+    def take(self) -> UpstreamConnection | None:
+        """The connection that became idle last, or None. Never waits."""
+        idle = self._idle
+        while idle:
+            connection, since = idle.popitem()
+            self._budget.used -= 1
+            if connection.alive and (not self._idle_timeout or self._clock() - since < self._idle_timeout):
+                self.reuses += 1
+                return connection
+            connection.abort()
+        return None
+
+    async def dial(self) -> UpstreamConnection:
+        """A fresh connection; raises what `HardenedConnector.dial` raises."""
+        self.dials += 1
+        connection, lease = await self.connector.dial()
+        connection.on_lost = self._on_lost
+        connection.body_idle = self._body_idle
+        self._leases[connection] = lease
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Keep a connection that is fit for reuse (`UpstreamConnection.rest` said so)."""
+        budget = self._budget
+        if self._closed or len(self._idle) >= self._max_idle or budget.used >= budget.limit:
+            connection.abort()
+            return
+        now = self._clock()
+        self._idle[connection] = now
+        budget.used += 1
+        if self._idle_timeout and not self._sweeper.expires_at:
+            self._sweeper.arm(now + self._idle_timeout)
+
+    def sweep(self) -> None:
+        """Close what was idle for too long; the oldest stand first."""
+        now = self._clock()
+        for connection, since in list(self._idle.items()):
+            if now - since < self._idle_timeout:
+                self._sweeper.arm(since + self._idle_timeout)
+                return
+            del self._idle[connection]
+            self._budget.used -= 1
+            connection.close()
+
+    async def aclose(self) -> None:
+        """Close idle connections now and those in use when they come back; returns when the last one has."""
+        self._closed = True
+        self._sweeper.close()
+        self._budget.used -= len(self._idle)
+        idle, self._idle = self._idle, {}
+        for connection in idle:
+            connection.abort()
+        if self._leases:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+        await self.connector.close()
+
+    def _on_lost(self, connection: UpstreamConnection) -> None:
+        if self._idle.pop(connection, None) is not None:
+            self._budget.used -= 1
+        lease = self._leases.pop(connection, None)
+        if lease is not None:
+            lease.close()
+        if self._drained is not None and not self._leases and not self._drained.done():
+            self._drained.set_result(None)

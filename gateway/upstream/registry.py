@@ -1,0 +1,112 @@
+"""The state that outlives a reload: pools, limiters and breakers, kept by name for as long as their identity stays.
+
+A pool's identity is the endpoint and the timeouts that its connections were made with; a breaker's is the endpoint that it
+judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so that permits in
+use stay counted and a circuit stays open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from functools import partial
+
+from gateway.config.document import CircuitBreaker, Proxy, Timeouts
+from gateway.core.events import BreakerChanged, Sink
+from gateway.policy.breaker import Breaker, State
+from gateway.policy.limiter import Limiter
+from gateway.policy.queue import WaitQueue
+from gateway.upstream.connector import HardenedConnector, tls_context
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.pool import IdleBudget, Pool
+from gateway.upstream.upstream import Upstream
+from gateway.wire.buffers import BufferPool
+
+
+def _pool_identity(proxy: Proxy) -> tuple[str, Timeouts]:
+    return Endpoint.of(proxy.upstream).origin, proxy.timeouts
+
+
+class Registry:
+    """Owns the parts of all upstreams. `prepare` builds aside, `adopt` puts in force."""
+
+    def __init__(self, buffers: BufferPool, sink: Sink) -> None:
+        self.upstreams: dict[str, Upstream] = {}
+        self._buffers = buffers
+        self._sink = sink
+        self._budget = IdleBudget()
+        self._tls: ssl.SSLContext | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def prepare(self, proxies: Iterable[Proxy]) -> dict[str, Upstream]:
+        """The upstreams for ``proxies``, borrowing what is unchanged; nothing in force is touched."""
+        return {proxy.name: self._prepare(proxy) for proxy in proxies if proxy.active}
+
+    def adopt(self, prepared: dict[str, Upstream]) -> None:
+        """Put what `prepare` built in force; what nobody borrows any more is closed when its exchanges end."""
+        for upstream in prepared.values():
+            self._configure(upstream)
+        kept = {id(upstream.pool) for upstream in prepared.values()}
+        old, self.upstreams = self.upstreams, prepared
+        for upstream in old.values():
+            if id(upstream.pool) not in kept:
+                self._retire(upstream.pool)
+
+    async def aclose(self) -> None:
+        """Close every pool; returns when the last connection in use has come back."""
+        self.adopt({})
+        await asyncio.gather(*self._retiring)
+
+    def _prepare(self, proxy: Proxy) -> Upstream:
+        endpoint = Endpoint.of(proxy.upstream)
+        old = self.upstreams.get(proxy.name)
+        pool, limiter, breaker = None, None, None
+        if old is not None:
+            limiter = old.limiter
+            if old.endpoint.origin == endpoint.origin:
+                breaker = old.breaker
+            if _pool_identity(old.settings) == _pool_identity(proxy):
+                pool = old.pool
+        return Upstream(
+            proxy,
+            endpoint,
+            pool or self._pool(endpoint, proxy.timeouts),
+            (limiter or Limiter(proxy.max_concurrent, WaitQueue(proxy.queue.max_waiting)))
+            if proxy.max_concurrent
+            else None,
+            (breaker or self._breaker(proxy.name, proxy.circuit_breaker)) if proxy.circuit_breaker.enabled else None,
+        )
+
+    def _configure(self, upstream: Upstream) -> None:
+        settings = upstream.settings
+        if upstream.limiter is not None:
+            upstream.limiter.queue.max_waiting = settings.queue.max_waiting
+            if upstream.limiter.max != settings.max_concurrent:
+                upstream.limiter.resize(settings.max_concurrent)
+        if upstream.breaker is not None:
+            breaker = settings.circuit_breaker
+            upstream.breaker.configure(breaker.failure_threshold, breaker.recovery_timeout, breaker.half_open_requests)
+
+    def _pool(self, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
+        if self._tls is None:
+            self._tls = tls_context()
+        connector = HardenedConnector(endpoint, timeouts, self._buffers, self._tls)
+        return Pool(connector, timeouts.idle, timeouts.body_idle, self._budget)
+
+    def _breaker(self, name: str, settings: CircuitBreaker) -> Breaker:
+        return Breaker(
+            settings.failure_threshold,
+            settings.recovery_timeout,
+            settings.half_open_requests,
+            name=name,
+            on_change=partial(self._changed, name),
+        )
+
+    def _changed(self, name: str, old: State, new: State, cause: str) -> None:
+        self._sink(BreakerChanged(name, old.word, new.word, cause))
+
+    def _retire(self, pool: Pool) -> None:
+        task = asyncio.get_running_loop().create_task(pool.aclose(), name="retire pool")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)

@@ -1,0 +1,164 @@
+"""What both sides of an exchange share: a socket read through pooled buffers and written with backpressure.
+
+Data flows from a *source* connection to a *sink* connection inside the callbacks of the event loop: no task wakes up for a
+piece of a body. The high-water mark of every transport is zero, so that a write goes to the kernel at once and whatever
+the kernel does not take pauses the source. A sink therefore never holds more than what one read brought.
+
+Not a subclass of `asyncio.Protocol`: uvloop would then read unbuffered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from time import monotonic
+
+from gateway.wire.buffers import BufferPool
+from gateway.wire.framing import last_chunk
+
+# Below this many bytes a copy is cheaper than lending a whole buffer to a transport that can not take it at once.
+_COPY_BELOW = 4096
+_LINGER_NONE = struct.pack("ii", 1, 0)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Base of `DownstreamConnection` and `UpstreamConnection`."""
+
+    transport: asyncio.Transport | None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
+        self.loop = loop
+        self.transport = None
+        self._buffers = buffers
+        self._buffer: memoryview | None = None
+        self._lent: list[memoryview] = []
+        """Buffers that our transport has not flushed yet."""
+        self._source: Connection | None = None
+        """Whose bytes are written to us, and who is paused when they come too fast."""
+        self._chunked_out = False
+        self.body_out = 0
+        """Bytes of payload written in the current message."""
+        self.write_paused = False
+        self.blocked_since = 0.0
+        self.blocked = 0.0
+        """Seconds that the peer kept us waiting in the current message."""
+
+    # -- life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._buffers.forget(len(self._lent))
+        self._lent.clear()
+        self._source = None
+
+    @property
+    def alive(self) -> bool:
+        """Bytes may still be written."""
+        return self.transport is not None and not self.transport.is_closing()
+
+    def abort(self) -> None:
+        """Close at once and drop what is not sent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def reset(self) -> None:
+        """Close with a RST: for a body that only the end of the connection would delimit."""
+        if self.transport is not None:
+            raw = self.transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+            self.transport.abort()
+
+    # -- reading
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        self._buffer = buffer = self._buffers.get()
+        return buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        buffer = self._buffer
+        assert buffer is not None
+        if not self.received(buffer[:nbytes]):
+            self._buffers.put(buffer)
+        self._buffer = None
+
+    def received(self, data: memoryview) -> bool:
+        """Take ``data``; True when a sink's transport still refers to the buffer and will give it back."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # -- writing
+
+    def begin_body(self, source: Connection | None, *, chunked: bool) -> None:
+        """The next bodies' bytes come from ``source``; ``chunked``: they are framed as chunks."""
+        self._source = source
+        self._chunked_out = chunked
+        self.body_out = 0
+        self.blocked = 0.0
+        if self.write_paused and source is not None:
+            source.pause_reading()
+
+    def send_body(self, data: memoryview, owner: memoryview | None) -> bool:
+        """Write payload; ``owner`` is the pooled buffer that ``data`` lies in, None when nobody else will write there.
+
+        True: the transport still refers to ``owner``, which goes back to the pool when it is flushed.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        size = len(data)
+        self.body_out += size
+        if size < _COPY_BELOW:
+            transport.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked_out else bytes(data))
+            return False
+        if self._chunked_out:
+            transport.writelines([b"%x\r\n" % size, data, b"\r\n"])
+        else:
+            transport.write(data)
+        if owner is None or not transport.get_write_buffer_size():
+            return False
+        self._lent.append(owner)
+        return True
+
+    def end_body(self, trailers: list[bytes]) -> None:
+        """The body is complete."""
+        if self._chunked_out and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(last_chunk(trailers))
+        self._source = None
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self.blocked_since = monotonic()
+        if self._source is not None:
+            self._source.sink_blocked()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self.blocked += monotonic() - self.blocked_since
+        for buffer in self._lent:
+            self._buffers.put(buffer)
+        self._lent.clear()
+        if self._source is not None:
+            self._source.sink_ready()
+
+    def sink_blocked(self) -> None:
+        """Our sink can take no more for now."""
+        self.pause_reading()
+
+    def sink_ready(self) -> None:
+        """Our sink takes bytes again."""
+        self.resume_reading()

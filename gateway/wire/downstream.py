@@ -1,0 +1,507 @@
+"""The server's side of HTTP/1.1: one client connection, its requests one after the other.
+
+    WAITING --head--> BUSY --answer complete, body read--> WAITING      (keep-alive; pipelined heads are taken from the stash)
+                      BUSY --answer complete, body small--> DRAINING --body read--> WAITING
+                      BUSY --answer complete, no keep-alive--> LINGERING --EOF or time--> closed
+    WAITING --idle too long, EOF--> closed
+
+Each request runs in one task. A client that leaves while BUSY cancels it. LINGERING half-closes and reads on for a
+moment: a close with unread bytes makes the kernel send a RST, which can destroy an answer that is still on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import socket
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Protocol
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.limits import Limits
+from gateway.core.message import CHUNKED, RequestHead, ResponseHead
+from gateway.errors import GatewayError, Reason
+from gateway.wire.buffers import BufferPool
+from gateway.wire.connection import Connection
+from gateway.wire.framing import ChunkedDecoder
+from gateway.wire.grammar import BARE_LINE_END, TOKEN_BYTES
+from gateway.wire.head import parse_request
+from gateway.wire.headers import Forwarding, interim_head, own_head
+from gateway.wire.upstream import State as UpstreamState
+from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.watchdog import Watchdog
+
+_MAX_STASH = 65536
+_MAX_DRAIN = 65536
+"""A request body up to this size is read to its end after an early answer, to keep the connection."""
+_MAX_LINGER_BYTES = 1 << 20
+_LINGER_SECONDS = 2.0
+_PROBE_SECONDS = 0.05
+_TCP_ESTABLISHED = 1
+_NO_REQUEST = RequestHead(b"", b"", 1, [], {}, 0, False)
+
+
+class Service(Protocol):
+    """What a connection asks of the data plane."""
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def draining(self) -> bool: ...
+    def trusts(self, address: str) -> bool:
+        """Whether the peer's own X-Forwarded-* are believed."""
+        ...
+
+    def serve(self, exchange: Exchange) -> Coroutine[None, None, None]: ...
+    def refuse(self, exchange: Exchange, error: GatewayError) -> Coroutine[None, None, None]:
+        """Answer a request that could not be parsed."""
+        ...
+
+    def opened(self, connection: DownstreamConnection) -> None: ...
+    def closed(self, connection: DownstreamConnection) -> None: ...
+
+
+class State(enum.Enum):
+    WAITING = enum.auto()
+    BUSY = enum.auto()
+    DRAINING = enum.auto()
+    LINGERING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class DownstreamConnection(Connection):
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool, service: Service, scheme: bytes) -> None:
+        super().__init__(loop, buffers)
+        self.state = State.WAITING
+        self.watchdog = Watchdog(loop, self._on_timeout)
+        self.client = ""
+        self.forwarding: Forwarding
+        self.exchange: Exchange | None = None
+        self._service = service
+        self._scheme = scheme
+        self._limits = service.limits
+        self._task: asyncio.Task[None] | None = None
+        self._stash = b""
+        """Bytes that came and are not taken yet: a part of a head, a body nobody asked for, pipelined requests."""
+        self._head_clock = False
+        """A part of a head has come, and the clock for the rest of it runs."""
+        self._refused = False
+        """The request could not be parsed: who knows what follows it."""
+        self._reading = True
+        self._probe: asyncio.TimerHandle | None = None
+        # The request's body
+        self._left = 0
+        """Bytes to come; `CHUNKED` while a chunked body goes on."""
+        self._decoder: ChunkedDecoder | None = None
+        self._body_sink: UpstreamConnection | None = None
+        self._on_uploaded: Callable[[], None] | None = None
+        self._awaits_continue = False
+        self._discarded = 0
+        # The answer
+        self._keep_alive = False
+        self._until_close = False
+
+    # -- life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        host = str(peer[0])
+        self.client = f"[{host}]:{peer[1]}" if ":" in host else f"{host}:{peer[1]}"
+        self.forwarding = Forwarding(host.encode(), self._scheme, self._service.trusts(host))
+        self._service.opened(self)
+        # Until it sends a first byte a connection is idle, as between two requests.
+        self.watchdog.arm(monotonic() + (self._limits.keepalive_timeout or self._limits.header_timeout))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._service.closed(self)
+        self.watchdog.close()
+        if self.state is State.BUSY:
+            self._interrupt(errors.CLIENT_GONE)
+        self.state = State.CLOSED
+        self._stash = b""
+
+    def eof_received(self) -> None:
+        # A client that half-closes while it waits counts as gone, as with nginx, Envoy and Go; the transport closes.
+        return None
+
+    def cut(self) -> None:
+        """Break off: what was sent of an answer must not pass for a complete one."""
+        if self._until_close:
+            self.reset()
+        else:
+            self.abort()
+
+    def close_idle(self) -> None:
+        """For a drain: close now if nothing is being served."""
+        if self.state is State.WAITING and not self._stash and self.transport is not None:
+            self.transport.close()
+
+    def cancel(self, reason: Reason) -> None:
+        """End the exchange that runs, as if it had failed for ``reason``, and the connection with it."""
+        self._interrupt(reason)
+        self.cut()
+
+    def _interrupt(self, reason: Reason) -> None:
+        if self.exchange is not None and self._task is not None:
+            if not self.exchange.reason:
+                self.exchange.reason = reason.code
+            self._task.cancel()
+
+    # -- reading
+
+    def received(self, data: memoryview) -> bool:
+        if self.state is State.BUSY:
+            if self._body_sink is not None:
+                return self._take_body(data, self._buffer)
+            self._stash += bytes(data)
+            if len(self._stash) > _MAX_STASH:
+                self._hold_reading()
+        elif self.state is State.WAITING:
+            self._stash = self._stash + bytes(data) if self._stash else bytes(data)
+            self._advance()
+        elif self.state is State.DRAINING:
+            self._drain(bytes(data))
+        elif self.state is State.LINGERING:
+            self._discarded += len(data)
+            if self._discarded > _MAX_LINGER_BYTES:
+                self.abort()
+        return False
+
+    def _hold_reading(self) -> None:
+        """Stop reading; a client that leaves is then seen by asking the kernel (epoll is silent meanwhile)."""
+        if self._reading:
+            self._reading = False
+            self.pause_reading()
+            self._probe = self.loop.call_later(_PROBE_SECONDS, self._probe_peer)
+
+    def _read_on(self) -> None:
+        if not self._reading:
+            self._reading = True
+            if self._probe is not None:
+                self._probe.cancel()
+                self._probe = None
+            self.resume_reading()
+
+    def _probe_peer(self) -> None:
+        self._probe = None
+        if self.transport is None or self._reading or self.state is not State.BUSY:
+            return
+        raw = self.transport.get_extra_info("socket")
+        if raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_ESTABLISHED:
+            self.cancel(errors.CLIENT_GONE)
+        else:
+            self._probe = self.loop.call_later(_PROBE_SECONDS, self._probe_peer)
+
+    def _advance(self) -> None:
+        """Take the next head from the stash and start its exchange, or wait for more of it."""
+        stash = self._stash
+        while stash[:2] == b"\r\n":  # RFC 9112 2.2: empty lines before a request-line are ignored
+            stash = self._stash = stash[2:]
+        if not stash:
+            return
+        limits = self._limits
+        end = stash.find(b"\r\n\r\n", 0, limits.max_header_bytes + 4)
+        try:
+            if end < 0:
+                self._check_partial(stash)
+                return
+            self._stash = stash[end + 4 :]
+            head = parse_request(stash[:end], limits)
+        except GatewayError as error:
+            self._refuse(error)
+            return
+        self._left = head.length
+        self._decoder = ChunkedDecoder(errors.BAD_FRAMING) if head.length == CHUNKED else None
+        self._awaits_continue = (
+            head.length != 0
+            and head.minor == 1
+            and b"expect" in head.known
+            and head.known[b"expect"].lower() == b"100-continue"
+        )
+        exchange = Exchange(self, head, monotonic())
+        self._start(exchange, self._service.serve(exchange))
+
+    def _check_partial(self, stash: bytes) -> None:
+        """Refuse what can no longer become a good head; else bound the time for the rest of it."""
+        limits = self._limits
+        if len(stash) > limits.max_uri + 64 and b"\r\n" not in stash[: limits.max_uri + 64]:
+            raise GatewayError(errors.URI_TOO_LONG, f"The request line exceeds {limits.max_uri} bytes")
+        if BARE_LINE_END.search(stash) or stash[0] not in TOKEN_BYTES:
+            raise GatewayError(errors.BAD_REQUEST, "The connection does not speak HTTP/1.1")
+        if len(stash) > limits.max_header_bytes:
+            raise GatewayError(errors.HEADERS_TOO_LARGE, f"The head exceeds {limits.max_header_bytes} bytes")
+        if not self._head_clock:
+            self._head_clock = True
+            self.watchdog.arm(monotonic() + limits.header_timeout)
+
+    def _refuse(self, error: GatewayError) -> None:
+        self._refused = True
+        self._left = 0
+        self._awaits_continue = False
+        exchange = Exchange(self, _NO_REQUEST, monotonic())
+        self._start(exchange, self._service.refuse(exchange, error))
+
+    def _start(self, exchange: Exchange, work: Coroutine[None, None, None]) -> None:
+        self.state = State.BUSY
+        self._head_clock = False
+        self.exchange = exchange
+        self._until_close = False
+        self.body_out = 0
+        self.watchdog.disarm()
+        self._task = self.loop.create_task(self._run(exchange, work))
+
+    async def _run(self, exchange: Exchange, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            self.cut()
+        finally:
+            self.exchange = None
+            self._task = None
+            self._body_sink = None
+            self._after_exchange()
+
+    def _after_exchange(self) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        self._awaits_continue = False
+        if not self._keep_alive:
+            self._linger()
+        elif self._left == 0:
+            self._next_request()
+        else:
+            self._discarded = 0
+            self.state = State.DRAINING
+            self.watchdog.arm(monotonic() + self._limits.body_timeout)
+            self._read_on()
+            stash, self._stash = self._stash, b""
+            self._drain(stash)
+
+    def _next_request(self) -> None:
+        self.state = State.WAITING
+        self._read_on()
+        self.watchdog.arm(monotonic() + self._limits.keepalive_timeout)
+        if self._service.draining:
+            self.close_idle()
+        elif self._stash:
+            self._advance()
+
+    def _linger(self) -> None:
+        transport = self.transport
+        assert transport is not None
+        if self._left == 0 and not self._stash and not self._refused:
+            transport.close()
+            return
+        self.state = State.LINGERING
+        self._discarded = 0
+        self._stash = b""
+        self._read_on()
+        if transport.can_write_eof():
+            transport.write_eof()
+        self.watchdog.arm(monotonic() + _LINGER_SECONDS)
+
+    # -- the request's body
+
+    @property
+    def body_complete(self) -> bool:
+        """Every byte of the request's body was taken."""
+        return self._left == 0
+
+    def take_body(self) -> bytes | None:
+        """The whole body, when its length is known and it has come already; None when it must be relayed."""
+        left = self._left
+        if left < 0 or len(self._stash) < left:
+            return None
+        body, self._stash = self._stash[:left], self._stash[left:]
+        self._left = 0
+        if self.exchange is not None:
+            self.exchange.bytes_in += left
+        return body
+
+    @property
+    def awaits_continue(self) -> bool:
+        """The client sent ``Expect: 100-continue`` and holds its body back."""
+        return self._awaits_continue and not self._stash
+
+    def upload(self, sink: UpstreamConnection, on_uploaded: Callable[[], None]) -> None:
+        """Relay the body to ``sink`` as it comes; ``on_uploaded`` is called after its last byte."""
+        self._awaits_continue = False
+        sink.begin_body(self, chunked=self._left == CHUNKED)
+        self._body_sink = sink
+        self._on_uploaded = on_uploaded
+        self.watchdog.arm(monotonic() + self._limits.body_timeout)
+        if not sink.write_paused:
+            self._read_on()
+        stash, self._stash = self._stash, b""
+        if stash:
+            self._take_body(memoryview(stash), None)
+
+    def stop_upload(self) -> None:
+        """The upstream wants no more of the body."""
+        if self._body_sink is not None:
+            self._body_sink = None
+            self.watchdog.disarm()
+
+    def _take_body(self, data: memoryview, owner: memoryview | None) -> bool:
+        sink = self._body_sink
+        assert sink is not None
+        self.watchdog.arm(monotonic() + self._limits.body_timeout)
+        try:
+            payload, consumed = self._payload(data)
+        except GatewayError as error:
+            self._keep_alive = False
+            sink.fail_with(error)
+            return False
+        if len(payload) == 1:
+            lent = sink.send_body(payload[0], owner)
+        else:
+            lent = False
+            if payload:
+                sink.send_body(memoryview(b"".join(payload)), None)
+        if self._left == 0:
+            sink.end_body([] if self._decoder is None else self._decoder.trailers)
+            self._body_sink = None
+            self.watchdog.disarm()
+            self._stash = bytes(data[consumed:])
+            if self._on_uploaded is not None:
+                self._on_uploaded()
+        return lent
+
+    def _payload(self, data: memoryview) -> tuple[list[memoryview], int]:
+        """Split the body's bytes off ``data``; sets ``_left`` to 0 at the body's end."""
+        payload: list[memoryview] = []
+        if self._decoder is None:
+            consumed = min(self._left, len(data))
+            payload.append(data[:consumed])
+            self._left -= consumed
+        else:
+            consumed = self._decoder.feed(data, payload)
+            if self._decoder.done:
+                self._left = 0
+        if self.exchange is not None:
+            self.exchange.bytes_in += sum(map(len, payload))
+            if 0 < self._limits.max_body_bytes < self.exchange.bytes_in:
+                raise GatewayError(
+                    errors.BODY_TOO_LARGE, f"The request body exceeds {self._limits.max_body_bytes} bytes"
+                )
+        return payload, consumed
+
+    def _drain(self, data: bytes) -> None:
+        """Read the rest of a body that nobody wants, to reach the next request."""
+        self._discarded += len(data)
+        try:
+            _, consumed = self._payload(memoryview(data))
+        except GatewayError:
+            self._discarded = _MAX_DRAIN + 1
+        if self._discarded > _MAX_DRAIN and self._left:
+            self._linger()
+        elif self._left == 0:
+            self._stash = data[consumed:]
+            self._next_request()
+
+    def sink_blocked(self) -> None:
+        # The upstream is slow to take the body: its time runs now, not the client's.
+        self.watchdog.disarm()
+        self._hold_reading()
+        sink = self._body_sink
+        if sink is not None and sink.state is UpstreamState.HEAD:
+            sink.await_upload()
+
+    def sink_ready(self) -> None:
+        sink = self._body_sink
+        if sink is not None:
+            self.watchdog.arm(monotonic() + self._limits.body_timeout)
+            if sink.state is UpstreamState.HEAD:
+                sink.watchdog.disarm()
+        self._read_on()
+
+    # -- the answer
+
+    def interim(self, head: ResponseHead) -> None:
+        """Pass a 1xx on; HTTP/1.0 has none (RFC 9110 15.2)."""
+        if head.status == 100:
+            self._awaits_continue = False
+        if self.exchange is not None and self.exchange.request.minor and self.alive:
+            assert self.transport is not None
+            self.transport.write(interim_head(head))
+
+    def frame(self, length: int) -> bytes:
+        """Decide how the answer ends and whether the connection persists; return the field lines that say so.
+
+        ``length`` as in `ResponseHead`. RFC 9112 6.1, 6.3, 9.3, 9.6.
+        """
+        assert self.exchange is not None
+        minor = self.exchange.request.minor
+        keep = self.exchange.request.keep_alive and self._may_persist()
+        chunked = False
+        lines = b""
+        if length < 0:
+            chunked = minor == 1
+            self._until_close = not chunked
+            keep = keep and chunked
+            lines = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        self._keep_alive = keep
+        self._chunked_out = chunked
+        if not keep:
+            return lines + b"Connection: close\r\n"
+        return lines if minor else lines + b"Connection: keep-alive\r\n"
+
+    def _may_persist(self) -> bool:
+        if self._service.draining or not self._limits.keepalive_timeout or self._awaits_continue:
+            return False
+        # A body that is still being uploaded may yet end; one that nobody takes is read to its end when it is small.
+        return self._body_sink is not None or self._left <= _MAX_DRAIN
+
+    def start_answer(self, head: bytes, source: Connection | None) -> None:
+        """Write the head of an answer whose body comes from ``source``."""
+        self.begin_body(source, chunked=self._chunked_out)
+        if self.alive:
+            assert self.transport is not None
+            self.transport.write(head)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Write a whole answer in one go; ``body`` must be of the length that ``head`` tells."""
+        self.body_out = len(body)
+        self.blocked = 0.0
+        if self._chunked_out:
+            body = (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
+        if self.alive:
+            assert self.transport is not None
+            self.transport.write(head + body)
+
+    def respond(self, status: int, fields: bytes, body: bytes) -> None:
+        """An answer of the gateway's own; ``fields`` are whole lines, Content-Length is added."""
+        assert self.exchange is not None
+        self.stop_upload()
+        framing = self.frame(len(body))
+        head = own_head(status, b"%bContent-Length: %d\r\n%b" % (fields, len(body), framing))
+        self.answer(head, b"" if self.exchange.request.method == b"HEAD" else body)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.state is State.BUSY:
+            self.watchdog.arm(monotonic() + self._limits.body_timeout)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.state is State.BUSY and self._body_sink is None:
+            self.watchdog.disarm()
+
+    # -- time
+
+    def _on_timeout(self) -> None:
+        if self.state is State.WAITING and self._stash:
+            self._refuse(GatewayError(errors.CLIENT_TIMEOUT, "The head of the request did not come in time"))
+        elif self.state is State.BUSY and self._body_sink is not None and not self.write_paused:
+            self._body_sink.fail_with(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
+        elif self.state is State.BUSY:
+            self.cancel(errors.CLIENT_TIMEOUT)
+        elif self.state is State.WAITING and self.transport is not None:
+            self.transport.close()
+        else:
+            self.abort()
+

@@ -1,0 +1,124 @@
+"""Bodies on the wire: a decoder for chunked, an encoder for chunked, and the rules for trailers (RFC 9112 6 and 7)."""
+
+from __future__ import annotations
+
+import enum
+
+from gateway.errors import GatewayError, Reason
+from gateway.wire.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+_MAX_CHUNK_LINE = 256
+_MAX_EXTENSIONS = 16384
+_MAX_TRAILERS = 8192
+
+# RFC 9110 6.5.1: no framing, routing, authentication, request modifiers or content handling in trailers.
+_NOT_IN_TRAILERS = frozenset(
+    b"authorization cache-control connection content-encoding content-length content-range content-type cookie date "
+    b"expect expires forwarded host keep-alive max-forwards proxy-authenticate proxy-authorization proxy-connection "
+    b"range set-cookie te trailer transfer-encoding upgrade via www-authenticate x-forwarded-for x-forwarded-host "
+    b"x-forwarded-proto x-request-id".split()
+)
+
+
+class _State(enum.IntEnum):
+    SIZE = 0
+    DATA = 1
+    DATA_END = 2
+    TRAILERS = 3
+
+
+class ChunkedDecoder:
+    """Takes a chunked body apart, however the bytes are split; chunk extensions are checked and dropped.
+
+    ``bad`` is the reason of the `GatewayError` that broken framing raises. After `done` is True no more may be fed;
+    `trailers` then holds the trailer lines that may travel on.
+    """
+
+    __slots__ = ("_bad", "_extensions", "_left", "_line", "_state", "_trailer_bytes", "done", "trailers")
+
+    def __init__(self, bad: Reason) -> None:
+        self._bad = bad
+        self._state = _State.SIZE
+        self._left = 0
+        self._line = b""
+        self._extensions = 0
+        self._trailer_bytes = 0
+        self.done = False
+        self.trailers: list[bytes] = []
+
+    def feed(self, data: memoryview, out: list[memoryview]) -> int:
+        """Append the payload found in ``data`` to ``out``; return how many bytes belong to this body."""
+        position, end = 0, len(data)
+        while position < end and not self.done:
+            if self._state is _State.DATA:
+                stop = min(position + self._left, end)
+                out.append(data[position:stop])
+                self._left -= stop - position
+                position = stop
+                if not self._left:
+                    self._state = _State.DATA_END
+            else:
+                position = self._take_line(data, position)
+        return position
+
+    def _take_line(self, data: memoryview, position: int) -> int:
+        limit = _MAX_TRAILERS if self._state is _State.TRAILERS else _MAX_CHUNK_LINE
+        window = bytes(data[position : position + limit + 2])
+        before = self._line
+        # A CR that ended the bytes before may be completed by the LF that begins these.
+        joined = before + window
+        stop = joined.find(b"\r\n", max(len(before) - 1, 0))
+        if stop < 0:
+            if len(joined) > limit or b"\n" in joined:
+                self._refuse("A chunk's line is too long or not ended by CRLF")
+            self._line = joined
+            return position + len(window)
+        self._line = b""
+        self._on_line(joined[:stop])
+        return position + stop + 2 - len(before)
+
+    def _on_line(self, line: bytes) -> None:
+        if self._state is _State.SIZE:
+            self._on_size(line)
+        elif self._state is _State.DATA_END:
+            if line:
+                self._refuse("A chunk is longer than its size")
+            self._state = _State.SIZE
+        elif line:
+            self._on_trailer(line)
+        else:
+            self.done = True
+
+    def _on_size(self, line: bytes) -> None:
+        match = CHUNK_LINE.fullmatch(line)
+        if match is None:
+            self._refuse("A chunk's size or extension is not valid")
+            return
+        self._extensions += len(match[2])
+        if self._extensions > _MAX_EXTENSIONS:
+            self._refuse("The chunk extensions are too long")
+        self._left = int(match[1], 16)
+        self._state = _State.DATA if self._left else _State.TRAILERS
+
+    def _on_trailer(self, line: bytes) -> None:
+        self._trailer_bytes += len(line) + 2
+        colon = line.find(b":")
+        name = line[:colon].lower()
+        if colon < 1 or name.translate(None, TOKEN_BYTES) or line.translate(None, FIELD_BYTES):
+            self._refuse("A trailer line is not of the form name:value")
+        if self._trailer_bytes > _MAX_TRAILERS:
+            self._refuse("The trailers are too long")
+        if name not in _NOT_IN_TRAILERS:
+            self.trailers.append(line)
+
+    def _refuse(self, details: str) -> None:
+        raise GatewayError(self._bad, details)
+
+
+def last_chunk(trailers: list[bytes]) -> bytes:
+    """The end of a chunked body: the last chunk and the trailer section."""
+    if not trailers:
+        return LAST_CHUNK
+    return b"0\r\n" + b"\r\n".join(trailers) + b"\r\n\r\n"

@@ -1,0 +1,143 @@
+"""The heads that the gateway writes: to the upstream, to the client, and its own answers.
+
+Field lines of the other side travel on as they stood on the wire; only hop-by-hop fields, the forwarding fields and what
+the configuration sets are written anew (RFC 9110 7.6).
+"""
+
+from __future__ import annotations
+
+import http
+import time
+from email.utils import formatdate
+
+from gateway.core.message import CHUNKED, RequestHead, ResponseHead
+
+VIA = b"Via: 1.1 breakwater\r\n"
+"""RFC 9110 7.6.3: a gateway names itself in each request that it forwards; the received version is put in when 1.0."""
+
+_VIA = {1: VIA, 0: VIA.replace(b"1.1", b"1.0", 1)}
+_REASON_PHRASES = {s.value: s.phrase.encode() for s in http.HTTPStatus}
+
+
+class Forwarding:
+    """What the connection that a request came in by adds to the head: the client's address and scheme.
+
+    ``trusted``: the peer is a proxy of ours, whose own X-Forwarded-* and Forwarded are believed.
+    """
+
+    __slots__ = ("address", "scheme", "trusted")
+
+    def __init__(self, address: bytes, scheme: bytes, trusted: bool) -> None:
+        self.address = address
+        self.scheme = scheme
+        self.trusted = trusted
+
+    def lines(self, request: RequestHead) -> bytes:
+        """X-Forwarded-For, -Host and -Proto; claims of peers that are not trusted are replaced."""
+        known = request.known
+        host = known.get(b"host", b"")
+        if not self.trusted:
+            return b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+                self.address,
+                host,
+                self.scheme,
+            )
+        before = known.get(b"x-forwarded-for")
+        lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+            self.address if before is None else before + b", " + self.address,
+            known.get(b"x-forwarded-host", host),
+            known.get(b"x-forwarded-proto", self.scheme),
+        )
+        forwarded = known.get(b"forwarded")
+        return lines if forwarded is None else lines + b"Forwarded: %b\r\n" % forwarded
+
+
+class HeadTemplate:
+    """What every request of one route gets: the Host line, the configured fields, and which of the client's they replace."""
+
+    __slots__ = ("_configured", "_host_line", "_replaced")
+
+    def __init__(self, host: bytes | None, configured: list[tuple[bytes, bytes]]) -> None:
+        """``host`` None: the client's own Host travels on."""
+        self._host_line = None if host is None else b"Host: %b\r\n" % host
+        self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
+        self._replaced = frozenset(_folded(name) for name, _ in configured)
+
+    def fill(self, request: RequestHead, target: bytes, forwarding: Forwarding, request_id: bytes) -> bytes:
+        """The whole head of the request to the upstream, with the empty line that ends it."""
+        fields = request.fields
+        known = request.known
+        if self._replaced:
+            fields = [line for line in fields if _folded(line[: line.find(b":")]) not in self._replaced]
+        host_line = self._host_line or b"Host: %b\r\n" % known.get(b"host", b"")
+        rare = b""
+        if request.length == CHUNKED:
+            rare = b"Transfer-Encoding: chunked\r\n"
+        if b"expect" in known and request.minor:  # RFC 9110 10.1.1: HTTP/1.0 has no Expect
+            rare += b"Expect: %b\r\n" % known[b"expect"]
+        if b"max-forwards" in known:
+            rare += b"Max-Forwards: %b\r\n" % known[b"max-forwards"]
+        if b"te" in known and b"trailers" in known[b"te"].lower():
+            rare += b"TE: trailers\r\nConnection: TE\r\n"  # RFC 9110 10.1.4: trailers do travel on
+        return b"%b %b HTTP/1.1\r\n%b%b%b%bX-Request-Id: %b\r\n%b%b\r\n" % (
+            request.method,
+            target,
+            host_line,
+            b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
+            rare,
+            forwarding.lines(request),
+            request_id,
+            _VIA[request.minor],
+            self._configured,
+        )
+
+
+def _folded(name: bytes) -> bytes:
+    """A name as CGI-like back ends read it, so that ``X_Api_Key`` can not stand beside a configured ``X-Api-Key``."""
+    return name.lower().replace(b"_", b"-")
+
+
+class HttpDate:
+    """The value of Date (RFC 9110 6.6.1), made once a second."""
+
+    __slots__ = ("_line", "_second")
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._line = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        return self._line
+
+
+_date = HttpDate()
+
+
+def response_head(response: ResponseHead, framing: bytes, request_id: bytes) -> bytes:
+    """The head for the client; ``framing`` is the lines that the downstream connection decides."""
+    fields = response.fields
+    if response.status == 204:  # RFC 9110 8.6: no Content-Length in a 204
+        fields = [line for line in fields if line[:15].lower() != b"content-length:"]
+    return b"HTTP/1.1 %d %b\r\n%b%b%bX-Request-Id: %b\r\n\r\n" % (
+        response.status,
+        response.reason,
+        b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
+        b"" if b"date" in response.known else _date.line(),  # RFC 9110 6.6.1: a recipient with a clock adds it
+        framing,
+        request_id,
+    )
+
+
+def interim_head(response: ResponseHead) -> bytes:
+    """A 1xx on its way to the client (RFC 9110 15.2)."""
+    fields = b"".join(line + b"\r\n" for line in response.fields)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (response.status, response.reason, fields)
+
+
+def own_head(status: int, fields: bytes) -> bytes:
+    """The head of an answer of the gateway's own; ``fields`` are whole lines."""
+    return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, _REASON_PHRASES.get(status, b""), _date.line(), fields)

@@ -1,0 +1,60 @@
+"""One timer a connection that is moved without being re-armed.
+
+``call_later`` and ``cancel`` cost a microsecond and more; a connection moves its deadline several times a request and
+hardly ever reaches it. So the timer stays where it is, and when it fires too early it is set anew for what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+
+class Watchdog:
+    """Calls ``expire`` once when the time of the newest `arm` is reached and no `disarm` came in between."""
+
+    __slots__ = ("_expire", "_fires_at", "_handle", "_loop", "expires_at")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[], None]) -> None:
+        self._loop = loop
+        self._expire = expire
+        self._handle: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
+        self.expires_at = 0.0
+        """Absolute monotonic time in seconds; 0.0 = disarmed."""
+
+    def arm(self, at: float) -> None:
+        """Expire at the absolute time ``at``, instead of any time set before."""
+        self.expires_at = at
+        if self._handle is None:
+            self._set(at)
+        elif at < self._fires_at:
+            self._handle.cancel()
+            self._set(at)
+
+    def disarm(self) -> None:
+        self.expires_at = 0.0
+
+    def close(self) -> None:
+        """Disarm for good and give the timer back to the loop."""
+        self.expires_at = 0.0
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _set(self, at: float) -> None:
+        self._fires_at = at
+        self._handle = self._loop.call_later(max(0.0, at - monotonic()), self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        at = self.expires_at
+        if not at:
+            return
+        # A timer may fire within its resolution of a millisecond before its time.
+        if monotonic() < at - 0.001:
+            self._set(at)
+            return
+        self.expires_at = 0.0
+        self._expire()

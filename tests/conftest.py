@@ -1,0 +1,69 @@
+"""Every asynchronous test runs on uvloop, the loop of the data plane, and ends with nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).parent))  # the harness is imported the same in every import mode of pytest
+
+from harness.patience import eventually
+from harness.upstream import BlackHole, Upstream
+
+if TYPE_CHECKING:
+    from harness.rig import GatewayFor
+
+PASSED = pytest.StashKey[bool]()
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if call.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """An upstream for a dialogue; give it a ``behaviour`` to have it answer by itself."""
+    async with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def black_hole() -> Iterator[BlackHole]:
+    hole = BlackHole()
+    yield hole
+    hole.close()
+
+
+@pytest.fixture
+async def gateway_for(tmp_path: Path, upstream: Upstream, request: pytest.FixtureRequest) -> AsyncIterator[GatewayFor]:
+    """Starts gateways. At the end no exchange, permit, buffer or task is left, and no error went uncaught."""
+    from harness.rig import Workshop
+
+    before = asyncio.all_tasks()
+    workshop = Workshop(tmp_path)
+    yield workshop
+    passed = request.node.stash.get(PASSED, False)
+    await workshop.aclose(check=passed)
+    if passed:
+        await no_tasks_but(before | upstream.tasks)
+
+
+async def no_tasks_but(known: set[asyncio.Task[None]]) -> None:
+    def left() -> set[asyncio.Task[None]]:
+        return {task for task in asyncio.all_tasks() - known if task is not asyncio.current_task()}
+
+    await eventually(lambda: not left(), "no task left")

@@ -1,0 +1,1 @@
+"""Real sockets under a test's control: a scripted upstream, a raw client, and a gateway between them."""

@@ -1,0 +1,21 @@
+"""Waiting for state with a bound: never a bare sleep, never for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+PATIENCE = 3.0
+"""Seconds after which a thing that should have happened is taken not to happen at all."""
+
+GLANCE = 0.06
+"""Seconds in which a thing that must not happen is given the chance to."""
+
+
+async def eventually(condition: Callable[[], object], what: str = "", within: float = PATIENCE) -> None:
+    """Poll ``condition`` until it is true; AssertionError naming ``what`` after ``within`` seconds."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while not condition():
+        assert loop.time() < end, f"never within {within} s: {what or condition}"
+        await asyncio.sleep(0.002)

@@ -1,0 +1,65 @@
+"""Every module imports alone, and what serves traffic drags in nothing of the control side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from meta.sources import ROOT, modules
+
+DATA_PLANE = {"errors", "core", "wire", "policy", "observe", "upstream", "proxy"}
+CONTROL_SIDE = {"click", "pydantic", "watchfiles", "yaml"}
+
+# One interpreter forks once a module: each child is as fresh as its parent, at a tenth of the price of a new process.
+# aiohttp is the one slow import, and brings nothing of the project.
+SCRIPT = """
+import importlib, json, os, sys, traceback
+import aiohttp
+names, heavy = json.loads(sys.argv[1]), set(json.loads(sys.argv[2]))
+for name in names:
+    if os.fork():
+        os.wait()
+        continue
+    try:
+        importlib.import_module(name)
+        error = ""
+    except BaseException:
+        error = traceback.format_exc()
+    os.write(1, (json.dumps([name, error, sorted(heavy & sys.modules.keys())]) + "\\n").encode())
+    os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, tuple[str, list[str]]]:
+    """Module name -> (traceback or nothing, modules of the control side that it brought along)."""
+    names = [module.name for module in modules() if module.room != "__main__"]
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, json.dumps(names), json.dumps(sorted(CONTROL_SIDE))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(rows) == len(names), run.stderr
+    return {name: (error, heavy) for name, error, heavy in rows}
+
+
+def test_each_module_imports_alone(imported: dict[str, tuple[str, list[str]]]) -> None:
+    failed = {name: error for name, (error, _) in imported.items() if error}
+    assert not failed, "\n".join(f"{name}: {error}" for name, error in failed.items())
+
+
+def test_the_data_plane_brings_nothing_of_the_control_side(imported: dict[str, tuple[str, list[str]]]) -> None:
+    plane = {module.name for module in modules() if module.room in DATA_PLANE}
+    heavy = {name: brought for name, (_, brought) in imported.items() if name in plane and brought}
+    assert not heavy
+
+
+def test_the_script_sees_heavy_imports(imported: dict[str, tuple[str, list[str]]]) -> None:
+    """`gateway.cli` does import click: the look into sys.modules works."""
+    assert "click" in imported["gateway.cli"][1]

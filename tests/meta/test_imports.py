@@ -1,0 +1,96 @@
+"""Who may import whom: rooms look down only, and each third party comes in by one door."""
+
+from __future__ import annotations
+
+import pytest
+from meta.sources import Module, modules, third_party
+
+ORDER = (
+    {"errors"},
+    {"core"},
+    {"config", "wire", "policy", "observe"},
+    {"upstream"},
+    {"proxy"},
+    {"identity"},
+    {"app"},
+    {"demo"},
+    {"cli"},
+    {"__main__"},
+)
+"""From the ground up. A room imports itself and what stands below; the rooms of one row do not know each other."""
+
+HEIGHT = {room: height for height, row in enumerate(ORDER) for room in row}
+
+DEMO_SEES = {"demo", "app", "config"}
+"""The demo is a user of the gateway, so it gets in by the front door alone."""
+
+DOORS = {
+    "aiohttp": ("upstream/",),
+    "aiohappyeyeballs": ("upstream/",),
+    "click": ("cli.py",),
+    "orjson": ("observe/", "proxy/"),
+    "pybreaker": ("policy/breaker.py",),
+    "pydantic": ("config/",),
+    "pydantic_core": ("config/",),
+    "uvloop": ("app.py", "demo/"),
+    "watchfiles": ("config/",),
+    "yaml": ("config/",),
+    "yarl": ("upstream/",),
+}
+
+IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "socket", "ssl", "subprocess"}
+
+WIRE_WITH_IO = {f"wire/{name}.py" for name in ("buffers", "connection", "downstream", "upstream", "watchdog")}
+"""The protocols and what serves them. All else in wire/ is rules on bytes, which a test may call without a loop."""
+
+
+def rooms_seen(module: Module) -> set[str]:
+    return {name.split(".")[1] for name in module.imports if name.startswith("gateway.")} & HEIGHT.keys()
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda m: m.name)
+def test_imports_go_down_only(module: Module) -> None:
+    if module.name == "gateway":
+        assert not rooms_seen(module), "the package itself is below everything: it imports no room"
+        return
+    assert module.room in HEIGHT, f"give the room {module.room!r} its place in ORDER"
+    upward = {r for r in rooms_seen(module) if r != module.room and HEIGHT[r] >= HEIGHT[module.room]}
+    assert not upward, f"{module.name} looks up or sideways to {sorted(upward)}"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.room == "demo"], ids=lambda m: m.name)
+def test_the_demo_uses_the_front_door(module: Module) -> None:
+    assert rooms_seen(module) <= DEMO_SEES
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda m: m.name)
+def test_each_third_party_has_one_door(module: Module) -> None:
+    for name in third_party(module):
+        assert name in DOORS, f"{name} has no door: give it one in DOORS and a reason in pyproject.toml"
+        assert module.file.startswith(DOORS[name]), f"{name} belongs to {DOORS[name]}, not to {module.file}"
+
+
+def test_each_door_is_used() -> None:
+    used = set().union(*(third_party(module) for module in modules()))
+    assert DOORS.keys() == used, "a third party without a use: take it out of pyproject.toml too"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.room in {"errors", "core"}], ids=lambda m: m.name)
+def test_the_vocabulary_does_no_io(module: Module) -> None:
+    assert not {name.split(".")[0] for name in module.imports} & IO
+    assert not third_party(module)
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in modules() if m.room == "wire" and m.file not in WIRE_WITH_IO], ids=lambda m: m.name
+)
+def test_the_rules_of_the_wire_do_no_io(module: Module) -> None:
+    assert not {name.split(".")[0] for name in module.imports} & IO
+
+
+def test_an_upward_import_is_seen() -> None:
+    """The rule itself has teeth: a wire module that used the proxy would be named."""
+    culprit = Module("gateway.wire.x", "wire/x.py", frozenset({"gateway.proxy.router", "gateway.core.clock"}), True)
+    assert rooms_seen(culprit) == {"proxy", "core"}
+    with pytest.raises(AssertionError, match="looks up or sideways"):
+        test_imports_go_down_only(culprit)

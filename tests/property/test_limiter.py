@@ -1,0 +1,205 @@
+"""The limiter against a plain model: 100,000 random steps of clients that come, wait, lose patience, leave and return
+permits, several of them within one turn of the event loop, on a clock that the test turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.policy.limiter import Limiter, Waiter
+from gateway.policy.queue import WaitQueue
+
+STEPS = 10_000
+SEEDS = 10
+
+
+class TurnedByHand(asyncio.SelectorEventLoop):
+    """An event loop whose time stands still until ``now`` is moved."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@dataclass(eq=False)
+class Client:
+    number: int
+    task: asyncio.Task[bool]
+    patience_ends: float
+    left: bool = False
+    """Its task was cancelled in this turn of the loop."""
+
+
+class Model:
+    """Permits are a number and waiters a list."""
+
+    def __init__(self, permits: int, room: int) -> None:
+        self.permits = permits
+        self.room = room
+        self.used = 0
+        self.line: list[Client] = []
+        self.admitted: list[Client] = []
+        """Those who got a permit in this turn, and have not woken to it."""
+        self.refused: list[Client] = []
+        self.gone: list[Client] = []
+
+    def admit(self) -> None:
+        while self.line and self.used < self.permits:
+            client = self.line.pop(0)
+            if not client.left:
+                self.used += 1
+                self.admitted.append(client)
+
+    def give_back(self) -> None:
+        self.used -= 1
+        self.admit()
+
+    def leave(self, client: Client) -> None:
+        client.left = True
+        self.gone.append(client)
+
+    def turn(self, now: float) -> None:
+        """The loop turns: those who left go, what they had been given is passed on, then patience ends."""
+        for client in self.gone:
+            if client in self.admitted:
+                self.admitted.remove(client)
+                self.give_back()
+        self.line = [client for client in self.line if not client.left]
+        self.refused += [client for client in self.line if client.patience_ends <= now]
+        self.line = [client for client in self.line if client.patience_ends > now]
+
+
+class Walk:
+    def __init__(self, seed: int, loop: TurnedByHand) -> None:
+        self.dice = random.Random(seed)
+        self.loop = loop
+        self.model = Model(3, 6)
+        self.limiter = Limiter(3, WaitQueue[Waiter](6), clock=loop.time)
+        self.seen: Counter[str] = Counter()
+        self.order: list[int] = []
+        self.clients = 0
+        self.too_late = 0
+        """Clients who left in the moment between being given a permit and waking to it."""
+
+    async def run(self) -> None:
+        while self.seen.total() < STEPS:
+            if self.dice.random() < 0.4:
+                self.arrive()
+            else:
+                for _ in range(self.dice.randint(1, 4)):
+                    self.dice.choice(
+                        (self.try_one, self.give_back, self.give_back, self.leave, self.resize, self.wait)
+                    )()
+            for _ in range(4):
+                await asyncio.sleep(0)
+            self.model.turn(self.loop.now)
+            self.compare()
+        await self.empty()
+
+    # -- steps
+
+    def arrive(self) -> None:
+        """One comes to wait if it must; alone in its turn, so that the model needs no notion of who runs first."""
+        self.seen["arrived"] += 1
+        model, self.clients = self.model, self.clients + 1
+        patience = self.dice.choice((None, None, 0.0, 1.0, 5.0))
+        task = self.loop.create_task(self.limiter.acquire(patience))
+        client = Client(self.clients, task, math.inf if patience is None else self.loop.now + patience)
+        if model.used < model.permits:
+            model.used += 1
+            model.admitted.append(client)
+        elif patience == 0.0 or len(model.line) >= model.room:
+            model.refused.append(client)
+        else:
+            model.line.append(client)
+
+    def try_one(self) -> None:
+        self.seen["tried"] += 1
+        there = self.model.used < self.model.permits
+        assert self.limiter.try_acquire() is there
+        self.model.used += there
+
+    def give_back(self) -> None:
+        self.seen["gave back"] += 1
+        asleep = len(self.model.admitted)
+        if asleep and self.model.used == asleep:
+            return  # all permits belong to those who have not woken to them yet
+        extra = self.limiter.extra_releases
+        self.limiter.release(self.dice.random())
+        assert self.limiter.extra_releases - extra == (self.model.used == 0)
+        if self.model.used:
+            self.model.give_back()
+
+    def leave(self) -> None:
+        """One leaves who waits, or who has just been given a permit and has not woken to it."""
+        who = [client for client in self.model.line + self.model.admitted if not client.left]
+        if who:
+            client = self.dice.choice(who)
+            self.seen["left"] += 1
+            self.too_late += client in self.model.admitted
+            assert client.task.cancel()
+            self.model.leave(client)
+
+    def resize(self) -> None:
+        if self.dice.random() < 0.2:
+            self.seen["resized"] += 1
+            self.model.permits = self.dice.randint(1, 6)
+            self.limiter.resize(self.model.permits)
+            self.model.admit()
+            self.model.room = self.limiter.queue.max_waiting = self.dice.randint(0, 9)
+
+    def wait(self) -> None:
+        self.seen["waited"] += 1
+        self.loop.now += self.dice.choice((0.5, 1.0, 2.0))
+
+    # -- what must hold after each turn
+
+    def compare(self) -> None:
+        limiter, model = self.limiter, self.model
+        assert limiter.in_flight == model.used
+        assert limiter.waiting == len(model.line)
+        assert limiter.available == max(0, model.permits - model.used)
+        assert not (limiter.waiting and limiter.available), "nobody waits beside a free permit"
+        assert 1 <= limiter.retry_after() <= 60
+        for client in model.admitted:
+            assert client.task.result() is True
+            self.order.append(client.number)
+        for client in model.refused:
+            assert client.task.result() is False
+        assert all(client.task.cancelled() for client in model.gone)
+        assert not any(client.task.done() for client in model.line)
+        model.admitted.clear()
+        model.refused.clear()
+        model.gone.clear()
+
+    async def empty(self) -> None:
+        """Everybody goes home: all permits are back, and none is too many."""
+        line = list(self.model.line)
+        for client in line:
+            client.task.cancel()
+        await asyncio.gather(*(client.task for client in line), return_exceptions=True)
+        extra = self.limiter.extra_releases
+        for _ in range(self.model.used):
+            self.limiter.release()
+        assert (self.limiter.in_flight, self.limiter.waiting, self.limiter.extra_releases) == (0, 0, extra)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_no_permit_is_lost_or_doubled(seed: int) -> None:
+    with asyncio.Runner(loop_factory=TurnedByHand) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, TurnedByHand)
+        walk = Walk(seed, loop)
+        runner.run(walk.run())
+    assert walk.order == sorted(walk.order), "served in the order of arrival"
+    for step in ("arrived", "tried", "gave back", "left", "resized", "waited"):
+        assert walk.seen[step] > STEPS / 100, f"the walk saw too little: {walk.seen}"
+    assert len(walk.order) > STEPS / 10
+    assert walk.too_late > STEPS / 200

@@ -1,0 +1,484 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+
+import pybreaker
+import pytest
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.outcome import Outcome
+from gateway.errors import GatewayError, Source
+from gateway.policy.breaker import REFUSED, TRANSITIONS, Breaker, Event, State, break_circuit
+from tests.unit.scene import Clock, exchange
+
+SUCCESS, FAILURE, IGNORED = Outcome
+RECOVERY = 30.0
+Changes = list[tuple[State, State, str]]
+
+
+class Scene:
+    """A breaker of threshold 3 that can be brought into any state."""
+
+    def __init__(self, half_open_requests: int = 1) -> None:
+        self.clock = Clock()
+        self.changes: Changes = []
+        self.breaker = Breaker(3, RECOVERY, half_open_requests, name="sidecar", clock=self.clock, on_change=self.note)
+
+    def note(self, old: State, new: State, cause: str) -> None:
+        assert self.breaker.state is new, "a listener sees the new state in force"
+        assert self.breaker.circuit.current_state == new.word
+        assert self.breaker.circuit.state.name == new.word
+        self.changes.append((old, new, cause))
+
+    def call(self, outcome: Outcome) -> None:
+        permit = self.breaker.try_acquire()
+        assert permit != REFUSED
+        self.breaker.record(permit, outcome)
+
+    def bring_to(self, state: State) -> Scene:
+        if state is not State.CLOSED:
+            for _ in range(3):
+                self.call(FAILURE)
+        if state is State.HALF_OPEN:
+            self.clock.now += RECOVERY
+            self.call(IGNORED)
+        assert self.breaker.state is state
+        self.changes.clear()
+        return self
+
+
+def make_happen(scene: Scene, event: Event) -> None:
+    if event is Event.RESET:
+        scene.breaker.reset()
+    elif event is Event.THRESHOLD:
+        for _ in range(3):
+            scene.call(FAILURE)
+    elif event is Event.RECOVERY:
+        scene.clock.now += RECOVERY
+        scene.breaker.try_acquire()
+    else:
+        scene.call(SUCCESS if event is Event.PROBE_OK else FAILURE)
+
+
+WALK = [(old, event, new) for old, row in TRANSITIONS.items() for event, new in row.items()]
+
+
+class TestTable:
+    @pytest.mark.parametrize(("old", "event", "new"), WALK)
+    def test_each_transition(self, old: State, event: Event, new: State) -> None:
+        scene = Scene().bring_to(old)
+        make_happen(scene, event)
+        assert scene.breaker.state is new
+        assert scene.breaker.circuit.current_state == new.word
+        assert scene.changes == ([(old, new, event.value)] if new is not old else [])
+
+    def test_the_table_is_whole(self) -> None:
+        assert TRANSITIONS.keys() == set(State)
+        assert {event for row in TRANSITIONS.values() for event in row} == set(Event)
+
+    def test_every_state_is_left_and_reached(self) -> None:
+        assert {new for old, _, new in WALK if new is not old} == set(State)
+        assert {old for old, _, new in WALK if new is not old} == set(State)
+
+    def test_numbers_and_words(self) -> None:
+        assert [(state.value, state.word) for state in State] == [(0, "closed"), (1, "open"), (2, "half-open")]
+        assert [state.word for state in State] == [
+            pybreaker.STATE_CLOSED,
+            pybreaker.STATE_OPEN,
+            pybreaker.STATE_HALF_OPEN,
+        ]
+
+
+class TestClosed:
+    def test_only_failures_in_a_row_open_it(self) -> None:
+        scene = Scene()
+        for outcome in (FAILURE, FAILURE, SUCCESS, FAILURE, FAILURE):
+            scene.call(outcome)
+        assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 2)
+        scene.call(FAILURE)
+        assert (scene.breaker.state, scene.breaker.failures) == (State.OPEN, 3)
+
+    def test_an_ignored_call_neither_counts_nor_forgives(self) -> None:
+        scene = Scene()
+        for outcome in (FAILURE, IGNORED, FAILURE, IGNORED, IGNORED, FAILURE):
+            scene.call(outcome)
+        assert scene.breaker.state is State.OPEN
+
+    def test_a_clean_circuit_does_not_touch_pybreaker(self) -> None:
+        scene = Scene()
+
+        class Witness(pybreaker.CircuitBreakerListener):
+            def before_call(self, *args: object, **kwargs: object) -> None:
+                raise AssertionError
+
+            def success(self, cb: pybreaker.CircuitBreaker) -> None:
+                raise AssertionError
+
+        scene.breaker.circuit.add_listener(Witness())
+        writes: list[int] = []
+        scene.breaker._storage.reset_counter = lambda: writes.append(1)  # type: ignore[method-assign]
+        for _ in range(100):
+            scene.call(SUCCESS)
+        assert not writes
+        scene.call(FAILURE)
+        scene.call(SUCCESS)
+        scene.call(SUCCESS)
+        assert len(writes) == 1
+
+    def test_a_threshold_of_one(self) -> None:
+        breaker = Breaker(1, clock=Clock())
+        breaker.record(breaker.try_acquire(), FAILURE)
+        assert breaker.state is State.OPEN
+
+
+class TestOpen:
+    def test_nothing_passes_until_the_time_is_over(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.clock.now += RECOVERY - 0.001
+        assert scene.breaker.try_acquire() == REFUSED
+        assert scene.breaker.state is State.OPEN
+        scene.clock.now += 0.001
+        assert scene.breaker.try_acquire() != REFUSED
+        assert scene.breaker.state is State.HALF_OPEN
+
+    def test_it_stays_open_while_nobody_asks(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.clock.now += 100 * RECOVERY
+        assert scene.breaker.state is State.OPEN
+
+    def test_calls_of_before_do_not_prolong_the_time(self) -> None:
+        scene = Scene()
+        stragglers = [scene.breaker.try_acquire() for _ in range(5)]
+        scene.bring_to(State.OPEN)
+        for straggler in stragglers:
+            scene.clock.now += 5.0
+            scene.breaker.record(straggler, FAILURE)
+        assert (scene.breaker.failures, scene.breaker.retry_after(), scene.changes) == (3, 5, [])
+        scene.clock.now += 5.0
+        assert scene.breaker.try_acquire() != REFUSED
+
+    def test_a_late_success_of_before_does_not_close_it(self) -> None:
+        scene = Scene()
+        straggler = scene.breaker.try_acquire()
+        scene.bring_to(State.OPEN)
+        scene.breaker.record(straggler, SUCCESS)
+        assert scene.breaker.state is State.OPEN
+
+    def test_a_refusal_is_no_permit(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        for outcome in Outcome:
+            scene.breaker.record(REFUSED, outcome)
+        assert (scene.breaker.state, scene.breaker.failures) == (State.OPEN, 3)
+
+    @pytest.mark.parametrize(("passed", "left"), [(0.0, 30), (0.5, 30), (28.9, 2), (29.5, 1), (30.0, 1), (99.0, 1)])
+    def test_retry_after_is_the_time_left(self, passed: float, left: int) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.clock.now += passed
+        assert scene.breaker.retry_after() == left
+
+
+class TestHalfOpen:
+    @pytest.mark.parametrize("probes", [1, 3])
+    def test_no_more_probes_than_allowed(self, probes: int) -> None:
+        scene = Scene(probes).bring_to(State.OPEN)
+        scene.clock.now += RECOVERY
+        asked = [scene.breaker.try_acquire() for _ in range(50)]
+        assert sum(permit != REFUSED for permit in asked) == probes
+        assert scene.breaker.retry_after() == 1
+
+    def test_an_ignored_probe_makes_room_for_another(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        permit = scene.breaker.try_acquire()
+        assert scene.breaker.try_acquire() == REFUSED
+        scene.breaker.record(permit, IGNORED)
+        assert scene.breaker.try_acquire() != REFUSED
+        assert (scene.breaker.state, scene.changes) == (State.HALF_OPEN, [])
+
+    def test_a_failed_probe_opens_it_for_the_whole_time_again(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        scene.clock.now += 7.0
+        scene.call(FAILURE)
+        assert (scene.breaker.retry_after(), scene.breaker.failures) == (RECOVERY, 4)
+
+    def test_a_slow_probe_does_not_close_what_a_faster_one_opened(self) -> None:
+        scene = Scene(2).bring_to(State.HALF_OPEN)
+        fast, slow = scene.breaker.try_acquire(), scene.breaker.try_acquire()
+        scene.breaker.record(fast, FAILURE)
+        scene.breaker.record(slow, SUCCESS)
+        assert scene.breaker.state is State.OPEN
+
+    def test_a_slow_probe_does_not_count_in_the_circuit_that_a_faster_one_closed(self) -> None:
+        scene = Scene(2).bring_to(State.HALF_OPEN)
+        fast, slow = scene.breaker.try_acquire(), scene.breaker.try_acquire()
+        scene.breaker.record(fast, SUCCESS)
+        scene.breaker.record(slow, FAILURE)
+        assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 0)
+
+    def test_a_probe_of_an_earlier_time_takes_no_place_in_this_one(self) -> None:
+        scene = Scene(2).bring_to(State.HALF_OPEN)
+        early, other = scene.breaker.try_acquire(), scene.breaker.try_acquire()
+        scene.breaker.record(other, FAILURE)
+        scene.clock.now += RECOVERY
+        assert [scene.breaker.try_acquire() != REFUSED for _ in range(3)] == [True, True, False]
+        scene.breaker.record(early, IGNORED)
+        assert scene.breaker.try_acquire() == REFUSED
+
+    def test_a_permit_given_back_twice_frees_one_place(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        permit = scene.breaker.try_acquire()
+        for outcome in (IGNORED, IGNORED, FAILURE):
+            scene.breaker.record(permit, outcome)
+        assert scene.breaker.state is State.HALF_OPEN
+        assert [scene.breaker.try_acquire() != REFUSED for _ in range(2)] == [True, False]
+
+
+class TestControl:
+    def test_a_reset_forgets_failures_and_what_runs(self) -> None:
+        scene = Scene()
+        scene.call(FAILURE)
+        old = [scene.breaker.try_acquire() for _ in range(3)]
+        scene.breaker.reset()
+        assert scene.breaker.failures == 0
+        for permit in old:
+            scene.breaker.record(permit, FAILURE)
+        assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 0)
+
+    def test_new_settings_leave_the_state_alone(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.breaker.configure(1, 10.0, 2)
+        assert (scene.breaker.state, scene.breaker.retry_after()) == (State.OPEN, 10)
+        scene.clock.now += 10.0
+        assert [scene.breaker.try_acquire() != REFUSED for _ in range(3)] == [True, True, False]
+        assert (scene.breaker.circuit.fail_max, scene.breaker.circuit.reset_timeout) == (1, 10.0)
+
+    def test_a_listener_that_raises_harms_nobody(self, caplog: pytest.LogCaptureFixture) -> None:
+        def broken(old: State, new: State, cause: str) -> None:
+            raise ValueError("a defect")
+
+        clock = Clock()
+        breaker = Breaker(1, RECOVERY, name="sidecar", clock=clock, on_change=broken)
+        with caplog.at_level(logging.ERROR, "gateway.policy.breaker"):
+            breaker.record(breaker.try_acquire(), FAILURE)
+            clock.now += RECOVERY
+            breaker.record(breaker.try_acquire(), SUCCESS)
+        assert breaker.state is State.CLOSED
+        assert breaker.circuit.state.name == "closed"
+        assert [record.getMessage() for record in caplog.records] == ["a listener of breaker 'sidecar' failed"] * 3
+
+    def test_a_listener_may_itself_reset(self) -> None:
+        clock = Clock()
+
+        def stubborn(old: State, new: State, cause: str) -> None:
+            if new is State.OPEN:
+                breaker.reset()
+
+        breaker = Breaker(1, RECOVERY, clock=clock, on_change=stubborn)
+        breaker.record(breaker.try_acquire(), FAILURE)
+        assert (breaker.state, breaker.circuit.state.name, breaker.failures) == (State.CLOSED, "closed", 0)
+
+    def test_a_circuit_opened_from_outside_is_followed(self) -> None:
+        scene = Scene()
+        straggler = scene.breaker.try_acquire()
+        scene.breaker.circuit.open()
+        assert (scene.breaker.state, scene.breaker.retry_after()) == (State.OPEN, RECOVERY)
+        scene.breaker.record(straggler, SUCCESS)
+        assert scene.breaker.try_acquire() == REFUSED
+
+    def test_pybreaker_publishes_every_change(self) -> None:
+        seen: list[tuple[str | None, str]] = []
+
+        class Publisher(pybreaker.CircuitBreakerListener):
+            def state_change(
+                self,
+                cb: pybreaker.CircuitBreaker,
+                old_state: pybreaker.CircuitBreakerState | None,
+                new_state: pybreaker.CircuitBreakerState,
+            ) -> None:
+                seen.append((old_state.name if old_state else None, new_state.name))
+
+        scene = Scene()
+        scene.breaker.circuit.add_listener(Publisher())
+        scene.bring_to(State.HALF_OPEN)
+        scene.call(SUCCESS)
+        assert seen == [("closed", "open"), ("open", "half-open"), ("half-open", "closed")]
+        assert scene.breaker.circuit.name == "sidecar"
+
+    def test_breakers_know_nothing_of_each_other(self) -> None:
+        one, other = Scene(), Scene()
+        one.bring_to(State.OPEN)
+        assert (other.breaker.state, other.breaker.failures) == (State.CLOSED, 0)
+
+
+class Answer:
+    """A handler that ends as it is told: a status, or an exception."""
+
+    def __init__(self, end: int | BaseException) -> None:
+        self.end = end
+        self.asked = 0
+
+    async def __call__(self, ex: Exchange) -> None:
+        self.asked += 1
+        if isinstance(self.end, BaseException):
+            raise self.end
+        ex.status = self.end
+
+
+async def judged(ex: Exchange, end: int | BaseException) -> Outcome:
+    """The outcome, which the breaker has to have counted and the exchange to tell."""
+    scene = Scene()
+    scene.call(FAILURE)
+    handle = break_circuit(scene.breaker)(Answer(end))
+    if isinstance(end, BaseException):
+        with pytest.raises(type(end)) as caught:
+            await handle(ex)
+        assert caught.value is end
+    else:
+        await handle(ex)
+    counted = {2: FAILURE, 1: IGNORED, 0: SUCCESS}[scene.breaker.failures]
+    assert ex.outcome is counted
+    return counted
+
+
+UPSTREAM_REASONS = [reason for reason in errors.REASONS.values() if reason.source is Source.UPSTREAM]
+OTHER_REASONS = [
+    reason
+    for reason in errors.REASONS.values()
+    if reason.source is not Source.UPSTREAM and reason is not errors.TOTAL_TIMEOUT
+]
+
+
+class TestLayer:
+    def test_no_breaker_no_layer(self) -> None:
+        answer = Answer(200)
+        assert break_circuit(None)(answer) is answer
+
+    @pytest.mark.parametrize(
+        ("status", "outcome"),
+        [
+            (200, SUCCESS),
+            (304, SUCCESS),
+            (404, SUCCESS),
+            (429, SUCCESS),
+            (499, SUCCESS),
+            (500, FAILURE),
+            (503, FAILURE),
+        ],
+    )
+    async def test_an_answer_is_judged_by_its_status(self, status: int, outcome: Outcome) -> None:
+        assert await judged(exchange(), status) is outcome
+
+    @pytest.mark.parametrize("reason", UPSTREAM_REASONS, ids=lambda reason: reason.code)
+    async def test_what_the_upstream_did_is_a_failure(self, reason: errors.Reason) -> None:
+        assert await judged(exchange(), GatewayError(reason)) is FAILURE
+
+    async def test_an_answer_that_breaks_off_in_the_middle_is_a_failure(self) -> None:
+        ex = exchange()
+        ex.committed, ex.status = True, 200
+        assert await judged(ex, GatewayError(errors.UPSTREAM_RESET)) is FAILURE
+
+    @pytest.mark.parametrize("reason", OTHER_REASONS, ids=lambda reason: reason.code)
+    async def test_what_the_client_or_we_did_is_not(self, reason: errors.Reason) -> None:
+        assert await judged(exchange(), GatewayError(reason)) is IGNORED
+
+    @pytest.mark.parametrize("reason", UPSTREAM_REASONS, ids=lambda reason: reason.code)
+    async def test_a_stale_connection_tells_nothing(self, reason: errors.Reason) -> None:
+        assert await judged(exchange(), GatewayError(reason, retryable=True)) is IGNORED
+
+    @pytest.mark.parametrize("end", [asyncio.CancelledError(), ValueError("a defect"), KeyError()])
+    @pytest.mark.parametrize("reason", ["", "client_gone", "client_timeout", "draining"])
+    async def test_an_interruption_or_a_defect_tells_nothing(self, end: BaseException, reason: str) -> None:
+        ex = exchange()
+        ex.sent_at, ex.reason = 1001.0, reason
+        assert await judged(ex, end) is IGNORED
+
+    @pytest.mark.parametrize(
+        ("sent", "length", "committed", "queued", "outcome"),
+        [
+            (True, 0, False, 0.0, FAILURE),
+            (True, 100, False, 0.0, FAILURE),
+            (True, 100, False, 4.0, FAILURE),
+            (False, 0, False, 0.0, FAILURE),  # nothing to upload: it was the dial that took so long
+            (False, 100, False, 0.0, IGNORED),  # the client may be the slow one
+            (True, 0, True, 0.0, IGNORED),  # a long stream that was cut
+            (True, 0, False, 6.0, IGNORED),  # our own queue took most of the time
+        ],
+    )
+    @pytest.mark.parametrize("as_cancellation", [True, False])
+    async def test_the_total_timeout(
+        self, sent: bool, length: int, committed: bool, queued: float, outcome: Outcome, as_cancellation: bool
+    ) -> None:
+        ex = exchange(b"PUT", length, start_at=1000.0)
+        ex.deadline, ex.queued, ex.committed = 1010.0, queued, committed
+        ex.sent_at = 1000.5 if sent else 0.0
+        if as_cancellation:
+            ex.reason = errors.TOTAL_TIMEOUT.code
+        end = asyncio.CancelledError() if as_cancellation else GatewayError(errors.TOTAL_TIMEOUT)
+        assert await judged(ex, end) is outcome
+
+    async def test_an_open_circuit_refuses_without_asking(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.clock.now += 12.5
+        ex, answer = exchange(), Answer(200)
+        with pytest.raises(GatewayError) as caught:
+            await break_circuit(scene.breaker)(answer)(ex)
+        error = caught.value
+        assert (error.reason, error.retry_after) == (errors.BREAKER_OPEN, 18)
+        assert error.headers == (("X-Circuit-Breaker", "open"),)
+        assert (answer.asked, ex.breaker, ex.outcome) == (0, "open", IGNORED)
+
+    @pytest.mark.parametrize("state", [State.CLOSED, State.HALF_OPEN])
+    async def test_the_exchange_tells_the_state_that_it_met(self, state: State) -> None:
+        scene = Scene().bring_to(state)
+        ex = exchange()
+        await break_circuit(scene.breaker)(Answer(200))(ex)
+        assert (ex.breaker, ex.outcome, scene.breaker.state) == (state.word, SUCCESS, State.CLOSED)
+
+    async def test_a_probe_keeps_its_place_to_the_last_byte(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        last_byte = asyncio.get_running_loop().create_future()
+
+        async def stream(ex: Exchange) -> None:
+            ex.committed, ex.status = True, 200
+            await last_byte
+
+        probe = asyncio.ensure_future(break_circuit(scene.breaker)(stream)(exchange()))
+        await asyncio.sleep(0)
+        with pytest.raises(GatewayError) as caught:
+            await break_circuit(scene.breaker)(Answer(200))(exchange())
+        assert caught.value.retry_after == 1
+        last_byte.set_result(None)
+        await probe
+        assert scene.breaker.state is State.CLOSED
+
+    async def test_a_probe_whose_client_leaves_makes_room_for_another(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        for _ in range(10):
+            with pytest.raises(asyncio.CancelledError):
+                await break_circuit(scene.breaker)(Answer(asyncio.CancelledError()))(exchange())
+        assert scene.breaker.state is State.HALF_OPEN
+        await break_circuit(scene.breaker)(Answer(204))(exchange())
+        assert scene.breaker.state is State.CLOSED
+
+    async def test_of_two_hundred_at_once_only_the_probes_get_through(self) -> None:
+        scene = Scene(3).bring_to(State.OPEN)
+        scene.clock.now += RECOVERY
+        inside = itertools.count()
+        go = asyncio.Event()
+
+        async def serve(ex: Exchange) -> None:
+            next(inside)
+            await go.wait()
+            ex.status = 200
+
+        handle = break_circuit(scene.breaker)(serve)
+        tasks = [asyncio.ensure_future(handle(exchange())) for _ in range(200)]
+        await asyncio.sleep(0)
+        assert sum(task.done() for task in tasks) == 197
+        go.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert next(inside) == 3
+        assert sum(isinstance(result, GatewayError) for result in results) == 197
+        assert scene.breaker.state is State.CLOSED

@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError, Reason
+from gateway.policy.limiter import MAX_RETRY_AFTER, SMOOTHING, Limiter, Waiter, limit
+from gateway.policy.queue import WaitQueue
+from tests.unit.scene import Clock, exchange
+
+LONG = 60.0
+"""Seconds that no test lives to see the end of."""
+
+
+def limiter_of(permits: int, room: int = 100, clock: Clock | None = None) -> Limiter:
+    return Limiter(permits, WaitQueue[Waiter](room), clock or Clock())
+
+
+def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) -> Limiter:
+    limiter = limiter_of(permits, room, clock)
+    for _ in range(permits):
+        assert limiter.try_acquire()
+    return limiter
+
+
+async def turns(count: int = 5) -> None:
+    """Let every task that can run do so."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[bool]]:
+    tasks = []
+    for _ in range(count):
+        tasks.append(asyncio.create_task(limiter.acquire()))
+        await turns()
+    assert limiter.waiting == count
+    return tasks
+
+
+async def ended(*tasks: asyncio.Task[bool]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class TestPermits:
+    def test_never_more_than_max(self) -> None:
+        limiter = limiter_of(3)
+        assert [limiter.try_acquire() for _ in range(5)] == [True, True, True, False, False]
+        assert (limiter.in_flight, limiter.available, limiter.max) == (3, 0, 3)
+
+    def test_a_permit_given_back_is_there_at_once(self) -> None:
+        limiter = full_limiter(2)
+        limiter.release()
+        assert limiter.available == 1
+        assert limiter.try_acquire()
+
+    @pytest.mark.parametrize("permits", [0, -1])
+    def test_no_limit(self, permits: int) -> None:
+        limiter = limiter_of(permits)
+        assert all(limiter.try_acquire() for _ in range(1000))
+        assert (limiter.in_flight, limiter.available, limiter.max) == (1000, -1, 0)
+        assert limiter.retry_after() == 1
+
+    def test_releases_too_many_do_no_harm_and_are_counted(self) -> None:
+        limiter = limiter_of(1)
+        limiter.release()
+        limiter.release()
+        assert (limiter.in_flight, limiter.extra_releases, limiter.available) == (0, 2, 1)
+        assert limiter.try_acquire()
+        assert not limiter.try_acquire()
+
+    def test_fewer_permits_keep_what_is_in_use(self) -> None:
+        limiter = full_limiter(3)
+        limiter.resize(1)
+        assert (limiter.in_flight, limiter.available) == (3, 0)
+        limiter.release()
+        limiter.release()
+        assert not limiter.try_acquire()
+        limiter.release()
+        assert limiter.try_acquire()
+
+    def test_the_limit_may_be_lifted_and_set_again(self) -> None:
+        limiter = full_limiter(1)
+        limiter.resize(0)
+        assert limiter.try_acquire()
+        limiter.resize(2)
+        assert (limiter.in_flight, limiter.max) == (2, 2)
+        assert not limiter.try_acquire()
+
+
+class TestWaiting:
+    async def test_a_free_permit_is_not_waited_for(self) -> None:
+        assert await limiter_of(1).acquire(LONG)
+
+    async def test_without_a_queue_nobody_waits(self) -> None:
+        limiter = Limiter(1)
+        assert await limiter.acquire()
+        assert not await limiter.acquire()
+
+    @pytest.mark.parametrize("seconds", [0.0, -1.0])
+    async def test_without_time_nobody_waits(self, seconds: float) -> None:
+        limiter = full_limiter()
+        assert not await limiter.acquire(seconds)
+        assert limiter.waiting == 0
+
+    async def test_first_come_first_served(self) -> None:
+        limiter = full_limiter()
+        order: list[int] = []
+
+        async def client(number: int) -> None:
+            assert await limiter.acquire(LONG)
+            order.append(number)
+            limiter.release()
+
+        tasks = [asyncio.create_task(client(number)) for number in range(20)]
+        await turns()
+        limiter.release()
+        await asyncio.gather(*tasks)
+        assert order == list(range(20))
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
+
+    async def test_nobody_overtakes_a_waiter(self) -> None:
+        limiter = full_limiter()
+        [waiter] = await waiters(limiter, 1)
+        limiter.release()
+        assert not limiter.try_acquire(), "the permit belongs to the waiter before its task has woken"
+        assert await waiter
+        assert limiter.in_flight == 1
+
+    async def test_a_full_queue_refuses_at_once(self) -> None:
+        limiter = full_limiter(room=2)
+        waiting = await waiters(limiter, 2)
+        assert not await limiter.acquire(LONG)
+        await ended(*waiting)
+
+    async def test_the_timeout_ends_a_wait(self) -> None:
+        limiter = full_limiter()
+        assert not await limiter.acquire(0.001)
+        assert (limiter.in_flight, limiter.waiting) == (1, 0)
+        limiter.release()
+        assert limiter.available == 1
+
+    async def test_a_permit_beats_a_timeout_that_comes_while_the_task_wakes(self) -> None:
+        limiter = full_limiter()
+        [waiter] = await waiters(limiter, 1)
+        future = next(iter(limiter.queue.waiters))
+        limiter.release()
+        limiter._give_up(future)  # the timer of the very same turn of the loop
+        assert await waiter
+        assert limiter.in_flight == 1
+
+    async def test_more_permits_admit_waiters_at_once(self) -> None:
+        limiter = full_limiter()
+        waiting = await waiters(limiter, 3)
+        limiter.resize(3)
+        await turns()
+        assert [task.done() for task in waiting] == [True, True, False]
+        assert (limiter.in_flight, limiter.waiting) == (3, 1)
+        await ended(*waiting)
+
+    async def test_fewer_permits_admit_nobody_until_below(self) -> None:
+        limiter = full_limiter(3)
+        [waiter] = await waiters(limiter, 1)
+        limiter.resize(2)
+        limiter.release()
+        await turns()
+        assert not waiter.done()
+        limiter.release()
+        assert await waiter
+        assert limiter.in_flight == 2
+
+
+class TestCancellation:
+    async def test_one_who_leaves_frees_its_place_in_the_queue(self) -> None:
+        limiter = full_limiter(room=3)
+        waiting = await waiters(limiter, 3)
+        await ended(waiting[1])
+        assert limiter.waiting == 2
+        latecomer = asyncio.create_task(limiter.acquire(LONG))
+        await turns()
+        assert limiter.waiting == 3
+        for task in (waiting[0], waiting[2], latecomer):
+            limiter.release()
+            assert await task
+        limiter.release()
+        assert limiter.in_flight == 0
+
+    async def test_a_permit_handed_to_one_who_is_just_leaving_goes_to_the_next(self) -> None:
+        limiter = full_limiter()
+        first, second = await waiters(limiter, 2)
+        limiter.release()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await second
+        assert limiter.in_flight == 1
+
+    async def test_a_permit_handed_to_the_last_who_is_just_leaving_becomes_free(self) -> None:
+        limiter = full_limiter()
+        [waiter] = await waiters(limiter, 1)
+        limiter.release()
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        assert (limiter.in_flight, limiter.available, limiter.waiting) == (0, 1, 0)
+
+    async def test_one_who_left_in_this_turn_of_the_loop_is_passed_over(self) -> None:
+        limiter = full_limiter()
+        first, second = await waiters(limiter, 2)
+        first.cancel()
+        limiter.release()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await second
+        assert limiter.in_flight == 1
+
+    async def test_one_who_leaves_as_its_time_is_up_takes_no_permit_along(self) -> None:
+        limiter = full_limiter()
+        [waiter] = await waiters(limiter, 1)
+        limiter._give_up(next(iter(limiter.queue.waiters)))
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        assert (limiter.in_flight, limiter.waiting, limiter.extra_releases) == (1, 0, 0)
+
+    async def test_a_storm_of_clients_that_come_and_go_leaks_nothing(self) -> None:
+        dice = random.Random(7)
+        limiter = limiter_of(5, room=50)
+        inside = peak = 0
+
+        async def serve(ex: Exchange) -> None:
+            nonlocal inside, peak
+            inside += 1
+            peak = max(peak, inside)
+            try:
+                await turns(dice.randrange(4))
+            finally:
+                inside -= 1
+
+        handle = limit(limiter, LONG)(serve)
+        tasks: list[asyncio.Task[None]] = []
+        for _ in range(2000):
+            tasks.append(asyncio.ensure_future(handle(exchange())))
+            if dice.random() < 0.3:
+                dice.choice(tasks[-20:]).cancel()
+            if dice.random() < 0.5:
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert peak == 5
+        assert (limiter.in_flight, limiter.waiting, limiter.extra_releases, inside) == (0, 0, 0, 0)
+
+
+class TestRetryAfter:
+    def test_before_anything_was_measured(self) -> None:
+        assert full_limiter(5).retry_after() == 1
+
+    @pytest.mark.parametrize(
+        ("permits", "held", "seconds"),
+        [(5, 10.0, 2), (1, 10.0, 10), (100, 10.0, 1), (4, 10.0, 3), (1, 3600.0, MAX_RETRY_AFTER)],
+    )
+    def test_a_permit_returns_every_held_by_max_seconds(self, permits: int, held: float, seconds: int) -> None:
+        limiter = full_limiter(permits)
+        limiter.release(held)
+        assert limiter.try_acquire()
+        assert limiter.retry_after() == seconds
+
+    async def test_those_who_wait_are_served_before(self) -> None:
+        limiter = full_limiter(2)
+        limiter.release(4.0)
+        limiter.try_acquire()
+        waiting = await waiters(limiter, 4)
+        assert limiter.retry_after() == (4 + 1) * 4 / 2
+        await ended(*waiting)
+
+    def test_permits_above_a_lowered_limit_have_to_return_first(self) -> None:
+        limiter = full_limiter(3)
+        limiter.release(2.0)
+        limiter.try_acquire()
+        limiter.resize(1)
+        assert limiter.retry_after() == 3 * 2 / 1
+
+    def test_the_average_follows_what_is_measured(self) -> None:
+        limiter = full_limiter(1)
+        limiter.release(8.0)
+        limiter.try_acquire()
+        limiter.release(16.0)
+        limiter.try_acquire()
+        assert limiter.retry_after() == 8 + 8 * SMOOTHING
+        for _ in range(100):
+            limiter.release(20.0)
+            limiter.try_acquire()
+        assert limiter.retry_after() == 20
+
+    def test_a_release_of_unknown_length_teaches_nothing(self) -> None:
+        limiter = full_limiter(1)
+        limiter.release(8.0)
+        limiter.try_acquire()
+        limiter.release()
+        limiter.try_acquire()
+        assert limiter.retry_after() == 8
+
+    def test_it_is_one_when_there_is_room(self) -> None:
+        limiter = full_limiter(2)
+        limiter.release(50.0)
+        limiter.release(50.0)
+        assert limiter.retry_after() == 1
+
+
+async def serve(ex: Exchange) -> None:
+    ex.status = 200
+
+
+def refusal_of(limiter: Limiter, queue_timeout: float, deadline: float = 0.0) -> tuple[Handler, Exchange]:
+    ex = exchange()
+    ex.deadline = deadline
+    return limit(limiter, queue_timeout)(serve), ex
+
+
+async def refused(handle: Handler, ex: Exchange) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await handle(ex)
+    assert ex.status == 0, "the handler was not reached"
+    return caught.value
+
+
+class TestLayer:
+    def test_no_limiter_no_layer(self) -> None:
+        assert limit(None, LONG)(serve) is serve
+
+    async def test_the_permit_covers_what_happens_below(self) -> None:
+        limiter = limiter_of(2)
+        limiter.try_acquire()
+        seen: list[int] = []
+
+        async def below(ex: Exchange) -> None:
+            seen.append(limiter.in_flight)
+
+        ex = exchange()
+        await limit(limiter)(below)(ex)
+        assert seen == [2]
+        assert (ex.concurrent, ex.queued, limiter.in_flight) == (2, 0.0, 1)
+
+    @pytest.mark.parametrize("error", [GatewayError(TOTAL_TIMEOUT), ValueError(), asyncio.CancelledError()])
+    async def test_every_way_out_gives_the_permit_back_once(self, error: BaseException) -> None:
+        limiter = limiter_of(1)
+
+        async def below(ex: Exchange) -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            await limit(limiter)(below)(exchange())
+        assert (limiter.in_flight, limiter.extra_releases) == (0, 0)
+
+    async def test_it_measures_how_long_permits_are_held(self) -> None:
+        clock = Clock()
+        limiter = limiter_of(1, clock=clock)
+
+        async def below(ex: Exchange) -> None:
+            clock.now += 7.0
+
+        await limit(limiter)(below)(exchange())
+        limiter.try_acquire()
+        assert limiter.retry_after() == 7
+
+    @pytest.mark.parametrize(("room", "queue_timeout"), [(0, 0.0), (10, 0.0), (0, LONG)])
+    async def test_reject_mode(self, room: int, queue_timeout: float) -> None:
+        limiter = full_limiter(5, room=room)
+        limiter.release(30.0)
+        limiter.try_acquire()
+        handle, ex = refusal_of(limiter, queue_timeout)
+        error = await refused(handle, ex)
+        assert (error.reason, error.retry_after) == (CONCURRENCY_LIMIT, 6)
+        assert (ex.queued, ex.concurrent, limiter.in_flight) == (0.0, 5, 5)
+
+    async def test_a_full_queue(self) -> None:
+        limiter = full_limiter(room=1)
+        waiting = await waiters(limiter, 1)
+        handle, ex = refusal_of(limiter, LONG)
+        error = await refused(handle, ex)
+        assert (error.reason, error.retry_after, ex.queued) == (QUEUE_FULL, 1, 0.0)
+        await ended(*waiting)
+
+    async def test_a_wait_that_ends_well(self) -> None:
+        clock = Clock()
+        limiter = full_limiter(clock=clock)
+        ex = exchange()
+        task = asyncio.ensure_future(limit(limiter, LONG)(serve)(ex))
+        await turns()
+        assert limiter.waiting == 1
+        clock.now += 2.5
+        limiter.release()
+        await task
+        assert (ex.status, ex.queued, ex.concurrent, limiter.in_flight) == (200, 2.5, 1, 0)
+
+    async def test_the_time_in_the_queue_is_not_time_held(self) -> None:
+        clock = Clock()
+        limiter = full_limiter(clock=clock)
+
+        async def below(ex: Exchange) -> None:
+            clock.now += 3.0
+
+        task = asyncio.ensure_future(limit(limiter, LONG)(below)(exchange()))
+        await turns()
+        clock.now += 40.0
+        limiter.release()
+        await task
+        limiter.try_acquire()
+        assert limiter.retry_after() == 3
+
+    @pytest.mark.parametrize(
+        ("queue_timeout", "left", "reason"),
+        [(0.002, 0.0, QUEUE_TIMEOUT), (0.002, LONG, QUEUE_TIMEOUT), (LONG, 0.002, TOTAL_TIMEOUT)],
+    )
+    async def test_whichever_ends_first_ends_the_wait(self, queue_timeout: float, left: float, reason: Reason) -> None:
+        clock = Clock()
+        limiter = full_limiter(clock=clock)
+        handle, ex = refusal_of(limiter, queue_timeout, clock.now + left if left else 0.0)
+        task = asyncio.ensure_future(refused(handle, ex))
+        await turns()
+        clock.now += 0.25
+        error = await task
+        assert error.reason is reason
+        assert error.retry_after == (1 if reason is QUEUE_TIMEOUT else 0)
+        assert (ex.queued, ex.concurrent, limiter.in_flight, limiter.waiting) == (0.25, 1, 1, 0)
+
+    async def test_a_deadline_gone_by_is_not_waited_for(self) -> None:
+        limiter = full_limiter()
+        handle, ex = refusal_of(limiter, LONG, limiter.clock() - 1.0)
+        assert (await refused(handle, ex)).reason is TOTAL_TIMEOUT
+
+    async def test_one_who_leaves_the_queue_is_told_how_long_it_stood_there(self) -> None:
+        clock = Clock()
+        limiter = full_limiter(clock=clock)
+        ex = exchange()
+        task = asyncio.ensure_future(limit(limiter, LONG)(serve)(ex))
+        await turns()
+        clock.now += 4.0
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (ex.queued, ex.status, limiter.in_flight, limiter.waiting) == (4.0, 0, 1, 0)
