@@ -17,6 +17,7 @@ from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
+from gateway.wire.head import HeadParser
 
 _log = logging.getLogger("gateway")
 
@@ -28,9 +29,10 @@ class Gateway:
         self._document = document
         self.buffers = BufferPool()
         self.access_log = AccessLog(None)
-        self._registry = Registry(self.buffers, tell)
+        parser = HeadParser()
+        self._registry = Registry(self.buffers, parser, tell)
         self._slots = Slots(self.access_log.observe, identify)
-        self.server = Server(self.buffers, self._slots)
+        self.server = Server(self.buffers, parser, self._slots)
         self._generation = 0
 
     async def __aenter__(self) -> Self:

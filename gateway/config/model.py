@@ -6,23 +6,12 @@ names keys that people reach for, and the one-valued fields (`admin`, `workers`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import document, header, values
-from gateway.config.variables import Substituted
+from gateway.config.section import Section, only
 
 _DAY = 86400
 _LIMITS, _QUEUE, _BREAKER, _TIMEOUTS = (
@@ -33,37 +22,6 @@ _LIMITS, _QUEUE, _BREAKER, _TIMEOUTS = (
 )
 _PROXY = document.Proxy("-", "/", "http://-")
 _DOCUMENT = document.Document()
-
-
-class Section(BaseModel):
-    """A mapping of the file: nothing unknown, nothing converted but references, nothing changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
-    refused: ClassVar[Mapping[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve_references(cls, data: object) -> object:
-        """``max_concurrent: ${N}`` is a number where a number is needed, and text where text is."""
-        if not isinstance(data, dict):
-            return data
-        return {key: cls._resolved(key, value) for key, value in data.items()}
-
-    @classmethod
-    def _resolved(cls, key: str, value: object) -> object:
-        wants_text = key not in cls.model_fields or cls.model_fields[key].annotation is str
-        return value.resolved if isinstance(value, Substituted) and not wants_text else value
-
-
-def _only(allowed: object, sentence: str) -> BeforeValidator:
-    """Admits one value; whoever writes another reads ``sentence``."""
-
-    def check(value: object) -> object:
-        if type(value) is type(allowed) and value == allowed:
-            return value
-        raise ValueError(sentence)
-
-    return BeforeValidator(check)
 
 
 def _listed(value: object) -> object:
@@ -90,14 +48,6 @@ def _quoted_rule(value: object) -> object:
     return value
 
 
-def _checked(check: Callable[[str], object]) -> AfterValidator:
-    def run(text: str) -> str:
-        check(text)
-        return text
-
-    return AfterValidator(run)
-
-
 def _header_value(text: str, info: ValidationInfo) -> str:
     return header.value(text, info.context or {})
 
@@ -113,7 +63,7 @@ class Listener(Section):
 
     refused = {"tls": "TLS listeners do not exist yet; end TLS in front of the gateway and remove this key"}
 
-    address: Annotated[str, _checked(values.address)] = Field(
+    address: Annotated[str, AfterValidator(values.listen_address)] = Field(
         description="host:port; IPv6 in brackets, as in [::1]:8080; port 0 takes any free port."
     )
 
@@ -122,7 +72,7 @@ class AccessLog(Section):
     """Where the access log goes."""
 
     path: Annotated[
-        Literal["-"], _only("-", 'only "-" (standard output) exists so far; write "-" and redirect the output')
+        Literal["-"], only("-", 'only "-" (standard output) exists so far; write "-" and redirect the output')
     ] = Field("-", description='"-": standard output, one JSON object a line.')
 
 
@@ -250,7 +200,7 @@ class Proxy(Section):
     timeout_config: TimeoutConfig = Field(TimeoutConfig(), description="Times of an exchange with the upstream.")
     websocket: Annotated[
         Literal[False],
-        _only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
+        only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
     ] = Field(False, description="Only false so far: a WebSocket upgrade gets 501.")
 
     @field_validator("queue", mode="after")
@@ -287,14 +237,14 @@ class Settings(Section):
     listen: Annotated[
         tuple[Annotated[Listener, BeforeValidator(_as_listener)], ...], BeforeValidator(_listed), Field(min_length=1)
     ] = Field(_DEFAULT_LISTENERS, description="Where to accept connections: one address or a list of them.")
-    admin: Annotated[None, _only(None, "the admin listener does not exist yet; write null or remove the key")] = Field(
+    admin: Annotated[None, only(None, "the admin listener does not exist yet; write null or remove the key")] = Field(
         None, description="Only null so far: no control-plane listener."
     )
-    database: Annotated[None, _only(None, "the database does not exist yet; write null or remove the key")] = Field(
+    database: Annotated[None, only(None, "the database does not exist yet; write null or remove the key")] = Field(
         None, description="Only null so far: the file is the whole configuration."
     )
     workers: Annotated[
-        Literal[1], _only(1, "more than one worker process does not exist yet; write 1 or remove the key")
+        Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
     ] = Field(1, description="Only 1 so far: one worker process.")
     access_log: AccessLog | None = Field(AccessLog(), description="The access log; null: none.")
     trusted_proxies: Annotated[tuple[Network, ...], Field(strict=False)] = Field(

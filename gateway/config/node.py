@@ -40,16 +40,21 @@ Node: TypeAlias = Scalar | Branch
 def locate(root: Node, path: Path) -> tuple[int, Path]:
     """The line of ``path`` or of its nearest parent that exists, and ``path`` cut where it leads into a scalar.
 
-    A path that leads to a missing key of a branch is kept whole: that key is what the reader has to add.
+    A path that leads to a missing key of a branch is kept whole: that key is what the reader has to add. An index into
+    what is no list is left out: the model reads one address as a list of one.
     """
+    found: Path = ()
     line, node = 1, root
     for depth, key in enumerate(path):
         if isinstance(node, Scalar):
-            return line, path[:depth]
+            return line, found
+        if isinstance(key, int) and not node.is_list:
+            continue
         if key not in node.places:
-            return line, path
+            return line, found + path[depth:]
         line, node = node.places[key]
-    return line, path
+        found = (*found, key)
+    return line, found
 
 
 def check_depth(name: str, path: Path, line: int) -> None:

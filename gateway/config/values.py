@@ -61,6 +61,12 @@ def address(text: str) -> Address:
     return Address(host, int(port))
 
 
+def listen_address(text: str) -> str:
+    """The text of an `address`, checked."""
+    address(text)
+    return text
+
+
 def route_path(text: str) -> str:
     """The prefix that a proxy serves, without its trailing slash unless it is ``/`` alone."""
     if not text.startswith("/"):

@@ -20,7 +20,7 @@ class Substituted(str):
 
     @property
     def resolved(self) -> object:
-        return scalar.resolve(self)
+        return scalar.resolve(str(self))
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:

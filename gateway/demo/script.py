@@ -37,7 +37,7 @@ def steps(base: str) -> tuple[Step, ...]:
         Step(
             "queue",
             f"{TEN_AT_ONCE} -w '%{{http_code}} after %{{time_total}} s\\n' '{base}/-/queue/slow?seconds=1' | sort",
-            "ten at once, with a queue: ten are 200, five after one second and five after two",
+            "ten at once, with a queue: ten are 200, five after one second and five after about two",
         ),
         Step(
             "breaker",

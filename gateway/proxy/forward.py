@@ -10,11 +10,12 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
+from gateway.upstream.pool import Pool
 from gateway.upstream.upstream import Upstream
 from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.headers import HeadTemplate, response_head
 from gateway.wire.target import join
-from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.upstream import State, UpstreamConnection
 
 CONTINUE_SECONDS = 1.0
 """How long an upstream may take to answer ``Expect: 100-continue`` before the body is sent all the same."""
@@ -42,20 +43,32 @@ def forward(upstream: Upstream) -> Handler:
 
     async def handle(ex: Exchange) -> None:
         ex.upstream = address
+        request = ex.request
+        down = cast(DownstreamConnection, ex.downstream)
         # A second attempt is made because a pooled connection was stale: it gets a fresh one.
         connection = pool.take() if ex.attempts <= 1 else None
         ex.reused = connection is not None
         if connection is None:
-            began = monotonic()
-            try:
-                connection = await pool.dial()
-            finally:
-                ex.dialled += monotonic() - began
-        down = cast(DownstreamConnection, ex.downstream)
-        head = template.fill(ex.request, join(base, ex.request.target, strip), down.forwarding, ex.request_id)
+            connection = await _dial(ex, pool)
+        head = template.fill(request, join(base, request.target, strip), down.forwarding, ex.request_id)
         try:
-            response = await _ask(ex, down, connection, head, response_header)
-            await _give(ex, down, connection, response)
+            if request.length:
+                response = await _ask_with_body(ex, down, connection, head, response_header)
+            else:
+                answer = connection.send(head, request.method == b"HEAD", down.interim)
+                ex.asked_at = ex.sent_at = monotonic()
+                connection.expect_within(response_header, errors.HEADER_TIMEOUT)
+                response = await answer
+            ex.status = response.status
+            head = response_head(response, down.frame(response.length), ex.request_id)
+            ex.committed = True
+            if connection.state is State.DONE:
+                down.answer(head, connection.take_body())
+                ex.commit_at = monotonic()
+            else:
+                down.start_answer(head, connection)
+                ex.commit_at = monotonic()
+                await connection.relay(down)
         except BaseException:
             down.stop_upload()
             connection.abort()
@@ -66,8 +79,9 @@ def forward(upstream: Upstream) -> Handler:
             ex.bytes_out = down.body_out
             ex.blocked = down.blocked
         complete = down.body_complete
-        down.stop_upload()
-        if connection.rest(request_complete=complete):
+        if not complete:
+            down.stop_upload()
+        if connection.rest(complete):
             pool.give_back(connection)
         else:
             connection.abort()
@@ -75,18 +89,12 @@ def forward(upstream: Upstream) -> Handler:
     return handle
 
 
-async def _ask(
-    ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection, head: bytes, response_header: float
-) -> ResponseHead:
-    """Send the request, or begin to; return the head of the final answer."""
-    request = ex.request
-    to_head = request.method == b"HEAD"
-    if request.length:
-        return await _ask_with_body(ex, down, connection, head, response_header)
-    answer = connection.send(head, to_head=to_head, on_interim=down.interim)
-    ex.asked_at = ex.sent_at = monotonic()
-    connection.expect_within(response_header, errors.HEADER_TIMEOUT)
-    return await answer
+async def _dial(ex: Exchange, pool: Pool) -> UpstreamConnection:
+    began = monotonic()
+    try:
+        return await pool.dial()
+    finally:
+        ex.dialled += monotonic() - began
 
 
 async def _ask_with_body(
@@ -118,7 +126,7 @@ async def _ask_with_body(
             down.interim(_CONTINUE)
             begin_upload()
 
-    answer = connection.send(head + (body or b""), to_head=ex.request.method == b"HEAD", on_interim=on_interim)
+    answer = connection.send(head + (body or b""), ex.request.method == b"HEAD", on_interim)
     ex.asked_at = monotonic()
     timer: asyncio.TimerHandle | None = None
     if body is not None:
@@ -133,20 +141,3 @@ async def _ask_with_body(
     finally:
         if timer is not None:
             timer.cancel()
-
-
-async def _give(
-    ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection, response: ResponseHead
-) -> None:
-    """Commit, and relay the answer's body to its last byte."""
-    ex.status = response.status
-    head = response_head(response, down.frame(response.length), ex.request_id)
-    ex.committed = True
-    body = connection.complete
-    if body is not None:
-        down.answer(head, body)
-        ex.commit_at = monotonic()
-    else:
-        down.start_answer(head, connection)
-        ex.commit_at = monotonic()
-        await connection.relay(down)

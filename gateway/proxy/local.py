@@ -11,25 +11,19 @@ from gateway.wire.grammar import tokens
 _ALLOW = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 
 
-def refuse_websocket(next_handler: Handler) -> Handler:
-    """A friendly 501; any other upgrade is ignored, as RFC 9110 7.8 allows, and the request served as it is."""
+def answer_locally(next_handler: Handler) -> Handler:
+    """A friendly 501 for WebSocket, and OPTIONS whose hops are used up.
+
+    Any other upgrade is ignored, as RFC 9110 7.8 allows, and the request served as it is. OPTIONS with Max-Forwards is
+    answered by the last recipient; others count down (RFC 9110 7.6.2).
+    """
 
     async def handle(ex: Exchange) -> None:
         known = ex.request.known
         if b"upgrade" in known and b"websocket" in tokens(known[b"upgrade"]):
             raise GatewayError(errors.WEBSOCKET_DISABLED)
-        await next_handler(ex)
-
-    return handle
-
-
-def count_hops(next_handler: Handler) -> Handler:
-    """OPTIONS with Max-Forwards: the last recipient answers, others count down (RFC 9110 7.6.2)."""
-
-    async def handle(ex: Exchange) -> None:
-        known = ex.request.known
-        left = known.get(b"max-forwards")
-        if left is not None and ex.request.method == b"OPTIONS":
+        if b"max-forwards" in known and ex.request.method == b"OPTIONS":
+            left = known[b"max-forwards"]
             if not left.isdigit() or len(left) > 9:
                 raise GatewayError(errors.BAD_REQUEST, "Max-Forwards is not a number")
             if int(left) == 0:

@@ -9,7 +9,7 @@ from gateway.policy.deadline import deadline
 from gateway.policy.limiter import limit
 from gateway.policy.retry import retry
 from gateway.proxy.forward import forward
-from gateway.proxy.local import count_hops, refuse_websocket
+from gateway.proxy.local import answer_locally
 from gateway.proxy.rescue import rescue
 from gateway.upstream.upstream import Upstream
 
@@ -25,8 +25,7 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer) -> 
         # must be above everything that costs or waits because who is not allowed in must not take a place
         identify,
         # must be below identify because a stranger is not told which features a proxy has
-        refuse_websocket,
-        count_hops,
+        answer_locally,
         # must be above the limiter because time in the queue is time
         deadline(proxy.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body

@@ -34,6 +34,8 @@ class _Table:
         self.depth = max(self.depth, route.path.count(b"/"))
 
     def match(self, path: bytes) -> Route | None:
+        if not self.depth:
+            return self.routes.get(b"")
         # Only as many segments as the deepest route has are looked at, however long the path is.
         parts = path.split(b"/", self.depth + 1)
         for count in range(min(len(parts) - 1, self.depth), -1, -1):
@@ -70,7 +72,7 @@ class Router:
         route = self._by_host(host, path) if self._exact or self._wildcard else None
         if route is None:
             route = self._any.match(path)
-        if route is not None and _has_dots(path) and _climbs(path[len(route.path) :]):
+        if (b"/." in path or b"%" in path) and route is not None and _climbs(path[len(route.path) :]):
             raise GatewayError(errors.BAD_REQUEST, "The path's dot segments lead out of the proxy's prefix")
         return route
 
@@ -91,10 +93,6 @@ def _without_port(host: bytes) -> bytes:
     if colon and not port.strip(b"0123456789"):
         host = name
     return host.lower().strip(b"[]").rstrip(b".")
-
-
-def _has_dots(path: bytes) -> bool:
-    return b"/." in path or b"%" in path
 
 
 def _climbs(rest: bytes) -> bool:

@@ -19,6 +19,7 @@ from gateway.proxy.rescue import rescue
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.wire.buffers import BufferPool
 from gateway.wire.downstream import DownstreamConnection
+from gateway.wire.head import HeadParser
 from gateway.wire.target import path_of
 
 _BACKLOG = 4096
@@ -29,11 +30,12 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 class Server:
     """The data plane's `Service`: every connection asks it, and it reads the live snapshot."""
 
-    def __init__(self, buffers: BufferPool, slots: Slots) -> None:
+    def __init__(self, buffers: BufferPool, parser: HeadParser, slots: Slots) -> None:
         self.snapshot: Snapshot
         self.draining = False
         self.connections: set[DownstreamConnection] = set()
         self._buffers = buffers
+        self._parser = parser
         self._slots = slots
         self._listeners: dict[Address, asyncio.Server] = {}
         self._idle = asyncio.Event()
@@ -111,7 +113,7 @@ class Server:
     async def _open(self, address: Address) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         return await loop.create_server(
-            lambda: DownstreamConnection(loop, self._buffers, self, b"http"),
+            lambda: DownstreamConnection(loop, self._buffers, self._parser, self, b"http"),
             address.host or None,
             address.port,
             backlog=_BACKLOG,

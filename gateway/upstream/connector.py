@@ -25,6 +25,7 @@ from gateway.config.document import Timeouts
 from gateway.errors import GatewayError
 from gateway.upstream.endpoint import Endpoint, proxy_from_environment
 from gateway.wire.buffers import BufferPool
+from gateway.wire.head import HeadParser
 from gateway.wire.upstream import UpstreamConnection
 
 _KEEPALIVE_SECONDS = 30
@@ -56,7 +57,9 @@ def tls_context() -> ssl.SSLContext:
 class HardenedConnector(aiohttp.TCPConnector):
     """Opens connections to one endpoint with the timeouts of one proxy."""
 
-    def __init__(self, endpoint: Endpoint, timeouts: Timeouts, buffers: BufferPool, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self, endpoint: Endpoint, timeouts: Timeouts, buffers: BufferPool, parser: HeadParser, tls: ssl.SSLContext
+    ) -> None:
         if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
             raise RuntimeError("AIOHTTP_NO_EXTENSIONS is set: the gateway does not run on aiohttp's pure-Python parsers")
         super().__init__(
@@ -64,12 +67,12 @@ class HardenedConnector(aiohttp.TCPConnector):
             ssl=tls,
             ttl_dns_cache=_DNS_TTL_SECONDS,
             socket_factory=_hardened_socket,
-            ssl_shutdown_timeout=0,
         )
         self.endpoint = endpoint
         self._dial_timeout = timeouts.dial
         self._tls_timeout = timeouts.tls_handshake or 3600.0
         self._buffers = buffers
+        self._parser = parser
         proxy = proxy_from_environment(endpoint)
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
@@ -97,7 +100,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self._client_timeout = aiohttp.ClientTimeout(total=self._tls_timeout, connect=None, sock_connect=None)
 
     def _make(self) -> UpstreamConnection:
-        return UpstreamConnection(self._loop, self._buffers)
+        return UpstreamConnection(self._loop, self._buffers, self._parser)
 
     async def dial(self) -> tuple[UpstreamConnection, Lease]:
         """Open a connection; the lease must be closed when the connection is.

@@ -22,6 +22,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import IdleBudget, Pool
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
+from gateway.wire.head import HeadParser
 
 
 def _pool_identity(proxy: Proxy) -> tuple[str, Timeouts]:
@@ -31,9 +32,10 @@ def _pool_identity(proxy: Proxy) -> tuple[str, Timeouts]:
 class Registry:
     """Owns the parts of all upstreams. `prepare` builds aside, `adopt` puts in force."""
 
-    def __init__(self, buffers: BufferPool, sink: Sink) -> None:
+    def __init__(self, buffers: BufferPool, parser: HeadParser, sink: Sink) -> None:
         self.upstreams: dict[str, Upstream] = {}
         self._buffers = buffers
+        self._parser = parser
         self._sink = sink
         self._budget = IdleBudget()
         self._tls: ssl.SSLContext | None = None
@@ -91,7 +93,7 @@ class Registry:
     def _pool(self, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
         if self._tls is None:
             self._tls = tls_context()
-        connector = HardenedConnector(endpoint, timeouts, self._buffers, self._tls)
+        connector = HardenedConnector(endpoint, timeouts, self._buffers, self._parser, self._tls)
         return Pool(connector, timeouts.idle, timeouts.body_idle, self._budget)
 
     def _breaker(self, name: str, settings: CircuitBreaker) -> Breaker:

@@ -10,49 +10,55 @@ BUFFER_SIZE = 32 * 1024
 
 
 class BufferPool:
-    """Lends fixed-size buffers; the last one returned is the first one lent, so that it is still in the cache.
+    """Every read of an event loop goes into `current`, which is free again when the read's callback returns.
 
-    Up to ``capacity`` buffers are made and kept. When all are on loan a further one is made all the same, counted in
-    `fallbacks` and thrown away when it returns: a shortage costs memory, never a request. Whoever hands a buffer to a
-    transport returns it only when the transport has flushed it: a transport keeps a reference, not a copy.
+    Only a buffer that a transport could not flush at once is *lent*: the transport keeps a reference, not a copy, and
+    gives it back when it has flushed (`take_back`). Meanwhile another buffer is current. Up to ``capacity`` buffers are
+    made and kept; beyond that one is made all the same, counted in `fallbacks` and thrown away when it returns: a
+    shortage costs memory, never a request.
     """
 
-    __slots__ = ("_free", "allocations", "capacity", "fallbacks", "gets", "outstanding", "puts")
+    __slots__ = ("_free", "allocations", "capacity", "current", "fallbacks", "gets", "outstanding", "puts")
 
     def __init__(self, capacity: int = 1024) -> None:
         self._free: list[memoryview] = []
         self.capacity = capacity
         self.gets = 0
+        """Times that a buffer was needed."""
         self.puts = 0
         self.allocations = 0
-        """Buffers made, the fallbacks included."""
+        """Buffers made, the fallbacks included; all other gets were reuse."""
         self.fallbacks = 0
         self.outstanding = 0
         """Buffers on loan now."""
+        self.current = self._get()
 
-    def get(self) -> memoryview:
-        """A buffer of `BUFFER_SIZE` bytes with arbitrary content."""
-        self.gets += 1
+    def lend(self) -> memoryview:
+        """Give `current` away, until `take_back`; another one takes its place."""
+        lent = self.current
         self.outstanding += 1
-        if self._free:
-            return self._free.pop()
-        self.allocations += 1
-        if self.outstanding > self.capacity:
-            self._fall_back()
-        return memoryview(bytearray(BUFFER_SIZE))
+        self.current = self._get()
+        return lent
 
-    def put(self, buffer: memoryview) -> None:
-        """Take a buffer back; one of another size is not ours and is left to the garbage collector."""
-        if buffer.nbytes != BUFFER_SIZE:
-            return
+    def take_back(self, buffer: memoryview) -> None:
+        """A lent buffer was flushed."""
         self.puts += 1
         self.outstanding -= 1
         if len(self._free) < self.capacity:
             self._free.append(buffer)
 
     def forget(self, count: int) -> None:
-        """``count`` buffers will not come back: their transport died with them."""
+        """``count`` lent buffers will not come back: their transport died with them."""
         self.outstanding -= count
+
+    def _get(self) -> memoryview:
+        self.gets += 1
+        if self._free:
+            return self._free.pop()
+        self.allocations += 1
+        if self.outstanding > self.capacity:
+            self._fall_back()
+        return memoryview(bytearray(BUFFER_SIZE))
 
     def _fall_back(self) -> None:
         self.fallbacks += 1

@@ -14,6 +14,7 @@ import contextlib
 import socket
 import struct
 from time import monotonic
+from typing import cast
 
 from gateway.wire.buffers import BufferPool
 from gateway.wire.framing import last_chunk
@@ -32,7 +33,6 @@ class Connection(asyncio.BufferedProtocol):
         self.loop = loop
         self.transport = None
         self._buffers = buffers
-        self._buffer: memoryview | None = None
         self._lent: list[memoryview] = []
         """Buffers that our transport has not flushed yet."""
         self._source: Connection | None = None
@@ -48,9 +48,9 @@ class Connection(asyncio.BufferedProtocol):
     # -- life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=0)
+        # uvloop's transports are not registered as asyncio.Transport, though they are.
+        self.transport = made = cast(asyncio.Transport, transport)
+        made.set_write_buffer_limits(high=0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -79,18 +79,13 @@ class Connection(asyncio.BufferedProtocol):
     # -- reading
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        self._buffer = buffer = self._buffers.get()
-        return buffer
+        return self._buffers.current
 
     def buffer_updated(self, nbytes: int) -> None:
-        buffer = self._buffer
-        assert buffer is not None
-        if not self.received(buffer[:nbytes]):
-            self._buffers.put(buffer)
-        self._buffer = None
+        self.received(self._buffers.current[:nbytes])
 
-    def received(self, data: memoryview) -> bool:
-        """Take ``data``; True when a sink's transport still refers to the buffer and will give it back."""
+    def received(self, data: memoryview) -> None:
+        """Take ``data``, which lies in the pool's current buffer: it is overwritten after the return unless lent."""
         raise NotImplementedError
 
     def pause_reading(self) -> None:
@@ -112,27 +107,29 @@ class Connection(asyncio.BufferedProtocol):
         if self.write_paused and source is not None:
             source.pause_reading()
 
-    def send_body(self, data: memoryview, owner: memoryview | None) -> bool:
-        """Write payload; ``owner`` is the pooled buffer that ``data`` lies in, None when nobody else will write there.
-
-        True: the transport still refers to ``owner``, which goes back to the pool when it is flushed.
-        """
+    def send_body(self, data: memoryview, *, pooled: bool) -> None:
+        """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent if it can not be flushed now."""
         transport = self.transport
         if transport is None or transport.is_closing():
-            return False
+            return
         size = len(data)
         self.body_out += size
         if size < _COPY_BELOW:
             transport.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked_out else bytes(data))
-            return False
+            return
         if self._chunked_out:
             transport.writelines([b"%x\r\n" % size, data, b"\r\n"])
         else:
             transport.write(data)
-        if owner is None or not transport.get_write_buffer_size():
-            return False
-        self._lent.append(owner)
-        return True
+        if pooled and transport.get_write_buffer_size():
+            self._lent.append(self._buffers.lend())
+
+    def send_payload(self, parts: list[memoryview], *, pooled: bool) -> None:
+        """Write what one read brought; many small pieces become one."""
+        if len(parts) == 1:
+            self.send_body(parts[0], pooled=pooled)
+        elif parts:
+            self.send_body(memoryview(b"".join(parts)), pooled=False)
 
     def end_body(self, trailers: list[bytes]) -> None:
         """The body is complete."""
@@ -150,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
         self.write_paused = False
         self.blocked += monotonic() - self.blocked_since
         for buffer in self._lent:
-            self._buffers.put(buffer)
+            self._buffers.take_back(buffer)
         self._lent.clear()
         if self._source is not None:
             self._source.sink_ready()

@@ -27,7 +27,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connection import Connection
 from gateway.wire.framing import ChunkedDecoder
 from gateway.wire.grammar import BARE_LINE_END, TOKEN_BYTES
-from gateway.wire.head import parse_request
+from gateway.wire.head import HeadParser
 from gateway.wire.headers import Forwarding, interim_head, own_head
 from gateway.wire.upstream import State as UpstreamState
 from gateway.wire.upstream import UpstreamConnection
@@ -72,8 +72,16 @@ class State(enum.Enum):
 
 
 class DownstreamConnection(Connection):
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool, service: Service, scheme: bytes) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        buffers: BufferPool,
+        parser: HeadParser,
+        service: Service,
+        scheme: bytes,
+    ) -> None:
         super().__init__(loop, buffers)
+        self._parser = parser
         self.state = State.WAITING
         self.watchdog = Watchdog(loop, self._on_timeout)
         self.client = ""
@@ -153,10 +161,11 @@ class DownstreamConnection(Connection):
 
     # -- reading
 
-    def received(self, data: memoryview) -> bool:
+    def received(self, data: memoryview) -> None:
         if self.state is State.BUSY:
             if self._body_sink is not None:
-                return self._take_body(data, self._buffer)
+                self._take_body(data, pooled=True)
+                return
             self._stash += bytes(data)
             if len(self._stash) > _MAX_STASH:
                 self._hold_reading()
@@ -169,7 +178,6 @@ class DownstreamConnection(Connection):
             self._discarded += len(data)
             if self._discarded > _MAX_LINGER_BYTES:
                 self.abort()
-        return False
 
     def _hold_reading(self) -> None:
         """Stop reading; a client that leaves is then seen by asking the kernel (epoll is silent meanwhile)."""
@@ -210,7 +218,7 @@ class DownstreamConnection(Connection):
                 self._check_partial(stash)
                 return
             self._stash = stash[end + 4 :]
-            head = parse_request(stash[:end], limits)
+            head = self._parser.request(stash[:end], limits)
         except GatewayError as error:
             self._refuse(error)
             return
@@ -338,7 +346,7 @@ class DownstreamConnection(Connection):
             self._read_on()
         stash, self._stash = self._stash, b""
         if stash:
-            self._take_body(memoryview(stash), None)
+            self._take_body(memoryview(stash), pooled=False)
 
     def stop_upload(self) -> None:
         """The upstream wants no more of the body."""
@@ -346,7 +354,7 @@ class DownstreamConnection(Connection):
             self._body_sink = None
             self.watchdog.disarm()
 
-    def _take_body(self, data: memoryview, owner: memoryview | None) -> bool:
+    def _take_body(self, data: memoryview, *, pooled: bool) -> None:
         sink = self._body_sink
         assert sink is not None
         self.watchdog.arm(monotonic() + self._limits.body_timeout)
@@ -355,13 +363,8 @@ class DownstreamConnection(Connection):
         except GatewayError as error:
             self._keep_alive = False
             sink.fail_with(error)
-            return False
-        if len(payload) == 1:
-            lent = sink.send_body(payload[0], owner)
-        else:
-            lent = False
-            if payload:
-                sink.send_body(memoryview(b"".join(payload)), None)
+            return
+        sink.send_payload(payload, pooled=pooled)
         if self._left == 0:
             sink.end_body([] if self._decoder is None else self._decoder.trailers)
             self._body_sink = None
@@ -369,7 +372,6 @@ class DownstreamConnection(Connection):
             self._stash = bytes(data[consumed:])
             if self._on_uploaded is not None:
                 self._on_uploaded()
-        return lent
 
     def _payload(self, data: memoryview) -> tuple[list[memoryview], int]:
         """Split the body's bytes off ``data``; sets ``_left`` to 0 at the body's end."""
@@ -435,8 +437,13 @@ class DownstreamConnection(Connection):
         ``length`` as in `ResponseHead`. RFC 9112 6.1, 6.3, 9.3, 9.6.
         """
         assert self.exchange is not None
-        minor = self.exchange.request.minor
-        keep = self.exchange.request.keep_alive and self._may_persist()
+        request = self.exchange.request
+        minor = request.minor
+        keep = request.keep_alive and self._may_persist()
+        if length >= 0 and keep and minor:
+            self._keep_alive = True
+            self._chunked_out = False
+            return b""
         chunked = False
         lines = b""
         if length < 0:
@@ -469,9 +476,9 @@ class DownstreamConnection(Connection):
         self.blocked = 0.0
         if self._chunked_out:
             body = (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
-        if self.alive:
-            assert self.transport is not None
-            self.transport.write(head + body)
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(head + body)
 
     def respond(self, status: int, fields: bytes, body: bytes) -> None:
         """An answer of the gateway's own; ``fields`` are whole lines, Content-Length is added."""

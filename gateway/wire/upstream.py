@@ -22,7 +22,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connection import Connection
 from gateway.wire.framing import ChunkedDecoder
 from gateway.wire.grammar import BARE_LINE_END
-from gateway.wire.head import parse_response
+from gateway.wire.head import HeadParser
 from gateway.wire.watchdog import Watchdog
 
 _MAX_HEAD = 65536
@@ -41,8 +41,9 @@ class State(enum.Enum):
 class UpstreamConnection(Connection):
     """A `asyncio.BufferedProtocol` that `aiohttp.TCPConnector` dials for; aiohttp asks for the members marked so."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool, parser: HeadParser) -> None:
         super().__init__(loop, buffers)
+        self._parser = parser
         self.watchdog = Watchdog(loop, self._on_timeout)
         self.state = State.IDLE
         self.on_lost: Callable[[UpstreamConnection], None] | None = None
@@ -87,9 +88,12 @@ class UpstreamConnection(Connection):
     # -- one request
 
     def send(
-        self, head: bytes, *, to_head: bool, on_interim: Callable[[ResponseHead], None]
+        self, head: bytes, to_head: bool, on_interim: Callable[[ResponseHead], None]
     ) -> asyncio.Future[ResponseHead]:
-        """Write the head of a request; the future holds the final answer's head or a `GatewayError`."""
+        """Write the head of a request; the future holds the final answer's head or a `GatewayError`.
+
+        ``to_head``: it is a HEAD request; ``on_interim`` is called with each 1xx.
+        """
         assert self.state is State.IDLE
         self.state = State.HEAD
         self.requests += 1
@@ -116,12 +120,9 @@ class UpstreamConnection(Connection):
         """The endpoint takes no more of the request's body: bound how long it may stall."""
         self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
 
-    @property
-    def complete(self) -> bytes | None:
-        """The whole body, when it came together with the head; None when it is still to be relayed."""
-        if self.state is State.DONE:
-            return self._stash
-        return None
+    def take_body(self) -> bytes:
+        """The whole body, when the state is DONE: it came together with the head, or before anyone asked for it."""
+        return self._stash
 
     def relay(self, sink: Connection) -> asyncio.Future[None]:
         """Give the body to ``sink`` as it comes; the future ends with its last byte or with a `GatewayError`."""
@@ -132,15 +133,15 @@ class UpstreamConnection(Connection):
             return done
         stash, self._stash = self._stash, b""
         if stash:
-            self._relay(memoryview(stash), None)
+            self._relay(memoryview(stash), pooled=False)
         if self.state is State.BODY and not sink.write_paused:
             self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
             self.resume_reading()
         return done
 
-    def rest(self, *, request_complete: bool) -> bool:
+    def rest(self, request_complete: bool) -> bool:
         """After the answer: True when the connection is IDLE and fit for another request."""
-        self.watchdog.disarm()
+        self.watchdog.expires_at = 0.0
         self._head = self._done = self._sink = self._on_interim = None
         self._stash = b""
         if self.state is State.DONE and self._keep_alive and request_complete and self.alive and not self._source:
@@ -151,11 +152,12 @@ class UpstreamConnection(Connection):
 
     # -- events of the transport
 
-    def received(self, data: memoryview) -> bool:
+    def received(self, data: memoryview) -> None:
         self.last_byte_at = monotonic()
         if self.state is State.BODY:
             if self._sink is not None:
-                return self._relay(data, self._buffer)
+                self._relay(data, pooled=True)
+                return
             self._stash += bytes(data)
             if len(self._stash) > _MAX_STASH:
                 self.pause_reading()
@@ -163,7 +165,7 @@ class UpstreamConnection(Connection):
             if not self.answered:
                 self.answered = True
                 self.first_byte_at = self.last_byte_at
-            self._stash += bytes(data)
+            self._stash = self._stash + bytes(data) if self._stash else bytes(data)
             try:
                 self._parse_heads()
             except GatewayError as error:
@@ -171,7 +173,6 @@ class UpstreamConnection(Connection):
         else:
             self.state = State.BROKEN
             self.abort()
-        return False
 
     def eof_received(self) -> None:
         return None
@@ -210,7 +211,7 @@ class UpstreamConnection(Connection):
                 if BARE_LINE_END.search(self._stash) or self._stash[:5] != b"HTTP/"[: len(self._stash)]:
                     raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1")
                 return
-            head = parse_response(self._stash[:end], to_head=self._to_head)
+            head = self._parser.response(self._stash[:end], to_head=self._to_head)
             self._stash = self._stash[end + 4 :]
             if head.status >= 200:
                 self._final(head)
@@ -242,48 +243,42 @@ class UpstreamConnection(Connection):
         if not self._head.done():
             self._head.set_result(head)
 
-    def _relay(self, data: memoryview, owner: memoryview | None) -> bool:
+    def _relay(self, data: memoryview, *, pooled: bool) -> None:
         sink = self._sink
         assert sink is not None
         if self.body_idle and not sink.write_paused:
             self.watchdog.arm(self.last_byte_at + self.body_idle)
         if self._decoder is not None:
-            return self._relay_chunked(data, sink, owner)
+            self._relay_chunked(data, sink, self._decoder, pooled=pooled)
+            return
         if self._left == UNTIL_CLOSE:
-            return sink.send_body(data, owner)
+            sink.send_body(data, pooled=pooled)
+            return
         size = len(data)
         if size > self._left:
             self._keep_alive = False
             data = data[: self._left]
             size = self._left
         self._left -= size
-        lent = sink.send_body(data, owner)
+        sink.send_body(data, pooled=pooled)
         if not self._left:
             sink.end_body([])
             self._finish()
-        return lent
 
-    def _relay_chunked(self, data: memoryview, sink: Connection, owner: memoryview | None) -> bool:
-        decoder = self._decoder
-        assert decoder is not None
+    def _relay_chunked(self, data: memoryview, sink: Connection, decoder: ChunkedDecoder, *, pooled: bool) -> None:
         payload: list[memoryview] = []
         try:
             consumed = decoder.feed(data, payload)
         except GatewayError as error:
             # What came before the fault is not passed on: the client's connection is about to be cut.
             self.fail_with(error)
-            return False
-        lent = False
-        if len(payload) == 1:
-            lent = sink.send_body(payload[0], owner)
-        elif payload:
-            lent = sink.send_body(memoryview(b"".join(payload)), None)
+            return
+        sink.send_payload(payload, pooled=pooled)
         if decoder.done:
             if consumed < len(data):
                 self._keep_alive = False
             sink.end_body(decoder.trailers)
             self._finish()
-        return lent
 
     def _finish(self) -> None:
         if self._left == UNTIL_CLOSE and self._sink is not None:

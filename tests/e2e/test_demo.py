@@ -108,8 +108,8 @@ def shows_the_queue(demo: Demo, shown: str) -> None:
     answers = statuses_and_seconds(shown)
     assert [status for status, _ in answers] == [200] * 10
     seconds = [seconds for _, seconds in answers]
-    assert all(1 <= second < 1.9 for second in seconds[:5]), shown
-    assert all(2 <= second < 2.9 for second in seconds[5:]), shown
+    assert all(1 <= second < 1.7 for second in seconds[:5]), shown
+    assert all(1.8 <= second < 2.9 for second in seconds[5:]), shown  # a late comer waits for less than a whole turn
 
 
 def shows_the_breaker(demo: Demo, shown: str) -> None:
@@ -193,4 +193,4 @@ def test_tokens_do_not_wait_for_the_last_one(demo: Demo) -> None:
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     demo = Demo(tmp_path)
     assert demo.end(number) == 0
-    assert demo.output().endswith("Ctrl-C ends the demo.\n\n"), "nothing is complained about on the way out"
+    assert demo.output().endswith("Ctrl-C ends the demo.\n"), "nothing is complained about on the way out"

@@ -13,7 +13,7 @@ ORDER = (
     {"proxy"},
     {"identity"},
     {"app"},
-    {"demo"},
+    {"process", "demo"},
     {"cli"},
     {"__main__"},
 )
@@ -32,7 +32,7 @@ DOORS = {
     "pybreaker": ("policy/breaker.py",),
     "pydantic": ("config/",),
     "pydantic_core": ("config/",),
-    "uvloop": ("app.py", "demo/"),
+    "uvloop": ("process.py", "demo/"),
     "watchfiles": ("config/",),
     "yaml": ("config/",),
     "yarl": ("upstream/",),

@@ -1,0 +1,90 @@
+"""What may stand once only: addresses, proxy names, (host, path) pairs, header names.
+
+The check reads the plain data, not the model, so that it also reports when other values are wrong; what is malformed is
+left to the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gateway.config import values
+from gateway.config.node import Branch, locate
+from gateway.config.problem import Path, Problem
+
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(slots=True)
+class _Register:
+    """Who came first with a value; each later one is a `Problem` at its own line."""
+
+    root: Branch
+    what: str
+    first: dict[object, Path] = field(default_factory=dict)
+
+    def enter(self, value: object, path: Path) -> Iterator[Problem]:
+        owner = self.first.setdefault(value, path)
+        if owner != path:
+            line, shown = locate(self.root, path)
+            before = locate(self.root, owner)[0]
+            yield Problem(f"{self.what} stands already in line {before}; change or remove one of the two", shown, line)
+
+
+def find(data: object, root: Branch) -> Iterator[Problem]:
+    """Every second use in ``data``, the plain data of the file, whose lines ``root`` knows."""
+    settings = _mapping(data)
+    yield from _listeners(settings, root)
+    names, routes = _Register(root, "the same name"), _Register(root, "the same path for the same host")
+    for index, proxy in enumerate(map(_mapping, _list(settings.get("proxies")))):
+        at: Path = ("proxies", index)
+        if isinstance(name := proxy.get("name"), str):
+            yield from names.enter(name, (*at, "name"))
+        yield from _routes(proxy, at, routes)
+        yield from _headers(proxy, at, root)
+
+
+def _listeners(settings: dict[str, object], root: Branch) -> Iterator[Problem]:
+    addresses = _Register(root, "the same address")
+    for index, entry in enumerate(_list(settings.get("listen"))):
+        address = _checked(values.address, _mapping(entry).get("address", entry))
+        if address is not None and address.port:
+            yield from addresses.enter(address, ("listen", index))
+
+
+def _routes(proxy: dict[str, object], at: Path, routes: _Register) -> Iterator[Problem]:
+    route = _checked(values.route_path, proxy.get("path"))
+    hosts = _list(proxy.get("hosts", []))
+    own = _Register(routes.root, "the same host")
+    for index, text in enumerate(hosts):
+        host = _checked(values.route_host, text)
+        again = list(own.enter(host, (*at, "hosts", index))) if host else []
+        yield from again
+        if host and route and not again:
+            yield from routes.enter((host, route), (*at, "hosts", index))
+    if route and not hosts:
+        yield from routes.enter((None, route), (*at, "path"))
+
+
+def _headers(proxy: dict[str, object], at: Path, root: Branch) -> Iterator[Problem]:
+    names = _Register(root, "the same header in other letters")
+    for name in _mapping(proxy.get("headers")):
+        yield from names.enter(name.lower(), (*at, "headers", name))
+
+
+def _checked(check: Callable[[str], _Value], text: object) -> _Value | None:
+    try:
+        return check(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

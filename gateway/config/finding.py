@@ -1,0 +1,75 @@
+"""pydantic's findings in plain sentences: what is wrong, and how to mend it, without the value that was found."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.config.node import Branch, locate
+from gateway.config.problem import Path, Problem
+from gateway.config.section import Section
+
+_SENTENCES: Mapping[str, str] = {
+    "bool_type": "must be true or false; write it without quotes",
+    "dict_type": "must be a mapping; write `key: value` lines below it, or {} for none",
+    "finite_number": "must be a finite number; write a number of digits",
+    "float_type": "must be a number; write it in digits, without quotes and without a unit",
+    "int_from_float": "must be a whole number; write it without a decimal point",
+    "int_type": "must be a whole number; write it in digits, without quotes and without a unit",
+    "missing": "is required; add this key",
+    "model_type": "must be a mapping; write `key: value` lines below it",
+    "string_type": "must be text; put the value in quotes",
+    "too_short": "must not be empty; write at least one entry or remove the key",
+    "tuple_type": "must be a list; write [first, second], or [] for none",
+}
+_BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def problems(error: ValidationError, model: type[Section], root: Branch) -> Iterator[Problem]:
+    """Every finding of ``error`` with the line that it speaks of."""
+    for detail in error.errors(include_url=False, include_input=False):
+        path = tuple(key for key in detail["loc"] if key != "[key]")
+        line, shown = locate(root, path)
+        yield Problem(_sentence(detail, model, path), shown, line)
+
+
+def _sentence(detail: ErrorDetails, model: type[Section], path: Path) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(_section_at(model, path[:-1]), str(path[-1]))
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"must be {words} {context[bound]:,}; write such a number".replace(",", "_")
+    return _SENTENCES.get(kind, detail["msg"])
+
+
+def _unknown_key(section: type[Section], key: str) -> str:
+    if key in section.refused:
+        return section.refused[key]
+    known = list(section.model_fields)
+    if close := difflib.get_close_matches(key.lower(), known, n=1):
+        return f"unknown key; did you mean {close[0]}?"
+    return f"unknown key; remove it, the keys here are {', '.join(known)}"
+
+
+def _section_at(model: type[Section], path: Path) -> type[Section]:
+    for key in path:
+        if isinstance(key, str):
+            model = _section_in(model.model_fields[key].annotation)
+    return model
+
+
+def _section_in(annotation: Any) -> type[Section]:
+    """The section inside of ``tuple[Annotated[Section, ...], ...]`` or ``Section | None``."""
+    found: Iterator[type[Section]] = (_section_in(inner) for inner in get_args(annotation)[:1])
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else next(found)

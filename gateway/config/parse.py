@@ -1,0 +1,53 @@
+"""From a file or a text to a checked `Document`, or to a `ConfigError` that tells all problems with their lines."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from gateway.config import collisions, finding, source
+from gateway.config.document import Document
+from gateway.config.model import Settings
+from gateway.config.node import Branch
+from gateway.config.problem import ConfigError, Path, Problem
+from gateway.config.source import Format
+from gateway.config.variables import Substitution
+
+__all__ = ["ConfigError", "Format", "load", "parse"]
+
+
+def load(path: pathlib.Path, env: Mapping[str, str]) -> Document:
+    """The document in the file ``path``; ``env`` serves its ``${VAR}`` and ``{env.NAME}``.
+
+    Raises `ConfigError`, also when the file cannot be read.
+    """
+    format_ = source.format_of(path)
+    return parse(source.text_of(path), format_, str(path), env)
+
+
+def parse(text: str, format: Format, name: str, env: Mapping[str, str]) -> Document:  # noqa: A002 - the contract's word
+    """The document in ``text``; ``name`` stands where errors name the file. Raises `ConfigError`."""
+    root = source.tree_of(text, format, name)
+    substitution = Substitution(root, env)
+    data = substitution.data()
+    settings, findings = _validated(data, root, env)
+    unset = {problem.path for problem in substitution.problems}
+    told = [problem for problem in findings if not _lies_below(problem.path, unset)]
+    problems = substitution.problems + told + list(collisions.find(data, root))
+    if problems or settings is None:
+        raise ConfigError(name, problems)
+    return settings.record()
+
+
+def _validated(data: object, root: Branch, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:
+    """The error is read and dropped here: pydantic's own texts and tracebacks could show a secret."""
+    try:
+        return Settings.model_validate(data, context=env), []
+    except ValidationError as error:
+        return None, list(finding.problems(error, Settings, root))
+
+
+def _lies_below(path: Path, others: set[Path]) -> bool:
+    return any(path[:depth] in others for depth in range(1, len(path) + 1))

@@ -1,0 +1,76 @@
+"""Where the document comes from while the gateway runs, and the news that it may have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import watchfiles
+
+from gateway.config import parse
+from gateway.config.document import Document
+
+DEBOUNCE = 0.2  # seconds of silence after which a burst of changes counts as one
+RECHECK = 2.0  # seconds; finds changes that no watched directory tells, as behind a symlink or on a network file system
+
+
+class Provider(Protocol):
+    """A source of documents."""
+
+    def load(self) -> Document:
+        """The document as it is now. Raises `ConfigError`."""
+        ...
+
+
+class FileProvider:
+    """The document in one file. ``env`` serves the references and templates in it."""
+
+    def __init__(self, path: pathlib.Path, env: Mapping[str, str]) -> None:
+        self.path = path
+        self._env = env
+
+    def load(self) -> Document:
+        return parse.load(self.path, self._env)
+
+
+async def watch(
+    path: pathlib.Path,
+    on_change: Callable[[], Awaitable[None] | None],
+    *,
+    debounce: float = DEBOUNCE,
+    recheck: float = RECHECK,
+) -> None:
+    """Call ``on_change`` whenever the content of ``path`` differs from what it was; runs until it is cancelled.
+
+    The directory is watched and not the file: editors and Kubernetes (``..data``) put a new file in the old one's place,
+    and the watch on the old one would see nothing more. A file that vanishes is a change too: loading it tells so, and
+    its return is the next change. Begin before the first load, and no change between the two is missed.
+
+    Raises OSError or RuntimeError when the directory cannot be watched, and whatever ``on_change`` raises.
+    """
+    seen = _fingerprint(path)
+    changes = watchfiles.awatch(
+        path.absolute().parent,
+        watch_filter=None,
+        recursive=False,
+        step=round(debounce * 1000),
+        rust_timeout=round(recheck * 1000),
+        yield_on_timeout=True,
+    )
+    async for _ in changes:
+        current = _fingerprint(path)
+        if current == seen:
+            continue
+        seen = current
+        if (pending := on_change()) is not None:
+            await pending
+
+
+def _fingerprint(path: pathlib.Path) -> bytes | None:
+    """A digest of the content; None while there is nothing to read."""
+    try:
+        return hashlib.blake2b(path.read_bytes()).digest()
+    except OSError:
+        return None

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.exchange import Exchange
+from gateway.core.message import RequestHead
+from gateway.core.outcome import Outcome
+from tests.unit.scene import Nobody, exchange
+
+TIMES = ("sent_at", "first_byte_at", "commit_at", "last_byte_at", "end_at", "deadline")
+SPANS = ("queued", "dialled", "blocked")
+
+
+def test_it_knows_its_beginning() -> None:
+    head = RequestHead(b"GET", b"/a", 1, [], {}, 0, keep_alive=True)
+    client = Nobody()
+    ex = Exchange(client, head, 12.5)
+    assert ex.request is head
+    assert ex.downstream is client
+    assert ex.start_at == 12.5
+
+
+def test_nothing_has_happened_yet() -> None:
+    ex = exchange()
+    assert {getattr(ex, name) for name in TIMES + SPANS} == {0.0}
+    assert (ex.attempts, ex.status, ex.bytes_in, ex.bytes_out, ex.concurrent) == (0, 0, 0, 0, 0)
+    assert (ex.committed, ex.reused) == (False, False)
+    assert (ex.reason, ex.breaker, ex.proxy, ex.upstream, ex.request_id) == ("", "", "", "", b"")
+
+
+def test_until_something_is_known_it_teaches_the_breaker_nothing() -> None:
+    assert exchange().outcome is Outcome.IGNORED
+
+
+def test_every_slot_is_filled_at_the_beginning() -> None:
+    ex = exchange()
+    assert not [name for name in Exchange.__slots__ if not hasattr(ex, name)]
+
+
+def test_a_misspelt_fact_is_refused() -> None:
+    with pytest.raises(AttributeError):
+        exchange().stauts = 200  # type: ignore[attr-defined]
+
+
+def test_exchanges_share_nothing() -> None:
+    one, other = exchange(), exchange()
+    one.status, one.reason = 502, "dial_failed"
+    assert (other.status, other.reason) == (0, "")
