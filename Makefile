@@ -49,7 +49,7 @@ test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this mac
 
 clean: ## remove the virtual environments, caches and builds
 	@rm -rf .venv .venv-* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
-	@find gateway tests loadtest -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second call costs nothing until pyproject.toml changes. The install is editable, so code needs no stamp.
 $(VENV)/.created:

@@ -9,8 +9,9 @@ from typing import Self
 
 from gateway.config.document import Document
 from gateway.core.events import BreakerChanged, Event, Reloaded
+from gateway.core.exchange import Exchange
 from gateway.identity.access import identify
-from gateway.observe.access_log import AccessLog
+from gateway.observe.access_log import AccessLog, line
 from gateway.observe.line_writer import LineWriter
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
@@ -70,11 +71,11 @@ class Gateway:
         if old_writer is not None and old_writer is not writer:
             old_writer.close()
 
-    def _writer(self, path: str | None) -> LineWriter | None:
+    def _writer(self, path: str | None) -> LineWriter[Exchange] | None:
         current = self.access_log.writer
         if path is None or (current is not None and current.path == path):
             return current if path is not None else None
-        return LineWriter(path, asyncio.get_running_loop())
+        return LineWriter(path, line, asyncio.get_running_loop())
 
     async def drain(self, timeout: float) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing had to be cut."""

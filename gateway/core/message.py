@@ -9,7 +9,7 @@ class RequestHead:
     ``fields`` are the field lines that travel on untouched (``b"Name: value"``, order, case and duplicates kept);
     ``known`` maps the lower-case names of the fields that the gateway reads or replaces to their values, repeated
     fields joined by a comma. ``target`` is always in origin-form (or ``*``): an absolute-form target has been taken
-    apart by the parser.
+    apart by the parser. Nothing of a head may be changed: connections share equal ones between exchanges.
     """
 
     __slots__ = ("fields", "keep_alive", "known", "length", "method", "minor", "target")

@@ -16,7 +16,7 @@ from gateway.observe.line_writer import LineWriter
 class AccessLog:
     """``writer`` None: the exchanges are timed all the same, and no line is written."""
 
-    def __init__(self, writer: LineWriter | None) -> None:
+    def __init__(self, writer: LineWriter[Exchange] | None) -> None:
         self.writer = writer
 
     def observe(self, proxy: str) -> Layer:
@@ -33,7 +33,7 @@ class AccessLog:
                 finally:
                     ex.end_at = monotonic()
                     if self.writer is not None:
-                        self.writer.write(line(ex))
+                        self.writer.write(ex)
 
             return handle
 
@@ -79,7 +79,8 @@ def line(ex: Exchange) -> bytes:
     query = target.find(b"?")
     first = ex.first_byte_at
     return _LINE % (
-        time(),
+        # Rendered a moment later, in a batch; the wall clock may have been set meanwhile.
+        time() - monotonic() + ex.end_at,
         _text(ex.request_id),
         ex.proxy.encode(),
         request.method,

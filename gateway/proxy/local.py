@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
@@ -29,7 +31,9 @@ def answer_locally(next_handler: Handler) -> Handler:
             if int(left) == 0:
                 await options(ex)
                 return
-            known[b"max-forwards"] = b"%d" % (int(left) - 1)
+            # The head may be shared with the next request of the connection: it is copied, not changed.
+            ex.request = copy(ex.request)
+            ex.request.known = {**known, b"max-forwards": b"%d" % (int(left) - 1)}
         await next_handler(ex)
 
     return handle

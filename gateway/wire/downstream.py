@@ -91,6 +91,12 @@ class DownstreamConnection(Connection):
         self._scheme = scheme
         self._limits = service.limits
         self._task: asyncio.Task[None] | None = None
+        self._work: Coroutine[None, None, None] | None = None
+        """The exchange that the task is to run next."""
+        self._wake: asyncio.Future[None] | None = None
+        """Resolved when there is work again."""
+        self._last_head = b""
+        self._last_request: RequestHead | None = None
         self._stash = b""
         """Bytes that came and are not taken yet: a part of a head, a body nobody asked for, pipelined requests."""
         self._head_clock = False
@@ -129,6 +135,8 @@ class DownstreamConnection(Connection):
         self.watchdog.close()
         if self.state is State.BUSY:
             self._interrupt(errors.CLIENT_GONE)
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
         self.state = State.CLOSED
         self._stash = b""
 
@@ -218,7 +226,7 @@ class DownstreamConnection(Connection):
                 self._check_partial(stash)
                 return
             self._stash = stash[end + 4 :]
-            head = self._parser.request(stash[:end], limits)
+            head = self._parse(stash[:end])
         except GatewayError as error:
             self._refuse(error)
             return
@@ -232,6 +240,13 @@ class DownstreamConnection(Connection):
         )
         exchange = Exchange(self, head, monotonic())
         self._start(exchange, self._service.serve(exchange))
+
+    def _parse(self, head: bytes) -> RequestHead:
+        # A connection often asks the same again, byte for byte: polling, health checks, load tests.
+        if head != self._last_head or self._last_request is None:
+            self._last_request = self._parser.request(head, self._limits)
+            self._last_head = head
+        return self._last_request
 
     def _check_partial(self, stash: bytes) -> None:
         """Refuse what can no longer become a good head; else bound the time for the rest of it."""
@@ -259,19 +274,32 @@ class DownstreamConnection(Connection):
         self.exchange = exchange
         self._until_close = False
         self.body_out = 0
-        self.watchdog.disarm()
-        self._task = self.loop.create_task(self._run(exchange, work))
+        self.watchdog.expires_at = 0.0
+        self._work = work
+        if self._task is None:
+            self._task = self.loop.create_task(self._serve())
+        elif self._wake is not None:
+            self._wake.set_result(None)
 
-    async def _run(self, exchange: Exchange, work: Coroutine[None, None, None]) -> None:
+    async def _serve(self) -> None:
+        """Run one exchange after the other. One task serves a connection for life: to make one a request costs more."""
         try:
-            await work
+            while self._work is not None:
+                work, self._work = self._work, None
+                try:
+                    await work
+                finally:
+                    self.exchange = None
+                    self._body_sink = None
+                self._after_exchange()
+                if self._work is None and self.transport is not None:
+                    self._wake = self.loop.create_future()
+                    await self._wake
+                    self._wake = None
         except asyncio.CancelledError:
             self.cut()
         finally:
-            self.exchange = None
             self._task = None
-            self._body_sink = None
-            self._after_exchange()
 
     def _after_exchange(self) -> None:
         if self.transport is None or self.transport.is_closing():
@@ -291,7 +319,8 @@ class DownstreamConnection(Connection):
 
     def _next_request(self) -> None:
         self.state = State.WAITING
-        self._read_on()
+        if not self._reading:
+            self._read_on()
         self.watchdog.arm(monotonic() + self._limits.keepalive_timeout)
         if self._service.draining:
             self.close_idle()

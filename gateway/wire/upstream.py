@@ -58,6 +58,8 @@ class UpstreamConnection(Connection):
         self.body_idle = 0.0
         """Longest pause in a body, in seconds; 0: none."""
         self._to_head = False
+        self._last_head = b""
+        self._last_response: ResponseHead | None = None
         self._stash = b""
         self._head: asyncio.Future[ResponseHead] | None = None
         self._on_interim: Callable[[ResponseHead], None] | None = None
@@ -211,12 +213,21 @@ class UpstreamConnection(Connection):
                 if BARE_LINE_END.search(self._stash) or self._stash[:5] != b"HTTP/"[: len(self._stash)]:
                     raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1")
                 return
-            head = self._parser.response(self._stash[:end], to_head=self._to_head)
+            head = self._parse(self._stash[:end])
             self._stash = self._stash[end + 4 :]
             if head.status >= 200:
                 self._final(head)
                 return
             self._interim(head)
+
+    def _parse(self, head: bytes) -> ResponseHead:
+        # An endpoint often answers alike, byte for byte, within a second.
+        if head != self._last_head or self._to_head or self._last_response is None:
+            self._last_head = b""
+            self._last_response = self._parser.response(head, to_head=self._to_head)
+            if not self._to_head:
+                self._last_head = head
+        return self._last_response
 
     def _interim(self, head: ResponseHead) -> None:
         self._interim_count += 1
