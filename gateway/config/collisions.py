@@ -14,7 +14,6 @@ from gateway.config import values
 from gateway.config.node import Branch, locate
 from gateway.config.problem import Path, Problem
 
-
 _Value = TypeVar("_Value")
 
 

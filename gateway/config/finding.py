@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.node import Branch, locate
@@ -23,7 +23,6 @@ _SENTENCES: Mapping[str, str] = {
     "missing": "is required; add this key",
     "model_type": "must be a mapping; write `key: value` lines below it",
     "string_type": "must be text; put the value in quotes",
-    "too_short": "must not be empty; write at least one entry or remove the key",
     "tuple_type": "must be a list; write [first, second], or [] for none",
 }
 _BOUNDS: Mapping[str, tuple[str, str]] = {
@@ -49,7 +48,7 @@ def _sentence(detail: ErrorDetails, model: type[Section], path: Path) -> str:
         return str(context["error"])
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"must be {words} {context[bound]:,}; write such a number".replace(",", "_")
+        return f"must be {words} {context[bound]:g}; write such a number"
     return _SENTENCES.get(kind, detail["msg"])
 
 
@@ -71,5 +70,6 @@ def _section_at(model: type[Section], path: Path) -> type[Section]:
 
 def _section_in(annotation: Any) -> type[Section]:
     """The section inside of ``tuple[Annotated[Section, ...], ...]`` or ``Section | None``."""
-    found: Iterator[type[Section]] = (_section_in(inner) for inner in get_args(annotation)[:1])
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else next(found)
+    while not (isinstance(annotation, type) and issubclass(annotation, Section)):
+        annotation = get_args(annotation)[0]
+    return annotation

@@ -9,8 +9,10 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5: what no field value may hold; a tab it may
 # RFC 9110 7.6.1: fields of one connection; RFC 9112 6: fields that frame the message
 _OF_THE_CONNECTION = frozenset(
-    ("connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding")
-    + ("upgrade",)
+    (
+        *("connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"),
+        *("content-length", "transfer-encoding"),
+    )
 )
 _TEMPLATE = re.compile(r"\{env\.([a-zA-Z_][a-zA-Z0-9_]*)\}")
 _OTHER_TEMPLATE = re.compile(r"\{[A-Za-z_]\w*\.[^{}]*\}|@request\.")

@@ -6,19 +6,22 @@ import json
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from json.decoder import scanstring
 
 from gateway.config import scalar
 from gateway.config.node import Branch, Node, Place, Scalar, check_depth
 from gateway.config.problem import ConfigError, Path, Problem
 
+_DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
 _WORD = re.compile(r"[-+.A-Za-z0-9]+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
-def read(text: str, name: str) -> Node:
-    """The tree of ``text``; a text of spaces alone is an empty scalar."""
+def read(text: str, name: str, problems: list[Problem]) -> Node:
+    """The tree of ``text``; a text of spaces alone is an empty scalar.
+
+    Duplicate keys are added to ``problems``; raises `ConfigError` for what leaves no tree to look at.
+    """
     if not text.strip(" \t\n\r"):
         return Scalar(None)
     try:
@@ -29,7 +32,7 @@ def read(text: str, name: str) -> Node:
     except RecursionError:
         problem = Problem("not usable: nested too deeply; remove the inner levels", (), 1)
     else:
-        return _Walker(name, text).node(())
+        return _Walker(name, text, problems).node(())
     raise ConfigError(name, [problem])
 
 
@@ -39,6 +42,7 @@ class _Walker:
 
     name: str
     text: str
+    problems: list[Problem]
     at: int = 0
     breaks: list[int] = field(default_factory=list)
 
@@ -65,24 +69,21 @@ class _Walker:
             if self.peek() in "]}":
                 break  # only an empty branch
             line = self.line()
-            key: str | int = len(branch.places) if is_list else self.key(branch, path)
-            branch.places[key] = Place(line, self.node((*path, key)))
+            key: str | int = len(branch.places) if is_list else self.key()
+            branch.add((*path, key), Place(line, self.node((*path, key))), self.problems)
             self.peek()
         self.at += 1
         return branch
 
-    def key(self, branch: Branch, path: Path) -> str:
-        line, key = self.line(), self.string()
-        if key in branch.places:
-            message = f"this key stands already in line {branch.places[key].line}; remove one of the two"
-            raise ConfigError(self.name, [Problem(message, (*path, key), line)])
+    def key(self) -> str:
+        key = self.string()
         self.peek()
         self.at += 1  # the colon
         return key
 
     def string(self) -> str:
-        value, self.at = scanstring(self.text, self.at + 1)
-        return value
+        value, self.at = _DECODER.raw_decode(self.text, self.at)
+        return str(value)
 
     def word(self, path: Path) -> object:
         word = _WORD.match(self.text, self.at)[0]  # type: ignore[index] # the text is JSON, give or take NaN

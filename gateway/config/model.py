@@ -6,16 +6,17 @@ names keys that people reach for, and the one-valued fields (`admin`, `workers`,
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import document, header, values
 from gateway.config.section import Section, only
+from gateway.core import limits
 
 _DAY = 86400
 _LIMITS, _QUEUE, _BREAKER, _TIMEOUTS = (
-    document.Limits(),
+    limits.Limits(),
     document.Queue(),
     document.CircuitBreaker(),
     document.Timeouts(),
@@ -25,6 +26,8 @@ _DOCUMENT = document.Document()
 
 
 def _listed(value: object) -> object:
+    if value == []:
+        raise ValueError("must not be empty; write at least one address or remove the key")
     return tuple(value) if isinstance(value, list) else (value,)
 
 
@@ -61,7 +64,7 @@ Network = Annotated[str, AfterValidator(values.network)]
 class Listener(Section):
     """One address on which the gateway accepts connections."""
 
-    refused = {"tls": "TLS listeners do not exist yet; end TLS in front of the gateway and remove this key"}
+    refused: ClassVar = {"tls": "TLS listeners do not exist yet; end TLS in front of the gateway and remove this key"}
 
     address: Annotated[str, AfterValidator(values.listen_address)] = Field(
         description="host:port; IPv6 in brackets, as in [::1]:8080; port 0 takes any free port."
@@ -73,28 +76,33 @@ class AccessLog(Section):
 
     path: Annotated[
         Literal["-"], only("-", 'only "-" (standard output) exists so far; write "-" and redirect the output')
-    ] = Field("-", description='"-": standard output, one JSON object a line.')
+    ] = Field(default="-", description='"-": standard output, one JSON object a line.')
 
 
 class Limits(Section):
     """Bounds of what a client may send and how long it may take."""
 
-    max_uri: int = Field(_LIMITS.max_uri, ge=64, le=1 << 20, description="Longest request target, in bytes; then 414.")
-    max_header_bytes: int = Field(
-        _LIMITS.max_header_bytes, ge=512, le=1 << 24, description="Largest header section, in bytes; then 431."
+    max_uri: int = Field(
+        default=_LIMITS.max_uri, ge=64, le=1 << 20, description="Longest request target, in bytes; then 414."
     )
-    max_headers: int = Field(_LIMITS.max_headers, ge=1, le=1 << 16, description="Most header fields; then 431.")
+    max_header_bytes: int = Field(
+        default=_LIMITS.max_header_bytes, ge=512, le=1 << 24, description="Largest header section, in bytes; then 431."
+    )
+    max_headers: int = Field(default=_LIMITS.max_headers, ge=1, le=1 << 16, description="Most header fields; then 431.")
     max_body_bytes: int = Field(
-        _LIMITS.max_body_bytes, ge=0, le=1 << 62, description="Largest request body, in bytes; then 413. 0: no limit."
+        default=_LIMITS.max_body_bytes,
+        ge=0,
+        le=1 << 62,
+        description="Largest request body, in bytes; then 413. 0: no limit.",
     )
     header_timeout: float = Field(
-        _LIMITS.header_timeout, gt=0, le=_DAY, description="Seconds for a client to send a whole request head."
+        default=_LIMITS.header_timeout, gt=0, le=_DAY, description="Seconds for a client to send a whole request head."
     )
     body_timeout: float = Field(
-        _LIMITS.body_timeout, gt=0, le=_DAY, description="Seconds without a byte of the request body."
+        default=_LIMITS.body_timeout, gt=0, le=_DAY, description="Seconds without a byte of the request body."
     )
     keepalive_timeout: float = Field(
-        _LIMITS.keepalive_timeout,
+        default=_LIMITS.keepalive_timeout,
         ge=0,
         le=_DAY,
         description="Seconds that an idle connection is kept for the next request. 0: closed after each answer.",
@@ -104,9 +112,11 @@ class Limits(Section):
 class Queue(Section):
     """Requests above max_concurrent wait instead of getting 429. On when both numbers are above 0."""
 
-    max_waiting: int = Field(_QUEUE.max_waiting, ge=0, le=100_000, description="Most requests that wait. 0: no queue.")
+    max_waiting: int = Field(
+        default=_QUEUE.max_waiting, ge=0, le=100_000, description="Most requests that wait. 0: no queue."
+    )
     timeout: float = Field(
-        _QUEUE.timeout,
+        default=_QUEUE.timeout,
         ge=0,
         le=3600,
         validate_default=True,
@@ -124,46 +134,61 @@ class Queue(Section):
 class CircuitBreaker(Section):
     """Fences off an upstream that keeps failing: 503 at once until it may be tried again."""
 
-    enabled: bool = Field(_BREAKER.enabled, description="true: the breaker watches this proxy.")
+    enabled: bool = Field(default=_BREAKER.enabled, description="true: the breaker watches this proxy.")
     failure_threshold: int = Field(
-        _BREAKER.failure_threshold, ge=1, le=100, description="Failures in a row that open the breaker."
+        default=_BREAKER.failure_threshold, ge=1, le=100, description="Failures in a row that open the breaker."
     )
     recovery_timeout: float = Field(
-        _BREAKER.recovery_timeout, gt=0, le=3600, description="Seconds that an open breaker refuses before a trial."
+        default=_BREAKER.recovery_timeout,
+        gt=0,
+        le=3600,
+        description="Seconds that an open breaker refuses before a trial.",
     )
     half_open_requests: int = Field(
-        _BREAKER.half_open_requests, ge=1, le=10, description="Requests that may try the upstream at the same time."
+        default=_BREAKER.half_open_requests,
+        ge=1,
+        le=10,
+        description="Requests that may try the upstream at the same time.",
     )
 
 
 class TimeoutConfig(Section):
     """Times of an exchange with the upstream."""
 
-    dial: float = Field(_TIMEOUTS.dial, gt=0, le=3600, description="Seconds to connect; then 504.")
+    dial: float = Field(default=_TIMEOUTS.dial, gt=0, le=3600, description="Seconds to connect; then 504.")
     tls_handshake: float = Field(
-        _TIMEOUTS.tls_handshake, ge=0, le=_DAY, description="Seconds for the TLS handshake; then 504. 0: no limit."
+        default=_TIMEOUTS.tls_handshake,
+        ge=0,
+        le=_DAY,
+        description="Seconds for the TLS handshake; then 504. 0: no limit.",
     )
     response_header: float = Field(
-        _TIMEOUTS.response_header,
+        default=_TIMEOUTS.response_header,
         ge=0,
         le=_DAY,
         description="Seconds from the end of the request to the head of the answer; then 504. 0: no limit.",
     )
     body_idle: float = Field(
-        _TIMEOUTS.body_idle, ge=0, le=_DAY, description="Seconds without a byte of the answer's body. 0: no limit."
+        default=_TIMEOUTS.body_idle,
+        ge=0,
+        le=_DAY,
+        description="Seconds without a byte of the answer's body. 0: no limit.",
     )
     idle: float = Field(
-        _TIMEOUTS.idle, ge=0, le=_DAY, description="Seconds that an unused connection to the upstream is kept."
+        default=_TIMEOUTS.idle, ge=0, le=_DAY, description="Seconds that an unused connection to the upstream is kept."
     )
     total: float = Field(
-        _TIMEOUTS.total, ge=0, le=_DAY, description="Seconds for the whole exchange, its streams too. 0: no limit."
+        default=_TIMEOUTS.total,
+        ge=0,
+        le=_DAY,
+        description="Seconds for the whole exchange, its streams too. 0: no limit.",
     )
 
 
 class Proxy(Section):
     """One proxy: a prefix, the upstream behind it and its protections."""
 
-    refused = {"timeout": "there is no such key; write timeout_config: {total: SECONDS}"}
+    refused: ClassVar = {"timeout": "there is no such key; write timeout_config: {total: SECONDS}"}
 
     name: Annotated[str, AfterValidator(values.proxy_name)] = Field(
         description="The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`; unique."
@@ -172,17 +197,20 @@ class Proxy(Section):
         description="Prefix to serve, at segment boundaries; the longest wins. /api/gateway and /_ are reserved."
     )
     hosts: Annotated[tuple[Host, ...], Field(strict=False)] = Field(
-        _PROXY.hosts, description="Hosts to serve, without a port; *.example.org for all below. Empty: every host."
+        default=_PROXY.hosts,
+        description="Hosts to serve, without a port; *.example.org for all below. Empty: every host.",
     )
     upstream: Annotated[str, AfterValidator(values.upstream_url)] = Field(
         description="http or https URL of the upstream: host, optional port and base path."
     )
-    strip_path: bool = Field(_PROXY.strip_path, description="true: the prefix is removed from the forwarded path.")
+    strip_path: bool = Field(
+        default=_PROXY.strip_path, description="true: the prefix is removed from the forwarded path."
+    )
     preserve_host: bool = Field(
-        _PROXY.preserve_host, description="true: the caller's Host is forwarded; false: the upstream's own."
+        default=_PROXY.preserve_host, description="true: the caller's Host is forwarded; false: the upstream's own."
     )
     access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
-        _PROXY.access_rule,
+        default=_PROXY.access_rule,
         description='"true": everyone (public); "false": nobody (403); "": superusers alone (401).',
         json_schema_extra={"enum": ["true", "false", ""]},
     )
@@ -191,17 +219,22 @@ class Proxy(Section):
         repr=False,
         description="Header fields set on each request; {env.NAME} is a variable of the environment. Empty: left out.",
     )
-    active: bool = Field(_PROXY.active, description="false: the proxy is switched off and answers 404.")
+    active: bool = Field(default=_PROXY.active, description="false: the proxy is switched off and answers 404.")
     max_concurrent: int = Field(
-        _PROXY.max_concurrent, ge=0, le=10_000, description="Most requests at a time; then 429 or the queue. 0: no limit."
+        default=_PROXY.max_concurrent,
+        ge=0,
+        le=10_000,
+        description="Most requests at a time; then 429 or queue. 0: no limit.",
     )
-    queue: Queue = Field(Queue(), description="Where requests above max_concurrent wait.")
-    circuit_breaker: CircuitBreaker = Field(CircuitBreaker(), description="The circuit breaker of this proxy.")
-    timeout_config: TimeoutConfig = Field(TimeoutConfig(), description="Times of an exchange with the upstream.")
+    queue: Queue = Field(default=Queue(), description="Where requests above max_concurrent wait.")
+    circuit_breaker: CircuitBreaker = Field(default=CircuitBreaker(), description="The circuit breaker of this proxy.")
+    timeout_config: TimeoutConfig = Field(
+        default=TimeoutConfig(), description="How long the parts of an exchange may take."
+    )
     websocket: Annotated[
         Literal[False],
         only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
-    ] = Field(False, description="Only false so far: a WebSocket upgrade gets 501.")
+    ] = Field(default=False, description="Only false so far: a WebSocket upgrade gets 501.")
 
     @field_validator("queue", mode="after")
     @classmethod
@@ -228,33 +261,46 @@ class Proxy(Section):
         )
 
 
+def _one_or_many(schema: dict[str, Any]) -> None:
+    """The schema of a list whose entries are texts too, and which one entry may stand for."""
+    entry: list[object] = [{"type": "string"}, schema.pop("items")]
+    many = {"type": schema.pop("type"), "minItems": 1, "items": {"anyOf": entry}}
+    schema["anyOf"] = [*entry, many]
+
+
 _DEFAULT_LISTENERS = tuple(Listener(address=f"{address.host}:{address.port}") for address in _DOCUMENT.listen)
 
 
 class Settings(Section):
     """The configuration of the gateway. Times are seconds, sizes bytes."""
 
-    listen: Annotated[
-        tuple[Annotated[Listener, BeforeValidator(_as_listener)], ...], BeforeValidator(_listed), Field(min_length=1)
-    ] = Field(_DEFAULT_LISTENERS, description="Where to accept connections: one address or a list of them.")
+    listen: Annotated[tuple[Annotated[Listener, BeforeValidator(_as_listener)], ...], BeforeValidator(_listed)] = Field(
+        default=_DEFAULT_LISTENERS,
+        description="Where to accept connections: one address or a list of them.",
+        json_schema_extra=_one_or_many,
+    )
     admin: Annotated[None, only(None, "the admin listener does not exist yet; write null or remove the key")] = Field(
-        None, description="Only null so far: no control-plane listener."
+        default=None, description="Only null so far: no control-plane listener."
     )
     database: Annotated[None, only(None, "the database does not exist yet; write null or remove the key")] = Field(
-        None, description="Only null so far: the file is the whole configuration."
+        default=None, description="Only null so far: the file is the whole configuration."
     )
     workers: Annotated[
         Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
-    ] = Field(1, description="Only 1 so far: one worker process.")
-    access_log: AccessLog | None = Field(AccessLog(), description="The access log; null: none.")
+    ] = Field(default=1, description="Only 1 so far: one worker process.")
+    access_log: AccessLog | None = Field(default=AccessLog(), description="The access log; null: none.")
     trusted_proxies: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
-        _DOCUMENT.trusted_proxies, description="Addresses or networks (CIDR) whose X-Forwarded-* fields are believed."
+        default=_DOCUMENT.trusted_proxies,
+        description="Addresses or networks (CIDR) whose X-Forwarded-* fields are believed.",
     )
     drain_timeout: float = Field(
-        _DOCUMENT.drain_timeout, ge=0, le=_DAY, description="Seconds to finish running requests on SIGTERM; then cut."
+        default=_DOCUMENT.drain_timeout,
+        ge=0,
+        le=_DAY,
+        description="Seconds to finish running requests on SIGTERM; then cut.",
     )
-    limits: Limits = Field(Limits(), description="Bounds of what a client may send and how long it may take.")
-    proxies: Annotated[tuple[Proxy, ...], Field(strict=False)] = Field((), description="The proxies.")
+    limits: Limits = Field(default=Limits(), description="What a client may send, and in what time.")
+    proxies: Annotated[tuple[Proxy, ...], Field(strict=False)] = Field(default=(), description="The proxies.")
 
     def record(self) -> document.Document:
         return document.Document(
@@ -262,6 +308,6 @@ class Settings(Section):
             access_log=self.access_log.path if self.access_log else None,
             trusted_proxies=self.trusted_proxies,
             drain_timeout=self.drain_timeout,
-            limits=document.Limits(**self.limits.model_dump()),
+            limits=limits.Limits(**self.limits.model_dump()),
             proxies=tuple(proxy.record() for proxy in self.proxies),
         )

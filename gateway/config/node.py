@@ -33,6 +33,13 @@ class Branch:
     is_list: bool = False
     places: dict[str | int, Place] = field(default_factory=dict)
 
+    def add(self, path: Path, place: Place, problems: list[Problem]) -> None:
+        """Put ``place`` under the last key of ``path``; the second use of a key is a problem and changes nothing."""
+        first = self.places.setdefault(path[-1], place)
+        if first is not place:
+            message = f"this key stands already in line {first.line}; remove one of the two"
+            problems.append(Problem(message, path, place.line))
+
 
 Node: TypeAlias = Scalar | Branch
 

@@ -29,13 +29,15 @@ def load(path: pathlib.Path, env: Mapping[str, str]) -> Document:
 
 def parse(text: str, format: Format, name: str, env: Mapping[str, str]) -> Document:  # noqa: A002 - the contract's word
     """The document in ``text``; ``name`` stands where errors name the file. Raises `ConfigError`."""
-    root = source.tree_of(text, format, name)
+    problems: list[Problem] = []
+    root = source.tree_of(text, format, name, problems)
     substitution = Substitution(root, env)
     data = substitution.data()
     settings, findings = _validated(data, root, env)
     unset = {problem.path for problem in substitution.problems}
-    told = [problem for problem in findings if not _lies_below(problem.path, unset)]
-    problems = substitution.problems + told + list(collisions.find(data, root))
+    problems += substitution.problems
+    problems += (problem for problem in findings if not _lies_below(problem.path, unset))
+    problems += collisions.find(data, root)
     if problems or settings is None:
         raise ConfigError(name, problems)
     return settings.record()

@@ -10,7 +10,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding. Lines and columns count from 1, 0 is "unknown"; ``message`` tells what to mend and quotes no value."""
+    """One finding. Lines and columns count from 1, 0 is "unknown"; ``message`` says what to mend, without the value."""
 
     message: str
     path: Path = ()

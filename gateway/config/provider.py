@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import pathlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 import watchfiles
@@ -44,28 +46,40 @@ async def watch(
 ) -> None:
     """Call ``on_change`` whenever the content of ``path`` differs from what it was; runs until it is cancelled.
 
-    The directory is watched and not the file: editors and Kubernetes (``..data``) put a new file in the old one's place,
-    and the watch on the old one would see nothing more. A file that vanishes is a change too: loading it tells so, and
-    its return is the next change. Begin before the first load, and no change between the two is missed.
+    The directory is watched and not the file: editors and Kubernetes (``..data``) put a new file in the old one's
+    place, and a watch on the old one would see nothing more. A file that vanishes is a change too: loading it tells so,
+    and its return is the next change. Begin before the first load, and no change between the two is missed.
 
-    Raises OSError or RuntimeError when the directory cannot be watched, and whatever ``on_change`` raises.
+    Where the directory cannot be watched the file is read every ``recheck`` seconds. Raises what ``on_change`` raises.
     """
     seen = _fingerprint(path)
-    changes = watchfiles.awatch(
-        path.absolute().parent,
+    async with contextlib.aclosing(_wakings(path.parent, debounce, recheck)) as wakings:
+        async for _ in wakings:
+            current = _fingerprint(path)
+            if current == seen:
+                continue
+            seen = current
+            if (pending := on_change()) is not None:
+                await pending
+
+
+async def _wakings(directory: pathlib.Path, debounce: float, recheck: float) -> AsyncGenerator[None, None]:
+    """Yields after each burst of changes in ``directory``, and every ``recheck`` seconds without one."""
+    bursts = watchfiles.awatch(
+        directory,
         watch_filter=None,
         recursive=False,
         step=round(debounce * 1000),
         rust_timeout=round(recheck * 1000),
         yield_on_timeout=True,
     )
-    async for _ in changes:
-        current = _fingerprint(path)
-        if current == seen:
-            continue
-        seen = current
-        if (pending := on_change()) is not None:
-            await pending
+    with contextlib.suppress(OSError, RuntimeError):  # no such directory, or no watch left in the kernel
+        async with contextlib.aclosing(bursts):
+            async for _ in bursts:
+                yield
+    while True:
+        await asyncio.sleep(recheck)
+        yield
 
 
 def _fingerprint(path: pathlib.Path) -> bytes | None:

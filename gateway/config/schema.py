@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from gateway.config.model import Settings
 
-_REFERENCE: JsonSchemaValue = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"}
+
+def schema() -> dict[str, object]:
+    """The schema as plain data. Addresses, paths and unique names are left to ``gateway check``."""
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        **Settings.model_json_schema(schema_generator=_Generator),
+        "title": "Configuration of the Breakwater gateway",
+    }
 
 
 class _Generator(GenerateJsonSchema):
-    """Adds what the readers admit besides the model: a reference for a number or a boolean, one address for a list."""
+    """Admits ``${VAR}`` where a number or a boolean is needed, as the reader does, and adds no titles."""
 
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
-        return {"anyOf": [super().int_schema(schema), {"$ref": "#/$defs/Reference"}]}
+        return _or_reference(super().int_schema(schema))
+
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        return _or_reference(super().float_schema(schema))
+
+    def bool_schema(self, schema: core_schema.BoolSchema) -> JsonSchemaValue:
+        return _or_reference(super().bool_schema(schema))
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+def _or_reference(plain: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [plain, {"type": "string", "pattern": r"\$\{"}]}

@@ -14,7 +14,7 @@ from gateway.config.problem import ConfigError, Problem
 Format: TypeAlias = Literal["yaml", "json", "toml"]
 
 _SUFFIXES: Mapping[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
-_READERS: Mapping[Format, Callable[[str, str], Node]] = {
+_READERS: Mapping[Format, Callable[[str, str, list[Problem]], Node]] = {
     "yaml": yaml_text.read,
     "json": json_text.read,
     "toml": toml_text.read,
@@ -57,14 +57,17 @@ def _unreadable(error: OSError) -> str:
     return f"the file cannot be read ({error.strerror}); check its owner and its mode"
 
 
-def tree_of(text: str, format: Format, name: str) -> Branch:  # noqa: A002 - the word of the contract
-    """The tree of ``text``. Raises `ConfigError` for broken syntax and when there is no mapping at the top."""
+def tree_of(text: str, format: Format, name: str, problems: list[Problem]) -> Branch:  # noqa: A002 - the contract's word
+    """The tree of ``text``; what does not keep the rest from being checked is added to ``problems``.
+
+    Raises `ConfigError` for broken syntax and when there is no mapping at the top.
+    """
     if stray := _UNPRINTABLE.search(text):
         at = stray.start()
         message = f"the character U+{ord(stray[0]):04X} does not belong into a configuration; remove it"
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
         raise ConfigError(name, [Problem(message, (), line, column)])
-    node = _READERS[format](text, name)
+    node = _READERS[format](text, name, problems)
     if isinstance(node, Scalar) and node.value is None:
         raise ConfigError(name, [Problem("the file is empty; begin with a list of `proxies`", (), 1)])
     if isinstance(node, Scalar) or node.is_list:

@@ -16,8 +16,11 @@ _STRING = re.compile(r'"""(?:[^\\]|\\.)*?"{3,5}|\'{3}.*?\'{3,5}|"(?:[^"\\\n]|\\.
 _BARE = re.compile(r"[^,\]}#\n]*")
 
 
-def read(text: str, name: str) -> Node:
-    """The tree of ``text``; a text without a key is an empty scalar."""
+def read(text: str, name: str, _problems: list[Problem]) -> Node:
+    """The tree of ``text``; a text without a key is an empty scalar.
+
+    Raises `ConfigError` for all that is no TOML; duplicate keys are among it.
+    """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

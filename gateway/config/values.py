@@ -37,12 +37,12 @@ def _is_host(text: str) -> bool:
     return True
 
 
-def _is_ipv6(text: str) -> bool:
+def _ipv6(text: str) -> str:
+    """The canonical form of an IPv6 address (RFC 5952), "" for all else."""
     try:
-        ipaddress.IPv6Address(text)
+        return str(ipaddress.IPv6Address(text))
     except ValueError:
-        return False
-    return True
+        return ""
 
 
 def address(text: str) -> Address:
@@ -52,7 +52,7 @@ def address(text: str) -> Address:
         raise ValueError("must be host:port; write 127.0.0.1:8080, or 0.0.0.0:8080 for every IPv4 interface")
     if int(port) > 65535:
         raise ValueError("the port is above 65535; choose one from 1 to 65535, or 0 for any free port")
-    if host.startswith("[") and host.endswith("]") and _is_ipv6(host[1:-1]):
+    if host.startswith("[") and host.endswith("]") and _ipv6(host[1:-1]):
         return Address(host[1:-1], int(port))
     if not host:
         raise ValueError("the host is missing; write 0.0.0.0 before the colon for every IPv4 interface, [::] for IPv6")
@@ -93,17 +93,16 @@ def _check_segments(path: str) -> None:
 
 
 def route_host(text: str) -> str:
-    """A name, ``*.name`` or an IP address as it stands in a Host field, less the port: lower-case, IPv6 in brackets."""
+    """A name, ``*.name`` or an IP address, lower-case and without a port; IPv6 loses its brackets."""
     host = text.lower()
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if _is_ipv6(bare):
-        return f"[{bare}]"
+    if ipv6 := _ipv6(host[1:-1] if host.startswith("[") and host.endswith("]") else host):
+        return ipv6
     if not host.isascii():
         raise ValueError("holds a character outside ASCII; write the name in its xn-- form")
     if ":" in host or "/" in host:
         raise ValueError("must be a host alone; remove the scheme, the port and the path")
     if not _is_host(host.removeprefix("*.")):
-        raise ValueError("is neither a host name nor an IP address; write example.org, or *.example.org for all below it")
+        raise ValueError("is neither a host name nor an IP address; write example.org or *.example.org")
     return host
 
 
@@ -132,13 +131,15 @@ def _check_authority(authority: str) -> None:
         parts = urlsplit(f"//{authority}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise ValueError("the port or the IPv6 address is malformed; write http://host:port or http://[::1]:port") from None
+        raise ValueError(
+            "the port or the IPv6 address is malformed; write http://host:port, http://[::1]:port"
+        ) from None
     if not host:
         raise ValueError("the host is missing; write http://host:port")
     if port == 0 or authority.endswith(":"):
         raise ValueError("the port is missing or 0; write a port from 1 to 65535, or none for the scheme's own")
-    if authority.startswith("[") != _is_ipv6(host) or not _is_host(host):
-        raise ValueError("the host is neither a name nor an IP address; write an IPv6 address in brackets: http://[::1]/")
+    if authority.startswith("[") != bool(_ipv6(host)) or not _is_host(host):
+        raise ValueError("the host is neither a name nor an IP address; write IPv6 in brackets: http://[::1]/")
 
 
 def network(text: str) -> str:

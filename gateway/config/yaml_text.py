@@ -19,10 +19,13 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 
 
-def read(text: str, name: str) -> Node:
-    """The tree of the one document in ``text``; a text without a document is an empty scalar."""
+def read(text: str, name: str, problems: list[Problem]) -> Node:
+    """The tree of the one document in ``text``; a text without a document is an empty scalar.
+
+    Duplicate keys are added to ``problems``; raises `ConfigError` for what leaves no tree to look at.
+    """
     try:
-        return _Composer(name, yaml.parse(text, Loader=_LOADER)).document()
+        return _Composer(name, yaml.parse(text, Loader=_LOADER), problems).document()
     except yaml.MarkedYAMLError as error:
         problem = _syntax_problem(text, error)
     except yaml.YAMLError:
@@ -46,10 +49,15 @@ def _hint(source: str, column: int) -> str:
     return "check the indentation, the quotes and the colons before this place"
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
 @dataclass(slots=True)
 class _Composer:
     name: str
     events: Iterator[yaml.Event]
+    problems: list[Problem]
     anchors: dict[str, Node | None] = field(default_factory=dict)  # None: begun and not yet complete
 
     def document(self) -> Node:
@@ -63,17 +71,18 @@ class _Composer:
         return root
 
     def refusal(self, event: yaml.Event, path: Path, message: str) -> ConfigError:
-        return ConfigError(self.name, [Problem(message, path, event.start_mark.line + 1)])
+        return ConfigError(self.name, [Problem(message, path, _line(event))])
 
-    def node(self, event: yaml.NodeEvent, path: Path) -> Node:
-        check_depth(self.name, path, event.start_mark.line + 1)
+    def node(self, event: yaml.Event, path: Path) -> Node:
+        check_depth(self.name, path, _line(event))
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, path)
-        if event.anchor:
-            self.anchors[event.anchor] = None
-        node = self.branch(event, path) if isinstance(event, yaml.CollectionStartEvent) else self.scalar(event, path)
-        if event.anchor:
-            self.anchors[event.anchor] = node
+        anchor = getattr(event, "anchor", None)
+        if anchor:
+            self.anchors[anchor] = None
+        node = self.scalar(event, path) if isinstance(event, yaml.ScalarEvent) else self.branch(event, path)
+        if anchor:
+            self.anchors[anchor] = node
         return node
 
     def alias(self, event: yaml.AliasEvent, path: Path) -> Node:
@@ -85,29 +94,26 @@ class _Composer:
         return node
 
     def scalar(self, event: yaml.ScalarEvent, path: Path) -> Scalar:
-        if event.tag is not None and event.tag not in ("!", _TAG + "str"):
+        if event.tag not in (None, "!", _TAG + "str"):
             raise self.refusal(event, path, "tags are not supported; remove the word that begins with !")
         plain = event.implicit[0] and not event.style and event.tag is None
         return Scalar(scalar.resolve(event.value) if plain else event.value, plain)
 
-    def branch(self, event: yaml.CollectionStartEvent, path: Path) -> Branch:
-        if event.tag is not None and event.tag not in ("!", _TAG + "map", _TAG + "seq"):
+    def branch(self, event: yaml.Event, path: Path) -> Branch:
+        if getattr(event, "tag", None) not in (None, "!", _TAG + "map", _TAG + "seq"):
             raise self.refusal(event, path, "tags are not supported; remove the word that begins with !")
         branch = Branch(is_list=isinstance(event, yaml.SequenceStartEvent))
         while not isinstance(child := next(self.events), yaml.CollectionEndEvent):
-            key: str | int = len(branch.places) if branch.is_list else self.key(child, branch, path)
+            key: str | int = len(branch.places) if branch.is_list else self.key(child, path)
             value = child if branch.is_list else next(self.events)
-            branch.places[key] = Place(child.start_mark.line + 1, self.node(value, (*path, key)))
+            branch.add((*path, key), Place(_line(child), self.node(value, (*path, key))), self.problems)
         return branch
 
-    def key(self, event: yaml.Event, branch: Branch, path: Path) -> str:
+    def key(self, event: yaml.Event, path: Path) -> str:
         """The text of a key, as written: ``true`` and ``1`` are names here."""
         if not isinstance(event, yaml.ScalarEvent):
             raise self.refusal(event, path, "a key must be a plain word; write `key: value`")
         key = str(event.value)
         if key == "<<" and not event.style:
-            raise self.refusal(event, path, "merge keys (<<) are not supported; write the keys out, or alias a whole value")
-        if key in branch.places:
-            first = branch.places[key].line
-            raise self.refusal(event, (*path, key), f"this key stands already in line {first}; remove one of the two")
+            raise self.refusal(event, path, "merge keys (<<) are not supported; write the keys out")
         return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
@@ -15,7 +16,7 @@ from gateway.upstream.upstream import Upstream
 from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.headers import HeadTemplate, response_head
 from gateway.wire.target import join
-from gateway.wire.upstream import State, UpstreamConnection
+from gateway.wire.upstream import UpstreamConnection
 
 CONTINUE_SECONDS = 1.0
 """How long an upstream may take to answer ``Expect: 100-continue`` before the body is sent all the same."""
@@ -51,31 +52,31 @@ def forward(upstream: Upstream) -> Handler:
         if connection is None:
             connection = await _dial(ex, pool)
         head = template.fill(request, join(base, request.target, strip), down.forwarding, ex.request_id)
+
+        def commit(response: ResponseHead) -> bytes:
+            ex.status = response.status
+            ex.committed = True
+            start = response_head(response, down.frame(response.length), ex.request_id)
+            ex.commit_at = monotonic()
+            return start
+
         try:
             if request.length:
-                response = await _ask_with_body(ex, down, connection, head, response_header)
+                await _send_with_body(ex, down, connection, head, commit, response_header)
             else:
-                answer = connection.send(head, request.method == b"HEAD", down.interim)
+                done = connection.send(head, request.method == b"HEAD", down, commit, down.interim)
                 ex.asked_at = ex.sent_at = monotonic()
-                connection.expect_within(response_header, errors.HEADER_TIMEOUT)
-                response = await answer
-            ex.status = response.status
-            head = response_head(response, down.frame(response.length), ex.request_id)
-            ex.committed = True
-            if connection.state is State.DONE:
-                down.answer(head, connection.take_body())
-                ex.commit_at = monotonic()
-            else:
-                down.start_answer(head, connection)
-                ex.commit_at = monotonic()
-                await connection.relay(down)
+                if response_header:
+                    connection.expect_within(response_header, errors.HEADER_TIMEOUT)
+                await done
         except BaseException:
             down.stop_upload()
             connection.abort()
             raise
         finally:
-            ex.first_byte_at = connection.first_byte_at if connection.answered else 0.0
-            ex.last_byte_at = connection.last_byte_at
+            if connection.answered:
+                ex.first_byte_at = connection.first_byte_at
+                ex.last_byte_at = connection.last_byte_at
             ex.bytes_out = down.body_out
             ex.blocked = down.blocked
         complete = down.body_complete
@@ -97,21 +98,27 @@ async def _dial(ex: Exchange, pool: Pool) -> UpstreamConnection:
         ex.dialled += monotonic() - began
 
 
-async def _ask_with_body(
-    ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection, head: bytes, response_header: float
-) -> ResponseHead:
+async def _send_with_body(
+    ex: Exchange,
+    down: DownstreamConnection,
+    connection: UpstreamConnection,
+    head: bytes,
+    commit: Callable[[ResponseHead], bytes],
+    response_header: float,
+) -> None:
+    """The exchange of a request that has a body: sent at once when it is there, else relayed as it comes."""
     expects = down.awaits_continue
     body = None if expects else down.take_body()
-    uploading = expects is False
+    uploading = not expects
 
     def on_uploaded() -> None:
         ex.sent_at = monotonic()
-        if not answer.done():
+        if not ex.committed:
             connection.expect_within(response_header, errors.HEADER_TIMEOUT)
 
     def begin_upload() -> None:
         nonlocal uploading
-        if not uploading and not answer.done():
+        if not uploading and not ex.committed:
             uploading = True
             connection.expect_within(0, errors.HEADER_TIMEOUT)
             down.upload(connection, on_uploaded)
@@ -122,11 +129,11 @@ async def _ask_with_body(
             begin_upload()
 
     def give_continue() -> None:
-        if not uploading:
+        if not uploading and not ex.committed:
             down.interim(_CONTINUE)
             begin_upload()
 
-    answer = connection.send(head + (body or b""), ex.request.method == b"HEAD", on_interim)
+    done = connection.send(head + (body or b""), ex.request.method == b"HEAD", down, commit, on_interim)
     ex.asked_at = monotonic()
     timer: asyncio.TimerHandle | None = None
     if body is not None:
@@ -137,7 +144,7 @@ async def _ask_with_body(
     else:
         down.upload(connection, on_uploaded)
     try:
-        return await answer
+        await done
     finally:
         if timer is not None:
             timer.cancel()

@@ -38,6 +38,9 @@ class Connection(asyncio.BufferedProtocol):
         self._source: Connection | None = None
         """Whose bytes are written to us, and who is paused when they come too fast."""
         self._chunked_out = False
+        """The message that is being written is framed as chunks."""
+        self._prelude = b""
+        """Bytes that go out with the first of the body."""
         self.body_out = 0
         """Bytes of payload written in the current message."""
         self.write_paused = False
@@ -98,14 +101,32 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- writing
 
-    def begin_body(self, source: Connection | None, *, chunked: bool) -> None:
-        """The next bodies' bytes come from ``source``; ``chunked``: they are framed as chunks."""
+    def send_whole(self, start: bytes, body: memoryview) -> None:
+        """Write a message in one go; ``start`` is its head, and ``body`` its whole body."""
+        self.body_out = len(body)
+        self.blocked = 0.0
+        if self._chunked_out:
+            start += (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
+        elif body:
+            start += body
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(start)
+
+    def start_body(self, start: bytes, source: Connection | None) -> None:
+        """Begin a message whose body comes from ``source``; ``start`` goes out with the body's first bytes."""
+        self._prelude = start
         self._source = source
-        self._chunked_out = chunked
         self.body_out = 0
         self.blocked = 0.0
         if self.write_paused and source is not None:
-            source.pause_reading()
+            source.sink_blocked()
+
+    def flush_start(self) -> None:
+        """Do not wait for the body's first bytes."""
+        start, self._prelude = self._prelude, b""
+        if start and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(start)
 
     def send_body(self, data: memoryview, *, pooled: bool) -> None:
         """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent if it can not be flushed now."""
@@ -115,12 +136,19 @@ class Connection(asyncio.BufferedProtocol):
         size = len(data)
         self.body_out += size
         if size < _COPY_BELOW:
-            transport.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked_out else bytes(data))
+            start, self._prelude = self._prelude, b""
+            if self._chunked_out:
+                transport.write(b"%b%x\r\n%b\r\n" % (start, size, data))
+            else:
+                transport.write(start + bytes(data))
             return
         if self._chunked_out:
-            transport.writelines([b"%x\r\n" % size, data, b"\r\n"])
+            transport.writelines([b"%b%x\r\n" % (self._prelude, size), data, b"\r\n"])
+        elif self._prelude:
+            transport.writelines([self._prelude, data])
         else:
             transport.write(data)
+        self._prelude = b""
         if pooled and transport.get_write_buffer_size():
             self._lent.append(self._buffers.lend())
 
@@ -133,8 +161,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def end_body(self, trailers: list[bytes]) -> None:
         """The body is complete."""
-        if self._chunked_out and self.transport is not None and not self.transport.is_closing():
-            self.transport.write(last_chunk(trailers))
+        start, self._prelude = self._prelude, b""
+        if self._chunked_out:
+            start += last_chunk(trailers)
+        if start and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(start)
         self._source = None
 
     def pause_writing(self) -> None:

@@ -367,7 +367,7 @@ class DownstreamConnection(Connection):
     def upload(self, sink: UpstreamConnection, on_uploaded: Callable[[], None]) -> None:
         """Relay the body to ``sink`` as it comes; ``on_uploaded`` is called after its last byte."""
         self._awaits_continue = False
-        sink.begin_body(self, chunked=self._left == CHUNKED)
+        sink.receive_body(self, chunked=self._left == CHUNKED)
         self._body_sink = sink
         self._on_uploaded = on_uploaded
         self.watchdog.arm(monotonic() + self._limits.body_timeout)
@@ -492,30 +492,13 @@ class DownstreamConnection(Connection):
         # A body that is still being uploaded may yet end; one that nobody takes is read to its end when it is small.
         return self._body_sink is not None or self._left <= _MAX_DRAIN
 
-    def start_answer(self, head: bytes, source: Connection | None) -> None:
-        """Write the head of an answer whose body comes from ``source``."""
-        self.begin_body(source, chunked=self._chunked_out)
-        if self.alive:
-            assert self.transport is not None
-            self.transport.write(head)
-
-    def answer(self, head: bytes, body: bytes) -> None:
-        """Write a whole answer in one go; ``body`` must be of the length that ``head`` tells."""
-        self.body_out = len(body)
-        self.blocked = 0.0
-        if self._chunked_out:
-            body = (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
-        transport = self.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(head + body)
-
     def respond(self, status: int, fields: bytes, body: bytes) -> None:
         """An answer of the gateway's own; ``fields`` are whole lines, Content-Length is added."""
         assert self.exchange is not None
         self.stop_upload()
         framing = self.frame(len(body))
         head = own_head(status, b"%bContent-Length: %d\r\n%b" % (fields, len(body), framing))
-        self.answer(head, b"" if self.exchange.request.method == b"HEAD" else body)
+        self.send_whole(head, memoryview(b"" if self.exchange.request.method == b"HEAD" else body))
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -1,7 +1,10 @@
 """The client's side of HTTP/1.1: one connection to an endpoint, one request at a time.
 
-    IDLE --send--> HEAD --final head--> BODY --last byte--> DONE --rest--> IDLE
+    IDLE --send--> HEAD --final head: commit--> BODY --last byte--> DONE --rest--> IDLE
     any  --error, close, rule broken--> BROKEN (the connection is closed and never reused)
+
+The head of the final answer is committed to the sink within the callback that read it, and the body follows as it comes:
+the task that waits for the exchange wakes once, at its end.
 
 Only an answer that ended where its framing said, on a connection that the request used up entirely, leads back to IDLE.
 Bytes that come in IDLE or after the end belong to nobody: the connection is broken, so that they can not be taken for the
@@ -26,7 +29,7 @@ from gateway.wire.head import HeadParser
 from gateway.wire.watchdog import Watchdog
 
 _MAX_HEAD = 65536
-_MAX_STASH = 65536
+_HEAD_WINDOW = 4096
 _MAX_INTERIM = 16
 
 
@@ -53,7 +56,6 @@ class UpstreamConnection(Connection):
         self.last_byte_at = 0.0
         self.answered = False
         """A byte of an answer to the current request has come."""
-        self.error: GatewayError | None = None
         self._timeout_reason = errors.HEADER_TIMEOUT
         self.body_idle = 0.0
         """Longest pause in a body, in seconds; 0: none."""
@@ -61,7 +63,7 @@ class UpstreamConnection(Connection):
         self._last_head = b""
         self._last_response: ResponseHead | None = None
         self._stash = b""
-        self._head: asyncio.Future[ResponseHead] | None = None
+        self._commit: Callable[[ResponseHead], bytes] | None = None
         self._on_interim: Callable[[ResponseHead], None] | None = None
         self._interim_count = 0
         self._keep_alive = False
@@ -90,25 +92,33 @@ class UpstreamConnection(Connection):
     # -- one request
 
     def send(
-        self, head: bytes, to_head: bool, on_interim: Callable[[ResponseHead], None]
-    ) -> asyncio.Future[ResponseHead]:
-        """Write the head of a request; the future holds the final answer's head or a `GatewayError`.
+        self,
+        head: bytes,
+        to_head: bool,
+        sink: Connection,
+        commit: Callable[[ResponseHead], bytes],
+        on_interim: Callable[[ResponseHead], None],
+    ) -> asyncio.Future[None]:
+        """Write the head of a request; the future ends with the last byte of the answer, or with a `GatewayError`.
 
-        ``to_head``: it is a HEAD request; ``on_interim`` is called with each 1xx.
+        ``to_head``: it is a HEAD request. ``commit`` is given the final answer's head and returns the bytes with which the
+        answer begins on ``sink``; ``on_interim`` is called with each 1xx before.
         """
         assert self.state is State.IDLE
         self.state = State.HEAD
         self.requests += 1
         self.answered = False
         self._to_head = to_head
+        self._sink = sink
+        self._commit = commit
         self._on_interim = on_interim
         self._interim_count = 0
-        self._head = head_future = self.loop.create_future()
+        self._done = done = self.loop.create_future()
         if self.transport is None:
             self._fail(errors.UPSTREAM_RESET, "The pooled connection was closed")
         else:
             self.transport.write(head)
-        return head_future
+        return done
 
     def expect_within(self, seconds: float, reason: Reason) -> None:
         """Fail with ``reason`` unless this is called again, or the head comes, within ``seconds`` (0: for ever)."""
@@ -118,34 +128,19 @@ class UpstreamConnection(Connection):
         else:
             self.watchdog.disarm()
 
+    def receive_body(self, source: Connection, *, chunked: bool) -> None:
+        """The body of the request that was begun comes from ``source``."""
+        self._chunked_out = chunked
+        self.start_body(b"", source)
+
     def await_upload(self) -> None:
         """The endpoint takes no more of the request's body: bound how long it may stall."""
         self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
 
-    def take_body(self) -> bytes:
-        """The whole body, when the state is DONE: it came together with the head, or before anyone asked for it."""
-        return self._stash
-
-    def relay(self, sink: Connection) -> asyncio.Future[None]:
-        """Give the body to ``sink`` as it comes; the future ends with its last byte or with a `GatewayError`."""
-        self._done = done = self.loop.create_future()
-        self._sink = sink
-        if self.error is not None:
-            done.set_exception(self.error)
-            return done
-        stash, self._stash = self._stash, b""
-        if stash:
-            self._relay(memoryview(stash), pooled=False)
-        if self.state is State.BODY and not sink.write_paused:
-            self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
-            self.resume_reading()
-        return done
-
     def rest(self, request_complete: bool) -> bool:
         """After the answer: True when the connection is IDLE and fit for another request."""
         self.watchdog.expires_at = 0.0
-        self._head = self._done = self._sink = self._on_interim = None
-        self._stash = b""
+        self._done = self._sink = self._commit = self._on_interim = None
         if self.state is State.DONE and self._keep_alive and request_complete and self.alive and not self._source:
             self.state = State.IDLE
             return True
@@ -157,19 +152,13 @@ class UpstreamConnection(Connection):
     def received(self, data: memoryview) -> None:
         self.last_byte_at = monotonic()
         if self.state is State.BODY:
-            if self._sink is not None:
-                self._relay(data, pooled=True)
-                return
-            self._stash += bytes(data)
-            if len(self._stash) > _MAX_STASH:
-                self.pause_reading()
+            self._relay(data, pooled=True)
         elif self.state is State.HEAD:
             if not self.answered:
                 self.answered = True
                 self.first_byte_at = self.last_byte_at
-            self._stash = self._stash + bytes(data) if self._stash else bytes(data)
             try:
-                self._parse_heads()
+                self._take_heads(data)
             except GatewayError as error:
                 self.fail_with(error)
         else:
@@ -204,21 +193,34 @@ class UpstreamConnection(Connection):
 
     # -- inside
 
-    def _parse_heads(self) -> None:
-        while True:
-            end = self._stash.find(b"\r\n\r\n")
+    def _take_heads(self, data: memoryview) -> None:
+        pooled = not self._stash
+        if not pooled:
+            data = memoryview(self._stash + bytes(data))
+            self._stash = b""
+        while self.state is State.HEAD and data:
+            # A head is short: what lies behind it is not copied.
+            window = bytes(data[:_HEAD_WINDOW])
+            end = window.find(b"\r\n\r\n")
+            if end < 0 and len(data) > _HEAD_WINDOW:
+                window = bytes(data)
+                end = window.find(b"\r\n\r\n")
             if end < 0:
-                if len(self._stash) > _MAX_HEAD:
-                    raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The head of the answer is too long")
-                if BARE_LINE_END.search(self._stash) or self._stash[:5] != b"HTTP/"[: len(self._stash)]:
-                    raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1")
+                self._check_partial(window)
+                self._stash = window
                 return
-            head = self._parse(self._stash[:end])
-            self._stash = self._stash[end + 4 :]
+            head = self._parse(window[:end])
+            data = data[end + 4 :]
             if head.status >= 200:
-                self._final(head)
+                self._final(head, data, pooled=pooled)
                 return
             self._interim(head)
+
+    def _check_partial(self, head: bytes) -> None:
+        if len(head) > _MAX_HEAD:
+            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The head of the answer is too long")
+        if BARE_LINE_END.search(head) or head[:5] != b"HTTP/"[: len(head)]:
+            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1")
 
     def _parse(self, head: bytes) -> ResponseHead:
         # An endpoint often answers alike, byte for byte, within a second.
@@ -236,23 +238,30 @@ class UpstreamConnection(Connection):
         if self._on_interim is not None:
             self._on_interim(head)
 
-    def _final(self, head: ResponseHead) -> None:
-        self.watchdog.disarm()
+    def _final(self, head: ResponseHead, data: memoryview, *, pooled: bool) -> None:
+        self.watchdog.expires_at = 0.0
         self._keep_alive = head.keep_alive
         self._left = length = head.length
-        self._decoder = None
-        if length == CHUNKED:
-            self._decoder = ChunkedDecoder(errors.UPSTREAM_BAD_RESPONSE)
-        if 0 <= length <= len(self._stash):
-            if length < len(self._stash):  # bytes after the end of the answer
+        sink = self._sink
+        assert sink is not None
+        assert self._commit is not None
+        start = self._commit(head)
+        if 0 <= length <= len(data):
+            if length < len(data):  # bytes after the end of the answer
                 self._keep_alive = False
-                self._stash = self._stash[:length]
-            self.state = State.DONE
+                data = data[:length]
+            sink.send_whole(start, data)
+            self._finish()
+            return
+        self.state = State.BODY
+        self._decoder = ChunkedDecoder(errors.UPSTREAM_BAD_RESPONSE) if length == CHUNKED else None
+        sink.start_body(start, self)
+        if data:
+            self._relay(data, pooled=pooled)
         else:
-            self.state = State.BODY
-        assert self._head is not None
-        if not self._head.done():
-            self._head.set_result(head)
+            sink.flush_start()
+        if self.state is State.BODY and not sink.write_paused:
+            self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
 
     def _relay(self, data: memoryview, *, pooled: bool) -> None:
         sink = self._sink
@@ -295,7 +304,7 @@ class UpstreamConnection(Connection):
         if self._left == UNTIL_CLOSE and self._sink is not None:
             self._sink.end_body([])
         self.state = State.DONE
-        self.watchdog.disarm()
+        self.watchdog.expires_at = 0.0
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 
@@ -310,9 +319,7 @@ class UpstreamConnection(Connection):
     def fail_with(self, error: GatewayError) -> None:
         """End the request that runs with ``error``, and the connection with it."""
         self.state = State.BROKEN
-        self.error = error
         self.watchdog.disarm()
-        for future in (self._head, self._done):
-            if future is not None and not future.done():
-                future.set_exception(error)
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(error)
         self.abort()

@@ -1,0 +1,194 @@
+from collections.abc import Callable
+
+import pytest
+
+from gateway.config import values
+from gateway.config.document import Address
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", Address("127.0.0.1", 8080)),
+        ("localhost:0", Address("localhost", 0)),
+        ("[::1]:65535", Address("::1", 65535)),
+        ("[::]:80", Address("::", 80)),
+        ("my_host.example:80", Address("my_host.example", 80)),
+    ],
+)
+def test_address(text: str, address: Address) -> None:
+    assert values.address(text) == address
+    assert values.listen_address(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("8080", "write 127.0.0.1:8080"),
+        ("localhost", "write 127.0.0.1:8080"),
+        ("localhost:", "write 127.0.0.1:8080"),
+        ("localhost:http", "write 127.0.0.1:8080"),
+        ("localhost:-1", "write 127.0.0.1:8080"),
+        ("localhost:65536", "choose one from 1 to 65535"),
+        (":8080", "write 0.0.0.0 before the colon"),
+        ("::1:8080", "in brackets"),
+        ("[::1:8080", "in brackets"),
+        ("[127.0.0.1]:8080", "in brackets"),
+        ("[::g]:8080", "in brackets"),
+        ("256.0.0.1:80", "neither a name nor an IP address"),
+        ("a b:80", "neither a name nor an IP address"),
+        ("http://h:80", "neither a name nor an IP address"),
+        ("h:٨٠", "write 127.0.0.1:8080"),
+    ],
+)
+def test_address_refuses(text: str, hint: str) -> None:
+    refuses(values.address, text, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [("/", "/"), ("/a", "/a"), ("/a/", "/a"), ("/-/ai", "/-/ai"), ("/v1/chat", "/v1/chat"), ("/a%20b", "/a%20b")]
+    + [("/api", "/api"), ("/api/gateways", "/api/gateways"), ("/_x", "/_x"), ("/...", "/..."), ("/a:b@c", "/a:b@c")]
+    + [("/" + "a" * 499, "/" + "a" * 499)],
+)
+def test_route_path(text: str, path: str) -> None:
+    assert values.route_path(text) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "begin with a slash"),
+        ("a", "begin with a slash"),
+        ("/" + "a" * 500, "shorter"),
+        ("/a?b", "remove the query"),
+        ("/a#b", "remove the query"),
+        ("/a b", "percent-encoded"),
+        ("/ä", "percent-encoded"),
+        ("/a%2", "percent-encoded"),
+        ("/a\n", "percent-encoded"),
+        ("/a//b", "empty segment"),
+        ("//", "empty segment"),
+        ("/a/../b", "`..` segment"),
+        ("/a/.", "`..` segment"),
+        ("/%2e%2E/b", "`..` segment"),
+        ("/api/gateway", "/api/gateway and all below"),
+        ("/api/gateway/x", "/api/gateway and all below"),
+        ("/_", "/_ and all below"),
+        ("/_/x", "/_ and all below"),
+        ("/%5F/x", "/_ and all below"),
+    ],
+)
+def test_route_path_refuses(text: str, hint: str) -> None:
+    refuses(values.route_path, text, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [("Example.ORG", "example.org"), ("*.example.org", "*.example.org"), ("10.0.0.1", "10.0.0.1"), ("a_b", "a_b")]
+    + [("::1", "::1"), ("[::1]", "::1"), ("[2001:DB8:0:0::1]", "2001:db8::1"), ("xn--bcher-kva.ch", "xn--bcher-kva.ch")],
+)
+def test_route_host(text: str, host: str) -> None:
+    assert values.route_host(text) == host
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("example.org:80", "remove the scheme, the port"),
+        ("http://example.org", "remove the scheme, the port"),
+        ("bücher.ch", "xn--"),
+        ("*", "write example.org"),
+        ("a.*.org", "write example.org"),
+        ("*.*.org", "write example.org"),
+        ("", "write example.org"),
+        ("a b", "write example.org"),
+        ("a..b", "write example.org"),
+        ("1.2.3", "write example.org"),
+        ("a\n", "write example.org"),
+    ],
+)
+def test_route_host_refuses(text: str, hint: str) -> None:
+    refuses(values.route_host, text, hint)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://h", "https://api.example.org/v1", "http://127.0.0.1:9000/base/", "http://[::1]:9000", "http://[::1]/x"]
+    + ["http://my_service:80", "HTTP://H/", "http://h/a%20b"],
+)
+def test_upstream_url_is_returned_as_written(text: str) -> None:
+    assert values.upstream_url(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "a space or a character outside ASCII"),
+        ("http://h/a b", "a space or a character outside ASCII"),
+        ("http://bücher.ch", "xn--"),
+        ("http://h/\n", "a space"),
+        ("h:80", "begin with http://"),
+        ("ftp://h", "begin with http://"),
+        ("http:/h", "begin with http://"),
+        ("http://user:s3cret@h", "user or a password"),
+        ("http://h?x=1", "query or a fragment"),
+        ("http://h/a#b", "query or a fragment"),
+        ("http://", "host is missing"),
+        ("http:///x", "host is missing"),
+        ("http://:80", "host is missing"),
+        ("http://h:0", "port from 1 to 65535"),
+        ("http://h:", "port from 1 to 65535"),
+        ("http://h:x", "malformed"),
+        ("http://h:65536", "malformed"),
+        ("http://[::1", "malformed"),
+        ("http://::1", "malformed"),
+        ("http://1.2.3.4.5", "neither a name nor an IP address"),
+        ("http://a,b", "neither a name nor an IP address"),
+        ("http://h/{x}", "the path holds a character"),
+        ("http://h/a/../b", "`..` segment"),
+        ("http://h//a", "empty segment"),
+    ],
+)
+def test_upstream_url_refuses(text: str, hint: str) -> None:
+    refuses(values.upstream_url, text, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [("10.0.0.0/8", "10.0.0.0/8"), ("192.0.2.7", "192.0.2.7/32"), ("::1", "::1/128"), ("2001:DB8::/32", "2001:db8::/32")],
+)
+def test_network(text: str, network: str) -> None:
+    assert values.network(text) == network
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("10.0.0.1/8", "write 10.0.0.0/8"),
+        ("10.0.0.0/33", "neither an IP address nor"),
+        ("localhost", "neither"),
+        ("", "neither"),
+    ],
+)
+def test_network_refuses(text: str, hint: str) -> None:
+    refuses(values.network, text, hint)
+
+
+@pytest.mark.parametrize("text", ["a", "A.b_c-1", "x" * 64])
+def test_proxy_name(text: str) -> None:
+    assert values.proxy_name(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "x" * 65, "a b", "ä", "a/b", "a\n"])
+def test_proxy_name_refuses(text: str) -> None:
+    refuses(values.proxy_name, text, "choose such a name")
+
+
+def refuses(check: Callable[[str], object], text: str, hint: str) -> None:
+    """The sentence holds ``hint`` and says how to mend it; no text but a short one may be found in it by chance."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the sentence is looked at below
+        check(text)
+    assert hint in str(caught.value)
+    assert "; " in str(caught.value)
+    assert "s3cret" not in str(caught.value)
