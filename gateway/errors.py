@@ -38,7 +38,9 @@ FORBIDDEN = Reason("forbidden", 403, "Access Denied", _D, "The access rule of th
 NO_ROUTE = Reason("no_route", 404, "Proxy Not Found", _D, "No proxy serves this host and path")
 PROXY_DISABLED = Reason("proxy_disabled", 404, "Proxy Disabled", _G, "This proxy is switched off")
 CLIENT_TIMEOUT = Reason("client_timeout", 408, "Request Timeout", _D, "The client was too slow")
-BODY_TOO_LARGE = Reason("body_too_large", 413, "Content Too Large", _D, "The request body exceeds limits.max_body_bytes")
+BODY_TOO_LARGE = Reason(
+    "body_too_large", 413, "Content Too Large", _D, "The request body exceeds limits.max_body_bytes"
+)
 URI_TOO_LONG = Reason("uri_too_long", 414, "URI Too Long", _D, "The request target exceeds limits.max_uri")
 HEADERS_TOO_LARGE = Reason(
     "headers_too_large", 431, "Request Header Fields Too Large", _D, "The header section exceeds the configured limits"
@@ -57,7 +59,9 @@ NOT_IMPLEMENTED = Reason("not_implemented", 501, "Not Implemented", _D, "The gat
 DIAL_FAILED = Reason("dial_failed", 502, "Upstream Unavailable", _U, "The upstream refused the connection")
 DNS_FAILED = Reason("dns_failed", 502, "Upstream Unavailable", _U, "The name of the upstream could not be resolved")
 TLS_FAILED = Reason("tls_failed", 502, "Upstream Unavailable", _U, "The TLS handshake with the upstream failed")
-UPSTREAM_RESET = Reason("upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its answer ended")
+UPSTREAM_RESET = Reason(
+    "upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its answer ended"
+)
 UPSTREAM_BAD_RESPONSE = Reason(
     "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's answer is not valid HTTP/1.1"
 )

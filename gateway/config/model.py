@@ -175,7 +175,10 @@ class TimeoutConfig(Section):
         description="Seconds without a byte of the answer's body. 0: no limit.",
     )
     idle: float = Field(
-        default=_TIMEOUTS.idle, ge=0, le=_DAY, description="Seconds that an unused connection to the upstream is kept."
+        default=_TIMEOUTS.idle,
+        ge=0,
+        le=_DAY,
+        description="Seconds that an unused connection to the upstream is kept. 0: no limit.",
     )
     total: float = Field(
         default=_TIMEOUTS.total,

@@ -35,10 +35,13 @@ def read(text: str, name: str, problems: list[Problem]) -> Node:
 
 def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
+    lines = text.splitlines() or [""]
     line, column = (mark.line, mark.column) if mark else (0, 0)
-    source = text.split("\n")[line] if line < text.count("\n") + 1 else ""
-    what = "; ".join(filter(None, (error.context, error.problem)))
-    return Problem(f"not valid YAML: {what}; {_hint(source, column)}", (), line + 1, column + 1)
+    if line >= len(lines):  # the parser reports the end of the text as a line of its own
+        line, column = len(lines) - 1, len(lines[-1])
+    begun = f" (line {error.context_mark.line + 1})" if error.context and error.context_mark else ""
+    what = "; ".join(filter(None, (f"{error.context or ''}{begun}", error.problem)))
+    return Problem(f"not valid YAML: {what}; {_hint(lines[line], column)}", (), line + 1, column + 1)
 
 
 def _hint(source: str, column: int) -> str:

@@ -1,7 +1,7 @@
 """Writes lines to a file or a pipe in batches, without ever waiting for it.
 
-What a blocked pipe or a full disk does not take is kept up to a bound and then dropped and counted: the traffic does not
-suffer for its log.
+What a blocked pipe or a full disk does not take is kept up to a bound and then dropped and counted: the traffic does
+not suffer for its log.
 """
 
 from __future__ import annotations

@@ -124,7 +124,8 @@ async def _send_with_body(
             down.upload(connection, on_uploaded)
 
     def on_interim(interim: ResponseHead) -> None:
-        down.interim(interim)
+        if interim.status != 100 or not uploading:  # a 100 that comes after ours is one too many
+            down.interim(interim)
         if interim.status == 100:
             begin_upload()
 

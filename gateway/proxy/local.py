@@ -7,6 +7,7 @@ from copy import copy
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
+from gateway.core.message import RequestHead
 from gateway.errors import GatewayError
 from gateway.wire.grammar import tokens
 
@@ -22,7 +23,7 @@ def answer_locally(next_handler: Handler) -> Handler:
 
     async def handle(ex: Exchange) -> None:
         known = ex.request.known
-        if b"upgrade" in known and b"websocket" in tokens(known[b"upgrade"]):
+        if b"upgrade" in known and _wants_websocket(ex.request):
             raise GatewayError(errors.WEBSOCKET_DISABLED)
         if b"max-forwards" in known and ex.request.method == b"OPTIONS":
             left = known[b"max-forwards"]
@@ -37,6 +38,13 @@ def answer_locally(next_handler: Handler) -> Handler:
         await next_handler(ex)
 
     return handle
+
+
+def _wants_websocket(request: RequestHead) -> bool:
+    # RFC 9110 7.8: in HTTP/1.0, or without the connection option (others may stand beside it), it means nothing.
+    if not request.minor or b"upgrade" not in tokens(request.known.get(b"connection", b"")):
+        return False
+    return b"websocket" in tokens(request.known[b"upgrade"])
 
 
 async def options(ex: Exchange) -> None:

@@ -1,9 +1,9 @@
 """`HardenedConnector`: aiohttp dials, our protocol speaks.
 
 `aiohttp.TCPConnector` resolves names (with a cache), races addresses (RFC 8305), opens TLS and tunnels through proxies.
-Its pool stays empty: `Pool` keeps idle connections, because aiohttp's has neither caps on idle connections nor LIFO order.
-Two of its private members are overridden or replaced, ``_factory`` and ``_wrap_create_connection``; a contract test
-watches both.
+Its pool stays empty: `Pool` keeps idle connections, because aiohttp's has neither caps on idle connections nor LIFO
+order. Two of its private members are overridden or replaced, ``_factory`` and ``_wrap_create_connection``; a
+contract test watches both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import aiohappyeyeballs
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection as Lease
+from aiohttp.connector import Connection
 from yarl import URL
 
 from gateway import errors
@@ -30,6 +30,10 @@ from gateway.wire.upstream import UpstreamConnection
 
 _KEEPALIVE_SECONDS = 30
 _DNS_TTL_SECONDS = 10
+
+
+Lease = Connection
+"""aiohttp's account of a connection: to be closed when the connection is."""
 
 
 class _DialTimeoutError(Exception):
@@ -61,7 +65,9 @@ class HardenedConnector(aiohttp.TCPConnector):
         self, endpoint: Endpoint, timeouts: Timeouts, buffers: BufferPool, parser: HeadParser, tls: ssl.SSLContext
     ) -> None:
         if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
-            raise RuntimeError("AIOHTTP_NO_EXTENSIONS is set: the gateway does not run on aiohttp's pure-Python parsers")
+            raise RuntimeError(
+                "AIOHTTP_NO_EXTENSIONS is set: the gateway does not run on aiohttp's pure-Python parsers"
+            )
         super().__init__(
             limit=0,
             ssl=tls,
@@ -161,7 +167,9 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise _DialTimeoutError from None
         except OSError as error:
             addr_infos.clear()
-            raise kwargs.get("client_error", aiohttp.ClientConnectorError)(kwargs["req"].connection_key, error) from error
+            raise kwargs.get("client_error", aiohttp.ClientConnectorError)(
+                kwargs["req"].connection_key, error
+            ) from error
         for ours in ("addr_infos", "req", "timeout", "client_error"):
             kwargs.pop(ours, None)
         return await self._loop.create_connection(*args, **kwargs, sock=sock)

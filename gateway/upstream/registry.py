@@ -1,8 +1,8 @@
 """The state that outlives a reload: pools, limiters and breakers, kept by name for as long as their identity stays.
 
-A pool's identity is the endpoint and the timeouts that its connections were made with; a breaker's is the endpoint that it
-judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so that permits in
-use stay counted and a circuit stays open.
+A pool's identity is the endpoint and the timeouts that its connections were made with; a breaker's is the endpoint
+that it judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so that
+permits in use stay counted and a circuit stays open.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What both sides of an exchange share: a socket read through pooled buffers and written with backpressure.
 
-Data flows from a *source* connection to a *sink* connection inside the callbacks of the event loop: no task wakes up for a
-piece of a body. The high-water mark of every transport is zero, so that a write goes to the kernel at once and whatever
-the kernel does not take pauses the source. A sink therefore never holds more than what one read brought.
+Data flows from a *source* connection to a *sink* connection inside the callbacks of the event loop: no task wakes up
+for a piece of a body. The high-water mark of every transport is zero, so that a write goes to the kernel at once and
+whatever the kernel does not take pauses the source. A sink therefore never holds more than what one read brought.
 
 Not a subclass of `asyncio.Protocol`: uvloop would then read unbuffered.
 """
@@ -106,7 +106,7 @@ class Connection(asyncio.BufferedProtocol):
         self.body_out = len(body)
         self.blocked = 0.0
         if self._chunked_out:
-            start += (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) if body else b"0\r\n\r\n"
+            start += (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), bytes(body))) if body else b"0\r\n\r\n"
         elif body:
             start += body
         transport = self.transport
@@ -129,7 +129,9 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.write(start)
 
     def send_body(self, data: memoryview, *, pooled: bool) -> None:
-        """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent if it can not be flushed now."""
+        """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent if it can not be flushed
+        now.
+        """
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -138,7 +140,7 @@ class Connection(asyncio.BufferedProtocol):
         if size < _COPY_BELOW:
             start, self._prelude = self._prelude, b""
             if self._chunked_out:
-                transport.write(b"%b%x\r\n%b\r\n" % (start, size, data))
+                transport.write(b"%b%x\r\n%b\r\n" % (start, size, bytes(data)))
             else:
                 transport.write(start + bytes(data))
             return

@@ -1,6 +1,7 @@
 """The server's side of HTTP/1.1: one client connection, its requests one after the other.
 
-    WAITING --head--> BUSY --answer complete, body read--> WAITING      (keep-alive; pipelined heads are taken from the stash)
+    WAITING --head--> BUSY --answer complete, body read--> WAITING      (keep-alive; pipelined heads are taken from
+    the stash)
                       BUSY --answer complete, body small--> DRAINING --body read--> WAITING
                       BUSY --answer complete, no keep-alive--> LINGERING --EOF or time--> closed
     WAITING --idle too long, EOF--> closed
@@ -102,7 +103,7 @@ class DownstreamConnection(Connection):
         self._head_clock = False
         """A part of a head has come, and the clock for the rest of it runs."""
         self._refused = False
-        """The request could not be parsed: who knows what follows it."""
+        """The request, or its body, could not be parsed: who knows what follows it."""
         self._reading = True
         self._probe: asyncio.TimerHandle | None = None
         # The request's body
@@ -133,9 +134,8 @@ class DownstreamConnection(Connection):
         super().connection_lost(exc)
         self._service.closed(self)
         self.watchdog.close()
-        if self.state is State.BUSY:
-            self._interrupt(errors.CLIENT_GONE)
-        elif self._wake is not None and not self._wake.done():
+        self._interrupt(errors.CLIENT_GONE)
+        if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
         self.state = State.CLOSED
         self._stash = b""
@@ -305,7 +305,7 @@ class DownstreamConnection(Connection):
         if self.transport is None or self.transport.is_closing():
             return
         self._awaits_continue = False
-        if not self._keep_alive:
+        if not self._keep_alive or self._left > _MAX_DRAIN:
             self._linger()
         elif self._left == 0:
             self._next_request()
@@ -390,7 +390,7 @@ class DownstreamConnection(Connection):
         try:
             payload, consumed = self._payload(data)
         except GatewayError as error:
-            self._keep_alive = False
+            self._refused = True
             sink.fail_with(error)
             return
         sink.send_payload(payload, pooled=pooled)
@@ -487,7 +487,7 @@ class DownstreamConnection(Connection):
         return lines if minor else lines + b"Connection: keep-alive\r\n"
 
     def _may_persist(self) -> bool:
-        if self._service.draining or not self._limits.keepalive_timeout or self._awaits_continue:
+        if self._refused or self._service.draining or not self._limits.keepalive_timeout or self._awaits_continue:
             return False
         # A body that is still being uploaded may yet end; one that nobody takes is read to its end when it is small.
         return self._body_sink is not None or self._left <= _MAX_DRAIN
@@ -523,4 +523,3 @@ class DownstreamConnection(Connection):
             self.transport.close()
         else:
             self.abort()
-

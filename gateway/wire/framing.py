@@ -64,6 +64,8 @@ class ChunkedDecoder:
         return position
 
     def _take_line(self, data: memoryview, position: int) -> int:
+        if self._state is _State.DATA_END and not self._line and data[position] != 0x0D:
+            self._refuse("A chunk is longer than its size")
         limit = _MAX_TRAILERS if self._state is _State.TRAILERS else _MAX_CHUNK_LINE
         window = bytes(data[position : position + limit + 2])
         before = self._line

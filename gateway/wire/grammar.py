@@ -15,7 +15,13 @@ TARGET_BYTES = bytes(b for b in range(0x21, 0x7F) if b != ord("#"))
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
 CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})((?:[ \t]*+;[ \t]*+" + _TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+)"
+    rb"([0-9A-Fa-f]{1,15})((?:[ \t]*+;[ \t]*+"
+    + _TOKEN
+    + rb"(?:[ \t]*+=[ \t]*+(?:"
+    + _TOKEN
+    + rb"|"
+    + _QUOTED
+    + rb"))?)*+)"
 )
 
 # RFC 9110 7.2, RFC 3986 3.2: uri-host [ ":" port ], user information excluded (RFC 9110 4.2.4).

@@ -1,10 +1,11 @@
 """Heads of requests and responses: bytes in, `RequestHead` or `ResponseHead` out, or a `GatewayError`.
 
 Own code and not llhttp, for reasons that were measured or seen: llhttp refuses methods that it does not list although
-RFC 9110 9.1 leaves them open; on a request with ``Upgrade`` it takes the body for another protocol, where a gateway that
-ignores the upgrade must still frame the body; through its callbacks the original bytes of a field line are lost; what it
-lets through (``gzip, chunked``, HTTP/1.0 with chunked, other versions, absolute-form against Host) had to be refused by
-our own rules anyway; and it costs no more. llhttp and h11 are the second opinions in the property tests.
+RFC 9110 9.1 leaves them open; on a request with ``Upgrade`` it takes the body for another protocol, where a gateway
+that ignores the upgrade must still frame the body; through its callbacks the original bytes of a field line are
+lost; what it lets through (``gzip, chunked``, HTTP/1.0 with chunked, other versions, absolute-form against Host) had
+to be refused by our own rules anyway; and it costs no more. llhttp and h11 are the second opinions in the property
+tests.
 
 The rule throughout: what two recipients could read in two ways is refused. There is no lenient mode.
 """

@@ -1,7 +1,7 @@
 """The heads that the gateway writes: to the upstream, to the client, and its own answers.
 
-Field lines of the other side travel on as they stood on the wire; only hop-by-hop fields, the forwarding fields and what
-the configuration sets are written anew (RFC 9110 7.6).
+Field lines of the other side travel on as they stood on the wire; only hop-by-hop fields, the forwarding fields and
+what the configuration sets are written anew (RFC 9110 7.6).
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Forwarding:
 
 
 class HeadTemplate:
-    """What every request of one route gets: the Host line, the configured fields, and which of the client's they replace."""
+    """What every request of one route gets: the Host line, the configured fields, and which of the client's they
+    replace.
+    """
 
     __slots__ = ("_configured", "_host_line", "_replaced")
 

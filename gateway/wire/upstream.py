@@ -3,12 +3,12 @@
     IDLE --send--> HEAD --final head: commit--> BODY --last byte--> DONE --rest--> IDLE
     any  --error, close, rule broken--> BROKEN (the connection is closed and never reused)
 
-The head of the final answer is committed to the sink within the callback that read it, and the body follows as it comes:
-the task that waits for the exchange wakes once, at its end.
+The head of the final answer is committed to the sink within the callback that read it, and the body follows as it
+comes: the task that waits for the exchange wakes once, at its end.
 
 Only an answer that ended where its framing said, on a connection that the request used up entirely, leads back to IDLE.
-Bytes that come in IDLE or after the end belong to nobody: the connection is broken, so that they can not be taken for the
-answer to the next request.
+Bytes that come in IDLE or after the end belong to nobody: the connection is broken, so that they can not be taken
+for the answer to the next request.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ class UpstreamConnection(Connection):
     ) -> asyncio.Future[None]:
         """Write the head of a request; the future ends with the last byte of the answer, or with a `GatewayError`.
 
-        ``to_head``: it is a HEAD request. ``commit`` is given the final answer's head and returns the bytes with which the
-        answer begins on ``sink``; ``on_interim`` is called with each 1xx before.
+        ``to_head``: it is a HEAD request. ``commit`` is given the final answer's head and returns the bytes with
+        which the answer begins on ``sink``; ``on_interim`` is called with each 1xx before.
         """
         assert self.state is State.IDLE
         self.state = State.HEAD

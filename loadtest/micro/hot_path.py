@@ -25,7 +25,8 @@ from gateway.wire.upstream import UpstreamConnection
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:9401\r\n\r\n"
 RESPONSE = (
-    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 02:45:55 GMT\r\nContent-Type: application/json\r\n"
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 02:45:55 GMT\r\n"
+    b"Content-Type: application/json\r\n"
     b"Content-Length: 153\r\nConnection: keep-alive\r\n\r\n" + b"x" * 153
 )
 

@@ -426,6 +426,6 @@ async def test_the_upstream_answers_before_the_body_is_read(gateway_for: Gateway
     response = await client.response()
     assert (response.status, response.body) == (413, b"too large")
     link.close()
+    await client.send(b"x" * 1000)
     with pytest.raises(Truncated):
-        await client.send(b"x" * 1000)
         await client.response()

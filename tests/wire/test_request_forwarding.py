@@ -297,7 +297,7 @@ STRIPPED = [
     ("/", "/base", True, "/a/b", "/base/a/b"),
     ("/", "/base", False, "/", "/base/"),
     ("/-/openai", "", True, "/-/openai//x", "//x"),
-    ("/-/openai", "", True, "/-/openai/%2e%2e/x", "/%2e%2e/x"),
+    ("/-/openai", "", True, "/-/openai/a/%2e%2e/x", "/a/%2e%2e/x"),
 ]
 
 

@@ -18,8 +18,17 @@ def test_what_is_no_token_is_no_name(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Connection", "KEEP-ALIVE", "Proxy-Connection", "te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"]
-    + ["expect"],
+    [
+        "Connection",
+        "KEEP-ALIVE",
+        "Proxy-Connection",
+        "te",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Content-Length",
+        "expect",
+    ],
 )
 def test_fields_of_the_connection_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="the gateway sets it; remove it"):

@@ -5,7 +5,9 @@ import pytest
 from gateway.config.scalar import resolve
 
 
-@pytest.mark.parametrize("text", ["yes", "no", "on", "off", "y", "1:30", "1_000", "0b1", "2026-01-01", "1e", "tRUE", "-"])
+@pytest.mark.parametrize(
+    "text", ["yes", "no", "on", "off", "y", "1:30", "1_000", "0b1", "2026-01-01", "1e", "tRUE", "-"]
+)
 def test_what_only_yaml_1_1_reads_as_a_value_is_text(text: str) -> None:
     assert resolve(text) == text
 

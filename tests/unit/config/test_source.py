@@ -31,7 +31,7 @@ def test_a_missing_file(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_directory(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="this is a directory; name the file in it$"):
+    with pytest.raises(ConfigError, match=r"this is a directory; name the file in it$"):
         text_of(tmp_path)
 
 

@@ -47,9 +47,20 @@ def test_address_refuses(text: str, hint: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "path"),
-    [("/", "/"), ("/a", "/a"), ("/a/", "/a"), ("/-/ai", "/-/ai"), ("/v1/chat", "/v1/chat"), ("/a%20b", "/a%20b")]
-    + [("/api", "/api"), ("/api/gateways", "/api/gateways"), ("/_x", "/_x"), ("/...", "/..."), ("/a:b@c", "/a:b@c")]
-    + [("/" + "a" * 499, "/" + "a" * 499)],
+    [
+        ("/", "/"),
+        ("/a", "/a"),
+        ("/a/", "/a"),
+        ("/-/ai", "/-/ai"),
+        ("/v1/chat", "/v1/chat"),
+        ("/a%20b", "/a%20b"),
+        ("/api", "/api"),
+        ("/api/gateways", "/api/gateways"),
+        ("/_x", "/_x"),
+        ("/...", "/..."),
+        ("/a:b@c", "/a:b@c"),
+        ("/" + "a" * 499, "/" + "a" * 499),
+    ],
 )
 def test_route_path(text: str, path: str) -> None:
     assert values.route_path(text) == path
@@ -85,8 +96,16 @@ def test_route_path_refuses(text: str, hint: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "host"),
-    [("Example.ORG", "example.org"), ("*.example.org", "*.example.org"), ("10.0.0.1", "10.0.0.1"), ("a_b", "a_b")]
-    + [("::1", "::1"), ("[::1]", "::1"), ("[2001:DB8:0:0::1]", "2001:db8::1"), ("xn--bcher-kva.ch", "xn--bcher-kva.ch")],
+    [
+        ("Example.ORG", "example.org"),
+        ("*.example.org", "*.example.org"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("a_b", "a_b"),
+        ("::1", "::1"),
+        ("[::1]", "::1"),
+        ("[2001:DB8:0:0::1]", "2001:db8::1"),
+        ("xn--bcher-kva.ch", "xn--bcher-kva.ch"),
+    ],
 )
 def test_route_host(text: str, host: str) -> None:
     assert values.route_host(text) == host
@@ -114,8 +133,16 @@ def test_route_host_refuses(text: str, hint: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["http://h", "https://api.example.org/v1", "http://127.0.0.1:9000/base/", "http://[::1]:9000", "http://[::1]/x"]
-    + ["http://my_service:80", "HTTP://H/", "http://h/a%20b"],
+    [
+        "http://h",
+        "https://api.example.org/v1",
+        "http://127.0.0.1:9000/base/",
+        "http://[::1]:9000",
+        "http://[::1]/x",
+        "http://my_service:80",
+        "HTTP://H/",
+        "http://h/a%20b",
+    ],
 )
 def test_upstream_url_is_returned_as_written(text: str) -> None:
     assert values.upstream_url(text) == text
@@ -156,7 +183,12 @@ def test_upstream_url_refuses(text: str, hint: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "network"),
-    [("10.0.0.0/8", "10.0.0.0/8"), ("192.0.2.7", "192.0.2.7/32"), ("::1", "::1/128"), ("2001:DB8::/32", "2001:db8::/32")],
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("::1", "::1/128"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+    ],
 )
 def test_network(text: str, network: str) -> None:
     assert values.network(text) == network

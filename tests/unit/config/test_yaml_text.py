@@ -84,7 +84,8 @@ def test_duplicate_keys_are_told_with_both_lines() -> None:
     ("text", "told", "hint"),
     [
         ("a:\n\t- b", "f.yaml:2:1: not valid YAML", "spaces, not with tabs"),
-        ("a: [1,\nb: 2", "f.yaml:2:2: not valid YAML", "check the indentation"),
+        ("b: 2\na: [1}", "f.yaml:2:6: not valid YAML", "check the indentation"),
+        ("a: [1,\nb: 2\n", "f.yaml:2:5: not valid YAML: while parsing a flow sequence (line 1)", "check the"),
         ("a: 'x", "f.yaml:1:", "check the indentation"),
         ("a: {b: ${N}}", "f.yaml:1:9: not valid YAML", 'put quotes around a value with ${...}: "${NAME}"'),
         ("a: *x", "f.yaml:1: a: no anchor &x", "define it first"),

@@ -1,0 +1,68 @@
+import pytest
+
+from gateway.config.collisions import find
+from gateway.config.node import Branch, grow
+from gateway.config.problem import Path
+
+
+def told(data: dict[str, object], lines: dict[Path, int] | None = None) -> list[str]:
+    root = grow("f", data, lines or {})
+    assert isinstance(root, Branch)
+    return [problem.render("f") for problem in find(data, root)]
+
+
+def test_two_proxies_of_one_name() -> None:
+    lines: dict[Path, int] = {("proxies", 0): 3, ("proxies", 1): 7}
+    assert told({"proxies": [{"name": "a"}, {"name": "a"}, {"name": "b"}]}, lines) == [
+        "f:7: proxies.1.name: the same name stands already in line 3; change or remove one of the two"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "where"),
+    [
+        ({"path": "/a"}, {"path": "/a/"}, "proxies.1.path"),
+        ({"path": "/a", "hosts": ["x", "y"]}, {"path": "/a", "hosts": ["z", "Y"]}, "proxies.1.hosts.1"),
+        ({"path": "/a", "hosts": ["[::1]"]}, {"path": "/a", "hosts": ["0::1"]}, "proxies.1.hosts.0"),
+    ],
+)
+def test_two_proxies_of_one_path_and_host(one: object, two: object, where: str) -> None:
+    assert [line.split(": ")[1:3] for line in told({"proxies": [one, two]})] == [
+        [where, "the same path for the same host stands already in line 1; change or remove one of the two"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ({"path": "/a"}, {"path": "/a", "hosts": ["x"]}),
+        ({"path": "/a", "hosts": ["x"]}, {"path": "/a", "hosts": ["*.x"]}),
+        ({"path": "/a"}, {"path": "/A"}),
+        ({"path": "bad"}, {"path": "bad"}),
+    ],
+)
+def test_proxies_that_do_not_collide(one: object, two: object) -> None:
+    assert told({"proxies": [one, two]}) == []
+
+
+def test_a_host_twice_in_one_proxy_is_told_once() -> None:
+    assert len(told({"proxies": [{"path": "/a", "hosts": ["x", "X"]}]})) == 1
+
+
+def test_a_header_twice_in_other_letters() -> None:
+    assert told({"proxies": [{"headers": {"X-Key": "", "x-key": ""}}]}) == [
+        (
+            "f:1: proxies.0.headers.x-key: the same header in other letters stands already in line 1; "
+            "change or remove one of the two"
+        )
+    ]
+
+
+def test_an_address_twice() -> None:
+    assert len(told({"listen": ["h:1", {"address": "h:1"}, "h:2"]})) == 1
+    assert told({"listen": ["h:0", "h:0"]}) == []
+
+
+@pytest.mark.parametrize("data", [{}, {"proxies": 5}, {"proxies": [5, {"name": [], "hosts": 5, "headers": []}]}])
+def test_what_is_malformed_is_left_to_the_model(data: dict[str, object]) -> None:
+    assert told(data) == []

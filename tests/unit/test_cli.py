@@ -1,0 +1,205 @@
+"""The commands in this process; `gateway run` and SIGTERM also as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from click.testing import CliRunner, Result
+
+import gateway
+from gateway.cli import Overrides, loader, main
+from gateway.config.document import Address, Document
+from gateway.config.parse import ConfigError
+from gateway.config.schema import schema
+
+GOOD = """\
+listen: 127.0.0.1:0
+proxies:
+  - {name: a, path: /a, upstream: "http://127.0.0.1:9", headers: {X-Key: "{env.SIDECAR_KEY}"}}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path) -> pathlib.Path:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GOOD)
+    return file
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in the environment of the tests must not decide them."""
+    for name in ("CONFIG", "LISTEN", "ACCESS_LOG", "DRAIN_TIMEOUT"):
+        monkeypatch.delenv(f"GATEWAY_{name}", raising=False)
+    monkeypatch.setenv("SIDECAR_KEY", "s3cret")
+
+
+def call(*arguments: str | pathlib.Path, **env: str) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], env=env)
+
+
+def test_version() -> None:
+    result = call("--version")
+    assert (result.exit_code, result.stdout) == (0, f"gateway, version {gateway.__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "schema", "demo"])
+def test_every_command_explains_itself(command: str) -> None:
+    assert command in call("--help").stdout
+    assert call(command, "-h").stdout.startswith("Usage: ")
+
+
+def test_check_of_a_good_file(config: pathlib.Path) -> None:
+    result = call("check", "--config", config)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{config}: ok (1 proxy)\n", "")
+
+
+def test_check_counts_the_proxies(config: pathlib.Path) -> None:
+    config.write_text("proxies: []")
+    assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies)\n"
+
+
+def test_check_takes_the_file_from_the_environment(config: pathlib.Path) -> None:
+    assert call("check", GATEWAY_CONFIG=str(config)).exit_code == 0
+
+
+def test_the_command_line_goes_before_the_environment(config: pathlib.Path) -> None:
+    assert call("check", "--config", config, GATEWAY_CONFIG="no.yaml").exit_code == 0
+
+
+def test_check_tells_every_problem_on_standard_error(config: pathlib.Path) -> None:
+    config.write_text("worker: 1\nproxies: 5\n")
+    result = call("check", "--config", config)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert [line.removeprefix(str(config)).split(";")[0] for line in result.stderr.splitlines()] == [
+        ":1: worker: unknown key",
+        ":2: proxies: must be a list",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_missing_file_is_a_bad_configuration(command: str) -> None:
+    result = call(command, "--config", "no.yaml")
+    assert (result.exit_code, result.stderr) == (2, "no.yaml: there is no such file; check the path\n")
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_without_a_file_the_option_is_named(command: str) -> None:
+    result = call(command)
+    assert result.exit_code == 2
+    assert "--config" in result.stderr
+    assert "GATEWAY_CONFIG" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [
+        ("--listen", "8080", "write 127.0.0.1:8080"),
+        ("--listen", "h:1,", "write 127.0.0.1:8080"),
+        ("--access-log", "a.log", "'off'"),
+        ("--drain-timeout", "-1", "0<=x<=86400"),
+        ("--drain-timeout", "nan", "must be a number of seconds"),
+        ("--drain-timeout", "inf", "0<=x<=86400"),
+        ("--drain-timeout", "soon", "not a valid float"),
+    ],
+)
+def test_a_bad_override_is_a_bad_command_line(config: pathlib.Path, option: str, value: str, hint: str) -> None:
+    variable = "GATEWAY" + option.removeprefix("-").replace("-", "_").upper()
+    for result in (
+        call("run", "--config", config, option, value),
+        call("run", "--config", config, **{variable: value}),
+    ):
+        assert result.exit_code == 2
+        assert hint in result.stderr
+
+
+def test_the_loader_reads_the_file_anew_and_applies_the_overrides(config: pathlib.Path) -> None:
+    load = loader(config, Overrides((Address("h", 1), Address("h", 2)), "off", 5.0))
+    document = load()
+    assert (document.listen, document.access_log, document.drain_timeout) == (
+        (Address("h", 1), Address("h", 2)),
+        None,
+        5.0,
+    )
+    assert document.proxies[0].headers == (("X-Key", "s3cret"),)
+    config.write_text("proxies: []")
+    assert load().proxies == ()
+    config.write_text("nonsense")
+    with pytest.raises(ConfigError):
+        load()
+
+
+def test_without_overrides_the_file_decides() -> None:
+    document = Document(listen=(Address("h", 1),), access_log=None, drain_timeout=7)
+    assert Overrides().apply(document) == document
+    assert Overrides(access_log="-").apply(document).access_log == "-"
+
+
+def test_schema_prints_the_schema() -> None:
+    result = call("schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == schema()
+
+
+def test_demo_on_an_address_that_is_taken_is_a_failure_and_no_traceback() -> None:
+    result = call("demo", "--listen", "192.0.2.1:1")  # RFC 5737: an address that no machine has
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: can not listen on 192.0.2.1:1")
+
+
+class Running:
+    """`python -m gateway run` as a process."""
+
+    def __init__(self, *arguments: str | pathlib.Path) -> None:
+        command = [sys.executable, "-m", "gateway", "run", *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self._patience = threading.Timer(20, self.process.kill)  # a process that says nothing ends the reading below
+        self._patience.start()
+
+    def read_until(self, text: str) -> str:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if text in line:
+                return line
+        raise AssertionError(f"ended with {self.process.wait()} before it said {text!r}")
+
+    def close(self) -> None:
+        self._patience.cancel()
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_run_serves_until_sigterm(config: pathlib.Path) -> None:
+    running = Running("--config", config, "--listen", "127.0.0.1:0,127.0.0.2:0")
+    try:
+        greeting = running.read_until("serves")
+        assert "http://127.0.0.2:" in greeting
+        assert "http://127.0.0.1:" in greeting
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(20) == 0
+    finally:
+        running.close()
+
+
+def test_run_with_a_bad_file_ends_with_2(config: pathlib.Path) -> None:
+    config.write_text("worker: 1")
+    running = Running("--config", config)
+    try:
+        assert "worker: unknown key; did you mean workers?" in running.read_until("worker")
+        assert running.process.wait(20) == 2
+    finally:
+        running.close()
+
+
+def test_run_on_an_address_that_no_machine_has_ends_with_1(config: pathlib.Path) -> None:
+    running = Running("--config", config, "--listen", "192.0.2.1:1")
+    try:
+        assert running.process.wait(20) == 1
+    finally:
+        running.close()
