@@ -40,7 +40,7 @@ def _finite(_ctx: click.Context, _param: click.Parameter, seconds: float | None)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line and the environment say; None leaves the file's setting. ``access_log`` is - or off."""
+    """What the command line and the environment say; None leaves the file's setting. ``access_log`` off: none."""
 
     listen: tuple[Address, ...] | None = None
     access_log: str | None = None
@@ -50,7 +50,7 @@ class Overrides:
         if self.listen is not None:
             document = dataclasses.replace(document, listen=self.listen)
         if self.access_log is not None:
-            document = dataclasses.replace(document, access_log="-" if self.access_log == "-" else None)
+            document = dataclasses.replace(document, access_log=None if self.access_log == "off" else self.access_log)
         if self.drain_timeout is not None:
             document = dataclasses.replace(document, drain_timeout=self.drain_timeout)
         return document
@@ -91,10 +91,10 @@ def main() -> None:
 )
 @click.option(
     "--access-log",
-    type=click.Choice(["-", "off"]),
+    metavar="PATH",
     envvar="GATEWAY_ACCESS_LOG",
     show_envvar=True,
-    help="Access log: - is standard output.",
+    help="Access log: a file; - is standard output, off is none.",
 )
 @click.option(
     "--drain-timeout",

@@ -37,19 +37,22 @@ class Process:
 
     async def run(self) -> int:
         """Serve until a signal ends it; the process's exit code."""
-        await self._gateway.start()
-        _log.info("%s", self._greeting())
-        with self._signals():
-            if self._config is not None:
-                self._own(watch(self._config, lambda: self._own(self.reload("file change"))), "watch configuration")
-            gc.collect()
-            gc.freeze()
-            await self._stopping.wait()
-            await self._drain()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._gateway.aclose()
+        try:
+            with self._signals():
+                await self._gateway.start()
+                if self._config is not None:
+                    self._own(watch(self._config, lambda: self._own(self.reload("file change"))), "watch configuration")
+                # What lives as long as the process is no business of the garbage collector.
+                gc.collect()
+                gc.freeze()
+                _log.info("%s", self._greeting())
+                await self._stopping.wait()
+                await self._drain()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._gateway.aclose()
         return 0
 
     async def reload(self, source: str) -> None:
@@ -122,6 +125,8 @@ class Process:
 
 def run(load: Callable[[], Document], config: Path | None) -> int:
     """Run a gateway until a signal ends it. ``load`` reads the configuration and may raise `ConfigError`."""
+    # It tells of every change in the folder, an access log beside the configuration included.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     async def main() -> int:

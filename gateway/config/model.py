@@ -74,9 +74,11 @@ class Listener(Section):
 class AccessLog(Section):
     """Where the access log goes."""
 
-    path: Annotated[
-        Literal["-"], only("-", 'only "-" (standard output) exists so far; write "-" and redirect the output')
-    ] = Field(default="-", description='"-": standard output, one JSON object a line.')
+    path: str = Field(
+        default="-",
+        min_length=1,
+        description='One JSON object a line. "-": standard output; else a file, appended to, reopened on SIGUSR1.',
+    )
 
 
 class Limits(Section):

@@ -63,7 +63,7 @@ class Limiter:
         self.in_flight += 1
         return True
 
-    async def acquire(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - a timer costs a tenth
+    async def acquire(self, timeout: float | None = None) -> bool:
         """Take a permit, waiting for it up to ``timeout`` seconds (None: until cancelled) if the queue has room."""
         if self.try_acquire():
             return True

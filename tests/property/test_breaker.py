@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
+from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
 from gateway.policy.breaker import REFUSED, Breaker, State
-from tests.unit.scene import Clock
 
 STEPS = 20_000
 RECOVERY = 10.0

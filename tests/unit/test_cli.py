@@ -102,7 +102,6 @@ def test_without_a_file_the_option_is_named(command: str) -> None:
     [
         ("--listen", "8080", "write 127.0.0.1:8080"),
         ("--listen", "h:1,", "write 127.0.0.1:8080"),
-        ("--access-log", "a.log", "'off'"),
         ("--drain-timeout", "-1", "0<=x<=86400"),
         ("--drain-timeout", "nan", "must be a number of seconds"),
         ("--drain-timeout", "inf", "0<=x<=86400"),

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from unit.scene import Nobody, exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead
 from gateway.core.outcome import Outcome
-from tests.unit.scene import Nobody, exchange
 
 TIMES = ("sent_at", "first_byte_at", "commit_at", "last_byte_at", "end_at", "deadline")
 SPANS = ("queued", "dialled", "blocked")

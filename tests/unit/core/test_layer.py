@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from unit.scene import exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer, chain
-from tests.unit.scene import exchange
 
 
 def noting(name: str, path: list[str]) -> Layer:

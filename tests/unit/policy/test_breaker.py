@@ -6,13 +6,13 @@ import logging
 
 import pybreaker
 import pytest
+from unit.scene import Clock, exchange
 
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.outcome import Outcome
 from gateway.errors import GatewayError, Source
 from gateway.policy.breaker import REFUSED, TRANSITIONS, Breaker, Event, State, break_circuit
-from tests.unit.scene import Clock, exchange
 
 SUCCESS, FAILURE, IGNORED = Outcome
 RECOVERY = 30.0

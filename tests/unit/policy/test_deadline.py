@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 
 import pytest
+from unit.scene import Clock, exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import TOTAL_TIMEOUT, UPSTREAM_RESET, GatewayError
 from gateway.policy.deadline import Expiry, deadline
-from tests.unit.scene import Clock, exchange
 
 SHORT, LONG = 0.002, 60.0
 

@@ -4,13 +4,13 @@ import asyncio
 import random
 
 import pytest
+from unit.scene import Clock, exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError, Reason
 from gateway.policy.limiter import MAX_RETRY_AFTER, SMOOTHING, Limiter, Waiter, limit
 from gateway.policy.queue import WaitQueue
-from tests.unit.scene import Clock, exchange
 
 LONG = 60.0
 """Seconds that no test lives to see the end of."""

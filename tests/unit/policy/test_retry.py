@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from unit.scene import Clock, exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.message import CHUNKED
 from gateway.errors import UPSTREAM_RESET, GatewayError
 from gateway.policy.retry import may_retry, retry
-from tests.unit.scene import Clock, exchange
 
 
 def stale() -> GatewayError:
