@@ -9,10 +9,11 @@ class RequestHead:
     ``fields`` are the field lines that travel on untouched (``b"Name: value"``, order, case and duplicates kept);
     ``known`` maps the lower-case names of the fields that the gateway reads or replaces to their values, repeated
     fields joined by a comma. ``target`` is always in origin-form (or ``*``): an absolute-form target has been taken
-    apart by the parser. Nothing of a head may be changed: connections share equal ones between exchanges.
+    apart by the parser. Connections share
+    equal heads between exchanges: but for what is remembered in the last two attributes, nothing may be changed.
     """
 
-    __slots__ = ("fields", "keep_alive", "known", "length", "method", "minor", "target")
+    __slots__ = ("fields", "keep_alive", "known", "length", "method", "minor", "rendered", "routed", "target")
 
     def __init__(
         self,
@@ -32,12 +33,16 @@ class RequestHead:
         self.length = length
         """Bytes of the body; 0: none; `CHUNKED`."""
         self.keep_alive = keep_alive
+        self.rendered: tuple[object, bytes] | None = None
+        """What was made of it for the upstream, and by which template: good for the next exchange with an equal head."""
+        self.routed: tuple[object, object] | None = None
+        """Its handler, and the snapshot that chose it."""
 
 
 class ResponseHead:
     """A response's head; ``fields`` and ``known`` as in `RequestHead`."""
 
-    __slots__ = ("fields", "keep_alive", "known", "length", "minor", "reason", "status")
+    __slots__ = ("fields", "keep_alive", "known", "length", "minor", "reason", "rendered", "status")
 
     def __init__(
         self,
@@ -57,6 +62,8 @@ class ResponseHead:
         self.length = length
         """Bytes of the body; 0: none; `CHUNKED`; `UNTIL_CLOSE`."""
         self.keep_alive = keep_alive
+        self.rendered: bytes | None = None
+        """The part of it that every client gets, when it was made once."""
 
 
 CHUNKED = -1

@@ -15,7 +15,6 @@ from gateway.upstream.pool import Pool
 from gateway.upstream.upstream import Upstream
 from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.headers import HeadTemplate, response_head
-from gateway.wire.target import join
 from gateway.wire.upstream import UpstreamConnection
 
 CONTINUE_SECONDS = 1.0
@@ -51,7 +50,7 @@ def forward(upstream: Upstream) -> Handler:
         ex.reused = connection is not None
         if connection is None:
             connection = await _dial(ex, pool)
-        head = template.fill(request, join(base, request.target, strip), down.forwarding, ex.request_id)
+        head = template.fill(request, base, strip, down.forwarding, ex.request_id)
 
         def commit(response: ResponseHead) -> bytes:
             ex.status = response.status

@@ -34,6 +34,7 @@ def answer_locally(next_handler: Handler) -> Handler:
                 return
             # The head may be shared with the next request of the connection: it is copied, not changed.
             ex.request = copy(ex.request)
+            ex.request.rendered = None
             ex.request.known = {**known, b"max-forwards": b"%d" % (int(left) - 1)}
         await next_handler(ex)
 

@@ -7,11 +7,12 @@ import os
 import socket
 from collections.abc import Coroutine, Iterable
 from itertools import count
+from typing import cast
 
 from gateway import errors
 from gateway.config.document import Address
 from gateway.core.exchange import Exchange
-from gateway.core.layer import chain
+from gateway.core.layer import Handler, chain
 from gateway.core.limits import Limits
 from gateway.errors import GatewayError
 from gateway.proxy.local import options
@@ -67,6 +68,9 @@ class Server:
         known = request.known
         exchange.request_id = self._request_id(known.get(b"x-request-id"))
         snapshot = self.snapshot
+        routed = request.routed
+        if routed is not None and routed[0] is snapshot:
+            return cast(Handler, routed[1])(exchange)  # type: ignore[return-value]
         if request.target == b"*":
             return chain(options, self._slots.observe(""), rescue)(exchange)  # type: ignore[return-value]
         try:
@@ -74,6 +78,7 @@ class Server:
         except GatewayError as error:
             return self.refuse(exchange, error)
         handle = snapshot.unrouted if route is None else route.handle
+        request.routed = (snapshot, handle)
         return handle(exchange)  # type: ignore[return-value]
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> Coroutine[None, None, None]:

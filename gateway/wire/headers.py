@@ -11,6 +11,7 @@ import time
 from email.utils import formatdate
 
 from gateway.core.message import CHUNKED, RequestHead, ResponseHead
+from gateway.wire.target import join
 
 VIA = b"Via: 1.1 breakwater\r\n"
 """RFC 9110 7.6.3: a gateway names itself in each request that it forwards; the received version is put in when 1.0."""
@@ -65,33 +66,46 @@ class HeadTemplate:
         self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
         self._replaced = frozenset(_folded(name) for name, _ in configured)
 
-    def fill(self, request: RequestHead, target: bytes, forwarding: Forwarding, request_id: bytes) -> bytes:
-        """The whole head of the request to the upstream, with the empty line that ends it."""
+    def fill(
+        self, request: RequestHead, base: bytes, strip: int, forwarding: Forwarding, request_id: bytes
+    ) -> bytes:
+        """The whole head of the request to the upstream; ``base`` and ``strip`` as in `target.join`.
+
+        Equal heads of one connection are one object: what was made of it for this route is kept with it.
+        """
+        if request.rendered is not None and request.rendered[0] is self:
+            return b"%bX-Request-Id: %b\r\n\r\n" % (request.rendered[1], request_id)
+        rendered = self._render(request, join(base, request.target, strip), forwarding)
+        request.rendered = (self, rendered)
+        return b"%bX-Request-Id: %b\r\n\r\n" % (rendered, request_id)
+
+    def _render(self, request: RequestHead, target: bytes, forwarding: Forwarding) -> bytes:
         fields = request.fields
-        known = request.known
         if self._replaced:
             fields = [line for line in fields if _folded(line[: line.find(b":")]) not in self._replaced]
-        host_line = self._host_line or b"Host: %b\r\n" % known.get(b"host", b"")
-        rare = b""
-        if request.length == CHUNKED:
-            rare = b"Transfer-Encoding: chunked\r\n"
-        if b"expect" in known and request.minor:  # RFC 9110 10.1.1: HTTP/1.0 has no Expect
-            rare += b"Expect: %b\r\n" % known[b"expect"]
-        if b"max-forwards" in known:
-            rare += b"Max-Forwards: %b\r\n" % known[b"max-forwards"]
-        if b"te" in known and b"trailers" in known[b"te"].lower():
-            rare += b"TE: trailers\r\nConnection: TE\r\n"  # RFC 9110 10.1.4: trailers do travel on
-        return b"%b %b HTTP/1.1\r\n%b%b%b%bX-Request-Id: %b\r\n%b%b\r\n" % (
+        return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b" % (
             request.method,
             target,
-            host_line,
+            self._host_line or b"Host: %b\r\n" % request.known.get(b"host", b""),
             b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
-            rare,
+            _rare(request),
             forwarding.lines(request),
-            request_id,
             _VIA[request.minor],
             self._configured,
         )
+
+
+def _rare(request: RequestHead) -> bytes:
+    """The lines that few requests need."""
+    known = request.known
+    lines = b"Transfer-Encoding: chunked\r\n" if request.length == CHUNKED else b""
+    if b"expect" in known and request.minor:  # RFC 9110 10.1.1: HTTP/1.0 has no Expect
+        lines += b"Expect: %b\r\n" % known[b"expect"]
+    if b"max-forwards" in known:
+        lines += b"Max-Forwards: %b\r\n" % known[b"max-forwards"]
+    if b"te" in known and b"trailers" in known[b"te"].lower():
+        lines += b"TE: trailers\r\nConnection: TE\r\n"  # RFC 9110 10.1.4: trailers do travel on
+    return lines
 
 
 def _folded(name: bytes) -> bytes:
@@ -121,16 +135,23 @@ _date = HttpDate()
 
 def response_head(response: ResponseHead, framing: bytes, request_id: bytes) -> bytes:
     """The head for the client; ``framing`` is the lines that the downstream connection decides."""
+    rendered = response.rendered
+    if rendered is None:
+        rendered = _render_response(response)
+        if b"date" in response.known:
+            response.rendered = rendered
+    return b"%b%bX-Request-Id: %b\r\n\r\n" % (rendered, framing, request_id)
+
+
+def _render_response(response: ResponseHead) -> bytes:
     fields = response.fields
     if response.status == 204:  # RFC 9110 8.6: no Content-Length in a 204
         fields = [line for line in fields if line[:15].lower() != b"content-length:"]
-    return b"HTTP/1.1 %d %b\r\n%b%b%bX-Request-Id: %b\r\n\r\n" % (
+    return b"HTTP/1.1 %d %b\r\n%b%b" % (
         response.status,
         response.reason,
         b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
         b"" if b"date" in response.known else _date.line(),  # RFC 9110 6.6.1: a recipient with a clock adds it
-        framing,
-        request_id,
     )
 
 
