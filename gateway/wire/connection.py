@@ -20,7 +20,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.framing import last_chunk
 
 # Below this many bytes a copy is cheaper than lending a whole buffer to a transport that can not take it at once.
-_COPY_BELOW = 4096
+COPY_BELOW = 4096
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
@@ -85,10 +85,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffers.current
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.received(self._buffers.current[:nbytes])
-
-    def received(self, data: memoryview) -> None:
-        """Take ``data``, which lies in the pool's current buffer: it is overwritten after the return unless lent."""
+        """Take what lies in the pool's current buffer: it is overwritten after the return unless it is lent."""
         raise NotImplementedError
 
     def pause_reading(self) -> None:
@@ -137,7 +134,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         size = len(data)
         self.body_out += size
-        if size < _COPY_BELOW:
+        if size < COPY_BELOW:
             start, self._prelude = self._prelude, b""
             if self._chunked_out:
                 transport.write(b"%b%x\r\n%b\r\n" % (start, size, bytes(data)))
@@ -153,6 +150,16 @@ class Connection(asyncio.BufferedProtocol):
         self._prelude = b""
         if pooled and transport.get_write_buffer_size():
             self._lent.append(self._buffers.lend())
+
+    def send_chunk(self, chunk: bytes, size: int) -> None:
+        """Write one whole chunk, as it came, whose payload has ``size`` bytes."""
+        if self._chunked_out and not self._prelude:
+            transport = self.transport
+            if transport is not None and not transport.is_closing():
+                self.body_out += size
+                transport.write(chunk)
+        else:
+            self.send_body(memoryview(chunk)[-2 - size : -2], pooled=False)
 
     def send_payload(self, parts: list[memoryview], *, pooled: bool) -> None:
         """Write what one read brought; many small pieces become one."""

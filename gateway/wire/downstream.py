@@ -169,7 +169,8 @@ class DownstreamConnection(Connection):
 
     # -- reading
 
-    def received(self, data: memoryview) -> None:
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self._buffers.current[:nbytes]
         if self.state is State.BUSY:
             if self._body_sink is not None:
                 self._take_body(data, pooled=True)

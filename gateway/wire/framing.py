@@ -9,6 +9,8 @@ from gateway.wire.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
 
 LAST_CHUNK = b"0\r\n\r\n"
 
+_HEX_DIGITS = b"0123456789abcdefABCDEF"
+_MAX_PLAIN_DIGITS = 8
 _MAX_CHUNK_LINE = 256
 _MAX_EXTENSIONS = 16384
 _MAX_TRAILERS = 8192
@@ -62,6 +64,20 @@ class ChunkedDecoder:
             else:
                 position = self._take_line(data, position)
         return position
+
+    def one_chunk(self, data: bytes) -> int:
+        """Size of the payload when ``data`` is exactly one chunk, plainly written; 0 when it needs `feed`.
+
+        The common case of a streamed answer, told in a tenth of the time: such bytes may travel on as they are.
+        """
+        if self._state is not _State.SIZE or self._line:
+            return 0
+        stop = data.find(b"\r\n")
+        digits = data[:stop]
+        if not 0 < stop <= _MAX_PLAIN_DIGITS or digits.translate(None, _HEX_DIGITS):
+            return 0
+        size = int(digits, 16)
+        return size if stop + size + 4 == len(data) and data[-2:] == b"\r\n" else 0
 
     def _take_line(self, data: memoryview, position: int) -> int:
         if self._state is _State.DATA_END and not self._line and data[position] != 0x0D:

@@ -22,7 +22,7 @@ from gateway import errors
 from gateway.core.message import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
-from gateway.wire.connection import Connection
+from gateway.wire.connection import COPY_BELOW, Connection
 from gateway.wire.framing import ChunkedDecoder
 from gateway.wire.grammar import BARE_LINE_END
 from gateway.wire.head import HeadParser
@@ -149,9 +149,19 @@ class UpstreamConnection(Connection):
 
     # -- events of the transport
 
-    def received(self, data: memoryview) -> None:
-        self.last_byte_at = monotonic()
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self._buffers.current[:nbytes]
+        self.last_byte_at = now = monotonic()
         if self.state is State.BODY:
+            decoder = self._decoder
+            if decoder is not None and nbytes < COPY_BELOW:
+                chunk = bytes(data)
+                size = decoder.one_chunk(chunk)
+                if size and self._sink is not None:
+                    if self.watchdog.expires_at:
+                        self.watchdog.expires_at = now + self.body_idle  # later than before: the timer may stay
+                    self._sink.send_chunk(chunk, size)
+                    return
             self._relay(data, pooled=True)
         elif self.state is State.HEAD:
             if not self.answered:
