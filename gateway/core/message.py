@@ -34,7 +34,7 @@ class RequestHead:
         """Bytes of the body; 0: none; `CHUNKED`."""
         self.keep_alive = keep_alive
         self.rendered: tuple[object, bytes] | None = None
-        """What was made of it for the upstream, and by which template: good for the next exchange with an equal head."""
+        """What was made of it for the upstream, and by which template; good for the next equal head."""
         self.routed: tuple[object, object] | None = None
         """Its handler, and the snapshot that chose it."""
 
