@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format test-all clean
+.PHONY: help run test check lint types structure format bench test-all clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -38,6 +38,9 @@ structure: $(VENV)/.installed-dev ## the rules of the house: imports, test mirro
 format: $(VENV)/.installed-dev ## put the code in its form, by ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
+	@$(BIN)/python loadtest/micro/hot_path.py
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \

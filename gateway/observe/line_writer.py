@@ -38,6 +38,8 @@ class LineWriter(Generic[T]):
         self._backlog_bytes = 0
         self._part = b""
         """What is left of a line that the descriptor took the beginning of."""
+        self._torn = False
+        """The last byte that was written is not the end of a line."""
         self._timer: asyncio.TimerHandle | None = None
         self._fd = self._open()
 
@@ -56,7 +58,8 @@ class LineWriter(Generic[T]):
         self._keep(list(map(self._render, pending)))
         while self._part or self._backlog:
             if not self._part:
-                self._part = b"".join(self._backlog[:_BATCH])
+                # After a line of which only the beginning could be written, the next one starts on a line of its own.
+                self._part = (b"\n" if self._torn else b"") + b"".join(self._backlog[:_BATCH])
                 del self._backlog[:_BATCH]
             try:
                 written = os.write(self._fd, self._part)
@@ -65,6 +68,7 @@ class LineWriter(Generic[T]):
             except OSError:
                 self._drop()
                 break
+            self._torn = self._part[written - 1 : written] != b"\n"
             self._part = self._part[written:]
         self._backlog_bytes = len(self._part) + sum(map(len, self._backlog))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import socket
 from collections.abc import Callable, Coroutine
 from time import monotonic
@@ -33,6 +34,8 @@ from gateway.wire.headers import Forwarding, interim_head, own_head
 from gateway.wire.upstream import State as UpstreamState
 from gateway.wire.upstream import UpstreamConnection
 from gateway.wire.watchdog import Watchdog
+
+_log = logging.getLogger(__name__)
 
 _MAX_STASH = 65536
 _MAX_DRAIN = 65536
@@ -117,6 +120,8 @@ class DownstreamConnection(Connection):
         # The answer
         self._keep_alive = False
         self._until_close = False
+        self._unsent = 0
+        """Bytes that the client had not taken when last looked at."""
 
     # -- life
 
@@ -299,6 +304,10 @@ class DownstreamConnection(Connection):
                     self._wake = None
         except asyncio.CancelledError:
             self.cut()
+        except Exception:
+            # Layers answer their errors; what still gets here must not leave a client waiting.
+            _log.exception("an exchange of %s failed", self.client)
+            self.cut()
         finally:
             self._task = None
 
@@ -323,8 +332,8 @@ class DownstreamConnection(Connection):
         if not self._reading:
             self._read_on()
         self.watchdog.arm(monotonic() + self._limits.keepalive_timeout)
-        if self._service.draining:
-            self.close_idle()
+        if self._service.draining and self.transport is not None:
+            self.transport.close()
         elif self._stash:
             self._advance()
 
@@ -503,7 +512,8 @@ class DownstreamConnection(Connection):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.state is State.BUSY:
+        if self.state is State.BUSY and self.transport is not None:
+            self._unsent = self.transport.get_write_buffer_size()
             self.watchdog.arm(monotonic() + self._limits.body_timeout)
 
     def resume_writing(self) -> None:
@@ -518,8 +528,13 @@ class DownstreamConnection(Connection):
             self._refuse(GatewayError(errors.CLIENT_TIMEOUT, "The head of the request did not come in time"))
         elif self.state is State.BUSY and self._body_sink is not None and not self.write_paused:
             self._body_sink.fail_with(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
-        elif self.state is State.BUSY:
-            self.cancel(errors.CLIENT_TIMEOUT)
+        elif self.state is State.BUSY and self.transport is not None:
+            unsent = self.transport.get_write_buffer_size()
+            if unsent < self._unsent:  # slow, but it reads
+                self._unsent = unsent
+                self.watchdog.arm(monotonic() + self._limits.body_timeout)
+            else:
+                self.cancel(errors.CLIENT_TIMEOUT)
         elif self.state is State.WAITING and self.transport is not None:
             self.transport.close()
         else:

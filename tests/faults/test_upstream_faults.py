@@ -1,6 +1,4 @@
-"""An upstream that refuses, stalls, breaks off or was only asleep: each has its own word, and nothing is ever sent twice
-that must not be.
-"""
+"""An upstream that refuses, stalls, breaks off or was only asleep: each has its own word, and no POST is sent twice."""
 
 from __future__ import annotations
 
