@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+
 import httptools
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +39,7 @@ def decode(pieces: list[bytes]) -> tuple[bytes, bool, int]:
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     marks = [0, *sorted(min(a, len(data)) for a in at), len(data)]
-    return [data[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(marks)]
 
 
 class Told:
@@ -90,10 +93,8 @@ def test_what_is_accepted_llhttp_accepts_alike(
         payload, done, _ = decode([wire])
     except GatewayError:
         for pieces in (cut(wire, at), [wire[i : i + 1] for i in range(len(wire))]):
-            try:
+            with contextlib.suppress(GatewayError):
                 assert not decode(pieces)[1]
-            except GatewayError:
-                pass
         return
     assert decode(cut(wire, at))[:2] == (payload, done)
     if b" " in wire or b"\t" in wire:

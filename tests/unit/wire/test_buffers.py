@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gateway.wire.buffers import BUFFER_SIZE, BufferPool
+
+
+def test_a_buffer_is_32_kib() -> None:
+    assert BUFFER_SIZE == 32768
+    assert BufferPool().current.nbytes == BUFFER_SIZE
+
+
+def test_a_lent_buffer_is_not_current_until_it_is_back_and_needed() -> None:
+    pool = BufferPool()
+    lent = pool.lend()
+    assert pool.current is not lent
+    assert pool.outstanding == 1
+    pool.take_back(lent)
+    assert pool.outstanding == 0
+    pool.lend()
+    assert pool.current is lent
+
+
+def test_reuse_is_the_rule() -> None:
+    """More than 80 % of the gets are served from the pool."""
+    pool = BufferPool()
+    for _ in range(100):
+        pool.take_back(pool.lend())
+    assert pool.gets == 101
+    assert pool.puts == 100
+    assert 1 - pool.allocations / pool.gets > 0.8
+
+
+def test_a_shortage_is_counted_and_warned_of_and_costs_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    pool = BufferPool(capacity=2)
+    with caplog.at_level(logging.WARNING):
+        lent = [pool.lend() for _ in range(5)]
+    assert pool.fallbacks == 3
+    assert len(caplog.records) == 2, "at the first and the second, not at the third"
+    for buffer in lent:
+        pool.take_back(buffer)
+    assert pool.outstanding == 0
+    made = pool.allocations
+    pool.take_back(pool.lend())
+    assert pool.allocations == made
+
+
+def test_buffers_that_died_with_their_transport() -> None:
+    pool = BufferPool()
+    pool.lend()
+    pool.lend()
+    pool.forget(2)
+    assert pool.outstanding == 0

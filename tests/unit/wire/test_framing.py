@@ -1,0 +1,85 @@
+"""The chunked decoder's refusals and bounds, and the trailers; tests/property has the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import BAD_FRAMING, GatewayError
+from gateway.wire.framing import ChunkedDecoder, last_chunk
+
+
+def decode(*pieces: bytes) -> tuple[bytes, ChunkedDecoder]:
+    decoder = ChunkedDecoder(BAD_FRAMING)
+    out: list[memoryview] = []
+    for piece in pieces:
+        decoder.feed(memoryview(piece), out)
+    return b"".join(out), decoder
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\r\n",
+        b"-1\r\n",
+        b"+1\r\n",
+        b"0x1\r\n",
+        b" 1\r\n",
+        b"1 \r\n",
+        b"1_0\r\n",
+        b"f" * 16 + b"\r\n",
+        b"1\nx\r\n",
+        b"1\r\nxy",
+        b"1\r\nx\n",
+        b"1;\r\nx\r\n",
+        b"1;a=\r\nx\r\n",
+        b'1;a="\r\nx\r\n',
+        b"1;a=b\x00\r\n",
+        b"1;" + b"a" * 300,
+        b"0\r\nX : 1\r\n\r\n",
+        b"0\r\nX\r\n\r\n",
+        b"0\r\n X: 1\r\n\r\n",
+        b"0\r\nX: \x00\r\n\r\n",
+        b"0\r\nX: 1\n\r\n",
+        b"0\r\nX: " + b"a" * 9000,
+        b"0\r\n" + b"X: 1\r\n" * 2000,
+        b"1;a=bcdefghijklmnopqrstuvwxyz\r\nx\r\n" * 700,
+    ],
+)
+def test_refused(body: bytes) -> None:
+    with pytest.raises(GatewayError) as caught:
+        decode(body)
+    assert caught.value.reason is BAD_FRAMING
+
+
+def test_a_size_split_between_cr_and_lf() -> None:
+    payload, decoder = decode(b"3\r", b"\nabc\r", b"\n0\r\n\r", b"\n")
+    assert (payload, decoder.done) == (b"abc", True)
+
+
+def test_trailers_travel_on_but_not_those_that_frame_route_or_authenticate() -> None:
+    """RFC 9110 6.5.1."""
+    _, decoder = decode(b"0\r\nX-Sum: 1\r\ncontent-length: 5\r\nHost: b\r\nAuthorization: x\r\nX-Other: 2\r\n\r\n")
+    assert decoder.done
+    assert decoder.trailers == [b"X-Sum: 1", b"X-Other: 2"]
+    assert last_chunk(decoder.trailers) == b"0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n"
+    assert last_chunk([]) == b"0\r\n\r\n"
+
+
+def test_bytes_behind_the_end_are_left_alone() -> None:
+    decoder = ChunkedDecoder(BAD_FRAMING)
+    out: list[memoryview] = []
+    assert decoder.feed(memoryview(b"1\r\nx\r\n0\r\n\r\nGET"), out) == 11
+    assert decoder.done
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [(b"3\r\nabc\r\n", 3), (b"3\r\nabc\r", 0), (b"3;a\r\nabc\r\n", 0), (b"0\r\n\r\n", 0), (b"3\r\nabcd\r\n", 0), (b"", 0)],
+)
+def test_one_chunk(data: bytes, size: int) -> None:
+    assert ChunkedDecoder(BAD_FRAMING).one_chunk(data) == size
+
+
+def test_one_chunk_is_none_in_the_middle_of_another() -> None:
+    for begun in (b"9\r\nabc", b"9", b"0\r\n"):
+        assert decode(begun)[1].one_chunk(b"3\r\nabc\r\n") == 0
