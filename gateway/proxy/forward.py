@@ -33,10 +33,7 @@ def forward(upstream: Upstream) -> Handler:
     connector = pool.connector
     base = connector.absolute_form + upstream.endpoint.base
     strip = len(settings.path.rstrip("/")) if settings.strip_path else 0
-    configured = [(name.encode(), value.encode("latin-1")) for name, value in settings.headers]
-    if connector.proxy_authorization:
-        name, _, value = connector.proxy_authorization.rstrip().partition(b": ")
-        configured.append((name, value))
+    configured = [(name.encode(), value.encode("latin-1")) for name, value in settings.headers] + connector.proxy_fields
     template = HeadTemplate(None if settings.preserve_host else upstream.endpoint.authority.encode(), configured)
     response_header = settings.timeouts.response_header
     address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"

@@ -9,6 +9,7 @@ contract test watches both.
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import socket
 import ssl
@@ -18,6 +19,7 @@ import aiohappyeyeballs
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
+from multidict import CIMultiDict
 from yarl import URL
 
 from gateway import errors
@@ -82,14 +84,16 @@ class HardenedConnector(aiohttp.TCPConnector):
         proxy = proxy_from_environment(endpoint)
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
-        self.proxy_authorization = b""
+        self.proxy_fields: list[tuple[bytes, bytes]] = []
+        """What that proxy wants to see in each request."""
         self._tunnel = proxy is not None and endpoint.scheme == "https"
-        auth = None
-        if proxy is not None:
-            auth = aiohttp.BasicAuth(*proxy.credentials) if proxy.credentials else None
-            if not self._tunnel:
-                self.absolute_form = endpoint.origin.encode()
-                self.proxy_authorization = b"Proxy-Authorization: %b\r\n" % auth.encode().encode() if auth else b""
+        credentials: dict[str, str] = {}
+        if proxy is not None and proxy.credentials:
+            pair = base64.b64encode(":".join(proxy.credentials).encode()).decode()
+            credentials = {"Proxy-Authorization": f"Basic {pair}"}
+        if proxy is not None and not self._tunnel:
+            self.absolute_form = endpoint.origin.encode()
+            self.proxy_fields = [(name.encode(), value.encode()) for name, value in credentials.items()]
         if not self._tunnel:
             # A CONNECT is spoken by aiohttp's own protocol; ours takes the transport over afterwards.
             self._factory = self._make  # type: ignore[assignment]
@@ -98,7 +102,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             URL(endpoint.origin),
             loop=self._loop,
             proxy=URL(proxy.url) if proxy else None,
-            proxy_auth=auth,
+            proxy_headers=CIMultiDict(credentials),
             ssl=tls,
         )
         budget = self._dial_timeout + (self._tls_timeout if endpoint.scheme == "https" else 0.0)
@@ -122,9 +126,9 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise GatewayError(errors.DNS_FAILED) from None
         except (aiohttp.ClientSSLError, ssl.SSLError):
             raise GatewayError(errors.TLS_FAILED) from None
-        except aiohttp.ClientOSError as error:
+        except OSError as error:
             raise GatewayError(self._reason(error)) from None
-        except (aiohttp.ClientError, OSError):
+        except aiohttp.ClientError:
             raise GatewayError(errors.DIAL_FAILED) from None
         connection: Any = lease.protocol
         if not self._tunnel:
@@ -138,7 +142,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         connection.connection_made(transport)
         return connection, lease
 
-    def _reason(self, error: aiohttp.ClientOSError) -> errors.Reason:
+    def _reason(self, error: OSError) -> errors.Reason:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, _DialTimeoutError | TimeoutError):
             return errors.DIAL_TIMEOUT

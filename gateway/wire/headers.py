@@ -66,9 +66,7 @@ class HeadTemplate:
         self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
         self._replaced = frozenset(_folded(name) for name, _ in configured)
 
-    def fill(
-        self, request: RequestHead, base: bytes, strip: int, forwarding: Forwarding, request_id: bytes
-    ) -> bytes:
+    def fill(self, request: RequestHead, base: bytes, strip: int, forwarding: Forwarding, request_id: bytes) -> bytes:
         """The whole head of the request to the upstream; ``base`` and ``strip`` as in `target.join`.
 
         Equal heads of one connection are one object: what was made of it for this route is kept with it.

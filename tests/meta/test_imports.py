@@ -35,6 +35,7 @@ DOORS = {
     "uvloop": ("process.py", "demo/"),
     "watchfiles": ("config/",),
     "yaml": ("config/",),
+    "multidict": ("upstream/",),
     "yarl": ("upstream/",),
 }
 

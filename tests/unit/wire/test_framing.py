@@ -74,7 +74,14 @@ def test_bytes_behind_the_end_are_left_alone() -> None:
 
 @pytest.mark.parametrize(
     ("data", "size"),
-    [(b"3\r\nabc\r\n", 3), (b"3\r\nabc\r", 0), (b"3;a\r\nabc\r\n", 0), (b"0\r\n\r\n", 0), (b"3\r\nabcd\r\n", 0), (b"", 0)],
+    [
+        (b"3\r\nabc\r\n", 3),
+        (b"3\r\nabc\r", 0),
+        (b"3;a\r\nabc\r\n", 0),
+        (b"0\r\n\r\n", 0),
+        (b"3\r\nabcd\r\n", 0),
+        (b"", 0),
+    ],
 )
 def test_one_chunk(data: bytes, size: int) -> None:
     assert ChunkedDecoder(BAD_FRAMING).one_chunk(data) == size

@@ -10,7 +10,9 @@ def test_hosts(value: bytes) -> None:
     assert HOST.fullmatch(value)
 
 
-@pytest.mark.parametrize("value", [b"", b"a b", b"u@a", b"a/b", b"[::1", b"a:b", b"a:123456", b"a%2", b"\xff", b"a,b:c"])
+@pytest.mark.parametrize(
+    "value", [b"", b"a b", b"u@a", b"a/b", b"[::1", b"a:b", b"a:123456", b"a%2", b"\xff", b"a,b:c"]
+)
 def test_no_hosts(value: bytes) -> None:
     assert not HOST.fullmatch(value)
 

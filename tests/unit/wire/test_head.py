@@ -55,7 +55,10 @@ def request(raw: bytes, limits: Limits = LIMITS):  # type: ignore[no-untyped-def
         (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length:\r\n", "bad_framing"),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1" + b"0" * 18 + b"\r\n", "bad_framing"),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n", "bad_framing"),
-        (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "bad_framing"),
+        (
+            b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "bad_framing",
+        ),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", "bad_framing"),
         (b"POST / HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n", "bad_framing"),
     ],
@@ -133,7 +136,9 @@ def test_persistence(version: bytes, connection: bytes, persists: bool) -> None:
 def test_fields_that_connection_lists_go_but_never_the_framing() -> None:
     """RFC 9110 7.6.1; a Content-Length that went would let the body outlive its length."""
     head = request(
-        b"POST / HTTP/1.1\r\n" + HOST + b"Connection: x-a, content-length, via\r\nX-A: 1\r\nContent-Length: 3\r\nX-B: 2\r\n"
+        b"POST / HTTP/1.1\r\n"
+        + HOST
+        + b"Connection: x-a, content-length, via\r\nX-A: 1\r\nContent-Length: 3\r\nX-B: 2\r\n"
     )
     assert head.fields == [b"Content-Length: 3", b"X-B: 2"]
     assert head.length == 3

@@ -1,0 +1,106 @@
+"""A client that leaves ends the upstream's work at once, frees its place, and teaches the breaker nothing."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import replace
+
+import pytest
+from harness.answers import answer, chunk, head
+from harness.client import Client, request
+from harness.patience import eventually
+from harness.rig import TIMEOUTS, GatewayFor, Rig
+from harness.upstream import BlackHole, Upstream
+
+from gateway.config.document import CircuitBreaker, Queue
+
+GUARDED = {"max_concurrent": 10, "circuit_breaker": CircuitBreaker(enabled=True, failure_threshold=1)}
+WAYS = ["close", "reset", "half-close"]
+
+
+def leave(client: Client, way: str) -> None:
+    if way == "half-close":
+        client.sock.shutdown(socket.SHUT_WR)
+        return
+    if way == "reset":
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+async def nothing_learnt(rig: Rig) -> None:
+    await rig.settled()
+    assert rig.p.breaker.failures == 0
+    line = await rig.log.last()
+    assert (line["status_code"], line["reason"]) == (499, "client_gone")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_before_the_first_byte(gateway_for: GatewayFor, upstream: Upstream, way: str) -> None:
+    rig = await gateway_for(upstream, **GUARDED)
+    client = await rig.connect()
+    await client.send(request())
+    link = await upstream.link()
+    await link.head()
+    leave(client, way)
+    await link.gone()
+    await nothing_learnt(rig)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_in_the_middle_of_the_answer(gateway_for: GatewayFor, upstream: Upstream, way: str) -> None:
+    rig = await gateway_for(upstream, **GUARDED)
+    client = await rig.connect()
+    await client.send(request())
+    link = await upstream.link()
+    await link.head()
+    await link.send(head("Transfer-Encoding: chunked"), chunk(b"begun"))
+    await eventually(lambda: rig.p.limiter.in_flight == 1)
+    leave(client, way)
+    await link.gone()
+    await nothing_learnt(rig)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_in_the_middle_of_the_upload(gateway_for: GatewayFor, upstream: Upstream, way: str) -> None:
+    rig = await gateway_for(upstream, **GUARDED)
+    client = await rig.connect()
+    await client.send(request("/", "Content-Length: 100000", method="POST"), b"x" * 1000)
+    link = await upstream.link()
+    await link.head()
+    leave(client, way)
+    await link.gone()
+    await nothing_learnt(rig)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_while_dialling(gateway_for: GatewayFor, upstream: Upstream, black_hole: BlackHole, way: str) -> None:
+    rig = await gateway_for(black_hole, timeouts=replace(TIMEOUTS, dial=30), **GUARDED)
+    client = await rig.connect()
+    await client.send(request())
+    await eventually(lambda: rig.p.pool.dials == 1)
+    leave(client, way)
+    await nothing_learnt(rig)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_in_the_queue(gateway_for: GatewayFor, upstream: Upstream, way: str) -> None:
+    """The place becomes free at once: the next in the queue moves up, and the upstream never hears of who left."""
+    guarded = GUARDED | {"max_concurrent": 1, "queue": Queue(5, 30)}
+    rig = await gateway_for(upstream, **guarded)
+    first, gone, last = [await rig.connect() for _ in range(3)]
+    await first.send(request("/first"))
+    link = await upstream.link()
+    await link.head()
+    await gone.send(request("/gone"))
+    await eventually(lambda: rig.p.limiter.waiting == 1)
+    await last.send(request("/last"))
+    await eventually(lambda: rig.p.limiter.waiting == 2)
+    leave(gone, way)
+    await eventually(lambda: rig.p.limiter.waiting == 1)
+    await link.send(answer(b"1"))
+    assert (await link.head()).start.startswith(b"GET /last ")
+    await link.send(answer(b"2"))
+    assert (await last.response()).body == b"2"
+    assert rig.p.breaker.failures == 0
+    assert {line["reason"] for line in await rig.log.wait(3)} == {"", "client_gone"}

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from unit.scene import exchange
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.errors import GatewayError
+from gateway.proxy.rescue import rescue
+
+
+class Client:
+    client = "192.0.2.1:5000"
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, bytes, bytes]] = []
+        self.cuts = 0
+
+    def respond(self, status: int, fields: bytes, body: bytes) -> None:
+        self.told.append((status, fields, body))
+
+    def cut(self) -> None:
+        self.cuts += 1
+
+
+async def run(error: Exception, *, committed: bool = False) -> tuple[Exchange, Client]:
+    async def fail(ex: Exchange) -> None:
+        raise error
+
+    ex, client = exchange(), Client()
+    ex.downstream, ex.committed, ex.request_id = client, committed, b'i"d'
+    await rescue(fail)(ex)
+    return ex, client
+
+
+async def test_a_refusal_is_told_in_full() -> None:
+    error = GatewayError(errors.BREAKER_OPEN, retry_after=7, headers=(("X-Circuit-Breaker", "open"),))
+    ex, client = await run(error)
+    status, fields, body = client.told[0]
+    assert (status, ex.status, ex.reason, ex.committed) == (503, 503, "breaker_open", True)
+    assert {b"X-Gateway-Reason: breaker_open", b"Retry-After: 7", b"X-Circuit-Breaker: open"} <= set(
+        fields.split(b"\r\n")
+    )
+    assert json.loads(body) == {
+        "error": "Service Unavailable",
+        "details": errors.BREAKER_OPEN.details,
+        "code": "breaker_open",
+        "request_id": 'i"d',
+    }
+
+
+async def test_a_401_carries_a_challenge() -> None:
+    """RFC 9110 15.5.2."""
+    _, client = await run(GatewayError(errors.UNAUTHENTICATED))
+    assert b"WWW-Authenticate: Bearer" in client.told[0][1]
+
+
+async def test_after_commit_the_client_is_cut() -> None:
+    ex, client = await run(GatewayError(errors.UPSTREAM_RESET), committed=True)
+    assert (client.told, client.cuts, ex.reason) == ([], 1, "upstream_reset")
+
+
+async def test_our_own_fault_is_logged_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        _, client = await run(ValueError("secret"))
+    assert client.told[0][0] == 500
+    assert b"secret" not in client.told[0][2]
+    assert caplog.records

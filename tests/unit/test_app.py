@@ -1,0 +1,122 @@
+"""Reloads and drains of a running gateway, with traffic on it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import replace
+
+import pytest
+from harness.answers import answer, chunk, head
+from harness.client import code_of, request
+from harness.message import Truncated
+from harness.rig import GatewayFor, proxy_to
+from harness.upstream import Upstream
+
+from gateway.config.document import Address, CircuitBreaker
+
+
+async def test_live_streams_survive_reloads_that_do_not_concern_them(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """200 streams, 50 reloads that change another proxy: none is dropped, no state is reset."""
+    rig = await gateway_for(upstream, max_concurrent=500, circuit_breaker=CircuitBreaker(True))
+    other = replace(proxy_to("http://127.0.0.1:1"), name="other", path="/other")
+    clients, links = [], []
+    for _ in range(200):
+        client = await rig.connect()
+        await client.send(request())
+        link = await upstream.link()
+        await link.head()
+        await link.send(head("Content-Type: text/event-stream", "Transfer-Encoding: chunked"), chunk(b"first"))
+        clients.append(client)
+        links.append(link)
+    before = rig.p
+    for i in range(50):
+        changed = replace(other, max_concurrent=i, headers=(("X", str(i)),))
+        await rig.gateway.reload(replace(rig.document, proxies=(*rig.document.proxies, changed)))
+    after = rig.p
+    assert (after.pool, after.limiter, after.breaker) == (before.pool, before.limiter, before.breaker)
+    assert after.limiter.in_flight == rig.gateway.exchanges == 200
+    for link in links:
+        await link.send(chunk(b"last"), b"0\r\n\r\n")
+    for client in clients:
+        assert (await client.response()).body == b"firstlast"
+    assert rig.gateway.generation == 51
+
+
+async def test_the_next_request_meets_the_new_configuration(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    client = await rig.connect()
+    await client.send(request())
+    link = await upstream.link()
+    await link.head()
+    await link.send(answer(b"old"))
+    assert (await client.response()).body == b"old"
+    await rig.gateway.reload(replace(rig.document, proxies=(replace(rig.document.proxies[0], active=False),)))
+    await client.send(request())
+    assert code_of(await client.response()) == "proxy_disabled"
+
+
+async def test_a_running_exchange_keeps_the_upstream_that_it_began_with(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    rig = await gateway_for(upstream)
+    client = await rig.connect()
+    await client.send(request())
+    link = await upstream.link()
+    await link.head()
+    moved = replace(rig.document.proxies[0], upstream="http://127.0.0.1:1")
+    await rig.gateway.reload(replace(rig.document, proxies=(moved,)))
+    await link.send(answer(b"still here"))
+    assert (await client.response()).body == b"still here"
+    await link.gone()
+
+
+async def test_an_address_that_is_taken_changes_nothing(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    before = rig.gateway.addresses
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            await rig.gateway.reload(replace(rig.document, listen=(Address("127.0.0.1", port),), proxies=()))
+    assert (rig.gateway.addresses, rig.gateway.generation) == (before, 1)
+    assert rig.gateway.upstreams.keys() == {"p"}
+
+
+async def test_listeners_follow_the_configuration(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    (old,) = rig.gateway.addresses
+    await rig.gateway.reload(replace(rig.document, listen=(Address("localhost", 0),)))
+    assert old not in rig.gateway.addresses
+    with pytest.raises(OSError, match=r"[Rr]efused"):
+        await asyncio.open_connection(*old)
+
+
+async def test_a_drain_finishes_what_runs_and_lets_nobody_in(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    busy, idle = await rig.connect(), await rig.connect()
+    await busy.send(request())
+    link = await upstream.link()
+    await link.head()
+    draining = asyncio.ensure_future(rig.gateway.drain(5))
+    await idle.gone()
+    await link.send(answer(b"done"))
+    response = await busy.response()
+    assert (response.body, response.get("connection")) == (b"done", b"close")
+    assert await draining
+    await busy.gone()
+
+
+async def test_a_drain_that_takes_too_long_cuts(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    client = await rig.connect()
+    await client.send(request())
+    link = await upstream.link()
+    await link.head()
+    await link.send(head("Content-Length: 9"), b"half")
+    assert not await rig.gateway.drain(0.05)
+    with pytest.raises(Truncated):
+        await client.response()
+    await link.gone()
+    assert (await rig.log.last())["reason"] == "draining"

@@ -1,0 +1,112 @@
+"""The process: its signals, its file and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROXY = "proxies: [{name: p, path: /p, upstream: 'http://127.0.0.1:1', access_rule: '%s'}]\n"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class Gateway:
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.config = folder / "gateway.yaml"
+        self.errors = folder / "stderr"
+        self.configure("true")
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "run", "--config", str(self.config)],
+                stderr=errors,
+                stdout=subprocess.DEVNULL,
+            )
+        self.until(lambda: "serves 1 proxy" in self.told())
+
+    def configure(self, rule: str) -> None:
+        self.write(f"listen: 127.0.0.1:{self.port}\n" + PROXY % rule)
+
+    def write(self, text: str) -> None:
+        new = self.config.with_suffix(".new")
+        new.write_text(text)
+        new.rename(self.config)
+
+    def told(self) -> str:
+        return self.errors.read_text()
+
+    def code(self) -> str:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/p", timeout=5)
+        except urllib.error.HTTPError as error:
+            return str(json.load(error)["code"])
+        raise AssertionError("nobody answers at the upstream")
+
+    def until(self, condition: Callable[[], bool], within: float = 15) -> None:
+        end = time.monotonic() + within
+        while not condition():
+            assert time.monotonic() < end, self.told()
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path)
+    yield gateway
+    if gateway.process.poll() is None:
+        gateway.process.kill()
+    gateway.process.wait()
+
+
+def test_reloads_by_file_and_by_signal_and_refuses_bad_ones(running: Gateway) -> None:
+    assert running.code() == "dial_failed"
+    running.configure("false")
+    running.until(lambda: running.code() == "forbidden")
+    running.write("listen: 1\nnonsense: true\n")
+    running.until(lambda: "nonsense" in running.told())
+    assert "gateway.yaml:2: nonsense" in running.told()
+    assert running.code() == "forbidden"
+    running.process.send_signal(signal.SIGHUP)
+    running.until(lambda: running.told().count("gateway.yaml:2: nonsense") == 2)
+    assert running.code() == "forbidden"
+    running.configure("true")
+    running.process.send_signal(signal.SIGHUP)
+    running.until(lambda: running.code() == "dial_failed")
+    running.process.terminate()
+    assert running.process.wait(10) == 0
+
+
+def test_a_second_signal_cuts(running: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", running.port)) as stuck:
+        stuck.sendall(b"GET /p HTTP/1.1\r\nHost: a")
+        running.process.terminate()
+        running.until(lambda: "draining" in running.told())
+        assert running.process.poll() is None
+        running.process.terminate()
+        assert running.process.wait(10) == 0
+
+
+def test_an_address_in_use_is_a_runtime_error(tmp_path: Path, running: Gateway) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "run", "--config", str(running.config)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=os.environ,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "can not start" in done.stderr

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.upstream.endpoint import Endpoint, proxy_from_environment
+
+
+@pytest.mark.parametrize(
+    ("url", "authority", "base"),
+    [
+        ("http://a", "a", b""),
+        ("http://a:80/", "a", b""),
+        ("https://a:443/v1/", "a", b"/v1"),
+        ("https://a:80", "a:80", b""),
+        ("http://[::1]:9/x", "[::1]:9", b"/x"),
+    ],
+)
+def test_endpoints(url: str, authority: str, base: bytes) -> None:
+    endpoint = Endpoint.of(url)
+    assert (endpoint.authority, endpoint.base) == (authority, base)
+
+
+def test_the_environment_names_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://user:p%40ss@proxy:3128")
+    monkeypatch.setenv("no_proxy", "direct.example")
+    proxy = proxy_from_environment(Endpoint.of("http://a"))
+    assert proxy is not None
+    assert (proxy.url, proxy.credentials) == ("http://proxy:3128", ("user", "p@ss"))
+    assert proxy_from_environment(Endpoint.of("http://direct.example")) is None
+    monkeypatch.delenv("http_proxy")
+    assert proxy_from_environment(Endpoint.of("http://a")) is None

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from harness.patience import eventually
+from harness.upstream import Upstream
+from unit.scene import Clock
+
+from gateway.config.document import Timeouts
+from gateway.upstream.connector import HardenedConnector, tls_context
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.pool import IdleBudget, Pool
+from gateway.wire.buffers import BufferPool
+from gateway.wire.head import HeadParser
+
+
+def pool_to(
+    upstream: Upstream, clock: Clock, *, idle: float = 90, max_idle: int = 100, budget: IdleBudget | None = None
+) -> Pool:
+    timeouts = replace(Timeouts(), idle=idle)
+    connector = HardenedConnector(Endpoint.of(upstream.url), timeouts, BufferPool(), HeadParser(), tls_context())
+    return Pool(connector, idle, 300, budget or IdleBudget(), max_idle=max_idle, clock=clock)
+
+
+async def test_the_newest_is_used_first(upstream: Upstream) -> None:
+    pool = pool_to(upstream, Clock())
+    old, new = await pool.dial(), await pool.dial()
+    pool.give_back(old)
+    pool.give_back(new)
+    assert (pool.idle, pool.open, pool.dials, pool.reuses) == (2, 2, 2, 0)
+    assert pool.take() is new
+    assert pool.take() is old
+    assert pool.take() is None
+    assert pool.reuses == 2
+    for connection in (old, new):
+        connection.abort()
+    await eventually(lambda: pool.open == 0)
+    await pool.aclose()
+
+
+async def test_caps_close_what_can_not_be_kept_and_refuse_nobody(upstream: Upstream) -> None:
+    budget = IdleBudget(3)
+    clock = Clock()
+    first, second = pool_to(upstream, clock, max_idle=2, budget=budget), pool_to(upstream, clock, budget=budget)
+    for pool, count in ((first, 4), (second, 4)):
+        for connection in [await pool.dial() for _ in range(count)]:
+            pool.give_back(connection)
+    assert (first.idle, second.idle, budget.used) == (2, 1, 3)
+    await eventually(lambda: (first.open, second.open) == (2, 1))
+    await first.aclose()
+    await second.aclose()
+    assert budget.used == 0
+
+
+async def test_a_connection_that_was_idle_for_too_long_is_not_used(upstream: Upstream) -> None:
+    clock = Clock()
+    pool = pool_to(upstream, clock, idle=90)
+    pool.give_back(await pool.dial())
+    clock.now += 89
+    connection = pool.take()
+    assert connection is not None
+    pool.give_back(connection)
+    clock.now += 90
+    assert pool.take() is None
+    await eventually(lambda: pool.open == 0)
+    await pool.aclose()
+
+
+async def test_the_sweep_closes_the_oldest(upstream: Upstream) -> None:
+    clock = Clock()
+    pool = pool_to(upstream, clock, idle=90)
+    old, new = await pool.dial(), await pool.dial()
+    pool.give_back(old)
+    clock.now += 60
+    pool.give_back(new)
+    clock.now += 30
+    pool.sweep()
+    await eventually(lambda: pool.open == 1)
+    assert pool.take() is new
+    new.abort()
+    await eventually(lambda: pool.open == 0)
+    await pool.aclose()
+
+
+@pytest.mark.parametrize("unasked", [b"HTTP/1.1 200 OK\r\n\r\n", b""])
+async def test_bytes_or_an_end_in_idle_take_a_connection_out(upstream: Upstream, unasked: bytes) -> None:
+    pool = pool_to(upstream, Clock())
+    pool.give_back(await pool.dial())
+    link = await upstream.link()
+    if unasked:
+        await link.send(unasked)
+    else:
+        link.close()
+    await eventually(lambda: pool.open == 0)
+    assert pool.take() is None
+    await pool.aclose()
+
+
+async def test_a_closed_pool_closes_what_comes_back(upstream: Upstream) -> None:
+
+    pool = pool_to(upstream, Clock())
+    used = await pool.dial()
+    pool.give_back(await pool.dial())
+    closing = asyncio.ensure_future(pool.aclose())
+    await eventually(lambda: pool.open == 1, "the idle one is closed, the one in use is not")
+    assert not closing.done()
+    pool.give_back(used)
+    await closing
+    assert pool.open == 0

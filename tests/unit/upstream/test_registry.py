@@ -1,0 +1,87 @@
+"""What a reload keeps, changes in place, and lets go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.config.document import CircuitBreaker, Proxy, Queue
+from gateway.core.events import BreakerChanged, Event
+from gateway.core.outcome import Outcome
+from gateway.upstream.registry import Registry
+from gateway.wire.buffers import BufferPool
+from gateway.wire.head import HeadParser
+
+A = Proxy("a", "/a", "http://127.0.0.1:1", max_concurrent=5, circuit_breaker=CircuitBreaker(True, 2))
+B = replace(A, name="b", path="/b")
+
+
+def registry(*proxies: Proxy, events: list[Event] | None = None) -> Registry:
+    made = Registry(BufferPool(), HeadParser(), (events if events is not None else []).append)
+    made.adopt(made.prepare(proxies))
+    return made
+
+
+def reload(made: Registry, *proxies: Proxy) -> None:
+    made.adopt(made.prepare(proxies))
+
+
+async def test_what_does_not_change_is_kept() -> None:
+    made = registry(A, B)
+    a, b = made.upstreams["a"], made.upstreams["b"]
+    reload(made, replace(A, path="/x", headers=(("X", "1"),)), replace(B, max_concurrent=9))
+    for old, new in ((a, made.upstreams["a"]), (b, made.upstreams["b"])):
+        assert (new.pool, new.limiter, new.breaker) == (old.pool, old.limiter, old.breaker)
+    await made.aclose()
+
+
+async def test_numbers_change_in_place() -> None:
+    made = registry(A)
+    limiter, breaker = made.upstreams["a"].limiter, made.upstreams["a"].breaker
+    assert limiter is not None
+    assert breaker is not None
+    assert limiter.try_acquire()
+    breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+    prepared = made.prepare([replace(A, max_concurrent=1, queue=Queue(7, 1), circuit_breaker=CircuitBreaker(True, 9))])
+    assert limiter.max == 5, "preparing touches nothing that is in force"
+    made.adopt(prepared)
+    assert (limiter.max, limiter.in_flight, limiter.queue.max_waiting) == (1, 1, 7)
+    assert (breaker.failure_threshold, breaker.failures) == (9, 1)
+    await made.aclose()
+
+
+async def test_another_address_is_another_upstream() -> None:
+    made = registry(A)
+    old = made.upstreams["a"]
+    reload(made, replace(A, upstream="http://127.0.0.1:2"))
+    new = made.upstreams["a"]
+    assert new.pool is not old.pool
+    assert new.breaker is not old.breaker
+    assert new.limiter is old.limiter
+    await made.aclose()
+
+
+async def test_other_timeouts_need_other_connections_but_the_verdict_stays() -> None:
+    made = registry(A)
+    old = made.upstreams["a"]
+    reload(made, replace(A, timeouts=replace(A.timeouts, idle=1)))
+    assert made.upstreams["a"].pool is not old.pool
+    assert made.upstreams["a"].breaker is old.breaker
+    await made.aclose()
+
+
+async def test_protections_are_off_unless_asked_for() -> None:
+    made = registry(Proxy("a", "/", "http://127.0.0.1:1"), replace(A, name="off", active=False))
+    assert made.upstreams.keys() == {"a"}
+    assert (made.upstreams["a"].limiter, made.upstreams["a"].breaker) == (None, None)
+    await made.aclose()
+
+
+async def test_a_breaker_tells_the_sink() -> None:
+    events: list[Event] = []
+    made = registry(A, events=events)
+    breaker = made.upstreams["a"].breaker
+    assert breaker is not None
+    for _ in range(2):
+        breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+    assert events == [BreakerChanged("a", "closed", "open", "failure threshold reached")]
+    await made.aclose()
