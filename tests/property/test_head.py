@@ -56,7 +56,7 @@ class Llhttp:
         self.error = ""
         parser = httptools.HttpRequestParser(self)
         try:
-            parser.feed_data(raw + b"\r\n")
+            parser.feed_data(raw.removesuffix(b"\r\n") + b"\r\n\r\n")
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as error:
@@ -94,7 +94,7 @@ def test_what_is_accepted_others_read_alike(raw: bytes, changes: list[tuple[int,
 
 def agree_with_h11(raw: bytes, head: RequestHead) -> None:
     connection = h11.Connection(h11.SERVER)
-    connection.receive_data(raw + b"\r\n")
+    connection.receive_data(raw.removesuffix(b"\r\n") + b"\r\n\r\n")
     event = connection.next_event()
     assert isinstance(event, h11.Request)
     assert event.method == head.method
@@ -133,5 +133,5 @@ def test_an_accepted_answer_llhttp_accepts(
     class Quiet: ...
 
     parser = httptools.HttpResponseParser(Quiet())
-    parser.feed_data(raw + b"\r\n")
+    parser.feed_data(raw.removesuffix(b"\r\n") + b"\r\n\r\n")
     assert parser.get_status_code() == head.status
