@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 
 from harness.answers import OK, answer, status_on_demand
 from harness.client import code_of, request
 from harness.message import Message
-from harness.patience import eventually
+from harness.patience import PATIENCE, eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
@@ -134,6 +135,18 @@ async def test_t060a_the_queue_serves_all_ten(gateway_for: GatewayFor, upstream:
 FENCE = CircuitBreaker(enabled=True, failure_threshold=3, recovery_timeout=0.3)
 
 
+async def recovery(rig: Rig) -> None:
+    """Ask until the breaker lets a request through, with a bound."""
+    async with asyncio.timeout(PATIENCE):
+        while (await rig.ask("/status/200")).status == 503:
+            pass
+
+
+def later(rig: Rig, seconds: float) -> None:
+    """Put the breaker's clock forward."""
+    rig.p.breaker.clock = lambda: time.monotonic() + seconds
+
+
 async def test_t059_the_fourth_is_refused_and_it_recovers(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Three failures open the breaker: the 4th request is 503 with X-Circuit-Breaker, and the upstream sees nothing.
 
@@ -142,20 +155,22 @@ async def test_t059_the_fourth_is_refused_and_it_recovers(gateway_for: GatewayFo
     upstream.behaviour = status_on_demand()
     rig = await gateway_for(upstream, circuit_breaker=FENCE)
     assert [(await rig.ask("/status/500")).status for _ in range(3)] == [500] * 3
+    opened = time.monotonic()
     seen, accepted = len(upstream.requests), upstream.accepted
     refused = await rig.ask("/status/200")
     assert (refused.status, code_of(refused)) == (503, "breaker_open")
     assert refused.get("x-circuit-breaker") == b"open"
     assert int(refused.get("retry-after") or b"0") >= 1
     assert (len(upstream.requests), upstream.accepted) == (seen, accepted) == (3, 1)
-    await asyncio.sleep(0.3)
+    await recovery(rig)
+    assert time.monotonic() - opened > FENCE.recovery_timeout - 0.1, "let through too early"
     assert [(await rig.ask("/status/200")).status for _ in range(5)] == [200] * 5
     assert rig.p.breaker.state.word == "closed"
 
 
 async def test_t029_closed_open_half_open_closed(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """The three states in order, each seen at work: while the one probe is under way, others are still refused."""
-    rig = await gateway_for(upstream, circuit_breaker=CircuitBreaker(True, 1, 0.2, 1))
+    rig = await gateway_for(upstream, circuit_breaker=CircuitBreaker(True, 1, 30, 1))
     client, other = await rig.connect(), await rig.connect()
     await client.send(request())
     link = await upstream.link()
@@ -164,7 +179,7 @@ async def test_t029_closed_open_half_open_closed(gateway_for: GatewayFor, upstre
     assert (await client.response()).status == 502
     assert rig.p.breaker.state.word == "open"
     assert (await other.ask()).status == 503
-    await asyncio.sleep(0.2)
+    later(rig, 30)
     await client.send(request())
     await link.request()
     assert rig.p.breaker.state.word == "half-open"
@@ -177,9 +192,9 @@ async def test_t029_closed_open_half_open_closed(gateway_for: GatewayFor, upstre
 async def test_t029_a_failed_probe_opens_it_again(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """A probe that fails costs the whole recovery time again; until then nothing reaches the upstream."""
     upstream.behaviour = status_on_demand()
-    rig = await gateway_for(upstream, circuit_breaker=CircuitBreaker(True, 1, 0.2, 1))
+    rig = await gateway_for(upstream, circuit_breaker=CircuitBreaker(True, 1, 30, 1))
     assert (await rig.ask("/status/500")).status == 500
-    await asyncio.sleep(0.2)
+    later(rig, 30)
     assert (await rig.ask("/status/500")).status == 500
     assert (await rig.ask("/status/200")).status == 503
     assert len(upstream.requests) == 2
