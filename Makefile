@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format bench test-all clean
+.PHONY: help run test check lint types structure format bench soak test-all clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -41,6 +41,9 @@ format: $(VENV)/.installed-dev ## put the code in its form, by ruff
 
 bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
 	@$(BIN)/python loadtest/micro/hot_path.py
+
+soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
+	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \

@@ -1,0 +1,166 @@
+"""What every soak stands on: a gateway in a process of its own, and what the kernel tells of it. Loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+HOST = "127.0.0.1"
+SYN_SENT = "02"
+"""State of a connection that is being dialled, in /proc/net/tcp (Linux, include/net/tcp_states.h)."""
+MEGABYTE = 1 << 20
+
+
+def listener(backlog: int = 1024) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((HOST, 0))
+    sock.listen(backlog)
+    sock.setblocking(False)
+    return sock
+
+
+def port_of(sock: socket.socket) -> int:
+    return int(sock.getsockname()[1])
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as sock:
+        return port_of(sock)
+
+
+def dialling(port: int) -> int:
+    """Connections to ``port`` on this machine that wait for the answer to their SYN."""
+    wanted = f":{port:04X}"
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(row[2].endswith(wanted) and row[3] == SYN_SENT for row in rows)
+
+
+class GatewayProcess:
+    """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid."""
+
+    def __init__(self, upstream_port: int, *, log: bool = False, **proxy: Any) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
+        folder = Path(self._folder.name)
+        self.port = free_port()
+        self.log = folder / "access.log"
+        self._errors = folder / "errors.log"
+        self._file = folder / "gateway.json"
+        settings = {"name": "p", "path": "/", "upstream": f"http://{HOST}:{upstream_port}", "access_rule": "true"}
+        document = {
+            "listen": f"{HOST}:{self.port}",
+            "admin": None,
+            "database": None,
+            "access_log": {"path": str(self.log) if log else "/dev/null"},
+            "drain_timeout": 1,
+            "proxies": [settings | proxy],
+        }
+        self._file.write_text(json.dumps(document))
+        self.pid = 0
+
+    async def __aenter__(self) -> Self:
+        command = (sys.executable, "-m", "gateway", "run", "--config", str(self._file))
+        with self._errors.open("wb") as errors:
+            self._process = await asyncio.create_subprocess_exec(*command, stdout=errors, stderr=errors)
+        self.pid = self._process.pid
+        await self._listening()
+        return self
+
+    async def _listening(self) -> None:
+        end = time.monotonic() + 10
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(HOST, self.port)
+            except OSError:
+                if time.monotonic() > end or self._process.returncode is not None:
+                    raise SystemExit(f"the gateway did not start:\n{self._errors.read_text()}") from None
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+
+    async def __aexit__(self, *_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.returncode is None:
+                self._process.send_signal(number)
+            try:
+                await asyncio.wait_for(self._process.wait(), 5)
+                break
+            except TimeoutError:
+                continue
+        self._folder.cleanup()
+
+    def memory(self) -> tuple[float, float]:
+        """Resident set size and proportional set size, in MiB."""
+        rows = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]
+        kilobytes = {row.split()[0]: int(row.split()[1]) for row in rows}
+        return kilobytes["Rss:"] / 1024, kilobytes["Pss:"] / 1024
+
+    def sockets(self) -> int:
+        """Open sockets, the listening one included."""
+        return sum(self._is_socket(link) for link in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    @staticmethod
+    def _is_socket(link: Path) -> bool:
+        try:
+            return str(link.readlink()).startswith("socket:")
+        except FileNotFoundError:  # closed while we looked
+            return False
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every complete line of the access log."""
+        return [json.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
+
+
+class Memory:
+    """Samples a gateway's memory while the context lasts; growth is against the moment of entering."""
+
+    def __init__(self, gateway: GatewayProcess, every: float = 0.1) -> None:
+        self._gateway = gateway
+        self._every = every
+
+    async def __aenter__(self) -> Self:
+        self.start = self.peak = self._gateway.memory()
+        self.samples = 0
+        self._task = asyncio.create_task(self._sample())
+        return self
+
+    async def _sample(self) -> None:
+        while True:
+            rss, pss = self._gateway.memory()
+            self.peak = max(self.peak[0], rss), max(self.peak[1], pss)
+            self.samples += 1
+            await asyncio.sleep(self._every)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    @property
+    def growth(self) -> tuple[float, float]:
+        return self.peak[0] - self.start[0], self.peak[1] - self.start[1]
+
+
+async def until(condition: Callable[[], object], within: float = 10.0, every: float = 0.001) -> bool:
+    """Poll ``condition``; whether it became true within so many seconds."""
+    end = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(every)
+    return True
+
+
+def table(title: str, rows: list[tuple[str, ...]]) -> None:
+    """Columns as wide as their widest cell; the first row is the head."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    print(f"\n{title}")
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
