@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 
 from gateway.core.clock import Clock
-from gateway.upstream.connector import HardenedConnector, Lease
+from gateway.upstream.connector import HardenedConnector
 from gateway.wire.upstream import UpstreamConnection
 from gateway.wire.watchdog import Watchdog
 
@@ -45,7 +45,7 @@ class Pool:
         self._clock = clock
         self._idle: dict[UpstreamConnection, float] = {}
         """In the order in which they became idle; value: since when."""
-        self._leases: dict[UpstreamConnection, Lease] = {}
+        self._open: set[UpstreamConnection] = set()
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
         self._sweeper = Watchdog(asyncio.get_running_loop(), self.sweep)
@@ -59,7 +59,7 @@ class Pool:
     @property
     def open(self) -> int:
         """Connections, idle and in use."""
-        return len(self._leases)
+        return len(self._open)
 
     def take(self) -> UpstreamConnection | None:
         """The connection that became idle last, or None. Never waits."""
@@ -76,10 +76,10 @@ class Pool:
     async def dial(self) -> UpstreamConnection:
         """A fresh connection; raises what `HardenedConnector.dial` raises."""
         self.dials += 1
-        connection, lease = await self.connector.dial()
+        connection = await self.connector.dial()
         connection.on_lost = self._on_lost
         connection.body_idle = self._body_idle
-        self._leases[connection] = lease
+        self._open.add(connection)
         return connection
 
     def give_back(self, connection: UpstreamConnection) -> None:
@@ -113,7 +113,7 @@ class Pool:
         idle, self._idle = self._idle, {}
         for connection in idle:
             connection.abort()
-        if self._leases:
+        if self._open:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
         await self.connector.close()
@@ -121,8 +121,6 @@ class Pool:
     def _on_lost(self, connection: UpstreamConnection) -> None:
         if self._idle.pop(connection, None) is not None:
             self._budget.used -= 1
-        lease = self._leases.pop(connection, None)
-        if lease is not None:
-            lease.close()
-        if self._drained is not None and not self._leases and not self._drained.done():
+        self._open.discard(connection)
+        if self._drained is not None and not self._open and not self._drained.done():
             self._drained.set_result(None)

@@ -37,7 +37,7 @@ class Connection(asyncio.BufferedProtocol):
         """Buffers that our transport has not flushed yet."""
         self._source: Connection | None = None
         """Whose bytes are written to us, and who is paused when they come too fast."""
-        self._chunked_out = False
+        self.chunked_out = False
         """The message that is being written is framed as chunks."""
         self._prelude = b""
         """Bytes that go out with the first of the body."""
@@ -102,7 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         """Write a message in one go; ``start`` is its head, and ``body`` its whole body."""
         self.body_out = len(body)
         self.blocked = 0.0
-        if self._chunked_out:
+        if self.chunked_out:
             start += (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), bytes(body))) if body else b"0\r\n\r\n"
         elif body:
             start += body
@@ -136,12 +136,12 @@ class Connection(asyncio.BufferedProtocol):
         self.body_out += size
         if size < COPY_BELOW:
             start, self._prelude = self._prelude, b""
-            if self._chunked_out:
+            if self.chunked_out:
                 transport.write(b"%b%x\r\n%b\r\n" % (start, size, bytes(data)))
             else:
                 transport.write(start + bytes(data))
             return
-        if self._chunked_out:
+        if self.chunked_out:
             transport.writelines([b"%b%x\r\n" % (self._prelude, size), data, b"\r\n"])
         elif self._prelude:
             transport.writelines([self._prelude, data])
@@ -151,15 +151,17 @@ class Connection(asyncio.BufferedProtocol):
         if pooled and transport.get_write_buffer_size():
             self._lent.append(self._buffers.lend())
 
-    def send_chunk(self, chunk: bytes, size: int) -> None:
-        """Write one whole chunk, as it came, whose payload has ``size`` bytes."""
-        if self._chunked_out and not self._prelude:
-            transport = self.transport
-            if transport is not None and not transport.is_closing():
-                self.body_out += size
-                transport.write(chunk)
-        else:
-            self.send_body(memoryview(chunk)[-2 - size : -2], pooled=False)
+    def send_chunks(self, chunks: bytes, size: int, *, last: bool) -> None:
+        """Write whole chunks as they came, when `chunked_out`; ``size``: of their payload; ``last``: it ends here."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            self.body_out += size
+            if self._prelude:
+                chunks = self._prelude + chunks
+                self._prelude = b""
+            transport.write(chunks)
+        if last:
+            self._source = None
 
     def send_payload(self, parts: list[memoryview], *, pooled: bool) -> None:
         """Write what one read brought; many small pieces become one."""
@@ -171,7 +173,7 @@ class Connection(asyncio.BufferedProtocol):
     def end_body(self, trailers: list[bytes]) -> None:
         """The body is complete."""
         start, self._prelude = self._prelude, b""
-        if self._chunked_out:
+        if self.chunked_out:
             start += last_chunk(trailers)
         if start and self.transport is not None and not self.transport.is_closing():
             self.transport.write(start)

@@ -75,6 +75,9 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
+WAITING, BUSY, DRAINING, LINGERING, CLOSED = State  # bound once: Python 3.11 takes 0.13 us to look a member up
+
+
 class DownstreamConnection(Connection):
     def __init__(
         self,
@@ -86,7 +89,7 @@ class DownstreamConnection(Connection):
     ) -> None:
         super().__init__(loop, buffers)
         self._parser = parser
-        self.state = State.WAITING
+        self.state = WAITING
         self.watchdog = Watchdog(loop, self._on_timeout)
         self.client = ""
         self.forwarding: Forwarding
@@ -142,7 +145,7 @@ class DownstreamConnection(Connection):
         self._interrupt(errors.CLIENT_GONE)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
-        self.state = State.CLOSED
+        self.state = CLOSED
         self._stash = b""
 
     def eof_received(self) -> None:
@@ -158,7 +161,7 @@ class DownstreamConnection(Connection):
 
     def close_idle(self) -> None:
         """For a drain: close now if nothing is being served."""
-        if self.state is State.WAITING and not self._stash and self.transport is not None:
+        if self.state is WAITING and not self._stash and self.transport is not None:
             self.transport.close()
 
     def cancel(self, reason: Reason) -> None:
@@ -176,19 +179,19 @@ class DownstreamConnection(Connection):
 
     def buffer_updated(self, nbytes: int) -> None:
         data = self._buffers.current[:nbytes]
-        if self.state is State.BUSY:
+        if self.state is BUSY:
             if self._body_sink is not None:
                 self._take_body(data, pooled=True)
                 return
             self._stash += bytes(data)
             if len(self._stash) > _MAX_STASH:
                 self._hold_reading()
-        elif self.state is State.WAITING:
+        elif self.state is WAITING:
             self._stash = self._stash + bytes(data) if self._stash else bytes(data)
             self._advance()
-        elif self.state is State.DRAINING:
+        elif self.state is DRAINING:
             self._drain(bytes(data))
-        elif self.state is State.LINGERING:
+        elif self.state is LINGERING:
             self._discarded += len(data)
             if self._discarded > _MAX_LINGER_BYTES:
                 self.abort()
@@ -210,7 +213,7 @@ class DownstreamConnection(Connection):
 
     def _probe_peer(self) -> None:
         self._probe = None
-        if self.transport is None or self._reading or self.state is not State.BUSY:
+        if self.transport is None or self._reading or self.state is not BUSY:
             return
         raw = self.transport.get_extra_info("socket")
         if raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_ESTABLISHED:
@@ -275,7 +278,7 @@ class DownstreamConnection(Connection):
         self._start(exchange, self._service.refuse(exchange, error))
 
     def _start(self, exchange: Exchange, work: Coroutine[None, None, None]) -> None:
-        self.state = State.BUSY
+        self.state = BUSY
         self._head_clock = False
         self.exchange = exchange
         self._until_close = False
@@ -321,14 +324,14 @@ class DownstreamConnection(Connection):
             self._next_request()
         else:
             self._discarded = 0
-            self.state = State.DRAINING
+            self.state = DRAINING
             self.watchdog.arm(monotonic() + self._limits.body_timeout)
             self._read_on()
             stash, self._stash = self._stash, b""
             self._drain(stash)
 
     def _next_request(self) -> None:
-        self.state = State.WAITING
+        self.state = WAITING
         if not self._reading:
             self._read_on()
         self.watchdog.arm(monotonic() + self._limits.keepalive_timeout)
@@ -343,7 +346,7 @@ class DownstreamConnection(Connection):
         if self._left == 0 and not self._stash and not self._refused:
             transport.close()
             return
-        self.state = State.LINGERING
+        self.state = LINGERING
         self._discarded = 0
         self._stash = b""
         self._read_on()
@@ -481,7 +484,7 @@ class DownstreamConnection(Connection):
         keep = request.keep_alive and self._may_persist()
         if length >= 0 and keep and minor:
             self._keep_alive = True
-            self._chunked_out = False
+            self.chunked_out = False
             return b""
         chunked = False
         lines = b""
@@ -491,7 +494,7 @@ class DownstreamConnection(Connection):
             keep = keep and chunked
             lines = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         self._keep_alive = keep
-        self._chunked_out = chunked
+        self.chunked_out = chunked
         if not keep:
             return lines + b"Connection: close\r\n"
         return lines if minor else lines + b"Connection: keep-alive\r\n"
@@ -512,30 +515,30 @@ class DownstreamConnection(Connection):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.state is State.BUSY and self.transport is not None:
+        if self.state is BUSY and self.transport is not None:
             self._unsent = self.transport.get_write_buffer_size()
             self.watchdog.arm(monotonic() + self._limits.body_timeout)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.state is State.BUSY and self._body_sink is None:
+        if self.state is BUSY and self._body_sink is None:
             self.watchdog.disarm()
 
     # -- time
 
     def _on_timeout(self) -> None:
-        if self.state is State.WAITING and self._stash:
+        if self.state is WAITING and self._stash:
             self._refuse(GatewayError(errors.CLIENT_TIMEOUT, "The head of the request did not come in time"))
-        elif self.state is State.BUSY and self._body_sink is not None and not self.write_paused:
+        elif self.state is BUSY and self._body_sink is not None and not self.write_paused:
             self._body_sink.fail_with(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
-        elif self.state is State.BUSY and self.transport is not None:
+        elif self.state is BUSY and self.transport is not None:
             unsent = self.transport.get_write_buffer_size()
             if unsent < self._unsent:  # slow, but it reads
                 self._unsent = unsent
                 self.watchdog.arm(monotonic() + self._limits.body_timeout)
             else:
                 self.cancel(errors.CLIENT_TIMEOUT)
-        elif self.state is State.WAITING and self.transport is not None:
+        elif self.state is WAITING and self.transport is not None:
             self.transport.close()
         else:
             self.abort()

@@ -31,6 +31,9 @@ class _State(enum.IntEnum):
     TRAILERS = 3
 
 
+_SIZE, _DATA, _DATA_END, _TRAILERS = _State  # bound once: Python 3.11 takes 0.13 us to look a member up
+
+
 class ChunkedDecoder:
     """Takes a chunked body apart, however the bytes are split; chunk extensions are checked and dropped.
 
@@ -42,7 +45,7 @@ class ChunkedDecoder:
 
     def __init__(self, bad: Reason) -> None:
         self._bad = bad
-        self._state = _State.SIZE
+        self._state = _SIZE
         self._left = 0
         self._line = b""
         self._extensions = 0
@@ -54,35 +57,43 @@ class ChunkedDecoder:
         """Append the payload found in ``data`` to ``out``; return how many bytes belong to this body."""
         position, end = 0, len(data)
         while position < end and not self.done:
-            if self._state is _State.DATA:
+            if self._state is _DATA:
                 stop = min(position + self._left, end)
                 out.append(data[position:stop])
                 self._left -= stop - position
                 position = stop
                 if not self._left:
-                    self._state = _State.DATA_END
+                    self._state = _DATA_END
             else:
                 position = self._take_line(data, position)
         return position
 
-    def one_chunk(self, data: bytes) -> int:
-        """Size of the payload when ``data`` is exactly one chunk, plainly written; 0 when it needs `feed`.
+    def whole_chunks(self, data: bytes) -> int:
+        """Size of the payload when ``data`` is nothing but whole chunks, plainly written; -1 when it needs `feed`.
 
-        The common case of a streamed answer, told in a tenth of the time: such bytes may travel on as they are.
+        The common case of a streamed answer, told in a tenth of the time: such bytes may travel on as they are. The
+        last chunk, without trailers, may be among them: `done` is then True.
         """
-        if self._state is not _State.SIZE or self._line:
-            return 0
-        stop = data.find(b"\r\n")
-        digits = data[:stop]
-        if not 0 < stop <= _MAX_PLAIN_DIGITS or digits.translate(None, _HEX_DIGITS):
-            return 0
-        size = int(digits, 16)
-        return size if stop + size + 4 == len(data) and data[-2:] == b"\r\n" else 0
+        if self._state is not _SIZE or self._line:
+            return -1
+        payload, position, end, size = 0, 0, len(data), -1
+        while position < end:
+            stop = data.find(b"\r\n", position, position + _MAX_PLAIN_DIGITS + 2)
+            digits = data[position:stop]
+            if stop <= position or digits.translate(None, _HEX_DIGITS):
+                return -1
+            size = int(digits, 16)
+            position = stop + size + 4
+            if data[position - 2 : position] != b"\r\n" or (not size and position < end):
+                return -1
+            payload += size
+        self.done = not size
+        return payload
 
     def _take_line(self, data: memoryview, position: int) -> int:
-        if self._state is _State.DATA_END and not self._line and data[position] != 0x0D:
+        if self._state is _DATA_END and not self._line and data[position] != 0x0D:
             self._refuse("A chunk is longer than its size")
-        limit = _MAX_TRAILERS if self._state is _State.TRAILERS else _MAX_CHUNK_LINE
+        limit = _MAX_TRAILERS if self._state is _TRAILERS else _MAX_CHUNK_LINE
         window = bytes(data[position : position + limit + 2])
         before = self._line
         # A CR that ended the bytes before may be completed by the LF that begins these.
@@ -98,12 +109,12 @@ class ChunkedDecoder:
         return position + stop + 2 - len(before)
 
     def _on_line(self, line: bytes) -> None:
-        if self._state is _State.SIZE:
+        if self._state is _SIZE:
             self._on_size(line)
-        elif self._state is _State.DATA_END:
+        elif self._state is _DATA_END:
             if line:
                 self._refuse("A chunk is longer than its size")
-            self._state = _State.SIZE
+            self._state = _SIZE
         elif line:
             self._on_trailer(line)
         else:
@@ -118,7 +129,7 @@ class ChunkedDecoder:
         if self._extensions > _MAX_EXTENSIONS:
             self._refuse("The chunk extensions are too long")
         self._left = int(match[1], 16)
-        self._state = _State.DATA if self._left else _State.TRAILERS
+        self._state = _DATA if self._left else _TRAILERS
 
     def _on_trailer(self, line: bytes) -> None:
         self._trailer_bytes += len(line) + 2

@@ -41,6 +41,9 @@ class State(enum.Enum):
     BROKEN = enum.auto()
 
 
+IDLE, HEAD, BODY, DONE, BROKEN = State  # bound once: Python 3.11 takes 0.13 us to look a member up
+
+
 class UpstreamConnection(Connection):
     """A `asyncio.BufferedProtocol` that `aiohttp.TCPConnector` dials for; aiohttp asks for the members marked so."""
 
@@ -48,7 +51,7 @@ class UpstreamConnection(Connection):
         super().__init__(loop, buffers)
         self._parser = parser
         self.watchdog = Watchdog(loop, self._on_timeout)
-        self.state = State.IDLE
+        self.state = IDLE
         self.on_lost: Callable[[UpstreamConnection], None] | None = None
         self.requests = 0
         """Requests sent on this connection; above 1 it was reused."""
@@ -104,8 +107,8 @@ class UpstreamConnection(Connection):
         ``to_head``: it is a HEAD request. ``commit`` is given the final answer's head and returns the bytes with
         which the answer begins on ``sink``; ``on_interim`` is called with each 1xx before.
         """
-        assert self.state is State.IDLE
-        self.state = State.HEAD
+        assert self.state is IDLE
+        self.state = HEAD
         self.requests += 1
         self.answered = False
         self._to_head = to_head
@@ -130,7 +133,7 @@ class UpstreamConnection(Connection):
 
     def receive_body(self, source: Connection, *, chunked: bool) -> None:
         """The body of the request that was begun comes from ``source``."""
-        self._chunked_out = chunked
+        self.chunked_out = chunked
         self.start_body(b"", source)
 
     def await_upload(self) -> None:
@@ -141,10 +144,10 @@ class UpstreamConnection(Connection):
         """After the answer: True when the connection is IDLE and fit for another request."""
         self.watchdog.expires_at = 0.0
         self._done = self._sink = self._commit = self._on_interim = None
-        if self.state is State.DONE and self._keep_alive and request_complete and self.alive and not self._source:
-            self.state = State.IDLE
+        if self.state is DONE and self._keep_alive and request_complete and self.alive and not self._source:
+            self.state = IDLE
             return True
-        self.state = State.BROKEN
+        self.state = BROKEN
         return False
 
     # -- events of the transport
@@ -152,18 +155,11 @@ class UpstreamConnection(Connection):
     def buffer_updated(self, nbytes: int) -> None:
         data = self._buffers.current[:nbytes]
         self.last_byte_at = now = monotonic()
-        if self.state is State.BODY:
-            decoder = self._decoder
-            if decoder is not None and nbytes < COPY_BELOW:
-                chunk = bytes(data)
-                size = decoder.one_chunk(chunk)
-                if size and self._sink is not None:
-                    if self.watchdog.expires_at:
-                        self.watchdog.expires_at = now + self.body_idle  # later than before: the timer may stay
-                    self._sink.send_chunk(chunk, size)
-                    return
+        if self.state is BODY:
+            if self.watchdog.expires_at:
+                self.watchdog.expires_at = now + self.body_idle  # later than before: the timer may stay
             self._relay(data, pooled=True)
-        elif self.state is State.HEAD:
+        elif self.state is HEAD:
             if not self.answered:
                 self.answered = True
                 self.first_byte_at = self.last_byte_at
@@ -172,7 +168,7 @@ class UpstreamConnection(Connection):
             except GatewayError as error:
                 self.fail_with(error)
         else:
-            self.state = State.BROKEN
+            self.state = BROKEN
             self.abort()
 
     def eof_received(self) -> None:
@@ -181,10 +177,10 @@ class UpstreamConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.watchdog.close()
-        if self.state is State.BODY and self._left == UNTIL_CLOSE and exc is None:
+        if self.state is BODY and self._left == UNTIL_CLOSE and exc is None:
             self._finish()
             self._keep_alive = False
-        elif self.state in (State.HEAD, State.BODY):
+        elif self.state in (HEAD, BODY):
             self._fail(errors.UPSTREAM_RESET, "")
         if self.on_lost is not None:
             self.on_lost(self)
@@ -197,7 +193,7 @@ class UpstreamConnection(Connection):
         self.pause_reading()
 
     def sink_ready(self) -> None:
-        if self.state is State.BODY:
+        if self.state is BODY:
             self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
         self.resume_reading()
 
@@ -208,7 +204,7 @@ class UpstreamConnection(Connection):
         if not pooled:
             data = memoryview(self._stash + bytes(data))
             self._stash = b""
-        while self.state is State.HEAD and data:
+        while self.state is HEAD and data:
             # A head is short: what lies behind it is not copied.
             window = bytes(data[:_HEAD_WINDOW])
             end = window.find(b"\r\n\r\n")
@@ -263,23 +259,29 @@ class UpstreamConnection(Connection):
             sink.send_whole(start, data)
             self._finish()
             return
-        self.state = State.BODY
+        self.state = BODY
         self._decoder = ChunkedDecoder(errors.UPSTREAM_BAD_RESPONSE) if length == CHUNKED else None
         sink.start_body(start, self)
         if data:
             self._relay(data, pooled=pooled)
         else:
             sink.flush_start()
-        if self.state is State.BODY and not sink.write_paused:
+        if self.state is BODY and not sink.write_paused:
             self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
 
     def _relay(self, data: memoryview, *, pooled: bool) -> None:
-        sink = self._sink
+        sink, decoder = self._sink, self._decoder
         assert sink is not None
-        if self.body_idle and not sink.write_paused:
-            self.watchdog.arm(self.last_byte_at + self.body_idle)
-        if self._decoder is not None:
-            self._relay_chunked(data, sink, self._decoder, pooled=pooled)
+        if decoder is not None:
+            if len(data) < COPY_BELOW and sink.chunked_out:
+                chunks = bytes(data)
+                size = decoder.whole_chunks(chunks)
+                if size >= 0:
+                    sink.send_chunks(chunks, size, last=decoder.done)
+                    if decoder.done:
+                        self._finish()
+                    return
+            self._relay_chunked(data, sink, decoder, pooled=pooled)
             return
         if self._left == UNTIL_CLOSE:
             sink.send_body(data, pooled=pooled)
@@ -313,7 +315,7 @@ class UpstreamConnection(Connection):
     def _finish(self) -> None:
         if self._left == UNTIL_CLOSE and self._sink is not None:
             self._sink.end_body([])
-        self.state = State.DONE
+        self.state = DONE
         self.watchdog.expires_at = 0.0
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
@@ -328,7 +330,7 @@ class UpstreamConnection(Connection):
 
     def fail_with(self, error: GatewayError) -> None:
         """End the request that runs with ``error``, and the connection with it."""
-        self.state = State.BROKEN
+        self.state = BROKEN
         self.watchdog.disarm()
         if self._done is not None and not self._done.done():
             self._done.set_exception(error)

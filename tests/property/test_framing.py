@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BAD_FRAMING, GatewayError
-from gateway.wire.framing import ChunkedDecoder
+from gateway.wire.framing import LAST_CHUNK, ChunkedDecoder
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -105,11 +105,21 @@ def test_what_is_accepted_llhttp_accepts_alike(
         assert told.body == payload
 
 
-@given(st.binary(min_size=1, max_size=400))
-def test_one_chunk_agrees_with_the_decoder(data: bytes) -> None:
-    for wire in (data, b"%x\r\n%b\r\n" % (len(data), data), b"%x\r\n%b" % (len(data) + 1, data)):
-        size = ChunkedDecoder(BAD_FRAMING).one_chunk(wire)
-        if size:
-            payload, done, consumed = decode([wire])
-            assert (len(payload), done, consumed) == (size, False, len(wire))
-            assert wire[-2 - size : -2] == payload
+@settings(max_examples=600)
+@given(payloads, extensions, noise, st.booleans(), st.booleans())
+def test_whole_chunks_agree_with_the_decoder(
+    parts: list[bytes], extension: bytes, change: tuple[int, bytes], ended: bool, mutate: bool
+) -> None:
+    """What may travel on unread is what the decoder would have read to its last byte, and the same payload."""
+    wire = encode(parts, extension)
+    wire = wire if ended else wire[: -len(LAST_CHUNK)]
+    if mutate:
+        where, what = change
+        wire = wire[:where] + what + wire[where + len(what) :]
+    decoder = ChunkedDecoder(BAD_FRAMING)
+    size = decoder.whole_chunks(wire)
+    if size >= 0:
+        payload, done, consumed = decode([wire])
+        assert (size, decoder.done, consumed) == (len(payload), done, len(wire))
+    else:
+        assert mutate or extension

@@ -63,13 +63,13 @@ async def code_of_dial(made: HardenedConnector) -> str:
 
 async def test_a_connection_is_kept_alive_by_the_kernel() -> None:
     async with listener(silence) as port, connector(f"http://127.0.0.1:{port}") as made:
-        connection, lease = await made.dial()
+        connection = await made.dial()
         assert connection.alive
         assert connection.transport is not None
         raw = connection.transport.get_extra_info("socket")
         assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
-        lease.close()
+        connection.abort()
 
 
 async def test_refused() -> None:
@@ -112,9 +112,9 @@ async def test_certificates_are_verified() -> None:
         trusting = tls_context()
         authority.configure_trust(trusting)
         async with connector(f"https://127.0.0.1:{port}", trusting) as friend:
-            connection, lease = await friend.dial()
+            connection = await friend.dial()
             assert connection.alive
-            lease.close()
+            connection.abort()
 
 
 async def test_a_name_that_the_certificate_does_not_hold() -> None:
@@ -154,10 +154,10 @@ async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> N
             trusting = tls_context()
             authority.configure_trust(trusting)
             async with connector(f"https://127.0.0.1:{endpoint}", trusting) as made:
-                connection, lease = await made.dial()
+                connection = await made.dial()
                 assert connection.alive
                 assert type(connection).__name__ == "UpstreamConnection"
-                lease.close()
+                connection.abort()
     assert asked[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % endpoint)
     assert b"Proxy-Authorization: Basic dTpw" in asked[0]
 
@@ -171,6 +171,13 @@ async def test_the_pure_python_parsers_are_refused(monkeypatch: pytest.MonkeyPat
 async def test_the_private_seams_of_aiohttp_are_still_there() -> None:
     wrap = inspect.signature(aiohttp.TCPConnector._wrap_create_connection)
     assert {"addr_infos", "req", "timeout", "client_error"} <= wrap.parameters.keys()
+    assert [*inspect.signature(aiohttp.TCPConnector._resolve_host).parameters][:3] == ["self", "host", "port"]
     async with connector("http://127.0.0.1:1") as made:
-        for name in ("_factory", "_happy_eyeballs_delay", "_interleave", "_socket_factory", "_loop"):
+        for name in (
+            "_convert_hosts_to_addr_infos",
+            "_happy_eyeballs_delay",
+            "_interleave",
+            "_socket_factory",
+            "_loop",
+        ):
             assert hasattr(made, name), name

@@ -73,20 +73,27 @@ def test_bytes_behind_the_end_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "size"),
+    ("data", "size", "done"),
     [
-        (b"3\r\nabc\r\n", 3),
-        (b"3\r\nabc\r", 0),
-        (b"3;a\r\nabc\r\n", 0),
-        (b"0\r\n\r\n", 0),
-        (b"3\r\nabcd\r\n", 0),
-        (b"", 0),
+        (b"3\r\nabc\r\n", 3, False),
+        (b"3\r\nabc\r\n1\r\nx\r\n", 4, False),
+        (b"0\r\n\r\n", 0, True),
+        (b"3\r\nabc\r\n0\r\n\r\n", 3, True),
+        (b"", 0, False),
+        (b"3\r\nabc\r", -1, False),
+        (b"3;a\r\nabc\r\n", -1, False),
+        (b"3\r\nabcd\r\n", -1, False),
+        (b"3\r\nabc\r\n1\r\n", -1, False),
+        (b"0\r\nX: 1\r\n\r\n", -1, False),
+        (b"0\r\n\r\nGET", -1, False),
+        (b"000000003\r\nabc\r\n", -1, False),
     ],
 )
-def test_one_chunk(data: bytes, size: int) -> None:
-    assert ChunkedDecoder(BAD_FRAMING).one_chunk(data) == size
+def test_whole_chunks(data: bytes, size: int, done: bool) -> None:
+    decoder = ChunkedDecoder(BAD_FRAMING)
+    assert (decoder.whole_chunks(data), decoder.done) == (size, done)
 
 
-def test_one_chunk_is_none_in_the_middle_of_another() -> None:
+def test_there_are_no_whole_chunks_in_the_middle_of_one() -> None:
     for begun in (b"9\r\nabc", b"9", b"0\r\n"):
-        assert decode(begun)[1].one_chunk(b"3\r\nabc\r\n") == 0
+        assert decode(begun)[1].whole_chunks(b"3\r\nabc\r\n") == -1
