@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from time import monotonic
@@ -27,11 +28,28 @@ _LINGER_NONE = struct.pack("ii", 1, 0)
 class Connection(asyncio.BufferedProtocol):
     """Base of `DownstreamConnection` and `UpstreamConnection`."""
 
+    __slots__ = (
+        "_buffers",
+        "_fd",
+        "_lent",
+        "_prelude",
+        "_source",
+        "blocked",
+        "blocked_since",
+        "body_out",
+        "chunked_out",
+        "loop",
+        "transport",
+        "write_paused",
+    )
+
     transport: asyncio.Transport | None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
         self.loop = loop
         self.transport = None
+        self._fd = -1
+        """The socket, when what is written goes out as it is; -1 under TLS."""
         self._buffers = buffers
         self._lent: list[memoryview] = []
         """Buffers that our transport has not flushed yet."""
@@ -54,6 +72,9 @@ class Connection(asyncio.BufferedProtocol):
         # uvloop's transports are not registered as asyncio.Transport, though they are.
         self.transport = made = cast(asyncio.Transport, transport)
         made.set_write_buffer_limits(high=0)
+        if transport.get_extra_info("sslcontext") is None:
+            raw = transport.get_extra_info("socket")
+            self._fd = raw.fileno() if raw is not None else -1
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -98,6 +119,24 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- writing
 
+    def write(self, data: bytes) -> None:
+        """Write now what the kernel takes now, and leave the rest to the transport; nothing after the close.
+
+        By way of uvloop's transport the same write costs 2 us more.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if self._fd >= 0 and not transport.get_write_buffer_size():
+            try:
+                sent = os.write(self._fd, data)
+            except OSError:
+                sent = 0  # the transport meets the same error, and deals with it
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
     def send_whole(self, start: bytes, body: memoryview) -> None:
         """Write a message in one go; ``start`` is its head, and ``body`` its whole body."""
         self.body_out = len(body)
@@ -106,9 +145,7 @@ class Connection(asyncio.BufferedProtocol):
             start += (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), bytes(body))) if body else b"0\r\n\r\n"
         elif body:
             start += body
-        transport = self.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(start)
+        self.write(start)
 
     def start_body(self, start: bytes, source: Connection | None) -> None:
         """Begin a message whose body comes from ``source``; ``start`` goes out with the body's first bytes."""
@@ -122,8 +159,8 @@ class Connection(asyncio.BufferedProtocol):
     def flush_start(self) -> None:
         """Do not wait for the body's first bytes."""
         start, self._prelude = self._prelude, b""
-        if start and self.transport is not None and not self.transport.is_closing():
-            self.transport.write(start)
+        if start:
+            self.write(start)
 
     def send_body(self, data: memoryview, *, pooled: bool) -> None:
         """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent if it can not be flushed
@@ -137,9 +174,9 @@ class Connection(asyncio.BufferedProtocol):
         if size < COPY_BELOW:
             start, self._prelude = self._prelude, b""
             if self.chunked_out:
-                transport.write(b"%b%x\r\n%b\r\n" % (start, size, bytes(data)))
+                self.write(b"%b%x\r\n%b\r\n" % (start, size, bytes(data)))
             else:
-                transport.write(start + bytes(data))
+                self.write(start + bytes(data))
             return
         if self.chunked_out:
             transport.writelines([b"%b%x\r\n" % (self._prelude, size), data, b"\r\n"])
@@ -153,13 +190,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def send_chunks(self, chunks: bytes, size: int, *, last: bool) -> None:
         """Write whole chunks as they came, when `chunked_out`; ``size``: of their payload; ``last``: it ends here."""
-        transport = self.transport
-        if transport is not None and not transport.is_closing():
-            self.body_out += size
-            if self._prelude:
-                chunks = self._prelude + chunks
-                self._prelude = b""
-            transport.write(chunks)
+        self.body_out += size
+        if self._prelude:
+            chunks = self._prelude + chunks
+            self._prelude = b""
+        self.write(chunks)
         if last:
             self._source = None
 
@@ -175,8 +210,8 @@ class Connection(asyncio.BufferedProtocol):
         start, self._prelude = self._prelude, b""
         if self.chunked_out:
             start += last_chunk(trailers)
-        if start and self.transport is not None and not self.transport.is_closing():
-            self.transport.write(start)
+        if start:
+            self.write(start)
         self._source = None
 
     def pause_writing(self) -> None:

@@ -79,6 +79,37 @@ WAITING, BUSY, DRAINING, LINGERING, CLOSED = State  # bound once: Python 3.11 ta
 
 
 class DownstreamConnection(Connection):
+    __slots__ = (
+        "_awaits_continue",
+        "_body_sink",
+        "_decoder",
+        "_discarded",
+        "_head_clock",
+        "_keep_alive",
+        "_last_head",
+        "_last_request",
+        "_left",
+        "_limits",
+        "_on_uploaded",
+        "_parser",
+        "_probe",
+        "_reading",
+        "_refused",
+        "_scheme",
+        "_service",
+        "_stash",
+        "_task",
+        "_unsent",
+        "_until_close",
+        "_wake",
+        "_work",
+        "client",
+        "exchange",
+        "forwarding",
+        "state",
+        "watchdog",
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -469,9 +500,8 @@ class DownstreamConnection(Connection):
         """Pass a 1xx on; HTTP/1.0 has none (RFC 9110 15.2)."""
         if head.status == 100:
             self._awaits_continue = False
-        if self.exchange is not None and self.exchange.request.minor and self.alive:
-            assert self.transport is not None
-            self.transport.write(interim_head(head))
+        if self.exchange is not None and self.exchange.request.minor:
+            self.write(interim_head(head))
 
     def frame(self, length: int) -> bytes:
         """Decide how the answer ends and whether the connection persists; return the field lines that say so.
