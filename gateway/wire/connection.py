@@ -188,15 +188,13 @@ class Connection(asyncio.BufferedProtocol):
         if pooled and transport.get_write_buffer_size():
             self._lent.append(self._buffers.lend())
 
-    def send_chunks(self, chunks: bytes, size: int, *, last: bool) -> None:
-        """Write whole chunks as they came, when `chunked_out`; ``size``: of their payload; ``last``: it ends here."""
+    def send_chunks(self, chunks: bytes, size: int) -> None:
+        """Write whole chunks as they came, when `chunked_out`; ``size``: of their payload."""
         self.body_out += size
         if self._prelude:
             chunks = self._prelude + chunks
             self._prelude = b""
         self.write(chunks)
-        if last:
-            self._source = None
 
     def send_payload(self, parts: list[memoryview], *, pooled: bool) -> None:
         """Write what one read brought; many small pieces become one."""
@@ -212,6 +210,10 @@ class Connection(asyncio.BufferedProtocol):
             start += last_chunk(trailers)
         if start:
             self.write(start)
+        self._source = None
+
+    def body_ended(self) -> None:
+        """The end of the body was written with its last bytes."""
         self._source = None
 
     def pause_writing(self) -> None:

@@ -178,11 +178,22 @@ class UpstreamConnection(Connection):
     # -- events of the transport
 
     def buffer_updated(self, nbytes: int) -> None:
-        data = self._buffers.current[:nbytes]
         self.last_byte_at = now = monotonic()
+        data = self._buffers.current[:nbytes]
         if self.state is BODY:
             if self.watchdog.expires_at:
                 self.watchdog.expires_at = now + self.body_idle  # later than before: the timer may stay
+            decoder, sink = self._decoder, self._sink
+            # The way of a streamed token, kept short: no call that it can do without.
+            if decoder is not None and nbytes < COPY_BELOW and sink is not None and sink.chunked_out:
+                chunks = data.tobytes()
+                size = decoder.whole_chunks(chunks)
+                if size >= 0:
+                    sink.send_chunks(chunks, size)
+                    if decoder.done:
+                        sink.body_ended()
+                        self._finish()
+                    return
             self._relay(data, pooled=True)
         elif self.state is HEAD:
             if not self.answered:
@@ -298,14 +309,6 @@ class UpstreamConnection(Connection):
         sink, decoder = self._sink, self._decoder
         assert sink is not None
         if decoder is not None:
-            if len(data) < COPY_BELOW and sink.chunked_out:
-                chunks = bytes(data)
-                size = decoder.whole_chunks(chunks)
-                if size >= 0:
-                    sink.send_chunks(chunks, size, last=decoder.done)
-                    if decoder.done:
-                        self._finish()
-                    return
             self._relay_chunked(data, sink, decoder, pooled=pooled)
             return
         if self._left == UNTIL_CLOSE:
