@@ -6,6 +6,7 @@ can send it to its workers as JSON. All times are seconds, all sizes bytes; 0 me
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.core.limits import Limits
@@ -78,3 +79,34 @@ class Document:
     drain_timeout: float = 30.0
     limits: Limits = Limits()
     proxies: tuple[Proxy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """An opaque token that callers may present. ``expires_at`` is seconds since the epoch, 0 for never."""
+
+    id: str
+    name: str
+    kind: str = "token"
+    superuser: bool = False
+    expires_at: float = 0.0
+    claims: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class JwtIssuer:
+    """An issuer whose JSON Web Tokens are believed; ``keys`` is its key set (RFC 7517) as JSON text."""
+
+    issuer: str
+    audience: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    keys: str = field(repr=False)
+    id_claim: str = "sub"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What callers may prove themselves with. ``tokens`` by the hex SHA-256 of the whole token."""
+
+    tokens: Mapping[str, TokenRecord] = field(default_factory=dict, repr=False)
+    issuers: tuple[JwtIssuer, ...] = ()
