@@ -51,6 +51,9 @@ CONCURRENCY_LIMIT = Reason(
 QUEUE_FULL = Reason("queue_full", 429, "Too Many Requests", _G, "AI Engine is at capacity and its queue is full")
 QUEUE_TIMEOUT = Reason("queue_timeout", 429, "Too Many Requests", _G, "No place became free in the queue's time")
 CLIENT_GONE = Reason("client_gone", 499, "Client Closed Request", _D, "The client left before the answer was complete")
+TEMPLATE_MISSING = Reason(
+    "template_missing", 500, "Template Variable Missing", _G, "A header of this proxy needs a value that is not set"
+)
 INTERNAL = Reason("internal", 500, "Internal Server Error", _G, "The gateway failed; its log tells more")
 WEBSOCKET_DISABLED = Reason(
     "websocket_disabled", 501, "WebSocket Not Supported", _G, "The gateway does not support WebSocket on this proxy"

@@ -47,11 +47,35 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthField:
+    """A place in a header's value for what the caller proved to be: a claim, dotted when it lies deeper."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A place for something that is not set: requests that need it fail. ``reference`` as in ``secret.KEY``."""
+
+    reference: str
+
+
+Part = str | AuthField | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A field to set on each request. The parts may be secrets and are kept out of the representation."""
+
+    name: str
+    parts: tuple[Part, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Proxy:
     """One proxy. ``path`` has no trailing slash unless it is ``/``; ``hosts`` are lower-case and without a port.
 
-    ``headers`` are (name, value) with every ``{env.X}`` already replaced: values may be secrets and are kept out of
-    the representation.
+    ``headers`` have every variable and secret put in already.
     """
 
     name: str
@@ -61,7 +85,7 @@ class Proxy:
     strip_path: bool = True
     preserve_host: bool = False
     access_rule: str = ""
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[Header, ...] = ()
     active: bool = True
     max_concurrent: int = 0
     queue: Queue = Queue()

@@ -1,9 +1,17 @@
-"""The header fields that a proxy adds to a request: their names, their values, the ``{env.NAME}`` in them."""
+"""The header fields that a proxy adds to a request: their names, and the templates of their values.
+
+A template is text with references in it: ``{env.NAME}`` to a variable of the environment, ``{secret.NAME}`` to the
+store of secrets, ``@request.auth.NAME`` to what the caller proved to be. What a reference stands for is never searched for
+references again.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+
+from gateway.config.document import AuthField, Missing, Part
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5: what no field value may hold; a tab it may
@@ -14,8 +22,25 @@ _OF_THE_CONNECTION = frozenset(
         *("content-length", "transfer-encoding"),
     )
 )
-_TEMPLATE = re.compile(r"\{env\.([a-zA-Z_][a-zA-Z0-9_]*)\}")
-_OTHER_TEMPLATE = re.compile(r"\{[A-Za-z_]\w*\.[^{}]*\}|@request\.")
+_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
+_REFERENCE = re.compile(rf"\{{(env|secret)\.({_NAME})\}}|@request\.auth\.({_NAME}(?:\.{_NAME})*)")
+_UNKNOWN = re.compile(r"\{[A-Za-z_]\w*\.[^{}]*\}|@request\.|\{(?:env|secret)\.")
+_CREDENTIAL = re.compile(r"auth|cookie|key|passw|secret|token", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the references of templates may name. ``secrets`` None: there is no store of secrets."""
+
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Container[str] | None = None
+
+
+class AnySecret:
+    """Every key: while a file is read, the store is not open yet. What is missing then is told later."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
 
 
 def name(text: str) -> str:
@@ -29,32 +54,87 @@ def name(text: str) -> str:
     return text
 
 
-def value(text: str, env: Mapping[str, str]) -> str:
-    """The text to send, without blanks at its ends; "" means that the field is left out.
+def is_credential(name: str) -> bool:
+    """Whether the field of this name most likely carries a credential."""
+    return bool(_CREDENTIAL.search(name))
 
-    Raises ValueError for an unknown variable or template and for what no field value may hold.
+
+def template(text: str, context: Context) -> str:
+    """The text as written, checked: every reference is of a known kind and names something that exists.
+
+    Raises ValueError, also for what no field value may hold.
     """
-    _check_templates(_TEMPLATE.sub("", text), text)
-    sent = _TEMPLATE.sub(lambda match: _variable(match[1], env), text).strip(" \t")
-    if _CONTROL.search(sent):
+    rest = _REFERENCE.sub("", text)
+    if _UNKNOWN.search(rest):
+        raise ValueError(
+            "holds an unknown template; there are {env.NAME}, {secret.NAME} and @request.auth.NAME, with names of "
+            "letters, digits and _"
+        )
+    for match in _REFERENCE.finditer(text):
+        kind, key, _ = match.groups()
+        if kind == "env" and key not in context.env:
+            raise ValueError(f"the variable {key} of {{env.{key}}} is not set; set it in the gateway's environment")
+        if kind == "secret" and context.secrets is None:
+            raise ValueError("{secret.NAME} needs a database; set `database`, or use {env.NAME}")
+        if kind == "secret" and context.secrets is not None and key not in context.secrets:
+            raise ValueError(f"there is no secret {key} for {{secret.{key}}}; store it first")
+    for part in resolve(text, context.env, {}):
+        if isinstance(part, str):
+            _check_value(part)
+    return text
+
+
+def is_template(text: str) -> bool:
+    return bool(_REFERENCE.search(text))
+
+
+def references(text: str) -> set[str]:
+    """The references to variables and secrets in a template, as in ``{"env.A", "secret.B"}``."""
+    return {f"{kind}.{key}" for kind, key, _ in _REFERENCE.findall(text) if kind}
+
+
+def resolve(text: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[Part, ...]:
+    """The parts to send, blanks at the ends taken off; () means that the field is left out.
+
+    What is not set, or could not be sent, becomes a `Missing`.
+    """
+    parts: list[Part] = []
+    position = 0
+    for match in _REFERENCE.finditer(text):
+        parts.append(text[position : match.start()])
+        kind, key, claim = match.groups()
+        parts.append(AuthField(claim) if claim else _looked_up(kind, key, env if kind == "env" else secrets))
+        position = match.end()
+    parts.append(text[position:])
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and joined and isinstance(joined[-1], str):
+            joined[-1] += part
+        elif part != "":
+            joined.append(part)
+    if joined and isinstance(joined[0], str):
+        joined[0] = joined[0].lstrip(" \t")
+    if joined and isinstance(joined[-1], str):
+        joined[-1] = joined[-1].rstrip(" \t")
+    return tuple(part for part in joined if part != "")
+
+
+def _looked_up(kind: str, key: str, values: Mapping[str, str]) -> str | Missing:
+    value = values.get(key)
+    try:
+        if value is not None:
+            _check_value(value)
+    except ValueError:
+        if kind == "env":
+            return value or ""  # told at the check, where the sentence can name it
+        value = None
+    return Missing(f"{kind}.{key}") if value is None else value
+
+
+def _check_value(text: str) -> None:
+    if _CONTROL.search(text):
         raise ValueError("holds a line break or another control character; remove it, also from the variables in it")
     try:
-        sent.encode("latin-1")
+        text.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError("holds a character outside Latin-1, which no header can carry; write it in ASCII") from None
-    return sent
-
-
-def _variable(name: str, env: Mapping[str, str]) -> str:
-    if name not in env:
-        raise ValueError(f"the variable {name} of {{env.{name}}} is not set; set it in the gateway's environment")
-    return env[name]
-
-
-def _check_templates(rest: str, text: str) -> None:
-    if "{secret." in text:
-        raise ValueError("{secret.NAME} does not exist yet; use {env.NAME} with a variable of the environment")
-    if "@request." in text:
-        raise ValueError("@request templates do not exist yet; remove them, {env.NAME} is the only template")
-    if "{env." in rest or _OTHER_TEMPLATE.search(rest):
-        raise ValueError("holds an unknown template; {env.NAME} with a name of letters, digits and _ is the only one")

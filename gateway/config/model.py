@@ -6,6 +6,7 @@ names keys that people reach for, and the one-valued fields (`admin`, `workers`,
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -52,7 +53,7 @@ def _quoted_rule(value: object) -> object:
 
 
 def _header_value(text: str, info: ValidationInfo) -> str:
-    return header.value(text, info.context or {})
+    return header.template(text, info.context or header.Context())
 
 
 HeaderName = Annotated[str, AfterValidator(header.name)]
@@ -222,7 +223,8 @@ class Proxy(Section):
     headers: dict[HeaderName, HeaderValue] = Field(
         default={},
         repr=False,
-        description="Header fields set on each request; {env.NAME} is a variable of the environment. Empty: left out.",
+        description="Header fields set on each request; {env.NAME} is a variable of the environment, {secret.NAME} "
+        "a secret of the database, @request.auth.NAME what the caller proved to be. Empty: left out.",
     )
     active: bool = Field(default=_PROXY.active, description="false: the proxy is switched off and answers 404.")
     max_concurrent: int = Field(
@@ -248,7 +250,8 @@ class Proxy(Section):
             raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
         return queue
 
-    def record(self) -> document.Proxy:
+    def record(self, env: Mapping[str, str], secrets: Mapping[str, str]) -> document.Proxy:
+        headers = ((name, header.resolve(text, env, secrets)) for name, text in self.headers.items())
         return document.Proxy(
             name=self.name,
             path=self.path,
@@ -257,7 +260,7 @@ class Proxy(Section):
             strip_path=self.strip_path,
             preserve_host=self.preserve_host,
             access_rule=self.access_rule,
-            headers=tuple((name, value) for name, value in self.headers.items() if value),
+            headers=tuple(document.Header(name, parts) for name, parts in headers if parts),
             active=self.active,
             max_concurrent=self.max_concurrent,
             queue=document.Queue(**self.queue.model_dump()),
@@ -307,12 +310,15 @@ class Settings(Section):
     limits: Limits = Field(default=Limits(), description="What a client may send, and in what time.")
     proxies: Annotated[tuple[Proxy, ...], Field(strict=False)] = Field(default=(), description="The proxies.")
 
-    def record(self) -> document.Document:
+    def record(
+        self, env: Mapping[str, str], secrets: Mapping[str, str], more: Iterable[Proxy] = ()
+    ) -> document.Document:
+        """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in."""
         return document.Document(
             listen=tuple(values.address(listener.address) for listener in self.listen),
             access_log=self.access_log.path if self.access_log else None,
             trusted_proxies=self.trusted_proxies,
             drain_timeout=self.drain_timeout,
             limits=limits.Limits(**self.limits.model_dump()),
-            proxies=tuple(proxy.record() for proxy in self.proxies),
+            proxies=tuple(proxy.record(env, secrets) for proxy in (*self.proxies, *more)),
         )

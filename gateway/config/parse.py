@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from gateway.config import collisions, finding, source
+from gateway.config import collisions, finding, header, source
 from gateway.config.document import Document
 from gateway.config.model import Settings
 from gateway.config.node import Branch
@@ -15,7 +15,7 @@ from gateway.config.problem import ConfigError, Path, Problem
 from gateway.config.source import Format
 from gateway.config.variables import Substitution
 
-__all__ = ["ConfigError", "Format", "load", "parse"]
+__all__ = ["ConfigError", "Format", "load", "load_settings", "parse", "settings_in"]
 
 
 def load(path: pathlib.Path, env: Mapping[str, str]) -> Document:
@@ -23,12 +23,22 @@ def load(path: pathlib.Path, env: Mapping[str, str]) -> Document:
 
     Raises `ConfigError`, also when the file cannot be read.
     """
+    return load_settings(path, env).record(env, {})
+
+
+def load_settings(path: pathlib.Path, env: Mapping[str, str]) -> Settings:
+    """The settings in the file ``path``, as `load`."""
     format_ = source.format_of(path)
-    return parse(source.text_of(path), format_, str(path), env)
+    return settings_in(source.text_of(path), format_, str(path), env)
 
 
 def parse(text: str, format: Format, name: str, env: Mapping[str, str]) -> Document:  # noqa: A002 - the contract's word
     """The document in ``text``; ``name`` stands where errors name the file. Raises `ConfigError`."""
+    return settings_in(text, format, name, env).record(env, {})
+
+
+def settings_in(text: str, format: Format, name: str, env: Mapping[str, str]) -> Settings:  # noqa: A002
+    """The settings in ``text``, as `parse`."""
     problems: list[Problem] = []
     root = source.tree_of(text, format, name, problems)
     substitution = Substitution(root, env)
@@ -40,13 +50,15 @@ def parse(text: str, format: Format, name: str, env: Mapping[str, str]) -> Docum
     problems += collisions.find(data, root)
     if problems or settings is None:
         raise ConfigError(name, problems)
-    return settings.record()
+    return settings
 
 
 def _validated(data: object, root: Branch, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:
     """The error is read and dropped here: pydantic's own texts and tracebacks could show a secret."""
+    has_store = isinstance(data, dict) and data.get("database") is not None
+    context = header.Context(env, header.AnySecret() if has_store else None)
     try:
-        return Settings.model_validate(data, context=env), []
+        return Settings.model_validate(data, context=context), []
     except ValidationError as error:
         return None, list(finding.problems(error, Settings, root))
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gateway.core.message import RequestHead
 from gateway.core.outcome import Outcome
+from gateway.core.principal import Principal
 
 
 class Downstream(Protocol):
@@ -45,6 +46,7 @@ class Exchange:
         "first_byte_at",
         "last_byte_at",
         "outcome",
+        "principal",
         "proxy",
         "queued",
         "reason",
@@ -61,6 +63,8 @@ class Exchange:
         self.downstream = downstream
         self.request = request
         self.request_id = b""
+        self.principal: Principal | None = None
+        """Who asks, when the caller proved it."""
         self.proxy = ""
         """Name of the proxy that serves it."""
         self.upstream = ""

@@ -11,6 +11,7 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
+from gateway.proxy.fields import ConfiguredFields
 from gateway.upstream.pool import Pool
 from gateway.upstream.upstream import Upstream
 from gateway.wire.downstream import DownstreamConnection
@@ -33,8 +34,9 @@ def forward(upstream: Upstream) -> Handler:
     connector = pool.connector
     base = connector.absolute_form + upstream.endpoint.base
     strip = len(settings.path.rstrip("/")) if settings.strip_path else 0
-    configured = [(name.encode(), value.encode("latin-1")) for name, value in settings.headers] + connector.proxy_fields
-    template = HeadTemplate(None if settings.preserve_host else upstream.endpoint.authority.encode(), configured)
+    fields = ConfiguredFields(settings.headers)
+    host = None if settings.preserve_host else upstream.endpoint.authority.encode()
+    template = HeadTemplate(host, fields.fixed + connector.proxy_fields, fields.names)
     response_header = settings.timeouts.response_header
     address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"
 
@@ -47,7 +49,7 @@ def forward(upstream: Upstream) -> Handler:
         ex.reused = connection is not None
         if connection is None:
             connection = await _dial(ex, pool)
-        head = template.fill(request, base, strip, down.forwarding, ex.request_id)
+        head = template.fill(request, base, strip, down.forwarding, ex.request_id, fields.lines(ex.principal))
 
         def commit(response: ResponseHead) -> bytes:
             ex.status = response.status

@@ -8,6 +8,7 @@ from gateway.policy.breaker import break_circuit
 from gateway.policy.deadline import deadline
 from gateway.policy.limiter import limit
 from gateway.policy.retry import retry
+from gateway.proxy.fields import require_templates
 from gateway.proxy.forward import forward
 from gateway.proxy.local import answer_locally
 from gateway.proxy.rescue import rescue
@@ -26,6 +27,8 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer) -> 
         identify,
         # must be below identify because a stranger is not told which features a proxy has
         answer_locally,
+        # must be below identify for the same reason; above the limiter because such a request can not go on
+        require_templates(proxy.headers),
         # must be above the limiter because time in the queue is time
         deadline(proxy.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body

@@ -51,6 +51,7 @@ def _spellings(name: bytes) -> list[bytes]:
 
 _REQUEST_FIELDS: dict[bytes, int] = {
     **_HOP_BY_HOP,
+    b"authorization": _KEEP,
     b"host": _SINGLE,
     b"content-length": _SINGLE | _KEEP,
     b"expect": _DROP,

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import http
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 
+from gateway.core.credential import TOKEN_PREFIX
 from gateway.core.message import CHUNKED, RequestHead, ResponseHead
 from gateway.wire.target import join
 
@@ -18,6 +20,10 @@ VIA = b"Via: 1.1 breakwater\r\n"
 
 _VIA = {1: VIA, 0: VIA.replace(b"1.1", b"1.0", 1)}
 _REASON_PHRASES = {s.value: s.phrase.encode() for s in http.HTTPStatus}
+
+
+_OWN_TOKEN = f"Bearer {TOKEN_PREFIX}".lower().encode()
+"""A token for the gateway is not for the upstream: it ends here, whatever it is worth."""
 
 
 class Forwarding:
@@ -60,27 +66,40 @@ class HeadTemplate:
 
     __slots__ = ("_configured", "_host_line", "_replaced")
 
-    def __init__(self, host: bytes | None, configured: list[tuple[bytes, bytes]]) -> None:
-        """``host`` None: the client's own Host travels on."""
+    def __init__(
+        self, host: bytes | None, configured: list[tuple[bytes, bytes]], replaced: Iterable[bytes] = ()
+    ) -> None:
+        """``host`` None: the client's own Host travels on. ``replaced``: more fields that the client may not send."""
         self._host_line = None if host is None else b"Host: %b\r\n" % host
         self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
-        self._replaced = frozenset(_folded(name) for name, _ in configured)
+        self._replaced = frozenset(map(_folded, [*replaced, *(name for name, _ in configured)]))
 
-    def fill(self, request: RequestHead, base: bytes, strip: int, forwarding: Forwarding, request_id: bytes) -> bytes:
+    def fill(
+        self,
+        request: RequestHead,
+        base: bytes,
+        strip: int,
+        forwarding: Forwarding,
+        request_id: bytes,
+        personal: bytes = b"",
+    ) -> bytes:
         """The whole head of the request to the upstream; ``base`` and ``strip`` as in `target.join`.
 
-        Equal heads of one connection are one object: what was made of it for this route is kept with it.
+        Equal heads of one connection are one object: what was made of it for this route is kept with it, but for
+        ``personal``, the lines that depend on who asks.
         """
         if request.rendered is not None and request.rendered[0] is self:
-            return b"%bX-Request-Id: %b\r\n\r\n" % (request.rendered[1], request_id)
+            return b"%b%bX-Request-Id: %b\r\n\r\n" % (request.rendered[1], personal, request_id)
         rendered = self._render(request, join(base, request.target, strip), forwarding)
         request.rendered = (self, rendered)
-        return b"%bX-Request-Id: %b\r\n\r\n" % (rendered, request_id)
+        return b"%b%bX-Request-Id: %b\r\n\r\n" % (rendered, personal, request_id)
 
     def _render(self, request: RequestHead, target: bytes, forwarding: Forwarding) -> bytes:
         fields = request.fields
         if self._replaced:
             fields = [line for line in fields if _folded(line[: line.find(b":")]) not in self._replaced]
+        if request.known.get(b"authorization", b"")[: len(_OWN_TOKEN)].lower() == _OWN_TOKEN:
+            fields = [line for line in fields if line[:14].lower() != b"authorization:"]
         return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b" % (
             request.method,
             target,

@@ -28,7 +28,7 @@ DOORS = {
     "aiohttp": ("upstream/",),
     "aiohappyeyeballs": ("upstream/",),
     "click": ("cli.py",),
-    "orjson": ("observe/", "proxy/"),
+    "orjson": ("observe/", "proxy/", "config/codec.py", "workers/", "admin/", "cli/"),
     "pybreaker": ("policy/breaker.py",),
     "pydantic": ("config/",),
     "pydantic_core": ("config/",),

@@ -13,7 +13,7 @@ from harness.message import Truncated
 from harness.rig import GatewayFor, proxy_to
 from harness.upstream import Upstream
 
-from gateway.config.document import Address, CircuitBreaker
+from gateway.config.document import Address, CircuitBreaker, Header
 
 
 async def test_live_streams_survive_reloads_that_do_not_concern_them(
@@ -33,7 +33,7 @@ async def test_live_streams_survive_reloads_that_do_not_concern_them(
         links.append(link)
     before = rig.p
     for i in range(50):
-        changed = replace(other, max_concurrent=i, headers=(("X", str(i)),))
+        changed = replace(other, max_concurrent=i, headers=(Header("X", (str(i),)),))
         await rig.gateway.reload(replace(rig.document, proxies=(*rig.document.proxies, changed)))
     after = rig.p
     assert (after.pool, after.limiter, after.breaker) == (before.pool, before.limiter, before.breaker)

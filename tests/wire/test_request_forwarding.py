@@ -11,6 +11,8 @@ from harness.message import Message
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Upstream
 
+from gateway.config.document import Header
+
 
 async def forwarded(rig: Rig, upstream: Upstream, raw: bytes) -> tuple[Message, Message]:
     """Send it, and return the request as the upstream got it and the answer as the client did."""
@@ -266,7 +268,7 @@ async def test_the_upstreams_own_request_id_does_not_reach_the_client(
 
 
 async def test_configured_fields_overwrite(gateway_for: GatewayFor, upstream: Upstream) -> None:
-    rig = await gateway_for(upstream, headers=(("Authorization", "Bearer key"), ("X-New", "1")))
+    rig = await gateway_for(upstream, headers=(Header("Authorization", ("Bearer key",)), Header("X-New", ("1",))))
     lines = ["authorization: Basic a", "AUTHORIZATION: Basic b", "X-Other: 1"]
     seen, _ = await forwarded(rig, upstream, request("/", *lines))
     assert seen.all("authorization") == [b"Bearer key"]
@@ -274,7 +276,7 @@ async def test_configured_fields_overwrite(gateway_for: GatewayFor, upstream: Up
 
 
 async def test_connection_can_not_take_a_configured_field(gateway_for: GatewayFor, upstream: Upstream) -> None:
-    rig = await gateway_for(upstream, headers=(("Authorization", "Bearer key"),))
+    rig = await gateway_for(upstream, headers=(Header("Authorization", ("Bearer key",)),))
     seen, _ = await forwarded(rig, upstream, request("/", "Connection: authorization, close"))
     assert seen.all("authorization") == [b"Bearer key"]
 

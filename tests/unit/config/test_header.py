@@ -1,6 +1,7 @@
 import pytest
 
 from gateway.config import header
+from gateway.config.document import AuthField, Missing, Part
 
 ENV = {"KEY": "s3cret", "EMPTY": "", "LINES": "s3cret\r\nX-Evil: 1", "TRAILING": "s3cret\n", "EMOJI": "s3cret☃"}
 
@@ -40,35 +41,68 @@ def test_host_is_refused_with_the_way_to_go() -> None:
         header.name("HOST")
 
 
+CONTEXT = header.Context(ENV, {"API_KEY"})
+SECRETS = {"API_KEY": "sk-1", "LINES": "a\nb", "EMOJI": "\u2603"}
+
+
 @pytest.mark.parametrize(
-    ("text", "sent"),
+    ("text", "parts"),
     [
-        ("plain", "plain"),
-        ("Bearer {env.KEY}", "Bearer s3cret"),
-        ("{env.KEY}-{env.KEY}", "s3cret-s3cret"),
-        ("{env.EMPTY}", ""),
-        ("  padded\t", "padded"),
-        ("a\tb", "a\tb"),
-        ('{"json": {"x": 1.5}}', '{"json": {"x": 1.5}}'),
-        ("caf\u00e9", "caf\u00e9"),
+        ("plain", ("plain",)),
+        ("Bearer {env.KEY}", ("Bearer s3cret",)),
+        ("{env.KEY}-{env.KEY}", ("s3cret-s3cret",)),
+        ("{env.EMPTY}", ()),
+        ("  padded\t", ("padded",)),
+        ("a\tb", ("a\tb",)),
+        ('{"json": {"x": 1.5}}', ('{"json": {"x": 1.5}}',)),
+        ("caf\u00e9", ("caf\u00e9",)),
+        ("Bearer {secret.API_KEY}", ("Bearer sk-1",)),
+        ("{env.KEY}{secret.API_KEY}", ("s3cretsk-1",)),
+        ("@request.auth.id", (AuthField("id"),)),
+        ("user @request.auth.org.id;{env.KEY}", ("user ", AuthField("org.id"), ";s3cret")),
     ],
 )
-def test_value(text: str, sent: str) -> None:
-    assert header.value(text, ENV) == sent
+def test_a_template(text: str, parts: tuple[Part, ...]) -> None:
+    assert header.template(text, CONTEXT) == text
+    assert header.resolve(text, ENV, SECRETS) == parts
 
 
-def test_a_variable_is_not_a_template_again() -> None:
-    assert header.value("{env.A}", {"A": "{env.B}"}) == "{env.B}"
+@pytest.mark.parametrize("key", ["GONE", "LINES", "EMOJI"])
+def test_a_secret_that_can_not_be_sent_is_missing(key: str) -> None:
+    assert header.resolve(f"a {{secret.{key}}}", ENV, SECRETS) == ("a ", Missing(f"secret.{key}"))
+
+
+def test_a_variable_that_has_gone_is_missing() -> None:
+    assert header.resolve("{env.KEY}", {}, {}) == (Missing("env.KEY"),)
+
+
+def test_a_value_is_not_a_template_again() -> None:
+    assert header.resolve("{env.A}", {"A": "{env.B}"}, {}) == ("{env.B}",)
+    assert header.resolve("{secret.A}", {"B": "b"}, {"A": "{env.B}"}) == ("{env.B}",)
+
+
+def test_references() -> None:
+    assert header.references("{env.A} {secret.B} @request.auth.id {secret.B}") == {"env.A", "secret.B"}
+    assert header.is_template("@request.auth.id")
+    assert not header.is_template("{json}")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "x-api-key", "Cookie", "X-Secret", "X-Auth-Token", "X-Password"])
+def test_names_of_credentials(name: str) -> None:
+    assert header.is_credential(name)
+    assert not header.is_credential("X-Tenant")
 
 
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
         ("{env.NOPE}", "the variable NOPE of {env.NOPE} is not set; set it"),
-        ("{env.1X}", "{env.NAME} with a name of"),
-        ("{env.}", "{env.NAME} with a name of"),
-        ("{secret.KEY}", "{secret.NAME} does not exist yet; use {env.NAME}"),
-        ("@request.auth.id", "@request templates do not exist yet; remove"),
+        ("{env.1X}", "unknown template; there are {env.NAME}"),
+        ("{env.}", "unknown template"),
+        ("{env.A", "unknown template"),
+        ("{secret.NOPE}", "there is no secret NOPE for {secret.NOPE}; store it first"),
+        ("@request.method", "unknown template"),
+        ("@request.auth.", "unknown template"),
         ("{request.id}", "unknown template"),
         ("{ENV.KEY}", "unknown template"),
         ("{env.LINES}", "line break"),
@@ -78,8 +112,13 @@ def test_a_variable_is_not_a_template_again() -> None:
         ("a\x7fb", "control character"),
     ],
 )
-def test_value_refuses_without_telling_the_secret(text: str, hint: str) -> None:
+def test_a_template_is_refused_without_telling_the_secret(text: str, hint: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the sentence is looked at below
-        header.value(text, ENV)
+        header.template(text, CONTEXT)
     assert hint in str(caught.value)
     assert "s3cret" not in repr(caught.value)
+
+
+def test_secrets_need_a_database() -> None:
+    with pytest.raises(ValueError, match="needs a database; set `database`"):
+        header.template("{secret.API_KEY}", header.Context(ENV))

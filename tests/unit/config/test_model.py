@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.config import document, model
+from gateway.config.header import Context
 from gateway.core.limits import Limits
 
 PAIRS: list[tuple[type[BaseModel], object]] = [
@@ -23,12 +24,12 @@ def test_sections_have_the_fields_and_defaults_of_the_document(section: type[Bas
 
 
 def test_an_empty_file_would_mean_the_default_document() -> None:
-    assert model.Settings().record() == document.Document()
+    assert model.Settings().record({}, {}) == document.Document()
 
 
 def test_a_proxy_of_three_keys_has_the_defaults_of_the_document() -> None:
     plain = {"name": "a", "path": "/a", "upstream": "http://h"}
-    assert model.Proxy.model_validate(plain).record() == document.Proxy("a", "/a", "http://h")
+    assert model.Proxy.model_validate(plain).record({}, {}) == document.Proxy("a", "/a", "http://h")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_every_key_says_what_it_means(section: type[BaseModel]) -> None:
 
 def test_headers_are_kept_out_of_the_representation() -> None:
     plain = {"name": "a", "path": "/a", "upstream": "http://h", "headers": {"X-Key": "{env.KEY}", "X-Empty": ""}}
-    settings = model.Settings.model_validate({"proxies": [plain]}, context={"KEY": "s3cret"})
-    record = settings.record()
-    assert record.proxies[0].headers == (("X-Key", "s3cret"),)
+    settings = model.Settings.model_validate({"proxies": [plain]}, context=Context({"KEY": "s3cret"}))
+    record = settings.record({"KEY": "s3cret"}, {})
+    assert record.proxies[0].headers == (document.Header("X-Key", ("s3cret",)),)
     assert "s3cret" not in repr(settings) + repr(record)

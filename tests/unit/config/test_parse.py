@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from gateway.config.document import Address, CircuitBreaker, Document, Proxy, Queue, Timeouts
+from gateway.config.document import Address, CircuitBreaker, Document, Header, Proxy, Queue, Timeouts
 from gateway.config.parse import ConfigError, Format, load, parse
 from gateway.core.limits import Limits
 
@@ -52,7 +52,7 @@ DOCUMENT = Document(
             path="/-/ai",
             upstream="http://127.0.0.1:9000/base",
             access_rule="true",
-            headers=(("Authorization", "Bearer s3cret"),),
+            headers=(Header("Authorization", ("Bearer s3cret",)),),
             max_concurrent=5,
             queue=Queue(20, 2.5),
             circuit_breaker=CircuitBreaker(True, 3, 30, 1),
@@ -159,7 +159,7 @@ def test_references_become_what_the_key_needs(format_: Format, text: str) -> Non
 def test_references_in_a_proxy() -> None:
     text = proxy('active: ${YES}\nmax_concurrent: ${N}\naccess_rule: ${YES}\nheaders: {X-N: "${N}"}')
     found = parse(text, "yaml", "f", ENV).proxies[0]
-    assert found == Proxy("a", "/a", "http://h", access_rule="true", max_concurrent=7, headers=(("X-N", "7"),))
+    assert found == Proxy("a", "/a", "http://h", access_rule="true", max_concurrent=7, headers=(Header("X-N", ("7",)),))
 
 
 def test_an_alias_repeats_a_value() -> None:
@@ -262,8 +262,12 @@ def test_refusals_at_the_top(text: str, line: str, hint: str) -> None:
         ("headers:\n  TE: x", "f:6: proxies.0.headers.TE: this field belongs to the connection", "remove it"),
         ("headers:\n  A: x\n  a: x", "f:7: proxies.0.headers.a: the same header", "change or remove"),
         ('headers:\n  A: "{env.NO}"', "f:6: proxies.0.headers.A: the variable NO", "set it"),
-        ('headers:\n  A: "{secret.X}"', "f:6: proxies.0.headers.A: {secret.NAME} does not exist yet", "use {env.NAME}"),
-        ('headers:\n  A: "@request.auth.id"', "f:6: proxies.0.headers.A: @request templates do not", "remove them"),
+        ('headers:\n  A: "{secret.X}"', "f:6: proxies.0.headers.A: {secret.NAME} needs a database", "use {env.NAME}"),
+        (
+            'headers:\n  A: "@request.path"',
+            "f:6: proxies.0.headers.A: holds an unknown template",
+            "there are {env.NAME}",
+        ),
         ('headers:\n  A: "x\\n"', "f:6: proxies.0.headers.A: holds a line break", "remove it"),
     ],
 )

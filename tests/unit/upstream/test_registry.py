@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.config.document import CircuitBreaker, Proxy, Queue
+from gateway.config.document import CircuitBreaker, Header, Proxy, Queue
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.upstream.registry import Registry
@@ -28,7 +28,7 @@ def reload(made: Registry, *proxies: Proxy) -> None:
 async def test_what_does_not_change_is_kept() -> None:
     made = registry(A, B)
     a, b = made.upstreams["a"], made.upstreams["b"]
-    reload(made, replace(A, path="/x", headers=(("X", "1"),)), replace(B, max_concurrent=9))
+    reload(made, replace(A, path="/x", headers=(Header("X", ("1",)),)), replace(B, max_concurrent=9))
     for old, new in ((a, made.upstreams["a"]), (b, made.upstreams["b"])):
         assert (new.pool, new.limiter, new.breaker) == (old.pool, old.limiter, old.breaker)
     await made.aclose()

@@ -1,0 +1,76 @@
+"""Records of the configuration as JSON and back: how they travel from the control process to its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.config.document import (
+    Address,
+    AuthField,
+    CircuitBreaker,
+    Credentials,
+    Document,
+    Header,
+    JwtIssuer,
+    Missing,
+    Part,
+    Proxy,
+    Queue,
+    Timeouts,
+    TokenRecord,
+)
+from gateway.core.limits import Limits
+
+
+def encode(record: Document | Credentials) -> bytes:
+    return orjson.dumps(record)
+
+
+def document(text: bytes) -> Document:
+    """What `encode` made of a document. Raises ValueError, KeyError or TypeError for anything else."""
+    data = orjson.loads(text)
+    return Document(
+        **{
+            **data,
+            "listen": tuple(Address(**address) for address in data["listen"]),
+            "trusted_proxies": tuple(data["trusted_proxies"]),
+            "limits": Limits(**data["limits"]),
+            "proxies": tuple(_proxy(proxy) for proxy in data["proxies"]),
+        }
+    )
+
+
+def credentials(text: bytes) -> Credentials:
+    """What `encode` made of credentials; raises as `document`."""
+    data = orjson.loads(text)
+    return Credentials(
+        {digest: TokenRecord(**token) for digest, token in data["tokens"].items()},
+        tuple(
+            JwtIssuer(
+                **{**issuer, "audience": tuple(issuer["audience"]), "algorithms": tuple(issuer["algorithms"])},
+            )
+            for issuer in data["issuers"]
+        ),
+    )
+
+
+def _proxy(data: Mapping[str, Any]) -> Proxy:
+    return Proxy(
+        **{
+            **data,
+            "hosts": tuple(data["hosts"]),
+            "headers": tuple(Header(header["name"], tuple(map(_part, header["parts"]))) for header in data["headers"]),
+            "queue": Queue(**data["queue"]),
+            "circuit_breaker": CircuitBreaker(**data["circuit_breaker"]),
+            "timeouts": Timeouts(**data["timeouts"]),
+        }
+    )
+
+
+def _part(data: str | Mapping[str, str]) -> Part:
+    if isinstance(data, str):
+        return data
+    return AuthField(data["field"]) if "field" in data else Missing(data["reference"])

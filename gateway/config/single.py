@@ -1,0 +1,47 @@
+"""One proxy by itself, as the admin API and the database give it: checked by the very rules of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+
+from pydantic import ValidationError
+
+from gateway.config import finding, header
+from gateway.config.model import Proxy
+from gateway.config.node import Branch, grow
+from gateway.config.problem import ConfigError, Problem
+
+
+def proxy(
+    settings: Mapping[str, object], *, env: Mapping[str, str], secrets: Container[str], name: str = "proxy"
+) -> Proxy:
+    """The checked proxy. ``secrets`` are the keys of the store; ``name`` stands where the error names the source.
+
+    Raises `ConfigError`, whose problems have the path of the field. Credentials must be references here, unlike in a
+    file: what is stored as it is would be shown to every reader of the proxy.
+    """
+    data = dict(settings)
+    literal = list(_literal_credentials(data))
+    try:
+        checked = Proxy.model_validate(data, context=header.Context(env, secrets))
+    except ValidationError as error:
+        root = grow(name, data, {})
+        assert isinstance(root, Branch)
+        raise ConfigError(name, [_without_line(p) for p in finding.problems(error, Proxy, root)] + literal) from None
+    if literal:
+        raise ConfigError(name, literal)
+    return checked
+
+
+def _literal_credentials(data: Mapping[str, object]) -> Iterator[Problem]:
+    headers = data.get("headers")
+    for field, text in headers.items() if isinstance(headers, Mapping) else ():
+        if isinstance(text, str) and text and header.is_credential(str(field)) and not header.is_template(text):
+            yield Problem(
+                "looks like a credential written out; store it as a secret and write {secret.NAME}, or {env.NAME}",
+                ("headers", str(field)),
+            )
+
+
+def _without_line(problem: Problem) -> Problem:
+    return Problem(problem.message, problem.path)

@@ -1,0 +1,58 @@
+"""Whatever the control process sends, a worker reads the same."""
+
+from __future__ import annotations
+
+from gateway.config import codec
+from gateway.config.document import (
+    Address,
+    AuthField,
+    CircuitBreaker,
+    Credentials,
+    Document,
+    Header,
+    JwtIssuer,
+    Missing,
+    Proxy,
+    Queue,
+    Timeouts,
+    TokenRecord,
+)
+from gateway.core.limits import Limits
+
+PROXY = Proxy(
+    "a",
+    "/a",
+    "http://h",
+    ("x.example", "*.y.example"),
+    strip_path=False,
+    preserve_host=True,
+    access_rule="@request.auth.id != ''",
+    headers=(Header("X-A", ("caf\u00e9",)), Header("X-B", ("a", AuthField("org.id"), Missing("secret.K")))),
+    active=False,
+    max_concurrent=5,
+    queue=Queue(3, 1.5),
+    circuit_breaker=CircuitBreaker(True, 2, 3.0, 4),
+    timeouts=Timeouts(1, 2, 3, 4, 5, 6),
+)
+
+
+def test_a_document_survives_the_way() -> None:
+    document = Document(
+        (Address("::1", 0), Address("h", 1)),
+        None,
+        ("10.0.0.0/8",),
+        1.0,
+        Limits(max_uri=99),
+        (PROXY, Proxy("b", "/", "u")),
+    )
+    assert codec.document(codec.encode(document)) == document
+    assert codec.document(codec.encode(Document())) == Document()
+
+
+def test_credentials_survive_the_way() -> None:
+    credentials = Credentials(
+        {"ab": TokenRecord("1", "ci", "superuser", True, 12.5, {"role": "x", "n": [1, {"m": None}]})},
+        (JwtIssuer("i", ("a", "b"), ("RS256",), '{"keys": []}', "uid"),),
+    )
+    assert codec.credentials(codec.encode(credentials)) == credentials
+    assert codec.credentials(codec.encode(Credentials())) == Credentials()

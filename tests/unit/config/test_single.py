@@ -1,0 +1,42 @@
+"""One proxy by itself: the rules of the file, and the paths of its errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config import single
+from gateway.config.problem import ConfigError
+
+PROXY = {"name": "a", "path": "/a", "upstream": "http://h"}
+
+
+def problems(**changes: object) -> list[tuple[str, str]]:
+    with pytest.raises(ConfigError) as caught:
+        single.proxy({**PROXY, **changes}, env={"E": "x"}, secrets={"KEY"})
+    assert "sk-live" not in str(caught.value)
+    return [(".".join(map(str, p.path)), p.message) for p in caught.value.problems]
+
+
+def test_a_good_one() -> None:
+    made = single.proxy({**PROXY, "headers": {"X-Key": "{secret.KEY}"}}, env={}, secrets={"KEY"})
+    assert (made.name, made.headers) == ("a", {"X-Key": "{secret.KEY}"})
+    assert made.record({}, {"KEY": "v"}).headers[0].parts == ("v",)
+
+
+def test_every_problem_has_its_path() -> None:
+    found = problems(path="a", timeout_config={"dial": 0}, color="red", max_concurrent="5")
+    assert [path for path, _ in found] == ["path", "max_concurrent", "timeout_config.dial", "color"]
+    assert found[2][1] == "must be above 0; write such a number"
+
+
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        ({"X-Key": "{secret.GONE}"}, "headers.X-Key"),
+        ({"X-Key": "{env.GONE}"}, "headers.X-Key"),
+        ({"X-Key": "sk-live-1"}, "headers.X-Key"),
+        ({"authorization": "Bearer sk-live-1"}, "headers.authorization"),
+    ],
+)
+def test_what_is_unknown_and_credentials_written_out_are_refused(headers: dict[str, str], path: str) -> None:
+    assert [p for p, _ in problems(headers=headers)] == [path]
