@@ -1,8 +1,8 @@
 """The header fields that a proxy adds to a request: their names, and the templates of their values.
 
 A template is text with references in it: ``{env.NAME}`` to a variable of the environment, ``{secret.NAME}`` to the
-store of secrets, ``@request.auth.NAME`` to what the caller proved to be. What a reference stands for is never searched for
-references again.
+store of secrets, ``@request.auth.NAME`` to what the caller proved to be. What a reference stands for is never searched
+for references again.
 """
 
 from __future__ import annotations
