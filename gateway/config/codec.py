@@ -29,9 +29,8 @@ def encode(record: Document | Credentials) -> bytes:
     return orjson.dumps(record)
 
 
-def document(text: bytes) -> Document:
-    """What `encode` made of a document. Raises ValueError, KeyError or TypeError for anything else."""
-    data = orjson.loads(text)
+def document(data: Mapping[str, Any]) -> Document:
+    """The document of parsed JSON. Raises KeyError or TypeError for what `encode` did not make."""
     return Document(
         **{
             **data,
@@ -43,9 +42,8 @@ def document(text: bytes) -> Document:
     )
 
 
-def credentials(text: bytes) -> Credentials:
-    """What `encode` made of credentials; raises as `document`."""
-    data = orjson.loads(text)
+def credentials(data: Mapping[str, Any]) -> Credentials:
+    """The credentials of parsed JSON; raises as `document`."""
     return Credentials(
         {digest: TokenRecord(**token) for digest, token in data["tokens"].items()},
         tuple(

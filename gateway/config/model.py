@@ -82,6 +82,63 @@ class AccessLog(Section):
     )
 
 
+class Admin(Section):
+    """The control plane: REST API for superusers, health."""
+
+    listen: Annotated[str, AfterValidator(values.listen_address)] = Field(
+        default="127.0.0.1:8081", description="host:port of the control plane; keep it on loopback or behind TLS."
+    )
+    hosts: Annotated[tuple[Host, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Names by which it may be called besides localhost and its own address (DNS rebinding).",
+    )
+    session_ttl: float = Field(default=43200, ge=60, le=30 * _DAY, description="Seconds that a login is good for.")
+
+
+_ALGORITHMS = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"
+]
+
+
+class Jwt(Section):
+    """An issuer whose JSON Web Tokens (RFC 7519) callers may present."""
+
+    issuer: str = Field(min_length=1, description="The `iss` claim, exactly.")
+    audience: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        min_length=1, description="One of these must be in the `aud` claim."
+    )
+    algorithms: Annotated[tuple[_ALGORITHMS, ...], Field(strict=False)] = Field(
+        min_length=1, description="The only signature algorithms that are accepted (RFC 7518)."
+    )
+    jwks_url: Annotated[str, AfterValidator(values.key_set_url)] | None = Field(
+        default=None, description="Where the issuer publishes its keys (RFC 7517); https, or http on loopback."
+    )
+    secret: str | None = Field(
+        default=None,
+        min_length=32,
+        repr=False,
+        validate_default=True,
+        description="The shared secret of HS256, HS384 or HS512: 32 characters or more.",
+    )
+    id_claim: str = Field(default="sub", min_length=1, description="The claim that becomes @request.auth.id.")
+
+    @field_validator("secret", mode="after")
+    @classmethod
+    def _one_source_of_keys(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if (secret is None) == (info.data.get("jwks_url") is None):
+            raise ValueError("an issuer has either a jwks_url or a secret; write one of the two")
+        shared = [a.startswith("HS") for a in info.data.get("algorithms", ())]
+        if shared and (all(shared) if secret is None else not all(shared)):
+            raise ValueError("HS algorithms go with a secret, all others with a jwks_url; change algorithms")
+        return secret
+
+
+class Auth(Section):
+    """How callers prove who they are, besides the gateway's own tokens."""
+
+    jwt: Annotated[tuple[Jwt, ...], Field(strict=False)] = Field(default=(), description="Issuers of JSON Web Tokens.")
+
+
 class Limits(Section):
     """Bounds of what a client may send and how long it may take."""
 
@@ -287,12 +344,15 @@ class Settings(Section):
         description="Where to accept connections: one address or a list of them.",
         json_schema_extra=_one_or_many,
     )
-    admin: Annotated[None, only(None, "the admin listener does not exist yet; write null or remove the key")] = Field(
-        default=None, description="Only null so far: no control-plane listener."
+    admin: Admin | None = Field(default=None, description="The control plane's own listener; null: none.")
+    database: Annotated[str, AfterValidator(values.database_url)] | None = Field(
+        default=None,
+        repr=False,
+        validate_default=True,
+        description="Where proxies, superusers, tokens and secrets are stored: sqlite:///FILE or "
+        "postgresql://USER@HOST/NAME. null: the file is the whole configuration.",
     )
-    database: Annotated[None, only(None, "the database does not exist yet; write null or remove the key")] = Field(
-        default=None, description="Only null so far: the file is the whole configuration."
-    )
+    auth: Auth = Field(default=Auth(), description="How callers prove who they are.")
     workers: Annotated[
         Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
     ] = Field(default=1, description="Only 1 so far: one worker process.")
@@ -309,6 +369,13 @@ class Settings(Section):
     )
     limits: Limits = Field(default=Limits(), description="What a client may send, and in what time.")
     proxies: Annotated[tuple[Proxy, ...], Field(strict=False)] = Field(default=(), description="The proxies.")
+
+    @field_validator("database", mode="after")
+    @classmethod
+    def _where_superusers_are(cls, database: str | None, info: ValidationInfo) -> str | None:
+        if database is None and info.data.get("admin") is not None:
+            raise ValueError("the admin listener needs a database for its superusers; set sqlite:///gateway.db")
+        return database
 
     def record(
         self, env: Mapping[str, str], secrets: Mapping[str, str], more: Iterable[Proxy] = ()

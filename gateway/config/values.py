@@ -152,3 +152,22 @@ def network(text: str) -> str:
         return str(ipaddress.ip_network(text))
     except ValueError:
         raise ValueError(f"has bits set behind the length of the network; write {wide}") from None
+
+
+def database_url(text: str) -> str:
+    """``sqlite:///relative.db``, ``sqlite:////absolute.db`` or ``postgresql://user@host/name``, as written."""
+    scheme, separator, rest = text.partition("://")
+    if scheme == "sqlite" and separator and rest.startswith("/") and len(rest) > 1 and "?" not in rest:
+        return text
+    if scheme == "postgresql" and separator and urlsplit(text).hostname:
+        return text
+    raise ValueError("is no database; write sqlite:///FILE for one machine, postgresql://USER@HOST/NAME for a fleet")
+
+
+def key_set_url(text: str) -> str:
+    """Where an issuer publishes its keys: https, or http on this machine alone."""
+    upstream_url(text)
+    parts = urlsplit(text)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("must be https, so that nobody on the way can exchange the keys; write https://")
+    return text

@@ -72,17 +72,18 @@ def test_listen_is_one_or_many() -> None:
 
 
 REFERENCE = pathlib.Path(__file__).parents[3] / "docs" / "configuration.md"
-LISTS = {"listen": "Listener", "proxies": "Proxy"}
+LISTS = {"listen": "Listener", "proxies": "Proxy", "auth.jwt": "Jwt"}
 
 
 def keys(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Every key with its path as the reference writes it, and its default: ``...`` when required."""
     for name, key in section["properties"].items():
         below = key.get("$ref") or next((one["$ref"] for one in key.get("anyOf", []) if "$ref" in one), "")
-        inner = LISTS.get(name) or below.removeprefix("#/$defs/")
-        yield prefix + name, None if "$ref" in key else key.get("default", ...)
+        path = prefix + name
+        inner = LISTS.get(path) or below.removeprefix("#/$defs/")
+        yield path, None if "$ref" in key else key.get("default", ...)
         if inner:
-            yield from keys(DEFS[inner], f"{prefix}{name}{'[]' if name in LISTS else ''}.")
+            yield from keys(DEFS[inner], f"{path}{'[]' if path in LISTS else ''}.")
 
 
 def rows() -> dict[str, list[str]]:
