@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from copy import copy
 
 from gateway import errors
@@ -21,7 +22,12 @@ def answer_locally(next_handler: Handler) -> Handler:
     answered by the last recipient; others count down (RFC 9110 7.6.2).
     """
 
-    async def handle(ex: Exchange) -> None:
+    # Not a coroutine: nearly every request has neither field, and then costs no more than this look.
+    def handle(ex: Exchange) -> Awaitable[None]:
+        known = ex.request.known
+        return rare(ex) if b"upgrade" in known or b"max-forwards" in known else next_handler(ex)
+
+    async def rare(ex: Exchange) -> None:
         known = ex.request.known
         if b"upgrade" in known and _wants_websocket(ex.request):
             raise GatewayError(errors.WEBSOCKET_DISABLED)
