@@ -1,16 +1,22 @@
-"""The composition root: builds the rooms bottom-up, reloads them, and takes them down in reverse."""
+"""The data plane's composition root: builds the rooms bottom-up, reloads them, and takes them down in reverse."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
+import sys
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict
 
+from gateway import __version__
 from gateway.config.document import Document
 from gateway.core.events import BreakerChanged, Event, Reloaded
 from gateway.core.exchange import Exchange
 from gateway.identity.access import identify
+from gateway.identity.authenticator import Authenticator
 from gateway.observe.access_log import AccessLog, line
 from gateway.observe.line_writer import LineWriter
 from gateway.proxy.server import Server
@@ -23,6 +29,59 @@ from gateway.wire.head import HeadParser
 _log = logging.getLogger("gateway")
 
 
+class ProxyState(TypedDict):
+    """What an operator wants to know of a proxy at a moment."""
+
+    in_flight: int
+    """Permits in use; without a limiter, live exchanges."""
+    waiting: int
+    streams: int
+    """Live exchanges."""
+    breaker: str
+    """closed, open, half_open or off"""
+    connections_open: int
+    connections_idle: int
+
+
+def _state(upstream: Upstream, live: int) -> ProxyState:
+    return ProxyState(
+        in_flight=upstream.limiter.in_flight if upstream.limiter is not None else live,
+        waiting=upstream.limiter.waiting if upstream.limiter is not None else 0,
+        streams=live,
+        breaker=upstream.breaker.state.word.replace("-", "_") if upstream.breaker is not None else "off",
+        connections_open=upstream.pool.open,
+        connections_idle=upstream.pool.idle,
+    )
+
+
+BAD_CONFIGURATION = 2
+"""Exit code."""
+
+
+def begin_process_log() -> None:
+    """Everything that is no access log goes to standard error, a line each."""
+    # watchfiles tells of every change in the folder, an access log beside the configuration included.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
+    """What is served where, in one line."""
+    where = ", ".join(f"http://[{h}]:{p}" if ":" in h else f"http://{h}:{p}" for h, p in addresses)
+    return f"gateway {__version__} serves {proxies} {'proxy' if proxies == 1 else 'proxies'} on {where}"
+
+
+def calm_collector() -> None:
+    """Collect less often, and never what lives as long as the process.
+
+    Exchanges free themselves by reference counting; a collection after each 700 new objects, the default, only finds
+    that a burst of new streams is alive.
+    """
+    gc.set_threshold(10_000, 20, 10)
+    gc.collect()
+    gc.freeze()
+
+
 class Gateway:
     """A data plane in this event loop: ``async with Gateway(document) as gateway``, or `start` and `aclose`."""
 
@@ -32,7 +91,8 @@ class Gateway:
         self.access_log = AccessLog(None)
         parser = HeadParser()
         self._registry = Registry(self.buffers, parser, tell)
-        self._slots = Slots(self.access_log.observe, identify)
+        self.authenticator = Authenticator()
+        self._slots = Slots(self.access_log.observe, identify(self.authenticator))
         self.server = Server(self.buffers, parser, self._slots)
         self._generation = 0
 
@@ -80,6 +140,41 @@ class Gateway:
     async def drain(self, timeout: float) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing had to be cut."""
         return await self.server.drain(timeout)
+
+    async def drain_or_cut(self, cut: asyncio.Event) -> None:
+        """Drain as the document says; ``cut`` ends the patience at once."""
+        drained = asyncio.ensure_future(self.drain(self._document.drain_timeout))
+        cutting = asyncio.ensure_future(cut.wait())
+        await asyncio.wait({drained, cutting}, return_when=asyncio.FIRST_COMPLETED)
+        cutting.cancel()
+        if not drained.done():
+            drained.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await drained
+        elif not drained.result():
+            _log.warning("drain_timeout is over: what still ran was cut")
+
+    def reopen_log(self) -> None:
+        """Open the access log's file anew, after a rotation."""
+        writer = self.access_log.writer
+        if writer is not None:
+            try:
+                writer.reopen()
+            except OSError as error:
+                _log.error("the access log could not be reopened, the old file stays in use: %s", error)
+
+    def state(self) -> dict[str, ProxyState]:
+        """What runs now, by the name of each active proxy."""
+        live = self.server.live()
+        return {name: _state(upstream, live.get(name, 0)) for name, upstream in self._registry.upstreams.items()}
+
+    def reset_breaker(self, name: str) -> bool:
+        """Close the breaker of a proxy by hand; False when there is none."""
+        upstream = self._registry.upstreams.get(name)
+        if upstream is None or upstream.breaker is None:
+            return False
+        upstream.breaker.reset()
+        return True
 
     async def aclose(self) -> None:
         """Cut what runs and give everything back."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import document, header, values
+from gateway.config import document, header, rule, values
 from gateway.config.section import Section, only
 from gateway.core import limits
 
@@ -41,9 +41,9 @@ def _as_listener(value: object) -> object:
 
 
 def _access_rule(text: str) -> str:
-    if text not in ("true", "false", ""):
-        raise ValueError('rules other than "true", "false" and "" do not exist yet; write one of these three')
-    return text
+    if text.strip():
+        rule.compile_rule(text)
+    return text.strip()
 
 
 def _quoted_rule(value: object) -> object:
@@ -274,8 +274,9 @@ class Proxy(Section):
     )
     access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
         default=_PROXY.access_rule,
-        description='"true": everyone (public); "false": nobody (403); "": superusers alone (401).',
-        json_schema_extra={"enum": ["true", "false", ""]},
+        max_length=2000,
+        description='"true": everyone (public); "false": nobody (403); "": superusers alone; else a rule, as in '
+        "\"@request.auth.role = 'admin'\".",
     )
     headers: dict[HeaderName, HeaderValue] = Field(
         default={},

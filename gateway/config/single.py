@@ -33,6 +33,24 @@ def proxy(
     return checked
 
 
+class _AnyVariable(dict[str, str]):
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
+    """A proxy that was checked when it was saved: what its references name may have vanished since.
+
+    Raises `ConfigError` all the same for what this version of the gateway can not serve.
+    """
+    try:
+        return Proxy.model_validate(dict(settings), context=header.Context(_AnyVariable(), header.AnySecret()))
+    except ValidationError as error:
+        root = grow(name, dict(settings), {})
+        assert isinstance(root, Branch)
+        raise ConfigError(name, map(_without_line, finding.problems(error, Proxy, root))) from None
+
+
 def _literal_credentials(data: Mapping[str, object]) -> Iterator[Problem]:
     headers = data.get("headers")
     for field, text in headers.items() if isinstance(headers, Mapping) else ():

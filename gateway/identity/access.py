@@ -1,27 +1,53 @@
-"""Access rules. What exists so far needs no principal: public, nobody, and superusers, of whom there are none yet."""
+"""Who is let in: proves the caller by its credentials, and asks the proxy's access rule."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from gateway import errors
-from gateway.config.document import Proxy
+from gateway.config.document import AuthField, Proxy
+from gateway.config.rule import Head, Rule, compile_rule
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.principal import Principal
 from gateway.errors import GatewayError
+from gateway.identity.authenticator import Authenticator
 
-_DENIED = {"": errors.UNAUTHENTICATED, "false": errors.FORBIDDEN}
+
+def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
+    """The layer of each proxy. 401 ``unauthenticated`` for who proved nothing, 403 ``forbidden`` for all others.
+
+    ``"true"`` admits everybody, ``"false"`` nobody (403, logged in or not), ``""`` superusers alone. A superuser is a
+    caller like any other for every other rule.
+    """
+
+    def layer_of(proxy: Proxy) -> Layer:
+        rule = _rule(proxy.access_rule)
+        if rule is None and not any(isinstance(part, AuthField) for header in proxy.headers for part in header.parts):
+            return lambda next_handler: next_handler
+        anonymous = errors.FORBIDDEN if proxy.access_rule == "false" else errors.UNAUTHENTICATED
+
+        def layer(next_handler: Handler) -> Handler:
+            # Not a coroutine: it never waits.
+            def handle(ex: Exchange) -> Awaitable[None]:
+                ex.principal = principal = authenticator.authenticate(ex.request.known.get(b"authorization"))
+                if rule is None or rule(principal, ex.request):
+                    return next_handler(ex)
+                raise GatewayError(anonymous if principal is None else errors.FORBIDDEN)
+
+            return handle
+
+        return layer
+
+    return layer_of
 
 
-def identify(proxy: Proxy) -> Layer:
-    """Admit by ``proxy.access_rule``: "true" everybody, "false" nobody (403), "" superusers only (401)."""
-    if proxy.access_rule == "true":
-        return lambda next_handler: next_handler
-    # A rule that is not known admits nobody.
-    reason = _DENIED.get(proxy.access_rule, errors.FORBIDDEN)
+def _rule(text: str) -> Rule | None:
+    """None admits everybody."""
+    if text == "true":
+        return None
+    return compile_rule(text) if text else _superuser
 
-    def layer(next_handler: Handler) -> Handler:
-        async def handle(ex: Exchange) -> None:
-            raise GatewayError(reason)
 
-        return handle
-
-    return layer
+def _superuser(principal: Principal | None, head: Head) -> bool:
+    return principal is not None and principal.superuser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import Coroutine, Iterable
 from itertools import count
 from typing import cast
@@ -98,6 +99,10 @@ class Server:
     @property
     def exchanges(self) -> int:
         return sum(connection.exchange is not None for connection in self.connections)
+
+    def live(self) -> Counter[str]:
+        """How many exchanges run, by the name of their proxy."""
+        return Counter(c.exchange.proxy for c in self.connections if c.exchange is not None)
 
     async def listen(self, addresses: Iterable[Address]) -> None:
         """Listen on exactly these addresses; what is open already stays open. Raises OSError, changing nothing."""

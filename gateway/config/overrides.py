@@ -1,0 +1,25 @@
+"""What the command line and the environment say over the file."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gateway.config.document import Address, Document
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Overrides:
+    """None leaves the file's setting. ``access_log`` "off": none."""
+
+    listen: tuple[Address, ...] | None = None
+    access_log: str | None = None
+    drain_timeout: float | None = None
+
+    def apply(self, document: Document) -> Document:
+        if self.listen is not None:
+            document = dataclasses.replace(document, listen=self.listen)
+        if self.access_log is not None:
+            document = dataclasses.replace(document, access_log=None if self.access_log == "off" else self.access_log)
+        if self.drain_timeout is not None:
+            document = dataclasses.replace(document, drain_timeout=self.drain_timeout)
+        return document

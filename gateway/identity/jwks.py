@@ -1,0 +1,84 @@
+"""Key sets of token issuers (RFC 7517): fetched by the control process, kept while an issuer is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any, Final
+
+import aiohttp
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OctKey
+
+from gateway.core.clock import Clock, monotonic
+
+_log = logging.getLogger(__name__)
+
+_REFRESH_SECONDS: Final = 300.0
+_RETRY_SECONDS: Final = 15.0
+_FETCH_SECONDS: Final = 3.0
+_MAX_BYTES: Final = 1 << 20
+NO_KEYS: Final = '{"keys":[]}'
+
+
+def shared_key_set(secret: str) -> str:
+    """The key set of an issuer that shares ``secret`` with us."""
+    return json.dumps({"keys": [OctKey.import_key(secret).as_dict(private=True)]})
+
+
+class JwksCache:
+    """`get` answers at once from what is known; what is old is fetched first, once for all who ask."""
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self._sets: dict[str, str] = {}
+        self._fresh_until: dict[str, float] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, url: str) -> str:
+        """The key set as JSON text; the last good one when it can not be had now, an empty one when there is none."""
+        async with self._locks.setdefault(url, asyncio.Lock()):
+            if self._clock() >= self._fresh_until.get(url, -1.0):
+                await self._refresh(url)
+        return self._sets.get(url, NO_KEYS)
+
+    def is_due(self, url: str) -> bool:
+        """Whether the next `get` fetches."""
+        return self._clock() >= self._fresh_until.get(url, -1.0)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _refresh(self, url: str) -> None:
+        try:
+            self._sets[url] = await self._fetch(url)
+            pause = _REFRESH_SECONDS
+        except (aiohttp.ClientError, TimeoutError, JoseError, ValueError, TypeError) as error:
+            _log.warning("the keys of %s could not be fetched (%s); the last ones stay", url, type(error).__name__)
+            pause = _RETRY_SECONDS
+        self._fresh_until[url] = self._clock() + pause
+
+    async def _fetch(self, url: str) -> str:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_FETCH_SECONDS), trust_env=True)
+        async with self._session.get(url, allow_redirects=False) as response:
+            response.raise_for_status()
+            if response.status != 200:
+                raise ValueError(f"status {response.status}")
+            text = await response.content.read(_MAX_BYTES + 1)
+            while len(text) <= _MAX_BYTES and (more := await response.content.read(_MAX_BYTES)):
+                text += more
+        if len(text) > _MAX_BYTES:
+            raise ValueError("the key set is too large")
+        return _public(json.loads(text))
+
+
+def _public(data: Any) -> str:
+    """The public keys alone. A shared key in a published set would let anybody sign."""
+    keys = [key for key in data["keys"] if key.get("kty") in ("RSA", "EC", "OKP")]
+    if keys:
+        KeySet.import_key_set({"keys": keys})
+    return json.dumps({"keys": keys})

@@ -1,0 +1,173 @@
+"""Superusers and tokens. Passwords and tokens come here as hashes only."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.store.audit import moment, record
+from gateway.store.database import Database
+from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound
+from gateway.store.tables import SUPERUSERS, TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Superuser:
+    id: str
+    email: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """``kind`` "superuser": a login, whose ``owner`` is a superuser's id. ``expires_at`` in epoch seconds, 0: never."""
+
+    id: str
+    name: str
+    kind: str
+    superuser: bool
+    owner: str | None
+    created: datetime
+    expires_at: float
+    last_used: datetime | None
+    claims: Mapping[str, object]
+
+
+class SuperuserRepository:
+    """Emails are kept, and compared, in lower case."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, email: str, password_hash: str, actor: str) -> Superuser:
+        """Raises `AlreadyExists`."""
+        made = Superuser(uuid.uuid4().hex, email.lower(), moment(time.time()))
+        row = {"id": made.id, "email": made.email, "password_hash": password_hash, "created": made.created.timestamp()}
+        try:
+            async with self._database.writing() as connection:
+                await connection.execute(insert(SUPERUSERS).values(**row))
+                await record(connection, actor, "superuser.create", made.email)
+        except IntegrityError:
+            raise AlreadyExists("email", f"there is a superuser {made.email} already") from None
+        return made
+
+    async def by_email(self, email: str) -> tuple[Superuser, str] | None:
+        """The superuser and the hash of the password."""
+        async with self._database.reading() as connection:
+            row = (
+                await connection.execute(select(SUPERUSERS).where(SUPERUSERS.c.email == email.lower()))
+            ).one_or_none()
+        return None if row is None else (Superuser(row.id, row.email, moment(row.created)), row.password_hash)
+
+    async def list(self) -> list[Superuser]:
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(SUPERUSERS).order_by(SUPERUSERS.c.email))
+            return [Superuser(row.id, row.email, moment(row.created)) for row in rows]
+
+    async def delete(self, id: str, actor: str) -> None:  # noqa: A002 - the column's name
+        """Their logins end with them. Raises `NotFound`, and `LastSuperuser` for the last one."""
+        async with self._database.writing() as connection:
+            rows = (await connection.execute(select(SUPERUSERS.c.id, SUPERUSERS.c.email).with_for_update())).all()
+            found = {row.id: row.email for row in rows}
+            if id not in found:
+                raise NotFound(f"there is no superuser {id}")
+            if len(found) == 1:
+                raise LastSuperuser("this is the last superuser; create another one first")
+            await connection.execute(delete(TOKENS).where(TOKENS.c.owner == id))
+            await connection.execute(delete(SUPERUSERS).where(SUPERUSERS.c.id == id))
+            await record(connection, actor, "superuser.delete", found[id])
+
+
+class TokenRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self,
+        name: str,
+        digest: str,
+        kind: str,
+        superuser: bool,
+        owner: str | None,
+        expires_at: float,
+        claims: Mapping[str, object],
+        actor: str,
+    ) -> Token:
+        now = time.time()
+        row = {
+            "id": uuid.uuid4().hex,
+            "name": name,
+            "kind": kind,
+            "superuser": superuser,
+            "owner": owner,
+            "created": now,
+            "expires_at": expires_at,
+            "last_used": None,
+            "claims": dict(claims),
+        }
+        async with self._database.writing() as connection:
+            await connection.execute(insert(TOKENS).values(digest=digest, **row))
+            await record(connection, actor, "login.ok" if kind == "superuser" else "token.create", name)
+        return Token(**{**row, "created": moment(now)})  # type: ignore[arg-type]
+
+    async def list(self, kind: str | None = None) -> list[Token]:
+        """All, or those of one kind, the oldest first; also those that have expired and are not purged yet."""
+        query = select(TOKENS).order_by(TOKENS.c.created)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query if kind is None else query.where(TOKENS.c.kind == kind))
+            return [_token(row) for row in rows]
+
+    async def all(self) -> dict[str, Token]:
+        """Those that are good now, by their digest."""
+        good = or_(TOKENS.c.expires_at == 0, TOKENS.c.expires_at > time.time())
+        async with self._database.reading() as connection:
+            return {row.digest: _token(row) for row in await connection.execute(select(TOKENS).where(good))}
+
+    async def delete(self, id: str, actor: str) -> None:  # noqa: A002 - the column's name
+        """Raises `NotFound`."""
+        async with self._database.writing() as connection:
+            row = (await connection.execute(select(TOKENS).where(TOKENS.c.id == id))).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no token {id}")
+            await connection.execute(delete(TOKENS).where(TOKENS.c.id == id))
+            await record(connection, actor, "token.delete", row.name)
+
+    async def delete_by_digest(self, digest: str, actor: str) -> None:
+        """A logout; nothing happens when there is no such token."""
+        async with self._database.writing() as connection:
+            if (await connection.execute(delete(TOKENS).where(TOKENS.c.digest == digest))).rowcount:
+                await record(connection, actor, "logout", actor)
+
+    async def touch(self, used: Mapping[str, float]) -> None:
+        """Note the last use of tokens, by digest in epoch seconds. It is no change that anybody must hear of."""
+        statement = update(TOKENS).where(TOKENS.c.digest == bindparam("d")).values(last_used=bindparam("at"))
+        if used:
+            async with self._database.writing() as connection:
+                await connection.execute(statement, [{"d": digest, "at": at} for digest, at in used.items()])
+
+    async def purge(self, now: float) -> int:
+        """Delete what expired before ``now``; how many."""
+        async with self._database.writing() as connection:
+            gone = delete(TOKENS).where(TOKENS.c.expires_at > 0, TOKENS.c.expires_at <= now)
+            return (await connection.execute(gone)).rowcount
+
+
+def _token(row: Row[Any]) -> Token:
+    return Token(
+        row.id,
+        row.name,
+        row.kind,
+        row.superuser,
+        row.owner,
+        moment(row.created),
+        row.expires_at,
+        None if row.last_used is None else moment(row.last_used),
+        row.claims,
+    )

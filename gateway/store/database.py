@@ -1,0 +1,103 @@
+"""Connections to the database: SQLite by aiosqlite or PostgreSQL by asyncpg, behind one interface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.store.problem import StoreUnavailable
+
+_BUSY_MILLISECONDS: Final = 5000
+_ANSWER_SECONDS: Final = 5.0
+
+
+def is_embedded(url: str) -> bool:
+    """Whether the database is a file of this machine alone."""
+    return url.startswith("sqlite:")
+
+
+class Database:
+    """An engine and its transactions. ``url`` as in the configuration."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    async def aclose(self) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write. Raises `StoreUnavailable`; an IntegrityError is the caller's to explain."""
+        async with _explained(), self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads and never waits for writers. Raises `StoreUnavailable`."""
+        async with _explained(), self.engine.connect() as connection:
+            await connection.execution_options(gateway_reads=True)
+            yield connection
+
+
+@asynccontextmanager
+async def _explained() -> AsyncIterator[None]:
+    """Driver errors hold statements and values: what goes on is a sentence without them."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        raise StoreUnavailable(f"the database does not answer as it should ({_cause(error)})") from None
+    except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        raise StoreUnavailable(f"the database can not be reached ({type(error).__name__})") from None
+
+
+def _cause(error: DBAPIError) -> str:
+    cause = error.orig
+    text = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
+    return text.rpartition(": ")[2][:200] or type(error).__name__
+
+
+def _engine(url: str) -> AsyncEngine:
+    parsed = make_url(url)
+    if is_embedded(url):
+        engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"))
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        parsed.set(drivername="postgresql+asyncpg"),
+        pool_pre_ping=True,
+        pool_size=2,
+        max_overflow=2,
+        pool_timeout=_ANSWER_SECONDS,
+        connect_args={"timeout": _ANSWER_SECONDS, "command_timeout": _ANSWER_SECONDS},
+    )
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # The driver would begin transactions by itself, and never around DDL: _begin_sqlite does it.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {_BUSY_MILLISECONDS}",
+        "journal_mode = WAL",
+        "foreign_keys = ON",
+        "synchronous = NORMAL",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("gateway_reads")
+    # A writer that begins as a reader would have to give up when another writes meanwhile.
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

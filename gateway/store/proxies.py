@@ -1,0 +1,161 @@
+"""Proxies in the database, each in the shape in which it would stand in the file."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.store.audit import moment, record
+from gateway.store.database import Database
+from gateway.store.problem import AlreadyExists, NotFound, StoreError, VersionConflict
+from gateway.store.tables import PROXIES
+
+_PLAIN: Final = ("name", "path", "hosts", "upstream", "strip_path", "preserve_host", "access_rule", "headers", "active")
+_DEFAULTS: Final[Mapping[str, object]] = {
+    "hosts": [],
+    "strip_path": True,
+    "preserve_host": False,
+    "access_rule": "",
+    "headers": {},
+    "active": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProxy:
+    """``settings``: the proxy as it would stand in the file, with plain JSON values."""
+
+    id: str
+    name: str
+    version: int
+    created: datetime
+    updated: datetime
+    settings: Mapping[str, object]
+
+
+def _columns(settings: Mapping[str, object]) -> dict[str, object]:
+    columns = {name: settings.get(name, _DEFAULTS.get(name)) for name in _PLAIN}
+    timeouts = dict(cast(Mapping[str, object], settings.get("timeout_config") or {}))
+    total = timeouts.pop("total", None)
+    return {
+        **columns,
+        "hosts_key": ",".join(sorted(cast(list[str], columns["hosts"]))),
+        "timeout": total or None,
+        "max_concurrent": settings.get("max_concurrent"),
+        "circuit_breaker": settings.get("circuit_breaker"),
+        "timeout_config": timeouts or None,
+        "queue": settings.get("queue"),
+    }
+
+
+def _stored(row: Row[Any]) -> StoredProxy:
+    settings: dict[str, object] = {name: getattr(row, name) for name in _PLAIN}
+    if row.max_concurrent is not None:
+        settings["max_concurrent"] = row.max_concurrent
+    if row.queue is not None:
+        settings["queue"] = row.queue
+    if row.circuit_breaker is not None:
+        settings["circuit_breaker"] = row.circuit_breaker
+    timeouts = {**(row.timeout_config or {}), **({"total": row.timeout} if row.timeout else {})}
+    if timeouts:
+        settings["timeout_config"] = timeouts
+    return StoredProxy(row.id, row.name, row.version, moment(row.created), moment(row.updated), settings)
+
+
+class ProxyRepository:
+    """Every change writes an audit row in its own transaction. All raise `StoreUnavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> list[StoredProxy]:
+        """All, by name."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(select(PROXIES).order_by(PROXIES.c.name))
+            return [_stored(row) for row in rows]
+
+    async def get(self, name: str) -> StoredProxy | None:
+        async with self._database.reading() as connection:
+            return await _get(connection, name)
+
+    async def create(self, settings: Mapping[str, object], actor: str) -> StoredProxy:
+        """Raises `AlreadyExists` when the name, or the path for the same hosts, is taken."""
+        now = time.time()
+        row = {"id": uuid.uuid4().hex, "version": 1, "created": now, "updated": now, **_columns(settings)}
+        name = str(settings["name"])
+        try:
+            async with self._database.writing() as connection:
+                await connection.execute(insert(PROXIES).values(**row))
+                await record(connection, actor, "proxy.create", name, {"keys": sorted(settings)})
+                stored = await _get(connection, name)
+        except IntegrityError as error:
+            raise _taken(error, settings) from None
+        assert stored is not None
+        return stored
+
+    async def update(self, name: str, settings: Mapping[str, object], version: int, actor: str) -> StoredProxy:
+        """Put ``settings``, which may hold another name, in the place of version ``version``.
+
+        Raises `NotFound`, `VersionConflict` when another version stands there, `AlreadyExists` as `create`.
+        """
+        new_name = str(settings["name"])
+        try:
+            async with self._database.writing() as connection:
+                before = await _get(connection, name)
+                if before is None:
+                    raise NotFound(f"there is no proxy {name} in the database")
+                if before.version != version:
+                    raise VersionConflict(before)
+                # The version stands in the condition as well: on PostgreSQL two may have read the same one.
+                changed = await connection.execute(
+                    update(PROXIES)
+                    .where(PROXIES.c.id == before.id, PROXIES.c.version == version)
+                    .values(version=version + 1, updated=time.time(), **_columns(settings))
+                )
+                if not changed.rowcount:
+                    raise VersionConflict(await _get(connection, name) or before)
+                await record(connection, actor, "proxy.update", name, {"keys": _changed(before.settings, settings)})
+                stored = await _get(connection, new_name)
+        except IntegrityError as error:
+            raise _taken(error, settings) from None
+        assert stored is not None
+        return stored
+
+    async def delete(self, name: str, version: int | None, actor: str) -> None:
+        """``version`` None: whatever stands there. Raises `NotFound`, `VersionConflict`."""
+        async with self._database.writing() as connection:
+            before = await _get(connection, name)
+            if before is None:
+                raise NotFound(f"there is no proxy {name} in the database")
+            gone = delete(PROXIES).where(PROXIES.c.id == before.id)
+            if version is not None:
+                gone = gone.where(PROXIES.c.version == version)
+            if not (await connection.execute(gone)).rowcount:
+                raise VersionConflict(before)
+            await record(connection, actor, "proxy.delete", name)
+
+
+async def _get(connection: AsyncConnection, name: str) -> StoredProxy | None:
+    row = (await connection.execute(select(PROXIES).where(PROXIES.c.name == name))).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _taken(error: IntegrityError, settings: Mapping[str, object]) -> StoreError:
+    text = str(error.orig)
+    if "idx_proxies_path" in text or "proxies.path" in text:
+        return AlreadyExists("path", f"another proxy serves {settings['path']} for the same hosts; choose another path")
+    if "proxies_name_key" in text or "proxies.name" in text:
+        return AlreadyExists("name", f"there is a proxy {settings['name']} already; choose another name")
+    return StoreError("the database refuses this proxy: a value is outside its bounds")

@@ -1,0 +1,181 @@
+"""The database's schema: which revision it has, and the way to another one.
+
+An upgrade is one transaction on both databases: who dies half way leaves the old schema whole, and of two that upgrade
+at once one waits and then finds nothing to do. Alembic is imported only when something has to change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pathlib
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import Connection
+
+from gateway.store.database import Database, is_embedded
+from gateway.store.problem import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
+from gateway.store.tables import HEAD
+
+_LOCK: Final = 0x62726B77
+"""The advisory lock of PostgreSQL that upgrades hold; any number that nobody else uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """``current`` None: no schema yet. ``pending``: what an upgrade would run, oldest first."""
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+
+
+def migrations_path() -> pathlib.Path:
+    """Where the revisions are: beside the package in a checkout, inside of it when it was installed from a wheel."""
+    package = pathlib.Path(__file__).parents[1]
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+def revisions() -> tuple[str, ...]:
+    """All revisions, oldest first."""
+    return tuple(sorted(path.name[:4] for path in (migrations_path() / "versions").glob("[0-9]*.py")))
+
+
+async def status(url: str) -> Status:
+    """Raises `StoreUnavailable`."""
+    database = Database(url)
+    try:
+        current = await revision_of(database)
+    finally:
+        await database.aclose()
+    return Status(current, HEAD, tuple(r for r in revisions() if current is None or r > current))
+
+
+async def revision_of(database: Database) -> str | None:
+    async with database.reading() as connection:
+        return await connection.run_sync(_revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def check(current: str | None) -> None:
+    """Raises `SchemaBehind` or `SchemaNewer` unless this code works with revision ``current``."""
+    if current is None or current < HEAD:
+        what = "empty" if current is None else f"at revision {current}"
+        raise SchemaBehind(f"the database is {what}, this gateway needs {HEAD}; run: gateway db upgrade")
+    if current > HEAD:
+        raise SchemaNewer(
+            f"the database is at revision {current}, this gateway knows {HEAD} at most; use the newer gateway, or "
+            "downgrade the database with it first"
+        )
+
+
+async def upgrade(url: str, to: str = "head") -> Status:
+    """Upgrade to revision ``to``; a SQLite file that has something in it is backed up first.
+
+    Raises `SchemaNewer`, `StoreUnavailable`, or `StoreError` when a revision failed: nothing has changed then.
+    """
+    if is_embedded(url):
+        await asyncio.to_thread(_make_private, pathlib.Path(url.removeprefix("sqlite:///")))
+    before = await status(url)
+    if before.current is not None and before.current > HEAD:
+        check(before.current)
+    if before.current is not None and before.pending and is_embedded(url):
+        await backup(url)
+    return await _move(url, _upgrade, to)
+
+
+async def downgrade(url: str, to: str) -> Status:
+    """Downgrade to revision ``to`` ("base": none); a SQLite file is backed up first. Raises as `upgrade`."""
+    before = await status(url)
+    if before.current is not None and before.current > HEAD:
+        check(before.current)
+    if is_embedded(url) and before.current is not None:
+        await backup(url)
+    return await _move(url, _downgrade, to)
+
+
+async def backup(url: str, target: pathlib.Path | None = None) -> pathlib.Path:
+    """A copy of a SQLite database, for its owner alone, beside it unless ``target`` says where. Raises `StoreError`."""
+    if not is_embedded(url):
+        raise StoreError("a PostgreSQL database is backed up by its own means; run pg_dump")
+    source = pathlib.Path(url.removeprefix("sqlite:///"))
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    target = target or source.with_name(f"{source.name}.{stamp}.backup")
+    await asyncio.to_thread(_copy, source, target)
+    return target
+
+
+def _make_private(path: pathlib.Path) -> None:
+    """A new database is for its owner alone: it holds hashes of passwords and tokens."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StoreUnavailable(f"the database {path} can not be made: {error.strerror}") from None
+
+
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    if not source.is_file():
+        raise StoreError(f"there is no database {source} to back up")
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StoreError(f"the backup {target} can not be made: {error.strerror}") from None
+    try:
+        with closing(sqlite3.connect(source)) as from_, closing(sqlite3.connect(target)) as to:
+            from_.backup(to)
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise StoreError(f"the backup {target} failed: {error}") from None
+
+
+async def _move(url: str, move: Callable[[Connection, str], None], to: str) -> Status:
+    database = Database(url)
+    try:
+        async with database.writing() as connection:
+            if not is_embedded(url):
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await connection.run_sync(move, to)
+    finally:
+        await database.aclose()
+    return await status(url)
+
+
+def _upgrade(connection: Connection, to: str) -> None:
+    from alembic import command
+
+    _run(command.upgrade, connection, to)
+
+
+def _downgrade(connection: Connection, to: str) -> None:
+    from alembic import command
+
+    _run(command.downgrade, connection, to)
+
+
+def _run(command: Callable[..., None], connection: Connection, to: str) -> None:
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command(config, to)
+    except CommandError as error:
+        raise StoreError(f"the schema can not be moved to {to}: {error}") from None

@@ -1,0 +1,101 @@
+"""Secrets: encrypted in the database, masked everywhere but in `reveal`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from gateway.store.audit import moment, record
+from gateway.store.database import Database
+from gateway.store.keys import KeyRing
+from gateway.store.problem import NotFound
+from gateway.store.tables import SECRETS
+
+_SHOWN_OF_LONG: Final = 4
+_LONG: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    key: str
+    masked: str
+    description: str
+    version: int
+    created: datetime
+    updated: datetime
+
+
+def mask(value: str) -> str:
+    """What people may see of a secret: at most the last four characters, and only of a long one."""
+    return "****" + (value[-_SHOWN_OF_LONG:] if len(value) >= _LONG else "")
+
+
+def _place(key: str) -> str:
+    return f"secrets:{key}:value"
+
+
+class SecretRepository:
+    def __init__(self, database: Database, keys: KeyRing) -> None:
+        self._database = database
+        self._keys = keys
+
+    async def put(self, key: str, value: str, actor: str, description: str = "") -> Secret:
+        """Store a new secret, or a new value of one that is there."""
+        now = time.time()
+        row = {"value": self._keys.encrypt(value, _place(key)), "masked": mask(value), "updated": now}
+        async with self._database.writing() as connection:
+            before = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
+            if before is None:
+                row |= {"key": key, "version": 1, "created": now, "description": description}
+                await connection.execute(insert(SECRETS).values(**row))
+            else:
+                row |= {"version": before.version + 1, "description": description or before.description}
+                await connection.execute(update(SECRETS).where(SECRETS.c.key == key).values(**row))
+            await record(connection, actor, "secret.put", key)
+            return _secret((await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one())
+
+    async def list(self) -> list[Secret]:
+        async with self._database.reading() as connection:
+            return [_secret(row) for row in await connection.execute(select(SECRETS).order_by(SECRETS.c.key))]
+
+    async def get(self, key: str) -> Secret | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
+        return None if row is None else _secret(row)
+
+    async def delete(self, key: str, actor: str) -> None:
+        """Raises `NotFound`."""
+        async with self._database.writing() as connection:
+            if not (await connection.execute(delete(SECRETS).where(SECRETS.c.key == key))).rowcount:
+                raise NotFound(f"there is no secret {key}")
+            await record(connection, actor, "secret.delete", key)
+
+    async def reveal(self, keys: Iterable[str] | None = None) -> dict[str, str]:
+        """The values, of all or of ``keys``. Raises `KeyProblem`."""
+        query = select(SECRETS.c.key, SECRETS.c.value)
+        if keys is not None:
+            query = query.where(SECRETS.c.key.in_(list(keys)))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {row.key: self._keys.decrypt(row.value, _place(row.key)) for row in rows}
+
+    async def rekey(self, actor: str) -> int:
+        """Encrypt with the current key what an older one encrypted; how many there were. Raises `KeyProblem`."""
+        async with self._database.writing() as connection:
+            rows = (await connection.execute(select(SECRETS.c.key, SECRETS.c.value))).all()
+            old = [row for row in rows if not self._keys.is_current(row.value)]
+            for row in old:
+                place = _place(row.key)
+                value = self._keys.encrypt(self._keys.decrypt(row.value, place), place)
+                await connection.execute(update(SECRETS).where(SECRETS.c.key == row.key).values(value=value))
+            await record(connection, actor, "secret.rekey", "*", {"count": len(old)})
+        return len(old)
+
+
+def _secret(row: Row[Any]) -> Secret:
+    return Secret(row.key, row.masked, row.description, row.version, moment(row.created), moment(row.updated))

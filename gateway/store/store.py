@@ -1,0 +1,47 @@
+"""The store: one database and what is in it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from sqlalchemy import select
+
+from gateway.store import schema
+from gateway.store.accounts import SuperuserRepository, TokenRepository
+from gateway.store.audit import AuditTrail
+from gateway.store.database import Database
+from gateway.store.keys import KeyRing
+from gateway.store.proxies import ProxyRepository
+from gateway.store.secrets import SecretRepository
+from gateway.store.tables import REVISION
+
+
+class Store:
+    """Get one by `open`. Every method of its parts raises `StoreUnavailable` when the database is away."""
+
+    def __init__(self, database: Database, keys: KeyRing) -> None:
+        self._database = database
+        self.proxies = ProxyRepository(database)
+        self.superusers = SuperuserRepository(database)
+        self.tokens = TokenRepository(database)
+        self.secrets = SecretRepository(database, keys)
+        self.audit = AuditTrail(database)
+
+    @classmethod
+    async def open(cls, url: str, keys: KeyRing) -> Self:
+        """Raises `SchemaBehind`, `SchemaNewer`, `StoreUnavailable`."""
+        database = Database(url)
+        try:
+            schema.check(await schema.revision_of(database))
+        except BaseException:
+            await database.aclose()
+            raise
+        return cls(database, keys)
+
+    async def aclose(self) -> None:
+        await self._database.aclose()
+
+    async def revision(self) -> int:
+        """Grows with every change of anything."""
+        async with self._database.reading() as connection:
+            return int((await connection.execute(select(REVISION.c.value))).scalar_one())

@@ -1,0 +1,87 @@
+"""The tables as SQLAlchemy Core sees them. `migrations/` makes them; a test compares the two. Times: epoch seconds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
+
+HEAD: Final = "0003"
+"""The newest revision in `migrations/`; the one that this code works with."""
+
+METADATA = MetaData()
+
+PROXIES = Table(
+    "proxies",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("hosts", JSON, nullable=False),
+    Column("hosts_key", String, nullable=False),
+    Column("upstream", String, nullable=False),
+    Column("strip_path", Boolean, nullable=False),
+    Column("preserve_host", Boolean, nullable=False),
+    Column("access_rule", String, nullable=False),
+    Column("headers", JSON, nullable=False),
+    Column("timeout", Float),
+    Column("active", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("max_concurrent", Integer),
+    Column("circuit_breaker", JSON(none_as_null=True)),
+    Column("timeout_config", JSON(none_as_null=True)),
+    Column("queue", JSON(none_as_null=True)),
+)
+
+SUPERUSERS = Table(
+    "superusers",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("email", String, nullable=False),
+    Column("password_hash", String, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("digest", String, primary_key=True),
+    Column("id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("superuser", Boolean, nullable=False),
+    Column("owner", String),
+    Column("created", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("last_used", Float),
+    Column("claims", JSON, nullable=False),
+)
+
+SECRETS = Table(
+    "secrets",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("masked", String, nullable=False),
+    Column("description", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detail", JSON, nullable=False),
+)
+
+REVISION = Table(
+    "revision", METADATA, Column("id", Integer, primary_key=True), Column("value", Integer, nullable=False)
+)
