@@ -37,13 +37,17 @@ def problems(error: ValidationError, model: type[Section], root: Branch) -> Iter
     for detail in error.errors(include_url=False, include_input=False):
         path = tuple(key for key in detail["loc"] if key != "[key]")
         line, shown = locate(root, path)
-        yield Problem(_sentence(detail, model, path), shown, line)
+        if detail["type"] == "extra_forbidden":
+            yield Problem(_unknown_key(_section_at(model, path[:-1]), str(path[-1])), shown, line)
+        else:
+            yield Problem(sentence(detail), shown, line)
 
 
-def _sentence(detail: ErrorDetails, model: type[Section], path: Path) -> str:
+def sentence(detail: ErrorDetails) -> str:
+    """One finding in a sentence; never with the value that was found."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(_section_at(model, path[:-1]), str(path[-1]))
+        return "unknown key; remove it"
     if kind == "value_error":
         return str(context["error"])
     if kind in _BOUNDS:

@@ -182,7 +182,7 @@ def _complaint(text: str) -> str:
         return f"{text[0]} stands alone; write {text[0] * 2}"
     if text[0] in "!<>~?":
         return f"there is no operator {text.strip()}; there are =, !=, && and ||"
-    return f"{ascii(text[0])} has no meaning here; put text in quotes"
+    return f"{text[0]!a} has no meaning here; put text in quotes"
 
 
 def _shown(token: _Token) -> str:

@@ -33,6 +33,13 @@ def proxy(
     return checked
 
 
+def references(settings: Mapping[str, object]) -> set[str]:
+    """The variables and secrets that its headers name, as in ``{"env.A", "secret.B"}``."""
+    headers = settings.get("headers")
+    texts = headers.values() if isinstance(headers, Mapping) else ()
+    return set().union(*(header.references(text) for text in texts if isinstance(text, str)))
+
+
 class _AnyVariable(dict[str, str]):
     def __contains__(self, key: object) -> bool:
         return True

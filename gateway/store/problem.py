@@ -35,13 +35,5 @@ class AlreadyExists(StoreError):  # noqa: N818
         self.field = field
 
 
-class VersionConflict(StoreError):  # noqa: N818
-    """Somebody else changed it first. ``current`` is what stands now."""
-
-    def __init__(self, current: object) -> None:
-        super().__init__("it was changed meanwhile; read it again and repeat the change")
-        self.current = current
-
-
 class LastSuperuser(StoreError):  # noqa: N818
     pass

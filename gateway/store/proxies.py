@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.audit import moment, record
 from gateway.store.database import Database
-from gateway.store.problem import AlreadyExists, NotFound, StoreError, VersionConflict
+from gateway.store.problem import AlreadyExists, NotFound, StoreError
 from gateway.store.tables import PROXIES
 
 _PLAIN: Final = ("name", "path", "hosts", "upstream", "strip_path", "preserve_host", "access_rule", "headers", "active")
@@ -39,6 +39,14 @@ class StoredProxy:
     created: datetime
     updated: datetime
     settings: Mapping[str, object]
+
+
+class VersionConflict(StoreError):  # noqa: N818 - a state, not a mistake
+    """Somebody else changed it first. ``current`` is what stands now."""
+
+    def __init__(self, current: StoredProxy) -> None:
+        super().__init__("it was changed meanwhile; read it again and repeat the change")
+        self.current = current
 
 
 def _columns(settings: Mapping[str, object]) -> dict[str, object]:

@@ -245,7 +245,11 @@ def test_refusals_at_the_top(text: str, line: str, hint: str) -> None:
         ("strip_path: yes", "f:5: proxies.0.strip_path: must be true or false", "without quotes"),
         ("strip_path: 1", "f:5: proxies.0.strip_path: must be true or false", "write it"),
         ("access_rule: true", "f:5: proxies.0.access_rule: must be text", 'in quotes: "true"'),
-        ("access_rule: \"@request.auth.id != ''\"", "f:5: proxies.0.access_rule: rules other", "one of these three"),
+        (
+            "access_rule: \"@request.auth.id == ''\"",
+            "f:5: proxies.0.access_rule: at character 18: there is no",
+            "write =",
+        ),
         ("websocket: true", "f:5: proxies.0.websocket: WebSocket does not exist yet", "write false"),
         ("websocket: 0", "f:5: proxies.0.websocket: WebSocket does not exist yet", "write false"),
         ("hosts: h", "f:5: proxies.0.hosts: must be a list", "write [first"),

@@ -13,8 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import gateway
-from gateway.cli import Overrides, loader, main
+from gateway.cli import main
+from gateway.cli.run import loader
 from gateway.config.document import Address, Document
+from gateway.config.overrides import Overrides
 from gateway.config.parse import ConfigError
 from gateway.config.schema import schema
 

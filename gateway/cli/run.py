@@ -1,13 +1,7 @@
-"""The command line: `gateway run | check | schema | demo`.
-
-Settings come from the command line, else from the environment (``GATEWAY_*``), else from the file. Exit codes: 0; 1
-when the gateway can not start or fails while it runs; 2 for a bad configuration or a bad command line. Heavy rooms are
-imported inside the commands that need them, so that ``check`` and ``schema`` stay fast.
-"""
+"""`gateway run | check | schema | demo`. Exit codes: 0; 1 when it can not start or fails; 2 for a bad configuration."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -17,9 +11,9 @@ from collections.abc import Callable
 
 import click
 
-import gateway
 from gateway.config import values
 from gateway.config.document import Address, Document
+from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 
 BAD_CONFIGURATION = 2
@@ -36,24 +30,6 @@ def _finite(_ctx: click.Context, _param: click.Parameter, seconds: float | None)
     if seconds is not None and math.isnan(seconds):
         raise click.BadParameter("must be a number of seconds")
     return seconds
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the command line and the environment say; None leaves the file's setting. ``access_log`` off: none."""
-
-    listen: tuple[Address, ...] | None = None
-    access_log: str | None = None
-    drain_timeout: float | None = None
-
-    def apply(self, document: Document) -> Document:
-        if self.listen is not None:
-            document = dataclasses.replace(document, listen=self.listen)
-        if self.access_log is not None:
-            document = dataclasses.replace(document, access_log=None if self.access_log == "off" else self.access_log)
-        if self.drain_timeout is not None:
-            document = dataclasses.replace(document, drain_timeout=self.drain_timeout)
-        return document
 
 
 def loader(config: pathlib.Path, overrides: Overrides) -> Callable[[], Document]:
@@ -74,13 +50,7 @@ _config = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(gateway.__version__, prog_name="gateway")
-def main() -> None:
-    """Breakwater: a reverse proxy gateway for back ends that break easily."""
-
-
-@main.command()
+@click.command()
 @_config
 @click.option(
     "--listen",
@@ -108,13 +78,25 @@ def run(
     config: pathlib.Path, listen: tuple[Address, ...] | None, access_log: str | None, drain_timeout: float | None
 ) -> None:
     """Serve until SIGTERM; SIGHUP or a change of the file reloads the configuration."""
-    from gateway import process
-
-    load = loader(config, Overrides(listen, access_log, drain_timeout))
-    sys.exit(_or_bad_configuration(lambda: process.run(load, config)))
+    overrides = Overrides(listen, access_log, drain_timeout)
+    sys.exit(_or_bad_configuration(lambda: _run(config, overrides)))
 
 
-@main.command()
+def _run(config: pathlib.Path, overrides: Overrides) -> int:
+    """One process when the file is the whole configuration, else a supervised control process and a worker."""
+    from gateway.config import parse
+
+    settings = parse.load_settings(config, os.environ)
+    if settings.database is None:
+        from gateway import process
+
+        return process.run(loader(config, overrides), config)
+    from gateway.workers import control, supervisor
+
+    return supervisor.run([control.Options(config, overrides).encode()])
+
+
+@click.command()
 @_config
 def check(config: pathlib.Path) -> None:
     """Tell whether the configuration file is usable, and every problem in it."""
@@ -135,7 +117,7 @@ def _or_bad_configuration(command: Callable[[], int]) -> int:
         return BAD_CONFIGURATION
 
 
-@main.command()
+@click.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration file."""
     from gateway.config.schema import schema as schema_of_the_file
@@ -143,7 +125,7 @@ def schema() -> None:
     click.echo(json.dumps(schema_of_the_file(), indent=2))
 
 
-@main.command()
+@click.command()
 @click.option(
     "--listen",
     callback=_addresses,

@@ -1,0 +1,111 @@
+"""What a change would touch, told before it is made. Follows `gateway.upstream.registry`, which keeps the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from gateway.admin.effective import Settings, routes
+from gateway.app import ProxyState
+from gateway.config import single
+from gateway.config.model import Proxy
+from gateway.upstream.endpoint import Endpoint
+
+
+class RouteChange(TypedDict):
+    proxy: str
+    host: str
+    path: str
+    change: str
+    """added, removed or changed"""
+
+
+class UpstreamChange(TypedDict):
+    """What becomes of the parts of a proxy that outlive a reload: kept, made, replaced, resized, reset or dropped."""
+
+    proxy: str
+    breaker: str
+    limiter: str
+    pool: str
+    streams: int
+    """Live exchanges of this proxy. They go on under the old settings to their end."""
+
+
+class Impact(TypedDict):
+    routes: list[RouteChange]
+    upstreams: list[UpstreamChange]
+    streams: int
+    """Live exchanges of all proxies that the change touches."""
+
+
+def impact(before: Sequence[Settings], after: Sequence[Settings], state: Mapping[str, ProxyState]) -> Impact:
+    """The difference between two lists of proxies that are served."""
+    old, new = _by_name(before), _by_name(after)
+    touched = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    upstreams = [_upstream(name, old.get(name), new.get(name), state) for name in touched]
+    return {
+        "routes": _routes(before, after),
+        "upstreams": upstreams,
+        "streams": sum(upstream["streams"] for upstream in upstreams),
+    }
+
+
+def _by_name(proxies: Sequence[Settings]) -> dict[str, Proxy]:
+    return {str(settings["name"]): single.stored(settings) for settings in proxies}
+
+
+def _routes(before: Sequence[Settings], after: Sequence[Settings]) -> list[RouteChange]:
+    old = {route: settings for settings in before for route in routes(settings)}
+    new = {route: settings for settings in after for route in routes(settings)}
+    found: list[RouteChange] = []
+    for host, path in sorted(old.keys() | new.keys()):
+        was, is_ = old.get((host, path)), new.get((host, path))
+        if was is not None and is_ is not None and single.stored(was) == single.stored(is_):
+            continue
+        owner = was if is_ is None else is_
+        assert owner is not None
+        change = "removed" if is_ is None else "added" if was is None else "changed"
+        found.append({"proxy": str(owner["name"]), "host": host, "path": path, "change": change})
+    return found
+
+
+def _upstream(name: str, old: Proxy | None, new: Proxy | None, state: Mapping[str, ProxyState]) -> UpstreamChange:
+    was = old if old is not None and old.active else None
+    is_ = new if new is not None and new.active else None
+    live = state.get(name)
+    return {
+        "proxy": name,
+        "breaker": _breaker(was, is_),
+        "limiter": _limiter(was, is_),
+        "pool": _pool(was, is_),
+        "streams": 0 if live is None else live["streams"],
+    }
+
+
+def _breaker(old: Proxy | None, new: Proxy | None) -> str:
+    had = old is not None and old.circuit_breaker.enabled
+    has = new is not None and new.circuit_breaker.enabled
+    if not had or not has:
+        return "dropped" if had else "made" if has else "none"
+    assert old is not None
+    assert new is not None
+    return "kept" if _origin(old) == _origin(new) else "reset"
+
+
+def _limiter(old: Proxy | None, new: Proxy | None) -> str:
+    before = old.max_concurrent if old is not None else 0
+    after = new.max_concurrent if new is not None else 0
+    if not before or not after:
+        return "dropped" if before else "made" if after else "none"
+    return "kept" if before == after else "resized"
+
+
+def _pool(old: Proxy | None, new: Proxy | None) -> str:
+    if old is None or new is None:
+        return "made" if new is not None else "dropped" if old is not None else "none"
+    same = _origin(old) == _origin(new) and old.timeout_config == new.timeout_config
+    return "kept" if same else "replaced"
+
+
+def _origin(proxy: Proxy) -> str:
+    return Endpoint.of(proxy.upstream).origin

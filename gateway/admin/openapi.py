@@ -1,0 +1,93 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the pydantic models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from gateway import __version__
+from gateway.admin import models
+from gateway.admin.routes import BASE, Query, Route
+
+_TYPES: Final[dict[type, str]] = {int: "integer", str: "string", bool: "boolean"}
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_TEMPLATE: Final = "#/components/schemas/{model}"
+
+
+def document(routes: Sequence[Route]) -> dict[str, Any]:
+    used: list[type[BaseModel]] = [models.Error]
+    for route in routes:
+        used += [m for m in (route.body, *route.answers.values()) if m is not None]
+    pairs = [(m, "validation") for m in dict.fromkeys(used)]
+    _, schemas = models_json_schema(pairs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Breakwater control plane",
+            "version": __version__,
+            "description": "Proxies, secrets, superusers and tokens of a gateway; for superusers.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.operation,
+        "summary": route.summary,
+        "responses": {str(status): _answer(model) for status, model in route.answers.items()}
+        | {"default": {"description": "It was refused", "content": _json(models.Error)}},
+    }
+    parameters = [_in_path(name) for name in _PARAMETER.findall(route.path)] + [_in_query(q) for q in route.query]
+    if route.method in ("PUT", "PATCH") and route.path.startswith("/proxies"):
+        parameters.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "required": False,
+                "description": "The version that is changed, in quotes.",
+                "schema": {"type": "string", "pattern": '^"[1-9][0-9]{0,8}"$'},
+            }
+        )
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(route.body)}
+    if route.open:
+        operation["security"] = []
+    return operation
+
+
+def _answer(model: type[BaseModel] | None) -> dict[str, Any]:
+    if model is None:
+        return {"description": "Done"}
+    return {"description": (model.__doc__ or "Done").splitlines()[0], "content": _json(model)}
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _TEMPLATE.format(model=model.__name__)}}}
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _in_query(query: Query) -> dict[str, Any]:
+    name, kind, meaning = query
+    schema: dict[str, Any] = {"type": _TYPES[kind]}
+    if kind is int:
+        schema |= {"minimum": 1, "maximum": 1000 if name == "per_page" else 1_000_000_000}
+    return {"name": name, "in": "query", "required": False, "description": meaning, "schema": schema}

@@ -1,0 +1,235 @@
+"""Proxies: list, change and delete them, and tell beforehand what a change would touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gateway.admin import resource
+from gateway.admin.effective import Settings, effective, shadowed
+from gateway.admin.impact import Impact, impact
+from gateway.admin.live import Actor, Declared, Live
+from gateway.admin.problem import AdminError, conflict, invalid, not_found, validation
+from gateway.admin.resource import Resource
+from gateway.admin.rights import superusers_only
+from gateway.config import single
+from gateway.config.problem import ConfigError
+from gateway.store.problem import AlreadyExists, NotFound
+from gateway.store.proxies import StoredProxy, VersionConflict
+from gateway.store.store import Store
+
+_MAX_PER_PAGE = 1000
+
+
+class ProxyAdministration:
+    """All methods raise `AdminError`."""
+
+    def __init__(self, store: Store, declared: Declared, live: Live) -> None:
+        self._store = store
+        self._declared = declared
+        self._live = live
+
+    async def find(self, actor: Actor, *, page: int = 1, per_page: int = 50, search: str = "") -> Resource:
+        """Those of the file and of the database, by name. ``search`` looks into name, path, upstream and hosts."""
+        superusers_only(actor)
+        if page < 1 or not 1 <= per_page <= _MAX_PER_PAGE:
+            raise validation([("page", f"must be 1 or more, and per_page 1 to {_MAX_PER_PAGE}; write such numbers")])
+        found = [item for item in await self._all() if _matches(item, search)]
+        start = (page - 1) * per_page
+        return {"items": found[start : start + per_page], "page": page, "per_page": per_page, "total": len(found)}
+
+    async def get(self, actor: Actor, name: str) -> Resource:
+        superusers_only(actor)
+        found = [item for item in await self._all() if item["name"] == name]
+        if not found:
+            raise not_found(f"there is no proxy {name}")
+        return found[0]  # the file's own stands first
+
+    async def create(self, actor: Actor, settings: Settings, *, dry_run: bool = False) -> Resource:
+        superusers_only(actor)
+        checked = await self._checked(settings)
+        stored = await self._store.proxies.list()
+        after = [*_settings(stored), checked]
+        if dry_run:
+            _check_free(checked, stored)
+            return await self._told(checked, _settings(stored), after)
+        try:
+            made = await self._store.proxies.create(checked, actor.name)
+        except AlreadyExists as error:
+            raise _taken(error) from None
+        return await self._done(made, _settings(stored), after)
+
+    async def replace(
+        self, actor: Actor, name: str, settings: Settings, version: int | None, *, dry_run: bool = False
+    ) -> Resource:
+        """Put ``settings`` in the place of ``version``; keys that are left out get their defaults."""
+        superusers_only(actor)
+        current, stored = await self._writable(name)
+        expected = self._expected(version, current)
+        checked = await self._checked(settings)
+        before = _settings(stored)
+        after = [checked if proxy.name == name else proxy.settings for proxy in stored]
+        if dry_run:
+            _check_free(checked, [proxy for proxy in stored if proxy.name != name])
+            return await self._told(checked, before, after)
+        try:
+            made = await self._store.proxies.update(name, checked, expected, actor.name)
+        except AlreadyExists as error:
+            raise _taken(error) from None
+        except NotFound as error:
+            raise not_found(str(error)) from None
+        except VersionConflict as error:
+            raise self._stale(error.current) from None
+        return await self._done(made, before, after)
+
+    async def patch(
+        self, actor: Actor, name: str, patch: Settings, version: int | None, *, dry_run: bool = False
+    ) -> Resource:
+        """Change some keys (RFC 7396): null puts a key back to its default, mappings are merged."""
+        superusers_only(actor)
+        current, _ = await self._writable(name)
+        merged = _merged(current.settings, patch)
+        return await self.replace(actor, name, merged, version, dry_run=dry_run)
+
+    async def delete(self, actor: Actor, name: str, version: int | None = None, *, dry_run: bool = False) -> Resource:
+        superusers_only(actor)
+        current, stored = await self._writable(name)
+        if version is not None:
+            self._expected(version, current)
+        before = _settings(stored)
+        after = [settings for settings in before if settings["name"] != name]
+        if dry_run:
+            return await self._told(current.settings, before, after)
+        try:
+            await self._store.proxies.delete(name, version, actor.name)
+        except NotFound as error:
+            raise not_found(str(error)) from None
+        except VersionConflict as error:
+            raise self._stale(error.current) from None
+        return await self._done(None, before, after)
+
+    async def validate(self, actor: Actor, settings: Settings) -> Resource:
+        """A proxy that may or may not be there yet: what it would touch, or what is wrong with it."""
+        superusers_only(actor)
+        names = {proxy.name: proxy for proxy in await self._store.proxies.list()}
+        known = names.get(str(settings.get("name")))
+        if known is None:
+            return await self.create(actor, settings, dry_run=True)
+        return await self.replace(actor, known.name, settings, known.version, dry_run=True)
+
+    async def reset_breaker(self, actor: Actor, name: str) -> Resource:
+        superusers_only(actor)
+        await self.get(actor, name)
+        if not await self._live.reset_breaker(name):
+            raise conflict("no_breaker", f"proxy {name} has no circuit breaker that runs")
+        await self._store.audit.add(actor.name, "breaker.reset", name)
+        return await self.get(actor, name)
+
+    async def users_of_secret(self, key: str) -> list[str]:
+        """Names of the proxies, of file and database, whose headers name the secret."""
+        everything = [*self._declared.proxies(), *_settings(await self._store.proxies.list())]
+        return sorted(str(s["name"]) for s in everything if f"secret.{key}" in single.references(s))
+
+    async def _all(self) -> list[Resource]:
+        declared = self._declared.proxies()
+        stored = await self._store.proxies.list()
+        hidden = shadowed(declared, _settings(stored))
+        state = await self._live.state()
+        source = f"file:{self._declared.name}"
+        items = [resource.declared_proxy(settings, source, state) for settings in declared]
+        items += [resource.stored_proxy(p, source if p.name in hidden else None, state) for p in stored]
+        return sorted(items, key=lambda item: str(item["name"]))  # stable: the file's own before its shadow
+
+    async def _writable(self, name: str) -> tuple[StoredProxy, Sequence[StoredProxy]]:
+        stored = await self._store.proxies.list()
+        for proxy in stored:
+            if proxy.name == name:
+                return proxy, stored
+        if any(settings["name"] == name for settings in self._declared.proxies()):
+            raise conflict("read_only", f"proxy {name} stands in {self._declared.name}; change it there")
+        raise not_found(f"there is no proxy {name}")
+
+    def _expected(self, version: int | None, current: StoredProxy) -> int:
+        if version is None:
+            raise AdminError(
+                428,
+                "version_required",
+                "Precondition Required",
+                "say which version you change: send If-Match, or version in the body",
+                [("version", f"is required; the current one is {current.version}")],
+            )
+        if version != current.version:
+            raise self._stale(current)
+        return version
+
+    def _stale(self, current: StoredProxy) -> AdminError:
+        details = f"it was changed meanwhile, its version is {current.version}; read it again and repeat the change"
+        return conflict("version_conflict", details, {"current": resource.stored_proxy(current, None, {})})
+
+    async def _checked(self, settings: Settings) -> Settings:
+        """The settings as they are stored: with every key."""
+        keys = {secret.key for secret in await self._store.secrets.list()}
+        try:
+            checked = single.proxy(settings, env=self._declared.env, secrets=keys)
+        except ConfigError as error:
+            raise invalid(error) from None
+        return checked.model_dump(mode="json", exclude={"websocket"})
+
+    async def _impact(self, before: Sequence[Settings], after: Sequence[Settings]) -> Impact:
+        declared = self._declared.proxies()
+        return impact(effective(declared, before), effective(declared, after), await self._live.state())
+
+    async def _told(self, settings: Settings, before: Sequence[Settings], after: Sequence[Settings]) -> Resource:
+        touched = await self._impact(before, after)
+        return {"dry_run": True, "proxy": resource.settings_of(settings), "impact": touched}
+
+    async def _done(self, made: StoredProxy | None, before: Sequence[Settings], after: Sequence[Settings]) -> Resource:
+        touched = await self._impact(before, after)
+        applied = await self._live.apply()
+        answer: Resource = {}
+        if made is not None:
+            hidden = shadowed(self._declared.proxies(), [made.settings])
+            source = f"file:{self._declared.name}" if hidden else None
+            answer = resource.stored_proxy(made, source, await self._live.state())
+        return answer | {
+            "impact": touched,
+            "applied": {"generation": applied.generation, "error": applied.error},
+        }
+
+
+def _settings(stored: Sequence[StoredProxy]) -> list[Settings]:
+    return [proxy.settings for proxy in stored]
+
+
+def _matches(item: Resource, search: str) -> bool:
+    hosts = item["hosts"]
+    assert isinstance(hosts, list)
+    texts = [item["name"], item["path"], item["upstream"], *hosts]
+    return any(search.lower() in str(text).lower() for text in texts)
+
+
+def _merged(target: Mapping[str, object], patch: Mapping[str, object]) -> dict[str, object]:
+    merged = dict(target)
+    for key, value in patch.items():
+        before = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping):
+            merged[key] = _merged(before if isinstance(before, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _check_free(settings: Settings, others: Sequence[StoredProxy]) -> None:
+    """What the database would say at once, told by a dry run."""
+    hosts = sorted(map(str, settings["hosts"]))  # type: ignore[call-overload]
+    for other in others:
+        if other.name == settings["name"]:
+            raise _taken(AlreadyExists("name", f"there is a proxy {other.name} already; choose another name"))
+        if other.settings["path"] == settings["path"] and sorted(other.settings["hosts"]) == hosts:  # type: ignore[call-overload]
+            text = f"another proxy serves {settings['path']} for the same hosts; choose another path"
+            raise _taken(AlreadyExists("path", text))
+
+
+def _taken(error: AlreadyExists) -> AdminError:
+    return AdminError(409, "already_exists", "Conflict", str(error), [(error.field, str(error))])

@@ -1,0 +1,12 @@
+"""Who may use the control plane: superusers, and tokens that have their right."""
+
+from __future__ import annotations
+
+from gateway.admin.live import Actor
+from gateway.admin.problem import forbidden
+
+
+def superusers_only(actor: Actor) -> None:
+    """Raises `AdminError` 403."""
+    if not actor.superuser:
+        raise forbidden()

@@ -1,0 +1,80 @@
+"""Secrets: written, masked, named by header templates, never read back."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.admin import resource
+from gateway.admin.live import Actor, Live
+from gateway.admin.problem import conflict, not_found, validation
+from gateway.admin.proxies import ProxyAdministration
+from gateway.admin.resource import Resource
+from gateway.admin.rights import superusers_only
+from gateway.store.problem import NotFound
+from gateway.store.store import Store
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+_MAX_BYTES = 4096
+_MAX_DESCRIPTION = 1000
+
+
+class SecretAdministration:
+    """All methods raise `AdminError`."""
+
+    def __init__(self, store: Store, proxies: ProxyAdministration, live: Live) -> None:
+        self._store = store
+        self._proxies = proxies
+        self._live = live
+
+    async def all(self, actor: Actor) -> Resource:
+        superusers_only(actor)
+        return {"items": [resource.secret(record) for record in await self._store.secrets.list()]}
+
+    async def get(self, actor: Actor, key: str) -> Resource:
+        superusers_only(actor)
+        record = await self._store.secrets.get(key)
+        if record is None:
+            raise not_found(f"there is no secret {key}")
+        return resource.secret(record) | {"used_by": await self._proxies.users_of_secret(key)}
+
+    async def put(self, actor: Actor, key: str, value: str, description: str = "") -> Resource:
+        superusers_only(actor)
+        _check(key, value, description)
+        record = await self._store.secrets.put(key, value, actor.name, description)
+        applied = await self._live.apply()
+        return resource.secret(record) | {"applied": {"generation": applied.generation, "error": applied.error}}
+
+    async def reveal(self, actor: Actor) -> dict[str, str]:
+        """The values. No route leads here: only who can read the database and its key may have them."""
+        superusers_only(actor)
+        values = await self._store.secrets.reveal()
+        await self._store.audit.add(actor.name, "secret.export", "*", {"count": len(values)})
+        return values
+
+    async def delete(self, actor: Actor, key: str, *, force: bool = False) -> Resource:
+        """Refused while proxies name it, unless ``force``: they answer 500 ``template_missing`` then."""
+        superusers_only(actor)
+        users = await self._proxies.users_of_secret(key)
+        if users and not force:
+            raise conflict("in_use", f"proxies name this secret: {', '.join(users)}; change them first, or force it")
+        try:
+            await self._store.secrets.delete(key, actor.name)
+        except NotFound as error:
+            raise not_found(str(error)) from None
+        applied = await self._live.apply()
+        return {"applied": {"generation": applied.generation, "error": applied.error}}
+
+
+def _check(key: str, value: str, description: str) -> None:
+    """The messages never hold the value."""
+    fields = []
+    if not _KEY.fullmatch(key):
+        fields.append(("key", "must be 1 to 256 letters, digits and _, and not begin with a digit; choose such a key"))
+    if not value or len(value.encode()) > _MAX_BYTES:
+        fields.append(("value", f"must have 1 to {_MAX_BYTES} bytes; shorten it"))
+    if any((ord(character) < 32 and character != "\t") or ord(character) == 127 for character in value):
+        fields.append(("value", "holds a line break or another control character; remove it, also at the end"))
+    if len(description) > _MAX_DESCRIPTION:
+        fields.append(("description", f"must have at most {_MAX_DESCRIPTION} characters; shorten it"))
+    if fields:
+        raise validation(fields)

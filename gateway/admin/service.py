@@ -1,0 +1,46 @@
+"""All that a superuser may do, without HTTP: the REST API and the command line are thin over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gateway.admin import resource
+from gateway.admin.accounts import AccountAdministration
+from gateway.admin.live import Actor, Declared, Live
+from gateway.admin.problem import validation
+from gateway.admin.proxies import ProxyAdministration
+from gateway.admin.resource import Resource
+from gateway.admin.rights import superusers_only
+from gateway.admin.secrets import SecretAdministration
+from gateway.identity.password import PasswordHasher
+from gateway.identity.throttle import LoginThrottle
+from gateway.store.store import Store
+
+
+class Administration:
+    """Results are plain JSON. All methods raise `AdminError`, and `StoreError` when the database is away."""
+
+    def __init__(
+        self,
+        store: Store,
+        declared: Declared,
+        live: Live,
+        *,
+        passwords: PasswordHasher,
+        session_ttl: float = 43200.0,
+        throttle: LoginThrottle | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self.proxies = ProxyAdministration(store, declared, live)
+        self.secrets = SecretAdministration(store, self.proxies, live)
+        self.accounts = AccountAdministration(store, live, passwords, throttle or LoginThrottle(), session_ttl, clock)
+
+    async def audit(self, actor: Actor, page: int = 1, per_page: int = 50) -> Resource:
+        """Who did what, the newest first."""
+        superusers_only(actor)
+        if page < 1 or not 1 <= per_page <= 1000:
+            raise validation([("page", "must be 1 or more, and per_page 1 to 1000; write such numbers")])
+        rows, total = await self._store.audit.list(page, per_page)
+        return {"items": list(map(resource.audit_row, rows)), "page": page, "per_page": per_page, "total": total}

@@ -1,0 +1,28 @@
+"""The command line.
+
+Settings come from the command line, else from the environment (``GATEWAY_*``), else from the file. Heavy rooms are
+imported inside the commands that need them, so that ``--help``, ``check`` and ``schema`` stay fast.
+"""
+
+from __future__ import annotations
+
+import click
+
+import gateway
+from gateway.cli.accounts import superuser, token
+from gateway.cli.completion import completion
+from gateway.cli.db import db
+from gateway.cli.proxy import proxy
+from gateway.cli.run import check, demo, run, schema
+from gateway.cli.secret import secret
+from gateway.cli.transfer import export, import_, sync
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(gateway.__version__, prog_name="gateway")
+def main() -> None:
+    """Breakwater: a reverse proxy gateway for back ends that break easily."""
+
+
+for _command in (run, check, schema, demo, db, superuser, token, proxy, secret, export, import_, sync, completion):
+    main.add_command(_command)

@@ -1,0 +1,92 @@
+"""`gateway db upgrade | downgrade | status | backup | rekey`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+
+from gateway.cli.caller import Target, acts
+
+
+@click.group()
+def db() -> None:
+    """Upgrade, downgrade and back up the database."""
+
+
+@db.command()
+@click.option("--to", default="head", show_default=True, help="The revision.")
+@acts
+def upgrade(target: Target, to: str) -> None:
+    """Upgrade the schema, as a whole or not at all; a SQLite file is backed up first."""
+    from gateway.store import schema
+
+    _show(target, _run(schema.upgrade(target.database_url(), to)))
+
+
+@db.command()
+@click.argument("to")
+@acts
+def downgrade(target: Target, to: str) -> None:
+    """Go back to revision TO ("base": nothing is left); a SQLite file is backed up first."""
+    from gateway.store import schema
+
+    _show(target, _run(schema.downgrade(target.database_url(), to)))
+
+
+@db.command()
+@acts
+def status(target: Target) -> None:
+    """Tell the revision of the database, and what an upgrade would run."""
+    from gateway.store import schema
+
+    _show(target, _run(schema.status(target.database_url())))
+
+
+@db.command()
+@click.option("--to", type=click.Path(path_type=pathlib.Path), help="The file to write; else one beside the database.")
+@acts
+def backup(target: Target, to: pathlib.Path | None) -> None:
+    """Copy a SQLite database while it is in use. Keep the key file as well: without it secrets are lost."""
+    from gateway.store import schema
+
+    made = _run(schema.backup(target.database_url(), to))
+    target.show({"backup": str(made)}, lambda: str(made))
+
+
+@db.command()
+@acts
+def rekey(target: Target) -> None:
+    """Encrypt all secrets with the first key of GATEWAY_MASTER_KEY or of the key file."""
+    from gateway.store.keys import KeyRing
+    from gateway.store.store import Store
+
+    async def work() -> int:
+        url = target.database_url()
+        store = await Store.open(url, KeyRing.for_database(url, os.environ))
+        try:
+            return await store.secrets.rekey("cli")
+        finally:
+            await store.aclose()
+
+    count = _run(work())
+    target.show({"rekeyed": count}, lambda: f"{count} secrets were encrypted anew")
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    from gateway.store.problem import StoreError
+
+    try:
+        return asyncio.run(work)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _show(target: Target, status: Any) -> None:
+    value = {"current": status.current, "head": status.head, "pending": list(status.pending)}
+    pending = f"pending: {', '.join(status.pending)}" if status.pending else "nothing is pending"
+    target.show(value, lambda: f"the database is at {status.current or 'nothing'} of {status.head}; {pending}")

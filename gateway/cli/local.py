@@ -1,0 +1,61 @@
+"""Acts on a database of this machine, without a gateway: one that runs finds the change by itself, within a second."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from gateway.admin.live import Actor, Declared, NotRunning, Undeclared
+from gateway.admin.problem import not_found
+from gateway.admin.routes import Call, find
+from gateway.admin.service import Administration
+from gateway.cli.caller import Json
+from gateway.identity.password import PasswordHasher
+from gateway.store.keys import KeyRing
+from gateway.store.store import Store
+from gateway.workers.control import DeclaredFile
+
+_ACTOR = Actor("cli", superuser=True)
+
+
+class _NoHealth:
+    def live(self) -> Mapping[str, object]:
+        return {"status": "not running"}
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        return False, {}
+
+
+class LocalCaller:
+    """The routes of the API without HTTP."""
+
+    def __init__(self, administration: Administration) -> None:
+        self._administration = administration
+
+    async def reveal(self) -> dict[str, str]:
+        """The values of all secrets, for an export; the audit trail tells of it."""
+        return await self._administration.secrets.reveal(_ACTOR)
+
+    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
+        found = find(method, path)
+        if found is None:
+            raise not_found(f"there is no {path}")
+        route, parameters = found
+        given = {name: value for name, value in query.items() if value is not None}
+        call = Call(self._administration, _NoHealth(), _ACTOR, "local", parameters, given, body or {})
+        return (await route.handler(call))[1]
+
+
+@asynccontextmanager
+async def local_caller(url: str, config: pathlib.Path | None) -> AsyncIterator[LocalCaller]:
+    """Raises `StoreError` when the database is not there or not upgraded."""
+    store = await Store.open(url, KeyRing.for_database(url, os.environ))
+    passwords = PasswordHasher()
+    declared: Declared = Undeclared(dict(os.environ)) if config is None else DeclaredFile(config, dict(os.environ))
+    try:
+        yield LocalCaller(Administration(store, declared, NotRunning(), passwords=passwords))
+    finally:
+        await passwords.aclose()
+        await store.aclose()

@@ -1,0 +1,66 @@
+"""Acts on a gateway far away, over its REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+import orjson
+
+from gateway.admin.problem import AdminError
+from gateway.cli.caller import Json
+
+_SECONDS: Final = 30.0
+
+
+class RemoteCaller:
+    """``server`` is the URL of the admin listener."""
+
+    def __init__(self, server: str, token: str) -> None:
+        self._base = server.rstrip("/") + "/api/gateway"
+        self._token = token
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {self._token}"}, timeout=aiohttp.ClientTimeout(total=_SECONDS)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
+        assert self._session is not None
+        given = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in query.items() if v is not None}
+        data = None if body is None else orjson.dumps(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            async with self._session.request(
+                method, self._base + path, params=given, data=data, headers=headers, allow_redirects=False
+            ) as response:
+                text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise AdminError(503, "unavailable", "", f"{self._base} can not be reached ({error})") from None
+        try:
+            answer = orjson.loads(text) if text else None
+        except orjson.JSONDecodeError:
+            raise AdminError(502, "no_gateway", "", f"{self._base} does not answer as a gateway does") from None
+        if response.status >= 400:
+            raise _error(response.status, answer)
+        return answer
+
+
+def _error(status: int, answer: Json) -> AdminError:
+    told = answer if isinstance(answer, dict) else {}
+    fields = [(str(f.get("path")), str(f.get("message"))) for f in told.get("fields", [])]
+    usual = {"error", "details", "code", "fields", "request_id"}
+    extra = {key: value for key, value in told.items() if key not in usual}
+    return AdminError(
+        status, str(told.get("code", "")), str(told.get("error", "")), str(told.get("details", "")), fields, extra
+    )

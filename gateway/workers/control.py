@@ -1,0 +1,352 @@
+"""The control process: owns configuration file, database and admin API, and tells the worker what is in force.
+
+Traffic never waits for it. When it dies the supervisor starts another, which reads everything anew; while the database
+is away, what was read last stays in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+
+from gateway import __version__
+from gateway.admin.effective import effective
+from gateway.admin.live import Applied
+from gateway.admin.service import Administration
+from gateway.admin.web import AdminListener
+from gateway.app import BAD_CONFIGURATION, ProxyState, begin_process_log, greeting
+from gateway.config import parse, single, values
+from gateway.config.document import Address, Credentials, Document, JwtIssuer, TokenRecord
+from gateway.config.model import Jwt, Settings
+from gateway.config.overrides import Overrides
+from gateway.config.problem import ConfigError
+from gateway.config.provider import watch
+from gateway.identity.jwks import JwksCache, shared_key_set
+from gateway.identity.password import PasswordHasher
+from gateway.store.keys import KeyRing
+from gateway.store.problem import StoreError
+from gateway.store.store import Store
+from gateway.workers.channel import ChannelClient, ChannelError
+from gateway.workers.plane import Plane
+
+_log = logging.getLogger("gateway")
+
+_POLL_SECONDS = 0.2
+_STORE_SECONDS = 5.0
+"""Longer than this the control process does not wait for its database."""
+_TOUCH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line gave: passed from the supervisor as JSON."""
+
+    config: pathlib.Path
+    overrides: Overrides
+
+    def encode(self) -> str:
+        listen = self.overrides.listen
+        return json.dumps(
+            {
+                "config": str(self.config),
+                "listen": None if listen is None else [[address.host, address.port] for address in listen],
+                "access_log": self.overrides.access_log,
+                "drain_timeout": self.overrides.drain_timeout,
+            }
+        )
+
+    @classmethod
+    def decode(cls, text: str) -> Options:
+        data = json.loads(text)
+        listen = None if data["listen"] is None else tuple(Address(*pair) for pair in data["listen"])
+        return cls(pathlib.Path(data["config"]), Overrides(listen, data["access_log"], data["drain_timeout"]))
+
+
+class DeclaredFile:
+    """The part of the configuration that stands in the file (the `Declared` of the admin room)."""
+
+    def __init__(self, path: pathlib.Path, env: Mapping[str, str]) -> None:
+        self.name = path.name
+        self.path = path
+        self.env = env
+        self.settings: Settings = parse.load_settings(path, env)
+
+    def read(self) -> Settings:
+        """The file as it is now. Raises `ConfigError`."""
+        return parse.load_settings(self.path, self.env)
+
+    def proxies(self) -> tuple[Mapping[str, object], ...]:
+        return tuple(proxy.model_dump(mode="json") for proxy in self.settings.proxies)
+
+
+class Control:
+    """Composes the documents and puts them in force; the `Live` of the admin room."""
+
+    def __init__(self, options: Options, declared: DeclaredFile, store: Store, plane: Plane) -> None:
+        self._options = options
+        self._declared = declared
+        self._store = store
+        self._plane = plane
+        self._jwks = JwksCache()
+        self._lock = asyncio.Lock()
+        self._revision = -1
+        self._error = ""
+        """Why the newest configuration is not in force; empty when it is."""
+        self._unusable: frozenset[str] = frozenset()
+        self._served = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- what the admin room asks
+
+    async def state(self) -> Mapping[str, ProxyState]:
+        """What runs now, by proxy; empty while the worker is away."""
+        try:
+            return await self._plane.state()
+        except ChannelError:
+            return {}
+
+    async def apply(self) -> Applied:
+        """A change was committed: put it in force now."""
+        await self._renew("database change")
+        return Applied(self._plane.generation, self._error)
+
+    async def reset_breaker(self, name: str) -> bool:
+        try:
+            return await self._plane.reset_breaker(name)
+        except ChannelError:
+            return False
+
+    def greeting(self) -> str:
+        """One line for the operator: what is served where."""
+        return greeting(self._plane.addresses, self._served)
+
+    def live(self) -> dict[str, object]:
+        return {"status": "healthy", "version": __version__}
+
+    def ready(self) -> tuple[bool, dict[str, object]]:
+        ready = self._plane.reachable and self._plane.generation > 0
+        return ready, {"data_plane": self._plane.reachable, "generation": self._plane.generation, "error": self._error}
+
+    # -- composing
+
+    async def start(self) -> None:
+        """Put the first configuration in force. Raises `ChannelError`, `StoreError`, OSError."""
+        await self._identify()
+        await self._plane.apply(await self._compose())
+        self._revision = await self._store.revision()
+
+    def keep_up(self) -> None:
+        """Follow the file, the database, the keys of issuers and the worker until `aclose`."""
+        self.own(self._plane.keep_told(), "watch the worker")
+        self.own(watch(self._declared.path, lambda: self.own(self.reload("file change"), "reload")), "watch the file")
+        self.own(self._follow_store(), "follow the database")
+        self.own(self._touch_tokens(), "note the use of tokens")
+
+    async def reload(self, source: str) -> None:
+        """Read the file anew; a bad one is told and changes nothing."""
+        try:
+            settings = self._declared.read()
+        except (ConfigError, OSError) as error:
+            self._tell(source, str(error))
+            return
+        before, self._declared.settings = self._declared.settings, settings
+        if (settings.admin, settings.database) != (before.admin, before.database):
+            _log.warning("admin and database take effect at the next start")
+        await self._renew(source)
+        if self._error:
+            self._declared.settings = before
+
+    async def aclose(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._jwks.aclose()
+
+    def own(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _renew(self, source: str) -> None:
+        async with self._lock:
+            error = ""
+            try:
+                async with asyncio.timeout(_STORE_SECONDS):
+                    revision = await self._store.revision()
+                    await self._identify()
+                    document = await self._compose()
+                await self._plane.apply(document)
+                self._revision = revision
+            except TimeoutError:
+                error = f"the database did not answer within {_STORE_SECONDS:g} seconds"
+            except (ConfigError, StoreError, ChannelError, OSError) as caught:
+                error = str(caught)
+        self._tell(source, error)
+
+    def _tell(self, source: str, error: str) -> None:
+        self._error = error
+        generation = self._plane.generation
+        if error:
+            _log.error("%s refused, configuration %d stays in force:\n%s", source, generation, error)
+        else:
+            _log.info("configuration %d in force (%s)", generation, source)
+
+    async def _compose(self) -> Document:
+        settings = self._declared.settings
+        stored = await self._store.proxies.list()
+        secrets = await self._store.secrets.reveal()
+        declared = {proxy.name: proxy for proxy in settings.proxies}
+        usable = []
+        unusable: dict[str, str] = {}
+        for mapping in effective(self._declared.proxies(), [proxy.settings for proxy in stored]):
+            name = str(mapping["name"])
+            if name in declared:
+                continue
+            try:
+                usable.append(single.stored(mapping, name=f"proxy {name} of the database"))
+            except ConfigError as error:
+                unusable[name] = str(error)
+        for name in unusable.keys() - self._unusable:
+            _log.error("left out, the others are served: %s", unusable[name])
+        self._unusable = frozenset(unusable)
+        document = settings.record(self._declared.env, secrets, usable)
+        self._served = len(document.proxies)
+        return self._options.overrides.apply(document)
+
+    async def _identify(self) -> None:
+        tokens = await self._store.tokens.all()
+        records = {
+            digest: TokenRecord(token.id, token.name, token.kind, token.superuser, token.expires_at, token.claims)
+            for digest, token in tokens.items()
+        }
+        issuers = [await self._issuer(jwt) for jwt in self._declared.settings.auth.jwt]
+        with contextlib.suppress(ChannelError):  # the worker hears it when it is back
+            await self._plane.identify(Credentials(records, tuple(issuers)))
+
+    async def _issuer(self, jwt: Jwt) -> JwtIssuer:
+        if jwt.secret is not None:
+            keys = shared_key_set(jwt.secret)
+        else:
+            keys = await self._jwks.get(jwt.jwks_url or "")
+        return JwtIssuer(jwt.issuer, jwt.audience, jwt.algorithms, keys, jwt.id_claim)
+
+    # -- following
+
+    async def _follow_store(self) -> None:
+        """Changes that others made: another node of the fleet, the command line on this machine."""
+        away = False
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                async with asyncio.timeout(_STORE_SECONDS):
+                    revision = await self._store.revision()
+                if away:
+                    _log.info("the database is back")
+                away = False
+                if revision != self._revision:
+                    await self._renew("database change")
+            except (StoreError, OSError, TimeoutError) as error:
+                if not away:
+                    _log.error("the database is away, what was read last stays in force: %s", error or "no answer")
+                away = True
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _touch_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(_TOUCH_SECONDS)
+            with contextlib.suppress(ChannelError, StoreError, OSError, TimeoutError):
+                used = await self._plane.used()
+                if used:
+                    async with asyncio.timeout(_STORE_SECONDS):
+                        await self._store.tokens.touch(used)
+
+
+class Process:
+    """From the command line to the exit code."""
+
+    def __init__(self, options: Options, channel: str, alive: int, ready: int) -> None:
+        self._options = options
+        self._channel = ChannelClient(channel)
+        self._alive = alive
+        self._ready = ready
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        async with contextlib.AsyncExitStack() as stack:
+            declared = DeclaredFile(self._options.config, os.environ)
+            settings = declared.settings
+            assert settings.database is not None
+            store = await Store.open(settings.database, KeyRing.for_database(settings.database, os.environ))
+            stack.push_async_callback(store.aclose)
+            stack.push_async_callback(self._channel.aclose)
+            control = Control(self._options, declared, store, Plane(self._channel))
+            stack.push_async_callback(control.aclose)
+            await control.start()
+            passwords = PasswordHasher()
+            stack.push_async_callback(passwords.aclose)
+            where = ""
+            if settings.admin is not None:
+                administration = Administration(
+                    store, declared, control, passwords=passwords, session_ttl=settings.admin.session_ttl
+                )
+                address = values.address(settings.admin.listen)
+                listener = AdminListener(administration, control, address.host, address.port, settings.admin.hosts)
+                await listener.start()
+                stack.push_async_callback(listener.aclose)
+                where = f"; admin on {listener.url}"
+            with self._signals(control):
+                control.keep_up()
+                os.write(self._ready, b".")
+                _log.info("%s%s", control.greeting(), where)
+                await self._stopping.wait()
+        return 0
+
+    @contextlib.contextmanager
+    def _signals(self, control: Control) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def orphaned() -> None:
+            loop.remove_reader(self._alive)
+            self._stopping.set()
+
+        handlers: dict[int, Callable[[], object]] = {
+            signal.SIGTERM: self._stopping.set,
+            signal.SIGHUP: lambda: control.own(control.reload("SIGHUP"), "reload"),
+            signal.SIGINT: lambda: None,  # a terminal sends it to the whole group; the supervisor decides
+            signal.SIGUSR1: lambda: None,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        loop.add_reader(self._alive, orphaned)
+        try:
+            yield
+        finally:
+            loop.remove_reader(self._alive)
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+
+def main(arguments: list[str]) -> int:
+    """``arguments``: the channel's path, the descriptors of the supervisor's two pipes, the `Options`."""
+    channel, alive, ready, options = arguments
+    begin_process_log()
+    try:
+        return asyncio.run(Process(Options.decode(options), channel, int(alive), int(ready)).run())
+    except ConfigError as error:
+        _log.error("%s", error)
+        return BAD_CONFIGURATION
+    except (StoreError, ChannelError, OSError) as error:
+        _log.error("can not start: %s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""The worker process: the data plane alone, on uvloop, told what to do over the channel.
+
+It never asks the control process for anything. When that dies, the last snapshot and the last credentials stay in
+force; when the supervisor dies, the worker drains and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import uvloop
+
+from gateway.app import Gateway, begin_process_log, calm_collector
+from gateway.config import codec
+from gateway.workers.channel import ChannelServer
+
+_log = logging.getLogger("gateway")
+
+
+class Worker:
+    """A gateway behind a channel; the operations of the channel are its public methods with a ``body``."""
+
+    def __init__(self) -> None:
+        self.gateway: Gateway | None = None
+        self._credentials = codec.credentials({"tokens": {}, "issuers": []})
+        self._stopping = asyncio.Event()
+        self._cutting = asyncio.Event()
+        self.channel = ChannelServer(
+            {
+                "ping": self.ping,
+                "apply": self.apply,
+                "identify": self.identify,
+                "state": self.state,
+                "used": self.used,
+                "reset_breaker": self.reset_breaker,
+            }
+        )
+
+    async def ping(self, _: Any) -> object:
+        return None
+
+    async def apply(self, body: Any) -> object:
+        """Put a document in force: ``{"generation", "addresses"}``. Raises OSError, changing nothing."""
+        document = codec.document(body)
+        if self.gateway is None:
+            gateway = Gateway(document)
+            gateway.authenticator.credentials = self._credentials
+            calm_collector()
+            try:
+                await gateway.start()
+            except BaseException:
+                await gateway.aclose()
+                raise
+            self.gateway = gateway
+        elif document != self.gateway.document:
+            await self.gateway.reload(document)
+        return {"generation": self.gateway.generation, "addresses": self.gateway.addresses}
+
+    async def identify(self, body: Any) -> object:
+        """Take over who may prove to be whom."""
+        self._credentials = codec.credentials(body)
+        if self.gateway is not None:
+            self.gateway.authenticator.credentials = self._credentials
+        return None
+
+    async def state(self, _: Any) -> object:
+        """What runs now, by proxy (`ProxyState`)."""
+        return {} if self.gateway is None else self.gateway.state()
+
+    async def used(self, _: Any) -> object:
+        """The tokens used since the last time: digest and seconds of the epoch."""
+        return {} if self.gateway is None else self.gateway.authenticator.take_used()
+
+    async def reset_breaker(self, body: Any) -> object:
+        """True when the proxy has a breaker; it is closed then."""
+        return self.gateway is not None and self.gateway.reset_breaker(str(body["name"]))
+
+    async def run(self, listener: socket.socket, alive: int) -> int:
+        """Serve until a signal or the supervisor's end; the exit code. ``alive``: a pipe that ends with it."""
+        loop = asyncio.get_running_loop()
+
+        def orphaned() -> None:
+            loop.remove_reader(alive)
+            self._stop()
+
+        loop.add_reader(alive, orphaned)
+        try:
+            with self._signals():
+                await self.channel.start(listener)
+                await self._stopping.wait()
+                if self.gateway is not None:
+                    await self.gateway.drain_or_cut(self._cutting)
+        finally:
+            await self.channel.aclose()
+            if self.gateway is not None:
+                await self.gateway.aclose()
+        return 0
+
+    def _stop(self) -> None:
+        if self._stopping.is_set():
+            self._cutting.set()
+            return
+        if self.gateway is not None:
+            _log.info("draining: %d connections", self.gateway.connections)
+        self._stopping.set()
+
+    def _reopen(self) -> None:
+        if self.gateway is not None:
+            self.gateway.reopen_log()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen)
+        # A terminal sends these to the whole group: the supervisor decides what they mean.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+
+def main(arguments: list[str]) -> int:
+    """``arguments``: the descriptors of the channel's listening socket and of the supervisor's pipe."""
+    channel, alive = map(int, arguments)
+    begin_process_log()
+
+    async def serve() -> int:
+        return await Worker().run(socket.socket(fileno=channel), alive)
+
+    return uvloop.run(serve())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

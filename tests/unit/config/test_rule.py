@@ -1,0 +1,117 @@
+"""Access rules: what they mean, and how wrong ones are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.rule import RuleError, compile_rule
+from gateway.core.message import RequestHead
+from gateway.core.principal import Principal
+
+CALLER = Principal(
+    "u1", "jwt", claims={"id": "u1", "role": "admin", "n": 3, "ok": True, "org": {"id": "o"}, "l": ["a"]}
+)
+
+
+def admits(rule: str, principal: Principal | None = CALLER, target: bytes = b"/a%2Fb?x=1", *lines: bytes) -> bool:
+    known = {b"x-request-id": b"r1"}
+    return compile_rule(rule)(principal, RequestHead(b"PUT", target, 1, list(lines), known, 0, True))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("true", True),
+        ("false", False),
+        ("@request.auth.role = 'admin'", True),
+        ('@request.auth.role = "admin"', True),
+        ("'admin' = @request.auth.role", True),
+        ("@request.auth.role = 'Admin'", False),
+        ("@request.auth.role != 'user'", True),
+        ("@request.auth.n = 3", True),
+        ("@request.auth.n = 3.0", True),
+        ("@request.auth.n = '3'", False),
+        ("@request.auth.ok = true", True),
+        ("@request.auth.ok = 'true'", False),
+        ("@request.auth.ok = 1", False),
+        ("@request.auth.n = true", False),
+        ("@request.auth.org.id = 'o'", True),
+        ("@request.auth.org.id.more = ''", True),
+        ("@request.auth.org = ''", False),
+        ("@request.auth.org = @request.auth.org", False),
+        ("@request.auth.l = 'a'", False),
+        ("@request.auth.gone = ''", True),
+        ("@request.auth.gone = null", True),
+        ("'' = null", True),
+        ("1 = 1", True),
+        ("1 = '1'", False),
+        ("@request.auth.gone = @request.auth.other", True),
+        ("@request.method = 'PUT'", True),
+        ("@request.method = 'put'", False),
+        ("@request.path = '/a%2Fb'", True),
+        ("@request.path = '/a/b'", False),
+        ("@request.headers.x_request_id = 'r1'", True),
+        ("true || false && false", True),
+        ("(true || false) && false", False),
+        ("@request.auth.id != '' && (@request.method = 'GET' || @request.auth.n = 3)", True),
+        ("  (  ( true )  )  ", True),
+    ],
+)
+def test_what_a_rule_means(rule: str, expected: bool) -> None:
+    assert admits(rule) is expected
+
+
+def test_nobody_has_no_claims() -> None:
+    assert admits("@request.auth.id = ''", None)
+    assert not admits("@request.auth.id != ''", None)
+    assert not admits("@request.auth.org.id = 'o'", None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ((b"X-Team: a",), True),
+        ((b"x_team:\ta ",), True),
+        ((b"X-Team: a", b"X-Team: a"), False),
+        ((b"X-Team: a", b"x-team: b"), False),
+        ((b"X-Team:",), False),
+        ((b"XX-Team: a",), False),
+    ],
+)
+def test_headers(lines: tuple[bytes, ...], expected: bool) -> None:
+    assert admits("@request.headers.x_team = 'a'", None, b"/", *lines) is expected
+    assert admits("@request.headers.X-Team = 'a'", None, b"/", *lines) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "hint"),
+    [
+        ("", 1, "expected a field or a value instead of the end"),
+        ("a = 'b'", 1, "put text in quotes: 'a'"),
+        ("@request.auth.role == 'x'", 20, "there is no operator ==; write ="),
+        ("@request.auth.role ~ 'x'", 20, "there is no operator ~"),
+        ("@request.auth.role < 3", 20, "there is no operator <"),
+        ("@request.auth.role", 19, "expected = or != instead of the end"),
+        ("'a", 1, "this quote is not closed"),
+        ("true & true", 6, "write &&"),
+        ("true | true", 6, "write ||"),
+        ("true true", 6, "join comparisons with && or ||"),
+        ("(true", 1, "add )"),
+        ("true)", 5, "did not expect )"),
+        ("@request.body = 'x'", 1, "there is no field @request.body"),
+        ("@request.auth. = 'x'", 1, "there is no field"),
+        ("@request.auth.a..b = 'x'", 1, "there is no field"),
+        ("@request.headers.x_forwarded_for = '1'", 1, "callers may claim anything in x-forwarded-for"),
+        ("@request.headers.Forwarded = '1'", 1, "callers may claim anything in forwarded"),
+        ("@request.headers.X_Real_IP = '1'", 1, "callers may claim anything"),
+        ("(" * 33 + "true" + ")" * 33, 33, "more than 32 deep"),
+        ("'" + "a" * 2000 + "'", 2001, "at most 2000 characters"),
+        ("\u00e9 = 1", 1, "has no meaning here"),
+        ("3x = 1", 1, "has no meaning here"),
+    ],
+)
+def test_what_is_no_rule_is_told(text: str, at: int, hint: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        compile_rule(text)
+    assert str(caught.value).startswith(f"at character {at}: ")
+    assert hint in str(caught.value)

@@ -1,0 +1,103 @@
+"""Key sets of issuers, from a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from joserfc.jwk import KeySet, RSAKey
+
+from gateway.identity.jwks import NO_KEYS, JwksCache, shared_key_set
+
+KEYS = KeySet([RSAKey.generate_key(2048, {"kid": "r1"})]).as_dict(private=False)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Issuer:
+    """Answers with ``text``."""
+
+    def __init__(self) -> None:
+        self.text = json.dumps(KEYS)
+        self.status = 200
+        self.asked = 0
+
+    async def answer(self, _: web.Request) -> web.Response:
+        self.asked += 1
+        return web.Response(text=self.text, status=self.status)
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[tuple[Issuer, str]]:
+    made, app = Issuer(), web.Application()
+    app.router.add_get("/keys", made.answer)
+    async with TestServer(app) as server:
+        yield made, str(server.make_url("/keys"))
+
+
+@pytest.fixture
+async def cache() -> AsyncIterator[JwksCache]:
+    clock = Clock()
+    made = JwksCache(clock)
+    made.clock = clock  # type: ignore[attr-defined]
+    yield made
+    await made.aclose()
+
+
+async def test_one_fetch_serves_all_who_ask(issuer: tuple[Issuer, str], cache: JwksCache) -> None:
+    server, url = issuer
+    answers = await asyncio.gather(*(cache.get(url) for _ in range(20)))
+    assert server.asked == 1
+    assert json.loads(answers[0])["keys"][0]["kid"] == "r1"
+
+
+async def test_old_keys_are_fetched_again(issuer: tuple[Issuer, str], cache: JwksCache) -> None:
+    server, url = issuer
+    await cache.get(url)
+    assert not cache.is_due(url)
+    cache._clock.now = 300.0  # type: ignore[attr-defined]
+    assert cache.is_due(url)
+    await cache.get(url)
+    assert server.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (500, ""),
+        (302, ""),
+        (200, "no json"),
+        (200, "[]"),
+        (200, '{"keys": 1}'),
+        (200, '{"a":"' + "x" * (1 << 20) + '"}'),
+    ],
+)
+async def test_the_last_good_keys_stay(issuer: tuple[Issuer, str], cache: JwksCache, status: int, text: str) -> None:
+    server, url = issuer
+    good = await cache.get(url)
+    server.status, server.text = status, text
+    cache._clock.now = 300.0  # type: ignore[attr-defined]
+    assert await cache.get(url) == good
+
+
+async def test_an_issuer_that_is_away_has_no_keys(cache: JwksCache) -> None:
+    assert await cache.get("http://127.0.0.1:1/keys") == NO_KEYS
+
+
+async def test_a_shared_key_in_a_published_set_is_dropped(issuer: tuple[Issuer, str], cache: JwksCache) -> None:
+    server, url = issuer
+    server.text = json.dumps({"keys": [*KEYS["keys"], {"kty": "oct", "k": "AAAA"}]})
+    assert [key["kty"] for key in json.loads(await cache.get(url))["keys"]] == ["RSA"]
+
+
+def test_a_shared_secret_is_a_key_set() -> None:
+    assert json.loads(shared_key_set("s" * 32))["keys"][0]["kty"] == "oct"

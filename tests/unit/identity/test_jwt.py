@@ -1,0 +1,139 @@
+"""JSON Web Tokens: only what an issuer signed for us, with an algorithm of its own, and only while it is valid."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
+
+from gateway.config.document import JwtIssuer
+from gateway.identity.jwks import shared_key_set
+from gateway.identity.jwt import JwtVerifier
+
+NOW = 1_800_000_000.0
+RSA = RSAKey.generate_key(2048, {"kid": "r1"})
+OTHER = RSAKey.generate_key(2048, {"kid": "r1"})
+EC = ECKey.generate_key("P-256", {"kid": "e1"})
+PUBLIC = json.dumps(KeySet([RSA, EC]).as_dict(private=False))
+ISSUER = JwtIssuer("https://i", ("gateway", "other"), ("RS256", "ES256"), PUBLIC)
+SECRET = "s" * 32
+SHARED = JwtIssuer("https://h", ("gateway",), ("HS256",), shared_key_set(SECRET), "user")
+GOOD: dict[str, Any] = {"iss": "https://i", "aud": "gateway", "sub": "u1", "exp": NOW + 60}
+
+
+def signed(claims: dict[str, Any], key: Any = RSA, alg: str = "RS256", **header: str) -> str:
+    return jwt.encode(
+        {"alg": alg, "kid": key.kid, **header} if key.kid else {"alg": alg}, claims, key, algorithms=[alg]
+    )
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def who(token: str, now: float = NOW) -> str | None:
+    principal = JwtVerifier([ISSUER, SHARED]).verify(token, now)
+    return principal.id if principal else None
+
+
+def test_a_good_one_of_each_kind() -> None:
+    assert who(signed(GOOD)) == "u1"
+    assert who(signed(GOOD, EC, "ES256")) == "u1"
+    assert who(signed(GOOD | {"aud": ["x", "other"]})) == "u1"
+    shared = {"iss": "https://h", "aud": "gateway", "user": "u2", "exp": NOW + 60}
+    assert who(signed(shared, OctKey.import_key(SECRET), "HS256")) == "u2"
+
+
+def test_what_it_says_of_itself_is_not_what_the_gateway_says() -> None:
+    token = signed(GOOD | {"superuser": True, "kind": "superuser", "id": "root", "role": "admin"})
+    principal = JwtVerifier([ISSUER]).verify(token, NOW)
+    assert principal is not None
+    assert not principal.superuser
+    assert {k: principal.claims.get(k) for k in ("id", "kind", "superuser", "role")} == {
+        "id": "u1",
+        "kind": "jwt",
+        "superuser": None,
+        "role": "admin",
+    }
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "https://other"},
+        {"iss": None},
+        {"aud": "elsewhere"},
+        {"aud": None},
+        {"aud": []},
+        {"exp": NOW - 31},
+        {"exp": None},
+        {"exp": "tomorrow"},
+        {"exp": True},
+        {"nbf": NOW + 31},
+        {"iat": NOW + 31},
+        {"sub": ""},
+        {"sub": 5},
+        {"sub": None},
+    ],
+)
+def test_claims_that_are_refused(claims: dict[str, object]) -> None:
+    merged = {key: value for key, value in (GOOD | claims).items() if value is not None}
+    assert who(signed(merged)) is None
+
+
+def test_clocks_may_differ_a_little() -> None:
+    assert who(signed(GOOD | {"exp": NOW - 29, "nbf": NOW + 29, "iat": NOW + 29})) == "u1"
+
+
+def test_signatures_that_are_refused() -> None:
+    good = signed(GOOD)
+    head, body, signature = good.split(".")
+    assert who(signed(GOOD, OTHER)) is None
+    assert who(f"{head}.{part(GOOD | {'sub': 'root'})}.{signature}") is None
+    assert who(f"{part({'alg': 'none'})}.{body}.") is None
+    assert who(f"{head}.{body}.") is None
+    assert who("a.b.c") is None
+    assert who("." * 3) is None
+    assert who(good + "x" * 9000) is None
+
+
+def test_a_public_key_is_no_shared_secret() -> None:
+    """RFC 8725 2.1: HS256 over the text of an RSA key that everybody knows."""
+    text = f"{part({'alg': 'HS256', 'kid': 'r1'})}.{part(GOOD)}"
+    mac = hmac.digest(RSA.as_pem(private=False), text.encode(), "sha256")
+    assert who(f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}") is None
+
+
+def test_a_shared_secret_of_one_issuer_signs_for_no_other() -> None:
+    assert who(signed(GOOD, OctKey.import_key(SECRET), "HS256")) is None
+
+
+def test_an_algorithm_that_is_not_listed() -> None:
+    assert who(signed(GOOD, RSA, "RS512")) is None
+
+
+def test_it_is_remembered_until_it_ends_and_not_longer() -> None:
+    verifier = JwtVerifier([ISSUER])
+    token = signed(GOOD)
+    first = verifier.verify(token, NOW)
+    assert verifier.verify(token, NOW + 1) is first
+    assert verifier.verify(token, NOW + 91) is None
+
+
+def test_memory_is_bounded() -> None:
+    verifier = JwtVerifier([ISSUER])
+    for number in range(5000):
+        assert verifier.verify(f"a.{number}.c", NOW) is None
+    assert len(verifier._remembered) <= 4096
+
+
+def test_without_issuers_nothing_is_good() -> None:
+    assert JwtVerifier(()).verify(signed(GOOD), NOW) is None
+    assert (
+        JwtVerifier([JwtIssuer("https://i", ("gateway",), ("RS256",), '{"keys":[]}')]).verify(signed(GOOD), NOW) is None
+    )

@@ -1,0 +1,18 @@
+"""Opaque tokens."""
+
+from __future__ import annotations
+
+import hashlib
+
+from gateway.identity.tokens import digest, looks_like_token, mint
+
+
+def test_tokens_are_long_and_new_each_time() -> None:
+    made = {mint() for _ in range(100)}
+    assert len(made) == 100
+    assert all(looks_like_token(token) and len(token) == 47 for token in made)
+
+
+def test_what_is_kept_is_a_digest() -> None:
+    assert digest("bwt_x") == hashlib.sha256(b"bwt_x").hexdigest()
+    assert not looks_like_token("sk_x")
