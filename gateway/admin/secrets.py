@@ -54,6 +54,8 @@ class SecretAdministration:
     async def delete(self, actor: Actor, key: str, *, force: bool = False) -> Resource:
         """Refused while proxies name it, unless ``force``: they answer 500 ``template_missing`` then."""
         superusers_only(actor)
+        if await self._store.secrets.get(key) is None:
+            raise not_found(f"there is no secret {key}")
         users = await self._proxies.users_of_secret(key)
         if users and not force:
             raise conflict("in_use", f"proxies name this secret: {', '.join(users)}; change them first, or force it")

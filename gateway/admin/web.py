@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _MAX_BODY: Final = 1 << 20
 _REQUEST_SECONDS: Final = 20.0
 _MAX_ID: Final = 128
+_ID: Final = web.RequestKey("id", str)
 _NOBODY: Final = Actor("", False)
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS: Final = {
@@ -47,7 +48,7 @@ def application(administration: Administration, health: Health, hosts: Iterable[
 
     @web.middleware
     async def guard(request: web.Request, handler: _Next) -> web.StreamResponse:
-        request["id"] = _request_id(request)
+        request[_ID] = _request_id(request)
         try:
             if _host(request) not in allowed:
                 raise AdminError(
@@ -70,12 +71,12 @@ def application(administration: Administration, health: Health, hosts: Iterable[
         except asyncio.CancelledError:
             raise
         except Exception:
-            _log.exception("request %s to the control plane failed", request["id"])
+            _log.exception("request %s to the control plane failed", request[_ID])
             answer = _refusal(
                 request, AdminError(500, "internal", "Internal Server Error", "The gateway failed; its log tells more")
             )
         answer.headers.update(_HEADERS)
-        answer.headers["X-Request-Id"] = request["id"]
+        answer.headers["X-Request-Id"] = request[_ID]
         return answer
 
     made = web.Application(middlewares=[guard], client_max_size=_MAX_BODY)
@@ -225,7 +226,7 @@ def _of_http(error: web.HTTPException) -> AdminError:
 def _refusal(request: web.Request, error: AdminError, allow: str = "") -> web.Response:
     answer = web.Response(
         status=error.status,
-        body=orjson.dumps(error.body() | {"request_id": request["id"]}),
+        body=orjson.dumps(error.body() | {"request_id": request[_ID]}),
         content_type="application/json",
         headers={"X-Gateway-Reason": error.code},
     )

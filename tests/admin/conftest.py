@@ -1,0 +1,144 @@
+"""The REST API on a real socket, over a real database, with a stand-in for the data plane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import argon2
+import pytest
+
+from gateway.admin.live import Applied
+from gateway.admin.service import Administration
+from gateway.admin.web import AdminListener
+from gateway.app import ProxyState
+from gateway.identity.password import PasswordHasher
+from gateway.identity.throttle import LoginThrottle, Rate
+from gateway.identity.tokens import digest, mint
+from gateway.store import schema
+from gateway.store.keys import KeyRing
+from gateway.store.store import Store
+
+EMAIL, PASSWORD = "root@example.org", "correct horse battery"
+IDLE: ProxyState = {
+    "in_flight": 0,
+    "waiting": 0,
+    "streams": 3,
+    "breaker": "closed",
+    "connections_open": 0,
+    "connections_idle": 0,
+}
+
+
+@dataclass
+class Plane:
+    """Stands for the data plane: counts what it is told."""
+
+    applied: int = 0
+    error: str = ""
+    breakers: set[str] = field(default_factory=set)
+    states: dict[str, ProxyState] = field(default_factory=dict)
+
+    async def state(self) -> Mapping[str, ProxyState]:
+        return self.states
+
+    async def apply(self) -> Applied:
+        self.applied += 1
+        return Applied(self.applied, self.error)
+
+    async def reset_breaker(self, name: str) -> bool:
+        return name in self.breakers
+
+    def live(self) -> Mapping[str, object]:
+        return {"status": "healthy"}
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        return not self.error, {"generation": self.applied}
+
+
+@dataclass
+class File:
+    """Stands for the configuration file."""
+
+    declared: tuple[Mapping[str, object], ...] = ()
+    name: str = "gateway.yaml"
+    env: Mapping[str, str] = field(default_factory=lambda: {"SET": "x"})
+
+    def proxies(self) -> tuple[Mapping[str, object], ...]:
+        return self.declared
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+class Api:
+    """A superuser's client, and what stands behind the API."""
+
+    def __init__(self, base: str, session: aiohttp.ClientSession, store: Store, plane: Plane, file: File) -> None:
+        self.base = base
+        self.session = session
+        self.store = store
+        self.plane = plane
+        self.file = file
+        self.clock = Clock()
+        self.token = ""
+        self.texts: list[str] = []
+        """Everything that was ever answered."""
+
+    async def call(
+        self, method: str, path: str, body: object = None, *, token: str | None = None, **headers: str
+    ) -> Answer:
+        shown = self.token if token is None else token
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if shown:
+            given["Authorization"] = f"Bearer {shown}"
+        async with self.session.request(method, f"{self.base}/api/gateway{path}", json=body, headers=given) as answer:
+            text = await answer.text()
+            self.texts.append(text)
+            parsed = await answer.json(content_type=None) if text else None
+            return Answer(answer.status, parsed, answer.headers)
+
+    async def make_token(self, *, superuser: bool = False, expires_at: float = 0.0) -> str:
+        token = mint()
+        await self.store.tokens.create("t", digest(token), "token", superuser, None, expires_at, {}, "test")
+        return token
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    await schema.upgrade(url)
+    store = await Store.open(url, KeyRing.of("11" * 32))
+    passwords = PasswordHasher(argon2.PasswordHasher.from_parameters(argon2.profiles.CHEAPEST))
+    await store.superusers.create(EMAIL, await passwords.hash(PASSWORD), "test")
+    plane, file = Plane(), File()
+    async with aiohttp.ClientSession() as session:
+        made = Api("", session, store, plane, file)
+        throttle = LoginThrottle(per_client=Rate(3, 60.0))
+        administration = Administration(
+            store, file, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
+        )
+        listener = AdminListener(administration, plane, "127.0.0.1", 0)
+        await listener.start()
+        made.base = listener.url
+        made.token = await made.make_token(superuser=True)
+        yield made
+        await listener.aclose()
+    await passwords.aclose()
+    await store.aclose()

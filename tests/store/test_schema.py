@@ -1,0 +1,179 @@
+"""Migrations: up, down and up again, by several at once, and killed half way."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from gateway.store import schema, tables
+from gateway.store.database import Database
+from gateway.store.keys import KeyRing
+from gateway.store.problem import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
+from gateway.store.store import Store
+
+PROXY = {"name": "a", "path": "/a", "hosts": [], "upstream": "http://h", "headers": {}, "max_concurrent": 5}
+KEYS = KeyRing.of("22" * 32)
+
+
+async def columns(url: str) -> dict[str, set[str]]:
+    database = Database(url)
+    try:
+        async with database.reading() as connection:
+            return await connection.run_sync(
+                lambda c: {t: {col["name"] for col in inspect(c).get_columns(t)} for t in inspect(c).get_table_names()}
+            )
+    finally:
+        await database.aclose()
+
+
+async def test_the_migrations_make_the_tables_of_the_code(url: str) -> None:
+    assert (await schema.upgrade(url)).current == tables.HEAD == schema.revisions()[-1]
+    made = await columns(url)
+    made.pop("alembic_version")
+    assert made == {name: set(table.columns.keys()) for name, table in tables.METADATA.tables.items()}
+
+
+async def test_up_down_and_up_again_keeps_the_rows(url: str) -> None:
+    await schema.upgrade(url)
+    store = await Store.open(url, KEYS)
+    made = await store.proxies.create(PROXY, "t")
+    await store.aclose()
+    status = await schema.downgrade(url, "0001")
+    assert (status.current, status.pending) == ("0001", ("0002", "0003"))
+    assert not {"max_concurrent", "circuit_breaker", "timeout_config"} & (await columns(url))["proxies"]
+    with pytest.raises(SchemaBehind, match="gateway db upgrade"):
+        await Store.open(url, KEYS)
+    assert (await schema.upgrade(url)).pending == ()
+    store = await Store.open(url, KEYS)
+    back = await store.proxies.get("a")
+    await store.aclose()
+    assert back is not None
+    assert back.id == made.id
+    assert "max_concurrent" not in back.settings
+    assert (await schema.downgrade(url, "base")).current is None
+    assert (await schema.upgrade(url)).current == tables.HEAD
+
+
+async def test_the_hardening_migration_adds_only_what_is_missing(url: str) -> None:
+    await schema.upgrade(url, "0001")
+    database = Database(url)
+    async with database.writing() as connection:
+        await connection.execute(text("ALTER TABLE proxies ADD COLUMN max_concurrent INTEGER"))
+    await database.aclose()
+    assert (await schema.upgrade(url)).current == tables.HEAD
+
+
+async def test_a_newer_database_is_left_alone(url: str) -> None:
+    await schema.upgrade(url)
+    database = Database(url)
+    async with database.writing() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.aclose()
+    for attempt in (schema.upgrade(url), schema.downgrade(url, "0001"), Store.open(url, KEYS)):
+        with pytest.raises(SchemaNewer, match="at revision 9999"):
+            await attempt
+
+
+async def test_an_unknown_revision_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match="can not be moved to 0042"):
+        await schema.upgrade(url, "0042")
+    assert (await schema.status(url)).current is None
+
+
+SLOW = """
+import time
+from alembic import op
+revision = "0004"
+down_revision = "0003"
+def upgrade():
+    op.execute("CREATE TABLE half (id INTEGER)")
+    print("half way", flush=True)
+    time.sleep(60)
+"""
+CHILD = """
+import asyncio, pathlib, sys
+from gateway.store import schema
+schema.migrations_path = lambda: pathlib.Path(sys.argv[2])
+schema.HEAD = sys.argv[3]
+asyncio.run(schema.upgrade(sys.argv[1]))
+"""
+
+
+def child(url: str, folder: Path, head: str = tables.HEAD) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, url, str(folder), head]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+async def test_a_migration_that_is_killed_half_way_leaves_the_old_schema_whole(url: str, tmp_path: Path) -> None:
+    await schema.upgrade(url)
+    before = await columns(url)
+    folder = tmp_path / "migrations"
+    shutil.copytree(schema.migrations_path(), folder)
+    (folder / "versions" / "0004_slow.py").write_text(SLOW)
+    process = child(url, folder, "0004")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = await asyncio.to_thread(process.stdout.readline)
+    assert said == "half way\n", process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(process.wait)
+    process.stdout.close()
+    process.stderr.close()
+    assert await columns(url) == before
+    assert (await schema.status(url)).current == tables.HEAD
+    store = await Store.open(url, KEYS)
+    await store.proxies.create(PROXY, "t")
+    await store.aclose()
+
+
+async def test_of_several_that_upgrade_at_once_one_runs_and_the_others_wait(url: str) -> None:
+    children = [child(url, schema.migrations_path()) for _ in range(3)]
+    ends = await asyncio.gather(*(asyncio.to_thread(process.communicate) for process in children))
+    assert [(process.returncode, errors) for process, (_, errors) in zip(children, ends, strict=True)] == [(0, "")] * 3
+    assert (await schema.status(url)).current == tables.HEAD
+
+
+async def test_a_backup_is_made_before_each_upgrade_and_can_be_opened(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    await schema.upgrade(url, "0001")
+    assert list(tmp_path.glob("*.backup")) == []
+    await schema.upgrade(url)
+    (copy,) = tmp_path.glob("*.backup")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert (await schema.status(f"sqlite:///{copy}")).current == "0001"
+
+
+async def test_a_new_database_is_for_its_owner_alone(tmp_path: Path) -> None:
+    await schema.upgrade(f"sqlite:///{tmp_path}/gateway.db")
+    assert stat.S_IMODE((tmp_path / "gateway.db").stat().st_mode) == 0o600
+
+
+async def test_backups_that_can_not_be(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="pg_dump"):
+        await schema.backup("postgresql://h/x")
+    with pytest.raises(StoreError, match="there is no database"):
+        await schema.backup(f"sqlite:///{tmp_path}/none.db")
+    (tmp_path / "there").write_text("x")
+    sqlite3.connect(tmp_path / "a.db").close()
+    with pytest.raises(StoreError, match="File exists"):
+        await schema.backup(f"sqlite:///{tmp_path}/a.db", tmp_path / "there")
+    assert (tmp_path / "there").read_text() == "x"
+
+
+async def test_a_database_that_is_not_there_or_is_none(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        await schema.status("postgresql://u:s3cret@127.0.0.1:1/x")
+    with pytest.raises(StoreUnavailable):
+        await schema.upgrade(f"sqlite:///{tmp_path}/no/such/folder.db")
+    (tmp_path / "text.db").write_text("this is no database, whatever its name says")
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        await schema.status(f"sqlite:///{tmp_path}/text.db")
