@@ -56,7 +56,15 @@ class JwksCache:
         try:
             self._sets[url] = await self._fetch(url)
             pause = _REFRESH_SECONDS
-        except (aiohttp.ClientError, TimeoutError, JoseError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            JoseError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+        ) as error:
             _log.warning("the keys of %s could not be fetched (%s); the last ones stay", url, type(error).__name__)
             pause = _RETRY_SECONDS
         self._fresh_until[url] = self._clock() + pause

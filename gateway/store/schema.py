@@ -92,6 +92,8 @@ async def upgrade(url: str, to: str = "head") -> Status:
     before = await status(url)
     if before.current is not None and before.current > HEAD:
         check(before.current)
+    if to == "head" and not before.pending:
+        return before
     if before.current is not None and before.pending and is_embedded(url):
         await backup(url)
     return await _move(url, _upgrade, to)

@@ -31,6 +31,8 @@ from gateway.config.problem import ConfigError
 from gateway.config.provider import watch
 from gateway.identity.jwks import JwksCache, shared_key_set
 from gateway.identity.password import PasswordHasher
+from gateway.store import schema
+from gateway.store.database import is_embedded
 from gateway.store.keys import KeyRing
 from gateway.store.problem import StoreError
 from gateway.store.store import Store
@@ -284,6 +286,9 @@ class Process:
             declared = DeclaredFile(self._options.config, os.environ)
             settings = declared.settings
             assert settings.database is not None
+            if is_embedded(settings.database):
+                # A file of this machine alone; a database that several gateways share is upgraded on purpose.
+                await schema.upgrade(settings.database)
             store = await Store.open(settings.database, KeyRing.for_database(settings.database, os.environ))
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(self._channel.aclose)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
+import time
 import warnings
 from collections.abc import Iterator
 from itertools import count
@@ -17,6 +19,7 @@ class Postgres:
     """A server of its own; each test gets a new database in it."""
 
     def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -28,6 +31,17 @@ class Postgres:
         name = f"t{os.getpid()}_{next(_names)}"
         self._server.psql(f"CREATE DATABASE {name};")
         return str(self._server.get_uri(name)).replace("postgresql+psycopg", "postgresql")
+
+    def kill(self) -> None:
+        """Take it away, without a word to its clients."""
+        pid = int((self._folder / "pg" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+        while pathlib.Path(f"/proc/{pid}").exists():
+            time.sleep(0.02)
+
+    def again(self) -> None:
+        """Start it again, on the same data."""
+        self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         self._server.cleanup()

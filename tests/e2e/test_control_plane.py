@@ -1,0 +1,290 @@
+"""The control plane as processes: from nothing to traffic, and what happens when parts of it die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import postgres
+from harness.answers import OK, ok
+from harness.deployment import Deployment
+from harness.patience import eventually
+from harness.upstream import Link, Upstream
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def proxy(upstream: Upstream, **changes: object) -> dict[str, Any]:
+    return {"name": "web", "path": "/web", "upstream": upstream.url, "access_rule": "true", **changes}
+
+
+async def when(condition: Callable[[], Awaitable[bool]], within: float) -> float:
+    """Ask until it is so; the seconds that it took."""
+    began = time.monotonic()
+    while not await condition():
+        assert time.monotonic() - began < within, f"never within {within} s"
+        await asyncio.sleep(0.005)
+    return time.monotonic() - began
+
+
+class Load:
+    """Callers that ask one after the other; ``failed`` are answers other than 200 and connections that broke."""
+
+    def __init__(self, deployment: Deployment, path: str) -> None:
+        self._deployment = deployment
+        self._path = path
+        self.good = 0
+        self.failed: list[object] = []
+        self._stopping = False
+
+    async def _ask(self) -> None:
+        while not self._stopping:
+            try:
+                answer = await self._deployment.get(self._path)
+                if answer[0] == 200:
+                    self.good += 1
+                else:
+                    self.failed.append(answer)
+            except Exception as error:
+                self.failed.append(error)
+
+    @asynccontextmanager
+    async def run(self, callers: int = 8) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self._ask()) for _ in range(callers)]
+        try:
+            await eventually(lambda: self.good > 20, "traffic", 10)
+            yield
+        finally:
+            self._stopping = True
+            await asyncio.gather(*tasks)
+
+
+async def test_from_nothing_to_traffic(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    async with Deployment(tmp_path) as gateway:
+        assert await gateway.get("/web") == (404, "no_route")
+        made = await gateway.call("POST", "/proxies", proxy(upstream, max_concurrent=5))
+        assert made["applied"]["error"] == ""
+        assert await gateway.get("/web") == (200, "")
+        await gateway.call("DELETE", "/proxies/web")
+        assert await gateway.get("/web") == (404, "no_route")
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+
+
+async def test_a_new_limit_holds_within_100_milliseconds(tmp_path: Path, upstream: Upstream) -> None:
+    async def hold(link: Link) -> None:
+        await link.request()
+        await link.gone(30)
+
+    upstream.behaviour = hold
+    async with Deployment(tmp_path) as gateway:
+        await gateway.call("POST", "/proxies", proxy(upstream, max_concurrent=2))
+        waiting = [asyncio.create_task(gateway.get("/web")) for _ in range(2)]
+        await eventually(lambda: len(upstream.links) == 2, "two inside")
+        assert await gateway.get("/web") == (429, "concurrency_limit")
+        began = time.monotonic()
+        await gateway.call("PATCH", "/proxies/web", {"max_concurrent": 3, "version": 1})
+        waiting.append(asyncio.create_task(gateway.get("/web")))
+        await eventually(lambda: len(upstream.links) == 3, "a third inside")
+        took = time.monotonic() - began
+        assert await gateway.get("/web") == (429, "concurrency_limit")
+        state = (await gateway.call("GET", "/proxies/web"))["state"]
+        assert (state["in_flight"], state["streams"]) == (3, 3)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        # Measured at 20 to 40 ms; the test allows for a machine that is busy with other things.
+        assert took < 0.5
+
+
+async def test_traffic_goes_on_while_the_control_process_is_killed(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    async with Deployment(tmp_path) as gateway:
+        made = await gateway.call("POST", "/proxies", proxy(upstream, max_concurrent=64))
+        load = Load(gateway, "/web")
+        async with load.run():
+            for times in (2, 3):
+                before = load.good
+                gateway.kill("control")
+                await gateway.greeted(times)
+                assert load.good > before
+            shown = await gateway.call("GET", "/proxies/web")
+            assert {k: v for k, v in shown.items() if k != "state"} == {
+                k: v for k, v in made.items() if k not in ("state", "applied", "impact")
+            }
+            await gateway.call("PATCH", "/proxies/web", {"max_concurrent": 65, "version": 1})
+        assert load.failed == []
+
+
+async def test_traffic_goes_on_while_the_database_hangs(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    async with Deployment(tmp_path) as gateway:
+        await gateway.call("POST", "/proxies", proxy(upstream))
+        load = Load(gateway, "/web")
+        async with load.run():
+            with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                refused = asyncio.create_task(
+                    gateway.session.put(
+                        f"{gateway.admin}/api/gateway/secrets/K",
+                        json={"value": "x"},
+                        headers={"Authorization": f"Bearer {gateway.token}"},
+                    )
+                )
+                answer = await refused
+                assert answer.status == 503
+                answer.release()
+                other.execute("ROLLBACK")
+            await gateway.call("PATCH", "/proxies/web", {"max_concurrent": 9, "version": 1})
+        assert load.failed == []
+
+
+async def test_traffic_goes_on_while_postgresql_is_away(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+) -> None:
+    upstream.behaviour = ok()
+    with contextmanager(postgres.start)(tmp_path_factory.mktemp("pg")) as server:
+        behind = Deployment(tmp_path, database=server.database())
+        refused = await asyncio.to_thread(behind.cli, "run")
+        assert (refused.returncode, "gateway db upgrade" in refused.stderr) == (1, True)
+        async with behind as gateway:
+            await gateway.call("POST", "/proxies", proxy(upstream))
+            load = Load(gateway, "/web")
+            async with load.run():
+                await asyncio.to_thread(server.kill)
+                await eventually(lambda: "the database is away" in gateway.log.read_text(), "the news", 20)
+                before = load.good
+                await eventually(lambda: load.good > before + 50, "traffic", 10)
+                await asyncio.to_thread(server.again)
+                await eventually(lambda: "the database is back" in gateway.log.read_text(), "the news", 20)
+                await gateway.call("PATCH", "/proxies/web", {"max_concurrent": 9, "version": 1})
+            assert load.failed == []
+
+
+async def test_a_worker_that_dies_is_replaced_and_told_everything(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    async with Deployment(tmp_path, more="") as gateway:
+        port = gateway.url.rpartition(":")[2]
+        gateway.config.write_text(
+            gateway.config.read_text().replace("listen: 127.0.0.1:0", f"listen: 127.0.0.1:{port}", 1)
+        )
+        await gateway.call("POST", "/proxies", proxy(upstream, access_rule=""))
+        old = gateway.pid("worker")
+        gateway.signal(signal.SIGHUP)
+        os.kill(old, signal.SIGKILL)
+
+        async def serves() -> bool:
+            try:
+                return (await gateway.get("/web", Authorization=f"Bearer {gateway.token}"))[0] == 200
+            except OSError:
+                return False
+
+        await when(serves, 15)
+        assert gateway.pid("worker") != old
+
+
+async def test_children_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    async with Deployment(tmp_path) as gateway:
+        children = [gateway.pid("worker"), gateway.pid("control")]
+        gateway.signal(signal.SIGKILL)
+        await gateway.ended()
+        await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "their end", 10)
+
+
+async def test_file_signal_and_command_line_lead_to_the_same_reload(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    async with Deployment(tmp_path) as gateway:
+        gateway.write(f'[{{name: filed, path: /filed, upstream: "{upstream.url}", access_rule: "true"}}]')
+        await when(lambda: _is(gateway, "/filed", 200), 10)
+        gateway.write("[{name: filed}]")
+        await eventually(lambda: "file change refused" in gateway.log.read_text(), "the refusal", 10)
+        assert await gateway.get("/filed") == (200, "")
+        made = await asyncio.to_thread(
+            gateway.cli, "proxy", "set", "local", "path=/local", f"upstream={upstream.url}", "access_rule=true"
+        )
+        assert made.returncode == 0, made.stderr
+        await when(lambda: _is(gateway, "/local", 200), 5)
+
+
+async def _is(gateway: Deployment, path: str, status: int) -> bool:
+    return (await gateway.get(path))[0] == status
+
+
+async def test_a_bad_start_is_told_and_ends(tmp_path: Path) -> None:
+    gateway = Deployment(tmp_path)
+    for config, database, code, hint in (
+        ("[{name: x}]", "", 2, "proxies.0.path: is required"),
+        ("[]", "postgresql://u:s3cret@127.0.0.1:1/x", 1, "can not be reached"),
+    ):
+        gateway.database = database or gateway.database
+        gateway.write(config)
+        ended = await asyncio.to_thread(gateway.cli, "run")
+        assert (ended.returncode, hint in ended.stderr) == (code, True), ended.stderr
+        assert "s3cret" not in ended.stderr
+
+
+async def test_an_embedded_database_is_made_and_upgraded_by_itself(tmp_path: Path) -> None:
+    gateway = Deployment(tmp_path)
+    gateway.session = None  # type: ignore[assignment]
+    await gateway.start()
+    try:
+        status = await asyncio.to_thread(gateway.cli, "db", "status")
+        assert "nothing is pending" in status.stdout
+    finally:
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+
+
+async def test_a_thousand_changes_under_traffic_never_break_the_limit(tmp_path: Path, upstream: Upstream) -> None:
+    limit = {"now": 4, "before": 4, "inside": 0, "worst": 0}
+
+    async def count(link: Link) -> None:
+        while True:
+            await link.request()
+            limit["inside"] += 1
+            limit["worst"] = max(limit["worst"], limit["inside"] - max(limit["now"], limit["before"]))
+            await asyncio.sleep(0.001)
+            limit["inside"] -= 1
+            await link.send(OK)
+
+    upstream.behaviour = count
+    dice = random.Random(7)
+    answers: dict[tuple[int, str], int] = {}
+
+    async def ask(gateway: Deployment) -> None:
+        while not done.is_set():
+            answer = await gateway.get("/web")
+            answers[answer] = answers.get(answer, 0) + 1
+
+    done = asyncio.Event()
+    async with Deployment(tmp_path) as gateway:
+        version = (await gateway.call("POST", "/proxies", proxy(upstream, max_concurrent=4)))["version"]
+        tasks = [asyncio.create_task(ask(gateway)) for _ in range(12)]
+        for number in range(1000):
+            if number % 2:
+                other = {"name": "o", "path": "/o", "upstream": upstream.url, "max_concurrent": number % 9}
+                if number % 4 == 1:
+                    await gateway.call("POST", "/proxies", other)
+                else:
+                    await gateway.call("DELETE", "/proxies/o")
+                continue
+            limit["now"] = dice.randint(1, 8)
+            change = {"max_concurrent": limit["now"], "version": version, "headers": {"X-N": str(number)}}
+            version = (await gateway.call("PATCH", "/proxies/web", change))["version"]
+            limit["before"] = limit["now"]
+        done.set()
+        await asyncio.gather(*tasks)
+    assert answers.keys() <= {(200, ""), (429, "concurrency_limit")}
+    assert answers[200, ""] > 100
+    # Permits given before the limit was lowered are not taken back: up to the old limit may finish.
+    assert limit["worst"] <= 8

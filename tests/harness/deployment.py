@@ -1,0 +1,127 @@
+"""A whole gateway as an operator runs it: supervisor, control process and worker, with a database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from harness.patience import eventually
+
+EMAIL, PASSWORD = "root@example.org", "correct horse battery"
+_GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (http://[^;\s]+)(?:; admin on (\S+))?")
+START = 20.0
+"""Seconds for processes to start on a busy machine."""
+
+
+class Deployment:
+    """`start` it; ``url`` is where it serves, ``admin`` the base of its API."""
+
+    def __init__(self, folder: Path, *, proxies: str = "[]", more: str = "", database: str = "") -> None:
+        self.folder = folder
+        self.database = database or f"sqlite:///{folder}/gateway.db"
+        self.config = folder / "gateway.yaml"
+        self.log = folder / "log"
+        self.url = ""
+        self.admin = ""
+        self.token = ""
+        self.session: aiohttp.ClientSession
+        self._process: subprocess.Popen[bytes] | None = None
+        self._env = {**os.environ, "GATEWAY_MASTER_KEY": "11" * 32}
+        self.write(proxies, more)
+
+    def write(self, proxies: str, more: str = "") -> None:
+        self.config.write_text(
+            f"listen: 127.0.0.1:0\nadmin: {{listen: 127.0.0.1:0}}\ndatabase: {self.database}\n"
+            f"access_log: {{path: {self.folder}/access.log}}\n{more}\nproxies: {proxies}\n"
+        )
+
+    def cli(self, *arguments: str, stdin: str = "", config: bool = True) -> subprocess.CompletedProcess[str]:
+        where = ["--config", str(self.config)] if config else []
+        command = [sys.executable, "-m", "gateway", *arguments, *where]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=30, env=self._env)
+
+    async def __aenter__(self) -> Self:
+        self.session = aiohttp.ClientSession()
+        made = await asyncio.to_thread(self.cli, "db", "upgrade")
+        assert made.returncode == 0, made.stderr
+        made = await asyncio.to_thread(self.cli, "superuser", "create", EMAIL, "--password-stdin", stdin=PASSWORD)
+        assert made.returncode == 0, made.stderr
+        try:
+            await self.start()
+            answer = await self.call("POST", "/auth/login", {"email": EMAIL, "password": PASSWORD})
+            self.token = answer["token"]
+        except BaseException as error:
+            await self.__aexit__(type(error), error, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.session.close()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                await asyncio.to_thread(self._process.wait, 10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                await asyncio.to_thread(self._process.wait)
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "gateway", "run", "--config", str(self.config)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._env)
+        await self.greeted(1)
+
+    async def greeted(self, times: int) -> None:
+        """Wait until the control process has said ``times`` times that it is there."""
+        await eventually(lambda: len(_GREETING.findall(self.log.read_text())) >= times, "a greeting", START)
+        self.url, self.admin = _GREETING.findall(self.log.read_text())[-1]
+
+    @property
+    def greetings(self) -> int:
+        return len(_GREETING.findall(self.log.read_text()))
+
+    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **headers: str) -> Any:
+        """The API's answer, which has to be a good one."""
+        given = {"Authorization": f"Bearer {self.token}", **headers}
+        async with self.session.request(method, f"{self.admin}/api/gateway{path}", json=body, headers=given) as answer:
+            text = await answer.text()
+            assert answer.status < 400, text
+            return await answer.json() if text else None
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """Through the gateway: status, and the reason where it is a refusal."""
+        async with self.session.get(self.url + path, headers=headers) as answer:
+            await answer.read()
+            return answer.status, answer.headers.get("X-Gateway-Reason", "")
+
+    def pid(self, role: str) -> int:
+        """Of the ``worker`` or ``control`` process of this gateway."""
+        assert self._process is not None
+        found = subprocess.run(
+            ["pgrep", "-P", str(self._process.pid), "-f", f"gateway.workers.{role}"], capture_output=True, text=True
+        ).stdout.split()
+        return int(found[0]) if found else 0
+
+    def kill(self, role: str) -> None:
+        os.kill(self.pid(role), signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait for the end of the supervisor; its exit code."""
+        assert self._process is not None
+        return await asyncio.to_thread(self._process.wait, 15)
