@@ -159,7 +159,7 @@ def database_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if scheme == "sqlite" and separator and rest.startswith("/") and len(rest) > 1 and "?" not in rest:
         return text
-    if scheme == "postgresql" and separator and urlsplit(text).hostname:
+    if scheme == "postgresql" and separator and (urlsplit(text).hostname or "host=" in urlsplit(text).query):
         return text
     raise ValueError("is no database; write sqlite:///FILE for one machine, postgresql://USER@HOST/NAME for a fleet")
 

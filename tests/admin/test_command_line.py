@@ -1,0 +1,231 @@
+"""The command line: the same results on the database here and over the API far away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from admin.conftest import Api
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+
+SECRET = "sk-live-abcdefgh-5678"
+
+
+class Shell:
+    """Runs a command here (``remote`` False) or over the API."""
+
+    def __init__(self, api: Api, folder: Path, *, remote: bool) -> None:
+        self.remote = remote
+        self._api = api
+        self._folder = folder
+
+    async def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
+        token = self._folder / "token"
+        token.write_text(self._api.token + "\n")
+        far = ["--server", self._api.base, "--token-file", str(token)]
+        near = ["--database", f"sqlite:///{self._folder}/gateway.db"]
+        command = [*arguments, *(far if self.remote else near)]
+        env = {"GATEWAY_MASTER_KEY": "11" * 32, "SET": "x"}
+        result: Result = await asyncio.to_thread(CliRunner().invoke, main, command, input=stdin, env=env)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert SECRET not in result.output
+        return result
+
+    async def json(self, *arguments: str, stdin: str | None = None) -> Any:
+        result = await self(*arguments, "--json", stdin=stdin)
+        return json.loads(result.stdout) if result.stdout.strip() else None
+
+
+@pytest.fixture(params=["local", "remote"])
+def shell(api: Api, tmp_path: Path, request: pytest.FixtureRequest) -> Shell:
+    return Shell(api, tmp_path, remote=request.param == "remote")
+
+
+async def test_the_life_of_a_proxy(shell: Shell) -> None:
+    made = await shell("proxy", "set", "web", "path=/web", "upstream=http://127.0.0.1:9", "access_rule=true")
+    assert made.exit_code == 0, made.stderr
+    assert made.stdout.splitlines() == [
+        "proxy web has version 1",
+        "  route */web: added",
+        "  web: breaker none, limiter none, pool made, 0 live",
+    ]
+    changed = await shell.json("proxy", "set", "web", "circuit_breaker.enabled=true", "max_concurrent=5")
+    assert (changed["version"], changed["circuit_breaker"]["enabled"], changed["max_concurrent"]) == (2, True, 5)
+    dry = await shell("proxy", "set", "web", "max_concurrent=7", "--dry-run")
+    assert "would be changed" in dry.stdout
+    shown = await shell.json("proxy", "get", "web")
+    assert (shown["max_concurrent"], shown["access_rule"]) == (5, "true")
+    listed = await shell("proxy", "list")
+    assert listed.stdout.splitlines()[0].split() == [
+        "NAME",
+        "PATH",
+        "UPSTREAM",
+        "ACTIVE",
+        "IN",
+        "FLIGHT",
+        "BREAKER",
+        "SOURCE",
+    ]
+    assert listed.stdout.splitlines()[1].split()[:3] == ["web", "/web", "http://127.0.0.1:9"]
+    assert (await shell("proxy", "delete", "web", "--version", "1")).exit_code == 3
+    assert (await shell("proxy", "delete", "web")).exit_code == 0
+    gone = await shell("proxy", "get", "web")
+    assert (gone.exit_code, gone.stderr) == (4, "Error: there is no proxy web\n")
+
+
+async def test_a_proxy_from_a_file(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text("path: /web\nupstream: http://127.0.0.1:9\nheaders: {X-Set: '{env.SET}'}\nmax_concurrent: 3\n")
+    assert (await shell("proxy", "set", "web", "--file", str(file))).exit_code == 0
+    file.write_text("path: /web\nupstream: http://127.0.0.1:9\n")
+    assert (await shell.json("proxy", "set", "web", "--file", str(file)))["max_concurrent"] == 0
+    file.write_text("path: [")
+    assert (await shell("proxy", "set", "web", "--file", str(file))).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("assignments", "hint"),
+    [
+        (("path=web", "upstream=http://h"), "path: must begin with a slash"),
+        (("path=/web",), "upstream: is required"),
+        (("path=/web", "upstream=http://h", "colour=red"), "colour: unknown key"),
+        (("path",), "is no KEY=VALUE"),
+        (("path=/x", "path.y=1"), "has a value of its own"),
+    ],
+)
+async def test_bad_input(shell: Shell, assignments: tuple[str, ...], hint: str) -> None:
+    result = await shell("proxy", "set", "web", *assignments)
+    assert (result.exit_code, hint in result.stderr) == (2, True), result.stderr
+
+
+async def test_secrets(shell: Shell) -> None:
+    stored = await shell("secret", "set", "KEY", "--value-stdin", "--description", "upstream", stdin=SECRET + "\n")
+    assert stored.stdout == "secret KEY is stored, ****5678\n"
+    listed = await shell("secret", "list")
+    assert listed.stdout.splitlines()[1].split() == ["KEY", "****5678", "1", "upstream"]
+    asked = await shell("secret", "set", "KEY", stdin=SECRET + "\n")
+    assert (asked.exit_code, "****5678" in asked.output) == (0, True)
+    assert (await shell("secret", "delete", "KEY")).exit_code == 0
+    assert (await shell("secret", "delete", "KEY")).exit_code == 4
+
+
+async def test_superusers(shell: Shell) -> None:
+    asked = await shell("superuser", "create", "two@example.org", stdin="another password\nanother password\n")
+    assert (asked.exit_code, "another" in asked.output) == (0, False)
+    weak = await shell("superuser", "create", "three@example.org", "--password-stdin", stdin="short")
+    assert (weak.exit_code, "at least 10" in weak.stderr) == (2, True)
+    again = await shell("superuser", "create", "two@example.org", "--password-stdin", stdin="another password")
+    assert again.exit_code == 3
+    assert [s["email"] for s in (await shell.json("superuser", "list"))["items"]] == [
+        "root@example.org",
+        "two@example.org",
+    ]
+    assert (await shell("superuser", "delete", "TWO@example.org")).exit_code == 0
+    assert (await shell("superuser", "delete", "two@example.org")).exit_code == 4
+
+
+async def test_tokens(shell: Shell, api: Api) -> None:
+    made = await shell(
+        "token", "create", "ci", "--superuser", "--expires", "1h", "--claim", "role=admin", "--claim", "n=3"
+    )
+    token = made.stdout.strip()
+    assert (await api.call("GET", "/proxies", token=token)).status == 200
+    listed = (await shell.json("token", "list"))["items"]
+    shown = next(t for t in listed if t["name"] == "ci")
+    assert shown["claims"] == {"role": "admin", "n": 3}
+    assert token not in (await shell("token", "list")).stdout
+    assert (await shell("token", "revoke", shown["id"])).exit_code == 0
+    assert (await api.call("GET", "/proxies", token=token)).status == 401
+    for wrong in (("--expires", "soon"), ("--claim", "x")):
+        assert (await shell("token", "create", "ci", *wrong)).exit_code == 2
+
+
+async def test_export_and_import(shell: Shell, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        await shell("proxy", "set", name, f"path=/{name}", "upstream=http://127.0.0.1:9")
+    file = tmp_path / "out.yaml"
+    assert (await shell("export", str(file))).stdout == f"{file}: 2 proxies\n"
+    assert (await shell.json("import", str(file)))["unchanged"] == ["a", "b"]
+    await shell("proxy", "delete", "a")
+    await shell("proxy", "set", "b", "max_concurrent=9")
+    conflict = await shell("import", str(file))
+    assert (conflict.exit_code, "! b: differs" in conflict.stdout) == (3, True)
+    assert (await shell("proxy", "get", "a")).exit_code == 4
+    skipped = await shell.json("import", str(file), "--on-conflict", "skip")
+    assert (skipped["created"], skipped["skipped"]) == (["a"], ["b"])
+    dry = await shell("sync", str(file), "--on-conflict", "overwrite", "--dry-run")
+    assert "~ b: max_concurrent" in dry.stdout
+    assert (await shell.json("proxy", "get", "b"))["max_concurrent"] == 9
+    await shell("proxy", "set", "c", "path=/c", "upstream=http://127.0.0.1:9")
+    synced = await shell.json("sync", str(file), "--on-conflict", "overwrite", "--prune")
+    assert (synced["changed"], synced["deleted"], synced["unchanged"]) == (["b"], ["c"], ["a"])
+    assert (await shell("sync", str(file), "--prune")).stdout == "= a\n= b\n"
+
+
+async def test_secrets_leave_only_where_the_database_is(shell: Shell, tmp_path: Path) -> None:
+    await shell("secret", "set", "KEY", "--value-stdin", stdin=SECRET)
+    file = tmp_path / "out.json"
+    result = await shell("export", str(file), "--secrets")
+    if shell.remote:
+        assert (result.exit_code, "secrets never leave" in result.stderr) == (2, True)
+        return
+    assert json.loads(file.read_text())["secrets"] == {"KEY": SECRET}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    await shell("secret", "delete", "KEY")
+    await shell("import", str(file))
+    assert (await shell.json("secret", "list"))["items"] == []
+    await shell("import", str(file), "--secrets")
+    assert (await shell.json("secret", "list"))["items"][0]["masked_value"] == "****5678"
+
+
+async def test_a_server_that_is_away_or_no_gateway(api: Api) -> None:
+    for arguments, code, hint in (
+        (["--server", "http://127.0.0.1:1", "--token", "x"], 1, "can not be reached"),
+        (["--server", api.base, "--token", "bwt_x"], 5, "The token is not good"),
+        (["--server", api.base], 2, "needs a token"),
+        ([], 2, "say where"),
+        (["--database", "sqlite:////nowhere/x.db"], 1, "can not be"),
+    ):
+        result: Result = await asyncio.to_thread(CliRunner().invoke, main, ["proxy", "list", *arguments])
+        assert (result.exit_code, hint in result.stderr) == (code, True), result.stderr
+
+
+async def test_waiting_needs_a_gateway(shell: Shell, api: Api) -> None:
+    command = ("proxy", "set", "web", "path=/web", "upstream=http://127.0.0.1:9", "--wait")
+    if not shell.remote:
+        assert (await shell(*command)).exit_code == 2
+        return
+    api.plane.error = "the worker can not be reached"
+    result = await shell(*command)
+    assert (result.exit_code, "not in force: the worker can not be reached" in result.stderr) == (1, True)
+    api.plane.error = ""
+    assert (await shell(*command)).exit_code == 0
+
+
+def test_the_schema_by_hand(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/g.db"
+
+    def db(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["db", *arguments, "--database", url])
+
+    assert "at nothing of" in db("status").stdout
+    assert json.loads(db("upgrade", "--json").stdout)["pending"] == []
+    assert "pending: 0002, 0003" in db("downgrade", "0001").stdout
+    behind = CliRunner().invoke(main, ["proxy", "list", "--database", url])
+    assert (behind.exit_code, "run: gateway db upgrade" in behind.stderr) == (1, True)
+    assert db("upgrade", "--to", "9999").exit_code == 1
+    assert db("upgrade").exit_code == 0
+    assert Path(db("backup").stdout.strip()).is_file()
+    assert db("backup", "--to", str(tmp_path / "g.db")).exit_code == 1
+    assert db("rekey").stdout == "0 secrets were encrypted anew\n"
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_completion(shell_name: str) -> None:
+    assert "_GATEWAY_COMPLETE" in CliRunner().invoke(main, ["completion", shell_name]).stdout
