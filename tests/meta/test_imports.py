@@ -41,7 +41,7 @@ DOORS = {
     "pydantic_core": ("config/",),
     "uvloop": ("process.py", "demo/", "workers/worker.py"),
     "watchfiles": ("config/",),
-    "yaml": ("config/",),
+    "yaml": ("config/", "cli/transfer.py"),
     "multidict": ("upstream/",),
     "yarl": ("upstream/",),
 }

@@ -1,0 +1,16 @@
+"""What the command line says over the file."""
+
+from __future__ import annotations
+
+from gateway.config.document import Address, Document
+from gateway.config.overrides import Overrides
+
+
+def test_nothing_said_changes_nothing() -> None:
+    assert Overrides().apply(Document()) == Document()
+
+
+def test_what_is_said_wins() -> None:
+    said = Overrides((Address("h", 1),), "off", 2.0)
+    assert said.apply(Document()) == Document((Address("h", 1),), None, drain_timeout=2.0)
+    assert Overrides(access_log="/x").apply(Document()).access_log == "/x"
