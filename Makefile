@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 LISTEN ?= 127.0.0.1:8080
+ADMIN ?= 127.0.0.1:8081
 VERSIONS ?= 3.11 3.12 3.13
 ARGS ?=
+export EDITS
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
@@ -17,8 +19,8 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
 
-run: $(VENV)/.installed ## serve the demo: a fragile sidecar behind a gateway, with curl lines to try (LISTEN=127.0.0.1:8080)
-	@$(BIN)/gateway demo --listen $(LISTEN)
+run: $(VENV)/.installed ## serve the demo: a fragile sidecar behind a gateway, with curl lines to try (LISTEN=, ADMIN=)
+	@$(BIN)/gateway demo --listen $(LISTEN) --admin $(ADMIN)
 
 test: $(VENV)/.installed-dev ## run all tests (ARGS='-k limiter -x' goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
@@ -44,6 +46,7 @@ bench: $(VENV)/.installed ## what the gateway's own code costs per request, in m
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
+	@$(MAKE) test ARGS="-q -k many_changes_under_traffic" EDITS=1000
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \

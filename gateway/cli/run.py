@@ -135,13 +135,27 @@ def schema() -> None:
     show_default=True,
     help="Where the gateway of the demo listens.",
 )
-def demo(listen: tuple[Address, ...]) -> None:
+@click.option(
+    "--admin",
+    callback=_addresses,
+    default="127.0.0.1:8081",
+    show_default=True,
+    help="Where the admin API of the demo listens.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=pathlib.Path, file_okay=False),
+    default=".demo",
+    show_default=True,
+    help="Where the demo keeps its database.",
+)
+def demo(listen: tuple[Address, ...], admin: tuple[Address, ...], folder: pathlib.Path) -> None:
     """Start a fragile sidecar with a gateway in front of it, and print what to try."""
     from gateway.demo import run as demonstration
 
-    first = listen[0]
-    host = f"[{first.host}]" if ":" in first.host else first.host
+    here, there = (f"[{a.host}]:{a.port}" if ":" in a.host else f"{a.host}:{a.port}" for a in (listen[0], admin[0]))
     try:
-        demonstration.run(f"{host}:{first.port}", sys.stdout)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sys.exit(demonstration.run(here, there, folder.resolve(), sys.stdout))
     except OSError as error:
-        raise click.ClickException(f"can not listen on {host}:{first.port}: {error}") from None
+        raise click.ClickException(f"can not listen on {here} and {there}: {error}") from None

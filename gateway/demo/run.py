@@ -1,55 +1,58 @@
-"""The demo as one process: the sidecar, the gateway in front of it, and the printed tour."""
+"""The demo: a sidecar in this process, a whole gateway in front of it, and the printed tour."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+import os
+import socket
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TextIO
 
-import uvloop
-
-from gateway.app import Gateway
-from gateway.config.parse import load
-from gateway.demo.script import text
+from gateway.config.overrides import Overrides
+from gateway.demo.script import Scene, text
 from gateway.demo.sidecar import Sidecar
+from gateway.workers.control import Options
+from gateway.workers.supervisor import Supervisor
 
 CONFIGURATION = Path(__file__).with_name("demo.yaml")
 
 
-def run(listen: str, out: TextIO) -> None:
-    """Serve on ``listen`` (``host:port``) until SIGINT or SIGTERM.
+def run(listen: str, admin: str, folder: Path, out: TextIO) -> int:
+    """Serve on ``listen`` and ``admin`` (``host:port``), with a database in ``folder``, until SIGINT or SIGTERM.
 
-    Raises what `load` raises for a bad address, and OSError when it can not be listened on.
+    Raises OSError when an address can not be listened on.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(listen, out))
+    return asyncio.run(serve(_taken(listen), _taken(admin), folder, out))
 
 
-async def serve(listen: str, out: TextIO) -> None:
+async def serve(listen: str, admin: str, folder: Path, out: TextIO) -> int:
     async with AsyncExitStack() as house:
         sidecar = Sidecar()
         house.push_async_callback(sidecar.aclose)
         port = await sidecar.start()
-        document = load(CONFIGURATION, {"DEMO_LISTEN": listen, "SIDECAR_PORT": str(port)})
-        with signals() as told_to_end:
-            gateway = await house.enter_async_context(Gateway(document))
-            host, bound = gateway.addresses[0]
-            out.write(text(f"http://{host}:{bound}", f"http://127.0.0.1:{port}", CONFIGURATION.read_text()))
+        database = f"sqlite:///{folder}/gateway.db"
+        env = {
+            **os.environ,
+            "DEMO_LISTEN": listen,
+            "DEMO_ADMIN": admin,
+            "DEMO_DATABASE": database,
+            "SIDECAR_PORT": str(port),
+        }
+        scene = Scene(f"http://{listen}", f"http://{admin}", database, f"http://127.0.0.1:{port}")
+
+        def tell() -> None:
+            out.write(text(scene, CONFIGURATION.read_text()))
             out.flush()
-            await told_to_end.wait()
+
+        return await Supervisor([Options(CONFIGURATION, Overrides()).encode()], env, tell).run()
 
 
-@contextmanager
-def signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT or SIGTERM sets: the demo ends at once, for its streams are nobody's work."""
-    loop, event = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, event.set)
-    try:
-        yield event
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+def _taken(address: str) -> str:
+    """The address, with a port that is free when any would do. Raises OSError when it is in use."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host.strip("[]"), int(port)))
+        return f"{host}:{probe.getsockname()[1]}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 
 TEN_AT_ONCE = "seq 10 | xargs -P 10 -I@ curl -s -o /dev/null"
 STATUS_AND_RETRY = "grep -iE '^(HTTP|Retry-After)' | sort | uniq -c"
@@ -20,8 +22,19 @@ class Step:
     shows: str
 
 
-def steps(base: str) -> tuple[Step, ...]:
-    """The tour of the gateway at ``base`` (a URL without a trailing slash). Each step stands for itself."""
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where everything is: URLs without a trailing slash."""
+
+    base: str
+    admin: str
+    database: str
+    sidecar: str
+
+
+def steps(scene: Scene) -> tuple[Step, ...]:
+    """The tour. Each step stands for itself."""
+    base = scene.base
     return (
         Step("answer", f"curl -si {base}/-/ai/json", "200 from the sidecar, with an X-Request-Id for the log"),
         Step(
@@ -60,18 +73,45 @@ def steps(base: str) -> tuple[Step, ...]:
             "the client gives up after a second: 499 client_gone in the log below, and the sidecar's work ended with "
             "it: one more in abandoned",
         ),
+        Step(
+            "administer",
+            _administer(scene),
+            "a superuser logs in, adds a proxy while all of this runs, sends a request through it and deletes it: "
+            "404, 201, 200, 200, 404",
+        ),
     )
 
 
-def text(base: str, sidecar: str, configuration: str) -> str:
-    """All that is printed before the access log. ``sidecar`` is its URL, ``configuration`` the YAML in force."""
+def _administer(scene: Scene) -> str:
+    gateway = Path(sys.executable).with_name("gateway")
+    api, status = f"{scene.admin}/api/gateway", "curl -s -o /dev/null -w '%{http_code}\\n'"
+    login = '{"email":"me@example.org","password":"correct horse battery"}'
+    proxy = f'{{"name":"mine","path":"/mine","upstream":"{scene.sidecar}","access_rule":"true"}}'
+    json, bearer = "-H 'Content-Type: application/json'", '-H "Authorization: Bearer $token"'
+    create = f"echo 'correct horse battery' | {gateway} superuser create me@example.org --password-stdin"
+    ask = f"{status} {scene.base}/mine/json"
+    return "; ".join(
+        (
+            f"{create} --database {scene.database} >/dev/null 2>&1",
+            f"token=$(curl -s {json} -d '{login}' {api}/auth/login | sed 's/.*\"token\":\"//; s/\".*//')",
+            ask,
+            f"{status} {bearer} {json} -d '{proxy}' {api}/proxies",
+            ask,
+            f"{status} {bearer} -X DELETE {api}/proxies/mine",
+            ask,
+        )
+    )
+
+
+def text(scene: Scene, configuration: str) -> str:
+    """All that is printed before the access log. ``configuration`` is the YAML in force."""
     lines = "\n\n".join(
         f"{textwrap.fill(f'{number}. {step.shows}', 110, subsequent_indent='   ')}\n   {step.command}"
-        for number, step in enumerate(steps(base), 1)
+        for number, step in enumerate(steps(scene), 1)
     )
     return f"""\
-A fragile sidecar listens on {sidecar}: it bears 5 requests at once, slows down above, and fails beyond 8.
-The gateway listens on {base}, with this configuration:
+A fragile sidecar listens on {scene.sidecar}: it bears 5 requests at once, slows down above, and fails beyond 8.
+The gateway listens on {scene.base}, its admin API on {scene.admin}, with this configuration:
 
 {textwrap.indent(configuration, "    ")}
 Lines to paste into another terminal, and what each will show:

@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from gateway.app import begin_process_log
@@ -57,16 +57,21 @@ class Backoff:
 class Child:
     """One kind of process, of which one is to run."""
 
-    def __init__(self, name: str, command: Sequence[str], descriptors: Sequence[int]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], descriptors: Sequence[int], env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.process: subprocess.Popen[bytes] | None = None
         self._command = command
         self._descriptors = descriptors
+        self._env = env
         self._backoff = Backoff()
 
     def start(self) -> None:
         self._backoff.started()
-        self.process = subprocess.Popen(self._command, pass_fds=self._descriptors, stdin=subprocess.DEVNULL)  # noqa: S603
+        self.process = subprocess.Popen(  # noqa: S603 - our own modules
+            self._command, pass_fds=self._descriptors, stdin=subprocess.DEVNULL, env=self._env
+        )
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -84,9 +89,19 @@ class Child:
 
 
 class Supervisor:
-    """``control`` is the control process's command line without the descriptors and paths that are added here."""
+    """``control`` is the control process's command line without the descriptors and paths that are added here.
 
-    def __init__(self, control: Sequence[str]) -> None:
+    ``env`` is the environment of both, None for this process's own. ``on_ready`` is called when traffic is served
+    for the first time.
+    """
+
+    def __init__(
+        self,
+        control: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        on_ready: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_ready = on_ready
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="gateway-"))
         self._listener = socket.socket(socket.AF_UNIX)
         path = self._folder / "channel"
@@ -105,11 +120,13 @@ class Supervisor:
             "worker",
             [*python, "gateway.workers.worker", str(self._listener.fileno()), str(self._alive)],
             [self._listener.fileno(), self._alive],
+            env,
         )
         self.control = Child(
             "control process",
             [*python, "gateway.workers.control", str(path), str(self._alive), str(ready), *control],
             [self._alive, ready],
+            env,
         )
 
     async def run(self) -> int:
@@ -174,6 +191,7 @@ class Supervisor:
         def began() -> None:
             self._began = True
             loop.remove_reader(self._ready)
+            self._on_ready()
 
         loop.add_reader(self._ready, began)
         try:

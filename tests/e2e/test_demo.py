@@ -21,10 +21,10 @@ from typing import Any
 
 import pytest
 
-from gateway.demo.script import steps
+from gateway.demo.script import Scene, steps
 
 GATEWAY = Path(sys.executable).with_name("gateway")
-PATIENCE = 10.0
+PATIENCE = 20.0
 """Seconds to wait for what the command should print."""
 
 needs_curl = pytest.mark.skipif(
@@ -38,10 +38,21 @@ class Demo:
     def __init__(self, directory: Path) -> None:
         self._output = directory / "output"
         with self._output.open("w") as out:
-            command = [GATEWAY, "demo", "--listen", "127.0.0.1:0"]
+            command = [
+                GATEWAY,
+                "demo",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--folder",
+                directory / "state",
+            ]
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
         self.wait_for("Ctrl-C ends the demo")
-        self.base = re.findall(r"The gateway listens on (\S+),", self.output())[0]
+        sidecar = re.findall(r"sidecar listens on (\S+):", self.output())[0]
+        base, admin = re.findall(r"The gateway listens on (\S+), its admin API on (\S+), with", self.output())[0]
+        self.scene = Scene(base, admin, f"sqlite:///{directory}/state/gateway.db", sidecar)
 
     def output(self) -> str:
         return self._output.read_text()
@@ -157,6 +168,10 @@ def shows_who_left(demo: Demo, shown: str) -> None:
     assert 900 < gone[0]["duration_ms"] < 3000
 
 
+def shows_the_administration(demo: Demo, shown: str) -> None:
+    assert shown.split() == ["404", "201", "200", "200", "404"]
+
+
 SHOWN: dict[str, Callable[[Demo, str], None]] = {
     "answer": shows_an_answer,
     "overrun": shows_an_overrun,
@@ -167,20 +182,21 @@ SHOWN: dict[str, Callable[[Demo, str], None]] = {
     "smuggling": shows_a_refused_smuggler,
     "closed": shows_a_closed_door,
     "gone": shows_who_left,
+    "administer": shows_the_administration,
 }
 
 
 @needs_curl
-@pytest.mark.parametrize("name", [step.name for step in steps("")])
+@pytest.mark.parametrize("name", [step.name for step in steps(Scene("", "", "", ""))])
 def test_each_printed_line_shows_what_it_says(demo: Demo, name: str) -> None:
-    command = next(step.command for step in steps(demo.base) if step.name == name)
+    command = next(step.command for step in steps(demo.scene) if step.name == name)
     assert command in demo.output()
     SHOWN[name](demo, demo.paste(command))
 
 
 @needs_curl
 def test_tokens_do_not_wait_for_the_last_one(demo: Demo) -> None:
-    command = next(step.command for step in steps(demo.base) if step.name == "tokens")
+    command = next(step.command for step in steps(demo.scene) if step.name == "tokens")
     begun = time.monotonic()
     with subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout is not None
@@ -194,13 +210,17 @@ def test_tokens_do_not_wait_for_the_last_one(demo: Demo) -> None:
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     demo = Demo(tmp_path)
     assert demo.end(number) == 0
-    assert demo.output().endswith("Ctrl-C ends the demo.\n"), "nothing is complained about on the way out"
+    rest = demo.output().partition("Ctrl-C ends the demo.\n")[2]
+    assert "ERROR" not in rest, "nothing is complained about on the way out"
+    assert "Traceback" not in rest
 
 
-def test_an_address_in_use_is_a_failure_at_run_time() -> None:
+def test_an_address_in_use_is_a_failure_at_run_time(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        failed = subprocess.run([GATEWAY, "demo", "--listen", listen], capture_output=True, text=True, check=False)
+        failed = subprocess.run(
+            [GATEWAY, "demo", "--listen", listen], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
     assert failed.returncode == 1
     assert listen.rpartition(":")[2] in failed.stderr
     assert "Traceback" not in failed.stderr

@@ -6,29 +6,31 @@ import re
 
 import pytest
 
-from gateway.demo.script import Step, steps, text
+from gateway.demo.script import Scene, Step, steps, text
 
-BASE = "http://127.0.0.1:8088"
+BASE, ADMIN, SIDECAR = "http://127.0.0.1:8088", "http://127.0.0.1:8089", "http://127.0.0.1:9"
+SCENE = Scene(BASE, ADMIN, "sqlite:////tmp/x.db", SIDECAR)
 
 
-@pytest.mark.parametrize("step", steps(BASE), ids=lambda step: step.name)
+@pytest.mark.parametrize("step", steps(SCENE), ids=lambda step: step.name)
 def test_each_line_speaks_to_the_gateway(step: Step) -> None:
     assert "curl" in step.command
-    assert set(re.findall(r"http://[^/' ]+", step.command)) == {BASE}
+    hosts = set(re.findall(r"http://[^/'\" ]+", step.command))
+    assert hosts == ({BASE, ADMIN, SIDECAR} if step.name == "administer" else {BASE})
     assert "\n" not in step.command
 
 
 def test_names_are_unique() -> None:
-    assert len({step.name for step in steps(BASE)}) == len(steps(BASE))
+    assert len({step.name for step in steps(SCENE)}) == len(steps(SCENE))
 
 
 def test_each_command_is_printed_whole_on_one_line() -> None:
-    printed = [line.strip() for line in text(BASE, "http://127.0.0.1:9", "listen: x\n").splitlines()]
-    assert [line for line in printed if "curl " in line] == [step.command for step in steps(BASE)]
+    printed = [line.strip() for line in text(SCENE, "listen: x\n").splitlines()]
+    assert [line for line in printed if "curl " in line] == [step.command for step in steps(SCENE)]
 
 
 def test_the_configuration_and_both_addresses_are_printed() -> None:
-    printed = text(BASE, "http://127.0.0.1:9", "listen: here\n")
+    printed = text(SCENE, "listen: here\n")
     assert "listens on http://127.0.0.1:9:" in printed
-    assert f"listens on {BASE}," in printed
+    assert f"listens on {BASE}, its admin API on {ADMIN}," in printed
     assert "    listen: here\n" in printed
