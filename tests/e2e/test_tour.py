@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PORTS = ("8080", "9000")
+PORTS = ("8080", "8081", "9000")
 """What the README uses; a test may not count on them, so each becomes a free one."""
 
 STOP_ALL = "trap 'kill $gateway $back_end 2>/dev/null' EXIT\n"
