@@ -42,6 +42,10 @@ class JwksCache:
         async with self._locks.setdefault(url, asyncio.Lock()):
             if self._clock() >= self._fresh_until.get(url, -1.0):
                 await self._refresh(url)
+        return self.known(url)
+
+    def known(self, url: str) -> str:
+        """What is known now, without a fetch."""
         return self._sets.get(url, NO_KEYS)
 
     def is_due(self, url: str) -> bool:

@@ -150,6 +150,7 @@ class Control:
         self.own(self._plane.keep_told(), "watch the worker")
         self.own(watch(self._declared.path, lambda: self.own(self.reload("file change"), "reload")), "watch the file")
         self.own(self._follow_store(), "follow the database")
+        self.own(self._follow_issuers(), "follow the issuers of tokens")
         self.own(self._touch_tokens(), "note the use of tokens")
 
     async def reload(self, source: str) -> None:
@@ -229,15 +230,12 @@ class Control:
             digest: TokenRecord(token.id, token.name, token.kind, token.superuser, token.expires_at, token.claims)
             for digest, token in tokens.items()
         }
-        issuers = [await self._issuer(jwt) for jwt in self._declared.settings.auth.jwt]
+        issuers = [self._issuer(jwt) for jwt in self._declared.settings.auth.jwt]
         with contextlib.suppress(ChannelError):  # the worker hears it when it is back
             await self._plane.identify(Credentials(records, tuple(issuers)))
 
-    async def _issuer(self, jwt: Jwt) -> JwtIssuer:
-        if jwt.secret is not None:
-            keys = shared_key_set(jwt.secret)
-        else:
-            keys = await self._jwks.get(jwt.jwks_url or "")
+    def _issuer(self, jwt: Jwt) -> JwtIssuer:
+        keys = shared_key_set(jwt.secret) if jwt.secret is not None else self._jwks.known(jwt.jwks_url or "")
         return JwtIssuer(jwt.issuer, jwt.audience, jwt.algorithms, keys, jwt.id_claim)
 
     # -- following
@@ -260,6 +258,18 @@ class Control:
                     _log.error("the database is away, what was read last stays in force: %s", error or "no answer")
                 away = True
                 await asyncio.sleep(_POLL_SECONDS)
+
+    async def _follow_issuers(self) -> None:
+        """Fetch the keys of issuers when they are due; no change of anything else waits for that."""
+        while True:
+            urls = {jwt.jwks_url for jwt in self._declared.settings.auth.jwt if jwt.jwks_url}
+            due = [url for url in urls if self._jwks.is_due(url)]
+            before = [self._jwks.known(url) for url in due]
+            if due and [await self._jwks.get(url) for url in due] != before:
+                with contextlib.suppress(StoreError, OSError, TimeoutError):
+                    async with asyncio.timeout(_STORE_SECONDS):
+                        await self._identify()
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _touch_tokens(self) -> None:
         while True:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -15,10 +17,12 @@ from typing import Any
 
 import pytest
 from harness import postgres
-from harness.answers import OK, ok
-from harness.deployment import Deployment
+from harness.answers import OK, answer, each_request, ok
+from harness.deployment import EMAIL, PASSWORD, Deployment
 from harness.patience import eventually
 from harness.upstream import Link, Upstream
+from joserfc import jwt
+from joserfc.jwk import KeySet, OctKey, RSAKey
 
 EDITS = int(os.environ.get("EDITS", "200"))
 """How many changes are made under traffic; `make soak` makes a thousand."""
@@ -74,6 +78,8 @@ class Load:
 async def test_from_nothing_to_traffic(tmp_path: Path, upstream: Upstream) -> None:
     upstream.behaviour = ok()
     async with Deployment(tmp_path) as gateway:
+        session = await gateway.call("POST", "/auth/login", {"email": EMAIL, "password": PASSWORD})
+        gateway.token = session["token"]
         assert await gateway.get("/web") == (404, "no_route")
         made = await gateway.call("POST", "/proxies", proxy(upstream, max_concurrent=5))
         assert made["applied"]["error"] == ""
@@ -223,6 +229,67 @@ async def test_file_signal_and_command_line_lead_to_the_same_reload(tmp_path: Pa
 
 async def _is(gateway: Deployment, path: str, status: int) -> bool:
     return (await gateway.get(path))[0] == status
+
+
+async def test_callers_with_tokens_of_trusted_issuers(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    key, secret = RSAKey.generate_key(2048, {"kid": "k"}), "s" * 32
+    keys = json.dumps(KeySet([key]).as_dict(private=False)).encode()
+    async with Upstream(each_request(lambda _: answer(keys, "Content-Type: application/json"))) as issuer:
+        auth = (
+            f"auth: {{jwt: [{{issuer: https://i, audience: [gw], algorithms: [RS256], jwks_url: '{issuer.url}/keys'}},"
+            f" {{issuer: https://h, audience: [gw], algorithms: [HS256], secret: {secret}}}]}}"
+        )
+        async with Deployment(tmp_path, more=auth) as gateway:
+            await gateway.call("POST", "/proxies", proxy(upstream, access_rule="@request.auth.role = 'admin'"))
+            claims = {"aud": "gw", "sub": "u", "exp": time.time() + 600, "role": "admin"}
+
+            def field(issuer: str, key: Any, alg: str, **changes: object) -> str:
+                return "Bearer " + jwt.encode({"alg": alg}, {**claims, "iss": issuer, **changes}, key, algorithms=[alg])
+
+            rsa, shared = field("https://i", key, "RS256"), field("https://h", OctKey.import_key(secret), "HS256")
+            await when(lambda: _status(gateway, rsa, 200), 10)
+            assert await gateway.get("/web", Authorization=shared) == (200, "")
+            for wrong in (field("https://h", key, "RS256"), field("https://i", key, "RS256", exp=1), rsa[:-4]):
+                assert await gateway.get("/web", Authorization=wrong) == (401, "unauthenticated")
+            user = field("https://i", key, "RS256", role="user")
+            assert await gateway.get("/web", Authorization=user) == (403, "forbidden")
+
+
+async def _status(gateway: Deployment, authorization: str, status: int) -> bool:
+    return (await gateway.get("/web", Authorization=authorization))[0] == status
+
+
+async def test_no_secret_shows_anywhere(tmp_path: Path, upstream: Upstream) -> None:
+    """Logs, access log, process list, help, exports and backups of a gateway that uses a secret."""
+    secret = "sk-live-abcdefgh-5678"
+    upstream.behaviour = each_request(lambda m: OK if m.get("X-Key") == secret.encode() else answer(b"", status=500))
+    async with Deployment(tmp_path) as gateway:
+        await gateway.call("PUT", "/secrets/KEY", {"value": secret})
+        made = await gateway.call("POST", "/tokens", {"name": "ci"})
+        headers = {"X-Key": "{secret.KEY}"}
+        await gateway.call("POST", "/proxies", proxy(upstream, access_rule="@request.auth.id != ''", headers=headers))
+        bearer = f"Bearer {made['token']}"
+        assert await gateway.get(f"/web?key={secret}", Authorization=bearer) == (200, "")
+        assert upstream.links[0].requests[0].all("Authorization") == []
+        await gateway.call("DELETE", "/secrets/KEY?force=true")
+        assert await gateway.get("/web", Authorization=bearer) == (500, "template_missing")
+        await gateway.call("PUT", "/secrets/KEY", {"value": secret})
+        exported = await asyncio.to_thread(gateway.cli, "export", str(tmp_path / "out.yaml"))
+        assert exported.returncode == 0, exported.stderr
+        helps = [await asyncio.to_thread(gateway.cli, *c, "--help", config=False) for c in ((), ("proxy", "set"))]
+        ps = ["ps", "axww", "-o", "args"]
+        processes = (await asyncio.to_thread(subprocess.run, ps, capture_output=True, text=True)).stdout
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        seen = processes + exported.stdout + "".join(h.stdout for h in helps)
+        for name in ("log", "access.log", "out.yaml", "gateway.yaml"):
+            seen += (tmp_path / name).read_text()
+        for name in ("gateway.db", "gateway.db-wal"):
+            seen += (tmp_path / name).read_bytes().decode("latin-1") if (tmp_path / name).exists() else ""
+        assert "web" in seen
+        for hidden in (secret, made["token"], gateway.token, PASSWORD, "11" * 32):
+            assert hidden not in seen
 
 
 async def test_a_bad_start_is_told_and_ends(tmp_path: Path) -> None:
