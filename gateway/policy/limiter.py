@@ -32,7 +32,7 @@ class Limiter:
     ``extra_releases`` counts releases of permits that nobody had: always 0 unless a caller is wrong.
     """
 
-    __slots__ = ("_hold", "_limit", "clock", "extra_releases", "in_flight", "queue")
+    __slots__ = ("__weakref__", "_hold", "_limit", "clock", "extra_releases", "in_flight", "queue")
 
     def __init__(self, max_concurrent: int, queue: WaitQueue[Waiter] | None = None, clock: Clock = monotonic) -> None:
         self.queue: WaitQueue[Waiter] = WaitQueue(0) if queue is None else queue

@@ -31,11 +31,10 @@ def may_retry(ex: Exchange, error: GatewayError, now: float) -> bool:
 
 
 def retry(clock: Clock = monotonic) -> Layer:
-    """Make one more attempt where `may_retry` allows it, never a third. Counts ``attempts``."""
+    """Make one more attempt where `may_retry` allows it, never a third. Who makes them counts ``attempts``."""
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
-            ex.attempts += 1
             try:
                 await next_handler(ex)
             except GatewayError as error:
@@ -43,7 +42,6 @@ def retry(clock: Clock = monotonic) -> Layer:
                     raise
             else:
                 return
-            ex.attempts += 1
             await next_handler(ex)
 
         return handle

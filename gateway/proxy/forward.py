@@ -45,7 +45,8 @@ def forward(upstream: Upstream) -> Handler:
         request = ex.request
         down = cast(DownstreamConnection, ex.downstream)
         # A second attempt is made because a pooled connection was stale: it gets a fresh one.
-        connection = pool.take() if ex.attempts <= 1 else None
+        ex.attempts += 1
+        connection = pool.take() if ex.attempts == 1 else None
         ex.reused = connection is not None
         if connection is None:
             connection = await _dial(ex, pool)

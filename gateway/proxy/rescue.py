@@ -7,6 +7,7 @@ import logging
 import orjson
 
 from gateway import errors
+from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import GatewayError
@@ -17,13 +18,36 @@ _log = logging.getLogger(__name__)
 _CHALLENGE = b'WWW-Authenticate: Bearer realm="gateway"\r\n'
 
 
+class Complaints:
+    """Warnings about answers that are no HTTP: one a second, and how many were not told meanwhile."""
+
+    __slots__ = ("_clock", "_silent_until", "_untold")
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self._silent_until = 0.0
+        self._untold = 0
+
+    def tell(self, ex: Exchange, error: GatewayError) -> None:
+        now = self._clock()
+        if now < self._silent_until:
+            self._untold += 1
+            return
+        more = f" ({self._untold} more like it)" if self._untold else ""
+        self._silent_until, self._untold = now + 1.0, 0
+        _log.warning("proxy %s: the answer of %s is refused: %s%s", ex.proxy, ex.upstream, error.details, more)
+
+
 def rescue(next_handler: Handler) -> Handler:
     """Answer every error once."""
+    complaints = Complaints()
 
     async def handle(ex: Exchange) -> None:
         try:
             await next_handler(ex)
         except GatewayError as error:
+            if error.reason is errors.UPSTREAM_BAD_RESPONSE:
+                complaints.tell(ex, error)
             answer(ex, error)
         except Exception:
             _log.exception("exchange %s failed", ex.request_id.decode("latin-1"))

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from functools import partial
+from weakref import WeakValueDictionary
 
 from gateway.config.document import CircuitBreaker, Proxy, Timeouts
 from gateway.core.events import BreakerChanged, Sink
@@ -39,6 +40,8 @@ class Registry:
         self._sink = sink
         self._budget = IdleBudget()
         self._tls: ssl.SSLContext | None = None
+        self._limiters: WeakValueDictionary[str, Limiter] = WeakValueDictionary()
+        """Also those that no proxy has now: exchanges that run under an old limit still hold its permits."""
         self._retiring: set[asyncio.Task[None]] = set()
 
     def prepare(self, proxies: Iterable[Proxy]) -> dict[str, Upstream]:
@@ -74,9 +77,7 @@ class Registry:
             proxy,
             endpoint,
             pool or self._pool(endpoint, proxy.timeouts),
-            (limiter or Limiter(proxy.max_concurrent, WaitQueue(proxy.queue.max_waiting)))
-            if proxy.max_concurrent
-            else None,
+            (limiter or self._limiter(proxy)) if proxy.max_concurrent else None,
             (breaker or self._breaker(proxy.name, proxy.circuit_breaker)) if proxy.circuit_breaker.enabled else None,
         )
 
@@ -89,6 +90,11 @@ class Registry:
         if upstream.breaker is not None:
             breaker = settings.circuit_breaker
             upstream.breaker.configure(breaker.failure_threshold, breaker.recovery_timeout, breaker.half_open_requests)
+
+    def _limiter(self, proxy: Proxy) -> Limiter:
+        limiter = self._limiters.get(proxy.name) or Limiter(proxy.max_concurrent, WaitQueue(proxy.queue.max_waiting))
+        self._limiters[proxy.name] = limiter
+        return limiter
 
     def _pool(self, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
         if self._tls is None:

@@ -14,6 +14,7 @@ import os
 import pathlib
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -104,6 +105,7 @@ class Control:
         """Why the newest configuration is not in force; empty when it is."""
         self._unusable: frozenset[str] = frozenset()
         self._served = 0
+        self._told_generation = 1
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- what the admin room asks
@@ -144,6 +146,7 @@ class Control:
         await self._identify()
         await self._plane.apply(await self._compose())
         self._revision = await self._store.revision()
+        await self._store.tokens.purge(time.time())
 
     def keep_up(self) -> None:
         """Follow the file, the database, the keys of issuers and the worker until `aclose`."""
@@ -199,8 +202,9 @@ class Control:
         generation = self._plane.generation
         if error:
             _log.error("%s refused, configuration %d stays in force:\n%s", source, generation, error)
-        else:
+        elif generation != self._told_generation:  # a login changes nothing that is served
             _log.info("configuration %d in force (%s)", generation, source)
+        self._told_generation = generation
 
     async def _compose(self) -> Document:
         settings = self._declared.settings

@@ -281,6 +281,20 @@ async def test_connection_can_not_take_a_configured_field(gateway_for: GatewayFo
     assert seen.all("authorization") == [b"Bearer key"]
 
 
+async def test_a_forward_proxy_of_the_environment_is_asked_in_absolute_form(
+    gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9112 3.2.2; the credentials are for that proxy alone."""
+    monkeypatch.setenv("http_proxy", f"http://user:pass@127.0.0.1:{upstream.port}")
+    monkeypatch.setenv("no_proxy", "")
+    rig = await gateway_for("http://origin.example:81/base")
+    seen, _ = await forwarded(rig, upstream, request("/x?y", "Proxy-Authorization: Basic theirs"))
+    assert seen.start == b"GET http://origin.example:81/base/x?y HTTP/1.1"
+    assert seen.get("host") == b"origin.example:81"
+    assert seen.get("proxy-authorization") == b"Basic dXNlcjpwYXNz"
+    assert (await rig.log.last())["upstream"] == "origin.example:81"
+
+
 # -- routes
 
 STRIPPED = [

@@ -21,6 +21,7 @@ class Attempts:
         self.seen: list[int] = []
 
     async def __call__(self, ex: Exchange) -> None:
+        ex.attempts += 1
         self.seen.append(ex.attempts)
         if self.errors:
             raise self.errors.pop(0)

@@ -9,7 +9,7 @@ from unit.scene import exchange
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.errors import GatewayError
-from gateway.proxy.rescue import rescue
+from gateway.proxy.rescue import Complaints, rescue
 
 
 class Client:
@@ -69,3 +69,24 @@ async def test_our_own_fault_is_logged_and_says_nothing(caplog: pytest.LogCaptur
     assert client.told[0][0] == 500
     assert b"secret" not in client.told[0][2]
     assert caplog.records
+
+
+async def test_an_answer_that_is_no_http_is_told_in_the_process_log(caplog: pytest.LogCaptureFixture) -> None:
+    await run(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1"))
+    await run(GatewayError(errors.UPSTREAM_RESET))
+    assert [(r.levelname, "The answer is not HTTP/1.1" in r.getMessage()) for r in caplog.records] == [
+        ("WARNING", True)
+    ]
+
+
+def test_complaints_come_once_a_second_and_count_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([10.0, 10.1, 10.9, 11.0, 11.1])
+    complaints = Complaints(lambda: next(times))
+    ex = exchange()
+    ex.proxy, ex.upstream = "ai", "h:1"
+    for _ in range(5):
+        complaints.tell(ex, GatewayError(errors.UPSTREAM_BAD_RESPONSE, "broken"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "proxy ai: the answer of h:1 is refused: broken",
+        "proxy ai: the answer of h:1 is refused: broken (2 more like it)",
+    ]

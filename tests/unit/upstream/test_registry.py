@@ -49,6 +49,21 @@ async def test_numbers_change_in_place() -> None:
     await made.aclose()
 
 
+async def test_a_limit_that_was_off_for_a_while_still_counts_who_is_inside() -> None:
+    made = registry(A)
+    inside = made.upstreams["a"].limiter
+    assert inside is not None
+    assert inside.try_acquire()
+    for between in ([replace(A, max_concurrent=0)], [replace(A, active=False)], []):
+        reload(made, *between)
+        assert "a" not in made.upstreams or made.upstreams["a"].limiter is None
+        reload(made, A)
+        again = made.upstreams["a"].limiter
+        assert again is inside
+        assert again.in_flight == 1
+    await made.aclose()
+
+
 async def test_another_address_is_another_upstream() -> None:
     made = registry(A)
     old = made.upstreams["a"]
