@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -63,6 +63,19 @@ def begin_process_log() -> None:
     # watchfiles tells of every change in the folder, an access log beside the configuration included.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@contextlib.contextmanager
+def signals(handlers: Mapping[int, Callable[[], object]]) -> Iterator[None]:
+    """Call these when their signals come, while the context lasts."""
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
 
 
 def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:

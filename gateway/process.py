@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import uvloop
 
-from gateway.app import Gateway, begin_process_log, calm_collector, greeting, tell
+from gateway.app import Gateway, begin_process_log, calm_collector, greeting, signals, tell
 from gateway.config.document import Document
 from gateway.config.parse import ConfigError
 from gateway.config.provider import watch
@@ -35,7 +34,7 @@ class Process:
     async def run(self) -> int:
         """Serve until a signal ends it; the process's exit code."""
         try:
-            with self._signals():
+            with signals(self._handlers()):
                 if self._config is not None:
                     self._own(watch(self._config, lambda: self._own(self.reload("file change"))), "watch configuration")
                 calm_collector()
@@ -72,22 +71,13 @@ class Process:
         _log.info("draining: %d connections", self._gateway.connections)
         self._stopping.set()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        handlers: dict[int, Callable[[], object]] = {
+    def _handlers(self) -> dict[int, Callable[[], object]]:
+        return {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
             signal.SIGHUP: lambda: self._own(self.reload("SIGHUP"), "reload"),
             signal.SIGUSR1: self._gateway.reopen_log,
         }
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
-            yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
 
     def _own(self, work: Coroutine[None, None, None], name: str = "reload") -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -15,7 +15,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 from gateway import __version__
@@ -23,7 +23,7 @@ from gateway.admin.effective import effective
 from gateway.admin.live import Applied
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
-from gateway.app import BAD_CONFIGURATION, ProxyState, begin_process_log, greeting
+from gateway.app import BAD_CONFIGURATION, ProxyState, begin_process_log, greeting, signals
 from gateway.config import parse, single, values
 from gateway.config.document import Address, Credentials, Document, JwtIssuer, TokenRecord
 from gateway.config.model import Jwt, Settings
@@ -38,6 +38,7 @@ from gateway.store.keys import KeyRing
 from gateway.store.problem import StoreError
 from gateway.store.store import Store
 from gateway.workers.channel import ChannelClient, ChannelError
+from gateway.workers.orphan import orphaned
 from gateway.workers.plane import Plane
 
 _log = logging.getLogger("gateway")
@@ -321,36 +322,20 @@ class Process:
                 await listener.start()
                 stack.push_async_callback(listener.aclose)
                 where = f"; admin on {listener.url}"
-            with self._signals(control):
+            with signals(self._handlers(control)), orphaned(self._alive, self._stopping.set):
                 control.keep_up()
                 os.write(self._ready, b".")
                 _log.info("%s%s", control.greeting(), where)
                 await self._stopping.wait()
         return 0
 
-    @contextlib.contextmanager
-    def _signals(self, control: Control) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-
-        def orphaned() -> None:
-            loop.remove_reader(self._alive)
-            self._stopping.set()
-
-        handlers: dict[int, Callable[[], object]] = {
+    def _handlers(self, control: Control) -> dict[int, Callable[[], object]]:
+        return {
             signal.SIGTERM: self._stopping.set,
             signal.SIGHUP: lambda: control.own(control.reload("SIGHUP"), "reload"),
             signal.SIGINT: lambda: None,  # a terminal sends it to the whole group; the supervisor decides
             signal.SIGUSR1: lambda: None,
         }
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        loop.add_reader(self._alive, orphaned)
-        try:
-            yield
-        finally:
-            loop.remove_reader(self._alive)
-            for number in handlers:
-                loop.remove_signal_handler(number)
 
 
 def main(arguments: list[str]) -> int:

@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
-from gateway.app import begin_process_log
+from gateway.app import begin_process_log, signals
 from gateway.core.clock import Clock
 
 _log = logging.getLogger("gateway")
@@ -134,7 +134,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
         try:
-            with self._signals(), self._readiness():
+            with signals(self._handlers()), self._readiness():
                 self.worker.start()
                 self.control.start()
                 return await self._over
@@ -199,23 +199,14 @@ class Supervisor:
         finally:
             loop.remove_reader(self._ready)
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        handlers = {
+    def _handlers(self) -> dict[int, Callable[[], object]]:
+        return {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
             signal.SIGHUP: lambda: self.control.signal(signal.SIGHUP),
             signal.SIGUSR1: lambda: self.worker.signal(signal.SIGUSR1),
             signal.SIGCHLD: self._reap,
         }
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
-            yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
 
 
 def _told(code: int) -> str:

@@ -7,19 +7,19 @@ force; when the supervisor dies, the worker drains and ends.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import uvloop
 
-from gateway.app import Gateway, begin_process_log, calm_collector
+from gateway.app import Gateway, begin_process_log, calm_collector, signals
 from gateway.config import codec
 from gateway.workers.channel import ChannelServer
+from gateway.workers.orphan import orphaned
 
 _log = logging.getLogger("gateway")
 
@@ -84,15 +84,8 @@ class Worker:
 
     async def run(self, listener: socket.socket, alive: int) -> int:
         """Serve until a signal or the supervisor's end; the exit code. ``alive``: a pipe that ends with it."""
-        loop = asyncio.get_running_loop()
-
-        def orphaned() -> None:
-            loop.remove_reader(alive)
-            self._stop()
-
-        loop.add_reader(alive, orphaned)
         try:
-            with self._signals():
+            with signals(self._handlers()), orphaned(alive, self._stop):
                 await self.channel.start(listener)
                 await self._stopping.wait()
                 if self.gateway is not None:
@@ -115,19 +108,14 @@ class Worker:
         if self.gateway is not None:
             self.gateway.reopen_log()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
-        loop.add_signal_handler(signal.SIGUSR1, self._reopen)
-        # A terminal sends these to the whole group: the supervisor decides what they mean.
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
+    def _handlers(self) -> dict[int, Callable[[], object]]:
+        return {
+            signal.SIGTERM: self._stop,
+            signal.SIGUSR1: self._reopen,
+            # A terminal sends these to the whole group: the supervisor decides what they mean.
+            signal.SIGINT: lambda: None,
+            signal.SIGHUP: lambda: None,
+        }
 
 
 def main(arguments: list[str]) -> int:
