@@ -6,7 +6,6 @@ LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:8081
 VERSIONS ?= 3.11 3.12 3.13
 ARGS ?=
-export EDITS
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
@@ -46,7 +45,7 @@ bench: $(VENV)/.installed ## what the gateway's own code costs per request, in m
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
-	@$(MAKE) test ARGS="-q -k many_changes_under_traffic" EDITS=1000
+	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \
