@@ -125,7 +125,8 @@ class Gateway:
     async def reload(self, document: Document) -> None:
         """Take ``document`` in force at one stroke; on an error everything stays as it was."""
         upstreams = self._registry.prepare(document.proxies)
-        snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._slots)
+        before = self.server.snapshot if self._generation else None
+        snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._slots, before)
         writer = self._writer(document.access_log)
         old_writer = self.access_log.writer
         if self._generation == 0:

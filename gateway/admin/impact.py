@@ -41,27 +41,36 @@ class Impact(TypedDict):
 def impact(before: Sequence[Settings], after: Sequence[Settings], state: Mapping[str, ProxyState]) -> Impact:
     """The difference between two lists of proxies that are served."""
     old, new = _by_name(before), _by_name(after)
-    touched = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    upstreams = [_upstream(name, old.get(name), new.get(name), state) for name in touched]
+    # Nearly everything is the same on both sides: only what differs as text is looked at as a proxy.
+    differ = {name: (_model(old.get(name)), _model(new.get(name))) for name in _differing(old, new)}
+    touched = {name: pair for name, pair in sorted(differ.items()) if pair[0] != pair[1]}
+    upstreams = [_upstream(name, was, is_, state) for name, (was, is_) in touched.items()]
     return {
-        "routes": _routes(before, after),
+        "routes": _routes([old[n] for n in touched if n in old], [new[n] for n in touched if n in new]),
         "upstreams": upstreams,
         "streams": sum(upstream["streams"] for upstream in upstreams),
     }
 
 
-def _by_name(proxies: Sequence[Settings]) -> dict[str, Proxy]:
-    return {str(settings["name"]): single.stored(settings) for settings in proxies}
+def _by_name(proxies: Sequence[Settings]) -> dict[str, Settings]:
+    return {str(settings["name"]): settings for settings in proxies}
+
+
+def _differing(old: Mapping[str, Settings], new: Mapping[str, Settings]) -> list[str]:
+    return [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+
+
+def _model(settings: Settings | None) -> Proxy | None:
+    return None if settings is None else single.stored(settings)
 
 
 def _routes(before: Sequence[Settings], after: Sequence[Settings]) -> list[RouteChange]:
+    """``before`` and ``after``: proxies that the change touches."""
     old = {route: settings for settings in before for route in routes(settings)}
     new = {route: settings for settings in after for route in routes(settings)}
     found: list[RouteChange] = []
     for host, path in sorted(old.keys() | new.keys()):
         was, is_ = old.get((host, path)), new.get((host, path))
-        if was is not None and is_ is not None and single.stored(was) == single.stored(is_):
-            continue
         owner = was if is_ is None else is_
         assert owner is not None
         change = "removed" if is_ is None else "added" if was is None else "changed"

@@ -8,8 +8,7 @@ import logging
 from typing import Any, Final
 
 import aiohttp
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, OctKey
+from joserfc.jwk import JWKRegistry, OctKey
 
 from gateway.core.clock import Clock, monotonic
 
@@ -60,15 +59,7 @@ class JwksCache:
         try:
             self._sets[url] = await self._fetch(url)
             pause = _REFRESH_SECONDS
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            JoseError,
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-        ) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError, LookupError, RecursionError) as error:
             _log.warning("the keys of %s could not be fetched (%s); the last ones stay", url, type(error).__name__)
             pause = _RETRY_SECONDS
         self._fresh_until[url] = self._clock() + pause
@@ -85,12 +76,24 @@ class JwksCache:
                 text += more
         if len(text) > _MAX_BYTES:
             raise ValueError("the key set is too large")
-        return _public(json.loads(text))
+        given = json.loads(text)["keys"]
+        keys = [key for key in map(_public, given) if key is not None]
+        if given and not keys:
+            raise ValueError("none of the keys can be used")
+        if len(keys) < len(given):
+            _log.warning("%d of the keys of %s can not be used and are left out", len(given) - len(keys), url)
+        return json.dumps({"keys": keys})
 
 
-def _public(data: Any) -> str:
-    """The public keys alone. A shared key in a published set would let anybody sign."""
-    keys = [key for key in data["keys"] if key.get("kty") in ("RSA", "EC", "OKP")]
-    if keys:
-        KeySet.import_key_set({"keys": keys})
-    return json.dumps({"keys": keys})
+def _public(given: Any) -> dict[str, Any] | None:
+    """The public part of a key; None for one to be left out.
+
+    That is one that can not be read (RFC 7517 5 has it ignored and the others used), and a shared one: in a published
+    set it would let anybody sign.
+    """
+    if not isinstance(given, dict) or given.get("kty") not in ("RSA", "EC", "OKP"):
+        return None
+    try:
+        return dict(JWKRegistry.import_key(given).as_dict(private=False))
+    except Exception:  # of many kinds, by what is wrong; one strange key must not take the good ones along
+        return None

@@ -16,6 +16,8 @@ from gateway.core.principal import Principal
 
 LEEWAY: Final = 30
 """Seconds by which clocks may differ."""
+_LATEST: Final = 253_402_300_800
+"""The end of the year 9999: what lies beyond is no time, and a token would never end."""
 _MAX_LENGTH: Final = 8192
 _MAX_REMEMBERED: Final = 4096
 _REFUSED_SECONDS: Final = 5.0
@@ -34,7 +36,7 @@ class _Issuer:
             return None
         try:
             claims = jwt.decode(token, self.keys, algorithms=self.algorithms).claims
-        except (JoseError, ValueError, TypeError):
+        except (JoseError, ValueError, TypeError, RecursionError):  # the last: JSON that is too deep
             return None
         return claims if self._is_for_us(claims) and _is_valid_at(claims, now) else None
 
@@ -47,12 +49,17 @@ class _Issuer:
 def _is_valid_at(claims: dict[str, Any], now: float) -> bool:
     """RFC 7519 4.1.4 to 4.1.6. A token without an end is not accepted."""
     times = {name: claims.get(name) for name in ("exp", "nbf", "iat")}
-    if any(t is not None and (isinstance(t, bool) or not isinstance(t, int | float)) for t in times.values()):
+    if not all(t is None or _is_time(t) for t in times.values()):
         return False
     expires, begins, issued = times["exp"], times["nbf"], times["iat"]
     if expires is None or now >= expires + LEEWAY:
         return False
     return (begins is None or now >= begins - LEEWAY) and (issued is None or now >= issued - LEEWAY)
+
+
+def _is_time(value: object) -> bool:
+    """NumericDate (RFC 7519 2). JSON as Python reads it has NaN, infinities and integers of any size too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LATEST
 
 
 class JwtVerifier:

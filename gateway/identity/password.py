@@ -18,6 +18,9 @@ def check_strength(password: str) -> None:
         raise ValueError(f"a password has at least {_SHORTEST} characters; choose a longer one")
     if len(password) > _LONGEST:
         raise ValueError(f"a password has at most {_LONGEST} characters; choose a shorter one")
+    # Bytes of a terminal that are no UTF-8 come as lone surrogates, and can not be hashed.
+    if any("\ud800" <= character <= "\udfff" for character in password):
+        raise ValueError("a password must be text in UTF-8; choose other characters")
 
 
 class PasswordHasher:

@@ -37,10 +37,15 @@ class _Buckets:
         return 0.0 if level >= 1.0 else (1.0 - level) * self._rate.seconds
 
     def take(self, key: str) -> None:
-        self._levels[key] = (self._level(key) - 1.0, self._clock())
+        # The debt has a bottom: an attack of any length makes nobody wait longer than a short one.
+        self._levels[key] = (max(self._level(key) - 1.0, -float(self._rate.burst)), self._clock())
         self._levels.move_to_end(key)
         if len(self._levels) > _MAX_REMEMBERED:
             self._levels.popitem(last=False)
+
+    def give_back(self, key: str) -> None:
+        if key in self._levels:
+            self._levels[key] = (self._level(key) + 1.0, self._clock())
 
     def forget(self, key: str) -> None:
         self._levels.pop(key, None)
@@ -51,7 +56,10 @@ class _Buckets:
 
 
 class LoginThrottle:
-    """Ask `check` first, then say how it went by `failed` or `succeeded`."""
+    """Ask `check` first.
+
+    A try is counted by `failed` before its slow part, so that many at once are as many; `succeeded` takes that back.
+    """
 
     def __init__(
         self,
@@ -77,6 +85,8 @@ class LoginThrottle:
 
     def succeeded(self, client: str, account: str) -> None:
         self._clients.forget(client)
+        self._accounts.give_back(account)
         self._welcome[client, account] = None
+        self._welcome.move_to_end((client, account))
         if len(self._welcome) > _MAX_REMEMBERED:
             self._welcome.popitem(last=False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 
 from gateway.core.credential import TOKEN_PREFIX
 
 _RANDOM_BYTES = 32
+_TOKEN = re.compile(re.escape(TOKEN_PREFIX) + "[A-Za-z0-9_-]{43}")
 
 
 def mint() -> str:
@@ -16,9 +18,13 @@ def mint() -> str:
 
 
 def digest(token: str) -> str:
-    """Hex SHA-256. A slow hash would add nothing: there is no guessing 256 random bits."""
+    """Hex SHA-256. A slow hash would add nothing: there is no guessing 256 random bits.
+
+    Raises UnicodeEncodeError for lone surrogates, in which bytes of a header may come; ask `looks_like_token` before.
+    """
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def looks_like_token(text: str) -> bool:
-    return text.startswith(TOKEN_PREFIX)
+    """Whether `mint` could have made it."""
+    return _TOKEN.fullmatch(text) is not None

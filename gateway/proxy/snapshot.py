@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway import errors
@@ -35,15 +35,32 @@ class Snapshot:
     trusted: Networks
     unrouted: Handler
     """Serves what no route matches."""
+    chains: Mapping[str, tuple[Upstream, Handler]]
+    """The handlers of active proxies, by name, with what each was built for."""
 
     @classmethod
-    def of(cls, generation: int, document: Document, upstreams: dict[str, Upstream], slots: Slots) -> Snapshot:
+    def of(
+        cls,
+        generation: int,
+        document: Document,
+        upstreams: dict[str, Upstream],
+        slots: Slots,
+        before: Snapshot | None = None,
+    ) -> Snapshot:
+        """``before``: a proxy whose upstream is the very same there keeps its handler."""
+        known = {} if before is None else before.chains
+        chains = {
+            proxy.name: _chain(proxy, upstreams[proxy.name], slots, known.get(proxy.name))
+            for proxy in document.proxies
+            if proxy.active
+        }
         return cls(
             generation,
             document,
-            Router(_route(proxy, upstreams, slots) for proxy in document.proxies),
+            Router(_route(proxy, chains, slots) for proxy in document.proxies),
             tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
             _refusal("", errors.NO_ROUTE, slots),
+            chains,
         )
 
     def trusts(self, address: str) -> bool:
@@ -54,11 +71,16 @@ class Snapshot:
         return any((mapped or peer) in network for network in self.trusted)
 
 
-def _route(proxy: Proxy, upstreams: dict[str, Upstream], slots: Slots) -> Route:
-    if proxy.active:
-        handle = build(proxy, upstreams[proxy.name], slots.observe(proxy.name), slots.identify(proxy))
-    else:
-        handle = _refusal(proxy.name, errors.PROXY_DISABLED, slots)
+def _chain(
+    proxy: Proxy, upstream: Upstream, slots: Slots, known: tuple[Upstream, Handler] | None
+) -> tuple[Upstream, Handler]:
+    if known is not None and known[0] is upstream:
+        return known
+    return upstream, build(proxy, upstream, slots.observe(proxy.name), slots.identify(proxy))
+
+
+def _route(proxy: Proxy, chains: Mapping[str, tuple[Upstream, Handler]], slots: Slots) -> Route:
+    handle = chains[proxy.name][1] if proxy.active else _refusal(proxy.name, errors.PROXY_DISABLED, slots)
     return Route(proxy.path.rstrip("/").encode(), tuple(host.encode() for host in proxy.hosts), handle)
 
 

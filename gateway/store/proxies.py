@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.store.audit import moment, record
 from gateway.store.database import Database
 from gateway.store.problem import AlreadyExists, NotFound, StoreError
-from gateway.store.tables import PROXIES
+from gateway.store.tables import PROXIES, REVISION
 
 _PLAIN: Final = ("name", "path", "hosts", "upstream", "strip_path", "preserve_host", "access_rule", "headers", "active")
 _DEFAULTS: Final[Mapping[str, object]] = {
@@ -83,12 +83,19 @@ class ProxyRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._all: tuple[StoredProxy, ...] = ()
+        self._revision = -1
+        """That of the changes that `_all` knows."""
 
-    async def list(self) -> list[StoredProxy]:
-        """All, by name."""
+    async def list(self) -> tuple[StoredProxy, ...]:
+        """All, by name. Read anew only when something has changed, be it by others."""
         async with self._database.reading() as connection:
-            rows = await connection.execute(select(PROXIES).order_by(PROXIES.c.name))
-            return [_stored(row) for row in rows]
+            revision = (await connection.execute(select(REVISION.c.value))).scalar_one()
+            if revision != self._revision:
+                rows = await connection.execute(select(PROXIES).order_by(PROXIES.c.name))
+                self._all = tuple(_stored(row) for row in rows)
+                self._revision = revision
+            return self._all
 
     async def get(self, name: str) -> StoredProxy | None:
         async with self._database.reading() as connection:

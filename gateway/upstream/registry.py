@@ -64,8 +64,10 @@ class Registry:
         await asyncio.gather(*self._retiring)
 
     def _prepare(self, proxy: Proxy) -> Upstream:
-        endpoint = Endpoint.of(proxy.upstream)
         old = self.upstreams.get(proxy.name)
+        if old is not None and old.settings == proxy:
+            return old
+        endpoint = Endpoint.of(proxy.upstream)
         pool, limiter, breaker = None, None, None
         if old is not None:
             limiter = old.limiter

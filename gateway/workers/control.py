@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 from gateway import __version__
-from gateway.admin.effective import effective
+from gateway.admin.effective import shadowed
 from gateway.admin.live import Applied
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
@@ -27,6 +27,7 @@ from gateway.app import BAD_CONFIGURATION, ProxyState, begin_process_log, greeti
 from gateway.config import parse, single, values
 from gateway.config.document import Address, Credentials, Document, JwtIssuer, TokenRecord
 from gateway.config.model import Jwt, Settings
+from gateway.config.model import Proxy as ProxyModel
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.provider import watch
@@ -36,6 +37,7 @@ from gateway.store import schema
 from gateway.store.database import is_embedded
 from gateway.store.keys import KeyRing
 from gateway.store.problem import StoreError
+from gateway.store.proxies import StoredProxy
 from gateway.store.store import Store
 from gateway.workers.channel import ChannelClient, ChannelError
 from gateway.workers.orphan import orphaned
@@ -106,6 +108,7 @@ class Control:
         """Why the newest configuration is not in force; empty when it is."""
         self._unusable: frozenset[str] = frozenset()
         self._served = 0
+        self._models: dict[tuple[str, int], ProxyModel] = {}
         self._told_generation = 1
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -211,23 +214,30 @@ class Control:
         settings = self._declared.settings
         stored = await self._store.proxies.list()
         secrets = await self._store.secrets.reveal()
-        declared = {proxy.name: proxy for proxy in settings.proxies}
+        hidden = shadowed(self._declared.proxies(), [proxy.settings for proxy in stored])
         usable = []
         unusable: dict[str, str] = {}
-        for mapping in effective(self._declared.proxies(), [proxy.settings for proxy in stored]):
-            name = str(mapping["name"])
-            if name in declared:
+        for proxy in stored:
+            if proxy.name in hidden:
                 continue
             try:
-                usable.append(single.stored(mapping, name=f"proxy {name} of the database"))
+                usable.append(self._model(proxy))
             except ConfigError as error:
-                unusable[name] = str(error)
+                unusable[proxy.name] = str(error)
+        self._models = {key: self._models[key] for key in ((p.id, p.version) for p in stored) if key in self._models}
         for name in unusable.keys() - self._unusable:
             _log.error("left out, the others are served: %s", unusable[name])
         self._unusable = frozenset(unusable)
         document = settings.record(self._declared.env, secrets, usable)
         self._served = len(document.proxies)
         return self._options.overrides.apply(document)
+
+    def _model(self, proxy: StoredProxy) -> ProxyModel:
+        """The proxy, checked; once for each of its versions, which is most of the work of a change."""
+        key = proxy.id, proxy.version
+        if key not in self._models:
+            self._models[key] = single.stored(proxy.settings, name=f"proxy {proxy.name} of the database")
+        return self._models[key]
 
     async def _identify(self) -> None:
         tokens = await self._store.tokens.all()

@@ -46,7 +46,7 @@ async def test_every_key_survives_the_way(store: Store) -> None:
     assert made.settings == FULL
     assert (made.version, made.name) == (1, "full")
     assert await store.proxies.get("full") == made
-    assert await store.proxies.list() == [made]
+    assert await store.proxies.list() == (made,)
 
 
 async def test_what_was_left_out_means_the_defaults(store: Store) -> None:
@@ -121,7 +121,7 @@ async def test_delete(store: Store) -> None:
 async def test_the_database_checks_its_bounds_itself(store: Store, changes: dict[str, object]) -> None:
     with pytest.raises(StoreError, match="outside its bounds"):
         await store.proxies.create(plain("a", **changes), "t")
-    assert await store.proxies.list() == []
+    assert await store.proxies.list() == ()
     assert (await store.audit.list())[1] == 0
 
 

@@ -78,6 +78,8 @@ async def test_old_keys_are_fetched_again(issuer: tuple[Issuer, str], cache: Jwk
         (200, "no json"),
         (200, "[]"),
         (200, '{"keys": 1}'),
+        (200, '{"keys": [1, {"kty": "RSA"}]}'),
+        (200, "[" * 100_000),
         (200, '{"a":"' + "x" * (1 << 20) + '"}'),
     ],
 )
@@ -97,6 +99,51 @@ async def test_a_shared_key_in_a_published_set_is_dropped(issuer: tuple[Issuer, 
     server, url = issuer
     server.text = json.dumps({"keys": [*KEYS["keys"], {"kty": "oct", "k": "AAAA"}]})
     assert [key["kty"] for key in json.loads(await cache.get(url))["keys"]] == ["RSA"]
+
+
+GOOD = KEYS["keys"][0]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        1,
+        {},
+        {"kty": ["RSA"]},
+        {"kty": "new"},
+        {"kty": "RSA"},
+        {"kty": "RSA", "n": "AQ", "e": "AQAB"},
+        {"kty": "EC", "crv": "P-999", "x": "a", "y": "b"},
+        {**GOOD, "n": "!"},
+        {**GOOD, "kid": 7},
+    ],
+    ids=str,
+)
+async def test_a_key_that_can_not_be_read_takes_no_other_along(
+    issuer: tuple[Issuer, str], cache: JwksCache, strange: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RFC 7517 5."""
+    server, url = issuer
+    server.text = json.dumps({"keys": [strange, GOOD]})
+    assert [key["kid"] for key in json.loads(await cache.get(url))["keys"]] == ["r1"]
+    assert f"1 of the keys of {url}" in caplog.text
+
+
+async def test_the_private_half_of_a_published_key_goes_no_further(
+    issuer: tuple[Issuer, str], cache: JwksCache
+) -> None:
+    server, url = issuer
+    server.text = json.dumps({"keys": [RSAKey.generate_key(2048, {"kid": "r2", "use": "sig"}).as_dict(private=True)]})
+    [key] = json.loads(await cache.get(url))["keys"]
+    assert key.keys() == {"kty", "n", "e", "kid", "use"}
+
+
+async def test_an_issuer_may_take_all_its_keys_back(issuer: tuple[Issuer, str], cache: JwksCache) -> None:
+    server, url = issuer
+    await cache.get(url)
+    server.text = '{"keys": []}'
+    cache._clock.now = 300.0  # type: ignore[attr-defined]
+    assert json.loads(await cache.get(url)) == {"keys": []}
 
 
 def test_a_shared_secret_is_a_key_set() -> None:

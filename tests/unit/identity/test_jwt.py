@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from gateway.config.document import JwtIssuer
@@ -74,6 +74,12 @@ def test_what_it_says_of_itself_is_not_what_the_gateway_says() -> None:
         {"exp": None},
         {"exp": "tomorrow"},
         {"exp": True},
+        {"exp": float("nan")},
+        {"exp": float("inf")},
+        {"exp": 10**400},
+        {"exp": NOW * 1000},
+        {"nbf": float("nan")},
+        {"iat": float("nan")},
         {"nbf": NOW + 31},
         {"iat": NOW + 31},
         {"sub": ""},
@@ -111,6 +117,46 @@ def test_a_public_key_is_no_shared_secret() -> None:
 
 def test_a_shared_secret_of_one_issuer_signs_for_no_other() -> None:
     assert who(signed(GOOD, OctKey.import_key(SECRET), "HS256")) is None
+
+
+@pytest.mark.parametrize("kid", ["r1", "e1", None])
+@pytest.mark.parametrize("known", [RSA.as_pem(private=False), RSA.as_der(private=False), b""])
+def test_a_public_key_is_no_shared_secret_where_both_kinds_are_listed_either(kid: str | None, known: bytes) -> None:
+    for keys in ([RSA, EC], [RSA]):
+        mixed = JwtIssuer(
+            "https://i", ("gateway",), ("RS256", "HS256"), json.dumps(KeySet(keys).as_dict(private=False))
+        )
+        text = f"{part({'alg': 'HS256'} | ({'kid': kid} if kid else {}))}.{part(GOOD)}"
+        mac = base64.urlsafe_b64encode(hmac.digest(known, text.encode(), "sha256")).rstrip(b"=").decode()
+        assert JwtVerifier([mixed]).verify(f"{text}.{mac}", NOW) is None
+
+
+@pytest.mark.parametrize("kid", ["gone", "e1", ""])
+def test_a_key_that_the_issuer_does_not_publish_by_that_name(kid: str) -> None:
+    assert who(signed(GOOD, RSA, kid=kid)) is None
+
+
+def test_a_key_that_the_token_brings_along_is_not_used() -> None:
+    header = {"alg": "RS256", "jwk": OTHER.as_dict(private=False)}
+    assert who(jws.serialize_compact(header, json.dumps(GOOD).encode(), OTHER, algorithms=["RS256"])) is None
+
+
+@pytest.mark.parametrize("made_for", [{"use": "enc"}, {"alg": "RS512"}, {"key_ops": ["encrypt"]}])
+def test_a_key_that_is_made_for_something_else(made_for: dict[str, object]) -> None:
+    keys = json.dumps({"keys": [RSA.as_dict(private=False) | made_for]})
+    issuer = JwtIssuer("https://i", ("gateway",), ("RS256", "RS512"), keys)
+    assert JwtVerifier([issuer]).verify(signed(GOOD), NOW) is None
+
+
+DEEP = b'{"a":' * 1000
+STRANGE = [b"[]", b'"x"', b"1", b"null", b"", b"\xff", b"[" * 5000, DEEP, b'{"alg":[]}', b'{"alg":"RS256","kid":{}}']
+
+
+@pytest.mark.parametrize("text", STRANGE, ids=lambda text: repr(text[:30]))
+def test_strange_json_is_refused_and_no_more(text: bytes) -> None:
+    strange = base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+    assert who(f"{strange}.{part(GOOD)}.eHg") is None
+    assert who(jws.serialize_compact({"alg": "RS256", "kid": "r1"}, text, RSA, algorithms=["RS256"])) is None
 
 
 def test_an_algorithm_that_is_not_listed() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gateway.identity.throttle import LoginThrottle, Rate
 
 
@@ -60,3 +63,48 @@ def test_memory_is_bounded() -> None:
         made.failed(f"c{number}", f"a{number}")
         made.succeeded(f"d{number}", "a")
     assert max(len(made._clients._levels), len(made._accounts._levels), len(made._welcome)) <= 10_000
+
+
+def test_a_success_takes_back_what_its_try_was_counted() -> None:
+    made = throttle(Clock())
+    for number in range(50):
+        assert made.check(f"c{number}", "a") == 0
+        made.failed(f"c{number}", "a")
+        made.succeeded(f"c{number}", "a")
+
+
+def test_a_client_in_use_is_not_forgotten_for_others() -> None:
+    made = throttle(Clock())
+    for number in range(20_000):
+        made.succeeded("home", "a")
+        made.succeeded(f"c{number}", "b")
+    for _ in range(50):
+        made.failed("elsewhere", "a")
+    assert made.check("home", "a") == 0
+
+
+pauses = st.sampled_from([0.0, 0.0, 0.0, 0.5, 10.0, 40.0])
+steps = st.lists(
+    st.tuples(st.sampled_from(["a1", "a2", "a3"]), st.sampled_from(["root", "x"]), pauses), min_size=30, max_size=120
+)
+
+
+@settings(derandomize=True, deadline=None)
+@given(steps, st.booleans())
+def test_whatever_strangers_do_is_over_soon(tries: list[tuple[str, str, float]], polite: bool) -> None:
+    """Who logged in before never waits for others; who did not waits no longer than a fixed time; none guess faster."""
+    clock = Clock()
+    made = throttle(clock)
+    made.succeeded("home", "root")
+    let_in = 0
+    for client, account, pause in tries:
+        clock.now += pause
+        if not polite or made.check(client, account) == 0:
+            let_in += polite and account == "root"
+            made.failed(client, account)
+        assert made.check("home", "root") == 0
+        assert made.check("fresh", "root") <= 6 * 30
+        assert made.check(client, account) <= max(4 * 10, 6 * 30)
+    assert let_in <= 5 + clock.now / 30 + 1e-6
+    clock.now += 6 * 30
+    assert made.check("fresh", "root") == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
+
 from gateway.identity.tokens import digest, looks_like_token, mint
 
 
@@ -16,3 +18,22 @@ def test_tokens_are_long_and_new_each_time() -> None:
 def test_what_is_kept_is_a_digest() -> None:
     assert digest("bwt_x") == hashlib.sha256(b"bwt_x").hexdigest()
     assert not looks_like_token("sk_x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "bwt_",
+        "bwt_" + "a" * 42,
+        "bwt_" + "a" * 44,
+        "BWT_" + "a" * 43,
+        " bwt_" + "a" * 43,
+        "bwt_" + "a" * 43 + "\n",
+        "bwt_" + "a" * 42 + "+",
+        "bwt_" + "a" * 42 + "\u00e9",
+        "bwt_" + "a" * 42 + "\udcff",  # a byte of a header that is no UTF-8, as aiohttp hands it over
+    ],
+)
+def test_what_was_never_minted_is_not_even_hashed(text: str) -> None:
+    assert not looks_like_token(text)
