@@ -91,7 +91,7 @@ async def test_a_worker_that_does_not_answer(client: ChannelClient) -> None:
 async def test_a_worker_that_is_away_and_comes_back(client: ChannelClient, end: End) -> None:
     assert await client.call("echo", b"1") == 1
     await end.close()
-    end.path.unlink()
+    end.path.unlink(missing_ok=True)  # from Python 3.13 on the server itself does it
     for _ in range(2):
         with pytest.raises(ChannelError, match="can not be reached"):
             await client.call("echo", b"1")

@@ -67,7 +67,7 @@ class Worker:
             yield
         finally:
             await self.server.aclose()
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)  # from Python 3.13 on the server itself does it
             await asyncio.sleep(0.01)
 
 
