@@ -28,7 +28,7 @@ from gateway.core.principal import Principal
 _MAX_LENGTH: Final = 2000
 _MAX_DEPTH: Final = 32
 
-Value = str | float | bool | None
+Value = str | int | float | bool | None
 
 
 class Head(Protocol):
@@ -143,7 +143,7 @@ class _Parser:
         if token.kind == "text":
             return _Constant(token.text[1:-1] or None)
         if token.kind == "number":
-            return _Constant(float(token.text))
+            return _Constant(_number(float(token.text) if "." in token.text else int(token.text)))
         if token.kind == "word" and token.text in _WORDS:
             return _Constant(_WORDS[token.text])
         self._next -= 1
@@ -234,23 +234,30 @@ def _header(name: bytes) -> _Operand:
     size = len(name)
 
     def read(principal: Principal | None, head: Head) -> object:
-        values = [
-            line[size + 1 :].strip(b" \t")
-            for line in head.fields
-            if line.find(b":") == size and line[:size].lower().replace(b"_", b"-") == name
-        ]
-        if not values and name in head.known:
-            values = [head.known[name]]
+        values = []
+        travels = False
+        for line in head.fields:
+            if line.find(b":") == size and (spelt := line[:size].lower()).replace(b"_", b"-") == name:
+                values.append(line[size + 1 :].strip(b" \t"))
+                travels = travels or spelt == name
+        # What the gateway keeps for itself is not among the lines that travel on; another spelling of it may be.
+        if not travels and name in head.known:
+            values.append(head.known[name])
         return b", ".join(values).decode("latin-1") or None
 
     return read
 
 
 def _plain(value: object) -> object:
-    """A claim as rules compare it: numbers are floats, the empty text is null."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    """A claim as rules compare it: 3.0 is 3, the empty text is null."""
+    if isinstance(value, float):
+        return _number(value)
     return None if value == "" else value
+
+
+def _number(value: float) -> float:
+    """Whole numbers as int, exact at any size: as floats, two identities beyond 2**53 could be the same."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _same(a: object, b: object) -> bool:

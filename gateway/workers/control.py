@@ -96,7 +96,16 @@ class DeclaredFile:
 class Control:
     """Composes the documents and puts them in force; the `Live` of the admin room."""
 
-    def __init__(self, options: Options, declared: DeclaredFile, store: Store, plane: Plane) -> None:
+    def __init__(
+        self,
+        options: Options,
+        declared: DeclaredFile,
+        store: Store,
+        plane: Plane,
+        failed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``failed`` is called when it can not follow something any more."""
+        self._failed = failed
         self._options = options
         self._declared = declared
         self._store = store
@@ -183,7 +192,14 @@ class Control:
     def own(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A process that no longer follows something is worse than none: the supervisor starts another.
+            _log.error("to %s failed", task.get_name(), exc_info=task.exception())
+            self._failed()
 
     async def _renew(self, source: str) -> None:
         async with self._lock:
@@ -305,6 +321,7 @@ class Process:
         self._alive = alive
         self._ready = ready
         self._stopping = asyncio.Event()
+        self._code = 0
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
@@ -317,7 +334,7 @@ class Process:
             store = await Store.open(settings.database, KeyRing.for_database(settings.database, os.environ))
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(self._channel.aclose)
-            control = Control(self._options, declared, store, Plane(self._channel))
+            control = Control(self._options, declared, store, Plane(self._channel), self._fail)
             stack.push_async_callback(control.aclose)
             await control.start()
             passwords = PasswordHasher()
@@ -337,7 +354,11 @@ class Process:
                 os.write(self._ready, b".")
                 _log.info("%s%s", control.greeting(), where)
                 await self._stopping.wait()
-        return 0
+        return self._code
+
+    def _fail(self) -> None:
+        self._code = 1
+        self._stopping.set()
 
     def _handlers(self, control: Control) -> dict[int, Callable[[], object]]:
         return {

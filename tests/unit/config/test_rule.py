@@ -9,7 +9,21 @@ from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
 
 CALLER = Principal(
-    "u1", "jwt", claims={"id": "u1", "role": "admin", "n": 3, "ok": True, "org": {"id": "o"}, "l": ["a"]}
+    "u1",
+    "jwt",
+    claims={
+        "id": "u1",
+        "role": "admin",
+        "n": 3,
+        "half": 0.5,
+        "whole": 3.0,
+        "big": 2**53,
+        "huge": 10**400,
+        "endless": float("inf"),
+        "ok": True,
+        "org": {"id": "o"},
+        "l": ["a"],
+    },
 )
 
 
@@ -31,6 +45,13 @@ def admits(rule: str, principal: Principal | None = CALLER, target: bytes = b"/a
         ("@request.auth.n = 3", True),
         ("@request.auth.n = 3.0", True),
         ("@request.auth.n = '3'", False),
+        ("@request.auth.half = 0.5", True),
+        ("@request.auth.whole = 3", True),
+        ("@request.auth.big = 9007199254740992", True),
+        ("@request.auth.big = 9007199254740993", False),
+        ("@request.auth.big = 9007199254740992.0", True),
+        ("@request.auth.huge = 1", False),
+        ("@request.auth.endless = 1", False),
         ("@request.auth.ok = true", True),
         ("@request.auth.ok = 'true'", False),
         ("@request.auth.ok = 1", False),
@@ -81,6 +102,11 @@ def test_nobody_has_no_claims() -> None:
 def test_headers(lines: tuple[bytes, ...], expected: bool) -> None:
     assert admits("@request.headers.x_team = 'a'", None, b"/", *lines) is expected
     assert admits("@request.headers.X-Team = 'a'", None, b"/", *lines) is expected
+
+
+def test_another_spelling_of_what_the_gateway_keeps_does_not_stand_for_it() -> None:
+    assert not admits("@request.headers.x_request_id = 'r2'", None, b"/", b"X_Request_Id: r2")
+    assert not admits("@request.headers.x_request_id = 'r1'", None, b"/", b"X_Request_Id: r2")
 
 
 @pytest.mark.parametrize(
