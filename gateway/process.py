@@ -13,7 +13,7 @@ import uvloop
 from gateway.app import Gateway, begin_process_log, calm_collector, greeting, signals, tell
 from gateway.config.document import Document
 from gateway.config.parse import ConfigError
-from gateway.config.provider import watch
+from gateway.config.provider import fingerprint, watch
 from gateway.core.events import Reloaded
 
 _log = logging.getLogger("gateway")
@@ -25,6 +25,7 @@ class Process:
     def __init__(self, load: Callable[[], Document], config: Path | None) -> None:
         self._load = load
         self._config = config
+        self._seen = None if config is None else fingerprint(config)
         self._gateway = Gateway(load())
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
@@ -36,7 +37,7 @@ class Process:
         try:
             with signals(self._handlers()):
                 if self._config is not None:
-                    self._own(watch(self._config, lambda: self._own(self.reload("file change"))), "watch configuration")
+                    self._own(self._watch(self._config), "watch configuration")
                 calm_collector()
                 # Last, so that the first connection finds everything ready.
                 async with self._reload_lock:
@@ -50,6 +51,9 @@ class Process:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._gateway.aclose()
         return 0
+
+    async def _watch(self, config: Path) -> None:
+        await watch(config, lambda: self.reload("file change"), since=self._seen)
 
     async def reload(self, source: str) -> None:
         """Load the configuration anew; a bad one is told and changes nothing."""

@@ -37,6 +37,10 @@ class Live(Protocol):
         """A change was committed: put it in force, and say so when it is."""
         ...
 
+    def applied(self) -> Applied:
+        """How the last reload went, whoever asked for it."""
+        ...
+
     async def reset_breaker(self, name: str) -> bool:
         """False when the proxy has no breaker."""
         ...
@@ -49,6 +53,9 @@ class NotRunning:
         return {}
 
     async def apply(self) -> Applied:
+        return self.applied()
+
+    def applied(self) -> Applied:
         return Applied(0)
 
     async def reset_breaker(self, name: str) -> bool:

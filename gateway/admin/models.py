@@ -118,10 +118,13 @@ class ProxyAnswer(config.Proxy):
 
 
 class ProxyList(Answer):
+    """``applied``: how the last reload went, of the file or of the database."""
+
     items: list[ProxyAnswer]
     page: int
     per_page: int
     total: int
+    applied: Applied
 
 
 class DryRun(Answer):

@@ -35,7 +35,14 @@ class ProxyAdministration:
             raise validation([("page", f"must be 1 or more, and per_page 1 to {_MAX_PER_PAGE}; write such numbers")])
         found = [item for item in await self._all() if _matches(item, search)]
         start = (page - 1) * per_page
-        return {"items": found[start : start + per_page], "page": page, "per_page": per_page, "total": len(found)}
+        applied = self._live.applied()
+        return {
+            "items": found[start : start + per_page],
+            "page": page,
+            "per_page": per_page,
+            "total": len(found),
+            "applied": {"generation": applied.generation, "error": applied.error},
+        }
 
     async def get(self, actor: Actor, name: str) -> Resource:
         superusers_only(actor)

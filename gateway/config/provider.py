@@ -41,6 +41,7 @@ async def watch(
     path: pathlib.Path,
     on_change: Callable[[], Awaitable[None] | None],
     *,
+    since: bytes | None = None,
     debounce: float = DEBOUNCE,
     recheck: float = RECHECK,
 ) -> None:
@@ -48,14 +49,17 @@ async def watch(
 
     The directory is watched and not the file: editors and Kubernetes (``..data``) put a new file in the old one's
     place, and a watch on the old one would see nothing more. A file that vanishes is a change too: loading it tells so,
-    and its return is the next change. Begin before the first load, and no change between the two is missed.
+    and its return is the next change. ``since`` is the `fingerprint` that was taken before the first load: a change
+    between that and the beginning of the watch is told at once. None: only changes from now on.
 
     Where the directory cannot be watched the file is read every ``recheck`` seconds. Raises what ``on_change`` raises.
     """
-    seen = _fingerprint(path)
+    seen = fingerprint(path)
+    if since is not None and seen != since and (pending := on_change()) is not None:
+        await pending
     async with contextlib.aclosing(_wakings(path.parent, debounce, recheck)) as wakings:
         async for _ in wakings:
-            current = _fingerprint(path)
+            current = fingerprint(path)
             if current == seen:
                 continue
             seen = current
@@ -82,7 +86,7 @@ async def _wakings(directory: pathlib.Path, debounce: float, recheck: float) -> 
         yield
 
 
-def _fingerprint(path: pathlib.Path) -> bytes | None:
+def fingerprint(path: pathlib.Path) -> bytes | None:
     """A digest of the content; None while there is nothing to read."""
     try:
         return hashlib.blake2b(path.read_bytes()).digest()

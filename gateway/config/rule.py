@@ -74,6 +74,8 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
+_BLANKS: Final = " \t\n\r\f\v"
+"""What may stand between tokens. `str.strip` takes more away: a no-break space would be blamed on its neighbour."""
 _WORDS: Final[dict[str, Value]] = {"true": True, "false": False, "null": None}
 _HEADER = re.compile(r"[A-Za-z0-9_\-]+")
 _CLAIM = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
@@ -168,7 +170,7 @@ def _tokens(text: str) -> list[_Token]:
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            at = position + len(text[position:]) - len(text[position:].lstrip())
+            at = position + len(text[position:]) - len(text[position:].lstrip(_BLANKS))
             raise RuleError(at, _complaint(text[at : at + 2]))
         found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         position = match.end()

@@ -30,7 +30,7 @@ from gateway.config.model import Jwt, Settings
 from gateway.config.model import Proxy as ProxyModel
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
-from gateway.config.provider import watch
+from gateway.config.provider import fingerprint, watch
 from gateway.identity.jwks import JwksCache, shared_key_set
 from gateway.identity.password import PasswordHasher
 from gateway.store import schema
@@ -83,6 +83,7 @@ class DeclaredFile:
         self.name = path.name
         self.path = path
         self.env = env
+        self.seen = fingerprint(path)
         self.settings: Settings = parse.load_settings(path, env)
 
     def read(self) -> Settings:
@@ -133,6 +134,9 @@ class Control:
     async def apply(self) -> Applied:
         """A change was committed: put it in force now."""
         await self._renew("database change")
+        return self.applied()
+
+    def applied(self) -> Applied:
         return Applied(self._plane.generation, self._error)
 
     async def reset_breaker(self, name: str) -> bool:
@@ -164,7 +168,7 @@ class Control:
     def keep_up(self) -> None:
         """Follow the file, the database, the keys of issuers and the worker until `aclose`."""
         self.own(self._plane.keep_told(), "watch the worker")
-        self.own(watch(self._declared.path, lambda: self.own(self.reload("file change"), "reload")), "watch the file")
+        self.own(self._watch_file(), "watch the file")
         self.own(self._follow_store(), "follow the database")
         self.own(self._follow_issuers(), "follow the issuers of tokens")
         self.own(self._touch_tokens(), "note the use of tokens")
@@ -270,6 +274,9 @@ class Control:
         return JwtIssuer(jwt.issuer, jwt.audience, jwt.algorithms, keys, jwt.id_claim)
 
     # -- following
+
+    async def _watch_file(self) -> None:
+        await watch(self._declared.path, lambda: self.reload("file change"), since=self._declared.seen)
 
     async def _follow_store(self) -> None:
         """Changes that others made: another node of the fleet, the command line on this machine."""

@@ -38,7 +38,7 @@ IDLE: ProxyState = {
 class Plane:
     """Stands for the data plane: counts what it is told."""
 
-    applied: int = 0
+    applies: int = 0
     error: str = ""
     breakers: set[str] = field(default_factory=set)
     states: dict[str, ProxyState] = field(default_factory=dict)
@@ -47,8 +47,11 @@ class Plane:
         return self.states
 
     async def apply(self) -> Applied:
-        self.applied += 1
-        return Applied(self.applied, self.error)
+        self.applies += 1
+        return self.applied()
+
+    def applied(self) -> Applied:
+        return Applied(self.applies, self.error)
 
     async def reset_breaker(self, name: str) -> bool:
         return name in self.breakers
@@ -57,7 +60,7 @@ class Plane:
         return {"status": "healthy"}
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
-        return not self.error, {"generation": self.applied}
+        return not self.error, {"generation": self.applies}
 
 
 @dataclass

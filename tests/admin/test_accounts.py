@@ -47,10 +47,10 @@ async def test_a_token_is_shown_once_and_revoked_at_once(api: Api) -> None:
     shown = next(t for t in listed if t["name"] == "ci")
     assert (shown["claims"], shown["superuser"]) == ({"role": "admin"}, True)
     assert token not in api.texts[-1]
-    applied = api.plane.applied
+    applied = api.plane.applies
     assert (await api.call("DELETE", f"/tokens/{made.body['id']}")).status == 204
     assert (await api.call("GET", "/proxies", token=token)).status == 401
-    assert api.plane.applied == applied + 1
+    assert api.plane.applies == applied + 1
     assert (await api.call("DELETE", f"/tokens/{made.body['id']}")).status == 404
     assert [row["actor"] for row in (await api.call("GET", "/audit")).body["items"][:2]] == ["token:t"] * 2
 

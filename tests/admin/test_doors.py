@@ -45,7 +45,7 @@ async def test_every_route_is_closed_to_who_is_no_superuser(api: Api) -> None:
             assert answer.status == status, (method, path, token[:4])
             assert answer.body["code"] == {401: "unauthenticated", 403: "forbidden"}[status]
             assert ("WWW-Authenticate" in answer.headers) == (status == 401)
-    assert api.plane.applied == 0
+    assert api.plane.applies == 0
 
 
 async def test_a_token_ends_by_the_clock(api: Api) -> None:

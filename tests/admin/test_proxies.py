@@ -27,7 +27,7 @@ async def test_the_life_of_a_proxy(api: Api) -> None:
     gone = await api.call("DELETE", "/proxies/web?version=3")
     assert gone.body["impact"]["routes"][0]["change"] == "removed"
     assert (await api.call("GET", "/proxies/web")).status == 404
-    assert api.plane.applied == 4
+    assert api.plane.applies == 4
 
 
 async def test_a_stale_change_gets_the_current_one(api: Api) -> None:
@@ -119,7 +119,7 @@ async def test_a_dry_run_tells_what_would_be_touched_and_changes_nothing(api: Ap
     assert gone["streams"] == 3
     assert (await api.call("POST", "/proxies/validate", WEB)).body["impact"]["upstreams"][0]["limiter"] == "dropped"
     assert (await api.call("POST", "/proxies/validate", WEB | {"name": "n", "path": "/n"})).status == 200
-    assert (await api.store.revision(), api.plane.applied) == (before, 1)
+    assert (await api.store.revision(), api.plane.applies) == (before, 1)
 
 
 async def test_the_file_wins_and_can_not_be_changed_here(api: Api) -> None:

@@ -160,6 +160,56 @@ async def test_a_stale_connection_is_replaced_for_get(gateway_for: GatewayFor, u
     assert rig.p.breaker.failures == 0
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_stale_connection_is_replaced_for_a_small_body(
+    gateway_for: GatewayFor, upstream: Upstream, method: str
+) -> None:
+    """A body that came with its head was taken whole: the second attempt sends the same bytes, and they count once."""
+    rig = await gateway_for(upstream, circuit_breaker=BREAKER)
+    client = await rig.connect()
+    await client.send(request("/1"))
+    first = await upstream.link()
+    await first.head()
+    await first.send(answer(b"one"))
+    await client.response()
+    await client.send(request("/2", "X-A: 1", method=method, body=b"small body"))
+    stale = await first.request()
+    first.close()
+    second = await upstream.link()
+    again = await second.request()
+    assert (again.start, again.fields, again.body) == (stale.start, stale.fields, b"small body")
+    await second.send(answer(b"two"))
+    assert (await client.response()).body == b"two"
+    line = await rig.log.last(2)
+    assert (line["attempts"], line["reused"], line["request_body_size"]) == (2, False, len(b"small body"))
+    assert rig.p.breaker.failures == 0
+    await client.send(request("/3"))
+    assert (await second.request()).start.startswith(b"GET /3 ")
+    await second.send(answer(b"three"))
+    assert (await client.response()).body == b"three", "the connection is in step after the replay"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_a_body_that_was_relayed_is_never_sent_again(
+    gateway_for: GatewayFor, upstream: Upstream, framing: str
+) -> None:
+    """What went by is not kept: not even for PUT."""
+    rig = await gateway_for(upstream)
+    client = await rig.connect()
+    await client.send(request("/1"))
+    first = await upstream.link()
+    await first.head()
+    await first.send(answer(b"one"))
+    await client.response()
+    line = "Content-Length: 9" if framing == "length" else "Transfer-Encoding: chunked"
+    await client.send(request("/2", line, method="PUT"), b"half" if framing == "length" else b"4\r\nhalf\r\n")
+    await first.until(b"half")
+    first.close()
+    response = await client.response()
+    assert (response.status, code_of(response)) == (502, "upstream_reset")
+    assert upstream.accepted == 1
+
+
 async def test_a_stale_connection_is_never_replaced_for_post(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 9.2.2: it may have been acted upon."""
     rig = await gateway_for(upstream)

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.config.document import Address
 from gateway.config.parse import ConfigError
-from gateway.config.provider import FileProvider, watch
+from gateway.config.provider import FileProvider, fingerprint, watch
 
 PATIENCE = 5.0
 """Seconds after which a change that should have been told is taken to be lost."""
@@ -161,3 +161,15 @@ async def test_a_coroutine_is_awaited_and_its_error_ends_the_watch(tmp_path: pat
     file.write_text("b")
     with pytest.raises(LookupError, match="told"):
         await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_a_change_between_the_first_load_and_the_watch_is_told_at_once(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "g.yaml"
+    file.write_text("one")
+    before = fingerprint(file)
+    file.write_text("two")
+    told = asyncio.Event()
+    watching = asyncio.create_task(watch(file, told.set, since=before))
+    await asyncio.wait_for(told.wait(), 3)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)

@@ -23,6 +23,7 @@ CALLER = Principal(
         "ok": True,
         "org": {"id": "o"},
         "l": ["a"],
+        "blank": "",
     },
 )
 
@@ -61,6 +62,8 @@ def admits(rule: str, principal: Principal | None = CALLER, target: bytes = b"/a
         ("@request.auth.org = ''", False),
         ("@request.auth.org = @request.auth.org", False),
         ("@request.auth.l = 'a'", False),
+        ("@request.auth.blank = null", True),
+        ("@request.auth.blank = ''", True),
         ("@request.auth.gone = ''", True),
         ("@request.auth.gone = null", True),
         ("'' = null", True),
@@ -109,6 +112,41 @@ def test_another_spelling_of_what_the_gateway_keeps_does_not_stand_for_it() -> N
     assert not admits("@request.headers.x_request_id = 'r1'", None, b"/", b"X_Request_Id: r2")
 
 
+def test_a_header_sent_twice_is_all_of_its_values() -> None:
+    """So a rule that forbids one value must forbid presence, and a rule that demands one can not be satisfied."""
+    assert admits("@request.headers.x_team = 'a, b'", None, b"/", b"X-Team: a", b"x_team: b")
+    assert not admits("@request.headers.x_team = ''", None, b"/", b"X-Team:", b"X-Team: a")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["x_forwarded_for", "X-Forwarded-Host", "X_FORWARDED-PROTO", "x-forwarded-", "x_forwarded_user", "FORWARDED"],
+)
+def test_how_the_caller_says_it_came_can_not_be_asked_in_any_spelling(header: str) -> None:
+    with pytest.raises(RuleError, match="callers may claim anything"):
+        compile_rule(f"true || @request.headers.{header} = 'a'")
+
+
+@pytest.mark.parametrize("target", [b"/a%2fb", b"/a/b", b"/a%2Fb/", b"//a%2Fb", b"/./a%2Fb", b"/%61%2Fb", b"/A%2Fb"])
+def test_another_spelling_of_a_path_is_another_path(target: bytes) -> None:
+    assert not admits("@request.path = '/a%2Fb'", CALLER, target)
+
+
+def test_what_stands_in_quotes_is_nothing_but_text() -> None:
+    assert not admits("@request.auth.role = 'x || true'")
+    assert not admits("@request.auth.role = ') || (true'")
+    assert not admits("'@request.auth.role' = 'admin'")
+    assert not admits("""@request.auth.role = "x' || 'a' = 'a" """)
+
+
+@pytest.mark.parametrize(("sign", "comparison"), [("&&", "1=1"), ("||", "1=0")])
+def test_the_longest_rule_does_not_exhaust_the_stack(sign: str, comparison: str) -> None:
+    rule = sign.join([comparison] * 400)
+    assert len(rule) == 1998
+    assert admits(rule) is (sign == "&&")
+    assert admits("(" * 32 + rule[: 1930 // 5 * 5 - 2] + ")" * 32) is (sign == "&&")
+
+
 @pytest.mark.parametrize(
     ("text", "at", "hint"),
     [
@@ -133,6 +171,9 @@ def test_another_spelling_of_what_the_gateway_keeps_does_not_stand_for_it() -> N
         ("(" * 33 + "true" + ")" * 33, 33, "more than 32 deep"),
         ("'" + "a" * 2000 + "'", 2001, "at most 2000 characters"),
         ("\u00e9 = 1", 1, "has no meaning here"),
+        ("\u00a0true", 1, "'\\xa0' has no meaning here"),
+        ("true \u00a0 true", 6, "'\\xa0' has no meaning here"),
+        ("true && \ud800", 9, "'\\ud800' has no meaning here"),
         ("3x = 1", 1, "has no meaning here"),
     ],
 )

@@ -39,8 +39,15 @@ def test_all_other_methods_are_sent_once(method: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 1000, CHUNKED])
-def test_a_body_can_not_be_replayed(length: int) -> None:
+def test_a_body_that_was_relayed_can_not_be_replayed(length: int) -> None:
     assert not may_retry(exchange(b"PUT", length), stale(), now=1000.0)
+
+
+@pytest.mark.parametrize(("method", "may"), [(b"PUT", True), (b"DELETE", True), (b"POST", False), (b"PATCH", False)])
+def test_a_body_that_was_taken_whole_can_be_replayed(method: bytes, may: bool) -> None:
+    ex = exchange(method, 4)
+    ex.body = b"abcd"
+    assert may_retry(ex, stale(), now=1000.0) is may
 
 
 def test_an_error_that_the_upstream_meant_is_final() -> None:
