@@ -39,7 +39,7 @@ from gateway.store.keys import KeyRing
 from gateway.store.problem import StoreError
 from gateway.store.proxies import StoredProxy
 from gateway.store.store import Store
-from gateway.workers.channel import ChannelClient, ChannelError
+from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
 from gateway.workers.orphan import orphaned
 from gateway.workers.plane import Plane
 
@@ -183,8 +183,7 @@ class Control:
         before, self._declared.settings = self._declared.settings, settings
         if (settings.admin, settings.database) != (before.admin, before.database):
             _log.warning("admin and database take effect at the next start")
-        await self._renew(source)
-        if self._error:
+        if not await self._renew(source):
             self._declared.settings = before
 
     async def aclose(self) -> None:
@@ -205,21 +204,30 @@ class Control:
             _log.error("to %s failed", task.get_name(), exc_info=task.exception())
             self._failed()
 
-    async def _renew(self, source: str) -> None:
+    async def _renew(self, source: str) -> bool:
+        """Put in force what stands in file and database now; False when the worker refused it.
+
+        What failed for another reason is tried again as soon as the database or the worker is back.
+        """
         async with self._lock:
-            error = ""
+            error, refused = "", False
             try:
                 async with asyncio.timeout(_STORE_SECONDS):
                     revision = await self._store.revision()
                     await self._identify()
                     document = await self._compose()
-                await self._plane.apply(document)
                 self._revision = revision
+                await self._plane.apply(document)
             except TimeoutError:
-                error = f"the database did not answer within {_STORE_SECONDS:g} seconds"
-            except (ConfigError, StoreError, ChannelError, OSError) as caught:
+                error, self._revision = f"the database did not answer within {_STORE_SECONDS:g} seconds", -1
+            except RefusedError as caught:
+                error, refused = str(caught), True
+            except ChannelError as caught:
                 error = str(caught)
+            except (ConfigError, StoreError, OSError) as caught:
+                error, self._revision = str(caught), -1
         self._tell(source, error)
+        return not refused
 
     def _tell(self, source: str, error: str) -> None:
         self._error = error
