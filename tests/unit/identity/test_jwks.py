@@ -117,7 +117,7 @@ GOOD = KEYS["keys"][0]
         {**GOOD, "n": "!"},
         {**GOOD, "kid": 7},
     ],
-    ids=str,
+    ids=range(9),  # the keys are new each time: as names they would differ between test processes
 )
 async def test_a_key_that_can_not_be_read_takes_no_other_along(
     issuer: tuple[Issuer, str], cache: JwksCache, strange: object, caplog: pytest.LogCaptureFixture
