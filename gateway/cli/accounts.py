@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 
 import click
 
-from gateway.cli.caller import Caller, Target, acts, quoted, table
+from gateway.cli.caller import Caller, Target, quoted, standard_input, table
+from gateway.cli.document import value_of
+from gateway.cli.options import acts
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -25,7 +25,7 @@ def superuser() -> None:
 def create_superuser(target: Target, email: str, password_stdin: bool) -> None:
     """Create a superuser; the password is asked for twice."""
     if password_stdin:
-        password = sys.stdin.read().removesuffix("\n")
+        password = standard_input()
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
 
@@ -55,10 +55,14 @@ def list_superusers(target: Target) -> None:
 def delete_superuser(target: Target, email: str) -> None:
     """Delete a superuser, named by email or id; their logins end."""
 
+    from gateway.admin.problem import not_found
+
     async def work(caller: Caller) -> None:
         found = await caller.call("GET", "/superusers")
         ids = [s["id"] for s in found["items"] if email.lower() in (s["email"], s["id"])]
-        await caller.call("DELETE", f"/superusers/{quoted(ids[0] if ids else email)}")
+        if not ids:
+            raise not_found(f"there is no superuser {email}")
+        await caller.call("DELETE", f"/superusers/{quoted(ids[0])}")
         target.show(None, lambda: f"superuser {email} is deleted")
 
     target.run(work)
@@ -126,9 +130,6 @@ def _seconds(text: str | None) -> float | None:
 
 def _claim(text: str) -> tuple[str, object]:
     key, sign, value = text.partition("=")
-    if not sign:
+    if not sign or not key:
         raise click.UsageError(f"{text} is no KEY=VALUE")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
+    return key, value_of(value)

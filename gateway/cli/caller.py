@@ -6,19 +6,30 @@ Exit codes: 0; 1 failed; 2 bad input; 3 conflict; 4 not found; 5 not logged in, 
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import pathlib
+import re
 import sys
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import click
 import orjson
 
 Json = Any
+Result = TypeVar("Result")
+_PER_PAGE: Final = 1000
 _EXIT_CODES: Final = {400: 2, 401: 5, 403: 5, 404: 4, 409: 3, 413: 2, 415: 2, 428: 3}
+
+
+class BadFile(click.ClickException):
+    """A file that a command reads is wrong: each problem on a line that begins with the file."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, file=file, err=True)
 
 
 class Caller(Protocol):
@@ -50,15 +61,25 @@ class Target:
 
     def run(self, work: Callable[[Caller], Awaitable[None]]) -> None:
         """Do ``work`` there; what is refused ends the program with a sentence and its exit code."""
-        from gateway.admin.problem import AdminError
+        self.finish(self._run(work))
+
+    def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of ``work``; what is refused ends the program with a sentence and its exit code."""
+        from gateway.admin.problem import AdminError, unavailable
+        from gateway.config.problem import ConfigError
         from gateway.store.problem import StoreError
 
         try:
-            asyncio.run(self._run(work))
+            return asyncio.run(work)
         except AdminError as error:
             self._fail(error)
-        except (StoreError, OSError) as error:
-            raise click.ClickException(str(error)) from None
+        except StoreError as error:
+            self._fail(unavailable(str(error)))
+        except ConfigError as error:
+            raise BadFile(str(error)) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from None
 
     def show(self, value: Json, text: Callable[[], str]) -> None:
         """``value`` as JSON where that is asked for, else ``text()``."""
@@ -77,27 +98,40 @@ class Target:
             return self._token
         raise click.UsageError("--server needs a token: --token-file FILE, or the variable GATEWAY_TOKEN")
 
-    def database_url(self) -> str:
-        """From --database, else from the configuration file."""
+    def database_url(self, *, there: bool = True) -> str:
+        """From --database, else from the configuration file. ``there``: it must have been made before."""
+        url = self._url()
+        try:
+            # Whoever opens a SQLite file that is not there makes it: for all to read, and with a key of its own.
+            file = pathlib.Path(_checked_database(url).removeprefix("sqlite:///"))
+        except ValueError as error:
+            raise click.UsageError(f"the database URL {error}") from None
+        if there and url.startswith("sqlite:") and not file.is_file():
+            from gateway.admin.problem import unavailable
+
+            self._fail(unavailable(f"the database {file} can not be found; check the path, or run: gateway db upgrade"))
+        return url
+
+    def _url(self) -> str:
         if self.database is not None:
             return self.database
-        if self.config is not None:
-            from gateway.config import parse
+        if self.config is None:
+            raise click.UsageError("say where: --database URL, --config FILE, or --server URL")
+        from gateway.config import parse
 
-            try:
-                settings = parse.load_settings(self.config, os.environ)
-            except parse.ConfigError as error:
-                raise click.ClickException(str(error)) from None
-            if settings.database is not None:
-                return settings.database
+        try:
+            settings = parse.load_settings(self.config, os.environ)
+        except parse.ConfigError as error:
+            raise BadFile(str(error)) from None
+        if settings.database is None:
             raise click.UsageError(f"{self.config} names no database; add `database: sqlite:///gateway.db`")
-        raise click.UsageError("say where: --database URL, --config FILE, or --server URL")
+        return settings.database
 
     async def _run(self, work: Callable[[Caller], Awaitable[None]]) -> None:
         if self.server is not None:
             from gateway.cli.remote import RemoteCaller
 
-            async with RemoteCaller(self.server, self.token()) as remote:
+            async with RemoteCaller(_checked_server(self.server), self.token()) as remote:
                 await work(remote)
             return
         from gateway.cli.local import local_caller
@@ -105,7 +139,7 @@ class Target:
         async with local_caller(self.database_url(), self.config) as local:
             await work(local)
 
-    def _fail(self, error: Any) -> None:
+    def _fail(self, error: Any) -> NoReturn:
         if self.json:
             click.echo(orjson.dumps(error.body(), option=orjson.OPT_INDENT_2).decode())
         else:
@@ -113,46 +147,45 @@ class Target:
         sys.exit(_EXIT_CODES.get(error.status, 1))
 
 
-_OPTIONS = (
-    click.option(
-        "--config",
-        type=click.Path(path_type=pathlib.Path),
-        envvar="GATEWAY_CONFIG",
-        help="Act on the database that this configuration file names.",
-    ),
-    click.option("--database", metavar="URL", envvar="GATEWAY_DATABASE", help="Act on this database."),
-    click.option(
-        "--server", metavar="URL", envvar="GATEWAY_SERVER", help="Act on the gateway whose admin API is here."
-    ),
-    click.option(
-        "--token",
-        metavar="TOKEN",
-        envvar="GATEWAY_TOKEN",
-        help="Token for --server. Others see it in the list of processes: better use the variable or --token-file.",
-    ),
-    click.option("--token-file", type=click.Path(path_type=pathlib.Path), help="File with the token for --server."),
-    click.option("--json", "json_", is_flag=True, help="Answer in JSON."),
-)
+def _checked_database(url: str) -> str:
+    from gateway.config import values
+
+    try:
+        urllib.parse.urlsplit(url).port  # noqa: B018 - raises
+    except ValueError:
+        raise ValueError("has no such port; write postgresql://USER@HOST:5432/NAME") from None
+    return values.database_url(url)
 
 
-def acts(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say where to act; the command gets them as its first argument, a `Target`."""
+def _checked_server(url: str) -> str:
+    """Never quotes it: it may hold a password."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise click.UsageError("--server is no address of an admin API; write http://127.0.0.1:8081")
+    return url
 
-    @functools.wraps(command)
-    def with_target(
-        config: pathlib.Path | None,
-        database: str | None,
-        server: str | None,
-        token: str | None,
-        token_file: pathlib.Path | None,
-        json_: bool,
-        **rest: object,
-    ) -> None:
-        command(Target(config, database, server, token, token_file, json_), **rest)
 
-    for option in reversed(_OPTIONS):
-        with_target = option(with_target)
-    return with_target
+async def every_proxy(caller: Caller, search: str = "") -> Json:
+    """All pages of the list of proxies as one."""
+    answer = await caller.call("GET", "/proxies", page=1, per_page=_PER_PAGE, search=search)
+    items, page = list(answer["items"]), 1
+    while page * _PER_PAGE < answer["total"]:
+        page += 1
+        items += (await caller.call("GET", "/proxies", page=page, per_page=_PER_PAGE, search=search))["items"]
+    return {**answer, "items": items, "per_page": max(_PER_PAGE, len(items))}
+
+
+def standard_input() -> str:
+    """All of it, without its last line break."""
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8; write it in this encoding") from None
+    return re.sub(r"\r?\n\Z", "", text)
 
 
 def table(rows: list[list[str]], titles: list[str]) -> str:

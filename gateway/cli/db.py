@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pathlib
-from collections.abc import Coroutine
 from typing import Any
 
 import click
 
-from gateway.cli.caller import Target, acts
+from gateway.cli.caller import Target
+from gateway.cli.options import acts_here
 
 
 @click.group()
@@ -20,70 +19,62 @@ def db() -> None:
 
 @db.command()
 @click.option("--to", default="head", show_default=True, help="The revision.")
-@acts
+@acts_here
 def upgrade(target: Target, to: str) -> None:
     """Upgrade the schema, as a whole or not at all; a SQLite file is backed up first."""
     from gateway.store import schema
 
-    _show(target, _run(schema.upgrade(target.database_url(), to)))
+    _show(target, target.finish(schema.upgrade(target.database_url(there=False), to)))
 
 
 @db.command()
 @click.argument("to")
-@acts
+@acts_here
 def downgrade(target: Target, to: str) -> None:
     """Go back to revision TO ("base": nothing is left); a SQLite file is backed up first."""
     from gateway.store import schema
 
-    _show(target, _run(schema.downgrade(target.database_url(), to)))
+    _show(target, target.finish(schema.downgrade(target.database_url(), to)))
 
 
 @db.command()
-@acts
+@acts_here
 def status(target: Target) -> None:
     """Tell the revision of the database, and what an upgrade would run."""
     from gateway.store import schema
 
-    _show(target, _run(schema.status(target.database_url())))
+    _show(target, target.finish(schema.status(target.database_url(there=False))))
 
 
 @db.command()
 @click.option("--to", type=click.Path(path_type=pathlib.Path), help="The file to write; else one beside the database.")
-@acts
+@acts_here
 def backup(target: Target, to: pathlib.Path | None) -> None:
     """Copy a SQLite database while it is in use. Keep the key file as well: without it secrets are lost."""
     from gateway.store import schema
 
-    made = _run(schema.backup(target.database_url(), to))
+    made = target.finish(schema.backup(target.database_url(), to))
     target.show({"backup": str(made)}, lambda: str(made))
 
 
 @db.command()
-@acts
+@acts_here
 def rekey(target: Target) -> None:
     """Encrypt all secrets with the first key of GATEWAY_MASTER_KEY or of the key file."""
     from gateway.store.keys import KeyRing
     from gateway.store.store import Store
 
+    url = target.database_url()
+
     async def work() -> int:
-        url = target.database_url()
         store = await Store.open(url, KeyRing.for_database(url, os.environ))
         try:
             return await store.secrets.rekey("cli")
         finally:
             await store.aclose()
 
-    count = _run(work())
+    count = target.finish(work())
     target.show({"rekeyed": count}, lambda: f"{count} secrets were encrypted anew")
-
-
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    from gateway.store.problem import StoreError
-
-    try:
-        return asyncio.run(work)
-    except StoreError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _show(target: Target, status: Any) -> None:

@@ -1,18 +1,25 @@
-"""A YAML, JSON or TOML file that a command reads, as plain data."""
+"""Files that commands read and write, as plain data; `read` is the inverse of `write`."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-import sys
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import click
 import orjson
 
+from gateway.cli.caller import BadFile
+
+_WRITTEN = (".yaml", ".yml", ".json", "")
+"""Suffixes of files that are written; none, as in /dev/stdout, stands for YAML."""
+_WORD = re.compile("[A-Za-z_][A-Za-z_-]*")
+
 
 def read(file: pathlib.Path) -> dict[str, Any]:
-    """The mapping in the file, ``${VAR}`` put in. What is wrong with it ends the program: its lines, exit code 2."""
+    """The mapping in the file, ``${VAR}`` put in. Raises `BadFile`."""
     from gateway.config import source
     from gateway.config.problem import ConfigError, Problem
     from gateway.config.variables import Substitution
@@ -26,10 +33,96 @@ def read(file: pathlib.Path) -> dict[str, Any]:
         if problems:
             raise ConfigError(str(file), problems)
     except ConfigError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    return dict(orjson.loads(orjson.dumps(data, default=_resolved)))
+        raise BadFile(str(error)) from None
+    assert isinstance(data, dict)
+    return data
 
 
-def _resolved(value: object) -> object:
-    return getattr(value, "resolved", None)
+def proxies(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The proxies in a file by name, each with every key, so that they can be compared. Raises `BadFile`."""
+    listed = document.get("proxies")
+    if not isinstance(listed, list):
+        # A key that is misspelt must not read as "no proxies": --prune would delete them all.
+        raise BadFile(f"{file}: proxies: must be a list; write proxies: [] for none")
+    found: dict[str, dict[str, Any]] = {}
+    for index, settings in enumerate(listed):
+        made = complete(settings, f"{file}: proxies.{index}")
+        if found.setdefault(made["name"], made) is not made:
+            raise BadFile(f"{file}: proxies.{index}.name: there is another {made['name']}; give each a name of its own")
+    return found
+
+
+def secrets(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, str]:
+    """The values of the secrets in a file. Raises `BadFile`, which quotes none."""
+    listed = document.get("secrets", {})
+    if not isinstance(listed, dict):
+        raise BadFile(f"{file}: secrets: must be a mapping of keys and values")
+    for key, value in listed.items():
+        if not isinstance(value, str):
+            raise BadFile(f"{file}: secrets.{key}: must be text; put the value in quotes")
+    return {key: str(value) for key, value in listed.items()}
+
+
+def complete(settings: object, place: str) -> dict[str, Any]:
+    """A proxy of a file as the database stores it. Raises `BadFile`."""
+    from gateway.config import single
+    from gateway.config.problem import ConfigError
+
+    if not isinstance(settings, dict):
+        raise BadFile(f"{place}: must be a mapping with a name")
+    try:
+        return single.stored(settings, name=place).model_dump(mode="json")
+    except ConfigError as error:
+        raise BadFile(str(error)) from None
+
+
+def write(file: pathlib.Path, document: Mapping[str, Any]) -> None:
+    """A new file is for its owner alone, and so is any with secrets. Raises OSError, and UsageError for its suffix."""
+    text = _json(document) if _suffix(file) == ".json" else _yaml(document)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        if "secrets" in document:
+            os.fchmod(descriptor, 0o600)
+        stream.write(text)
+
+
+def _suffix(file: pathlib.Path) -> str:
+    suffix = file.suffix.lower()
+    if suffix not in _WRITTEN:
+        raise click.UsageError(f"{file} is no file to write; name it *.yaml or *.json")
+    return suffix
+
+
+def value_of(text: str) -> object:
+    """JSON where it is such, else the text."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return text
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return orjson.dumps(_escaped(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """PyYAML leaves text bare that other readers take for a number, as 1e3: values that are no words are quoted."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        bare = _WORD.fullmatch(value) is not None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if bare else '"')
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(_escaped(document), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _escaped(value: Any) -> Any:
+    """A dollar in a value is written twice, or ``read`` would take it for a reference to the environment."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list) else value

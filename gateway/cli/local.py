@@ -50,10 +50,10 @@ class LocalCaller:
 
 @asynccontextmanager
 async def local_caller(url: str, config: pathlib.Path | None) -> AsyncIterator[LocalCaller]:
-    """Raises `StoreError` when the database is not there or not upgraded."""
+    """Raises `StoreError` when the database is not upgraded or can not be opened, `ConfigError` for the file."""
+    declared: Declared = Undeclared(dict(os.environ)) if config is None else DeclaredFile(config, dict(os.environ))
     store = await Store.open(url, KeyRing.for_database(url, os.environ))
     passwords = PasswordHasher()
-    declared: Declared = Undeclared(dict(os.environ)) if config is None else DeclaredFile(config, dict(os.environ))
     try:
         yield LocalCaller(Administration(store, declared, NotRunning(), passwords=passwords))
     finally:

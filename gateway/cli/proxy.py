@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import sys
 from typing import Any
@@ -10,8 +9,12 @@ from typing import Any
 import click
 import orjson
 
-from gateway.cli.caller import Caller, Json, Target, acts, quoted, table
-from gateway.cli.document import read
+from gateway.cli.caller import Caller, Json, Target, every_proxy, quoted, table
+from gateway.cli.document import complete, read, value_of
+from gateway.cli.options import acts
+
+_TEXTS = frozenset({"name", "path", "upstream"})
+"""Keys whose value is text also when it reads as a number, like the values of headers."""
 
 
 @click.group()
@@ -26,8 +29,8 @@ def list_(target: Target, search: str) -> None:
     """List the proxies of file and database, with what runs."""
 
     async def work(caller: Caller) -> None:
-        page = await caller.call("GET", "/proxies", per_page=1000, search=search)
-        target.show(page, lambda: _table(page["items"]))
+        found = await every_proxy(caller, search)
+        target.show(found, lambda: _table(found["items"]))
 
     target.run(work)
 
@@ -57,14 +60,20 @@ def set_(
 ) -> None:
     """Create a proxy, or change some keys of one that is there.
 
-    KEY may be dotted, as in circuit_breaker.enabled=true; VALUE is JSON, or text.
+    KEY may be dotted, as in circuit_breaker.enabled=true; VALUE is JSON, or text; null takes the default again.
     """
     if wait and target.server is None:
         raise click.UsageError("--wait needs --server: only the running gateway knows what is in force")
+    if wait and dry_run:
+        raise click.UsageError("--wait goes without --dry-run: nothing comes into force")
+    if file is None and not assignments:
+        raise click.UsageError("say what to set: KEY=VALUE, or --file FILE")
     changes = read(file) if file is not None else {}
     for assignment in assignments:
         _assign(changes, assignment)
     changes["name"] = changes.get("name", name)
+    if file is not None:
+        changes = complete(changes, str(file))
 
     async def work(caller: Caller) -> None:
         path = f"/proxies/{quoted(name)}"
@@ -112,7 +121,7 @@ def reset_breaker(target: Target, name: str) -> None:
 
 
 async def _version(caller: Caller, name: str) -> int | None:
-    from gateway.admin.problem import AdminError
+    from gateway.admin.problem import AdminError, conflict
 
     try:
         found = await caller.call("GET", f"/proxies/{quoted(name)}")
@@ -120,7 +129,9 @@ async def _version(caller: Caller, name: str) -> int | None:
         if error.status == 404:
             return None
         raise
-    return int(found["version"] or 0)
+    if found["source"] != "database":
+        raise conflict("read_only", f"proxy {name} stands in {found['source'].removeprefix('file:')}; change it there")
+    return int(found["version"])
 
 
 def _assign(changes: dict[str, Any], assignment: str) -> None:
@@ -133,12 +144,12 @@ def _assign(changes: dict[str, Any], assignment: str) -> None:
         inner = inner.setdefault(parent, {})
         if not isinstance(inner, dict):
             raise click.UsageError(f"{key}: {parent} has a value of its own already")
-    try:
-        inner[last] = json.loads(text)
-    except json.JSONDecodeError:
-        inner[last] = text
-    if last == "access_rule":
-        inner[last] = text  # a rule is text, also when it reads "true"
+    inner[last] = text if key == "access_rule" else _value(text, is_text=key in _TEXTS or parents == ["headers"])
+
+
+def _value(text: str, *, is_text: bool) -> object:
+    value = value_of(text)
+    return text if is_text and value is not None and not isinstance(value, str) else value
 
 
 def _table(items: Json) -> str:

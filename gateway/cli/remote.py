@@ -9,7 +9,7 @@ from typing import Final, Self
 import aiohttp
 import orjson
 
-from gateway.admin.problem import AdminError
+from gateway.admin.problem import AdminError, validation
 from gateway.cli.caller import Json
 
 _SECONDS: Final = 30.0
@@ -38,26 +38,42 @@ class RemoteCaller:
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
         assert self._session is not None
         given = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in query.items() if v is not None}
-        data = None if body is None else orjson.dumps(body)
+        data = None if body is None else _encoded(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             async with self._session.request(
                 method, self._base + path, params=given, data=data, headers=headers, allow_redirects=False
             ) as response:
                 text = await response.read()
+                if "X-Request-Id" not in response.headers:
+                    raise self._no_gateway()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise AdminError(503, "unavailable", "", f"{self._base} can not be reached ({error})") from None
         try:
             answer = orjson.loads(text) if text else None
         except orjson.JSONDecodeError:
-            raise AdminError(502, "no_gateway", "", f"{self._base} does not answer as a gateway does") from None
-        if response.status >= 400:
+            raise self._no_gateway() from None
+        if response.status >= 400 and isinstance(answer, dict) and answer.get("code", "no_route") != "no_route":
             raise _error(response.status, answer)
-        return answer
+        if response.status in (200, 201) and isinstance(answer, dict):
+            return answer
+        if response.status == 204:
+            return None
+        raise self._no_gateway()
+
+    def _no_gateway(self) -> AdminError:
+        details = f"{self._base} does not answer as the admin API does; check the address, and name the admin listener"
+        return AdminError(502, "no_gateway", "Bad Gateway", details)
 
 
-def _error(status: int, answer: Json) -> AdminError:
-    told = answer if isinstance(answer, dict) else {}
+def _encoded(body: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # what orjson says of it may quote a secret
+        raise validation([("", "holds what JSON can not; write UTF-8 and numbers of 64 bits")]) from None
+
+
+def _error(status: int, told: Mapping[str, Json]) -> AdminError:
     fields = [(str(f.get("path")), str(f.get("message"))) for f in told.get("fields", [])]
     usual = {"error", "details", "code", "fields", "request_id"}
     extra = {key: value for key, value in told.items() if key not in usual}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from gateway.cli.caller import Caller, Target, acts, quoted, table
+from gateway.cli.caller import Caller, Target, quoted, standard_input, table
+from gateway.cli.options import acts
 
 
 @click.group()
@@ -21,7 +20,7 @@ def secret() -> None:
 @acts
 def set_(target: Target, key: str, value_stdin: bool, description: str) -> None:
     """Store a secret; its value is asked for, or read from standard input."""
-    value = sys.stdin.read().removesuffix("\n") if value_stdin else click.prompt("Value", hide_input=True)
+    value = standard_input() if value_stdin else click.prompt("Value", hide_input=True)
 
     async def work(caller: Caller) -> None:
         body = {"value": value, "description": description}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import click
-import orjson
 
-from gateway.cli.caller import Caller, Json, Target, acts, quoted
-from gateway.cli.document import read
+from gateway.cli import document
+from gateway.cli.caller import Caller, Json, Target, every_proxy, quoted
+from gateway.cli.options import acts
 
 _EXTRA = ("id", "version", "created", "updated", "source", "shadowed_by", "state")
 
@@ -28,9 +26,12 @@ class Plan:
     delete: dict[str, int] = field(default_factory=dict)
     same: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Stored whatever was there: what it was can not be compared."""
 
     def lines(self) -> list[str]:
         return [
+            *(f"* secret {key}" for key in self.secrets),
             *(f"+ {name}" for name in self.create),
             *(f"~ {name}: {', '.join(keys)}" for name, (_, _, keys) in self.change.items()),
             *(f"- {name}" for name in self.delete),
@@ -45,6 +46,7 @@ class Plan:
             "deleted": [*self.delete],
             "skipped": self.skipped,
             "unchanged": self.same,
+            "secrets": [*self.secrets],
         }
 
 
@@ -70,17 +72,19 @@ def export(target: Target, file: pathlib.Path, secrets: bool) -> None:
         raise click.UsageError("secrets never leave a gateway over its API; export them where the database is")
 
     async def work(caller: Caller) -> None:
-        document: dict[str, Json] = {"proxies": list((await _stored(caller)).values())}
-        for settings in document["proxies"]:
+        found: dict[str, Json] = {"proxies": list((await _stored(caller)).values())}
+        for settings in found["proxies"]:
             settings.pop("version")
         if secrets:
             from gateway.cli.local import LocalCaller
 
             assert isinstance(caller, LocalCaller)
-            document["secrets"] = await caller.reveal()
-        _write(file, document)
-        count = len(document["proxies"])
-        target.show({"file": str(file), "proxies": count}, lambda: f"{file}: {count} proxies")
+            found["secrets"] = await caller.reveal()
+        document.write(file, found)
+        count = len(found["proxies"])
+        target.show(
+            {"file": str(file), "proxies": count}, lambda: f"{file}: {count} {'proxy' if count == 1 else 'proxies'}"
+        )
 
     target.run(work)
 
@@ -111,18 +115,18 @@ def sync(target: Target, file: pathlib.Path, on_conflict: str, prune: bool, dry_
 def _transfer(
     target: Target, file: pathlib.Path, on_conflict: str, *, prune: bool, dry_run: bool, secrets: bool
 ) -> None:
-    document = read(file)
+    given = document.read(file)
+    wanted = document.proxies(file, given)
+    values = document.secrets(file, given) if secrets else {}
 
     async def work(caller: Caller) -> None:
-        plan = _plan(_wanted(file, document), await _stored(caller), on_conflict, prune=prune)
+        plan = _plan(wanted, await _stored(caller), on_conflict, prune=prune)
+        plan.secrets = values
         if on_conflict == "abort" and plan.skipped:
             target.show(plan.told(), lambda: "\n".join(plan.lines()))
             click.echo("Error: proxies differ; nothing was changed. Choose --on-conflict skip or overwrite", err=True)
             sys.exit(3)
         if not dry_run:
-            if secrets:
-                for key, value in document.get("secrets", {}).items():
-                    await caller.call("PUT", f"/secrets/{quoted(key)}", {"value": value})
             await _carry_out(caller, plan)
         target.show(plan.told() | {"dry_run": dry_run}, lambda: "\n".join(plan.lines()) or "nothing to do")
 
@@ -130,12 +134,36 @@ def _transfer(
 
 
 async def _carry_out(caller: Caller, plan: Plan) -> None:
+    """Raises `AdminError`, which names what was refused and what was done before it."""
+    from gateway.admin.problem import AdminError
+
+    done: list[str] = []
+    for line, method, path, body, query in _steps(plan):
+        try:
+            await caller.call(method, path, body, **query)
+        except AdminError as error:
+            before = f"done before it: {', '.join(done)}" if done else "nothing was changed"
+            details = f"{line}: {error.details} ({before})"
+            raise AdminError(
+                error.status, error.code, error.title, details, error.fields, error.extra | {"done": done}
+            ) from None
+        done.append(line)
+
+
+_Step = tuple[str, str, str, Mapping[str, object] | None, Mapping[str, object]]
+"""(how it is told, method, path, body, query)"""
+
+
+def _steps(plan: Plan) -> Iterator[_Step]:
+    """Secrets first, which headers name; what goes before what comes, which may take its route."""
+    for key, value in plan.secrets.items():
+        yield f"* secret {key}", "PUT", f"/secrets/{quoted(key)}", {"value": value}, {}
     for name, version in plan.delete.items():
-        await caller.call("DELETE", f"/proxies/{quoted(name)}", version=version)
+        yield f"- {name}", "DELETE", f"/proxies/{quoted(name)}", None, {"version": version}
     for name, (version, settings, _) in plan.change.items():
-        await caller.call("PUT", f"/proxies/{quoted(name)}", {**settings, "version": version})
-    for settings in plan.create.values():
-        await caller.call("POST", "/proxies", settings)
+        yield f"~ {name}", "PUT", f"/proxies/{quoted(name)}", {**settings, "version": version}, {}
+    for name, settings in plan.create.items():
+        yield f"+ {name}", "POST", "/proxies", settings, {}
 
 
 def _plan(wanted: Mapping[str, Json], stored: Mapping[str, Json], on_conflict: str, *, prune: bool) -> Plan:
@@ -160,43 +188,8 @@ def _plan(wanted: Mapping[str, Json], stored: Mapping[str, Json], on_conflict: s
 async def _stored(caller: Caller) -> dict[str, Json]:
     """The database's proxies in the shape of the file, with their version."""
     found: dict[str, Json] = {}
-    page = 1
-    while True:
-        answer = await caller.call("GET", "/proxies", page=page, per_page=1000)
-        for item in answer["items"]:
-            if item["source"] == "database":
-                kept = {key: value for key, value in item.items() if key not in _EXTRA}
-                found[item["name"]] = kept | {"version": item["version"]}
-        if page * 1000 >= answer["total"]:
-            return found
-        page += 1
-
-
-def _wanted(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, Json]:
-    """The proxies of the file with every key, so that they can be compared."""
-    from gateway.config import single
-    from gateway.config.problem import ConfigError
-
-    wanted: dict[str, Json] = {}
-    for index, settings in enumerate(document.get("proxies", [])):
-        try:
-            wanted[settings["name"]] = single.stored(settings, name=f"{file}: proxies.{index}").model_dump(mode="json")
-        except ConfigError as error:
-            click.echo(str(error), err=True)
-            sys.exit(2)
-        except (KeyError, TypeError):
-            click.echo(f"{file}: proxies.{index}: must be a mapping with a name", err=True)
-            sys.exit(2)
-    return wanted
-
-
-def _write(file: pathlib.Path, document: Mapping[str, Json]) -> None:
-    import yaml
-
-    as_json = file.suffix == ".json"
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() if as_json else yaml.safe_dump(document)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        if "secrets" in document:
-            os.fchmod(descriptor, 0o600)
-        stream.write(text)
+    for item in (await every_proxy(caller))["items"]:
+        if item["source"] == "database":
+            kept = {key: value for key, value in item.items() if key not in _EXTRA}
+            found[item["name"]] = kept | {"version": item["version"]}
+    return found

@@ -41,7 +41,7 @@ DOORS = {
     "pydantic_core": ("config/",),
     "uvloop": ("process.py", "workers/worker.py"),
     "watchfiles": ("config/",),
-    "yaml": ("config/", "cli/transfer.py"),
+    "yaml": ("config/", "cli/document.py"),
     "multidict": ("upstream/",),
     "yarl": ("upstream/",),
 }

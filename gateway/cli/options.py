@@ -1,0 +1,96 @@
+"""The options that say where a command acts.
+
+What is written on the command line wins over the environment as a whole: a variable that was exported for one gateway
+must never lead a change that names a database, or another gateway, astray.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Callable, Mapping
+
+import click
+from click.core import ParameterSource
+
+from gateway.cli.caller import Target
+
+_HERE = (
+    click.option(
+        "--config",
+        type=click.Path(path_type=pathlib.Path),
+        envvar="GATEWAY_CONFIG",
+        help="Act on the database that this configuration file names.",
+    ),
+    click.option("--database", metavar="URL", envvar="GATEWAY_DATABASE", help="Act on this database."),
+)
+_JSON = click.option("--json", "json_", is_flag=True, help="Answer in JSON.")
+_FAR_AWAY = (
+    click.option(
+        "--server", metavar="URL", envvar="GATEWAY_SERVER", help="Act on the gateway whose admin API is here."
+    ),
+    click.option(
+        "--token",
+        metavar="TOKEN",
+        envvar="GATEWAY_TOKEN",
+        help="Token for --server. Others see it in the list of processes: better use the variable or --token-file.",
+    ),
+    click.option("--token-file", type=click.Path(path_type=pathlib.Path), help="File with the token for --server."),
+)
+
+
+def acts(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where to act; the command gets them as its first argument, a `Target`."""
+    return _with_options(command, (*_HERE, *_FAR_AWAY, _JSON))
+
+
+def acts_here(command: Callable[..., None]) -> Callable[..., None]:
+    """As `acts`, for what no API can do."""
+    return _with_options(command, (*_HERE, _JSON))
+
+
+def _with_options(
+    command: Callable[..., None], options: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...]
+) -> Callable[..., None]:
+    @functools.wraps(command)
+    def with_target(
+        config: pathlib.Path | None,
+        database: str | None,
+        json_: bool,
+        server: str | None = None,
+        token: str | None = None,
+        token_file: pathlib.Path | None = None,
+        **rest: object,
+    ) -> None:
+        _check_encoding(rest)
+        written = _written()
+        if "server" in written:
+            if written & {"config", "database"}:
+                raise click.UsageError("--server goes without --database and --config: say one place")
+            config = database = None
+        elif written & {"config", "database"}:
+            server = None
+            config = config if "config" in written else None
+            database = database if "database" in written else None
+        command(Target(config, database, server, token, token_file, json_), **rest)
+
+    for option in reversed(options):
+        with_target = option(with_target)
+    return with_target
+
+
+def _check_encoding(parameters: Mapping[str, object]) -> None:
+    """Bytes of the command line that are no UTF-8 come as surrogates, which neither JSON nor a database takes."""
+    for value in parameters.values():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    raise click.UsageError("an argument is not UTF-8; write it in this encoding") from None
+
+
+def _written() -> set[str]:
+    """The parameters that stand on the command line, and not in the environment."""
+    context = click.get_current_context()
+    return {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
