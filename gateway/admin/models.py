@@ -202,3 +202,9 @@ class AuditList(Answer):
 
 class Healthy(BaseModel):
     status: str
+
+
+class Document(BaseModel):
+    """An OpenAPI 3.1 document."""
+
+    openapi: str

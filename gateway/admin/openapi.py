@@ -52,7 +52,7 @@ def _operation(route: Route) -> dict[str, Any]:
         | {"default": {"description": "It was refused", "content": _json(models.Error)}},
     }
     parameters = [_in_path(name) for name in _PARAMETER.findall(route.path)] + [_in_query(q) for q in route.query]
-    if route.method in ("PUT", "PATCH") and route.path.startswith("/proxies"):
+    if route.versioned:
         parameters.append(
             {
                 "name": "If-Match",

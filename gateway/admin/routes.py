@@ -47,6 +47,8 @@ class Call:
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     if_match: int | None = None
+    described: Mapping[str, object] = field(default_factory=dict)
+    """The OpenAPI document."""
 
     def model(self, kind: type[BaseModel]) -> Any:
         """The body as ``kind``. Raises `AdminError` with the path of each wrong field."""
@@ -71,7 +73,10 @@ Handler = Callable[[Call], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``open``: nobody has to log in for it. ``body`` and ``answers`` (by status) are for the OpenAPI document."""
+    """``open``: nobody has to log in for it. ``versioned``: If-Match may name the version that is changed.
+
+    ``body`` and ``answers`` (by status) are for the OpenAPI document.
+    """
 
     method: str
     path: str
@@ -82,6 +87,7 @@ class Route:
     body: type[BaseModel] | None = None
     query: tuple[Query, ...] = ()
     open: bool = False
+    versioned: bool = False
 
 
 async def _login(call: Call) -> Result:
@@ -200,6 +206,10 @@ async def _readyz(call: Call) -> Result:
     return 200 if ready else 503, {"status": "ready" if ready else "not ready", **told}
 
 
+async def _openapi(call: Call) -> Result:
+    return 200, call.described
+
+
 _P, _N = "/proxies", "/proxies/{name}"
 _CHANGED: Final = {200: models.ProxyAnswer}
 
@@ -227,8 +237,28 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("POST", f"{_P}/validate", "validateProxy", "Check a proxy", _validate, {200: models.DryRun}, models.Proxy),
     Route("GET", _N, "getProxy", "Show a proxy", _proxy, {200: models.ProxyAnswer}),
-    Route("PUT", _N, "replaceProxy", "Replace a proxy", _replace_proxy, _CHANGED, models.Proxy, (_DRY_RUN,)),
-    Route("PATCH", _N, "patchProxy", "Change a proxy", _patch_proxy, _CHANGED, models.ProxyPatch, (_DRY_RUN,)),
+    Route(
+        "PUT",
+        _N,
+        "replaceProxy",
+        "Replace a proxy",
+        _replace_proxy,
+        _CHANGED,
+        models.Proxy,
+        (_DRY_RUN,),
+        versioned=True,
+    ),
+    Route(
+        "PATCH",
+        _N,
+        "patchProxy",
+        "Change a proxy",
+        _patch_proxy,
+        _CHANGED,
+        models.ProxyPatch,
+        (_DRY_RUN,),
+        versioned=True,
+    ),
     Route(
         "DELETE",
         _N,
@@ -237,6 +267,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _delete_proxy,
         {200: models.Deleted},
         query=(_DRY_RUN, ("version", int, "The version that is deleted; none: whatever stands there.")),
+        versioned=True,
     ),
     Route("POST", f"{_N}/breaker/reset", "resetBreaker", "Close the circuit breaker by hand", _reset, _CHANGED),
     Route("GET", "/secrets", "listSecrets", "List secrets, masked", _secrets, {200: models.SecretList}),
@@ -286,6 +317,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         {200: models.Healthy, 503: models.Healthy},
         open=True,
     ),
+    Route("GET", "/openapi.json", "openapi", "This document", _openapi, {200: models.Document}, open=True),
 )
 
 

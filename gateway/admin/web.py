@@ -1,7 +1,7 @@
 """The REST API on its own listener: aiohttp.web around the table of routes.
 
 Everything is closed that the table does not open. Every answer is JSON, every error in the shape of the data plane's,
-and nothing of a request's body ever stands in an answer or in a log.
+and nothing of a request's body or head ever stands in an answer or in a log.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
 
 import orjson
-from aiohttp import web
+from aiohttp import http_exceptions, web
 
-from gateway.admin import openapi
+from gateway.admin import intake, openapi
 from gateway.admin.live import Actor
 from gateway.admin.problem import AdminError, forbidden, unauthenticated, unavailable, validation
 from gateway.admin.routes import BASE, ROUTES, Call, Health, Route
@@ -25,7 +26,10 @@ from gateway.store.problem import StoreError, StoreUnavailable
 _log = logging.getLogger(__name__)
 
 _MAX_BODY: Final = 1 << 20
-_REQUEST_SECONDS: Final = 20.0
+_MAX_STRANGERS_BODY: Final = 1 << 14
+"""Of a route that nobody has to log in for: what is parsed there costs the time of all."""
+_MAX_CONNECTIONS: Final = 256
+"""The control process has to keep descriptors for the database and for its workers."""
 _MAX_ID: Final = 128
 _ID: Final = web.RequestKey("id", str)
 _NOBODY: Final = Actor("", False)
@@ -37,93 +41,196 @@ _HEADERS: Final = {
     "Server": "breakwater",
     "X-Content-Type-Options": "nosniff",
 }
-_TITLES: Final = {404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large", 415: "Unsupported Media Type"}
+_BELOW: Final = f"The control plane lives below {BASE}; see {BASE}/openapi.json"
+_OF_STATUS: Final = {
+    404: ("Not Found", _BELOW),
+    405: ("Method Not Allowed", "This path has other methods; the Allow header names them"),
+    413: ("Content Too Large", f"A body may have {_MAX_BODY} bytes, {_MAX_STRANGERS_BODY} without a login; shorten it"),
+    417: ("Expectation Failed", "Only Expect: 100-continue is met; leave others out"),
+}
+
+_BROKEN_OFF: Final = (web.RequestPayloadError, http_exceptions.HttpProcessingError, ConnectionError)
+_INTERNAL: Final = AdminError(500, "internal", "Internal Server Error", "The gateway failed; its log tells more")
+_NO_REQUEST: Final = AdminError(400, "bad_request", "Bad Request", "This is no HTTP/1.1 request; see RFC 9112")
+_HEAD_TOO_LARGE: Final = AdminError(
+    431, "headers_too_large", "Request Header Fields Too Large", "A line of the head may have 8190 bytes; shorten it"
+)
 
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(administration: Administration, health: Health, hosts: Iterable[str] = ()) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds: for a head or between requests, for a body, for all of a request, and until an answer was taken."""
+
+    idle: float = 30.0
+    body: float = 10.0
+    request: float = 20.0
+    answer: float = 20.0
+    shutdown: float = 2.0
+
+
+_TIMES: Final = Times()
+
+
+def application(
+    administration: Administration, health: Health, hosts: Iterable[str] = (), times: Times = _TIMES
+) -> web.Application:
     """``hosts``: names by which it may be called, besides those of this machine."""
     allowed = _LOCAL | {host.lower() for host in hosts}
 
     @web.middleware
     async def guard(request: web.Request, handler: _Next) -> web.StreamResponse:
-        request[_ID] = _request_id(request)
         try:
             if _host(request) not in allowed:
                 raise AdminError(
                     421, "misdirected", "Misdirected Request", "This name is not in admin.hosts; add it there"
                 )
-            async with asyncio.timeout(_REQUEST_SECONDS):
-                answer = await handler(request)
+            async with asyncio.timeout(times.request):
+                return _dressed(request, await handler(request))
         except AdminError as error:
-            answer = _refusal(request, error)
+            return _refusal(request, error)
         except web.HTTPException as error:
-            answer = _refusal(request, _of_http(error), error.headers.get("Allow", ""))
+            return _refusal(request, _of_http(error), error.headers.get("Allow", ""))
         except StoreUnavailable as error:
-            answer = _refusal(request, unavailable(str(error)))
+            return _refusal(request, unavailable(str(error)))
         except StoreError as error:
-            answer = _refusal(request, AdminError(500, "store", "Internal Server Error", str(error)))
+            return _refusal(request, AdminError(500, "store", "Internal Server Error", str(error)))
         except TimeoutError:
-            answer = _refusal(
-                request, AdminError(408, "client_timeout", "Request Timeout", "The request took too long")
-            )
-        except asyncio.CancelledError:
-            raise
+            details = "It took too long; look whether it was done before you send it again"
+            return _refusal(request, unavailable(details))
         except Exception:
-            _log.exception("request %s to the control plane failed", request[_ID])
-            answer = _refusal(
-                request, AdminError(500, "internal", "Internal Server Error", "The gateway failed; its log tells more")
-            )
-        answer.headers.update(_HEADERS)
-        answer.headers["X-Request-Id"] = request[_ID]
-        return answer
+            _log.exception("request %s to the control plane failed", _request_id(request))
+            return _refusal(request, _INTERNAL)
 
     made = web.Application(middlewares=[guard], client_max_size=_MAX_BODY)
+    described = openapi.document(ROUTES)
     for route in ROUTES:
-        made.router.add_route(route.method, BASE + route.path, _handler(route, administration, health))
-    described = orjson.dumps(openapi.document(ROUTES))
-
-    async def describe(_: web.Request) -> web.Response:
-        return web.Response(body=described, content_type="application/json")
-
-    made.router.add_route("GET", f"{BASE}/openapi.json", describe)
+        handler = _handler(route, administration, health, described, times)
+        for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+            made.router.add_route(method, BASE + route.path, handler)
     return made
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, in our words: its own refusals would show its version, and quote what was sent."""
+
+    __slots__ = ("_answer_seconds", "_server")
+
+    def __init__(self, server: web.Server, times: Times) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=times.idle,
+            lingering_time=2.0,
+            access_log=None,  # type: ignore[arg-type] # it is how aiohttp itself turns it off
+            auto_decompress=False,
+        )
+        self._answer_seconds = times.answer
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self._server.connections) > _MAX_CONNECTIONS:
+            cast(asyncio.Transport, transport).abort()  # uvloop's are not registered as such
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer to whoever takes it in time. What aiohttp refused by itself is refused in our shape."""
+        if isinstance(resp, web.HTTPException):
+            resp = _refusal(request, _of_http(resp), resp.headers.get("Allow", ""))
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+            return resp, True
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to bytes that are no request, without them."""
+        if status < 500:
+            _log.debug("a request could not be read: %s", type(exc).__name__)
+            too_long = isinstance(exc, http_exceptions.LineTooLong)
+            error = _HEAD_TOO_LARGE if too_long else _NO_REQUEST
+        else:
+            _log.error("the control plane failed", exc_info=exc)
+            error = _INTERNAL
+        answer = _refusal(request, error)
+        answer.force_close()
+        return answer
+
+    def log_exception(self, *args: object, **more: object) -> None:
+        """A body that breaks off is no failure of ours, and its traceback would quote it."""
+        error = more.get("exc_info")
+        if isinstance(error, _BROKEN_OFF):
+            _log.debug("a connection ended: %s", type(error).__name__)
+        else:
+            known = error if isinstance(error, BaseException) else None
+            _log.error("a connection to the control plane failed", exc_info=known)
 
 
 class AdminListener:
     """The API on one address. Closed until `start`."""
 
     def __init__(
-        self, administration: Administration, health: Health, host: str, port: int, hosts: Iterable[str] = ()
+        self,
+        administration: Administration,
+        health: Health,
+        host: str,
+        port: int,
+        hosts: Iterable[str] = (),
+        times: Times = _TIMES,
     ) -> None:
         self._host = host
         self._port = port
+        self._times = times
+        self._sockets: asyncio.Server | None = None
         self._runner = web.AppRunner(
-            application(administration, health, {*hosts, host}),
-            access_log=None,
+            application(administration, health, {*hosts, host}, times),
             handle_signals=False,
-            keepalive_timeout=30.0,
-            shutdown_timeout=2.0,
+            shutdown_timeout=times.shutdown,
             handler_cancellation=False,
         )
 
     async def start(self) -> None:
         """Raises OSError when the address can not be opened."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        server = self._runner.server
+        assert server is not None
+        loop = asyncio.get_running_loop()
+        try:
+            self._sockets = await loop.create_server(
+                lambda: _Connection(server, self._times), self._host, self._port, reuse_address=True
+            )
+        except OSError:
+            await self.aclose()
+            raise
 
     @property
     def url(self) -> str:
         """Where it listens; with the port that was taken when any would do."""
-        host, port = self._runner.addresses[0][:2] if self._runner.addresses else (self._host, self._port)
+        opened = self._sockets.sockets if self._sockets is not None else ()
+        host, port = opened[0].getsockname()[:2] if opened else (self._host, self._port)
         return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
 
     async def aclose(self) -> None:
+        """Take no more connections, let requests end for a moment, cut the rest."""
+        if self._sockets is not None:
+            self._sockets.close()
         await self._runner.cleanup()
+        if self._sockets is not None:
+            await self._sockets.wait_closed()
 
 
-def _handler(route: Route, administration: Administration, health: Health) -> _Next:
+def _handler(
+    route: Route, administration: Administration, health: Health, described: Mapping[str, object], times: Times
+) -> _Next:
+    kinds = {name: kind for name, kind, _ in route.query}
+
     async def handle(request: web.Request) -> web.StreamResponse:
         actor = _NOBODY if route.open else await _actor(request, administration)
         call = Call(
@@ -131,10 +238,11 @@ def _handler(route: Route, administration: Administration, health: Health) -> _N
             health,
             actor,
             request.remote or "",
-            dict(request.match_info),
-            _query(request, route),
-            await _body(request) if route.body is not None else {},
-            _if_match(request),
+            _parameters(request),
+            intake.query(request.query.items(), kinds),
+            await _body(request, route, times.body) if route.body is not None else {},
+            _if_match(request, route),
+            described,
         )
         status, body = await route.handler(call)
         if body is None:
@@ -160,49 +268,42 @@ async def _actor(request: web.Request, administration: Administration) -> Actor:
     return actor
 
 
-async def _body(request: web.Request) -> Mapping[str, Any]:
+async def _body(request: web.Request, route: Route, seconds: float) -> Mapping[str, Any]:
+    title = "Unsupported Media Type"
     if request.content_type not in ("application/json", "application/merge-patch+json"):
-        raise AdminError(415, "unsupported_media_type", _TITLES[415], "Send JSON, with Content-Type: application/json")
-    text = await request.read()
+        raise AdminError(415, "unsupported_media_type", title, "Send JSON, with Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise AdminError(415, "unsupported_media_type", title, "Send the body as it is, without Content-Encoding")
+    limit = _MAX_STRANGERS_BODY if route.open else _MAX_BODY
+    if (request.content_length or 0) > limit:
+        raise web.HTTPRequestEntityTooLarge(max_size=limit)
     try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise validation([("", f"the body is no JSON: {error.msg} at {place}; mend it there")]) from None
-    if not isinstance(body, dict):
-        raise validation([("", "the body must be a JSON object; write {...}")])
-    return body
+        async with asyncio.timeout(seconds):
+            text = await request.read()
+    except TimeoutError:
+        raise AdminError(408, "client_timeout", "Request Timeout", "The body came too slowly; send it again") from None
+    except _BROKEN_OFF:
+        raise AdminError(400, "bad_request", "Bad Request", "The body ended early, or in a broken chunk") from None
+    if len(text) > limit:
+        raise web.HTTPRequestEntityTooLarge(max_size=limit)
+    return intake.body(text)
 
 
-def _query(request: web.Request, route: Route) -> dict[str, Any]:
-    kinds = {name: kind for name, kind, _ in route.query}
-    found: dict[str, Any] = {}
-    wrong = []
-    for name, text in request.query.items():
-        kind = kinds.get(name)
-        if kind is None:
-            wrong.append((name, f"unknown parameter; there are {', '.join(kinds) or 'none'}"))
-        elif name in found:
-            wrong.append((name, "stands twice; remove one of the two"))
-        elif kind is bool and text not in ("true", "false"):
-            wrong.append((name, "must be true or false"))
-        elif kind is int and not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= 1_000_000_000):
-            wrong.append((name, "must be a whole number from 1; write it in digits"))
-        else:
-            found[name] = text == "true" if kind is bool else kind(text)
-    if wrong:
-        raise validation(wrong)
-    return found
+def _parameters(request: web.Request) -> Mapping[str, str]:
+    parameters = dict(request.match_info)
+    if any("\0" in value for value in parameters.values()):
+        raise web.HTTPNotFound
+    return parameters
 
 
-def _if_match(request: web.Request) -> int | None:
+def _if_match(request: web.Request, route: Route) -> int | None:
     text = request.headers.get("If-Match")
-    if text is None:
+    if text is None or route.method in ("GET", "HEAD"):
         return None
-    version = text.strip().removeprefix('"').removesuffix('"')
-    if not (version.isascii() and version.isdigit() and len(version) < 10):
-        raise validation([("If-Match", 'must be a version in quotes, as in "3"')])
-    return int(version)
+    if not route.versioned:
+        # To pass over it in silence would lose what another wrote meanwhile.
+        raise validation([("If-Match", "is not met for this resource; leave it out")])
+    return intake.version(text)
 
 
 def _host(request: web.Request) -> str:
@@ -211,22 +312,23 @@ def _host(request: web.Request) -> str:
     return host.lower().strip("[]")
 
 
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get("X-Request-Id", "")
-    sane = 0 < len(given) <= _MAX_ID and given.isascii() and given.isprintable() and " " not in given
-    return given if sane else secrets.token_hex(16)
+def _request_id(request: web.BaseRequest) -> str:
+    if _ID not in request:
+        given = request.headers.get("X-Request-Id", "")
+        sane = 0 < len(given) <= _MAX_ID and given.isascii() and given.isprintable() and " " not in given
+        request[_ID] = given if sane else secrets.token_hex(16)
+    return request[_ID]
 
 
 def _of_http(error: web.HTTPException) -> AdminError:
-    title = _TITLES.get(error.status, error.reason)
-    code = title.lower().replace(" ", "_")
-    return AdminError(error.status, code, title, f"The control plane lives below {BASE}; see {BASE}/openapi.json")
+    title, details = _OF_STATUS.get(error.status, (error.reason, _BELOW))
+    return AdminError(error.status, title.lower().replace(" ", "_"), title, details)
 
 
-def _refusal(request: web.Request, error: AdminError, allow: str = "") -> web.Response:
+def _refusal(request: web.BaseRequest, error: AdminError, allow: str = "") -> web.Response:
     answer = web.Response(
         status=error.status,
-        body=orjson.dumps(error.body() | {"request_id": request[_ID]}),
+        body=orjson.dumps(error.body() | {"request_id": _request_id(request)}),
         content_type="application/json",
         headers={"X-Gateway-Reason": error.code},
     )
@@ -236,4 +338,13 @@ def _refusal(request: web.Request, error: AdminError, allow: str = "") -> web.Re
         answer.headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
     if "retry_after" in error.extra:
         answer.headers["Retry-After"] = str(error.extra["retry_after"])
+    return _dressed(request, answer)
+
+
+_Answer = TypeVar("_Answer", bound=web.StreamResponse)
+
+
+def _dressed(request: web.BaseRequest, answer: _Answer) -> _Answer:
+    answer.headers.update(_HEADERS)
+    answer.headers["X-Request-Id"] = _request_id(request)
     return answer

@@ -99,6 +99,7 @@ class Api:
         self.store = store
         self.plane = plane
         self.file = file
+        self.administration: Administration
         self.clock = Clock()
         self.token = ""
         self.texts: list[str] = []
@@ -137,6 +138,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         administration = Administration(
             store, file, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
         )
+        made.administration = administration
         listener = AdminListener(administration, plane, "127.0.0.1", 0)
         await listener.start()
         made.base = listener.url

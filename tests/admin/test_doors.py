@@ -13,7 +13,7 @@ from admin.conftest import EMAIL, PASSWORD, Api
 from gateway.admin.routes import ROUTES
 from gateway.identity.tokens import mint
 
-OPEN = {("post", "/auth/login"), ("get", "/healthz"), ("get", "/readyz")}
+OPEN = {("post", "/auth/login"), ("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json")}
 
 
 async def operations(api: Api) -> list[tuple[str, str]]:

@@ -1,0 +1,133 @@
+"""What a client sends, from text to checked values, before any model sees it. No message holds a value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from gateway.admin.problem import Field, validation
+
+MAX_DEPTH: Final = 32
+_MAX_DIGITS: Final = 20
+_MAX_NAMED: Final = 20
+"""Problems that one answer tells; a body of a megabyte may have more."""
+_MAX_SHOWN: Final = 200
+_LARGEST: Final = 1_000_000_000
+_WHOLE: Final = re.compile(r"[1-9][0-9]{0,9}")
+_VERSION: Final = re.compile(r'"([1-9][0-9]{0,8})"|([1-9][0-9]{0,8})')
+
+Path = tuple[str | int, ...]
+
+
+class _Twice(dict[str, Any]):
+    """An object in which the key ``key`` stood more than once."""
+
+    key: str = ""
+
+
+class _TooLarge(int):
+    """Stands for a whole number beyond 64 bits."""
+
+
+def body(text: bytes) -> Mapping[str, Any]:
+    """The JSON object that ``text`` is. Raises `AdminError` with the place or the path of what is wrong.
+
+    Refused beyond the grammar: what another reader could take for something else (a key that stands twice, whole
+    numbers beyond 64 bits), what no database stores (NUL), and nesting deeper than `MAX_DEPTH`.
+    """
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise validation([("", f"the body is no JSON: {error.msg} at {place}; mend it there")]) from None
+    if not isinstance(found, dict):
+        raise validation([("", "the body must be a JSON object; write {...}")])
+    if problems := [problem for problem, _ in zip(_problems(_tree(text), ()), range(_MAX_NAMED), strict=False)]:
+        raise validation(problems)
+    return found
+
+
+def query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> dict[str, Any]:
+    """The parameters by name, as their kinds. Raises `AdminError` for unknown, doubled and malformed ones."""
+    found: dict[str, Any] = {}
+    wrong: list[Field] = []
+    for name, text in given:
+        kind = kinds.get(name)
+        if kind is None:
+            wrong.append((name, f"unknown parameter; there are {', '.join(kinds) or 'none'}"))
+        elif name in found:
+            wrong.append((name, "stands twice; remove one of the two"))
+        elif kind is bool and text not in ("true", "false"):
+            wrong.append((name, "must be true or false"))
+        elif kind is int and not (_WHOLE.fullmatch(text) and int(text) <= _LARGEST):
+            wrong.append((name, f"must be a whole number from 1 to {_LARGEST}; write it in digits"))
+        else:
+            found[name] = text == "true" if kind is bool else kind(text)
+    if wrong:
+        raise validation(wrong[:_MAX_NAMED])
+    return found
+
+
+def version(if_match: str) -> int:
+    """The version that an If-Match header names. Raises `AdminError`."""
+    match = _VERSION.fullmatch(if_match.strip())
+    if match is None:
+        raise validation([("If-Match", 'must be a version in quotes, as in "3"')])
+    return int(match[1] or match[2])
+
+
+def _tree(text: bytes) -> object:
+    """``text``, known to be JSON, with marks where it has what orjson drops in silence."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+    except RecursionError:
+        raise validation([("", _deep())]) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    seen: set[str] = set()
+    twice = _Twice(made)
+    twice.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return twice
+
+
+def _whole(text: str) -> int:
+    if len(text) <= _MAX_DIGITS and -(1 << 63) <= (number := int(text)) < 1 << 64:
+        return number
+    return _TooLarge()
+
+
+def _problems(value: object, path: Path) -> Iterator[Field]:
+    if len(path) > MAX_DEPTH:
+        yield _shown(path), _deep()
+        return
+    if isinstance(value, _Twice):
+        yield _shown((*path, value.key)), "this key stands twice; remove one of the two"
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if "\0" in key:
+                yield _shown(path), "a key in it holds a NUL character; remove it"
+            yield from _problems(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _problems(inner, (*path, index))
+    elif isinstance(value, str):
+        if "\0" in value:
+            yield _shown(path), "holds a NUL character; remove it"
+    elif isinstance(value, _TooLarge):
+        yield _shown(path), "is a whole number beyond 64 bits; write it as a text"
+
+
+def _shown(path: Path) -> str:
+    return ".".join(map(str, path)).replace("\0", "")[:_MAX_SHOWN]
+
+
+def _deep() -> str:
+    return f"nested deeper than {MAX_DEPTH} levels; remove the inner levels"
