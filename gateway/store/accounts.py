@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.store.audit import moment, record
 from gateway.store.database import Database
-from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound
+from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound, StoreError
 from gateway.store.tables import SUPERUSERS, TOKENS
 
 
@@ -47,15 +47,17 @@ class SuperuserRepository:
         self._database = database
 
     async def create(self, email: str, password_hash: str, actor: str) -> Superuser:
-        """Raises `AlreadyExists`."""
+        """Raises `AlreadyExists`, and `StoreError` for what is no email."""
         made = Superuser(uuid.uuid4().hex, email.lower(), moment(time.time()))
         row = {"id": made.id, "email": made.email, "password_hash": password_hash, "created": made.created.timestamp()}
         try:
             async with self._database.writing() as connection:
                 await connection.execute(insert(SUPERUSERS).values(**row))
                 await record(connection, actor, "superuser.create", made.email)
-        except IntegrityError:
-            raise AlreadyExists("email", f"there is a superuser {made.email} already") from None
+        except IntegrityError as error:
+            if "superusers.email" in str(error.orig) or "superusers_email_key" in str(error.orig):
+                raise AlreadyExists("email", f"there is a superuser {made.email} already") from None
+            raise StoreError("the database refuses this superuser: a value is outside its bounds") from None
         return made
 
     async def by_email(self, email: str) -> tuple[Superuser, str] | None:
@@ -74,7 +76,7 @@ class SuperuserRepository:
     async def delete(self, id: str, actor: str) -> None:  # noqa: A002 - the column's name
         """Their logins end with them. Raises `NotFound`, and `LastSuperuser` for the last one."""
         async with self._database.writing() as connection:
-            rows = (await connection.execute(select(SUPERUSERS.c.id, SUPERUSERS.c.email).with_for_update())).all()
+            rows = (await connection.execute(select(SUPERUSERS.c.id, SUPERUSERS.c.email))).all()
             found = {row.id: row.email for row in rows}
             if id not in found:
                 raise NotFound(f"there is no superuser {id}")
@@ -100,6 +102,7 @@ class TokenRepository:
         claims: Mapping[str, object],
         actor: str,
     ) -> Token:
+        """Raises `NotFound` when the owner is gone, `StoreError` when a value is outside its bounds."""
         now = time.time()
         row = {
             "id": uuid.uuid4().hex,
@@ -112,9 +115,14 @@ class TokenRepository:
             "last_used": None,
             "claims": dict(claims),
         }
-        async with self._database.writing() as connection:
-            await connection.execute(insert(TOKENS).values(digest=digest, **row))
-            await record(connection, actor, "login.ok" if kind == "superuser" else "token.create", name)
+        try:
+            async with self._database.writing() as connection:
+                await connection.execute(insert(TOKENS).values(digest=digest, **row))
+                await record(connection, actor, "login.ok" if kind == "superuser" else "token.create", name)
+        except IntegrityError as error:
+            if "foreign key" in str(error.orig).lower():
+                raise NotFound("the superuser whose login this is was deleted meanwhile") from None
+            raise StoreError("the database refuses this token: it is there already, or outside its bounds") from None
         return Token(**{**row, "created": moment(now)})  # type: ignore[arg-type]
 
     async def list(self, kind: str | None = None) -> list[Token]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from gateway.store.problem import StoreUnavailable
+from gateway.store.problem import StoreError, StoreUnavailable
 
-_BUSY_MILLISECONDS: Final = 5000
 _ANSWER_SECONDS: Final = 5.0
+_WRITERS: Final = 0x62726B77
+"""The advisory lock of PostgreSQL that writers hold; any number that nobody else uses."""
+_ARGUMENT: Final = "query argument"
+"""With this asyncpg tells of a value that it can not send, and then the value itself."""
 
 
 def is_embedded(url: str) -> bool:
@@ -23,20 +28,33 @@ def is_embedded(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
-class Database:
-    """An engine and its transactions. ``url`` as in the configuration."""
+def file_of(url: str) -> pathlib.Path:
+    """Where an embedded database is."""
+    return pathlib.Path(url.removeprefix("sqlite:///"))
 
-    def __init__(self, url: str) -> None:
+
+class Database:
+    """An engine and its transactions.
+
+    ``url`` as in the configuration; ``patience``: the seconds that a statement or the wait for other writers may take.
+    """
+
+    def __init__(self, url: str, patience: float = _ANSWER_SECONDS) -> None:
         self.url = url
-        self.engine = _engine(url)
+        self.engine = _engine(url, patience)
 
     async def aclose(self) -> None:
         await self.engine.dispose()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write. Raises `StoreUnavailable`; an IntegrityError is the caller's to explain."""
+        """A transaction that may write, one at a time on both databases: what it has read is true until it ends.
+
+        Raises `StoreUnavailable`; an IntegrityError is the caller's to explain.
+        """
         async with _explained(), self.engine.begin() as connection:
+            if not is_embedded(self.url):  # SQLite does it by BEGIN IMMEDIATE
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITERS})
             yield connection
 
     @asynccontextmanager
@@ -54,10 +72,20 @@ async def _explained() -> AsyncIterator[None]:
         yield
     except IntegrityError:
         raise
+    except UnicodeEncodeError:
+        raise StoreError("a text holds characters that are no Unicode; write it in UTF-8") from None
+    except OverflowError:  # SQLite's driver
+        raise _refused() from None
     except DBAPIError as error:
+        if _ARGUMENT in str(error.orig):
+            raise _refused() from None
         raise StoreUnavailable(f"the database does not answer as it should ({_cause(error)})") from None
     except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         raise StoreUnavailable(f"the database can not be reached ({type(error).__name__})") from None
+
+
+def _refused() -> StoreError:
+    return StoreError("the database refuses a value: it is of the wrong kind, or outside the bounds of its column")
 
 
 def _cause(error: DBAPIError) -> str:
@@ -66,11 +94,11 @@ def _cause(error: DBAPIError) -> str:
     return text.rpartition(": ")[2][:200] or type(error).__name__
 
 
-def _engine(url: str) -> AsyncEngine:
+def _engine(url: str, patience: float) -> AsyncEngine:
     parsed = make_url(url)
     if is_embedded(url):
         engine = create_async_engine(parsed.set(drivername="sqlite+aiosqlite"))
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "connect", partial(_prepare_sqlite, patience))
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
     return create_async_engine(
@@ -79,16 +107,16 @@ def _engine(url: str) -> AsyncEngine:
         pool_size=2,
         max_overflow=2,
         pool_timeout=_ANSWER_SECONDS,
-        connect_args={"timeout": _ANSWER_SECONDS, "command_timeout": _ANSWER_SECONDS},
+        connect_args={"timeout": _ANSWER_SECONDS, "command_timeout": patience},
     )
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:
+def _prepare_sqlite(patience: float, connection: Any, _: object) -> None:
     # The driver would begin transactions by itself, and never around DDL: _begin_sqlite does it.
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout = {_BUSY_MILLISECONDS}",
+        f"busy_timeout = {round(patience * 1000)}",
         "journal_mode = WAL",
         "foreign_keys = ON",
         "synchronous = NORMAL",

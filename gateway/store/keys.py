@@ -11,6 +11,7 @@ import os
 import pathlib
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -59,16 +60,11 @@ class KeyRing:
     @classmethod
     def embedded(cls, path: pathlib.Path) -> KeyRing:
         """The keys in ``path``, a line each; a new file, for its owner alone, when there is none."""
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return cls._read(path)
-        except OSError as error:
-            raise KeyProblem(f"the key file {path} can not be made: {error.strerror}") from None
-        with os.fdopen(descriptor, "w") as file:
-            file.write(os.urandom(_KEY_BYTES).hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if not path.exists():
+            try:
+                _make(path)
+            except OSError as error:
+                raise KeyProblem(f"the key file {path} can not be made: {error.strerror}") from None
         return cls._read(path)
 
     @classmethod
@@ -98,8 +94,23 @@ class KeyRing:
             raise KeyProblem(f"a secret was encrypted with a key that is not here; add it to {VARIABLE} or the file")
         try:
             return key.decrypt(nonce, envelope[_ID_BYTES + _NONCE_BYTES :], key_id + place.encode()).decode()
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
             raise KeyProblem("a secret in the database was changed or moved to another row; store it again") from None
 
     def is_current(self, envelope: bytes) -> bool:
         return envelope[:_ID_BYTES] == self._current
+
+
+def _make(path: pathlib.Path) -> None:
+    """A new key, in its place as a whole or not at all; what another process has put there meanwhile stays."""
+    draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(os.urandom(_KEY_BYTES).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)  # unlike a rename it never replaces a key that secrets are encrypted with
+    finally:
+        draft.unlink()

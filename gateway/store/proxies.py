@@ -55,7 +55,7 @@ def _columns(settings: Mapping[str, object]) -> dict[str, object]:
     total = timeouts.pop("total", None)
     return {
         **columns,
-        "hosts_key": ",".join(sorted(cast(list[str], columns["hosts"]))),
+        "hosts_key": ",".join(sorted(set(cast(list[str], columns["hosts"])))),
         "timeout": total or None,
         "max_concurrent": settings.get("max_concurrent"),
         "circuit_breaker": settings.get("circuit_breaker"),
@@ -129,14 +129,8 @@ class ProxyRepository:
                     raise NotFound(f"there is no proxy {name} in the database")
                 if before.version != version:
                     raise VersionConflict(before)
-                # The version stands in the condition as well: on PostgreSQL two may have read the same one.
-                changed = await connection.execute(
-                    update(PROXIES)
-                    .where(PROXIES.c.id == before.id, PROXIES.c.version == version)
-                    .values(version=version + 1, updated=time.time(), **_columns(settings))
-                )
-                if not changed.rowcount:
-                    raise VersionConflict(await _get(connection, name) or before)
+                columns = {"version": version + 1, "updated": time.time(), **_columns(settings)}
+                await connection.execute(update(PROXIES).where(PROXIES.c.id == before.id).values(**columns))
                 await record(connection, actor, "proxy.update", name, {"keys": _changed(before.settings, settings)})
                 stored = await _get(connection, new_name)
         except IntegrityError as error:
@@ -150,11 +144,9 @@ class ProxyRepository:
             before = await _get(connection, name)
             if before is None:
                 raise NotFound(f"there is no proxy {name} in the database")
-            gone = delete(PROXIES).where(PROXIES.c.id == before.id)
-            if version is not None:
-                gone = gone.where(PROXIES.c.version == version)
-            if not (await connection.execute(gone)).rowcount:
+            if version is not None and before.version != version:
                 raise VersionConflict(before)
+            await connection.execute(delete(PROXIES).where(PROXIES.c.id == before.id))
             await record(connection, actor, "proxy.delete", name)
 
 

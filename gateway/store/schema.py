@@ -19,13 +19,14 @@ from typing import Final
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
 
-from gateway.store.database import Database, is_embedded
+from gateway.store.database import Database, file_of, is_embedded
 from gateway.store.problem import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
 from gateway.store.tables import HEAD
 
-_LOCK: Final = 0x62726B77
-"""The advisory lock of PostgreSQL that upgrades hold; any number that nobody else uses."""
+_MOVE_SECONDS: Final = 600.0
+"""How long a revision may take, and others wait for it: it goes over all rows, and must not be tried by two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,15 @@ async def status(url: str) -> Status:
 
 
 async def revision_of(database: Database) -> str | None:
+    """None: no schema yet. Raises `StoreUnavailable`."""
+    if is_embedded(database.url) and await asyncio.to_thread(_is_missing, file_of(database.url)):
+        return None  # to connect would make the file, for everybody to read
     async with database.reading() as connection:
         return await connection.run_sync(_revision)
+
+
+def _is_missing(path: pathlib.Path) -> bool:
+    return path.parent.is_dir() and not path.exists()
 
 
 def _revision(connection: Connection) -> str | None:
@@ -88,7 +96,7 @@ async def upgrade(url: str, to: str = "head") -> Status:
     Raises `SchemaNewer`, `StoreUnavailable`, or `StoreError` when a revision failed: nothing has changed then.
     """
     if is_embedded(url):
-        await asyncio.to_thread(_make_private, pathlib.Path(url.removeprefix("sqlite:///")))
+        await asyncio.to_thread(_make_private, file_of(url))
     before = await status(url)
     if before.current is not None and before.current > HEAD:
         check(before.current)
@@ -113,7 +121,7 @@ async def backup(url: str, target: pathlib.Path | None = None) -> pathlib.Path:
     """A copy of a SQLite database, for its owner alone, beside it unless ``target`` says where. Raises `StoreError`."""
     if not is_embedded(url):
         raise StoreError("a PostgreSQL database is backed up by its own means; run pg_dump")
-    source = pathlib.Path(url.removeprefix("sqlite:///"))
+    source = file_of(url)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     target = target or source.with_name(f"{source.name}.{stamp}.backup")
     await asyncio.to_thread(_copy, source, target)
@@ -146,12 +154,14 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 async def _move(url: str, move: Callable[[Connection, str], None], to: str) -> Status:
-    database = Database(url)
+    database = Database(url, _MOVE_SECONDS)
     try:
         async with database.writing() as connection:
-            if not is_embedded(url):
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             await connection.run_sync(move, to)
+    except IntegrityError:
+        raise StoreError(
+            f"the schema can not be moved to {to}: rows in the database break a rule of a revision; nothing has changed"
+        ) from None
     finally:
         await database.aclose()
     return await status(url)

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from gateway.store.audit import moment, record
 from gateway.store.database import Database
 from gateway.store.keys import KeyRing
-from gateway.store.problem import NotFound
+from gateway.store.problem import NotFound, StoreError
 from gateway.store.tables import SECRETS
 
 _SHOWN_OF_LONG: Final = 4
@@ -45,19 +46,28 @@ class SecretRepository:
         self._keys = keys
 
     async def put(self, key: str, value: str, actor: str, description: str = "") -> Secret:
-        """Store a new secret, or a new value of one that is there."""
+        """Store a new secret, or a new value of one that is there. Raises `StoreError` when it is too long."""
         now = time.time()
-        row = {"value": self._keys.encrypt(value, _place(key)), "masked": mask(value), "updated": now}
-        async with self._database.writing() as connection:
-            before = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
-            if before is None:
-                row |= {"key": key, "version": 1, "created": now, "description": description}
-                await connection.execute(insert(SECRETS).values(**row))
-            else:
-                row |= {"version": before.version + 1, "description": description or before.description}
-                await connection.execute(update(SECRETS).where(SECRETS.c.key == key).values(**row))
-            await record(connection, actor, "secret.put", key)
-            return _secret((await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one())
+        row = {"value": self._sealed(key, value), "masked": mask(value), "updated": now}
+        try:
+            async with self._database.writing() as connection:
+                before = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
+                if before is None:
+                    row |= {"key": key, "version": 1, "created": now, "description": description}
+                    await connection.execute(insert(SECRETS).values(**row))
+                else:
+                    row |= {"version": before.version + 1, "description": description or before.description}
+                    await connection.execute(update(SECRETS).where(SECRETS.c.key == key).values(**row))
+                await record(connection, actor, "secret.put", key)
+                return _secret((await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one())
+        except IntegrityError:
+            raise StoreError("the database refuses this secret: its key or its value is too long") from None
+
+    def _sealed(self, key: str, value: str) -> bytes:
+        try:
+            return self._keys.encrypt(value, _place(key))
+        except UnicodeEncodeError:  # its text would hold the value
+            raise StoreError("a secret holds characters that are no Unicode; write it in UTF-8") from None
 
     async def list(self) -> list[Secret]:
         async with self._database.reading() as connection:

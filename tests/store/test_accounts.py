@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
-from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound
+from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound, StoreError
 from gateway.store.store import Store
 
 
@@ -45,6 +46,42 @@ async def test_the_last_superuser_stays_and_logins_end_with_their_owner(store: S
     assert [*(await store.tokens.all())] == ["b" * 64]
     with pytest.raises(NotFound):
         await store.superusers.delete(second.id, "cli")
+
+
+async def test_of_two_superusers_that_delete_each_other_one_stays(store: Store) -> None:
+    made = [await store.superusers.create(f"{name}@x.org", "h", "cli") for name in "ab"]
+    ends = await asyncio.gather(*(store.superusers.delete(one.id, "t") for one in made), return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ends) == ["LastSuperuser", "NoneType"]
+    assert len(await store.superusers.list()) == 1
+
+
+@pytest.mark.parametrize("email", ["x", "x" * 255])
+async def test_what_is_no_email_does_not_exist_already(store: Store, email: str) -> None:
+    with pytest.raises(StoreError, match="outside its bounds"):
+        await store.superusers.create(email, "hash", "cli")
+    assert (await store.audit.list())[1] == 0
+
+
+async def test_bytes_of_a_terminal_that_are_no_text_are_refused(store: Store) -> None:
+    with pytest.raises(StoreError) as caught:
+        await store.superusers.create("root\udcff@x.org", "hash", "cli")
+    assert "root" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("digest", "changes"), [("b", {"claims": {"x": "y" * 10_000}}), ("b", {"kind": "other"}), ("aaaa", {}), ("a", {})]
+)
+async def test_a_token_that_is_refused_does_not_show(store: Store, digest: str, changes: dict[str, object]) -> None:
+    await token(store, "a")
+    with pytest.raises(StoreError, match="refuses this token") as caught:
+        await token(store, digest, **changes)
+    assert digest * 8 not in str(caught.value)
+    assert (await store.audit.list())[1] == 1
+
+
+async def test_a_login_of_somebody_who_was_deleted_meanwhile(store: Store) -> None:
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        await token(store, "a", kind="superuser", owner="nobody")
 
 
 async def test_tokens_that_are_good_now(store: Store) -> None:

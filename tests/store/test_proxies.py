@@ -95,6 +95,41 @@ async def test_of_many_that_change_the_same_version_one_wins(store: Store) -> No
     assert current.settings == won[0].settings
 
 
+async def test_of_many_that_delete_one_wins(store: Store) -> None:
+    await store.proxies.create(plain("a"), "t")
+    ends = await asyncio.gather(*(store.proxies.delete("a", None, "t") for _ in range(4)), return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ends) == ["NoneType", "NotFound", "NotFound", "NotFound"]
+
+
+async def test_who_loses_against_a_change_is_told_what_stands_now(store: Store) -> None:
+    for name in "abcdef":
+        await store.proxies.create(plain(name), "t")
+        changed, deleted = await asyncio.gather(
+            store.proxies.update(name, plain(name, max_concurrent=3), 1, "t"),
+            store.proxies.delete(name, 1, "t"),
+            return_exceptions=True,
+        )
+        if isinstance(changed, BaseException):
+            assert (type(changed), deleted) == (NotFound, None)
+        else:
+            assert isinstance(deleted, VersionConflict)
+            assert deleted.current == changed
+
+
+async def test_hosts_that_are_named_twice_are_the_same_hosts(store: Store) -> None:
+    await store.proxies.create(plain("a", path="/p", hosts=["a.example", "b.example", "a.example"]), "t")
+    with pytest.raises(AlreadyExists):
+        await store.proxies.create(plain("b", path="/p", hosts=["b.example", "a.example"]), "t")
+
+
+@pytest.mark.parametrize("version", [2**31, 2**63])
+async def test_a_version_that_no_column_can_hold_is_only_another_version(store: Store, version: int) -> None:
+    made = await store.proxies.create(plain("a"), "t")
+    with pytest.raises(VersionConflict) as caught:
+        await store.proxies.delete("a", version, "t")
+    assert caught.value.current == made
+
+
 async def test_delete(store: Store) -> None:
     await store.proxies.create(plain("a"), "t")
     with pytest.raises(VersionConflict):
@@ -140,6 +175,13 @@ async def test_every_change_is_counted_and_told(store: Store) -> None:
     assert "active" in str(rows[1].detail)
     assert "secret.KEY" not in str(rows)
     assert [row.action for row in (await store.audit.list(2, 2))[0]] == ["proxy.create"]
+
+
+async def test_a_value_that_the_driver_can_not_send_is_refused_and_not_shown(store: Store) -> None:
+    with pytest.raises(StoreError, match="refuses a value") as caught:
+        await store.proxies.create(plain("a", max_concurrent=2**65 + 12345), "t")
+    assert not isinstance(caught.value, StoreUnavailable)
+    assert "12345" not in str(caught.value)
 
 
 async def test_a_database_that_breaks_is_told_without_its_statements(store: Store, url: str) -> None:

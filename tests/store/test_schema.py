@@ -104,6 +104,8 @@ import asyncio, pathlib, sys
 from gateway.store import schema
 schema.migrations_path = lambda: pathlib.Path(sys.argv[2])
 schema.HEAD = sys.argv[3]
+Database = schema.Database
+schema.Database = lambda url, patience=1.0: Database(url, patience)  # so that a test of patience need not last long
 asyncio.run(schema.upgrade(sys.argv[1]))
 """
 
@@ -135,6 +137,62 @@ async def test_a_migration_that_is_killed_half_way_leaves_the_old_schema_whole(u
     await store.aclose()
 
 
+WAITING = """
+import time
+from alembic import op
+revision = "0004"
+down_revision = "0003"
+def upgrade():
+    print("half way", flush=True)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("SELECT pg_sleep(2.5)")
+    else:
+        time.sleep(2.5)
+    op.execute("CREATE TABLE whole (id INTEGER)")
+"""
+
+
+async def test_a_revision_may_take_longer_than_any_other_statement_and_others_wait_for_it(
+    url: str, tmp_path: Path
+) -> None:
+    await schema.upgrade(url)
+    folder = tmp_path / "migrations"
+    shutil.copytree(schema.migrations_path(), folder)
+    (folder / "versions" / "0004_waiting.py").write_text(WAITING)
+    children = [child(url, folder, "0004") for _ in range(2)]
+    ends = await asyncio.gather(*(asyncio.to_thread(process.communicate) for process in children))
+    assert [(process.returncode, errors) for process, (_, errors) in zip(children, ends, strict=True)] == [(0, "")] * 2
+    assert sorted(said for said, _ in ends) == ["", "half way\n"], "both ran it"
+    assert "whole" in await columns(url)
+
+
+BREAKING = """
+from alembic import op
+revision = "0004"
+down_revision = "0003"
+def upgrade():
+    op.execute("CREATE TABLE half (id INTEGER PRIMARY KEY)")
+    op.execute("INSERT INTO half VALUES (1)")
+    op.execute("INSERT INTO half VALUES (1)")
+"""
+
+
+async def test_a_revision_that_the_rows_do_not_fit_changes_nothing(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await schema.upgrade(url)
+    before = await columns(url)
+    folder = tmp_path / "migrations"
+    shutil.copytree(schema.migrations_path(), folder)
+    (folder / "versions" / "0004_breaking.py").write_text(BREAKING)
+    monkeypatch.setattr(schema, "migrations_path", lambda: folder)
+    monkeypatch.setattr(schema, "HEAD", "0004")
+    with pytest.raises(StoreError, match="nothing has changed"):
+        await schema.upgrade(url)
+    assert await columns(url) == before
+    assert (await schema.status(url)).current == tables.HEAD
+
+
 async def test_of_several_that_upgrade_at_once_one_runs_and_the_others_wait(url: str) -> None:
     children = [child(url, schema.migrations_path()) for _ in range(3)]
     ends = await asyncio.gather(*(asyncio.to_thread(process.communicate) for process in children))
@@ -155,6 +213,14 @@ async def test_a_backup_is_made_before_each_upgrade_and_can_be_opened(tmp_path: 
 async def test_a_new_database_is_for_its_owner_alone(tmp_path: Path) -> None:
     await schema.upgrade(f"sqlite:///{tmp_path}/gateway.db")
     assert stat.S_IMODE((tmp_path / "gateway.db").stat().st_mode) == 0o600
+
+
+async def test_to_ask_for_a_database_does_not_make_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    assert (await schema.status(url)).current is None
+    with pytest.raises(SchemaBehind, match="is empty"):
+        await Store.open(url, KEYS)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_backups_that_can_not_be(tmp_path: Path) -> None:

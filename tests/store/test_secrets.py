@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 
 from gateway.store.database import Database
 from gateway.store.keys import KeyRing
-from gateway.store.problem import KeyProblem, NotFound
+from gateway.store.problem import KeyProblem, NotFound, StoreError
 from gateway.store.secrets import mask
 from gateway.store.store import Store
 
@@ -43,6 +45,29 @@ async def test_delete(store: Store) -> None:
     with pytest.raises(NotFound):
         await store.secrets.delete("KEY", "t")
     assert await store.secrets.reveal(["KEY"]) == {}
+
+
+async def test_writers_of_the_same_secret_come_one_after_the_other(store: Store) -> None:
+    made = await asyncio.gather(*(store.secrets.put("KEY", f"value {n}", "t") for n in range(6)))
+    assert sorted(secret.version for secret in made) == [1, 2, 3, 4, 5, 6]
+    last = max(range(6), key=lambda n: made[n].version)
+    assert await store.secrets.reveal() == {"KEY": f"value {last}"}
+
+
+async def test_a_value_that_is_put_during_a_change_of_keys_is_kept(store: Store, url: str) -> None:
+    await asyncio.gather(*(store.secrets.put(f"K{n}", "old", "t") for n in range(10)))
+    both = await Store.open(url, KeyRing.of(f"{NEW},{OLD}"))
+    await asyncio.gather(both.secrets.rekey("cli"), *(both.secrets.put(f"K{n}", "new", "t") for n in range(10)))
+    assert set((await both.secrets.reveal()).values()) == {"new"}
+    await both.aclose()
+
+
+@pytest.mark.parametrize(("key", "value"), [("k" * 257, "s3cret"), ("K", "s3cret" * 1000), ("K", "s3cret\udcff")])
+async def test_a_secret_that_is_refused_does_not_show(store: Store, key: str, value: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        await store.secrets.put(key, value, "t")
+    assert "s3cret" not in str(caught.value)
+    assert await store.secrets.list() == []
 
 
 async def test_a_ciphertext_that_is_moved_to_another_row_does_not_decrypt(store: Store, url: str) -> None:

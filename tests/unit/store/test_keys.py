@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ def test_what_is_encrypted_is_decrypted_at_its_place_alone() -> None:
     assert b"s3cret" not in sealed
     assert ring.encrypt("s3cret", "secrets:K:value") != sealed
     assert ring.decrypt(sealed, "secrets:K:value") == "s3cret"
-    for broken in (sealed[:-1], sealed[:-1] + b"x", sealed[:5] + b"x" + sealed[6:]):
+    cut = [sealed[:size] for size in range(len(sealed))]
+    for broken in (*cut, sealed[:-1] + bytes([sealed[-1] ^ 1]), sealed[:5] + bytes([sealed[5] ^ 1]) + sealed[6:]):
         with pytest.raises(KeyProblem):
             ring.decrypt(broken, "secrets:K:value")
     with pytest.raises(KeyProblem):
@@ -52,6 +54,16 @@ def test_a_file_of_its_own_is_made_once(tmp_path: Path) -> None:
     sealed = KeyRing.embedded(path).encrypt("x", "p")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert KeyRing.embedded(path).decrypt(sealed, "p") == "x"
+
+
+def test_of_several_that_make_the_file_at_once_all_have_the_same_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for n in range(50):
+            path = tmp_path / f"{n}.key"
+            rings = list(threads.map(KeyRing.embedded, [path] * 4))
+            sealed = rings[0].encrypt("x", "p")
+            assert {ring.decrypt(sealed, "p") for ring in rings} == {"x"}
+    assert len(list(tmp_path.iterdir())) == 50, "a draft was left behind"
 
 
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
