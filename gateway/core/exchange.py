@@ -33,6 +33,7 @@ class Exchange:
         "asked_at",
         "attempts",
         "blocked",
+        "body",
         "breaker",
         "bytes_in",
         "bytes_out",
@@ -99,6 +100,8 @@ class Exchange:
         self.reason = ""
         """Code of the `Reason` that ended it; empty when all went well."""
         self.outcome = Outcome.IGNORED
+        self.body: bytes | None = None
+        """The request's body, when it was taken whole and a second attempt may have to send it again."""
         self.bytes_in = 0
         """Bytes of the request body taken from the client."""
         self.bytes_out = 0

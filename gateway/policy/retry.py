@@ -19,13 +19,13 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"
 def may_retry(ex: Exchange, error: GatewayError, now: float) -> bool:
     """Whether the same request may be sent once more.
 
-    Replayable is only a request without a body: bodies are streamed and not kept.
+    Replayable is a request without a body, or with one that was taken whole: what is relayed is not kept.
     """
     return (
         error.retryable
         and not ex.committed
         and ex.request.method in IDEMPOTENT
-        and ex.request.length == 0
+        and (ex.request.length == 0 or ex.body is not None)
         and not 0.0 < ex.deadline <= now
     )
 

@@ -11,6 +11,7 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
+from gateway.policy.retry import IDEMPOTENT
 from gateway.proxy.fields import ConfiguredFields
 from gateway.upstream.pool import Pool
 from gateway.upstream.upstream import Upstream
@@ -106,8 +107,12 @@ async def _send_with_body(
     response_header: float,
 ) -> None:
     """The exchange of a request that has a body: sent at once when it is there, else relayed as it comes."""
-    expects = down.awaits_continue
-    body = None if expects else down.take_body()
+    body = ex.body
+    expects = body is None and down.awaits_continue
+    if body is None and not expects:
+        body = down.take_body()
+        if ex.reused and ex.request.method in IDEMPOTENT:
+            ex.body = body
     uploading = not expects
 
     def on_uploaded() -> None:

@@ -161,8 +161,9 @@ async def test_a_stale_connection_is_replaced_for_get(gateway_for: GatewayFor, u
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("extra", ["X-A: 1", "Expect: 100-continue"])
 async def test_a_stale_connection_is_replaced_for_a_small_body(
-    gateway_for: GatewayFor, upstream: Upstream, method: str
+    gateway_for: GatewayFor, upstream: Upstream, method: str, extra: str
 ) -> None:
     """A body that came with its head was taken whole: the second attempt sends the same bytes, and they count once."""
     rig = await gateway_for(upstream, circuit_breaker=BREAKER)
@@ -172,21 +173,35 @@ async def test_a_stale_connection_is_replaced_for_a_small_body(
     await first.head()
     await first.send(answer(b"one"))
     await client.response()
-    await client.send(request("/2", "X-A: 1", method=method, body=b"small body"))
+    await client.send(request("/2", extra, method=method, body=b"small body"))
     stale = await first.request()
     first.close()
     second = await upstream.link()
     again = await second.request()
-    assert (again.start, again.fields, again.body) == (stale.start, stale.fields, b"small body")
+    assert (again.start, again.lines, again.body) == (stale.start, stale.lines, b"small body")
     await second.send(answer(b"two"))
     assert (await client.response()).body == b"two"
     line = await rig.log.last(2)
-    assert (line["attempts"], line["reused"], line["request_body_size"]) == (2, False, len(b"small body"))
+    assert (line["attempts"], line["reused"], line["bytes_in"]) == (2, False, len(b"small body"))
     assert rig.p.breaker.failures == 0
-    await client.send(request("/3"))
-    assert (await second.request()).start.startswith(b"GET /3 ")
-    await second.send(answer(b"three"))
-    assert (await client.response()).body == b"three", "the connection is in step after the replay"
+
+
+async def test_after_a_replay_the_connection_is_in_step(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    client = await rig.connect()
+    await client.send(request("/1"))
+    first = await upstream.link()
+    await first.head()
+    await first.send(answer(b"one"))
+    await client.response()
+    await client.send(request("/2", method="PUT", body=b"small body"), request("/3"))
+    await first.request()
+    first.close()
+    second = await upstream.link()
+    for body, start in ((b"two", b"PUT /2 "), (b"three", b"GET /3 ")):
+        assert (await second.request()).start.startswith(start)
+        await second.send(answer(body))
+        assert (await client.response()).body == body
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

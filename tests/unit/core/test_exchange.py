@@ -24,7 +24,7 @@ def test_nothing_has_happened_yet() -> None:
     ex = exchange()
     assert {getattr(ex, name) for name in TIMES + SPANS} == {0.0}
     assert (ex.attempts, ex.status, ex.bytes_in, ex.bytes_out, ex.concurrent) == (0, 0, 0, 0, 0)
-    assert (ex.committed, ex.reused) == (False, False)
+    assert (ex.committed, ex.reused, ex.body) == (False, False, None)
     assert (ex.reason, ex.breaker, ex.proxy, ex.upstream, ex.request_id) == ("", "", "", "", b"")
 
 
