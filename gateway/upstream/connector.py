@@ -130,7 +130,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             _, connection = await self._loop.create_connection(self._make, sock=sock, **self._tls)
         except (TimeoutError, _DialTimeoutError):
             raise GatewayError(errors.DIAL_TIMEOUT) from None
-        except (aiohttp.ClientConnectorDNSError, socket.gaierror):
+        except aiohttp.ClientConnectorDNSError:
             raise GatewayError(errors.DNS_FAILED) from None
         except (aiohttp.ClientSSLError, ssl.SSLError):
             raise GatewayError(errors.TLS_FAILED) from None
@@ -143,10 +143,17 @@ class HardenedConnector(aiohttp.TCPConnector):
     async def _connect_to_peer(self) -> socket.socket:
         try:
             async with asyncio.timeout(self._dial_timeout):
-                hosts = await self._resolve_host(self._peer.host, self._peer.port)
-                return await self._connect(self._convert_hosts_to_addr_infos(hosts))
+                return await self._connect(await self._addresses())
         except TimeoutError:
             raise _DialTimeoutError from None
+
+    async def _addresses(self) -> list[AddrInfoType]:
+        """Where the peer is."""
+        try:
+            hosts = await self._resolve_host(self._peer.host, self._peer.port)
+        except OSError:  # resolvers differ in what they raise: the system's gaierror, aiodns a bare OSError
+            raise GatewayError(errors.DNS_FAILED) from None
+        return self._convert_hosts_to_addr_infos(hosts)
 
     async def _connect(self, addresses: list[AddrInfoType]) -> socket.socket:
         """A TCP connection to whichever of ``addresses`` answers first."""
@@ -198,9 +205,9 @@ class HardenedConnector(aiohttp.TCPConnector):
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, _DialTimeoutError | TimeoutError):
             return errors.DIAL_TIMEOUT
-        if self.endpoint.scheme == "https" and isinstance(cause, ConnectionAbortedError):
+        if self._tls and isinstance(cause, ConnectionAbortedError):
             return errors.TLS_TIMEOUT  # what asyncio and uvloop raise when ssl_handshake_timeout has passed
-        if self.endpoint.scheme == "https" and isinstance(cause, ConnectionResetError):
+        if self._tls and isinstance(cause, ConnectionResetError):
             return errors.TLS_FAILED
         return errors.DIAL_FAILED
 

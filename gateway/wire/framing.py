@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import NoReturn
 
 from gateway.errors import GatewayError, Reason
 from gateway.wire.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
@@ -124,7 +125,6 @@ class ChunkedDecoder:
         match = CHUNK_LINE.fullmatch(line)
         if match is None:
             self._refuse("A chunk's size or extension is not valid")
-            return
         self._extensions += len(match[2])
         if self._extensions > _MAX_EXTENSIONS:
             self._refuse("The chunk extensions are too long")
@@ -142,7 +142,7 @@ class ChunkedDecoder:
         if name not in _NOT_IN_TRAILERS:
             self.trailers.append(line)
 
-    def _refuse(self, details: str) -> None:
+    def _refuse(self, details: str) -> NoReturn:
         raise GatewayError(self._bad, details)
 
 

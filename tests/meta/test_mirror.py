@@ -9,10 +9,7 @@ from meta.sources import ROOT, modules
 COVERED_ELSEWHERE: dict[str, str] = {
     "demo/run.py": "tests/e2e/test_demo.py: a process with signals and a terminal",
     "proxy/forward.py": "tests/wire and tests/faults: it is the meeting of two sockets",
-    "proxy/local.py": "tests/wire/test_request_forwarding.py: upgrades and Max-Forwards as bytes on the wire",
     "proxy/pipeline.py": "tests/faults: the order of the layers shows in what a client is told",
-    "proxy/server.py": "tests/wire, tests/unit/test_app.py: listeners, request ids, drain",
-    "proxy/snapshot.py": "tests/unit/test_app.py: reloads; tests/wire: routes, trusted proxies",
     "upstream/upstream.py": "tests/unit/upstream/test_registry.py: a record that the registry fills",
     "workers/worker.py": "tests/e2e/test_control_plane.py: a process that is told what to do",
     "wire/connection.py": "tests/wire and tests/faults: backpressure between real sockets",

@@ -15,6 +15,7 @@ CALLER = Principal(
         "id": "u1",
         "role": "admin",
         "n": 3,
+        "one": 1,
         "half": 0.5,
         "whole": 3.0,
         "big": 2**53,
@@ -69,6 +70,9 @@ def admits(rule: str, principal: Principal | None = CALLER, target: bytes = b"/a
         ("'' = null", True),
         ("1 = 1", True),
         ("1 = '1'", False),
+        ("1 = true", False),
+        ("0 = false", False),
+        ("@request.auth.ok = @request.auth.one", False),
         ("@request.auth.gone = @request.auth.other", True),
         ("@request.method = 'PUT'", True),
         ("@request.method = 'put'", False),
@@ -113,7 +117,6 @@ def test_another_spelling_of_what_the_gateway_keeps_does_not_stand_for_it() -> N
 
 
 def test_a_header_sent_twice_is_all_of_its_values() -> None:
-    """So a rule that forbids one value must forbid presence, and a rule that demands one can not be satisfied."""
     assert admits("@request.headers.x_team = 'a, b'", None, b"/", b"X-Team: a", b"x_team: b")
     assert not admits("@request.headers.x_team = ''", None, b"/", b"X-Team:", b"X-Team: a")
 
@@ -141,10 +144,8 @@ def test_what_stands_in_quotes_is_nothing_but_text() -> None:
 
 @pytest.mark.parametrize(("sign", "comparison"), [("&&", "1=1"), ("||", "1=0")])
 def test_the_longest_rule_does_not_exhaust_the_stack(sign: str, comparison: str) -> None:
-    rule = sign.join([comparison] * 400)
-    assert len(rule) == 1998
-    assert admits(rule) is (sign == "&&")
-    assert admits("(" * 32 + rule[: 1930 // 5 * 5 - 2] + ")" * 32) is (sign == "&&")
+    assert admits(sign.join([comparison] * 400)) is (sign == "&&")
+    assert admits("(" * 32 + sign.join([comparison] * 387) + ")" * 32) is (sign == "&&")
 
 
 @pytest.mark.parametrize(

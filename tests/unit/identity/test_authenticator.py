@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from typing import Any
 
-from gateway.config.document import Credentials, TokenRecord
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from gateway.config.document import Credentials, JwtIssuer, TokenRecord
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.tokens import digest, mint
+
+KEY, OTHER = (ECKey.generate_key("P-256", {"kid": "e1"}) for _ in range(2))
+CLAIMS: dict[str, Any] = {"iss": "https://i", "aud": "gateway", "sub": "u1", "exp": 2000}
 
 
 class Clock:
@@ -23,6 +31,14 @@ def clock() -> Clock:
 
 def field(token: str) -> bytes:
     return b"Bearer " + token.encode()
+
+
+def issuer(key: ECKey = KEY, name: str = "https://i") -> JwtIssuer:
+    return JwtIssuer(name, ("gateway",), ("ES256",), json.dumps({"keys": [key.as_dict(private=False)]}))
+
+
+def signed(key: ECKey = KEY, **claims: object) -> bytes:
+    return field(jwt.encode({"alg": "ES256", "kid": "e1"}, CLAIMS | claims, key))
 
 
 def test_a_token_proves_who_it_was_made_for(clock: Clock) -> None:
@@ -67,6 +83,107 @@ def test_a_revoked_token_proves_nothing_from_the_same_moment_on(clock: Clock) ->
     assert made.authenticate(field(token)) is not None
     made.credentials = Credentials()
     assert made.authenticate(field(token)) is None
+
+
+def test_what_a_token_stands_for_changes_at_once(clock: Clock) -> None:
+    token = mint()
+    made = Authenticator(clock)
+    made.credentials = Credentials(
+        {digest(token): TokenRecord("t1", "ci", "superuser", True, claims={"role": "admin"})}
+    )
+    before = made.authenticate(field(token))
+    made.credentials = Credentials({digest(token): TokenRecord("t1", "ci", expires_at=1010.0)})
+    after = made.authenticate(field(token))
+    assert before is not None
+    assert after is not None
+    assert (before.superuser, after.superuser) == (True, False)
+    assert "role" not in after.claims
+    clock.now = 1010.0
+    assert made.authenticate(field(token)) is None
+
+
+def test_new_credentials_bring_and_take(clock: Clock) -> None:
+    old, new = mint(), mint()
+    made = Authenticator(clock)
+    for good, gone in ((old, new), (new, old), (old, new)):
+        made.credentials = Credentials({digest(good): TokenRecord("t", "ci")})
+        assert made.authenticate(field(good)) is not None
+        assert made.authenticate(field(gone)) is None
+
+
+def test_only_good_uses_of_tokens_are_told(clock: Clock) -> None:
+    """Else anybody could fill the table of uses with tokens of his own making."""
+    token, ended = mint(), mint()
+    made = Authenticator(clock)
+    made.credentials = Credentials(
+        {digest(token): TokenRecord("t1", "ci"), digest(ended): TokenRecord("t2", "ci", expires_at=999.0)}, (issuer(),)
+    )
+    for value in (field(token), field(ended), field(mint()), signed(), b"Basic x"):
+        made.authenticate(value)
+    clock.now = 1001.0
+    made.authenticate(field(token))
+    assert made.take_used() == {digest(token): 1001.0}
+
+
+def test_a_digest_is_no_token(clock: Clock) -> None:
+    """What leaks from the database opens nothing."""
+    token = mint()
+    made = Authenticator(clock)
+    made.credentials = Credentials({digest(token): TokenRecord("t1", "ci")})
+    assert made.authenticate(field(digest(token))) is None
+    assert made.authenticate(field("bwt_" + digest(token))) is None
+
+
+@pytest.mark.parametrize(
+    "scheme", [b"Token ", b"Basic ", b"Bearer\t", b"Bearer \t", b"Bearer:", b"Bearer", b" Bearer ", b"DPoP ", b""]
+)
+def test_another_scheme_proves_nothing(scheme: bytes, clock: Clock) -> None:
+    token = mint()
+    made = Authenticator(clock)
+    made.credentials = Credentials({digest(token): TokenRecord("t1", "ci")})
+    assert made.authenticate(scheme + token.encode()) is None
+
+
+def test_a_jwt_is_good_by_the_clock_of_the_wall(clock: Clock) -> None:
+    made = Authenticator(clock)
+    made.credentials = Credentials(issuers=(issuer(),))
+    principal = made.authenticate(signed())
+    assert principal is not None
+    assert (principal.id, principal.kind, principal.superuser) == ("u1", "jwt", False)
+    clock.now = 2029.0
+    assert made.authenticate(signed()) is not None
+    clock.now = 2030.0
+    assert made.authenticate(signed()) is None
+
+
+def test_an_issuer_or_a_key_taken_away_is_not_believed_from_the_same_moment_on(clock: Clock) -> None:
+    made, value = Authenticator(clock), signed()
+    for credentials in (
+        Credentials(),
+        Credentials(issuers=(issuer(OTHER),)),
+        Credentials(issuers=(issuer(name="https://j"),)),
+    ):
+        made.credentials = Credentials(issuers=(issuer(),))
+        assert made.authenticate(value) is not None
+        made.credentials = credentials
+        assert made.authenticate(value) is None
+
+
+def test_a_refusal_does_not_outlive_the_issuers_it_came_from(clock: Clock) -> None:
+    made, value = Authenticator(clock), signed()
+    assert made.authenticate(value) is None
+    made.credentials = Credentials(issuers=(issuer(OTHER),))
+    assert made.authenticate(value) is None
+    made.credentials = Credentials(issuers=(issuer(),))
+    assert made.authenticate(value) is not None
+
+
+def test_a_change_of_tokens_does_not_verify_each_jwt_again(clock: Clock) -> None:
+    made, value = Authenticator(clock), signed()
+    made.credentials = Credentials(issuers=(issuer(),))
+    first = made.authenticate(value)
+    made.credentials = Credentials({digest(mint()): TokenRecord("t1", "ci")}, (issuer(),))
+    assert made.authenticate(value) is first
 
 
 def test_many_tokens_take_no_room(clock: Clock) -> None:

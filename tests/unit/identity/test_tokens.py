@@ -15,6 +15,11 @@ def test_tokens_are_long_and_new_each_time() -> None:
     assert all(looks_like_token(token) and len(token) == 47 for token in made)
 
 
+def test_no_two_tokens_have_one_digest() -> None:
+    token = mint()
+    assert len({digest(text) for text in (token, token.upper(), token + " ", token + "\n", token[:-1])}) == 5
+
+
 def test_what_is_kept_is_a_digest() -> None:
     assert digest("bwt_x") == hashlib.sha256(b"bwt_x").hexdigest()
     assert not looks_like_token("sk_x")

@@ -6,12 +6,15 @@ import asyncio
 import inspect
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import aiohttp
 import pytest
 import trustme
+from harness.patience import eventually
 from harness.upstream import BlackHole, refused_url
 
 from gateway.config.document import Timeouts
@@ -20,6 +23,7 @@ from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.endpoint import Endpoint
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
+from gateway.wire.upstream import UpstreamConnection
 
 
 @asynccontextmanager
@@ -32,7 +36,9 @@ async def connector(url: str, tls: ssl.SSLContext | None = None, **timeouts: flo
 
 
 @asynccontextmanager
-async def listener(handle, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:  # type: ignore[no-untyped-def]
+async def listener(  # type: ignore[no-untyped-def]
+    handle, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
     served: list[tuple[asyncio.Task[None] | None, asyncio.StreamWriter]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,7 +46,7 @@ async def listener(handle, tls: ssl.SSLContext | None = None) -> AsyncIterator[i
         await handle(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(serve, host, port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -160,6 +166,285 @@ async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> N
                 connection.abort()
     assert asked[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % endpoint)
     assert b"Proxy-Authorization: Basic dTpw" in asked[0]
+
+
+# -- several addresses
+
+
+class Resolver(aiohttp.abc.AbstractResolver):
+    """Every name has these addresses; without any, resolving never ends."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[aiohttp.abc.ResolveResult]:
+        if not self.addresses:
+            await asyncio.get_running_loop().create_future()
+        return [
+            aiohttp.abc.ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for address in self.addresses
+        ]
+
+    async def close(self) -> None: ...
+
+
+class Broken(Resolver):
+    """Fails as resolvers other than the system's do: with an error of no particular type (aiohttp's AsyncResolver)."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[aiohttp.abc.ResolveResult]:
+        raise OSError(None, "DNS lookup failed")
+
+
+@asynccontextmanager
+async def resolving(url: str, resolver: Resolver, **timeouts: float) -> AsyncIterator[HardenedConnector]:
+    async with connector(url, **timeouts) as made:
+        made._resolver = resolver
+        yield made
+
+
+def peer_of(connection: UpstreamConnection) -> str:
+    assert connection.transport is not None
+    return str(connection.transport.get_extra_info("peername")[0])
+
+
+async def test_an_address_that_refuses_is_followed_by_the_next() -> None:
+    addresses = Resolver("127.0.0.3", "127.0.0.2", "127.0.0.1")
+    async with listener(silence) as port, resolving(f"http://many.test:{port}", addresses) as made:
+        connection = await made.dial()
+        assert connection.transport is not None
+        raw = connection.transport.get_extra_info("socket")
+        assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert peer_of(connection) == "127.0.0.1"
+        connection.abort()
+
+
+async def test_an_address_that_says_nothing_is_overtaken_by_the_next(black_hole: BlackHole) -> None:
+    """RFC 8305: a quarter of a second after the first, the next is tried beside it."""
+    before = sockets()
+    async with (
+        listener(silence, host="127.0.0.2", port=black_hole.port),
+        resolving(f"http://many.test:{black_hole.port}", Resolver("127.0.0.1", "127.0.0.2"), dial=2) as made,
+    ):
+        connection = await made.dial()
+        assert peer_of(connection) == "127.0.0.2"
+        connection.abort()
+    await eventually(lambda: sockets() <= before, "the loser's socket is closed")
+
+
+async def test_when_every_address_refuses() -> None:
+    port = Endpoint.of(refused_url()).port
+    async with resolving(f"http://many.test:{port}", Resolver("127.0.0.1", "127.0.0.2")) as made:
+        assert await code_of_dial(made) == "dial_failed"
+
+
+async def test_when_no_address_answers(black_hole: BlackHole) -> None:
+    addresses = Resolver("127.0.0.1", "127.0.0.1")
+    async with resolving(f"http://many.test:{black_hole.port}", addresses, dial=0.05) as made:
+        assert await code_of_dial(made) == "dial_timeout"
+
+
+async def test_a_resolver_that_hangs_is_a_dial_that_takes_too_long() -> None:
+    async with resolving("http://slow.test", Resolver(), dial=0.05) as made:
+        assert await code_of_dial(made) == "dial_timeout"
+
+
+async def test_whatever_a_resolver_raises_it_is_the_names_fault() -> None:
+    async with resolving("http://some.test", Broken()) as made:
+        assert await code_of_dial(made) == "dns_failed"
+
+
+# -- cancelled dials
+
+
+def sockets() -> int:
+    """How many this process holds."""
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that listed the others
+            count += str(descriptor.readlink()).startswith("socket:")
+    return count
+
+
+async def cancel_dials(made: HardenedConnector, count: int = 200) -> None:
+    """Cancel ``count`` dials, each a little later than the one before; a connection that was ready first is closed."""
+    before = sockets()
+    for number in range(count):
+        task = asyncio.ensure_future(made.dial())
+        for _ in range(number % 40):
+            await asyncio.sleep(0)
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(outcome, UpstreamConnection):
+            outcome.abort()
+        else:
+            assert isinstance(outcome, asyncio.CancelledError), outcome
+    await eventually(lambda: sockets() <= before, "every socket is closed")
+
+
+async def test_cancelled_while_nobody_answers(black_hole: BlackHole) -> None:
+    async with connector(black_hole.url) as made:
+        await cancel_dials(made)
+
+
+async def test_cancelled_while_several_addresses_are_tried(black_hole: BlackHole) -> None:
+    addresses = Resolver("127.0.0.1", "127.0.0.1", "127.0.0.1")
+    async with resolving(f"http://many.test:{black_hole.port}", addresses) as made:
+        await cancel_dials(made)
+
+
+async def test_cancelled_while_resolving() -> None:
+    async with resolving("http://slow.test", Resolver()) as made:
+        await cancel_dials(made)
+
+
+async def test_cancelled_at_any_step_of_a_dial_that_would_succeed() -> None:
+    async with listening(b"") as port, connector(f"http://127.0.0.1:{port}") as made:
+        await cancel_dials(made)
+
+
+async def test_cancelled_while_shaking_hands() -> None:
+    async with listening(b"") as port, connector(f"https://127.0.0.1:{port}") as made:
+        await cancel_dials(made)
+
+
+async def test_cancelled_while_a_tunnel_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(b"") as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with connector("https://origin.test") as made:
+            await cancel_dials(made)
+
+
+async def test_cancelled_while_shaking_hands_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(b"HTTP/1.1 200 OK\r\n\r\n") as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with connector("https://origin.test") as made:
+            await cancel_dials(made)
+
+
+@asynccontextmanager
+async def listening(answer: bytes) -> AsyncIterator[int]:
+    """A listener that says ``answer`` and no more. A process of its own, so that the sockets here are the dialler's."""
+    program = (
+        "import socket, sys\n"
+        "s = socket.create_server(('127.0.0.1', 0), backlog=512)\n"
+        "print(s.getsockname()[1], flush=True)\n"
+        "kept = []\n"
+        "while True:\n"
+        "    c, _ = s.accept()\n"
+        f"    c.sendall({answer!r})\n"
+        "    kept = [*kept[-300:], c]\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        yield int(await process.stdout.readline())
+    finally:
+        process.kill()
+        await process.wait()
+
+
+# -- TLS without a limit, and forward proxies
+
+
+def authority_for(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """(server's context, a client's that trusts it)."""
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name).configure_cert(server)
+    trusting = tls_context()
+    authority.configure_trust(trusting)
+    return server, trusting
+
+
+async def test_a_handshake_without_a_limit() -> None:
+    server, trusting = authority_for("127.0.0.1")
+    async with (
+        listener(silence, server) as port,
+        connector(f"https://127.0.0.1:{port}", trusting, tls_handshake=0) as made,
+    ):
+        connection = await made.dial()
+        assert connection.alive
+        connection.abort()
+
+
+async def test_a_handshake_without_a_limit_waits() -> None:
+    async with listener(silence) as port, connector(f"https://127.0.0.1:{port}", dial=0.02, tls_handshake=0) as made:
+        dial = asyncio.ensure_future(made.dial())
+        done, _ = await asyncio.wait([dial], timeout=0.2)
+        assert not done
+        dial.cancel()
+        await asyncio.wait([dial])
+
+
+async def test_a_forward_proxy_that_speaks_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY=https://...: the request travels to the proxy under TLS, in absolute-form."""
+    server, trusting = authority_for("127.0.0.1")
+    got = asyncio.get_running_loop().create_future()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.set_result(await reader.readexactly(5))
+
+    async with listener(proxy, server) as port:
+        monkeypatch.setenv("http_proxy", f"https://u:p@127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with connector("http://origin.test", trusting) as made:
+            assert made.absolute_form == b"http://origin.test"
+            assert made.proxy_fields == [(b"Proxy-Authorization", b"Basic dTpw")]
+            connection = await made.dial()
+            connection.write(b"hello")
+            assert await got == b"hello"
+            connection.abort()
+
+
+async def test_a_forward_proxy_that_fails_at_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    server, _ = authority_for("127.0.0.1")
+    async with listener(silence, server) as port, listener(silence) as silent:
+        monkeypatch.setenv("http_proxy", f"https://127.0.0.1:{port}")
+        async with connector("http://origin.test") as stranger:
+            assert await code_of_dial(stranger) == "tls_failed"
+        monkeypatch.setenv("http_proxy", f"https://127.0.0.1:{silent}")
+        async with connector("http://origin.test", tls_handshake=0.05) as made:
+            assert await code_of_dial(made) == "tls_timeout"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "dial_failed"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "dial_failed"),
+        (b"nonsense\r\n\r\n", "dial_failed"),
+        (b"", "dial_failed"),
+    ],
+)
+async def test_a_tunnel_that_is_refused(monkeypatch: pytest.MonkeyPatch, answer: bytes, code: str) -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    before = sockets()
+    async with listener(proxy) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with connector("https://origin.test") as made:
+            assert await code_of_dial(made) == code
+    await eventually(lambda: sockets() <= before, "the connection to the proxy is closed")
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_a_tunnel_that_is_never_ready(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await reader.read()
+
+    async with listener(proxy) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with connector("https://origin.test", dial=0.05, tls_handshake=0.05) as made:
+            assert await code_of_dial(made) == ("tls_timeout" if answer else "dial_timeout")
 
 
 async def test_the_pure_python_parsers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ def decode(*pieces: bytes) -> tuple[bytes, ChunkedDecoder]:
         b"1\nx\r\n",
         b"1\r\nxy",
         b"1\r\nx\n",
+        b"1\r\nx\rX\r\n",
         b"1;\r\nx\r\n",
         b"1;a=\r\nx\r\n",
         b'1;a="\r\nx\r\n',
@@ -54,6 +55,11 @@ def test_refused(body: bytes) -> None:
 def test_a_size_split_between_cr_and_lf() -> None:
     payload, decoder = decode(b"3\r", b"\nabc\r", b"\n0\r\n\r", b"\n")
     assert (payload, decoder.done) == (b"abc", True)
+
+
+def test_more_than_a_line_end_after_a_chunk_is_refused_when_it_comes_in_pieces() -> None:
+    with pytest.raises(GatewayError, match="longer than its size"):
+        decode(b"1\r\nx\r", b"X\r\n")
 
 
 def test_trailers_travel_on_but_not_those_that_frame_route_or_authenticate() -> None:

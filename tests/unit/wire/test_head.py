@@ -198,3 +198,16 @@ def test_refused_answers(raw: bytes) -> None:
 def test_the_length_of_an_answer(raw: bytes, to_head: bool, length: int) -> None:
     """RFC 9112 6.3."""
     assert HeadParser().response(raw, to_head=to_head).length == length
+
+
+def test_what_is_long_is_read_but_not_remembered() -> None:
+    """Memory for lines that never come again would grow to the longest of them."""
+    parser = HeadParser()
+    long = b"X-Long: " + b"a" * 300
+    for _ in range(2):
+        assert parser.request(b"GET / HTTP/1.1\r\n" + HOST + long, LIMITS).fields == [long]
+        answer = parser.response(b"HTTP/1.1 200 " + b"K" * 300 + b"\r\n" + long, to_head=False)
+        assert (answer.status, answer.reason, answer.fields) == (200, b"K" * 300, [long])
+    assert [*parser._request_lines._seen] == [HOST.strip()]
+    assert not parser._response_lines._seen
+    assert not parser._statuses
