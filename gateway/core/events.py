@@ -14,6 +14,16 @@ class BreakerChanged:
     old: str
     new: str
     cause: str
+    shadow: bool = False
+    """It only counts, and refuses nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamClosed:
+    """The upstream's work for a client that had left is over, ``seconds`` after that was seen."""
+
+    proxy: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Reloaded:
     error: str
 
 
-Event = BreakerChanged | Reloaded
+Event = BreakerChanged | Reloaded | UpstreamClosed
 
 
 class Sink(Protocol):

@@ -45,18 +45,27 @@ class Exchange:
         "downstream",
         "end_at",
         "first_byte_at",
+        "gone_at",
+        "identified",
         "last_byte_at",
         "outcome",
+        "pooled",
         "principal",
         "proxy",
         "queued",
         "reason",
         "request",
         "request_id",
+        "retried",
         "reused",
         "sent_at",
+        "shadow",
         "start_at",
         "status",
+        "streamed",
+        "timed",
+        "trace",
+        "trace_id",
         "upstream",
     )
 
@@ -83,10 +92,18 @@ class Exchange:
         self.last_byte_at = 0.0
         """The newest bytes from the upstream came."""
         self.end_at = 0.0
+        self.gone_at = 0.0
+        """The client was seen to have left."""
+        self.identified = 0.0
+        """Seconds spent on who asks and whether they may."""
         self.queued = 0.0
         """Seconds spent waiting for a permit."""
+        self.pooled = 0.0
+        """Seconds spent looking for a pooled connection."""
         self.dialled = 0.0
         """Seconds spent opening connections."""
+        self.retried = 0.0
+        """Seconds spent on attempts that were made anew."""
         self.blocked = 0.0
         """Seconds in which the client was too slow to take what was there."""
         self.deadline = 0.0
@@ -96,6 +113,14 @@ class Exchange:
         """The last attempt used a pooled connection."""
         self.committed = False
         """The first byte of an answer was sent: the point of no return."""
+        self.streamed = False
+        """The answer's length was not known when it began."""
+        self.timed = False
+        """The client is told where the time went (Server-Timing)."""
+        self.trace: bytes = b""
+        """The ``traceparent`` that the upstream gets instead of the client's; empty: the client's travels on."""
+        self.trace_id: bytes = b""
+        """Of the trace that it belongs to, 32 hex digits; empty without one."""
         self.status = 0
         self.reason = ""
         """Code of the `Reason` that ended it; empty when all went well."""
@@ -110,3 +135,5 @@ class Exchange:
         """State of the breaker when it was asked; empty without one."""
         self.concurrent = 0
         """Permits in use, this one included; 0 without a limiter."""
+        self.shadow = ""
+        """Code of the `Reason` for which a protection in shadow mode would have refused it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 from gateway import errors
 from gateway.config.document import AuthField, Proxy
@@ -30,8 +31,11 @@ def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
         def layer(next_handler: Handler) -> Handler:
             # Not a coroutine: it never waits.
             def handle(ex: Exchange) -> Awaitable[None]:
+                began = monotonic()
                 ex.principal = principal = authenticator.authenticate(ex.request.known.get(b"authorization"))
-                if rule is None or rule(principal, ex.request):
+                admitted = rule is None or rule(principal, ex.request)
+                ex.identified = monotonic() - began
+                if admitted:
                     return next_handler(ex)
                 raise GatewayError(anonymous if principal is None else errors.FORBIDDEN)
 

@@ -9,31 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
-
-T = TypeVar("T")
 
 _BATCH = 256
-_FLUSH_SECONDS = 0.1
+_RETRY_SECONDS = 0.1
 _MAX_BACKLOG_BYTES = 4 << 20
 
 
-class LineWriter(Generic[T]):
-    """``path`` "-" is standard output. Lines are written whole or dropped whole, in order.
+class LineWriter:
+    """``path`` "-" is standard output. Lines, each with its newline, are written whole or dropped whole, in order."""
 
-    ``render`` makes a line, newline included, of what was given to `write`; it is called for a whole batch at a time,
-    which the processor's caches reward.
-    """
-
-    def __init__(self, path: str, render: Callable[[T], bytes], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, path: str, loop: asyncio.AbstractEventLoop) -> None:
         self.path = path
-        self._render = render
         self.dropped = 0
         """Lines lost because the descriptor would block or refused to write."""
         self._loop = loop
-        self._pending: list[T] = []
         self._backlog: list[bytes] = []
         self._backlog_bytes = 0
         self._part = b""
@@ -43,19 +34,13 @@ class LineWriter(Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
         self._fd = self._open()
 
-    def write(self, item: T) -> None:
-        """Queue one line."""
-        pending = self._pending
-        pending.append(item)
-        if len(pending) >= _BATCH:
-            self.flush()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(_FLUSH_SECONDS, self._on_timer)
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Hand over what the descriptor takes now, and keep the rest for a moment."""
+        self._keep(lines)
+        self.flush()
 
     def flush(self) -> None:
         """Hand everything to the descriptor that it takes now."""
-        pending, self._pending = self._pending, []
-        self._keep(list(map(self._render, pending)))
         while self._part or self._backlog:
             if not self._part:
                 # After a line of which only the beginning could be written, the next one starts on a line of its own.
@@ -71,6 +56,8 @@ class LineWriter(Generic[T]):
             self._torn = self._part[written - 1 : written] != b"\n"
             self._part = self._part[written:]
         self._backlog_bytes = len(self._part) + sum(map(len, self._backlog))
+        if self._backlog_bytes and self._timer is None:
+            self._timer = self._loop.call_later(_RETRY_SECONDS, self._on_timer)
 
     def reopen(self) -> None:
         """Open the file anew, after a rotation. Raises OSError and keeps the old one when that fails."""
@@ -83,6 +70,7 @@ class LineWriter(Generic[T]):
 
     def close(self) -> None:
         self.flush()
+        self._drop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -91,10 +79,8 @@ class LineWriter(Generic[T]):
     def _on_timer(self) -> None:
         self._timer = None
         self.flush()
-        if self._part or self._backlog:
-            self._timer = self._loop.call_later(_FLUSH_SECONDS, self._on_timer)
 
-    def _keep(self, lines: list[bytes]) -> None:
+    def _keep(self, lines: Sequence[bytes]) -> None:
         size = sum(map(len, lines))
         if self._backlog_bytes + size > _MAX_BACKLOG_BYTES:
             self.dropped += len(lines)
@@ -103,7 +89,7 @@ class LineWriter(Generic[T]):
         self._backlog_bytes += size
 
     def _drop(self) -> None:
-        """A write failed (a full disk, say): what it was to write is lost, the rest of a begun line with it."""
+        """What could not be written (the disk is full, say) is lost, the rest of a begun line with it."""
         self.dropped += self._part.count(b"\n") + len(self._backlog)
         self._part = b""
         self._backlog.clear()

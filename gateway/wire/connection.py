@@ -14,6 +14,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
@@ -39,6 +40,8 @@ class Connection(asyncio.BufferedProtocol):
         "body_out",
         "chunked_out",
         "loop",
+        "passes_chunks",
+        "trailer",
         "transport",
         "write_paused",
     )
@@ -61,6 +64,10 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes that go out with the first of the body."""
         self.body_out = 0
         """Bytes of payload written in the current message."""
+        self.passes_chunks = False
+        """Chunks may go out as they came in."""
+        self.trailer: Callable[[], bytes] | None = None
+        """Makes a field line that follows the body that is being written, when it is chunked."""
         self.write_paused = False
         self.blocked_since = 0.0
         self.blocked = 0.0
@@ -142,7 +149,8 @@ class Connection(asyncio.BufferedProtocol):
         self.body_out = len(body)
         self.blocked = 0.0
         if self.chunked_out:
-            start += (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), bytes(body))) if body else b"0\r\n\r\n"
+            start += b"%x\r\n%b\r\n" % (len(body), bytes(body)) if body else b""
+            start += self._last_chunk([])
         elif body:
             start += body
         self.write(start)
@@ -153,6 +161,7 @@ class Connection(asyncio.BufferedProtocol):
         self._source = source
         self.body_out = 0
         self.blocked = 0.0
+        self.passes_chunks = self.chunked_out and self.trailer is None
         if self.write_paused and source is not None:
             source.sink_blocked()
 
@@ -207,10 +216,15 @@ class Connection(asyncio.BufferedProtocol):
         """The body is complete."""
         start, self._prelude = self._prelude, b""
         if self.chunked_out:
-            start += last_chunk(trailers)
+            start += self._last_chunk(trailers)
         if start:
             self.write(start)
         self._source = None
+
+    def _last_chunk(self, trailers: list[bytes]) -> bytes:
+        if self.trailer is not None:
+            trailers = [*trailers, self.trailer()]
+        return last_chunk(trailers)
 
     def body_ended(self) -> None:
         """The end of the body was written with its last bytes."""

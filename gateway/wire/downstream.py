@@ -204,6 +204,8 @@ class DownstreamConnection(Connection):
         if self.exchange is not None and self._task is not None:
             if not self.exchange.reason:
                 self.exchange.reason = reason.code
+            if reason is errors.CLIENT_GONE and not self.exchange.gone_at:
+                self.exchange.gone_at = monotonic()
             self._task.cancel()
 
     # -- reading
@@ -515,6 +517,7 @@ class DownstreamConnection(Connection):
         if length >= 0 and keep and minor:
             self._keep_alive = True
             self.chunked_out = False
+            self.trailer = None
             return b""
         chunked = False
         lines = b""
@@ -525,6 +528,7 @@ class DownstreamConnection(Connection):
             lines = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         self._keep_alive = keep
         self.chunked_out = chunked
+        self.trailer = None
         if not keep:
             return lines + b"Connection: close\r\n"
         return lines if minor else lines + b"Connection: keep-alive\r\n"

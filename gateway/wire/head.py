@@ -57,6 +57,7 @@ _REQUEST_FIELDS: dict[bytes, int] = {
     b"expect": _DROP,
     b"http2-settings": _DROP,
     b"max-forwards": _DROP,
+    b"traceparent": _KEEP,
     b"x-request-id": _DROP,
     **{
         spelling: _DROP

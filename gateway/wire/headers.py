@@ -82,20 +82,32 @@ class HeadTemplate:
         forwarding: Forwarding,
         request_id: bytes,
         personal: bytes = b"",
+        trace: bytes = b"",
     ) -> bytes:
         """The whole head of the request to the upstream; ``base`` and ``strip`` as in `target.join`.
 
         Equal heads of one connection are one object: what was made of it for this route is kept with it, but for
-        ``personal``, the lines that depend on who asks.
+        ``personal``, the lines that depend on who asks, and ``trace``, the value of a traceparent of our own.
         """
+        if trace:
+            return self._render_traced(request, join(base, request.target, strip), forwarding, trace) + (
+                b"%bX-Request-Id: %b\r\n\r\n" % (personal, request_id)
+            )
         if request.rendered is not None and request.rendered[0] is self:
             return b"%b%bX-Request-Id: %b\r\n\r\n" % (request.rendered[1], personal, request_id)
         rendered = self._render(request, join(base, request.target, strip), forwarding)
         request.rendered = (self, rendered)
         return b"%b%bX-Request-Id: %b\r\n\r\n" % (rendered, personal, request_id)
 
-    def _render(self, request: RequestHead, target: bytes, forwarding: Forwarding) -> bytes:
-        fields = request.fields
+    def _render_traced(self, request: RequestHead, target: bytes, forwarding: Forwarding, trace: bytes) -> bytes:
+        fields = [line for line in request.fields if line[:12].lower() != b"traceparent:"]
+        return self._render(request, target, forwarding, fields) + b"traceparent: %b\r\n" % trace
+
+    def _render(
+        self, request: RequestHead, target: bytes, forwarding: Forwarding, fields: list[bytes] | None = None
+    ) -> bytes:
+        if fields is None:
+            fields = request.fields
         if self._replaced:
             fields = [line for line in fields if _folded(line[: line.find(b":")]) not in self._replaced]
         if request.known.get(b"authorization", b"")[: len(_OWN_TOKEN)].lower() == _OWN_TOKEN:

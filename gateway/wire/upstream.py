@@ -62,6 +62,7 @@ class UpstreamConnection(Connection):
         "_stash",
         "_timeout_reason",
         "_to_head",
+        "abandoned_at",
         "answered",
         "body_idle",
         "first_byte_at",
@@ -82,6 +83,8 @@ class UpstreamConnection(Connection):
         """Requests sent on this connection; above 1 it was reused."""
         self.first_byte_at = 0.0
         self.last_byte_at = 0.0
+        self.abandoned_at = 0.0
+        """The client that it worked for was seen to have left."""
         self.answered = False
         """A byte of an answer to the current request has come."""
         self._timeout_reason = errors.HEADER_TIMEOUT
@@ -185,7 +188,7 @@ class UpstreamConnection(Connection):
                 self.watchdog.expires_at = now + self.body_idle  # later than before: the timer may stay
             decoder, sink = self._decoder, self._sink
             # The way of a streamed token, kept short: no call that it can do without.
-            if decoder is not None and nbytes < COPY_BELOW and sink is not None and sink.chunked_out:
+            if decoder is not None and nbytes < COPY_BELOW and sink is not None and sink.passes_chunks:
                 chunks = data.tobytes()
                 size = decoder.whole_chunks(chunks)
                 if size >= 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead
 
@@ -31,3 +33,11 @@ class Nobody:
 def exchange(method: bytes = b"GET", length: int = 0, start_at: float = 1000.0) -> Exchange:
     head = RequestHead(method, b"/", 1, [], {}, length, keep_alive=True)
     return Exchange(Nobody(), head, start_at)
+
+
+def told(**changes: Any) -> Exchange:
+    """An exchange of which these attributes are known."""
+    ex = exchange()
+    for name, value in changes.items():
+        setattr(ex, name, value)
+    return ex

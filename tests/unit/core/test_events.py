@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.events import BreakerChanged, Event, Reloaded, Sink
 
-CHANGED = BreakerChanged("sidecar", "closed", "open", "failure threshold reached")
+CHANGED = BreakerChanged("sidecar", "closed", "open", "failure_threshold")
 RELOADED = Reloaded(2, "gateway.yaml", "")
 
 

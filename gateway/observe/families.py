@@ -1,0 +1,239 @@
+"""Every metric family: its name, its meaning, and the cells of a slab that hold its numbers.
+
+Names and units follow the Prometheus conventions (seconds, bytes, ``_total``). The only labels are ``proxy``, which
+comes from the configuration, and words of small closed sets: never a path, and nothing that a caller can invent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gateway import errors
+from gateway.observe.slabs import FIRST, SLAB_CELLS
+from gateway.observe.timing import PHASES
+
+Kind = Literal["counter", "gauge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A counter or a gauge: one cell for each text in ``labels`` (as in ``reason="x"``; "" for none), from ``at``.
+
+    ``sparse``: a series appears with its first observation.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    at: int
+    labels: tuple[str, ...]
+    floating: bool
+    sparse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A count for each bucket (not cumulative), one for what is above them all, and the sum of all observations."""
+
+    name: str
+    help: str
+    at: int
+    bounds: tuple[float, ...]
+    exemplars: int = 0
+    """Cell from which on each bucket has room for an exemplar (`EXEMPLAR_CELLS`); 0: none are kept."""
+
+    @property
+    def sum_at(self) -> int:
+        return self.at + len(self.bounds) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Counts by method and status: pairs of a key and a count, taken in the order of their first use.
+
+    A key is ``status * 16 + index in METHODS + 1``; 0 is free. Who finds no room is counted under `OTHER`.
+    """
+
+    name: str
+    help: str
+    at: int
+    room: int
+
+
+Family = Values | Histogram | Requests
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER")
+OTHER: Final = len(METHODS) - 1
+EXEMPLAR_CELLS: Final = 11
+"""Seconds of the epoch, value, length of the id, and up to 64 bytes of it."""
+
+
+class Sheet:
+    """The families of one kind of slab, in the order in which they are shown."""
+
+    def __init__(self) -> None:
+        self.families: list[Family] = []
+        self._next = FIRST
+
+    def values(
+        self,
+        name: str,
+        kind: Kind,
+        help_: str,
+        labels: Sequence[str] = ("",),
+        *,
+        floating: bool = False,
+        sparse: bool = False,
+    ) -> int:
+        """Add a family; the first of its cells."""
+        at = self._take(len(labels))
+        self.families.append(Values(name, kind, help_, at, tuple(labels), floating, sparse))
+        return at
+
+    def histogram(self, name: str, help_: str, bounds: tuple[float, ...], *, exemplars: bool = False) -> Histogram:
+        at = self._take(len(bounds) + 2)
+        ids = self._take((len(bounds) + 1) * EXEMPLAR_CELLS) if exemplars else 0
+        made = Histogram(name, help_, at, bounds, ids)
+        self.families.append(made)
+        return made
+
+    def requests(self, name: str, help_: str, room: int) -> Requests:
+        made = Requests(name, help_, self._take(2 * room), room)
+        self.families.append(made)
+        return made
+
+    def hidden(self, cells: int) -> int:
+        """Cells that no family shows."""
+        return self._take(cells)
+
+    def _take(self, cells: int) -> int:
+        at, self._next = self._next, self._next + cells
+        assert self._next <= SLAB_CELLS, "the slab is full"
+        return at
+
+
+LATENCY: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+STREAMS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Answers of models take minutes."""
+_OWN: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+_GONE: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+UNROUTED: Final = "-"
+"""Stands for the proxy of a request that no route took; no proxy may have this name."""
+
+REASONS: Final = tuple(errors.REASONS)
+SHADOWED: Final = ("concurrency_limit", "queue_full", "queue_timeout", "breaker_open")
+TRANSITIONS: Final = (
+    ("closed", "open", "failure_threshold"),
+    ("open", "half_open", "recovery_timeout"),
+    ("half_open", "closed", "probe_succeeded"),
+    ("half_open", "open", "probe_failed"),
+    ("open", "closed", "reset"),
+    ("half_open", "closed", "reset"),
+)
+PROTECTIONS: Final = ("limiter", "queue", "breaker")
+
+PROXY: Final = Sheet()
+_of = PROXY
+
+REQUESTS: Final = _of.requests(
+    "gateway_requests_total", "Finished requests; status 499: the client left before its answer was complete.", 56
+)
+ERRORS: Final = _of.values(
+    "gateway_errors_total",
+    "counter",
+    "Requests that were refused, failed or cut, by reason and by whose doing it was.",
+    [f'reason="{reason.code}",source="{reason.source.value}"' for reason in errors.REASONS.values()],
+    sparse=True,
+)
+DURATION: Final = _of.histogram(
+    "gateway_request_duration_seconds", "From the request's head to the answer's last byte.", LATENCY, exemplars=True
+)
+UPSTREAM_LATENCY: Final = _of.histogram(
+    "gateway_upstream_latency_seconds", "From the request's last byte sent to the answer's first byte.", LATENCY
+)
+OVERHEAD: Final = _of.histogram(
+    "gateway_overhead_seconds",
+    "Time that the gateway itself took: not the upstream's, the queue's, the client's.",
+    _OWN,
+)
+QUEUE: Final = _of.histogram("gateway_queue_seconds", "Time in the queue of those who had to wait.", LATENCY)
+TTFB: Final = _of.histogram(
+    "gateway_time_to_first_byte_seconds", "From the request's head to the head of its answer.", STREAMS
+)
+STREAM: Final = _of.histogram(
+    "gateway_stream_duration_seconds", "Whole time of requests whose answer had no length when it began.", STREAMS
+)
+CLIENT_GONE: Final = _of.histogram(
+    "gateway_client_gone_to_upstream_closed_seconds",
+    "From a client's leaving to the end of the upstream's work.",
+    _GONE,
+)
+PHASE: Final = _of.values(
+    "gateway_phase_seconds_total",
+    "counter",
+    "Where the time of finished requests went; the phases add up to their wall time.",
+    [f'phase="{phase}"' for phase in PHASES],
+    floating=True,
+    sparse=True,
+)
+BYTES_IN: Final = _of.values("gateway_request_bytes_total", "counter", "Bytes of request bodies taken.", sparse=True)
+BYTES_OUT: Final = _of.values("gateway_response_bytes_total", "counter", "Bytes of answers' bodies given.", sparse=True)
+RETRIES: Final = _of.values(
+    "gateway_retries_total", "counter", "Second attempts, made because a pooled connection was stale.", sparse=True
+)
+SHADOW_REFUSALS: Final = _of.values(
+    "gateway_shadow_refusals_total",
+    "counter",
+    "Requests that a protection in shadow mode would have refused.",
+    [f'reason="{reason}"' for reason in SHADOWED],
+    sparse=True,
+)
+ACTIVE: Final = _of.values("gateway_active_connections", "gauge", "Requests that are being served now.")
+IN_FLIGHT: Final = _of.values("gateway_in_flight", "gauge", "Permits in use; without a limit, requests being served.")
+LIMIT: Final = _of.values("gateway_concurrency_limit", "gauge", "Permits in all; 0: no limit.")
+WAITING: Final = _of.values("gateway_waiting", "gauge", "Requests in the queue.")
+QUEUE_LIMIT: Final = _of.values("gateway_queue_limit", "gauge", "Places in the queue; 0: no queue.")
+MODE: Final = _of.values(
+    "gateway_protection_mode",
+    "gauge",
+    "0: off, 1: shadow (counts only), 2: enforced.",
+    [f'protection="{protection}"' for protection in PROTECTIONS],
+)
+BREAKER_STATE: Final = _of.values(
+    "gateway_circuit_breaker_state", "gauge", "0: closed (also without a breaker), 1: open, 2: half-open."
+)
+BREAKER_MOVES: Final = _of.values(
+    "gateway_circuit_breaker_transitions_total",
+    "counter",
+    "Changes of the breaker's state; one that fell between two scrapes is seen here.",
+    [f'from="{old}",to="{new}",reason="{reason}"' for old, new, reason in TRANSITIONS],
+    sparse=True,
+)
+OPEN_SECONDS: Final = _of.values(
+    "gateway_circuit_breaker_open_seconds_total", "counter", "Time for which the breaker was open.", floating=True
+)
+OPENED_AT: Final = PROXY.hidden(1)
+"""Since when the breaker is open, on the monotonic clock, which all processes of a machine share; 0: it is not."""
+POOL_OPEN: Final = _of.values("gateway_pool_open", "gauge", "Connections to the upstream, idle ones included.")
+POOL_IDLE: Final = _of.values("gateway_pool_idle", "gauge", "Idle connections to the upstream.")
+DIALS: Final = _of.values("gateway_pool_dials_total", "counter", "Connections that were opened, or tried to be.")
+REUSES: Final = _of.values("gateway_pool_reuses_total", "counter", "Requests that went over a pooled connection.")
+
+PROCESS: Final = Sheet()
+_of = PROCESS
+
+CONNECTIONS: Final = _of.values("gateway_connections", "gauge", "Open connections of clients.")
+GENERATION: Final = _of.values("gateway_config_generation", "gauge", "Configurations that came in force so far.")
+BUFFER_GETS: Final = _of.values("gateway_buffer_gets_total", "counter", "Times that a relay buffer was needed.")
+BUFFER_PUTS: Final = _of.values("gateway_buffer_puts_total", "counter", "Relay buffers that came back.")
+BUFFER_ALLOCATIONS: Final = _of.values("gateway_buffer_allocations_total", "counter", "Relay buffers that were made.")
+LINES_DROPPED: Final = _of.values(
+    "gateway_log_lines_dropped_total", "counter", "Access-log lines lost because nobody took them."
+)
+LOOP_LAG: Final = _of.histogram(
+    "gateway_event_loop_lag_seconds", "How late a timer of the event loop rang; sampled ten times a second.", _GONE
+)
+GC_PAUSE: Final = _of.histogram("gateway_gc_pause_seconds", "Pauses for Python's garbage collection.", _OWN)

@@ -1,0 +1,118 @@
+"""Tells of every exchange once it is over: counters, the access log, what is kept for explanations, traces.
+
+All of it happens in batches, a moment later: the processor's caches reward that, and no exchange waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic, time
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler, Layer
+from gateway.observe.access_log import line
+from gateway.observe.line_writer import LineWriter
+from gateway.observe.metrics import Metrics
+from gateway.observe.recent import Recent
+from gateway.observe.timing import Phases, phases
+
+_BATCH = 256
+_FLUSH_SECONDS = 0.1
+
+Export = Callable[[Exchange, Phases], None]
+"""Takes an exchange that is part of a sampled trace."""
+
+
+class Journal:
+    """``writer`` None: no access log. Everything else goes on."""
+
+    def __init__(self, metrics: Metrics, recent: Recent) -> None:
+        self.writer: LineWriter | None = None
+        self.export: Export | None = None
+        self._metrics = metrics
+        self._recent = recent
+        self._pending: list[Exchange] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._dropped = 0
+
+    def observe(self, proxy: str) -> Layer:
+        """The outermost layer of the proxy's chain."""
+
+        def layer(next_handler: Handler) -> Handler:
+            async def handle(ex: Exchange) -> None:
+                ex.proxy = proxy
+                try:
+                    await next_handler(ex)
+                except asyncio.CancelledError:
+                    cancelled(ex)
+                    raise
+                finally:
+                    ex.end_at = monotonic()
+                    pending = self._pending
+                    pending.append(ex)
+                    if len(pending) >= _BATCH:
+                        self.flush()
+                    elif self._timer is None:
+                        self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
+
+            return handle
+
+        return layer
+
+    def flush(self) -> None:
+        """Tell of everything that is over."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        epoch = time() - monotonic()
+        record, writer, export = self._metrics.record, self.writer, self.export
+        lines: list[bytes] = []
+        for ex in pending:
+            spent = phases(ex)
+            record(ex, spent)
+            if writer is not None or ex.reason or ex.shadow:
+                text = line(ex, spent, epoch)
+                lines.append(text)
+                if ex.reason:
+                    self._recent.keep_refusal(text)
+            if export is not None and ex.trace:
+                export(ex, spent)
+        self._recent.keep(lines)
+        if writer is not None:
+            writer.write(lines)
+
+    def replace_writer(self, writer: LineWriter | None) -> None:
+        """Write to ``writer`` from now on; the one before is closed."""
+        before = self.writer
+        if before is not writer:
+            self.flush()
+            self.writer = writer
+            if before is not None:
+                before.close()
+                self._dropped += before.dropped
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far."""
+        return self._dropped + (self.writer.dropped if self.writer is not None else 0)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.flush()
+        self.replace_writer(None)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.flush()
+
+
+def cancelled(ex: Exchange) -> None:
+    """An exchange that was cut from outside: the reason was left in it, and the client saw no status of ours."""
+    reason = errors.REASONS.get(ex.reason, errors.CLIENT_GONE)
+    ex.reason = reason.code
+    if reason is errors.CLIENT_GONE or not ex.committed:
+        ex.status = reason.status

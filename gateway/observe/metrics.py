@@ -1,0 +1,221 @@
+"""Counts what happened into the map, and notes how things stand when somebody looks. Called between exchanges only."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from time import time
+from typing import Final
+
+from gateway.core.exchange import Exchange
+from gateway.observe import families
+from gateway.observe.families import EXEMPLAR_CELLS, METHODS, OTHER, UNROUTED, Histogram
+from gateway.observe.slabs import Slabs
+from gateway.observe.timing import Phases
+
+_METHODS: Final = {name.encode(): index for index, name in enumerate(METHODS)}
+_REASONS: Final = {code: families.ERRORS + index for index, code in enumerate(families.REASONS)}
+_SHADOWED: Final = {code: families.SHADOW_REFUSALS + index for index, code in enumerate(families.SHADOWED)}
+_MOVES: Final = {move: families.BREAKER_MOVES + index for index, move in enumerate(families.TRANSITIONS)}
+_EXEMPLAR_SECONDS: Final = 1.0
+_MAX_ID: Final = 64
+_DURATION, _OVERHEAD, _LATENCY, _TTFB = (
+    families.DURATION,
+    families.OVERHEAD,
+    families.UPSTREAM_LATENCY,
+    families.TTFB,
+)
+
+
+class _Proxy:
+    """Where a proxy's numbers are."""
+
+    __slots__ = ("base", "cells", "exemplars_at")
+
+    def __init__(self, base: int, cells: dict[tuple[bytes, int], int]) -> None:
+        self.base = base
+        self.cells = cells
+        """Cell of the count by (method, status)."""
+        self.exemplars_at = [0.0] * (len(_DURATION.bounds) + 1)
+        """When each bucket got its exemplar, on the monotonic clock."""
+
+
+class Metrics:
+    """The writer of one map."""
+
+    def __init__(self, slabs: Slabs) -> None:
+        self._slabs = slabs
+        self._ints = slabs.ints
+        self._floats = slabs.floats
+        self._proxies: dict[str, _Proxy] = {}
+        self._count_for([UNROUTED])  # and what a process before this one counted stays for `retain` to decide
+
+    def retain(self, names: Iterable[str]) -> None:
+        """Count for these proxies and for what has no route; the numbers of all others are forgotten."""
+        wanted = {UNROUTED, *names}
+        for gone in set(self._slabs.names()) - wanted:
+            self._slabs.release(gone)
+            self._proxies.pop(gone, None)
+        self._count_for(wanted - self._proxies.keys())
+
+    def _count_for(self, names: Iterable[str]) -> None:
+        for name in names:
+            base = self._slabs.claim(name)
+            if base is not None:
+                self._proxies[name] = _Proxy(base, self._known_cells(base))
+
+    # -- what happened
+
+    def record(self, ex: Exchange, phases: Phases) -> None:
+        """An exchange has ended. An exchange of a proxy that was deleted meanwhile is not counted."""
+        proxy = self._proxies.get(ex.proxy or UNROUTED)
+        if proxy is None:
+            return
+        ints, floats, base = self._ints, self._floats, proxy.base
+        method = ex.request.method
+        cell = proxy.cells.get((method, ex.status)) or self._request_cell(proxy, method, ex.status)
+        ints[cell] += 1
+        total = ex.end_at - ex.start_at
+        bucket = bisect_left(_DURATION.bounds, total)
+        at = base + _DURATION.at
+        ints[at + bucket] += 1
+        floats[base + _DURATION.sum_at] += total
+        if ex.end_at - proxy.exemplars_at[bucket] >= _EXEMPLAR_SECONDS:
+            proxy.exemplars_at[bucket] = ex.end_at
+            self._keep_exemplar(base, bucket, ex, total)
+        identity, queue, pool, dial, upload, first_byte, transfer, blocked, own = phases
+        ints[base + _OVERHEAD.at + bisect_left(_OVERHEAD.bounds, own)] += 1
+        floats[base + _OVERHEAD.sum_at] += own
+        at = base + families.PHASE
+        floats[at + 8] += own
+        floats[at + 2] += pool
+        if ex.first_byte_at:
+            ints[base + _LATENCY.at + bisect_left(_LATENCY.bounds, first_byte)] += 1
+            floats[base + _LATENCY.sum_at] += first_byte
+            floats[at + 6] += transfer
+        if first_byte:
+            floats[at + 5] += first_byte
+        if ex.commit_at:
+            ttfb = ex.commit_at - ex.start_at
+            ints[base + _TTFB.at + bisect_left(_TTFB.bounds, ttfb)] += 1
+            floats[base + _TTFB.sum_at] += ttfb
+        if identity:
+            floats[at] += identity
+        if queue:
+            floats[at + 1] += queue
+            self._observe(base, families.QUEUE, queue)
+        if dial:
+            floats[at + 3] += dial
+        if upload:
+            floats[at + 4] += upload
+        if blocked:
+            floats[at + 7] += blocked
+        if ex.streamed:
+            self._observe(base, families.STREAM, total)
+        if ex.bytes_in:
+            ints[base + families.BYTES_IN] += ex.bytes_in
+        if ex.bytes_out:
+            ints[base + families.BYTES_OUT] += ex.bytes_out
+        if ex.reason:
+            self._count_reason(base, ex)
+        if ex.shadow in _SHADOWED:
+            ints[base + _SHADOWED[ex.shadow]] += 1
+        if ex.attempts > 1:
+            ints[base + families.RETRIES] += ex.attempts - 1
+
+    def breaker_moved(self, proxy: str, old: str, new: str, reason: str, now: float) -> None:
+        """``now`` is a reading of the monotonic clock."""
+        found = self._proxies.get(proxy)
+        if found is None:
+            return
+        cell = _MOVES.get((old, new, reason))
+        if cell is not None:
+            self._ints[found.base + cell] += 1
+        self.note_open(proxy, now if new == "open" else 0.0, now)
+
+    def note_open(self, proxy: str, since: float, now: float) -> None:
+        """The breaker is open since then; 0: it is not. Both on the monotonic clock."""
+        found = self._proxies.get(proxy)
+        if found is None:
+            return
+        at = found.base + families.OPENED_AT
+        before = self._floats[at]
+        if before and not since:
+            self._floats[found.base + families.OPEN_SECONDS] += max(0.0, now - before)
+        self._floats[at] = since
+
+    def upstream_closed(self, proxy: str, seconds: float) -> None:
+        """The connection to the upstream ended so long after the client had left."""
+        found = self._proxies.get(proxy)
+        if found is not None:
+            self._observe(found.base, families.CLIENT_GONE, seconds)
+
+    def observe(self, histogram: Histogram, seconds: float) -> None:
+        """Of the process itself."""
+        self._observe(0, histogram, seconds)
+
+    # -- how things stand
+
+    def note(self, cells: Iterable[tuple[int, int]], proxy: str = "") -> None:
+        """Set gauges, or counters that somebody else keeps: (cell, value); of the process itself without a proxy."""
+        found = self._proxies.get(proxy)
+        if found is not None or not proxy:
+            ints, base = self._ints, found.base if found is not None else 0
+            for cell, value in cells:
+                ints[base + cell] = value
+
+    def add(self, cells: Iterable[tuple[int, int]], proxy: str) -> None:
+        """Add to counters of a proxy: (cell, amount)."""
+        found = self._proxies.get(proxy)
+        if found is not None:
+            for cell, amount in cells:
+                self._ints[found.base + cell] += amount
+
+    # -- inside
+
+    def _observe(self, base: int, histogram: Histogram, value: float) -> None:
+        self._ints[base + histogram.at + bisect_left(histogram.bounds, value)] += 1
+        self._floats[base + histogram.sum_at] += value
+
+    def _count_reason(self, base: int, ex: Exchange) -> None:
+        cell = _REASONS.get(ex.reason)
+        if cell is not None:
+            self._ints[base + cell] += 1
+
+    def _known_cells(self, base: int) -> dict[tuple[bytes, int], int]:
+        """What a process before this one has counted already."""
+        cells = {}
+        for at in range(base + families.REQUESTS.at, base + families.REQUESTS.at + 2 * families.REQUESTS.room, 2):
+            key = self._ints[at]
+            if key:
+                cells[METHODS[key % 16 - 1].encode(), key // 16] = at + 1
+        return cells
+
+    def _request_cell(self, proxy: _Proxy, method: bytes, status: int) -> int:
+        known = method if method in _METHODS else METHODS[OTHER].encode()
+        cell = proxy.cells.get((known, status)) or self._new_cell(proxy, known, status)
+        if known is method:  # a method that a caller made up is not remembered
+            proxy.cells[method, status] = cell
+        return cell
+
+    def _new_cell(self, proxy: _Proxy, method: bytes, status: int) -> int:
+        first = proxy.base + families.REQUESTS.at
+        last = first + 2 * (families.REQUESTS.room - 1)
+        at = next((at for at in range(first, last, 2) if not self._ints[at]), last)
+        if at == last:  # no room: the rest is counted together
+            method, status = METHODS[OTHER].encode(), 0
+        self._ints[at] = status * 16 + _METHODS[method] + 1
+        proxy.cells[method, status] = at + 1
+        return at + 1
+
+    def _keep_exemplar(self, base: int, bucket: int, ex: Exchange, value: float) -> None:
+        """One a second for each bucket: which request it was."""
+        at = base + _DURATION.exemplars + bucket * EXEMPLAR_CELLS
+        name = ex.trace_id or ex.request_id[:_MAX_ID]
+        self._ints[at + 2] = 0
+        self._floats[at] = time()
+        self._floats[at + 1] = value
+        start = (at + 3) * 8
+        self._slabs.bytes[start : start + len(name)] = name
+        # The sign tells a trace's id from a request's.
+        self._ints[at + 2] = -len(name) if ex.trace_id else len(name)

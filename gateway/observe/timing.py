@@ -1,0 +1,52 @@
+"""Where the time of an exchange went: phases that add up to its wall time.
+
+identity    proving who asks, and the access rule
+queue       waiting for a permit
+pool        taking a pooled connection
+dial        opening a connection: name, TCP, TLS
+upload      sending the request; a client that is slow with its body included
+first_byte  from the request's last byte to the answer's first one: the upstream thinks
+transfer    the answer's body comes
+blocked     the client is too slow to take what is there
+own         all the rest: the gateway itself, and the event loop's other work
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.core.exchange import Exchange
+
+PHASES: Final = ("identity", "queue", "pool", "dial", "upload", "first_byte", "transfer", "blocked", "own")
+
+Phases = tuple[float, float, float, float, float, float, float, float, float]
+"""Seconds, in the order of `PHASES`."""
+
+
+def phases(ex: Exchange) -> Phases:
+    """The phases of an exchange that has ended (``end_at`` is set)."""
+    end = ex.end_at
+    identity, queue, pool, dial = ex.identified, ex.queued, ex.pooled, ex.dialled
+    upload = transfer = blocked = 0.0
+    first_byte = ex.retried
+    asked = ex.asked_at
+    if asked:
+        sent, first = ex.sent_at, ex.first_byte_at
+        answered = first or end
+        if asked < sent < answered:
+            upload = sent - asked
+            first_byte += answered - sent
+        elif sent or first:  # no body, or an answer that came before all of it was sent
+            first_byte += answered - asked
+        else:
+            upload = end - asked
+        commit = ex.commit_at
+        if commit and first:
+            blocked = ex.blocked
+            last = ex.last_byte_at
+            tail = end - (max(commit, last)) - blocked
+            transfer = end - commit - blocked - (max(0.0, tail))
+            if transfer < 0.0:
+                transfer = 0.0
+    own = end - ex.start_at - identity - queue - pool - dial - upload - first_byte - transfer - blocked
+    return identity, queue, pool, dial, upload, first_byte, transfer, blocked, max(0.0, own)

@@ -1,0 +1,41 @@
+"""What the parsers of `test_metrics` do not look at."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.observe.exposition import Exposition, content_type, wants_open_metrics
+from gateway.observe.metrics import Metrics
+from gateway.observe.slabs import Slabs
+
+PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+
+
+@pytest.mark.parametrize(("accept", "open_metrics"), [(PROMETHEUS, True), ("*/*", False), ("", False)])
+def test_the_format_that_is_asked_for(accept: str, open_metrics: bool) -> None:
+    assert wants_open_metrics(accept) == open_metrics
+    assert content_type(open_metrics=open_metrics).startswith("application/open" if open_metrics else "text/plain")
+
+
+def test_a_family_stands_together_under_its_comments() -> None:
+    slabs = Slabs()
+    Metrics(slabs).retain(["a", "b"])
+    lines = "".join(Exposition(slabs).render(open_metrics=False)).splitlines()
+    at = lines.index("# TYPE gateway_in_flight gauge")
+    assert lines[at - 1].startswith("# HELP gateway_in_flight Permits in use")
+    assert lines[at + 1 : at + 4] == [f'gateway_in_flight{{proxy="{name}"}} 0' for name in ("-", "a", "b")]
+
+
+def test_open_metrics_names_a_counter_without_its_suffix() -> None:
+    text = "".join(Exposition(Slabs()).render(open_metrics=True))
+    assert "# TYPE gateway_buffer_gets counter" in text
+    assert "gateway_buffer_gets_total 0" in text
+
+
+def test_no_template_outlives_its_proxy() -> None:
+    slabs = Slabs()
+    metrics, exposition = Metrics(slabs), Exposition(slabs)
+    for number in range(50):
+        metrics.retain([f"p{number}"])
+        list(exposition.render(open_metrics=True))
+    assert {name for name, _ in exposition._templates} == {"", "-", "p49"}

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from gateway.observe import families
+from gateway.observe.families import METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
+from gateway.observe.slabs import FIRST, SLAB_CELLS
+
+
+def cells(family: Family) -> range:
+    match family:
+        case Values():
+            return range(family.at, family.at + len(family.labels))
+        case Histogram():
+            return range(family.at, family.sum_at + 1)
+        case Requests():
+            return range(family.at, family.at + 2 * family.room)
+
+
+def test_no_two_families_share_a_cell() -> None:
+    for sheet in (PROCESS, PROXY):
+        taken = [cell for family in sheet.families for cell in cells(family)]
+        assert len(set(taken)) == len(taken)
+        assert min(taken) >= FIRST
+        assert max(taken) < SLAB_CELLS
+
+
+def test_every_family_follows_the_conventions() -> None:
+    shown = [*PROCESS.families, *PROXY.families]
+    assert len({family.name for family in shown}) == len(shown)
+    for family in shown:
+        assert family.name.startswith("gateway_")
+        assert family.help.endswith(".")
+        counter = isinstance(family, Requests) or (isinstance(family, Values) and family.kind == "counter")
+        assert family.name.endswith("_total") == counter
+
+
+def test_a_key_of_a_request_has_room_for_every_method() -> None:
+    assert len(METHODS) < 16
+    assert METHODS.index("OTHER") == families.OTHER
+
+
+def test_buckets_rise_and_streams_reach_ten_minutes() -> None:
+    for family in [*PROCESS.families, *PROXY.families]:
+        if isinstance(family, Histogram):
+            assert list(family.bounds) == sorted(set(family.bounds))
+    assert families.STREAM.bounds[-1] == 600
+    assert families.DURATION.bounds == (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from harness.patience import eventually
+from unit.scene import exchange
+
+from gateway.core.exchange import Exchange
+from gateway.observe import families
+from gateway.observe.exposition import Exposition
+from gateway.observe.journal import Journal
+from gateway.observe.line_writer import LineWriter
+from gateway.observe.metrics import Metrics
+from gateway.observe.recent import Recent
+from gateway.observe.slabs import Slabs
+
+
+@pytest.fixture
+def slabs() -> Slabs:
+    return Slabs()
+
+
+@pytest.fixture
+def journal(slabs: Slabs) -> Journal:
+    metrics = Metrics(slabs)
+    metrics.retain(["p", "q"])
+    return Journal(metrics, Recent())
+
+
+def text(slabs: Slabs) -> str:
+    return "".join(Exposition(slabs).render(open_metrics=False))
+
+
+async def leave(ex: Exchange) -> None:
+    ex.reason = "client_gone"
+    raise asyncio.CancelledError
+
+
+async def fine(ex: Exchange) -> None:
+    ex.status = 204
+
+
+async def test_it_tells_of_everything_whatever_happens(tmp_path: Path, slabs: Slabs, journal: Journal) -> None:
+    journal.replace_writer(LineWriter(str(tmp_path / "log"), asyncio.get_running_loop()))
+    with pytest.raises(asyncio.CancelledError):
+        await journal.observe("p")(leave)(exchange())
+    await journal.observe("q")(fine)(exchange())
+    await eventually(lambda: (tmp_path / "log").read_bytes().count(b"\n") == 2, "by itself, a moment later")
+    records = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [(r["proxy_name"], r["status_code"], r["reason"]) for r in records] == [
+        ("p", 499, "client_gone"),
+        ("q", 204, ""),
+    ]
+    shown = text(slabs)
+    assert 'gateway_requests_total{proxy="p",method="GET",status="499"} 1' in shown
+    assert 'gateway_errors_total{proxy="p",reason="client_gone",source="downstream"} 1' in shown
+    assert 'gateway_requests_total{proxy="q",method="GET",status="204"} 1' in shown
+    journal.close()
+
+
+async def test_a_full_batch_is_not_kept_waiting(slabs: Slabs, journal: Journal) -> None:
+    for _ in range(256):
+        await journal.observe("q")(fine)(exchange())
+    assert 'status="204"} 256' in text(slabs)
+    journal.close()
+
+
+async def test_without_a_log_only_what_failed_is_kept(slabs: Slabs) -> None:
+    metrics, recent = Metrics(slabs), Recent()
+    journal = Journal(metrics, recent)
+    good, bad = exchange(), exchange()
+    good.request_id, bad.request_id = b"good", b"bad"
+    await journal.observe("q")(fine)(good)
+    with pytest.raises(asyncio.CancelledError):
+        await journal.observe("q")(leave)(bad)
+    journal.flush()
+    assert recent.find("good") is None
+    found = recent.find("bad")
+    assert found is not None
+    assert found["reason"] == "client_gone"
+    journal.close()
+
+
+async def test_lines_that_each_writer_lost_add_up(tmp_path: Path, journal: Journal) -> None:
+    loop = asyncio.get_running_loop()
+    for _ in range(2):
+        journal.replace_writer(LineWriter("/dev/full", loop))
+        await journal.observe("q")(fine)(exchange())
+    journal.replace_writer(LineWriter(str(tmp_path / "log"), loop))
+    assert journal.dropped == 2
+    journal.close()
+    assert journal.dropped == 2
+
+
+async def test_only_sampled_exchanges_are_exported(journal: Journal) -> None:
+    told: list[bytes] = []
+    journal.export = lambda ex, phases: told.append(ex.request_id)
+    for trace in (b"", b"00-x-y-01"):
+        ex = exchange()
+        ex.request_id, ex.trace = b"id" + trace, trace
+        await journal.observe("q")(fine)(ex)
+    journal.flush()
+    assert told == [b"id00-x-y-01"]
+    journal.close()
+
+
+def test_the_unrouted_have_a_name_of_their_own(slabs: Slabs) -> None:
+    Metrics(slabs)
+    assert [name for name, _ in slabs.live()] == [families.UNROUTED]

@@ -1,0 +1,223 @@
+"""What is counted, seen through the official parsers of both text formats."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
+from unit.scene import exchange
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.observe import families
+from gateway.observe.exposition import Exposition
+from gateway.observe.families import METHODS, PROCESS, PROXY
+from gateway.observe.metrics import Metrics
+from gateway.observe.slabs import Slabs, create
+from gateway.observe.timing import PHASES, phases
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class Counted:
+    """One map with proxies ``p`` and ``q``."""
+
+    def __init__(self, slabs: Slabs | None = None) -> None:
+        self.slabs = Slabs() if slabs is None else slabs
+        self.metrics = Metrics(self.slabs)
+        self.metrics.retain(["p", "q"])
+        self.exposition = Exposition(self.slabs)
+
+    def record(self, *, method: bytes = b"GET", **known: Any) -> Exchange:
+        ex = exchange(method)
+        known = {"proxy": "p", "status": 200, "start_at": 100.0, "end_at": 100.5} | known
+        for name, value in known.items():
+            setattr(ex, name, value)
+        self.metrics.record(ex, phases(ex))
+        return ex
+
+    def text(self, *, open_metrics: bool = False) -> str:
+        return "".join(self.exposition.render(open_metrics=open_metrics))
+
+    def samples(self) -> Samples:
+        """Parsed twice, by the strict parser and by the lenient one, which must agree."""
+        found: Samples = {}
+        for family in text_string_to_metric_families(self.text()):
+            for sample in family.samples:
+                key = sample.name, tuple(sorted(sample.labels.items()))
+                assert key not in found, "a series stands twice"
+                found[key] = sample.value
+        strict: Samples = {}
+        for family in openmetrics_parser.text_string_to_metric_families(self.text(open_metrics=True) + "# EOF\n"):
+            for sample in family.samples:
+                strict[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+        assert strict == pytest.approx(found, abs=0.1)
+        return found
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.samples().get((name, tuple(sorted(labels.items()))))
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+def test_requests_by_method_and_status(counted: Counted) -> None:
+    counted.record()
+    counted.record()
+    counted.record(method=b"POST", status=503)
+    counted.record(proxy="q", method=b"BREW", status=200)
+    counted.record(proxy="", status=404)
+    of = "gateway_requests_total"
+    assert counted.value(of, proxy="p", method="GET", status="200") == 2
+    assert counted.value(of, proxy="p", method="POST", status="503") == 1
+    assert counted.value(of, proxy="q", method="OTHER", status="200") == 1
+    assert counted.value(of, proxy="-", method="GET", status="404") == 1
+
+
+def test_what_callers_invent_makes_no_series(counted: Counted) -> None:
+    for number in range(300):
+        counted.record(method=b"M%d" % number, status=200 + number)
+    rows = [key for key in counted.samples() if key[0] == "gateway_requests_total"]
+    assert len(rows) == families.REQUESTS.room
+    total = sum(value for key, value in counted.samples().items() if key[0] == "gateway_requests_total")
+    assert total == 300, "what finds no room is counted together"
+    assert counted.value("gateway_requests_total", proxy="p", method="OTHER", status="other") == 300 - len(rows) + 1
+
+
+@pytest.mark.parametrize("code", list(errors.REASONS))
+def test_each_reason_is_counted_with_whose_doing_it_was(counted: Counted, code: str) -> None:
+    counted.record(reason=code)
+    source = errors.REASONS[code].source.value
+    assert counted.value("gateway_errors_total", proxy="p", reason=code, source=source) == 1
+    assert sum(1 for key in counted.samples() if key[0] == "gateway_errors_total") == 1
+
+
+def test_a_latency_of_half_a_second_lands_in_its_bucket(counted: Counted) -> None:
+    counted.record(
+        asked_at=100.0, sent_at=100.0, first_byte_at=100.5, commit_at=100.5, last_byte_at=100.5, end_at=100.5
+    )
+    of = "gateway_upstream_latency_seconds_bucket"
+    assert counted.value(of, proxy="p", le="0.25") == 0
+    assert counted.value(of, proxy="p", le="0.5") == 1, "a bound belongs to its bucket"
+    assert counted.value(of, proxy="p", le="+Inf") == 1
+    assert counted.value("gateway_upstream_latency_seconds_sum", proxy="p") == pytest.approx(0.5)
+    assert counted.value("gateway_upstream_latency_seconds_count", proxy="p") == 1
+
+
+def test_the_phases_add_up_to_the_wall_time(counted: Counted) -> None:
+    wall = 0.0
+    for _ in range(50):
+        cuts = sorted(random.uniform(100.0, 101.0) for _ in range(6))
+        ex = counted.record(
+            start_at=cuts[0], asked_at=cuts[1], sent_at=cuts[2], first_byte_at=cuts[3], commit_at=cuts[3] + 1e-4,
+            last_byte_at=cuts[4], end_at=cuts[5] + 0.2, blocked=0.01, streamed=True,
+        )  # fmt: skip
+        wall += ex.end_at - ex.start_at
+    total = sum(counted.value("gateway_phase_seconds_total", proxy="p", phase=phase) or 0.0 for phase in PHASES)
+    assert total == pytest.approx(wall)
+    assert counted.value("gateway_request_duration_seconds_sum", proxy="p") == pytest.approx(wall)
+    assert counted.value("gateway_stream_duration_seconds_count", proxy="p") == 50
+    assert counted.value("gateway_time_to_first_byte_seconds_count", proxy="p") == 50
+
+
+def test_the_rest_of_an_exchange(counted: Counted) -> None:
+    counted.record(queued=0.3, bytes_in=5, bytes_out=7, attempts=2, shadow="queue_full")
+    assert counted.value("gateway_queue_seconds_bucket", proxy="p", le="0.5") == 1
+    assert counted.value("gateway_request_bytes_total", proxy="p") == 5
+    assert counted.value("gateway_response_bytes_total", proxy="p") == 7
+    assert counted.value("gateway_retries_total", proxy="p") == 1
+    assert counted.value("gateway_shadow_refusals_total", proxy="p", reason="queue_full") == 1
+
+
+def test_a_breaker_that_was_open_between_two_scrapes_is_seen(counted: Counted) -> None:
+    moves = counted.metrics.breaker_moved
+    moves("p", "closed", "open", "failure_threshold", 10.0)
+    moves("p", "open", "half_open", "recovery_timeout", 10.2)
+    moves("p", "half_open", "closed", "probe_succeeded", 10.21)
+    of = "gateway_circuit_breaker_transitions_total"
+    found = {key for key, value in counted.samples().items() if key[0] == of and value == 1}
+    assert len(found) == 3
+    assert counted.value("gateway_circuit_breaker_open_seconds_total", proxy="p") == pytest.approx(0.2)
+
+
+def test_time_that_an_open_breaker_spends_now_counts_already(counted: Counted) -> None:
+    counted.metrics.breaker_moved("p", "closed", "open", "failure_threshold", time.monotonic() - 5.0)
+    seconds = counted.value("gateway_circuit_breaker_open_seconds_total", proxy="p")
+    assert seconds == pytest.approx(5.0, abs=1.0)
+    counted.metrics.note_open("p", 0.0, time.monotonic())  # its machine was replaced
+    assert counted.value("gateway_circuit_breaker_open_seconds_total", proxy="p") == pytest.approx(5.0, abs=1.0)
+
+
+def test_deleted_proxies_disappear_and_come_back_empty(counted: Counted) -> None:
+    counted.record()
+    counted.metrics.retain(["q", "r"])
+    counted.record()
+    assert {dict(labels).get("proxy") for _, labels in counted.samples()} == {None, "-", "q", "r"}
+    counted.metrics.retain(["p"])
+    assert counted.value("gateway_requests_total", proxy="p", method="GET", status="200") is None
+
+
+def test_the_next_process_goes_on_counting() -> None:
+    descriptor = create()
+    Counted(Slabs(descriptor)).record()
+    heir = Counted(Slabs(descriptor))
+    heir.record()
+    assert heir.value("gateway_requests_total", proxy="p", method="GET", status="200") == 2
+
+
+def test_exemplars_name_a_request_or_its_trace(counted: Counted) -> None:
+    counted.record(request_id=b"first")
+    counted.record(request_id=b'quote"d', end_at=100.51)
+    counted.record(request_id=b"third", end_at=200.0, trace_id=b"0af7651916cd43dd8448eb211c80319c")
+    counted.record(request_id=b"x" * 128, end_at=103.0)
+    found = {}
+    text = counted.text(open_metrics=True) + "# EOF\n"
+    for family in openmetrics_parser.text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.exemplar is not None:
+                assert float(sample.exemplar.timestamp) == pytest.approx(time.time(), abs=60)
+                found[sample.labels["le"]] = (sample.exemplar.labels, sample.exemplar.value)
+    assert found["0.5"] == ({"request_id": "first"}, 0.5), "one a second for each bucket"
+    assert found["+Inf"] == ({"trace_id": "0af7651916cd43dd8448eb211c80319c"}, 100.0)
+    assert found["5.0"] == ({"request_id": "x" * 64}, 3.0)
+    assert "#" not in counted.text().replace("# HELP", "").replace("# TYPE", "")
+
+
+def test_gauges_are_there_from_the_start(counted: Counted) -> None:
+    counted.metrics.note([(families.IN_FLIGHT, 3), (families.MODE + 2, 1)], "p")
+    counted.metrics.add([(families.DIALS, 2)], "p")
+    counted.metrics.add([(families.DIALS, 2)], "p")
+    counted.metrics.note([(families.CONNECTIONS, 9)])
+    assert counted.value("gateway_in_flight", proxy="p") == 3
+    assert counted.value("gateway_in_flight", proxy="q") == 0
+    assert counted.value("gateway_protection_mode", proxy="p", protection="breaker") == 1
+    assert counted.value("gateway_pool_dials_total", proxy="p") == 4
+    assert counted.value("gateway_connections") == 9
+    counted.metrics.note([(families.IN_FLIGHT, 3)], "nobody")
+
+
+def test_every_family_follows_the_conventions() -> None:
+    shown = [family.name for family in [*PROCESS.families, *PROXY.families]]
+    assert len(set(shown)) == len(shown)
+    for family in [*PROCESS.families, *PROXY.families]:
+        assert family.name.startswith("gateway_")
+        assert family.help.endswith(".")
+        counter = isinstance(family, families.Requests) or (
+            isinstance(family, families.Values) and family.kind == "counter"
+        )
+        assert family.name.endswith("_total") == counter
+    assert len(METHODS) < 16, "a key has four bits for the method"
+
+
+def test_upstreams_that_outlive_their_clients_are_timed(counted: Counted) -> None:
+    counted.metrics.upstream_closed("p", 0.004)
+    counted.metrics.upstream_closed("gone", 0.004)
+    of = "gateway_client_gone_to_upstream_closed_seconds_bucket"
+    assert counted.value(of, proxy="p", le="0.005") == 1
+    assert counted.value(of, proxy="p", le="0.0025") == 0
