@@ -38,6 +38,8 @@ class Token:
     expires_at: float
     last_used: datetime | None
     claims: Mapping[str, object]
+    scope: str | None = None
+    """All that it is good for: "metrics"; None: everything that its kind allows."""
 
 
 class SuperuserRepository:
@@ -101,6 +103,7 @@ class TokenRepository:
         expires_at: float,
         claims: Mapping[str, object],
         actor: str,
+        scope: str | None = None,
     ) -> Token:
         """Raises `NotFound` when the owner is gone, `StoreError` when a value is outside its bounds."""
         now = time.time()
@@ -114,6 +117,7 @@ class TokenRepository:
             "expires_at": expires_at,
             "last_used": None,
             "claims": dict(claims),
+            "scope": scope,
         }
         try:
             async with self._database.writing() as connection:
@@ -178,4 +182,5 @@ def _token(row: Row[Any]) -> Token:
         row.expires_at,
         None if row.last_used is None else moment(row.last_used),
         row.claims,
+        row.scope,
     )

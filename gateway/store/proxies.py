@@ -19,6 +19,8 @@ from gateway.store.problem import AlreadyExists, NotFound, StoreError
 from gateway.store.tables import PROXIES, REVISION
 
 _PLAIN: Final = ("name", "path", "hosts", "upstream", "strip_path", "preserve_host", "access_rule", "headers", "active")
+_OPTIONAL: Final = ("max_concurrent", "limiter", "queue", "circuit_breaker", "server_timing")
+"""NULL where the default holds."""
 _DEFAULTS: Final[Mapping[str, object]] = {
     "hosts": [],
     "strip_path": True,
@@ -57,21 +59,14 @@ def _columns(settings: Mapping[str, object]) -> dict[str, object]:
         **columns,
         "hosts_key": ",".join(sorted(set(cast(list[str], columns["hosts"])))),
         "timeout": total or None,
-        "max_concurrent": settings.get("max_concurrent"),
-        "circuit_breaker": settings.get("circuit_breaker"),
         "timeout_config": timeouts or None,
-        "queue": settings.get("queue"),
+        **{name: settings.get(name) for name in _OPTIONAL},
     }
 
 
 def _stored(row: Row[Any]) -> StoredProxy:
     settings: dict[str, object] = {name: getattr(row, name) for name in _PLAIN}
-    if row.max_concurrent is not None:
-        settings["max_concurrent"] = row.max_concurrent
-    if row.queue is not None:
-        settings["queue"] = row.queue
-    if row.circuit_breaker is not None:
-        settings["circuit_breaker"] = row.circuit_breaker
+    settings |= {name: getattr(row, name) for name in _OPTIONAL if getattr(row, name) is not None}
     timeouts = {**(row.timeout_config or {}), **({"total": row.timeout} if row.timeout else {})}
     if timeouts:
         settings["timeout_config"] = timeouts

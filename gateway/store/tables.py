@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -33,6 +33,8 @@ PROXIES = Table(
     Column("circuit_breaker", JSON(none_as_null=True)),
     Column("timeout_config", JSON(none_as_null=True)),
     Column("queue", JSON(none_as_null=True)),
+    Column("limiter", JSON(none_as_null=True)),
+    Column("server_timing", Boolean),
 )
 
 SUPERUSERS = Table(
@@ -57,6 +59,7 @@ TOKENS = Table(
     Column("expires_at", Float, nullable=False),
     Column("last_used", Float),
     Column("claims", JSON, nullable=False),
+    Column("scope", String),
 )
 
 SECRETS = Table(
