@@ -8,17 +8,23 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import monotonic
 from types import TracebackType
 from typing import Self, TypedDict
 
 from gateway import __version__
 from gateway.config.document import Document
-from gateway.core.events import BreakerChanged, Event, Reloaded
-from gateway.core.exchange import Exchange
+from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
-from gateway.observe.access_log import AccessLog, line
+from gateway.observe import families
+from gateway.observe.journal import Journal
 from gateway.observe.line_writer import LineWriter
+from gateway.observe.loop_watch import LoopWatch
+from gateway.observe.metrics import Metrics
+from gateway.observe.recent import Recent
+from gateway.observe.slabs import Slabs
+from gateway.policy.breaker import State
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.upstream.registry import Registry
@@ -52,6 +58,11 @@ def _state(upstream: Upstream, live: int) -> ProxyState:
         connections_open=upstream.pool.open,
         connections_idle=upstream.pool.idle,
     )
+
+
+def _mode(on: bool, mode: str) -> int:
+    """As in `families.MODE`."""
+    return 0 if not on else 1 if mode == "shadow" else 2
 
 
 BAD_CONFIGURATION = 2
@@ -96,16 +107,23 @@ def calm_collector() -> None:
 
 
 class Gateway:
-    """A data plane in this event loop: ``async with Gateway(document) as gateway``, or `start` and `aclose`."""
+    """A data plane in this event loop: ``async with Gateway(document) as gateway``, or `start` and `aclose`.
 
-    def __init__(self, document: Document) -> None:
+    ``slabs``: where it counts; None: in memory of its own.
+    """
+
+    def __init__(self, document: Document, slabs: Slabs | None = None) -> None:
         self._document = document
         self.buffers = BufferPool()
-        self.access_log = AccessLog(None)
+        self.slabs = Slabs() if slabs is None else slabs
+        self.metrics = Metrics(self.slabs)
+        self.recent = Recent()
+        self.journal = Journal(self.metrics, self.recent)
+        self._watch: LoopWatch | None = None
         parser = HeadParser()
-        self._registry = Registry(self.buffers, parser, tell)
+        self._registry = Registry(self.buffers, parser, self._hear)
         self.authenticator = Authenticator()
-        self._slots = Slots(self.access_log.observe, identify(self.authenticator))
+        self._slots = Slots(self.journal.observe, identify(self.authenticator))
         self.server = Server(self.buffers, parser, self._slots)
         self._generation = 0
 
@@ -121,6 +139,8 @@ class Gateway:
     async def start(self) -> None:
         """Listen and serve. Raises OSError when an address or the access log can not be opened."""
         await self.reload(self._document)
+        self._watch = LoopWatch(self.metrics, asyncio.get_running_loop())
+        self._watch.start()
 
     async def reload(self, document: Document) -> None:
         """Take ``document`` in force at one stroke; on an error everything stays as it was."""
@@ -128,28 +148,28 @@ class Gateway:
         before = self.server.snapshot if self._generation else None
         snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._slots, before)
         writer = self._writer(document.access_log)
-        old_writer = self.access_log.writer
         if self._generation == 0:
             self.server.snapshot = snapshot
         try:
             await self.server.listen(document.listen)
         except OSError:
-            if writer is not None and writer is not old_writer:
+            if writer is not None and writer is not self.journal.writer:
                 writer.close()
             raise
+        if self._generation:
+            self.sample()  # what is counted by parts that are replaced now
+        self.metrics.retain(proxy.name for proxy in document.proxies)
         self._registry.adopt(upstreams)
         self.server.snapshot = snapshot
         self._generation = snapshot.generation
         self._document = document
-        self.access_log.writer = writer
-        if old_writer is not None and old_writer is not writer:
-            old_writer.close()
+        self.journal.replace_writer(writer)
 
-    def _writer(self, path: str | None) -> LineWriter[Exchange] | None:
-        current = self.access_log.writer
+    def _writer(self, path: str | None) -> LineWriter | None:
+        current = self.journal.writer
         if path is None or (current is not None and current.path == path):
             return current if path is not None else None
-        return LineWriter(path, line, asyncio.get_running_loop())
+        return LineWriter(path, asyncio.get_running_loop())
 
     async def drain(self, timeout: float) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing had to be cut."""
@@ -170,8 +190,9 @@ class Gateway:
 
     def reopen_log(self) -> None:
         """Open the access log's file anew, after a rotation."""
-        writer = self.access_log.writer
+        writer = self.journal.writer
         if writer is not None:
+            self.journal.flush()
             try:
                 writer.reopen()
             except OSError as error:
@@ -182,21 +203,71 @@ class Gateway:
         live = self.server.live()
         return {name: _state(upstream, live.get(name, 0)) for name, upstream in self._registry.upstreams.items()}
 
-    def reset_breaker(self, name: str) -> bool:
-        """Close the breaker of a proxy by hand; False when there is none."""
+    def sample(self) -> None:
+        """Bring what is counted up to date, and note how things stand."""
+        self.journal.flush()
+        live = self.server.live()
+        for name, upstream in self._registry.upstreams.items():
+            self._sample(upstream, live.get(name, 0))
+        buffers = self.buffers
+        self.metrics.note(
+            (
+                (families.CONNECTIONS, len(self.server.connections)),
+                (families.GENERATION, self._generation),
+                (families.BUFFER_GETS, buffers.gets),
+                (families.BUFFER_PUTS, buffers.puts),
+                (families.BUFFER_ALLOCATIONS, buffers.allocations),
+                (families.LINES_DROPPED, self.journal.dropped),
+            )
+        )
+
+    def _sample(self, upstream: Upstream, live: int) -> None:
+        settings, limiter, breaker, pool = upstream.settings, upstream.limiter, upstream.breaker, upstream.pool
+        limited, queued = limiter is not None, limiter is not None and settings.queue.max_waiting > 0
+        dials, reuses = pool.news()
+        self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), settings.name)
+        self.metrics.note(
+            (
+                (families.ACTIVE, live),
+                (families.IN_FLIGHT, limiter.in_flight if limiter is not None else live),
+                (families.LIMIT, limiter.max if limiter is not None else 0),
+                (families.WAITING, limiter.waiting if limiter is not None else 0),
+                (families.QUEUE_LIMIT, settings.queue.max_waiting if queued else 0),
+                (families.MODE, _mode(limited, settings.limiter.mode)),
+                (families.MODE + 1, min(_mode(queued, settings.queue.mode), _mode(limited, settings.limiter.mode))),
+                (families.MODE + 2, _mode(breaker is not None, settings.circuit_breaker.mode)),
+                (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
+                (families.POOL_OPEN, pool.open),
+                (families.POOL_IDLE, pool.idle),
+            ),
+            settings.name,
+        )
+        is_open = breaker is not None and breaker.state is State.OPEN
+        self.metrics.note_open(settings.name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case BreakerChanged(proxy, old, new, cause):
+                self.metrics.breaker_moved(proxy, old.replace("-", "_"), new.replace("-", "_"), cause, monotonic())
+            case UpstreamClosed(proxy, seconds):
+                self.metrics.upstream_closed(proxy, seconds)
+        tell(event)
+
+    def reset_breaker(self, name: str, by: str = "") -> bool:
+        """Close the breaker of a proxy by hand; False when there is none. ``by``: who says so."""
         upstream = self._registry.upstreams.get(name)
         if upstream is None or upstream.breaker is None:
             return False
-        upstream.breaker.reset()
+        upstream.breaker.reset(by)
         return True
 
     async def aclose(self) -> None:
         """Cut what runs and give everything back."""
         await self.server.cut()
         await self._registry.aclose()
-        if self.access_log.writer is not None:
-            self.access_log.writer.close()
-            self.access_log.writer = None
+        if self._watch is not None:
+            self._watch.close()
+        self.journal.close()
 
     @property
     def document(self) -> Document:
@@ -227,8 +298,9 @@ class Gateway:
 def tell(event: Event) -> None:
     """Events go to the process's log."""
     match event:
-        case BreakerChanged(proxy, old, new, cause):
-            _log.warning("breaker of %s: %s -> %s (%s)", proxy, old, new, cause)
+        case BreakerChanged(proxy, old, new, cause, shadow):
+            mode = ", in shadow mode" if shadow else ""
+            _log.warning("breaker of %s: %s -> %s (%s%s)", proxy, old, new, cause.replace("_", " "), mode)
         case Reloaded(generation, source, ""):
             _log.info("configuration %d in force (%s)", generation, source)
         case Reloaded(generation, source, error):

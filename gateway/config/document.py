@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.core.limits import Limits
 
@@ -20,12 +21,22 @@ class Address:
     port: int
 
 
+Mode = Literal["enforce", "shadow"]
+"""Of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limiter:
+    mode: Mode = "enforce"
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """Wait instead of 429: on when both numbers are above 0."""
 
     max_waiting: int = 0
     timeout: float = 0.0
+    mode: Mode = "enforce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class CircuitBreaker:
     failure_threshold: int = 5
     recovery_timeout: float = 30.0
     half_open_requests: int = 1
+    mode: Mode = "enforce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +100,11 @@ class Proxy:
     headers: tuple[Header, ...] = ()
     active: bool = True
     max_concurrent: int = 0
+    limiter: Limiter = Limiter()
     queue: Queue = Queue()
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     timeouts: Timeouts = Timeouts()
+    server_timing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

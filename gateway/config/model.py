@@ -56,6 +56,9 @@ def _header_value(text: str, info: ValidationInfo) -> str:
     return header.template(text, info.context or header.Context())
 
 
+Mode = document.Mode
+_MODE = "enforce, or shadow: counts and logs what it would refuse, and refuses nothing."
+
 HeaderName = Annotated[str, AfterValidator(header.name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Host = Annotated[str, AfterValidator(values.route_host)]
@@ -182,6 +185,7 @@ class Queue(Section):
         validate_default=True,
         description="Seconds that a request waits at most; then 429. 0: no queue.",
     )
+    mode: Mode = Field(default="enforce", description=_MODE)
 
     @field_validator("timeout", mode="after")
     @classmethod
@@ -191,9 +195,16 @@ class Queue(Section):
         return timeout
 
 
+class Limiter(Section):
+    """How max_concurrent is applied."""
+
+    mode: Mode = Field(default="enforce", description=_MODE)
+
+
 class CircuitBreaker(Section):
     """Fences off an upstream that keeps failing: 503 at once until it may be tried again."""
 
+    mode: Mode = Field(default="enforce", description=_MODE)
     enabled: bool = Field(default=_BREAKER.enabled, description="true: the breaker watches this proxy.")
     failure_threshold: int = Field(
         default=_BREAKER.failure_threshold, ge=1, le=100, description="Failures in a row that open the breaker."
@@ -291,10 +302,15 @@ class Proxy(Section):
         le=10_000,
         description="Most requests at a time; then 429 or queue. 0: no limit.",
     )
+    limiter: Limiter = Field(default=Limiter(), description="How max_concurrent is applied.")
     queue: Queue = Field(default=Queue(), description="Where requests above max_concurrent wait.")
     circuit_breaker: CircuitBreaker = Field(default=CircuitBreaker(), description="The circuit breaker of this proxy.")
     timeout_config: TimeoutConfig = Field(
         default=TimeoutConfig(), description="How long the parts of an exchange may take."
+    )
+    server_timing: bool = Field(
+        default=_PROXY.server_timing,
+        description="true: answers tell where the time went, in a Server-Timing field (and trailer). Callers see it.",
     )
     websocket: Annotated[
         Literal[False],
@@ -321,9 +337,11 @@ class Proxy(Section):
             headers=tuple(document.Header(name, parts) for name, parts in headers if parts),
             active=self.active,
             max_concurrent=self.max_concurrent,
+            limiter=document.Limiter(self.limiter.mode),
             queue=document.Queue(**self.queue.model_dump()),
             circuit_breaker=document.CircuitBreaker(**self.circuit_breaker.model_dump()),
             timeouts=document.Timeouts(**self.timeout_config.model_dump()),
+            server_timing=self.server_timing,
         )
 
 

@@ -23,7 +23,7 @@ _RESERVED = ("/api/gateway", "/_")
 
 def proxy_name(text: str) -> str:
     """1 to 64 letters, digits, ``_``, ``.`` and ``-``."""
-    if not _NAME.fullmatch(text):
+    if not _NAME.fullmatch(text) or text == "-":  # which stands for "no proxy" in metrics
         raise ValueError("must be 1 to 64 letters, digits, `_`, `.` or `-`; choose such a name")
     return text
 

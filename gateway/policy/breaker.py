@@ -17,6 +17,9 @@ when they fail late, and a slow probe can not close a circuit that a faster one 
 
 A result is SUCCESS, FAILURE or IGNORED. IGNORED (the client left, we refused) only gives a probe's place back.
 
+What a breaker has done it can explain: `outcomes` are the results that count in the present state, and each `Move`
+keeps those that led to it. In shadow mode the machine runs as it would, and nothing is refused.
+
 pybreaker holds the state and the count in its storage and publishes every change to its listeners; the machine hears of
 each change as one of them. Whom to admit and what a result means is decided here: pybreaker's own call path takes
 a cancelled call for a success or a failure, admits every probe at once, and runs on the wall clock.
@@ -28,7 +31,9 @@ import asyncio
 import enum
 import logging
 import math
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerListener, CircuitBreakerState, CircuitMemoryStorage
 
@@ -63,10 +68,10 @@ class State(enum.IntEnum):
 class Event(enum.Enum):
     """What moves a breaker; the value is the cause that listeners are told."""
 
-    THRESHOLD = "failure threshold reached"
-    RECOVERY = "recovery timeout over"
-    PROBE_OK = "probe succeeded"
-    PROBE_FAILED = "probe failed"
+    THRESHOLD = "failure_threshold"
+    RECOVERY = "recovery_timeout"
+    PROBE_OK = "probe_succeeded"
+    PROBE_FAILED = "probe_failed"
     RESET = "reset"
 
 
@@ -78,6 +83,36 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 
 OnChange = Callable[[State, State, str], None]
 """Told (old, new, cause) when a breaker has moved; should not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, or the code of the failure."""
+
+    at: float
+    outcome: Outcome
+    reason: str
+    status: int
+    request_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of state, or a reset that changed none. ``outcomes``: what counted in the state that it left."""
+
+    at: float
+    old: State
+    new: State
+    cause: str
+    by: str
+    """Who reset it; empty otherwise."""
+    outcomes: tuple[Judged, ...]
+
+
+EXTERNAL = "external"
+"""The cause of a change that was made on pybreaker's side."""
+_KEPT_OUTCOMES = 128
+_KEPT_MOVES = 32
 
 _CLOSED, _OPEN, _HALF_OPEN = State
 _SUCCESS = Outcome.SUCCESS
@@ -97,6 +132,8 @@ class Breaker:
     """
 
     __slots__ = (
+        "_by",
+        "_cause",
         "_clean",
         "_generation",
         "_on_change",
@@ -107,7 +144,11 @@ class Breaker:
         "clock",
         "failure_threshold",
         "half_open_requests",
+        "moves",
+        "outcomes",
         "recovery_timeout",
+        "shadow",
+        "since",
         "state",
     )
 
@@ -124,18 +165,33 @@ class Breaker:
         self.clock = clock
         self._on_change = on_change
         self._generation = 0
+        self._cause = EXTERNAL
+        self._by = ""
+        self.state = _CLOSED
+        self.since = clock()
+        self.shadow = False
+        self.outcomes: deque[Judged] = deque(maxlen=_KEPT_OUTCOMES)
+        self.moves: deque[Move] = deque(maxlen=_KEPT_MOVES)
         self._storage = CircuitMemoryStorage(STATE_CLOSED)
         self.circuit = CircuitBreaker(state_storage=self._storage, name=name, listeners=[_Mirror(self._enter)])
         self.configure(failure_threshold, recovery_timeout, half_open_requests)
-        self._enter(_CLOSED)
+        self._begin(_CLOSED)
 
     @property
     def failures(self) -> int:
         """Failures in a row."""
         return self._storage.counter
 
-    def configure(self, failure_threshold: int, recovery_timeout: float, half_open_requests: int) -> None:
+    @property
+    def probes(self) -> int:
+        """Probes inside."""
+        return self._probes
+
+    def configure(
+        self, failure_threshold: int, recovery_timeout: float, half_open_requests: int, *, shadow: bool = False
+    ) -> None:
         """Change the settings in place; state, count and probes stay."""
+        self.shadow = shadow
         self.failure_threshold = self.circuit.fail_max = failure_threshold
         self.recovery_timeout = self.circuit.reset_timeout = recovery_timeout
         self.half_open_requests = half_open_requests
@@ -151,10 +207,12 @@ class Breaker:
         self._probes += 1
         return self._generation
 
-    def record(self, permit: int, outcome: Outcome) -> None:
-        """Say how the call ended that ``permit`` was given for."""
+    def record(self, permit: int, outcome: Outcome, reason: str = "", status: int = 0, request_id: bytes = b"") -> None:
+        """Say how the call ended that ``permit`` was given for; the rest is for explanations."""
         if permit != self._generation or (self._clean and outcome is _SUCCESS):
             return
+        if self.state is not _CLOSED or outcome is not Outcome.IGNORED:
+            self.outcomes.append(Judged(self.clock(), outcome, reason, status, request_id))
         if self.state is _CLOSED:
             self._count(outcome)
         elif self._probes:
@@ -162,14 +220,19 @@ class Breaker:
             if outcome in _VERDICTS:
                 self._settle(outcome)
 
-    def reset(self) -> None:
-        """Close the circuit and forget every failure."""
+    def reset(self, by: str = "") -> None:
+        """Close the circuit and forget every failure. ``by``: who says so."""
+        self._by = by
         self._move(Event.RESET)
+        self._by = ""
 
     def retry_after(self) -> int:
         """Whole seconds until asking again makes sense, at least 1: what is left of the recovery time when open."""
-        left = self.recovery_timeout - (self.clock() - self._opened_at) if self.state is _OPEN else 0.0
-        return max(1, math.ceil(left))
+        return max(1, math.ceil(self.until_probe()))
+
+    def until_probe(self) -> float:
+        """Seconds until an open breaker lets a probe through; 0.0 when it would now, or is not open."""
+        return max(0.0, self.recovery_timeout - (self.clock() - self._opened_at)) if self.state is _OPEN else 0.0
 
     def _count(self, outcome: Outcome) -> None:
         if outcome is _SUCCESS:
@@ -189,7 +252,9 @@ class Breaker:
     def _move(self, event: Event) -> None:
         old = self.state
         new = TRANSITIONS[old][event]
+        self._cause = event.value
         _COMMANDS[new](self.circuit)
+        self._cause = EXTERNAL
         if new is not old and self._on_change is not None:
             try:
                 self._on_change(old, new, event.value)
@@ -198,7 +263,13 @@ class Breaker:
                 logger.exception("a listener of breaker %r failed", self.circuit.name)
 
     def _enter(self, state: State) -> None:
+        self.moves.append(Move(self.clock(), self.state, state, self._cause, self._by, tuple(self.outcomes)))
+        self._begin(state)
+
+    def _begin(self, state: State) -> None:
+        self.outcomes.clear()
         self.state = state
+        self.since = self.clock()
         self._generation += 1
         self._probes = 0
         self._clean = state is _CLOSED
@@ -242,7 +313,7 @@ def break_circuit(breaker: Breaker | None) -> Layer:
     """Let an attempt through when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its answer streams, and an answer that breaks off in the
-    middle is a FAILURE. Sets ``breaker`` and ``outcome``.
+    middle is a FAILURE. Sets ``breaker`` and ``outcome``; in shadow mode ``shadow`` instead of a refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -252,20 +323,25 @@ def break_circuit(breaker: Breaker | None) -> Layer:
             permit = breaker.try_acquire()
             ex.breaker = breaker.state.word
             if permit == REFUSED:
-                raise refusal(breaker)
+                if not breaker.shadow:
+                    raise refusal(breaker)
+                ex.shadow = ex.shadow or BREAKER_OPEN.code
             outcome = Outcome.IGNORED
+            reason = ""
             try:
                 await next_handler(ex)
                 outcome = outcome_of_status(ex.status)
             except GatewayError as error:
                 outcome = outcome_of_error(ex, error)
+                reason = error.reason.code
                 raise
             except asyncio.CancelledError:
-                if ex.reason == TOTAL_TIMEOUT.code:
+                reason = ex.reason
+                if reason == TOTAL_TIMEOUT.code:
                     outcome = outcome_of_total_timeout(ex)
                 raise
             finally:
-                breaker.record(permit, outcome)
+                breaker.record(permit, outcome, reason, ex.status, ex.request_id)
                 ex.outcome = outcome
 
         return handle

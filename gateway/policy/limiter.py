@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from collections.abc import Callable
 
 from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
@@ -48,6 +49,11 @@ class Limiter:
         return 0 if self._limit == sys.maxsize else self._limit
 
     @property
+    def hold(self) -> float:
+        """Seconds for which a permit is held, on a moving average; 0.0 = not known yet."""
+        return self._hold
+
+    @property
     def available(self) -> int:
         """Permits that `try_acquire` would give; -1 = no limit."""
         return -1 if self._limit == sys.maxsize else max(0, self._limit - self.in_flight)
@@ -77,7 +83,7 @@ class Limiter:
         try:
             return await waiter
         except BaseException:
-            self._withdraw(waiter)
+            self.withdraw(waiter)
             raise
         finally:
             if timer is not None:
@@ -119,18 +125,23 @@ class Limiter:
             self.queue.leave(waiter)
             waiter.set_result(False)
 
-    def _withdraw(self, waiter: Waiter) -> None:
+    def withdraw(self, waiter: Waiter) -> None:
+        """``waiter`` waits no longer; the permit that it may have got meanwhile is passed on."""
         self.queue.leave(waiter)
         if waiter.done() and not waiter.cancelled() and waiter.result():
             self.release()
 
 
-def limit(limiter: Limiter | None, queue_timeout: float = 0.0) -> Layer:
+Verdict = Callable[[], str]
+"""Says for which reason a queue in shadow mode would refuse."""
+
+
+def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Verdict | None = None) -> Layer:
     """Admit an exchange when ``limiter`` has a permit for it, which then covers all that happens below.
 
     Without a free permit: CONCURRENCY_LIMIT at once, or, when both ``queue_timeout`` (seconds) and the queue's
     ``max_waiting`` are above 0, a wait that may end in QUEUE_FULL, QUEUE_TIMEOUT, or TOTAL_TIMEOUT when the deadline
-    comes first. Sets ``queued`` and ``concurrent``, for those who are refused too.
+    comes first. Sets ``queued`` and ``concurrent``, for those who are refused too. With ``shadow_queue`` nobody waits.
     """
     if limiter is None:
         return lambda next_handler: next_handler
@@ -139,6 +150,10 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0) -> Layer:
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
             if not limiter.try_acquire():
+                if shadow_queue is not None:
+                    ex.shadow = shadow_queue()
+                    ex.concurrent = limiter.in_flight
+                    raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.retry_after())
                 await _wait_for_turn(limiter, ex, queue_timeout)
             since = clock()
             ex.concurrent = limiter.in_flight

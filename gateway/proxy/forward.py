@@ -13,6 +13,7 @@ from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
 from gateway.policy.retry import IDEMPOTENT
 from gateway.proxy.fields import ConfiguredFields
+from gateway.proxy.server_timing import timing_fields
 from gateway.upstream.pool import Pool
 from gateway.upstream.upstream import Upstream
 from gateway.wire.downstream import DownstreamConnection
@@ -47,16 +48,27 @@ def forward(upstream: Upstream) -> Handler:
         down = cast(DownstreamConnection, ex.downstream)
         # A second attempt is made because a pooled connection was stale: it gets a fresh one.
         ex.attempts += 1
-        connection = pool.take() if ex.attempts == 1 else None
+        began = monotonic()
+        connection = None
+        if ex.attempts == 1:
+            connection = pool.take()
+            ex.pooled = monotonic() - began
+        else:
+            ex.retried = began - ex.asked_at
+            ex.asked_at = ex.sent_at = ex.first_byte_at = 0.0
         ex.reused = connection is not None
         if connection is None:
             connection = await _dial(ex, pool)
-        head = template.fill(request, base, strip, down.forwarding, ex.request_id, fields.lines(ex.principal))
+        head = template.fill(request, base, strip, down.forwarding, ex.request_id, fields.lines(ex.principal), ex.trace)
 
         def commit(response: ResponseHead) -> bytes:
             ex.status = response.status
             ex.committed = True
-            start = response_head(response, down.frame(response.length), ex.request_id)
+            ex.streamed = response.length < 0
+            framing = down.frame(response.length)
+            if ex.timed:
+                framing += timing_fields(ex, down, connection)
+            start = response_head(response, framing, ex.request_id)
             ex.commit_at = monotonic()
             return start
 
@@ -71,6 +83,7 @@ def forward(upstream: Upstream) -> Handler:
                 await done
         except BaseException:
             down.stop_upload()
+            connection.abandoned_at = ex.gone_at
             connection.abort()
             raise
         finally:

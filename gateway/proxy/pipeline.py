@@ -6,12 +6,14 @@ from gateway.config.document import Proxy
 from gateway.core.layer import Handler, Layer, chain
 from gateway.policy.breaker import break_circuit
 from gateway.policy.deadline import deadline
-from gateway.policy.limiter import limit
+from gateway.policy.limiter import Limiter, limit
 from gateway.policy.retry import retry
+from gateway.policy.shadow import ReckonedQueue, shadow_limit
 from gateway.proxy.fields import require_templates
 from gateway.proxy.forward import forward
 from gateway.proxy.local import answer_locally
 from gateway.proxy.rescue import rescue
+from gateway.proxy.server_timing import server_timing
 from gateway.upstream.upstream import Upstream
 
 
@@ -21,6 +23,8 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer) -> 
         forward(upstream),
         # must be outermost because it tells of every exchange, however it ended
         observe,
+        # must be outside rescue because refusals tell it too
+        server_timing(enabled=proxy.server_timing),
         # must be inside observe because what it answers is to be told of; outside all else because all else may fail
         rescue,
         # must be above everything that costs or waits because who is not allowed in must not take a place
@@ -32,9 +36,21 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer) -> 
         # must be above the limiter because time in the queue is time
         deadline(proxy.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body
-        limit(upstream.limiter, proxy.queue.timeout),
+        _limit(proxy, upstream.limiter),
         # must be above the breaker because each attempt is judged
         retry(),
         # must be just above the wire because it judges the upstream and nothing else
         break_circuit(upstream.breaker),
     )
+
+
+def _limit(proxy: Proxy, limiter: Limiter | None) -> Layer:
+    """A queue can not be enforced behind a limit that is not."""
+    queue = proxy.queue
+    if limiter is None:
+        return limit(None)
+    if proxy.limiter.mode == "shadow":
+        return shadow_limit(limiter, queue.timeout)
+    if queue.mode == "shadow" and queue.max_waiting:
+        return limit(limiter, 0.0, ReckonedQueue(limiter, queue.max_waiting, queue.timeout).verdict)
+    return limit(limiter, queue.timeout)

@@ -11,6 +11,7 @@ from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import GatewayError
+from gateway.proxy.server_timing import head_field
 
 _log = logging.getLogger(__name__)
 
@@ -86,4 +87,6 @@ def _fields(ex: Exchange, error: GatewayError) -> bytes:
         fields += b"Retry-After: %d\r\n" % error.retry_after
     for name, value in error.headers:
         fields += f"{name}: {value}\r\n".encode()
+    if ex.timed:
+        fields += head_field(ex)
     return fields + _CHALLENGE if error.reason.status == 401 else fields

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 
 from gateway.core.clock import Clock
@@ -36,13 +37,16 @@ class Pool:
         *,
         max_idle: int = MAX_IDLE_PER_HOST,
         clock: Clock = monotonic,
+        on_abandoned: Callable[[float], object] = lambda seconds: None,
     ) -> None:
+        """``on_abandoned`` is told how long after a client had left the connection that worked for it was closed."""
         self.connector = connector
         self._idle_timeout = idle_timeout
         self._body_idle = body_idle
         self._budget = budget
         self._max_idle = max_idle
         self._clock = clock
+        self._on_abandoned = on_abandoned
         self._idle: dict[UpstreamConnection, float] = {}
         """In the order in which they became idle; value: since when."""
         self._open: set[UpstreamConnection] = set()
@@ -51,6 +55,13 @@ class Pool:
         self._sweeper = Watchdog(asyncio.get_running_loop(), self.sweep)
         self.dials = 0
         self.reuses = 0
+        self._told = (0, 0)
+
+    def news(self) -> tuple[int, int]:
+        """Dials and reuses since this was last asked."""
+        now, before = (self.dials, self.reuses), self._told
+        self._told = now
+        return now[0] - before[0], now[1] - before[1]
 
     @property
     def idle(self) -> int:
@@ -122,5 +133,7 @@ class Pool:
         if self._idle.pop(connection, None) is not None:
             self._budget.used -= 1
         self._open.discard(connection)
+        if connection.abandoned_at:
+            self._on_abandoned(monotonic() - connection.abandoned_at)
         if self._drained is not None and not self._open and not self._drained.done():
             self._drained.set_result(None)

@@ -14,7 +14,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from gateway.config.document import CircuitBreaker, Proxy, Timeouts
-from gateway.core.events import BreakerChanged, Sink
+from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
 from gateway.policy.breaker import Breaker, State
 from gateway.policy.limiter import Limiter
 from gateway.policy.queue import WaitQueue
@@ -78,7 +78,7 @@ class Registry:
         return Upstream(
             proxy,
             endpoint,
-            pool or self._pool(endpoint, proxy.timeouts),
+            pool or self._pool(proxy.name, endpoint, proxy.timeouts),
             (limiter or self._limiter(proxy)) if proxy.max_concurrent else None,
             (breaker or self._breaker(proxy.name, proxy.circuit_breaker)) if proxy.circuit_breaker.enabled else None,
         )
@@ -91,18 +91,29 @@ class Registry:
                 upstream.limiter.resize(settings.max_concurrent)
         if upstream.breaker is not None:
             breaker = settings.circuit_breaker
-            upstream.breaker.configure(breaker.failure_threshold, breaker.recovery_timeout, breaker.half_open_requests)
+            upstream.breaker.configure(
+                breaker.failure_threshold,
+                breaker.recovery_timeout,
+                breaker.half_open_requests,
+                shadow=breaker.mode == "shadow",
+            )
 
     def _limiter(self, proxy: Proxy) -> Limiter:
         limiter = self._limiters.get(proxy.name) or Limiter(proxy.max_concurrent, WaitQueue(proxy.queue.max_waiting))
         self._limiters[proxy.name] = limiter
         return limiter
 
-    def _pool(self, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
+    def _pool(self, name: str, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
         if self._tls is None:
             self._tls = tls_context()
         connector = HardenedConnector(endpoint, timeouts, self._buffers, self._parser, self._tls)
-        return Pool(connector, timeouts.idle, timeouts.body_idle, self._budget)
+        return Pool(
+            connector,
+            timeouts.idle,
+            timeouts.body_idle,
+            self._budget,
+            on_abandoned=lambda seconds: self._sink(UpstreamClosed(name, seconds)),
+        )
 
     def _breaker(self, name: str, settings: CircuitBreaker) -> Breaker:
         return Breaker(
@@ -114,7 +125,9 @@ class Registry:
         )
 
     def _changed(self, name: str, old: State, new: State, cause: str) -> None:
-        self._sink(BreakerChanged(name, old.word, new.word, cause))
+        upstream = self.upstreams.get(name)
+        shadow = upstream is not None and upstream.breaker is not None and upstream.breaker.shadow
+        self._sink(BreakerChanged(name, old.word, new.word, cause, shadow))
 
     def _retire(self, pool: Pool) -> None:
         task = asyncio.get_running_loop().create_task(pool.aclose(), name="retire pool")

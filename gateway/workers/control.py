@@ -272,6 +272,7 @@ class Control:
         records = {
             digest: TokenRecord(token.id, token.name, token.kind, token.superuser, token.expires_at, token.claims)
             for digest, token in tokens.items()
+            if token.scope is None  # what is good for the control plane alone proves nothing to a proxy
         }
         issuers = [self._issuer(jwt) for jwt in self._declared.settings.auth.jwt]
         with contextlib.suppress(ChannelError):  # the worker hears it when it is back

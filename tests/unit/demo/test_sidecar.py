@@ -92,7 +92,7 @@ async def test_overrun_it_gets_slower_and_then_fails(client: Client) -> None:
 
     answers = await asyncio.gather(*(timed() for _ in range(10)))
     assert sorted(status for status, _ in answers) == [200] * 8 + [500] * 2
-    assert max(seconds for _, seconds in answers) >= 0.5 * 8 / 5
+    assert max(seconds for _, seconds in answers) >= 0.5 * 8 / 5 - 1e-6
     assert client.sidecar.stats.peak == BREAKS + 1
 
 

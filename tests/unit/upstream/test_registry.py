@@ -98,5 +98,5 @@ async def test_a_breaker_tells_the_sink() -> None:
     assert breaker is not None
     for _ in range(2):
         breaker.record(breaker.try_acquire(), Outcome.FAILURE)
-    assert events == [BreakerChanged("a", "closed", "open", "failure threshold reached")]
+    assert events == [BreakerChanged("a", "closed", "open", "failure_threshold")]
     await made.aclose()

@@ -1,0 +1,249 @@
+"""Why an upstream's protections stand as they stand, in facts and in a sentence: from the machines themselves.
+
+Everything here is read, nothing is counted for it: an explanation costs the data path nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypedDict
+
+from gateway.core.exchange import Exchange
+from gateway.policy.breaker import Breaker, Judged, Move, State
+from gateway.policy.limiter import Limiter
+from gateway.upstream.upstream import Upstream
+
+_MOST_HOLDERS = 100
+
+
+class OutcomeTold(TypedDict):
+    at: float
+    """Seconds of the epoch, as all times here."""
+    outcome: str
+    reason: str
+    status: int
+    request_id: str
+
+
+class MoveTold(TypedDict):
+    at: float
+    old: str
+    new: str
+    cause: str
+    by: str
+    outcomes: list[OutcomeTold]
+    """What counted in the state that was left."""
+
+
+class BreakerTold(TypedDict):
+    mode: str
+    state: str
+    since: float
+    failures: int
+    failure_threshold: int
+    recovery_timeout: float
+    half_open_requests: int
+    probes: int
+    next_probe: float
+    """When it lets one through at the earliest; 0 when it is not open."""
+    outcomes: list[OutcomeTold]
+    """What counts in the present state, oldest first; successes of a healthy upstream are not kept."""
+    moves: list[MoveTold]
+    """The newest changes of state, oldest first."""
+
+
+class Holder(TypedDict):
+    request_id: str
+    phase: str
+    age: float
+
+
+class LimiterTold(TypedDict):
+    mode: str
+    max_concurrent: int
+    in_flight: int
+    available: int
+    hold: float
+    """Seconds for which a permit is held, on average."""
+    retry_after: int
+
+
+class QueueTold(TypedDict):
+    mode: str
+    max_waiting: int
+    waiting: int
+    timeout: float
+
+
+class PoolTold(TypedDict):
+    endpoint: str
+    open: int
+    idle: int
+    in_use: int
+    dials: int
+    reuses: int
+    idle_timeout: float
+
+
+class Explanation(TypedDict):
+    proxy: str
+    at: float
+    verdict: str
+    """admit, wait, probe or refuse: what would become of a request now."""
+    reason: str
+    """The code with which it would be refused."""
+    sentence: str
+    active: list[Holder]
+    """The exchanges that run, the oldest first; 100 at most."""
+    active_count: int
+    limiter: LimiterTold | None
+    queue: QueueTold | None
+    breaker: BreakerTold | None
+    pool: PoolTold
+
+
+def explain(upstream: Upstream, live: Iterable[Exchange], now: float, epoch: float) -> Explanation:
+    """``live``: its exchanges. ``now`` is on the monotonic clock; ``epoch``: what the wall clock is ahead of that."""
+    settings, limiter, breaker, pool = upstream.settings, upstream.limiter, upstream.breaker, upstream.pool
+    running = sorted(live, key=lambda ex: ex.start_at)
+    verdict, reason, sentence = _verdict(upstream)
+    return {
+        "proxy": settings.name,
+        "at": now + epoch,
+        "verdict": verdict,
+        "reason": reason,
+        "sentence": sentence,
+        "active": [_holder(ex, now) for ex in running[:_MOST_HOLDERS]],
+        "active_count": len(running),
+        "limiter": None if limiter is None else _limiter(limiter, settings.limiter.mode),
+        "queue": None
+        if limiter is None or not settings.queue.max_waiting
+        else {
+            "mode": settings.queue.mode if settings.limiter.mode == "enforce" else "shadow",
+            "max_waiting": settings.queue.max_waiting,
+            "waiting": limiter.waiting,
+            "timeout": settings.queue.timeout,
+        },
+        "breaker": None if breaker is None else _breaker(breaker, now, epoch),
+        "pool": {
+            "endpoint": upstream.endpoint.origin,
+            "open": pool.open,
+            "idle": pool.idle,
+            "in_use": pool.open - pool.idle,
+            "dials": pool.dials,
+            "reuses": pool.reuses,
+            "idle_timeout": settings.timeouts.idle,
+        },
+    }
+
+
+def phase(ex: Exchange) -> str:
+    """What an exchange is doing now."""
+    if ex.committed:
+        return "transfer"
+    if ex.asked_at:
+        return "first_byte" if ex.sent_at else "upload"
+    return "dial" if ex.attempts else "queue"
+
+
+def _verdict(upstream: Upstream) -> tuple[str, str, str]:
+    """The limiter is asked before the breaker, as in the pipeline."""
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
+    notes: list[str] = []
+    waits = ""
+    if limiter is not None and not limiter.available:
+        verdict, reason, sentence = _full(limiter, settings.queue.max_waiting, settings.queue.mode)
+        if settings.limiter.mode == "shadow":
+            notes.append(f"without the limiter's shadow mode: {sentence}")
+        elif verdict == "refuse":
+            return verdict, reason, sentence
+        else:
+            waits = sentence
+    if breaker is not None:
+        verdict, reason, sentence = _fence(breaker)
+        if verdict != "admit" and breaker.shadow:
+            notes.append(f"without the breaker's shadow mode: {sentence}")
+        elif verdict != "admit":
+            return verdict, reason, f"{waits}; then {sentence}" if waits else sentence
+    if waits:
+        return "wait", "", waits
+    free = f"{limiter.available} of {limiter.max} permits are free" if limiter is not None else "there is no limit"
+    return "admit", "", "; ".join([f"a request would be forwarded at once: {free}", *notes])
+
+
+def _full(limiter: Limiter, max_waiting: int, queue_mode: str) -> tuple[str, str, str]:
+    taken = f"all {limiter.max} permits are in use"
+    later = f"try again in about {limiter.retry_after()} s"
+    if not max_waiting or queue_mode == "shadow":
+        return "refuse", "concurrency_limit", f"a request would be refused (429 concurrency_limit): {taken}; {later}"
+    if limiter.queue.full:
+        room = f"all {max_waiting} places in the queue"
+        return "refuse", "queue_full", f"a request would be refused (429 queue_full): {taken}, and {room}; {later}"
+    return "wait", "", f"a request would wait as number {limiter.waiting + 1}: {taken}"
+
+
+def _fence(breaker: Breaker) -> tuple[str, str, str]:
+    if breaker.state is State.OPEN:
+        left = breaker.until_probe()
+        if left:
+            return "refuse", "breaker_open", f"a request would be refused (503 breaker_open) for {left:.1f} s more"
+        return "probe", "", "a request would be forwarded as a probe: the recovery time is over"
+    if breaker.state is State.HALF_OPEN:
+        if breaker.probes >= breaker.half_open_requests:
+            inside = f"{breaker.probes} of {breaker.half_open_requests} probes are inside"
+            return "refuse", "breaker_open", f"a request would be refused (503 breaker_open) while {inside}"
+        return "probe", "", "a request would be forwarded as a probe: the breaker is half-open"
+    return "admit", "", ""
+
+
+def _holder(ex: Exchange, now: float) -> Holder:
+    return {"request_id": ex.request_id.decode("latin-1"), "phase": phase(ex), "age": now - ex.start_at}
+
+
+def _limiter(limiter: Limiter, mode: str) -> LimiterTold:
+    return {
+        "mode": mode,
+        "max_concurrent": limiter.max,
+        "in_flight": limiter.in_flight,
+        "available": limiter.available,
+        "hold": limiter.hold,
+        "retry_after": limiter.retry_after(),
+    }
+
+
+def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
+    left = breaker.until_probe()
+    return {
+        "mode": "shadow" if breaker.shadow else "enforce",
+        "state": breaker.state.word.replace("-", "_"),
+        "since": breaker.since + epoch,
+        "failures": breaker.failures,
+        "failure_threshold": breaker.failure_threshold,
+        "recovery_timeout": breaker.recovery_timeout,
+        "half_open_requests": breaker.half_open_requests,
+        "probes": breaker.probes,
+        "next_probe": now + left + epoch if breaker.state is State.OPEN else 0.0,
+        "outcomes": [_outcome(judged, epoch) for judged in breaker.outcomes],
+        "moves": [_move(move, epoch) for move in breaker.moves],
+    }
+
+
+def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
+    return {
+        "at": judged.at + epoch,
+        "outcome": judged.outcome.value,
+        "reason": judged.reason,
+        "status": judged.status,
+        "request_id": judged.request_id.decode("latin-1"),
+    }
+
+
+def _move(move: Move, epoch: float) -> MoveTold:
+    return {
+        "at": move.at + epoch,
+        "old": move.old.word.replace("-", "_"),
+        "new": move.new.word.replace("-", "_"),
+        "cause": move.cause,
+        "by": move.by,
+        "outcomes": [_outcome(judged, epoch) for judged in move.outcomes],
+    }

@@ -1,0 +1,134 @@
+"""What a limit in shadow mode counts is what the same limit would have refused, and nobody notices it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from harness.patience import eventually
+from unit.scene import Clock, exchange
+
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.policy.limiter import Limiter
+from gateway.policy.queue import WaitQueue
+from gateway.policy.shadow import ReckonedQueue, shadow_limit
+
+
+class Inside:
+    """A handler that holds each exchange until it is let go."""
+
+    def __init__(self) -> None:
+        self.gates: dict[Exchange, asyncio.Event] = {}
+
+    async def __call__(self, ex: Exchange) -> None:
+        gate = self.gates[ex] = asyncio.Event()
+        await gate.wait()
+
+
+async def enter(handle: Handler, inside: Inside) -> tuple[Exchange, asyncio.Task[None]]:
+    ex = exchange()
+
+    async def run() -> None:
+        await handle(ex)
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(0)
+    assert ex in inside.gates, "nobody waits"
+    return ex, task
+
+
+async def test_without_a_queue_whoever_finds_no_permit_is_noted() -> None:
+    limiter, inside = Limiter(2), Inside()
+    handle = shadow_limit(limiter)(inside)
+    entered = [await enter(handle, inside) for _ in range(4)]
+    assert [ex.shadow for ex, _ in entered] == ["", "", "concurrency_limit", "concurrency_limit"]
+    assert limiter.in_flight == 2, "those who would have been refused take no permit"
+    for ex, task in entered:
+        inside.gates[ex].set()
+        await task
+    assert limiter.in_flight == 0
+
+
+async def test_who_would_wait_gets_the_permit_that_becomes_free() -> None:
+    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    handle = shadow_limit(limiter, 60.0)(inside)
+    first, second, third = [await enter(handle, inside) for _ in range(3)]
+    assert (first[0].shadow, second[0].shadow, third[0].shadow) == ("", "", "queue_full")
+    assert (limiter.in_flight, limiter.waiting) == (1, 1)
+    inside.gates[first[0]].set()
+    await first[1]
+    assert (limiter.in_flight, limiter.waiting) == (1, 0), "it is the second's now"
+    inside.gates[second[0]].set()
+    await second[1]
+    assert limiter.in_flight == 0
+    third[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await third[1]
+    assert (limiter.in_flight, limiter.extra_releases) == (0, 0)
+
+
+async def test_who_would_wait_and_ends_before_leaves_its_place() -> None:
+    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    handle = shadow_limit(limiter, 60.0)(inside)
+    first, second = [await enter(handle, inside) for _ in range(2)]
+    inside.gates[second[0]].set()
+    await second[1]
+    assert (limiter.in_flight, limiter.waiting, second[0].shadow) == (1, 0, "")
+    inside.gates[first[0]].set()
+    await first[1]
+    assert limiter.in_flight == 0
+
+
+async def test_who_would_wait_too_long_is_noted() -> None:
+    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    handle = shadow_limit(limiter, 0.01)(inside)
+    first, second = [await enter(handle, inside) for _ in range(2)]
+    await eventually(lambda: second[0].shadow == "queue_timeout")
+    assert limiter.waiting == 0
+    for ex, task in (first, second):
+        inside.gates[ex].set()
+        await task
+    assert limiter.in_flight == 0
+
+
+async def test_no_permit_is_lost_in_any_order() -> None:
+    chance = random.Random(4)
+    limiter, inside = Limiter(3, WaitQueue(2)), Inside()
+    handle = shadow_limit(limiter, 60.0)(inside)
+    live: list[tuple[Exchange, asyncio.Task[None]]] = []
+    for _ in range(2000):
+        if live and chance.random() < 0.5:
+            ex, task = live.pop(chance.randrange(len(live)))
+            if chance.random() < 0.3:
+                task.cancel()
+            inside.gates[ex].set()
+            await asyncio.wait([task])
+        elif len(live) < 12:
+            live.append(await enter(handle, inside))
+        assert limiter.in_flight <= 3
+    for ex, task in live:
+        inside.gates[ex].set()
+        await task
+    assert (limiter.in_flight, limiter.waiting, limiter.extra_releases) == (0, 0, 0)
+
+
+def test_a_reckoned_queue_is_full_too_slow_or_in_time() -> None:
+    clock = Clock()
+    limiter = Limiter(2, clock=clock)
+    limiter.try_acquire()
+    limiter.release(4.0)  # permits are held for four seconds: one of two is free each two seconds
+    queue = ReckonedQueue(limiter, max_waiting=3, timeout=5.0)
+    assert [queue.verdict() for _ in range(3)] == ["", "", "queue_timeout"]
+    clock.now += 2.0
+    assert queue.verdict() == "", "the first was served"
+    clock.now += 60.0
+    assert queue.verdict() == ""
+    small = ReckonedQueue(limiter, max_waiting=1, timeout=50.0)
+    assert [small.verdict(), small.verdict()] == ["", "queue_full"]
+
+
+def test_nothing_is_known_of_a_limit_that_was_never_used() -> None:
+    queue = ReckonedQueue(Limiter(1, clock=Clock()), max_waiting=1, timeout=1.0)
+    assert queue.verdict() == ""

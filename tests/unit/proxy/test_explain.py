@@ -1,0 +1,234 @@
+"""The explanation alone tells the state, and what would become of a request."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from unit.scene import Clock, told
+
+from gateway.config.document import CircuitBreaker, Limiter, Proxy, Queue
+from gateway.core.outcome import Outcome
+from gateway.policy import limiter as machine
+from gateway.policy.breaker import REFUSED, Breaker
+from gateway.policy.queue import WaitQueue
+from gateway.proxy.explain import BreakerTold, Explanation, explain, phase
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.upstream import Upstream
+
+EPOCH = 1_700_000_000.0
+
+
+class NoPool:
+    open, idle, dials, reuses = 3, 1, 5, 9
+
+
+class Scene:
+    def __init__(self, *, limit: int = 0, places: int = 0, breaker: Breaker | None = None, **modes: str) -> None:
+        self.clock = breaker.clock if breaker is not None else Clock()
+        proxy = replace(
+            Proxy("p", "/", "http://h:1"),
+            max_concurrent=limit,
+            limiter=Limiter(cast(Any, modes.get("limiter", "enforce"))),
+            queue=Queue(places, 5.0 if places else 0.0, cast(Any, modes.get("queue", "enforce"))),
+            circuit_breaker=CircuitBreaker(enabled=breaker is not None),
+        )
+        self.limiter = machine.Limiter(limit, WaitQueue(places), clock=self.clock) if limit else None
+        self.upstream = Upstream(proxy, Endpoint.of(proxy.upstream), cast(Any, NoPool()), self.limiter, breaker)
+
+    def told(self, *live: Any) -> Explanation:
+        return explain(self.upstream, live, self.clock(), EPOCH)
+
+
+def breaker(**changes: Any) -> tuple[Breaker, Clock]:
+    clock = Clock()
+    return Breaker(**({"failure_threshold": 2, "recovery_timeout": 10.0} | changes), clock=clock), clock
+
+
+def fail(fuse: Breaker, times: int = 1) -> None:
+    for _ in range(times):
+        fuse.record(fuse.try_acquire(), Outcome.FAILURE, "upstream_reset", 0, b"r1")
+
+
+def test_nothing_stands_in_the_way() -> None:
+    found = Scene().told()
+    assert (found["verdict"], found["limiter"], found["queue"], found["breaker"]) == ("admit", None, None, None)
+    assert found["sentence"] == "a request would be forwarded at once: there is no limit"
+    assert found["pool"] == {
+        "endpoint": "http://h:1", "open": 3, "idle": 1, "in_use": 2, "dials": 5, "reuses": 9, "idle_timeout": 90.0,
+    }  # fmt: skip
+
+
+def test_a_full_limit_refuses_or_lets_wait() -> None:
+    scene = Scene(limit=1)
+    assert scene.limiter is not None
+    assert "1 of 1 permits are free" in scene.told()["sentence"]
+    scene.limiter.try_acquire()
+    found = scene.told()
+    assert (found["verdict"], found["reason"]) == ("refuse", "concurrency_limit")
+    scene = Scene(limit=1, places=1)
+    assert scene.limiter is not None
+    scene.limiter.try_acquire()
+    assert scene.told()["sentence"] == "a request would wait as number 1: all 1 permits are in use"
+    scene.limiter.queue.join(cast(Any, object()))
+    found = scene.told()
+    assert (found["verdict"], found["reason"]) == ("refuse", "queue_full")
+    assert found["queue"] == {"mode": "enforce", "max_waiting": 1, "waiting": 1, "timeout": 5.0}
+
+
+def test_a_shadow_refuses_nobody_and_says_what_it_would_do() -> None:
+    scene = Scene(limit=1, limiter="shadow")
+    assert scene.limiter is not None
+    scene.limiter.try_acquire()
+    found = scene.told()
+    assert found["verdict"] == "admit"
+    assert "without the limiter's shadow mode: a request would be refused (429 concurrency_limit)" in found["sentence"]
+    scene = Scene(limit=1, places=1, queue="shadow")
+    assert scene.limiter is not None
+    scene.limiter.try_acquire()
+    assert scene.told()["reason"] == "concurrency_limit"
+
+
+def test_an_open_breaker_tells_why_since_when_and_until_when() -> None:
+    fuse, clock = breaker()
+    scene = Scene(breaker=fuse)
+    fail(fuse, 2)
+    clock.now += 4.0
+    told_ = scene.told()
+    assert (told_["verdict"], told_["reason"]) == ("refuse", "breaker_open")
+    assert told_["sentence"] == "a request would be refused (503 breaker_open) for 6.0 s more"
+    found = told_["breaker"]
+    assert found is not None
+    assert (found["state"], found["since"], found["next_probe"]) == ("open", EPOCH + 1000, EPOCH + 1010)
+    (move,) = found["moves"]
+    assert (move["old"], move["new"], move["cause"], move["by"]) == ("closed", "open", "failure_threshold", "")
+    assert [outcome["reason"] for outcome in move["outcomes"]] == ["upstream_reset"] * 2
+    assert move["outcomes"][0]["request_id"] == "r1"
+    clock.now += 6.0
+    assert scene.told()["verdict"] == "probe"
+    permit = fuse.try_acquire()
+    assert scene.told()["sentence"].endswith("(503 breaker_open) while 1 of 1 probes are inside")
+    fuse.record(permit, Outcome.IGNORED)
+    assert scene.told()["verdict"] == "probe"
+    fuse.reset("ann@example.org")
+    found = scene.told()["breaker"]
+    assert found is not None
+    assert (found["state"], found["moves"][-1]["by"]) == ("closed", "ann@example.org")
+
+
+def test_a_breaker_in_shadow_mode_refuses_nobody() -> None:
+    fuse, _ = breaker()
+    fuse.shadow = True
+    fail(fuse, 2)
+    found = Scene(breaker=fuse).told()
+    assert found["verdict"] == "admit"
+    assert "without the breaker's shadow mode: a request would be refused" in found["sentence"]
+
+
+def test_who_waits_may_meet_the_breaker_afterwards() -> None:
+    fuse, _ = breaker()
+    fail(fuse, 2)
+    scene = Scene(limit=1, places=1, breaker=fuse)
+    assert scene.limiter is not None
+    scene.limiter.try_acquire()
+    assert "would wait as number 1" in scene.told()["sentence"]
+    assert scene.told()["reason"] == "breaker_open"
+
+
+def test_those_inside_are_named_with_what_they_do() -> None:
+    scene = Scene()
+    young, old = told(start_at=999.0, request_id=b"young"), told(start_at=990.0, request_id=b"old", committed=True)
+    assert scene.told(young, old)["active"] == [
+        {"request_id": "old", "phase": "transfer", "age": 10.0},
+        {"request_id": "young", "phase": "queue", "age": 1.0},
+    ]
+    assert scene.told(*[young] * 150)["active_count"] == 150
+    assert len(scene.told(*[young] * 150)["active"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, "queue"),
+        ({"attempts": 1}, "dial"),
+        ({"attempts": 1, "asked_at": 1.0}, "upload"),
+        ({"attempts": 1, "asked_at": 1.0, "sent_at": 1.0}, "first_byte"),
+        ({"committed": True}, "transfer"),
+    ],
+)
+def test_what_an_exchange_is_doing(known: dict[str, Any], expected: str) -> None:
+    assert phase(told(**known)) == expected
+
+
+class Model:
+    """A breaker from the book, fed with nothing but an explanation."""
+
+    def __init__(self, told_: BreakerTold) -> None:
+        self.told = told_
+        self.state = "closed"
+        self.failures = 0
+
+    def run(self) -> None:
+        for number, move in enumerate(self.told["moves"]):
+            if number == 0:
+                self.state = move["old"]  # older moves are forgotten
+            assert move["old"] == self.state, "the moves are a chain"
+            for outcome in move["outcomes"]:
+                self.feed(outcome["outcome"], last=outcome is move["outcomes"][-1])
+            if move["cause"] == "recovery_timeout":
+                assert self.state == "open"
+                if number:
+                    assert move["at"] - self.told["moves"][number - 1]["at"] >= self.told["recovery_timeout"]
+                self.state = "half_open"
+            elif move["cause"] == "reset":
+                self.state = "closed"
+            self.failures = 0
+            assert self.state == move["new"]
+        for outcome in self.told["outcomes"]:
+            self.feed(outcome["outcome"], last=False)
+
+    def feed(self, outcome: str, *, last: bool) -> None:
+        if self.state == "closed":
+            self.failures = self.failures + 1 if outcome == "failure" else 0
+            if self.failures >= self.told["failure_threshold"]:
+                assert last, "the circuit opens at once"
+                self.state = "open"
+        elif self.state == "half_open" and outcome != "ignored":
+            assert last, "the first that tells something decides"
+            self.state = "closed" if outcome == "success" else "open"
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_the_explanation_alone_tells_the_state(seed: int) -> None:
+    chance = random.Random(seed)
+    fuse, clock = breaker(
+        failure_threshold=chance.randint(1, 6), recovery_timeout=5.0, half_open_requests=chance.randint(1, 3)
+    )
+    scene = Scene(breaker=fuse)
+    permits: deque[int] = deque()
+    health = chance.random()
+    for _ in range(chance.randint(5, 300)):
+        step = chance.random()
+        if step < 0.45:
+            permit = fuse.try_acquire()
+            if permit != REFUSED:
+                permits.append(permit)
+        elif step < 0.9 and permits:
+            outcomes = [Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED]
+            fuse.record(permits.popleft(), chance.choices(outcomes, [health, 1 - health, 0.2])[0], "", 0, b"r")
+        elif step < 0.92:
+            fuse.reset("somebody")
+        else:
+            clock.now += chance.choice([0.0, 0.1, 1.0, 6.0])
+    found = scene.told()["breaker"]
+    assert found is not None
+    model = Model(found)
+    model.run()
+    assert model.state == found["state"] == fuse.state.word.replace("-", "_")
+    if model.state == "closed":
+        assert model.failures == found["failures"]
+    verdict = scene.told()["verdict"]
+    assert (fuse.try_acquire() != REFUSED) == (verdict in ("admit", "probe"))
