@@ -1,0 +1,370 @@
+"""Each reason is reached over real sockets, and says the same word and status in each place that tells of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from harness.answers import chunk, head
+from harness.client import Client, request
+from harness.message import Message, Truncated
+from harness.patience import eventually
+from harness.rig import LIMITS, TIMEOUTS, GatewayFor, Rig
+from harness.upstream import BlackHole, Link, Upstream, refused_url
+
+from gateway.config.document import CircuitBreaker, Header, Limits, Missing, Queue
+from gateway.errors import REASONS, Source
+
+SHORT = 0.1
+"""Seconds of a timeout that a row waits for."""
+LONG = 30.0
+"""Seconds of a timeout that must not come."""
+ID = "the-one-that-fails"
+"""Request id of the exchange that a row is about; others may stand beside it."""
+ATTENTIVE = CircuitBreaker(enabled=True, failure_threshold=100)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a row plays with. ``client`` is the one whose exchange fails."""
+
+    rig: Rig
+    client: Client
+    upstream: Upstream
+
+    async def asked(self, *lines: str, method: str = "GET", body: bytes = b"") -> Link:
+        """The client has asked and the upstream has the head of it, in its hands what happens next."""
+        await self.client.send(ask(*lines, method=method, body=body))
+        link = await self.upstream.link()
+        await link.head()
+        return link
+
+    async def occupied(self) -> None:
+        """Somebody else is being served, and stays so."""
+        await (await self.rig.connect()).send(request("/other"))
+        await (await self.upstream.link()).head()
+
+
+Play = Callable[[Scene], Awaitable[None]]
+
+
+def ask(*lines: str, target: str = "/", method: str = "GET", body: bytes = b"") -> bytes:
+    return request(target, f"X-Request-Id: {ID}", *lines, method=method, body=body)
+
+
+def says(data: bytes) -> Play:
+    """Nothing but this has to come from the client."""
+
+    async def play(scene: Scene) -> None:
+        await scene.client.send(data)
+
+    return play
+
+
+def answered(*data: bytes) -> Play:
+    """The upstream answers a request with these bytes, then closes."""
+
+    async def play(scene: Scene) -> None:
+        link = await scene.asked()
+        await link.send(*data)
+        link.close()
+
+    return play
+
+
+def stalled(*data: bytes) -> Play:
+    """The upstream answers a request with these bytes, and then with nothing more."""
+
+    async def play(scene: Scene) -> None:
+        await (await scene.asked()).send(*data)
+
+    return play
+
+
+PART = (head("Content-Length: 9"), b"half")
+"""An answer of which the rest is missing."""
+
+
+# -- dialogues that need more words
+
+
+async def no_more_body(scene: Scene) -> None:
+    await scene.asked("Content-Length: 9", method="POST")
+
+
+async def a_bad_chunk(scene: Scene) -> None:
+    await scene.asked("Transfer-Encoding: chunked", method="POST")
+    await scene.client.send(b"no size\r\n")
+
+
+async def too_many_chunks(scene: Scene) -> None:
+    await scene.asked("Transfer-Encoding: chunked", method="POST")
+    await scene.client.send(chunk(b"x" * 11))
+
+
+async def a_reader_that_stops(scene: Scene) -> None:
+    link = await scene.asked()
+    sending = asyncio.ensure_future(link.send(head("Content-Length: 20000000"), b"x" * 20_000_000))
+    await scene.rig.log.wait()
+    await sending
+
+
+async def one_too_many(scene: Scene) -> None:
+    await scene.occupied()
+    await scene.client.send(ask())
+
+
+async def a_full_queue(scene: Scene) -> None:
+    await scene.occupied()
+    await (await scene.rig.connect()).send(request("/waiting"))
+    await eventually(lambda: scene.rig.p.limiter.waiting == 1, "one waits")
+    await scene.client.send(ask())
+
+
+async def out_of_time_in_the_queue(scene: Scene) -> None:
+    """The place is taken by hand: somebody else's exchange would end by the same timeout, and earlier."""
+    assert scene.rig.p.limiter.try_acquire()
+    await scene.client.send(ask())
+    await scene.client.holds(b"\r\n\r\n")
+    scene.rig.p.limiter.release()
+
+
+async def leaves_early(scene: Scene) -> None:
+    link = await scene.asked()
+    scene.client.close()
+    await link.gone()
+
+
+async def leaves_in_the_middle(scene: Scene) -> None:
+    link = await scene.asked()
+    await link.send(*PART)
+    await scene.client.until(b"half")
+    scene.client.close()
+    await link.gone()
+
+
+async def a_fault_of_our_own(scene: Scene) -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    scene.rig.p.pool.dial = broken
+    await scene.client.send(ask())
+
+
+async def no_tls(link: Link) -> None:
+    await link.exactly(1)
+    await link.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+async def opened(scene: Scene) -> None:
+    other = await scene.rig.connect()
+    await other.send(request("/fails"))
+    link = await scene.upstream.link()
+    await link.head()
+    link.close()
+    assert (await other.response()).status == 502
+    await scene.client.send(ask())
+
+
+async def a_drain(scene: Scene) -> None:
+    await scene.asked()
+    assert not await scene.rig.gateway.drain(SHORT)
+
+
+async def a_drain_in_mid_answer(scene: Scene) -> None:
+    await (await scene.asked()).send(*PART)
+    await scene.client.holds(b"half")
+    assert not await scene.rig.gateway.drain(SHORT)
+
+
+async def an_upload_that_nobody_reads(scene: Scene) -> None:
+    """It goes on until every buffer on the way is full, and the gateway has put an end to it."""
+    await scene.asked("Content-Length: 50000000", method="POST")
+    sending = asyncio.ensure_future(scene.client.send(b"x" * 50_000_000))
+    await scene.client.holds(b"\r\n\r\n")
+    await scene.rig.log.wait()
+    await sending
+
+
+# -- the table
+
+ANSWER, CUT, LEFT = "answer", "cut", "left"
+"""How the exchange ends for the client: it is told, its connection is cut, or it was gone before."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to reach ``code``. ``to``: where the proxy leads, by the upstream's scheme or by a word of `url_of`.
+
+    ``status`` is what the log has for an answer that was cut: the one that had been sent. ``failures`` is what the
+    breaker has counted in the end; without a word about it 1 when the reason is the upstream's doing, else 0.
+    """
+
+    code: str
+    how: str
+    play: Play
+    proxy: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = LIMITS
+    to: str = "http"
+    behaviour: Callable[[Link], Awaitable[None]] | None = None
+    ending: str = ANSWER
+    status: int = 0
+    failures: int | None = None
+
+
+def times(**seconds: float) -> dict[str, Any]:
+    return {"timeouts": replace(TIMEOUTS, **seconds)}
+
+
+ONE = {"max_concurrent": 1}
+UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
+BOTH_LENGTHS = ("Content-Length: 2", "Transfer-Encoding: chunked")
+NEEDS_A_SECRET = (Header("X-Key", (Missing("secret.KEY"),)),)
+
+ROWS = [
+    Row("bad_request", "no Host", says(b"GET / HTTP/1.1\r\n\r\n")),
+    Row("bad_request", "dots lead out of the prefix", says(ask(target="/a/../b")), {"path": "/a"}),
+    Row("bad_framing", "two lengths", says(ask(*BOTH_LENGTHS, method="POST"))),
+    Row("bad_framing", "a broken chunk", a_bad_chunk),
+    Row("unauthenticated", "no login", says(ask()), {"access_rule": ""}),
+    Row("forbidden", "a rule that admits nobody", says(ask()), {"access_rule": "false"}),
+    Row("no_route", "another path", says(ask(target="/b")), {"path": "/a"}),
+    Row("proxy_disabled", "switched off", says(ask()), {"active": False}),
+    Row("client_timeout", "half a head", says(b"GET / HT"), limits=Limits(header_timeout=SHORT)),
+    Row("client_timeout", "no body", no_more_body, limits=Limits(body_timeout=SHORT)),
+    Row(
+        "client_timeout",
+        "the answer is not read",
+        a_reader_that_stops,
+        limits=Limits(body_timeout=SHORT),
+        ending=CUT,
+        status=200,
+    ),
+    Row("body_too_large", "by its length", says(ask(method="POST", body=b"x" * 11)), limits=Limits(max_body_bytes=10)),
+    Row("body_too_large", "in chunks", too_many_chunks, limits=Limits(max_body_bytes=10)),
+    Row("uri_too_long", "65 bytes", says(ask(target="/" + "x" * 64)), limits=Limits(max_uri=64)),
+    Row("headers_too_large", "three of two", says(ask("X-Three: 3")), limits=Limits(max_headers=2)),
+    Row("headers_too_large", "too many bytes", says(b"GET / HTTP/1.1\r\nX: " + b"x" * 600), limits=Limits(64, 512)),
+    Row("concurrency_limit", "a second one", one_too_many, ONE),
+    Row("queue_full", "a third one", a_full_queue, ONE | {"queue": Queue(1, LONG)}),
+    Row("queue_timeout", "nobody leaves", one_too_many, ONE | {"queue": Queue(1, SHORT)}),
+    Row("client_gone", "before the answer", leaves_early, ending=LEFT),
+    Row("client_gone", "in mid-answer", leaves_in_the_middle, ending=LEFT),
+    Row("template_missing", "a secret that is gone", says(ask()), {"headers": NEEDS_A_SECRET}),
+    Row("internal", "an exception", a_fault_of_our_own),
+    Row("websocket_disabled", "a handshake", says(ask(*UPGRADE))),
+    Row("not_implemented", "TRACE", says(ask(method="TRACE"))),
+    Row("not_implemented", "CONNECT", says(ask(method="CONNECT", target="gateway.test:80"))),
+    Row("dial_failed", "nobody listens", says(ask()), to="refused"),
+    Row("dns_failed", "no such name", says(ask()), to="http://does-not-exist.invalid:1"),
+    Row("tls_failed", "it speaks no TLS", says(ask()), to="https", behaviour=no_tls),
+    Row("upstream_reset", "no answer", answered()),
+    Row("upstream_reset", "half an answer", answered(*PART), ending=CUT, status=200),
+    Row("upstream_bad_response", "another protocol", answered(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
+    Row(
+        "upstream_bad_response",
+        "a broken chunk",
+        answered(head("Transfer-Encoding: chunked"), b"no size\r\n"),
+        ending=CUT,
+        status=200,
+    ),
+    Row("breaker_open", "after one failure", opened, {"circuit_breaker": CircuitBreaker(True, 1, LONG)}, failures=1),
+    Row("draining", "no answer yet", a_drain, ending=CUT),
+    Row("draining", "in mid-answer", a_drain_in_mid_answer, ending=CUT, status=200),
+    Row("dial_timeout", "a black hole", says(ask()), times(dial=SHORT), to="black hole"),
+    Row("tls_timeout", "a silent peer", says(ask()), times(tls_handshake=SHORT), to="https"),
+    Row("header_timeout", "no head", stalled(), times(response_header=SHORT)),
+    Row("body_idle_timeout", "in mid-answer", stalled(*PART), times(body_idle=SHORT), ending=CUT, status=200),
+    Row("body_idle_timeout", "the upload stalls", an_upload_that_nobody_reads, times(body_idle=SHORT)),
+    Row("total_timeout", "no answer", stalled(), times(total=SHORT), failures=1),
+    Row("total_timeout", "in mid-answer", stalled(*PART), times(total=SHORT), ending=CUT, status=200),
+    Row(
+        "total_timeout", "in the queue", out_of_time_in_the_queue, ONE | {"queue": Queue(1, LONG)} | times(total=SHORT)
+    ),
+]
+
+MORE_FIELDS = {
+    "unauthenticated": {"www-authenticate"},
+    "concurrency_limit": {"retry-after"},
+    "queue_full": {"retry-after"},
+    "queue_timeout": {"retry-after"},
+    "breaker_open": {"retry-after", "x-circuit-breaker"},
+}
+"""What these refusals say besides; no other does."""
+BESIDES = set().union(*MORE_FIELDS.values())
+
+
+async def observed(rig: Rig, told: Message | None) -> dict[str, tuple[str, int]]:
+    """(code, status) in each place that tells of the exchange; ``told`` is what the client was answered, if anything.
+
+    A place more is a line more.
+    """
+    id_ = ID if told is None else (told.get("x-request-id") or b"").decode()
+    line = await line_of(rig, id_)
+    places = {"access log": (line["reason"], line["status_code"])}
+    if told is not None:
+        body = json.loads(told.body)
+        places["body"] = (body["code"], told.status)
+        places["header"] = ((told.get("x-gateway-reason") or b"").decode(), told.status)
+    return places
+
+
+async def line_of(rig: Rig, request_id: str) -> dict[str, Any]:
+    """The one line of that exchange in the access log, without waiting for the batch that it would go out with."""
+    writer = rig.gateway.access_log.writer
+    assert writer is not None
+
+    def found() -> list[dict[str, Any]]:
+        writer.flush()
+        return [line for line in rig.log.lines() if line["request_id"] == request_id]
+
+    await eventually(found, "its line in the access log")
+    (line,) = found()
+    return line
+
+
+def failures(rig: Rig) -> int:
+    """What the breaker holds against the upstream; a proxy that is switched off has none."""
+    upstream = rig.gateway.upstreams.get("p")
+    return upstream.breaker.failures if upstream is not None and upstream.breaker is not None else 0
+
+
+async def heard(client: Client) -> Message | None:
+    """The whole answer that the client gets; None when its connection ends before."""
+    try:
+        return await client.response()
+    except Truncated:
+        return None
+
+
+def url_of(row: Row, upstream: Upstream, black_hole: BlackHole) -> str:
+    known = {"http": upstream.url, "https": upstream.url.replace("http", "https"), "black hole": black_hole.url}
+    return refused_url() if row.to == "refused" else known.get(row.to, row.to)
+
+
+def test_no_reason_is_left_out() -> None:
+    assert {row.code for row in ROWS} == REASONS.keys()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.code}: {row.how}")
+async def test_each_reason(row: Row, gateway_for: GatewayFor, upstream: Upstream, black_hole: BlackHole) -> None:
+    reason = REASONS[row.code]
+    upstream.behaviour = row.behaviour
+    settings = {"circuit_breaker": ATTENTIVE, "max_concurrent": 100} | row.proxy
+    rig = await gateway_for(url_of(row, upstream, black_hole), limits=row.limits, **settings)
+    client = await rig.connect(receive_buffer=4096)
+    await row.play(Scene(rig, client, upstream))
+    told = None if row.ending == LEFT else await heard(client)
+    assert (told is not None) == (row.ending == ANSWER)
+    places = await observed(rig, told)
+    assert set(places.values()) == {(reason.code, row.status or reason.status)}, places
+    blamed = reason.source is Source.UPSTREAM
+    assert failures(rig) == (blamed if row.failures is None else row.failures)
+    if told is not None:
+        assert json.loads(told.body)["error"] == reason.title
+        besides = {name for name in BESIDES if told.get(name) is not None}
+        assert besides == MORE_FIELDS.get(row.code, set())
