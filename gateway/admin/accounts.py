@@ -85,13 +85,17 @@ class AccountAdministration:
 
     async def authenticate(self, token: str) -> Actor | None:
         """Who shows this token; None when it is not good (any more)."""
-        if not looks_like_token(token):
-            return None
+        return await self._actor(digest(token)) if looks_like_token(token) else None
+
+    async def still_good(self, actor: Actor) -> bool:
+        """Whether the token that he showed once has not been revoked, and has not expired, since."""
+        return await self._actor(actor.digest) == actor
+
+    async def _actor(self, key: str) -> Actor | None:
         revision = await self._store.revision()
         if revision != self._revision:
             self._tokens = await self._store.tokens.all()
             self._revision = revision
-        key = digest(token)
         found = self._tokens.get(key)
         if found is None or 0 < found.expires_at <= self._clock():
             return None

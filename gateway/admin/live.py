@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from gateway.app import ProxyState
 
@@ -26,6 +27,63 @@ class Applied:
     error: str = ""
 
 
+class Latency(TypedDict):
+    """A histogram: ``counts`` has one more than ``bounds``, for what was slower than the last of them."""
+
+    bounds: list[float]
+    counts: list[int]
+
+
+# `from` is no name that a class may have.
+Transition = TypedDict("Transition", {"at": float, "from": str, "to": str, "reason": str})
+"""The breaker went from one state to another."""
+
+
+class ProxyPulse(TypedDict):
+    """What a proxy does. All but the gauges are counters since the worker's start."""
+
+    requests: int
+    errors: int
+    """Answers of 500 and above, and failures of the upstream or of the gateway."""
+    refused: int
+    """Our own 401, 403, 404, 429 and 503."""
+    shadowed: int
+    """What would have been refused, were the protection enforced."""
+    latency: Latency
+    bytes_in: int
+    bytes_out: int
+    in_flight: int
+    limit: int
+    """0: none."""
+    waiting: int
+    queue_limit: int
+    streams: int
+    breaker: str
+    """closed, open, half_open or off"""
+    breaker_since: float
+    """Seconds of the epoch; 0 when it has been so from the start."""
+    breaker_history: list[Transition]
+    """Oldest first."""
+    pool_open: int
+    pool_idle: int
+
+
+class Pulse(TypedDict):
+    at: float
+    """Seconds of the epoch."""
+    reachable: bool
+    """False while the worker can not be asked; there are no proxies then."""
+    generation: int
+    proxies: Mapping[str, ProxyPulse]
+
+
+class Refusals(TypedDict):
+    next: int
+    """What to give as ``since`` the next time."""
+    items: list[Mapping[str, object]]
+    """Lines of the access log, oldest first."""
+
+
 class Live(Protocol):
     """The data plane that runs."""
 
@@ -45,6 +103,14 @@ class Live(Protocol):
         """False when the proxy has no breaker."""
         ...
 
+    async def pulse(self) -> Pulse:
+        """What all proxies do now."""
+        ...
+
+    async def refusals(self, since: int) -> Refusals:
+        """Exchanges that were refused or failed after ``since``; 0: the newest 50."""
+        ...
+
 
 class NotRunning:
     """A store without a gateway, or whose gateway finds changes out by itself."""
@@ -60,6 +126,17 @@ class NotRunning:
 
     async def reset_breaker(self, name: str) -> bool:
         return False
+
+    async def pulse(self) -> Pulse:
+        return unreachable()
+
+    async def refusals(self, since: int) -> Refusals:
+        return {"next": since, "items": []}
+
+
+def unreachable(generation: int = 0) -> Pulse:
+    """What is told while nobody can be asked."""
+    return {"at": time.time(), "reachable": False, "generation": generation, "proxies": {}}
 
 
 class Declared(Protocol):

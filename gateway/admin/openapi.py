@@ -48,7 +48,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.operation,
         "summary": route.summary,
-        "responses": {str(status): _answer(model) for status, model in route.answers.items()}
+        "responses": {str(status): _answer(model, route) for status, model in route.answers.items()}
         | {"default": {"description": "It was refused", "content": _json(models.Error)}},
     }
     parameters = [_in_path(name) for name in _PARAMETER.findall(route.path)] + [_in_query(q) for q in route.query]
@@ -71,7 +71,10 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
-def _answer(model: type[BaseModel] | None) -> dict[str, Any]:
+def _answer(model: type[BaseModel] | None, route: Route) -> dict[str, Any]:
+    if route.stream is not None:
+        events = {"text/event-stream": {"schema": {"type": "string"}}}
+        return {"description": "Events `state` and `refusals`, whose data is JSON", "content": events}
     if model is None:
         return {"description": "Done"}
     return {"description": (model.__doc__ or "Done").splitlines()[0], "content": _json(model)}

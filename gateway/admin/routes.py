@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
-from gateway.admin import models
+from gateway.admin import events, models
 from gateway.admin.live import Actor
 from gateway.admin.problem import validation
+from gateway.admin.rights import superusers_only
 from gateway.admin.service import Administration
 from gateway.config.finding import sentence
 
@@ -69,13 +70,16 @@ class Call:
 
 Result = tuple[int, Mapping[str, object] | None]
 Handler = Callable[[Call], Awaitable[Result]]
+Stream = Callable[[Call], AsyncIterator[bytes]]
+"""Server-Sent Events, for as long as they are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """``open``: nobody has to log in for it. ``versioned``: If-Match may name the version that is changed.
 
-    ``body`` and ``answers`` (by status) are for the OpenAPI document.
+    ``body`` and ``answers`` (by status) are for the OpenAPI document. ``stream``: what follows in the place of a body
+    when ``handler`` has let the caller in.
     """
 
     method: str
@@ -88,6 +92,7 @@ class Route:
     query: tuple[Query, ...] = ()
     open: bool = False
     versioned: bool = False
+    stream: Stream | None = None
 
 
 async def _login(call: Call) -> Result:
@@ -195,6 +200,16 @@ async def _delete_token(call: Call) -> Result:
 
 async def _audit(call: Call) -> Result:
     return 200, await call.administration.audit(call.actor, **call.query)
+
+
+async def _live(call: Call) -> Result:
+    superusers_only(call.actor)
+    call.administration.heartbeat.check_room()
+    return 200, None
+
+
+def _watch(call: Call) -> AsyncIterator[bytes]:
+    return events.watch(call.administration, call.actor)
 
 
 async def _healthz(call: Call) -> Result:
@@ -307,6 +322,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("DELETE", "/tokens/{id}", "deleteToken", "Revoke a token", _delete_token, {204: None}),
     Route("GET", "/audit", "listAudit", "Who did what", _audit, {200: models.AuditList}, query=_PAGING),
+    Route("GET", "/live", "watch", "Watch the data plane, an event a second", _live, {200: None}, stream=_watch),
     Route("GET", "/healthz", "live", "The control process lives", _healthz, {200: models.Healthy}, open=True),
     Route(
         "GET",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.admin import resource
 from gateway.admin.accounts import AccountAdministration
+from gateway.admin.heartbeat import Heartbeat
 from gateway.admin.live import Actor, Declared, Live
 from gateway.admin.problem import validation
 from gateway.admin.proxies import ProxyAdministration
@@ -33,6 +34,7 @@ class Administration:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self.heartbeat = Heartbeat(live)
         self.proxies = ProxyAdministration(store, declared, live)
         self.secrets = SecretAdministration(store, self.proxies, live)
         self.accounts = AccountAdministration(store, live, passwords, throttle or LoginThrottle(), session_ttl, clock)

@@ -7,9 +7,10 @@ and nothing of a request's body or head ever stands in an answer or in a log.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
@@ -17,6 +18,8 @@ import orjson
 from aiohttp import http_exceptions, web
 
 from gateway.admin import intake, openapi
+from gateway.admin.assets import HEADERS as PAGE_HEADERS
+from gateway.admin.assets import Asset, Page
 from gateway.admin.live import Actor
 from gateway.admin.problem import AdminError, forbidden, unauthenticated, unavailable, validation
 from gateway.admin.routes import BASE, ROUTES, Call, Health, Route
@@ -109,7 +112,59 @@ def application(
         handler = _handler(route, administration, health, described, times)
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
             made.router.add_route(method, BASE + route.path, handler)
+    _show(Page.load(), made.router)
+
+    async def end_streams(_: web.Application) -> None:
+        await administration.heartbeat.aclose()
+
+    made.on_shutdown.append(end_streams)
     return made
+
+
+def _show(page: Page, router: web.UrlDispatcher) -> None:
+    """The live page for browsers; what it shows comes from the API."""
+
+    def serve(asset: Asset) -> _Next:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            known = request.headers.get("If-None-Match", "")
+            headers = {**PAGE_HEADERS, "ETag": asset.etag}
+            if asset.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+                return web.Response(status=304, headers=headers)
+            return web.Response(body=asset.content, headers={**headers, "Content-Type": asset.kind})
+
+        return handle
+
+    async def lead(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=308, headers={**PAGE_HEADERS, "Location": Page.BASE})
+
+    for path in ("/", Page.BASE.rstrip("/")):
+        router.add_get(path, lead)
+    for name, asset in page.assets.items():
+        router.add_get(Page.BASE + name, serve(asset))
+
+
+class _Events(web.StreamResponse):
+    """Server-Sent Events, written where another answer ends. Who does not take one in time is cut."""
+
+    def __init__(self, events: Callable[[], AsyncIterator[bytes]], seconds: float) -> None:
+        super().__init__(headers={"Content-Type": "text/event-stream"})
+        self._events = events
+        self._seconds = seconds
+
+    async def pump(self, request: web.BaseRequest) -> None:
+        """Raises TimeoutError for a slow reader, ConnectionError for one who left."""
+        await self.prepare(request)
+        if request.method == "HEAD":
+            return
+        events = self._events()
+        try:
+            async for event in events:
+                async with asyncio.timeout(self._seconds):
+                    await self.write(event)
+        except (AdminError, StoreError) as error:
+            _log.debug("a live view ends: %s", error)  # the reader comes again, and is told in the usual shape
+        finally:
+            await cast(Any, events).aclose()
 
 
 class _Connection(web.RequestHandler):
@@ -141,6 +196,9 @@ class _Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             resp = _refusal(request, _of_http(resp), resp.headers.get("Allow", ""))
         try:
+            if isinstance(resp, _Events):
+                with contextlib.suppress(ConnectionError):
+                    await resp.pump(request)
             async with asyncio.timeout(self._answer_seconds):
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
@@ -245,6 +303,8 @@ def _handler(
             described,
         )
         status, body = await route.handler(call)
+        if (stream := route.stream) is not None:
+            return _Events(lambda: stream(call), times.answer)
         if body is None:
             return web.Response(status=status)
         answer = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
@@ -345,6 +405,7 @@ _Answer = TypeVar("_Answer", bound=web.StreamResponse)
 
 
 def _dressed(request: web.BaseRequest, answer: _Answer) -> _Answer:
-    answer.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
     answer.headers["X-Request-Id"] = _request_id(request)
     return answer

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from gateway import __version__
 from gateway.admin.effective import shadowed
-from gateway.admin.live import Applied
+from gateway.admin.live import Applied, ProxyPulse, Pulse, Refusals, unreachable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.app import BAD_CONFIGURATION, ProxyState, begin_process_log, greeting, signals
@@ -144,6 +144,16 @@ class Control:
             return await self._plane.reset_breaker(name)
         except ChannelError:
             return False
+
+    async def pulse(self) -> Pulse:
+        """What can be told of a proxy without its counters."""
+        if not self._plane.reachable:
+            return unreachable(self._plane.generation)
+        proxies = {name: _pulse(state) for name, state in (await self._plane.state()).items()}
+        return {"at": time.time(), "reachable": True, "generation": self._plane.generation, "proxies": proxies}
+
+    async def refusals(self, since: int) -> Refusals:
+        return {"next": since, "items": []}
 
     def greeting(self) -> str:
         """One line for the operator: what is served where."""
@@ -326,6 +336,28 @@ class Control:
                 if used:
                     async with asyncio.timeout(_STORE_SECONDS):
                         await self._store.tokens.touch(used)
+
+
+def _pulse(state: ProxyState) -> ProxyPulse:
+    return ProxyPulse(
+        requests=0,
+        errors=0,
+        refused=0,
+        shadowed=0,
+        latency={"bounds": [], "counts": [0]},
+        bytes_in=0,
+        bytes_out=0,
+        in_flight=state["in_flight"],
+        limit=0,
+        waiting=state["waiting"],
+        queue_limit=0,
+        streams=state["streams"],
+        breaker=state["breaker"],
+        breaker_since=0.0,
+        breaker_history=[],
+        pool_open=state["connections_open"],
+        pool_idle=state["connections_idle"],
+    )
 
 
 class Process:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import argon2
 import pytest
 
-from gateway.admin.live import Applied
+from gateway.admin.live import Applied, ProxyPulse, Pulse, Refusals
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.app import ProxyState
@@ -34,6 +35,16 @@ IDLE: ProxyState = {
 }
 
 
+BOUNDS = [0.01, 0.1, 1.0]
+
+
+def pulse_of(**known: object) -> ProxyPulse:
+    """A proxy that has done nothing, but for what is ``known`` of it."""
+    made: dict[str, object] = dict.fromkeys(ProxyPulse.__annotations__, 0)
+    made |= {"latency": {"bounds": BOUNDS, "counts": [0] * (len(BOUNDS) + 1)}, "breaker": "closed"}
+    return cast(ProxyPulse, made | {"breaker_history": []} | known)
+
+
 @dataclass
 class Plane:
     """Stands for the data plane: counts what it is told."""
@@ -42,6 +53,10 @@ class Plane:
     error: str = ""
     breakers: set[str] = field(default_factory=set)
     states: dict[str, ProxyState] = field(default_factory=dict)
+    pulses: int = 0
+    reachable: bool = True
+    proxies: dict[str, ProxyPulse] = field(default_factory=dict)
+    refused: list[Mapping[str, object]] = field(default_factory=list)
 
     async def state(self) -> Mapping[str, ProxyState]:
         return self.states
@@ -55,6 +70,14 @@ class Plane:
 
     async def reset_breaker(self, name: str) -> bool:
         return name in self.breakers
+
+    async def pulse(self) -> Pulse:
+        self.pulses += 1
+        proxies = copy.deepcopy(self.proxies) if self.reachable else {}
+        return {"at": time.time(), "reachable": self.reachable, "generation": self.applies, "proxies": proxies}
+
+    async def refusals(self, since: int) -> Refusals:
+        return {"next": len(self.refused), "items": self.refused[since:] if since else self.refused[-50:]}
 
     def live(self) -> Mapping[str, object]:
         return {"status": "healthy"}

@@ -1,0 +1,75 @@
+"""The live page's files: read once, at the start, and served as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import ClassVar, Final, Self
+
+import orjson
+
+from gateway.errors import REASONS
+
+HEADERS: Final = {
+    # The files change with the gateway alone; to ask whether they did costs next to nothing.
+    "Cache-Control": "no-cache",
+    # Trusted types: no text of a caller's ever becomes markup, whatever the code does.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_KINDS: Final = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    content: bytes
+    kind: str
+    etag: str
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> Self:
+        return cls(content, _KINDS[name.rpartition(".")[2]], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``assets`` by what follows `BASE` in the path; nothing else is ever looked up."""
+
+    BASE: ClassVar = "/_/"
+    assets: Mapping[str, Asset]
+
+    @classmethod
+    def load(cls) -> Self:
+        folder = resources.files("gateway.admin") / "page"
+        found = {
+            file.name: Asset.of(file.name, file.read_bytes())
+            for file in folder.iterdir()
+            if file.name.rpartition(".")[2] in _KINDS
+        }
+        return cls({"": found["index.html"], **found, "reasons.json": Asset.of("reasons.json", _reasons())})
+
+
+def _reasons() -> bytes:
+    """Why the gateway refuses, for people: the table of `gateway.errors`."""
+    table = {
+        reason.code: {
+            "status": reason.status,
+            "title": reason.title,
+            "source": reason.source.value,
+            "details": reason.details,
+        }
+        for reason in REASONS.values()
+    }
+    return orjson.dumps(table)

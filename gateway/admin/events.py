@@ -1,0 +1,43 @@
+"""The live view as Server-Sent Events (WHATWG HTML 9.2): one `state` a second, `refusals` when there are new ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+import orjson
+
+from gateway.admin.heartbeat import Beat
+from gateway.admin.live import Actor
+from gateway.admin.service import Administration
+
+_QUIET: Final = 5.0
+"""Seconds without an event after which a comment tells the reader, and what lies between, that we are there."""
+_COMMENT: Final = b": here\n\n"
+
+
+def event(name: str, data: object) -> bytes:
+    """JSON holds no line break of its own, so one `data` line is enough."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
+
+
+async def watch(administration: Administration, actor: Actor, quiet: float = _QUIET) -> AsyncIterator[bytes]:
+    """Until the token of ``actor`` is no longer good or the listener closes. Raises `AdminError`, `StoreError`."""
+    with administration.heartbeat.reader() as reader:
+        yield _COMMENT
+        while not reader.ended:
+            try:
+                async with asyncio.timeout(quiet):
+                    beat = await reader.beat()
+            except TimeoutError:
+                beat = None
+            if reader.ended or not await administration.accounts.still_good(actor):
+                return
+            yield _COMMENT if beat is None else b"".join(_events(beat))
+
+
+def _events(beat: Beat) -> Iterator[bytes]:
+    yield event("state", beat.state)
+    if beat.refusals:
+        yield event("refusals", {"items": beat.refusals})
