@@ -51,6 +51,7 @@ class UpstreamConnection(Connection):
         "_commit",
         "_decoder",
         "_done",
+        "_held",
         "_interim_count",
         "_keep_alive",
         "_last_head",
@@ -97,6 +98,8 @@ class UpstreamConnection(Connection):
         self._commit: Callable[[ResponseHead], bytes] | None = None
         self._on_interim: Callable[[ResponseHead], None] | None = None
         self._interim_count = 0
+        self._held = False
+        """Nothing is read, because the client is slow."""
         self._keep_alive = False
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
@@ -174,6 +177,9 @@ class UpstreamConnection(Connection):
         self._done = self._sink = self._commit = self._on_interim = None
         if self.state is DONE and self._keep_alive and request_complete and self.alive and not self._source:
             self.state = IDLE
+            if self._held:  # the client has yet to take the end of the answer: no matter of the next one's
+                self._held = False
+                self.resume_reading()
             return True
         self.state = BROKEN
         return False
@@ -229,11 +235,13 @@ class UpstreamConnection(Connection):
     def sink_blocked(self) -> None:
         # The client is slow: no fault of the upstream, whose time stops.
         self.watchdog.disarm()
+        self._held = True
         self.pause_reading()
 
     def sink_ready(self) -> None:
         if self.state is BODY:
             self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
+        self._held = False
         self.resume_reading()
 
     # -- inside

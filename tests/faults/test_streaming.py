@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import socket
 
 import pytest
-from harness.answers import chunk, head
+from harness.answers import answer, chunk, head
 from harness.client import request
 from harness.message import Message
 from harness.patience import eventually
@@ -99,3 +100,28 @@ async def test_a_reader_that_stops_holds_one_buffer_and_the_upstream_waits(
     assert len(response.body) == size
     await sending
     assert rig.gateway.buffers.allocations <= 4
+
+
+async def test_a_slow_reader_of_the_last_bytes_does_not_spoil_the_connection_for_the_next(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    rig = await gateway_for(upstream)
+    slow = await rig.connect(receive_buffer=4096)
+    await eventually(lambda: rig.gateway.connections == 1)
+    (connection,) = rig.gateway.server.connections
+    assert connection.transport is not None
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await slow.send(request())
+    link = await upstream.link()
+    await link.request()
+    await link.send(head("Content-Length: 30000"))
+    await slow.until(b"\r\n\r\n")
+    await link.send(b"x" * 30_000)
+    await eventually(lambda: rig.p.pool.idle == 1, "the upstream has done its part")
+    assert connection.write_paused, "the client has not: else this test tests nothing"
+    other = await rig.connect()
+    await other.send(request())
+    assert (await link.request()).method == b"GET"
+    await link.send(answer(b"next"))
+    assert (await other.response()).body == b"next"
+    assert await slow.exactly(30_000) == b"x" * 30_000
