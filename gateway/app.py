@@ -8,7 +8,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from time import monotonic
+from time import monotonic, time
 from types import TracebackType
 from typing import Self, TypedDict
 
@@ -25,6 +25,7 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.recent import Recent
 from gateway.observe.slabs import Slabs
 from gateway.policy.breaker import State
+from gateway.proxy.explain import Explanation, explain, phase
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.upstream.registry import Registry
@@ -54,7 +55,7 @@ def _state(upstream: Upstream, live: int) -> ProxyState:
         in_flight=upstream.limiter.in_flight if upstream.limiter is not None else live,
         waiting=upstream.limiter.waiting if upstream.limiter is not None else 0,
         streams=live,
-        breaker=upstream.breaker.state.word.replace("-", "_") if upstream.breaker is not None else "off",
+        breaker=upstream.breaker.state.api_word if upstream.breaker is not None else "off",
         connections_open=upstream.pool.open,
         connections_idle=upstream.pool.idle,
     )
@@ -63,6 +64,32 @@ def _state(upstream: Upstream, live: int) -> ProxyState:
 def _mode(on: bool, mode: str) -> int:
     """As in `families.MODE`."""
     return 0 if not on else 1 if mode == "shadow" else 2
+
+
+class BreakerPulse(TypedDict):
+    """How a breaker stands. Times are seconds of the epoch; ``since`` 0: from the start."""
+
+    breaker: str
+    """closed, open, half_open or off"""
+    since: float
+    history: list[dict[str, object]]
+    """``{"at", "from", "to", "reason"}``, oldest first."""
+
+
+def _breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
+    breaker = upstream.breaker
+    if breaker is None:
+        return {"breaker": "off", "since": 0.0, "history": []}
+    moves = [move for move in breaker.moves if move.old is not move.new]
+    history: list[dict[str, object]] = [
+        {"at": move.at + epoch, "from": move.old.api_word, "to": move.new.api_word, "reason": move.cause}
+        for move in moves
+    ]
+    return {
+        "breaker": breaker.state.api_word,
+        "since": moves[-1].at + epoch if moves else 0.0,
+        "history": history,
+    }
 
 
 BAD_CONFIGURATION = 2
@@ -203,8 +230,8 @@ class Gateway:
         live = self.server.live()
         return {name: _state(upstream, live.get(name, 0)) for name, upstream in self._registry.upstreams.items()}
 
-    def sample(self) -> None:
-        """Bring what is counted up to date, and note how things stand."""
+    def sample(self) -> dict[str, BreakerPulse]:
+        """Bring what is counted up to date, note how things stand, and tell of the breakers, by proxy."""
         self.journal.flush()
         live = self.server.live()
         for name, upstream in self._registry.upstreams.items():
@@ -220,6 +247,26 @@ class Gateway:
                 (families.LINES_DROPPED, self.journal.dropped),
             )
         )
+        epoch = time() - monotonic()
+        return {name: _breaker_pulse(upstream, epoch) for name, upstream in self._registry.upstreams.items()}
+
+    def explain(self, name: str) -> Explanation | None:
+        """Why a proxy's protections stand as they stand; None when no such proxy is active."""
+        upstream = self._registry.upstreams.get(name)
+        if upstream is None:
+            return None
+        live = [exchange for exchange in self.server.running() if exchange.proxy == name]
+        return explain(upstream, live, monotonic(), time() - monotonic())
+
+    def find(self, request_id: str) -> dict[str, object] | None:
+        """The log line of a recent exchange; of one that runs, its proxy, phase and age in seconds."""
+        wanted = request_id.encode("latin-1", "replace")
+        for exchange in self.server.running():
+            if exchange.request_id == wanted:
+                age = monotonic() - exchange.start_at
+                return {"request_id": request_id, "proxy_name": exchange.proxy, "phase": phase(exchange), "age": age}
+        self.journal.flush()
+        return self.recent.find(request_id)
 
     def _sample(self, upstream: Upstream, live: int) -> None:
         settings, limiter, breaker, pool = upstream.settings, upstream.limiter, upstream.breaker, upstream.pool

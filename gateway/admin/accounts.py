@@ -100,7 +100,7 @@ class AccountAdministration:
         if found is None or 0 < found.expires_at <= self._clock():
             return None
         name = found.name if found.kind == "superuser" else f"token:{found.name}"
-        return Actor(name, found.superuser, key)
+        return Actor(name, found.superuser, key, found.scope)
 
     async def superusers(self, actor: Actor) -> Resource:
         superusers_only(actor)
@@ -140,17 +140,28 @@ class AccountAdministration:
         name: str,
         *,
         superuser: bool = False,
+        metrics: bool = False,
         expires_in: float | None = None,
         claims: Mapping[str, object] | None = None,
     ) -> Resource:
-        """A token; its text stands in the answer this once."""
+        """A token; its text stands in the answer this once. ``metrics``: it may read metrics, and nothing else."""
         superusers_only(actor)
+        if metrics and (superuser or claims):
+            raise validation([("metrics", "such a token is good for nothing else; leave superuser and claims out")])
         claims = dict(claims or {})
         _check(name, expires_in, claims)
         token = mint()
         expires_at = 0.0 if expires_in is None else self._clock() + expires_in
         made = await self._store.tokens.create(
-            name, digest(token), "token", superuser, None, expires_at, claims, actor.name
+            name,
+            digest(token),
+            "token",
+            superuser,
+            None,
+            expires_at,
+            claims,
+            actor.name,
+            "metrics" if metrics else None,
         )
         await self._live.apply()
         return resource.token(made) | {"token": token}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
+from gateway.admin.problem import AdminError, unavailable
 from gateway.app import ProxyState
 
 
@@ -17,6 +18,8 @@ class Actor:
     name: str
     superuser: bool
     digest: str = ""
+    scope: str | None = None
+    """All that the token is good for: "metrics"; None: everything that its owner may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,20 @@ class Live(Protocol):
         """How the last reload went, whoever asked for it."""
         ...
 
-    async def reset_breaker(self, name: str) -> bool:
-        """False when the proxy has no breaker."""
+    async def reset_breaker(self, name: str, by: str) -> bool:
+        """False when the proxy has no breaker. ``by``: who says so."""
+        ...
+
+    async def metrics(self, *, open_metrics: bool) -> str:
+        """All metrics as text."""
+        ...
+
+    async def explain(self, name: str) -> Mapping[str, object] | None:
+        """Why a proxy's protections stand as they stand (`gateway.proxy.explain.Explanation`); None: none is active."""
+        ...
+
+    async def request(self, request_id: str) -> Mapping[str, object] | None:
+        """The access log's line of a recent request; of one that runs ``proxy_name``, ``phase`` and ``age``."""
         ...
 
     async def pulse(self) -> Pulse:
@@ -124,14 +139,27 @@ class NotRunning:
     def applied(self) -> Applied:
         return Applied(0)
 
-    async def reset_breaker(self, name: str) -> bool:
+    async def reset_breaker(self, name: str, by: str) -> bool:
         return False
+
+    async def metrics(self, *, open_metrics: bool) -> str:
+        raise _elsewhere()
+
+    async def explain(self, name: str) -> Mapping[str, object] | None:
+        raise _elsewhere()
+
+    async def request(self, request_id: str) -> Mapping[str, object] | None:
+        raise _elsewhere()
 
     async def pulse(self) -> Pulse:
         return unreachable()
 
     async def refusals(self, since: int) -> Refusals:
         return {"next": since, "items": []}
+
+
+def _elsewhere() -> AdminError:
+    return unavailable("only the gateway that runs knows; name its admin listener with --server")
 
 
 def unreachable(generation: int = 0) -> Pulse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +32,7 @@ class NewSecret(Body):
 class NewToken(Body):
     name: str = Field(min_length=1, max_length=100)
     superuser: bool = Field(default=False, description="true: it may use this API.")
+    metrics: bool = Field(default=False, description="true: it may read metrics, and is good for nothing else.")
     expires_in: float | None = Field(default=None, ge=1, description="Seconds; null: it never expires.")
     claims: dict[str, Any] = Field(default={}, description="What access rules read as @request.auth.*.")
 
@@ -168,6 +169,7 @@ class TokenAnswer(Answer):
     name: str
     kind: str
     superuser: bool
+    metrics: bool
     claims: dict[str, Any]
     created: str
     expires_at: str | None
@@ -182,6 +184,34 @@ class TokenList(Answer):
 class Session(Answer):
     token: str
     expires_at: str
+
+
+class Explained(Answer):
+    """Why a proxy's protections stand as they stand. Times are seconds of the epoch, null: the protection is off."""
+
+    proxy: str
+    at: float
+    verdict: Literal["admit", "wait", "probe", "refuse"] = Field(description="What would become of a request now.")
+    reason: str = Field(description="The code with which it would be refused.")
+    sentence: str
+    active: list[dict[str, Any]] = Field(description="Requests that run, the oldest first; 100 at most.")
+    active_count: int
+    limiter: dict[str, Any] | None
+    queue: dict[str, Any] | None
+    breaker: dict[str, Any] | None = Field(
+        description="With its newest moves, and the outcomes that led to each and that count now."
+    )
+    pool: dict[str, Any]
+
+
+class RequestExplained(Answer):
+    """What became of a request, or what it does now."""
+
+    request: dict[str, Any] = Field(description="Its log line; of one that runs its proxy, phase and age.")
+    running: bool
+    sentence: str
+    way: list[dict[str, Any]] = Field(description="Where its time went, in milliseconds.")
+    reason: dict[str, Any] | None = Field(description="Why it was refused, failed or was cut.")
 
 
 class AuditEntry(Answer):

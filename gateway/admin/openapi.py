@@ -75,6 +75,8 @@ def _answer(model: type[BaseModel] | None, route: Route) -> dict[str, Any]:
     if route.stream is not None:
         events = {"text/event-stream": {"schema": {"type": "string"}}}
         return {"description": "Events `state` and `refusals`, whose data is JSON", "content": events}
+    if route.kind != "application/json":
+        return {"description": "Text", "content": {route.kind: {"schema": {"type": "string"}}}}
     if model is None:
         return {"description": "Done"}
     return {"description": (model.__doc__ or "Done").splitlines()[0], "content": _json(model)}

@@ -126,7 +126,7 @@ class ProxyAdministration:
     async def reset_breaker(self, actor: Actor, name: str) -> Resource:
         superusers_only(actor)
         await self.get(actor, name)
-        if not await self._live.reset_breaker(name):
+        if not await self._live.reset_breaker(name, actor.name):
             raise conflict("no_breaker", f"proxy {name} has no circuit breaker that runs")
         await self._store.audit.add(actor.name, "breaker.reset", name)
         return await self.get(actor, name)

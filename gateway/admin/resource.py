@@ -71,6 +71,7 @@ def token(record: Token) -> Resource:
         "name": record.name,
         "kind": record.kind,
         "superuser": record.superuser,
+        "metrics": record.scope == "metrics",
         "claims": dict(record.claims),
         "created": _time(record.created),
         "expires_at": _time(moment(record.expires_at)) if record.expires_at else None,

@@ -10,3 +10,9 @@ def superusers_only(actor: Actor) -> None:
     """Raises `AdminError` 403."""
     if not actor.superuser:
         raise forbidden()
+
+
+def metrics_readers_only(actor: Actor) -> None:
+    """Superusers, and tokens of that scope. Raises `AdminError` 403."""
+    if not actor.superuser and actor.scope != "metrics":
+        raise forbidden()

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from gateway.admin import events, models
 from gateway.admin.live import Actor
 from gateway.admin.problem import validation
-from gateway.admin.rights import superusers_only
+from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.admin.service import Administration
 from gateway.config.finding import sentence
+from gateway.observe.exposition import content_type, wants_open_metrics
 
 BASE: Final = "/api/gateway"
 
@@ -48,6 +49,8 @@ class Call:
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     if_match: int | None = None
+    accept: str = ""
+    """What the caller wants to have the answer in."""
     described: Mapping[str, object] = field(default_factory=dict)
     """The OpenAPI document."""
 
@@ -68,7 +71,16 @@ class Call:
         return body, self.if_match if self.if_match is not None else version
 
 
-Result = tuple[int, Mapping[str, object] | None]
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer that is no JSON."""
+
+    kind: str
+    """Its media type, with parameters."""
+    text: str
+
+
+Result = tuple[int, Mapping[str, object] | Text | None]
 Handler = Callable[[Call], Awaitable[Result]]
 Stream = Callable[[Call], AsyncIterator[bytes]]
 """Server-Sent Events, for as long as they are read."""
@@ -79,7 +91,7 @@ class Route:
     """``open``: nobody has to log in for it. ``versioned``: If-Match may name the version that is changed.
 
     ``body`` and ``answers`` (by status) are for the OpenAPI document. ``stream``: what follows in the place of a body
-    when ``handler`` has let the caller in.
+    when ``handler`` has let the caller in. ``right`` is asked before anything of the request is looked at.
     """
 
     method: str
@@ -93,6 +105,9 @@ class Route:
     open: bool = False
     versioned: bool = False
     stream: Stream | None = None
+    right: Callable[[Actor], None] = superusers_only
+    kind: str = "application/json"
+    """Media type of the answer, without parameters."""
 
 
 async def _login(call: Call) -> Result:
@@ -188,7 +203,12 @@ async def _tokens(call: Call) -> Result:
 async def _create_token(call: Call) -> Result:
     body = call.model(models.NewToken)
     made = await call.administration.accounts.create_token(
-        call.actor, body.name, superuser=body.superuser, expires_in=body.expires_in, claims=body.claims
+        call.actor,
+        body.name,
+        superuser=body.superuser,
+        metrics=body.metrics,
+        expires_in=body.expires_in,
+        claims=body.claims,
     )
     return 201, made
 
@@ -200,6 +220,20 @@ async def _delete_token(call: Call) -> Result:
 
 async def _audit(call: Call) -> Result:
     return 200, await call.administration.audit(call.actor, **call.query)
+
+
+async def _explain(call: Call) -> Result:
+    return 200, await call.administration.explanations.upstream(call.actor, call.parameters["name"])
+
+
+async def _request(call: Call) -> Result:
+    return 200, await call.administration.explanations.request(call.actor, call.parameters["id"])
+
+
+async def _metrics(call: Call) -> Result:
+    open_metrics = wants_open_metrics(call.accept)
+    text = await call.administration.explanations.metrics(call.actor, open_metrics=open_metrics)
+    return 200, Text(content_type(open_metrics=open_metrics), text)
 
 
 async def _live(call: Call) -> Result:
@@ -322,6 +356,32 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("DELETE", "/tokens/{id}", "deleteToken", "Revoke a token", _delete_token, {204: None}),
     Route("GET", "/audit", "listAudit", "Who did what", _audit, {200: models.AuditList}, query=_PAGING),
+    Route(
+        "GET",
+        "/upstreams/{name}/explain",
+        "explainUpstream",
+        "Why a proxy admits or refuses now",
+        _explain,
+        {200: models.Explained},
+    ),
+    Route(
+        "GET",
+        "/requests/{id}",
+        "explainRequest",
+        "What became of a recent request",
+        _request,
+        {200: models.RequestExplained},
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        "metrics",
+        "Metrics, for Prometheus",
+        _metrics,
+        {200: None},
+        right=metrics_readers_only,
+        kind="text/plain",
+    ),
     Route("GET", "/live", "watch", "Watch the data plane, an event a second", _live, {200: None}, stream=_watch),
     Route("GET", "/healthz", "live", "The control process lives", _healthz, {200: models.Healthy}, open=True),
     Route(

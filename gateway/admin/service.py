@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.admin import resource
 from gateway.admin.accounts import AccountAdministration
+from gateway.admin.explanations import Explanations
 from gateway.admin.heartbeat import Heartbeat
 from gateway.admin.live import Actor, Declared, Live
 from gateway.admin.problem import validation
@@ -35,6 +36,7 @@ class Administration:
     ) -> None:
         self._store = store
         self.heartbeat = Heartbeat(live)
+        self.explanations = Explanations(live)
         self.proxies = ProxyAdministration(store, declared, live)
         self.secrets = SecretAdministration(store, self.proxies, live)
         self.accounts = AccountAdministration(store, live, passwords, throttle or LoginThrottle(), session_ttl, clock)

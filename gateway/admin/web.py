@@ -21,8 +21,8 @@ from gateway.admin import intake, openapi
 from gateway.admin.assets import HEADERS as PAGE_HEADERS
 from gateway.admin.assets import Asset, Page
 from gateway.admin.live import Actor
-from gateway.admin.problem import AdminError, forbidden, unauthenticated, unavailable, validation
-from gateway.admin.routes import BASE, ROUTES, Call, Health, Route
+from gateway.admin.problem import AdminError, unauthenticated, unavailable, validation
+from gateway.admin.routes import BASE, ROUTES, Call, Health, Route, Text
 from gateway.admin.service import Administration
 from gateway.store.problem import StoreError, StoreUnavailable
 
@@ -290,7 +290,7 @@ def _handler(
     kinds = {name: kind for name, kind, _ in route.query}
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        actor = _NOBODY if route.open else await _actor(request, administration)
+        actor = _NOBODY if route.open else await _actor(request, route, administration)
         call = Call(
             administration,
             health,
@@ -300,6 +300,7 @@ def _handler(
             intake.query(request.query.items(), kinds),
             await _body(request, route, times.body) if route.body is not None else {},
             _if_match(request, route),
+            request.headers.get("Accept", ""),
             described,
         )
         status, body = await route.handler(call)
@@ -307,6 +308,8 @@ def _handler(
             return _Events(lambda: stream(call), times.answer)
         if body is None:
             return web.Response(status=status)
+        if isinstance(body, Text):
+            return web.Response(status=status, body=body.text.encode(), headers={"Content-Type": body.kind})
         answer = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
         if isinstance(version := body.get("version"), int):
             answer.headers["ETag"] = f'"{version}"'
@@ -315,7 +318,7 @@ def _handler(
     return handle
 
 
-async def _actor(request: web.Request, administration: Administration) -> Actor:
+async def _actor(request: web.Request, route: Route, administration: Administration) -> Actor:
     """Who asks: a superuser, or a token with that right; nobody else gets any further."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if len(request.headers.getall("Authorization", [])) != 1 or scheme.lower() != "bearer":
@@ -323,8 +326,7 @@ async def _actor(request: web.Request, administration: Administration) -> Actor:
     actor = await administration.accounts.authenticate(token.strip())
     if actor is None:
         raise unauthenticated("The token is not good: it expired, was revoked, or never was")
-    if not actor.superuser:
-        raise forbidden()
+    route.right(actor)
     return actor
 
 

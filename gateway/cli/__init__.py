@@ -12,6 +12,7 @@ import gateway
 from gateway.cli.accounts import superuser, token
 from gateway.cli.completion import completion
 from gateway.cli.db import db
+from gateway.cli.explain import explain
 from gateway.cli.proxy import proxy
 from gateway.cli.run import check, demo, run, schema
 from gateway.cli.secret import secret
@@ -24,5 +25,20 @@ def main() -> None:
     """Breakwater: a reverse proxy gateway for back ends that break easily."""
 
 
-for _command in (run, check, schema, demo, db, superuser, token, proxy, secret, export, import_, sync, completion):
+for _command in (
+    run,
+    check,
+    schema,
+    demo,
+    db,
+    superuser,
+    token,
+    proxy,
+    secret,
+    explain,
+    export,
+    import_,
+    sync,
+    completion,
+):
     main.add_command(_command)

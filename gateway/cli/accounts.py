@@ -76,12 +76,21 @@ def token() -> None:
 @token.command("create")
 @click.argument("name")
 @click.option("--superuser", "superuser_", is_flag=True, help="It may use the admin API.")
+@click.option("--metrics", is_flag=True, help="It may read metrics, and nothing else.")
 @click.option("--expires", metavar="TIME", help="How long it is good for, as in 12h or 30d; none: without an end.")
 @click.option("--claim", "claims", multiple=True, metavar="KEY=VALUE", help="What rules read as @request.auth.KEY.")
 @acts
-def create_token(target: Target, name: str, superuser_: bool, expires: str | None, claims: tuple[str, ...]) -> None:
+def create_token(
+    target: Target, name: str, superuser_: bool, metrics: bool, expires: str | None, claims: tuple[str, ...]
+) -> None:
     """Create a token; it is shown this once."""
-    body = {"name": name, "superuser": superuser_, "expires_in": _seconds(expires), "claims": dict(map(_claim, claims))}
+    body = {
+        "name": name,
+        "superuser": superuser_,
+        "metrics": metrics,
+        "expires_in": _seconds(expires),
+        "claims": dict(map(_claim, claims)),
+    }
 
     async def work(caller: Caller) -> None:
         made = await caller.call("POST", "/tokens", body)

@@ -64,6 +64,11 @@ class State(enum.IntEnum):
         state.word = word
         return state
 
+    @property
+    def api_word(self) -> str:
+        """As the API and metrics write it."""
+        return self.word.replace("-", "_")
+
 
 class Event(enum.Enum):
     """What moves a breaker; the value is the cause that listeners are told."""

@@ -215,7 +215,7 @@ def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
     left = breaker.until_probe()
     return {
         "mode": "shadow" if breaker.shadow else "enforce",
-        "state": breaker.state.word.replace("-", "_"),
+        "state": breaker.state.api_word,
         "since": breaker.since + epoch,
         "failures": breaker.failures,
         "failure_threshold": breaker.failure_threshold,
@@ -241,8 +241,8 @@ def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
 def _move(move: Move, epoch: float) -> MoveTold:
     return {
         "at": move.at + epoch,
-        "old": move.old.word.replace("-", "_"),
-        "new": move.new.word.replace("-", "_"),
+        "old": move.old.api_word,
+        "new": move.new.api_word,
         "cause": move.cause,
         "by": move.by,
         "outcomes": [_outcome(judged, epoch) for judged in move.outcomes],

@@ -100,6 +100,10 @@ class Server:
     def exchanges(self) -> int:
         return sum(connection.exchange is not None for connection in self.connections)
 
+    def running(self) -> list[Exchange]:
+        """The exchanges that run."""
+        return [c.exchange for c in self.connections if c.exchange is not None]
+
     def live(self) -> Counter[str]:
         """How many exchanges run, by the name of their proxy."""
         return Counter(c.exchange.proxy for c in self.connections if c.exchange is not None)

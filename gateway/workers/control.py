@@ -17,10 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway import __version__
 from gateway.admin.effective import shadowed
-from gateway.admin.live import Applied, ProxyPulse, Pulse, Refusals, unreachable
+from gateway.admin.live import Applied, Pulse, Refusals
+from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.app import BAD_CONFIGURATION, ProxyState, begin_process_log, greeting, signals
@@ -33,6 +35,7 @@ from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
 from gateway.identity.jwks import JwksCache, shared_key_set
 from gateway.identity.password import PasswordHasher
+from gateway.observe.slabs import Slabs
 from gateway.store import schema
 from gateway.store.database import is_embedded
 from gateway.store.keys import KeyRing
@@ -42,6 +45,7 @@ from gateway.store.store import Store
 from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
 from gateway.workers.orphan import orphaned
 from gateway.workers.plane import Plane
+from gateway.workers.telemetry import Telemetry
 
 _log = logging.getLogger("gateway")
 
@@ -103,6 +107,7 @@ class Control:
         declared: DeclaredFile,
         store: Store,
         plane: Plane,
+        telemetry: Telemetry,
         failed: Callable[[], object] = lambda: None,
     ) -> None:
         """``failed`` is called when it can not follow something any more."""
@@ -111,6 +116,7 @@ class Control:
         self._declared = declared
         self._store = store
         self._plane = plane
+        self._telemetry = telemetry
         self._jwks = JwksCache()
         self._lock = asyncio.Lock()
         self._revision = -1
@@ -139,21 +145,34 @@ class Control:
     def applied(self) -> Applied:
         return Applied(self._plane.generation, self._error)
 
-    async def reset_breaker(self, name: str) -> bool:
+    async def reset_breaker(self, name: str, by: str) -> bool:
         try:
-            return await self._plane.reset_breaker(name)
+            return await self._plane.reset_breaker(name, by)
         except ChannelError:
             return False
 
     async def pulse(self) -> Pulse:
-        """What can be told of a proxy without its counters."""
-        if not self._plane.reachable:
-            return unreachable(self._plane.generation)
-        proxies = {name: _pulse(state) for name, state in (await self._plane.state()).items()}
-        return {"at": time.time(), "reachable": True, "generation": self._plane.generation, "proxies": proxies}
+        return await self._telemetry.pulse()
 
     async def refusals(self, since: int) -> Refusals:
-        return {"next": since, "items": []}
+        return await self._telemetry.refusals(since)
+
+    async def metrics(self, *, open_metrics: bool) -> str:
+        return await self._telemetry.metrics(open_metrics=open_metrics)
+
+    async def explain(self, name: str) -> Mapping[str, object] | None:
+        """Raises `AdminError` while the worker is away."""
+        return await self._ask(self._plane.explain(name))
+
+    async def request(self, request_id: str) -> Mapping[str, object] | None:
+        """Raises `AdminError` while the worker is away."""
+        return await self._ask(self._plane.request(request_id))
+
+    async def _ask(self, answer: Coroutine[Any, Any, Mapping[str, object] | None]) -> Mapping[str, object] | None:
+        try:
+            return await answer
+        except ChannelError as error:
+            raise unavailable(str(error)) from None
 
     def greeting(self) -> str:
         """One line for the operator: what is served where."""
@@ -201,6 +220,7 @@ class Control:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._jwks.aclose()
+        await self._telemetry.aclose()
 
     def own(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -242,6 +262,8 @@ class Control:
     def _tell(self, source: str, error: str) -> None:
         self._error = error
         generation = self._plane.generation
+        if error or generation != self._told_generation:
+            self._telemetry.reloaded(ok=not error)
         if error:
             _log.error("%s refused, configuration %d stays in force:\n%s", source, generation, error)
         elif generation != self._told_generation:  # a login changes nothing that is served
@@ -338,33 +360,12 @@ class Control:
                         await self._store.tokens.touch(used)
 
 
-def _pulse(state: ProxyState) -> ProxyPulse:
-    return ProxyPulse(
-        requests=0,
-        errors=0,
-        refused=0,
-        shadowed=0,
-        latency={"bounds": [], "counts": [0]},
-        bytes_in=0,
-        bytes_out=0,
-        in_flight=state["in_flight"],
-        limit=0,
-        waiting=state["waiting"],
-        queue_limit=0,
-        streams=state["streams"],
-        breaker=state["breaker"],
-        breaker_since=0.0,
-        breaker_history=[],
-        pool_open=state["connections_open"],
-        pool_idle=state["connections_idle"],
-    )
-
-
 class Process:
     """From the command line to the exit code."""
 
-    def __init__(self, options: Options, channel: str, alive: int, ready: int) -> None:
+    def __init__(self, options: Options, channel: str, alive: int, ready: int, slabs: Slabs) -> None:
         self._options = options
+        self._slabs = slabs
         self._channel = ChannelClient(channel)
         self._alive = alive
         self._ready = ready
@@ -382,7 +383,8 @@ class Process:
             store = await Store.open(settings.database, KeyRing.for_database(settings.database, os.environ))
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(self._channel.aclose)
-            control = Control(self._options, declared, store, Plane(self._channel), self._fail)
+            plane = Plane(self._channel)
+            control = Control(self._options, declared, store, plane, Telemetry(self._slabs, plane), self._fail)
             stack.push_async_callback(control.aclose)
             await control.start()
             passwords = PasswordHasher()
@@ -418,11 +420,13 @@ class Process:
 
 
 def main(arguments: list[str]) -> int:
-    """``arguments``: the channel's path, the descriptors of the supervisor's two pipes, the `Options`."""
-    channel, alive, ready, options = arguments
+    """``arguments``: the channel's path, the descriptors of the supervisor's two pipes and of the worker's map,
+    the `Options`.
+    """
+    channel, alive, ready, slabs, options = arguments
     begin_process_log()
     try:
-        return asyncio.run(Process(Options.decode(options), channel, int(alive), int(ready)).run())
+        return asyncio.run(Process(Options.decode(options), channel, int(alive), int(ready), Slabs(int(slabs))).run())
     except ConfigError as error:
         _log.error("%s", error)
         return BAD_CONFIGURATION

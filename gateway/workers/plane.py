@@ -62,9 +62,27 @@ class Plane:
         """The digests of tokens used since the last call, and when (seconds of the epoch). Raises `ChannelError`."""
         return cast(Mapping[str, float], await self._channel.call("used"))
 
-    async def reset_breaker(self, name: str) -> bool:
+    async def reset_breaker(self, name: str, by: str) -> bool:
         """Raises `ChannelError`."""
-        return bool(await self._channel.call("reset_breaker", orjson.dumps({"name": name})))
+        return bool(await self._channel.call("reset_breaker", orjson.dumps({"name": name, "by": by})))
+
+    async def sample(self) -> Mapping[str, Any]:
+        """The worker's map is up to date; what does not stand in it (`Worker.sample`). Raises `ChannelError`."""
+        return cast(Mapping[str, Any], await self._channel.call("sample"))
+
+    async def explain(self, name: str) -> Mapping[str, object] | None:
+        """The `Explanation` of a proxy's upstream; None when there is none. Raises `ChannelError`."""
+        return cast(Mapping[str, object] | None, await self._channel.call("explain", orjson.dumps({"name": name})))
+
+    async def request(self, request_id: str) -> Mapping[str, object] | None:
+        """The log line of a recent exchange, or what is known of one that runs. Raises `ChannelError`."""
+        body = orjson.dumps({"id": request_id})
+        return cast(Mapping[str, object] | None, await self._channel.call("request", body))
+
+    async def refusals(self, since: int, most: int) -> Mapping[str, object]:
+        """``{"next", "items"}``: the log lines of refusals and failures after ``since``. Raises `ChannelError`."""
+        body = orjson.dumps({"since": since, "most": most})
+        return cast(Mapping[str, object], await self._channel.call("refusals", body))
 
     async def keep_told(self) -> None:
         """Watch the worker until cancelled: one that is new hears everything at once."""

@@ -26,6 +26,7 @@ from time import monotonic
 
 from gateway.app import begin_process_log, signals
 from gateway.core.clock import Clock
+from gateway.observe import slabs
 
 _log = logging.getLogger("gateway")
 
@@ -111,21 +112,24 @@ class Supervisor:
         self._ready, ready = os.pipe()
         os.set_blocking(self._ready, False)
         self._given_away = ready
+        self._slabs = slabs.create()
         self._stopping = False
         self._began = False
         """The control process was ready once: from now on a death is followed by a start."""
         self._over: asyncio.Future[int]
         python = [sys.executable, "-m"]
+        shared = (self._listener.fileno(), self._alive, self._slabs)
+        given = (self._alive, ready, self._slabs)
         self.worker = Child(
             "worker",
-            [*python, "gateway.workers.worker", str(self._listener.fileno()), str(self._alive)],
-            [self._listener.fileno(), self._alive],
+            [*python, "gateway.workers.worker", *map(str, shared)],
+            shared,
             env,
         )
         self.control = Child(
             "control process",
-            [*python, "gateway.workers.control", str(path), str(self._alive), str(ready), *control],
-            [self._alive, ready],
+            [*python, "gateway.workers.control", str(path), *map(str, given), *control],
+            given,
             env,
         )
 
@@ -151,7 +155,7 @@ class Supervisor:
                 child.signal(signal.SIGKILL)
                 await asyncio.to_thread(child.process.wait)
         self._listener.close()
-        for descriptor in (self._alive, self._held, self._ready, self._given_away):
+        for descriptor in (self._alive, self._held, self._ready, self._given_away, self._slabs):
             os.close(descriptor)
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ import uvloop
 
 from gateway.app import Gateway, begin_process_log, calm_collector, signals
 from gateway.config import codec
+from gateway.observe.slabs import Slabs
 from gateway.workers.channel import ChannelServer
 from gateway.workers.orphan import orphaned
 
@@ -27,7 +29,8 @@ _log = logging.getLogger("gateway")
 class Worker:
     """A gateway behind a channel; the operations of the channel are its public methods with a ``body``."""
 
-    def __init__(self) -> None:
+    def __init__(self, slabs: Slabs | None = None) -> None:
+        self._slabs = slabs
         self.gateway: Gateway | None = None
         self._credentials = codec.credentials({"tokens": {}, "issuers": []})
         self._stopping = asyncio.Event()
@@ -40,6 +43,10 @@ class Worker:
                 "state": self.state,
                 "used": self.used,
                 "reset_breaker": self.reset_breaker,
+                "sample": self.sample,
+                "explain": self.explain,
+                "request": self.request,
+                "refusals": self.refusals,
             }
         )
 
@@ -50,7 +57,7 @@ class Worker:
         """Put a document in force: ``{"generation", "addresses"}``. Raises OSError, changing nothing."""
         document = codec.document(body)
         if self.gateway is None:
-            gateway = Gateway(document)
+            gateway = Gateway(document, self._slabs)
             gateway.authenticator.credentials = self._credentials
             calm_collector()
             try:
@@ -80,7 +87,27 @@ class Worker:
 
     async def reset_breaker(self, body: Any) -> object:
         """True when the proxy has a breaker; it is closed then."""
-        return self.gateway is not None and self.gateway.reset_breaker(str(body["name"]))
+        return self.gateway is not None and self.gateway.reset_breaker(str(body["name"]), str(body["by"]))
+
+    async def sample(self, _: Any) -> object:
+        """Bring the map up to date; ``{"pid", "proxies": {name: {"breaker", "since", "history"}}}``."""
+        return {"pid": os.getpid(), "proxies": {} if self.gateway is None else self.gateway.sample()}
+
+    async def explain(self, body: Any) -> object:
+        """The `Explanation` of a proxy's upstream; None when no such proxy is active."""
+        return None if self.gateway is None else self.gateway.explain(str(body["name"]))
+
+    async def request(self, body: Any) -> object:
+        """What is known of the exchange with this id."""
+        return None if self.gateway is None else self.gateway.find(str(body["id"]))
+
+    async def refusals(self, body: Any) -> object:
+        """``{"next", "items"}``: the log lines of refusals and failures after the first ``since``."""
+        if self.gateway is None:
+            return {"next": 0, "items": []}
+        self.gateway.journal.flush()
+        count, items = self.gateway.recent.refusals(int(body["since"]), int(body["most"]))
+        return {"next": count, "items": items}
 
     async def run(self, listener: socket.socket, alive: int) -> int:
         """Serve until a signal or the supervisor's end; the exit code. ``alive``: a pipe that ends with it."""
@@ -119,12 +146,12 @@ class Worker:
 
 
 def main(arguments: list[str]) -> int:
-    """``arguments``: the descriptors of the channel's listening socket and of the supervisor's pipe."""
-    channel, alive = map(int, arguments)
+    """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, and its map."""
+    channel, alive, slabs = map(int, arguments)
     begin_process_log()
 
     async def serve() -> int:
-        return await Worker().run(socket.socket(fileno=channel), alive)
+        return await Worker(Slabs(slabs)).run(socket.socket(fileno=channel), alive)
 
     return uvloop.run(serve())
 

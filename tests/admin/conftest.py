@@ -52,6 +52,9 @@ class Plane:
     applies: int = 0
     error: str = ""
     breakers: set[str] = field(default_factory=set)
+    resets: list[tuple[str, str]] = field(default_factory=list)
+    explanations: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    requests: dict[str, Mapping[str, object]] = field(default_factory=dict)
     states: dict[str, ProxyState] = field(default_factory=dict)
     pulses: int = 0
     reachable: bool = True
@@ -68,8 +71,18 @@ class Plane:
     def applied(self) -> Applied:
         return Applied(self.applies, self.error)
 
-    async def reset_breaker(self, name: str) -> bool:
+    async def reset_breaker(self, name: str, by: str) -> bool:
+        self.resets.append((name, by))
         return name in self.breakers
+
+    async def metrics(self, *, open_metrics: bool) -> str:
+        return "# EOF\n" if open_metrics else "up 1\n"
+
+    async def explain(self, name: str) -> Mapping[str, object] | None:
+        return self.explanations.get(name)
+
+    async def request(self, request_id: str) -> Mapping[str, object] | None:
+        return self.requests.get(request_id)
 
     async def pulse(self) -> Pulse:
         self.pulses += 1

@@ -15,9 +15,11 @@ from harness.message import Message, Truncated
 from harness.patience import eventually
 from harness.rig import LIMITS, TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Link, Upstream, refused_url
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.document import CircuitBreaker, Header, Limits, Missing, Queue
 from gateway.errors import REASONS, Source
+from gateway.observe.exposition import Exposition
 
 SHORT = 0.1
 """Seconds of a timeout that a row waits for."""
@@ -305,7 +307,9 @@ async def observed(rig: Rig, told: Message | None) -> dict[str, tuple[str, int]]
     """
     id_ = ID if told is None else (told.get("x-request-id") or b"").decode()
     line = await line_of(rig, id_)
-    places = {"access log": (line["reason"], line["status_code"])}
+    places = {"access log": (line["reason"], line["status_code"]), "metric": metric(rig, line)}
+    kept = rig.gateway.find(id_)
+    assert kept == line, "what is kept for explanations is the line"
     if told is not None:
         body = json.loads(told.body)
         places["body"] = (body["code"], told.status)
@@ -313,13 +317,30 @@ async def observed(rig: Rig, told: Message | None) -> dict[str, tuple[str, int]]
     return places
 
 
+def metric(rig: Rig, line: dict[str, Any]) -> tuple[str, int]:
+    """The reason and the status of the exchange, when they were counted as often as the log has them."""
+    proxy, reason, status = line["proxy_name"] or "-", line["reason"], line["status_code"]
+    alike = [other for other in rig.log.lines() if (other["proxy_name"] or "-") == proxy]
+    counted = {"reason": 0.0, "status": 0.0}
+    for family in text_string_to_metric_families("".join(Exposition(rig.gateway.slabs).render(open_metrics=False))):
+        for sample in family.samples:
+            if sample.labels.get("proxy") != proxy:
+                continue
+            if sample.name == "gateway_errors_total" and sample.labels["reason"] == reason:
+                assert sample.labels["source"] == REASONS[reason].source.value
+                counted["reason"] += sample.value
+            if sample.name == "gateway_requests_total" and sample.labels["status"] == str(status):
+                counted["status"] += sample.value
+    assert counted["reason"] == sum(other["reason"] == reason for other in alike)
+    assert counted["status"] == sum(other["status_code"] == status for other in alike)
+    return reason, status
+
+
 async def line_of(rig: Rig, request_id: str) -> dict[str, Any]:
     """The one line of that exchange in the access log, without waiting for the batch that it would go out with."""
-    writer = rig.gateway.access_log.writer
-    assert writer is not None
 
     def found() -> list[dict[str, Any]]:
-        writer.flush()
+        rig.gateway.journal.flush()
         return [line for line in rig.log.lines() if line["request_id"] == request_id]
 
     await eventually(found, "its line in the access log")

@@ -52,7 +52,19 @@ class Worker:
         return {"d": 1.0}
 
     async def reset_breaker(self, body: Any) -> object:
-        return body["name"] == "a"
+        return body == {"name": "a", "by": "ann"}
+
+    async def sample(self, _: Any) -> object:
+        return {"pid": 7, "proxies": {}}
+
+    async def explain(self, body: Any) -> object:
+        return {"proxy": body["name"]}
+
+    async def request(self, body: Any) -> object:
+        return {"request_id": body["id"]} if body["id"] == "r" else None
+
+    async def refusals(self, body: Any) -> object:
+        return {"next": body["since"] + body["most"], "items": []}
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -60,7 +72,8 @@ class Worker:
         self.path.unlink(missing_ok=True)
         listener.bind(str(self.path))
         listener.listen()
-        names = ("ping", "apply", "identify", "state", "used", "reset_breaker")
+        names = ("ping", "apply", "identify", "state", "used", "reset_breaker", "sample", "explain")
+        names += ("request", "refusals")
         self.server = ChannelServer({name: getattr(self, name) for name in names})
         await self.server.start(listener)
         try:
@@ -87,8 +100,12 @@ async def test_a_document_is_put_in_force(plane: Plane, tmp_path: Path) -> None:
         assert (plane.generation, plane.addresses) == (1, [("127.0.0.1", 80)])
         assert await plane.used() == {"d": 1.0}
         assert await plane.state() == {}
-        assert await plane.reset_breaker("a")
-        assert not await plane.reset_breaker("b")
+        assert await plane.reset_breaker("a", "ann")
+        assert not await plane.reset_breaker("b", "ann")
+        assert await plane.sample() == {"pid": 7, "proxies": {}}
+        assert await plane.explain("a") == {"proxy": "a"}
+        assert (await plane.request("r"), await plane.request("s")) == ({"request_id": "r"}, None)
+        assert await plane.refusals(3, 4) == {"next": 7, "items": []}
 
 
 async def test_what_was_refused_is_forgotten(plane: Plane, tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Metrics, and answers to "why?": of an upstream as it stands, and of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway import errors
+from gateway.admin.live import Actor, Live
+from gateway.admin.problem import not_found
+from gateway.admin.resource import Resource
+from gateway.admin.rights import metrics_readers_only, superusers_only
+
+_PHASES: Final = {
+    "identity_ms": "finding out who asks",
+    "queue_ms": "waiting for a permit",
+    "pool_ms": "taking a pooled connection",
+    "dial_ms": "opening a connection",
+    "upload_ms": "sending the request",
+    "upstream_latency_ms": "waiting for the upstream's first byte",
+    "transfer_ms": "receiving the answer",
+    "blocked_ms": "waiting for a client slow to take it",
+    "proxy_latency_ms": "in the gateway itself",
+}
+_SHOWN_ABOVE: Final = 0.0005
+"""Milliseconds: what is less is nothing at three digits."""
+
+
+class Explanations:
+    """All methods raise `AdminError`, also when nobody can be asked."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    async def metrics(self, actor: Actor, *, open_metrics: bool) -> str:
+        """In the text format of Prometheus or in OpenMetrics; also for tokens of that scope."""
+        metrics_readers_only(actor)
+        return await self._live.metrics(open_metrics=open_metrics)
+
+    async def upstream(self, actor: Actor, name: str) -> Resource:
+        """State, since when and why, of breaker, limiter, queue and pool; what would become of a request now."""
+        superusers_only(actor)
+        found = await self._live.explain(name)
+        if found is None:
+            raise not_found(f"no proxy {name} is served; see GET /proxies")
+        return dict(found)
+
+    async def request(self, actor: Actor, request_id: str) -> Resource:
+        """The way that a recent request took, and the reason for its end."""
+        superusers_only(actor)
+        found = await self._live.request(request_id)
+        if found is None:
+            raise not_found(
+                f"request {request_id} is not among the newest; look for it in the access log, and for its proxy there"
+            )
+        return explained(found)
+
+
+def explained(record: Mapping[str, Any]) -> Resource:
+    """``record``: a line of the access log, or what is known of a request that runs (it has a ``phase``)."""
+    reason = errors.REASONS.get(str(record.get("reason", "")))
+    way = [
+        {"phase": name.removesuffix("_ms"), "ms": record[name], "meaning": meaning}
+        for name, meaning in _PHASES.items()
+        if (record.get(name) or 0.0) > _SHOWN_ABOVE
+    ]
+    return {
+        "request": dict(record),
+        "running": "phase" in record,
+        "sentence": _running(record) if "phase" in record else _ended(record, reason),
+        "way": way,
+        "reason": None
+        if reason is None
+        else {
+            "code": reason.code,
+            "status": reason.status,
+            "source": reason.source.value,
+            "meaning": reason.details,
+            "page": f"docs/reasons/{reason.code}.md",
+        },
+    }
+
+
+def _running(record: Mapping[str, Any]) -> str:
+    of = f"proxy {record['proxy_name']}" if record["proxy_name"] else "no proxy"
+    return f"it runs for {record['age']:.1f} s, in phase {record['phase']} of {of}"
+
+
+def _ended(record: Mapping[str, Any], reason: errors.Reason | None) -> str:
+    took = f"{record['duration_ms']:.1f} ms"
+    by = f" by {record['upstream']}" if record["upstream"] else ""
+    if reason is None:
+        told = f"answered {record['status_code']}{by} in {took}"
+    elif reason is errors.CLIENT_GONE:
+        told = f"the client left after {took}"
+    elif record["attempts"]:
+        told = f"failed after {took}{by}: {reason.code} ({reason.details})"
+    else:
+        told = f"refused with {record['status_code']} {reason.code} before any upstream was asked: {reason.details}"
+    if record["shadow"]:
+        told += f"; {record['shadow']} would have refused it, were it not in shadow mode"
+    if record["attempts"] > 1:
+        told += f"; it took {record['attempts']} attempts"
+    return told

@@ -1,0 +1,87 @@
+"""`gateway explain`: why an upstream refuses, and what became of a request."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from gateway.cli.caller import Caller, Json, Target, quoted
+from gateway.cli.options import acts
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--request", "request_id", metavar="ID", help="Explain this request (the X-Request-Id of its answer).")
+@acts
+def explain(target: Target, name: str | None, request_id: str | None) -> None:
+    """Tell why proxy NAME admits or refuses now, or what became of a recent request."""
+    if (name is None) == (request_id is None):
+        raise click.UsageError("name a proxy, or a request by --request ID")
+
+    async def work(caller: Caller) -> None:
+        if request_id is not None:
+            found = await caller.call("GET", f"/requests/{quoted(request_id)}")
+            target.show(found, lambda: request_text(found))
+        else:
+            found = await caller.call("GET", f"/upstreams/{quoted(name or '')}/explain")
+            target.show(found, lambda: upstream_text(found))
+
+    target.run(work)
+
+
+def request_text(found: Json) -> str:
+    """What `GET /requests/{id}` answers, for people."""
+    record = found["request"]
+    lines = [f"{record['request_id']}: {found['sentence']}"]
+    if "method" in record:
+        of = f", proxy {record['proxy_name']}" if record["proxy_name"] else ""
+        lines.append(f"  {record['method']} {record['path']} from {record['client']}{of}")
+    lines += [f"  {step['ms']:10.3f} ms  {step['meaning']}" for step in found["way"]]
+    if found["reason"] is not None:
+        lines.append(f"  see {found['reason']['page']}")
+    return "\n".join(lines)
+
+
+def upstream_text(found: Json) -> str:
+    """What `GET /upstreams/{name}/explain` answers, for people."""
+    now = found["at"]
+    lines = [f"{found['proxy']}: {found['sentence']}"]
+    limiter, queue, breaker, pool = found["limiter"], found["queue"], found["breaker"], found["pool"]
+    if limiter is not None:
+        hold = f", held for {limiter['hold']:.3f} s on average" if limiter["hold"] else ""
+        lines.append(
+            f"  limiter ({limiter['mode']}): {limiter['in_flight']} of {limiter['max_concurrent']} in use{hold}"
+        )
+    if queue is not None:
+        lines.append(f"  queue ({queue['mode']}): {queue['waiting']} of {queue['max_waiting']} waiting")
+    if breaker is not None:
+        lines += _breaker(breaker, now)
+    lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
+    lines += [f"  running: {ex['request_id']} {ex['phase']} for {ex['age']:.1f} s" for ex in found["active"][:10]]
+    if found["active_count"] > 10:
+        lines.append(f"  and {found['active_count'] - 10} more")
+    return "\n".join(lines)
+
+
+def _breaker(breaker: Json, now: float) -> list[str]:
+    lines = [f"  breaker ({breaker['mode']}): {breaker['state']} since {_ago(breaker['since'], now)}"]
+    if breaker["state"] == "closed":
+        lines[0] += f", {breaker['failures']} of {breaker['failure_threshold']} failures in a row"
+    if breaker["next_probe"]:
+        lines.append(f"    next probe in {max(0.0, breaker['next_probe'] - now):.1f} s")
+    for move in breaker["moves"][-5:]:
+        by = f" by {move['by']}" if move["by"] else ""
+        lines.append(f"    {_ago(move['at'], now)}: {move['old']} -> {move['new']}, {move['cause']}{by}")
+        lines += [f"      {_outcome(outcome, now)}" for outcome in move["outcomes"][-5:]]
+    lines += [f"    {_outcome(outcome, now)}" for outcome in breaker["outcomes"][-5:]]
+    return lines
+
+
+def _outcome(outcome: Json, now: float) -> str:
+    told = outcome["reason"] or (f"status {outcome['status']}" if outcome["status"] else "")
+    return f"{_ago(outcome['at'], now)}: {outcome['outcome']} {told} {outcome['request_id']}"
+
+
+def _ago(at: float, now: float) -> str:
+    return f"{time.strftime('%H:%M:%S', time.localtime(at))} ({max(0.0, now - at):.1f} s ago)"

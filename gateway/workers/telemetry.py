@@ -1,0 +1,142 @@
+"""What the control process tells of the data plane: it reads the worker's map, and asks the worker for the rest.
+
+A worker that hangs or is away delays nobody: the map is there all the same, as it stood last, and says that it is old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from prometheus_client import CollectorRegistry, ProcessCollector, exposition
+from prometheus_client.openmetrics import exposition as open_metrics_exposition
+
+from gateway import __version__
+from gateway.admin.live import ProxyPulse, Pulse, Refusals, Transition, unreachable
+from gateway.observe import families
+from gateway.observe.exposition import Exposition, comment
+from gateway.observe.figures import counted
+from gateway.observe.slabs import Slabs
+from gateway.workers.channel import ChannelError
+from gateway.workers.plane import Plane
+
+_PATIENCE: Final = 1.0
+_NEWEST: Final = 50
+
+
+class Telemetry:
+    """``slabs``: the map of the worker behind ``plane``."""
+
+    def __init__(self, slabs: Slabs, plane: Plane) -> None:
+        self._slabs = slabs
+        self._plane = plane
+        self._exposition = Exposition(slabs)
+        self._sampling: asyncio.Task[Mapping[str, Any]] | None = None
+        self._worker = 0
+        """Process id; 0 while it is not known."""
+        self._reloads = {"ok": 0, "failed": 0}
+        self._processes = CollectorRegistry()
+        ProcessCollector(registry=self._processes)
+        ProcessCollector(namespace="gateway_worker", pid=lambda: self._worker or os.getpid(), registry=self._processes)
+
+    def reloaded(self, *, ok: bool) -> None:
+        """A configuration was taken, or refused."""
+        self._reloads["ok" if ok else "failed"] += 1
+
+    async def metrics(self, *, open_metrics: bool) -> str:
+        """Everything, in the text format of Prometheus or in OpenMetrics."""
+        up = await self._sample() is not None
+        parts = [*self._own(up=up, open_metrics=open_metrics), *self._exposition.render(open_metrics=open_metrics)]
+        # That of OpenMetrics ends with its # EOF.
+        encode: Callable[[CollectorRegistry], bytes] = (
+            open_metrics_exposition.generate_latest if open_metrics else exposition.generate_latest
+        )
+        parts.append(encode(self._processes).decode())
+        return "".join(parts)
+
+    async def pulse(self) -> Pulse:
+        sampled = await self._sample()
+        if sampled is None:
+            return unreachable(self._plane.generation)
+        bases = dict(self._slabs.live())
+        proxies = {name: self._pulse(told, bases[name]) for name, told in sampled["proxies"].items() if name in bases}
+        return {"at": time.time(), "reachable": True, "generation": self._plane.generation, "proxies": proxies}
+
+    async def refusals(self, since: int) -> Refusals:
+        try:
+            return cast(Refusals, await self._plane.refusals(since, _NEWEST))
+        except ChannelError:
+            return {"next": since, "items": []}
+
+    async def aclose(self) -> None:
+        if self._sampling is not None:
+            self._sampling.cancel()
+            await asyncio.gather(self._sampling, return_exceptions=True)
+
+    async def _sample(self) -> Mapping[str, Any] | None:
+        """The worker's word, once its map is up to date; None when it does not answer in time."""
+        if self._sampling is None:
+            self._sampling = asyncio.ensure_future(self._plane.sample())
+        # Not cancelled when it is late: that would break the channel off, and is no better the next time.
+        sampling = self._sampling
+        await asyncio.wait({sampling}, timeout=_PATIENCE)
+        if not sampling.done():
+            return None
+        if self._sampling is sampling:
+            self._sampling = None
+        try:
+            sampled = sampling.result()
+        except ChannelError:
+            return None
+        self._worker = int(sampled["pid"])
+        return sampled
+
+    def _own(self, *, up: bool, open_metrics: bool) -> list[str]:
+        python = ".".join(map(str, sys.version_info[:3]))
+
+        def lines(name: str, kind: str, help_: str, *series: tuple[str, int]) -> str:
+            return comment(name, kind, help_, open_metrics=open_metrics) + "".join(
+                f"{name}{labels} {value}\n" for labels, value in series
+            )
+
+        return [
+            lines(
+                "gateway_build_info",
+                "gauge",
+                "Always 1; the labels tell what runs.",
+                (f'{{version="{__version__}",python="{python}"}}', 1),
+            ),
+            lines("gateway_worker_up", "gauge", "1: the worker answered; 0: its figures are old.", ("", int(up))),
+            lines(
+                "gateway_reloads_total",
+                "counter",
+                "Configurations that were taken, or refused.",
+                *((f'{{result="{result}"}}', count) for result, count in self._reloads.items()),
+            ),
+        ]
+
+    def _pulse(self, told: Mapping[str, Any], base: int) -> ProxyPulse:
+        figures, ints = counted(self._slabs, base), self._slabs.ints
+        return ProxyPulse(
+            requests=figures.requests,
+            errors=figures.errors,
+            refused=figures.refused,
+            shadowed=figures.shadowed,
+            latency={"bounds": list(families.LATENCY), "counts": figures.latency},
+            bytes_in=figures.bytes_in,
+            bytes_out=figures.bytes_out,
+            in_flight=ints[base + families.IN_FLIGHT],
+            limit=ints[base + families.LIMIT],
+            waiting=ints[base + families.WAITING],
+            queue_limit=ints[base + families.QUEUE_LIMIT],
+            streams=ints[base + families.ACTIVE],
+            breaker=str(told["breaker"]),
+            breaker_since=float(told["since"]),
+            breaker_history=cast(list[Transition], told["history"]),
+            pool_open=ints[base + families.POOL_OPEN],
+            pool_idle=ints[base + families.POOL_IDLE],
+        )

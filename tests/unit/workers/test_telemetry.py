@@ -1,0 +1,119 @@
+"""A scrape is answered whether the worker answers or not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.observe.metrics import Metrics
+from gateway.observe.slabs import Slabs
+from gateway.workers import telemetry as module
+from gateway.workers.channel import ChannelError
+from gateway.workers.plane import Plane
+from gateway.workers.telemetry import Telemetry
+
+
+class FakePlane:
+    generation = 4
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.away = False
+        self.hanging: asyncio.Event | None = None
+
+    async def sample(self) -> Mapping[str, Any]:
+        self.samples += 1
+        if self.hanging is not None:
+            await self.hanging.wait()
+        if self.away:
+            raise ChannelError("away")
+        told = {
+            "breaker": "open",
+            "since": 5.0,
+            "history": [{"at": 5.0, "from": "closed", "to": "open", "reason": "x"}],
+        }
+        return {"pid": os.getpid(), "proxies": {"p": told, "unknown to the map": told}}
+
+    async def refusals(self, since: int, most: int) -> Mapping[str, object]:
+        if self.away:
+            raise ChannelError("away")
+        return {"next": since + 1, "items": [{"most": most}]}
+
+
+@pytest.fixture
+def plane() -> FakePlane:
+    return FakePlane()
+
+
+@pytest.fixture
+async def telemetry(plane: FakePlane) -> AsyncIterator[Telemetry]:
+    slabs = Slabs()
+    Metrics(slabs).retain(["p"])
+    made = Telemetry(slabs, cast(Plane, plane))
+    yield made
+    await made.aclose()
+
+
+async def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    for family in text_string_to_metric_families(await telemetry.metrics(open_metrics=False)):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+async def test_everything_stands_in_both_formats(telemetry: Telemetry) -> None:
+    telemetry.reloaded(ok=True)
+    telemetry.reloaded(ok=False)
+    telemetry.reloaded(ok=False)
+    assert await value(telemetry, "gateway_worker_up") == 1
+    assert await value(telemetry, "gateway_reloads_total", result="failed") == 2
+    assert await value(telemetry, "gateway_reloads_total", result="ok") == 1
+    assert await value(telemetry, "gateway_in_flight", proxy="p") == 0
+    assert (await value(telemetry, "process_resident_memory_bytes") or 0) > 1e6
+    assert (await value(telemetry, "gateway_worker_process_resident_memory_bytes") or 0) > 1e6
+    text = await telemetry.metrics(open_metrics=True)
+    assert text.endswith("# EOF\n")
+    assert text.count("# EOF") == 1
+    names = {family.name for family in open_metrics_families(text)}
+    assert {"gateway_build_info", "gateway_reloads", "gateway_in_flight", "process_cpu_seconds"} <= names
+
+
+async def test_a_worker_that_is_away_has_old_figures(plane: FakePlane, telemetry: Telemetry) -> None:
+    plane.away = True
+    assert await value(telemetry, "gateway_worker_up") == 0
+    assert await value(telemetry, "gateway_in_flight", proxy="p") == 0
+    pulse = await telemetry.pulse()
+    assert (pulse["reachable"], pulse["generation"], pulse["proxies"]) == (False, 4, {})
+    assert await telemetry.refusals(3) == {"next": 3, "items": []}
+
+
+async def test_a_worker_that_hangs_is_asked_once_and_delays_nobody_for_long(
+    plane: FakePlane, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.02)
+    plane.hanging = asyncio.Event()
+    for _ in range(3):
+        assert await value(telemetry, "gateway_worker_up") == 0
+    assert plane.samples == 1
+    plane.hanging.set()
+    assert await value(telemetry, "gateway_worker_up") == 1
+    assert await value(telemetry, "gateway_worker_up") == 1
+    assert plane.samples == 2
+
+
+async def test_a_pulse_joins_the_map_and_the_breakers(telemetry: Telemetry) -> None:
+    pulse = await telemetry.pulse()
+    assert pulse["reachable"]
+    assert pulse["proxies"].keys() == {"p"}
+    found = pulse["proxies"]["p"]
+    assert (found["breaker"], found["breaker_since"], found["requests"]) == ("open", 5.0, 0)
+    assert found["breaker_history"][0]["to"] == "open"
+    assert len(found["latency"]["counts"]) == len(found["latency"]["bounds"]) + 1
+    assert await telemetry.refusals(3) == {"next": 4, "items": [{"most": 50}]}
