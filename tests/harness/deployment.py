@@ -31,8 +31,11 @@ START = 20.0
 class Deployment:
     """`start` it; ``url`` is where it serves, ``admin`` the base of its API."""
 
-    def __init__(self, folder: Path, *, proxies: str = "[]", more: str = "", database: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, proxies: str = "[]", more: str = "", database: str = "", listen: str = "127.0.0.1:0"
+    ) -> None:
         self.folder = folder
+        self.listen = listen
         self.database = database or f"sqlite:///{folder}/gateway.db"
         self.config = folder / "gateway.yaml"
         self.log = folder / "log"
@@ -46,7 +49,7 @@ class Deployment:
 
     def write(self, proxies: str, more: str = "") -> None:
         self.config.write_text(
-            f"listen: 127.0.0.1:0\nadmin: {{listen: 127.0.0.1:0}}\ndatabase: {self.database}\n"
+            f"listen: {self.listen}\nadmin: {{listen: 127.0.0.1:0}}\ndatabase: {self.database}\n"
             f"access_log: {{path: {self.folder}/access.log}}\n{more}\nproxies: {proxies}\n"
         )
 
