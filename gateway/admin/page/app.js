@@ -1,0 +1,154 @@
+// The live page: log in, then one board that is told once a second what happens.
+
+import { announce, byId, h, mark, say } from './dom.js';
+import { Refused, call, lost, session } from './api.js';
+import { History } from './chart.js';
+import { Detail } from './detail.js';
+import { closeAll } from './dialog.js';
+import { edit } from './form.js';
+import { BREAKER, List } from './list.js';
+import { Live } from './live.js';
+import { login } from './login.js';
+import { Refusals } from './refusals.js';
+
+class Board {
+  state = null;
+  history = new History();
+  refusals = new Refusals();
+  #proxies = [];
+  #detail = null;
+  #breakers = new Map();
+  #reachable = true;
+  #warning = h('p', { class: 'warning', role: 'status', hidden: true });
+
+  constructor() {
+    this.list = new List((proxy) => this.#open(proxy), () => this.#edit());
+    this.live = new Live();
+    this.live.addEventListener('state', (event) => this.#told(event.detail));
+    this.live.addEventListener('refusals', (event) => { this.refusals.add(event.detail.items); this.#detail?.draw(); });
+    this.live.addEventListener('link', (event) => this.#link(event.detail));
+  }
+
+  async start() {
+    this.live.start();
+    await this.load();
+    const reasons = await fetch('reasons.json');
+    if (reasons.ok) this.refusals.reasons = await reasons.json();
+  }
+
+  stop() { this.live.stop(); }
+
+  show() {
+    const refusals = location.hash === '#/refusals';
+    byId('main').replaceChildren(this.#warning, refusals ? this.refusals.element : this.list.element);
+    for (const [id, here] of [['to-proxies', !refusals], ['to-refusals', refusals]]) {
+      if (here) mark(byId(id), 'aria-current', 'page'); else byId(id).removeAttribute('aria-current');
+    }
+    document.title = refusals ? 'Refusals · Breakwater' : 'Proxies · Breakwater';
+  }
+
+  async load() {
+    try {
+      const answer = await call('GET', '/proxies?per_page=1000');
+      this.#proxies = answer.items;
+      this.list.settle(this.#proxies);
+      this.#warn(answer.applied.error ? `The newest configuration is not in force: ${answer.applied.error}` : '');
+      if (this.state) this.list.draw(this.state, this.history);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.#warn(`${error.message}.`);
+    }
+  }
+
+  #warn(text) {
+    say(this.#warning, text);
+    this.#warning.hidden = !text;
+  }
+
+  #told(state) {
+    const before = this.state;
+    this.state = state;
+    if (state.reachable) this.history.add(state.proxies);
+    if (before && before.generation !== state.generation) this.load();
+    this.list.draw(state, this.history);
+    this.#detail?.draw();
+    this.#reach(state.reachable);
+    this.#tellBreakers(state.proxies);
+  }
+
+  #reach(reachable) {
+    mark(byId('link'), 'data-state', reachable ? 'live' : 'away');
+    say(byId('link-text'), reachable ? 'Live' : 'Data plane unreachable');
+    if (reachable !== this.#reachable) announce(reachable ? 'The data plane is reached again' : 'The data plane can not be reached');
+    this.#reachable = reachable;
+  }
+
+  #tellBreakers(proxies) {
+    for (const [name, { breaker }] of Object.entries(proxies)) {
+      const before = this.#breakers.get(name);
+      if (before && before !== breaker && before !== 'off' && breaker !== 'off') announce(`${name}: the breaker is ${BREAKER[breaker].toLowerCase()}`);
+      this.#breakers.set(name, breaker);
+    }
+  }
+
+  #link({ state, tries, seconds }) {
+    if (state === 'connecting' && !tries) { mark(byId('link'), 'data-state', 'connecting'); say(byId('link-text'), 'Connecting'); return; }
+    mark(byId('link'), 'data-state', 'broken');
+    say(byId('link-text'), state === 'waiting' ? `Reconnecting in ${seconds} s` : 'Reconnecting');
+    if (tries === 1 && state === 'waiting') announce('The live view is broken off; it reconnects by itself');
+  }
+
+  async #open(proxy) {
+    this.#detail = new Detail(proxy, this);
+    const why = await this.#detail.show();
+    this.#detail = null;
+    if (why === 'edit') await this.#edit(proxy);
+    else if (why === 'deleted') await this.load();
+  }
+
+  async #edit(proxy) {
+    try {
+      const current = proxy && this.#proxies.find((known) => known.name === proxy.name && known.source === 'database');
+      if (await edit(current)) await this.load();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.#warn(`${error.message}.`);
+    }
+  }
+}
+
+let board = null;
+
+function enter() {
+  byId('bar').hidden = false;
+  board = new Board();
+  board.show();
+  board.start();
+}
+
+function leave(message) {
+  board?.stop();
+  board = null;
+  session.end();
+  closeAll();
+  byId('bar').hidden = true;
+  document.title = 'Log in · Breakwater';
+  byId('main').replaceChildren(login(message, enter));
+}
+
+lost.addEventListener('session', () => { if (board) leave('This login has ended. Log in again.'); });
+
+byId('logout').addEventListener('click', async () => {
+  board?.stop();
+  try { await call('POST', '/auth/logout'); } catch { /* it is forgotten here all the same */ }
+  leave('');
+});
+
+addEventListener('hashchange', () => board?.show());
+
+if (session.token) enter(); else leave('');
+
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault(); // the hash is the view's
+  byId('main').focus();
+});

@@ -1,0 +1,147 @@
+// One proxy: its figures as they change, its settings, its latest refusals, and what can be done with it.
+
+import { h, say, announce } from './dom.js';
+import { Refused, call, proxyPath } from './api.js';
+import { confirm, dialog, impact } from './dialog.js';
+import { Meter, Sparkline, Strip } from './chart.js';
+import { BREAKER, badge, state } from './list.js';
+import { ago, bytes, clock, count, rate, seconds } from './format.js';
+import { ruleText } from './settings.js';
+
+const FIGURES = [
+  ['requests', 'Requests/s', (f) => rate(f.requests)],
+  ['errors', 'Errors/s', (f) => rate(f.errors)],
+  ['refused', 'Refused/s', (f) => rate(f.refused)],
+  ['shadowed', 'Would refuse/s', (f) => rate(f.shadowed)],
+  ['p50', 'p50', (f) => seconds(f.p50)],
+  ['p95', 'p95', (f) => seconds(f.p95)],
+  ['bytes_in', 'In', (f) => bytes(f.bytes_in)],
+  ['bytes_out', 'Out', (f) => bytes(f.bytes_out)],
+  ['in_flight', 'In flight', (f) => (f.limit ? `${f.in_flight} / ${f.limit}` : count(f.in_flight))],
+  ['waiting', 'Waiting', (f) => (f.queue_limit ? `${f.waiting} / ${f.queue_limit}` : count(f.waiting))],
+  ['streams', 'Live exchanges', (f) => count(f.streams)],
+  ['pool', 'Pool, open · idle', (f) => `${f.pool_open} · ${f.pool_idle}`],
+];
+
+export class Detail {
+  #cells = {};
+  #spark = new Sparkline();
+  #strip = new Strip();
+  #badge = badge('off', '');
+  #breaker = h('p', { class: 'number' });
+  #steps = h('ol', { class: 'steps' });
+  #refusals = h('ol', { class: 'refusals' });
+  #none = h('p', { class: 'muted' }, 'Nothing of this proxy was refused lately.');
+  #reset = h('button', { type: 'button', onclick: () => this.#resetBreaker() }, 'Reset breaker');
+
+  constructor(proxy, board, edit) {
+    this.proxy = proxy;
+    this.board = board;
+    this.meter = new Meter('In flight');
+    this.edit = edit;
+  }
+
+  // Resolves when it is closed, with 'edit' or 'deleted' when that is why.
+  show() {
+    return dialog('drawer wide', this.proxy.name, (close) => {
+      this.close = close;
+      const content = this.#content();
+      this.draw();
+      return content;
+    });
+  }
+
+  #content() {
+    const mine = this.proxy.source === 'database';
+    const figures = FIGURES.map(([key, label]) => h('div', { class: 'figure' }, h('dt', {}, label), (this.#cells[key] = h('dd', { class: 'number' }, '–'))));
+    return h('div', { class: 'stack' },
+      h('div', { class: 'lead' }, this.#badge, h('p', { class: 'where' }, `${this.proxy.hosts.join(', ')}${this.proxy.path} → ${this.proxy.upstream}`)),
+      !mine && h('p', { class: 'note' }, `It stands in ${this.proxy.source.replace('file:', '')} and is read-only here; change it there.`),
+      this.proxy.shadowed_by && h('p', { class: 'note' }, `It is not served: ${this.proxy.shadowed_by.replace('file:', '')} has its name or its route.`),
+      h('div', { class: 'actions' },
+        mine && h('button', { type: 'button', class: 'primary', onclick: () => this.close('edit') }, 'Edit'),
+        this.#reset, h('span', { class: 'space' }),
+        mine && h('button', { type: 'button', class: 'danger outline', onclick: () => this.#delete() }, 'Delete')),
+      h('section', {}, h('h3', {}, 'Now'), h('dl', { class: 'figures many' }, figures), this.meter.element),
+      h('section', {}, h('h3', {}, 'Latency of the last minute'), h('div', { class: 'large' }, this.#spark.element)),
+      h('section', {}, h('h3', {}, 'Breaker, the last ten minutes'), this.#breaker, h('div', { class: 'large strip-box' }, this.#strip.element), this.#steps),
+      h('section', {}, h('h3', {}, 'Settings'), this.#settings()),
+      h('section', {}, h('h3', {}, 'Latest refusals'), this.#refusals, this.#none));
+  }
+
+  #settings() {
+    const p = this.proxy;
+    const time = (value) => (value ? `${value} s` : 'none');
+    const t = p.timeout_config;
+    const facts = [
+      ['Who may pass', ruleText(p.access_rule)],
+      ['Prefix', p.strip_path ? 'removed before forwarding' : 'kept'],
+      ['Host', p.preserve_host ? "the caller's" : "the upstream's own"],
+      ['Limit', p.max_concurrent ? `${p.max_concurrent} at a time` : 'none'],
+      ['Queue', p.queue.max_waiting ? `${p.queue.max_waiting} wait, ${p.queue.timeout} s at most` : 'none'],
+      ['Breaker', p.circuit_breaker.enabled ? `opens after ${p.circuit_breaker.failure_threshold} failures, for ${p.circuit_breaker.recovery_timeout} s` : 'off'],
+      ['Timeouts', `connect ${time(t.dial)}, start of the answer ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],
+      ...Object.entries(p.headers).map(([name, value]) => [name, value]),
+      ['Source', p.source === 'database' ? `database, version ${p.version}` : p.source.replace(':', ' ')],
+    ];
+    return h('dl', { class: 'facts' }, facts.map(([label, value]) => h('div', {}, h('dt', {}, label), h('dd', {}, value))));
+  }
+
+  draw() {
+    const { state: told, history, refusals } = this.board;
+    const figures = this.proxy.shadowed_by ? undefined : told?.proxies[this.proxy.name];
+    const [kind, text] = state(this.proxy, figures);
+    this.#badge.dataset.kind = kind;
+    say(this.#badge.lastElementChild, text);
+    for (const [key, , value] of FIGURES) say(this.#cells[key], figures ? value(figures) : '–');
+    this.#reset.hidden = !figures || figures.breaker === 'off';
+    this.#spark.draw(history.of(this.proxy.name));
+    this.meter.draw(figures?.in_flight ?? 0, figures?.limit ?? 0);
+    if (figures) {
+      this.#strip.draw(figures, told.at);
+      say(this.#breaker, figures.breaker_since ? `${BREAKER[figures.breaker]} for ${ago(figures.breaker_since, told.at)}` : BREAKER[figures.breaker]);
+      const steps = figures.breaker_history.slice(-8).reverse();
+      if (this.#steps.dataset.at !== String(steps[0]?.at)) {
+        this.#steps.dataset.at = steps[0]?.at;
+        this.#steps.replaceChildren(...steps.map((step) => h('li', {}, h('time', {}, clock(step.at)), ` ${BREAKER[step.from]} → ${BREAKER[step.to]}: ${step.reason.replaceAll('_', ' ')}`)));
+      }
+    }
+    const lines = refusals.of(this.proxy.name).slice(0, 10);
+    const key = lines[0] ? lines[0].request_id + lines[0].ts : '';
+    if (this.#refusals.dataset.at !== key) {
+      this.#refusals.dataset.at = key;
+      this.#refusals.replaceChildren(...lines.map((line) => refusals.row(line)));
+    }
+    this.#none.hidden = lines.length > 0;
+  }
+
+  async #resetBreaker() {
+    const text = ['Requests go to the upstream again at once, whether it is well or not.'];
+    if (!await confirm({ title: `Reset the breaker of ${this.proxy.name}?`, text, action: 'Reset' })) return;
+    await this.#try(async () => {
+      await call('POST', proxyPath(this.proxy.name, '/breaker/reset'));
+      announce(`The breaker of ${this.proxy.name} is reset`);
+    });
+  }
+
+  async #delete() {
+    const { name, version } = this.proxy;
+    await this.#try(async () => {
+      const told = await call('DELETE', proxyPath(name, '?dry_run=true'), undefined, version);
+      const text = ['This can not be undone. Deleting it does this:', impact(told.impact)];
+      if (!await confirm({ title: `Delete ${name}?`, text, action: 'Delete', word: name, danger: true })) return;
+      await call('DELETE', proxyPath(name), undefined, version);
+      announce(`Proxy ${name} is deleted`);
+      this.close('deleted');
+    });
+  }
+
+  async #try(work) {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      await confirm({ title: 'It was refused', text: [`${error.message}.`], action: 'Good' });
+    }
+  }
+}

@@ -1,0 +1,112 @@
+// The newest exchanges that were refused or failed, each with its reason in plain words.
+
+import { h, say } from './dom.js';
+import { clock, plural, seconds } from './format.js';
+
+const KEPT = 300;
+const WHOSE = { downstream: 'the client', gateway: 'the gateway', upstream: 'the upstream' };
+
+export class Refusals {
+  #items = [];
+  #paused = false;
+  #held = 0;
+  #reasons = {};
+  #list = h('ol', { class: 'refusals' });
+  #none = h('p', { class: 'empty' }, 'Nothing was refused, as far back as the gateway remembers.');
+  #proxy = h('select', { id: 'filter-proxy', onchange: () => this.#draw() });
+  #reason = h('select', { id: 'filter-reason', onchange: () => this.#draw() });
+  #pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.#toggle() }, 'Pause');
+  #sum = h('p', { class: 'muted sum' });
+
+  constructor() {
+    this.element = h(
+      'section', { 'aria-labelledby': 'refusals-title' },
+      h('div', { class: 'top' },
+        h('div', {}, h('h1', { id: 'refusals-title' }, 'Refusals'), this.#sum),
+        h('div', { class: 'tools' },
+          h('div', { class: 'field inline' }, h('label', { for: 'filter-proxy' }, 'Proxy'), this.#proxy),
+          h('div', { class: 'field inline' }, h('label', { for: 'filter-reason' }, 'Reason'), this.#reason),
+          this.#pause)),
+      this.#list, this.#none,
+    );
+    this.#choices();
+    this.#draw();
+  }
+
+  set reasons(table) { this.#reasons = table; this.#draw(); }
+
+  clear() { this.#items = []; this.#held = 0; this.#choices(); this.#draw(); }
+
+  add(items) {
+    const known = new Set(this.#items.map((item) => item.request_id + item.ts));
+    const fresh = items.filter((item) => !known.has(item.request_id + item.ts)); // a new stream tells the newest again
+    if (!fresh.length) return;
+    this.#items = [...fresh.reverse(), ...this.#items].slice(0, KEPT);
+    this.#choices();
+    if (this.#paused) this.#held += fresh.length; else this.#draw();
+    this.#count();
+  }
+
+  of(name) { return this.#items.filter((item) => item.proxy_name === name); }
+
+  row(item) {
+    const reason = this.#reasons[item.reason];
+    const fact = (label, value) => value && h('div', {}, h('dt', {}, label), h('dd', {}, value));
+    return h('li', {}, h('details', {},
+      h('summary', {},
+        h('time', { datetime: new Date(item.ts * 1000).toISOString() }, clock(item.ts)),
+        h('span', { class: 'status', 'data-kind': item.status_code >= 500 ? 'bad' : 'warn' }, String(item.status_code)),
+        h('span', { class: 'reason' }, item.reason || 'upstream answer'),
+        h('span', { class: 'what' }, `${item.method} ${item.path}`),
+        h('span', { class: 'whose' }, item.proxy_name)),
+      h('div', { class: 'why' },
+        h('p', {}, reason ? `${reason.title}: ${reason.details}. It is the doing of ${WHOSE[reason.source]}.` : 'The upstream itself answered so; the gateway passed it on.'),
+        h('dl', { class: 'facts' },
+          fact('Request', item.request_id), fact('Client', item.client), fact('Upstream', item.upstream),
+          fact('Took', seconds(item.duration_ms / 1000)), fact('Queued', item.queue_ms ? seconds(item.queue_ms / 1000) : ''),
+          fact('Breaker', item.circuit_state), fact('Read more', reason ? `docs/reasons/${item.reason}.md` : '')))));
+  }
+
+  #toggle() {
+    this.#paused = !this.#paused;
+    this.#pause.setAttribute('aria-pressed', String(this.#paused));
+    say(this.#pause, this.#paused ? 'Go on' : 'Pause');
+    this.#held = 0;
+    this.#draw();
+  }
+
+  #choices() {
+    choose(this.#proxy, 'All proxies', this.#items.map((item) => item.proxy_name));
+    choose(this.#reason, 'All reasons', this.#items.map((item) => item.reason));
+  }
+
+  #draw() {
+    const fits = (item) => (!this.#proxy.value || item.proxy_name === this.#proxy.value) && (!this.#reason.value || item.reason === this.#reason.value);
+    const shown = this.#items.filter(fits);
+    const old = new Map([...this.#list.children].map((element) => [element.dataset.key, element]));
+    const rows = shown.map((item) => {
+      const key = `${item.request_id} ${item.ts} ${item.reason in this.#reasons}`;
+      const row = old.get(key) ?? this.row(item); // who is open stays open
+      row.dataset.key = key;
+      return row;
+    });
+    const focused = document.activeElement;
+    this.#list.replaceChildren(...rows);
+    if (this.#list.contains(focused)) focused.focus({ preventScroll: true });
+    this.#none.hidden = rows.length > 0;
+    this.#count();
+  }
+
+  #count() {
+    const held = this.#held ? `, ${this.#held} more since the pause` : '';
+    say(this.#sum, this.#items.length ? `The newest ${plural(this.#items.length, 'exchange')} that ended badly${held}` : 'Exchanges that end badly show here');
+  }
+}
+
+function choose(select, all, values) {
+  const options = ['', ...new Set(values.filter(Boolean))].sort();
+  if (options.join() === [...select.options].map((option) => option.value).join()) return;
+  const { value } = select;
+  select.replaceChildren(...options.map((option) => h('option', { value: option }, option || all)));
+  select.value = options.includes(value) ? value : '';
+}

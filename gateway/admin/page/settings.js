@@ -1,0 +1,74 @@
+// A proxy's settings as the fields of a form, and back.
+
+const OF_THE_RECORD = ['id', 'version', 'created', 'updated', 'source', 'shadowed_by', 'state', 'impact', 'applied'];
+
+// What the API takes. Keys that this page does not know are kept as they are.
+export const settingsOf = (proxy) => Object.fromEntries(Object.entries(proxy).filter(([key]) => !OF_THE_RECORD.includes(key)));
+
+export const FRESH = {
+  name: '', path: '', hosts: [], upstream: '', strip_path: true, preserve_host: false, access_rule: '', headers: {}, active: true,
+  max_concurrent: 0, queue: { max_waiting: 0, timeout: 0 },
+  circuit_breaker: { enabled: false, failure_threshold: 5, recovery_timeout: 30, half_open_requests: 1 },
+  timeout_config: { dial: 2, tls_handshake: 5, response_header: 30, body_idle: 300, idle: 90, total: 0 },
+};
+
+export const RULES = [
+  ['', 'Superusers alone'],
+  ['true', 'Everybody'],
+  ["@request.auth.id != ''", 'Whoever proved who he is'],
+  ['false', 'Nobody'],
+];
+
+export const ruleText = (rule) => RULES.find(([value]) => value === rule)?.[1] ?? rule;
+
+export const get = (object, path) => path.split('.').reduce((part, key) => part?.[key], object);
+
+export function put(object, path, value) {
+  const keys = path.split('.');
+  const last = keys.pop();
+  const place = keys.reduce((part, key) => (part[key] ??= {}), object);
+  place[last] = value;
+}
+
+const SECRET = /^\{secret\.([A-Za-z_]\w*)\}$/;
+const CREDENTIAL = /auth|cookie|key|passw|secret|token/i;
+
+// The headers as a kind of login at the upstream, and the rest of them.
+export function splitAuth(headers) {
+  const rest = { ...headers };
+  for (const [name, value] of Object.entries(headers)) {
+    const scheme = name.toLowerCase() === 'authorization' && /^(Bearer|Basic) (\{secret\..+\})$/.exec(value);
+    const secret = SECRET.exec(scheme ? scheme[2] : value)?.[1];
+    if (!secret || (!scheme && !CREDENTIAL.test(name))) continue;
+    delete rest[name];
+    return { kind: scheme ? scheme[1].toLowerCase() : 'header', header: name, secret, rest };
+  }
+  return { kind: 'none', header: '', secret: '', rest };
+}
+
+export function joinAuth(auth, rest) {
+  const template = `{secret.${auth.secret}}`;
+  if (auth.kind === 'none') return rest;
+  if (auth.kind === 'header') return { ...rest, [auth.header]: template };
+  return { ...rest, Authorization: `${auth.kind === 'bearer' ? 'Bearer' : 'Basic'} ${template}` };
+}
+
+export const basicValue = (user, password) => btoa(String.fromCharCode(...new TextEncoder().encode(`${user}:${password}`)));
+
+// Every path at which two settings differ, as [path, mine, theirs].
+export function differences(mine, theirs, path = '') {
+  const keys = [...new Set([...Object.keys(mine ?? {}), ...Object.keys(theirs ?? {})])];
+  return keys.flatMap((key) => {
+    const [a, b, at] = [mine?.[key], theirs?.[key], path ? `${path}.${key}` : key];
+    const plain = (value) => value === null || typeof value !== 'object' || Array.isArray(value);
+    if (!plain(a) && !plain(b)) return differences(a, b, at);
+    return JSON.stringify(a) === JSON.stringify(b) ? [] : [[at, a, b]];
+  });
+}
+
+export function shown(value) {
+  if (value === undefined) return '(not set)';
+  if (typeof value === 'string') return value || '(empty)';
+  if (Array.isArray(value)) return value.join(', ') || '(none)';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
