@@ -1,0 +1,248 @@
+"""All proxies at once: which upstream is in trouble, whose fault it is, and what the gateway does about it."""
+
+from __future__ import annotations
+
+from kit import STATES, Column, Dashboard, Query, Row, Variable, stat, states, table, timeseries
+
+P = 'proxy=~"$proxy"'
+LINK = "/d/breakwater-proxy?var-proxy=${__data.fields.proxy}&${datasource:queryparam}&${__url_time_range}"
+RATIO = ((0.001, "yellow"), (0.01, "orange"), (0.05, "red"))
+BURN = ((1, "yellow"), (6, "orange"), (14.4, "red"))
+
+FAULTS = {
+    0: ("nobody's", "green"),
+    1: ("upstream", "red"),
+    2: ("gateway", "purple"),
+    3: ("upstream, gateway", "red"),
+    4: ("clients leave", "blue"),
+    5: ("upstream, clients leave", "red"),
+    6: ("gateway, clients leave", "purple"),
+    7: ("all three", "red"),
+}
+ACTIONS = {
+    0: ("passes all", "green"),
+    1: ("breaker not closed", "red"),
+    2: ("refuses some", "orange"),
+    3: ("breaker not closed, refuses", "red"),
+    4: ("lets some wait", "yellow"),
+    5: ("breaker not closed, some wait", "red"),
+    6: ("refuses some, lets some wait", "orange"),
+    7: ("breaker not closed, refuses, some wait", "red"),
+}
+
+FAULT = (
+    f"(proxy:gateway_own_bad:ratio5m{{{P}}} > bool 0.001) * 2"
+    f" + (proxy:gateway_client_gone:ratio5m{{{P}}} > bool 0.2) * 4"
+    f" + ((proxy:gateway_upstream_bad:ratio5m{{{P}}} > bool 0.01) or proxy:gateway_own_bad:ratio5m{{{P}}} * 0)"
+)
+ACTION = (
+    f"(max by (proxy) (gateway_circuit_breaker_state{{{P}}}) > bool 0)"
+    f" + (sum by (proxy) (gateway_waiting{{{P}}}) > bool 0) * 4"
+    f" + 2 * ((proxy:gateway_refused:rate5m{{{P}}} > bool 0)"
+    f" or sum by (proxy) (gateway_waiting{{{P}}}) * 0)"
+)
+
+
+def _share(bad: str, total: str) -> str:
+    return f"sum(proxy:gateway_{bad}:rate5m{{{P}}}) / (sum(proxy:gateway_{total}:rate5m{{{P}}}) > 0)"
+
+
+NOW = Row(
+    "Is anything wrong?",
+    [
+        stat(
+            "Requests",
+            "Requests per second that were finished, over five minutes, refused ones included. A sudden fall to "
+            "nothing means that callers do not reach the gateway: look at the worker on the right, then at what "
+            "stands before it.",
+            "reqps",
+            Query(f"sum(proxy:gateway_requests:rate5m{{{P}}})", "requests"),
+        ),
+        stat(
+            "Upstreams' fault",
+            "Share of exchanges that an upstream failed: broken connections, timeouts, broken answers, its own 5xx, "
+            "and what its open breaker refuses. When it is not green, the table below names the proxy; call the owner "
+            "of its upstream.",
+            "percentunit",
+            Query(_share("upstream_bad", "upstream_total"), "upstream"),
+            steps=RATIO,
+        ),
+        stat(
+            "Gateway's fault",
+            "Share of requests that the gateway failed by itself: internal, template_missing. It should be 0. When it "
+            "is not, open the proxy in the table below and read its reasons; standard error of the gateway has the "
+            "details.",
+            "percentunit",
+            Query(_share("own_bad", "requests"), "gateway"),
+            steps=((0.00001, "yellow"), (0.001, "red")),
+        ),
+        stat(
+            "Callers who left",
+            "Share of requests whose client went away before its answer was complete. Some always do. When it rises, "
+            "answers have become slower than callers have patience: look at the latency of their upstream.",
+            "percentunit",
+            Query(_share("client_gone", "requests"), "left"),
+            steps=((0.05, "yellow"), (0.2, "orange")),
+        ),
+        stat(
+            "Breakers not closed",
+            "Breakers that are open or half-open now. The timeline below tells which, and since when. They close by "
+            "themselves once their upstream answers again.",
+            "none",
+            Query(f"count(gateway_circuit_breaker_state{{{P}}} > 0) or vector(0)", "breakers"),
+            steps=((1, "red"),),
+        ),
+        stat(
+            "Workers down",
+            "Gateways whose worker, which carries all traffic, does not run, or which give no metrics at all. The "
+            "supervisor starts a worker again within seconds; when it stays down read standard error, and see "
+            "Internals.",
+            "none",
+            Query(
+                '(sum(1 - gateway_worker_up) or vector(0)) + (count(up{job="gateway"} == 0) or vector(0))', "workers"
+            ),
+            steps=((1, "red"),),
+        ),
+    ],
+)
+
+PROXIES = Row(
+    "Who is in trouble, whose fault is it, and what does the gateway do about it?",
+    [
+        table(
+            "Proxies",
+            "One line for each proxy, the worst first; its name opens it in depth. FAULT names who fails: the "
+            "upstream beyond 1 %, the gateway beyond 0.1 %, callers who leave beyond 20 %. ACTION is what the gateway "
+            "does about it. BURN is the speed at which the upstream's error budget is used up, over an hour: 1 lasts "
+            "a month, 14.4 calls somebody. The proxy - stands for requests that no proxy took.",
+            "proxy",
+            [
+                Column("fault", FAULT, texts=FAULTS, width=180),
+                Column("action", ACTION, texts=ACTIONS, width=240),
+                Column("requests", f"proxy:gateway_requests:rate5m{{{P}}}", "reqps"),
+                Column("upstream fails", f"proxy:gateway_upstream_bad:ratio5m{{{P}}}", "percentunit", RATIO),
+                Column(
+                    "burn",
+                    f"proxy:gateway_upstream_bad:ratio1h{{{P}}} / scalar(gateway:slo_upstream_availability:budget)",
+                    "none",
+                    BURN,
+                ),
+                Column("gateway fails", f"proxy:gateway_own_bad:ratio5m{{{P}}}", "percentunit", RATIO),
+                Column(
+                    "refused",
+                    f"proxy:gateway_refused:ratio5m{{{P}}}",
+                    "percentunit",
+                    ((0.01, "yellow"), (0.1, "orange")),
+                ),
+                Column("clients left", f"proxy:gateway_client_gone:ratio5m{{{P}}}", "percentunit", ((0.2, "blue"),)),
+                Column(
+                    "upstream p99",
+                    "histogram_quantile(0.99, sum by (proxy, le)"
+                    f" (rate(gateway_upstream_latency_seconds_bucket{{{P}}}[$__rate_interval])))",
+                    "s",
+                ),
+                Column("in flight", f"sum by (proxy) (gateway_in_flight{{{P}}})"),
+                Column("waiting", f"sum by (proxy) (gateway_waiting{{{P}}})", steps=((1, "yellow"),)),
+            ],
+            link=LINK,
+            sort="upstream fails",
+        ),
+    ],
+)
+
+COURSE = Row(
+    "How did it come to this?",
+    [
+        timeseries(
+            "Failures, by whose fault",
+            "Failed exchanges per second, charged to one side each. One colour that stands out is the answer to whom "
+            "to call. The gateway's refusals are not failures; they stand on the right.",
+            "reqps",
+            Query(f"sum(proxy:gateway_upstream_bad:rate5m{{{P}}})", "upstream"),
+            Query(f"sum(proxy:gateway_own_bad:rate5m{{{P}}})", "gateway"),
+            Query(f"sum(proxy:gateway_client_gone:rate5m{{{P}}})", "client left"),
+            stacked=True,
+            colours={"upstream": "red", "gateway": "purple", "client left": "blue"},
+        ),
+        timeseries(
+            "Upstreams that fail",
+            "Share of its exchanges that each upstream fails. Several at once that rise together share something: a "
+            "host, a network, a database. One alone: open its proxy.",
+            "percentunit",
+            Query(f"proxy:gateway_upstream_bad:ratio5m{{{P}}}", "{{proxy}}"),
+            steps=((0.0144, "red"),),
+        ),
+        timeseries(
+            "Refused by protections",
+            "Requests per second that limiter, queue and breaker turned away, by reason. They protect an upstream, so "
+            "they are right; but callers feel them. concurrency_limit and queue_full: more demand than the upstream "
+            "bears. breaker_open: it fails.",
+            "reqps",
+            Query(
+                "sum by (reason) (proxy_reason:gateway_errors:rate5m"
+                f'{{{P},reason=~"concurrency_limit|queue_full|queue_timeout|breaker_open"}})',
+                "{{reason}}",
+            ),
+            stacked=True,
+        ),
+        states(
+            "Breakers",
+            "The state of each breaker that there is or was trouble with. Red and orange in turns: the upstream comes "
+            "back and breaks again; give it less at once (max_concurrent) or more time (recovery_timeout).",
+            Query(f"max by (proxy) (gateway_circuit_breaker_state{{{P}}})", "{{proxy}}"),
+            STATES,
+        ),
+        timeseries(
+            "Upstreams' error budgets",
+            "How fast each upstream uses up its error budget, over an hour. 1 makes it last 30 days; above 14.4 "
+            "somebody is called at once, above 6 after some hours.",
+            "none",
+            Query(
+                f"proxy:gateway_upstream_bad:ratio1h{{{P}}} / scalar(gateway:slo_upstream_availability:budget)",
+                "{{proxy}}",
+            ),
+            steps=BURN,
+            width=12,
+        ),
+        timeseries(
+            "Requests, by proxy",
+            "Finished requests per second. Callers that retry show as a rise along with failures: tell them to heed "
+            "Retry-After.",
+            "reqps",
+            Query(f"proxy:gateway_requests:rate5m{{{P}}}", "{{proxy}}"),
+            stacked=True,
+        ),
+        timeseries(
+            "Upstreams' latency, p99",
+            "From the request sent to the first byte of the answer; of the slowest 1 %. It rises before an upstream "
+            "fails: with it rise permits in use, then waiting, then 429.",
+            "s",
+            Query(
+                "histogram_quantile(0.99, sum by (proxy, le)"
+                f" (rate(gateway_upstream_latency_seconds_bucket{{{P}}}[$__rate_interval])))",
+                "{{proxy}}",
+            ),
+        ),
+        timeseries(
+            "Permits in use",
+            "Of those that max_concurrent allows, where there is a limit. At 100 % new requests wait or get 429. If "
+            "the upstream is as fast as ever and could bear more, raise max_concurrent.",
+            "percentunit",
+            Query(
+                f"sum by (proxy) (gateway_in_flight{{{P}}}) / (sum by (proxy) (gateway_concurrency_limit{{{P}}}) > 0)",
+                "{{proxy}}",
+            ),
+            steps=((0.95, "red"),),
+            most=1,
+        ),
+    ],
+)
+
+FLEET = Dashboard(
+    "breakwater-fleet",
+    "Breakwater: fleet",
+    "Which upstream is in trouble, whose fault is it, and what does the gateway do about it?",
+    [Variable("proxy", "Proxy", "label_values(gateway_circuit_breaker_state, proxy)")],
+    [NOW, PROXIES, COURSE],
+    [("One proxy", "breakwater-proxy"), ("Internals", "breakwater-internals")],
+)

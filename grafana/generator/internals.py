@@ -1,0 +1,263 @@
+"""The gateway itself: is it up, is it fast, does it leak, and what does it say about its own faults?"""
+
+from __future__ import annotations
+
+from kit import Column, Dashboard, Query, Row, Variable, gauge, heatmap, stat, states, table, timeseries
+
+INSTANCE = 'instance=~"$instance"'
+UP = {0: ("down", "red"), 1: ("up", "green")}
+BURN = ((1, "yellow"), (6, "orange"), (14.4, "red"))
+
+
+def _rate(metric: str, by: str = "instance") -> str:
+    return f"sum by ({by}) (rate({metric}{{{INSTANCE}}}[$__rate_interval]))"
+
+
+def _quantile(quantile: float, metric: str) -> Query:
+    buckets = f"sum by (instance, le) (rate({metric}_bucket{{{INSTANCE}}}[$__rate_interval]))"
+    return Query(f"histogram_quantile({quantile}, {buckets})", f"{{{{instance}}}} p{quantile * 100:g}")
+
+
+NOW = Row(
+    "Now",
+    [
+        stat(
+            "Worker",
+            "The process that carries all traffic. Down: nobody can connect; the supervisor starts it again within "
+            "seconds, and standard error tells why it ended.",
+            "none",
+            Query(f"min(gateway_worker_up{{{INSTANCE}}})", "worker"),
+            texts=UP,
+        ),
+        stat(
+            "Metrics",
+            "Whether Prometheus reaches the admin listener. Down: all that you see here is old. Traffic does not need "
+            "the control process, so it may well go on; check the host, the listener and Prometheus' token.",
+            "none",
+            Query(f'min(up{{job="gateway",{INSTANCE}}})', "metrics"),
+            texts=UP,
+        ),
+        stat(
+            "Connections of clients",
+            "Open now, idle ones included. Each takes a file descriptor.",
+            "none",
+            Query(f"sum(gateway_connections{{{INSTANCE}}})", "connections"),
+        ),
+        stat(
+            "Gateway's own 99th percentile",
+            "Of the time that the gateway itself adds to an exchange; promised are 5 ms. Above: see the lag of the "
+            "event loop and the processor's time below.",
+            "s",
+            Query(f"histogram_quantile(0.99, {_rate('gateway_overhead_seconds_bucket', 'le')})", "p99"),
+            steps=((0.0025, "yellow"), (0.005, "red")),
+        ),
+        stat(
+            "Log lines lost",
+            "Lines of the access log that were dropped within an hour because their reader was too slow. Traffic did "
+            "not wait for it. Speed the reader up, or write to a file on a faster disk.",
+            "none",
+            Query(f"sum(increase(gateway_log_lines_dropped_total{{{INSTANCE}}}[1h]))", "lost"),
+            steps=((1, "orange"),),
+        ),
+        gauge(
+            "File descriptors",
+            "Share in use of what the worker may open. Near 100 % nobody can connect: raise the limit (ulimit -n, "
+            "LimitNOFILE).",
+            "percentunit",
+            Query(
+                f"max(gateway_worker_process_open_fds{{{INSTANCE}}} / gateway_worker_process_max_fds{{{INSTANCE}}})",
+                "descriptors",
+            ),
+            steps=((0.5, "yellow"), (0.8, "red")),
+            most=1,
+        ),
+    ],
+)
+
+SPEED = Row(
+    "Is it fast?",
+    [
+        heatmap(
+            "Gateway's own time",
+            "What it adds to each exchange. The dark band should lie well below 1 ms. A second band far above it "
+            "appears when the event loop is held up, or the processor is shared.",
+            "gateway_overhead_seconds",
+            INSTANCE,
+        ),
+        timeseries(
+            "Overhead budget",
+            "Speed at which the budget of exchanges above 5 ms is used up, over an hour: 1 lasts 30 days, 14.4 calls "
+            "somebody. Give it a core of its own, or take traffic away.",
+            "none",
+            Query(
+                f"instance:gateway_overhead_slow:ratio1h{{{INSTANCE}}} / scalar(gateway:slo_gateway_overhead:budget)",
+                "{{instance}}",
+            ),
+            steps=BURN,
+            width=12,
+        ),
+        timeseries(
+            "Lag of the event loop",
+            "How late a timer rings: every exchange waits so long in addition, now and again. Above 0.1 s for minutes "
+            "the worker has more to do than one core can, or another process takes its core.",
+            "s",
+            _quantile(0.5, "gateway_event_loop_lag_seconds"),
+            _quantile(0.99, "gateway_event_loop_lag_seconds"),
+            steps=((0.1, "red"),),
+        ),
+        timeseries(
+            "Pauses of the garbage collection",
+            "The slowest 1 %. They hold everything up. Growing along with memory: something is kept that should not "
+            "be; report it.",
+            "s",
+            _quantile(0.99, "gateway_gc_pause_seconds"),
+            steps=((0.05, "orange"),),
+        ),
+        timeseries(
+            "Processor's time",
+            "Seconds per second: the worker has one core, so near 1 it is full. Then spread traffic over more "
+            "gateways. The control process should be near 0.",
+            "percentunit",
+            Query(_rate("gateway_worker_process_cpu_seconds_total"), "{{instance}} worker"),
+            Query(_rate("process_cpu_seconds_total"), "{{instance}} control"),
+            steps=((0.9, "red"),),
+        ),
+    ],
+)
+
+LEAKS = Row(
+    "Does it leak?",
+    [
+        timeseries(
+            "Memory",
+            "Resident. It rises after the start and then stays. A steady climb under steady traffic is a leak: report "
+            "it, and restart the gateway before the kernel does.",
+            "bytes",
+            Query(f"gateway_worker_process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}} worker"),
+            Query(f"process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}} control"),
+        ),
+        timeseries(
+            "Relay buffers out",
+            "Buffers that are filled and not yet passed on: about two for each body under way. When it does not come "
+            "back to 0 without traffic, buffers leak: report it.",
+            "none",
+            Query(f"gateway_buffer_gets_total{{{INSTANCE}}} - gateway_buffer_puts_total{{{INSTANCE}}}", "{{instance}}"),
+        ),
+        timeseries(
+            "Relay buffers",
+            "Taken, and newly made because none was free, per second. Many new ones under steady load: buffers do not "
+            "come back.",
+            "ops",
+            Query(_rate("gateway_buffer_gets_total"), "{{instance}} taken"),
+            Query(_rate("gateway_buffer_allocations_total"), "{{instance}} made"),
+        ),
+        timeseries(
+            "Connections and requests under way",
+            "Connections of clients, and requests being served. Many connections and few requests are idle clients; "
+            "see limits.keepalive_timeout.",
+            "none",
+            Query(f"sum by (instance) (gateway_connections{{{INSTANCE}}})", "{{instance}} connections"),
+            Query(f"sum by (instance) (gateway_active_connections{{{INSTANCE}}})", "{{instance}} requests"),
+        ),
+        timeseries(
+            "Open file descriptors",
+            "Of the worker. It follows the connections; when it climbs without them, descriptors leak: report it.",
+            "none",
+            Query(f"gateway_worker_process_open_fds{{{INSTANCE}}}", "{{instance}}"),
+        ),
+        timeseries(
+            "Requests that no proxy took",
+            "Per second, by reason. no_route: a caller has a wrong path, or a proxy is missing. bad_request and the "
+            "like: somebody sends what is no HTTP.",
+            "reqps",
+            Query(
+                f'sum by (reason) (rate(gateway_errors_total{{{INSTANCE},proxy="-"}}[$__rate_interval]))',
+                "{{reason}}",
+            ),
+        ),
+    ],
+)
+
+FAULTS = Row(
+    "What does it say about itself?",
+    [
+        timeseries(
+            "Its own failures",
+            "Per second and proxy. internal is a bug: report it with the traceback of standard error. "
+            "template_missing: a header of that proxy needs a value that is not set.",
+            "reqps",
+            Query(
+                "sum by (proxy, reason)"
+                f' (rate(gateway_errors_total{{{INSTANCE},reason=~"internal|template_missing"}}[$__rate_interval]))',
+                "{{proxy}}: {{reason}}",
+            ),
+        ),
+        timeseries(
+            "Reloads",
+            "Within a rate interval. After one that failed, the last good configuration stays in force and what was "
+            "changed has no effect: standard error names file, line and remedy.",
+            "none",
+            Query(
+                f"sum by (instance, result) (increase(gateway_reloads_total{{{INSTANCE}}}[$__rate_interval]))",
+                "{{instance}} {{result}}",
+            ),
+            colours={"failed": "red"},
+        ),
+        states(
+            "Worker up",
+            "Each gap is a worker that ended, with the exchanges that it had cut.",
+            Query(f"gateway_worker_up{{{INSTANCE}}}", "{{instance}}"),
+            UP,
+            width=8,
+        ),
+        timeseries(
+            "Cost of being watched",
+            "Seconds that a scrape takes. It grows with the number of proxies; above a second, scrape less often.",
+            "s",
+            Query(f'scrape_duration_seconds{{job="gateway",{INSTANCE}}}', "{{instance}}"),
+            steps=((1, "orange"),),
+        ),
+        table(
+            "Gateways",
+            "One line for each. Generations count the configurations that came in force. Gateways of one fleet that "
+            "differ in it for long do not have the same configuration: one does not reach the database, or refuses "
+            "what is there. Started lately, without anybody's doing: its worker ended by itself.",
+            "instance",
+            [
+                Column("worker", f"max by (instance) (gateway_worker_up{{{INSTANCE}}})", texts=UP),
+                Column("generation", f"max by (instance) (gateway_config_generation{{{INSTANCE}}})"),
+                Column(
+                    "worker runs for",
+                    f"time() - max by (instance) (gateway_worker_process_start_time_seconds{{{INSTANCE}}})",
+                    "s",
+                    width=150,
+                ),
+                Column(
+                    "control runs for",
+                    f"time() - max by (instance) (process_start_time_seconds{{{INSTANCE}}})",
+                    "s",
+                    width=150,
+                ),
+                Column("proxies", f'count by (instance) (gateway_circuit_breaker_state{{{INSTANCE},proxy!="-"}})'),
+            ],
+            height=6,
+        ),
+        table(
+            "Versions",
+            "Which versions run, and how many gateways of each. More than one for longer than an update takes: "
+            "somebody forgot one.",
+            "version",
+            [Column("gateways", f"count by (version) (gateway_build_info{{{INSTANCE}}})")],
+            height=5,
+        ),
+    ],
+)
+
+INTERNALS = Dashboard(
+    "breakwater-internals",
+    "Breakwater: internals",
+    "The gateway itself: is it up, is it fast, does it leak, and what does it say about its own faults?",
+    [Variable("instance", "Gateway", "label_values(gateway_worker_up, instance)")],
+    [NOW, SPEED, LEAKS, FAULTS],
+    [("Fleet", "breakwater-fleet"), ("One proxy", "breakwater-proxy")],
+)

@@ -1,0 +1,300 @@
+"""One proxy in depth: its failures by reason, where its time goes, its protections, and its connections."""
+
+from __future__ import annotations
+
+from kit import MODES, STATES, Dashboard, Query, Row, Variable, gauge, heatmap, stat, states, timeseries
+
+INSTANCE = 'instance=~"$instance"'
+P = f'{INSTANCE},proxy="$proxy"'
+ONE = 'proxy="$proxy"'
+"""Of recording rules, which know proxies and no instances."""
+BURN = ((1, "yellow"), (6, "orange"), (14.4, "red"))
+
+
+def _quantiles(metric: str, *quantiles: float) -> tuple[Query, ...]:
+    buckets = f"sum by (le) (rate({metric}_bucket{{{P}}}[$__rate_interval]))"
+    return tuple(Query(f"histogram_quantile({q}, {buckets})", f"p{q * 100:g}") for q in quantiles)
+
+
+def _rate(metric: str, by: str = "", more: str = "") -> str:
+    grouping = f"sum by ({by})" if by else "sum"
+    return f"{grouping} (rate({metric}{{{P}{more}}}[$__rate_interval]))"
+
+
+NOW = Row(
+    "Now",
+    [
+        stat(
+            "Requests",
+            "Finished requests per second, refused ones included.",
+            "reqps",
+            Query(_rate("gateway_requests_total"), "requests"),
+        ),
+        stat(
+            "Upstream fails",
+            "Share of exchanges that the upstream failed within five minutes, its own 5xx and its open breaker "
+            "included. Above 1.44 % it uses up its error budget 14 times too fast: call its owner, and tell him the "
+            "reasons below.",
+            "percentunit",
+            Query(f"proxy:gateway_upstream_bad:ratio5m{{{ONE}}}", "upstream"),
+            steps=((0.001, "yellow"), (0.0144, "red")),
+        ),
+        stat(
+            "Gateway fails",
+            "Share of requests that the gateway itself failed: internal (report it, with the traceback of standard "
+            "error) or template_missing (a header needs a value that is not set).",
+            "percentunit",
+            Query(f"proxy:gateway_own_bad:ratio5m{{{ONE}}}", "gateway"),
+            steps=((0.00001, "yellow"), (0.001, "red")),
+        ),
+        stat(
+            "Breaker",
+            "Open: the upstream failed so often that requests are refused for recovery_timeout. Half-open: probes "
+            "find out whether it is back. Closed also stands for a proxy without a breaker.",
+            "none",
+            Query(f"max(gateway_circuit_breaker_state{{{P}}})", "breaker"),
+            texts=STATES,
+        ),
+        gauge(
+            "Permits in use",
+            "Share of max_concurrent; no data when there is no limit. At 100 % new requests wait, or get 429. When the "
+            "upstream is slower than usual look there first; otherwise it may bear a higher limit.",
+            "percentunit",
+            Query(f"sum(gateway_in_flight{{{P}}}) / (sum(gateway_concurrency_limit{{{P}}}) > 0)", "permits"),
+            steps=((0.8, "yellow"), (0.95, "red")),
+            most=1,
+        ),
+        gauge(
+            "Queue",
+            "Share of the places to wait that are taken; no data without a queue. When it is full, the rest gets 429.",
+            "percentunit",
+            Query(f"sum(gateway_waiting{{{P}}}) / (sum(gateway_queue_limit{{{P}}}) > 0)", "queue"),
+            steps=((0.5, "yellow"), (0.95, "red")),
+            most=1,
+        ),
+    ],
+)
+
+FAULT = Row(
+    "Whose fault?",
+    [
+        timeseries(
+            "Answers, by status",
+            "Answers per second, by exact status; 499 means that the client was gone. A 5xx that has no reason in the "
+            "panel on the right came from the upstream itself and was passed on as it was.",
+            "reqps",
+            Query(_rate("gateway_requests_total", "status"), "{{status}}"),
+            stacked=True,
+        ),
+        timeseries(
+            "Refused, failed and cut, by reason",
+            "Per second, with whose doing it is. The reason is the same word as in the X-Gateway-Reason header and in "
+            "the access log; the README's table tells what each means.",
+            "reqps",
+            Query(_rate("gateway_errors_total", "source, reason"), "{{source}}: {{reason}}"),
+            stacked=True,
+        ),
+        timeseries(
+            "Error budgets",
+            "Speed at which the budgets are used up, over an hour: 1 lasts 30 days, 14.4 calls somebody at once. If "
+            "the upstream's is the higher one, the gateway only reports it.",
+            "none",
+            Query(
+                f"proxy:gateway_upstream_bad:ratio1h{{{ONE}}} / scalar(gateway:slo_upstream_availability:budget)",
+                "upstream",
+            ),
+            Query(
+                f"proxy:gateway_own_bad:ratio1h{{{ONE}}} / scalar(gateway:slo_gateway_availability:budget)", "gateway"
+            ),
+            steps=BURN,
+            colours={"upstream": "red", "gateway": "purple"},
+        ),
+    ],
+)
+
+TIME = Row(
+    "Where does the time go?",
+    [
+        heatmap(
+            "Whole time of requests",
+            "From the request's head to the answer's last byte: many requests where it is dark. Two bands are two "
+            "kinds of requests; a band that climbs is an upstream that slows down. The points lead to single requests "
+            "by their id.",
+            "gateway_request_duration_seconds",
+            P,
+        ),
+        timeseries(
+            "Phases",
+            "Seconds spent per second in each phase; together, the number of requests that are under way. The phase "
+            "that grew tells whom to ask: first_byte and transfer the upstream, upload and blocked the clients, queue "
+            "the limiter, dial the network, own the gateway.",
+            "none",
+            Query(_rate("gateway_phase_seconds_total", "phase"), "{{phase}}"),
+            stacked=True,
+            width=12,
+        ),
+        timeseries(
+            "Upstream's latency",
+            "From the request sent to the first byte of the answer. It rises before an upstream fails. When p50 is as "
+            "ever and p99 rises, some of its work is slow; when both rise, it is overloaded.",
+            "s",
+            *_quantiles("gateway_upstream_latency_seconds", 0.5, 0.95, 0.99),
+        ),
+        timeseries(
+            "Time to the first byte",
+            "What a caller waits before an answer begins: the queue and the gateway's own time included. Much more "
+            "than the upstream's latency means that requests wait for permits.",
+            "s",
+            *_quantiles("gateway_time_to_first_byte_seconds", 0.5, 0.95, 0.99),
+        ),
+        timeseries(
+            "Duration of streams",
+            "Whole time of answers whose length was not known when they began. They hold their permit to the end, so "
+            "longer ones need a higher max_concurrent for the same traffic.",
+            "s",
+            *_quantiles("gateway_stream_duration_seconds", 0.5, 0.95, 0.99),
+        ),
+        timeseries(
+            "Gateway's own time",
+            "What the gateway itself adds, without queue, upstream and clients; promised are 5 ms for 99 %. When it "
+            "rises, its processor is short of time: see Internals.",
+            "s",
+            *_quantiles("gateway_overhead_seconds", 0.5, 0.99),
+            steps=((0.005, "red"),),
+        ),
+        timeseries(
+            "Time in the queue",
+            "Of those that had to wait. When it comes near queue.timeout, they begin to get 429 in vain: let fewer "
+            "wait (max_waiting), or have the upstream do more at once.",
+            "s",
+            *_quantiles("gateway_queue_seconds", 0.5, 0.95, 0.99),
+        ),
+        timeseries(
+            "From a client's leaving to the end of its work",
+            "How long the upstream goes on working for nobody; below 0.1 s it should be. Longer: the event loop is "
+            "late, see Internals.",
+            "s",
+            *_quantiles("gateway_client_gone_to_upstream_closed_seconds", 0.5, 0.99),
+            steps=((0.1, "red"),),
+        ),
+    ],
+)
+
+PROTECTIONS = Row(
+    "What does the gateway do about it?",
+    [
+        timeseries(
+            "Limiter and queue",
+            "Permits in use and requests waiting, against their limits (0: none). In use at the limit with nobody "
+            "waiting is a proxy that is well used; a queue that never empties is one that is too small for its "
+            "demand.",
+            "none",
+            Query(f"sum(gateway_in_flight{{{P}}})", "in flight"),
+            Query(f"sum(gateway_concurrency_limit{{{P}}})", "max_concurrent"),
+            Query(f"sum(gateway_waiting{{{P}}})", "waiting"),
+            Query(f"sum(gateway_queue_limit{{{P}}})", "max_waiting"),
+            colours={"max_concurrent": "red", "max_waiting": "orange"},
+        ),
+        states(
+            "Breaker's state",
+            "Open for long: the upstream is down. Open and closed in turns: it breaks under load and recovers without.",
+            Query(f"max by (instance) (gateway_circuit_breaker_state{{{P}}})", "{{instance}}"),
+            STATES,
+            width=8,
+        ),
+        timeseries(
+            "Breaker's changes of state",
+            "Within a rate interval, by reason; those that fell between two scrapes are here too. probe_failed again "
+            "and again: the upstream is not back yet. reset: a superuser closed it.",
+            "none",
+            Query(
+                "sum by (from, to, reason)"
+                f" (increase(gateway_circuit_breaker_transitions_total{{{P}}}[$__rate_interval]))",
+                "{{from}} to {{to}}: {{reason}}",
+            ),
+        ),
+        timeseries(
+            "Share of time with an open breaker",
+            "1 is always. While it is open callers get 503 at once, and the upstream is left in peace.",
+            "percentunit",
+            Query(
+                f"sum by (instance) (rate(gateway_circuit_breaker_open_seconds_total{{{P}}}[$__rate_interval]))",
+                "{{instance}}",
+            ),
+            most=1,
+        ),
+        timeseries(
+            "What shadow mode would have refused",
+            "Requests per second that a protection in shadow mode counts and lets through. When these are the ones "
+            "that you would want to refuse, enforce it.",
+            "reqps",
+            Query(_rate("gateway_shadow_refusals_total", "reason"), "{{reason}}"),
+        ),
+        states(
+            "Protections",
+            "Whether each is off, only counts (shadow) or acts. A change here explains a change elsewhere.",
+            Query(f"max by (protection) (gateway_protection_mode{{{P}}})", "{{protection}}"),
+            MODES,
+            width=8,
+        ),
+    ],
+)
+
+CONNECTIONS = Row(
+    "Connections",
+    [
+        timeseries(
+            "Requests under way",
+            "Requests that are being served at this moment, those in the queue and streams included.",
+            "none",
+            Query(f"sum(gateway_active_connections{{{P}}})", "under way"),
+        ),
+        timeseries(
+            "Connections to the upstream",
+            "Open ones, and those of them that are idle. Many open and none idle under steady load: they do not come "
+            "back; look for streams that never end.",
+            "none",
+            Query(f"sum(gateway_pool_open{{{P}}})", "open"),
+            Query(f"sum(gateway_pool_idle{{{P}}})", "idle"),
+        ),
+        timeseries(
+            "New and reused connections",
+            "Per second. When most are new, the upstream closes connections early: raise its keep-alive time above the "
+            "idle of timeout_config, or lower that one.",
+            "cps",
+            Query(_rate("gateway_pool_dials_total"), "dialled"),
+            Query(_rate("gateway_pool_reuses_total"), "reused"),
+        ),
+        timeseries(
+            "Second attempts",
+            "Per second; made because a pooled connection was closed by the upstream just then. A few are normal. "
+            "Many: the upstream's keep-alive time is shorter than idle of timeout_config.",
+            "reqps",
+            Query(_rate("gateway_retries_total"), "retried"),
+        ),
+        timeseries(
+            "Bytes",
+            "Of bodies, per second. A fall of answers' bytes with the same number of requests: they became errors.",
+            "Bps",
+            Query(_rate("gateway_request_bytes_total"), "requests"),
+            Query(_rate("gateway_response_bytes_total"), "answers"),
+        ),
+    ],
+)
+
+PROXY = Dashboard(
+    "breakwater-proxy",
+    "Breakwater: one proxy",
+    "One proxy in depth: its failures by reason, where its time goes, its protections and its connections.",
+    [
+        Variable("instance", "Gateway", "label_values(gateway_circuit_breaker_state, instance)"),
+        Variable(
+            "proxy",
+            "Proxy",
+            'label_values(gateway_circuit_breaker_state{instance=~"$instance",proxy!="-"}, proxy)',
+            several=False,
+        ),
+    ],
+    [NOW, FAULT, TIME, PROTECTIONS, CONNECTIONS],
+    [("Fleet", "breakwater-fleet"), ("Internals", "breakwater-internals")],
+)
