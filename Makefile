@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format bench soak test-all clean
+.PHONY: help run test check lint types structure format bench soak dashboards test-all clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -46,6 +46,9 @@ bench: $(VENV)/.installed ## what the gateway's own code costs per request, in m
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
+
+dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/generator
+	@$(BIN)/python grafana/generator grafana/dashboards
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \

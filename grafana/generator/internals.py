@@ -39,7 +39,8 @@ NOW = Row(
         ),
         stat(
             "Connections of clients",
-            "Open now, idle ones included. Each takes a file descriptor.",
+            "Open now, idle ones included. Each takes a file descriptor. Far more than requests under way: clients "
+            "keep idle connections; shorten limits.keepalive_timeout.",
             "none",
             Query(f"sum(gateway_connections{{{INSTANCE}}})", "connections"),
         ),
@@ -161,7 +162,8 @@ LEAKS = Row(
         ),
         timeseries(
             "Open file descriptors",
-            "Of the worker. It follows the connections; when it climbs without them, descriptors leak: report it.",
+            "Of the worker process. The number follows that of its connections; when it climbs without them, "
+            "descriptors leak: report it.",
             "none",
             Query(f"gateway_worker_process_open_fds{{{INSTANCE}}}", "{{instance}}"),
         ),
@@ -205,14 +207,16 @@ FAULTS = Row(
         ),
         states(
             "Worker up",
-            "Each gap is a worker that ended, with the exchanges that it had cut.",
+            "Each gap is a worker that ended, and cut the exchanges that it had. Standard error tells why it did; the "
+            "kernel's log, whether memory was short.",
             Query(f"gateway_worker_up{{{INSTANCE}}}", "{{instance}}"),
             UP,
             width=8,
         ),
         timeseries(
             "Cost of being watched",
-            "Seconds that a scrape takes. It grows with the number of proxies; above a second, scrape less often.",
+            "Seconds that a scrape takes, in the control process, beside the traffic. It grows with the number of "
+            "proxies; above a second, scrape less often.",
             "s",
             Query(f'scrape_duration_seconds{{job="gateway",{INSTANCE}}}', "{{instance}}"),
             steps=((1, "orange"),),

@@ -26,7 +26,8 @@ NOW = Row(
     [
         stat(
             "Requests",
-            "Finished requests per second, refused ones included.",
+            "Finished requests per second, refused ones included. A sudden rise may be callers that retry; a fall to "
+            "nothing, callers that do not get through: see the fleet.",
             "reqps",
             Query(_rate("gateway_requests_total"), "requests"),
         ),
@@ -66,7 +67,8 @@ NOW = Row(
         ),
         gauge(
             "Queue",
-            "Share of the places to wait that are taken; no data without a queue. When it is full, the rest gets 429.",
+            "Share of the places to wait that are taken; no data without a queue. When it is full, the rest gets 429. "
+            "Full for long: the upstream does not get done what is asked of it.",
             "percentunit",
             Query(f"sum(gateway_waiting{{{P}}}) / (sum(gateway_queue_limit{{{P}}}) > 0)", "queue"),
             steps=((0.5, "yellow"), (0.95, "red")),
@@ -197,7 +199,8 @@ PROTECTIONS = Row(
         ),
         states(
             "Breaker's state",
-            "Open for long: the upstream is down. Open and closed in turns: it breaks under load and recovers without.",
+            "Open for long: the upstream is down, call its owner. Open and closed in turns: it breaks under load and "
+            "recovers without; lower max_concurrent.",
             Query(f"max by (instance) (gateway_circuit_breaker_state{{{P}}})", "{{instance}}"),
             STATES,
             width=8,
@@ -215,7 +218,8 @@ PROTECTIONS = Row(
         ),
         timeseries(
             "Share of time with an open breaker",
-            "1 is always. While it is open callers get 503 at once, and the upstream is left in peace.",
+            "1 is always. While it is open callers get 503 at once, and the upstream is left in peace. Above 0 again "
+            "and again: it never recovers for good; call its owner.",
             "percentunit",
             Query(
                 f"sum by (instance) (rate(gateway_circuit_breaker_open_seconds_total{{{P}}}[$__rate_interval]))",
@@ -232,7 +236,8 @@ PROTECTIONS = Row(
         ),
         states(
             "Protections",
-            "Whether each is off, only counts (shadow) or acts. A change here explains a change elsewhere.",
+            "Whether each is off, only counts (shadow) or acts. A change here explains a change elsewhere. Off where "
+            "an upstream is in trouble: switch it on.",
             Query(f"max by (protection) (gateway_protection_mode{{{P}}})", "{{protection}}"),
             MODES,
             width=8,
@@ -245,7 +250,8 @@ CONNECTIONS = Row(
     [
         timeseries(
             "Requests under way",
-            "Requests that are being served at this moment, those in the queue and streams included.",
+            "Requests that are being served at this moment, those in the queue and streams included. A climb without "
+            "more requests per second: the upstream slows down.",
             "none",
             Query(f"sum(gateway_active_connections{{{P}}})", "under way"),
         ),

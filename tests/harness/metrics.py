@@ -1,0 +1,166 @@
+"""What a gateway tells Prometheus: each family with its labels, and a text that shows all of them at once.
+
+The text is that of a gateway that serves for a while and has met every fault, so that no dashboard stays empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gateway.errors import REASONS
+
+PROXIES = ("ai", "plain", "-")
+"""The last one stands for requests that no proxy took."""
+
+LATENCY = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+OWN = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+STREAM = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+GONE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Family:
+    """``series``: the labels of each besides ``proxy``. ``buckets`` make a histogram of it."""
+
+    kind: str
+    series: tuple[Labels, ...] = ({},)
+    buckets: tuple[float, ...] = ()
+    value: float = 1.0
+    """Of a gauge; of a counter and a histogram, what is added in a second."""
+
+
+def _each(label: str, *values: str) -> tuple[Labels, ...]:
+    return tuple({label: value} for value in values)
+
+
+_TRANSITIONS = (
+    ("closed", "open", "failure_threshold"),
+    ("open", "half_open", "recovery_timeout"),
+    ("half_open", "closed", "probe_succeeded"),
+    ("half_open", "open", "probe_failed"),
+    ("open", "closed", "reset"),
+)
+
+OF_PROXY: Mapping[str, Family] = {
+    "gateway_requests_total": Family(
+        "counter",
+        tuple({"method": "GET", "status": s} for s in ("200", "404", "429", "499", "500", "502", "503")),
+        (),
+        7,
+    ),
+    "gateway_errors_total": Family(
+        "counter", tuple({"reason": r.code, "source": r.source.value} for r in REASONS.values()), (), 0.1
+    ),
+    "gateway_request_duration_seconds": Family("histogram", buckets=LATENCY, value=9),
+    "gateway_upstream_latency_seconds": Family("histogram", buckets=LATENCY, value=9),
+    "gateway_queue_seconds": Family("histogram", buckets=LATENCY, value=2),
+    "gateway_overhead_seconds": Family("histogram", buckets=OWN, value=9),
+    "gateway_time_to_first_byte_seconds": Family("histogram", buckets=STREAM, value=9),
+    "gateway_stream_duration_seconds": Family("histogram", buckets=STREAM, value=3),
+    "gateway_client_gone_to_upstream_closed_seconds": Family("histogram", buckets=GONE),
+    "gateway_phase_seconds_total": Family(
+        "counter",
+        _each("phase", "identity", "queue", "pool", "dial", "upload", "first_byte", "transfer", "blocked", "own"),
+        (),
+        0.3,
+    ),
+    "gateway_active_connections": Family("gauge", value=6),
+    "gateway_in_flight": Family("gauge", value=4),
+    "gateway_concurrency_limit": Family("gauge", value=5),
+    "gateway_waiting": Family("gauge", value=2),
+    "gateway_queue_limit": Family("gauge", value=20),
+    "gateway_circuit_breaker_state": Family("gauge", value=2),
+    "gateway_pool_open": Family("gauge", value=5),
+    "gateway_pool_idle": Family("gauge"),
+    "gateway_protection_mode": Family("gauge", _each("protection", "limiter", "queue", "breaker"), (), 2),
+    "gateway_circuit_breaker_transitions_total": Family(
+        "counter", tuple({"from": old, "to": new, "reason": why} for old, new, why in _TRANSITIONS), (), 0.1
+    ),
+    "gateway_circuit_breaker_open_seconds_total": Family("counter", value=0.5),
+    "gateway_pool_dials_total": Family("counter"),
+    "gateway_pool_reuses_total": Family("counter", value=8),
+    "gateway_request_bytes_total": Family("counter", value=1000),
+    "gateway_response_bytes_total": Family("counter", value=9000),
+    "gateway_retries_total": Family("counter", value=0.2),
+    "gateway_shadow_refusals_total": Family(
+        "counter", _each("reason", "concurrency_limit", "queue_full", "queue_timeout", "breaker_open")
+    ),
+}
+
+OF_GATEWAY: Mapping[str, Family] = {
+    "gateway_build_info": Family("gauge", ({"version": "0.0.0", "python": "3.11.0"},)),
+    "gateway_worker_up": Family("gauge"),
+    "gateway_connections": Family("gauge", value=12),
+    "gateway_buffer_gets_total": Family("counter", value=20),
+    "gateway_buffer_puts_total": Family("counter", value=19),
+    "gateway_buffer_allocations_total": Family("counter"),
+    "gateway_reloads_total": Family("counter", _each("result", "ok", "failed"), (), 0.1),
+    "gateway_config_generation": Family("gauge", value=3),
+    "gateway_event_loop_lag_seconds": Family("histogram", buckets=GONE, value=10),
+    "gateway_gc_pause_seconds": Family("histogram", buckets=OWN),
+    "gateway_log_lines_dropped_total": Family("counter"),
+    "gateway_worker_process_cpu_seconds_total": Family("counter", value=0.2),
+    "gateway_worker_process_resident_memory_bytes": Family("gauge", value=5e7),
+    "gateway_worker_process_open_fds": Family("gauge", value=40),
+    "gateway_worker_process_max_fds": Family("gauge", value=1024),
+    "gateway_worker_process_start_time_seconds": Family("gauge", value=1.7e9),
+    "process_cpu_seconds_total": Family("counter", value=0.01),
+    "process_resident_memory_bytes": Family("gauge", value=9e7),
+    "process_open_fds": Family("gauge", value=30),
+    "process_max_fds": Family("gauge", value=1024),
+    "process_start_time_seconds": Family("gauge", value=1.7e9),
+}
+
+OF_PROMETHEUS = frozenset({"up", "scrape_duration_seconds"})
+"""What Prometheus itself adds for each gateway that it scrapes."""
+
+
+def series_names() -> frozenset[str]:
+    """Every name that a query may mention."""
+    found = set(OF_PROMETHEUS)
+    for name, family in {**OF_PROXY, **OF_GATEWAY}.items():
+        found |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if family.buckets else {name}
+    return frozenset(found)
+
+
+def mentioned(expr: str) -> set[str]:
+    """The metrics that a PromQL expression asks for."""
+    bare = re.sub(r'\{[^}]*\}|\[[^\]]*\]|"[^"]*"|\b(?:by|on|ignoring|without|group_left)\s*\([^)]*\)', " ", expr)
+    words = re.findall(r"(?<![\w:.])[a-z_][\w:]*(?!\s*\(|[\w:])", bare)
+    return set(words) - {"or", "and", "unless", "bool", "by", "on", "offset"}
+
+
+def text(seconds: float) -> str:
+    """The exposition of a gateway that has been running for so long."""
+    lines: list[str] = []
+    for name, family in OF_GATEWAY.items():
+        lines += _lines(name, family, ({},), seconds)
+    for name, family in OF_PROXY.items():
+        lines += _lines(name, family, _each("proxy", *PROXIES), seconds)
+    return "\n".join(lines) + "\n"
+
+
+def _lines(name: str, family: Family, owners: tuple[Labels, ...], seconds: float) -> Iterator[str]:
+    yield f"# TYPE {name} {family.kind}"
+    amount = family.value if family.kind == "gauge" else family.value * (1 + seconds)
+    for owner in owners:
+        for labels in family.series:
+            if family.buckets:
+                yield from _histogram(name, {**owner, **labels}, family.buckets, amount)
+            else:
+                yield f"{name}{_braced({**owner, **labels})} {amount!r}"
+
+
+def _histogram(name: str, labels: Labels, bounds: tuple[float, ...], amount: float) -> Iterator[str]:
+    for place, bound in enumerate([*map(str, bounds), "+Inf"], 1):
+        yield f"{name}_bucket{_braced({**labels, 'le': bound})} {amount * place!r}"
+    yield f"{name}_sum{_braced(labels)} {amount * sum(bounds)!r}"
+    yield f"{name}_count{_braced(labels)} {amount * (len(bounds) + 1)!r}"
+
+
+def _braced(labels: Labels) -> str:
+    return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}" if labels else ""
