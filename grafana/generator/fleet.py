@@ -6,6 +6,7 @@ from kit import STATES, Column, Dashboard, Query, Row, Variable, stat, states, t
 
 P = 'proxy=~"$proxy"'
 LINK = "/d/breakwater-proxy?var-proxy=${__data.fields.proxy}&${datasource:queryparam}&${__url_time_range}"
+LEGEND = "{{severity}}: {{alertname}} {{proxy}}"
 RATIO = ((0.001, "yellow"), (0.01, "orange"), (0.05, "red"))
 BURN = ((1, "yellow"), (6, "orange"), (14.4, "red"))
 
@@ -153,6 +154,14 @@ PROXIES = Row(
 COURSE = Row(
     "How did it come to this?",
     [
+        states(
+            "Alerts",
+            "Which alerts fire, and since when; empty is good. Begin with the page that began first: what came after "
+            "it may be its consequence. Each alert's annotations say what to do.",
+            Query('max by (severity, alertname, proxy) (ALERTS{alertstate="firing",fault!=""})', LEGEND),
+            {1: ("fires", "red")},
+            width=24,
+        ),
         timeseries(
             "Failures, by whose fault",
             "Failed exchanges per second, charged to one side each. One colour that stands out is the answer to whom "

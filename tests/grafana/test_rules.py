@@ -80,6 +80,7 @@ def test_each_runbook_is_a_page_about_a_reason_or_a_section() -> None:
         page, _, anchor = rule["annotations"]["runbook"].partition("#")
         if reason := re.fullmatch(r"docs/reasons/(\w+)\.md", page):
             assert reason[1] in REASONS
+            assert (ROOT / page).is_file() or not (ROOT / "docs/reasons").is_dir()
         else:
             headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

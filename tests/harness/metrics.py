@@ -115,8 +115,8 @@ OF_GATEWAY: Mapping[str, Family] = {
     "process_start_time_seconds": Family("gauge", value=1.7e9),
 }
 
-OF_PROMETHEUS = frozenset({"up", "scrape_duration_seconds"})
-"""What Prometheus itself adds for each gateway that it scrapes."""
+OF_PROMETHEUS = frozenset({"up", "scrape_duration_seconds", "ALERTS"})
+"""What Prometheus itself adds: of each gateway that it scrapes, and of its own alerts."""
 
 
 def series_names() -> frozenset[str]:
@@ -130,7 +130,7 @@ def series_names() -> frozenset[str]:
 def mentioned(expr: str) -> set[str]:
     """The metrics that a PromQL expression asks for."""
     bare = re.sub(r'\{[^}]*\}|\[[^\]]*\]|"[^"]*"|\b(?:by|on|ignoring|without|group_left)\s*\([^)]*\)', " ", expr)
-    words = re.findall(r"(?<![\w:.])[a-z_][\w:]*(?!\s*\(|[\w:])", bare)
+    words = re.findall(r"(?<![\w:.])[a-zA-Z_][\w:]*(?!\s*\(|[\w:])", bare)
     return set(words) - {"or", "and", "unless", "bool", "by", "on", "offset"}
 
 

@@ -35,4 +35,4 @@ def compiled(folder: Path, **sources: str) -> str:
 def _install(folder: Path) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(SOURCE / name, folder)
-    toolbox.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
+    toolbox.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], folder)

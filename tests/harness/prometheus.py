@@ -34,10 +34,11 @@ def binary(name: str) -> Path:
 def _unpack(folder: Path) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         toolbox.unavailable("Prometheus is not installed, and this is no Debian to fetch it from")
-    known = subprocess.run(["apt-cache", "show", "prometheus"], capture_output=True).returncode == 0
-    if not known and os.geteuid() == 0:
-        toolbox.run(["apt-get", "update", "-qq"], folder)
-    toolbox.run(["apt-get", "download", "-qq", "prometheus"], folder)
+    download = ["apt-get", "download", "-qq", "prometheus"]
+    if subprocess.run(download, cwd=folder, capture_output=True, timeout=150).returncode:
+        if os.geteuid() == 0:  # the list of packages may be missing or old
+            toolbox.run(["apt-get", "update", "-qq"], folder)
+        toolbox.run(download, folder)
     for package in folder.glob("prometheus_*.deb"):
         toolbox.run(["dpkg", "-x", package, folder], folder)
         package.unlink()
