@@ -10,10 +10,10 @@ class RequestHead:
     ``known`` maps the lower-case names of the fields that the gateway reads or replaces to their values, repeated
     fields joined by a comma. ``target`` is always in origin-form (or ``*``): an absolute-form target has been taken
     apart by the parser. Connections share
-    equal heads between exchanges: but for what is remembered in the last two attributes, nothing may be changed.
+    equal heads between exchanges: but for what is remembered in the last three attributes, nothing may be changed.
     """
 
-    __slots__ = ("fields", "keep_alive", "known", "length", "method", "minor", "rendered", "routed", "target")
+    __slots__ = ("fields", "keep_alive", "known", "length", "logged", "method", "minor", "rendered", "routed", "target")
 
     def __init__(
         self,
@@ -37,6 +37,8 @@ class RequestHead:
         """What was made of it for the upstream, and by which template; good for the next equal head."""
         self.routed: tuple[object, object] | None = None
         """Its handler, and the snapshot that chose it."""
+        self.logged = ""
+        """What the access log tells of it."""
 
 
 class ResponseHead:

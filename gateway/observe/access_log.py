@@ -9,14 +9,7 @@ import orjson
 from gateway.core.exchange import Exchange
 from gateway.observe.timing import Phases
 
-# A template costs half of what building a dictionary and serialising it does. Every text in it is visible ASCII or was
-# made so; the few that a client chooses go through `_text`.
-_LINE: Final = (
-    b'{"ts":%.3f,"request_id":"%b","proxy_name":"%b","method":"%b","path":"%b","status_code":%d,"reason":"%b",'
-    b'"upstream_latency_ms":%b,"proxy_latency_ms":%.3f,"queue_ms":%b,"duration_ms":%.3f,"identity_ms":%b,"pool_ms":%b,'
-    b'"dial_ms":%b,"upload_ms":%b,"transfer_ms":%b,"blocked_ms":%b,"bytes_in":%d,"bytes_out":%d,"circuit_state":"%b",'
-    b'"concurrent_count":%d,"client":"%b","upstream":"%b","attempts":%d,"reused":%b,"shadow":"%b","trace_id":"%b"}\n'
-)
+_NO_WAITS: Final = '"queue_ms":0,"identity_ms":0,"dial_ms":0,"upload_ms":0,"transfer_ms":0,"blocked_ms":0'
 
 
 def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
@@ -25,42 +18,34 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
     ``epoch``: what the wall clock is ahead of the monotonic one, in seconds.
     """
     request = ex.request
-    target = request.target
-    query = target.find(b"?")
+    if not request.logged:
+        target = request.target
+        query = target.find(b"?")
+        path = _text(target if query < 0 else target[:query])
+        request.logged = f'"method":"{request.method.decode()}","path":"{path}"'
     identity, queue, pool, dial, upload, first_byte, transfer, blocked, own = phases
-    return _LINE % (
-        epoch + ex.end_at,
-        _text(ex.request_id),
-        ex.proxy.encode(),
-        request.method,
-        _text(target if query < 0 else target[:query]),
-        ex.status,
-        ex.reason.encode(),
-        b"%.3f" % (first_byte * 1e3) if ex.first_byte_at else b"null",
-        own * 1e3,
-        b"%.3f" % (queue * 1e3) if queue else b"0",
-        (ex.end_at - ex.start_at) * 1e3,
-        b"%.3f" % (identity * 1e3) if identity else b"0",
-        b"%.3f" % (pool * 1e3) if pool else b"0",
-        b"%.3f" % (dial * 1e3) if dial else b"0",
-        b"%.3f" % (upload * 1e3) if upload else b"0",
-        b"%.3f" % (transfer * 1e3) if transfer else b"0",
-        b"%.3f" % (blocked * 1e3) if blocked else b"0",
-        ex.bytes_in,
-        ex.bytes_out,
-        ex.breaker.encode(),
-        ex.concurrent,
-        ex.downstream.client.encode(),
-        ex.upstream.encode(),
-        ex.attempts,
-        b"true" if ex.reused else b"false",
-        ex.shadow.encode(),
-        ex.trace_id,
-    )
+    waits = _NO_WAITS
+    if queue or identity or dial or upload or transfer or blocked:
+        waits = (
+            f'"queue_ms":{queue * 1e3:.3f},"identity_ms":{identity * 1e3:.3f},"dial_ms":{dial * 1e3:.3f},'
+            f'"upload_ms":{upload * 1e3:.3f},"transfer_ms":{transfer * 1e3:.3f},"blocked_ms":{blocked * 1e3:.3f}'
+        )
+    # One literal costs half of what building a dictionary and serialising it does. Every text in it is visible ASCII
+    # or was made so; the few that a client chooses go through `_text`.
+    return (
+        f'{{"ts":{epoch + ex.end_at:.3f},"request_id":"{_text(ex.request_id)}","proxy_name":"{ex.proxy}",'
+        f'{request.logged},"status_code":{ex.status},"reason":"{ex.reason}",'
+        f'"upstream_latency_ms":{f"{first_byte * 1e3:.3f}" if ex.first_byte_at else "null"},'
+        f'"proxy_latency_ms":{own * 1e3:.3f},"duration_ms":{(ex.end_at - ex.start_at) * 1e3:.3f},'
+        f'"pool_ms":{pool * 1e3:.3f},{waits},"bytes_in":{ex.bytes_in},"bytes_out":{ex.bytes_out},'
+        f'"circuit_state":"{ex.breaker}","concurrent_count":{ex.concurrent},"client":"{ex.downstream.client}",'
+        f'"upstream":"{ex.upstream}","attempts":{ex.attempts},"reused":{"true" if ex.reused else "false"},'
+        f'"shadow":"{ex.shadow}","trace_id":"{ex.trace_id.decode()}"}}\n'
+    ).encode()
 
 
-def _text(value: bytes) -> bytes:
+def _text(value: bytes) -> str:
     """Visible ASCII as the inside of a JSON string."""
     if b'"' in value or b"\\" in value:
-        return orjson.dumps(value.decode("latin-1"))[1:-1]
-    return value
+        return orjson.dumps(value.decode())[1:-1].decode()
+    return value.decode()

@@ -67,11 +67,16 @@ class Journal:
         if not pending:
             return
         epoch = time() - monotonic()
-        record, writer, export = self._metrics.record, self.writer, self.export
+        writer, export = self.writer, self.export
         lines: list[bytes] = []
+        by_proxy: dict[str, tuple[list[Exchange], list[Phases]]] = {}
         for ex in pending:
             spent = phases(ex)
-            record(ex, spent)
+            group = by_proxy.get(ex.proxy)
+            if group is None:
+                group = by_proxy[ex.proxy] = [], []
+            group[0].append(ex)
+            group[1].append(spent)
             if writer is not None or ex.reason or ex.shadow:
                 text = line(ex, spent, epoch)
                 lines.append(text)
@@ -79,6 +84,8 @@ class Journal:
                     self._recent.keep_refusal(text)
             if export is not None and ex.trace:
                 export(ex, spent)
+        for proxy, (exchanges, all_spent) in by_proxy.items():
+            self._metrics.record(proxy, exchanges, all_spent)
         self._recent.keep(lines)
         if writer is not None:
             writer.write(lines)

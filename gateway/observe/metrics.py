@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from time import time
 from typing import Final
 
@@ -11,13 +11,16 @@ from gateway.core.exchange import Exchange
 from gateway.observe import families
 from gateway.observe.families import EXEMPLAR_CELLS, METHODS, OTHER, UNROUTED, Histogram
 from gateway.observe.slabs import Slabs
-from gateway.observe.timing import Phases
+from gateway.observe.timing import PHASES, Phases
 
 _METHODS: Final = {name.encode(): index for index, name in enumerate(METHODS)}
 _REASONS: Final = {code: families.ERRORS + index for index, code in enumerate(families.REASONS)}
 _SHADOWED: Final = {code: families.SHADOW_REFUSALS + index for index, code in enumerate(families.SHADOWED)}
 _MOVES: Final = {move: families.BREAKER_MOVES + index for index, move in enumerate(families.TRANSITIONS)}
+_QUEUED, _FIRST_BYTE, _OWN = (PHASES.index(phase) for phase in ("queue", "first_byte", "own"))
 _EXEMPLAR_SECONDS: Final = 1.0
+_FEW: Final = 8
+"""Fewer values than this are not worth being sorted."""
 _MAX_ID: Final = 64
 _DURATION, _OVERHEAD, _LATENCY, _TTFB = (
     families.DURATION,
@@ -30,14 +33,15 @@ _DURATION, _OVERHEAD, _LATENCY, _TTFB = (
 class _Proxy:
     """Where a proxy's numbers are."""
 
-    __slots__ = ("base", "cells", "exemplars_at")
+    __slots__ = ("base", "cells", "exemplars_at", "looked_at")
 
     def __init__(self, base: int, cells: dict[tuple[bytes, int], int]) -> None:
         self.base = base
         self.cells = cells
         """Cell of the count by (method, status)."""
-        self.exemplars_at = [0.0] * (len(_DURATION.bounds) + 1)
+        self.exemplars_at = [-_EXEMPLAR_SECONDS] * (len(_DURATION.bounds) + 1)
         """When each bucket got its exemplar, on the monotonic clock."""
+        self.looked_at = -_EXEMPLAR_SECONDS
 
 
 class Metrics:
@@ -66,60 +70,47 @@ class Metrics:
 
     # -- what happened
 
-    def record(self, ex: Exchange, phases: Phases) -> None:
-        """An exchange has ended. An exchange of a proxy that was deleted meanwhile is not counted."""
-        proxy = self._proxies.get(ex.proxy or UNROUTED)
+    def record(self, name: str, exchanges: Sequence[Exchange], spent: Sequence[Phases]) -> None:
+        """These exchanges of one proxy have ended; ``spent`` are their phases, in the same order.
+
+        Many at a time cost half of what each alone would: sums and sorting run in C. Exchanges of a proxy that was
+        deleted meanwhile are not counted.
+        """
+        proxy = self._proxies.get(name or UNROUTED)
         if proxy is None:
             return
         ints, floats, base = self._ints, self._floats, proxy.base
-        method = ex.request.method
-        cell = proxy.cells.get((method, ex.status)) or self._request_cell(proxy, method, ex.status)
-        ints[cell] += 1
-        total = ex.end_at - ex.start_at
-        bucket = bisect_left(_DURATION.bounds, total)
-        at = base + _DURATION.at
-        ints[at + bucket] += 1
-        floats[base + _DURATION.sum_at] += total
-        if ex.end_at - proxy.exemplars_at[bucket] >= _EXEMPLAR_SECONDS:
-            proxy.exemplars_at[bucket] = ex.end_at
-            self._keep_exemplar(base, bucket, ex, total)
-        identity, queue, pool, dial, upload, first_byte, transfer, blocked, own = phases
-        ints[base + _OVERHEAD.at + bisect_left(_OVERHEAD.bounds, own)] += 1
-        floats[base + _OVERHEAD.sum_at] += own
-        at = base + families.PHASE
-        floats[at + 8] += own
-        floats[at + 2] += pool
-        if ex.first_byte_at:
-            ints[base + _LATENCY.at + bisect_left(_LATENCY.bounds, first_byte)] += 1
-            floats[base + _LATENCY.sum_at] += first_byte
-            floats[at + 6] += transfer
-        if first_byte:
-            floats[at + 5] += first_byte
-        if ex.commit_at:
-            ttfb = ex.commit_at - ex.start_at
-            ints[base + _TTFB.at + bisect_left(_TTFB.bounds, ttfb)] += 1
-            floats[base + _TTFB.sum_at] += ttfb
-        if identity:
-            floats[at] += identity
-        if queue:
-            floats[at + 1] += queue
-            self._observe(base, families.QUEUE, queue)
-        if dial:
-            floats[at + 3] += dial
-        if upload:
-            floats[at + 4] += upload
-        if blocked:
-            floats[at + 7] += blocked
-        if ex.streamed:
-            self._observe(base, families.STREAM, total)
-        if ex.bytes_in:
-            ints[base + families.BYTES_IN] += ex.bytes_in
-        if ex.bytes_out:
-            ints[base + families.BYTES_OUT] += ex.bytes_out
-        if ex.reason:
-            self._count_reason(base, ex)
+        counts: dict[tuple[bytes, int], int] = {}
+        for ex in exchanges:
+            key = ex.request.method, ex.status
+            counts[key] = counts.get(key, 0) + 1
+        for (method, status), count in counts.items():
+            ints[proxy.cells.get((method, status)) or self._request_cell(proxy, method, status)] += count
+        durations = [ex.end_at - ex.start_at for ex in exchanges]
+        self._observe_all(base, _DURATION, durations)
+        self._keep_exemplars(proxy, exchanges, durations)
+        columns = list(zip(*spent, strict=True))
+        for cell, column in enumerate(columns, base + families.PHASE):
+            floats[cell] += sum(column)
+        self._observe_all(base, _OVERHEAD, columns[_OWN])
+        self._observe_all(base, families.QUEUE, [queued for queued in columns[_QUEUED] if queued])
+        answered = [times[_FIRST_BYTE] for ex, times in zip(exchanges, spent, strict=True) if ex.first_byte_at]
+        self._observe_all(base, _LATENCY, answered)
+        self._observe_all(base, _TTFB, [ex.commit_at - ex.start_at for ex in exchanges if ex.commit_at])
+        ints[base + families.BYTES_IN] += sum([ex.bytes_in for ex in exchanges])
+        ints[base + families.BYTES_OUT] += sum([ex.bytes_out for ex in exchanges])
+        for ex in exchanges:
+            if ex.reason or ex.streamed or ex.shadow or ex.attempts > 1:
+                self._record_rare(base, ex)
+
+    def _record_rare(self, base: int, ex: Exchange) -> None:
+        ints = self._ints
+        if ex.reason in _REASONS:
+            ints[base + _REASONS[ex.reason]] += 1
         if ex.shadow in _SHADOWED:
             ints[base + _SHADOWED[ex.shadow]] += 1
+        if ex.streamed:
+            self._observe(base, families.STREAM, ex.end_at - ex.start_at)
         if ex.attempts > 1:
             ints[base + families.RETRIES] += ex.attempts - 1
 
@@ -177,10 +168,22 @@ class Metrics:
         self._ints[base + histogram.at + bisect_left(histogram.bounds, value)] += 1
         self._floats[base + histogram.sum_at] += value
 
-    def _count_reason(self, base: int, ex: Exchange) -> None:
-        cell = _REASONS.get(ex.reason)
-        if cell is not None:
-            self._ints[base + cell] += 1
+    def _observe_all(self, base: int, histogram: Histogram, values: Sequence[float]) -> None:
+        if len(values) < _FEW:
+            for value in values:
+                self._observe(base, histogram, value)
+            return
+        ordered = sorted(values)
+        at, below = base + histogram.at, 0
+        for bucket, bound in enumerate(histogram.bounds):
+            upto = bisect_right(ordered, bound, below)
+            self._ints[at + bucket] += upto - below
+            below = upto
+            if below == len(ordered):
+                break
+        else:
+            self._ints[at + len(histogram.bounds)] += len(ordered) - below
+        self._floats[base + histogram.sum_at] += sum(ordered)
 
     def _known_cells(self, base: int) -> dict[tuple[bytes, int], int]:
         """What a process before this one has counted already."""
@@ -207,6 +210,19 @@ class Metrics:
         self._ints[at] = status * 16 + _METHODS[method] + 1
         proxy.cells[method, status] = at + 1
         return at + 1
+
+    def _keep_exemplars(self, proxy: _Proxy, exchanges: Sequence[Exchange], durations: Sequence[float]) -> None:
+        """One a second for each bucket: which request it was. A new slowest one is always seen."""
+        now, kept = exchanges[-1].end_at, proxy.exemplars_at
+        slowest = bisect_left(_DURATION.bounds, max(durations))
+        if now - proxy.looked_at < _EXEMPLAR_SECONDS and now - kept[slowest] < _EXEMPLAR_SECONDS:
+            return
+        proxy.looked_at = now
+        for ex, duration in zip(exchanges, durations, strict=True):
+            bucket = bisect_left(_DURATION.bounds, duration)
+            if now - kept[bucket] >= _EXEMPLAR_SECONDS:
+                kept[bucket] = now
+                self._keep_exemplar(proxy.base, bucket, ex, duration)
 
     def _keep_exemplar(self, base: int, bucket: int, ex: Exchange, value: float) -> None:
         """One a second for each bucket: which request it was."""

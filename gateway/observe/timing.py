@@ -25,11 +25,11 @@ Phases = tuple[float, float, float, float, float, float, float, float, float]
 
 def phases(ex: Exchange) -> Phases:
     """The phases of an exchange that has ended (``end_at`` is set)."""
-    end = ex.end_at
+    end, start = ex.end_at, ex.start_at
     identity, queue, pool, dial = ex.identified, ex.queued, ex.pooled, ex.dialled
-    upload = transfer = blocked = 0.0
     first_byte = ex.retried
     asked = ex.asked_at
+    upload = transfer = blocked = 0.0
     if asked:
         sent, first = ex.sent_at, ex.first_byte_at
         answered = first or end
@@ -44,9 +44,10 @@ def phases(ex: Exchange) -> Phases:
         if commit and first:
             blocked = ex.blocked
             last = ex.last_byte_at
-            tail = end - (max(commit, last)) - blocked
-            transfer = end - commit - blocked - (max(0.0, tail))
-            if transfer < 0.0:
-                transfer = 0.0
-    own = end - ex.start_at - identity - queue - pool - dial - upload - first_byte - transfer - blocked
+            if last > commit:
+                tail = end - last - blocked
+                transfer = end - commit - blocked - (max(0.0, tail))
+                if transfer < 0.0:
+                    transfer = 0.0
+    own = end - start - identity - queue - pool - dial - upload - first_byte - transfer - blocked
     return identity, queue, pool, dial, upload, first_byte, transfer, blocked, max(0.0, own)

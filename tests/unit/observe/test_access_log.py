@@ -34,7 +34,7 @@ def test_every_field_of_a_line() -> None:
         "identity_ms": 10.0,
         "pool_ms": 1.0,
         "dial_ms": 50.0,
-        "upload_ms": 0,
+        "upload_ms": 0.0,
         "transfer_ms": 0,
         "blocked_ms": 0,
         "bytes_in": 3,

@@ -18,7 +18,7 @@ def figures(*exchanges: dict[str, Any]) -> Any:
         ex = exchange()
         for name, value in {"proxy": "p", "status": 200, "start_at": 1.0, "end_at": 1.02, **known}.items():
             setattr(ex, name, value)
-        metrics.record(ex, phases(ex))
+        metrics.record(ex.proxy, [ex], [phases(ex)])
     return counted(slabs, dict(slabs.live())["p"])
 
 

@@ -37,7 +37,7 @@ class Counted:
         known = {"proxy": "p", "status": 200, "start_at": 100.0, "end_at": 100.5} | known
         for name, value in known.items():
             setattr(ex, name, value)
-        self.metrics.record(ex, phases(ex))
+        self.metrics.record(ex.proxy, [ex], [phases(ex)])
         return ex
 
     def text(self, *, open_metrics: bool = False) -> str:
@@ -221,3 +221,19 @@ def test_upstreams_that_outlive_their_clients_are_timed(counted: Counted) -> Non
     of = "gateway_client_gone_to_upstream_closed_seconds_bucket"
     assert counted.value(of, proxy="p", le="0.005") == 1
     assert counted.value(of, proxy="p", le="0.0025") == 0
+
+
+def test_many_at_a_time_are_counted_as_each_alone() -> None:
+    chance = random.Random(1)
+    alone, together = Counted(), Counted()
+    exchanges = []
+    for _ in range(200):
+        queued = chance.choice([0.0, chance.random()])
+        ex = alone.record(
+            end_at=100.0 + chance.lognormvariate(-4, 3) + queued, queued=queued, bytes_in=chance.randrange(9),
+            status=chance.choice([200, 404, 503]), streamed=chance.random() < 0.5, attempts=2,
+            reason=chance.choice(["", "internal"]),
+        )  # fmt: skip
+        exchanges.append(ex)
+    together.metrics.record("p", exchanges, [phases(ex) for ex in exchanges])
+    assert together.samples() == pytest.approx(alone.samples())
