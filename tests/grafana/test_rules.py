@@ -129,4 +129,14 @@ def test_each_objective_stands_in_one_place() -> None:
     assert len(burning) == 6
     for expr in burning:
         assert set(re.findall(r"gateway:slo_\w+:budget", expr)) <= budgets.keys()
-        assert len(re.findall(r":ratio\w+ >", expr)) == len(re.findall(r"> (?:[\d.]+ \* )?scalar\(", expr)) == 4
+
+
+def test_burn_rates_are_those_of_the_workbook() -> None:
+    rates = {
+        "page": [("1h", "14.4"), ("5m", "14.4"), ("6h", "6"), ("30m", "6")],
+        "ticket": [("1d", "3"), ("2h", "3"), ("3d", ""), ("6h", "")],
+    }
+    for rule in rules(ALERTS):
+        if rule["alert"].endswith("BudgetBurn"):
+            found = re.findall(r":ratio(\w+) > (?:([\d.]+) \* )?scalar\(", rule["expr"])
+            assert found == rates[rule["labels"]["severity"]], rule["alert"]
