@@ -28,7 +28,7 @@ def compiled(folder: Path, **sources: str) -> str:
         shutil.copy(path, folder)
     for name, text in sources.items():
         (folder / f"{name}.ts").write_text(text)
-    command = ["node", modules() / "typescript/bin/tsc", "--project", folder]
+    command = ["node", str(modules() / "typescript/bin/tsc"), "--project", str(folder)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150).stdout
 
 

@@ -68,7 +68,7 @@ class Prometheus:
             address = f"127.0.0.1:{probe.getsockname()[1]}"
         self.url = f"http://{address}"
         command = [
-            program,
+            str(program),
             f"--config.file={configuration}",
             f"--storage.tsdb.path={self._folder / 'data'}",
             f"--web.listen-address={address}",
