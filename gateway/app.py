@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic, time
 from types import TracebackType
-from typing import Self, TypedDict
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from gateway import __version__
-from gateway.config.document import Document
+from gateway.config.document import Document, Tracing
 from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
@@ -24,6 +24,7 @@ from gateway.observe.loop_watch import LoopWatch
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent import Recent
 from gateway.observe.slabs import Slabs
+from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
 from gateway.proxy.explain import Explanation, explain, phase
 from gateway.proxy.server import Server
@@ -32,6 +33,9 @@ from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
+
+if TYPE_CHECKING:
+    from gateway.observe.otlp import SpanExport
 
 _log = logging.getLogger("gateway")
 
@@ -147,6 +151,9 @@ class Gateway:
         self.recent = Recent()
         self.journal = Journal(self.metrics, self.recent)
         self._watch: LoopWatch | None = None
+        self._tracing: Tracing | None = None
+        self._spans: SpanExport | None = None
+        self._closing: set[asyncio.Future[None]] = set()
         parser = HeadParser()
         self._registry = Registry(self.buffers, parser, self._hear)
         self.authenticator = Authenticator()
@@ -191,6 +198,23 @@ class Gateway:
         self._generation = snapshot.generation
         self._document = document
         self.journal.replace_writer(writer)
+        self._trace(document.tracing)
+
+    def _trace(self, settings: Tracing | None) -> None:
+        """Tell of sampled exchanges where ``settings`` say."""
+        if settings == self._tracing:
+            return
+        before, self._spans, self._tracing = self._spans, None, settings
+        self.journal.sampler = self.journal.export = None
+        if settings is not None:
+            from gateway.observe.otlp import SpanExport  # an extra, and slow to import
+
+            self._spans = SpanExport(settings.endpoint, settings.service)
+            self.journal.sampler, self.journal.export = Sampler(settings.share), self._spans.export
+        if before is not None:
+            closing = asyncio.ensure_future(before.aclose())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def _writer(self, path: str | None) -> LineWriter | None:
         current = self.journal.writer
@@ -315,6 +339,8 @@ class Gateway:
         if self._watch is not None:
             self._watch.close()
         self.journal.close()
+        self._trace(None)
+        await asyncio.gather(*self._closing)
 
     @property
     def document(self) -> Document:

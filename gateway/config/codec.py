@@ -22,6 +22,7 @@ from gateway.config.document import (
     Queue,
     Timeouts,
     TokenRecord,
+    Tracing,
 )
 from gateway.core.limits import Limits
 
@@ -38,6 +39,7 @@ def document(data: Mapping[str, Any]) -> Document:
             "listen": tuple(Address(**address) for address in data["listen"]),
             "trusted_proxies": tuple(data["trusted_proxies"]),
             "limits": Limits(**data["limits"]),
+            "tracing": None if data["tracing"] is None else Tracing(**data["tracing"]),
             "proxies": tuple(_proxy(proxy) for proxy in data["proxies"]),
         }
     )

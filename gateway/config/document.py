@@ -108,6 +108,15 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """Spans over OTLP/HTTP. ``share`` of the requests without a trace of their own begin one."""
+
+    endpoint: str
+    share: float = 0.0
+    service: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """Everything. ``access_log`` is a path, ``-`` for standard output, or None for no access log."""
 
@@ -116,6 +125,7 @@ class Document:
     trusted_proxies: tuple[str, ...] = ()
     drain_timeout: float = 30.0
     limits: Limits = Limits()
+    tracing: Tracing | None = None
     proxies: tuple[Proxy, ...] = ()
 
 

@@ -6,6 +6,7 @@ names keys that people reach for, and the one-valued fields (`admin`, `workers`,
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -59,6 +60,13 @@ def _header_value(text: str, info: ValidationInfo) -> str:
 Mode = document.Mode
 _MODE = "enforce, or shadow: counts and logs what it would refuse, and refuses nothing."
 
+
+def _with_sdk(endpoint: str) -> str:
+    if importlib.util.find_spec("opentelemetry") is None:
+        raise ValueError("tracing needs the OpenTelemetry SDK; run: pip install 'breakwater-gateway[otel]'")
+    return endpoint
+
+
 HeaderName = Annotated[str, AfterValidator(header.name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Host = Annotated[str, AfterValidator(values.route_host)]
@@ -83,6 +91,21 @@ class AccessLog(Section):
         min_length=1,
         description='One JSON object a line. "-": standard output; else a file, appended to, reopened on SIGUSR1.',
     )
+
+
+class Tracing(Section):
+    """Spans of sampled requests, over OTLP/HTTP. Needs the `otel` extra."""
+
+    endpoint: Annotated[str, AfterValidator(values.upstream_url), AfterValidator(_with_sdk)] = Field(
+        description="Where the collector takes traces, as in http://127.0.0.1:4318/v1/traces."
+    )
+    share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the requests without a traceparent that begin a trace. Others follow their sender.",
+    )
+    service: str = Field(default="gateway", min_length=1, max_length=100, description="service.name of the spans.")
 
 
 class Admin(Section):
@@ -375,6 +398,7 @@ class Settings(Section):
     workers: Annotated[
         Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
     ] = Field(default=1, description="Only 1 so far: one worker process.")
+    tracing: Tracing | None = Field(default=None, description="Spans of sampled requests; null: none.")
     access_log: AccessLog | None = Field(default=AccessLog(), description="The access log; null: none.")
     trusted_proxies: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
         default=_DOCUMENT.trusted_proxies,
@@ -406,5 +430,6 @@ class Settings(Section):
             trusted_proxies=self.trusted_proxies,
             drain_timeout=self.drain_timeout,
             limits=limits.Limits(**self.limits.model_dump()),
+            tracing=None if self.tracing is None else document.Tracing(**self.tracing.model_dump()),
             proxies=tuple(proxy.record(env, secrets) for proxy in (*self.proxies, *more)),
         )

@@ -49,6 +49,7 @@ class Exchange:
         "identified",
         "last_byte_at",
         "outcome",
+        "parent",
         "pooled",
         "principal",
         "proxy",
@@ -119,6 +120,8 @@ class Exchange:
         """The client is told where the time went (Server-Timing)."""
         self.trace: bytes = b""
         """The ``traceparent`` that the upstream gets instead of the client's; empty: the client's travels on."""
+        self.parent: bytes = b""
+        """The span of the sender's that ``trace`` is a child of, 16 hex digits; empty: it begins a trace."""
         self.trace_id: bytes = b""
         """Of the trace that it belongs to, 32 hex digits; empty without one."""
         self.status = 0

@@ -17,6 +17,7 @@ from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent import Recent
 from gateway.observe.timing import Phases, phases
+from gateway.observe.trace import Sampler, follow
 
 _BATCH = 256
 _FLUSH_SECONDS = 0.1
@@ -30,6 +31,7 @@ class Journal:
 
     def __init__(self, metrics: Metrics, recent: Recent) -> None:
         self.writer: LineWriter | None = None
+        self.sampler: Sampler | None = None
         self.export: Export | None = None
         self._metrics = metrics
         self._recent = recent
@@ -43,6 +45,7 @@ class Journal:
         def layer(next_handler: Handler) -> Handler:
             async def handle(ex: Exchange) -> None:
                 ex.proxy = proxy
+                follow(ex, self.sampler)
                 try:
                     await next_handler(ex)
                 except asyncio.CancelledError:

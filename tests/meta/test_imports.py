@@ -36,6 +36,7 @@ DOORS = {
     "aiohappyeyeballs": ("upstream/",),
     "click": ("cli/",),
     "orjson": ("observe/", "proxy/", "config/codec.py", "workers/", "admin/", "cli/"),
+    "opentelemetry": ("observe/otlp.py",),
     "prometheus_client": ("workers/telemetry.py",),
     "pybreaker": ("policy/breaker.py",),
     "pydantic": ("config/", "admin/"),
