@@ -4,7 +4,7 @@ import { h, say, mark } from './dom.js';
 import { Meter, Sparkline, Strip } from './chart.js';
 import { bytes, count, plural, rate, seconds } from './format.js';
 
-export const BREAKER = { closed: 'Closed', open: 'Open', half_open: 'Half open', off: 'No breaker' };
+export const BREAKER = { closed: 'Closed', open: 'Open', half_open: 'Half open', off: 'None' };
 
 const ORDERS = {
   name: ['Name', (a, b) => a.name.localeCompare(b.name)],

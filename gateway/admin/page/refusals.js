@@ -60,7 +60,7 @@ export class Refusals {
         h('span', { class: 'what' }, `${item.method} ${item.path}`),
         h('span', { class: 'whose' }, item.proxy_name)),
       h('div', { class: 'why' },
-        h('p', {}, reason ? `${reason.title}: ${reason.details}. It is the doing of ${WHOSE[reason.source]}.` : 'The upstream itself answered so; the gateway passed it on.'),
+        h('p', {}, reason ? `${reason.title}: ${reason.details}. The cause lies with ${WHOSE[reason.source]}.` : 'The upstream itself answered so; the gateway passed it on.'),
         h('dl', { class: 'facts' },
           fact('Request', item.request_id), fact('Client', item.client), fact('Upstream', item.upstream),
           fact('Took', seconds(item.duration_ms / 1000)), fact('Queued', item.queue_ms ? seconds(item.queue_ms / 1000) : ''),

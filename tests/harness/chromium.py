@@ -1,0 +1,64 @@
+"""A real Chromium of the system; tests that need it are skipped, with the reason, where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+_INSTALL = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-liberation")
+
+
+def find() -> str:
+    """Where it is. Installed by Debian's package manager when that may be; else the test is skipped, in CI it fails."""
+    found = _found() or (_install() and _found())
+    if found:
+        return found
+    reason = f"no Chromium is here (looked for {', '.join(_NAMES)}); install it: {' '.join(_INSTALL)}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _found() -> str:
+    return next(filter(None, map(shutil.which, _NAMES)), "")
+
+
+def _install() -> bool:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        if subprocess.run(_INSTALL, env=env, capture_output=True, timeout=300).returncode == 0:
+            return True
+        subprocess.run(("apt-get", "update", "--quiet"), env=env, capture_output=True, timeout=120)
+        return subprocess.run(_INSTALL, env=env, capture_output=True, timeout=300).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+@asynccontextmanager
+async def browser(folder: Path) -> AsyncIterator[Browser]:
+    """``folder``: its home, so that nothing of the user's is read or written."""
+    executable = find()
+    playwright = pytest.importorskip("playwright.async_api")
+    # As root, as in most containers, its sandbox does not start; it shows nothing but our own page.
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else ["--disable-dev-shm-usage"]
+    async with playwright.async_playwright() as made:
+        launched = await made.chromium.launch(
+            executable_path=executable, args=arguments, env={**os.environ, "HOME": str(folder)}
+        )
+        try:
+            yield launched
+        finally:
+            await launched.close()

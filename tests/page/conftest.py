@@ -1,0 +1,97 @@
+"""The live page in a real browser, over the real API and database, with a stand-in for the data plane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from admin.conftest import EMAIL, PASSWORD, Api, api, pulse_of  # noqa: F401 # `api` is a fixture
+from harness import chromium
+
+from gateway.admin.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, BrowserContext, Page
+
+BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
+
+
+class Visit:
+    """One tab, and everything that it complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.expected: tuple[str, ...] = ()
+        page.on("console", lambda message: self._heard(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _heard(self, kind: str, text: str) -> None:
+        # The browser itself notes each answer above 399; those are refusals that a test asks for.
+        if kind in ("error", "warning") and not text.startswith("Failed to load resource: the server responded"):
+            self.complaints.append(text)
+
+    async def log_in(self, password: str = PASSWORD) -> None:
+        await self.page.get_by_label("Email").fill(EMAIL)
+        await self.page.get_by_label("Password").fill(password)
+        await self.page.get_by_role("button", name="Log in").click()
+
+    async def board(self) -> None:
+        """Log in and wait until the live view is there."""
+        await self.log_in()
+        await self.page.locator(".link[data-state=live]").wait_for()
+
+    def row(self, name: str) -> Any:
+        return self.page.locator("li.proxy").filter(has=self.page.get_by_role("link", name=name, exact=True))
+
+
+@pytest.fixture
+async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
+    async with chromium.browser(tmp_path) as launched:
+        yield launched
+
+
+async def open_page(context: BrowserContext, base: str) -> Visit:
+    context.set_default_timeout(8000)
+    visit = Visit(await context.new_page())
+    await visit.page.goto(f"{base}/")
+    return visit
+
+
+@pytest.fixture
+async def visit(api: Api, browser: Browser) -> AsyncIterator[Visit]:  # noqa: F811
+    """At the door. At the end nothing was complained of: no error, and nothing that the policy forbids."""
+    api.administration.heartbeat = Heartbeat(api.plane, period=0.1)
+    context = await browser.new_context(viewport={"width": 1360, "height": 900})
+    made = await open_page(context, api.base)
+    yield made
+    assert not made.complaints
+    await context.close()
+
+
+async def proxies(api: Api, *names: str, **settings: object) -> None:  # noqa: F811
+    for name in names:
+        body = {"name": name, "path": f"/{name}", "upstream": "http://127.0.0.1:9000", **settings}
+        assert (await api.call("POST", "/proxies", body)).status == 201
+        api.plane.proxies[name] = pulse_of(limit=5, breaker="closed")
+
+
+def refusal(name: str, reason: str, status: int, number: int = 0) -> dict[str, object]:
+    """A line of the access log."""
+    return {
+        "ts": time.time() - 60 + number,
+        "request_id": f"r{number:06d}",
+        "proxy_name": name,
+        "method": "GET",
+        "path": f"/{name}/v1/chat",
+        "status_code": status,
+        "reason": reason,
+        "duration_ms": 30002.5 if status == 504 else 10001.0 if reason == "queue_timeout" else 0.4,
+        "queue_ms": 10000.2 if reason == "queue_timeout" else 0.0,
+        "circuit_state": "open" if reason == "breaker_open" else "closed",
+        "client": "192.0.2.7",
+        "upstream": "",
+    }

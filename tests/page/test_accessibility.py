@@ -1,0 +1,104 @@
+"""axe-core looks at every view, in light and in dark: no violation, contrast included."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+import pytest
+from admin.conftest import Api, pulse_of
+from page.conftest import Visit, proxies, refusal
+
+pytestmark = pytest.mark.timeout(120)
+pytest.importorskip("playwright")
+pytest.importorskip("axe_playwright_python")
+
+
+async def look(visit: Visit, what: str) -> None:
+    found: dict[str, Any] = await visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    told = [
+        f"{what}: {violation['id']} at {node['target']}: {node['failureSummary']}"
+        for violation in found["violations"]
+        for node in violation["nodes"]
+    ]
+    assert not told, "\n".join(told)
+    assert len(found["passes"]) > 10
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
+    page = visit.page
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    # Put in by the browser itself: the policy of the page lets no foreign script in.
+    script = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
+    await page.evaluate(script)
+    await proxies(api, "web", "busy", "broken", "half", "off")
+    step = {"at": time.time() - 9, "from": "closed", "to": "open", "reason": "failure_threshold"}
+    api.plane.proxies |= {
+        "busy": pulse_of(in_flight=5, limit=5, waiting=2, queue_limit=4),
+        "broken": pulse_of(breaker="open", breaker_since=step["at"], breaker_history=[step]),
+        "half": pulse_of(breaker="half_open"),
+        "off": pulse_of(breaker="off"),
+    }
+    api.file.declared = ({"name": "filed", "path": "/filed", "upstream": "http://h", "access_rule": "true"},)
+    api.plane.refused = [refusal("web", "no_route", 404), refusal("web", "dial_failed", 502, 1)]
+    await look(visit, "log in")
+    await visit.board()
+    await page.locator(".badge[data-kind=bad]").wait_for()
+    await look(visit, "list")
+
+    async def edit() -> None:
+        await page.get_by_role("button", name="Edit").click()
+        await page.locator("form.edit").wait_for()
+        for summary in await page.locator(".group > summary").all():
+            await summary.click()
+        await page.get_by_label("Login at the upstream", exact=True).select_option("basic")
+        await page.get_by_role("button", name="Add a header").click()
+
+    async def wrong() -> None:
+        await page.get_by_label("Path").fill("nowhere")
+        await page.get_by_role("button", name="Save").click()
+        await page.locator(".summary p").wait_for()
+
+    async def good() -> None:
+        await page.get_by_label("Path").fill("/elsewhere")
+        await page.get_by_label("Login at the upstream", exact=True).select_option("none")
+        await page.get_by_role("button", name="Check").click()
+        await page.locator(".outcome ul").wait_for()
+
+    async def conflict() -> None:
+        await api.call("PATCH", "/proxies/broken", {"max_concurrent": 3, "version": 1})
+        await page.get_by_role("button", name="Save").click()
+        await page.locator(".summary table").wait_for()
+
+    async def delete() -> None:
+        await page.get_by_role("button", name="Cancel").click()
+        await visit.row("broken").get_by_role("link").click()
+        await page.get_by_role("button", name="Delete").click()
+        await page.get_by_label("Type broken").wait_for()
+
+    async def refusals() -> None:
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("Escape")
+        await page.get_by_role("link", name="Refusals").click()
+        await page.locator(".refusals summary").first.click()
+
+    async def away() -> None:
+        api.plane.reachable = False
+        await page.locator(".link[data-state=away]").wait_for()
+
+    steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        ("detail", visit.row("broken").get_by_role("link").click),
+        ("edit", edit),
+        ("wrong", wrong),
+        ("good", good),
+        ("conflict", conflict),
+        ("delete", delete),
+        ("refusals", refusals),
+        ("away", away),
+    ]
+    for what, do in steps:
+        await do()
+        await look(visit, what)

@@ -1,0 +1,331 @@
+"""What a superuser does with the live page, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from admin.conftest import EMAIL, PASSWORD, Api, pulse_of
+from harness.patience import eventually
+from page.conftest import Visit, proxies, refusal
+
+pytestmark = pytest.mark.timeout(90)
+pytest.importorskip("playwright")
+from playwright.async_api import expect  # noqa: E402
+
+
+async def token_of(visit: Visit) -> str:
+    return str(await visit.page.evaluate("sessionStorage.getItem('breakwater-token') ?? ''"))
+
+
+async def test_log_in_wrong_right_and_out(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await expect(page.get_by_label("Email")).to_be_focused()
+    await visit.log_in("wrong password")
+    await expect(page.get_by_role("alert")).to_have_text("The email or the password is wrong.")
+    assert await token_of(visit) == ""
+    await visit.board()
+    assert page.url == f"{api.base}/_/"
+    await expect(page.get_by_role("heading", name="Proxies")).to_be_visible()
+    token = await token_of(visit)
+    assert (await api.call("GET", "/proxies", token=token)).status == 200
+    await page.reload()  # the tab stays logged in
+    await page.locator(".link[data-state=live]").wait_for()
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    assert await token_of(visit) == ""
+    assert (await api.call("GET", "/proxies", token=token)).status == 401
+    assert token not in "".join(
+        [*map(str, await page.evaluate("performance.getEntries().map((e) => e.name)")), page.url]
+    )
+
+
+async def test_the_fields_suit_a_password_manager(visit: Visit) -> None:
+    email, password = visit.page.get_by_label("Email"), visit.page.get_by_label("Password")
+    await expect(email).to_have_attribute("autocomplete", "username")
+    await expect(password).to_have_attribute("autocomplete", "current-password")
+
+
+async def test_create_with_an_error_at_its_field_then_check_then_save(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await visit.board()
+    await page.get_by_role("button", name="New proxy").click()
+    await page.get_by_label("Name", exact=True).fill("chat bot")
+    await expect(page.locator("[id='f-name-error']")).to_contain_text("Letters, digits")  # a hint, while typing
+    await page.get_by_label("Path").fill("/chat")
+    await page.get_by_label("Upstream", exact=True).fill("http://127.0.0.1:9000")
+    await page.get_by_text("Circuit breaker", exact=True).click()
+    await page.get_by_label("Failures in a row").fill("1000")
+    await page.get_by_text("Circuit breaker", exact=True).click()
+    await page.get_by_role("button", name="Create").click()
+    name = page.get_by_label("Name", exact=True)
+    await expect(name).to_have_attribute("aria-invalid", "true")
+    await expect(name).to_be_focused()
+    await expect(page.locator("[id='f-name-error']")).to_contain_text("choose such a name")
+    failures = page.locator("[id='f-circuit_breaker.failure_threshold-error']")
+    await expect(failures).to_be_visible()  # its group was opened
+    await expect(failures).to_contain_text("must be at most 100")
+    await name.fill("chat")
+    await page.get_by_label("Failures in a row").fill("3")
+    await page.get_by_role("button", name="Check").click()
+    await expect(page.locator(".outcome")).to_contain_text("Route */chat (chat): added")
+    await expect(page.locator(".outcome")).to_contain_text("No live exchange is touched")
+    assert api.plane.applies == 1  # the login: a check changes nothing
+    await page.get_by_role("button", name="Create").click()
+    await expect(visit.row("chat")).to_be_visible()
+    made = (await api.call("GET", "/proxies/chat")).body
+    assert (made["version"], made["circuit_breaker"]["failure_threshold"]) == (1, 3)
+
+
+async def test_a_credential_becomes_a_secret(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "ai")
+    await visit.board()
+    await page.get_by_role("link", name="ai", exact=True).click()
+    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_text("Login at the upstream, headers").click()
+    await page.get_by_label("Login at the upstream", exact=True).select_option("bearer")
+    await page.get_by_label("Secret", exact=True).fill("AI_KEY")
+    token = page.get_by_label("Token", exact=True)
+    await token.fill("sk-very-secret-1234")
+    await expect(token).to_have_attribute("type", "password")
+    await page.get_by_role("button", name="Show").click()
+    await expect(token).to_have_attribute("type", "text")
+    await page.get_by_role("button", name="Hide").click()
+    await expect(token).to_have_attribute("type", "password")
+    await page.get_by_role("button", name="Add a header").click()
+    await page.get_by_label("Name of header").fill("X-Password")
+    await page.get_by_label("Value of header").fill("written out")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator(".header-row .error")).to_contain_text("secret")
+    await page.get_by_label("Name of header").fill("X-Team")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    saved = (await api.call("GET", "/proxies/ai")).body
+    assert saved["headers"] == {"Authorization": "Bearer {secret.AI_KEY}", "X-Team": "written out"}
+    assert (await api.store.secrets.reveal())["AI_KEY"] == "sk-very-secret-1234"
+    assert "sk-very-secret" not in await page.content()
+
+
+async def test_a_conflict_shows_what_changed(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    await visit.board()
+    for keep in (False, True):
+        await visit.row("web").get_by_role("link").click()
+        await page.get_by_role("button", name="Edit").click()
+        await page.get_by_text("Limit and queue").click()
+        await page.get_by_label("Most requests at a time").fill("7")
+        version = (await api.call("GET", "/proxies/web")).body["version"]
+        await api.call("PATCH", "/proxies/web", {"max_concurrent": 20 + version, "version": version})
+        await page.get_by_role("button", name="Save").click()
+        row = page.get_by_role("row", name=re.compile("max_concurrent"))
+        await expect(row).to_contain_text(f"7{20 + version}")
+        if keep:
+            await page.get_by_role("button", name="Keep mine").click()
+            await page.get_by_role("button", name="Save").click()
+            await expect(page.locator("dialog")).to_have_count(0)
+        else:
+            await page.get_by_role("button", name="Load what is there now").click()
+            await page.get_by_text("Limit and queue").click()
+            await expect(page.get_by_label("Most requests at a time")).to_have_value(str(20 + version))
+            await page.get_by_role("button", name="Cancel").click()
+    assert (await api.call("GET", "/proxies/web")).body["max_concurrent"] == 7
+
+
+async def test_a_breaker_opens_live_and_is_reset(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    api.plane.breakers = {"web"}
+    await visit.board()
+    await expect(visit.row("web").locator(".badge")).to_have_text("Normal")
+    step = {"at": time.time(), "from": "closed", "to": "open", "reason": "failure_threshold"}
+    api.plane.proxies["web"] = pulse_of(breaker="open", breaker_since=step["at"], breaker_history=[step])
+    await expect(visit.row("web").locator(".badge")).to_have_text("Circuit open")
+    await expect(page.locator("#told")).to_have_text("web: the breaker is open")
+    await visit.row("web").get_by_role("link").click()
+    await expect(page.locator(".steps")).to_contain_text("Closed → Open: failure threshold")
+    await page.get_by_role("button", name="Reset breaker").click()
+    await page.get_by_role("button", name="Cancel").click()
+    assert "breaker.reset" not in [row.action for row in (await api.store.audit.list())[0]]
+    await page.get_by_role("button", name="Reset breaker").click()
+    await page.get_by_role("button", name="Reset", exact=True).click()
+    await expect(page.locator("#told")).to_have_text("The breaker of web is reset")
+    assert "breaker.reset" in [row.action for row in (await api.store.audit.list())[0]]
+
+
+async def test_figures_are_alive(api: Api, visit: Visit) -> None:
+    await proxies(api, "web", max_concurrent=5)
+    await visit.board()
+    meter = visit.row("web").get_by_role("meter")
+    for used in (2, 5):
+        api.plane.proxies["web"] = pulse_of(in_flight=used, limit=5, waiting=1, queue_limit=4)
+        await expect(meter).to_have_attribute("aria-valuetext", f"{used} of 5")
+    await expect(visit.row("web").locator(".waiting")).to_contain_text("1 / 4")
+    await expect(visit.row("web").locator(".badge")).to_have_text("At its limit")
+
+
+async def test_refusals_are_told_explained_filtered_and_paused(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web", "ai")
+    api.plane.refused = [refusal("web", "breaker_open", 503, 1), refusal("ai", "concurrency_limit", 429, 2)]
+    await visit.board()
+    await page.get_by_role("link", name="Refusals").click()
+    lines = page.locator(".refusals > li")
+    await expect(lines).to_have_count(2)
+    await lines.first.locator("summary").click()
+    await expect(lines.first).to_contain_text("AI Engine is at capacity, please retry later")
+    await expect(lines.first).to_contain_text("docs/reasons/concurrency_limit.md")
+    await page.get_by_label("Proxy").select_option("web")
+    await expect(lines).to_have_count(1)
+    await page.get_by_label("Reason").select_option("concurrency_limit")
+    await expect(page.get_by_text("Nothing was refused")).to_be_visible()
+    await page.get_by_label("Proxy").select_option("")
+    await page.get_by_label("Reason").select_option("")
+    await page.get_by_role("button", name="Pause").click()
+    evil = refusal("web", "no_route", 404, 3) | {"path": "/<img src=x onerror=alert(1)>"}
+    api.plane.refused.append(evil)
+    await expect(page.get_by_text("1 more since the pause")).to_be_visible()
+    await expect(lines).to_have_count(2)
+    await page.get_by_role("button", name="Go on").click()
+    await expect(lines).to_have_count(3)
+    await expect(lines.first).to_contain_text("/<img src=x onerror=alert(1)>")
+
+
+async def test_delete_by_name(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web", "keep")
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    await page.get_by_role("button", name="Delete").click()
+    box = page.get_by_role("dialog", name="Delete web?")
+    await expect(box).to_contain_text("Route */web (web): removed")
+    await expect(box.get_by_role("button", name="Delete")).to_be_disabled()
+    await box.get_by_label("Type web to confirm").fill("web")
+    await box.get_by_role("button", name="Delete").click()
+    await expect(visit.row("web")).to_have_count(0)
+    await expect(visit.row("keep")).to_be_visible()
+    assert (await api.call("GET", "/proxies/web")).status == 404
+
+
+async def test_what_stands_in_the_file_is_read_only(api: Api, visit: Visit) -> None:
+    page = visit.page
+    api.file.declared = ({"name": "filed", "path": "/filed", "upstream": "http://h", "access_rule": "true"},)
+    await visit.board()
+    await expect(visit.row("filed")).to_contain_text("read-only")
+    await visit.row("filed").get_by_role("link").click()
+    await expect(page.get_by_text("It stands in gateway.yaml")).to_be_visible()
+    for name in ("Edit", "Delete"):
+        await expect(page.get_by_role("button", name=name)).to_have_count(0)
+
+
+async def test_search_and_sort(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "alpha", "beta", "gamma")
+    api.plane.proxies["gamma"] = pulse_of(in_flight=4, limit=5)
+    await visit.board()
+    titles = page.locator("li.proxy h2 a")
+    await expect(titles).to_have_text(["alpha", "beta", "gamma"])
+    await page.get_by_label("Sort").select_option("load")
+    await expect(titles).to_have_text(["gamma", "alpha", "beta"])
+    await page.get_by_label("Search").fill("/beta")
+    await expect(titles).to_have_text(["beta"])
+    await page.get_by_label("Search").fill("nothing")
+    await expect(page.get_by_text("No proxy fits")).to_be_visible()
+
+
+async def test_an_ended_login_leads_back_to_the_door(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    sessions = [token for token in await api.store.tokens.list() if token.kind == "superuser"]
+    await api.store.tokens.delete(sessions[0].id, "test")
+    await expect(page.get_by_role("alert")).to_have_text("This login has ended. Log in again.")
+    await expect(page.locator("dialog")).to_have_count(0)
+
+
+async def test_a_data_plane_out_of_reach_is_told(api: Api, visit: Visit) -> None:
+    await visit.board()
+    api.plane.reachable = False
+    await expect(visit.page.locator("#link")).to_contain_text("Data plane unreachable")
+    api.plane.reachable = True
+    await expect(visit.page.locator("#link")).to_contain_text("Live")
+
+
+async def test_a_stream_that_breaks_is_taken_up_again(api: Api, visit: Visit) -> None:
+    await visit.board()
+    for reader in api.administration.heartbeat._readers:
+        reader.end()
+    await expect(visit.page.locator("#link")).to_contain_text("Reconnecting")
+    await expect(visit.page.locator("#link")).to_contain_text("Live")
+
+
+async def test_by_keyboard_alone(api: Api, visit: Visit) -> None:
+    page, keys = visit.page, visit.page.keyboard
+    await proxies(api, "web")
+    await keys.type(EMAIL)
+    await keys.press("Tab")
+    await keys.type(PASSWORD)
+    await keys.press("Enter")
+    await page.locator(".link[data-state=live]").wait_for()
+    await page.locator("body").press("Tab")
+    for _ in range(12):
+        if await page.evaluate("document.activeElement.textContent") == "web":
+            break
+        await keys.press("Tab")
+    await keys.press("Enter")
+    await expect(page.locator("dialog h2", has_text="web")).to_be_focused()
+    for wanted in ("Close", "Edit"):
+        await keys.press("Tab")
+        focused = await page.evaluate(
+            "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+        )
+        assert focused == wanted
+    await keys.press("Enter")
+    await expect(page.get_by_role("heading", name="Edit web")).to_be_focused()
+    await keys.press("Tab")
+    await keys.press("Tab")
+    await expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    await keys.press("ControlOrMeta+a")
+    await keys.type("site")
+    await keys.press("Enter")
+    await expect(visit.row("site")).to_be_visible()
+    await keys.press("Escape")
+    await expect(page.locator("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1360, 2560])
+async def test_nothing_sticks_out(api: Api, visit: Visit, width: int) -> None:
+    page = visit.page
+    await proxies(api, "web", "a-name-that-goes-on-and-on-and-does-not-end-before-it-has-to-end")
+    await page.set_viewport_size({"width": width, "height": 800})
+    await visit.board()
+    api.plane.refused = [refusal("web", "breaker_open", 503) | {"path": "/x" * 300}]
+    wide = "document.documentElement.scrollWidth <= innerWidth"
+    assert await page.evaluate(wide)
+    await visit.row("web").get_by_role("link").click()
+    assert await page.evaluate("((d) => d.scrollWidth <= d.clientWidth)(document.querySelector('dialog'))")
+    await page.get_by_role("button", name="Edit").click()
+    await page.locator("form.edit").wait_for()
+    assert await page.evaluate("((d) => d.scrollWidth <= d.clientWidth)(document.querySelector('dialog'))")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("link", name="Refusals").click()
+    await expect(page.locator(".refusals li")).to_have_count(1)
+    assert await page.evaluate(wide)
+
+
+async def test_who_wants_no_motion_gets_none(visit: Visit) -> None:
+    await visit.page.emulate_media(reduced_motion="reduce")
+    await visit.board()
+    await visit.page.get_by_role("button", name="New proxy").click()
+    await visit.page.locator("dialog").wait_for()
+    assert await visit.page.evaluate("getComputedStyle(document.querySelector('dialog')).animationName") == "none"
+
+
+async def test_the_page_leaves_no_reader_behind(api: Api, visit: Visit) -> None:
+    await visit.board()
+    assert len(api.administration.heartbeat._readers) == 1
+    await visit.page.get_by_role("button", name="Log out").click()
+    await eventually(lambda: not api.administration.heartbeat._readers, "the view ends with the logout")

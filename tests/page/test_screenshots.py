@@ -1,0 +1,143 @@
+"""The pictures of the README and of docs/images; drawn anew on demand, when SCREENSHOTS names a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from admin.conftest import Api, pulse_of
+from page.conftest import BOUNDS, open_page, proxies, refusal
+
+from gateway.admin.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+FOLDER = os.environ.get("SCREENSHOTS", "")
+pytestmark = [
+    pytest.mark.skipif(not FOLDER, reason="SCREENSHOTS names no folder to draw into"),
+    pytest.mark.timeout(180),
+]
+
+SHOWN: list[tuple[str, str, dict[str, Any], float, float]] = [
+    ("sidecar", "/-/ai", {"max_concurrent": 40, "queue": {"max_waiting": 20, "timeout": 10}}, 34, 1.2),
+    ("openai", "/-/openai", {"upstream": "https://api.openai.com/v1", "max_concurrent": 100}, 112, 0.7),
+    ("embeddings", "/-/embed", {"max_concurrent": 8}, 61, 0.06),
+    ("transcribe", "/-/transcribe", {"max_concurrent": 4, "queue": {"max_waiting": 16, "timeout": 30}}, 2, 3.4),
+    ("payments", "/webhooks/pay", {"upstream": "https://payments.example.com"}, 9, 0.18),
+    ("reports", "/reports", {}, 3, 0.4),
+]
+LOADS = {
+    "sidecar": {"in_flight": 27, "limit": 40, "queue_limit": 20, "streams": 27, "pool_open": 31, "pool_idle": 4},
+    "openai": {"in_flight": 41, "limit": 100, "streams": 41, "pool_open": 48, "pool_idle": 7},
+    "embeddings": {"in_flight": 8, "limit": 8, "streams": 8, "pool_open": 8},
+    "transcribe": {"in_flight": 4, "limit": 4, "waiting": 7, "queue_limit": 16, "streams": 11, "pool_open": 4},
+    "payments": {"breaker": "open", "pool_open": 0},
+    "reports": {"breaker": "off", "in_flight": 1, "streams": 1, "pool_open": 2, "pool_idle": 1},
+}
+
+
+REFUSED = [
+    ("payments", "breaker_open", 503),
+    ("payments", "dial_failed", 502),
+    ("embeddings", "concurrency_limit", 429),
+    ("sidecar", "header_timeout", 504),
+    ("transcribe", "queue_timeout", 429),
+    ("openai", "unauthenticated", 401),
+]
+
+
+class Traffic:
+    """Invents what proxies do, beat by beat."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.random = random.Random(7)
+        self.counts = {name: [0] * (len(BOUNDS) + 1) for name, *_ in SHOWN}
+        now = time.time()
+        steps = [
+            (-410, "closed", "open"),
+            (-380, "open", "half_open"),
+            (-378, "half_open", "closed"),
+            (-95, "closed", "open"),
+        ]
+        words = {"open": "failure_threshold", "half_open": "recovery_timeout", "closed": "probe_succeeded"}
+        self.steps = [{"at": now + at, "from": was, "to": to, "reason": words[to]} for at, was, to in steps]
+
+    def beat(self, number: int, seconds: float) -> None:
+        for name, _, _, rate, latency in SHOWN:
+            counts = self.counts[name]
+            for _ in range(round(rate * seconds * (0.8 + 0.4 * self.random.random()))):
+                middle = latency * (1 + 0.35 * math.sin(number / 9)) * self.random.lognormvariate(0, 0.5)
+                counts[next((i for i, bound in enumerate(BOUNDS) if middle <= bound), len(BOUNDS))] += 1
+            total, broken = sum(counts), name == "payments"
+            known: dict[str, Any] = {"requests": total, "bytes_out": total * 4200, "bytes_in": total * 900}
+            known |= {"errors": total * broken, "refused": total * broken + total // 20 * (name == "embeddings")}
+            if broken:
+                known |= {"breaker_history": self.steps, "breaker_since": self.steps[-1]["at"]}
+            latency_ = {"bounds": BOUNDS, "counts": list(counts)}
+            self.api.plane.proxies[name] = pulse_of(**{**known, **LOADS[name], "latency": latency_})
+
+
+async def stage(api: Api) -> None:
+    file = {"name": "legacy", "path": "/legacy", "upstream": "http://10.0.0.7:8000", "access_rule": "true"}
+    api.file.declared = (file,)
+    api.plane.proxies["legacy"] = pulse_of(breaker="off")
+    await api.call("PUT", "/secrets/SIDECAR_KEY", {"value": "sk-1234567890"})
+    for name, path, settings, _, _ in SHOWN:
+        more = {"headers": {"Authorization": "Bearer {secret.SIDECAR_KEY}"}, "circuit_breaker": {"enabled": True}}
+        await proxies(api, name, **{"path": path, "access_rule": "@request.auth.id != ''", **more, **settings})
+    for number in range(46):
+        name, reason, status = random.Random(number).choice(REFUSED)
+        api.plane.refused.append(refusal(name, reason, status, number))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pictures(api: Api, browser: Browser, scheme: Any) -> None:
+    folder = Path(FOLDER)
+    traffic = Traffic(api)
+    await stage(api)
+    period = 0.12
+    api.administration.heartbeat = Heartbeat(api.plane, period=period)
+
+    async def flow() -> None:
+        for number in range(100000):
+            traffic.beat(number, period)
+            await asyncio.sleep(period)
+
+    flowing = asyncio.create_task(flow())
+    context = await browser.new_context(viewport={"width": 1360, "height": 860}, color_scheme=scheme)
+    visit = await open_page(context, api.base)
+    page = visit.page
+    await page.wait_for_timeout(300)
+    await page.screenshot(path=folder / f"login-{scheme}.png")
+    await visit.board()
+    await asyncio.sleep(61 * period)
+    await page.screenshot(path=folder / f"proxies-{scheme}.png")
+    await page.get_by_role("link", name="Refusals").click()
+    await page.locator(".refusals summary").nth(1).click()
+    await page.screenshot(path=folder / f"refusals-{scheme}.png")
+    await page.get_by_role("link", name="Proxies").click()
+    await page.get_by_role("link", name="payments").click()
+    await page.wait_for_timeout(400)
+    await page.screenshot(path=folder / f"detail-{scheme}.png")
+    await page.get_by_role("button", name="Edit").click()
+    await page.wait_for_timeout(400)
+    await page.get_by_text("Circuit breaker", exact=True).click()
+    await page.get_by_role("button", name="Check").click()
+    await page.wait_for_timeout(400)
+    await page.screenshot(path=folder / f"edit-{scheme}.png")
+    await page.get_by_role("button", name="Close").click()
+    await page.set_viewport_size({"width": 360, "height": 780})
+    await page.screenshot(path=folder / f"narrow-{scheme}.png")
+    await page.set_viewport_size({"width": 2560, "height": 1200})
+    await page.screenshot(path=folder / f"wide-{scheme}.png")
+    await context.close()
+    flowing.cancel()
+    assert not visit.complaints
