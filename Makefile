@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format bench soak dashboards test-all clean
+.PHONY: help run test check lint types structure format bench soak dashboards pictures test-all clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -49,6 +49,9 @@ soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: 
 
 dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards
+
+pictures: $(VENV)/.installed-dev ## draw docs/images anew, in a real Chromium
+	@$(BIN)/python -m pytest -q tests/page/pictures.py
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \

@@ -1,4 +1,4 @@
-"""The pictures of the README and of docs/images; drawn anew on demand, when SCREENSHOTS names a folder."""
+"""Draws docs/images anew: `make pictures`. It is no test, so pytest does not find it by itself."""
 
 from __future__ import annotations
 
@@ -19,11 +19,8 @@ from gateway.admin.heartbeat import Heartbeat
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-FOLDER = os.environ.get("SCREENSHOTS", "")
-pytestmark = [
-    pytest.mark.skipif(not FOLDER, reason="SCREENSHOTS names no folder to draw into"),
-    pytest.mark.timeout(180),
-]
+FOLDER = Path(os.environ.get("PICTURES", "docs/images"))
+pytestmark = pytest.mark.timeout(180)
 
 SHOWN: list[tuple[str, str, dict[str, Any], float, float]] = [
     ("sidecar", "/-/ai", {"max_concurrent": 40, "queue": {"max_waiting": 20, "timeout": 10}}, 34, 1.2),
@@ -59,6 +56,7 @@ class Traffic:
     def __init__(self, api: Api) -> None:
         self.api = api
         self.random = random.Random(7)
+        self.due = dict.fromkeys(LOADS, 0.0)
         self.counts = {name: [0] * (len(BOUNDS) + 1) for name, *_ in SHOWN}
         now = time.time()
         steps = [
@@ -73,7 +71,9 @@ class Traffic:
     def beat(self, number: int, seconds: float) -> None:
         for name, _, _, rate, latency in SHOWN:
             counts = self.counts[name]
-            for _ in range(round(rate * seconds * (0.8 + 0.4 * self.random.random()))):
+            self.due[name] += rate * seconds * (0.8 + 0.4 * self.random.random())
+            asked, self.due[name] = divmod(self.due[name], 1)
+            for _ in range(int(asked)):
                 middle = latency * (1 + 0.35 * math.sin(number / 9)) * self.random.lognormvariate(0, 0.5)
                 counts[next((i for i, bound in enumerate(BOUNDS) if middle <= bound), len(BOUNDS))] += 1
             total, broken = sum(counts), name == "payments"
@@ -100,7 +100,6 @@ async def stage(api: Api) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_pictures(api: Api, browser: Browser, scheme: Any) -> None:
-    folder = Path(FOLDER)
     traffic = Traffic(api)
     await stage(api)
     period = 0.12
@@ -115,29 +114,28 @@ async def test_pictures(api: Api, browser: Browser, scheme: Any) -> None:
     context = await browser.new_context(viewport={"width": 1360, "height": 860}, color_scheme=scheme)
     visit = await open_page(context, api.base)
     page = visit.page
-    await page.wait_for_timeout(300)
-    await page.screenshot(path=folder / f"login-{scheme}.png")
     await visit.board()
     await asyncio.sleep(61 * period)
-    await page.screenshot(path=folder / f"proxies-{scheme}.png")
+    await page.screenshot(path=FOLDER / f"proxies-{scheme}.png")
     await page.get_by_role("link", name="Refusals").click()
     await page.locator(".refusals summary").nth(1).click()
-    await page.screenshot(path=folder / f"refusals-{scheme}.png")
+    await page.screenshot(path=FOLDER / f"refusals-{scheme}.png")
     await page.get_by_role("link", name="Proxies").click()
     await page.get_by_role("link", name="payments").click()
     await page.wait_for_timeout(400)
-    await page.screenshot(path=folder / f"detail-{scheme}.png")
+    await page.screenshot(path=FOLDER / f"detail-{scheme}.png")
     await page.get_by_role("button", name="Edit").click()
     await page.wait_for_timeout(400)
     await page.get_by_text("Circuit breaker", exact=True).click()
+    await page.get_by_label("Failures in a row").fill("3")
     await page.get_by_role("button", name="Check").click()
     await page.wait_for_timeout(400)
-    await page.screenshot(path=folder / f"edit-{scheme}.png")
+    await page.screenshot(path=FOLDER / f"edit-{scheme}.png")
     await page.get_by_role("button", name="Close").click()
-    await page.set_viewport_size({"width": 360, "height": 780})
-    await page.screenshot(path=folder / f"narrow-{scheme}.png")
-    await page.set_viewport_size({"width": 2560, "height": 1200})
-    await page.screenshot(path=folder / f"wide-{scheme}.png")
+    if "PICTURES" in os.environ:  # only to look at
+        for width in (360, 2560):
+            await page.set_viewport_size({"width": width, "height": 900})
+            await page.screenshot(path=FOLDER / f"{width}-{scheme}.png")
     await context.close()
     flowing.cancel()
     assert not visit.complaints
