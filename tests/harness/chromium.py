@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-_INSTALL = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-liberation")
+_APT = ("apt-get", "--yes", "--quiet", "--option", "DPkg::Lock::Timeout=240")
+_INSTALL = (*_APT, "install", "--no-install-recommends", "chromium", "fonts-liberation")
 
 
 def find() -> str:
-    """Where it is. Installed by Debian's package manager when that may be; else the test is skipped, in CI it fails."""
-    found = _found() or (_install() and _found())
-    if found:
+    """Where it is. Where it is not the test is skipped, in CI it fails."""
+    if found := _found():
         return found
     reason = f"no Chromium is here (looked for {', '.join(_NAMES)}); install it: {' '.join(_INSTALL)}"
     if os.environ.get("CI"):
@@ -34,17 +35,16 @@ def _found() -> str:
     return next(filter(None, map(shutil.which, _NAMES)), "")
 
 
-def _install() -> bool:
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return False
+def prepare() -> None:
+    """Install it by Debian's package manager where that may be done: before any test, since it takes a minute."""
+    if _found() or os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        if subprocess.run(_INSTALL, env=env, capture_output=True, timeout=300).returncode == 0:
-            return True
-        subprocess.run(("apt-get", "update", "--quiet"), env=env, capture_output=True, timeout=120)
-        return subprocess.run(_INSTALL, env=env, capture_output=True, timeout=300).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        for command in (_INSTALL, (*_APT, "update"), _INSTALL):
+            subprocess.run(command, env=env, capture_output=True, timeout=300)
+            if _found():
+                return
 
 
 @asynccontextmanager

@@ -48,6 +48,12 @@ class Visit:
         return self.page.locator("li.proxy").filter(has=self.page.get_by_role("link", name=name, exact=True))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    here = Path(__file__).parent
+    if not session.config.option.collectonly and any(item.path.parent == here for item in session.items):
+        chromium.prepare()
+
+
 @pytest.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
     async with chromium.browser(tmp_path) as launched:

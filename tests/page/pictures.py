@@ -115,6 +115,7 @@ async def test_pictures(api: Api, browser: Browser, scheme: Any) -> None:
     visit = await open_page(context, api.base)
     page = visit.page
     await visit.board()
+    await page.mouse.move(5, 5)
     await asyncio.sleep(61 * period)
     await page.screenshot(path=FOLDER / f"proxies-{scheme}.png")
     await page.get_by_role("link", name="Refusals").click()

@@ -296,6 +296,33 @@ async def test_by_keyboard_alone(api: Api, visit: Visit) -> None:
     await expect(page.locator("dialog")).to_have_count(0)
 
 
+async def test_what_was_typed_is_not_lost_by_one_key(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await visit.board()
+    await page.get_by_role("button", name="New proxy").click()
+    await page.get_by_label("Name", exact=True).fill("web")
+    await page.keyboard.press("Escape")
+    box = page.get_by_role("dialog", name="Leave without saving?")
+    await box.get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_label("Name", exact=True)).to_have_value("web")
+    await page.get_by_label("Name", exact=True).fill("")
+    await page.keyboard.press("Escape")  # nothing is lost now
+    await expect(page.locator("dialog")).to_have_count(0)
+
+
+async def test_an_address_leads_to_its_proxy(api: Api, visit: Visit) -> None:
+    await proxies(api, "web", "ai")
+    await visit.page.goto(f"{api.base}/_/#/proxies/ai")
+    await visit.board()
+    await expect(visit.page.locator("dialog h2")).to_have_text("ai")
+
+
+async def test_what_another_changes_shows_by_itself(api: Api, visit: Visit) -> None:
+    await visit.board()
+    await proxies(api, "late")
+    await expect(visit.row("late")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [360, 768, 1360, 2560])
 async def test_nothing_sticks_out(api: Api, visit: Visit, width: int) -> None:
     page = visit.page

@@ -19,6 +19,7 @@ class Board {
   #detail = null;
   #breakers = new Map();
   #reachable = true;
+  #generation = null;
   #warning = h('p', { class: 'warning', role: 'status', hidden: true });
 
   constructor() {
@@ -34,6 +35,9 @@ class Board {
     await this.load();
     const reasons = await fetch('reasons.json');
     if (reasons.ok) this.refusals.reasons = await reasons.json();
+    const [, name] = /^#\/proxies\/(.+)$/.exec(location.hash) ?? [];
+    const wanted = name && this.#proxies.find((proxy) => proxy.name === decodeURIComponent(name));
+    if (wanted) this.#open(wanted);
   }
 
   stop() { this.live.stop(); }
@@ -66,10 +70,12 @@ class Board {
   }
 
   #told(state) {
-    const before = this.state;
     this.state = state;
     if (state.reachable) this.history.add(state.proxies);
-    if (before && before.generation !== state.generation) this.load();
+    if (state.reachable && this.#generation !== state.generation) {
+      if (this.#generation !== null) this.load(); // somebody changed something
+      this.#generation = state.generation;
+    }
     this.list.draw(state, this.history);
     this.#detail?.draw();
     this.#reach(state.reachable);

@@ -2,7 +2,7 @@
 
 import { h, announce } from './dom.js';
 import { Refused, call, proxyPath } from './api.js';
-import { dialog, impact } from './dialog.js';
+import { confirm, dialog, impact } from './dialog.js';
 import { AuthPanel, HeaderRows } from './headers.js';
 import { FRESH, RULES, differences, get, put, settingsOf, shown, splitAuth, joinAuth } from './settings.js';
 
@@ -57,7 +57,12 @@ class Form {
         h('button', { type: 'button', onclick: () => done() }, 'Cancel'), this.save),
     );
     this.#fill(this.base);
+    this.untouched = this.#text_();
   }
+
+  get isTouched() { return this.#text_() !== this.untouched; }
+
+  #text_() { return JSON.stringify([this.#settings(), this.auth.value]); }
 
   #basics() {
     const rule = h('select', { id: 'f-rule', onchange: () => this.#ruleChosen() }, RULES.map(([value, label]) => h('option', { value }, label)), h('option', { value: CUSTOM }, 'A rule of your own'));
@@ -220,6 +225,14 @@ class Form {
   }
 }
 
+// Escape is pressed quickly, and what was typed would be gone.
+async function guard(event, form, close) {
+  if (!form.isTouched) return;
+  event.preventDefault();
+  const text = ['What you changed here is not saved.'];
+  if (await confirm({ title: 'Leave without saving?', text, action: 'Leave', danger: true })) close();
+}
+
 // Resolves with the proxy that was saved, or nothing.
 export async function edit(proxy) {
   const { items } = await call('GET', '/secrets');
@@ -227,7 +240,11 @@ export async function edit(proxy) {
   for (let shownProxy = proxy; ;) {
     const title = proxy ? `Edit ${proxy.name}` : 'New proxy';
     const current = shownProxy;
-    const result = await dialog('drawer wide', title, (close) => new Form(current, secrets, close).element);
+    const result = await dialog('drawer wide', title, (close, element) => {
+      const form = new Form(current, secrets, close);
+      element.addEventListener('cancel', (event) => guard(event, form, close));
+      return form.element;
+    });
     if (!result?.reload) return result;
     shownProxy = result.reload;
   }
