@@ -2,7 +2,7 @@
 
 A ``traceparent`` that the client sent travels on as it came, whatever it says: a proxy that tells no span of its own
 must not put itself between two that do (W3C Trace Context, 3.4 and 4.3). Only where we tell a span does the upstream
-get ours as its parent: for requests whose sender sampled them, and, when asked for, for a share of those without a trace.
+get ours as its parent: for requests whose sender sampled them, and, when asked for, for a share of those without one.
 """
 
 from __future__ import annotations

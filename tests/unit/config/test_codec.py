@@ -13,11 +13,13 @@ from gateway.config.document import (
     Document,
     Header,
     JwtIssuer,
+    Limiter,
     Missing,
     Proxy,
     Queue,
     Timeouts,
     TokenRecord,
+    Tracing,
 )
 from gateway.core.limits import Limits
 
@@ -35,6 +37,8 @@ PROXY = Proxy(
     queue=Queue(3, 1.5),
     circuit_breaker=CircuitBreaker(True, 2, 3.0, 4),
     timeouts=Timeouts(1, 2, 3, 4, 5, 6),
+    limiter=Limiter("shadow"),
+    server_timing=True,
 )
 
 
@@ -45,6 +49,7 @@ def test_a_document_survives_the_way() -> None:
         ("10.0.0.0/8",),
         1.0,
         Limits(max_uri=99),
+        Tracing("http://c/v1/traces", 0.5, "edge"),
         (PROXY, Proxy("b", "/", "u")),
     )
     assert codec.document(orjson.loads(codec.encode(document))) == document
