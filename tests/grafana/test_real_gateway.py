@@ -1,0 +1,160 @@
+"""A real Prometheus scrapes a real gateway while everything that can go wrong goes wrong: every panel has data.
+
+What the fake of `test_live` has by construction, this one has to live through: refusals, failures, retries, streams,
+clients that leave, a queue, shadows and breakers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, closing, suppress
+from itertools import count
+from pathlib import Path
+
+import aiohttp
+import pytest
+from harness import dashboards
+from harness.answers import answer, chunk, head
+from harness.client import Client
+from harness.deployment import Deployment
+from harness.message import Truncated
+from harness.prometheus import Prometheus
+from harness.upstream import Link, Upstream, refused_url
+
+pytestmark = pytest.mark.timeout(240)  # the first time, Prometheus may have to be fetched
+
+PATIENCE = 60.0
+PAUSE = 0.05
+CROWD = 800
+BREAKER = {"enabled": True, "failure_threshold": 2, "recovery_timeout": 0.5}
+
+
+async def sidecar(link: Link) -> None:
+    """Streams, answers, fails, and closes connections that were to be reused."""
+    for number in count(1):
+        asked = await link.request()
+        kind = asked.target.rpartition(b"/")[2]
+        if kind == b"stream":
+            await link.send(head("Transfer-Encoding: chunked", "Content-Type: text/event-stream"))
+            for _ in range(5):
+                await link.send(chunk(b"data: token\n\n"))
+                await asyncio.sleep(0.02)
+            await link.send(b"0\r\n\r\n")
+        elif kind == b"slow":
+            await asyncio.sleep(0.2)
+            await link.send(answer(b"late"))
+        elif kind == b"broken" or (kind == b"flap" and number % 2):
+            await link.send(answer(b"sorry", status=500, reason="Broken"))
+        else:
+            await link.send(answer(b"fine" * 100))
+        if kind == b"last":
+            return
+
+
+@pytest.fixture
+async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deployment]:
+    upstream.behaviour = sidecar
+    common = {"upstream": upstream.url, "access_rule": "true", "circuit_breaker": BREAKER}
+    queue = {"max_waiting": 2, "timeout": 0.3}
+    proxies = [
+        # The one that is looked at in depth: it has everything.
+        {**common, "name": "sidecar", "path": "/sidecar", "max_concurrent": 2, "queue": queue},
+        {**common, "name": "shadowed", "path": "/shadowed", "max_concurrent": 1, "limiter": {"mode": "shadow"}},
+        {**common, "name": "dead", "path": "/dead", "upstream": refused_url()},
+        {**common, "name": "closed", "path": "/closed", "access_rule": "false"},
+    ]
+    proxies[0]["circuit_breaker"] = {**BREAKER, "mode": "shadow"}
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    async with Deployment(folder, proxies=json.dumps(proxies)) as made:
+        yield made
+
+
+Play = Callable[[Deployment], Awaitable[object]]
+
+
+def asks(path: str) -> Play:
+    async def play(deployment: Deployment) -> None:
+        await deployment.get(path)
+
+    return play
+
+
+async def uploads(deployment: Deployment) -> None:
+    async with deployment.session.post(f"{deployment.url}/sidecar/fine", data=b"x" * 2000) as response:
+        await response.read()
+
+
+async def leaves(deployment: Deployment) -> None:
+    """A client that goes away before its answer."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(deployment.get("/sidecar/slow"), 0.05)
+
+
+async def reloads(deployment: Deployment) -> None:
+    """A configuration that is taken, and one that is not."""
+    good = deployment.config.read_text()
+    deployment.config.write_text(good.replace("drain_timeout: 5", "drain_timeout: 6") + "\n# changed\n")
+    await asyncio.sleep(1)
+    deployment.config.write_text("nonsense: true")
+    await asyncio.sleep(1)
+    deployment.config.write_text(good)
+    await asyncio.sleep(1)
+
+
+async def crowd(deployment: Deployment) -> None:
+    """So many connections at a time that Python looks for garbage."""
+    host, port = deployment.url.removeprefix("http://").split(":")
+    with ExitStack() as opened:
+        for _ in range(CROWD):
+            opened.enter_context(closing(await Client.connect((host, int(port)))))
+        await asyncio.sleep(1)
+
+
+async def lacks(deployment: Deployment) -> None:
+    """A proxy whose secret is gone."""
+    await deployment.get("/lacking/x")
+
+
+PLAYS: tuple[Play, ...] = (
+    *(
+        asks(f"/sidecar/{kind}")
+        for kind in ("fine", "slow", "slow", "slow", "slow", "slow", "stream", "broken", "flap")
+    ),
+    *(asks(f"/sidecar/{kind}") for kind in ("broken", "broken", "last")),
+    *(asks(path) for path in ("/shadowed/slow", "/shadowed/fine", "/dead/x", "/dead/y", "/closed/x", "/nowhere")),
+    uploads,
+    lacks,
+    crowd,
+    leaves,
+    reloads,
+)
+
+
+async def again(play: Play, deployment: Deployment) -> None:
+    while True:
+        with suppress(aiohttp.ClientError, Truncated):
+            await play(deployment)
+        await asyncio.sleep(PAUSE)
+
+
+async def test_every_panel_has_data_of_a_gateway_in_trouble(deployment: Deployment, tmp_path: Path) -> None:
+    token = (await deployment.call("POST", "/tokens", {"name": "prometheus", "metrics": True}))["token"]
+    await deployment.call("PUT", "/secrets/key", {"value": "value"})
+    lacking = {"name": "lacking", "path": "/lacking", "upstream": "http://127.0.0.1:1", "access_rule": "true"}
+    await deployment.call("POST", "/proxies", {**lacking, "headers": {"X-Key": "{secret.key}"}})
+    await deployment.call("DELETE", "/secrets/key?force=true")
+    playing = [asyncio.ensure_future(again(play, deployment)) for play in PLAYS]
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    try:
+        async with Prometheus(folder, deployment.admin, token) as prometheus:
+            left = await dashboards.unanswered(prometheus, "sidecar", PATIENCE)
+            assert not left, "\n".join(map(str, left))
+            assert not [rule for rule in await prometheus.rules() if rule["health"] != "ok"]
+    finally:
+        for task in playing:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
