@@ -44,7 +44,7 @@ bench: $(VENV)/.installed ## what the gateway's own code costs per request, in m
 	@$(BIN)/python loadtest/micro/hot_path.py
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
-	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
+	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 
 dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/generator

@@ -1,6 +1,6 @@
 """Soaks: what must hold after many aborts, through very large bodies, and over a million requests.
 
-    python loadtest/soak.py aborts | slow-reader | slow-sender | requests [--count N]
+    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log [--count N]
 
 The gateway runs in a process of its own; clients and upstream are raw sockets in this one. Every case is bounded in
 count and time, prints a table, and exits with 1 when a bound is broken.
@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import socket
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from typing import cast
+from contextlib import suppress
+from pathlib import Path
+from typing import Self, cast
 
 import uvloop
 from aborts import aborts
@@ -22,6 +26,8 @@ from stage import HOST, MEGABYTE, GatewayProcess, Memory, listener, port_of, tab
 GIGABYTE = 1024 * MEGABYTE
 GROWTH = 20.0
 """MiB that a body of any size may add to the process at its peak."""
+LOG_GROWTH = 24.0
+"""MiB that lines which nobody takes may add before they are dropped, with all that is kept for explanations."""
 FLAT = 4.0
 """MiB that the process may grow after the first `WARM` requests."""
 WARM = 100_000
@@ -232,11 +238,74 @@ def flat(count: Count) -> bool:
     return count.bad == 0 and growth < FLAT
 
 
+class SlowPipe:
+    """A named pipe that is read at ``rate`` bytes a second; 0: it is held open and never read."""
+
+    def __init__(self, folder: Path, rate: int) -> None:
+        self.path = folder / f"pipe-{rate}"
+        self.read = b""
+        self._rate = rate
+
+    async def __aenter__(self) -> Self:
+        os.mkfifo(self.path)
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self._task = asyncio.create_task(self._drink())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        os.close(self._fd)
+
+    async def _drink(self) -> None:
+        while self._rate:
+            await asyncio.sleep(0.1)
+            with suppress(BlockingIOError):
+                self.read += os.read(self._fd, self._rate // 10)
+
+    @property
+    def whole(self) -> bool:
+        """Every line that came is one, but for the last, which may still be coming."""
+        return all(line.startswith(b'{"ts":') and line.endswith(b"}") for line in self.read.split(b"\n")[:-1])
+
+
+async def log(wanted: int) -> bool:
+    """The same requests with the access log on a good file, a full disk, a blocked pipe, and a slow reader."""
+    loop, upstream = asyncio.get_running_loop(), listener()
+    server = await loop.create_server(Answering, sock=upstream)
+    rows: list[tuple[str, ...]] = [("access log", "answers", "errors", "requests/s", "RSS growth MiB")]
+    held = True
+    with tempfile.TemporaryDirectory(prefix="gateway-soak-") as name:
+        folder = Path(name)
+        async with SlowPipe(folder, 0) as blocked, SlowPipe(folder, 100_000) as slow:
+            targets = {
+                "a file": folder / "good",
+                "full disk": Path("/dev/full"),
+                "blocked pipe": blocked.path,
+                "slow reader": slow.path,
+            }
+            for told, path in targets.items():
+                async with GatewayProcess(port_of(upstream), log=path) as gateway:
+                    count = Count(wanted // len(targets), gateway)
+                    for _ in range(CONNECTIONS):
+                        await loop.create_connection(lambda count=count: Asking(count), HOST, gateway.port)
+                    await count.done
+                _, seconds, *_ = count.samples[-1]
+                growth = max(rss for *_, rss, _ in count.samples) - count.samples[0][2]
+                pace = count.samples[-1][0] / seconds
+                rows.append((told, f"{count.good}", f"{count.bad}", f"{pace:.0f}", f"{growth:.2f}"))
+                held = held and count.bad == 0 and growth < LOG_GROWTH
+            held = held and slow.whole and len(slow.read) > 0
+    server.close()
+    table("log: what nobody takes is dropped, and no request suffers for it", rows)
+    return held
+
+
 CASES: dict[str, tuple[Callable[[int], Awaitable[bool]], int]] = {
     "aborts": (aborts, 1000),
     "slow-reader": (slow_reader, 1),
     "slow-sender": (slow_sender, 1),
     "requests": (requests, 1_000_000),
+    "log": (log, 1_000_000),
 }
 
 

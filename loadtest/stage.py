@@ -47,11 +47,11 @@ def dialling(port: int) -> int:
 class GatewayProcess:
     """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid."""
 
-    def __init__(self, upstream_port: int, *, log: bool = False, **proxy: Any) -> None:
+    def __init__(self, upstream_port: int, *, log: bool | Path = False, **proxy: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
         folder = Path(self._folder.name)
         self.port = free_port()
-        self.log = folder / "access.log"
+        self.log = log if isinstance(log, Path) else folder / "access.log"
         self._errors = folder / "errors.log"
         self._file = folder / "gateway.json"
         settings = {"name": "p", "path": "/", "upstream": f"http://{HOST}:{upstream_port}", "access_rule": "true"}
