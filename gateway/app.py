@@ -254,8 +254,8 @@ class Gateway:
         live = self.server.live()
         return {name: _state(upstream, live.get(name, 0)) for name, upstream in self._registry.upstreams.items()}
 
-    def sample(self) -> dict[str, BreakerPulse]:
-        """Bring what is counted up to date, note how things stand, and tell of the breakers, by proxy."""
+    def sample(self) -> None:
+        """Bring what is counted up to date, and note how things stand."""
         self.journal.flush()
         live = self.server.live()
         for name, upstream in self._registry.upstreams.items():
@@ -271,6 +271,9 @@ class Gateway:
                 (families.LINES_DROPPED, self.journal.dropped),
             )
         )
+
+    def breakers(self) -> dict[str, BreakerPulse]:
+        """How the breakers stand, by proxy."""
         epoch = time() - monotonic()
         return {name: _breaker_pulse(upstream, epoch) for name, upstream in self._registry.upstreams.items()}
 

@@ -6,7 +6,7 @@ everybody. It fills one template for each proxy and family, made when the proxy 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from time import monotonic
 from typing import Final
@@ -17,6 +17,9 @@ from gateway.observe.slabs import Slabs
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
+_LENGTH: Final = 2
+"""Of the cells of an exemplar, the one with the length of its id."""
 _NOT_IN_LABELS: Final = str.maketrans({'"': "", "\\": "", "\n": ""})
 
 
@@ -36,54 +39,79 @@ def comment(name: str, kind: str, help_: str, *, open_metrics: bool) -> str:
 
 
 class Exposition:
-    """Renders one map; templates are kept from scrape to scrape."""
+    """Renders one map. What does not change from scrape to scrape is kept, for as long as the proxies are the same."""
 
     def __init__(self, slabs: Slabs) -> None:
         self._slabs = slabs
-        self._templates: dict[tuple[str, str], str] = {}
+        self._live: list[tuple[str, int]] = []
+        self._templates: dict[str, tuple[list[tuple[str, int]], str]] = {}
+        """By family and format: whom it is for, and the lines of all of them."""
+        self._series: dict[tuple[int, int], str] = {}
+        """Name and labels of a series that was seen, by its cell and what stands there."""
 
     def render(self, *, open_metrics: bool) -> Iterator[str]:
         """The text of all families, in pieces; without the ``# EOF`` of OpenMetrics."""
         live = self._slabs.live()
-        known = {name for name, _ in live}
-        self._templates = {key: text for key, text in self._templates.items() if not key[0] or key[0] in known}
+        if live != self._live:
+            self._live = live
+            self._templates.clear()
+            self._series.clear()
         for family in PROCESS.families:
             yield from self._family(family, [("", 0)], open_metrics=open_metrics)
         for family in PROXY.families:
             yield from self._family(family, live, open_metrics=open_metrics)
 
     def _family(self, family: Family, live: list[tuple[str, int]], *, open_metrics: bool) -> Iterator[str]:
+        kind = "counter"
         match family:
             case Values():
-                lines = [self._values(family, name, base) for name, base in live]
-                kind: str = family.kind
+                kind = family.kind
+                text = self._values(family, live)
             case Histogram():
-                with_ids = open_metrics and family.exemplars > 0
-                lines = [self._histogram(family, name, base, with_ids=with_ids) for name, base in live]
                 kind = "histogram"
+                text = self._histogram(family, live, with_ids=open_metrics and family.exemplars > 0)
             case Requests():
-                lines = [self._requests(family, name, base) for name, base in live]
-                kind = "counter"
-        if any(lines):
+                text = "".join([self._requests(family, name, base) for name, base in live])
+        if text:
             yield comment(family.name, kind, family.help, open_metrics=open_metrics)
-            yield from lines
+            yield text
 
-    def _values(self, family: Values, name: str, base: int) -> str:
-        if family.at == families.OPEN_SECONDS and name:
-            return self._open_seconds(family, name, base)
-        at, count = base + family.at, len(family.labels)
-        numbers = (self._slabs.floats if family.floating else self._slabs.ints)[at : at + count].tolist()
+    def _values(self, family: Values, live: list[tuple[str, int]]) -> str:
+        if family.name == _OPEN_SECONDS:
+            return "".join([self._open_seconds(family, name, base) for name, base in live])
         if family.sparse:
-            return "".join(
-                f"{family.name}{_labels(name, label)} {number!r}\n"
-                for label, number in zip(family.labels, numbers, strict=True)
-                if number
-            )
-        template = self._templates.get((name, family.name))
-        if template is None:
-            template = "".join(f"{family.name}{_labels(name, label)} %r\n" for label in family.labels)
-            self._templates[name, family.name] = template
-        return template % tuple(numbers)
+            return "".join([self._sparse(family, name, base) for name, base in live])
+        cells, at, count = self._cells(family), family.at, len(family.labels)
+
+        def lines(name: str) -> str:
+            return "".join(f"{family.name}{_labels(name, label)} %r\n" for label in family.labels)
+
+        template = self._template(family.name, live, lines)
+        return template % tuple([cells[base + cell] for _, base in live for cell in range(at, at + count)])
+
+    def _template(self, key: str, live: list[tuple[str, int]], lines: Callable[[str], str]) -> str:
+        """One template for all proxies of a family: a scrape formats each family at one stroke."""
+        known = self._templates.get(key)
+        if known is None or known[0] != live:
+            known = self._templates[key] = live, "".join(lines(name) for name, _ in live)
+        return known[1]
+
+    def _cells(self, family: Values) -> memoryview[int] | memoryview[float]:
+        return self._slabs.floats if family.floating else self._slabs.ints
+
+    def _sparse(self, family: Values, name: str, base: int) -> str:
+        at = base + family.at
+        numbers = self._cells(family)[at : at + len(family.labels)].tolist()
+        if not any(numbers):
+            return ""
+        found = []
+        for index, number in enumerate(numbers):
+            if number:
+                series = self._series.get((at + index, 0))
+                if series is None:
+                    series = self._series[at + index, 0] = f"{family.name}{_labels(name, family.labels[index])}"
+                found.append(f"{series} {number!r}\n")
+        return "".join(found)
 
     def _open_seconds(self, family: Values, name: str, base: int) -> str:
         seconds = self._slabs.floats[base + family.at]
@@ -92,28 +120,35 @@ class Exposition:
             seconds += max(0.0, monotonic() - since)
         return f"{family.name}{_labels(name, '')} {seconds!r}\n"
 
-    def _histogram(self, family: Histogram, name: str, base: int, *, with_ids: bool) -> str:
-        at = base + family.at
-        counts = list(accumulate(self._slabs.ints[at : at + len(family.bounds) + 1].tolist()))
-        if not counts[-1] and name:
-            return ""
-        total = self._slabs.floats[base + family.sum_at]
-        template = self._templates.get((name, family.name))
-        if template is None:
+    def _histogram(self, family: Histogram, live: list[tuple[str, int]], *, with_ids: bool) -> str:
+        ints, floats, at, sum_at = self._slabs.ints, self._slabs.floats, family.at, family.sum_at
+        shown: list[tuple[str, int]] = []
+        numbers: list[object] = []
+        for name, base in live:
+            counts = list(accumulate(ints[base + at : base + sum_at].tolist()))
+            total = counts[-1]
+            if not total and name:
+                continue
+            shown.append((name, base))
+            if with_ids:
+                for bucket, count in enumerate(counts):
+                    numbers += (count, self._exemplar(family, base, bucket))
+            else:
+                numbers += counts
+            numbers += (floats[base + sum_at], total)
+
+        def lines(name: str) -> str:
             bounds = [*map(repr, family.bounds), "+Inf"]
-            label_sets = [_labels(name, f'le="{bound}"') for bound in bounds]
-            template = "".join(f"{family.name}_bucket{labels} %d%s\n" for labels in label_sets)
-            template += f"{family.name}_sum{_labels(name, '')} %r\n{family.name}_count{_labels(name, '')} %d\n"
-            self._templates[name, family.name] = template
-        parts: list[object] = []
-        for bucket, count in enumerate(counts):
-            parts.append(count)
-            parts.append(self._exemplar(family, base, bucket) if with_ids else "")
-        return template % (*parts, total, counts[-1])
+            count = "%d%s" if with_ids else "%d"
+            labels = [_labels(name, f'le="{bound}"') for bound in bounds]
+            buckets = "".join(f"{family.name}_bucket{each} {count}\n" for each in labels)
+            return f"{buckets}{family.name}_sum{_labels(name, '')} %r\n{family.name}_count{_labels(name, '')} %d\n"
+
+        return self._template(f"{family.name} {with_ids}", shown, lines) % tuple(numbers)
 
     def _exemplar(self, family: Histogram, base: int, bucket: int) -> str:
         at = base + family.exemplars + bucket * EXEMPLAR_CELLS
-        length = self._slabs.ints[at + 2]
+        length = self._slabs.ints[at + _LENGTH]
         if not length:
             return ""
         start = (at + 3) * 8
@@ -123,14 +158,17 @@ class Exposition:
         return f' # {{{label}="{text.translate(_NOT_IN_LABELS)}"}} {value!r} {seconds:.3f}'
 
     def _requests(self, family: Requests, name: str, base: int) -> str:
-        at = base + family.at
-        cells = self._slabs.ints[at : at + 2 * family.room].tolist()
+        ints, first = self._slabs.ints, base + family.at
         lines = []
-        for key, count in zip(cells[::2], cells[1::2], strict=True):
+        for at in range(first, first + 2 * family.room, 2):
+            key = ints[at]
             if not key:
                 break
-            label = f'method="{METHODS[key % 16 - 1]}",status="{key // 16 or "other"}"'
-            lines.append(f"{family.name}{_labels(name, label)} {count}\n")
+            series = self._series.get((at, key))
+            if series is None:
+                label = f'method="{METHODS[key % 16 - 1]}",status="{key // 16 or "other"}"'
+                series = self._series[at, key] = f"{family.name}{_labels(name, label)}"
+            lines.append(f"{series} {ints[at + 1]}\n")
         return "".join(lines)
 
 

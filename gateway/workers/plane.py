@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import orjson
 
-from gateway.app import ProxyState
+from gateway.app import BreakerPulse, ProxyState
 from gateway.config import codec
 from gateway.config.document import Credentials, Document
 from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
@@ -67,8 +67,12 @@ class Plane:
         return bool(await self._channel.call("reset_breaker", orjson.dumps({"name": name, "by": by})))
 
     async def sample(self) -> Mapping[str, Any]:
-        """The worker's map is up to date; what does not stand in it (`Worker.sample`). Raises `ChannelError`."""
+        """The worker's map is up to date: ``{"pid"}`` of the worker. Raises `ChannelError`."""
         return cast(Mapping[str, Any], await self._channel.call("sample"))
+
+    async def breakers(self) -> Mapping[str, BreakerPulse]:
+        """How the breakers stand, by proxy. Raises `ChannelError`."""
+        return cast(Mapping[str, BreakerPulse], await self._channel.call("breakers"))
 
     async def explain(self, name: str) -> Mapping[str, object] | None:
         """The `Explanation` of a proxy's upstream; None when there is none. Raises `ChannelError`."""

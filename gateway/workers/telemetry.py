@@ -17,6 +17,7 @@ from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
 from gateway.admin.live import ProxyPulse, Pulse, Refusals, Transition, unreachable
+from gateway.app import BreakerPulse
 from gateway.observe import families
 from gateway.observe.exposition import Exposition, comment
 from gateway.observe.figures import counted
@@ -59,11 +60,14 @@ class Telemetry:
         return "".join(parts)
 
     async def pulse(self) -> Pulse:
-        sampled = await self._sample()
-        if sampled is None:
+        try:
+            breakers = await self._plane.breakers() if await self._sample() is not None else None
+        except ChannelError:
+            breakers = None
+        if breakers is None:
             return unreachable(self._plane.generation)
         bases = dict(self._slabs.live())
-        proxies = {name: self._pulse(told, bases[name]) for name, told in sampled["proxies"].items() if name in bases}
+        proxies = {name: self._pulse(told, bases[name]) for name, told in breakers.items() if name in bases}
         return {"at": time.time(), "reachable": True, "generation": self._plane.generation, "proxies": proxies}
 
     async def refusals(self, since: int) -> Refusals:
@@ -119,7 +123,7 @@ class Telemetry:
             ),
         ]
 
-    def _pulse(self, told: Mapping[str, Any], base: int) -> ProxyPulse:
+    def _pulse(self, told: BreakerPulse, base: int) -> ProxyPulse:
         figures, ints = counted(self._slabs, base), self._slabs.ints
         return ProxyPulse(
             requests=figures.requests,
@@ -134,8 +138,8 @@ class Telemetry:
             waiting=ints[base + families.WAITING],
             queue_limit=ints[base + families.QUEUE_LIMIT],
             streams=ints[base + families.ACTIVE],
-            breaker=str(told["breaker"]),
-            breaker_since=float(told["since"]),
+            breaker=told["breaker"],
+            breaker_since=told["since"],
             breaker_history=cast(list[Transition], told["history"]),
             pool_open=ints[base + families.POOL_OPEN],
             pool_idle=ints[base + families.POOL_IDLE],

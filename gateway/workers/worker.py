@@ -44,6 +44,7 @@ class Worker:
                 "used": self.used,
                 "reset_breaker": self.reset_breaker,
                 "sample": self.sample,
+                "breakers": self.breakers,
                 "explain": self.explain,
                 "request": self.request,
                 "refusals": self.refusals,
@@ -90,8 +91,14 @@ class Worker:
         return self.gateway is not None and self.gateway.reset_breaker(str(body["name"]), str(body["by"]))
 
     async def sample(self, _: Any) -> object:
-        """Bring the map up to date; ``{"pid", "proxies": {name: {"breaker", "since", "history"}}}``."""
-        return {"pid": os.getpid(), "proxies": {} if self.gateway is None else self.gateway.sample()}
+        """Bring the map up to date; ``{"pid"}``."""
+        if self.gateway is not None:
+            self.gateway.sample()
+        return {"pid": os.getpid()}
+
+    async def breakers(self, _: Any) -> object:
+        """``{name: {"breaker", "since", "history"}}``."""
+        return {} if self.gateway is None else self.gateway.breakers()
 
     async def explain(self, body: Any) -> object:
         """The `Explanation` of a proxy's upstream; None when no such proxy is active."""

@@ -55,7 +55,10 @@ class Worker:
         return body == {"name": "a", "by": "ann"}
 
     async def sample(self, _: Any) -> object:
-        return {"pid": 7, "proxies": {}}
+        return {"pid": 7}
+
+    async def breakers(self, _: Any) -> object:
+        return {"a": {"breaker": "off"}}
 
     async def explain(self, body: Any) -> object:
         return {"proxy": body["name"]}
@@ -72,7 +75,7 @@ class Worker:
         self.path.unlink(missing_ok=True)
         listener.bind(str(self.path))
         listener.listen()
-        names = ("ping", "apply", "identify", "state", "used", "reset_breaker", "sample", "explain")
+        names = ("ping", "apply", "identify", "state", "used", "reset_breaker", "sample", "breakers", "explain")
         names += ("request", "refusals")
         self.server = ChannelServer({name: getattr(self, name) for name in names})
         await self.server.start(listener)
@@ -102,7 +105,8 @@ async def test_a_document_is_put_in_force(plane: Plane, tmp_path: Path) -> None:
         assert await plane.state() == {}
         assert await plane.reset_breaker("a", "ann")
         assert not await plane.reset_breaker("b", "ann")
-        assert await plane.sample() == {"pid": 7, "proxies": {}}
+        assert await plane.sample() == {"pid": 7}
+        assert await plane.breakers() == {"a": {"breaker": "off"}}
         assert await plane.explain("a") == {"proxy": "a"}
         assert (await plane.request("r"), await plane.request("s")) == ({"request_id": "r"}, None)
         assert await plane.refusals(3, 4) == {"next": 7, "items": []}

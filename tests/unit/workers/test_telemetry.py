@@ -33,12 +33,12 @@ class FakePlane:
             await self.hanging.wait()
         if self.away:
             raise ChannelError("away")
-        told = {
-            "breaker": "open",
-            "since": 5.0,
-            "history": [{"at": 5.0, "from": "closed", "to": "open", "reason": "x"}],
-        }
-        return {"pid": os.getpid(), "proxies": {"p": told, "unknown to the map": told}}
+        return {"pid": os.getpid()}
+
+    async def breakers(self) -> Mapping[str, Any]:
+        moves = [{"at": 5.0, "from": "closed", "to": "open", "reason": "x"}]
+        told = {"breaker": "open", "since": 5.0, "history": moves}
+        return {"p": told, "unknown to the map": told}
 
     async def refusals(self, since: int, most: int) -> Mapping[str, object]:
         if self.away:

@@ -1,0 +1,206 @@
+"""What a scrape takes with many proxies under load, and what it costs the traffic.
+
+    python loadtest/scrape.py [--proxies 500] [--seconds 20] [--rate 2000]
+
+A whole gateway with its control process; every proxy has traffic, from raw sockets in this process. What the worker's
+CPU does for a request is measured in turns with and without scrapes, so that what the machine does besides falls on
+both. ``--rate 0`` asks as fast as it goes: with two cores, gateway, clients and scrapes then fight for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import cast
+
+import aiohttp
+import uvloop
+from soak import Answering
+from stage import HOST, free_port, listener, port_of, table
+
+CONNECTIONS = 32
+TURNS = 5
+PAUSE = 0.5
+"""Seconds between scrapes: thirty times as often as Prometheus usually asks."""
+BOUND = 50.0
+"""Milliseconds for a scrape."""
+
+
+class Asking(asyncio.Protocol):
+    """A keep-alive client that asks one proxy after the other."""
+
+    def __init__(self, paths: list[bytes], at: int, pause: float) -> None:
+        self._pause = pause
+        self._requests = [b"GET %b HTTP/1.1\r\nHost: scrape.test\r\n\r\n" % path for path in paths]
+        self._at = at
+        self._data = b""
+        self.answers = self.errors = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._next()
+
+    def _next(self) -> None:
+        if self._transport.is_closing():
+            return
+        self._at = (self._at + 1) % len(self._requests)
+        self._transport.write(self._requests[self._at])
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, found, body = self._data.partition(b"\r\n\r\n")
+        if found and len(body) >= 2:
+            self._data = b""
+            self.answers += 1
+            self.errors += not head.startswith(b"HTTP/1.1 200 ")
+            if self._pause:
+                asyncio.get_running_loop().call_later(self._pause, self._next)
+            else:
+                self._next()
+
+
+def gateway(*arguments: str) -> str:
+    command = [sys.executable, "-m", "gateway", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603 - our own command
+    return done.stdout.strip()
+
+
+async def ready(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(200):
+            try:
+                async with session.get(f"{url}/api/gateway/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+    raise SystemExit("the gateway did not start")
+
+
+async def scrapes(url: str, token: str, seconds: float) -> tuple[list[float], int]:
+    """Milliseconds of each scrape, as a process of its own sees them, and the bytes of the last."""
+    times, size = [], 0
+    end = time.monotonic() + seconds
+    written = ("--silent", "--fail", "--output", "/dev/null", "--write-out", "%{time_total} %{size_download}")
+    while time.monotonic() < end:
+        command = ("curl", *written, "--header", f"Authorization: Bearer {token}", f"{url}/api/gateway/metrics")
+        curl = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        told, _ = await curl.communicate()
+        assert curl.returncode == 0, "a scrape failed"
+        took, size = told.split()[0], int(told.split()[1])
+        times.append(float(took) * 1e3)
+        await asyncio.sleep(PAUSE)
+    return times, size
+
+
+async def measure(proxies: int, seconds: float, rate: int) -> bool:
+    loop, upstream = asyncio.get_running_loop(), listener()
+    server = await loop.create_server(Answering, sock=upstream)
+    with tempfile.TemporaryDirectory(prefix="gateway-scrape-") as name:
+        folder, port, admin = Path(name), free_port(), free_port()
+        config = folder / "gateway.json"
+        document = {
+            "listen": f"{HOST}:{port}",
+            "admin": {"listen": f"{HOST}:{admin}"},
+            "database": f"sqlite:///{folder}/gateway.db",
+            "access_log": {"path": "/dev/null"},
+            "proxies": [
+                {
+                    "name": f"proxy-{number}",
+                    "path": f"/{number}",
+                    "upstream": f"http://{HOST}:{port_of(upstream)}",
+                    "access_rule": "true",
+                    "max_concurrent": 100,
+                    "circuit_breaker": {"enabled": True},
+                }
+                for number in range(proxies)
+            ],
+        }
+        config.write_text(json.dumps(document))
+        gateway("db", "upgrade", "--config", str(config))
+        token = gateway("token", "create", "prometheus", "--metrics", "--config", str(config))
+        command = (sys.executable, "-m", "gateway", "run", "--config", str(config))
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+        try:
+            url = f"http://{HOST}:{admin}"
+            await ready(url)
+            paths = [f"/{number}".encode() for number in range(proxies)]
+            pause = CONNECTIONS / rate if rate else 0.0
+            clients = [Asking(paths, number * proxies // CONNECTIONS, pause) for number in range(CONNECTIONS)]
+            for client in clients:
+                await loop.create_connection(lambda client=client: client, HOST, port)
+            await asyncio.sleep(2)
+            return await turns(clients, worker_of(process.pid), url, token, seconds)
+        finally:
+            process.terminate()
+            await process.wait()
+            server.close()
+
+
+def worker_of(supervisor: int) -> int:
+    """The process that serves, among the supervisor's children."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    (found,) = [pid for pid in children if b"gateway.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return int(found)
+
+
+def cpu(pid: int) -> float:
+    """Microseconds of CPU so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") * 1e6
+
+
+async def turns(clients: list[Asking], worker: int, url: str, token: str, seconds: float) -> bool:
+    times: list[float] = []
+    costs: dict[bool, list[float]] = {True: [], False: []}
+    size = 0
+    for turn in range(2 * TURNS):
+        scraped = turn % 2 == 0
+        before, began = sum(client.answers for client in clients), cpu(worker)
+        if scraped:
+            more, size = await scrapes(url, token, seconds / 2 / TURNS)
+            times += more
+        else:
+            await asyncio.sleep(seconds / 2 / TURNS)
+        costs[scraped].append((cpu(worker) - began) / (sum(client.answers for client in clients) - before))
+    errors = sum(client.errors for client in clients)
+    quiet, busy = statistics.median(costs[False]), statistics.median(costs[True])
+    rows = [
+        ("scrapes", "p50 ms", "max ms", "bytes", "CPU us a request without", "with", "ratio", "errors"),
+        (
+            f"{len(times)}",
+            f"{statistics.median(times):.1f}",
+            f"{max(times):.1f}",
+            f"{size}",
+            f"{quiet:.1f}",
+            f"{busy:.1f}",
+            f"{busy / quiet:.3f}",
+            f"{errors}",
+        ),
+    ]
+    table("scrape", rows)
+    return errors == 0 and statistics.median(times) < BOUND
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--proxies", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rate", type=int, default=2000, help="requests a second; 0: as many as it can")
+    options = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        held = runner.run(asyncio.wait_for(measure(options.proxies, options.seconds, options.rate), 300))
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
