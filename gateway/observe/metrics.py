@@ -19,8 +19,6 @@ _SHADOWED: Final = {code: families.SHADOW_REFUSALS + index for index, code in en
 _MOVES: Final = {move: families.BREAKER_MOVES + index for index, move in enumerate(families.TRANSITIONS)}
 _QUEUED, _FIRST_BYTE, _OWN = (PHASES.index(phase) for phase in ("queue", "first_byte", "own"))
 _EXEMPLAR_SECONDS: Final = 1.0
-_FEW: Final = 8
-"""Fewer values than this are not worth being sorted."""
 _MAX_ID: Final = 64
 _DURATION, _OVERHEAD, _LATENCY, _TTFB = (
     families.DURATION,
@@ -28,6 +26,11 @@ _DURATION, _OVERHEAD, _LATENCY, _TTFB = (
     families.UPSTREAM_LATENCY,
     families.TTFB,
 )
+_DURATION_SUM, _OVERHEAD_SUM, _LATENCY_SUM, _TTFB_SUM = (
+    histogram.sum_at for histogram in (_DURATION, _OVERHEAD, _LATENCY, _TTFB)
+)
+_FEW: Final = 4
+"""Fewer exchanges than this are cheaper one by one."""
 
 
 class _Proxy:
@@ -73,11 +76,15 @@ class Metrics:
     def record(self, name: str, exchanges: Sequence[Exchange], spent: Sequence[Phases]) -> None:
         """These exchanges of one proxy have ended; ``spent`` are their phases, in the same order.
 
-        Many at a time cost half of what each alone would: sums and sorting run in C. Exchanges of a proxy that was
-        deleted meanwhile are not counted.
+        Many at a time cost a fifth of what each alone does, for sums and sorting run in C; few cost more that way.
+        Exchanges of a proxy that was deleted meanwhile are not counted.
         """
         proxy = self._proxies.get(name or UNROUTED)
         if proxy is None:
+            return
+        if len(exchanges) < _FEW:
+            for ex, times in zip(exchanges, spent, strict=True):
+                self._record_one(proxy, ex, times)
             return
         ints, floats, base = self._ints, self._floats, proxy.base
         counts: dict[tuple[bytes, int], int] = {}
@@ -102,6 +109,43 @@ class Metrics:
         for ex in exchanges:
             if ex.reason or ex.streamed or ex.shadow or ex.attempts > 1:
                 self._record_rare(base, ex)
+
+    def _record_one(self, proxy: _Proxy, ex: Exchange, spent: Phases) -> None:
+        """As `record`, for one."""
+        ints, floats, base = self._ints, self._floats, proxy.base
+        method, status = ex.request.method, ex.status
+        ints[proxy.cells.get((method, status)) or self._request_cell(proxy, method, status)] += 1
+        duration = ex.end_at - ex.start_at
+        bucket = bisect_left(_DURATION.bounds, duration)
+        ints[base + _DURATION.at + bucket] += 1
+        floats[base + _DURATION_SUM] += duration
+        if ex.end_at - proxy.exemplars_at[bucket] >= _EXEMPLAR_SECONDS:
+            proxy.exemplars_at[bucket] = ex.end_at
+            self._keep_exemplar(base, bucket, ex, duration)
+        cell = base + families.PHASE
+        for seconds in spent:
+            if seconds:
+                floats[cell] += seconds
+            cell += 1
+        own = spent[_OWN]
+        ints[base + _OVERHEAD.at + bisect_left(_OVERHEAD.bounds, own)] += 1
+        floats[base + _OVERHEAD_SUM] += own
+        if spent[_QUEUED]:
+            self._observe(base, families.QUEUE, spent[_QUEUED])
+        if ex.first_byte_at:
+            latency = spent[_FIRST_BYTE]
+            ints[base + _LATENCY.at + bisect_left(_LATENCY.bounds, latency)] += 1
+            floats[base + _LATENCY_SUM] += latency
+        if ex.commit_at:
+            ttfb = ex.commit_at - ex.start_at
+            ints[base + _TTFB.at + bisect_left(_TTFB.bounds, ttfb)] += 1
+            floats[base + _TTFB_SUM] += ttfb
+        if ex.bytes_in:
+            ints[base + families.BYTES_IN] += ex.bytes_in
+        if ex.bytes_out:
+            ints[base + families.BYTES_OUT] += ex.bytes_out
+        if ex.reason or ex.streamed or ex.shadow or ex.attempts > 1:
+            self._record_rare(base, ex)
 
     def _record_rare(self, base: int, ex: Exchange) -> None:
         ints = self._ints
@@ -169,9 +213,7 @@ class Metrics:
         self._floats[base + histogram.sum_at] += value
 
     def _observe_all(self, base: int, histogram: Histogram, values: Sequence[float]) -> None:
-        if len(values) < _FEW:
-            for value in values:
-                self._observe(base, histogram, value)
+        if not values:
             return
         ordered = sorted(values)
         at, below = base + histogram.at, 0
