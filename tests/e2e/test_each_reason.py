@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from harness.answers import chunk, head
@@ -15,11 +15,15 @@ from harness.message import Message, Truncated
 from harness.patience import eventually
 from harness.rig import LIMITS, TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Link, Upstream, refused_url
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.document import CircuitBreaker, Header, Limits, Missing, Queue
 from gateway.errors import REASONS, Source
 from gateway.observe.exposition import Exposition
+from gateway.observe.otlp import SpanExport
+from gateway.observe.trace import Sampler
 
 SHORT = 0.1
 """Seconds of a timeout that a row waits for."""
@@ -300,14 +304,35 @@ MORE_FIELDS = {
 BESIDES = set().union(*MORE_FIELDS.values())
 
 
-async def observed(rig: Rig, told: Message | None) -> dict[str, tuple[str, int]]:
+class Spans:
+    """Stands where the SDK would send spans from. Every exchange of ``rig`` is traced."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._attributes: list[dict[str, Any]] = []
+        export = SpanExport("http://127.0.0.1:9/v1/traces", "gateway")
+        export._processor.shutdown()
+        export._processor = cast(Any, self)
+        rig.gateway.journal.sampler, rig.gateway.journal.export = Sampler(1.0), export.export
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.kind is SpanKind.SERVER:
+            self._attributes.append(dict(span.attributes or {}))
+
+    def of(self, request_id: str) -> tuple[str, int]:
+        """The reason and the status on the span of that exchange."""
+        (found,) = [each for each in self._attributes if each["gateway.request_id"] == request_id]
+        assert found["error.type"] == found["gateway.reason"]
+        return found["gateway.reason"], found["http.response.status_code"]
+
+
+async def observed(rig: Rig, told: Message | None, spans: Spans) -> dict[str, tuple[str, int]]:
     """(code, status) in each place that tells of the exchange; ``told`` is what the client was answered, if anything.
 
     A place more is a line more.
     """
     id_ = ID if told is None else (told.get("x-request-id") or b"").decode()
     line = await line_of(rig, id_)
-    places = {"access log": (line["reason"], line["status_code"]), "metric": metric(rig, line)}
+    places = {"access log": (line["reason"], line["status_code"]), "metric": metric(rig, line), "trace": spans.of(id_)}
     kept = rig.gateway.find(id_)
     assert kept == line, "what is kept for explanations is the line"
     if told is not None:
@@ -377,11 +402,12 @@ async def test_each_reason(row: Row, gateway_for: GatewayFor, upstream: Upstream
     upstream.behaviour = row.behaviour
     settings = {"circuit_breaker": ATTENTIVE, "max_concurrent": 100} | row.proxy
     rig = await gateway_for(url_of(row, upstream, black_hole), limits=row.limits, **settings)
+    spans = Spans(rig)
     client = await rig.connect(receive_buffer=4096)
     await row.play(Scene(rig, client, upstream))
     told = None if row.ending == LEFT else await heard(client)
     assert (told is not None) == (row.ending == ANSWER)
-    places = await observed(rig, told)
+    places = await observed(rig, told, spans)
     assert set(places.values()) == {(reason.code, row.status or reason.status)}, places
     blamed = reason.source is Source.UPSTREAM
     assert failures(rig) == (blamed if row.failures is None else row.failures)

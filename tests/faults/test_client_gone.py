@@ -14,6 +14,7 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Upstream
 
 from gateway.config.document import CircuitBreaker, Queue
+from gateway.observe import families
 
 GUARDED = {"max_concurrent": 10, "circuit_breaker": CircuitBreaker(enabled=True, failure_threshold=1)}
 WAYS = ["close", "reset", "half-close"]
@@ -104,3 +105,21 @@ async def test_in_the_queue(gateway_for: GatewayFor, upstream: Upstream, way: st
     assert (await last.response()).body == b"2"
     assert rig.p.breaker.failures == 0
     assert {line["reason"] for line in await rig.log.wait(3)} == {"", "client_gone"}
+
+
+async def test_how_soon_the_upstreams_work_ends_is_measured(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    client = await rig.connect()
+    await client.send(request())
+    link = await upstream.link()
+    await link.request()
+    client.close()
+    await link.gone()
+    gone = families.CLIENT_GONE
+    base = dict(rig.gateway.slabs.live())["p"]
+
+    def measured() -> int:
+        return sum(rig.gateway.slabs.ints[base + gone.at : base + gone.sum_at])
+
+    await eventually(lambda: measured() == 1)
+    assert 0.0 < rig.gateway.slabs.floats[base + gone.sum_at] < 3.0
