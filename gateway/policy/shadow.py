@@ -89,5 +89,7 @@ class ReckonedQueue:
         wait = (len(self._places) + 1) * self._limiter.hold / max(1, self._limiter.max)
         if wait > self._timeout:
             return QUEUE_TIMEOUT.code
-        self._places.append(max(now + wait, self._places[-1] if self._places else 0.0))
+        # As long as no permit ever came back nothing is known but the longest that anybody would wait.
+        until = now + (wait or self._timeout)
+        self._places.append(max(until, self._places[-1] if self._places else 0.0))
         return ""

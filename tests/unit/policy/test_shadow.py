@@ -130,5 +130,8 @@ def test_a_reckoned_queue_is_full_too_slow_or_in_time() -> None:
 
 
 def test_nothing_is_known_of_a_limit_that_was_never_used() -> None:
-    queue = ReckonedQueue(Limiter(1, clock=Clock()), max_waiting=1, timeout=1.0)
-    assert queue.verdict() == ""
+    clock = Clock()
+    queue = ReckonedQueue(Limiter(1, clock=clock), max_waiting=1, timeout=1.0)
+    assert [queue.verdict(), queue.verdict()] == ["", "queue_full"]
+    clock.now += 1.0
+    assert queue.verdict() == "", "nobody waits for longer"
