@@ -79,21 +79,46 @@ def steps(scene: Scene) -> tuple[Step, ...]:
             "a superuser logs in, adds a proxy while all of this runs, sends a request through it and deletes it: "
             "404, 201, 200, 200, 404",
         ),
+        Step(
+            "explain",
+            _explain(scene),
+            "why the gateway admits a request for the sidecar now, what its breaker has been through, and what it "
+            "counted for Prometheus",
+        ),
+    )
+
+
+EMAIL, PASSWORD = "me@example.org", "correct horse battery"
+
+
+def _gateway() -> Path:
+    return Path(sys.executable).with_name("gateway")
+
+
+def _login(scene: Scene) -> str:
+    """Make a superuser, who may be there already, and put a token of his into ``$token``."""
+    login = f'{{"email":"{EMAIL}","password":"{PASSWORD}"}}'
+    create = f"echo '{PASSWORD}' | {_gateway()} superuser create {EMAIL} --password-stdin"
+    ask = f"curl -s -H 'Content-Type: application/json' -d '{login}' {scene.admin}/api/gateway/auth/login"
+    return f'{create} --database {scene.database} >/dev/null 2>&1; token=$({ask} | sed \'s/.*"token":"//; s/".*//\')'
+
+
+def _explain(scene: Scene) -> str:
+    metrics = f'curl -s -H "Authorization: Bearer $token" {scene.admin}/api/gateway/metrics'
+    return (
+        f"{_login(scene)}; GATEWAY_TOKEN=$token {_gateway()} explain ai --server {scene.admin}; "
+        f"{metrics} | grep '^gateway_requests_total'"
     )
 
 
 def _administer(scene: Scene) -> str:
-    gateway = Path(sys.executable).with_name("gateway")
     api, status = f"{scene.admin}/api/gateway", "curl -s -o /dev/null -w '%{http_code}\\n'"
-    login = '{"email":"me@example.org","password":"correct horse battery"}'
     proxy = f'{{"name":"mine","path":"/mine","upstream":"{scene.sidecar}","access_rule":"true"}}'
     json, bearer = "-H 'Content-Type: application/json'", '-H "Authorization: Bearer $token"'
-    create = f"echo 'correct horse battery' | {gateway} superuser create me@example.org --password-stdin"
     ask = f"{status} {scene.base}/mine/json"
     return "; ".join(
         (
-            f"{create} --database {scene.database} >/dev/null 2>&1",
-            f"token=$(curl -s {json} -d '{login}' {api}/auth/login | sed 's/.*\"token\":\"//; s/\".*//')",
+            _login(scene),
             ask,
             f"{status} {bearer} {json} -d '{proxy}' {api}/proxies",
             ask,
@@ -117,6 +142,8 @@ The gateway listens on {scene.base}, its admin API on {scene.admin}, with this c
 Lines to paste into another terminal, and what each will show:
 
 {lines}
+
+All of it as it happens, in a browser: {scene.admin}/_/ (after line 10 as {EMAIL}, {PASSWORD}).
 
 Beneath: the access log, one JSON line a request. Ctrl-C ends the demo.
 """

@@ -168,6 +168,13 @@ def shows_who_left(demo: Demo, shown: str) -> None:
     assert 900 < gone[0]["duration_ms"] < 3000
 
 
+def shows_an_explanation(demo: Demo, seen: str) -> None:
+    first, *rest = seen.splitlines()
+    assert re.match(r"ai: (a request would be forwarded|without|a request would be refused)", first), seen
+    assert any(line.strip().startswith("breaker (enforce): ") for line in rest)
+    assert any(line.startswith('gateway_requests_total{proxy="') for line in rest)
+
+
 def shows_the_administration(demo: Demo, shown: str) -> None:
     assert shown.split() == ["404", "201", "200", "200", "404"]
 
@@ -183,6 +190,7 @@ SHOWN: dict[str, Callable[[Demo, str], None]] = {
     "closed": shows_a_closed_door,
     "gone": shows_who_left,
     "administer": shows_the_administration,
+    "explain": shows_an_explanation,
 }
 
 
