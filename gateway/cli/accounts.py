@@ -6,7 +6,7 @@ import re
 
 import click
 
-from gateway.cli.caller import Caller, Target, quoted, standard_input, table
+from gateway.cli.caller import Caller, Json, Target, quoted, standard_input, table
 from gateway.cli.document import value_of
 from gateway.cli.options import acts
 
@@ -107,12 +107,17 @@ def list_tokens(target: Target) -> None:
     async def work(caller: Caller) -> None:
         found = await caller.call("GET", "/tokens")
         rows = [
-            [t["id"], t["name"], "yes" if t["superuser"] else "no", t["expires_at"] or "never", t["last_used"] or "-"]
-            for t in found["items"]
+            [t["id"], t["name"], _right(t), t["expires_at"] or "never", t["last_used"] or "-"] for t in found["items"]
         ]
-        target.show(found, lambda: table(rows, ["ID", "NAME", "SUPERUSER", "EXPIRES", "LAST USED"]))
+        target.show(found, lambda: table(rows, ["ID", "NAME", "GOOD FOR", "EXPIRES", "LAST USED"]))
 
     target.run(work)
+
+
+def _right(token: Json) -> str:
+    if token["metrics"]:
+        return "metrics"
+    return "everything" if token["superuser"] else "proxies"
 
 
 @token.command("revoke")

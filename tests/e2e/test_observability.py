@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,30 @@ async def test_a_shadow_changes_no_byte(deployment: Deployment) -> None:
     stored = await deployment.call("GET", "/proxies/shadowed")
     assert stored["circuit_breaker"]["mode"] == "shadow"
     await eventually(lambda: "in shadow mode" in deployment.log.read_text())
+
+
+@pytest.mark.parametrize("trouble", ["full disk", "blocked pipe"])
+async def test_a_log_that_nobody_takes_harms_no_request_and_is_counted(
+    trouble: str, tmp_path: Path, upstream: Upstream
+) -> None:
+    upstream.behaviour = ok()
+    path = tmp_path / "log-pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    proxies = [{"name": "good", "path": "/good", "upstream": upstream.url, "access_rule": "true"}]
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    made = Deployment(folder, proxies=json.dumps(proxies))
+    log = "/dev/full" if trouble == "full disk" else str(path)
+    made.config.write_text(made.config.read_text().replace(f"{folder}/access.log", log))
+    long_path = "/good/" + "x" * 6000  # so that few requests fill the pipe and what is kept beyond it
+    async with made as deployment:
+        dropped = 0.0
+        for _ in range(40):
+            answers = await asyncio.gather(*(deployment.get(long_path) for _ in range(25)))
+            assert {status for status, _ in answers} == {200}
+            dropped = (await samples(deployment))[key("gateway_log_lines_dropped_total")]
+            if dropped:
+                break
+        assert dropped > 0
+    os.close(reader)
