@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic, time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypedDict
+from typing import TYPE_CHECKING, Self
 
 from gateway import __version__
 from gateway.config.document import Document, Tracing
@@ -29,6 +29,7 @@ from gateway.policy.breaker import State
 from gateway.proxy.explain import Explanation, explain, phase
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
+from gateway.proxy.standing import BreakerPulse, ProxyState, breaker_pulse, gauges, state
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
@@ -38,62 +39,6 @@ if TYPE_CHECKING:
     from gateway.observe.otlp import SpanExport
 
 _log = logging.getLogger("gateway")
-
-
-class ProxyState(TypedDict):
-    """What an operator wants to know of a proxy at a moment."""
-
-    in_flight: int
-    """Permits in use; without a limiter, live exchanges."""
-    waiting: int
-    streams: int
-    """Live exchanges."""
-    breaker: str
-    """closed, open, half_open or off"""
-    connections_open: int
-    connections_idle: int
-
-
-def _state(upstream: Upstream, live: int) -> ProxyState:
-    return ProxyState(
-        in_flight=upstream.limiter.in_flight if upstream.limiter is not None else live,
-        waiting=upstream.limiter.waiting if upstream.limiter is not None else 0,
-        streams=live,
-        breaker=upstream.breaker.state.api_word if upstream.breaker is not None else "off",
-        connections_open=upstream.pool.open,
-        connections_idle=upstream.pool.idle,
-    )
-
-
-def _mode(on: bool, mode: str) -> int:
-    """As in `families.MODE`."""
-    return 0 if not on else 1 if mode == "shadow" else 2
-
-
-class BreakerPulse(TypedDict):
-    """How a breaker stands. Times are seconds of the epoch; ``since`` 0: from the start."""
-
-    breaker: str
-    """closed, open, half_open or off"""
-    since: float
-    history: list[dict[str, object]]
-    """``{"at", "from", "to", "reason"}``, oldest first."""
-
-
-def _breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
-    breaker = upstream.breaker
-    if breaker is None:
-        return {"breaker": "off", "since": 0.0, "history": []}
-    moves = [move for move in breaker.moves if move.old is not move.new]
-    history: list[dict[str, object]] = [
-        {"at": move.at + epoch, "from": move.old.api_word, "to": move.new.api_word, "reason": move.cause}
-        for move in moves
-    ]
-    return {
-        "breaker": breaker.state.api_word,
-        "since": moves[-1].at + epoch if moves else 0.0,
-        "history": history,
-    }
 
 
 BAD_CONFIGURATION = 2
@@ -252,7 +197,7 @@ class Gateway:
     def state(self) -> dict[str, ProxyState]:
         """What runs now, by the name of each active proxy."""
         live = self.server.live()
-        return {name: _state(upstream, live.get(name, 0)) for name, upstream in self._registry.upstreams.items()}
+        return {name: state(upstream, live.get(name, 0)) for name, upstream in self._registry.upstreams.items()}
 
     def sample(self) -> None:
         """Bring what is counted up to date, and note how things stand."""
@@ -275,7 +220,7 @@ class Gateway:
     def breakers(self) -> dict[str, BreakerPulse]:
         """How the breakers stand, by proxy."""
         epoch = time() - monotonic()
-        return {name: _breaker_pulse(upstream, epoch) for name, upstream in self._registry.upstreams.items()}
+        return {name: breaker_pulse(upstream, epoch) for name, upstream in self._registry.upstreams.items()}
 
     def explain(self, name: str) -> Explanation | None:
         """Why a proxy's protections stand as they stand; None when no such proxy is active."""
@@ -296,28 +241,12 @@ class Gateway:
         return self.recent.find(request_id)
 
     def _sample(self, upstream: Upstream, live: int) -> None:
-        settings, limiter, breaker, pool = upstream.settings, upstream.limiter, upstream.breaker, upstream.pool
-        limited, queued = limiter is not None, limiter is not None and settings.queue.max_waiting > 0
+        name, breaker, pool = upstream.settings.name, upstream.breaker, upstream.pool
         dials, reuses = pool.news()
-        self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), settings.name)
-        self.metrics.note(
-            (
-                (families.ACTIVE, live),
-                (families.IN_FLIGHT, limiter.in_flight if limiter is not None else live),
-                (families.LIMIT, limiter.max if limiter is not None else 0),
-                (families.WAITING, limiter.waiting if limiter is not None else 0),
-                (families.QUEUE_LIMIT, settings.queue.max_waiting if queued else 0),
-                (families.MODE, _mode(limited, settings.limiter.mode)),
-                (families.MODE + 1, min(_mode(queued, settings.queue.mode), _mode(limited, settings.limiter.mode))),
-                (families.MODE + 2, _mode(breaker is not None, settings.circuit_breaker.mode)),
-                (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
-                (families.POOL_OPEN, pool.open),
-                (families.POOL_IDLE, pool.idle),
-            ),
-            settings.name,
-        )
+        self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), name)
+        self.metrics.note(gauges(upstream, live), name)
         is_open = breaker is not None and breaker.state is State.OPEN
-        self.metrics.note_open(settings.name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
+        self.metrics.note_open(name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
 
     def _hear(self, event: Event) -> None:
         match event:

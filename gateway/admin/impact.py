@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from gateway.admin.effective import Settings, routes
-from gateway.app import ProxyState
 from gateway.config import single
 from gateway.config.model import Proxy
+from gateway.proxy.standing import ProxyState
 from gateway.upstream.endpoint import Endpoint
 
 

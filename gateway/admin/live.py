@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
 from gateway.admin.problem import AdminError, unavailable
-from gateway.app import ProxyState
+from gateway.proxy.standing import ProxyState
 
 
 @dataclass(frozen=True, slots=True)

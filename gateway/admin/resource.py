@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from gateway.admin.effective import Settings
-from gateway.app import ProxyState
 from gateway.config import single
 from gateway.config.header import is_credential, is_template
+from gateway.proxy.standing import ProxyState
 from gateway.store.accounts import Superuser, Token
 from gateway.store.audit import AuditRow, moment
 from gateway.store.proxies import StoredProxy

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import orjson
 
-from gateway.app import BreakerPulse, ProxyState
 from gateway.config import codec
 from gateway.config.document import Credentials, Document
+from gateway.proxy.standing import BreakerPulse, ProxyState
 from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
 
 _log = logging.getLogger("gateway")

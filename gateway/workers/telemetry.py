@@ -17,11 +17,11 @@ from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
 from gateway.admin.live import ProxyPulse, Pulse, Refusals, Transition, unreachable
-from gateway.app import BreakerPulse
 from gateway.observe import families
 from gateway.observe.exposition import Exposition, comment
 from gateway.observe.figures import counted
 from gateway.observe.slabs import Slabs
+from gateway.proxy.standing import BreakerPulse
 from gateway.workers.channel import ChannelError
 from gateway.workers.plane import Plane
 

@@ -16,10 +16,10 @@ import pytest
 from gateway.admin.live import Applied, ProxyPulse, Pulse, Refusals
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
-from gateway.app import ProxyState
 from gateway.identity.password import PasswordHasher
 from gateway.identity.throttle import LoginThrottle, Rate
 from gateway.identity.tokens import digest, mint
+from gateway.proxy.standing import ProxyState
 from gateway.store import schema
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store

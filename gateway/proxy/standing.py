@@ -1,0 +1,84 @@
+"""How a proxy and its machines stand at a moment, in the few figures that operators look at."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from gateway.observe import families
+from gateway.upstream.upstream import Upstream
+
+
+class ProxyState(TypedDict):
+    """What an operator wants to know of a proxy at a moment."""
+
+    in_flight: int
+    """Permits in use; without a limiter, live exchanges."""
+    waiting: int
+    streams: int
+    """Live exchanges."""
+    breaker: str
+    """closed, open, half_open or off"""
+    connections_open: int
+    connections_idle: int
+
+
+class BreakerPulse(TypedDict):
+    """How a breaker stands. Times are seconds of the epoch; ``since`` 0: from the start."""
+
+    breaker: str
+    """closed, open, half_open or off"""
+    since: float
+    history: list[dict[str, object]]
+    """``{"at", "from", "to", "reason"}``, oldest first."""
+
+
+def state(upstream: Upstream, live: int) -> ProxyState:
+    """``live``: its exchanges."""
+    limiter, breaker, pool = upstream.limiter, upstream.breaker, upstream.pool
+    return ProxyState(
+        in_flight=limiter.in_flight if limiter is not None else live,
+        waiting=limiter.waiting if limiter is not None else 0,
+        streams=live,
+        breaker=breaker.state.api_word if breaker is not None else "off",
+        connections_open=pool.open,
+        connections_idle=pool.idle,
+    )
+
+
+def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
+    """``epoch``: what the wall clock is ahead of the monotonic one."""
+    breaker = upstream.breaker
+    if breaker is None:
+        return {"breaker": "off", "since": 0.0, "history": []}
+    moves = [move for move in breaker.moves if move.old is not move.new]
+    history: list[dict[str, object]] = [
+        {"at": move.at + epoch, "from": move.old.api_word, "to": move.new.api_word, "reason": move.cause}
+        for move in moves
+    ]
+    return {"breaker": breaker.state.api_word, "since": moves[-1].at + epoch if moves else 0.0, "history": history}
+
+
+def gauges(upstream: Upstream, live: int) -> tuple[tuple[int, int], ...]:
+    """(cell of `families.PROXY`, value) of each gauge."""
+    settings, limiter, breaker, pool = upstream.settings, upstream.limiter, upstream.breaker, upstream.pool
+    places = settings.queue.max_waiting if limiter is not None else 0
+    limited = _mode(settings.limiter.mode) if limiter is not None else 0
+    return (
+        (families.ACTIVE, live),
+        (families.IN_FLIGHT, limiter.in_flight if limiter is not None else live),
+        (families.LIMIT, limiter.max if limiter is not None else 0),
+        (families.WAITING, limiter.waiting if limiter is not None else 0),
+        (families.QUEUE_LIMIT, places),
+        (families.MODE, limited),
+        # A queue is no more in force than the limit that it stands before.
+        (families.MODE + 1, min(limited, _mode(settings.queue.mode)) if places else 0),
+        (families.MODE + 2, _mode(settings.circuit_breaker.mode) if breaker is not None else 0),
+        (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
+        (families.POOL_OPEN, pool.open),
+        (families.POOL_IDLE, pool.idle),
+    )
+
+
+def _mode(mode: str) -> int:
+    """As `families.MODE` tells it."""
+    return 1 if mode == "shadow" else 2

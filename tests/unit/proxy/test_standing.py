@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from unit.scene import Clock
+
+from gateway.config.document import CircuitBreaker, Limiter, Proxy, Queue
+from gateway.core.outcome import Outcome
+from gateway.observe import families
+from gateway.policy import limiter as machine
+from gateway.policy.breaker import Breaker
+from gateway.policy.queue import WaitQueue
+from gateway.proxy.standing import breaker_pulse, gauges, state
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.upstream import Upstream
+
+
+class NoPool:
+    open, idle = 3, 1
+
+
+def upstream(*, limited: bool = False, breaker: Breaker | None = None, **settings: Any) -> Upstream:
+    proxy = replace(Proxy("p", "/", "http://h:1", max_concurrent=5 if limited else 0), **settings)
+    limiter = machine.Limiter(5, WaitQueue(proxy.queue.max_waiting)) if limited else None
+    return Upstream(proxy, Endpoint.of(proxy.upstream), cast(Any, NoPool()), limiter, breaker)
+
+
+def opened(clock: Clock) -> Breaker:
+    breaker = Breaker(1, clock=clock)
+    breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+    return breaker
+
+
+def test_without_protections() -> None:
+    bare = upstream()
+    assert state(bare, 7) == {
+        "in_flight": 7, "waiting": 0, "streams": 7, "breaker": "off", "connections_open": 3, "connections_idle": 1,
+    }  # fmt: skip
+    assert breaker_pulse(bare, 0.0) == {"breaker": "off", "since": 0.0, "history": []}
+    shown = dict(gauges(bare, 7))
+    assert shown[families.IN_FLIGHT] == 7
+    assert [shown[families.MODE + n] for n in range(3)] == [0, 0, 0]
+
+
+def test_a_breaker_tells_its_moves_and_no_reset_that_moved_nothing() -> None:
+    breaker = opened(Clock(50.0))
+    breaker.reset("ann")
+    breaker.reset("ann")
+    told = breaker_pulse(upstream(breaker=breaker), 1000.0)
+    assert told == {
+        "breaker": "closed",
+        "since": 1050.0,
+        "history": [
+            {"at": 1050.0, "from": "closed", "to": "open", "reason": "failure_threshold"},
+            {"at": 1050.0, "from": "open", "to": "closed", "reason": "reset"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("limiter", "queue", "modes"),
+    [
+        ("enforce", Queue(), (2, 0)),
+        ("shadow", Queue(), (1, 0)),
+        ("enforce", Queue(2, 1.0), (2, 2)),
+        ("enforce", Queue(2, 1.0, "shadow"), (2, 1)),
+        ("shadow", Queue(2, 1.0), (1, 1)),
+    ],
+)
+def test_a_queue_is_no_more_in_force_than_its_limit(limiter: Any, queue: Queue, modes: tuple[int, int]) -> None:
+    shown = dict(gauges(upstream(limited=True, limiter=Limiter(limiter), queue=queue), 0))
+    assert (shown[families.MODE], shown[families.MODE + 1]) == modes
+    assert (shown[families.LIMIT], shown[families.QUEUE_LIMIT]) == (5, queue.max_waiting)
+
+
+def test_an_open_breaker_shows() -> None:
+    settings = CircuitBreaker(enabled=True, mode="shadow")
+    shown = dict(gauges(upstream(breaker=opened(Clock()), circuit_breaker=settings), 0))
+    assert (shown[families.BREAKER_STATE], shown[families.MODE + 2]) == (1, 1)
