@@ -18,9 +18,13 @@ SCRIPT = """
 import importlib, json, os, sys, traceback
 import aiohttp
 names, heavy = json.loads(sys.argv[1]), set(json.loads(sys.argv[2]))
+running = 0
 for name in names:
-    if os.fork():
+    if running == os.cpu_count():
         os.wait()
+        running -= 1
+    if os.fork():
+        running += 1
         continue
     try:
         importlib.import_module(name)
@@ -29,7 +33,12 @@ for name in names:
         error = traceback.format_exc()
     os.write(1, (json.dumps([name, error, sorted(heavy & sys.modules.keys())]) + "\\n").encode())
     os._exit(0)
+while running:
+    os.wait()
+    running -= 1
 """
+
+pytestmark = pytest.mark.timeout(180)  # a process for each module, on a machine that does other things too
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +50,7 @@ def imported() -> dict[str, tuple[str, list[str]]]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=170,
         check=True,
     )
     rows = [json.loads(line) for line in run.stdout.splitlines()]
