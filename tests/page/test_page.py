@@ -310,6 +310,71 @@ async def test_what_was_typed_is_not_lost_by_one_key(api: Api, visit: Visit) -> 
     await expect(page.locator("dialog")).to_have_count(0)
 
 
+@pytest.mark.parametrize("way", ["Escape", "Cancel", "Close", "back"])
+async def test_every_way_out_of_typed_settings_asks(api: Api, visit: Visit, way: str) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    await page.get_by_role("button", name="Edit").click()
+    drawer = page.get_by_role("dialog", name="Edit web")
+    await drawer.get_by_label("Path").fill("/elsewhere")
+
+    async def go() -> None:
+        if way == "Escape":
+            await page.keyboard.press("Escape")
+        elif way == "back":
+            await page.evaluate("history.back()")
+        else:
+            await drawer.get_by_role("button", name=way).click()
+
+    box = page.get_by_role("dialog", name="Leave without saving?")
+    for stay in ("Escape", "Cancel"):  # twice: a browser may let a second Escape through
+        await go()
+        await box.wait_for()
+        if stay == "Escape":
+            await page.keyboard.press("Escape")
+        else:
+            await box.get_by_role("button", name="Cancel").click()
+        await expect(box).to_have_count(0)
+        await expect(drawer.get_by_label("Path")).to_have_value("/elsewhere")
+        await expect(page).to_have_url(re.compile("#/proxies/web$"))
+    await go()
+    await box.get_by_role("button", name="Leave").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    await expect(page).to_have_url(re.compile("/_/(#/)?$"))
+    assert (await api.call("GET", "/proxies/web")).body["path"] == "/web"
+
+
+async def test_an_open_proxy_stands_in_the_address_and_the_way_back_closes_it(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web", "ai")
+    await visit.board()
+    for name in ("web", "ai"):
+        await visit.row(name).get_by_role("link").click()
+        await expect(page.locator("dialog h2")).to_have_text(name)
+        await expect(page).to_have_url(f"{api.base}/_/#/proxies/{name}")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("dialog")).to_have_count(0)
+        await expect(page).to_have_url(f"{api.base}/_/#/")
+    await visit.row("web").get_by_role("link").click()
+    await page.reload()
+    await expect(page.locator("dialog h2")).to_have_text("web")
+    await page.go_back()
+    await expect(page.locator("dialog")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Proxies")).to_be_visible()
+    await page.go_forward()
+    await expect(page.locator("dialog h2")).to_have_text("web")
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("dialog", name="Delete web?").wait_for()
+    await page.go_back()  # closes the question with what it is about
+    await expect(page.locator("dialog")).to_have_count(0)
+    await page.evaluate("location.hash = '#/proxies/%E0%A4%A'")
+    await expect(page.locator("dialog")).to_have_count(0)
+    await page.evaluate("location.hash = '#/proxies/ai'")
+    await expect(page.locator("dialog h2")).to_have_text("ai")
+
+
 async def test_an_address_leads_to_its_proxy(api: Api, visit: Visit) -> None:
     await proxies(api, "web", "ai")
     await visit.page.goto(f"{api.base}/_/#/proxies/ai")

@@ -4,29 +4,38 @@ import { announce, byId, h, mark, say } from './dom.js';
 import { Refused, call, lost, session } from './api.js';
 import { History } from './chart.js';
 import { Detail } from './detail.js';
-import { closeAll } from './dialog.js';
+import { closeAll, leaveAll } from './dialog.js';
 import { edit } from './form.js';
-import { BREAKER, List } from './list.js';
+import { BREAKER, List, addressOf } from './list.js';
 import { Live } from './live.js';
 import { login } from './login.js';
 import { Refusals } from './refusals.js';
+
+// What the address names. It can hold anything that somebody typed.
+function named() {
+  const [, name] = /^#\/proxies\/(.+)$/.exec(location.hash) ?? [];
+  try { return name && decodeURIComponent(name); } catch { return undefined; }
+}
 
 class Board {
   state = null;
   history = new History();
   refusals = new Refusals();
   #proxies = [];
-  #detail = null;
+  #opened = null; // the proxy whose drawer is open: its name, and its detail until it is edited
+  #address = location.hash; // that of what is shown
+  #leaving = false;
+  #ended = false;
   #breakers = new Map();
   #reachable = true;
   #generation = null;
   #warning = h('p', { class: 'warning', role: 'status', hidden: true });
 
   constructor() {
-    this.list = new List((proxy) => this.#open(proxy), () => this.#edit());
+    this.list = new List((proxy) => this.#go(proxy), () => this.#edit());
     this.live = new Live();
     this.live.addEventListener('state', (event) => this.#told(event.detail));
-    this.live.addEventListener('refusals', (event) => { this.refusals.add(event.detail.items); this.#detail?.draw(); });
+    this.live.addEventListener('refusals', (event) => { this.refusals.add(event.detail.items); this.#opened?.detail?.draw(); });
     this.live.addEventListener('link', (event) => this.#link(event.detail));
   }
 
@@ -35,14 +44,36 @@ class Board {
     await this.load();
     const reasons = await fetch('reasons.json');
     if (reasons.ok) this.refusals.reasons = await reasons.json();
-    const [, name] = /^#\/proxies\/(.+)$/.exec(location.hash) ?? [];
-    const wanted = name && this.#proxies.find((proxy) => proxy.name === decodeURIComponent(name));
+    this.route();
+  }
+
+  stop() {
+    this.#ended = true;
+    this.live.stop();
+  }
+
+  // The address has changed: by a link, by the way back or by hand.
+  async route() {
+    if (this.#leaving) return; // who is asked whether to stay decides for the newest address
+    this.#leaving = true;
+    const left = location.hash === this.#address || await leaveAll();
+    this.#leaving = false;
+    if (this.#ended) return;
+    if (!left) { history.pushState(null, '', location.pathname + this.#address); return; }
+    if (location.hash !== this.#address) this.#opened = null;
+    this.show();
+    const wanted = !this.#opened && this.#proxies.find((proxy) => proxy.name === named());
     if (wanted) this.#open(wanted);
   }
 
-  stop() { this.live.stop(); }
+  // A closed drawer leaves a step in the history; the next one takes its place, so that each way back leads somewhere.
+  #go(proxy) {
+    history[history.state?.closed ? 'replaceState' : 'pushState'](null, '', addressOf(proxy.name));
+    this.#open(proxy);
+  }
 
   show() {
+    this.#address = location.hash;
     const refusals = location.hash === '#/refusals';
     byId('main').replaceChildren(this.#warning, refusals ? this.refusals.element : this.list.element);
     for (const [id, here] of [['to-proxies', !refusals], ['to-refusals', refusals]]) {
@@ -77,7 +108,7 @@ class Board {
       this.#generation = state.generation;
     }
     this.list.draw(state, this.history);
-    this.#detail?.draw();
+    this.#opened?.detail?.draw();
     this.#reach(state.reachable);
     this.#tellBreakers(state.proxies);
   }
@@ -105,11 +136,17 @@ class Board {
   }
 
   async #open(proxy) {
-    this.#detail = new Detail(proxy, this);
-    const why = await this.#detail.show();
-    this.#detail = null;
+    const opened = { name: proxy.name, detail: new Detail(proxy, this) };
+    this.#opened = opened;
+    this.#address = location.hash;
+    const why = await opened.detail.show();
+    opened.detail = null;
     if (why === 'edit') await this.#edit(proxy);
     else if (why === 'deleted') await this.load();
+    if (this.#opened !== opened || this.#ended) return;
+    this.#opened = null;
+    if (named() === proxy.name) history.replaceState({ closed: true }, '', '#/');
+    this.#address = location.hash;
   }
 
   async #edit(proxy) {
@@ -150,7 +187,7 @@ byId('logout').addEventListener('click', async () => {
   leave('');
 });
 
-addEventListener('hashchange', () => board?.show());
+addEventListener('hashchange', () => board?.route());
 
 if (session.token) enter(); else leave('');
 

@@ -1,30 +1,50 @@
-// Dialogs: the browser keeps the focus inside, closes on Escape and puts the focus back.
+// Dialogs: the browser keeps the focus inside and puts it back.
 
 import { h } from './dom.js';
 
 let numbers = 0;
+const stack = []; // what is open, the topmost last
 
-// `build(close)` gives the content. Resolves with what was given to `close`.
-export function dialog(kind, title, build) {
+// `build(close, leave)` gives the content. Resolves with what was given to `close`.
+// To leave is to close it without a result: by its cross, Escape or the way back, and only when `mayLeave` agrees.
+export function dialog(kind, title, build, mayLeave = () => true) {
   const id = `dialog-${(numbers += 1)}`;
-  return new Promise((done) => {
-    let result;
-    const close = (value) => { result = value; element.close(); };
-    const heading = h('h2', { id, tabindex: '-1' }, title);
-    const element = h(
-      'dialog', { class: kind, 'aria-labelledby': id },
-      h('header', {}, heading, h('button', { type: 'button', class: 'quiet icon', 'aria-label': 'Close', onclick: () => close() }, '✕')),
-    );
-    element.addEventListener('close', () => { element.remove(); done(result); });
-    element.append(...[build(close, element, heading)].flat());
-    document.body.append(element);
-    element.showModal();
-    if (kind === 'drawer') heading.focus();
-  });
+  let done;
+  const closed = new Promise((resolve) => { done = resolve; });
+  let result;
+  const close = (value) => { result = value; element.close(); };
+  const leave = async () => {
+    if (!await mayLeave()) return false;
+    close();
+    await closed;
+    return true;
+  };
+  const escape = (event) => { event.preventDefault(); leave(); };
+  const heading = h('h2', { id, tabindex: '-1' }, title);
+  const element = h(
+    'dialog', { class: kind, 'aria-labelledby': id, oncancel: escape },
+    h('header', {}, heading, h('button', { type: 'button', class: 'quiet icon', 'aria-label': 'Close', onclick: leave }, '✕')),
+  );
+  // The browser lets a second Escape in a row through, whatever becomes of `cancel`.
+  element.addEventListener('keydown', (event) => { if (event.key === 'Escape') escape(event); });
+  const entry = { element, leave };
+  element.addEventListener('close', () => { stack.splice(stack.indexOf(entry), 1); element.remove(); done(result); });
+  element.append(...[build(close, leave)].flat());
+  document.body.append(element);
+  stack.push(entry);
+  element.showModal();
+  if (kind.startsWith('drawer')) heading.focus();
+  return closed;
 }
 
 export function closeAll() {
-  document.querySelectorAll('dialog[open]').forEach((element) => element.close());
+  stack.forEach(({ element }) => element.close());
+}
+
+// False when somebody wants to stay.
+export async function leaveAll() {
+  while (stack.length) if (!await stack.at(-1).leave()) return false;
+  return true;
 }
 
 // A question whose answer has consequences. With `word`, that has to be typed first.

@@ -20,7 +20,7 @@ class Form {
   #summary = h('div', { class: 'summary', role: 'alert', tabindex: '-1' });
   #outcome = h('div', { class: 'outcome', 'aria-live': 'polite' });
 
-  constructor(proxy, secrets, done) {
+  constructor(proxy, secrets, done, leave) {
     this.proxy = proxy;
     this.done = done;
     this.version = proxy?.version;
@@ -54,7 +54,7 @@ class Form {
       h('div', { class: 'actions sticky' },
         h('button', { type: 'button', onclick: () => this.#check_() }, 'Check'),
         h('span', { class: 'space' }),
-        h('button', { type: 'button', onclick: () => done() }, 'Cancel'), this.save),
+        h('button', { type: 'button', onclick: leave }, 'Cancel'), this.save),
     );
     this.#fill(this.base);
     this.untouched = this.#text_();
@@ -225,12 +225,10 @@ class Form {
   }
 }
 
-// Escape is pressed quickly, and what was typed would be gone.
-async function guard(event, form, close) {
-  if (!form.isTouched) return;
-  event.preventDefault();
+// A key or a click is made quickly, and what was typed would be gone.
+async function mayLeave(form) {
   const text = ['What you changed here is not saved.'];
-  if (await confirm({ title: 'Leave without saving?', text, action: 'Leave', danger: true })) close();
+  return !form.isTouched || confirm({ title: 'Leave without saving?', text, action: 'Leave', danger: true });
 }
 
 // Resolves with the proxy that was saved, or nothing.
@@ -240,11 +238,9 @@ export async function edit(proxy) {
   for (let shownProxy = proxy; ;) {
     const title = proxy ? `Edit ${proxy.name}` : 'New proxy';
     const current = shownProxy;
-    const result = await dialog('drawer wide', title, (close, element) => {
-      const form = new Form(current, secrets, close);
-      element.addEventListener('cancel', (event) => guard(event, form, close));
-      return form.element;
-    });
+    let form;
+    const build = (close, leave) => { form = new Form(current, secrets, close, leave); return form.element; };
+    const result = await dialog('drawer wide', title, build, () => mayLeave(form));
     if (!result?.reload) return result;
     shownProxy = result.reload;
   }

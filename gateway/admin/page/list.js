@@ -4,6 +4,8 @@ import { h, say, mark } from './dom.js';
 import { Meter, Sparkline, Strip } from './chart.js';
 import { bytes, count, plural, rate, seconds } from './format.js';
 
+export const addressOf = (name) => `#/proxies/${encodeURIComponent(name)}`;
+
 export const BREAKER = { closed: 'Closed', open: 'Open', half_open: 'Half open', off: 'None' };
 
 const ORDERS = {
@@ -43,7 +45,12 @@ class Row {
       this.cells[key] = h('dd', { class: 'number' }, '–');
       return h('div', { class: `figure ${key}` }, h('dt', {}, label), this.cells[key], ...more.map((part) => h('dd', {}, part)));
     };
-    this.title = h('a', { href: `#/proxies/${encodeURIComponent(proxy.name)}`, onclick: (event) => { event.preventDefault(); open(this.proxy); } }, proxy.name);
+    const follow = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // another tab or window
+      event.preventDefault();
+      open(this.proxy);
+    };
+    this.title = h('a', { href: addressOf(proxy.name), onclick: follow }, proxy.name);
     this.where = h('p', { class: 'where' });
     this.tags = h('span', { class: 'tags' });
     this.element = h(
