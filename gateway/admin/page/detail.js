@@ -1,12 +1,12 @@
 // One proxy: its figures as they change, its settings, its latest refusals, and what can be done with it.
 
-import { h, say, announce } from './dom.js';
+import { announce, h, say } from './dom.js';
 import { Refused, call, proxyPath } from './api.js';
 import { confirm, dialog, impact } from './dialog.js';
 import { Meter, Sparkline, Strip } from './chart.js';
-import { BREAKER, badge, state } from './list.js';
+import { BREAKER, badge, shadowTag, state } from './list.js';
 import { ago, bytes, clock, count, rate, seconds } from './format.js';
-import { ruleText } from './settings.js';
+import { ruleText, shadows } from './settings.js';
 
 const FIGURES = [
   ['requests', 'Requests/s', (f) => rate(f.requests)],
@@ -55,7 +55,7 @@ export class Detail {
     const mine = this.proxy.source === 'database';
     const figures = FIGURES.map(([key, label]) => h('div', { class: 'figure' }, h('dt', {}, label), (this.#cells[key] = h('dd', { class: 'number' }, '–'))));
     return h('div', { class: 'stack' },
-      h('div', { class: 'lead' }, this.#badge, h('p', { class: 'where' }, `${this.proxy.hosts.join(', ')}${this.proxy.path} → ${this.proxy.upstream}`)),
+      h('div', { class: 'lead' }, h('p', {}, this.#badge, shadowTag(this.proxy)), h('p', { class: 'where' }, `${this.proxy.hosts.join(', ')}${this.proxy.path} → ${this.proxy.upstream}`)),
       !mine && h('p', { class: 'note' }, `It stands in ${this.proxy.source.replace('file:', '')} and is read-only here; change it there.`),
       this.proxy.shadowed_by && h('p', { class: 'note' }, `It is not served: ${this.proxy.shadowed_by.replace('file:', '')} has its name or its route.`),
       h('div', { class: 'actions' },
@@ -73,14 +73,16 @@ export class Detail {
     const p = this.proxy;
     const time = (value) => (value ? `${value} s` : 'none');
     const t = p.timeout_config;
+    const mode = (part) => (shadows(p).includes(part) ? ', in shadow: refuses nothing' : '');
     const facts = [
       ['Who may pass', ruleText(p.access_rule)],
       ['Prefix', p.strip_path ? 'removed before forwarding' : 'kept'],
       ['Host', p.preserve_host ? "the caller's" : "the upstream's own"],
-      ['Limit', p.max_concurrent ? `${p.max_concurrent} at a time` : 'none'],
-      ['Queue', p.queue.max_waiting ? `${p.queue.max_waiting} wait, ${p.queue.timeout} s at most` : 'none'],
-      ['Breaker', p.circuit_breaker.enabled ? `opens after ${p.circuit_breaker.failure_threshold} failures, for ${p.circuit_breaker.recovery_timeout} s` : 'off'],
+      ['Limit', p.max_concurrent ? `${p.max_concurrent} at a time${mode('limit')}` : 'none'],
+      ['Queue', p.queue.max_waiting ? `${p.queue.max_waiting} wait, ${p.queue.timeout} s at most${mode('queue')}` : 'none'],
+      ['Breaker', p.circuit_breaker.enabled ? `opens after ${p.circuit_breaker.failure_threshold} failures, for ${p.circuit_breaker.recovery_timeout} s${mode('breaker')}` : 'off'],
       ['Timeouts', `connect ${time(t.dial)}, start of the answer ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],
+      ...(p.server_timing ? [['Server-Timing', 'told to callers']] : []),
       ...Object.entries(p.headers).map(([name, value]) => [name, value]),
       ['Source', p.source === 'database' ? `database, version ${p.version}` : p.source.replace(':', ' ')],
     ];

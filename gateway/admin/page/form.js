@@ -4,7 +4,7 @@ import { h, announce } from './dom.js';
 import { Refused, call, proxyPath } from './api.js';
 import { confirm, dialog, impact } from './dialog.js';
 import { AuthPanel, HeaderRows } from './headers.js';
-import { FRESH, RULES, differences, get, put, settingsOf, shown, splitAuth, joinAuth } from './settings.js';
+import { FRESH, MODES, RULES, differences, get, put, settingsOf, shown, splitAuth, joinAuth } from './settings.js';
 
 const CUSTOM = 'custom';
 
@@ -33,22 +33,26 @@ class Form {
       'form', { class: 'stack edit', onsubmit: (event) => this.#submit(event), novalidate: true, autocomplete: 'off' },
       this.#summary,
       this.#basics(),
-      this.#group('Limit and queue', ['max_concurrent', 'queue'],
+      this.#group('Limit and queue', ['max_concurrent', 'limiter', 'queue'],
         this.#number('max_concurrent', 'Most requests at a time', '0: no limit'),
         this.#number('queue.max_waiting', 'Most that wait', '0: nobody waits, 429 at once'),
-        this.#number('queue.timeout', 'Longest wait', 'seconds', 'any')),
+        this.#number('queue.timeout', 'Longest wait', 'seconds', 'any'),
+        this.#mode('limiter.mode', 'Mode of the limit', 'In shadow it counts and logs what it and its queue would refuse, and refuses nothing.'),
+        this.#mode('queue.mode', 'Mode of the queue', 'In shadow nobody waits, and what the queue would refuse is reckoned and counted.')),
       this.#group('Circuit breaker', ['circuit_breaker'],
         this.#check('circuit_breaker.enabled', 'The breaker watches this proxy'),
         this.#number('circuit_breaker.failure_threshold', 'Failures in a row that open it', '1 to 100'),
         this.#number('circuit_breaker.recovery_timeout', 'Refuses for', 'seconds', 'any'),
-        this.#number('circuit_breaker.half_open_requests', 'Probes at a time', '1 to 10')),
-      this.#group('Timeouts', ['timeout_config'],
+        this.#number('circuit_breaker.half_open_requests', 'Probes at a time', '1 to 10'),
+        this.#mode('circuit_breaker.mode', 'Mode of the breaker', 'In shadow it follows the upstream, counts and logs what it would refuse, and refuses nothing.')),
+      this.#group('Timeouts and timing', ['timeout_config', 'server_timing'],
         this.#number('timeout_config.dial', 'Connect', 'seconds', 'any'),
         this.#number('timeout_config.tls_handshake', 'TLS handshake', 'seconds, 0: none', 'any'),
         this.#number('timeout_config.response_header', 'Start of the answer', 'seconds, 0: none', 'any'),
         this.#number('timeout_config.body_idle', 'Silence within the answer', 'seconds, 0: none', 'any'),
         this.#number('timeout_config.idle', 'Keep unused connections', 'seconds, 0: for ever', 'any'),
-        this.#number('timeout_config.total', 'The whole exchange', 'seconds, 0: none', 'any')),
+        this.#number('timeout_config.total', 'The whole exchange', 'seconds, 0: none', 'any'),
+        this.#check('server_timing', 'Tell callers where the time went, in a Server-Timing field')),
       this.#group('Login at the upstream, headers', ['headers'], this.auth.element, this.headers.element),
       this.#outcome,
       h('div', { class: 'actions sticky' },
@@ -103,6 +107,10 @@ class Form {
 
   #number(path, label, hint, step = '1') {
     return this.#field(path, label, hint, h('input', { type: 'number', min: '0', step, inputmode: step === '1' ? 'numeric' : 'decimal' }));
+  }
+
+  #mode(path, label, hint) {
+    return this.#field(path, label, hint, h('select', {}, MODES.map(([value, text]) => h('option', { value }, text))));
   }
 
   #check(path, label) {

@@ -3,6 +3,7 @@
 import { h, say, mark } from './dom.js';
 import { Meter, Sparkline, Strip } from './chart.js';
 import { bytes, count, plural, rate, seconds } from './format.js';
+import { shadows } from './settings.js';
 
 export const addressOf = (name) => `#/proxies/${encodeURIComponent(name)}`;
 
@@ -24,11 +25,18 @@ function by(value) {
 export function state(proxy, figures) {
   if (proxy.shadowed_by) return ['hidden', `Hidden by ${proxy.shadowed_by}`];
   if (!proxy.active) return ['off', 'Switched off'];
-  if (figures?.breaker === 'open') return ['bad', 'Circuit open'];
+  const shadow = shadows(proxy);
+  if (figures?.breaker === 'open') return shadow.includes('breaker') ? ['warn', 'Would be open'] : ['bad', 'Circuit open'];
   if (figures?.breaker === 'half_open') return ['warn', 'Probing'];
-  if (figures && figures.limit && figures.in_flight >= figures.limit) return ['warn', 'At its limit'];
+  if (figures && figures.limit && figures.in_flight >= figures.limit) return ['warn', shadow.includes('limit') ? 'Would be full' : 'At its limit'];
   if (!figures) return ['off', 'Not seen'];
   return ['good', 'Normal'];
+}
+
+// Quiet: it says that something only watches, not that anything is wrong.
+export function shadowTag(proxy) {
+  const parts = shadows(proxy);
+  return parts.length > 0 && h('span', { class: 'tag shadow' }, `shadow: ${parts.join(', ')}`);
 }
 
 export const badge = (kind, text) => h('span', { class: 'badge', 'data-kind': kind }, h('span', { class: 'badge-mark', 'aria-hidden': 'true' }), h('span', {}, text));
@@ -53,12 +61,13 @@ class Row {
     this.title = h('a', { href: addressOf(proxy.name), onclick: follow }, proxy.name);
     this.where = h('p', { class: 'where' });
     this.tags = h('span', { class: 'tags' });
+    this.shadowed = h('span', { class: 'muted small' });
     this.element = h(
       'li', { class: 'proxy' },
       h('div', { class: 'who' }, h('h2', {}, this.title, this.tags), this.where),
       h('div', { class: 'how' }, this.badge),
       h('dl', { class: 'figures' },
-        figure('requests', 'Requests/s'), figure('errors', 'Errors/s'), figure('refused', 'Refused/s'),
+        figure('requests', 'Requests/s'), figure('errors', 'Errors/s'), figure('refused', 'Refused/s', this.shadowed),
         figure('latency', 'p50 · p95', this.spark.element),
         figure('load', 'In flight', this.meter.element), figure('waiting', 'Waiting'),
         figure('breaker', 'Breaker', this.strip.element)),
@@ -71,7 +80,10 @@ class Row {
     say(this.where, `${proxy.hosts.join(', ')}${proxy.path} → ${proxy.upstream}`);
     const tags = [];
     if (proxy.source !== 'database') tags.push(h('span', { class: 'tag', title: 'It stands in the configuration file; change it there' }, 'read-only'));
+    const shadow = shadowTag(proxy);
+    if (shadow) tags.push(shadow);
     this.tags.replaceChildren(...tags);
+    this.shadowed.hidden = !shadow;
   }
 
   draw(figures, history, now) {
@@ -85,6 +97,7 @@ class Row {
     mark(this.cells.errors, 'data-kind', shown.errors > 0 ? 'bad' : '');
     say(this.cells.refused, rate(shown.refused));
     mark(this.cells.refused, 'data-kind', shown.refused > 0 ? 'warn' : '');
+    say(this.shadowed, `+ ${rate(shown.shadowed)} shadow`);
     say(this.cells.latency, `${seconds(shown.p50)} · ${seconds(shown.p95)}`);
     say(this.cells.load, figures ? (shown.limit ? `${shown.in_flight} / ${shown.limit}` : count(shown.in_flight)) : '–');
     say(this.cells.waiting, figures ? (shown.queue_limit ? `${shown.waiting} / ${shown.queue_limit}` : count(shown.waiting)) : '–');

@@ -7,10 +7,12 @@ export const settingsOf = (proxy) => Object.fromEntries(Object.entries(proxy).fi
 
 export const FRESH = {
   name: '', path: '', hosts: [], upstream: '', strip_path: true, preserve_host: false, access_rule: '', headers: {}, active: true,
-  max_concurrent: 0, queue: { max_waiting: 0, timeout: 0 },
-  circuit_breaker: { enabled: false, failure_threshold: 5, recovery_timeout: 30, half_open_requests: 1 },
-  timeout_config: { dial: 2, tls_handshake: 5, response_header: 30, body_idle: 300, idle: 90, total: 0 },
+  max_concurrent: 0, limiter: { mode: 'enforce' }, queue: { max_waiting: 0, timeout: 0, mode: 'enforce' },
+  circuit_breaker: { enabled: false, failure_threshold: 5, recovery_timeout: 30, half_open_requests: 1, mode: 'enforce' },
+  timeout_config: { dial: 2, tls_handshake: 5, response_header: 30, body_idle: 300, idle: 90, total: 0 }, server_timing: false,
 };
+
+export const MODES = [['enforce', 'Enforce'], ['shadow', 'Shadow']];
 
 export const RULES = [
   ['', 'Superusers alone'],
@@ -18,6 +20,16 @@ export const RULES = [
   ["@request.auth.id != ''", 'Whoever proved who he is'],
   ['false', 'Nobody'],
 ];
+
+// The protections that only watch. A queue has no more power than the limit that it belongs to.
+export function shadows({ max_concurrent: limit, limiter, queue, circuit_breaker: breaker }) {
+  const inShadow = {
+    limit: limit > 0 && limiter.mode === 'shadow',
+    queue: limit > 0 && queue.max_waiting > 0 && [limiter.mode, queue.mode].includes('shadow'),
+    breaker: breaker.enabled && breaker.mode === 'shadow',
+  };
+  return Object.keys(inShadow).filter((part) => inShadow[part]);
+}
 
 export const ruleText = (rule) => RULES.find(([value]) => value === rule)?.[1] ?? rule;
 
