@@ -14,6 +14,7 @@ import argon2
 import pytest
 
 from gateway.admin.live import Applied, ProxyPulse, Pulse, Refusals
+from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.identity.password import PasswordHasher
@@ -79,9 +80,13 @@ class Plane:
         return "# EOF\n" if open_metrics else "up 1\n"
 
     async def explain(self, name: str) -> Mapping[str, object] | None:
+        if not self.reachable:
+            raise unavailable("the worker does not answer")
         return self.explanations.get(name)
 
     async def request(self, request_id: str) -> Mapping[str, object] | None:
+        if not self.reachable:
+            raise unavailable("the worker does not answer")
         return self.requests.get(request_id)
 
     async def pulse(self) -> Pulse:

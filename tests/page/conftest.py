@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from admin.conftest import EMAIL, PASSWORD, Api, api, pulse_of  # noqa: F401 # `api` is a fixture
 from harness import chromium
 
 from gateway.admin.heartbeat import Heartbeat
+from gateway.proxy.explain import BreakerTold, Explanation, MoveTold, OutcomeTold
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
@@ -101,3 +102,70 @@ def refusal(name: str, reason: str, status: int, number: int = 0) -> dict[str, o
         "client": "192.0.2.7",
         "upstream": "",
     }
+
+
+def outcome(number: int, at: float, reason: str = "dial_failed", word: str = "failure") -> OutcomeTold:
+    """Of request ``number``, as `refusal` numbers them."""
+    return {"at": at, "outcome": word, "reason": reason, "status": 502, "request_id": f"r{number:06d}"}
+
+
+def move(at: float, old: str, new: str, cause: str, *outcomes: OutcomeTold, by: str = "") -> MoveTold:
+    return {"at": at, "old": old, "new": new, "cause": cause, "by": by, "outcomes": list(outcomes)}
+
+
+def breaker(*moves: MoveTold, **known: Any) -> BreakerTold:
+    """One that opened after three failures, but for what is ``known`` of it."""
+    last = moves[-1]
+    made: BreakerTold = {
+        "mode": "enforce",
+        "state": last["new"],
+        "since": last["at"],
+        "failures": 3,
+        "failure_threshold": 3,
+        "recovery_timeout": 30.0,
+        "half_open_requests": 1,
+        "probes": 0,
+        "next_probe": last["at"] + 30 if last["new"] == "open" else 0.0,
+        "outcomes": [],
+        "moves": list(moves),
+    }
+    return cast(BreakerTold, made | known)
+
+
+def explanation(name: str, **known: Any) -> Explanation:
+    """Of a proxy with a limit of five that does nothing, but for what is ``known`` of it."""
+    sentence = "a request would be forwarded at once: 5 of 5 permits are free"
+    made: Explanation = {
+        "proxy": name,
+        "at": time.time(),
+        "verdict": "admit",
+        "reason": "",
+        "sentence": sentence,
+        "active": [],
+        "active_count": 0,
+        "limiter": {
+            "mode": "enforce",
+            "max_concurrent": 5,
+            "in_flight": 0,
+            "available": 5,
+            "hold": 0.4,
+            "retry_after": 1,
+        },
+        "queue": {"mode": "enforce", "max_waiting": 4, "waiting": 0, "timeout": 10.0},
+        "breaker": None,
+        "pool": {
+            "endpoint": "http://127.0.0.1:9000",
+            "open": 3,
+            "idle": 3,
+            "in_use": 0,
+            "dials": 7,
+            "reuses": 412,
+            "idle_timeout": 90.0,
+        },
+    }
+    return cast(Explanation, made | known)
+
+
+def remembered(line: Mapping[str, object], **times: float) -> Mapping[str, object]:
+    """A line of the access log with all that explanations read of it."""
+    return {"shadow": "", "attempts": 0, **line, **times}

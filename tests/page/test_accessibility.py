@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from admin.conftest import Api, pulse_of
-from page.conftest import Visit, proxies, refusal
+from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
 
 pytestmark = pytest.mark.timeout(120)
 pytest.importorskip("playwright")
@@ -35,6 +35,8 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
     script = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
     await page.evaluate(script)
     await proxies(api, "web", "busy", "broken", "half", "off")
+    watched = {"max_concurrent": 5, "limiter": {"mode": "shadow"}}
+    await proxies(api, "watched", **watched)
     step = {"at": time.time() - 9, "from": "closed", "to": "open", "reason": "failure_threshold"}
     api.plane.proxies |= {
         "busy": pulse_of(in_flight=5, limit=5, waiting=2, queue_limit=4),
@@ -44,12 +46,30 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
     }
     api.file.declared = ({"name": "filed", "path": "/filed", "upstream": "http://h", "access_rule": "true"},)
     api.plane.refused = [refusal("web", "no_route", 404), refusal("web", "dial_failed", 502, 1)]
+    failed = [outcome(1, step["at"]), outcome(2, step["at"], "", "ignored")]
+    api.plane.explanations["broken"] = explanation(
+        "broken",
+        verdict="refuse",
+        breaker=breaker(move(step["at"], "closed", "open", "failure_threshold", *failed), outcomes=failed),
+        active=[{"request_id": "slow", "phase": "transfer", "age": 3.0}],
+        active_count=1,
+    )
+    api.plane.requests["r000001"] = remembered(api.plane.refused[1], attempts=1, dial_ms=3.0, proxy_latency_ms=0.2)
     await look(visit, "log in")
     await visit.board()
     await page.locator(".badge[data-kind=bad]").wait_for()
     await look(visit, "list")
 
+    async def detail() -> None:
+        await visit.row("broken").get_by_role("link").click()
+        await page.locator("summary.move").click()
+
+    async def request() -> None:
+        await page.get_by_role("button", name="Request r000001").first.click()
+        await page.locator(".way").wait_for()
+
     async def edit() -> None:
+        await page.keyboard.press("Escape")
         await page.get_by_role("button", name="Edit").click()
         await page.locator("form.edit").wait_for()
         for summary in await page.locator(".group > summary").all():
@@ -85,13 +105,15 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
         await page.keyboard.press("Escape")
         await page.get_by_role("link", name="Refusals").click()
         await page.locator(".refusals summary").first.click()
+        await page.locator(".refusals .way").wait_for()
 
     async def away() -> None:
         api.plane.reachable = False
         await page.locator(".link[data-state=away]").wait_for()
 
     steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
-        ("detail", visit.row("broken").get_by_role("link").click),
+        ("detail", detail),
+        ("request", request),
         ("edit", edit),
         ("wrong", wrong),
         ("good", good),

@@ -8,7 +8,9 @@ import time
 import pytest
 from admin.conftest import EMAIL, PASSWORD, Api, pulse_of
 from harness.patience import eventually
-from page.conftest import Visit, proxies, refusal
+from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
+
+from gateway.config.model import Proxy
 
 pytestmark = pytest.mark.timeout(90)
 pytest.importorskip("playwright")
@@ -191,6 +193,164 @@ async def test_refusals_are_told_explained_filtered_and_paused(api: Api, visit: 
     await page.get_by_role("button", name="Go on").click()
     await expect(lines).to_have_count(3)
     await expect(lines.first).to_contain_text("/<img src=x onerror=alert(1)>")
+
+
+async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Visit) -> None:
+    fresh = await visit.page.evaluate("import('/_/settings.js').then((settings) => settings.FRESH)")
+    defaults = Proxy(name="x", path="/", upstream="http://x").model_dump(mode="json", exclude={"websocket"})
+    assert fresh == {**defaults, "name": "", "path": "", "upstream": ""}
+    await visit.board()
+    await visit.page.get_by_role("button", name="New proxy").click()
+    await visit.page.locator("form.edit").wait_for()
+    paths = "[...document.querySelectorAll('[data-path]')].map((field) => field.dataset.path)"
+    leaves = {
+        f"{key}.{part}" if part else key
+        for key, value in fresh.items()
+        if key != "headers"
+        for part in (value if isinstance(value, dict) else [""])
+    }
+    assert set(await visit.page.evaluate(paths)) == leaves
+
+
+async def test_protections_run_in_shadow(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web", max_concurrent=5, queue={"max_waiting": 4, "timeout": 1})
+    await visit.board()
+    await expect(visit.row("web").locator(".tag")).to_have_count(0)
+    await visit.row("web").get_by_role("link").click()
+    await page.get_by_role("button", name="Edit").click()
+    for group in ("Limit and queue", "Circuit breaker", "Timeouts and timing"):
+        await page.get_by_text(group, exact=True).click()
+    for part in ("limit", "queue", "breaker"):
+        await expect(page.get_by_label(f"Mode of the {part}")).to_have_value("enforce")
+    await expect(page.get_by_text("it counts and logs what it and its queue would refuse")).to_be_visible()
+    await page.get_by_label("Mode of the limit").select_option("Shadow")
+    await page.get_by_label("The breaker watches this proxy").check()
+    await page.get_by_label("Mode of the breaker").select_option("Shadow")
+    await page.get_by_label("Tell callers where the time went").check()
+    await page.get_by_role("button", name="Save").click()
+    await expect(visit.row("web").locator(".tag")).to_have_text("shadow: limit, queue, breaker")
+    saved = (await api.call("GET", "/proxies/web")).body
+    modes = [saved[part]["mode"] for part in ("limiter", "queue", "circuit_breaker")]
+    assert (modes, saved["server_timing"]) == (["shadow", "enforce", "shadow"], True)
+
+    for number in range(3):
+        api.plane.proxies["web"] = pulse_of(shadowed=number * 100, limit=5, in_flight=9, breaker="open")
+        await page.wait_for_timeout(150)
+    await expect(visit.row("web").locator(".badge")).to_have_text("Would be open")
+    await expect(visit.row("web").locator(".refused")).to_contain_text(re.compile(r"\+ \d.* shadow"))
+    api.plane.proxies["web"] = pulse_of(shadowed=300, limit=5, in_flight=9)
+    await expect(visit.row("web").locator(".badge")).to_have_text("Would be full")
+    await visit.row("web").get_by_role("link").click()
+    await expect(page.locator("dialog .tag")).to_have_text("shadow: limit, queue, breaker")
+    await expect(page.locator("dialog .facts")).to_contain_text(
+        ["5 at a time, in shadow: refuses nothing"], use_inner_text=True
+    )
+
+
+async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    now = time.time()
+    failed = [outcome(number, now - 30 + number) for number in range(3)]
+    moves = [
+        move(now - 90, "open", "closed", "reset", by="eve@example.org"),
+        move(now - 20, "closed", "open", "failure_threshold", *failed),
+    ]
+    holder = {"request_id": "slow-1", "phase": "first_byte", "age": 12.5}
+    refusing = "a request would be refused (503 breaker_open) for 10.0 s more"
+    api.plane.explanations["web"] = explanation(
+        "web",
+        verdict="refuse",
+        sentence=refusing,
+        breaker=breaker(*moves),
+        active=[holder, holder],
+        active_count=7,
+    )
+    line = refusal("web", "dial_failed", 502, 1)
+    api.plane.requests["r000001"] = remembered(line, attempts=1, dial_ms=0.3, proxy_latency_ms=0.1)
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    why = page.locator("dialog section").filter(has=page.get_by_role("heading", name="Why", exact=True))
+    await expect(why.locator(".badge")).to_have_text("Refuses")
+    await expect(why.locator(".verdict")).to_have_text("A request would be refused (503 breaker_open) for 10.0 s more.")
+    for fact in ("Open for 20 s, 3 of 3 failures in a row", "0 of 4 wait, 10 s at most", "3 open, 0 in use"):
+        await expect(why).to_contain_text(fact)
+    await expect(why).to_contain_text(re.compile("Next probein (10|9)"))
+    rows = why.locator(".moves > li")
+    await expect(rows).to_contain_text(["Closed → Open: failure threshold", "Open → Closed: reset by eve@example.org"])
+    await expect(why).to_contain_text("7 requests running, the 2 oldest of them")
+    await expect(why.locator(".holder").first).to_contain_text("waits for the answer, for 13 s")
+
+    await rows.first.locator("summary").click()
+    await expect(rows.first.locator(".outcomes > li")).to_have_count(3)
+    await expect(rows.first.locator(".outcomes > li").first).to_contain_text("failuredial_failedr000002")
+    api.plane.explanations["web"] = explanation(
+        "web",
+        verdict="probe",
+        sentence="a request would be forwarded as a probe: the recovery time is over",
+        breaker=breaker(*moves, next_probe=now - 1, outcomes=[outcome(9, now, "", "ignored")]),
+    )
+    await expect(why.locator(".badge")).to_have_text("Probes")  # asked anew by itself
+    await expect(why).to_contain_text("Next probewith the next request")
+    await expect(why.get_by_text("requests running")).to_be_hidden()
+    await expect(why.get_by_role("button", name="Request r000009")).to_be_visible()
+    await expect(rows.first.locator(".outcomes")).to_be_visible()  # what was open stays open
+
+    await rows.first.get_by_role("button", name="Request r000001").click()
+    box = page.get_by_role("dialog", name="One request")
+    await expect(box).to_contain_text("Failed after 0.4 ms: dial_failed (The upstream refused the connection).")
+    await expect(box).to_contain_text("The cause lies with the upstream.")
+    await expect(box.locator(".way")).to_have_text("opening a connection0.3 msin the gateway itself0.1 ms")
+    await page.keyboard.press("Escape")
+    await rows.first.get_by_role("button", name="Request r000000").click()
+    await expect(box).to_contain_text("remembers no such request any more")
+    await page.keyboard.press("Escape")
+
+    api.plane.reachable = False
+    await expect(why.locator(".verdict")).to_have_text("The gateway can not tell now: the worker does not answer.")
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_be_hidden()
+    api.plane.reachable = True
+    del api.plane.explanations["web"]
+    await expect(why.locator(".verdict")).to_have_text("No traffic can reach it now, so there is nothing to explain.")
+
+
+async def test_nobody_is_asked_why_once_the_drawer_is_closed(api: Api, visit: Visit) -> None:
+    await proxies(api, "web")
+    await visit.board()
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/explain") else None)
+    await visit.row("web").get_by_role("link").click()
+    await eventually(lambda: len(asked) == 2, "a second question")
+    await visit.page.keyboard.press("Escape")
+    await visit.page.wait_for_timeout(2500)
+    assert len(asked) == 2
+
+
+async def test_a_refusal_is_opened_to_its_explanation(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    waited, repeated, forgotten = (refusal("web", "queue_timeout", 429, number) for number in range(3))
+    api.plane.refused = [waited, repeated, forgotten]
+    api.plane.requests["r000000"] = remembered(waited, proxy_latency_ms=1.0)
+    api.plane.requests["r000001"] = remembered({**repeated, "ts": time.time()})
+    await visit.board()
+    await page.get_by_role("link", name="Refusals").click()
+    lines = page.locator(".refusals > li")
+    await expect(lines).to_have_count(3)
+    for line, said in (
+        (lines.nth(2), "Refused with 429 queue_timeout before any upstream was asked"),
+        (lines.nth(1), "A newer request came with the same id"),
+        (lines.nth(0), "remembers no such request any more"),
+    ):
+        await line.locator("summary").click()
+        await expect(line).to_contain_text(said)
+        await expect(line).to_contain_text("No place became free in the queue's time. The cause lies with the gateway.")
+    way = lines.nth(2).locator(".way > div")
+    await expect(way).to_have_text(["waiting for a permit10 s", "in the gateway itself1.0 ms"])
+    widths = await way.locator(".way-bar").evaluate_all("bars => bars.map((bar) => bar.getBoundingClientRect().width)")
+    assert widths[0] > 100 > 1 > widths[1]
 
 
 async def test_delete_by_name(api: Api, visit: Visit) -> None:

@@ -1,12 +1,13 @@
 // One proxy: its figures as they change, its settings, its latest refusals, and what can be done with it.
 
-import { announce, h, say } from './dom.js';
+import { announce, h, keep, say } from './dom.js';
 import { Refused, call, proxyPath } from './api.js';
 import { confirm, dialog, impact } from './dialog.js';
 import { Meter, Sparkline, Strip } from './chart.js';
 import { BREAKER, badge, shadowTag, state } from './list.js';
 import { ago, bytes, clock, count, rate, seconds } from './format.js';
 import { ruleText, shadows } from './settings.js';
+import { Why } from './why.js';
 
 const FIGURES = [
   ['requests', 'Requests/s', (f) => rate(f.requests)],
@@ -34,21 +35,24 @@ export class Detail {
   #none = h('p', { class: 'muted' }, 'Nothing of this proxy was refused lately.');
   #reset = h('button', { type: 'button', onclick: () => this.#resetBreaker() }, 'Reset breaker');
 
-  constructor(proxy, board, edit) {
+  constructor(proxy, board) {
     this.proxy = proxy;
     this.board = board;
     this.meter = new Meter('In flight');
-    this.edit = edit;
   }
 
   // Resolves when it is closed, with 'edit' or 'deleted' when that is why.
   show() {
-    return dialog('drawer wide', this.proxy.name, (close) => {
+    this.why = new Why(this.proxy.name);
+    const closed = dialog('drawer wide', this.proxy.name, (close) => {
       this.close = close;
       const content = this.#content();
       this.draw();
       return content;
     });
+    if (!this.proxy.shadowed_by) this.why.start();
+    closed.then(() => this.why.stop());
+    return closed;
   }
 
   #content() {
@@ -63,6 +67,7 @@ export class Detail {
         this.#reset, h('span', { class: 'space' }),
         mine && h('button', { type: 'button', class: 'danger outline', onclick: () => this.#delete() }, 'Delete')),
       h('section', {}, h('h3', {}, 'Now'), h('dl', { class: 'figures many' }, figures), this.meter.element),
+      !this.proxy.shadowed_by && this.why.element,
       h('section', {}, h('h3', {}, 'Latency of the last minute'), h('div', { class: 'large' }, this.#spark.element)),
       h('section', {}, h('h3', {}, 'Breaker, the last ten minutes'), this.#breaker, h('div', { class: 'large strip-box' }, this.#strip.element), this.#steps),
       h('section', {}, h('h3', {}, 'Settings'), this.#settings()),
@@ -99,6 +104,7 @@ export class Detail {
     this.#reset.hidden = !figures || figures.breaker === 'off';
     this.#spark.draw(history.of(this.proxy.name));
     this.meter.draw(figures?.in_flight ?? 0, figures?.limit ?? 0);
+    this.#steps.hidden = this.why.tellsMoves; // it knows more of each
     if (figures) {
       this.#strip.draw(figures, told.at);
       say(this.#breaker, figures.breaker_since ? `${BREAKER[figures.breaker]} for ${ago(figures.breaker_since, told.at)}` : BREAKER[figures.breaker]);
@@ -109,11 +115,7 @@ export class Detail {
       }
     }
     const lines = refusals.of(this.proxy.name).slice(0, 10);
-    const key = lines[0] ? lines[0].request_id + lines[0].ts : '';
-    if (this.#refusals.dataset.at !== key) {
-      this.#refusals.dataset.at = key;
-      this.#refusals.replaceChildren(...lines.map((line) => refusals.row(line)));
-    }
+    keep(this.#refusals, lines.map((line) => [`${line.request_id} ${line.ts}`, line]), (line) => refusals.row(line));
     this.#none.hidden = lines.length > 0;
   }
 

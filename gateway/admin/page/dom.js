@@ -31,3 +31,21 @@ export function mark(element, name, value) {
 export function announce(text) {
   byId('told').textContent = text;
 }
+
+// Rows for `items`, as pairs of a key and what `make` makes one of: who stays keeps its row, with what is open in it.
+// Keys may repeat: callers choose the ids of their requests.
+export function keep(list, items, make) {
+  const old = new Map([...list.children].map((row) => [row.dataset.key, row]));
+  const seen = new Map();
+  const rows = items.map(([key, item]) => {
+    seen.set(key, (seen.get(key) ?? 0) + 1);
+    const unique = `${key} ${seen.get(key)}`;
+    const row = old.get(unique) ?? make(item);
+    row.dataset.key = unique;
+    return row;
+  });
+  if (rows.length === list.children.length && rows.every((row, index) => row === list.children[index])) return;
+  const focused = document.activeElement;
+  list.replaceChildren(...rows);
+  if (list.contains(focused)) focused.focus({ preventScroll: true });
+}

@@ -78,7 +78,7 @@ export class Live extends EventTarget {
   }
 }
 
-function pause(milliseconds, stopped) {
+export function pause(milliseconds, stopped) {
   return new Promise((done) => {
     const timer = setTimeout(done, milliseconds);
     stopped.addEventListener('abort', () => { clearTimeout(timer); done(); }, { once: true });

@@ -1,10 +1,10 @@
 // The newest exchanges that were refused or failed, each with its reason in plain words.
 
-import { h, say } from './dom.js';
+import { h, keep, say } from './dom.js';
 import { clock, plural, seconds } from './format.js';
+import { told, whose } from './request.js';
 
 const KEPT = 300;
-const WHOSE = { downstream: 'the client', gateway: 'the gateway', upstream: 'the upstream' };
 
 export class Refusals {
   #items = [];
@@ -52,7 +52,10 @@ export class Refusals {
   row(item) {
     const reason = this.#reasons[item.reason];
     const fact = (label, value) => value && h('div', {}, h('dt', {}, label), h('dd', {}, value));
-    return h('li', {}, h('details', {},
+    const way = h('div', {});
+    // What a tail of hundreds would ask for at once is asked for when one is opened.
+    const opened = () => { if (!way.firstChild) way.append(told(item.request_id, item.ts)); };
+    return h('li', {}, h('details', { ontoggle: opened },
       h('summary', {},
         h('time', { datetime: new Date(item.ts * 1000).toISOString() }, clock(item.ts)),
         h('span', { class: 'status', 'data-kind': item.status_code >= 500 ? 'bad' : 'warn' }, String(item.status_code)),
@@ -60,7 +63,8 @@ export class Refusals {
         h('span', { class: 'what' }, `${item.method} ${item.path}`),
         h('span', { class: 'whose' }, item.proxy_name)),
       h('div', { class: 'why' },
-        h('p', {}, reason ? `${reason.title}: ${reason.details}. The cause lies with ${WHOSE[reason.source]}.` : 'The upstream itself answered so; the gateway passed it on.'),
+        h('p', {}, reason ? `${reason.title}: ${reason.details}. ${whose(reason.source)}` : 'The upstream itself answered so; the gateway passed it on.'),
+        way,
         h('dl', { class: 'facts' },
           fact('Request', item.request_id), fact('Client', item.client), fact('Upstream', item.upstream),
           fact('Took', seconds(item.duration_ms / 1000)), fact('Queued', item.queue_ms ? seconds(item.queue_ms / 1000) : ''),
@@ -83,17 +87,8 @@ export class Refusals {
   #draw() {
     const fits = (item) => (!this.#proxy.value || item.proxy_name === this.#proxy.value) && (!this.#reason.value || item.reason === this.#reason.value);
     const shown = this.#items.filter(fits);
-    const old = new Map([...this.#list.children].map((element) => [element.dataset.key, element]));
-    const rows = shown.map((item) => {
-      const key = `${item.request_id} ${item.ts} ${item.reason in this.#reasons}`;
-      const row = old.get(key) ?? this.row(item); // who is open stays open
-      row.dataset.key = key;
-      return row;
-    });
-    const focused = document.activeElement;
-    this.#list.replaceChildren(...rows);
-    if (this.#list.contains(focused)) focused.focus({ preventScroll: true });
-    this.#none.hidden = rows.length > 0;
+    keep(this.#list, shown.map((item) => [`${item.request_id} ${item.ts} ${item.reason in this.#reasons}`, item]), (item) => this.row(item));
+    this.#none.hidden = shown.length > 0;
     this.#count();
   }
 

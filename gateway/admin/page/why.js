@@ -1,0 +1,110 @@
+// Why a proxy admits or refuses now, asked anew every two seconds while somebody looks.
+
+import { h, keep, mark, say } from './dom.js';
+import { Refused, call } from './api.js';
+import { ago, clock, plural, seconds, sentence } from './format.js';
+import { BREAKER, badge } from './list.js';
+import { pause } from './live.js';
+import { requestLink } from './request.js';
+
+const PERIOD = 2000; // milliseconds
+const VERDICT = { admit: ['good', 'Forwards'], wait: ['warn', 'Lets wait'], probe: ['warn', 'Probes'], refuse: ['bad', 'Refuses'] };
+const PHASE = { queue: 'waits for a permit', dial: 'connects', upload: 'sends the request', first_byte: 'waits for the answer', transfer: 'receives the answer' };
+
+const FACTS = {
+  Breaker: ({ breaker: b, at }) => b && `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}, ${b.failures} of ${plural(b.failure_threshold, 'failure')} in a row`,
+  'Next probe': ({ breaker: b, at }) => b?.next_probe && (b.next_probe > at ? `in ${seconds(b.next_probe - at)}, at ${clock(b.next_probe)}` : 'with the next request'),
+  Probes: ({ breaker: b }) => b?.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`,
+  Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
+  Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
+  Connections: ({ pool: p }) => `${p.open} open, ${p.in_use} in use; ${p.dials} dialled, ${p.reuses} times reused`,
+};
+
+const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
+
+export class Why {
+  #stopped = new AbortController();
+  #badge = badge('off', 'Asking');
+  #sentence = h('p', { class: 'verdict' });
+  #cells = {};
+  #rows = {};
+  #moves = h('ol', { class: 'moves' });
+  #counting = h('ol', { class: 'outcomes' });
+  #running = h('ol', { class: 'outcomes' });
+  #runningTitle = h('h4', {});
+  #known;
+
+  constructor(name) {
+    this.name = name;
+    const facts = Object.keys(FACTS).map((label) => (this.#rows[label] = h('div', {}, h('dt', {}, label), (this.#cells[label] = h('dd', {})))));
+    this.parts = {
+      moves: h('div', {}, h('h4', {}, 'How the breaker came here'), this.#moves),
+      counting: h('div', {}, h('h4', {}, 'What counts since then'), this.#counting),
+      running: h('div', {}, this.#runningTitle, this.#running),
+    };
+    this.#known = h('div', { class: 'stack' }, h('dl', { class: 'facts' }, facts), ...Object.values(this.parts));
+    this.#known.hidden = true;
+    this.element = h('section', {}, h('h3', {}, 'Why'), h('div', { class: 'stack tight' }, h('div', { class: 'now' }, this.#badge, this.#sentence), this.#known));
+  }
+
+  async start() {
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      await this.#ask(signal);
+      await pause(PERIOD, signal);
+    }
+  }
+
+  stop() { this.#stopped.abort(); }
+
+  get tellsMoves() { return !this.#known.hidden && !this.parts.moves.hidden; }
+
+  async #ask(signal) {
+    try {
+      const told = await call('GET', `/upstreams/${encodeURIComponent(this.name)}/explain`);
+      if (!signal.aborted) this.#draw(told);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.#say('off', 'Not known', error.status === 404 ? 'No traffic can reach it now, so there is nothing to explain.' : `The gateway can not tell now: ${error.message}.`);
+      this.#known.hidden = true;
+    }
+  }
+
+  #say(kind, word, text) {
+    mark(this.#badge, 'data-kind', kind);
+    say(this.#badge.lastElementChild, word);
+    say(this.#sentence, text);
+  }
+
+  #draw(told) {
+    this.#say(...VERDICT[told.verdict], sentence(told.sentence));
+    for (const [label, value] of Object.entries(FACTS)) {
+      const text = value(told);
+      this.#rows[label].hidden = !text;
+      say(this.#cells[label], text || '');
+    }
+    const { moves, outcomes } = told.breaker ?? { moves: [], outcomes: [] };
+    keep(this.#moves, moves.map((move) => [`${move.at}`, move]).reverse(), moved);
+    keep(this.#counting, outcomes.map((outcome) => [outcome.request_id + outcome.at, outcome]).reverse(), judged);
+    keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
+    told.active.forEach(({ phase, age }, index) => say(this.#running.children[index].lastElementChild, `${PHASE[phase] ?? phase}, for ${seconds(age)}`));
+    const rest = told.active_count - told.active.length;
+    say(this.#runningTitle, `${plural(told.active_count, 'request')} running${rest > 0 ? `, the ${told.active.length} oldest of them` : ''}`);
+    this.parts.moves.hidden = !moves.length;
+    this.parts.counting.hidden = !outcomes.length;
+    this.parts.running.hidden = !told.active_count;
+    this.#known.hidden = false;
+  }
+}
+
+function moved({ at, old, new: to, cause, by, outcomes }) {
+  const line = [h('time', {}, clock(at)), h('span', {}, `${BREAKER[old]} → ${BREAKER[to]}: ${cause.replaceAll('_', ' ')}${by && ` by ${by}`}`)];
+  if (!outcomes.length) return h('li', { class: 'move' }, line);
+  return h('li', {}, h('details', {}, h('summary', { class: 'move' }, line, h('span', { class: 'muted' }, plural(outcomes.length, 'outcome'))), h('ol', { class: 'outcomes' }, [...outcomes].reverse().map(judged))));
+}
+
+function judged({ at, outcome, reason, status, request_id: id }) {
+  return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, reason || (status ? String(status) : '')), requestLink(id));
+}
+
+const holds = ({ request_id: id }) => h('li', { class: 'holder' }, requestLink(id), h('span', {}));
