@@ -24,6 +24,8 @@ _PHASES: Final = {
 }
 _SHOWN_ABOVE: Final = 0.0005
 """Milliseconds: what is less is nothing at three digits."""
+_ROUNDING: Final = 0.01
+"""Milliseconds by which the phases of a log line may miss its duration."""
 
 
 class Explanations:
@@ -59,10 +61,11 @@ class Explanations:
 def explained(record: Mapping[str, Any]) -> Resource:
     """``record``: a line of the access log, or what is known of a request that runs (it has a ``phase``)."""
     reason = errors.REASONS.get(str(record.get("reason", "")))
+    spent = _spent(record)
     way = [
-        {"phase": name.removesuffix("_ms"), "ms": record[name], "meaning": meaning}
+        {"phase": name.removesuffix("_ms"), "ms": spent[name], "meaning": meaning}
         for name, meaning in _PHASES.items()
-        if (record.get(name) or 0.0) > _SHOWN_ABOVE
+        if spent[name] > _SHOWN_ABOVE
     ]
     return {
         "request": dict(record),
@@ -79,6 +82,15 @@ def explained(record: Mapping[str, Any]) -> Resource:
             "page": f"docs/reasons/{reason.code}.md",
         },
     }
+
+
+def _spent(record: Mapping[str, Any]) -> dict[str, float]:
+    """Milliseconds by phase. A line has no latency of an upstream that never answered: it took what is left."""
+    spent: dict[str, float] = {name: record.get(name) or 0.0 for name in _PHASES}
+    if record.get("attempts") and record.get("upstream_latency_ms") is None:
+        left = round(record["duration_ms"] - sum(spent.values()), 3)
+        spent["upstream_latency_ms"] = left if left > _ROUNDING else 0.0
+    return spent
 
 
 def _running(record: Mapping[str, Any]) -> str:

@@ -1,0 +1,48 @@
+"""Where the time of a request went, as it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.admin.explanations import explained
+
+LINE: dict[str, Any] = {
+    "proxy_name": "web",
+    "status_code": 504,
+    "reason": "header_timeout",
+    "duration_ms": 30003.2,
+    "dial_ms": 1.0,
+    "upload_ms": 2.0,
+    "upstream_latency_ms": None,
+    "proxy_latency_ms": 0.2,
+    "upstream": "127.0.0.1:9000",
+    "attempts": 1,
+    "shadow": "",
+}
+
+
+def way(**known: object) -> dict[str, float]:
+    return {step["phase"]: step["ms"] for step in explained(LINE | known)["way"]}
+
+
+def test_waiting_for_an_answer_that_never_came_is_told() -> None:
+    assert way() == {"dial": 1.0, "upload": 2.0, "upstream_latency": 30000.0, "proxy_latency": 0.2}
+
+
+def test_a_latency_that_was_measured_stands_as_it_is() -> None:
+    assert way(upstream_latency_ms=7.5)["upstream_latency"] == 7.5
+
+
+def test_what_rounding_leaves_is_nobody_s_time() -> None:
+    assert "upstream_latency" not in way(duration_ms=3.204)
+    assert "upstream_latency" not in way(duration_ms=3.19)
+
+
+def test_who_asked_no_upstream_did_not_wait_for_one() -> None:
+    assert "upstream_latency" not in way(attempts=0)
+
+
+def test_a_request_that_runs_has_no_way_yet() -> None:
+    told = explained({"proxy_name": "web", "phase": "dial", "age": 1.25})
+    assert (told["running"], told["way"]) == (True, [])
+    assert told["sentence"] == "it runs for 1.2 s, in phase dial of proxy web"
