@@ -555,9 +555,19 @@ async def test_nothing_sticks_out(api: Api, visit: Visit, width: int) -> None:
     await page.set_viewport_size({"width": width, "height": 800})
     await visit.board()
     api.plane.refused = [refusal("web", "breaker_open", 503) | {"path": "/x" * 300}]
+    long = outcome(1, time.time()) | {"request_id": "a-long-id-" * 12}
+    by = f"somebody@{'sub.' * 20}example.org"
+    opened = move(time.time(), "closed", "open", "failure_threshold", long, by=by)
+    api.plane.explanations["web"] = explanation(
+        "web",
+        breaker=breaker(opened, outcomes=[long]),
+        active=[{"request_id": long["request_id"], "phase": "upload", "age": 1.0}],
+        active_count=1,
+    )
     wide = "document.documentElement.scrollWidth <= innerWidth"
     assert await page.evaluate(wide)
     await visit.row("web").get_by_role("link").click()
+    await page.locator("summary.move").click()
     assert await page.evaluate("((d) => d.scrollWidth <= d.clientWidth)(document.querySelector('dialog'))")
     await page.get_by_role("button", name="Edit").click()
     await page.locator("form.edit").wait_for()
