@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from admin.conftest import Api, pulse_of
-from page.conftest import BOUNDS, open_page, proxies, refusal
+from page.conftest import BOUNDS, breaker, explanation, move, open_page, outcome, proxies, refusal, remembered
 
 from gateway.admin.heartbeat import Heartbeat
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 FOLDER = Path(os.environ.get("PICTURES", "docs/images"))
 pytestmark = pytest.mark.timeout(180)
 
+WATCHED = {"max_concurrent": 100, "limiter": {"mode": "shadow"}}
 SHOWN: list[tuple[str, str, dict[str, Any], float, float]] = [
     ("sidecar", "/-/ai", {"max_concurrent": 40, "queue": {"max_waiting": 20, "timeout": 10}}, 34, 1.2),
-    ("openai", "/-/openai", {"upstream": "https://api.openai.com/v1", "max_concurrent": 100}, 112, 0.7),
+    ("openai", "/-/openai", {"upstream": "https://api.openai.com/v1", **WATCHED}, 112, 0.7),
     ("embeddings", "/-/embed", {"max_concurrent": 8}, 61, 0.06),
     ("transcribe", "/-/transcribe", {"max_concurrent": 4, "queue": {"max_waiting": 16, "timeout": 30}}, 2, 3.4),
     ("payments", "/webhooks/pay", {"upstream": "https://payments.example.com"}, 9, 0.18),
@@ -32,7 +33,7 @@ SHOWN: list[tuple[str, str, dict[str, Any], float, float]] = [
 ]
 LOADS = {
     "sidecar": {"in_flight": 27, "limit": 40, "queue_limit": 20, "streams": 27, "pool_open": 31, "pool_idle": 4},
-    "openai": {"in_flight": 41, "limit": 100, "streams": 41, "pool_open": 48, "pool_idle": 7},
+    "openai": {"in_flight": 104, "limit": 100, "streams": 104, "pool_open": 112, "pool_idle": 8},
     "embeddings": {"in_flight": 8, "limit": 8, "streams": 8, "pool_open": 8},
     "transcribe": {"in_flight": 4, "limit": 4, "waiting": 7, "queue_limit": 16, "streams": 11, "pool_open": 4},
     "payments": {"breaker": "open", "pool_open": 0},
@@ -63,10 +64,31 @@ class Traffic:
             (-410, "closed", "open"),
             (-380, "open", "half_open"),
             (-378, "half_open", "closed"),
-            (-95, "closed", "open"),
+            (-48, "closed", "open"),
+            (-18, "open", "half_open"),
+            (-16, "half_open", "open"),
         ]
         words = {"open": "failure_threshold", "half_open": "recovery_timeout", "closed": "probe_succeeded"}
-        self.steps = [{"at": now + at, "from": was, "to": to, "reason": words[to]} for at, was, to in steps]
+        words["half_openopen"] = "probe_failed"
+        causes = [words.get(was + to, words[to]) for _, was, to in steps]
+        self.steps = [
+            {"at": now + at, "from": was, "to": to, "reason": cause}
+            for (at, was, to), cause in zip(steps, causes, strict=True)
+        ]
+        failed = {
+            "failure_threshold": [outcome(number, 0.0, "dial_failed") for number in (3, 11, 14)],
+            "probe_failed": [outcome(20, 0.0, "dial_timeout")],
+        }
+        self.moves = [
+            move(
+                now + at,
+                was,
+                to,
+                cause,
+                *({**told, "at": now + at - 1.7 * place} for place, told in enumerate(reversed(failed.get(cause, [])))),
+            )
+            for (at, was, to), cause in zip(steps, causes, strict=True)
+        ]
 
     def beat(self, number: int, seconds: float) -> None:
         for name, _, _, rate, latency in SHOWN:
@@ -79,10 +101,22 @@ class Traffic:
             total, broken = sum(counts), name == "payments"
             known: dict[str, Any] = {"requests": total, "bytes_out": total * 4200, "bytes_in": total * 900}
             known |= {"errors": total * broken, "refused": total * broken + total // 20 * (name == "embeddings")}
+            known |= {"shadowed": total // 9 * (name == "openai")}
             if broken:
                 known |= {"breaker_history": self.steps, "breaker_since": self.steps[-1]["at"]}
             latency_ = {"bounds": BOUNDS, "counts": list(counts)}
             self.api.plane.proxies[name] = pulse_of(**{**known, **LOADS[name], "latency": latency_})
+        told = breaker(*self.moves)
+        left = told["next_probe"] - time.time()
+        self.api.plane.explanations["payments"] = explanation(
+            "payments",
+            verdict="refuse",
+            sentence=f"a request would be refused (503 breaker_open) for {left:.1f} s more",
+            breaker=told,
+            limiter=None,
+            queue=None,
+            pool=explanation("payments")["pool"] | {"open": 0, "idle": 0, "dials": 24, "reuses": 1630},
+        )
 
 
 async def stage(api: Api) -> None:
@@ -95,7 +129,10 @@ async def stage(api: Api) -> None:
         await proxies(api, name, **{"path": path, "access_rule": "@request.auth.id != ''", **more, **settings})
     for number in range(46):
         name, reason, status = random.Random(number).choice(REFUSED)
-        api.plane.refused.append(refusal(name, reason, status, number))
+        line = refusal(name, reason, status, number)
+        times = {"attempts": 1, "dial_ms": 1.2, "upload_ms": 0.3} if status > 503 else {}
+        api.plane.requests[str(line["request_id"])] = remembered(line, **times, proxy_latency_ms=0.4)
+        api.plane.refused.append(line)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -119,10 +156,12 @@ async def test_pictures(api: Api, browser: Browser, scheme: Any) -> None:
     await asyncio.sleep(61 * period)
     await page.screenshot(path=FOLDER / f"proxies-{scheme}.png")
     await page.get_by_role("link", name="Refusals").click()
-    await page.locator(".refusals summary").nth(1).click()
+    await page.get_by_text("header_timeout").nth(1).click()
+    await page.locator(".refusals .way").wait_for()
     await page.screenshot(path=FOLDER / f"refusals-{scheme}.png")
     await page.get_by_role("link", name="Proxies").click()
     await page.get_by_role("link", name="payments").click()
+    await page.locator("summary.move").first.click()
     await page.wait_for_timeout(400)
     await page.screenshot(path=FOLDER / f"detail-{scheme}.png")
     await page.get_by_role("button", name="Edit").click()
