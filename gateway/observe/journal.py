@@ -53,6 +53,7 @@ class Journal:
                     raise
                 finally:
                     ex.end_at = monotonic()
+                    ex.body = None  # not to be kept until the batch is full
                     pending = self._pending
                     pending.append(ex)
                     if len(pending) >= _BATCH:

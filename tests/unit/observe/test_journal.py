@@ -61,6 +61,14 @@ async def test_it_tells_of_everything_whatever_happens(tmp_path: Path, slabs: Sl
     journal.close()
 
 
+async def test_no_body_waits_with_the_batch(journal: Journal) -> None:
+    ex = exchange()
+    ex.body = b"x" * 1000
+    await journal.observe("q")(fine)(ex)
+    assert ex.body is None
+    journal.close()
+
+
 async def test_a_full_batch_is_not_kept_waiting(slabs: Slabs, journal: Journal) -> None:
     for _ in range(256):
         await journal.observe("q")(fine)(exchange())
