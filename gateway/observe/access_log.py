@@ -23,6 +23,7 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
         query = target.find(b"?")
         path = _text(target if query < 0 else target[:query])
         request.logged = f'"method":"{request.method.decode()}","path":"{path}"'
+    name = ex.request_id.decode() if ex.request_id.isalnum() else _text(ex.request_id)
     identity, queue, pool, dial, upload, first_byte, transfer, blocked, own = phases
     waits = _NO_WAITS
     if queue or identity or dial or upload or transfer or blocked:
@@ -33,7 +34,7 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
     # One literal costs half of what building a dictionary and serialising it does. Every text in it is visible ASCII
     # or was made so; the few that a client chooses go through `_text`.
     return (
-        f'{{"ts":{epoch + ex.end_at:.3f},"request_id":"{_text(ex.request_id)}","proxy_name":"{ex.proxy}",'
+        f'{{"ts":{epoch + ex.end_at:.3f},"request_id":"{name}","proxy_name":"{ex.proxy}",'
         f'{request.logged},"status_code":{ex.status},"reason":"{ex.reason}",'
         f'"upstream_latency_ms":{f"{first_byte * 1e3:.3f}" if ex.first_byte_at else "null"},'
         f'"proxy_latency_ms":{own * 1e3:.3f},"duration_ms":{(ex.end_at - ex.start_at) * 1e3:.3f},'

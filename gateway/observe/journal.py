@@ -45,7 +45,8 @@ class Journal:
         def layer(next_handler: Handler) -> Handler:
             async def handle(ex: Exchange) -> None:
                 ex.proxy = proxy
-                follow(ex, self.sampler)
+                if self.sampler is not None or b"traceparent" in ex.request.known:
+                    follow(ex, self.sampler)
                 try:
                     await next_handler(ex)
                 except asyncio.CancelledError:
@@ -74,13 +75,14 @@ class Journal:
         writer, export = self.writer, self.export
         lines: list[bytes] = []
         by_proxy: dict[str, tuple[list[Exchange], list[Phases]]] = {}
+        proxy = None
         for ex in pending:
             spent = phases(ex)
-            group = by_proxy.get(ex.proxy)
-            if group is None:
-                group = by_proxy[ex.proxy] = [], []
-            group[0].append(ex)
-            group[1].append(spent)
+            if ex.proxy != proxy:
+                proxy = ex.proxy
+                exchanges, all_spent = by_proxy.setdefault(proxy, ([], []))
+            exchanges.append(ex)
+            all_spent.append(spent)
             if writer is not None or ex.reason or ex.shadow:
                 text = line(ex, spent, epoch)
                 lines.append(text)
