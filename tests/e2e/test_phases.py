@@ -212,15 +212,16 @@ async def test_what_takes_time_is_told_as_what_it_is(
     for _ in range(TRIES):
         usual, _ = await scene.seen(large if phase == "blocked" else plain)
         places, wall = await scene.seen(PLAYS[phase])
-        for place, seen in places.items():
-            assert seen.keys() == set(PHASES)
-            assert sum(seen.values()) == pytest.approx(wall, abs=1.0), place
-            assert seen == pytest.approx(places["log"], abs=1.0), f"{place} and the log disagree"
+        told = places["log"]
+        agree = all(
+            sum(seen.values()) == pytest.approx(wall, abs=1.0) and seen == pytest.approx(told, abs=1.0)
+            for seen in places.values()
+        )
         moved = {name: places["log"][name] - usual["log"][name] for name in PHASES}
         expected = {name: INJECTED if name == phase else 0.0 for name in PHASES}
-        if moved == pytest.approx(expected, abs=TOLERANCE):
+        if agree and moved == pytest.approx(expected, abs=TOLERANCE):
             return
-        wrong = f"{moved} is not {expected}"
+        wrong = f"{moved} is not {expected}, or these disagree with {wall} ms in all: {places}"
     raise AssertionError(wrong)
 
 
