@@ -135,8 +135,9 @@ class Gateway:
             if writer is not None and writer is not self.journal.writer:
                 writer.close()
             raise
-        if self._generation:
-            self.sample()  # what is counted by parts that are replaced now
+        for name, upstream in self._registry.upstreams.items():
+            if upstreams.get(name) is not upstream:
+                self._count_pool(upstream)  # it may be replaced now, and its counts with it
         self.metrics.retain(proxy.name for proxy in document.proxies)
         self._registry.adopt(upstreams)
         self.server.snapshot = snapshot
@@ -149,6 +150,7 @@ class Gateway:
         """Tell of sampled exchanges where ``settings`` say."""
         if settings == self._tracing:
             return
+        self.journal.flush()  # what is over still goes where it was to go
         before, self._spans, self._tracing = self._spans, None, settings
         self.journal.sampler = self.journal.export = None
         if settings is not None:
@@ -241,12 +243,15 @@ class Gateway:
         return self.recent.find(request_id)
 
     def _sample(self, upstream: Upstream, live: int) -> None:
-        name, breaker, pool = upstream.settings.name, upstream.breaker, upstream.pool
-        dials, reuses = pool.news()
-        self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), name)
+        name, breaker = upstream.settings.name, upstream.breaker
+        self._count_pool(upstream)
         self.metrics.note(gauges(upstream, live), name)
         is_open = breaker is not None and breaker.state is State.OPEN
         self.metrics.note_open(name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
+
+    def _count_pool(self, upstream: Upstream) -> None:
+        dials, reuses = upstream.pool.news()
+        self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), upstream.settings.name)
 
     def _hear(self, event: Event) -> None:
         match event:

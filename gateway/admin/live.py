@@ -42,19 +42,9 @@ Transition = TypedDict("Transition", {"at": float, "from": str, "to": str, "reas
 """The breaker went from one state to another."""
 
 
-class ProxyPulse(TypedDict):
-    """What a proxy does. All but the gauges are counters since the worker's start."""
+class Standing(TypedDict):
+    """How a proxy stands at a moment."""
 
-    requests: int
-    errors: int
-    """Answers of 500 and above, and failures of the upstream or of the gateway."""
-    refused: int
-    """Our own 401, 403, 404, 429 and 503."""
-    shadowed: int
-    """What would have been refused, were the protection enforced."""
-    latency: Latency
-    bytes_in: int
-    bytes_out: int
     in_flight: int
     limit: int
     """0: none."""
@@ -69,6 +59,21 @@ class ProxyPulse(TypedDict):
     """Oldest first."""
     pool_open: int
     pool_idle: int
+
+
+class ProxyPulse(Standing):
+    """How a proxy stands, and counters of what it did since the gateway's start."""
+
+    requests: int
+    errors: int
+    """What failed at the upstream or in the gateway, answers of the upstream's own of 500 and above included."""
+    refused: int
+    """What the gateway turned away."""
+    shadowed: int
+    """What would have been refused, were the protection enforced."""
+    latency: Latency
+    bytes_in: int
+    bytes_out: int
 
 
 class Pulse(TypedDict):

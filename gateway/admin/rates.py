@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
-from gateway.admin.live import ProxyPulse, Pulse, Transition
+from gateway.admin.live import ProxyPulse, Pulse, Standing
 
 WINDOW: Final = 5
 """Pulses that one figure looks back over: a single second says little where little is asked."""
@@ -14,7 +14,7 @@ WINDOW: Final = 5
 _COUNTERS: Final = ("requests", "errors", "refused", "shadowed", "bytes_in", "bytes_out")
 
 
-class ProxyFigures(TypedDict):
+class ProxyFigures(Standing):
     """Rates are per second, latencies in seconds; null where nothing is known yet."""
 
     requests: float | None
@@ -26,17 +26,7 @@ class ProxyFigures(TypedDict):
     p50: float | None
     p95: float | None
     total: int
-    """Requests since the worker's start."""
-    in_flight: int
-    limit: int
-    waiting: int
-    queue_limit: int
-    streams: int
-    breaker: str
-    breaker_since: float
-    breaker_history: list[Transition]
-    pool_open: int
-    pool_idle: int
+    """Requests since the gateway's start."""
 
 
 class Figures(TypedDict):

@@ -62,7 +62,11 @@ _MODE = "enforce, or shadow: counts and logs what it would refuse, and refuses n
 
 
 def _with_sdk(endpoint: str) -> str:
-    if importlib.util.find_spec("opentelemetry") is None:
+    try:  # other packages bring parts of it: only the exporter shows that all is there
+        found = importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
         raise ValueError("tracing needs the OpenTelemetry SDK; run: pip install 'breakwater-gateway[otel]'")
     return endpoint
 

@@ -55,10 +55,6 @@ class Slabs:
                 found.append((bytes(self.bytes[start : start + self.ints[base + 1]]).decode(), base))
         return sorted(found)
 
-    def base(self, name: str) -> int | None:
-        """The first cell of the slab called ``name``; only the writer asks."""
-        return self._bases.get(name)
-
     def claim(self, name: str) -> int | None:
         """The slab called ``name``, all zero when it is new; None when all are taken. At most 64 bytes of name."""
         known = self._bases.get(name)

@@ -60,22 +60,23 @@ def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
 
 def gauges(upstream: Upstream, live: int) -> tuple[tuple[int, int], ...]:
     """(cell of `families.PROXY`, value) of each gauge."""
-    settings, limiter, breaker, pool = upstream.settings, upstream.limiter, upstream.breaker, upstream.pool
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
+    now = state(upstream, live)
     places = settings.queue.max_waiting if limiter is not None else 0
     limited = _mode(settings.limiter.mode) if limiter is not None else 0
     return (
         (families.ACTIVE, live),
-        (families.IN_FLIGHT, limiter.in_flight if limiter is not None else live),
+        (families.IN_FLIGHT, now["in_flight"]),
         (families.LIMIT, limiter.max if limiter is not None else 0),
-        (families.WAITING, limiter.waiting if limiter is not None else 0),
+        (families.WAITING, now["waiting"]),
         (families.QUEUE_LIMIT, places),
         (families.MODE, limited),
         # A queue is no more in force than the limit that it stands before.
         (families.MODE + 1, min(limited, _mode(settings.queue.mode)) if places else 0),
         (families.MODE + 2, _mode(settings.circuit_breaker.mode) if breaker is not None else 0),
         (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
-        (families.POOL_OPEN, pool.open),
-        (families.POOL_IDLE, pool.idle),
+        (families.POOL_OPEN, now["connections_open"]),
+        (families.POOL_IDLE, now["connections_idle"]),
     )
 
 
