@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from admin.conftest import Api
 
-pytest.importorskip("schemathesis")
-
 
 @pytest.mark.timeout(120)
 async def test_the_api_is_what_its_document_says(api: Api) -> None:

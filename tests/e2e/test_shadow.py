@@ -18,13 +18,18 @@ from gateway.observe import families
 ASKED = 8
 
 
-async def slow(link: Link) -> None:
-    """Answers each request a moment later; those on /bad with a failure."""
-    while True:
-        asked = await link.request()
-        await asyncio.sleep(0.05)
-        status = b"503 Broken" if asked.target == b"/bad" else b"200 OK"
-        await link.send(b"HTTP/1.1 " + status + b"\r\nDate: then\r\nContent-Length: 2\r\n\r\nok")
+class Gate:
+    """Answers when it is open; requests for /bad with a failure."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    async def serve(self, link: Link) -> None:
+        while True:
+            asked = await link.request()
+            await self.open.wait()
+            status = b"503 Broken" if asked.target == b"/bad" else b"200 OK"
+            await link.send(b"HTTP/1.1 " + status + b"\r\nDate: then\r\nContent-Length: 2\r\n\r\nok")
 
 
 def shown(message: Message) -> tuple[bytes, list[bytes], bytes]:
@@ -32,12 +37,18 @@ def shown(message: Message) -> tuple[bytes, list[bytes], bytes]:
     return message.start, [line for line in message.lines if not line.startswith(b"Date:")], message.body
 
 
-async def asked_at_once(rig: Rig, target: str) -> list[tuple[bytes, list[bytes], bytes]]:
-    """What each of `ASKED` clients is answered who ask in this order, each before any is answered."""
+async def asked_at_once(rig: Rig, gate: Gate, shadows: int) -> list[tuple[bytes, list[bytes], bytes]]:
+    """What each of `ASKED` clients is answered who ask in this order, each before any is answered by the upstream.
+
+    ``shadows``: how many are to be noted as refused before that.
+    """
+    gate.open.clear()
     clients = [await rig.connect() for _ in range(ASKED)]
     for number, client in enumerate(clients):
-        await client.send(request(target, f"X-Request-Id: r{number}"))
+        await client.send(request("/", f"X-Request-Id: r{number}"))
         await eventually(lambda number=number: arrived(rig) > number, "the next one asks after this one has come")
+    await eventually(lambda: noted(rig) == shadows, f"{shadows} that would have been refused")
+    gate.open.set()
     return [shown(await client.response()) for client in clients]
 
 
@@ -45,6 +56,13 @@ def arrived(rig: Rig) -> int:
     """Exchanges that run, or are over."""
     rig.gateway.journal.flush()
     return len(rig.gateway.server.running()) + len(rig.log.lines())
+
+
+def noted(rig: Rig) -> int:
+    """Exchanges that would have been refused, be they over or not."""
+    rig.gateway.journal.flush()
+    over = sum(bool(line["shadow"]) for line in rig.log.lines())
+    return over + sum(bool(exchange.shadow) for exchange in rig.gateway.server.running())
 
 
 def refused(rig: Rig) -> dict[str, int]:
@@ -56,25 +74,22 @@ def refused(rig: Rig) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("without", "shadowed", "target", "expected"),
+    ("without", "shadowed", "expected"),
     [
-        ({}, {"max_concurrent": 3, "limiter": Limiter("shadow")}, "/", {"concurrency_limit": 5}),
+        ({}, {"max_concurrent": 3, "limiter": Limiter("shadow")}, {"concurrency_limit": 5}),
         (
             {},
             {"max_concurrent": 3, "queue": Queue(2, 5.0), "limiter": Limiter("shadow")},
-            "/",
             {"queue_full": 3},
         ),
         (
             {},
             {"max_concurrent": 3, "queue": Queue(9, 0.01), "limiter": Limiter("shadow")},
-            "/",
             {"queue_timeout": 5},
         ),
         (
             {"max_concurrent": 3},
             {"max_concurrent": 3, "queue": Queue(2, 5.0, "shadow")},
-            "/",
             {"queue_full": 3},
         ),
     ],
@@ -82,14 +97,15 @@ def refused(rig: Rig) -> dict[str, int]:
 async def test_a_limit_that_only_counts_changes_no_byte(
     without: dict[str, Any],
     shadowed: dict[str, Any],
-    target: str,
     expected: dict[str, int],
     gateway_for: GatewayFor,
     upstream: Upstream,
 ) -> None:
-    upstream.behaviour = slow
+    gate = Gate()
+    upstream.behaviour = gate.serve
     plain, counting = await gateway_for(upstream, **without), await gateway_for(upstream, **shadowed)
-    assert await asked_at_once(counting, target) == await asked_at_once(plain, target)
+    answers = await asked_at_once(counting, gate, sum(expected.values()))
+    assert answers == await asked_at_once(plain, gate, 0)
     assert refused(counting) == expected
     assert refused(plain) == {}
     lines = await counting.log.wait(ASKED)
@@ -99,7 +115,9 @@ async def test_a_limit_that_only_counts_changes_no_byte(
 
 
 async def test_a_breaker_that_only_counts_changes_no_byte(gateway_for: GatewayFor, upstream: Upstream) -> None:
-    upstream.behaviour = slow
+    gate = Gate()
+    gate.open.set()
+    upstream.behaviour = gate.serve
     fence = CircuitBreaker(enabled=True, failure_threshold=2, recovery_timeout=60.0, mode="shadow")
     plain, counting = await gateway_for(upstream), await gateway_for(upstream, circuit_breaker=fence)
     for number in range(6):

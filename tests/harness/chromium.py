@@ -9,12 +9,10 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pytest
+from playwright.async_api import Browser, async_playwright
 
-if TYPE_CHECKING:
-    from playwright.async_api import Browser
+from harness import toolbox
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 _APT = ("apt-get", "--yes", "--quiet", "--option", "DPkg::Lock::Timeout=240")
@@ -23,12 +21,10 @@ _INSTALL = (*_APT, "install", "--no-install-recommends", "chromium", "fonts-libe
 
 def find() -> str:
     """Where it is. Where it is not the test is skipped, in CI it fails."""
-    if found := _found():
-        return found
-    reason = f"no Chromium is here (looked for {', '.join(_NAMES)}); install it: {' '.join(_INSTALL)}"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    found = _found()
+    if not found:
+        toolbox.unavailable(f"no Chromium is here (looked for {', '.join(_NAMES)}); install it: {' '.join(_INSTALL)}")
+    return found
 
 
 def _found() -> str:
@@ -51,10 +47,9 @@ def prepare() -> None:
 async def browser(folder: Path) -> AsyncIterator[Browser]:
     """``folder``: its home, so that nothing of the user's is read or written."""
     executable = find()
-    playwright = pytest.importorskip("playwright.async_api")
     # As root, as in most containers, its sandbox does not start; it shows nothing but our own page.
     arguments = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else ["--disable-dev-shm-usage"]
-    async with playwright.async_playwright() as made:
+    async with async_playwright() as made:
         launched = await made.chromium.launch(
             executable_path=executable, args=arguments, env={**os.environ, "HOME": str(folder)}
         )

@@ -20,6 +20,7 @@ from gateway.identity.tokens import digest, mint
 from gateway.store import schema
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
+from harness.ending import end
 from harness.patience import eventually
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
@@ -72,13 +73,8 @@ class Deployment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.session.close()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                await asyncio.to_thread(self._process.wait, 10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                await asyncio.to_thread(self._process.wait)
+        if self._process is not None:
+            await end(self._process)
 
     async def _prepare(self) -> None:
         """A database with a superuser and a token of his: what the commands do, without the time that they take."""

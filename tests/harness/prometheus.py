@@ -19,6 +19,7 @@ import aiohttp
 import yaml
 
 from harness import toolbox
+from harness.ending import end
 
 SOURCE = Path(__file__).resolve().parents[2] / "grafana/prometheus"
 START = 20.0
@@ -89,12 +90,7 @@ class Prometheus:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
-        self._process.terminate()
-        try:
-            await asyncio.to_thread(self._process.wait, 10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            await asyncio.to_thread(self._process.wait)
+        await end(self._process)
 
     def _configure(self) -> Path:
         """The project's files, but for the pace, the target and the token."""

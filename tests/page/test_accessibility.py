@@ -12,8 +12,6 @@ from admin.conftest import Api, pulse_of
 from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
 
 pytestmark = pytest.mark.timeout(120)
-pytest.importorskip("playwright")
-pytest.importorskip("axe_playwright_python")
 
 
 async def look(visit: Visit, what: str) -> None:

@@ -11,10 +11,9 @@ from harness.answers import status_on_demand
 from harness.deployment import EMAIL, Deployment
 from harness.upstream import Upstream
 from page.conftest import open_page
+from playwright.async_api import expect
 
 pytestmark = pytest.mark.timeout(120)
-pytest.importorskip("playwright")
-from playwright.async_api import expect  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

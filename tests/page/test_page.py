@@ -9,12 +9,11 @@ import pytest
 from admin.conftest import EMAIL, PASSWORD, Api, pulse_of
 from harness.patience import eventually
 from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
+from playwright.async_api import expect
 
 from gateway.config.model import Proxy
 
 pytestmark = pytest.mark.timeout(90)
-pytest.importorskip("playwright")
-from playwright.async_api import expect  # noqa: E402
 
 
 async def token_of(visit: Visit) -> str:
