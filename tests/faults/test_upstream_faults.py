@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 from harness.answers import answer, chunk, head, ok
-from harness.client import code_of, request
+from harness.client import Client, code_of, request
 from harness.message import Truncated
 from harness.patience import eventually
-from harness.rig import TIMEOUTS, GatewayFor
+from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Link, Upstream, refused_url
 
 from gateway.config.document import CircuitBreaker
@@ -139,15 +139,21 @@ async def test_a_reset_before_the_head_is_complete(gateway_for: GatewayFor, upst
     assert upstream.accepted == 1, "a fresh connection that breaks is no stale one: nothing is retried"
 
 
+async def kept_alive(rig: Rig, upstream: Upstream) -> tuple[Client, Link]:
+    """A client and an upstream that have an exchange behind them, on connections that are open still."""
+    client = await rig.connect()
+    await client.send(request("/1"))
+    link = await upstream.link()
+    await link.head()
+    await link.send(answer(b"one"))
+    assert (await client.response()).body == b"one"
+    return client, link
+
+
 async def test_a_stale_connection_is_replaced_for_get(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9112 9.3.1: an idempotent request whose pooled connection closed unanswered goes out once more."""
     rig = await gateway_for(upstream, circuit_breaker=BREAKER)
-    client = await rig.connect()
-    await client.send(request("/1"))
-    first = await upstream.link()
-    await first.head()
-    await first.send(answer(b"one"))
-    assert (await client.response()).body == b"one"
+    client, first = await kept_alive(rig, upstream)
     await client.send(request("/2"))
     await first.head()
     first.close()
@@ -167,12 +173,7 @@ async def test_a_stale_connection_is_replaced_for_a_small_body(
 ) -> None:
     """A body that came with its head was taken whole: the second attempt sends the same bytes, and they count once."""
     rig = await gateway_for(upstream, circuit_breaker=BREAKER)
-    client = await rig.connect()
-    await client.send(request("/1"))
-    first = await upstream.link()
-    await first.head()
-    await first.send(answer(b"one"))
-    await client.response()
+    client, first = await kept_alive(rig, upstream)
     await client.send(request("/2", extra, method=method, body=b"small body"))
     stale = await first.request()
     first.close()
@@ -188,12 +189,7 @@ async def test_a_stale_connection_is_replaced_for_a_small_body(
 
 async def test_after_a_replay_the_connection_is_in_step(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream)
-    client = await rig.connect()
-    await client.send(request("/1"))
-    first = await upstream.link()
-    await first.head()
-    await first.send(answer(b"one"))
-    await client.response()
+    client, first = await kept_alive(rig, upstream)
     await client.send(request("/2", method="PUT", body=b"small body"), request("/3"))
     await first.request()
     first.close()
@@ -210,12 +206,7 @@ async def test_a_body_that_was_relayed_is_never_sent_again(
 ) -> None:
     """What went by is not kept: not even for PUT."""
     rig = await gateway_for(upstream)
-    client = await rig.connect()
-    await client.send(request("/1"))
-    first = await upstream.link()
-    await first.head()
-    await first.send(answer(b"one"))
-    await client.response()
+    client, first = await kept_alive(rig, upstream)
     line = "Content-Length: 9" if framing == "length" else "Transfer-Encoding: chunked"
     await client.send(request("/2", line, method="PUT"), b"half" if framing == "length" else b"4\r\nhalf\r\n")
     await first.until(b"half")
@@ -228,12 +219,7 @@ async def test_a_body_that_was_relayed_is_never_sent_again(
 async def test_a_stale_connection_is_never_replaced_for_post(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 9.2.2: it may have been acted upon."""
     rig = await gateway_for(upstream)
-    client = await rig.connect()
-    await client.send(request("/1"))
-    first = await upstream.link()
-    await first.head()
-    await first.send(answer(b"one"))
-    await client.response()
+    client, first = await kept_alive(rig, upstream)
     await client.send(request("/2", "Content-Length: 1", method="POST"), b"x")
     await first.head()
     first.close()
@@ -244,12 +230,7 @@ async def test_a_stale_connection_is_never_replaced_for_post(gateway_for: Gatewa
 
 async def test_an_answered_request_is_never_sent_again(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream)
-    client = await rig.connect()
-    await client.send(request("/1"))
-    first = await upstream.link()
-    await first.head()
-    await first.send(answer(b"one"))
-    await client.response()
+    client, first = await kept_alive(rig, upstream)
     await client.send(request("/2"))
     await first.head()
     await first.send(b"HTTP/1.1 2")
@@ -261,12 +242,7 @@ async def test_an_answered_request_is_never_sent_again(gateway_for: GatewayFor, 
 
 async def test_an_idle_connection_that_was_closed_is_not_used(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream)
-    client = await rig.connect()
-    await client.send(request("/1"))
-    first = await upstream.link()
-    await first.head()
-    await first.send(answer(b"one"))
-    await client.response()
+    client, first = await kept_alive(rig, upstream)
     first.close()
     await eventually(lambda: rig.p.pool.open == 0, "the pool has noticed")
     await client.send(request("/2", "Content-Length: 1", method="POST"), b"x")
