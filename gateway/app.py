@@ -47,8 +47,10 @@ BAD_CONFIGURATION = 2
 
 def begin_process_log() -> None:
     """Everything that is no access log goes to standard error, a line each."""
-    # watchfiles tells of every change in the folder, an access log beside the configuration included.
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    # watchfiles tells of every change in the folder, an access log beside the configuration included; alembic of
+    # each of its own plugins.
+    for talkative in ("watchfiles", "alembic"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 

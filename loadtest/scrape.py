@@ -24,7 +24,7 @@ from typing import cast
 import aiohttp
 import uvloop
 from soak import Answering
-from stage import HOST, free_port, listener, port_of, table
+from stage import HOST, listener, port_of, reserved_port, table
 
 CONNECTIONS = 32
 TURNS = 5
@@ -106,7 +106,7 @@ async def measure(proxies: int, seconds: float, rate: int) -> bool:
     loop, upstream = asyncio.get_running_loop(), listener()
     server = await loop.create_server(Answering, sock=upstream)
     with tempfile.TemporaryDirectory(prefix="gateway-scrape-") as name:
-        folder, port, admin = Path(name), free_port(), free_port()
+        folder, port, admin = Path(name), reserved_port(), reserved_port()
         config = folder / "gateway.json"
         document = {
             "listen": f"{HOST}:{port}",

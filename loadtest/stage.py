@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from gateway.demo.ports import reserved
+
 HOST = "127.0.0.1"
 SYN_SENT = "02"
 """State of a connection that is being dialled, in /proc/net/tcp (Linux, include/net/tcp_states.h)."""
@@ -32,9 +34,13 @@ def port_of(sock: socket.socket) -> int:
     return int(sock.getsockname()[1])
 
 
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as sock:
-        return port_of(sock)
+_held: list[socket.socket] = []
+
+
+def reserved_port() -> int:
+    """A port for one server; to the end of this process nobody gets it by chance."""
+    _held.append(reserved(f"{HOST}:0"))
+    return port_of(_held[-1])
 
 
 def dialling(port: int) -> int:
@@ -50,7 +56,7 @@ class GatewayProcess:
     def __init__(self, upstream_port: int, *, log: bool | Path = False, **proxy: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
         folder = Path(self._folder.name)
-        self.port = free_port()
+        self.port = reserved_port()
         self.log = log if isinstance(log, Path) else folder / "access.log"
         self._errors = folder / "errors.log"
         self._file = folder / "gateway.json"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TextIO
 
 from gateway.config.overrides import Overrides
+from gateway.demo.ports import address_of, reserved
 from gateway.demo.script import Scene, text
 from gateway.demo.sidecar import Sidecar
 from gateway.workers.control import Options
@@ -23,7 +23,8 @@ def run(listen: str, admin: str, folder: Path, out: TextIO) -> int:
 
     Raises OSError when an address can not be listened on.
     """
-    return asyncio.run(serve(_taken(listen), _taken(admin), folder, out))
+    with reserved(listen) as public, reserved(admin) as private:
+        return asyncio.run(serve(address_of(public), address_of(private), folder, out))
 
 
 async def serve(listen: str, admin: str, folder: Path, out: TextIO) -> int:
@@ -46,13 +47,3 @@ async def serve(listen: str, admin: str, folder: Path, out: TextIO) -> int:
             out.flush()
 
         return await Supervisor([Options(CONFIGURATION, Overrides()).encode()], env, tell).run()
-
-
-def _taken(address: str) -> str:
-    """The address, with a port that is free when any would do. Raises OSError when it is in use."""
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with closing(socket.socket(family)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host.strip("[]"), int(port)))
-        return f"{host}:{probe.getsockname()[1]}"

@@ -7,7 +7,6 @@ at once one waits and then finds nothing to do. Alembic is imported only when so
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import pathlib
 import sqlite3
@@ -183,7 +182,6 @@ def _run(command: Callable[..., None], connection: Connection, to: str) -> None:
     from alembic.config import Config
     from alembic.util import CommandError
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
     config.attributes["connection"] = connection

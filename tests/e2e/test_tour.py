@@ -6,12 +6,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from harness.ports import reserved_port
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -29,15 +29,6 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", section("Five-minute tour"), re.MULTILINE | re.DOTALL)
 
 
-def free_ports(count: int) -> list[str]:
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(listener.getsockname()[1]) for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The folder in which the tour was made, and what bash said to it."""
@@ -48,7 +39,8 @@ def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
     (folder / ".venv/bin").symlink_to(Path(sys.executable).parent)
     (configuration,) = blocks("yaml")
     script = STOP_ALL + "".join(blocks("sh"))
-    for port, free in zip(PORTS, free_ports(len(PORTS)), strict=True):
+    for port in PORTS:
+        free = str(reserved_port())
         configuration, script = configuration.replace(port, free), script.replace(port, free)
     (folder / "gateway.yaml").write_text(configuration)
     shell = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=50, check=False)

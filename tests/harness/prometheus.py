@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +18,7 @@ import yaml
 
 from harness import toolbox
 from harness.ending import end
+from harness.ports import reserved_port
 
 SOURCE = Path(__file__).resolve().parents[2] / "grafana/prometheus"
 START = 20.0
@@ -64,9 +63,7 @@ class Prometheus:
     async def __aenter__(self) -> Self:
         configuration = self._configure()
         program = await asyncio.to_thread(binary, "prometheus")
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{reserved_port()}"
         self.url = f"http://{address}"
         command = [
             str(program),

@@ -15,18 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness.ports import reserved_port
 
 PROXY = "proxies: [{name: p, path: /p, upstream: 'http://127.0.0.1:1', access_rule: '%s'}]\n"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 class Gateway:
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = reserved_port()
         self.config = folder / "gateway.yaml"
         self.errors = folder / "stderr"
         self.configure("true")

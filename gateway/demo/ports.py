@@ -1,0 +1,28 @@
+"""A port that is known before anyone listens on it, and that nobody else gets meanwhile."""
+
+from __future__ import annotations
+
+import socket
+
+
+def reserved(address: str) -> socket.socket:
+    """A socket bound to ``host:port`` (port 0: any that is free) that never listens. Raises OSError when it is in use.
+
+    As long as it is open the kernel gives its port to nobody who asks for any port, or who dials out; a server that
+    asks for this very one may still listen on it (SO_REUSEADDR on both, socket(7)).
+    """
+    host, _, port = address.rpartition(":")
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host.strip("[]"), int(port)))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """``host:port`` of a socket, as a URL has it."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
