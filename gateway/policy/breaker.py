@@ -34,6 +34,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerListener, CircuitBreakerState, CircuitMemoryStorage
 
@@ -49,20 +50,18 @@ REFUSED = -1
 """What `Breaker.try_acquire` says instead of a generation."""
 
 
+_WORDS: Final = ("closed", "open", "half-open")
+
+
 class State(enum.IntEnum):
-    """``word`` is the state as people and pybreaker write it."""
+    CLOSED = 0
+    OPEN = 1
+    HALF_OPEN = 2
 
-    word: str
-
-    CLOSED = 0, "closed"
-    OPEN = 1, "open"
-    HALF_OPEN = 2, "half-open"
-
-    def __new__(cls, value: int, word: str) -> State:
-        state = int.__new__(cls, value)
-        state._value_ = value
-        state.word = word
-        return state
+    @property
+    def word(self) -> str:
+        """As people and pybreaker write it."""
+        return _WORDS[self]
 
     @property
     def api_word(self) -> str:
@@ -326,7 +325,7 @@ def break_circuit(breaker: Breaker | None) -> Layer:
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
             permit = breaker.try_acquire()
-            ex.breaker = breaker.state.word
+            ex.breaker = _WORDS[breaker.state]
             if permit == REFUSED:
                 if not breaker.shadow:
                     raise refusal(breaker)

@@ -33,7 +33,7 @@ class Limiter:
     ``extra_releases`` counts releases of permits that nobody had: always 0 unless a caller is wrong.
     """
 
-    __slots__ = ("__weakref__", "_hold", "_limit", "clock", "extra_releases", "in_flight", "queue")
+    __slots__ = ("_hold", "_limit", "clock", "extra_releases", "in_flight", "queue")
 
     def __init__(self, max_concurrent: int, queue: WaitQueue[Waiter] | None = None, clock: Clock = monotonic) -> None:
         self.queue: WaitQueue[Waiter] = WaitQueue(0) if queue is None else queue
@@ -57,6 +57,11 @@ class Limiter:
     def available(self) -> int:
         """Permits that `try_acquire` would give; -1 = no limit."""
         return -1 if self._limit == sys.maxsize else max(0, self._limit - self.in_flight)
+
+    @property
+    def idle(self) -> bool:
+        """Nobody has a permit or waits for one."""
+        return not self.in_flight and not self.queue
 
     @property
     def waiting(self) -> int:

@@ -126,8 +126,12 @@ class Server:
 
     async def _open(self, address: Address) -> asyncio.Server:
         loop = asyncio.get_running_loop()
+
+        def accept() -> asyncio.BaseProtocol:
+            return DownstreamConnection(loop, self._buffers, self._parser, self, b"http").protocol
+
         return await loop.create_server(
-            lambda: DownstreamConnection(loop, self._buffers, self._parser, self, b"http"),
+            accept,
             address.host or None,
             address.port,
             backlog=_BACKLOG,

@@ -127,7 +127,8 @@ class HardenedConnector(aiohttp.TCPConnector):
             if self._tunnel is not None:
                 return await self._dial_through(self._tunnel)
             sock = await self._connect_to_peer()
-            _, connection = await self._loop.create_connection(self._make, sock=sock, **self._tls)
+            connection = self._make()
+            await self._loop.create_connection(lambda: connection.protocol, sock=sock, **self._tls)
         except (TimeoutError, _DialTimeoutError):
             raise GatewayError(errors.DIAL_TIMEOUT) from None
         except aiohttp.ClientConnectorDNSError:
@@ -195,7 +196,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             lease.close()
             raise GatewayError(errors.DIAL_FAILED)
         ours = self._make()
-        transport.set_protocol(ours)
+        transport.set_protocol(ours.protocol)
         ours.connection_made(transport)
         theirs.connection_lost(None)  # so that closing aiohttp's account does not close the transport
         lease.close()

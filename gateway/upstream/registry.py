@@ -11,7 +11,6 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from functools import partial
-from weakref import WeakValueDictionary
 
 from gateway.config.document import CircuitBreaker, Proxy, Timeouts
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
@@ -40,7 +39,7 @@ class Registry:
         self._sink = sink
         self._budget = IdleBudget()
         self._tls: ssl.SSLContext | None = None
-        self._limiters: WeakValueDictionary[str, Limiter] = WeakValueDictionary()
+        self._limiters: dict[str, Limiter] = {}
         """Also those that no proxy has now: exchanges that run under an old limit still hold its permits."""
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -52,6 +51,8 @@ class Registry:
         """Put what `prepare` built in force; what nobody borrows any more is closed when its exchanges end."""
         for upstream in prepared.values():
             self._configure(upstream)
+        for name in [name for name, limiter in self._limiters.items() if name not in prepared and limiter.idle]:
+            del self._limiters[name]
         kept = {id(upstream.pool) for upstream in prepared.values()}
         old, self.upstreams = self.upstreams, prepared
         for upstream in old.values():

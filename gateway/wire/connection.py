@@ -4,7 +4,8 @@ Data flows from a *source* connection to a *sink* connection inside the callback
 for a piece of a body. The high-water mark of every transport is zero, so that a write goes to the kernel at once and
 whatever the kernel does not take pauses the source. A sink therefore never holds more than what one read brought.
 
-Not a subclass of `asyncio.Protocol`: uvloop would then read unbuffered.
+Not a subclass of `asyncio.Protocol`: uvloop would then read unbuffered. Nor of `asyncio.BufferedProtocol`, which
+nobody asks for: a class with a base that is not compiled can not be compiled either.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ COPY_BELOW = 4096
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
-class Connection(asyncio.BufferedProtocol):
-    """Base of `DownstreamConnection` and `UpstreamConnection`."""
+class Connection:
+    """Base of `DownstreamConnection` and `UpstreamConnection`: an `asyncio.BufferedProtocol` by its methods."""
 
     __slots__ = (
         "_buffers",
@@ -72,6 +73,11 @@ class Connection(asyncio.BufferedProtocol):
         self.blocked_since = 0.0
         self.blocked = 0.0
         """Seconds that the peer kept us waiting in the current message."""
+
+    @property
+    def protocol(self) -> asyncio.BaseProtocol:
+        """Itself, as the types of event loops want it."""
+        return cast(asyncio.BaseProtocol, self)
 
     # -- life
 
