@@ -37,7 +37,7 @@ class NewToken(Body):
     claims: dict[str, Any] = Field(default={}, description="What access rules read as @request.auth.*.")
 
 
-class Proxy(config.Proxy):
+class NewProxy(config.Proxy):
     """A proxy, as it would stand in the configuration file. In a PUT with the version that it replaces."""
 
     version: int | None = Field(default=None, ge=1, description="The version that is replaced; or send If-Match.")

@@ -9,6 +9,26 @@ from typing import Any
 import pytest
 from admin.conftest import Api
 
+from gateway.admin.openapi import document
+from gateway.admin.routes import ROUTES
+
+
+def references(node: object) -> set[str]:
+    """Every ``$ref`` below ``node``."""
+    if isinstance(node, list):
+        return {found for child in node for found in references(child)}
+    if not isinstance(node, dict):
+        return set()
+    own = {str(node["$ref"])} if "$ref" in node else set()
+    return own.union(*(references(child) for child in node.values()))
+
+
+def test_every_reference_of_the_document_leads_somewhere() -> None:
+    described = document(ROUTES)
+    found = {reference.removeprefix("#/components/schemas/") for reference in references(described)}
+    assert found
+    assert found <= described["components"]["schemas"].keys()
+
 
 @pytest.mark.timeout(120)
 async def test_the_api_is_what_its_document_says(api: Api) -> None:
