@@ -17,6 +17,9 @@ from gateway.config.section import Section, only
 from gateway.core import limits
 
 _DAY = 86400
+_SECONDS: dict[str, Any] = {"x-unit": "seconds"}
+_BYTES: dict[str, Any] = {"x-unit": "bytes"}
+_REQUESTS: dict[str, Any] = {"x-unit": "requests"}
 _LIMITS, _QUEUE, _BREAKER, _TIMEOUTS = (
     limits.Limits(),
     document.Queue(),
@@ -58,7 +61,6 @@ def _header_value(text: str, info: ValidationInfo) -> str:
 
 
 Mode = document.Mode
-_MODE = "enforce, or shadow: counts and logs what it would refuse, and refuses nothing."
 
 
 def _with_sdk(endpoint: str) -> str:
@@ -83,7 +85,9 @@ class Listener(Section):
     refused: ClassVar = {"tls": "TLS listeners do not exist yet; end TLS in front of the gateway and remove this key"}
 
     address: Annotated[str, AfterValidator(values.listen_address)] = Field(
-        description="host:port; IPv6 in brackets, as in [::1]:8080; port 0 takes any free port."
+        description="`host:port`; IPv6 in brackets, as in `[::1]:8080`; port 0 takes any free port. TLS "
+        "listeners do not exist yet: `tls` is refused.",
+        examples=["127.0.0.1:8080"],
     )
 
 
@@ -93,7 +97,8 @@ class AccessLog(Section):
     path: str = Field(
         default="-",
         min_length=1,
-        description='One JSON object a line. "-": standard output; else a file, appended to, reopened on SIGUSR1.',
+        description='One JSON object a line. "-": standard output; else a file, appended to, and reopened on SIGUSR1.',
+        examples=["/var/log/gateway/access.log"],
     )
 
 
@@ -101,28 +106,49 @@ class Tracing(Section):
     """Spans of sampled requests, over OTLP/HTTP. Needs the `otel` extra."""
 
     endpoint: Annotated[str, AfterValidator(values.upstream_url), AfterValidator(_with_sdk)] = Field(
-        description="Where the collector takes traces, as in http://127.0.0.1:4318/v1/traces."
+        description="Where the collector takes traces. Headers for it come from `OTEL_EXPORTER_OTLP_HEADERS`.",
+        examples=["http://127.0.0.1:4318/v1/traces"],
     )
     share: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Share of the requests without a traceparent that begin a trace. Others follow their sender.",
+        description="Share of the requests without a `traceparent` that begin a trace. Others follow their "
+        "sender's sampling.",
+        examples=[0.01],
     )
-    service: str = Field(default="gateway", min_length=1, max_length=100, description="service.name of the spans.")
+    service: str = Field(
+        default="gateway",
+        min_length=1,
+        max_length=100,
+        description="`service.name` of the spans.",
+        examples=["gateway"],
+    )
 
 
 class Admin(Section):
     """The control plane: REST API for superusers, health."""
 
     listen: Annotated[str, AfterValidator(values.listen_address)] = Field(
-        default="127.0.0.1:8081", description="host:port of the control plane; keep it on loopback or behind TLS."
+        default="127.0.0.1:8081",
+        description="`host:port` of the control plane. It has no TLS: keep it on loopback, or behind a proxy "
+        "that ends TLS.",
+        examples=["127.0.0.1:8081"],
     )
     hosts: Annotated[tuple[Host, ...], Field(strict=False)] = Field(
         default=(),
-        description="Names by which it may be called besides localhost and its own address (DNS rebinding).",
+        description="Names by which it may be called, besides `localhost` and its own address; other Host "
+        "values are refused (DNS rebinding).",
+        examples=[["gateway-admin.example.org"]],
     )
-    session_ttl: float = Field(default=43200, ge=60, le=30 * _DAY, description="Seconds that a login is good for.")
+    session_ttl: float = Field(
+        default=43200,
+        ge=60,
+        le=30 * _DAY,
+        description="Seconds that a login is good for.",
+        examples=[3600],
+        json_schema_extra=_SECONDS,
+    )
 
 
 _ALGORITHMS = Literal[
@@ -133,24 +159,33 @@ _ALGORITHMS = Literal[
 class Jwt(Section):
     """An issuer whose JSON Web Tokens (RFC 7519) callers may present."""
 
-    issuer: str = Field(min_length=1, description="The `iss` claim, exactly.")
+    issuer: str = Field(min_length=1, description="The `iss` claim, exactly.", examples=["https://login.example.org"])
     audience: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        min_length=1, description="One of these must be in the `aud` claim."
+        min_length=1, description="One of these must be in the `aud` claim.", examples=[["gateway"]]
     )
     algorithms: Annotated[tuple[_ALGORITHMS, ...], Field(strict=False)] = Field(
-        min_length=1, description="The only signature algorithms that are accepted (RFC 7518)."
+        min_length=1,
+        description="The only signature algorithms that are accepted (RFC 7518): HS, RS, PS and ES, each with "
+        "256, 384 or 512.",
+        examples=[["RS256"]],
     )
     jwks_url: Annotated[str, AfterValidator(values.key_set_url)] | None = Field(
-        default=None, description="Where the issuer publishes its keys (RFC 7517); https, or http on loopback."
+        default=None,
+        description="Where the issuer publishes its keys (RFC 7517): https, or http on loopback. Fetched by "
+        "the control process, so it needs a `database`. An issuer has this or a `secret`.",
+        examples=["https://login.example.org/keys.json"],
     )
     secret: str | None = Field(
         default=None,
         min_length=32,
         repr=False,
         validate_default=True,
-        description="The shared secret of HS256, HS384 or HS512: 32 characters or more.",
+        description="The shared secret of HS256, HS384 or HS512: 32 characters or more, best as a variable.",
+        examples=["${JWT_SECRET}"],
     )
-    id_claim: str = Field(default="sub", min_length=1, description="The claim that becomes @request.auth.id.")
+    id_claim: str = Field(
+        default="sub", min_length=1, description="The claim that becomes `@request.auth.id`.", examples=["sub"]
+    )
 
     @field_validator("secret", mode="after")
     @classmethod
@@ -166,36 +201,64 @@ class Jwt(Section):
 class Auth(Section):
     """How callers prove who they are, besides the gateway's own tokens."""
 
-    jwt: Annotated[tuple[Jwt, ...], Field(strict=False)] = Field(default=(), description="Issuers of JSON Web Tokens.")
+    jwt: Annotated[tuple[Jwt, ...], Field(strict=False)] = Field(
+        default=(), description="Issuers of JSON Web Tokens (RFC 7519)."
+    )
 
 
 class Limits(Section):
     """Bounds of what a client may send and how long it may take."""
 
     max_uri: int = Field(
-        default=_LIMITS.max_uri, ge=64, le=1 << 20, description="Longest request target, in bytes; then 414."
+        default=_LIMITS.max_uri,
+        ge=64,
+        le=1 << 20,
+        description="Longest request target, in bytes; then 414.",
+        examples=[16384],
+        json_schema_extra=_BYTES,
     )
     max_header_bytes: int = Field(
-        default=_LIMITS.max_header_bytes, ge=512, le=1 << 24, description="Largest header section, in bytes; then 431."
+        default=_LIMITS.max_header_bytes,
+        ge=512,
+        le=1 << 24,
+        description="Largest header section, in bytes; then 431.",
+        examples=[65536],
+        json_schema_extra=_BYTES,
     )
-    max_headers: int = Field(default=_LIMITS.max_headers, ge=1, le=1 << 16, description="Most header fields; then 431.")
+    max_headers: int = Field(
+        default=_LIMITS.max_headers, ge=1, le=1 << 16, description="Most header fields; then 431.", examples=[100]
+    )
     max_body_bytes: int = Field(
         default=_LIMITS.max_body_bytes,
         ge=0,
         le=1 << 62,
         description="Largest request body, in bytes; then 413. 0: no limit.",
+        examples=[10485760],
+        json_schema_extra=_BYTES,
     )
     header_timeout: float = Field(
-        default=_LIMITS.header_timeout, gt=0, le=_DAY, description="Seconds for a client to send a whole request head."
+        default=_LIMITS.header_timeout,
+        gt=0,
+        le=_DAY,
+        description="Seconds for a client to send a whole request head; then 408.",
+        examples=[5],
+        json_schema_extra=_SECONDS,
     )
     body_timeout: float = Field(
-        default=_LIMITS.body_timeout, gt=0, le=_DAY, description="Seconds without a byte of the request body."
+        default=_LIMITS.body_timeout,
+        gt=0,
+        le=_DAY,
+        description="Seconds without a byte of the request body; then 408.",
+        examples=[30],
+        json_schema_extra=_SECONDS,
     )
     keepalive_timeout: float = Field(
         default=_LIMITS.keepalive_timeout,
         ge=0,
         le=_DAY,
         description="Seconds that an idle connection is kept for the next request. 0: closed after each answer.",
+        examples=[65],
+        json_schema_extra=_SECONDS,
     )
 
 
@@ -203,7 +266,13 @@ class Queue(Section):
     """Requests above max_concurrent wait instead of getting 429. On when both numbers are above 0."""
 
     max_waiting: int = Field(
-        default=_QUEUE.max_waiting, ge=0, le=100_000, description="Most requests that wait. 0: no queue."
+        default=_QUEUE.max_waiting,
+        ge=0,
+        le=100_000,
+        description="Most requests that wait for a place instead of getting 429. 0: no queue. A queue needs "
+        "`max_concurrent` and `timeout` above 0.",
+        examples=[20],
+        json_schema_extra=_REQUESTS,
     )
     timeout: float = Field(
         default=_QUEUE.timeout,
@@ -211,8 +280,15 @@ class Queue(Section):
         le=3600,
         validate_default=True,
         description="Seconds that a request waits at most; then 429. 0: no queue.",
+        examples=[10],
+        json_schema_extra=_SECONDS,
     )
-    mode: Mode = Field(default="enforce", description=_MODE)
+    mode: Mode = Field(
+        default="enforce",
+        description="`enforce`, or `shadow`: nobody waits, as without a queue, and what the queue would "
+        "refuse is reckoned and counted.",
+        examples=["shadow"],
+    )
 
     @field_validator("timeout", mode="after")
     @classmethod
@@ -225,64 +301,101 @@ class Queue(Section):
 class Limiter(Section):
     """How max_concurrent is applied."""
 
-    mode: Mode = Field(default="enforce", description=_MODE)
+    mode: Mode = Field(
+        default="enforce",
+        description="`enforce`, or `shadow`: the limit and its queue count and log what they would refuse, "
+        "and refuse nothing.",
+        examples=["shadow"],
+    )
 
 
 class CircuitBreaker(Section):
     """Fences off an upstream that keeps failing: 503 at once until it may be tried again."""
 
-    mode: Mode = Field(default="enforce", description=_MODE)
-    enabled: bool = Field(default=_BREAKER.enabled, description="true: the breaker watches this proxy.")
+    mode: Mode = Field(
+        default="enforce",
+        description="`enforce`, or `shadow`: the breaker follows the upstream and counts what it would "
+        "refuse, and refuses nothing.",
+        examples=["shadow"],
+    )
+    enabled: bool = Field(
+        default=_BREAKER.enabled, description="`true`: the breaker watches this proxy.", examples=[True]
+    )
     failure_threshold: int = Field(
-        default=_BREAKER.failure_threshold, ge=1, le=100, description="Failures in a row that open the breaker."
+        default=_BREAKER.failure_threshold,
+        ge=1,
+        le=100,
+        description="Failures in a row that open the breaker.",
+        examples=[3],
     )
     recovery_timeout: float = Field(
         default=_BREAKER.recovery_timeout,
         gt=0,
         le=3600,
         description="Seconds that an open breaker refuses before a trial.",
+        examples=[10],
+        json_schema_extra=_SECONDS,
     )
     half_open_requests: int = Field(
         default=_BREAKER.half_open_requests,
         ge=1,
         le=10,
         description="Requests that may try the upstream at the same time.",
+        examples=[2],
+        json_schema_extra=_REQUESTS,
     )
 
 
 class TimeoutConfig(Section):
     """Times of an exchange with the upstream."""
 
-    dial: float = Field(default=_TIMEOUTS.dial, gt=0, le=3600, description="Seconds to connect; then 504.")
+    dial: float = Field(
+        default=_TIMEOUTS.dial,
+        gt=0,
+        le=3600,
+        description="Seconds to connect; then 504.",
+        examples=[1],
+        json_schema_extra=_SECONDS,
+    )
     tls_handshake: float = Field(
         default=_TIMEOUTS.tls_handshake,
         ge=0,
         le=_DAY,
         description="Seconds for the TLS handshake; then 504. 0: no limit.",
+        examples=[3],
+        json_schema_extra=_SECONDS,
     )
     response_header: float = Field(
         default=_TIMEOUTS.response_header,
         ge=0,
         le=_DAY,
         description="Seconds from the end of the request to the head of the answer; then 504. 0: no limit.",
+        examples=[120],
+        json_schema_extra=_SECONDS,
     )
     body_idle: float = Field(
         default=_TIMEOUTS.body_idle,
         ge=0,
         le=_DAY,
-        description="Seconds without a byte of the answer's body. 0: no limit.",
+        description="Seconds without a byte of the answer's body; then the answer is cut. 0: no limit.",
+        examples=[60],
+        json_schema_extra=_SECONDS,
     )
     idle: float = Field(
         default=_TIMEOUTS.idle,
         ge=0,
         le=_DAY,
         description="Seconds that an unused connection to the upstream is kept. 0: no limit.",
+        examples=[30],
+        json_schema_extra=_SECONDS,
     )
     total: float = Field(
         default=_TIMEOUTS.total,
         ge=0,
         le=_DAY,
         description="Seconds for the whole exchange, its streams too. 0: no limit.",
+        examples=[600],
+        json_schema_extra=_SECONDS,
     )
 
 
@@ -292,42 +405,62 @@ class Proxy(Section):
     refused: ClassVar = {"timeout": "there is no such key; write timeout_config: {total: SECONDS}"}
 
     name: Annotated[str, AfterValidator(values.proxy_name)] = Field(
-        description="The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`; unique."
+        description="The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`; unique.",
+        examples=["sidecar"],
     )
     path: Annotated[str, AfterValidator(values.route_path)] = Field(
-        description="Prefix to serve, at segment boundaries; the longest wins. /api/gateway and /_ are reserved."
+        description="Prefix to serve, at segment boundaries; the longest wins. At most 500 characters, "
+        "without a query, `//`, `.` or `..`; a slash at the end is dropped. `/` serves all. "
+        "`/api/gateway` and `/_`, with all below them, belong to the gateway.",
+        examples=["/-/ai"],
     )
     hosts: Annotated[tuple[Host, ...], Field(strict=False)] = Field(
         default=_PROXY.hosts,
-        description="Hosts to serve, without a port; *.example.org for all below. Empty: every host.",
+        description="Hosts to serve: names, IP addresses, or `*.example.org` for all names below; without a "
+        "port, any case. Empty: every host. No two proxies may have the same path for the same "
+        "host.",
+        examples=[["example.org", "*.example.org"]],
     )
     upstream: Annotated[str, AfterValidator(values.upstream_url)] = Field(
-        description="http or https URL of the upstream: host, optional port and base path."
+        description="`http://` or `https://` URL: host, optional port and base path; without a user, a query "
+        "or a fragment.",
+        examples=["http://127.0.0.1:9000/base"],
     )
     strip_path: bool = Field(
-        default=_PROXY.strip_path, description="true: the prefix is removed from the forwarded path."
+        default=_PROXY.strip_path,
+        description="`true`: the prefix is removed from the forwarded path.",
+        examples=[False],
     )
     preserve_host: bool = Field(
-        default=_PROXY.preserve_host, description="true: the caller's Host is forwarded; false: the upstream's own."
+        default=_PROXY.preserve_host,
+        description="`true`: the caller's Host is forwarded; `false`: the upstream's own.",
+        examples=[True],
     )
     access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
         default=_PROXY.access_rule,
         max_length=2000,
-        description='"true": everyone (public); "false": nobody (403); "": superusers alone; else a rule, as in '
-        "\"@request.auth.role = 'admin'\".",
+        description='Who is let in, in quotes. "true": everyone; "false": nobody (403); "": superusers alone; '
+        "else a rule.",
+        examples=["@request.auth.role = 'admin'"],
     )
     headers: dict[HeaderName, HeaderValue] = Field(
         default={},
         repr=False,
-        description="Header fields set on each request; {env.NAME} is a variable of the environment, {secret.NAME} "
-        "a secret of the database, @request.auth.NAME what the caller proved to be. Empty: left out.",
+        description="Header fields set on each request: `{env.NAME}` is a variable of the environment, "
+        "`{secret.NAME}` a secret of the database, `@request.auth.NAME` what the caller proved to "
+        "be. Empty: left out.",
+        examples=[{"Authorization": "Bearer {secret.KEY}"}],
     )
-    active: bool = Field(default=_PROXY.active, description="false: the proxy is switched off and answers 404.")
+    active: bool = Field(
+        default=_PROXY.active, description="`false`: the proxy is switched off and answers 404.", examples=[False]
+    )
     max_concurrent: int = Field(
         default=_PROXY.max_concurrent,
         ge=0,
         le=10_000,
-        description="Most requests at a time; then 429 or queue. 0: no limit.",
+        description="Most requests at a time, their bodies included; then 429 or the queue. 0: no limit.",
+        examples=[5],
+        json_schema_extra=_REQUESTS,
     )
     limiter: Limiter = Field(default=Limiter(), description="How max_concurrent is applied.")
     queue: Queue = Field(default=Queue(), description="Where requests above max_concurrent wait.")
@@ -337,12 +470,14 @@ class Proxy(Section):
     )
     server_timing: bool = Field(
         default=_PROXY.server_timing,
-        description="true: answers tell where the time went, in a Server-Timing field (and trailer). Callers see it.",
+        description="`true`: answers tell the caller where the time went, in a `Server-Timing` field, and "
+        "after a chunked body in a trailer for callers that send `TE: trailers`.",
+        examples=[True],
     )
     websocket: Annotated[
         Literal[False],
         only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
-    ] = Field(default=False, description="Only false so far: a WebSocket upgrade gets 501.")
+    ] = Field(default=False, description="Only `false` so far: a WebSocket upgrade gets 501.", examples=[False])
 
     @field_validator("queue", mode="after")
     @classmethod
@@ -389,30 +524,44 @@ class Settings(Section):
         default=_DEFAULT_LISTENERS,
         description="Where to accept connections: one address or a list of them.",
         json_schema_extra=_one_or_many,
+        examples=[["127.0.0.1:8080", "[::1]:8080"]],
     )
-    admin: Admin | None = Field(default=None, description="The control plane's own listener; null: none.")
+    admin: Admin | None = Field(
+        default=None,
+        description="The control plane's own listener: REST API for superusers, health. It needs a "
+        "`database`. `null`: none.",
+    )
     database: Annotated[str, AfterValidator(values.database_url)] | None = Field(
         default=None,
         repr=False,
         validate_default=True,
-        description="Where proxies, superusers, tokens and secrets are stored: sqlite:///FILE or "
-        "postgresql://USER@HOST/NAME. null: the file is the whole configuration.",
+        description="Where proxies, superusers, tokens and secrets are stored: `sqlite:///FILE` (relative to "
+        "the working directory; `sqlite:////FILE` from the root) or "
+        "`postgresql://USER@HOST/NAME`. `null`: the file is the whole configuration.",
+        examples=["sqlite:///gateway.db"],
     )
     auth: Auth = Field(default=Auth(), description="How callers prove who they are.")
     workers: Annotated[
         Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
-    ] = Field(default=1, description="Only 1 so far: one worker process.")
-    tracing: Tracing | None = Field(default=None, description="Spans of sampled requests; null: none.")
-    access_log: AccessLog | None = Field(default=AccessLog(), description="The access log; null: none.")
+    ] = Field(default=1, description="Only `1` so far: one worker process.", examples=[1])
+    tracing: Tracing | None = Field(
+        default=None,
+        description="Spans of sampled requests, over OTLP/HTTP; needs the `otel` extra: `pip install "
+        "'breakwater-gateway[otel]'`. `null`: none.",
+    )
+    access_log: AccessLog | None = Field(default=AccessLog(), description="The access log; `null`: none.")
     trusted_proxies: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
         default=_DOCUMENT.trusted_proxies,
-        description="Addresses or networks (CIDR) whose X-Forwarded-* fields are believed.",
+        description="Addresses or networks (CIDR) whose `X-Forwarded-*` fields are believed.",
+        examples=[["10.0.0.0/8", "192.0.2.7"]],
     )
     drain_timeout: float = Field(
         default=_DOCUMENT.drain_timeout,
         ge=0,
         le=_DAY,
-        description="Seconds to finish running requests on SIGTERM; then cut.",
+        description="Seconds to finish running requests on SIGTERM; what runs longer is cut.",
+        examples=[60],
+        json_schema_extra=_SECONDS,
     )
     limits: Limits = Field(default=Limits(), description="What a client may send, and in what time.")
     proxies: Annotated[tuple[Proxy, ...], Field(strict=False)] = Field(default=(), description="The proxies.")

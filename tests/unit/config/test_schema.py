@@ -1,14 +1,17 @@
+import json
 import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
+from gateway.config import model
+from gateway.config.header import Context
 from gateway.config.model import Settings
 from gateway.config.parse import parse
 from gateway.config.schema import schema
+from gateway.config.section import Section
 
 DEFS: dict[str, Any] = schema()["$defs"]  # type: ignore[assignment] # a schema is a tree of plain data
 
@@ -72,44 +75,49 @@ def test_listen_is_one_or_many() -> None:
 
 
 REFERENCE = pathlib.Path(__file__).parents[3] / "docs" / "configuration.md"
-LISTS = {"listen": "Listener", "proxies": "Proxy", "auth.jwt": "Jwt"}
 
 
-def keys(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Every key with its path as the reference writes it, and its default: ``...`` when required."""
-    for name, key in section["properties"].items():
-        below = key.get("$ref") or next((one["$ref"] for one in key.get("anyOf", []) if "$ref" in one), "")
-        path = prefix + name
-        inner = LISTS.get(path) or below.removeprefix("#/$defs/")
-        yield path, None if "$ref" in key else key.get("default", ...)
-        if inner:
-            yield from keys(DEFS[inner], f"{path}{'[]' if path in LISTS else ''}.")
+def leaves() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(mapping, key, its schema) of each key that is no mapping itself and no list of such."""
+    for mapping, section in [("Settings", schema()), *DEFS.items()]:
+        for name, key in section["properties"].items():  # type: ignore[attr-defined]
+            if "#/$defs/" not in json.dumps(key) or (mapping, name) == ("Settings", "listen"):
+                yield mapping, name, key
 
 
-def rows() -> dict[str, list[str]]:
-    """The cells of every row of the reference that begins with a key."""
-    lines = [line.split(" | ") for line in REFERENCE.read_text().splitlines() if line.startswith("| `")]
-    return {cells[0].removeprefix("| `").removesuffix("`"): cells for cells in lines}
+MINIMAL: dict[str, dict[str, Any]] = {
+    "Proxy": {"name": "p", "path": "/p", "upstream": "http://h"},
+    "Listener": {"address": "127.0.0.1:1"},
+    "Tracing": {"endpoint": "http://127.0.0.1:4318/"},
+    "Jwt": {"issuer": "i", "audience": ["a"], "algorithms": ["RS256"], "jwks_url": "https://h/keys"},
+}
+TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
+    ("Queue", "max_waiting"): {"timeout": 1},
+    ("Queue", "timeout"): {"max_waiting": 1},
+    ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},
+}
+"""What else must stand there for a key's example to make sense."""
+ENV = {"JWT_SECRET": "s" * 32}
 
 
-@pytest.mark.parametrize(("key", "default"), list(keys(schema())))
-def test_the_reference_tells_every_key_and_its_default(key: str, default: object) -> None:
-    shown, meaning = rows()[key][1:3]
-    assert len(meaning) > 20
-    if default is None and shown == "see below":
-        assert any(below.startswith(f"{key}.") for below in rows())
-    elif default is ...:
-        assert shown == "required"
-    elif key == "listen":
-        assert default == [{"address": shown.strip("`")}]
-    else:
-        assert yaml.safe_load(shown.strip("`")) == default
+@pytest.mark.parametrize(("mapping", "name", "key"), list(leaves()))
+def test_every_key_has_an_example_that_is_good(mapping: str, name: str, key: dict[str, Any]) -> None:
+    models = {one.__name__: one for one in vars(model).values() if isinstance(one, type) and issubclass(one, Section)}
+    (example,) = key["examples"]
+    if isinstance(example, str) and example.startswith("${"):
+        example = ENV[example[2:-1]]
+    written = MINIMAL.get(mapping, {}) | TOGETHER.get((mapping, name), {}) | {name: example}
+    context = Context(ENV, frozenset({"KEY"}))
+    assert name in models[mapping].model_validate(written, context=context).model_fields_set
 
 
-def test_the_reference_tells_no_other_key() -> None:
-    settings = {key for key, _ in keys(schema())}
-    others = {key for key in rows() if key not in settings and not key.startswith(("$", "--"))}
-    assert others == set()
+def test_times_and_sizes_have_a_unit() -> None:
+    without = [f"{mapping}.{name}" for mapping, name, key in leaves() if _in_a_unit(key) and "x-unit" not in key]
+    assert not without
+
+
+def _in_a_unit(key: dict[str, Any]) -> bool:
+    return key["description"].startswith("Seconds") or "in bytes" in key["description"]
 
 
 def test_the_examples_of_the_reference_are_good() -> None:
