@@ -55,65 +55,71 @@ class Answer(BaseModel):
 
 
 class FieldError(Answer):
-    path: str
-    message: str
+    path: str = Field(description="Keys that lead to the value, with dots.")
+    message: str = Field(description="What is wrong with it, and how to mend it.")
 
 
 class Error(BaseModel):
     """The same shape as the data plane's; some codes add keys (``current``, ``retry_after``)."""
 
-    error: str
-    details: str
-    code: str
+    error: str = Field(description="A title for people.")
+    details: str = Field(description="What is wrong, and what to do.")
+    code: str = Field(description="The word for programs; also in X-Gateway-Reason.")
     request_id: str
-    fields: list[FieldError] = []
+    fields: list[FieldError] = Field(default=[], description="The values that are wrong.")
 
 
 class State(Answer):
-    in_flight: int
-    waiting: int
-    streams: int
+    in_flight: int = Field(description="Permits in use.")
+    waiting: int = Field(description="Requests in the queue.")
+    streams: int = Field(description="Exchanges that run.")
     breaker: str = Field(description="closed, open, half_open or off")
-    connections_open: int
+    connections_open: int = Field(description="Connections to the upstream, idle and in use.")
     connections_idle: int
 
 
 class RouteChange(Answer):
     proxy: str
-    host: str
+    host: str = Field(description="* for every host.")
     path: str
-    change: str
+    change: str = Field(description="added, removed or changed")
 
 
 class UpstreamChange(Answer):
+    """What becomes of what a proxy has learnt: kept, made, replaced, resized, reset, dropped or none."""
+
     proxy: str
     breaker: str
     limiter: str
     pool: str
-    streams: int
+    streams: int = Field(description="Exchanges that run; they end under the old settings.")
 
 
 class Impact(Answer):
+    """What a change touches, or would touch."""
+
     routes: list[RouteChange]
     upstreams: list[UpstreamChange]
-    streams: int
+    streams: int = Field(description="Exchanges of all proxies that are touched.")
 
 
 class Applied(Answer):
-    generation: int
-    error: str
+    """Whether the data plane has it in force."""
+
+    generation: int = Field(description="Counts the configurations that came in force.")
+    error: str = Field(description="Why it is not in force; empty when it is.")
 
 
 class ProxyAnswer(config.Proxy):
     """A proxy with what is known of it. ``applied`` and ``impact`` stand in the answer to a change."""
 
-    id: str | None
-    version: int | None
+    id: str | None = Field(description="null: it stands in the file.")
+    version: int | None = Field(description="null: it stands in the file.")
     created: str | None
     updated: str | None
-    source: str
-    shadowed_by: str | None
-    state: State | None
+    source: str = Field(description="database, or the file.")
+    shadowed_by: str | None = Field(description="What hides it: the file has the same name or route.")
+    state: State | None = Field(description="null: it is not served, or the worker did not answer.")
     impact: Impact | None = None
     applied: Applied | None = None
 
@@ -141,12 +147,12 @@ class Deleted(Answer):
 
 class SecretAnswer(Answer):
     key: str
-    masked_value: str
+    masked_value: str = Field(description="Asterisks, and the last four characters of a long value.")
     description: str
     version: int
     created: str
     updated: str
-    used_by: list[str] = []
+    used_by: list[str] = Field(default=[], description="Proxies whose headers name it.")
     applied: Applied | None = None
 
 
@@ -217,9 +223,9 @@ class RequestExplained(Answer):
 class AuditEntry(Answer):
     id: int
     at: str
-    actor: str
-    action: str
-    subject: str
+    actor: str = Field(description="Who did it.")
+    action: str = Field(description="What was done, as in proxy.update.")
+    subject: str = Field(description="To what.")
     detail: dict[str, Any]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -11,10 +11,17 @@ from pydantic.json_schema import models_json_schema
 
 from gateway import __version__
 from gateway.admin import models
+from gateway.admin.live import Actor
+from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.admin.routes import BASE, Query, Route
 
 _TYPES: Final[dict[type, str]] = {int: "integer", str: "string", bool: "boolean"}
 _PARAMETER = re.compile(r"\{(\w+)\}")
+_ROLES: Final[dict[Callable[[Actor], None], tuple[str, ...]]] = {
+    superusers_only: ("superuser",),
+    metrics_readers_only: ("superuser", "metrics"),
+}
+"""Whose token opens a route: any of these (OpenAPI 3.1.0, Security Requirement Object)."""
 _TEMPLATE: Final = "#/components/schemas/{model}"
 
 
@@ -40,7 +47,6 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             "schemas": schemas["$defs"],
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
-        "security": [{"token": []}],
     }
 
 
@@ -66,8 +72,7 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _json(route.body)}
-    if route.open:
-        operation["security"] = []
+    operation["security"] = [] if route.open else [{"token": [role]} for role in _ROLES[route.right]]
     return operation
 
 
