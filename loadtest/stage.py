@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,24 +51,29 @@ def dialling(port: int) -> int:
 
 
 class GatewayProcess:
-    """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid."""
+    """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid.
 
-    def __init__(self, upstream_port: int, *, log: bool | Path = False, **proxy: Any) -> None:
+    ``settings`` go over those of the whole gateway, and further arguments over those of the proxy.
+    """
+
+    def __init__(
+        self, upstream_port: int, *, log: bool | Path = False, settings: Mapping[str, Any] | None = None, **proxy: Any
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
         folder = Path(self._folder.name)
         self.port = reserved_port()
         self.log = log if isinstance(log, Path) else folder / "access.log"
         self._errors = folder / "errors.log"
         self._file = folder / "gateway.json"
-        settings = {"name": "p", "path": "/", "upstream": f"http://{HOST}:{upstream_port}", "access_rule": "true"}
+        one = {"name": "p", "path": "/", "upstream": f"http://{HOST}:{upstream_port}", "access_rule": "true"}
         document = {
             "listen": f"{HOST}:{self.port}",
             "admin": None,
             "database": None,
             "access_log": {"path": str(self.log) if log else "/dev/null"},
             "drain_timeout": 1,
-            "proxies": [settings | proxy],
-        }
+            "proxies": [one | proxy],
+        } | dict(settings or {})
         self._file.write_text(json.dumps(document))
         self.pid = 0
 
@@ -81,7 +86,7 @@ class GatewayProcess:
         return self
 
     async def _listening(self) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30  # a busy machine takes its time
         while True:
             try:
                 _, writer = await asyncio.open_connection(HOST, self.port)

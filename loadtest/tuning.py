@@ -1,0 +1,93 @@
+"""What settings are worth: short experiments with a real gateway, one setting against the other in the same run.
+
+    python loadtest/tuning.py [NAME ...] [--scale 1.0] [--folder loadtest/results/tuning]
+
+Each experiment runs its settings in turns, in an order that changes from round to round, and reports medians with the
+least and the most of the rounds. Upstream and callers are in this process. Loopback only; bounded in count and time.
+Writes report.md and report.json; `make docs` takes the figures of docs/ from the latter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from experiments import capacity, cost, failure, overload
+from experiments.report import markdown
+from experiments.trial import Experiment, rows
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "loadtest/results/tuning"
+ALL = (*cost.EXPERIMENTS, *overload.EXPERIMENTS, *failure.EXPERIMENTS, *capacity.EXPERIMENTS)
+LIMIT = 120.0
+"""Seconds after which one experiment is given up."""
+
+
+async def measured(experiment: Experiment, scale: float) -> dict[str, Any]:
+    async with asyncio.timeout(LIMIT):
+        rounds = await experiment.run(scale)
+    return {
+        "title": experiment.title,
+        "method": experiment.method.strip(),
+        "rounds": len(rounds),
+        "columns": [asdict(column) for column in experiment.columns],
+        "rows": [asdict(row) for row in rows(experiment.columns, rounds)],
+    }
+
+
+async def measured_all(chosen: list[Experiment], scale: float) -> dict[str, Any]:
+    found = {}
+    for experiment in chosen:
+        began = time.monotonic()
+        print(f"{experiment.name} ...", end=" ", flush=True)
+        found[experiment.name] = await measured(experiment, scale)
+        print(f"{time.monotonic() - began:.0f} s")
+    return found
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on, without anything that names it."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("aiohttp", "uvloop"))
+    return {
+        "cores": str(os.cpu_count()),
+        "processor": models[0].partition(": ")[2] if models else platform.machine(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": packages,
+        "commit": commit.stdout.strip() or "unknown",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *(one.name for one in ALL)], help="all, unless named")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on every duration and count")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    options = parser.parse_args()
+    chosen = [one for one in ALL if not options.names or one.name in options.names]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(measured_all(chosen, options.scale))
+    report = {"machine": machine(), "scale": options.scale, "experiments": found}
+    options.folder.mkdir(parents=True, exist_ok=True)
+    (options.folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    (options.folder / "report.md").write_text(markdown(report))
+    print(f"written to {options.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
