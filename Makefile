@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format bench soak dashboards pictures test-all clean
+.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -40,12 +40,18 @@ format: $(VENV)/.installed-dev ## put the code in its form, by ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+docs: $(VENV)/.installed ## write the generated parts of docs/ anew, from the code and from measurements
+	@$(BIN)/python docs/generator docs
+
 bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
 	@$(BIN)/python loadtest/micro/hot_path.py
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
+
+tuning: $(VENV)/.installed-dev ## what settings are worth, for docs/tuning.md (five minutes; ARGS='bursts --scale 0.5')
+	@$(BIN)/python loadtest/tuning.py $(ARGS)
 
 dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards

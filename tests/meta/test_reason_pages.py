@@ -24,7 +24,6 @@ HEADINGS = [
     "Typical causes",
 ]
 MOST_LINES = 60
-LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 COMMAND = re.compile(r"\bgateway ([a-z]+)(?: ([a-z][a-z-]*))?")
 
 EACH = pytest.mark.parametrize("reason", REASONS.values(), ids=lambda reason: reason.code)
@@ -42,12 +41,6 @@ def page(reason: Reason) -> str:
 def sentence(reason: Reason) -> str:
     """What the page says first: the paragraph below its table."""
     return " ".join(page(reason).split("\n\n")[2].split())
-
-
-def anchors(path: Path) -> set[str]:
-    """As GitHub makes them of the headings."""
-    headings = re.findall(r"^#+ (.+)$", text(path), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_each_reason_has_a_page_and_no_page_is_without_one() -> None:
@@ -87,14 +80,6 @@ def test_the_index_lists_each_page_by_its_first_sentence() -> None:
     assert rows == [
         f"| [`{r.code}`]({r.code}.md) | {r.status} | {r.source.value} | {sentence(r)} |" for r in REASONS.values()
     ]
-
-
-@pytest.mark.parametrize("path", sorted(PAGES.glob("*.md")), ids=lambda path: path.name)
-def test_links_lead_somewhere(path: Path) -> None:
-    for file, anchor in LINK.findall(text(path)):
-        target = path.parent / file if file else path
-        assert target.is_file(), f"{path.name} links to {file}"
-        assert not anchor or anchor in anchors(target), f"{path.name} links to {file}#{anchor}"
 
 
 def test_the_readme_leads_here() -> None:
