@@ -45,7 +45,7 @@ def test_the_report_is_made_from_the_figures() -> None:
 
 @pytest.mark.timeout(120)
 def test_a_queue_serves_the_bursts_that_a_limit_alone_refuses(tmp_path: Path) -> None:
-    command = [sys.executable, ROOT / "loadtest/tuning.py", "bursts", "--scale", "0.2", "--folder", tmp_path]
+    command = [sys.executable, str(ROOT / "loadtest/tuning.py"), "bursts", "--scale", "0.2", "--folder", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, timeout=110)
     report = json.loads((tmp_path / "report.json").read_text())
     refused = [row["cells"]["refused %"][0] for row in report["experiments"]["bursts"]["rows"]]

@@ -80,8 +80,8 @@ def codes_in_the_source() -> set[str]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in places:
                 argument = node.args[places[node.func.id]]
-                found |= {argument.value} if isinstance(argument, ast.Constant) else set()
-    return {str(code) for code in found}
+                found |= {str(argument.value)} if isinstance(argument, ast.Constant) else set()
+    return found
 
 
 @pytest.mark.parametrize(
