@@ -183,8 +183,10 @@ class Control:
         return {"status": "healthy", "version": __version__}
 
     def ready(self) -> tuple[bool, dict[str, object]]:
-        ready = self._plane.reachable and self._plane.generation > 0
-        return ready, {"data_plane": self._plane.reachable, "generation": self._plane.generation, "error": self._error}
+        plane = self._plane
+        ready = plane.reachable and plane.generation > 0 and not plane.draining
+        told = {"data_plane": plane.reachable, "generation": plane.generation, "draining": plane.draining}
+        return ready, told | {"error": self._error}
 
     # -- composing
 

@@ -34,6 +34,8 @@ class Plane:
         """The worker's count of the configurations that it took in force."""
         self.addresses: list[tuple[str, int]] = []
         self.reachable = False
+        self.draining = False
+        """The worker takes no new connections any more."""
 
     async def apply(self, document: Document) -> None:
         """Put ``document`` in force. Raises `RefusedError`, changing nothing, when the worker can not serve it.
@@ -92,7 +94,8 @@ class Plane:
         """Watch the worker until cancelled: one that is new hears everything at once."""
         while True:
             try:
-                await self._channel.call("ping")
+                answer: Any = await self._channel.call("ping")
+                self.draining = bool(answer["draining"])
                 if self._told != self._channel.dials:
                     async with self._lock:
                         await self._tell(identify=True)

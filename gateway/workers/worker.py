@@ -52,7 +52,8 @@ class Worker:
         )
 
     async def ping(self, _: Any) -> object:
-        return None
+        """``{"draining"}``: whether it takes no new connections any more."""
+        return {"draining": self._stopping.is_set()}
 
     async def apply(self, body: Any) -> object:
         """Put a document in force: ``{"generation", "addresses"}``. Raises OSError, changing nothing."""

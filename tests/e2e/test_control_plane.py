@@ -90,6 +90,34 @@ async def test_from_nothing_to_traffic(tmp_path: Path, upstream: Upstream) -> No
         assert await gateway.ended() == 0
 
 
+async def test_who_drains_is_not_ready(tmp_path: Path, upstream: Upstream) -> None:
+    finish = asyncio.Event()
+
+    async def slow(link: Link) -> None:
+        await link.request()
+        await finish.wait()
+        await link.send(OK)
+
+    upstream.behaviour = slow
+    async with Deployment(tmp_path) as gateway:
+        await gateway.call("POST", "/proxies", proxy(upstream))
+        assert (await gateway.call("GET", "/readyz"))["draining"] is False
+        running = asyncio.create_task(gateway.get("/web"))
+        await eventually(lambda: len(upstream.links) == 1, "one inside")
+        gateway.signal(signal.SIGTERM)
+
+        async def readiness() -> tuple[int, bool]:
+            async with gateway.session.get(f"{gateway.admin}/api/gateway/readyz") as answer:
+                return answer.status, (await answer.json())["draining"]
+
+        async with asyncio.timeout(5):
+            while await readiness() != (503, True):
+                pass  # each look is a request of its own
+        finish.set()
+        assert await running == (200, "")
+        assert await gateway.ended() == 0
+
+
 async def test_a_new_limit_holds_within_100_milliseconds(tmp_path: Path, upstream: Upstream) -> None:
     async def hold(link: Link) -> None:
         await link.request()

@@ -32,7 +32,7 @@ class Worker:
         self.server: ChannelServer
 
     async def ping(self, _: Any) -> object:
-        return None
+        return {"draining": False}
 
     async def apply(self, body: Any) -> object:
         name = body["proxies"][0]["name"]
