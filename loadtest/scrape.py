@@ -11,20 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import cast
 
-import aiohttp
 import uvloop
 from soak import Answering
-from stage import HOST, listener, port_of, reserved_port, table
+from stage import HOST, GatewayProcess, cpu, listener, port_of, table
 
 CONNECTIONS = 32
 TURNS = 5
@@ -67,32 +61,13 @@ class Asking(asyncio.Protocol):
                 self._next()
 
 
-def gateway(*arguments: str) -> str:
-    command = [sys.executable, "-m", "gateway", *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603 - our own command
-    return done.stdout.strip()
-
-
-async def ready(url: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        for _ in range(200):
-            try:
-                async with session.get(f"{url}/api/gateway/readyz") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)
-    raise SystemExit("the gateway did not start")
-
-
-async def scrapes(url: str, token: str, seconds: float) -> tuple[list[float], int]:
+async def scrapes(api: str, token: str, seconds: float) -> tuple[list[float], int]:
     """Milliseconds of each scrape, as a process of its own sees them, and the bytes of the last."""
     times, size = [], 0
     end = time.monotonic() + seconds
     written = ("--silent", "--fail", "--output", "/dev/null", "--write-out", "%{time_total} %{size_download}")
     while time.monotonic() < end:
-        command = ("curl", *written, "--header", f"Authorization: Bearer {token}", f"{url}/api/gateway/metrics")
+        command = ("curl", *written, "--header", f"Authorization: Bearer {token}", f"{api}/metrics")
         curl = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         told, _ = await curl.communicate()
         assert curl.returncode == 0, "a scrape failed"
@@ -105,73 +80,43 @@ async def scrapes(url: str, token: str, seconds: float) -> tuple[list[float], in
 async def measure(proxies: int, seconds: float, rate: int) -> bool:
     loop, upstream = asyncio.get_running_loop(), listener()
     server = await loop.create_server(Answering, sock=upstream)
-    with tempfile.TemporaryDirectory(prefix="gateway-scrape-") as name:
-        folder, port, admin = Path(name), reserved_port(), reserved_port()
-        config = folder / "gateway.json"
-        document = {
-            "listen": f"{HOST}:{port}",
-            "admin": {"listen": f"{HOST}:{admin}"},
-            "database": f"sqlite:///{folder}/gateway.db",
-            "access_log": {"path": "/dev/null"},
-            "proxies": [
-                {
-                    "name": f"proxy-{number}",
-                    "path": f"/{number}",
-                    "upstream": f"http://{HOST}:{port_of(upstream)}",
-                    "access_rule": "true",
-                    "max_concurrent": 100,
-                    "circuit_breaker": {"enabled": True},
-                }
-                for number in range(proxies)
-            ],
+    documents = [
+        {
+            "name": f"proxy-{number}",
+            "path": f"/{number}",
+            "upstream": f"http://{HOST}:{port_of(upstream)}",
+            "access_rule": "true",
+            "max_concurrent": 100,
+            "circuit_breaker": {"enabled": True},
         }
-        config.write_text(json.dumps(document))
-        gateway("db", "upgrade", "--config", str(config))
-        token = gateway("token", "create", "prometheus", "--metrics", "--config", str(config))
-        command = (sys.executable, "-m", "gateway", "run", "--config", str(config))
-        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
-        try:
-            url = f"http://{HOST}:{admin}"
-            await ready(url)
-            paths = [f"/{number}".encode() for number in range(proxies)]
-            pause = CONNECTIONS / rate if rate else 0.0
-            clients = [Asking(paths, number * proxies // CONNECTIONS, pause) for number in range(CONNECTIONS)]
-            for client in clients:
-                await loop.create_connection(lambda client=client: client, HOST, port)
-            await asyncio.sleep(2)
-            return await turns(clients, worker_of(process.pid), url, token, seconds)
-        finally:
-            process.terminate()
-            await process.wait()
-            server.close()
+        for number in range(proxies)
+    ]
+    async with GatewayProcess(port_of(upstream), admin=True, proxies=documents) as gateway:
+        paths = [f"/{number}".encode() for number in range(proxies)]
+        pause = CONNECTIONS / rate if rate else 0.0
+        clients = [Asking(paths, number * proxies // CONNECTIONS, pause) for number in range(CONNECTIONS)]
+        for client in clients:
+            await loop.create_connection(lambda client=client: client, HOST, gateway.port)
+        await asyncio.sleep(2)
+        held = await turns(clients, gateway, seconds)
+    server.close()
+    return held
 
 
-def worker_of(supervisor: int) -> int:
-    """The process that serves, among the supervisor's children."""
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    (found,) = [pid for pid in children if b"gateway.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return int(found)
-
-
-def cpu(pid: int) -> float:
-    """Microseconds of CPU so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") * 1e6
-
-
-async def turns(clients: list[Asking], worker: int, url: str, token: str, seconds: float) -> bool:
+async def turns(clients: list[Asking], gateway: GatewayProcess, seconds: float) -> bool:
+    token = gateway.token("--metrics")
     times: list[float] = []
     costs: dict[bool, list[float]] = {True: [], False: []}
     size = 0
     for turn in range(2 * TURNS):
         scraped = turn % 2 == 0
-        before, began = sum(client.answers for client in clients), cpu(worker)
+        before, began = sum(client.answers for client in clients), cpu(gateway.pid)
         if scraped:
-            more, size = await scrapes(url, token, seconds / 2 / TURNS)
+            more, size = await scrapes(gateway.api, token, seconds / 2 / TURNS)
             times += more
         else:
             await asyncio.sleep(seconds / 2 / TURNS)
-        costs[scraped].append((cpu(worker) - began) / (sum(client.answers for client in clients) - before))
+        costs[scraped].append((cpu(gateway.pid) - began) * 1e6 / (sum(client.answers for client in clients) - before))
     errors = sum(client.errors for client in clients)
     quiet, busy = statistics.median(costs[False]), statistics.median(costs[True])
     rows = [

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+import aiohttp
 
 from gateway.demo.ports import reserved
 
@@ -50,14 +54,51 @@ def dialling(port: int) -> int:
     return sum(row[2].endswith(wanted) and row[3] == SYN_SENT for row in rows)
 
 
+def command(*arguments: str) -> str:
+    """What ``python -m gateway`` prints for these; CalledProcessError when it fails."""
+    line = [sys.executable, "-m", "gateway", *arguments]
+    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603 - our own command
+    return done.stdout.strip()
+
+
+def child_of(supervisor: int, module: str) -> int:
+    """The process that runs ``module`` among the supervisor's children; 0 when there is none now."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    return next((int(pid) for pid in children if module.encode() in command_line(int(pid))), 0)
+
+
+def command_line(pid: int) -> bytes:
+    """Its arguments; empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class GatewayProcess:
     """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid.
 
-    ``settings`` go over those of the whole gateway, and further arguments over those of the proxy.
+    With ``admin`` it is a whole gateway with a database and a control plane at ``api``, and ``pid`` is its worker's.
+    ``proxies`` stand in its file instead of ``p``; ``settings`` go over those of the whole gateway, and further arguments
+    over those of the proxy.
     """
 
     def __init__(
-        self, upstream_port: int, *, log: bool | Path = False, settings: Mapping[str, Any] | None = None, **proxy: Any
+        self,
+        upstream_port: int,
+        *,
+        log: bool | Path = False,
+        admin: bool = False,
+        proxies: Sequence[Mapping[str, Any]] | None = None,
+        limits: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **proxy: Any,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
         folder = Path(self._folder.name)
@@ -66,23 +107,47 @@ class GatewayProcess:
         self._errors = folder / "errors.log"
         self._file = folder / "gateway.json"
         one = {"name": "p", "path": "/", "upstream": f"http://{HOST}:{upstream_port}", "access_rule": "true"}
+        self.proxy: dict[str, Any] = one | proxy
+        self._admin = f"{HOST}:{reserved_port()}" if admin else None
         document = {
             "listen": f"{HOST}:{self.port}",
-            "admin": None,
-            "database": None,
+            "admin": {"listen": self._admin} if admin else None,
+            "database": f"sqlite:///{folder}/gateway.db" if admin else None,
             "access_log": {"path": str(self.log) if log else "/dev/null"},
             "drain_timeout": 1,
-            "proxies": [one | proxy],
+            "limits": dict(limits or {}),
+            "proxies": [self.proxy] if proxies is None else list(proxies),
         } | dict(settings or {})
         self._file.write_text(json.dumps(document))
         self.pid = 0
 
+    @property
+    def api(self) -> str:
+        return f"http://{self._admin}/api/gateway"
+
+    @property
+    def control(self) -> int:
+        """The pid of the control process; 0 while there is none."""
+        return child_of(self._process.pid, "gateway.workers.control")
+
+    def token(self, *rights: str) -> str:
+        """A new token with ``--metrics`` or ``--superuser``."""
+        return command("token", "create", rights[0].strip("-"), *rights, "--config", str(self._file))
+
     async def __aenter__(self) -> Self:
-        command = (sys.executable, "-m", "gateway", "run", "--config", str(self._file))
+        if self._admin:
+            command("db", "upgrade", "--config", str(self._file))
+        line = (sys.executable, "-m", "gateway", "run", "--config", str(self._file))
         with self._errors.open("wb") as errors:
-            self._process = await asyncio.create_subprocess_exec(*command, stdout=errors, stderr=errors)
+            self._process = await asyncio.create_subprocess_exec(*line, stdout=errors, stderr=errors)
         self.pid = self._process.pid
-        await self._listening()
+        try:
+            await self._listening()
+            if self._admin:
+                await self._ready()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def _listening(self) -> None:
@@ -97,6 +162,24 @@ class GatewayProcess:
             else:
                 writer.close()
                 return
+
+    async def _ready(self) -> None:
+        """Wait for the control plane, and find the worker."""
+        end = time.monotonic() + 20
+        async with aiohttp.ClientSession() as session:
+            while not await self.answers(session):
+                if time.monotonic() > end:
+                    raise SystemExit(f"the control plane did not start:\n{self._errors.read_text()}")
+                await asyncio.sleep(0.05)
+        self.pid = child_of(self._process.pid, "gateway.workers.worker")
+
+    async def answers(self, session: aiohttp.ClientSession) -> bool:
+        """Whether the control plane says that it is ready."""
+        try:
+            async with session.get(f"{self.api}/readyz") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
 
     async def __aexit__(self, *_: object) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
