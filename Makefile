@@ -6,6 +6,10 @@ LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:8081
 VERSIONS ?= 3.11 3.12 3.13
 ARGS ?=
+SCENARIO ?=
+DURATION ?=
+RATE ?=
+WEB ?=
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
@@ -13,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean
+.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -53,6 +57,9 @@ soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: 
 tuning: $(VENV)/.installed-dev ## what settings are worth, for docs/tuning.md (five minutes; ARGS='bursts --scale 0.5')
 	@$(BIN)/python loadtest/tuning.py $(ARGS)
 
+load: $(VENV)/.installed-load ## locust scenarios against a real gateway (SCENARIO=steady or all, DURATION=, RATE=, WEB=1; alone: a list)
+	@PYTHONPATH=loadtest $(BIN)/python -m load $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(WEB),--web)
+
 dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards
 
@@ -88,4 +95,9 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.created
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created
 	@echo "installing breakwater-gateway and its development tools into $(VENV)"
 	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-load
+
+$(VENV)/.installed-load: pyproject.toml | $(VENV)/.created
+	@echo "installing breakwater-gateway and locust into $(VENV)"
+	@$(PIP_INSTALL) -e '.[load]'
 	@touch $@ $(VENV)/.installed

@@ -23,6 +23,8 @@ HOST = "127.0.0.1"
 SYN_SENT = "02"
 """State of a connection that is being dialled, in /proc/net/tcp (Linux, include/net/tcp_states.h)."""
 MEGABYTE = 1 << 20
+START = 30.0
+"""Seconds for a gateway to start on a machine that is busy besides."""
 
 
 def listener(backlog: int = 1024) -> socket.socket:
@@ -144,14 +146,16 @@ class GatewayProcess:
         try:
             await self._listening()
             if self._admin:
-                await self._ready()
+                async with aiohttp.ClientSession() as session:
+                    await self.ready(session)
+                self.pid = child_of(self._process.pid, "gateway.workers.worker")
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def _listening(self) -> None:
-        end = time.monotonic() + 30  # a busy machine takes its time
+        end = time.monotonic() + START
         while True:
             try:
                 _, writer = await asyncio.open_connection(HOST, self.port)
@@ -163,17 +167,15 @@ class GatewayProcess:
                 writer.close()
                 return
 
-    async def _ready(self) -> None:
-        """Wait for the control plane, and find the worker."""
-        end = time.monotonic() + 20
-        async with aiohttp.ClientSession() as session:
-            while not await self.answers(session):
-                if time.monotonic() > end:
-                    raise SystemExit(f"the control plane did not start:\n{self._errors.read_text()}")
-                await asyncio.sleep(0.05)
-        self.pid = child_of(self._process.pid, "gateway.workers.worker")
+    async def ready(self, session: aiohttp.ClientSession) -> None:
+        """Wait for the control plane; SystemExit when it does not come."""
+        end = time.monotonic() + START
+        while not await self._answers(session):
+            if time.monotonic() > end:
+                raise SystemExit(f"the control plane did not start:\n{self._errors.read_text()}")
+            await asyncio.sleep(0.05)
 
-    async def answers(self, session: aiohttp.ClientSession) -> bool:
+    async def _answers(self, session: aiohttp.ClientSession) -> bool:
         """Whether the control plane says that it is ready."""
         try:
             async with session.get(f"{self.api}/readyz") as answer:
