@@ -99,6 +99,11 @@ class Stand:
         if changes:
             self.note(", ".join(f"{name}: {json.dumps(value)}" for name, value in changes.items()))
 
+    async def stats(self) -> dict[str, int]:
+        """What the sidecar saw so far."""
+        async with self.session.get(f"http://{HOST}:{self.sidecar_port}/stats") as answer:
+            return dict(await answer.json())
+
     async def api(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
         """The answer of the admin API; ClientResponseError for a refusal."""
         headers |= {"Authorization": f"Bearer {self._superuser}"}
@@ -116,7 +121,7 @@ class Stand:
         processes = {"worker": self.gateway.pid, "sidecar": self.sidecar.pid, "locust": process.pid}
         watch = Watch(self.session, self.gateway, self.sidecar_port, self._metrics, processes, self._tell)
         self._began = time.monotonic()
-        beside = [asyncio.create_task(watch.run()), asyncio.create_task(self.variant.disturb(self))]
+        beside = [asyncio.create_task(watch.run()), asyncio.create_task(self._disturb())]
         try:
             async with asyncio.timeout(self.variant.seconds + GRACE):
                 code = await process.wait()
@@ -131,6 +136,14 @@ class Stand:
         if code:
             raise SystemExit(f"locust failed with {code}:\n{self._told()}")
         return Run(self.variant, Record.load(self._record), watch.samples, self.marks)
+
+    async def _disturb(self) -> None:
+        """Locust takes a while to start: the variant's times count from the first request on."""
+        while True:
+            if (await self.stats())["started"]:
+                break
+            await asyncio.sleep(0.02)
+        await self.variant.disturb(self)
 
     async def serve_page(self) -> None:
         """Locust's web page, until it is ended."""

@@ -16,7 +16,7 @@ COLOURS = ("#0b62a4", "#c8501e", "#2f7d32", "#7b3fa0", "#8a6d00", "#b0216b", "#0
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From 0 to ``top``, with round ``steps``."""
+    """From 0 to ``top``, with a step at each multiple of ``step``."""
 
     top: float
     step: float
@@ -30,8 +30,13 @@ class Axis:
         step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor * 5 >= largest)
         return cls(step * math.ceil(largest * 1.02 / step), step)
 
+    @classmethod
+    def as_far_as(cls, last: float) -> Axis:
+        """The same steps, and no room."""
+        return cls(last, cls.up_to(last).step) if last > 0 else cls.up_to(last)
+
     def steps(self) -> Iterator[float]:
-        return (number * self.step for number in range(round(self.top / self.step) + 1))
+        return (number * self.step for number in range(int(self.top / self.step + 1e-6) + 1))
 
 
 def chart(
@@ -43,7 +48,7 @@ def chart(
 ) -> str:
     """``lines`` by legend, as (seconds, value); ``marks`` are moments, ``bound`` a line across."""
     points = [point for line in lines.values() for point in line if math.isfinite(point[1])]
-    across = Axis.up_to(max((x for x, _ in points), default=1.0))
+    across = Axis.as_far_as(max((x for x, _ in points), default=1.0))
     highest = max((y for _, y in points), default=1.0)
     up = Axis.up_to(highest if bound is None else max(highest, bound))
     plane = _Plane(across, up)

@@ -49,7 +49,8 @@ class Client(User):
         None when no answer came.
         """
         began = time.monotonic()
-        answer, outcome, failure = None, "", None
+        answer: Answer | None = None
+        failure: Exception | None = None
         (wire or self.wire).deadline = intended + self.plan.patience
         try:
             answer = act()

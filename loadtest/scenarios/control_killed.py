@@ -24,8 +24,10 @@ RESTART = 10.0
 
 async def kill(stand: Stand) -> None:
     """`TIMES` times, evenly spread, and not before the one before it is back."""
-    for _ in range(TIMES):
-        await asyncio.sleep(stand.variant.seconds / (TIMES + 1))
+    start = time.monotonic()
+    for number in range(1, TIMES + 1):
+        at = start + number * stand.variant.seconds / (TIMES + 1)
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
         os.kill(stand.gateway.control, signal.SIGKILL)
         stand.note(KILLED)
         began = time.monotonic()

@@ -17,7 +17,7 @@ __all__ = ["Arrivals"]
 ILL = ((0.15, 0.3), (0.65, 0.7))
 """Shares of the time between which every answer of the sidecar is 500."""
 RECOVERY = 30.0
-"""Seconds: the default of `recovery_timeout`. Shorter runs have a quarter of their time."""
+"""Seconds: the default of `recovery_timeout`. Shorter runs have a fifth of their time."""
 THRESHOLD = 5
 FAILING, WELL = "failing: true", "failing: false"
 
@@ -106,7 +106,10 @@ def criteria(size: Size) -> tuple[Criterion, ...]:
 SCENARIO = Scenario(
     name="flapping",
     sentence="an upstream that falls ill twice; the breaker opens, and closes when it is well",
-    story="Twice every answer of the sidecar is 500 for a while. The breaker has its default times.",
+    story=(
+        "Twice every answer of the sidecar is 500 for a while. The breaker has its default times, or in runs of less "
+        "than 150 s a fifth of their time."
+    ),
     seconds=150,
     rate=200,
     variants=variants,

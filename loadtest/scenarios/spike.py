@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 from load import pictures, promises
 from load.findings import Findings, Run
@@ -25,8 +24,6 @@ MEDIAN = 0.05
 
 class Spike(LoadTestShape):
     """A tenth of the users; all of them; a tenth again."""
-
-    abstract: ClassVar[bool] = False
 
     def tick(self) -> tuple[int, float] | None:
         plan = given()

@@ -20,6 +20,12 @@ def test_an_axis_has_round_steps_and_room(largest: float, top: float, step: floa
     assert max(axis.steps()) == pytest.approx(axis.top)
 
 
+def test_an_axis_of_time_ends_with_it() -> None:
+    axis = Axis.as_far_as(29.6)
+    assert (axis.top, list(axis.steps())) == (29.6, [0, 10, 20])
+    assert Axis.as_far_as(0.0).top == 1
+
+
 def lines_of(svg: str) -> list[list[tuple[float, float]]]:
     found = ET.fromstring(svg).iter(f"{SVG}polyline")
     return [[tuple(map(float, p.split(","))) for p in line.attrib["points"].split()] for line in found]  # type: ignore[misc]
