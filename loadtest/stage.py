@@ -137,8 +137,6 @@ class GatewayProcess:
         return command("token", "create", rights[0].strip("-"), *rights, "--config", str(self._file))
 
     async def __aenter__(self) -> Self:
-        if self._admin:
-            command("db", "upgrade", "--config", str(self._file))
         line = (sys.executable, "-m", "gateway", "run", "--config", str(self._file))
         with self._errors.open("wb") as errors:
             self._process = await asyncio.create_subprocess_exec(*line, stdout=errors, stderr=errors)

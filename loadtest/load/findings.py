@@ -110,15 +110,16 @@ class Run:
 
     def line(self, percent: float, kind: str = "answer") -> Points:
         """A percentile of the latency of each second, in milliseconds."""
-        return [(n, s.latency.percentile(percent) * 1e3) for n, s in self._all(kind) if len(s.latency)]
+        return [(n, s.latency.percentile(percent) * 1e3) for n, s in self.whole(kind) if len(s.latency)]
 
     def per_second(self, outcome: str, kind: str = "answer") -> Points:
-        return [(n, float(s.outcomes[outcome])) for n, s in self._all(kind)]
+        return [(n, float(s.outcomes[outcome])) for n, s in self.whole(kind)]
 
     def bad_per_second(self, kind: str = "answer") -> Points:
-        return [(n, float(s.total - s.good)) for n, s in self._all(kind)]
+        return [(n, float(s.total - s.good)) for n, s in self.whole(kind)]
 
-    def _all(self, kind: str) -> Iterator[tuple[int, Second]]:
+    def whole(self, kind: str = "answer") -> Iterator[tuple[int, Second]]:
+        """All seconds, judged or not, in order."""
         for number, second in sorted(self.record.kinds.get(kind, {}).items()):
             yield number - self.began, second
 

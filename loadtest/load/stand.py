@@ -71,7 +71,6 @@ class Stand:
             **variant.proxy,
         )
         await self._house.enter_async_context(self.gateway)
-        self._metrics = self.gateway.token("--metrics")
         self._superuser = self.gateway.token("--superuser")
         if variant.stored:
             await self.api("POST", "/proxies", self.gateway.proxy)
@@ -119,7 +118,7 @@ class Stand:
         """Load for the variant's seconds. SystemExit when locust fails."""
         process = await self._locust("--headless", "--run-time", f"{self.variant.seconds:g}s")
         processes = {"worker": self.gateway.pid, "sidecar": self.sidecar.pid, "locust": process.pid}
-        watch = Watch(self.session, self.gateway, self.sidecar_port, self._metrics, processes, self._tell)
+        watch = Watch(self.session, self.gateway, self.sidecar_port, self._superuser, processes, self._tell)
         self._began = time.monotonic()
         beside = [asyncio.create_task(watch.run()), asyncio.create_task(self._disturb())]
         try:

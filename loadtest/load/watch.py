@@ -80,8 +80,10 @@ class Watch:
         figures["sockets"] = self._gateway.sockets()
         scrape = NOTHING
         with suppress(aiohttp.ClientError, TimeoutError):  # the control process may be dead: a gap in the figures
-            scrape = await self._scrape()
-            figures["scrape_ms"] = (time.monotonic() - now) * 1e3
+            began = time.monotonic()
+            text = await self._scrape()
+            figures["scrape_ms"] = (time.monotonic() - began) * 1e3
+            scrape = Scrape.of(text)
             figures |= {column: scrape.value(name) for column, name in GAUGES.items()}
         with suppress(aiohttp.ClientError, TimeoutError):
             async with self._session.get(self._sidecar) as answer:
@@ -89,11 +91,11 @@ class Watch:
                 figures |= {f"sidecar_{name}": float(value) for name, value in stats.items()}
         return Sample(now, figures, scrape)
 
-    async def _scrape(self) -> Scrape:
+    async def _scrape(self) -> str:
         headers = {"Authorization": f"Bearer {self._token}"}
         async with self._session.get(f"{self._gateway.api}/metrics", headers=headers) as answer:
             answer.raise_for_status()
-            return Scrape.of(await answer.text())
+            return await answer.text()
 
     def _share(self, name: str, pid: int, now: float) -> float:
         """Of one core, since the last look."""

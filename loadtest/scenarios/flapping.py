@@ -14,7 +14,7 @@ from sidecar import Behaviour
 
 __all__ = ["Arrivals"]
 
-ILL = ((0.15, 0.3), (0.65, 0.7))
+ILL = ((0.15, 0.3), (0.55, 0.6))
 """Shares of the time between which every answer of the sidecar is 500."""
 RECOVERY = 30.0
 """Seconds: the default of `recovery_timeout`. Shorter runs have a fifth of their time."""
@@ -48,7 +48,7 @@ def until_good(run: Run, what: str) -> float:
 
     What was asked in the very second of a mark may be from before it.
     """
-    good = [number for number, second in run.seconds() if second.good]
+    good = [number for number, second in run.whole() if second.good]
     waits = []
     for mark in run.marked(what):
         at = mark.at - run.began

@@ -17,7 +17,7 @@ from meta.sources import ROOT
 def load(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "loadtest")}
     line = [sys.executable, "-m", "load", *arguments]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=55, check=False)
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
 def verdicts(report: str) -> dict[str, str]:
@@ -40,13 +40,14 @@ def test_an_unknown_scenario_is_refused_with_the_names() -> None:
     assert "overload-queue" in refused.stderr
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("scenario", "arguments", "sure"),
     [
-        ("flapping", ("--duration", "10", "--rate", "20"), {"Times that the breaker opened"}),
+        ("flapping", ("--duration", "8", "--rate", "20"), {"Times that the breaker opened"}),
         (
             "streams",
-            ("--duration", "6", "--rate", "6"),
+            ("--duration", "5", "--rate", "6"),
             {"Streams that broke", "From a client's leaving to the end of the sidecar's work, P99"},
         ),
     ],
@@ -64,4 +65,4 @@ def test_a_scenario_runs_judges_and_reports(
     for picture in re.findall(r"\]\((\S+\.svg)\)", (folder / "report.md").read_text()):
         assert list(ET.parse(folder / picture).iter("{http://www.w3.org/2000/svg}polyline")), picture
     for table in folder.glob("*.csv"):
-        assert len(list(csv.reader(table.open()))) > 5, table
+        assert len(list(csv.reader(table.read_text().splitlines()))) > 4, table
