@@ -45,7 +45,7 @@ class Run:
     @property
     def began(self) -> int:
         """By the monotonic clock."""
-        return min((min(seconds) for seconds in self.record.kinds.values()), default=0)
+        return min(map(min, self.record.kinds.values()), default=0)
 
     @property
     def warm(self) -> int:
@@ -53,8 +53,9 @@ class Run:
 
     @property
     def span(self) -> int:
-        """How many seconds are judged."""
-        return max(1, int(self.variant.seconds) - 1 - self.warm)
+        """How many seconds are judged. locust counts its time from before the first user's start."""
+        last = max(map(max, self.record.kinds.values()), default=0) - self.began
+        return max(1, min(int(self.variant.seconds) - 1, last) - self.warm)
 
     def seconds(self, kind: str = "answer") -> Iterator[tuple[int, Second]]:
         """The judged ones, in order; one in which nobody meant to ask is not among them."""

@@ -39,6 +39,14 @@ def test_a_short_run_warms_up_for_a_tenth_of_it() -> None:
     assert (run_of(10, [0.1] * 10).warm, run_of(10, [0.1] * 10).span) == (1, 8)
 
 
+def test_a_run_that_began_late_is_judged_to_its_last_whole_second() -> None:
+    run = run_of(100, [0.1] * 100)
+    for second in range(97, 100):
+        del run.record.kinds["answer"][BEGAN + second]
+    assert (run.warm, run.span) == (5, 91)
+    assert run.rate() == 10.0
+
+
 def test_jitter_is_the_coefficient_of_variation_of_whole_windows() -> None:
     run = run_of(36, [0.1] * 14 + [0.2] * 10 + [0.4] * 12)
     assert run.warm == 4
