@@ -48,6 +48,16 @@ def percentile(buckets: Buckets, percent: float) -> float:
     return next((bound for bound in sorted(buckets) if total and buckets[bound] >= wanted), math.nan)
 
 
+def highest(buckets: Buckets) -> float:
+    """The upper bound of the highest bucket with anything in it, ten times the one before for the last; 0: nothing."""
+    below, found = 0.0, 0.0
+    for bound in sorted(buckets):
+        if buckets[bound] > below:
+            found = bound if math.isfinite(bound) else max(filter(math.isfinite, buckets)) * 10
+        below = buckets[bound]
+    return found
+
+
 def beyond(buckets: Buckets, bound: float) -> float:
     """Observations above ``bound``, which has to be one of the buckets."""
     return buckets[math.inf] - buckets[bound] if buckets else math.nan

@@ -11,8 +11,9 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from load.exposition import Buckets, Scrape, between
+from load.exposition import Buckets, Scrape, between, highest
 from load.histogram import Histogram
 from load.record import Record, Second
 from load.scenario import Variant
@@ -53,7 +54,7 @@ class Run:
 
     @property
     def span(self) -> int:
-        """How many seconds are judged. locust counts its time from before the first user's start."""
+        """How many seconds are judged; less than planned when locust was late."""
         last = max(map(max, self.record.kinds.values()), default=0) - self.began
         return max(1, min(int(self.variant.seconds) - 1, last) - self.warm)
 
@@ -150,6 +151,18 @@ class Run:
         """What a histogram of the gateway counted in the judged seconds."""
         scrapes = [s.scrape for s in self.samples if s.scrape.values and self._judged(s)]
         return between(scrapes[0], scrapes[-1], name) if scrapes else {}
+
+    def worst(self, name: str) -> Points:
+        """Of each look, the upper bound in milliseconds of the highest bucket that counted something new; 0: none did.
+
+        The highest bucket of all has no bound, and shows as ten times the one below it.
+        """
+        scraped = [sample for sample in self.samples if sample.scrape.buckets]
+        return [
+            (after.at - self.began, highest(between(before.scrape, after.scrape, name)) * 1e3)
+            for before, after in pairwise(scraped)
+            if after.at >= self.began
+        ]
 
     def last(self) -> Scrape:
         """The newest scrape. IndexError when there was none."""

@@ -16,6 +16,8 @@ SATURATED = 0.9
 """Share of a core above which locust, which has one alone, counts as the limit."""
 LATE = 0.01
 """Seconds after the intended start; more than one per cent of starts beyond it, and locust was the limit."""
+MARKS = 20
+"""More lines than this hide the figures."""
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 
 
@@ -100,10 +102,10 @@ def generator(findings: Findings) -> Iterator[str]:
 
 
 def drawn(picture: Chart, findings: Findings) -> str:
+    """With what happened meanwhile as lines down, when that is of one run and not too much to see."""
     marks = [(mark.at - run.began, mark.what) for run in findings.values() for mark in run.marks]
-    return chart(
-        picture.title, picture.unit, picture.lines(findings), marks if len(findings) == 1 else (), picture.bound
-    )
+    shown = marks if len(findings) == 1 and len(marks) <= MARKS else []
+    return chart(picture.title, picture.unit, picture.lines(findings), shown, picture.bound)
 
 
 def number(value: float) -> str:

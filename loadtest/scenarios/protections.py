@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from load import promises
@@ -42,8 +43,9 @@ def variants(size: Size) -> tuple[Variant, ...]:
     )
 
 
-def gained(findings: Findings) -> float:
-    return findings["all"].good() / max(findings["none"].good(), 0.01)
+def without(findings: Findings) -> float:
+    """Per cent."""
+    return findings["none"].good() / findings["all"].good() * 100 if findings["all"].good() else math.nan
 
 
 def criteria(size: Size) -> tuple[Criterion, ...]:
@@ -52,12 +54,12 @@ def criteria(size: Size) -> tuple[Criterion, ...]:
         promises.goodput("limiter", 90, "T064"),
         promises.inside("all", sidecar(size).capacity + 1, "SC-005"),
         Criterion(
-            "Goodput with all protections, in multiples of that without",
+            "Goodput without protection, of that with all",
             "T064",
-            gained,
+            without,
             "good answers a second within the clients' patience",
-            "times",
-            at_least=2,
+            "%",
+            at_most=50,
         ),
         Criterion(
             "Deaths of the sidecar behind all protections",
@@ -110,7 +112,8 @@ SCENARIO = Scenario(
     story=(
         "Four times the demand that the sidecar bears, always the same arrivals. It shares its machine among all who "
         "are inside, loses work by that above its capacity, and dies for three seconds at four times the capacity. A "
-        "client gives up two seconds after it meant to ask: what comes later is not good."
+        "client gives up two seconds after it meant to ask: what comes later is not good. "
+        "Against overload it is the limiter that helps, and the queue; what the breaker is for is seen in `flapping`."
     ),
     seconds=40,
     rate=400,

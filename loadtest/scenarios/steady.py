@@ -183,6 +183,13 @@ SCENARIO = Scenario(
             bound=50,
         ),
         Chart("windows", "P99 of each window of ten seconds", "ms", lambda f: {"p99": f["through"].windows(99)}),
+        Chart(
+            "collections",
+            "Longest collection of garbage since the last look: its bucket",
+            "ms",
+            lambda f: {"at most": f["through"].worst("gateway_gc_pause_seconds")},
+            bound=10,
+        ),
         Chart("memory", "Memory of the worker", "MiB", lambda f: {"resident": f["through"].figure("rss")}),
         Chart(
             "connections",

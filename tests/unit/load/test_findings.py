@@ -6,7 +6,7 @@ import math
 import statistics
 
 import pytest
-from load.exposition import Scrape, between, beyond, percentile
+from load.exposition import Scrape, between, beyond, highest, percentile
 from load.findings import Run
 from load.record import Record
 from load.scenario import Variant
@@ -105,6 +105,13 @@ def test_a_percentile_of_buckets_is_the_upper_bound_of_its_bucket(percent: float
 def test_nothing_is_neither_fast_nor_slow() -> None:
     assert math.isnan(percentile({}, 99))
     assert math.isnan(beyond({}, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("counts", "bound"), [((0, 0, 0), 0.0), ((1, 1, 1), 0.01), ((1, 2, 2), 0.1), ((0, 0, 1), 1.0), ((5, 5, 6), 1.0)]
+)
+def test_the_highest_bucket_is_the_last_in_which_something_fell(counts: tuple[int, ...], bound: float) -> None:
+    assert highest(dict(zip((0.01, 0.1, math.inf), counts, strict=True))) == bound
 
 
 def test_beyond_counts_what_is_above_a_bucket() -> None:
