@@ -2,7 +2,7 @@
 
     PYTHONPATH=loadtest python -m load [NAME | all] [--duration SECONDS] [--rate N] [--web] [--results FOLDER]
 
-Exit codes: 0 when every criterion held, 1 when one is broken.
+Exit codes: 0 when every criterion held, 1 when one is broken, 2 for a scenario that there is not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from load.scenario import Scenario, Size
 from load.stand import Stand
 from load.verdict import judge, passed
 
+INTERRUPTED = 130
+"""As shells tell of SIGINT."""
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -59,6 +61,14 @@ def options() -> argparse.Namespace:
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # both end every process of ours
     asked, known = options(), scenarios()
+    try:
+        return obey(asked, known)
+    except KeyboardInterrupt:
+        return 0 if asked.web else INTERRUPTED
+
+
+def obey(asked: argparse.Namespace, known: dict[str, Scenario]) -> int:
+    """The exit code."""
     if not asked.scenario:
         for name, scenario in known.items():
             print(f"  {name:16} {scenario.sentence}")
