@@ -6,7 +6,7 @@ import time
 
 import gevent
 from locust import task
-from sidecar import Behaviour
+from work import Behaviour
 
 from load import pictures, promises
 from load.findings import Findings

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sidecar import Behaviour
+from work import Behaviour
 
 if TYPE_CHECKING:
     from load.findings import Findings

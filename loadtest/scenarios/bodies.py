@@ -7,7 +7,7 @@ from load.findings import Findings
 from load.scenario import Chart, Criterion, Scenario, Size, Variant
 from load.users import Waiting
 from load.wire import Answer
-from sidecar import Behaviour
+from work import Behaviour
 
 __all__ = ["Mover"]
 

@@ -6,7 +6,7 @@ from load import pictures, promises
 from load.findings import Findings
 from load.scenario import Criterion, Scenario, Size, Variant
 from load.users import Waiting
-from sidecar import Behaviour
+from work import Behaviour
 
 __all__ = ["Clients"]
 

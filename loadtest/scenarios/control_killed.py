@@ -12,7 +12,7 @@ from load.findings import Findings
 from load.scenario import Criterion, Scenario, Size, Variant
 from load.stand import Stand
 from load.users import Arrivals
-from sidecar import Behaviour
+from work import Behaviour
 
 __all__ = ["Arrivals"]
 

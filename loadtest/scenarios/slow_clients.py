@@ -9,7 +9,7 @@ from load import pictures, promises
 from load.scenario import Criterion, Scenario, Size, Variant
 from load.users import Scheduled
 from load.wire import Wire
-from sidecar import Behaviour
+from work import Behaviour
 
 __all__ = ["Anybody"]
 

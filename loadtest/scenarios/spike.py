@@ -11,7 +11,7 @@ from load.plan import given
 from load.scenario import Criterion, Scenario, Size, Variant
 from load.users import Arrivals
 from locust import LoadTestShape
-from sidecar import Behaviour
+from work import Behaviour
 
 __all__ = ["Arrivals", "Spike"]
 

@@ -8,7 +8,7 @@ from load.scenario import Chart, Criterion, Scenario, Size, Variant
 from load.users import Arrivals, Scheduled
 from load.wire import Wire
 from locust.env import Environment
-from sidecar import Behaviour
+from work import Behaviour
 
 __all__ = ["Arrivals", "Paired"]
 

@@ -11,7 +11,7 @@ from load.scenario import Chart, Criterion, Scenario, Size, Variant
 from load.users import RECORD, Client
 from load.wire import LateError
 from locust import task
-from sidecar import Behaviour
+from work import Behaviour
 
 __all__ = ["Reader"]
 

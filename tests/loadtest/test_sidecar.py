@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from harness.patience import eventually
-from sidecar import Behaviour, Connection, Machine, Sidecar, content_length
+from sidecar import Connection, Sidecar, content_length
+from work import Behaviour, Machine
 
 Serving = Callable[..., Awaitable["Scene"]]
 
