@@ -141,7 +141,6 @@ class Breaker:
         "_clean",
         "_generation",
         "_on_change",
-        "_opened_at",
         "_probes",
         "_storage",
         "circuit",
@@ -171,9 +170,6 @@ class Breaker:
         self._generation = 0
         self._cause = EXTERNAL
         self._by = ""
-        self.state = _CLOSED
-        self.since = clock()
-        self.shadow = False
         self.outcomes: deque[Judged] = deque(maxlen=_KEPT_OUTCOMES)
         self.moves: deque[Move] = deque(maxlen=_KEPT_MOVES)
         self._storage = CircuitMemoryStorage(STATE_CLOSED)
@@ -204,7 +200,7 @@ class Breaker:
         """A permit, to be given to `record` exactly once; or REFUSED."""
         if self.state is _CLOSED:
             return self._generation
-        if self.state is _OPEN and self.clock() - self._opened_at >= self.recovery_timeout:
+        if self.state is _OPEN and self.clock() - self.since >= self.recovery_timeout:
             self._move(Event.RECOVERY)
         if self.state is not _HALF_OPEN or self._probes >= self.half_open_requests:
             return REFUSED
@@ -236,7 +232,7 @@ class Breaker:
 
     def until_probe(self) -> float:
         """Seconds until an open breaker lets a probe through; 0.0 when it would now, or is not open."""
-        return max(0.0, self.recovery_timeout - (self.clock() - self._opened_at)) if self.state is _OPEN else 0.0
+        return max(0.0, self.recovery_timeout - (self.clock() - self.since)) if self.state is _OPEN else 0.0
 
     def _count(self, outcome: Outcome) -> None:
         if outcome is _SUCCESS:
@@ -277,7 +273,6 @@ class Breaker:
         self._generation += 1
         self._probes = 0
         self._clean = state is _CLOSED
-        self._opened_at = self.clock() if state is _OPEN else 0.0
 
 
 class _Mirror(CircuitBreakerListener):

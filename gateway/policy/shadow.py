@@ -90,6 +90,5 @@ class ReckonedQueue:
         if wait > self._timeout:
             return QUEUE_TIMEOUT.code
         # As long as no permit ever came back nothing is known but the longest that anybody would wait.
-        until = now + (wait or self._timeout)
-        self._places.append(max(until, self._places[-1] if self._places else 0.0))
+        self._places.append(now + (wait or self._timeout))
         return ""
