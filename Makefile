@@ -17,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load
+.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load coverage
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -47,6 +47,20 @@ format: $(VENV)/.installed-dev ## put the code in its form, by ruff
 docs: $(VENV)/.installed ## write the generated parts of docs/ anew, from the code and from measurements
 	@$(BIN)/python docs/generator docs
 
+# Alone: what each module does by itself. Together: the tests that start a gateway in their own process; those that run
+# whole processes from outside are left out.
+ALONE := tests/unit tests/property
+TOGETHER := tests/wire tests/faults tests/store tests/admin $(addprefix tests/e2e/,test_acceptance_edges.py \
+    test_acceptance_load.py test_acceptance_protection.py test_acceptance_reload.py test_acceptance_transport.py \
+    test_each_reason.py test_phases.py test_shadow.py)
+
+coverage: $(VENV)/.installed-dev ## over 90 % of all, 100 % of policies, buffers and framing (ARGS='-n 2')
+	@COVERAGE_FILE=.coverage.alone $(BIN)/python -m pytest -q --cov --cov-report= $(ALONE) $(ARGS)
+	@COVERAGE_FILE=.coverage.alone $(BIN)/coverage json -q -o - | $(BIN)/python tests/meta/full_coverage.py
+	@COVERAGE_FILE=.coverage.together $(BIN)/python -m pytest -q --cov --cov-report= $(TOGETHER) $(ARGS)
+	@$(BIN)/coverage combine -q .coverage.alone .coverage.together
+	@$(BIN)/coverage report --fail-under=90
+
 bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
 	@$(BIN)/python loadtest/micro/hot_path.py
 
@@ -75,7 +89,7 @@ test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this mac
 	done
 
 clean: ## remove the virtual environments, caches and builds
-	@rm -rf .venv .venv-* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@rm -rf .venv .venv-* build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second call costs nothing until pyproject.toml changes. The install is editable, so code needs no stamp.

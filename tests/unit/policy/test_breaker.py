@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 
@@ -9,10 +10,11 @@ import pytest
 from unit.scene import Clock, exchange
 
 from gateway import errors
+from gateway.config.document import CircuitBreaker
 from gateway.core.exchange import Exchange
 from gateway.core.outcome import Outcome
 from gateway.errors import GatewayError, Source
-from gateway.policy.breaker import REFUSED, TRANSITIONS, Breaker, Event, State, break_circuit
+from gateway.policy.breaker import REFUSED, TRANSITIONS, Breaker, Event, Judged, Move, State, break_circuit
 
 SUCCESS, FAILURE, IGNORED = Outcome
 RECOVERY = 30.0
@@ -67,6 +69,7 @@ WALK = [(old, event, new) for old, row in TRANSITIONS.items() for event, new in 
 
 
 class TestTable:
+    @pytest.mark.covers("FR-013", "T025", "T026", "T029")
     @pytest.mark.parametrize(("old", "event", "new"), WALK)
     def test_each_transition(self, old: State, event: Event, new: State) -> None:
         scene = Scene().bring_to(old)
@@ -83,6 +86,7 @@ class TestTable:
         assert {new for old, _, new in WALK if new is not old} == set(State)
         assert {old for old, _, new in WALK if new is not old} == set(State)
 
+    @pytest.mark.covers("T020", "T027")
     def test_numbers_and_words(self) -> None:
         assert [(state.value, state.word) for state in State] == [(0, "closed"), (1, "open"), (2, "half-open")]
         assert [state.word for state in State] == [
@@ -93,6 +97,7 @@ class TestTable:
 
 
 class TestClosed:
+    @pytest.mark.covers("T021", "T025", "T026")
     def test_only_failures_in_a_row_open_it(self) -> None:
         scene = Scene()
         for outcome in (FAILURE, FAILURE, SUCCESS, FAILURE, FAILURE):
@@ -128,6 +133,7 @@ class TestClosed:
         scene.call(SUCCESS)
         assert len(writes) == 1
 
+    @pytest.mark.covers("FR-014")
     def test_a_threshold_of_one(self) -> None:
         breaker = Breaker(1, clock=Clock())
         breaker.record(breaker.try_acquire(), FAILURE)
@@ -135,6 +141,7 @@ class TestClosed:
 
 
 class TestOpen:
+    @pytest.mark.covers("T024")
     def test_nothing_passes_until_the_time_is_over(self) -> None:
         scene = Scene().bring_to(State.OPEN)
         scene.clock.now += RECOVERY - 0.001
@@ -173,6 +180,7 @@ class TestOpen:
             scene.breaker.record(REFUSED, outcome)
         assert (scene.breaker.state, scene.breaker.failures) == (State.OPEN, 3)
 
+    @pytest.mark.covers("T021")
     @pytest.mark.parametrize(("passed", "left"), [(0.0, 30), (0.5, 30), (28.9, 2), (29.5, 1), (30.0, 1), (99.0, 1)])
     def test_retry_after_is_the_time_left(self, passed: float, left: int) -> None:
         scene = Scene().bring_to(State.OPEN)
@@ -181,6 +189,7 @@ class TestOpen:
 
 
 class TestHalfOpen:
+    @pytest.mark.covers("FR-014", "T024")
     @pytest.mark.parametrize("probes", [1, 3])
     def test_no_more_probes_than_allowed(self, probes: int) -> None:
         scene = Scene(probes).bring_to(State.OPEN)
@@ -197,6 +206,7 @@ class TestHalfOpen:
         assert scene.breaker.try_acquire() != REFUSED
         assert (scene.breaker.state, scene.changes) == (State.HALF_OPEN, [])
 
+    @pytest.mark.covers("T026")
     def test_a_failed_probe_opens_it_for_the_whole_time_again(self) -> None:
         scene = Scene().bring_to(State.HALF_OPEN)
         scene.clock.now += 7.0
@@ -235,7 +245,107 @@ class TestHalfOpen:
         assert [scene.breaker.try_acquire() != REFUSED for _ in range(2)] == [True, False]
 
 
+class TestHistory:
+    """What a breaker can tell about itself afterwards."""
+
+    def test_results_that_count_are_kept_with_all_that_is_known_of_them(self) -> None:
+        scene = Scene()
+        breaker = scene.breaker
+        breaker.record(breaker.try_acquire(), FAILURE, "dial_failed", 502, b"r1")
+        scene.clock.now += 2.0
+        breaker.record(breaker.try_acquire(), SUCCESS)
+        assert list(breaker.outcomes) == [
+            Judged(1000.0, FAILURE, "dial_failed", 502, b"r1"),
+            Judged(1002.0, SUCCESS, "", 0, b""),
+        ]
+
+    def test_what_tells_nothing_is_not_kept(self) -> None:
+        scene = Scene()
+        for outcome in (SUCCESS, IGNORED):  # in a circuit without a failure a success is no news
+            scene.call(outcome)
+        scene.breaker.record(scene.breaker.try_acquire() - 1, FAILURE)
+        assert not scene.breaker.outcomes
+
+    def test_each_probe_is_kept_even_if_it_tells_nothing(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        scene.call(IGNORED)
+        assert [judged.outcome for judged in scene.breaker.outcomes] == [IGNORED, IGNORED]
+
+    def test_a_move_tells_when_why_and_from_what(self) -> None:
+        scene = Scene()
+        for number in range(3):
+            scene.clock.now += 1.0
+            scene.breaker.record(scene.breaker.try_acquire(), FAILURE, "dial_failed", 502, b"r%d" % number)
+        scene.clock.now += RECOVERY
+        scene.call(SUCCESS)
+        results = tuple(Judged(1001.0 + number, FAILURE, "dial_failed", 502, b"r%d" % number) for number in range(3))
+        probe = Judged(1033.0, SUCCESS, "", 0, b"")
+        assert list(scene.breaker.moves) == [
+            Move(1003.0, State.CLOSED, State.OPEN, "failure_threshold", "", results),
+            Move(1033.0, State.OPEN, State.HALF_OPEN, "recovery_timeout", "", ()),
+            Move(1033.0, State.HALF_OPEN, State.CLOSED, "probe_succeeded", "", (probe,)),
+        ]
+
+    def test_a_reset_tells_who_said_so_and_no_later_move_does(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.breaker.reset("root@example.org")
+        scene.breaker.reset()
+        scene.bring_to(State.OPEN)
+        told = [(move.cause, move.by) for move in scene.breaker.moves]
+        assert told == [
+            ("failure_threshold", ""),
+            ("reset", "root@example.org"),
+            ("reset", ""),
+            ("failure_threshold", ""),
+        ]
+
+    def test_a_move_from_outside_is_told_as_such(self) -> None:
+        scene = Scene()
+        scene.breaker.circuit.open()
+        scene.breaker.reset()
+        scene.breaker.circuit.open()
+        assert [move.cause for move in scene.breaker.moves] == ["external", "reset", "external"]
+
+    def test_since_when_the_state_holds(self) -> None:
+        scene = Scene()
+        assert scene.breaker.since == 1000.0
+        scene.clock.now += 5.0
+        scene.bring_to(State.OPEN)
+        assert scene.breaker.since == 1005.0
+        scene.clock.now += RECOVERY
+        scene.breaker.try_acquire()
+        assert scene.breaker.since == 1035.0
+
+    def test_the_newest_are_kept_and_no_more(self) -> None:
+        scene = Scene()
+        scene.breaker.configure(1000, RECOVERY, 1)
+        for number in range(130):
+            scene.breaker.record(scene.breaker.try_acquire(), FAILURE, status=number)
+        assert [judged.status for judged in scene.breaker.outcomes] == list(range(2, 130))
+        for number in range(34):
+            scene.breaker.reset(str(number))
+        assert [move.by for move in scene.breaker.moves] == [str(number) for number in range(2, 34)]
+
+
 class TestControl:
+    def test_a_breaker_without_settings_has_those_of_the_configuration(self) -> None:
+        breaker, settings = Breaker(), CircuitBreaker()
+        assert (breaker.failure_threshold, breaker.recovery_timeout, breaker.half_open_requests) == (
+            settings.failure_threshold,
+            settings.recovery_timeout,
+            settings.half_open_requests,
+        )
+        assert (breaker.circuit.name, breaker.shadow) == ("", False)
+
+    @pytest.mark.parametrize(("passed", "left"), [(0.0, 30.0), (29.5, 0.5), (30.0, 0.0), (99.0, 0.0)])
+    def test_how_long_it_takes_until_a_probe_is_let_through(self, passed: float, left: float) -> None:
+        scene = Scene()
+        assert scene.breaker.until_probe() == 0.0
+        scene.bring_to(State.OPEN)
+        scene.clock.now += passed
+        assert scene.breaker.until_probe() == left
+
+    @pytest.mark.covers("T028")
     def test_a_reset_forgets_failures_and_what_runs(self) -> None:
         scene = Scene()
         scene.call(FAILURE)
@@ -246,6 +356,7 @@ class TestControl:
             scene.breaker.record(permit, FAILURE)
         assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 0)
 
+    @pytest.mark.covers("FR-014")
     def test_new_settings_leave_the_state_alone(self) -> None:
         scene = Scene().bring_to(State.OPEN)
         scene.breaker.configure(1, 10.0, 2)
@@ -306,6 +417,7 @@ class TestControl:
         assert seen == [("closed", "open"), ("open", "half-open"), ("half-open", "closed")]
         assert scene.breaker.circuit.name == "sidecar"
 
+    @pytest.mark.covers("T050")
     def test_breakers_know_nothing_of_each_other(self) -> None:
         one, other = Scene(), Scene()
         one.bring_to(State.OPEN)
@@ -351,6 +463,7 @@ OTHER_REASONS = [
 
 
 class TestLayer:
+    @pytest.mark.covers("T023")
     def test_no_breaker_no_layer(self) -> None:
         answer = Answer(200)
         assert break_circuit(None)(answer) is answer
@@ -403,7 +516,8 @@ class TestLayer:
             (False, 0, False, 0.0, FAILURE),  # nothing to upload: it was the dial that took so long
             (False, 100, False, 0.0, IGNORED),  # the client may be the slow one
             (True, 0, True, 0.0, IGNORED),  # a long stream that was cut
-            (True, 0, False, 6.0, IGNORED),  # our own queue took most of the time
+            (True, 0, False, 5.0, FAILURE),
+            (True, 0, False, 5.1, IGNORED),  # our own queue took most of the time
         ],
     )
     @pytest.mark.parametrize("as_cancellation", [True, False])
@@ -418,6 +532,50 @@ class TestLayer:
         end = asyncio.CancelledError() if as_cancellation else GatewayError(errors.TOTAL_TIMEOUT)
         assert await judged(ex, end) is outcome
 
+    @pytest.mark.covers("FR-015", "T054")
+    async def test_a_clock_that_has_only_begun_is_a_clock(self) -> None:
+        ex = exchange(b"PUT", 100, start_at=0.25)
+        ex.sent_at, ex.deadline = 0.5, 10.0
+        assert await judged(ex, GatewayError(errors.TOTAL_TIMEOUT)) is FAILURE
+
+    @pytest.mark.parametrize(
+        ("end", "reason"),
+        [
+            (503, ""),
+            (GatewayError(errors.DIAL_FAILED), "dial_failed"),
+            (asyncio.CancelledError(), "client_gone"),
+            (ValueError("a defect"), ""),
+        ],
+    )
+    async def test_what_is_known_of_a_call_is_kept(self, end: int | BaseException, reason: str) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        ex = exchange()
+        ex.request_id = b"r1"
+        if isinstance(end, BaseException):
+            ex.reason, ex.status = "client_gone", 201
+        with contextlib.suppress(GatewayError, asyncio.CancelledError, ValueError):
+            await break_circuit(scene.breaker)(Answer(end))(ex)
+        kept = [*scene.breaker.outcomes, *(o for move in scene.breaker.moves for o in move.outcomes)]
+        (last,) = [judged for judged in kept if judged.request_id]
+        assert (last.reason, last.status, last.request_id) == (reason, ex.status, b"r1")
+
+    async def test_in_shadow_mode_nobody_is_refused_and_it_is_noted_who_would_have_been(self) -> None:
+        scene = Scene()
+        scene.breaker.configure(3, RECOVERY, 1, shadow=True)
+        scene.bring_to(State.OPEN)
+        ex, answer = exchange(), Answer(200)
+        await break_circuit(scene.breaker)(answer)(ex)
+        assert (answer.asked, ex.status, ex.breaker, ex.shadow) == (1, 200, "open", "breaker_open")
+        assert scene.breaker.state is State.OPEN, "who has no permit does not close it"
+        full = exchange()
+        full.shadow = "concurrency_limit"
+        await break_circuit(scene.breaker)(answer)(full)
+        assert full.shadow == "concurrency_limit", "what would have refused it first"
+        scene.breaker.reset()
+        passing = exchange()
+        await break_circuit(scene.breaker)(answer)(passing)
+        assert passing.shadow == ""
+
     async def test_an_open_circuit_refuses_without_asking(self) -> None:
         scene = Scene().bring_to(State.OPEN)
         scene.clock.now += 12.5
@@ -429,6 +587,7 @@ class TestLayer:
         assert error.headers == (("X-Circuit-Breaker", "open"),)
         assert (answer.asked, ex.breaker, ex.outcome) == (0, "open", IGNORED)
 
+    @pytest.mark.covers("T027")
     @pytest.mark.parametrize("state", [State.CLOSED, State.HALF_OPEN])
     async def test_the_exchange_tells_the_state_that_it_met(self, state: State) -> None:
         scene = Scene().bring_to(state)
@@ -462,6 +621,7 @@ class TestLayer:
         await break_circuit(scene.breaker)(Answer(204))(exchange())
         assert scene.breaker.state is State.CLOSED
 
+    @pytest.mark.covers("T029", "T056")
     async def test_of_two_hundred_at_once_only_the_probes_get_through(self) -> None:
         scene = Scene(3).bring_to(State.OPEN)
         scene.clock.now += RECOVERY

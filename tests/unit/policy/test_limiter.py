@@ -49,17 +49,20 @@ async def ended(*tasks: asyncio.Task[bool]) -> None:
 
 
 class TestPermits:
+    @pytest.mark.covers("FR-010", "T013", "T014", "T015", "T018", "T019")
     def test_never_more_than_max(self) -> None:
         limiter = limiter_of(3)
         assert [limiter.try_acquire() for _ in range(5)] == [True, True, True, False, False]
         assert (limiter.in_flight, limiter.available, limiter.max) == (3, 0, 3)
 
+    @pytest.mark.covers("T017", "T019")
     def test_a_permit_given_back_is_there_at_once(self) -> None:
         limiter = full_limiter(2)
         limiter.release()
         assert limiter.available == 1
         assert limiter.try_acquire()
 
+    @pytest.mark.covers("T014", "T018")
     @pytest.mark.parametrize("permits", [0, -1])
     def test_no_limit(self, permits: int) -> None:
         limiter = limiter_of(permits)
@@ -67,6 +70,7 @@ class TestPermits:
         assert (limiter.in_flight, limiter.available, limiter.max) == (1000, -1, 0)
         assert limiter.retry_after() == 1
 
+    @pytest.mark.covers("T017")
     def test_releases_too_many_do_no_harm_and_are_counted(self) -> None:
         limiter = limiter_of(1)
         limiter.release()
@@ -98,6 +102,7 @@ class TestWaiting:
     async def test_a_free_permit_is_not_waited_for(self) -> None:
         assert await limiter_of(1).acquire(LONG)
 
+    @pytest.mark.covers("T015")
     async def test_without_a_queue_nobody_waits(self) -> None:
         limiter = Limiter(1)
         assert await limiter.acquire()
@@ -109,6 +114,7 @@ class TestWaiting:
         assert not await limiter.acquire(seconds)
         assert limiter.waiting == 0
 
+    @pytest.mark.covers("T016")
     async def test_first_come_first_served(self) -> None:
         limiter = full_limiter()
         order: list[int] = []
@@ -133,12 +139,19 @@ class TestWaiting:
         assert await waiter
         assert limiter.in_flight == 1
 
+    async def test_without_time_the_answer_comes_at_once(self) -> None:
+        """Not even a turn of the loop later: who gives no time takes no place in the queue."""
+        with pytest.raises(StopIteration) as answered:
+            full_limiter().acquire(0.0).send(None)
+        assert answered.value.value is False
+
     async def test_a_full_queue_refuses_at_once(self) -> None:
         limiter = full_limiter(room=2)
         waiting = await waiters(limiter, 2)
         assert not await limiter.acquire(LONG)
         await ended(*waiting)
 
+    @pytest.mark.covers("T016")
     async def test_the_timeout_ends_a_wait(self) -> None:
         limiter = full_limiter()
         assert not await limiter.acquire(0.001)
@@ -177,6 +190,7 @@ class TestWaiting:
 
 
 class TestCancellation:
+    @pytest.mark.covers("T016a")
     async def test_one_who_leaves_frees_its_place_in_the_queue(self) -> None:
         limiter = full_limiter(room=3)
         waiting = await waiters(limiter, 3)
@@ -191,6 +205,7 @@ class TestCancellation:
         limiter.release()
         assert limiter.in_flight == 0
 
+    @pytest.mark.covers("T016a")
     async def test_a_permit_handed_to_one_who_is_just_leaving_goes_to_the_next(self) -> None:
         limiter = full_limiter()
         first, second = await waiters(limiter, 2)
@@ -229,6 +244,7 @@ class TestCancellation:
             await waiter
         assert (limiter.in_flight, limiter.waiting, limiter.extra_releases) == (1, 0, 0)
 
+    @pytest.mark.covers("T019", "T056")
     async def test_a_storm_of_clients_that_come_and_go_leaks_nothing(self) -> None:
         dice = random.Random(7)
         limiter = limiter_of(5, room=50)
@@ -256,6 +272,7 @@ class TestCancellation:
         assert (limiter.in_flight, limiter.waiting, limiter.extra_releases, inside) == (0, 0, 0, 0)
 
 
+@pytest.mark.covers("FR-011")
 class TestRetryAfter:
     def test_before_anything_was_measured(self) -> None:
         assert full_limiter(5).retry_after() == 1
@@ -330,6 +347,7 @@ async def refused(handle: Handler, ex: Exchange) -> GatewayError:
 
 
 class TestLayer:
+    @pytest.mark.covers("T014")
     def test_no_limiter_no_layer(self) -> None:
         assert limit(None, LONG)(serve) is serve
 
@@ -368,6 +386,7 @@ class TestLayer:
         limiter.try_acquire()
         assert limiter.retry_after() == 7
 
+    @pytest.mark.covers("T053")
     @pytest.mark.parametrize(("room", "queue_timeout"), [(0, 0.0), (10, 0.0), (0, LONG)])
     async def test_reject_mode(self, room: int, queue_timeout: float) -> None:
         limiter = full_limiter(5, room=room)
@@ -377,6 +396,22 @@ class TestLayer:
         error = await refused(handle, ex)
         assert (error.reason, error.retry_after) == (CONCURRENCY_LIMIT, 6)
         assert (ex.queued, ex.concurrent, limiter.in_flight) == (0.0, 5, 5)
+
+    async def test_without_a_time_for_the_queue_nobody_waits(self) -> None:
+        ex = exchange()
+        assert (await refused(limit(full_limiter(room=10))(serve), ex)).reason is CONCURRENCY_LIMIT
+
+    async def test_where_a_queue_only_counts_everybody_is_refused_and_what_it_says_is_noted(self) -> None:
+        limiter = full_limiter(5, room=10)
+        limiter.release(30.0)
+        limiter.try_acquire()
+        verdicts = iter(["", "queue_full"])
+        handle = limit(limiter, LONG, lambda: next(verdicts))(serve)
+        for verdict in ("", "queue_full"):
+            ex = exchange()
+            error = await refused(handle, ex)
+            assert (error.reason, error.retry_after) == (CONCURRENCY_LIMIT, 6)
+            assert (ex.shadow, ex.concurrent, ex.queued, limiter.waiting) == (verdict, 5, 0.0, 0)
 
     async def test_a_full_queue(self) -> None:
         limiter = full_limiter(room=1)
@@ -415,7 +450,12 @@ class TestLayer:
 
     @pytest.mark.parametrize(
         ("queue_timeout", "left", "reason"),
-        [(0.2, 0.0, QUEUE_TIMEOUT), (0.2, LONG, QUEUE_TIMEOUT), (LONG, 0.2, TOTAL_TIMEOUT)],
+        [
+            (0.2, 0.0, QUEUE_TIMEOUT),
+            (0.2, LONG, QUEUE_TIMEOUT),
+            (LONG, 0.2, TOTAL_TIMEOUT),
+            (0.25, 0.25, TOTAL_TIMEOUT),
+        ],
     )
     async def test_whichever_ends_first_ends_the_wait(self, queue_timeout: float, left: float, reason: Reason) -> None:
         clock = Clock()

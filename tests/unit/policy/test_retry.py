@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from unit.scene import Clock, exchange
 
@@ -60,7 +62,7 @@ def test_nothing_is_repeated_after_the_first_byte() -> None:
     assert not may_retry(ex, stale(), now=1000.0)
 
 
-@pytest.mark.parametrize(("deadline", "may"), [(0.0, True), (1000.1, True), (1000.0, False), (999.0, False)])
+@pytest.mark.parametrize(("deadline", "may"), [(0.0, True), (1000.1, True), (1000.0, False), (0.5, False)])
 def test_no_attempt_is_begun_past_the_deadline(deadline: float, may: bool) -> None:
     ex = exchange()
     ex.deadline = deadline
@@ -96,6 +98,17 @@ async def test_other_errors_pass(error: Exception) -> None:
         await retry(Clock())(attempts)(ex)
     assert caught.value is error
     assert ex.attempts == 1
+
+
+@pytest.mark.parametrize(("deadline", "attempts"), [(1000.5, [1, 2]), (999.5, [1])])
+async def test_the_deadline_is_looked_at_when_the_first_attempt_has_failed(
+    deadline: float, attempts: list[int]
+) -> None:
+    ex, upstream = exchange(), Attempts(stale())
+    ex.deadline = deadline
+    with contextlib.suppress(GatewayError):
+        await retry(Clock(1000.0))(upstream)(ex)
+    assert upstream.seen == attempts
 
 
 async def test_a_request_that_may_not_be_repeated_is_not() -> None:

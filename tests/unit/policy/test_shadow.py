@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 
 import pytest
-from harness.patience import eventually
+from harness.patience import GLANCE, eventually
 from unit.scene import Clock, exchange
 
 from gateway.core.exchange import Exchange
@@ -51,6 +52,29 @@ async def test_without_a_queue_whoever_finds_no_permit_is_noted() -> None:
     assert limiter.in_flight == 0
 
 
+@pytest.mark.parametrize(("room", "queue_timeout"), [(5, 0.0), (0, 60.0), (0, 0.0)])
+async def test_half_a_queue_is_none(room: int, queue_timeout: float) -> None:
+    limiter, inside = Limiter(1, WaitQueue(room)), Inside()
+    assert limiter.try_acquire()
+    handle = shadow_limit(limiter, queue_timeout) if queue_timeout else shadow_limit(limiter)
+    ex, task = await enter(handle(inside), inside)
+    assert (ex.shadow, ex.concurrent, limiter.waiting) == ("concurrency_limit", 1, 0)
+    inside.gates[ex].set()
+    await task
+    assert (ex.shadow, limiter.in_flight, limiter.extra_releases) == ("concurrency_limit", 1, 0)
+
+
+async def test_it_learns_how_long_permits_are_held() -> None:
+    clock = Clock()
+    limiter, inside = Limiter(1, clock=clock), Inside()
+    ex, task = await enter(shadow_limit(limiter)(inside), inside)
+    assert ex.concurrent == 1
+    clock.now += 7.0
+    inside.gates[ex].set()
+    await task
+    assert limiter.hold == 7.0
+
+
 async def test_who_would_wait_gets_the_permit_that_becomes_free() -> None:
     limiter, inside = Limiter(1, WaitQueue(1)), Inside()
     handle = shadow_limit(limiter, 60.0)(inside)
@@ -87,10 +111,24 @@ async def test_who_would_wait_too_long_is_noted() -> None:
     first, second = [await enter(handle, inside) for _ in range(2)]
     await eventually(lambda: second[0].shadow == "queue_timeout")
     assert limiter.waiting == 0
-    for ex, task in (first, second):
+    for (ex, task), left in ((second, 1), (first, 0)):
         inside.gates[ex].set()
         await task
-    assert limiter.in_flight == 0
+        assert limiter.in_flight == left, "who was given up has no permit to give back"
+    assert limiter.extra_releases == 0
+
+
+async def test_a_permit_that_comes_as_the_time_is_up_is_kept() -> None:
+    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    assert limiter.try_acquire()
+    ex, task = await enter(shadow_limit(limiter, 0.005)(inside), inside)
+    time.sleep(0.01)  # noqa: ASYNC251 - the timer is due, and the loop can not see to it yet
+    limiter.release()
+    await asyncio.sleep(GLANCE)
+    assert (limiter.in_flight, limiter.waiting, ex.shadow) == (1, 0, "")
+    inside.gates[ex].set()
+    await task
+    assert (limiter.in_flight, limiter.extra_releases) == (0, 0)
 
 
 async def test_no_permit_is_lost_in_any_order() -> None:
@@ -127,6 +165,14 @@ def test_a_reckoned_queue_is_full_too_slow_or_in_time() -> None:
     assert queue.verdict() == ""
     small = ReckonedQueue(limiter, max_waiting=1, timeout=50.0)
     assert [small.verdict(), small.verdict()] == ["", "queue_full"]
+
+
+def test_a_wait_that_is_just_long_enough_is_in_time() -> None:
+    limiter = Limiter(1, clock=Clock())
+    limiter.try_acquire()
+    limiter.release(4.0)
+    for timeout, verdict in ((4.0, ""), (3.9, "queue_timeout")):
+        assert ReckonedQueue(limiter, max_waiting=3, timeout=timeout).verdict() == verdict
 
 
 def test_nothing_is_known_of_a_limit_that_was_never_used() -> None:
