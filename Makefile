@@ -17,10 +17,10 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load coverage
+.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load coverage test-processes traceability
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
 
 run: $(VENV)/.installed ## serve the demo: a fragile sidecar behind a gateway, with curl lines to try (LISTEN=, ADMIN=)
 	@$(BIN)/gateway demo --listen $(LISTEN) --admin $(ADMIN)
@@ -47,8 +47,9 @@ format: $(VENV)/.installed-dev ## put the code in its form, by ruff
 docs: $(VENV)/.installed ## write the generated parts of docs/ anew, from the code and from measurements
 	@$(BIN)/python docs/generator docs
 
-# Alone: what each module does by itself. Together: the tests that start a gateway in their own process; those that run
-# whole processes from outside are left out.
+# What make coverage runs. Alone: what each module does by itself. Together: the tests that start a gateway in their own
+# process; those that run whole
+# processes from outside are left out.
 ALONE := tests/unit tests/property
 TOGETHER := tests/wire tests/faults tests/store tests/admin $(addprefix tests/e2e/,test_acceptance_edges.py \
     test_acceptance_load.py test_acceptance_protection.py test_acceptance_reload.py test_acceptance_transport.py \
@@ -60,6 +61,12 @@ coverage: $(VENV)/.installed-dev ## over 90 % of all, 100 % of policies, buffers
 	@COVERAGE_FILE=.coverage.together $(BIN)/python -m pytest -q --cov --cov-report= $(TOGETHER) $(ARGS)
 	@$(BIN)/coverage combine -q .coverage.alone .coverage.together
 	@$(BIN)/coverage report --fail-under=90
+
+test-processes: $(VENV)/.installed-dev ## the tests that make coverage leaves out: whole processes, pages, dashboards
+	@$(BIN)/python -m pytest $(addprefix --ignore=,$(ALONE) $(TOGETHER)) $(ARGS)
+
+traceability: $(VENV)/.installed-dev ## write docs/traceability.md anew, from docs/requirements.yaml and the tests
+	@$(BIN)/python tests/meta/traceability.py
 
 bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
 	@$(BIN)/python loadtest/micro/hot_path.py

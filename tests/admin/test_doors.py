@@ -24,6 +24,7 @@ async def operations(api: Api) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.covers("T047")
 async def test_every_route_is_closed_to_who_is_no_superuser(api: Api) -> None:
     revoked = await api.make_token(superuser=True)
     await api.store.tokens.delete((await api.store.tokens.list())[-1].id, "test")

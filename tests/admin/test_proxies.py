@@ -30,6 +30,7 @@ async def test_the_life_of_a_proxy(api: Api) -> None:
     assert api.plane.applies == 4
 
 
+@pytest.mark.covers("EC-006", "FR-030")
 async def test_a_stale_change_gets_the_current_one(api: Api) -> None:
     await api.call("POST", "/proxies", WEB)
     await api.call("PATCH", "/proxies/web", {"max_concurrent": 5}, If_Match='"1"')
@@ -44,6 +45,7 @@ async def test_a_stale_change_gets_the_current_one(api: Api) -> None:
     assert (await api.call("GET", "/proxies/web")).body["max_concurrent"] == 5
 
 
+@pytest.mark.covers("EC-006")
 async def test_a_change_must_say_what_it_changes(api: Api) -> None:
     await api.call("POST", "/proxies", WEB)
     answer = await api.call("PATCH", "/proxies/web", {"max_concurrent": 6})
@@ -153,6 +155,7 @@ async def test_the_list_has_pages_and_a_search(api: Api) -> None:
         assert (await api.call("GET", f"/proxies?{query}")).status == 400
 
 
+@pytest.mark.covers("T028")
 async def test_a_breaker_is_reset_by_hand(api: Api) -> None:
     await api.call("POST", "/proxies", WEB)
     assert (await api.call("POST", "/proxies/web/breaker/reset")).body["code"] == "no_breaker"

@@ -22,6 +22,7 @@ UPGRADE = (
 MEGABYTE = 1 << 20
 
 
+@pytest.mark.covers("EC-001", "FR-004", "T005")
 async def test_ec001_zero_waits_for_a_long_inference(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """``response_header: 0`` never gives up on a model that thinks, and tokens that come late still stream."""
     rig = await gateway_for(upstream, timeouts=replace(TIMEOUTS, response_header=0, body_idle=0))
@@ -39,6 +40,7 @@ async def test_ec001_zero_waits_for_a_long_inference(gateway_for: GatewayFor, up
     await client.expect(chunk(b"data: 2\n\n"))
 
 
+@pytest.mark.covers("EC-002", "FR-016", "T035")
 @pytest.mark.parametrize("way", ["download", "upload"])
 async def test_ec002_a_large_file_is_streamed(gateway_for: GatewayFor, upstream: Upstream, way: str) -> None:
     """A large body goes through as it comes: first bytes out before the last are in, and in few buffers."""
@@ -65,6 +67,7 @@ async def test_ec002_a_large_file_is_streamed(gateway_for: GatewayFor, upstream:
     assert rig.gateway.buffers.allocations < 16
 
 
+@pytest.mark.covers("EC-003", "T031a")
 async def test_ec003_an_upgrade_is_refused_in_words(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """A WebSocket handshake gets 501 with JSON that says so; the upstream hears nothing, and the gateway goes on."""
     upstream.behaviour = ok()
@@ -76,6 +79,7 @@ async def test_ec003_an_upgrade_is_refused_in_words(gateway_for: GatewayFor, ups
     assert (await rig.ask()).status == 200
 
 
+@pytest.mark.covers("EC-004", "T031b")
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -106,6 +110,7 @@ async def test_ec004_nonsense_from_the_upstream(gateway_for: GatewayFor, upstrea
     assert (await client.response()).status == 200
 
 
+@pytest.mark.covers("EC-005", "T034a")
 async def test_ec005_too_few_buffers(
     gateway_for: GatewayFor, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -129,6 +134,7 @@ async def test_ec005_too_few_buffers(
         assert (await client.response()).body == body
 
 
+@pytest.mark.covers("FR-016", "T032", "T035", "T036", "T051", "T052", "T062")
 async def test_t036_buffers_come_back_and_are_used_again(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Whatever was lent comes back, and later traffic of the same kind makes no buffer anew."""
     body = b"x" * (4 * MEGABYTE)

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 
+import pytest
 from harness.answers import OK, answer, status_on_demand
 from harness.client import code_of, request
 from harness.message import Message
@@ -47,6 +48,7 @@ async def ten(rig: Rig) -> list[asyncio.Task[Message]]:
     return [asyncio.create_task(client.ask()) for client in clients]
 
 
+@pytest.mark.covers("FR-008", "FR-009", "FR-011", "T053", "T058")
 async def test_t058_five_of_ten_pass(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """With 5 permits, 10 parallel requests are 5 answers and 5 refusals.
 
@@ -68,6 +70,7 @@ async def test_t058_five_of_ten_pass(gateway_for: GatewayFor, upstream: Upstream
         assert all(json.loads(refusal.body)[key] for key in ("error", "details", "code", "request_id"))
 
 
+@pytest.mark.covers("FR-008", "T017", "T019")
 async def test_t019_a_permit_comes_back_with_the_answer(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """A full proxy refuses; as soon as one answer is through, exactly one more caller gets in, and so on."""
     gate = Gate()
@@ -83,6 +86,7 @@ async def test_t019_a_permit_comes_back_with_the_answer(gateway_for: GatewayFor,
         await rig.settled()
 
 
+@pytest.mark.covers("FR-010", "SC-005", "T019", "T056", "T060c")
 async def test_t019_sc005_never_more_than_allowed(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Sixty callers that ask again and again: the upstream never has more than ``max_concurrent`` inside."""
     gate = Gate()
@@ -104,6 +108,7 @@ async def test_t019_sc005_never_more_than_allowed(gateway_for: GatewayFor, upstr
     assert rig.p.limiter.extra_releases == 0
 
 
+@pytest.mark.covers("SC-005", "T060c")
 async def test_sc005_the_limit_is_used_to_the_full(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Neither one more nor one less: with 3 permits and callers waiting, exactly 3 are inside."""
     gate = Gate()
@@ -118,6 +123,7 @@ async def test_sc005_the_limit_is_used_to_the_full(gateway_for: GatewayFor, upst
     assert gate.peak == 3
 
 
+@pytest.mark.covers("T016", "T060a")
 async def test_t060a_the_queue_serves_all_ten(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Queue mode: 5 go in at once, 5 wait their turn, all 10 are served, and never more than 5 are inside."""
     gate = Gate()
@@ -147,6 +153,7 @@ def later(rig: Rig, seconds: float) -> None:
     rig.p.breaker.clock = lambda: time.monotonic() + seconds
 
 
+@pytest.mark.covers("FR-012", "FR-013", "FR-015", "NFR-006", "SC-004", "T054", "T059")
 async def test_t059_the_fourth_is_refused_and_it_recovers(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Three failures open the breaker: the 4th request is 503 with X-Circuit-Breaker, and the upstream sees nothing.
 
@@ -168,6 +175,7 @@ async def test_t059_the_fourth_is_refused_and_it_recovers(gateway_for: GatewayFo
     assert rig.p.breaker.state.word == "closed"
 
 
+@pytest.mark.covers("FR-013", "T024", "T029")
 async def test_t029_closed_open_half_open_closed(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """The three states in order, each seen at work: while the one probe is under way, others are still refused."""
     rig = await gateway_for(upstream, circuit_breaker=CircuitBreaker(True, 1, 30, 1))
@@ -189,6 +197,7 @@ async def test_t029_closed_open_half_open_closed(gateway_for: GatewayFor, upstre
     assert rig.p.breaker.state.word == "closed"
 
 
+@pytest.mark.covers("FR-013", "T026", "T029")
 async def test_t029_a_failed_probe_opens_it_again(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """A probe that fails costs the whole recovery time again; until then nothing reaches the upstream."""
     upstream.behaviour = status_on_demand()

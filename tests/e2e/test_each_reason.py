@@ -396,6 +396,7 @@ def test_no_reason_is_left_out() -> None:
     assert {row.code for row in ROWS} == REASONS.keys()
 
 
+@pytest.mark.covers("T049")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.code}: {row.how}")
 async def test_each_reason(row: Row, gateway_for: GatewayFor, upstream: Upstream, black_hole: BlackHole) -> None:
     reason = REASONS[row.code]

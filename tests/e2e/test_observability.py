@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import json
 import os
+import statistics
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from harness.answers import ok
+from harness.answers import OK, ok
 from harness.deployment import START, Deployment
 from harness.patience import eventually
 from harness.upstream import Upstream, refused_url
@@ -59,6 +61,7 @@ def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     return name, frozenset(labels.items())
 
 
+@pytest.mark.covers("T047")
 async def test_metrics_are_for_superusers_and_for_tokens_of_that_scope(deployment: Deployment) -> None:
     made = await deployment.call("POST", "/tokens", {"name": "prometheus", "metrics": True})
     assert (made["metrics"], made["superuser"]) == (True, False)
@@ -80,6 +83,7 @@ async def test_metrics_are_for_superusers_and_for_tokens_of_that_scope(deploymen
     assert (await deployment.get("/good/x", Authorization=f"Bearer {caller}"))[0] == 200
 
 
+@pytest.mark.covers("FR-018", "FR-019", "FR-020", "T042", "T044", "T046", "T052")
 async def test_counters_right_after_the_requests_and_over_crashes(deployment: Deployment) -> None:
     for _ in range(10):
         assert (await deployment.get("/good/x"))[0] == 200
@@ -121,6 +125,39 @@ async def test_counters_right_after_the_requests_and_over_crashes(deployment: De
     assert found[good] == 11, "and outlives it"
     assert found[key("gateway_circuit_breaker_state", proxy="bad")] == 0
     assert found[key("gateway_circuit_breaker_open_seconds_total", proxy="bad")] > 0
+
+
+@pytest.mark.covers("FR-020", "T041")
+async def test_what_is_inside_shows_while_it_is(deployment: Deployment, upstream: Upstream) -> None:
+    upstream.behaviour = None
+    active = key("gateway_active_connections", proxy="good")
+    inside = [asyncio.create_task(deployment.get("/good/x")) for _ in range(3)]
+    links = [await upstream.link() for _ in inside]
+    for link in links:
+        await link.request()
+    assert (await samples(deployment))[active] == 3
+    for link in links:
+        await link.send(OK)
+    assert [await asking for asking in inside] == [(200, "")] * 3
+    assert (await samples(deployment))[active] == 0
+
+
+@pytest.mark.covers("SC-006", "T060d")
+async def test_t060d_a_scrape_takes_little_time(deployment: Deployment) -> None:
+    """SC-006: with a hundred proxies, at most 50 ms at the median, over the real listener and with a login."""
+    proxies = [{"name": f"p{number}", "path": f"/p{number}", "upstream": refused_url()} for number in range(100)]
+    deployment.write(json.dumps(proxies))
+    series = key("gateway_active_connections", proxy="p99")
+    while series not in await samples(deployment):  # the new configuration is not in force yet
+        pass
+    took = []
+    for _ in range(21):
+        start = time.perf_counter()
+        status, text = await scrape(deployment, deployment.token)
+        took.append(time.perf_counter() - start)
+        assert status == 200
+        assert 'proxy="p0"' in text
+    assert statistics.median(took) < 0.05, took
 
 
 async def test_open_metrics_with_exemplars(deployment: Deployment) -> None:

@@ -196,6 +196,7 @@ def test_every_phase_is_tried() -> None:
     assert list(PLAYS) == list(PHASES)
 
 
+@pytest.mark.covers("FR-021")
 @pytest.mark.parametrize("phase", PLAYS)
 async def test_what_takes_time_is_told_as_what_it_is(
     phase: str, gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch

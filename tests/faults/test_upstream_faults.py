@@ -72,6 +72,7 @@ async def test_a_dripping_head_is_no_head(gateway_for: GatewayFor, upstream: Ups
     assert (response.status, code_of(response)) == (504, "header_timeout")
 
 
+@pytest.mark.covers("FR-004")
 async def test_zero_waits_for_the_head(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream, timeouts=replace(TIMEOUTS, response_header=0))
     client = await rig.connect()
@@ -82,6 +83,7 @@ async def test_zero_waits_for_the_head(gateway_for: GatewayFor, upstream: Upstre
     assert (await client.response()).body == b"late"
 
 
+@pytest.mark.covers("T048")
 async def test_a_body_that_stops(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """After the commit there is nothing to say: the client's connection is cut, and the log has the reason."""
     rig = await gateway_for(upstream, timeouts=replace(TIMEOUTS, body_idle=0.1), circuit_breaker=BREAKER)
@@ -252,6 +254,7 @@ async def test_an_idle_connection_that_was_closed_is_not_used(gateway_for: Gatew
     assert (await client.response()).body == b"two"
 
 
+@pytest.mark.covers("T049")
 async def test_the_breaker_opens_and_refuses_without_touching_the_upstream(
     gateway_for: GatewayFor, upstream: Upstream
 ) -> None:

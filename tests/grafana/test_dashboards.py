@@ -25,6 +25,7 @@ def recorded() -> frozenset[str]:
     return frozenset(rule["record"] for group in rules["groups"] for rule in group["rules"])
 
 
+@pytest.mark.covers("T066")
 def test_there_are_three() -> None:
     assert dashboards.names() == ("fleet", "internals", "proxy")
 
@@ -112,6 +113,7 @@ def test_each_variable_is_declared_and_used(name: str) -> None:
     assert used == declared
 
 
+@pytest.mark.covers("T066")
 def test_every_family_stands_in_some_dashboard() -> None:
     """A metric that nobody looks at is not worth its room; those of rules stand there through the rules."""
     rules = yaml.safe_load((ROOT / "grafana/prometheus/rules/recording.yml").read_text())

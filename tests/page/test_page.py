@@ -48,6 +48,7 @@ async def test_the_fields_suit_a_password_manager(visit: Visit) -> None:
     await expect(password).to_have_attribute("autocomplete", "current-password")
 
 
+@pytest.mark.covers("FR-024", "FR-025")
 async def test_create_with_an_error_at_its_field_then_check_then_save(api: Api, visit: Visit) -> None:
     page = visit.page
     await visit.board()
@@ -79,6 +80,7 @@ async def test_create_with_an_error_at_its_field_then_check_then_save(api: Api, 
     assert (made["version"], made["circuit_breaker"]["failure_threshold"]) == (1, 3)
 
 
+@pytest.mark.covers("FR-026")
 async def test_a_credential_becomes_a_secret(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "ai")
@@ -109,6 +111,46 @@ async def test_a_credential_becomes_a_secret(api: Api, visit: Visit) -> None:
     assert "sk-very-secret" not in await page.content()
 
 
+@pytest.mark.covers("FR-026")
+@pytest.mark.parametrize(
+    ("kind", "fields", "headers", "secret"),
+    [
+        ("basic", {"User": "ann", "Password": "pa:ss"}, {"Authorization": "Basic {secret.KEY}"}, "YW5uOnBhOnNz"),
+        ("header", {"Header": "X-Api-Key", "Value": "k-1"}, {"X-Api-Key": "{secret.KEY}"}, "k-1"),
+        ("none", {}, {}, ""),
+    ],
+)
+async def test_each_kind_of_login(
+    api: Api, visit: Visit, kind: str, fields: dict[str, str], headers: dict[str, str], secret: str
+) -> None:
+    page = visit.page
+    assert (await api.call("PUT", "/secrets/OLD", {"value": "sk-1"})).status < 300
+    await proxies(api, "ai", headers={"Authorization": "Bearer {secret.OLD}"})
+    await visit.board()
+    await page.get_by_role("link", name="ai", exact=True).click()
+    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_text("Login at the upstream, headers").click()
+    await page.get_by_label("Login at the upstream", exact=True).select_option(kind)
+    for label, text in fields.items():
+        await page.get_by_label(label, exact=True).fill(text)
+    if secret:
+        await page.get_by_label("Secret", exact=True).fill("KEY")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    assert (await api.call("GET", "/proxies/ai")).body["headers"] == headers
+    assert (await api.store.secrets.reveal()).get("KEY", "") == secret
+
+
+@pytest.mark.covers("FR-022")
+async def test_a_proxy_that_is_switched_off_is_shown_as_such(api: Api, visit: Visit) -> None:
+    await proxies(api, "web")
+    await proxies(api, "resting", active=False)
+    await visit.board()
+    await expect(visit.row("resting").locator(".badge")).to_have_text("Switched off")
+    await expect(visit.row("web").locator(".badge")).to_have_text("Normal")
+
+
+@pytest.mark.covers("EC-006", "FR-030")
 async def test_a_conflict_shows_what_changed(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "web")
@@ -135,6 +177,7 @@ async def test_a_conflict_shows_what_changed(api: Api, visit: Visit) -> None:
     assert (await api.call("GET", "/proxies/web")).body["max_concurrent"] == 7
 
 
+@pytest.mark.covers("FR-022", "FR-029", "T028")
 async def test_a_breaker_opens_live_and_is_reset(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "web")
@@ -156,6 +199,7 @@ async def test_a_breaker_opens_live_and_is_reset(api: Api, visit: Visit) -> None
     assert "breaker.reset" in [row.action for row in (await api.store.audit.list())[0]]
 
 
+@pytest.mark.covers("FR-022", "FR-029")
 async def test_figures_are_alive(api: Api, visit: Visit) -> None:
     await proxies(api, "web", max_concurrent=5)
     await visit.board()
@@ -194,6 +238,7 @@ async def test_refusals_are_told_explained_filtered_and_paused(api: Api, visit: 
     await expect(lines.first).to_contain_text("/<img src=x onerror=alert(1)>")
 
 
+@pytest.mark.covers("FR-024", "FR-025")
 async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Visit) -> None:
     fresh = await visit.page.evaluate("import('/_/settings.js').then((settings) => settings.FRESH)")
     defaults = Proxy(name="x", path="/", upstream="http://x").model_dump(mode="json", exclude={"websocket"})
@@ -352,6 +397,7 @@ async def test_a_refusal_is_opened_to_its_explanation(api: Api, visit: Visit) ->
     assert widths[0] > 100 > 1 > widths[1]
 
 
+@pytest.mark.covers("FR-027")
 async def test_delete_by_name(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "web", "keep")
@@ -379,6 +425,7 @@ async def test_what_stands_in_the_file_is_read_only(api: Api, visit: Visit) -> N
         await expect(page.get_by_role("button", name=name)).to_have_count(0)
 
 
+@pytest.mark.covers("FR-023")
 async def test_search_and_sort(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "alpha", "beta", "gamma")
@@ -541,6 +588,7 @@ async def test_an_address_leads_to_its_proxy(api: Api, visit: Visit) -> None:
     await expect(visit.page.locator("dialog h2")).to_have_text("ai")
 
 
+@pytest.mark.covers("FR-029")
 async def test_what_another_changes_shows_by_itself(api: Api, visit: Visit) -> None:
     await visit.board()
     await proxies(api, "late")

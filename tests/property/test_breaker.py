@@ -63,6 +63,7 @@ class Model:
         self.era = Era(State.CLOSED, now)
 
 
+@pytest.mark.covers("T029", "T056")
 @pytest.mark.parametrize("seed", range(5))
 def test_it_behaves_like_the_model(seed: int) -> None:
     dice = random.Random(seed)

@@ -191,6 +191,7 @@ class Walk:
         assert (self.limiter.in_flight, self.limiter.waiting, self.limiter.extra_releases) == (0, 0, extra)
 
 
+@pytest.mark.covers("FR-010", "SC-005", "T056")
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_no_permit_is_lost_or_doubled(seed: int) -> None:
     with asyncio.Runner(loop_factory=TurnedByHand) as runner:

@@ -11,6 +11,7 @@ from gateway.policy.queue import WaitQueue
 STEPS = 20_000
 
 
+@pytest.mark.covers("T056")
 @pytest.mark.parametrize("seed", range(5))
 def test_it_behaves_like_a_list(seed: int) -> None:
     dice = random.Random(seed)

@@ -82,6 +82,7 @@ async def test_a_change_has_to_know_what_it_changes(store: Store) -> None:
         await store.proxies.update("a", plain("a"), 3, "t")
 
 
+@pytest.mark.covers("EC-006")
 async def test_of_many_that_change_the_same_version_one_wins(store: Store) -> None:
     await store.proxies.create(plain("a"), "t")
     ends = await asyncio.gather(

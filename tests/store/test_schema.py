@@ -42,6 +42,7 @@ async def test_the_migrations_make_the_tables_of_the_code(url: str) -> None:
     assert made == {name: set(table.columns.keys()) for name, table in tables.METADATA.tables.items()}
 
 
+@pytest.mark.covers("T031")
 async def test_up_down_and_up_again_keeps_the_rows(url: str) -> None:
     await schema.upgrade(url)
     store = await Store.open(url, KEYS)
@@ -63,6 +64,7 @@ async def test_up_down_and_up_again_keeps_the_rows(url: str) -> None:
     assert (await schema.upgrade(url)).current == tables.HEAD
 
 
+@pytest.mark.covers("T031")
 async def test_the_hardening_migration_adds_only_what_is_missing(url: str) -> None:
     await schema.upgrade(url, "0001")
     database = Database(url)

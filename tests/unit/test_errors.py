@@ -30,6 +30,7 @@ STATUSES = {
 EACH = pytest.mark.parametrize("reason", REASONS.values(), ids=lambda reason: reason.code)
 
 
+@pytest.mark.covers("T053", "T054")
 @pytest.mark.parametrize(("status", "codes"), STATUSES.items())
 def test_the_promised_reasons_keep_their_status(status: int, codes: set[str]) -> None:
     assert {REASONS[code].status for code in codes} == {status}

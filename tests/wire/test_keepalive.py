@@ -272,6 +272,7 @@ async def test_a_thousand_idle_connections_hinder_nobody(gateway_for: GatewayFor
 EXPECT = request("/", "Expect: 100-continue", "Content-Length: 5", method="POST")
 
 
+@pytest.mark.covers("T010a")
 async def test_continue_comes_from_the_upstream(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream)
     client = await rig.connect()
@@ -307,6 +308,7 @@ async def test_the_upstream_refuses_before_the_body(gateway_for: GatewayFor, ups
     await rig.settled()
 
 
+@pytest.mark.covers("T010a")
 async def test_a_silent_upstream_costs_one_second(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Many servers do not know the expectation: after a second the client is told to go on."""
     rig = await gateway_for(upstream)

@@ -281,6 +281,7 @@ async def test_connection_can_not_take_a_configured_field(gateway_for: GatewayFo
     assert seen.all("authorization") == [b"Bearer key"]
 
 
+@pytest.mark.covers("T010b")
 async def test_a_forward_proxy_of_the_environment_is_asked_in_absolute_form(
     gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ BAD = {
 }
 
 
+@pytest.mark.covers("EC-004")
 @pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
 async def test_not_http(gateway_for: GatewayFor, upstream: Upstream, raw: bytes) -> None:
     rig = await gateway_for(upstream)

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from gateway.config.document import Document, Header, Proxy
+from gateway.config.document import CircuitBreaker, Document, Header, Proxy, Timeouts
 
 
 def test_header_values_are_kept_out_of_the_representation() -> None:
@@ -20,3 +20,17 @@ def test_documents_are_compared_by_value_headers_too() -> None:
 def test_a_document_does_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Document().drain_timeout = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.covers("FR-001", "FR-002", "FR-003", "T003", "T005", "T008", "T009", "T011")
+def test_the_timeouts_that_hold_when_nothing_is_said() -> None:
+    """In seconds."""
+    timeouts = Timeouts()
+    assert (timeouts.dial, timeouts.tls_handshake, timeouts.response_header, timeouts.idle) == (2, 5, 30, 90)
+    assert Proxy("a", "/a", "http://h").timeouts == timeouts
+
+
+@pytest.mark.covers("FR-012", "NFR-006", "T022")
+def test_the_breaker_that_stands_when_it_is_only_switched_on() -> None:
+    assert CircuitBreaker(enabled=True) == CircuitBreaker(True, 5, 30, 1)
+    assert not Proxy("a", "/a", "http://h").circuit_breaker.enabled

@@ -17,6 +17,7 @@ PAIRS: list[tuple[type[BaseModel], object]] = [
 ]
 
 
+@pytest.mark.covers("T011", "T022")
 @pytest.mark.parametrize(("section", "record"), PAIRS, ids=lambda value: getattr(value, "__name__", ""))
 def test_sections_have_the_fields_and_defaults_of_the_document(section: type[BaseModel], record: object) -> None:
     assert dataclasses.is_dataclass(record)

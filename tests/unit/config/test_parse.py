@@ -89,6 +89,7 @@ def told(text: str, format_: Format = "yaml") -> list[str]:
     return str(caught.value).split("\n")
 
 
+@pytest.mark.covers("FR-008", "FR-012", "T011", "T030")
 def test_the_whole_example() -> None:
     assert parse(EXAMPLE, "yaml", "f", ENV) == DOCUMENT
 

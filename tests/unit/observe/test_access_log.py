@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from unit.scene import told
 
 from gateway.observe.access_log import line
 from gateway.observe.timing import phases
 
 
+@pytest.mark.covers("FR-021", "T045")
 def test_every_field_of_a_line() -> None:
     ex = told(
         request_id=b'a"b\\c', proxy="p", status=200, reason="", start_at=10.0, asked_at=10.3, sent_at=10.3,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from gateway.observe import families
 from gateway.observe.families import METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
 from gateway.observe.slabs import FIRST, SLAB_CELLS
@@ -38,6 +40,7 @@ def test_a_key_of_a_request_has_room_for_every_method() -> None:
     assert METHODS.index("OTHER") == families.OTHER
 
 
+@pytest.mark.covers("T038a")
 def test_buckets_rise_and_streams_reach_ten_minutes() -> None:
     for family in [*PROCESS.families, *PROXY.families]:
         if isinstance(family, Histogram):

@@ -67,6 +67,7 @@ def counted() -> Counted:
     return Counted()
 
 
+@pytest.mark.covers("FR-019", "T037", "T038", "T040", "T044")
 def test_requests_by_method_and_status(counted: Counted) -> None:
     counted.record()
     counted.record()
@@ -90,6 +91,7 @@ def test_what_callers_invent_makes_no_series(counted: Counted) -> None:
     assert counted.value("gateway_requests_total", proxy="p", method="OTHER", status="other") == 300 - len(rows) + 1
 
 
+@pytest.mark.covers("FR-019", "T038", "T044")
 @pytest.mark.parametrize("code", list(errors.REASONS))
 def test_each_reason_is_counted_with_whose_doing_it_was(counted: Counted, code: str) -> None:
     counted.record(reason=code)
@@ -98,6 +100,7 @@ def test_each_reason_is_counted_with_whose_doing_it_was(counted: Counted, code: 
     assert sum(1 for key in counted.samples() if key[0] == "gateway_errors_total") == 1
 
 
+@pytest.mark.covers("FR-019", "T038", "T040", "T044")
 def test_a_latency_of_half_a_second_lands_in_its_bucket(counted: Counted) -> None:
     counted.record(
         asked_at=100.0, sent_at=100.0, first_byte_at=100.5, commit_at=100.5, last_byte_at=100.5, end_at=100.5
@@ -135,6 +138,7 @@ def test_the_rest_of_an_exchange(counted: Counted) -> None:
     assert counted.value("gateway_shadow_refusals_total", proxy="p", reason="queue_full") == 1
 
 
+@pytest.mark.covers("T042")
 def test_a_breaker_that_was_open_between_two_scrapes_is_seen(counted: Counted) -> None:
     moves = counted.metrics.breaker_moved
     moves("p", "closed", "open", "failure_threshold", 10.0)
@@ -189,6 +193,7 @@ def test_exemplars_name_a_request_or_its_trace(counted: Counted) -> None:
     assert "#" not in counted.text().replace("# HELP", "").replace("# TYPE", "")
 
 
+@pytest.mark.covers("T039")
 def test_gauges_are_there_from_the_start(counted: Counted) -> None:
     counted.metrics.note([(families.IN_FLIGHT, 3), (families.MODE + 2, 1)], "p")
     counted.metrics.add([(families.DIALS, 2)], "p")

@@ -58,6 +58,7 @@ async def test_what_has_neither_field_goes_straight_to_the_next_handler() -> Non
     await awaitable
 
 
+@pytest.mark.covers("EC-003", "T031a")
 @pytest.mark.parametrize(
     ("upgrade", "connection", "minor"),
     [

@@ -36,6 +36,7 @@ async def run(error: Exception, *, committed: bool = False) -> tuple[Exchange, C
     return ex, client
 
 
+@pytest.mark.covers("FR-009", "T053")
 async def test_a_refusal_is_told_in_full() -> None:
     error = GatewayError(errors.BREAKER_OPEN, retry_after=7, headers=(("X-Circuit-Breaker", "open"),))
     ex, client = await run(error)
@@ -58,6 +59,7 @@ async def test_a_401_carries_a_challenge() -> None:
     assert b"WWW-Authenticate: Bearer" in client.told[0][1]
 
 
+@pytest.mark.covers("T048")
 async def test_after_commit_the_client_is_cut() -> None:
     ex, client = await run(GatewayError(errors.UPSTREAM_RESET), committed=True)
     assert (client.told, client.cuts, ex.reason) == ([], 1, "upstream_reset")
@@ -71,6 +73,7 @@ async def test_our_own_fault_is_logged_and_says_nothing(caplog: pytest.LogCaptur
     assert caplog.records
 
 
+@pytest.mark.covers("EC-004", "T031b")
 async def test_an_answer_that_is_no_http_is_told_in_the_process_log(caplog: pytest.LogCaptureFixture) -> None:
     await run(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1"))
     await run(GatewayError(errors.UPSTREAM_RESET))

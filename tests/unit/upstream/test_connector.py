@@ -67,6 +67,7 @@ async def code_of_dial(made: HardenedConnector) -> str:
     return caught.value.reason.code
 
 
+@pytest.mark.covers("T004")
 async def test_a_connection_is_kept_alive_by_the_kernel() -> None:
     async with listener(silence) as port, connector(f"http://127.0.0.1:{port}") as made:
         connection = await made.dial()
@@ -88,12 +89,14 @@ async def test_no_such_name() -> None:
         assert await code_of_dial(made) == "dns_failed"
 
 
+@pytest.mark.covers("T003")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_nobody_accepts(black_hole: BlackHole, scheme: str) -> None:
     async with connector(black_hole.url.replace("http", scheme, 1), dial=0.05, tls_handshake=30) as made:
         assert await code_of_dial(made) == "dial_timeout"
 
 
+@pytest.mark.covers("T009")
 async def test_a_handshake_that_never_ends() -> None:
     async with listener(silence) as port, connector(f"https://127.0.0.1:{port}", tls_handshake=0.05) as made:
         assert await code_of_dial(made) == "tls_timeout"
@@ -133,6 +136,7 @@ async def test_a_name_that_the_certificate_does_not_hold() -> None:
         assert await code_of_dial(made) == "tls_failed"
 
 
+@pytest.mark.covers("T010b")
 async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTPS_PROXY: a CONNECT first, then TLS with the endpoint, and our own protocol on top."""
     asked: list[bytes] = []

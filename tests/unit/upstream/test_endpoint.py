@@ -20,6 +20,7 @@ def test_endpoints(url: str, authority: str, base: bytes) -> None:
     assert (endpoint.authority, endpoint.base) == (authority, base)
 
 
+@pytest.mark.covers("T010b")
 def test_the_environment_names_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://user:p%40ss@proxy:3128")
     monkeypatch.setenv("no_proxy", "direct.example")

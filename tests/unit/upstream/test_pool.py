@@ -40,6 +40,7 @@ async def test_the_newest_is_used_first(upstream: Upstream) -> None:
     await pool.aclose()
 
 
+@pytest.mark.covers("FR-005", "FR-006", "T006", "T007", "T063")
 async def test_caps_close_what_can_not_be_kept_and_refuse_nobody(upstream: Upstream) -> None:
     budget = IdleBudget(3)
     clock = Clock()
@@ -54,6 +55,19 @@ async def test_caps_close_what_can_not_be_kept_and_refuse_nobody(upstream: Upstr
     assert budget.used == 0
 
 
+@pytest.mark.covers("FR-005", "FR-006", "T006", "T007")
+async def test_the_caps_that_hold_when_nothing_is_said(upstream: Upstream) -> None:
+    budget = IdleBudget()
+    assert budget.limit == 1000
+    connector = HardenedConnector(Endpoint.of(upstream.url), Timeouts(), BufferPool(), HeadParser(), tls_context())
+    pool = Pool(connector, 90, 300, budget)
+    for connection in [await pool.dial() for _ in range(102)]:
+        pool.give_back(connection)
+    assert (pool.idle, budget.used) == (100, 100)
+    await pool.aclose()
+
+
+@pytest.mark.covers("FR-003", "T008")
 async def test_a_connection_that_was_idle_for_too_long_is_not_used(upstream: Upstream) -> None:
     clock = Clock()
     pool = pool_to(upstream, clock, idle=90)
@@ -68,6 +82,7 @@ async def test_a_connection_that_was_idle_for_too_long_is_not_used(upstream: Ups
     await pool.aclose()
 
 
+@pytest.mark.covers("FR-003", "T008")
 async def test_the_sweep_closes_the_oldest(upstream: Upstream) -> None:
     clock = Clock()
     pool = pool_to(upstream, clock, idle=90)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gateway.config.document import CircuitBreaker, Header, Proxy, Queue
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
@@ -25,6 +27,7 @@ def reload(made: Registry, *proxies: Proxy) -> None:
     made.adopt(made.prepare(proxies))
 
 
+@pytest.mark.covers("T050")
 async def test_what_does_not_change_is_kept() -> None:
     made = registry(A, B)
     a, b = made.upstreams["a"], made.upstreams["b"]
@@ -34,6 +37,7 @@ async def test_what_does_not_change_is_kept() -> None:
     await made.aclose()
 
 
+@pytest.mark.covers("T023")
 async def test_numbers_change_in_place() -> None:
     made = registry(A)
     limiter, breaker = made.upstreams["a"].limiter, made.upstreams["a"].breaker
@@ -75,6 +79,7 @@ async def test_another_address_is_another_upstream() -> None:
     await made.aclose()
 
 
+@pytest.mark.covers("T002")
 async def test_other_timeouts_need_other_connections_but_the_verdict_stays() -> None:
     made = registry(A)
     old = made.upstreams["a"]
@@ -84,10 +89,27 @@ async def test_other_timeouts_need_other_connections_but_the_verdict_stays() -> 
     await made.aclose()
 
 
+@pytest.mark.covers("T014", "T023")
 async def test_protections_are_off_unless_asked_for() -> None:
     made = registry(Proxy("a", "/", "http://127.0.0.1:1"), replace(A, name="off", active=False))
     assert made.upstreams.keys() == {"a"}
     assert (made.upstreams["a"].limiter, made.upstreams["a"].breaker) == (None, None)
+    await made.aclose()
+
+
+@pytest.mark.covers("FR-028")
+async def test_with_a_proxy_goes_what_its_breaker_has_learnt() -> None:
+    made = registry(A)
+    breaker = made.upstreams["a"].breaker
+    assert breaker is not None
+    for _ in range(2):
+        breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+    assert breaker.state.word == "open"
+    reload(made)
+    reload(made, A)
+    again = made.upstreams["a"].breaker
+    assert again is not None
+    assert (again.state.word, again.failures) == ("closed", 0)
     await made.aclose()
 
 

@@ -7,11 +7,13 @@ import pytest
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 
 
+@pytest.mark.covers("FR-017", "T033")
 def test_a_buffer_is_32_kib() -> None:
     assert BUFFER_SIZE == 32768
     assert BufferPool().current.nbytes == BUFFER_SIZE
 
 
+@pytest.mark.covers("T034", "T036")
 def test_a_lent_buffer_is_not_current_until_it_is_back_and_needed() -> None:
     pool = BufferPool()
     lent = pool.lend()
@@ -23,6 +25,7 @@ def test_a_lent_buffer_is_not_current_until_it_is_back_and_needed() -> None:
     assert pool.current is lent
 
 
+@pytest.mark.covers("T033", "T036")
 def test_reuse_is_the_rule() -> None:
     """More than 80 % of the gets are served from the pool."""
     pool = BufferPool()
@@ -33,6 +36,7 @@ def test_reuse_is_the_rule() -> None:
     assert 1 - pool.allocations / pool.gets > 0.8
 
 
+@pytest.mark.covers("EC-005", "T034a")
 def test_a_shortage_is_counted_and_warned_of_and_costs_no_request(caplog: pytest.LogCaptureFixture) -> None:
     pool = BufferPool(capacity=2)
     with caplog.at_level(logging.WARNING):
