@@ -17,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load coverage test-processes traceability
+.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load coverage test-processes traceability mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -65,6 +65,11 @@ coverage: $(VENV)/.installed-dev ## over 90 % of all, 100 % of policies, buffers
 test-processes: $(VENV)/.installed-dev ## the tests that make coverage leaves out: whole processes, pages, dashboards
 	@$(BIN)/python -m pytest $(addprefix --ignore=,$(ALONE) $(TOGETHER)) $(ARGS)
 
+mutants: $(VENV)/.installed-dev ## change the policies in every small way; the tests have to notice (ten minutes and more)
+	@rm -rf mutants
+	@$(BIN)/mutmut run
+	@$(BIN)/python tests/meta/mutants.py
+
 traceability: $(VENV)/.installed-dev ## write docs/traceability.md anew, from docs/requirements.yaml and the tests
 	@$(BIN)/python tests/meta/traceability.py
 
@@ -96,7 +101,7 @@ test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this mac
 	done
 
 clean: ## remove the virtual environments, caches and builds
-	@rm -rf .venv .venv-* build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@rm -rf .venv .venv-* build dist mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second call costs nothing until pyproject.toml changes. The install is editable, so code needs no stamp.
