@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -69,12 +70,8 @@ class Mark:
 @cache
 def requirements() -> Mapping[str, Requirement]:
     """By id, in the order of the file. Raises `TypeError` for an unknown field."""
-    found = yaml.safe_load(SOURCE.read_text())
-    return {id_: Requirement(**{key: _frozen(value) for key, value in entry.items()}) for id_, entry in found.items()}
-
-
-def _frozen(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+    found: dict[str, dict[str, Any]] = yaml.safe_load(SOURCE.read_text())
+    return {id_: Requirement(**entry | {"where": tuple(entry.get("where", ()))}) for id_, entry in found.items()}
 
 
 @cache
@@ -129,9 +126,10 @@ def kind_of(id_: str) -> str:
     return re.sub(r"[^A-Z].*", "", id_)
 
 
-def criterion(report: Path, id_: str) -> bool:
-    """Whether the report has a row of a table that names the id."""
-    return bool(re.search(rf"^\|.*(?<![\w-]){re.escape(id_)}(?![\w-]).*\|$", report.read_text(), re.MULTILINE))
+def verdicts(report: Path, id_: str) -> list[str]:
+    """What stands in the last cell of each row of a report's tables that names the id."""
+    rows = re.findall(r"^\| (.+) \|$", report.read_text(), re.MULTILINE)
+    return [row.rsplit(" | ", 1)[-1] for row in rows if re.search(rf"(?<![\w-]){re.escape(id_)}(?![\w-])", row)]
 
 
 def page() -> str:
