@@ -87,8 +87,8 @@ class GatewayProcess:
     """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid.
 
     With ``admin`` it is a whole gateway with a database and a control plane at ``api``, and ``pid`` is its worker's.
-    ``proxies`` stand in its file instead of ``p``; ``settings`` go over those of the whole gateway, and further arguments
-    over those of the proxy.
+    ``proxies`` stand in its file instead of ``p``; ``settings`` go over those of the whole gateway, and further
+    arguments over those of the proxy.
     """
 
     def __init__(
@@ -98,7 +98,6 @@ class GatewayProcess:
         log: bool | Path = False,
         admin: bool = False,
         proxies: Sequence[Mapping[str, Any]] | None = None,
-        limits: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         **proxy: Any,
     ) -> None:
@@ -117,7 +116,6 @@ class GatewayProcess:
             "database": f"sqlite:///{folder}/gateway.db" if admin else None,
             "access_log": {"path": str(self.log) if log else "/dev/null"},
             "drain_timeout": 1,
-            "limits": dict(limits or {}),
             "proxies": [self.proxy] if proxies is None else list(proxies),
         } | dict(settings or {})
         self._file.write_text(json.dumps(document))
