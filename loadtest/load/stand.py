@@ -67,7 +67,7 @@ class Stand:
             self.sidecar_port,
             admin=True,
             proxies=[] if variant.stored else None,
-            limits=variant.limits,
+            settings={"limits": variant.limits},
             **variant.proxy,
         )
         await self._house.enter_async_context(self.gateway)
