@@ -40,6 +40,12 @@ class RequestHead:
         self.logged = ""
         """What the access log tells of it."""
 
+    def having(self, known: dict[bytes, bytes]) -> RequestHead:
+        """An equal head with other ``known`` fields, and nothing remembered."""
+        return RequestHead(
+            self.method, self.target, self.minor, self.fields, known, self.length, self.keep_alive
+        )
+
 
 class ResponseHead:
     """A response's head; ``fields`` and ``known`` as in `RequestHead`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from copy import copy
 
 from gateway import errors
 from gateway.core.exchange import Exchange
@@ -39,9 +38,7 @@ def answer_locally(next_handler: Handler) -> Handler:
                 await options(ex)
                 return
             # The head may be shared with the next request of the connection: it is copied, not changed.
-            ex.request = copy(ex.request)
-            ex.request.rendered = None
-            ex.request.known = {**known, b"max-forwards": b"%d" % (int(left) - 1)}
+            ex.request = ex.request.having({**known, b"max-forwards": b"%d" % (int(left) - 1)})
         await next_handler(ex)
 
     return handle

@@ -326,18 +326,22 @@ class DownstreamConnection(Connection):
     async def _serve(self) -> None:
         """Run one exchange after the other. One task serves a connection for life: to make one a request costs more."""
         try:
-            while self._work is not None:
-                work, self._work = self._work, None
+            while True:
+                work = self._work
+                if work is None:
+                    if self.transport is None:
+                        return
+                    self._wake = self.loop.create_future()
+                    await self._wake
+                    self._wake = None
+                    continue
+                self._work = None
                 try:
                     await work
                 finally:
                     self.exchange = None
                     self._body_sink = None
                 self._after_exchange()
-                if self._work is None and self.transport is not None:
-                    self._wake = self.loop.create_future()
-                    await self._wake
-                    self._wake = None
         except asyncio.CancelledError:
             self.cut()
         except Exception:
