@@ -17,7 +17,8 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean load coverage test-processes traceability mutants
+.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
+    load coverage test-processes traceability mutants bench-check bench-record peers peers-table
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -76,6 +77,18 @@ traceability: $(VENV)/.installed-dev ## write docs/traceability.md anew, from do
 bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
 	@$(BIN)/python loadtest/micro/hot_path.py
 
+bench-check: $(VENV)/.installed ## fail when the hot path takes more instructions than recorded (needs valgrind)
+	@$(BIN)/python -m loadtest.micro.gate check --slower $(or $(SLOWER),0)
+
+bench-record: $(VENV)/.installed ## record what the hot path takes now, for this Python (needs valgrind)
+	@$(BIN)/python -m loadtest.micro.gate record
+
+peers: $(VENV)/.installed $(VENV)-peers/.installed ## side by side with other proxies (TARGETS=, CASES=, ROUNDS=, SECONDS=)
+	@$(BIN)/python -m loadtest.peers --targets '$(TARGETS)' --cases '$(CASES)' --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),4)
+
+peers-table: $(VENV)/.installed ## write the README's table of peers anew, from the figures that were measured
+	@$(BIN)/python -m loadtest.peers --write
+
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
@@ -116,6 +129,12 @@ $(VENV)/.created:
 $(VENV)/.installed: pyproject.toml | $(VENV)/.created
 	@echo "installing breakwater-gateway into $(VENV)"
 	@$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)-peers/.installed: loadtest/peers/requirements.txt
+	@echo "installing the peers that are on PyPI into $(VENV)-peers"
+	@$(PYTHON) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -r $<
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created
