@@ -11,7 +11,9 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
@@ -23,20 +25,58 @@ from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.head import HeadParser
 from gateway.wire.upstream import UpstreamConnection
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:9401\r\n\r\n"
-RESPONSE = (
-    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 02:45:55 GMT\r\n"
-    b"Content-Type: application/json\r\n"
-    b"Content-Length: 153\r\nConnection: keep-alive\r\n\r\n" + b"x" * 153
+HEAD = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 02:45:55 GMT\r\n"
+FRAME = b'data: {"choices":[{"delta":{"content":"token token"}}]}\n\n'
+FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One exchange as the gateway sees it: a request in one piece, an answer in one or more."""
+
+    request: bytes
+    answer: tuple[bytes, ...]
+    units: int = 1
+    """How many of what is measured one exchange stands for."""
+
+    @property
+    def last_asked(self) -> bytes:
+        """How the last write to the upstream ends."""
+        return self.request[-2:]
+
+    @property
+    def last_told(self) -> bytes:
+        """How the last write to the client ends, and no write before it."""
+        return self.answer[-1][-5:]
+
+
+GET = Dialogue(
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1:9401\r\n\r\n",
+    (HEAD + b"Content-Type: application/json\r\nContent-Length: 153\r\nConnection: keep-alive\r\n\r\n" + b"x" * 153,),
 )
+POST = Dialogue(
+    b"POST / HTTP/1.1\r\nHost: 127.0.0.1:9401\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n\r\n"
+    + b"x" * 1024,
+    GET.answer,
+)
+STREAM = Dialogue(
+    b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1:9401\r\nAccept: text/event-stream\r\n\r\n",
+    (
+        HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        *[b"%x\r\n%b\r\n" % (len(FRAME), FRAME)] * FRAMES,
+        b"0\r\n\r\n",
+    ),
+    units=FRAMES,
+)
+DIALOGUES = {"small GET": GET, "POST 1 KB": POST, "frame of a stream": STREAM}
 
 
 class CountingTransport(asyncio.Transport):
-    """Takes every byte at once and calls back with the whole of what one write brought."""
+    """Takes every byte at once and tells of each write."""
 
-    def __init__(self, on_write: Callable[[], None]) -> None:
+    def __init__(self, on_write: Callable[[bytes], None]) -> None:
         super().__init__()
-        self.write = lambda data: on_write()  # type: ignore[method-assign]
+        self.write = on_write  # type: ignore[method-assign, assignment]
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
     def get_write_buffer_size(self) -> int:
@@ -57,41 +97,72 @@ def feed(connection: Connection, data: bytes) -> None:
     connection.buffer_updated(len(data))
 
 
-async def main(count: int) -> None:
-    loop = asyncio.get_running_loop()
+class Rehearsal:
+    """A gateway between two counting transports: whatever it asks the upstream is answered at once."""
+
+    def __init__(self, gateway: Gateway, each: Callable[[], None] | None = None) -> None:
+        """``each`` is called once an exchange: what a slower hot path would do besides."""
+        self._loop = asyncio.get_running_loop()
+        self._each = each
+        self._left, self._done = 0, asyncio.Event()
+        parser = HeadParser()
+        self.upstream = UpstreamConnection(self._loop, gateway.buffers, parser)
+        self.upstream.connection_made(CountingTransport(self._asked))
+        gateway.upstreams["p"].pool.give_back(self.upstream)
+        self.downstream = DownstreamConnection(self._loop, gateway.buffers, parser, gateway.server, b"http")
+        self.downstream.connection_made(CountingTransport(self._told))
+
+    async def run(self, dialogue: Dialogue, count: int) -> None:
+        """``count`` exchanges, one after the other."""
+        self._dialogue, self._left = dialogue, count
+        self._done.clear()
+        feed(self.downstream, dialogue.request)
+        await self._done.wait()
+
+    def _asked(self, data: bytes) -> None:
+        if data[-2:] == self._dialogue.last_asked:
+            self._loop.call_soon(self._answer, 0)
+
+    def _answer(self, part: int) -> None:
+        feed(self.upstream, self._dialogue.answer[part])
+        if part + 1 < len(self._dialogue.answer):
+            self._loop.call_soon(self._answer, part + 1)
+
+    def _told(self, data: bytes) -> None:
+        if data[-5:] != self._dialogue.last_told:
+            return
+        if self._each is not None:
+            self._each()
+        self._left -= 1
+        # Two turns of the loop later, so that the exchange has come to its end.
+        if self._left:
+            self._loop.call_soon(self._loop.call_soon, feed, self.downstream, self._dialogue.request)
+        else:
+            self._loop.call_soon(self._loop.call_soon, self._done.set)
+
+
+@asynccontextmanager
+async def rehearsal(each: Callable[[], None] | None = None) -> AsyncIterator[Rehearsal]:
     proxy = Proxy(
         "p", "/", "http://127.0.0.1:9", access_rule="true", max_concurrent=4096, circuit_breaker=CircuitBreaker(True)
     )
     with tempfile.TemporaryDirectory() as folder:
         document = Document((Address("127.0.0.1", 0),), str(Path(folder) / "log"), proxies=(proxy,))
         async with Gateway(document) as gateway:
-            parser = HeadParser()
-            upstream = UpstreamConnection(loop, gateway.buffers, parser)
-            upstream.connection_made(CountingTransport(lambda: loop.call_soon(feed, upstream, RESPONSE)))
-            gateway.upstreams["p"].pool.give_back(upstream)
-            left, done = 0, asyncio.Event()
+            stage = Rehearsal(gateway, each)
+            yield stage
+            stage.downstream.connection_lost(None)
+            stage.upstream.connection_lost(None)
 
-            def answered() -> None:
-                nonlocal left
-                left -= 1
-                if left:
-                    loop.call_soon(loop.call_soon, feed, downstream, REQUEST)
-                else:
-                    loop.call_soon(loop.call_soon, done.set)
 
-            downstream = DownstreamConnection(loop, gateway.buffers, parser, gateway.server, b"http")
-            downstream.connection_made(CountingTransport(answered))
-            best = float("inf")
-            for _ in range(7):
-                left = count
-                done.clear()
-                began = time.perf_counter()
-                feed(downstream, REQUEST)
-                await done.wait()
-                best = min(best, (time.perf_counter() - began) / count)
-            print(f"{best * 1e6:.1f} us a request")
-            downstream.connection_lost(None)
-            upstream.connection_lost(None)
+async def main(count: int) -> None:
+    async with rehearsal() as stage:
+        best = float("inf")
+        for _ in range(7):
+            began = time.perf_counter()
+            await stage.run(GET, count)
+            best = min(best, (time.perf_counter() - began) / count)
+    print(f"{best * 1e6:.1f} us a request")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""What callgrind counts: each workload N times and 2N times, between two marks, for some rounds.
+
+    python -m loadtest.micro.counted EXCHANGES [SLOWER]
+
+`instructions.py` runs it. A mark is a call of a C function that nothing else calls; callgrind begins a new account
+there. ``SLOWER`` is the proof that the gate sees something: so many rounds of a Python loop in each exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from loadtest.micro.clockwork import Loop, install
+
+MARK = "sched_get_priority_max"
+"""The C function, as libc names it."""
+WARM = 50
+"""Exchanges before the first mark: caches are filled and specialising interpreters have specialised."""
+TURNS = 100
+"""Of the reference's loop, for each exchange of a dialogue."""
+ROUNDS = 5
+
+
+def mark() -> None:
+    os.sched_get_priority_max(os.SCHED_OTHER)
+
+
+def reference(turns: int) -> int:
+    """Plain Python that will not change: what a newer Python or another compiler does to it, it does to the rest."""
+    table = {name: name.encode() for name in ("Host", "Accept", "Connection", "Content-Type")}
+    total = 0
+    for turn in range(turns):
+        line = b"%b: %d\r\n" % (table["Host"], turn)
+        name, _, value = line.partition(b": ")
+        total += len(name) + int(value)
+        if name.lower() in table.values():
+            total -= 1
+    return total
+
+
+def idle(turns: int) -> None:
+    for _ in range(turns):
+        pass
+
+
+async def accounted(run: Callable[[int], Awaitable[None]], count: int) -> None:
+    """`ROUNDS` times four accounts: what is between, ``count``, what is between, twice ``count``."""
+    await run(WARM)
+    for size in (count, 2 * count) * ROUNDS:
+        gc.collect()  # so that each begins with an empty nursery
+        mark()
+        await run(size)
+        mark()
+
+
+async def counted(loop: Loop, exchanges: int, slower: int) -> None:
+    from gateway.app import calm_collector
+    from loadtest.micro.hot_path import DIALOGUES, rehearsal
+
+    async def turns(count: int) -> None:
+        reference(TURNS * count)
+
+    def each() -> None:
+        loop.turn()
+        idle(slower)
+
+    units = counts(exchanges)
+    await accounted(turns, exchanges)
+    async with rehearsal(each) as stage:
+        calm_collector()  # as the process does that serves
+        for name, dialogue in DIALOGUES.items():
+            await accounted(partial(stage.run, dialogue), units[name] // dialogue.units)
+        # Nothing after the last mark counts, and a gateway that closes waits for timers that nobody turns.
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def counts(exchanges: int) -> dict[str, int]:
+    """Name of each workload, in order, and its units in the shorter run of a round."""
+    from loadtest.micro.hot_path import DIALOGUES
+
+    units = {"reference": TURNS * exchanges}
+    return units | {name: max(exchanges // d.units, 5) * d.units for name, d in DIALOGUES.items()}
+
+
+def main(exchanges: int, slower: int = 0) -> None:
+    install()
+    loop = Loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(counted(loop, exchanges, slower))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
