@@ -14,6 +14,8 @@ from loadtest.peers.target import DIRECT, REFERENCE
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 US = "gateway"
+BUSY = 0.5
+"""Load before a run above which somebody else used the machine."""
 LOST_LINES = 0.99
 """Fewer log lines a request than this are told."""
 
@@ -124,10 +126,11 @@ def verdict(record: Record) -> str:
 
 def where(record: Record) -> str:
     machine = record.machine
+    busy = " The machine was busy with other things: do not trust these figures." if record.load > BUSY else ""
     return (
         f"Measured {record.measured} at commit {record.commit}, {record.rounds} rounds of {record.seconds} s, medians. "
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['kernel']}, "
-        f"Python {machine['python']}; load of the machine before: {record.load:.1f}."
+        f"Python {machine['python']}; load of the machine before: {record.load:.1f}.{busy}"
     )
 
 

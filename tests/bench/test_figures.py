@@ -70,6 +70,13 @@ def test_budgets_that_ask_for_at_least_are_missed_below() -> None:
     assert "| not measured |" in report.budgets(run)[-1]
 
 
+def test_a_busy_machine_is_told() -> None:
+    run = record(*costs("get", gateway=[50], haproxy=[20]))
+    assert "do not trust" not in report.readme(run)
+    run.load = 0.51
+    assert "do not trust" in report.readme(run)
+
+
 def test_lost_log_lines_and_failed_requests_are_told() -> None:
     figures = {"cpu_us": 1.0, "errors": 7.0, "log_lines_per_request": 0.5}
     told = report.remarks(record(Sample("get", "caddy", 1, figures), missing={"kong": "it is not there"}))
