@@ -48,7 +48,7 @@ def whole(data: bytes) -> bool:
     if not found:
         return False
     _, named, rest = head.lower().partition(b"\r\ncontent-length:")
-    return len(body) >= int(rest.split(b"\r\n")[0]) if named else body.endswith(b"0\r\n\r\n")
+    return len(body) >= int(rest.split(b"\r\n")[0]) if named else (b"\r\n" + body).endswith(b"\r\n0\r\n\r\n")
 
 
 def both(direct: Callable[[], float], through: Callable[[], float], seconds: float) -> tuple[list[float], list[float]]:

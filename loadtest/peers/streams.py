@@ -39,15 +39,19 @@ class Reading(asyncio.Protocol):
 
     def __init__(self, stage: Stage, request: bytes) -> None:
         self._stage, self._request = stage, request
-        self._tail = b""
+        self._head = self._tail = b""
+        self._headless, self._over = True, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
         self.transport.write(self._request)
-        self._headless = True
 
     def data_received(self, data: bytes) -> None:
         if self._headless:
+            self._head += data
+            _, found, data = self._head.partition(b"\r\n\r\n")
+            if not found:
+                return
             self._headless = False
             self._stage.head()
         data = self._tail + data
@@ -56,10 +60,15 @@ class Reading(asyncio.Protocol):
         if count:
             self._stage.frames(count, time.monotonic() - oldest(data))
         if data.endswith(LAST):
-            self._stage.ended()
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stage.ended()
+        self._end()
+
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            self._stage.ended()
 
 
 def oldest(data: bytes) -> float:

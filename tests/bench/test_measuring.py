@@ -17,7 +17,7 @@ from loadtest.peers import procfs, wrk
 from loadtest.peers.latency import whole
 from loadtest.peers.pacer import FRAMES, frame
 from loadtest.peers.record import Record
-from loadtest.peers.streams import Trial, most, oldest
+from loadtest.peers.streams import Reading, Stage, Trial, most, oldest
 from loadtest.peers.target import FOLDER, TARGETS, fill
 
 PRINTED = """Running 2s test @ http://127.0.0.1:1/
@@ -78,6 +78,19 @@ def test_a_trial_holds_when_all_came_in_time() -> None:
     assert not Trial(2, 2 * FRAMES - 1, 0.0, 0).held
 
 
+async def test_a_stream_ends_at_its_last_chunk_and_not_before() -> None:
+    """The identifier in the head ends like a last chunk; the mark of a frame and the last chunk come in pieces."""
+    stage = Stage(1)
+    reading = Reading(stage, b"")
+    text = b"HTTP/1.1 200 OK\r\nX-Request-Id: 70\r\n\r\n" + frame(time.monotonic()) * FRAMES
+    for at in range(0, len(text), 7):
+        reading.data_received(text[at : at + 7])
+    assert (stage.ready.is_set(), stage.done.is_set(), stage.count) == (True, False, FRAMES)
+    for piece in (b"0\r", b"\n\r\n"):
+        reading.data_received(piece)
+    assert stage.done.is_set()
+
+
 def test_a_frame_tells_when_it_was_due() -> None:
     due = time.monotonic() - 1.5
     assert oldest(b"tail" + frame(due) + frame(due + 1)) == pytest.approx(due, abs=2e-6)
@@ -90,6 +103,7 @@ def test_a_frame_tells_when_it_was_due() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", False),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{", False),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Request-Id: 70\r\n\r\n", False),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", False),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", True),
     ],
