@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -65,7 +64,6 @@ def main() -> int:
         return 2
     targets, cases = told.targets or list(TARGETS), told.cases or list(CASES)
     whole = len(targets) == len(TARGETS) and len(cases) == len(CASES) and told.out is None
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception: what was started is ended
     try:
         record = bench.run(targets, cases, told.rounds, told.seconds)
     except NotInstalledError as problem:

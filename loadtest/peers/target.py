@@ -79,7 +79,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 PYTHON = sys.executable
 PYPI = "make peers installs it from PyPI (loadtest/peers/requirements.txt)"
 NAIVE = str(Path(__file__).with_name("naive_aiohttp.py"))
-ENVOY = ("--concurrency", "1", "--file-flush-interval-msec", "1000", "--log-level", "error", "--base-id", "41")
+ENVOY = ("--concurrency", "1", "--file-flush-interval-msec", "1000", "--log-level", "error", "--use-dynamic-base-id")
 TELL_AIOHTTP = "import aiohttp; print(aiohttp.__version__)"
 
 TARGETS = {
