@@ -18,7 +18,8 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
-    load coverage test-processes traceability mutants bench-check bench-record peers peers-table
+    load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
+    wheel compiled test-compiled
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -49,8 +50,7 @@ docs: $(VENV)/.installed ## write the generated parts of docs/ anew, from the co
 	@$(BIN)/python docs/generator docs
 
 # What make coverage runs. Alone: what each module does by itself. Together: the tests that start a gateway in their own
-# process; those that run whole
-# processes from outside are left out.
+# process; those that run whole processes from outside are left out.
 ALONE := tests/unit tests/property
 TOGETHER := tests/wire tests/faults tests/store tests/admin $(addprefix tests/e2e/,test_acceptance_edges.py \
     test_acceptance_load.py test_acceptance_protection.py test_acceptance_reload.py test_acceptance_transport.py \
@@ -105,6 +105,20 @@ dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/ge
 pictures: $(VENV)/.installed-dev ## draw docs/images anew, in a real Chromium
 	@$(BIN)/python -m pytest -q tests/page/pictures.py
 
+wheel: ## a wheel for this Python and platform in dist/, with the hot path compiled (needs a C compiler; two minutes)
+	@rm -rf build/wheel dist/*.whl && mkdir -p build/wheel dist && cp -R pyproject.toml README.md gateway migrations build/wheel
+	@HATCH_BUILD_HOOKS_ENABLE=true $(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-cache-dir -w dist ./build/wheel
+
+compiled: $(VENV)-compiled/.installed ## the same gateway with its hot path compiled, in $(VENV)-compiled/bin/gateway
+
+# Without the checkout on the path, so that what is tested is what was compiled. What replaces a method of a class, or
+# inherits from one, only works on interpreted code.
+test-compiled: $(VENV)-compiled/.installed-dev ## the tests of the data plane, on the compiled gateway
+	@$(VENV)-compiled/bin/python -P -c 'from gateway.core.build import COMPILED; assert COMPILED'
+	@PYTHONSAFEPATH=1 $(VENV)-compiled/bin/python -m pytest -o pythonpath='tests loadtest' -m 'not interpreted' \
+	    tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) tests/e2e/test_each_reason.py \
+	    tests/e2e/test_phases.py tests/e2e/test_shadow.py $(ARGS)
+
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \
 	    if python=$$(.ci/find-python $$version); then \
@@ -135,6 +149,18 @@ $(VENV)-peers/.installed: loadtest/peers/requirements.txt
 	@echo "installing the peers that are on PyPI into $(VENV)-peers"
 	@$(PYTHON) -m venv $(VENV)-peers
 	@$(VENV)-peers/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -r $<
+	@touch $@
+
+$(VENV)-compiled/.installed: pyproject.toml $(wildcard gateway/*.py gateway/*/*.py migrations/*.py migrations/*/*.py)
+	@echo "compiling the hot path into $(VENV)-compiled"
+	@$(MAKE) wheel
+	@$(PYTHON) -m venv --clear $(VENV)-compiled
+	@$(VENV)-compiled/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input dist/*-cp*-linux_*.whl
+	@touch $@
+
+$(VENV)-compiled/.installed-dev: $(VENV)-compiled/.installed
+	@wheel=$$(ls dist/*-cp*-linux_*.whl) && $(VENV)-compiled/bin/python -m pip install --quiet --quiet \
+	    --disable-pip-version-check --no-input "$$wheel[dev]"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created

@@ -17,10 +17,11 @@ from gateway.cli.proxy import proxy
 from gateway.cli.run import check, demo, run, schema
 from gateway.cli.secret import secret
 from gateway.cli.transfer import export, import_, sync
+from gateway.core.build import EDITION
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(gateway.__version__, prog_name="gateway")
+@click.version_option(f"{gateway.__version__} ({EDITION})", prog_name="gateway")
 def main() -> None:
     """Breakwater: a reverse proxy gateway for back ends that break easily."""
 

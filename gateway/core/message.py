@@ -42,9 +42,7 @@ class RequestHead:
 
     def having(self, known: dict[bytes, bytes]) -> RequestHead:
         """An equal head with other ``known`` fields, and nothing remembered."""
-        return RequestHead(
-            self.method, self.target, self.minor, self.fields, known, self.length, self.keep_alive
-        )
+        return RequestHead(self.method, self.target, self.minor, self.fields, known, self.length, self.keep_alive)
 
 
 class ResponseHead:

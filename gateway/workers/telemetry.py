@@ -17,6 +17,7 @@ from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
 from gateway.admin.live import ProxyPulse, Pulse, Refusals, Transition, unreachable
+from gateway.core.build import EDITION
 from gateway.observe import families
 from gateway.observe.exposition import Exposition, comment
 from gateway.observe.figures import counted
@@ -112,7 +113,7 @@ class Telemetry:
                 "gateway_build_info",
                 "gauge",
                 "Always 1; the labels tell what runs.",
-                (f'{{version="{__version__}",python="{python}"}}', 1),
+                (f'{{version="{__version__}",python="{python}",edition="{EDITION}"}}', 1),
             ),
             lines("gateway_worker_up", "gauge", "1: the worker answered; 0: its figures are old.", ("", int(up))),
             lines(

@@ -23,6 +23,8 @@ from gateway.wire.connection import COPY_BELOW, Connection
 from gateway.wire.head import HeadParser
 from gateway.wire.upstream import UpstreamConnection
 
+pytestmark = pytest.mark.interpreted  # `Sink` inherits from a class of the gateway's
+
 SMALL = 4096
 """Of the kernel's buffers, so that they are full soon; it doubles what it is asked for."""
 
