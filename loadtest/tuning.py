@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import machine
 import uvloop
 from experiments import capacity, cost, failure, overload
 from experiments.report import markdown
@@ -55,21 +52,10 @@ async def measured_all(chosen: list[Experiment], scale: float) -> dict[str, Any]
     return found
 
 
-def machine() -> dict[str, str]:
-    """What the figures were measured on, without anything that names it."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
-    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("aiohttp", "uvloop"))
-    return {
-        "cores": str(os.cpu_count()),
-        "processor": models[0].partition(": ")[2] if models else platform.machine(),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "packages": packages,
-        "commit": commit.stdout.strip() or "unknown",
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
+def circumstances() -> dict[str, str]:
+    """What the figures were measured on, and of."""
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    return machine.described("aiohttp", "uvloop") | {"commit": machine.commit(), "date": date}
 
 
 def main() -> int:
@@ -81,7 +67,7 @@ def main() -> int:
     chosen = [one for one in ALL if not options.names or one.name in options.names]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         found = runner.run(measured_all(chosen, options.scale))
-    report = {"machine": machine(), "scale": options.scale, "experiments": found}
+    report = {"machine": circumstances(), "scale": options.scale, "experiments": found}
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     (options.folder / "report.md").write_text(markdown(report))

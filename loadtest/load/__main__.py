@@ -14,7 +14,9 @@ import signal
 import sys
 from pathlib import Path
 
-from load import machine, report
+import machine
+
+from load import report
 from load.catalogue import scenarios
 from load.findings import Findings
 from load.scenario import Scenario, Size
@@ -26,9 +28,17 @@ INTERRUPTED = 130
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
+def circumstances() -> dict[str, str]:
+    """Where, of what and how undisturbed, in words."""
+    return machine.described("aiohttp", "uvloop", "locust", "gevent") | {
+        "commit": machine.commit(),
+        "load before the start": f"{machine.busy():.2f} runnable processes on average over a minute",
+    }
+
+
 async def run(scenario: Scenario, size: Size, results: Path) -> bool:
     """Whether every criterion held."""
-    facts, findings = machine.facts(), Findings()
+    facts, findings = circumstances(), Findings()
     for variant in scenario.variants(size):
         print(f"{scenario.name}: {variant.name}, {variant.users} users, {variant.seconds:g} s", flush=True)
         async with Stand(scenario, variant) as stand:

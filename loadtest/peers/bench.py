@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from loadtest.peers import machine
+from loadtest import machine
 from loadtest.peers.case import CASES, Case, Surroundings
 from loadtest.peers.idle import DescriptorsError
 from loadtest.peers.latency import Line

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from meta.sources import ROOT
 
-TARGETS = set(re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split())  # type: ignore[index]
+MAKEFILE = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+TARGETS = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[1].split())  # type: ignore[index]
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:

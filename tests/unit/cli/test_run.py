@@ -19,6 +19,7 @@ from gateway.config.document import Address, Document
 from gateway.config.overrides import Overrides
 from gateway.config.parse import ConfigError
 from gateway.config.schema import schema
+from gateway.core.build import EDITION
 
 GOOD = """\
 listen: 127.0.0.1:0
@@ -48,7 +49,7 @@ def call(*arguments: str | pathlib.Path, **env: str) -> Result:
 
 def test_version() -> None:
     result = call("--version")
-    assert (result.exit_code, result.stdout) == (0, f"gateway, version {gateway.__version__}\n")
+    assert (result.exit_code, result.stdout) == (0, f"gateway, version {gateway.__version__} ({EDITION})\n")
 
 
 @pytest.mark.parametrize("command", ["run", "check", "schema", "demo"])
