@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from harness import debian
 from harness.toolbox import unavailable
 from meta.sources import ROOT
 
@@ -127,7 +127,7 @@ def test_a_small_run_on_real_proxies(tmp_path: Path) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         unavailable("two cores are needed")
     for program in ("nginx", "wrk", "taskset", "setpriv"):
-        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+        if not debian.found(program):
             unavailable(f"{program} is not installed here")
     what = ("--targets", "gateway,naive", "--cases", "get", "--rounds", "1", "--seconds", "1", "--out", str(tmp_path))
     command = [sys.executable, "-m", "loadtest.peers", *what]

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
-from harness import toolbox
+from harness import debian, toolbox
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-_APT = ("apt-get", "--yes", "--quiet", "--option", "DPkg::Lock::Timeout=240")
-_INSTALL = (*_APT, "install", "--no-install-recommends", "chromium", "fonts-liberation")
+_PACKAGES = ("chromium", "fonts-liberation")
 
 
 def find() -> str:
     """Where it is. Where it is not the test is skipped, in CI it fails."""
-    found = _found()
+    found = debian.found(*_NAMES)
     if not found:
-        toolbox.unavailable(f"no Chromium is here (looked for {', '.join(_NAMES)}); install it: {' '.join(_INSTALL)}")
+        command = " ".join(debian.installing(_PACKAGES))
+        toolbox.unavailable(f"no Chromium is here (looked for {', '.join(_NAMES)}); install it: {command}")
     return found
 
 
-def _found() -> str:
-    return next(filter(None, map(shutil.which, _NAMES)), "")
-
-
 def prepare() -> None:
-    """Install it by Debian's package manager where that may be done: before any test, since it takes a minute."""
-    if _found() or os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        for command in (_INSTALL, (*_APT, "update"), _INSTALL):
-            subprocess.run(command, env=env, capture_output=True, timeout=300)
-            if _found():
-                return
+    """Install it where that may be done."""
+    debian.prepare(_PACKAGES, *_NAMES)
 
 
 @asynccontextmanager
