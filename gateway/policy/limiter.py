@@ -18,30 +18,41 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.queue import WaitQueue
+from gateway.policy.recall import Recall
 
 Waiter = asyncio.Future[bool]
 
 SMOOTHING = 1 / 8
 """Weight of the newest hold in the moving average, as TCP smooths its round-trip time (RFC 6298, 2)."""
-MAX_RETRY_AFTER = 60
+UNKNOWN_HOLD = 1.0
+"""Seconds for which a permit is taken to be held before any came back."""
+QUEUED_LOAD = 0.9
+"""Of the rate; with a queue, which keeps permits busy, more than that is left to the trickle of `Recall`."""
+GAPS = 1.5
+"""Where nobody waits, a permit that returns stands empty until the next request comes. So more may come than return, by
+this times the square root of the permits (square-root staffing, Halfin and Whitt 1981): ten are then nine tenths busy.
+"""
 
 
 class Limiter:
     """Hands out ``max_concurrent`` permits (0: no limit); all waiters belong to one event loop.
 
-    ``in_flight`` is to be read only. ``queue`` holds those who wait; without one `acquire` does not wait.
-    ``extra_releases`` counts releases of permits that nobody had: always 0 unless a caller is wrong.
+    ``in_flight`` and ``arrived``, the calls of `try_acquire`, are to be read only. ``queue`` holds those who wait;
+    without one `acquire` does not wait. ``extra_releases`` counts releases of permits that nobody had: always 0 unless
+    a caller is wrong.
     """
 
-    __slots__ = ("_hold", "_limit", "clock", "extra_releases", "in_flight", "queue")
+    __slots__ = ("_hold", "_limit", "_recall", "arrived", "clock", "extra_releases", "in_flight", "queue")
 
     def __init__(self, max_concurrent: int, queue: WaitQueue[Waiter] | None = None, clock: Clock = monotonic) -> None:
         self.queue: WaitQueue[Waiter] = WaitQueue(0) if queue is None else queue
         self.clock = clock
+        self.arrived = 0
         self.in_flight = 0
         self.extra_releases = 0
         self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
         self._hold = 0.0
+        self._recall = Recall(clock())
 
     @property
     def max(self) -> int:
@@ -69,6 +80,7 @@ class Limiter:
 
     def try_acquire(self) -> bool:
         """Take a permit if one is free. Never waits."""
+        self.arrived += 1
         if self.in_flight >= self._limit:
             return False
         self.in_flight += 1
@@ -76,8 +88,10 @@ class Limiter:
 
     async def acquire(self, timeout: float | None = None) -> bool:
         """Take a permit, waiting for it up to ``timeout`` seconds (None: until cancelled) if the queue has room."""
-        if self.try_acquire():
-            return True
+        return self.try_acquire() or await self.wait(timeout)
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """What `acquire` does when `try_acquire` has just said no."""
         if timeout is not None and timeout <= 0.0:
             return False
         loop = asyncio.get_running_loop()
@@ -110,13 +124,24 @@ class Limiter:
         self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
         self._admit()
 
-    def retry_after(self) -> int:
-        """Seconds until a place is likely for one more behind all who wait, 1 to `MAX_RETRY_AFTER`.
+    def call_back(self) -> int:
+        """Refuse one: seconds after which to try again, 1 to 300. A place is kept for it, see `Recall`."""
+        return self._recall.promise(self.clock(), self.arrived, *self._returns())
 
-        Little's law: ``max`` permits, held for ``_hold`` seconds each on average, return at ``max / _hold`` a second.
+    def retry_after(self) -> int:
+        """What `call_back` would say; to look at, without keeping a place."""
+        if self.in_flight < self._limit:
+            return 1
+        return self._recall.preview(self.clock(), self.arrived, *self._returns())
+
+    def _returns(self) -> tuple[float, float, float]:
+        """Permits that return in a second by Little's law, requests that may come in one, seconds to serve who waits.
+
+        All three by what is in use and waits now, and how long permits were held of late.
         """
-        returns = self.in_flight - self._limit + self.waiting + 1
-        return min(MAX_RETRY_AFTER, max(1, math.ceil(returns * self._hold / self._limit)))
+        rate = self._limit / (self._hold or UNKNOWN_HOLD)
+        busy = QUEUED_LOAD if self.queue.max_waiting > 0 else 1 + GAPS / math.sqrt(self._limit)
+        return rate, rate * busy, max(0, self.in_flight - self._limit + self.waiting) / rate
 
     def _admit(self) -> None:
         while self.in_flight < self._limit and (waiter := self.queue.pop()) is not None:
@@ -158,7 +183,7 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Ver
                 if shadow_queue is not None:
                     ex.shadow = shadow_queue()
                     ex.concurrent = limiter.in_flight
-                    raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.retry_after())
+                    raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.call_back())
                 await _wait_for_turn(limiter, ex, queue_timeout)
             since = clock()
             ex.concurrent = limiter.in_flight
@@ -175,13 +200,13 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Ver
 async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> None:
     ex.concurrent = limiter.in_flight
     if patience <= 0.0 or limiter.queue.max_waiting <= 0:
-        raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.retry_after())
+        raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.call_back())
     if limiter.queue.full:
-        raise GatewayError(QUEUE_FULL, retry_after=limiter.retry_after())
+        raise GatewayError(QUEUE_FULL, retry_after=limiter.call_back())
     asked = limiter.clock()
     left = ex.deadline - asked if ex.deadline else math.inf
     try:
-        admitted = await limiter.acquire(min(patience, left))
+        admitted = await limiter.wait(min(patience, left))
     finally:
         ex.queued = limiter.clock() - asked
     if admitted:
@@ -189,4 +214,4 @@ async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> Non
     ex.concurrent = limiter.in_flight
     if left <= patience:
         raise GatewayError(TOTAL_TIMEOUT)
-    raise GatewayError(QUEUE_TIMEOUT, retry_after=limiter.retry_after())
+    raise GatewayError(QUEUE_TIMEOUT, retry_after=limiter.call_back())

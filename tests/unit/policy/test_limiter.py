@@ -9,8 +9,9 @@ from unit.scene import Clock, exchange
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError, Reason
-from gateway.policy.limiter import MAX_RETRY_AFTER, SMOOTHING, Limiter, Waiter, limit
+from gateway.policy.limiter import SMOOTHING, Limiter, Waiter, limit
 from gateway.policy.queue import WaitQueue
+from gateway.policy.recall import MAX_RETRY_AFTER
 
 LONG = 60.0
 """Seconds that no test lives to see the end of."""
@@ -322,6 +323,43 @@ class TestRetryAfter:
         limiter.try_acquire()
         assert limiter.retry_after() == 8
 
+    def test_each_who_is_refused_gets_a_place_of_its_own(self) -> None:
+        limiter = full_limiter(2)
+        limiter.release(4.0)
+        limiter.try_acquire()
+        assert [limiter.retry_after(), *(limiter.call_back() for _ in range(3)), limiter.retry_after()] == [
+            2,
+            2,
+            4,
+            6,
+            8,
+        ]
+
+    @pytest.mark.parametrize(("room", "later"), [(0, True), (10, False)])
+    async def test_without_a_queue_more_are_called_back_as_gaps_are_lost(self, room: int, *, later: bool) -> None:
+        clock = Clock()
+        limiter = full_limiter(10, room, clock)
+        limiter.release(0.1)
+        limiter.try_acquire()
+        for _ in range(20):
+            clock.now += 1.0
+            limiter.arrived += 100
+            limiter.call_back()
+        told = [limiter.call_back() for _ in range(20)]
+        assert (max(told) - min(told) < 2) is later
+
+    async def test_all_requests_count_as_arrivals_once(self) -> None:
+        limiter = limiter_of(1, room=1)
+        await limit(limiter, LONG)(serve)(exchange())
+        limiter.try_acquire()
+        waiting = asyncio.ensure_future(limit(limiter, LONG)(serve)(exchange()))
+        await turns()
+        await refused(limit(limiter, LONG)(serve), exchange())
+        assert limiter.arrived == 4
+        limiter.release()
+        await waiting
+        assert limiter.arrived == 4
+
     def test_it_is_one_when_there_is_room(self) -> None:
         limiter = full_limiter(2)
         limiter.release(50.0)
@@ -407,10 +445,10 @@ class TestLayer:
         limiter.try_acquire()
         verdicts = iter(["", "queue_full"])
         handle = limit(limiter, LONG, lambda: next(verdicts))(serve)
-        for verdict in ("", "queue_full"):
+        for verdict, seconds in (("", 6), ("queue_full", 12)):
             ex = exchange()
             error = await refused(handle, ex)
-            assert (error.reason, error.retry_after) == (CONCURRENCY_LIMIT, 6)
+            assert (error.reason, error.retry_after) == (CONCURRENCY_LIMIT, seconds)
             assert (ex.shadow, ex.concurrent, ex.queued, limiter.waiting) == (verdict, 5, 0.0, 0)
 
     async def test_a_full_queue(self) -> None:
@@ -418,7 +456,7 @@ class TestLayer:
         waiting = await waiters(limiter, 1)
         handle, ex = refusal_of(limiter, LONG)
         error = await refused(handle, ex)
-        assert (error.reason, error.retry_after, ex.queued) == (QUEUE_FULL, 1, 0.0)
+        assert (error.reason, error.retry_after, ex.queued) == (QUEUE_FULL, 2, 0.0)
         await ended(*waiting)
 
     async def test_a_wait_that_ends_well(self) -> None:

@@ -1,0 +1,113 @@
+"""When to call a refused caller back: a ledger of promises, one counter for each coming second.
+
+If all who are refused are told the same moment, they come back together, and most are refused again. So each gets the
+first second in which there is room for it beside those who were promised one before. What comes back in a second is
+bounded by what the upstream returns in a second, less what fresh arrivals take of it. Fresh are those whom nobody had
+promised anything: arrivals less the promises that fell due.
+
+How long fresh arrivals will go on nobody knows. What has lasted for a while will probably last for some multiple of it:
+a crowd that came within a moment is called back at the full rate, and in an overload that goes on places are given away
+at a trickle, and times grow. Callers cannot be told apart, so as many of the next tries fail as of all requests:
+a trickle of 1/20 of the rate means that, once an overload is known, about 1 of 21 has to be refused. The first seconds
+of one are mistaken for a crowd, and cost more.
+"""
+
+from __future__ import annotations
+
+import math
+
+MAX_RETRY_AFTER = 300
+"""Seconds. With less, the callers of a lasting overload come back sooner than there is room; more nobody awaits."""
+SLOTS = MAX_RETRY_AFTER + 1
+"""The present second and all that may be promised."""
+TRICKLE = 1 / 20
+"""Of the rate; kept for promises even when fresh arrivals take everything."""
+PERSISTENCE = 12
+"""Fresh arrivals that have left no room for a time are expected to go on for so many times as long."""
+SMOOTHING = 1 / 4
+"""Weight of the newest second in the moving average of fresh arrivals."""
+MOST_FRESH = 2
+"""Times the rate: more than that in one second says nothing about the seconds to come."""
+ROUNDING = 1e-9
+"""What a sum of floats may lack."""
+
+
+class Recall:
+    """Promises to those who are refused; it knows neither permits nor callers. Times are those of one monotonic clock.
+
+    ``arrived`` counts all requests so far, promised or fresh. ``rate`` is how many the upstream returns in a second,
+    above 0. ``load`` is how many may come in one, fresh and promised together: more than ``rate`` where nothing else
+    fills the gaps between arrivals. Those who wait already take what returns in the next ``start`` seconds.
+    """
+
+    __slots__ = ("_arrived", "_due", "_fresh", "_full", "_promised", "_second", "_seen", "_since")
+
+    def __init__(self, now: float) -> None:
+        self._due = [0] * SLOTS
+        self._second = int(now)
+        # Requests before this second, and until the last look.
+        self._arrived = 0
+        self._seen = 0
+        self._fresh = 0.0
+        # Since when refusals go on while fresh arrivals leave little room; inf: they do not.
+        self._since = math.inf
+        # No room in the next `_full` seconds, for which `_promised` callers were promised. Holds for this second.
+        self._full = 0
+        self._promised = 0
+
+    def promise(self, now: float, arrived: int, rate: float, load: float, start: float) -> int:
+        """Seconds after which one who is refused now is to come back, 1 to `MAX_RETRY_AFTER`; its place is kept."""
+        seconds = self.preview(now, arrived, rate, load, start)
+        self._since = min(self._since, now)
+        self._due[(self._second + seconds) % SLOTS] += 1
+        return seconds
+
+    def preview(self, now: float, arrived: int, rate: float, load: float, start: float) -> int:
+        """What `promise` would return; no place is kept."""
+        self._catch_up(int(now), arrived, rate)
+        self._seen = arrived
+        fresh = max(self._fresh, arrived - self._arrived - self._due[self._second % SLOTS])
+        trickle = min(rate, max(rate * TRICKLE, load - fresh))
+        return self._first_room(start, trickle, rate, max(start, PERSISTENCE * (now - self._since)))
+
+    def _first_room(self, start: float, trickle: float, rate: float, change: float) -> int:
+        """The first second by which there is a place more than are promised: ``trickle`` places a second from ``start``
+        on, ``rate`` a second from ``change`` on. In seconds from now.
+        """
+        seconds, promised = self._full, self._promised
+        before = promised
+        while seconds < MAX_RETRY_AFTER:
+            seconds += 1
+            before, promised = promised, promised + self._due[(self._second + seconds) % SLOTS]
+            places = (min(seconds, change) - start) * trickle + max(0.0, seconds - change) * rate
+            if places + ROUNDING >= promised + 1:
+                break
+        if start < self._full + 1:
+            self._full, self._promised = seconds - 1, before
+        return seconds
+
+    def _catch_up(self, second: int, arrived: int, rate: float) -> None:
+        """Close the seconds that are over. Arrivals since the last look count as evenly spread."""
+        gap = second - self._second
+        if gap <= 0:
+            return
+        each = (arrived - self._seen) / gap
+        self._close(self._seen - self._arrived + each, rate)
+        for _ in range(min(gap, SLOTS) - 1):
+            self._close(each, rate)
+        self._second, self._arrived = second, arrived
+        self._full = self._promised = 0
+
+    def _close(self, arrivals: float, rate: float) -> None:
+        slot = self._second % SLOTS
+        fresh = min(max(0.0, arrivals - self._due[slot]), rate * MOST_FRESH)
+        self._due[slot] = 0
+        self._fresh += (fresh - self._fresh) * SMOOTHING
+        if self._fresh <= rate / 2:
+            self._calm_down()
+        self._second += 1
+
+    def _calm_down(self) -> None:
+        """A second with room makes half of an overload forgotten: one such second may be chance."""
+        lasted = self._second - self._since
+        self._since = self._second + 1 - lasted / 2 if lasted >= 1 else math.inf
