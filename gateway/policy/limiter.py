@@ -30,7 +30,8 @@ QUEUED_LOAD = 0.9
 """Of the rate; with a queue, which keeps permits busy, more than that is left to the trickle of `Recall`."""
 GAPS = 1.5
 """Where nobody waits, a permit that returns stands empty until the next request comes. So more may come than return, by
-this times the square root of the permits (square-root staffing, Halfin and Whitt 1981): ten are then nine tenths busy.
+this times the square root of the permits (square-root staffing, Halfin and Whitt 1981): ten are then
+busy for nearly nine tenths of the time.
 """
 
 
