@@ -22,7 +22,7 @@ SLOTS = MAX_RETRY_AFTER + 1
 """The present second and all that may be promised."""
 TRICKLE = 1 / 20
 """Of the rate; kept for promises even when fresh arrivals take everything."""
-PERSISTENCE = 12
+PERSISTENCE = 4
 """Fresh arrivals that have left no room for a time are expected to go on for so many times as long."""
 SMOOTHING = 1 / 4
 """Weight of the newest second in the moving average of fresh arrivals."""

@@ -21,7 +21,7 @@ SCENARIO = Scenario(
         "arrivals by a schedule, whose clients give up after two seconds and never come again; the other has users "
         "who think for a second, and who obey Retry-After."
     ),
-    seconds=60,
+    seconds=150,
     rate=400,
     variants=variants,
     criteria=criteria,
