@@ -117,7 +117,8 @@ class Supervisor:
         self._began = False
         """The control process was ready once: from now on a death is followed by a start."""
         self._over: asyncio.Future[int]
-        python = [sys.executable, "-m"]
+        # -P: what lies in the folder where the gateway was started is data, and no code of ours.
+        python = [sys.executable, "-P", "-m"]
         shared = (self._listener.fileno(), self._alive, self._slabs)
         given = (self._alive, ready, self._slabs)
         self.worker = Child(

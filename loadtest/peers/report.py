@@ -13,7 +13,7 @@ from loadtest.peers.streams import STALL
 from loadtest.peers.target import DIRECT, REFERENCE
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
-US = "gateway"
+US, COMPILED = "gateway", "compiled"
 BUSY = 0.5
 """Load before a run above which somebody else used the machine."""
 LOST_LINES = 0.99
@@ -67,6 +67,17 @@ BUDGETS = (
     Budget("Envoy's CPU of a small GET, against ours", lambda r: r.ratio("get", "envoy", "cpu_us", US), 2, "x", True),
     Budget("Caddy's CPU of a small GET, against ours", lambda r: r.ratio("get", "caddy", "cpu_us", US), 2, "x", True),
     Budget("CPU of an answer of 10 MB, against HAProxy's", lambda r: r.ratio("body10m", US, "cpu_us"), 1.2, "x"),
+    Budget("CPU of an answer of 64 KB, against HAProxy's", lambda r: r.ratio("body64k", US, "cpu_us"), 1.5, "x"),
+    Budget(
+        f"CPU of a frame at {STREAMS} streams, against HAProxy's", lambda r: r.ratio("frames", US, "cpu_us"), 1.5, "x"
+    ),
+    Budget(
+        "Envoy's CPU of a small GET, against ours when compiled",
+        lambda r: r.ratio("get", "envoy", "cpu_us", COMPILED),
+        2,
+        "x",
+        True,
+    ),
     Budget("added latency p99", lambda r: _milliseconds(r.figure("latency", US, "added_p99_us")), 5, "ms"),
 )
 
@@ -111,7 +122,8 @@ def budgets(record: Record) -> list[str]:
 
 def verdict(record: Record) -> str:
     """Who needs more CPU for a small GET and who less, and which budgets are missed."""
-    ratios = {target: record.ratio("get", target, "cpu_us", US) for target in record.targets() if target != US}
+    others = [target for target in record.targets() if target not in (US, COMPILED)]
+    ratios = {target: record.ratio("get", target, "cpu_us", US) for target in others}
     told = []
     for word, ahead in (("less CPU than", True), ("more CPU than", False)):
         names = [f"{name} ({ratio:.2f} x ours)" for name, ratio in ratios.items() if ratio and (ratio > 1) == ahead]

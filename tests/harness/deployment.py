@@ -88,8 +88,8 @@ class Deployment:
 
     async def start(self) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "gateway", "run", "--config", str(self.config)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._env)
+            command = [sys.executable, "-P", "-m", "gateway", "run", "--config", str(self.config)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._env, cwd=self.folder)
         await self.greeted(1)
 
     async def greeted(self, times: int) -> None:
