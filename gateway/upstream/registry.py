@@ -29,6 +29,13 @@ def _pool_identity(proxy: Proxy) -> tuple[str, Timeouts]:
     return Endpoint.of(proxy.upstream).origin, proxy.timeouts
 
 
+def _places(proxy: Proxy) -> int:
+    """Places in which a request may wait: none where a queue only counts, in front of a limit that is enforced."""
+    queue = proxy.queue
+    counts = queue.mode == "shadow" and proxy.limiter.mode != "shadow"
+    return 0 if counts or not queue.timeout else queue.max_waiting
+
+
 class Registry:
     """Owns the parts of all upstreams. `prepare` builds aside, `adopt` puts in force."""
 
@@ -87,7 +94,7 @@ class Registry:
     def _configure(self, upstream: Upstream) -> None:
         settings = upstream.settings
         if upstream.limiter is not None:
-            upstream.limiter.queue.max_waiting = settings.queue.max_waiting
+            upstream.limiter.queue.max_waiting = _places(settings)
             if upstream.limiter.max != settings.max_concurrent:
                 upstream.limiter.resize(settings.max_concurrent)
         if upstream.breaker is not None:
@@ -100,7 +107,7 @@ class Registry:
             )
 
     def _limiter(self, proxy: Proxy) -> Limiter:
-        limiter = self._limiters.get(proxy.name) or Limiter(proxy.max_concurrent, WaitQueue(proxy.queue.max_waiting))
+        limiter = self._limiters.get(proxy.name) or Limiter(proxy.max_concurrent, WaitQueue(_places(proxy)))
         self._limiters[proxy.name] = limiter
         return limiter
 

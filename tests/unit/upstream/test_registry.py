@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from gateway.config.document import CircuitBreaker, Header, Proxy, Queue
+from gateway.config.document import CircuitBreaker, Header, Limiter, Proxy, Queue
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.upstream.registry import Registry
@@ -34,6 +35,25 @@ async def test_what_does_not_change_is_kept() -> None:
     reload(made, replace(A, path="/x", headers=(Header("X", ("1",)),)), replace(B, max_concurrent=9))
     for old, new in ((a, made.upstreams["a"]), (b, made.upstreams["b"])):
         assert (new.pool, new.limiter, new.breaker) == (old.pool, old.limiter, old.breaker)
+    await made.aclose()
+
+
+@pytest.mark.parametrize(
+    ("settings", "places"),
+    [
+        ({"queue": Queue(7, 1.0)}, 7),
+        ({"queue": Queue(7, 0.0)}, 0),
+        ({"queue": Queue(7, 1.0, "shadow")}, 0),
+        ({"queue": Queue(7, 1.0), "limiter": Limiter("shadow")}, 7),
+        ({"queue": Queue(7, 1.0, "shadow"), "limiter": Limiter("shadow")}, 7),
+    ],
+)
+async def test_a_queue_that_only_counts_is_none_for_the_limit_behind_it(settings: dict[str, Any], places: int) -> None:
+    """Its Retry-After would otherwise be that of a limit with a queue."""
+    made = registry(replace(A, **settings))
+    limiter = made.upstreams["a"].limiter
+    assert limiter is not None
+    assert limiter.queue.max_waiting == places
     await made.aclose()
 
 
