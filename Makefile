@@ -117,7 +117,7 @@ test-compiled: $(VENV)-compiled/.installed-dev ## the tests of the data plane, o
 	@$(VENV)-compiled/bin/python -P -c 'from gateway.core.build import COMPILED; assert COMPILED'
 	@PYTHONSAFEPATH=1 $(VENV)-compiled/bin/python -m pytest -o pythonpath='tests loadtest' -m 'not interpreted' \
 	    tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) tests/e2e/test_each_reason.py \
-	    tests/e2e/test_phases.py tests/e2e/test_shadow.py $(ARGS)
+	    tests/e2e/test_phases.py tests/e2e/test_shadow.py tests/e2e/test_control_plane.py $(ARGS)
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \
