@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from itertools import count
 from pathlib import Path
 
@@ -79,6 +79,7 @@ def asks(path: str) -> Play:
     async def play(deployment: Deployment) -> None:
         await deployment.get(path)
 
+    play.__qualname__ = f"asks({path!r})"
     return play
 
 
@@ -133,11 +134,26 @@ PLAYS: tuple[Play, ...] = (
 )
 
 
-async def again(play: Play, deployment: Deployment) -> None:
-    while True:
-        with suppress(aiohttp.ClientError, Truncated):
-            await play(deployment)
-        await asyncio.sleep(PAUSE)
+@asynccontextmanager
+async def going_on(deployment: Deployment) -> AsyncIterator[None]:
+    """All plays, again and again. Each is played to its end: one that does not come to it is told by its name."""
+    over = asyncio.Event()
+
+    async def again(play: Play) -> None:
+        while not over.is_set():
+            with suppress(aiohttp.ClientError, Truncated):
+                await play(deployment)
+            await asyncio.sleep(PAUSE)
+
+    playing = {asyncio.ensure_future(again(play)): play for play in PLAYS}
+    try:
+        yield
+    finally:
+        over.set()
+        _, hanging = await asyncio.wait(playing, timeout=PATIENCE)
+        assert not hanging, [playing[task].__qualname__ for task in hanging]
+    for task in playing:
+        task.result()
 
 
 async def test_every_panel_has_data_of_a_gateway_in_trouble(deployment: Deployment, tmp_path: Path) -> None:
@@ -146,15 +162,9 @@ async def test_every_panel_has_data_of_a_gateway_in_trouble(deployment: Deployme
     lacking = {"name": "lacking", "path": "/lacking", "upstream": "http://127.0.0.1:1", "access_rule": "true"}
     await deployment.call("POST", "/proxies", {**lacking, "headers": {"X-Key": "{secret.key}"}})
     await deployment.call("DELETE", "/secrets/key?force=true")
-    playing = [asyncio.ensure_future(again(play, deployment)) for play in PLAYS]
     folder = tmp_path / "prometheus"
     folder.mkdir()
-    try:
-        async with Prometheus(folder, deployment.admin, token) as prometheus:
-            left = await dashboards.unanswered(prometheus, "sidecar", PATIENCE)
-            assert not left, "\n".join(map(str, left))
-            assert not [rule for rule in await prometheus.rules() if rule["health"] != "ok"]
-    finally:
-        for task in playing:
-            task.cancel()
-        await asyncio.gather(*playing, return_exceptions=True)
+    async with going_on(deployment), Prometheus(folder, deployment.admin, token) as prometheus:
+        left = await dashboards.unanswered(prometheus, "sidecar", PATIENCE)
+        assert not left, "\n".join(map(str, left))
+        assert not [rule for rule in await prometheus.rules() if rule["health"] != "ok"]

@@ -25,6 +25,8 @@ from harness.patience import eventually
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
 _GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (http://[^;\s]+)(?:; admin on (\S+))?")
+ANSWER = aiohttp.ClientTimeout(total=30)
+"""Nothing that a test asks takes longer: what hangs is to fail where it is asked."""
 START = 20.0
 """Seconds for processes to start on a busy machine."""
 
@@ -61,7 +63,7 @@ class Deployment:
 
     async def __aenter__(self) -> Self:
         await self._prepare()
-        self.session = aiohttp.ClientSession()
+        self.session = aiohttp.ClientSession(timeout=ANSWER)
         try:
             await self.start()
         except BaseException as error:

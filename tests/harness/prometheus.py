@@ -21,6 +21,8 @@ from harness.ending import end
 from harness.ports import reserved_port
 
 SOURCE = Path(__file__).resolve().parents[2] / "grafana/prometheus"
+ANSWER = aiohttp.ClientTimeout(total=30)
+"""Nothing that a test asks takes longer: what hangs is to fail where it is asked."""
 START = 20.0
 """Seconds that it may take until it answers, on a busy machine."""
 
@@ -75,7 +77,7 @@ class Prometheus:
         self._log = self._folder / "log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log)
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(timeout=ANSWER)
         try:
             await self._ready()
         except BaseException as error:
