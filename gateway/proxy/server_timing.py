@@ -17,6 +17,7 @@ from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.upstream import UpstreamConnection
 
 _IN_HEAD: Final = ("identity", "queue", "pool", "dial", "upload", "first_byte", "own")
+_ENTRY: Final = "gw-%s;dur=%.3f"
 
 
 def server_timing(*, enabled: bool) -> Layer:
@@ -61,4 +62,4 @@ def _trailer(ex: Exchange, down: DownstreamConnection, connection: UpstreamConne
 
 
 def _value(spent: Iterable[tuple[str, float]]) -> bytes:
-    return ", ".join(f"gw-{name.replace('_', '-')};dur={seconds * 1e3:.3f}" for name, seconds in spent).encode()
+    return ", ".join([_ENTRY % (name.replace("_", "-"), seconds * 1e3) for name, seconds in spent]).encode()
