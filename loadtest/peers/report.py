@@ -121,8 +121,11 @@ def budgets(record: Record) -> list[str]:
 
 
 def verdict(record: Record) -> str:
-    """Who needs more CPU for a small GET and who less, and which budgets are missed."""
-    others = [target for target in record.targets() if target not in (US, COMPILED)]
+    """Who needs more CPU for a small GET and who less, and which budgets are missed.
+
+    Who did not answer every request is not compared: what a failure costs says nothing.
+    """
+    others = [t for t in record.targets() if t not in (US, COMPILED) and not record.figure("get", t, "errors")]
     ratios = {target: record.ratio("get", target, "cpu_us", US) for target in others}
     told = []
     for word, ahead in (("less CPU than", True), ("more CPU than", False)):

@@ -63,6 +63,13 @@ def test_the_verdict_follows_the_figures(ours: float, word: str) -> None:
     assert re.search(r"less CPU than envoy \(\S+ x ours\), caddy .* more CPU than haproxy \(0\.40 x ours\)\.", told)
 
 
+def test_who_did_not_answer_every_request_is_not_compared() -> None:
+    failing = Sample("get", "litellm", 1, {"cpu_us": 9000, "errors": 7})
+    run = record(*costs("get", gateway=[40], haproxy=[20], envoy=[100]), failing)
+    assert "litellm" not in report.verdict(run)
+    assert "- litellm, get: 7 requests failed (median of the rounds)." in report.remarks(run)
+
+
 def test_budgets_that_ask_for_at_least_are_missed_below() -> None:
     run = record(*costs("get", gateway=[50], compiled=[40], haproxy=[20], envoy=[99], caddy=[100]))
     lines = [line for line in report.budgets(run) if "ours" in line]
