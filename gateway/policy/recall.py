@@ -75,15 +75,15 @@ class Recall:
         on, ``rate`` a second from ``change`` on. In seconds from now.
         """
         seconds, promised = self._full, self._promised
-        before = promised
-        while seconds < MAX_RETRY_AFTER:
+        while True:
             seconds += 1
-            before, promised = promised, promised + self._due[(self._second + seconds) % SLOTS]
+            due = self._due[(self._second + seconds) % SLOTS]
+            promised += due
             places = (min(seconds, change) - start) * trickle + max(0.0, seconds - change) * rate
-            if places + ROUNDING >= promised + 1:
+            if places + ROUNDING >= promised + 1 or seconds >= MAX_RETRY_AFTER:
                 break
         if start < self._full + 1:
-            self._full, self._promised = seconds - 1, before
+            self._full, self._promised = seconds - 1, promised - due
         return seconds
 
     def _catch_up(self, second: int, arrived: int, rate: float) -> None:

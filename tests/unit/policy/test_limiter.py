@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 
 import pytest
 from unit.scene import Clock, exchange
@@ -347,6 +348,22 @@ class TestRetryAfter:
             limiter.call_back()
         told = [limiter.call_back() for _ in range(20)]
         assert (max(told) - min(told) < 2) is later
+
+    @pytest.mark.parametrize(("room", "places"), [(0, 30), (1, 5), (10, 5)])
+    async def test_so_many_are_called_back_as_nine_permits_bear_beside_fresh_arrivals(
+        self, room: int, places: int
+    ) -> None:
+        """100 permits return in a second. Of nine half as many more may come, less the 120 that are fresh."""
+        clock = Clock()
+        limiter = full_limiter(9, room, clock)
+        limiter.release(0.09)
+        limiter.try_acquire()
+        for _ in range(20):
+            clock.now += 1.0
+            limiter.arrived += 121
+            limiter.call_back()
+        told = Counter(limiter.call_back() for _ in range(60))
+        assert told[2] == pytest.approx(places, abs=1)
 
     async def test_all_requests_count_as_arrivals_once(self) -> None:
         limiter = limiter_of(1, room=1)

@@ -71,9 +71,12 @@ class TestCrowd:
         scene.arrived += 10
         assert scene.refuse(11) == [3] * 10 + [4]
 
-    def test_a_second_that_a_longer_queue_hid_is_given_away_when_the_queue_is_gone(self) -> None:
+    @pytest.mark.parametrize(("start", "told"), [(1.0, 2), (1.5, 2), (5.0, 6)])
+    def test_a_second_that_a_longer_queue_hid_is_given_away_when_the_queue_is_gone(
+        self, start: float, told: int
+    ) -> None:
         scene = Scene(rate=10)
-        assert scene.refuse(1, start=5.0) == [6]
+        assert scene.refuse(1, start=start) == [told]
         assert scene.refuse(11) == [1] * 10 + [2]
 
     def test_nobody_is_told_more_than_the_most(self) -> None:
@@ -134,6 +137,56 @@ class TestOverload:
         far = scene.preview()
         scene.admit(seconds=12, count=0)
         assert 12 + scene.preview() < far, "what was far is near now, by more than the time that went by"
+
+    @pytest.mark.parametrize(("lasted", "first"), [(8, 17), (2, 5), (1, 3), (0, 1)])
+    def test_what_lasted_before_a_second_with_room_counts_half(self, lasted: int, first: int) -> None:
+        """What lasted for 8 seconds is taken for one of 4, which lasts for 16 more: the full rate begins after them."""
+        scene = Scene(rate=100, load=50)
+        scene.admit(seconds=40, count=60)
+        scene.refuse()
+        if lasted:
+            scene.admit(seconds=lasted, count=60)
+            scene.preview()
+        scene.admit(seconds=1, count=0)
+        told = Counter(scene.refuse(1000))
+        assert min(second for second, count in told.items() if count == 100) == first
+
+    def test_silence_ends_it_however_slow_the_upstream(self) -> None:
+        scene = Scene(rate=1)
+        scene.admit(seconds=40, count=5)
+        scene.refuse()
+        scene.admit(seconds=30, count=0)
+        assert scene.refuse(2) == [1, 2]
+
+    def test_promises_that_fell_due_between_two_looks_are_taken_from_the_seconds_in_which_they_fell_due(self) -> None:
+        """12.5 fresh ones a second on average before, and none in the second in which 10 came who had been promised."""
+        scene = Scene(rate=10, load=16)
+        scene.admit(seconds=40, count=10)
+        assert Counter(scene.refuse(30)) == {1: 10, 2: 10, 3: 10}
+        scene.admit(seconds=2, count=10)
+        assert scene.refuse() == [2]
+
+    def test_those_who_are_due_now_do_not_count_as_fresh(self) -> None:
+        scene = Scene(rate=10, load=15)
+        scene.admit(seconds=40, count=6)
+        assert scene.refuse(10) == [1] * 10
+        scene.now += 1
+        assert scene.refuse(7) == [1] * 7
+
+    def test_the_very_first_request_counts(self) -> None:
+        scene = Scene(rate=4, load=3)
+        assert scene.refuse() == [1]
+        scene.now += 0.5
+        assert scene.refuse() == [2], "two that are fresh leave one place a second, and that is given away"
+
+    def test_what_came_before_the_first_look_counts_as_evenly_spread(self) -> None:
+        """One a second is twice what this upstream bears; two in one second and none in the next would be calm."""
+        scene = Scene(rate=0.5)
+        scene.admit(seconds=1, count=1)
+        scene.now += 1
+        assert scene.refuse() == [2]
+        scene.now += 1
+        assert scene.preview() == 7
 
     def test_those_who_come_when_they_were_told_are_not_fresh(self) -> None:
         scene = Scene(rate=10)
