@@ -30,7 +30,8 @@ def test_each_scenario_is_in_the_list_with_a_sentence() -> None:
     listed = dict(re.findall(r"^  (\S+) +(\S.*)$", load().stdout, re.MULTILINE))
     modules = {path.stem.replace("_", "-") for path in (ROOT / "loadtest/scenarios").glob("*.py")}
     assert listed.keys() == modules
-    told = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "loadtest/README.md").read_text(), re.MULTILINE)
+    row = r"^\| \[`([a-z-]+)`\]\(results/\1/report\.md\) \|"
+    told = re.findall(row, (ROOT / "loadtest/README.md").read_text(), re.MULTILINE)
     assert set(told) == modules
 
 
