@@ -27,7 +27,7 @@ help: ## list the targets
 run: $(VENV)/.installed ## serve the demo: a fragile sidecar behind a gateway, with curl lines to try (LISTEN=, ADMIN=)
 	@$(BIN)/gateway demo --listen $(LISTEN) --admin $(ADMIN)
 
-test: $(VENV)/.installed-dev ## run all tests, on every core (ARGS='-k limiter -x' goes to pytest; -n 0: one process)
+test: $(VENV)/.installed-dev ## run all tests, three at a time on two cores (ARGS='-k limiter -x' goes to pytest; -n 0: one process)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: lint types structure test ## style, types, structure and all tests
