@@ -21,12 +21,10 @@ from gateway.store import schema
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 from harness.ending import end
-from harness.patience import eventually
+from harness.patience import ANSWER, eventually
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
 _GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (http://[^;\s]+)(?:; admin on (\S+))?")
-ANSWER = aiohttp.ClientTimeout(total=30)
-"""Nothing that a test asks takes longer: what hangs is to fail where it is asked."""
 START = 20.0
 """Seconds for processes to start on a busy machine."""
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import aiohttp
+
+ANSWER = aiohttp.ClientTimeout(total=30)
+"""For sessions to whole processes. No answer takes longer: what hangs is to fail where it was asked."""
+
 PATIENCE = 3.0
 """Seconds after which a thing that should have happened is taken not to happen at all."""
 

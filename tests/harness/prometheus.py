@@ -18,11 +18,10 @@ import yaml
 
 from harness import toolbox
 from harness.ending import end
+from harness.patience import ANSWER
 from harness.ports import reserved_port
 
 SOURCE = Path(__file__).resolve().parents[2] / "grafana/prometheus"
-ANSWER = aiohttp.ClientTimeout(total=30)
-"""Nothing that a test asks takes longer: what hangs is to fail where it is asked."""
 START = 20.0
 """Seconds that it may take until it answers, on a busy machine."""
 

@@ -29,6 +29,19 @@ def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) 
     return limiter
 
 
+def overloaded(permits: int, room: int, fresh: int) -> Limiter:
+    """100 permits have returned in each of 20 seconds; so many fresh requests came, and one who had been called back."""
+    clock = Clock()
+    limiter = full_limiter(permits, room, clock)
+    limiter.release(permits / 100)
+    limiter.try_acquire()
+    for _ in range(20):
+        clock.now += 1.0
+        limiter.arrived += fresh + 1
+        limiter.call_back()
+    return limiter
+
+
 async def turns(count: int = 5) -> None:
     """Let every task that can run do so."""
     for _ in range(count):
@@ -338,14 +351,7 @@ class TestRetryAfter:
 
     @pytest.mark.parametrize(("room", "later"), [(0, True), (10, False)])
     async def test_without_a_queue_more_are_called_back_as_gaps_are_lost(self, room: int, *, later: bool) -> None:
-        clock = Clock()
-        limiter = full_limiter(10, room, clock)
-        limiter.release(0.1)
-        limiter.try_acquire()
-        for _ in range(20):
-            clock.now += 1.0
-            limiter.arrived += 100
-            limiter.call_back()
+        limiter = overloaded(10, room, fresh=99)
         told = [limiter.call_back() for _ in range(20)]
         assert (max(told) - min(told) < 2) is later
 
@@ -354,14 +360,7 @@ class TestRetryAfter:
         self, room: int, places: int
     ) -> None:
         """100 permits return in a second. Of nine half as many more may come, less the 120 that are fresh."""
-        clock = Clock()
-        limiter = full_limiter(9, room, clock)
-        limiter.release(0.09)
-        limiter.try_acquire()
-        for _ in range(20):
-            clock.now += 1.0
-            limiter.arrived += 121
-            limiter.call_back()
+        limiter = overloaded(9, room, fresh=120)
         told = Counter(limiter.call_back() for _ in range(60))
         assert told[2] == pytest.approx(places, abs=1)
 
