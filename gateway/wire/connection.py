@@ -84,10 +84,14 @@ class Connection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not registered as asyncio.Transport, though they are.
         self.transport = made = cast(asyncio.Transport, transport)
-        made.set_write_buffer_limits(high=0)
         if transport.get_extra_info("sslcontext") is None:
+            made.set_write_buffer_limits(high=0)
             raw = transport.get_extra_info("socket")
             self._fd = raw.fileno() if raw is not None else -1
+        else:
+            # A TLS transport pauses at ``size >= high``, not above it: with 0 it pauses although nothing is unsent, and
+            # then nothing resumes.
+            made.set_write_buffer_limits(high=1)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
