@@ -30,7 +30,7 @@ def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) 
 
 
 def overloaded(permits: int, room: int, fresh: int) -> Limiter:
-    """100 permits have returned in each of 20 seconds; so many fresh requests came, and one who had been called back."""
+    """100 permits have returned in each of 20 s; so many fresh requests came, and one who had been called back."""
     clock = Clock()
     limiter = full_limiter(permits, room, clock)
     limiter.release(permits / 100)
