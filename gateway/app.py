@@ -12,6 +12,8 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import uvloop
+
 from gateway import __version__
 from gateway.config.document import Document, Tracing
 from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
@@ -118,7 +120,13 @@ class Gateway:
         await self.aclose()
 
     async def start(self) -> None:
-        """Listen and serve. Raises OSError when an address or the access log can not be opened."""
+        """Listen and serve. Raises OSError when an address or the access log can not be opened.
+
+        Raises RuntimeError on any loop but uvloop's: another would take our protocols for streaming ones, because they
+        do not inherit from `asyncio.BufferedProtocol`, and each read would fail.
+        """
+        if not isinstance(asyncio.get_running_loop(), uvloop.Loop):
+            raise RuntimeError("the data plane runs on uvloop alone; start it with uvloop.run(...)")
         await self.reload(self._document)
         self._watch = LoopWatch(self.metrics, asyncio.get_running_loop())
         self._watch.start()

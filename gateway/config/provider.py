@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import pathlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Protocol
 
 import watchfiles
 
@@ -18,14 +17,6 @@ DEBOUNCE = 0.2  # seconds of silence after which a burst of changes counts as on
 RECHECK = 2.0  # seconds; finds changes that no watched directory tells, as behind a symlink or on a network file system
 
 
-class Provider(Protocol):
-    """A source of documents."""
-
-    def load(self) -> Document:
-        """The document as it is now. Raises `ConfigError`."""
-        ...
-
-
 class FileProvider:
     """The document in one file. ``env`` serves the references and templates in it."""
 
@@ -34,6 +25,7 @@ class FileProvider:
         self._env = env
 
     def load(self) -> Document:
+        """The document as it is now. Raises `ConfigError`."""
         return parse.load(self.path, self._env)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.core.message import RequestHead
-from gateway.core.outcome import Outcome
 from gateway.core.principal import Principal
 
 
@@ -48,7 +47,6 @@ class Exchange:
         "gone_at",
         "identified",
         "last_byte_at",
-        "outcome",
         "parent",
         "pooled",
         "principal",
@@ -127,7 +125,6 @@ class Exchange:
         self.status = 0
         self.reason = ""
         """Code of the `Reason` that ended it; empty when all went well."""
-        self.outcome = Outcome.IGNORED
         self.body: bytes | None = None
         """The request's body, when it was taken whole and a second attempt may have to send it again."""
         self.bytes_in = 0

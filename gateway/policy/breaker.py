@@ -312,7 +312,7 @@ def break_circuit(breaker: Breaker | None) -> Layer:
     """Let an attempt through when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its answer streams, and an answer that breaks off in the
-    middle is a FAILURE. Sets ``breaker`` and ``outcome``; in shadow mode ``shadow`` instead of a refusal.
+    middle is a FAILURE. Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -341,7 +341,6 @@ def break_circuit(breaker: Breaker | None) -> Layer:
                 raise
             finally:
                 breaker.record(permit, outcome, reason, ex.status, ex.request_id)
-                ex.outcome = outcome
 
         return handle
 

@@ -45,7 +45,7 @@ IDLE, HEAD, BODY, DONE, BROKEN = State  # bound once: Python 3.11 takes 0.13 us 
 
 
 class UpstreamConnection(Connection):
-    """A `asyncio.BufferedProtocol` that `aiohttp.TCPConnector` dials for; aiohttp asks for the members marked so."""
+    """A `asyncio.BufferedProtocol` that `HardenedConnector` dials for."""
 
     __slots__ = (
         "_commit",
@@ -105,19 +105,6 @@ class UpstreamConnection(Connection):
         self._decoder: ChunkedDecoder | None = None
         self._sink: Connection | None = None
         self._done: asyncio.Future[None] | None = None
-
-    # -- what aiohttp asks of its protocols
-
-    @property
-    def closed(self) -> None:
-        return None
-
-    @property
-    def should_close(self) -> bool:
-        return True
-
-    def is_connected(self) -> bool:
-        return self.alive
 
     def close(self) -> None:
         if self.transport is not None:

@@ -41,7 +41,7 @@ DOORS = {
     "pybreaker": ("policy/breaker.py",),
     "pydantic": ("config/", "admin/"),
     "pydantic_core": ("config/",),
-    "uvloop": ("process.py", "workers/worker.py"),
+    "uvloop": ("app.py", "process.py", "workers/worker.py"),
     "watchfiles": ("config/",),
     "yaml": ("config/", "cli/document.py"),
     "multidict": ("upstream/",),

@@ -13,7 +13,8 @@ from harness.message import Truncated
 from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
-from gateway.config.document import Address
+from gateway.app import Gateway
+from gateway.config.document import Address, Document
 
 
 async def test_the_next_request_meets_the_new_configuration(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -91,3 +92,19 @@ async def test_a_drain_that_takes_too_long_cuts(gateway_for: GatewayFor, upstrea
         await client.response()
     await link.gone()
     assert (await rig.log.last())["reason"] == "draining"
+
+
+def test_a_data_plane_refuses_a_loop_on_which_each_read_would_fail() -> None:
+    """Before it listens: nobody connects to a gateway that can not read."""
+
+    async def start() -> list[tuple[str, int]]:
+        gateway = Gateway(Document(listen=(Address("127.0.0.1", 0),), access_log=None))
+        try:
+            with pytest.raises(RuntimeError, match=r"uvloop\.run"):
+                await gateway.start()
+            return gateway.addresses
+        finally:
+            await gateway.aclose()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        assert runner.run(start()) == []

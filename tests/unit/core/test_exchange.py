@@ -5,7 +5,6 @@ from unit.scene import Nobody, exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead
-from gateway.core.outcome import Outcome
 
 TIMES = ("sent_at", "first_byte_at", "commit_at", "last_byte_at", "end_at", "deadline")
 SPANS = ("queued", "dialled", "blocked")
@@ -26,10 +25,6 @@ def test_nothing_has_happened_yet() -> None:
     assert (ex.attempts, ex.status, ex.bytes_in, ex.bytes_out, ex.concurrent) == (0, 0, 0, 0, 0)
     assert (ex.committed, ex.reused, ex.body) == (False, False, None)
     assert (ex.reason, ex.breaker, ex.proxy, ex.upstream, ex.request_id) == ("", "", "", "", b"")
-
-
-def test_until_something_is_known_it_teaches_the_breaker_nothing() -> None:
-    assert exchange().outcome is Outcome.IGNORED
 
 
 def test_every_slot_is_filled_at_the_beginning() -> None:
