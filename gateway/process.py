@@ -15,6 +15,7 @@ from gateway.config.document import Document
 from gateway.config.parse import ConfigError
 from gateway.config.provider import fingerprint, watch
 from gateway.core.events import Reloaded
+from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")
 
@@ -92,6 +93,7 @@ class Process:
 def run(load: Callable[[], Document], config: Path | None) -> int:
     """Run a gateway until a signal ends it. ``load`` reads the configuration and may raise `ConfigError`."""
     begin_process_log()
+    confinement.seal()
 
     async def main() -> int:
         return await Process(load, config).run()

@@ -93,7 +93,7 @@ def _run(config: pathlib.Path, overrides: Overrides) -> int:
         return process.run(loader(config, overrides), config)
     from gateway.workers import control, supervisor
 
-    return supervisor.run([control.Options(config, overrides).encode()])
+    return supervisor.run([control.Options(config, overrides).encode()], settings.worker_env)
 
 
 @click.command()

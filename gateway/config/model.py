@@ -77,6 +77,7 @@ HeaderName = Annotated[str, AfterValidator(header.name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Host = Annotated[str, AfterValidator(values.route_host)]
 Network = Annotated[str, AfterValidator(values.network)]
+Variable = Annotated[str, AfterValidator(values.kept_variable)]
 
 
 class Listener(Section):
@@ -540,6 +541,14 @@ class Settings(Section):
         "`postgresql://USER@HOST/NAME`. `null`: the file is the whole configuration.",
         examples=["sqlite:///gateway.db"],
     )
+    worker_env: Annotated[tuple[Variable, ...], Field(strict=False)] = Field(
+        default=(),
+        validate_default=True,
+        description="Names of further environment variables that worker processes keep. They start with `PATH`, "
+        "`TZ`, `LANG`, `LC_*`, `PYTHON*`, `LD_*`, `MALLOC_*`, `SSL_CERT_*`, `*_proxy`, `*_PROXY`, `OTEL_*`, `NOTIFY_*` "
+        "and `AIOHTTP_*` alone. Read at start. It needs a `database`: without one there is no worker process.",
+        examples=[["GRPC_DNS_RESOLVER"]],
+    )
     auth: Auth = Field(default=Auth(), description="How callers prove who they are.")
     workers: Annotated[
         Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
@@ -572,6 +581,13 @@ class Settings(Section):
         if database is None and info.data.get("admin") is not None:
             raise ValueError("the admin listener needs a database for its superusers; set sqlite:///gateway.db")
         return database
+
+    @field_validator("worker_env", mode="after")
+    @classmethod
+    def _workers_there(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("database", "") is None:
+            raise ValueError("without a database there is no worker process, so this has no effect; remove this key")
+        return names
 
     def record(
         self, env: Mapping[str, str], secrets: Mapping[str, str], more: Iterable[Proxy] = ()

@@ -18,6 +18,9 @@ _PORT = re.compile(r"[0-9]{1,5}")
 # RFC 3986 3.3: pchar and "/"
 _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _PATH_LENGTH = 500
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+OWN_VARIABLES = "GATEWAY_"
+"""What the names of the gateway's own environment variables begin with. Some are secrets, so no template reads them."""
 _RESERVED = ("/api/gateway", "/_")
 
 
@@ -152,6 +155,15 @@ def network(text: str) -> str:
         return str(ipaddress.ip_network(text))
     except ValueError:
         raise ValueError(f"has bits set behind the length of the network; write {wide}") from None
+
+
+def kept_variable(text: str) -> str:
+    """The name of an environment variable that may leave the gateway's own hands: none of ``GATEWAY_*``."""
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError("is no name of an environment variable; write letters, digits and _, without ${}")
+    if text.startswith(OWN_VARIABLES):
+        raise ValueError(f"{OWN_VARIABLES}* are the gateway's own, its master key among them; remove this name")
+    return text
 
 
 def database_url(text: str) -> str:

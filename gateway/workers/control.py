@@ -43,6 +43,7 @@ from gateway.store.keys import KeyRing
 from gateway.store.problem import StoreError
 from gateway.store.proxies import StoredProxy
 from gateway.store.store import Store
+from gateway.workers import confinement
 from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
 from gateway.workers.orphan import orphaned
 from gateway.workers.plane import Plane
@@ -213,8 +214,9 @@ class Control:
             self._tell(source, str(error))
             return
         before, self._declared.settings = self._declared.settings, settings
-        if (settings.admin, settings.database) != (before.admin, before.database):
-            _log.warning("admin and database take effect at the next start")
+        at_start = (settings.admin, settings.database, settings.worker_env)
+        if at_start != (before.admin, before.database, before.worker_env):
+            _log.warning("admin, database and worker_env take effect at the next start")
         if not await self._renew(source):
             self._declared.settings = before
 
@@ -428,6 +430,7 @@ def main(arguments: list[str]) -> int:
     """
     channel, alive, ready, slabs, options = arguments
     begin_process_log()
+    confinement.seal()
     try:
         return asyncio.run(Process(Options.decode(options), channel, int(alive), int(ready), Slabs(int(slabs))).run())
     except ConfigError as error:

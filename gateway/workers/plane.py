@@ -72,6 +72,10 @@ class Plane:
         """The worker's map is up to date: ``{"pid"}`` of the worker. Raises `ChannelError`."""
         return cast(Mapping[str, Any], await self._channel.call("sample"))
 
+    async def usage(self) -> Mapping[str, int]:
+        """What the worker's process uses (`confinement.usage`). Raises `ChannelError`."""
+        return cast(Mapping[str, int], await self._channel.call("usage"))
+
     async def breakers(self) -> Mapping[str, BreakerPulse]:
         """How the breakers stand, by proxy. Raises `ChannelError`."""
         return cast(Mapping[str, BreakerPulse], await self._channel.call("breakers"))

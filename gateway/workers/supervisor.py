@@ -27,6 +27,7 @@ from time import monotonic
 from gateway.app import begin_process_log, signals
 from gateway.core.clock import Clock
 from gateway.observe import slabs
+from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")
 
@@ -92,8 +93,9 @@ class Child:
 class Supervisor:
     """``control`` is the control process's command line without the descriptors and paths that are added here.
 
-    ``env`` is the environment of both, None for this process's own. ``on_ready`` is called when traffic is served
-    for the first time.
+    ``env`` is the environment of the control process, None for this process's own; the worker gets the part of it that
+    `confinement.environment` keeps, with the names in ``worker_env``. ``on_ready`` is called when traffic is served for
+    the first time.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Supervisor:
         control: Sequence[str],
         env: Mapping[str, str] | None = None,
         on_ready: Callable[[], object] = lambda: None,
+        worker_env: Sequence[str] = (),
     ) -> None:
         self._on_ready = on_ready
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="gateway-"))
@@ -125,7 +128,7 @@ class Supervisor:
             "worker",
             [*python, "gateway.workers.worker", *map(str, shared)],
             shared,
-            env,
+            confinement.environment(os.environ if env is None else env, worker_env),
         )
         self.control = Child(
             "control process",
@@ -218,7 +221,8 @@ def _told(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def run(control: Sequence[str]) -> int:
-    """Run the supervisor; the exit code of the gateway."""
+def run(control: Sequence[str], worker_env: Sequence[str] = ()) -> int:
+    """Run the supervisor; the exit code of the gateway. ``worker_env``: as of `Supervisor`."""
     begin_process_log()
-    return asyncio.run(Supervisor(control).run())
+    confinement.seal()
+    return asyncio.run(Supervisor(control, worker_env=worker_env).run())

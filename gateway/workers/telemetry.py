@@ -6,13 +6,15 @@ A worker that hangs or is away delays nobody: the map is there all the same, as 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
-from prometheus_client import CollectorRegistry, ProcessCollector, exposition
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, exposition
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
@@ -23,11 +25,35 @@ from gateway.observe.exposition import Exposition, comment
 from gateway.observe.figures import counted
 from gateway.observe.slabs import Slabs
 from gateway.proxy.standing import BreakerPulse
+from gateway.workers import confinement
 from gateway.workers.channel import ChannelError
 from gateway.workers.plane import Plane
 
 _PATIENCE: Final = 1.0
 _NEWEST: Final = 50
+
+
+class _Process(ProcessCollector):
+    """The usual metrics of a process; what no other process can read comes from ``usage``, its own report."""
+
+    def __init__(self, namespace: str, pid: Callable[[], int | str], registry: CollectorRegistry) -> None:
+        self.usage: Mapping[str, int] = {}
+        """As `confinement.usage`; empty while there is none."""
+        self._names = f"{namespace}_process_" if namespace else "process_"
+        super().__init__(namespace, pid, registry=registry)
+
+    def collect(self) -> Iterator[Metric]:
+        reported = {self._names + name: value for name, value in self.usage.items() if value}
+        yield from (family for family in super().collect() if family.name not in reported)
+        for name, value in reported.items():
+            yield GaugeMetricFamily(name, _REPORTED[name.removeprefix(self._names)], value=float(value))
+
+
+_REPORTED: Final = {
+    "proportional_memory_bytes": "Proportional set size in bytes: pages that processes share are counted in parts.",
+    "open_fds": "Number of open file descriptors.",
+    "max_fds": "Maximum number of open file descriptors.",
+}
 
 
 class Telemetry:
@@ -38,12 +64,13 @@ class Telemetry:
         self._plane = plane
         self._exposition = Exposition(slabs)
         self._sampling: asyncio.Task[Mapping[str, Any]] | None = None
+        self._reporting: asyncio.Task[Mapping[str, int]] | None = None
         self._worker = 0
         """Process id; 0 while it is not known."""
         self._reloads = {"ok": 0, "failed": 0}
         self._processes = CollectorRegistry()
-        ProcessCollector(registry=self._processes)
-        ProcessCollector(namespace="gateway_worker", pid=lambda: self._worker or os.getpid(), registry=self._processes)
+        self._process = _Process("", lambda: "self", self._processes)
+        self._worker_process = _Process("gateway_worker", lambda: self._worker or os.getpid(), self._processes)
 
     def reloaded(self, *, ok: bool) -> None:
         """A configuration was taken, or refused."""
@@ -52,6 +79,9 @@ class Telemetry:
     async def metrics(self, *, open_metrics: bool) -> str:
         """Everything, in the text format of Prometheus or in OpenMetrics."""
         up = await self._sample() is not None
+        if up:
+            await self._note_usage()
+        self._process.usage = await asyncio.to_thread(confinement.usage)
         parts = [*self._own(up=up, open_metrics=open_metrics), *self._exposition.render(open_metrics=open_metrics)]
         # That of OpenMetrics ends with its # EOF.
         encode: Callable[[CollectorRegistry], bytes] = (
@@ -78,9 +108,10 @@ class Telemetry:
             return {"next": since, "items": []}
 
     async def aclose(self) -> None:
-        if self._sampling is not None:
-            self._sampling.cancel()
-            await asyncio.gather(self._sampling, return_exceptions=True)
+        for task in (self._sampling, self._reporting):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def _sample(self) -> Mapping[str, Any] | None:
         """The worker's word, once its map is up to date; None when it does not answer in time."""
@@ -99,6 +130,19 @@ class Telemetry:
             return None
         self._worker = int(sampled["pid"])
         return sampled
+
+    async def _note_usage(self) -> None:
+        """The worker's report of its process; a late one is taken at the next scrape, because nobody waits for it."""
+        if self._reporting is None:
+            self._reporting = asyncio.ensure_future(self._plane.usage())
+        reporting = self._reporting
+        await asyncio.wait({reporting}, timeout=_PATIENCE)
+        if not reporting.done():
+            return
+        if self._reporting is reporting:
+            self._reporting = None
+        with contextlib.suppress(ChannelError):
+            self._worker_process.usage = reporting.result()
 
     def _own(self, *, up: bool, open_metrics: bool) -> list[str]:
         python = ".".join(map(str, sys.version_info[:3]))

@@ -20,6 +20,7 @@ import uvloop
 from gateway.app import Gateway, begin_process_log, calm_collector, signals
 from gateway.config import codec
 from gateway.observe.slabs import Slabs
+from gateway.workers import confinement
 from gateway.workers.channel import ChannelServer
 from gateway.workers.orphan import orphaned
 
@@ -44,6 +45,7 @@ class Worker:
                 "used": self.used,
                 "reset_breaker": self.reset_breaker,
                 "sample": self.sample,
+                "usage": self.usage,
                 "breakers": self.breakers,
                 "explain": self.explain,
                 "request": self.request,
@@ -96,6 +98,10 @@ class Worker:
         if self.gateway is not None:
             self.gateway.sample()
         return {"pid": os.getpid()}
+
+    async def usage(self, _: Any) -> object:
+        """What the process uses, as `confinement.usage`: in a thread, because the kernel walks all of its memory."""
+        return await asyncio.to_thread(confinement.usage)
 
     async def breakers(self, _: Any) -> object:
         """``{name: {"breaker", "since", "history"}}``."""
@@ -157,6 +163,7 @@ def main(arguments: list[str]) -> int:
     """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, and its map."""
     channel, alive, slabs = map(int, arguments)
     begin_process_log()
+    confinement.seal()
 
     async def serve() -> int:
         return await Worker(Slabs(slabs)).run(socket.socket(fileno=channel), alive)

@@ -123,6 +123,10 @@ class Deployment:
         ).stdout.split()
         return int(found[0]) if found else 0
 
+    async def replaced(self, role: str, before: int) -> None:
+        """Wait until another process than ``before`` has this role."""
+        await eventually(lambda: self.pid(role) not in (0, before), f"another {role}", START)
+
     def kill(self, role: str) -> None:
         os.kill(self.pid(role), signal.SIGKILL)
 

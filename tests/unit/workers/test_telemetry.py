@@ -35,6 +35,9 @@ class FakePlane:
             raise ChannelError("away")
         return {"pid": os.getpid()}
 
+    async def usage(self) -> Mapping[str, int]:
+        return {"proportional_memory_bytes": 7 << 20, "open_fds": 9, "max_fds": 1024}
+
     async def breakers(self) -> Mapping[str, Any]:
         moves = [{"at": 5.0, "from": "closed", "to": "open", "reason": "x"}]
         told = {"breaker": "open", "since": 5.0, "history": moves}
@@ -78,6 +81,9 @@ async def test_everything_stands_in_both_formats(telemetry: Telemetry) -> None:
     assert await value(telemetry, "gateway_in_flight", proxy="p") == 0
     assert (await value(telemetry, "process_resident_memory_bytes") or 0) > 1e6
     assert (await value(telemetry, "gateway_worker_process_resident_memory_bytes") or 0) > 1e6
+    assert await value(telemetry, "gateway_worker_process_proportional_memory_bytes") == 7 << 20
+    assert await value(telemetry, "gateway_worker_process_open_fds") == 9
+    assert (await value(telemetry, "process_proportional_memory_bytes") or 0) > 1e6
     text = await telemetry.metrics(open_metrics=True)
     assert text.endswith("# EOF\n")
     assert text.count("# EOF") == 1

@@ -1,0 +1,79 @@
+"""What a process of ours keeps to itself: the environment that a worker gets, and no image of its memory for others.
+
+The control process holds the master key and the password of the database; a worker holds secrets that header templates
+send, and needs neither of those two. So a worker starts with the variables of a list alone, and no process of ours
+leaves a core file or lets another process of the same user read its memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fnmatch
+import pathlib
+import resource
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+KEPT: Final = (
+    *("PATH", "TZ", "LANG", "LC_*", "PYTHON*", "LD_*", "MALLOC_*", "SSL_CERT_*"),
+    *("*_proxy", "*_PROXY", "OTEL_*", "NOTIFY_*", "AIOHTTP_*"),
+)
+"""Names of the variables that a worker keeps. Each changes how the interpreter, the allocator, TLS, the way to
+upstreams or tracing works; none of them names a secret of the gateway."""
+OURS: Final = "GATEWAY_*"
+"""Never kept: the master key is among them."""
+
+_PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
+_SMAPS: Final = pathlib.Path("/proc/self/smaps_rollup")
+_DESCRIPTORS: Final = pathlib.Path("/proc/self/fd")
+
+
+def environment(env: Mapping[str, str], more: Iterable[str] = ()) -> dict[str, str]:
+    """The part of ``env`` for a worker: `KEPT` and the names in ``more``, without `OURS`."""
+    names = {*more}
+    return {
+        name: value
+        for name, value in env.items()
+        if (name in names or any(fnmatch.fnmatchcase(name, kept) for kept in KEPT))
+        and not fnmatch.fnmatchcase(name, OURS)
+    }
+
+
+def seal() -> None:
+    """No core file and no debugger of the same user for this process: its memory holds secrets (prctl(2)).
+
+    As a consequence only root and the process itself can read its ``/proc/PID/environ``, ``fd`` and ``smaps_rollup``.
+    Where the system has no prctl(2), the limit of the core file alone is set.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def usage() -> dict[str, int]:
+    """What this process uses now: proportional set size in bytes, open descriptors and their limit.
+
+    0: the system does not tell. No other process of the same user could read the first two after `seal`.
+    """
+    return {
+        "proportional_memory_bytes": _proportional(),
+        "open_fds": _open_descriptors(),
+        "max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    }
+
+
+def _proportional() -> int:
+    try:
+        with _SMAPS.open() as rows:
+            return next((int(row.split()[1]) << 10 for row in rows if row.startswith("Pss:")), 0)
+    except OSError:
+        return 0
+
+
+def _open_descriptors() -> int:
+    try:
+        return sum(1 for _ in _DESCRIPTORS.iterdir())
+    except OSError:
+        return 0
