@@ -7,29 +7,33 @@ import contextlib
 import itertools
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
 from gateway.admin.live import Live, unreachable
 from gateway.admin.problem import AdminError
-from gateway.admin.rates import Figures, Rates
+from gateway.admin.rates import Rates
 
 _log = logging.getLogger(__name__)
 
 _KEPT: Final = 200
 """Refusals that a reader who falls behind may still get."""
+_KEPT_BYTES: Final = 512 << 10
+"""Of their lines: clients choose how long a path is, and each reader may have all of them in one event."""
 
 Line = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """``refusals``: those that this reader has not seen, oldest first."""
+    """JSON texts, made once for all readers. ``refusals``: those that this reader has not seen, oldest first."""
 
-    state: Figures
-    refusals: tuple[Line, ...]
+    state: bytes
+    refusals: tuple[bytes, ...]
 
 
 class Heartbeat:
@@ -43,8 +47,11 @@ class Heartbeat:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._failed = False
-        self.latest: Figures | None = None
-        self._refusals: deque[tuple[int, Line]] = deque(maxlen=_KEPT)
+        self.latest: bytes | None = None
+        """The state as JSON; None while nobody watches."""
+        self._refusals: deque[tuple[int, bytes]] = deque()
+        self._refusals_size = 0
+        self._numbers = itertools.count(1)
 
     def check_room(self) -> None:
         """Raises `AdminError` when nobody else may watch."""
@@ -78,7 +85,7 @@ class Heartbeat:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def refusals_after(self, number: int) -> list[tuple[int, Line]]:
+    def refusals_after(self, number: int) -> list[tuple[int, bytes]]:
         return [entry for entry in self._refusals if entry[0] > number]
 
     def _stop(self) -> None:
@@ -87,9 +94,18 @@ class Heartbeat:
         self._task = None
         self.latest = None
         self._refusals.clear()
+        self._refusals_size = 0
+
+    def _keep(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            text = orjson.dumps(line)
+            self._refusals.append((next(self._numbers), text))
+            self._refusals_size += len(text)
+        while self._refusals_size > _KEPT_BYTES or len(self._refusals) > _KEPT:
+            self._refusals_size -= len(self._refusals.popleft()[1])
 
     async def _look(self) -> None:
-        rates, since, numbers = Rates(), 0, itertools.count(1)
+        rates, since = Rates(), 0
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
@@ -106,8 +122,8 @@ class Heartbeat:
                 self._failed = True
             if fresh is not None:
                 since = fresh["next"]
-                self._refusals.extend(zip(numbers, fresh["items"], strict=False))
-            self.latest = rates.of(pulse)
+                self._keep(fresh["items"])
+            self.latest = orjson.dumps(rates.of(pulse))
             for reader in self._readers:
                 reader.wake()
             due = max(due + self._period, loop.time())

@@ -114,6 +114,19 @@ async def test_refusals_are_told_once_the_newest_at_once(api: Api) -> None:
             assert len((await late.event("refusals"))["items"]) == 51
 
 
+async def test_refusals_with_long_paths_are_bounded_by_bytes(api: Api) -> None:
+    """Clients choose how long a line is: 200 lines of 60 KB would be 12 MB in each reader's event."""
+    api.plane.refused = [{"path": "/" + "x" * 60_000, "n": n} for n in range(50)]
+    async with viewing(api) as view:
+        items = (await view.event("refusals"))["items"]
+        size = len(json.dumps(items))
+        assert (items[-1]["n"], 400_000 < size <= 512 << 10) == (49, True)
+        heartbeat = api.administration.heartbeat
+        api.plane.refused += [{"path": "/" + "y" * 60_000, "n": 50 + n} for n in range(20)]
+        assert (await view.event("refusals"))["items"][-1]["n"] == 69
+        assert heartbeat._refusals_size == sum(len(text) for _, text in heartbeat._refusals) <= 512 << 10
+
+
 async def test_two_readers_are_one_look_a_beat_and_none_is_none(api: Api) -> None:
     async with viewing(api) as one, viewing(api) as two:
         await one.event("state")
