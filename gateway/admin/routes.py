@@ -88,7 +88,8 @@ Stream = Callable[[Call], AsyncIterator[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``open``: nobody has to log in for it. ``versioned``: If-Match may name the version that is changed.
+    """``open``: nobody has to log in for it. ``told``: an open one that tells a superuser more. ``versioned``: If-Match
+    may name the version that is changed.
 
     ``body`` and ``answers`` (by status) are for the OpenAPI document. ``stream``: what follows in the place of a body
     when ``handler`` has let the caller in. ``right`` is asked before anything of the request is looked at.
@@ -103,6 +104,7 @@ class Route:
     body: type[BaseModel] | None = None
     query: tuple[Query, ...] = ()
     open: bool = False
+    told: bool = False
     versioned: bool = False
     stream: Stream | None = None
     right: Callable[[Actor], None] = superusers_only
@@ -247,12 +249,14 @@ def _watch(call: Call) -> AsyncIterator[bytes]:
 
 
 async def _healthz(call: Call) -> Result:
-    return 200, call.health.live()
+    told = call.health.live()
+    return 200, told if call.actor.superuser else {"status": told["status"]}
 
 
 async def _readyz(call: Call) -> Result:
     ready, told = call.health.ready()
-    return 200 if ready else 503, {"status": "ready" if ready else "not ready", **told}
+    status = {"status": "ready" if ready else "not ready"}
+    return 200 if ready else 503, {**status, **told} if call.actor.superuser else status
 
 
 async def _openapi(call: Call) -> Result:
@@ -383,7 +387,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         kind="text/plain",
     ),
     Route("GET", "/live", "watch", "Watch the data plane, an event a second", _live, {200: None}, stream=_watch),
-    Route("GET", "/healthz", "live", "The control process lives", _healthz, {200: models.Healthy}, open=True),
+    Route(
+        "GET", "/healthz", "live", "The control process lives", _healthz, {200: models.Healthy}, open=True, told=True
+    ),
     Route(
         "GET",
         "/readyz",
@@ -392,6 +398,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         _readyz,
         {200: models.Healthy, 503: models.Healthy},
         open=True,
+        told=True,
     ),
     Route("GET", "/openapi.json", "openapi", "This document", _openapi, {200: models.Document}, open=True),
 )

@@ -23,6 +23,7 @@ from gateway.admin.assets import Asset, Page
 from gateway.admin.live import Actor
 from gateway.admin.problem import AdminError, unauthenticated, unavailable, validation
 from gateway.admin.routes import BASE, ROUTES, Call, Health, Route, Text
+from gateway.admin.seats import Seat, Seats
 from gateway.admin.service import Administration
 from gateway.store.problem import StoreError, StoreUnavailable
 
@@ -31,8 +32,10 @@ _log = logging.getLogger(__name__)
 _MAX_BODY: Final = 1 << 20
 _MAX_STRANGERS_BODY: Final = 1 << 14
 """Of a route that nobody has to log in for: what is parsed there costs the time of all."""
-_MAX_CONNECTIONS: Final = 256
-"""The control process has to keep descriptors for the database and for its workers."""
+_BACKLOG: Final = 512
+"""Connections that the kernel keeps until they are accepted: a burst must not cost a caller a second of waiting."""
+_WHO_SECONDS: Final = 1.0
+"""How long a health check waits to learn who asks: without the database it is answered as to a stranger."""
 _MAX_ID: Final = 128
 _ID: Final = web.RequestKey("id", str)
 _NOBODY: Final = Actor("", False)
@@ -64,8 +67,10 @@ _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds: for a head or between requests, for a body, for all of a request, and until an answer was taken."""
+    """Seconds: for a whole head, between requests, for a body, for all of a request, and until a response was taken."""
 
+    head: float = 10.0
+    """From the connection, or from the first byte of a later head, to its end; however slowly the bytes come."""
     idle: float = 30.0
     body: float = 10.0
     request: float = 20.0
@@ -170,9 +175,9 @@ class _Events(web.StreamResponse):
 class _Connection(web.RequestHandler):
     """aiohttp's connection, in our words: its own refusals would show its version, and quote what was sent."""
 
-    __slots__ = ("_answer_seconds", "_server")
+    __slots__ = ("_answer_seconds", "_busy", "_head_seconds", "_head_timer", "_seats", "seat")
 
-    def __init__(self, server: web.Server, times: Times) -> None:
+    def __init__(self, server: web.Server, times: Times, seats: Seats) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -182,12 +187,60 @@ class _Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._answer_seconds = times.answer
-        self._server = server
+        self._head_seconds = times.head
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._busy = False
+        """A whole head is here whose response is not."""
+        self._seats = seats
+        self.seat: Seat | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if len(self._server.connections) > _MAX_CONNECTIONS:
-            cast(asyncio.Transport, transport).abort()  # uvloop's are not registered as such
+        peer = transport.get_extra_info("peername")  # None when the peer has left already, "" on a Unix socket
+        seat = Seat(str(peer[0]) if isinstance(peer, tuple) else "", self._cut)
+        if self._seats.take(seat):
+            self.seat = seat
+            self._await_head()
+        else:
+            self._cut()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._end_head()
+        if self.seat is not None:
+            self._seats.leave(self.seat)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if data and not self._busy and self._head_timer is None:
+            self._await_head()  # the first byte of a later head
+        super().data_received(data)
+        if self._messages and not self._busy:
+            self._busy = True
+            self._end_head()
+            if self.seat is not None:
+                self.seat.waits_since = None
+
+    def waits(self) -> None:
+        """The next step is the client's."""
+        if self.seat is not None:
+            self._seats.waits(self.seat)
+
+    def works(self) -> None:
+        """The next step is ours."""
+        if self.seat is not None:
+            self.seat.waits_since = None
+
+    def _await_head(self) -> None:
+        self._head_timer = asyncio.get_running_loop().call_later(self._head_seconds, self._cut)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _cut(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -199,12 +252,16 @@ class _Connection(web.RequestHandler):
             if isinstance(resp, _Events):
                 with contextlib.suppress(ConnectionError):
                     await resp.pump(request)
+            self.waits()
             async with asyncio.timeout(self._answer_seconds):
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
-            if self.transport is not None:
-                self.transport.abort()
+            self._cut()
             return resp, True
+        finally:
+            self._busy = bool(self._messages)  # pipelined ones
+            if self._busy:
+                self.works()
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -232,7 +289,7 @@ class _Connection(web.RequestHandler):
 
 
 class AdminListener:
-    """The API on one address. Closed until `start`."""
+    """The API on one address. Closed until `start`. ``seats``: how many connections it holds, and of whom."""
 
     def __init__(
         self,
@@ -242,10 +299,12 @@ class AdminListener:
         port: int,
         hosts: Iterable[str] = (),
         times: Times = _TIMES,
+        seats: Seats | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._times = times
+        self._seats = seats or Seats()
         self._sockets: asyncio.Server | None = None
         self._runner = web.AppRunner(
             application(administration, health, {*hosts, host}, times),
@@ -262,7 +321,11 @@ class AdminListener:
         loop = asyncio.get_running_loop()
         try:
             self._sockets = await loop.create_server(
-                lambda: _Connection(server, self._times), self._host, self._port, reuse_address=True
+                lambda: _Connection(server, self._times, self._seats),
+                self._host,
+                self._port,
+                reuse_address=True,
+                backlog=_BACKLOG,
             )
         except OSError:
             await self.aclose()
@@ -290,7 +353,10 @@ def _handler(
     kinds = {name: kind for name, kind, _ in route.query}
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        actor = _NOBODY if route.open else await _actor(request, route, administration)
+        if not route.open:
+            actor = await _actor(request, route, administration)
+        else:
+            actor = await _if_known(request, administration) if route.told else _NOBODY
         call = Call(
             administration,
             health,
@@ -326,8 +392,22 @@ async def _actor(request: web.Request, route: Route, administration: Administrat
     actor = await administration.accounts.authenticate(token.strip())
     if actor is None:
         raise unauthenticated("The token is not good: it expired, was revoked, or never was")
+    connection = request.protocol
+    if isinstance(connection, _Connection) and connection.seat is not None:
+        connection.seat.known = True
     route.right(actor)
     return actor
+
+
+async def _if_known(request: web.Request, administration: Administration) -> Actor:
+    """Who asks; nobody without a good token, and while the database is away."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    found = None
+    if scheme.lower() == "bearer":
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_WHO_SECONDS):
+                found = await administration.accounts.authenticate(token.strip())
+    return found or _NOBODY
 
 
 async def _body(request: web.Request, route: Route, seconds: float) -> Mapping[str, Any]:
@@ -339,9 +419,14 @@ async def _body(request: web.Request, route: Route, seconds: float) -> Mapping[s
     limit = _MAX_STRANGERS_BODY if route.open else _MAX_BODY
     if (request.content_length or 0) > limit:
         raise web.HTTPRequestEntityTooLarge(max_size=limit)
+    connection = request.protocol
     try:
         async with asyncio.timeout(seconds):
+            if isinstance(connection, _Connection):
+                connection.waits()
             text = await request.read()
+            if isinstance(connection, _Connection):
+                connection.works()
     except TimeoutError:
         raise AdminError(408, "client_timeout", "Request Timeout", "The body came too slowly; send it again") from None
     except _BROKEN_OFF:

@@ -98,7 +98,7 @@ class Plane:
         return {"next": len(self.refused), "items": self.refused[since:] if since else self.refused[-50:]}
 
     def live(self) -> Mapping[str, object]:
-        return {"status": "healthy"}
+        return {"status": "healthy", "version": "1"}
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         return not self.error, {"generation": self.applies}

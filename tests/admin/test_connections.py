@@ -208,18 +208,6 @@ async def _send_for_ever(sock: socket.socket, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(sock, data)
 
 
-async def test_more_connections_than_it_holds_are_cut(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ours, "_MAX_CONNECTIONS", 2)
-    async with listening(api) as listener, peer(listener.url) as first, peer(listener.url) as second:
-        for client in (first, second):
-            await client.send(HEALTHZ + b"\r\n")
-            assert (await client.answer()).status == 200
-        async with peer(listener.url) as third:
-            assert await third.is_over()
-        await first.send(HEALTHZ + b"\r\n")
-        assert (await first.answer()).status == 200
-
-
 async def test_a_change_that_takes_too_long_says_that_it_may_be_done(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.plane, "apply", asyncio.Event().wait)
     async with listening(api, request=0.2) as listener, peer(listener.url) as client:

@@ -12,6 +12,7 @@ from admin.conftest import EMAIL, PASSWORD, Api
 
 from gateway.admin.routes import ROUTES
 from gateway.identity.tokens import mint
+from gateway.store.problem import StoreUnavailable
 
 OPEN = {("post", "/auth/login"), ("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json")}
 
@@ -98,11 +99,28 @@ async def test_a_foreign_name_is_not_answered(api: Api) -> None:
         assert (await api.call("GET", "/healthz", Host=host)).status == 200
 
 
-async def test_health(api: Api) -> None:
-    assert (await api.call("GET", "/healthz", token="")).body == {"status": "healthy"}
-    assert (await api.call("GET", "/readyz", token="")).body == {"status": "ready", "generation": 0}
+async def test_health_tells_strangers_no_details(api: Api) -> None:
+    """Versions, generations and errors help who looks for a weakness; an orchestrator reads the status alone."""
+    metrics_reader = (await api.call("POST", "/tokens", {"name": "m", "metrics": True})).body["token"]
+    for token in ("", "nonsense", mint(), metrics_reader, await api.make_token()):
+        assert (await api.call("GET", "/healthz", token=token)).body == {"status": "healthy"}
+        assert (await api.call("GET", "/readyz", token=token)).body == {"status": "ready"}
+    assert (await api.call("GET", "/healthz")).body == {"status": "healthy", "version": "1"}
+    assert (await api.call("GET", "/readyz")).body == {"status": "ready", "generation": api.plane.applies}
     api.plane.error = "no configuration"
-    assert (await api.call("GET", "/readyz", token="")).status == 503
+    answer = await api.call("GET", "/readyz", token="")
+    assert (answer.status, answer.body) == (503, {"status": "not ready"})
+    assert (await api.call("GET", "/readyz")).body["status"] == "not ready"
+
+
+async def test_health_is_told_while_the_database_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away() -> int:
+        raise StoreUnavailable("the database can not be reached")
+
+    monkeypatch.setattr(api.store, "revision", away)
+    for path, body in (("/healthz", {"status": "healthy"}), ("/readyz", {"status": "ready"})):
+        answer = await api.call("GET", path)
+        assert (answer.status, answer.body) == (200, body)
 
 
 async def test_every_answer_is_ours(api: Api) -> None:

@@ -120,7 +120,8 @@ async def test_who_drains_is_not_ready(tmp_path: Path, upstream: Upstream) -> No
         gateway.signal(signal.SIGTERM)
 
         async def readiness() -> tuple[int, bool]:
-            async with gateway.session.get(f"{gateway.admin}/api/gateway/readyz") as answer:
+            headers = {"Authorization": f"Bearer {gateway.token}"}
+            async with gateway.session.get(f"{gateway.admin}/api/gateway/readyz", headers=headers) as answer:
                 return answer.status, (await answer.json())["draining"]
 
         async with asyncio.timeout(5):

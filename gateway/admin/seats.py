@@ -1,0 +1,112 @@
+"""Who may be connected to the admin listener: a bound on connections that never keeps a new caller out for idle ones.
+
+A connection costs its owner nothing, so strangers may open as many as they like. When the seats are taken, the
+connection that has waited for its client longest gives its seat up: one that was never used by a superuser first, of
+the client that has most of them. A connection for which the gateway works keeps its seat.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.core.clock import Clock, monotonic
+
+MOST: Final = 256
+"""The control process has to keep descriptors for the database and for its workers."""
+RESERVED: Final = 32
+"""Seats that only this machine gets: its health checks and its commands."""
+MOST_OF_CLIENT: Final = 96
+"""Of one address that is not this machine's."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is an address of this machine's own. An empty one is the peer of a Unix socket."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0]) if host else None
+    except ValueError:
+        return False
+    if address is None:
+        return True
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """One connection. ``client``: the peer's address; ``cut`` ends the connection at once."""
+
+    client: str
+    cut: Callable[[], object]
+    waits_since: float | None = 0.0
+    """Since when the gateway waits for the client; None: it works for it."""
+    known: bool = False
+    """A superuser logged in, or showed a token, on this connection."""
+    local: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.local = is_loopback(self.client)
+
+
+class Seats:
+    """All connections of a listener."""
+
+    def __init__(
+        self,
+        most: int = MOST,
+        reserved: int = RESERVED,
+        most_of_client: int = MOST_OF_CLIENT,
+        clock: Clock = monotonic,
+    ) -> None:
+        self._most = most
+        self._reserved = reserved
+        self._most_of_client = most_of_client
+        self._clock = clock
+        self._taken: set[Seat] = set()
+        self._of_client: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, seat: Seat) -> bool:
+        """False when there is no room, since the gateway works for all connections that could be cut for this one."""
+        if not seat.local and self._of_client[seat.client] >= self._most_of_client:
+            if not self._free(seat.client):
+                return False
+        elif len(self._taken) >= (self._most if seat.local else self._most - self._reserved) and not self._free():
+            return False
+        seat.waits_since = self._clock()
+        self._taken.add(seat)
+        self._of_client[seat.client] += 1
+        return True
+
+    def leave(self, seat: Seat) -> None:
+        """The connection is over. Harmless for one that has no seat any more."""
+        if seat in self._taken:
+            self._taken.remove(seat)
+            self._of_client[seat.client] -= 1
+            if not self._of_client[seat.client]:
+                del self._of_client[seat.client]
+
+    def waits(self, seat: Seat) -> None:
+        """From now on the next step is the client's."""
+        seat.waits_since = self._clock()
+
+    def _free(self, client: str | None = None) -> bool:
+        """Cut a connection, of ``client`` or of anybody; False when there is none to cut."""
+        victim: Seat | None = None
+        best: tuple[bool, int, float] | None = None
+        for seat in self._taken:
+            if seat.waits_since is None or (client is not None and seat.client != client):
+                continue
+            rank = (seat.known, -self._of_client[seat.client], seat.waits_since)
+            if best is None or rank < best:
+                victim, best = seat, rank
+        if victim is None:
+            return False
+        self.leave(victim)
+        victim.cut()
+        return True
