@@ -249,9 +249,21 @@ class Limits(Section):
         default=_LIMITS.body_timeout,
         gt=0,
         le=_DAY,
-        description="Seconds without a byte of the request body; then 408.",
+        description="Seconds without a byte of the request body; then 408. The same bounds how long a client may "
+        "take no byte of a response; its connection is then cut.",
         examples=[30],
         json_schema_extra=_SECONDS,
+    )
+    min_body_rate: int = Field(
+        default=_LIMITS.min_body_rate,
+        ge=0,
+        le=1 << 30,
+        description="Bytes a second that a client must send of a request body, or take of a response that waits for "
+        "it: averaged over 30 seconds of waiting for the client, and not before 10 such seconds. Slower ones end as "
+        "408 `client_timeout`, or are cut when the response has begun. A request body is no longer measured when its "
+        "response has begun. 0: no floor.",
+        examples=[1000],
+        json_schema_extra={"x-unit": "bytes a second"},
     )
     keepalive_timeout: float = Field(
         default=_LIMITS.keepalive_timeout,

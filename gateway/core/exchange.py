@@ -20,6 +20,15 @@ class Downstream(Protocol):
         """Send a whole answer of the gateway's own; ``head`` is the field lines, each ended by CRLF."""
         ...
 
+    @property
+    def write_paused(self) -> bool:
+        """Bytes that were written wait for the client."""
+        ...
+
+    async def sent(self) -> float:
+        """Wait until none does; the seconds for which this response waited for the client, all in all."""
+        ...
+
     def cut(self) -> None:
         """Break the connection off, so that what was sent can not be taken for a complete answer."""
         ...

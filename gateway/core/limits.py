@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the data-plane listeners; sizes in bytes, times in seconds, 0 of `max_body_bytes` is no limit."""
+    """Bounds of the data-plane listeners; sizes in bytes, times in seconds, rates in bytes a second.
+
+    0 of `max_body_bytes` and of `min_body_rate` is no limit.
+    """
 
     max_uri: int = 8192
     max_header_bytes: int = 32768
@@ -16,3 +19,4 @@ class Limits:
     header_timeout: float = 10.0
     body_timeout: float = 60.0
     keepalive_timeout: float = 75.0
+    min_body_rate: int = 240

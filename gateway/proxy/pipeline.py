@@ -9,6 +9,7 @@ from gateway.policy.deadline import deadline
 from gateway.policy.limiter import Limiter, limit
 from gateway.policy.retry import retry
 from gateway.policy.shadow import ReckonedQueue, shadow_limit
+from gateway.proxy.delivery import deliver
 from gateway.proxy.fields import require_templates
 from gateway.proxy.forward import forward
 from gateway.proxy.local import answer_locally
@@ -37,6 +38,9 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer) -> 
         deadline(proxy.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body
         _limit(proxy, upstream.limiter),
+        # must be below the limiter because a permit covers the response until the kernel has it; above retry and the
+        # breaker because a slow client says nothing about the upstream
+        deliver,
         # must be above the breaker because each attempt is judged
         retry(),
         # must be just above the wire because it judges the upstream and nothing else

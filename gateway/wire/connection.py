@@ -104,6 +104,11 @@ class Connection:
         """Bytes may still be written."""
         return self.transport is not None and not self.transport.is_closing()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the kernel has not taken yet."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+
     def abort(self) -> None:
         """Close at once and drop what is not sent."""
         if self.transport is not None:

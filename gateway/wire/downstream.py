@@ -1,13 +1,19 @@
 """The server's side of HTTP/1.1: one client connection, its requests one after the other.
 
-    WAITING --head--> BUSY --answer complete, body read--> WAITING      (keep-alive; pipelined heads are taken from
+    WAITING --head--> BUSY --response complete, request read--> WAITING      (keep-alive; pipelined heads are taken from
     the stash)
-                      BUSY --answer complete, body small--> DRAINING --body read--> WAITING
-                      BUSY --answer complete, no keep-alive--> LINGERING --EOF or time--> closed
+                      BUSY --response complete, rest of the body small--> DRAINING --body read--> WAITING
+                      BUSY --response complete, no keep-alive--> LINGERING --EOF or time--> closed
+                      BUSY --response complete, the client has yet to take it--> FLUSHING --taken--> one of the three
     WAITING --idle too long, EOF--> closed
 
 Each request runs in one task. A client that leaves while BUSY cancels it. LINGERING half-closes and reads on for a
-moment: a close with unread bytes makes the kernel send a RST, which can destroy an answer that is still on its way.
+moment: a close with unread bytes makes the kernel send a RST, which can destroy a response that is still on its way.
+
+Two timers, one for each direction. `watchdog` runs while we wait for bytes of the client; which bytes, and for how
+long, follows from the state. `_stall` runs while bytes wait for the client, in every state, so that neither a permit
+nor a close waits without a bound for a client that does not read. No request is begun while bytes of the response
+before it are unsent, because a client that pipelines and never reads would fill our memory.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import asyncio
 import enum
 import logging
 import socket
+import struct
 from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Protocol
@@ -31,6 +38,7 @@ from gateway.wire.framing import ChunkedDecoder
 from gateway.wire.grammar import BARE_LINE_END, TOKEN_BYTES
 from gateway.wire.head import HeadParser
 from gateway.wire.headers import Forwarding, interim_head, own_head
+from gateway.wire.pace import Pace
 from gateway.wire.upstream import State as UpstreamState
 from gateway.wire.upstream import UpstreamConnection
 from gateway.wire.watchdog import Watchdog
@@ -38,12 +46,20 @@ from gateway.wire.watchdog import Watchdog
 _log = logging.getLogger(__name__)
 
 _MAX_STASH = 65536
+"""Bytes that are read ahead of the request that is served; at most one read more."""
 _MAX_DRAIN = 65536
 """A request body up to this size is read to its end after an early answer, to keep the connection."""
 _MAX_LINGER_BYTES = 1 << 20
 _LINGER_SECONDS = 2.0
 _PROBE_SECONDS = 0.05
+_STALL_TICK = 10.0
+"""Seconds between two looks at how much a client that keeps us waiting has taken."""
+_CR = 0x0D
 _TCP_ESTABLISHED = 1
+_TCP_INFO_BYTES = 128
+_BYTES_ACKED = struct.Struct("=Q")
+_BYTES_ACKED_AT = 120
+"""Where struct tcp_info of linux/tcp.h has tcpi_bytes_acked."""
 _NO_REQUEST = RequestHead(b"", b"", 1, [], {}, 0, False)
 
 
@@ -70,16 +86,20 @@ class Service(Protocol):
 class State(enum.Enum):
     WAITING = enum.auto()
     BUSY = enum.auto()
+    FLUSHING = enum.auto()
     DRAINING = enum.auto()
     LINGERING = enum.auto()
     CLOSED = enum.auto()
 
 
-WAITING, BUSY, DRAINING, LINGERING, CLOSED = State  # bound once: Python 3.11 takes 0.13 us to look a member up
+WAITING, BUSY, FLUSHING, DRAINING, LINGERING, CLOSED = (
+    State  # bound once: Python 3.11 takes 0.13 us to look a member up
+)
 
 
 class DownstreamConnection(Connection):
     __slots__ = (
+        "_acked",
         "_awaits_continue",
         "_body_sink",
         "_decoder",
@@ -90,17 +110,23 @@ class DownstreamConnection(Connection):
         "_last_request",
         "_left",
         "_limits",
+        "_moved_at",
         "_on_uploaded",
+        "_pace",
         "_parser",
         "_probe",
         "_reading",
         "_refused",
+        "_scanned",
         "_scheme",
+        "_sent",
         "_service",
+        "_stall",
         "_stash",
         "_task",
         "_unsent",
         "_until_close",
+        "_upload_pace",
         "_wake",
         "_work",
         "client",
@@ -135,8 +161,10 @@ class DownstreamConnection(Connection):
         """Resolved when there is work again."""
         self._last_head = b""
         self._last_request: RequestHead | None = None
-        self._stash = b""
-        """Bytes that came and are not taken yet: a part of a head, a body nobody asked for, pipelined requests."""
+        self._stash = bytearray()
+        """Bytes that came and are not taken yet: a part of a head, a body before it is relayed, pipelined requests."""
+        self._scanned = 0
+        """Bytes of the stash in which no end of a head was found: a head that drips is not scanned from its start."""
         self._head_clock = False
         """A part of a head has come, and the clock for the rest of it runs."""
         self._refused = False
@@ -149,13 +177,23 @@ class DownstreamConnection(Connection):
         self._decoder: ChunkedDecoder | None = None
         self._body_sink: UpstreamConnection | None = None
         self._on_uploaded: Callable[[], None] | None = None
+        self._upload_pace = Pace(0)
         self._awaits_continue = False
         self._discarded = 0
-        # The answer
+        # The response
         self._keep_alive = False
         self._until_close = False
+        self._sent: asyncio.Future[None] | None = None
+        """Resolved when the kernel has taken all that was written; set while the exchange waits for that."""
+        self._stall: Watchdog | None = None
+        """Armed while bytes wait for the client; made when that first happens."""
+        self._pace = Pace(service.limits.min_body_rate)
         self._unsent = 0
-        """Bytes that the client had not taken when last looked at."""
+        """Bytes that waited for the client when last looked at."""
+        self._acked = -1
+        """Bytes that the client's host had acknowledged when last looked at; -1: not known."""
+        self._moved_at = 0.0
+        """When the client was last seen to take bytes."""
 
     # -- life
 
@@ -173,15 +211,20 @@ class DownstreamConnection(Connection):
         super().connection_lost(exc)
         self._service.closed(self)
         self.watchdog.close()
-        self._interrupt(errors.CLIENT_GONE)
+        if self._stall is not None:
+            self._stall.close()
+        if self._sent is None or not self._sent.done():  # else the client took everything before it left
+            self._interrupt(errors.CLIENT_GONE)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
         self.state = CLOSED
-        self._stash = b""
+        self._stash.clear()
 
     def eof_received(self) -> None:
-        # A client that half-closes while it waits counts as gone, as with nginx, Envoy and Go; the transport closes.
-        return None
+        # A client that half-closes while it waits counts as gone, as with nginx, Envoy and Go; the transport closes,
+        # once it has flushed. A response that goes on must not wait for that.
+        if self.state is BUSY and self.write_paused and self._sent is None:
+            self.cancel(errors.CLIENT_GONE)
 
     def cut(self) -> None:
         """Break off: what was sent of an answer must not pass for a complete one."""
@@ -212,16 +255,19 @@ class DownstreamConnection(Connection):
 
     def buffer_updated(self, nbytes: int) -> None:
         data = self._buffers.current[:nbytes]
-        if self.state is BUSY:
+        if self.state is BUSY or self.state is FLUSHING:
             if self._body_sink is not None:
                 self._take_body(data, pooled=True)
                 return
-            self._stash += bytes(data)
+            self._stash += data
             if len(self._stash) > _MAX_STASH:
                 self._hold_reading()
         elif self.state is WAITING:
-            self._stash = self._stash + bytes(data) if self._stash else bytes(data)
-            self._advance()
+            if self._stash:
+                self._stash += data
+                self._advance()
+            else:
+                self._take_first(data.tobytes())
         elif self.state is DRAINING:
             self._drain(bytes(data))
         elif self.state is LINGERING:
@@ -254,21 +300,44 @@ class DownstreamConnection(Connection):
         else:
             self._probe = self.loop.call_later(_PROBE_SECONDS, self._probe_peer)
 
+    def _take_first(self, data: bytes) -> None:
+        """What comes while nothing is stashed; most often it is one whole head, which is then not copied twice."""
+        end = data.find(b"\r\n\r\n", 0, self._limits.max_header_bytes + 4)
+        if end < 0 or data[0] == _CR:  # CR: empty lines before the request line
+            self._stash += data
+            self._advance()
+            return
+        if end + 4 < len(data):
+            self._stash += memoryview(data)[end + 4 :]
+        self._begin(data[:end])
+
     def _advance(self) -> None:
         """Take the next head from the stash and start its exchange, or wait for more of it."""
         stash = self._stash
-        while stash[:2] == b"\r\n":  # RFC 9112 2.2: empty lines before a request-line are ignored
-            stash = self._stash = stash[2:]
-        if not stash:
+        empty = 0
+        while stash[empty : empty + 2] == b"\r\n":  # RFC 9112 2.2: empty lines before a request-line are ignored
+            empty += 2
+        if empty:
+            del stash[:empty]
+            self._scanned = 0
+        if not stash or stash == b"\r":
             return
-        limits = self._limits
-        end = stash.find(b"\r\n\r\n", 0, limits.max_header_bytes + 4)
+        end = stash.find(b"\r\n\r\n", max(0, self._scanned - 3), self._limits.max_header_bytes + 4)
+        if end >= 0:
+            head = bytes(stash[:end])
+            del stash[: end + 4]
+            self._scanned = 0
+            self._begin(head)
+            return
         try:
-            if end < 0:
-                self._check_partial(stash)
-                return
-            self._stash = stash[end + 4 :]
-            head = self._parse(stash[:end])
+            self._check_partial(stash)
+        except GatewayError as error:
+            self._refuse(error)
+
+    def _begin(self, lines: bytes) -> None:
+        """Start the exchange of the request whose head is ``lines``, without the empty line that ended it."""
+        try:
+            head = self._parse(lines)
         except GatewayError as error:
             self._refuse(error)
             return
@@ -290,15 +359,16 @@ class DownstreamConnection(Connection):
             self._last_head = head
         return self._last_request
 
-    def _check_partial(self, stash: bytes) -> None:
+    def _check_partial(self, stash: bytearray) -> None:
         """Refuse what can no longer become a good head; else bound the time for the rest of it."""
         limits = self._limits
-        if len(stash) > limits.max_uri + 64 and b"\r\n" not in stash[: limits.max_uri + 64]:
+        if len(stash) > limits.max_uri + 64 and stash.find(b"\r\n", 0, limits.max_uri + 64) < 0:
             raise GatewayError(errors.URI_TOO_LONG, f"The request line exceeds {limits.max_uri} bytes")
-        if BARE_LINE_END.search(stash) or stash[0] not in TOKEN_BYTES:
+        if BARE_LINE_END.search(stash, max(0, self._scanned - 1)) or stash[0] not in TOKEN_BYTES:
             raise GatewayError(errors.BAD_REQUEST, "The connection does not speak HTTP/1.1")
         if len(stash) > limits.max_header_bytes:
             raise GatewayError(errors.HEADERS_TOO_LARGE, f"The head exceeds {limits.max_header_bytes} bytes")
+        self._scanned = len(stash)
         if not self._head_clock:
             self._head_clock = True
             self.watchdog.arm(monotonic() + limits.header_timeout)
@@ -354,6 +424,13 @@ class DownstreamConnection(Connection):
     def _after_exchange(self) -> None:
         if self.transport is None or self.transport.is_closing():
             return
+        if self.write_paused:  # a response of our own that the client has yet to take
+            self.state = FLUSHING
+        else:
+            self._after_response()
+
+    def _after_response(self) -> None:
+        """The client took the whole response: go on to the next request, or to the end of the connection."""
         self._awaits_continue = False
         if not self._keep_alive or self._left > _MAX_DRAIN:
             self._linger()
@@ -364,18 +441,21 @@ class DownstreamConnection(Connection):
             self.state = DRAINING
             self.watchdog.arm(monotonic() + self._limits.body_timeout)
             self._read_on()
-            stash, self._stash = self._stash, b""
-            self._drain(stash)
+            stash, self._stash = self._stash, bytearray()
+            self._drain(bytes(stash))
 
     def _next_request(self) -> None:
         self.state = WAITING
-        if not self._reading:
-            self._read_on()
         self.watchdog.arm(monotonic() + self._limits.keepalive_timeout)
         if self._service.draining and self.transport is not None:
             self.transport.close()
-        elif self._stash:
+            return
+        if self._stash:
+            self._scanned = 0
             self._advance()
+        # Not before, and not while much is stashed: each response would make room for one more read.
+        if not self._reading and (self.state is WAITING or len(self._stash) <= _MAX_STASH):
+            self._read_on()
 
     def _linger(self) -> None:
         transport = self.transport
@@ -385,7 +465,7 @@ class DownstreamConnection(Connection):
             return
         self.state = LINGERING
         self._discarded = 0
-        self._stash = b""
+        self._stash.clear()
         self._read_on()
         if transport.can_write_eof():
             transport.write_eof()
@@ -403,7 +483,8 @@ class DownstreamConnection(Connection):
         left = self._left
         if left < 0 or len(self._stash) < left:
             return None
-        body, self._stash = self._stash[:left], self._stash[left:]
+        body = bytes(self._stash[:left])
+        del self._stash[:left]
         self._left = 0
         if self.exchange is not None:
             self.exchange.bytes_in += left
@@ -417,15 +498,17 @@ class DownstreamConnection(Connection):
     def upload(self, sink: UpstreamConnection, on_uploaded: Callable[[], None]) -> None:
         """Relay the body to ``sink`` as it comes; ``on_uploaded`` is called after its last byte."""
         self._awaits_continue = False
-        sink.receive_body(self, chunked=self._left == CHUNKED)
         self._body_sink = sink
         self._on_uploaded = on_uploaded
-        self.watchdog.arm(monotonic() + self._limits.body_timeout)
-        if not sink.write_paused:
-            self._read_on()
-        stash, self._stash = self._stash, b""
-        if stash:
-            self._take_body(memoryview(stash), pooled=False)
+        self._upload_pace = Pace(self._limits.min_body_rate)
+        sink.receive_body(self, chunked=self._left == CHUNKED)
+        if sink.write_paused:  # the upstream has yet to take what was written before; it calls sink_ready
+            return
+        now = monotonic()
+        self._upload_pace.begin(now)
+        self.watchdog.arm(now + self._limits.body_timeout)
+        self._read_on()
+        self._take_stashed()
 
     def stop_upload(self) -> None:
         """The upstream wants no more of the body."""
@@ -433,10 +516,22 @@ class DownstreamConnection(Connection):
             self._body_sink = None
             self.watchdog.disarm()
 
+    def _take_stashed(self) -> None:
+        stash, self._stash = self._stash, bytearray()
+        if stash:
+            self._take_body(memoryview(stash), pooled=False)
+
     def _take_body(self, data: memoryview, *, pooled: bool) -> None:
         sink = self._body_sink
         assert sink is not None
-        self.watchdog.arm(monotonic() + self._limits.body_timeout)
+        now = monotonic()
+        self.watchdog.arm(now + self._limits.body_timeout)
+        if self._upload_pace.too_slow(len(data), now) and self.exchange is not None and not self.exchange.committed:
+            self._refused = True
+            sink.fail_with(
+                GatewayError(errors.CLIENT_TIMEOUT, "The request body came slower than limits.min_body_rate")
+            )
+            return
         try:
             payload, consumed = self._payload(data)
         except GatewayError as error:
@@ -448,7 +543,7 @@ class DownstreamConnection(Connection):
             sink.end_body([] if self._decoder is None else self._decoder.trailers)
             self._body_sink = None
             self.watchdog.disarm()
-            self._stash = bytes(data[consumed:])
+            self._stash += data[consumed:]
             if self._on_uploaded is not None:
                 self._on_uploaded()
 
@@ -481,12 +576,13 @@ class DownstreamConnection(Connection):
         if self._discarded > _MAX_DRAIN and self._left:
             self._linger()
         elif self._left == 0:
-            self._stash = data[consumed:]
+            self._stash += data[consumed:]
             self._next_request()
 
     def sink_blocked(self) -> None:
         # The upstream is slow to take the body: its time runs now, not the client's.
         self.watchdog.disarm()
+        self._upload_pace.pause(monotonic())
         self._hold_reading()
         sink = self._body_sink
         if sink is not None and sink.state is UpstreamState.HEAD:
@@ -495,12 +591,19 @@ class DownstreamConnection(Connection):
     def sink_ready(self) -> None:
         sink = self._body_sink
         if sink is not None:
-            self.watchdog.arm(monotonic() + self._limits.body_timeout)
+            now = monotonic()
+            self.watchdog.arm(now + self._limits.body_timeout)
+            self._upload_pace.begin(now)
             if sink.state is UpstreamState.HEAD:
                 sink.watchdog.disarm()
+            if self._stash:
+                self._take_stashed()
+                sink = self._body_sink
+                if sink is not None and sink.write_paused:  # and blocked again by it
+                    return
         self._read_on()
 
-    # -- the answer
+    # -- the response
 
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on; HTTP/1.0 has none (RFC 9110 15.2)."""
@@ -551,32 +654,78 @@ class DownstreamConnection(Connection):
         head = own_head(status, b"%bContent-Length: %d\r\n%b" % (fields, len(body), framing))
         self.send_whole(head, memoryview(b"" if self.exchange.request.method == b"HEAD" else body))
 
+    async def sent(self) -> float:
+        """Wait until the kernel has taken all that was written; the seconds for which this response waited for it."""
+        if self.write_paused:
+            self._sent = self.loop.create_future()
+            try:
+                await self._sent
+            finally:
+                self._sent = None
+        return self.blocked
+
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.state is BUSY and self.transport is not None:
-            self._unsent = self.transport.get_write_buffer_size()
-            self.watchdog.arm(monotonic() + self._limits.body_timeout)
+        if self.transport is None:
+            return
+        now = self._moved_at = self.blocked_since
+        self._unsent = self.transport.get_write_buffer_size()
+        self._pace.begin(now)
+        if self._stall is None:
+            self._stall = Watchdog(self.loop, self._on_stall)
+        self._stall.arm(now + min(_STALL_TICK, self._limits.body_timeout))
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.state is BUSY and self._body_sink is None:
-            self.watchdog.disarm()
+        self._pace.pause(monotonic())
+        if self._stall is not None:
+            self._stall.disarm()
+        if self._sent is not None:
+            if not self._sent.done():
+                self._sent.set_result(None)
+        elif self.state is FLUSHING and self.alive:
+            self._after_response()
 
     # -- time
 
     def _on_timeout(self) -> None:
+        """The client did not send what the state waits for."""
         if self.state is WAITING and self._stash:
             self._refuse(GatewayError(errors.CLIENT_TIMEOUT, "The head of the request did not come in time"))
-        elif self.state is BUSY and self._body_sink is not None and not self.write_paused:
-            self._body_sink.fail_with(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
-        elif self.state is BUSY and self.transport is not None:
-            unsent = self.transport.get_write_buffer_size()
-            if unsent < self._unsent:  # slow, but it reads
-                self._unsent = unsent
-                self.watchdog.arm(monotonic() + self._limits.body_timeout)
-            else:
-                self.cancel(errors.CLIENT_TIMEOUT)
+        elif self.state is BUSY:
+            if self._body_sink is not None:
+                self._body_sink.fail_with(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
         elif self.state is WAITING and self.transport is not None:
             self.transport.close()
         else:
             self.abort()
+
+    def _on_stall(self) -> None:
+        """Bytes have waited for the client for a while: cut when it takes none, or takes them below the floor."""
+        if self.transport is None or not self.write_paused:
+            return
+        now = monotonic()
+        unsent, acked = self.transport.get_write_buffer_size(), self._bytes_acked()
+        moved = acked - self._acked if self._acked >= 0 else self._unsent - unsent
+        if moved > 0 or unsent < self._unsent:
+            self._moved_at = now
+        self._unsent, self._acked = unsent, acked
+        limits = self._limits
+        if now - self._moved_at >= limits.body_timeout - 0.001 or self._pace.too_slow(moved, now):
+            if self.state is BUSY:
+                self.cancel(errors.CLIENT_TIMEOUT)
+            else:
+                self.abort()
+        elif self._stall is not None:
+            self._stall.arm(min(now + _STALL_TICK, self._moved_at + limits.body_timeout))
+
+    def _bytes_acked(self) -> int:
+        """Bytes that the client's host has taken so far, by the kernel's own account; -1 where it keeps none."""
+        raw = None if self.transport is None else self.transport.get_extra_info("socket")
+        if raw is None:
+            return -1
+        try:
+            info = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:
+            return -1
+        return int(_BYTES_ACKED.unpack_from(info, _BYTES_ACKED_AT)[0]) if len(info) == _TCP_INFO_BYTES else -1

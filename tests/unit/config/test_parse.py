@@ -22,6 +22,7 @@ trusted_proxies: [10.0.0.0/8, 192.0.2.7]
 drain_timeout: 30
 limits:
   {max_uri: 8192, max_header_bytes: 32768, max_headers: 128, header_timeout: 10, body_timeout: 60,
+   min_body_rate: 240,
    keepalive_timeout: 75}
 proxies:
   - name: sidecar

@@ -16,6 +16,7 @@ def test_what_holds_when_nothing_is_said() -> None:
         "header_timeout": 10.0,
         "body_timeout": 60.0,
         "keepalive_timeout": 75.0,
+        "min_body_rate": 240,
     }
 
 
