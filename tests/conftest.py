@@ -42,9 +42,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
+def upstream_class() -> type[Upstream]:
+    """What upstreams are made of; the folders wire and faults run each dialogue over TLS too."""
+    return Upstream
+
+
+@pytest.fixture
+async def upstream(upstream_class: type[Upstream]) -> AsyncIterator[Upstream]:
     """An upstream for a dialogue; give it a ``behaviour`` to have it answer by itself."""
-    async with Upstream() as upstream:
+    async with upstream_class() as upstream:
         yield upstream
 
 

@@ -74,6 +74,7 @@ async def test_in_the_middle_of_the_upload(gateway_for: GatewayFor, upstream: Up
     await nothing_learnt(rig)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("way", WAYS)
 async def test_while_dialling(gateway_for: GatewayFor, upstream: Upstream, black_hole: BlackHole, way: str) -> None:
     rig = await gateway_for(black_hole, timeouts=replace(TIMEOUTS, dial=30), **GUARDED)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from dataclasses import replace
 
 import pytest
@@ -20,11 +18,7 @@ from gateway.policy.breaker import State
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=100)
 
 
-def reset(link: Link) -> None:
-    link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    link.close()
-
-
+@pytest.mark.plain
 async def test_a_refused_dial(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(refused_url(), circuit_breaker=BREAKER)
     response = await rig.ask()
@@ -34,6 +28,7 @@ async def test_a_refused_dial(gateway_for: GatewayFor, upstream: Upstream) -> No
     assert (line["status_code"], line["reason"], line["upstream_latency_ms"]) == (502, "dial_failed", None)
 
 
+@pytest.mark.plain
 async def test_a_dial_without_an_answer(gateway_for: GatewayFor, upstream: Upstream, black_hole: BlackHole) -> None:
     rig = await gateway_for(black_hole, timeouts=replace(TIMEOUTS, dial=0.1), circuit_breaker=BREAKER)
     response = await rig.ask()
@@ -42,6 +37,7 @@ async def test_a_dial_without_an_answer(gateway_for: GatewayFor, upstream: Upstr
     assert rig.p.pool.open == 0
 
 
+@pytest.mark.plain
 async def test_a_name_that_does_not_exist(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for("http://does-not-exist.invalid:1")
     response = await rig.ask()
@@ -134,7 +130,7 @@ async def test_a_reset_before_the_head_is_complete(gateway_for: GatewayFor, upst
     await link.head()
     if after:
         await link.send(after)
-    reset(link)
+    link.reset()
     response = await client.response()
     assert (response.status, code_of(response)) == (502, "upstream_reset")
     assert rig.p.breaker.failures == 1
@@ -254,6 +250,7 @@ async def test_an_idle_connection_that_was_closed_is_not_used(gateway_for: Gatew
     assert (await client.response()).body == b"two"
 
 
+@pytest.mark.plain
 @pytest.mark.covers("T049")
 async def test_the_breaker_opens_and_refuses_without_touching_the_upstream(
     gateway_for: GatewayFor, upstream: Upstream
@@ -272,9 +269,11 @@ async def test_the_breaker_opens_and_refuses_without_touching_the_upstream(
     assert (line["circuit_state"], line["attempts"]) == ("open", 0)
 
 
-async def test_a_slow_upload_to_a_stalled_upstream_ends(gateway_for: GatewayFor) -> None:
+async def test_a_slow_upload_to_a_stalled_upstream_ends(
+    gateway_for: GatewayFor, upstream_class: type[Upstream]
+) -> None:
     """An upstream that does not read is as silent as one that does not write."""
-    async with Upstream(receive_buffer=4096) as deaf:
+    async with upstream_class(receive_buffer=4096) as deaf:
         rig = await gateway_for(deaf, timeouts=replace(TIMEOUTS, body_idle=0.2))
         client = await rig.connect()
         await client.send(request("/", "Content-Length: 50000000", method="POST"))
@@ -290,8 +289,8 @@ async def test_a_slow_upload_to_a_stalled_upstream_ends(gateway_for: GatewayFor)
         assert (await rig.log.last())["reason"] == "body_idle_timeout"
 
 
-async def test_keep_alive_of_the_upstream_is_used(gateway_for: GatewayFor, upstream: Upstream) -> None:
-    async with Upstream(ok()) as willing:
+async def test_keep_alive_of_the_upstream_is_used(gateway_for: GatewayFor, upstream_class: type[Upstream]) -> None:
+    async with upstream_class(ok()) as willing:
         rig = await gateway_for(willing)
         client = await rig.connect()
         for _ in range(20):

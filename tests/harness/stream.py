@@ -37,12 +37,16 @@ class Stream:
         except ConnectionError:
             self.ended = "reset"
             return False
+        self._note(data)
+        return bool(data)
+
+    def _note(self, data: bytes) -> None:
+        """Keep what was read; nothing was read at the end."""
         self.ended = "" if data else "eof"
         self.buffer += data
         self.total += len(data)
         if self.record:
             self.received += data
-        return bool(data)
 
     def take(self, size: int) -> bytes:
         data = bytes(self.buffer[:size])
@@ -105,6 +109,10 @@ class Stream:
     def close(self) -> None:
         self.closed = True
         self.sock.close()
+
+    def cut(self) -> None:
+        """FIN, without the farewell that a protocol above may have."""
+        self.close()
 
     def reset(self) -> None:
         """RST: the other side gets an error instead of an end."""

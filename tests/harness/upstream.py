@@ -57,6 +57,8 @@ Behaviour = Callable[[Link], Awaitable[None]]
 class Upstream:
     """Listens on a free port of 127.0.0.1. ``links`` are the connections in the order in which they were accepted."""
 
+    scheme = "http"
+
     def __init__(self, behaviour: Behaviour | None = None, *, receive_buffer: int = 0) -> None:
         self.behaviour = behaviour
         self.links: list[Link] = []
@@ -70,7 +72,7 @@ class Upstream:
         self._listener.setblocking(False)
         self.tasks: set[asyncio.Task[None]] = set()
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.scheme}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         self._spawn(self._accept())
@@ -105,18 +107,22 @@ class Upstream:
         return self.links[self._taken - 1]
 
     def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self.tasks.add(task)
+        self.tasks.add(asyncio.ensure_future(work))
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             sock, _ = await loop.sock_accept(self._listener)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link = Link(sock)
-            self.links.append(link)
-            if self.behaviour is not None:
-                self._spawn(self._serve(link, self.behaviour))
+            self._take(sock)
+
+    def _take(self, sock: socket.socket) -> None:
+        self._add(Link(sock))
+
+    def _add(self, link: Link) -> None:
+        self.links.append(link)
+        if self.behaviour is not None:
+            self._spawn(self._serve(link, self.behaviour))
 
     async def _serve(self, link: Link, behaviour: Behaviour) -> None:
         try:

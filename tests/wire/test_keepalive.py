@@ -174,6 +174,7 @@ async def test_empty_lines_between_requests(gateway_for: GatewayFor, upstream: U
 # -- time
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("start", [b"G", b"GET / HTTP/1.1\r\nHost: gateway.test\r\nX: "], ids=["line", "fields"])
 async def test_a_slow_head(gateway_for: GatewayFor, upstream: Upstream, start: bytes) -> None:
     """The time for a head is absolute: a byte now and then buys nothing."""
@@ -200,6 +201,7 @@ async def test_a_slow_head(gateway_for: GatewayFor, upstream: Upstream, start: b
     assert upstream.accepted == 0
 
 
+@pytest.mark.plain
 async def test_an_idle_connection_ends_without_a_word(gateway_for: GatewayFor, upstream: Upstream) -> None:
     upstream.behaviour = ok()
     rig = await gateway_for(upstream, limits=Limits(keepalive_timeout=SHORT))
@@ -212,6 +214,7 @@ async def test_an_idle_connection_ends_without_a_word(gateway_for: GatewayFor, u
     assert len(await rig.log.wait()) == 1
 
 
+@pytest.mark.plain
 async def test_a_connection_that_never_speaks_ends(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream, limits=Limits(header_timeout=SHORT, keepalive_timeout=SHORT))
     client = await rig.connect()
@@ -254,6 +257,7 @@ async def test_a_body_that_moves_is_not_slow(gateway_for: GatewayFor, upstream: 
     assert (await client.response()).body == b"x" * 10
 
 
+@pytest.mark.plain
 async def test_a_thousand_idle_connections_hinder_nobody(gateway_for: GatewayFor, upstream: Upstream) -> None:
     upstream.behaviour = ok()
     rig = await gateway_for(upstream)

@@ -37,6 +37,7 @@ TARGETS = [
 ]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("target", TARGETS)
 async def test_the_target_is_untouched(gateway_for: GatewayFor, upstream: Upstream, target: str) -> None:
     rig = await gateway_for(upstream)
@@ -153,6 +154,7 @@ async def test_host(gateway_for: GatewayFor, upstream: Upstream, preserve: bool,
     assert seen.get("host") == (expected or f"127.0.0.1:{upstream.port}".encode())
 
 
+@pytest.mark.plain
 async def test_host_is_the_name_in_the_upstream_url(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(f"http://localhost:{upstream.port}")
     seen, _ = await forwarded(rig, upstream, request("/"))
@@ -216,6 +218,7 @@ async def test_max_forwards(gateway_for: GatewayFor, upstream: Upstream) -> None
     assert (seen.method, seen.get("max-forwards")) == (b"GET", b"0")
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("target", ["/a", "*"])
 async def test_max_forwards_0_ends_here(gateway_for: GatewayFor, upstream: Upstream, target: str) -> None:
     rig = await gateway_for(upstream)
@@ -224,6 +227,7 @@ async def test_max_forwards_0_ends_here(gateway_for: GatewayFor, upstream: Upstr
     assert upstream.accepted == 0
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("sane", ["a", "0af7651916cd43dd8448eb211c80319c", "x" * 128, "!a/b:c=d~"])
 async def test_a_sane_request_id_is_kept(gateway_for: GatewayFor, upstream: Upstream, sane: str) -> None:
     rig = await gateway_for(upstream)
@@ -232,6 +236,7 @@ async def test_a_sane_request_id_is_kept(gateway_for: GatewayFor, upstream: Upst
     assert (await rig.log.last())["request_id"] == sane
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     "lines",
     [[], ["X-Request-Id:"], ["X-Request-Id: " + "x" * 129], ["X-Request-Id: a b"], ["X-Request-Id: \xe4"]],
@@ -281,6 +286,7 @@ async def test_connection_can_not_take_a_configured_field(gateway_for: GatewayFo
     assert seen.all("authorization") == [b"Bearer key"]
 
 
+@pytest.mark.plain
 @pytest.mark.covers("T010b")
 async def test_a_forward_proxy_of_the_environment_is_asked_in_absolute_form(
     gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
@@ -318,6 +324,7 @@ STRIPPED = [
 ]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(("path", "base", "strip", "target", "expected"), STRIPPED)
 async def test_target(
     gateway_for: GatewayFor, upstream: Upstream, path: str, base: str, strip: bool, target: str, expected: str
@@ -344,6 +351,7 @@ ROUTES = [
 ]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(("target", "expected"), ROUTES)
 async def test_route(gateway_for: GatewayFor, upstream: Upstream, target: str, expected: str) -> None:
     """The longest prefix at the boundary of a segment."""
@@ -363,6 +371,7 @@ async def test_route(gateway_for: GatewayFor, upstream: Upstream, target: str, e
         assert upstream.accepted == 0
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("host", "expected"),
     [("a.test", "a"), ("A.TEST:8080", "a"), ("b.test", "b"), ("c.test", ""), ("xa.test", ""), ("a.test.evil", "")],
@@ -379,6 +388,7 @@ async def test_hosts(gateway_for: GatewayFor, upstream: Upstream, host: str, exp
     assert not expected or (await rig.log.last())["proxy_name"] == expected
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(("rule", "status", "code"), [("", 401, "unauthenticated"), ("false", 403, "forbidden")])
 async def test_access_rules(gateway_for: GatewayFor, upstream: Upstream, rule: str, status: int, code: str) -> None:
     rig = await gateway_for(upstream, access_rule=rule)
@@ -391,6 +401,7 @@ async def test_access_rules(gateway_for: GatewayFor, upstream: Upstream, rule: s
 # -- Upgrade
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("connection", ["Upgrade", "keep-alive, Upgrade", "upgrade,keep-alive"])
 async def test_websocket_gets_a_friendly_no(gateway_for: GatewayFor, upstream: Upstream, connection: str) -> None:
     rig = await gateway_for(upstream)

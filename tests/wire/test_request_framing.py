@@ -208,6 +208,7 @@ async def refused(rig: Rig, raw: bytes) -> tuple[Client, Message]:
     return client, await client.response()
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(("raw", "statuses"), REFUSED)
 async def test_refused(gateway_for: GatewayFor, upstream: Upstream, raw: bytes, statuses: set[int]) -> None:
     rig = await gateway_for(upstream, limits=LIMITS)
@@ -219,6 +220,7 @@ async def test_refused(gateway_for: GatewayFor, upstream: Upstream, raw: bytes, 
     assert upstream.accepted == 0
 
 
+@pytest.mark.plain
 async def test_a_second_request_behind_a_refused_one_is_never_seen(gateway_for: GatewayFor, upstream: Upstream) -> None:
     upstream.behaviour = echo()
     rig = await gateway_for(upstream)

@@ -1,0 +1,141 @@
+"""The upstream's end of a TLS connection, as exact as the plain one: each byte, FIN, close_notify and RST by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import trustme
+
+from harness.stream import RESET_ON_CLOSE
+from harness.upstream import Link, Upstream
+
+
+@functools.cache
+def authority() -> trustme.CA:
+    """One certificate authority for all tests of a process: to make one costs more than a handshake."""
+    return trustme.CA()
+
+
+@functools.cache
+def server_context() -> ssl.SSLContext:
+    """Of an upstream at 127.0.0.1, with a certificate of `authority`."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority().issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def write_authority(directory: Path) -> str:
+    """The path of a file with the certificate of `authority`, for SSL_CERT_FILE."""
+    path = directory / "authority.pem"
+    authority().cert_pem.write_to_path(path)
+    return str(path)
+
+
+class TlsLink(Link):
+    """A `Link` through TLS; `half_close` and `close` send close_notify before the FIN, `cut` and `reset` do not."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(sock)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = (context or server_context()).wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._writing = asyncio.Lock()
+
+    async def open(self) -> bool:
+        """Complete the handshake; False when the gateway does not."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                if not await self._receive():
+                    return False
+            except ssl.SSLError:
+                return False
+            else:
+                await self._flush()
+                return True
+
+    async def fill(self, size: int = 65536) -> bool:
+        while not self.ended and not self.closed:
+            try:
+                data = self._tls.read(size)
+            except ssl.SSLWantReadError:
+                if not await self._receive():
+                    return False
+                continue
+            except ssl.SSLError:
+                data = b""
+            self._note(data)
+            return bool(data)
+        return False
+
+    async def send(self, *parts: bytes) -> TlsLink:
+        data = b"".join(parts)
+        if data:
+            self._tls.write(data)
+            await self._flush()
+        return self
+
+    def half_close(self) -> None:
+        self._say_goodbye()
+        super().half_close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._say_goodbye()
+        super().close()
+
+    def cut(self) -> None:
+        """FIN without close_notify: what an attacker on the way can do (RFC 8446 6.1)."""
+        super().close()
+
+    def reset(self) -> None:
+        if not self.closed:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        super().close()
+
+    async def _receive(self) -> bool:
+        """Read once from the socket."""
+        try:
+            data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
+        except ConnectionError:
+            self.ended = "reset"
+            return False
+        if not data:
+            self.ended = "eof"
+        self._incoming.write(data)
+        return bool(data)
+
+    async def _flush(self) -> None:
+        async with self._writing:
+            if data := self._outgoing.read():
+                try:
+                    await asyncio.get_running_loop().sock_sendall(self.sock, data)
+                except ConnectionError:
+                    self.ended = self.ended or "reset"
+
+    def _say_goodbye(self) -> None:
+        with suppress(ssl.SSLError):  # SSLWantReadError above all: the gateway has not said it yet
+            self._tls.unwrap()
+        with suppress(OSError):
+            self.sock.send(self._outgoing.read())
+
+
+class TlsUpstream(Upstream):
+    """An `Upstream` behind TLS: a connection counts as accepted once its handshake is complete."""
+
+    scheme = "https"
+
+    def _take(self, sock: socket.socket) -> None:
+        self._spawn(self._open(TlsLink(sock)))
+
+    async def _open(self, link: TlsLink) -> None:
+        if await link.open():
+            self._add(link)
+        else:
+            link.close()
