@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
@@ -183,6 +183,11 @@ class Declared(Protocol):
     @property
     def env(self) -> Mapping[str, str]: ...
 
+    @property
+    def template_env(self) -> Collection[str]:
+        """The variables that header templates of the database's proxies may name."""
+        ...
+
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         """Its proxies, as they stand in it."""
         ...
@@ -194,6 +199,7 @@ class Undeclared:
 
     env: Mapping[str, str]
     name: str = ""
+    template_env: Collection[str] = ()
 
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         return ()

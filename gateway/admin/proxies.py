@@ -176,7 +176,7 @@ class ProxyAdministration:
         """The settings as they are stored: with every key."""
         keys = {secret.key for secret in await self._store.secrets.list()}
         try:
-            checked = single.proxy(settings, env=self._declared.env, secrets=keys)
+            checked = single.proxy(settings, env=self._declared.env, secrets=keys, listed=self._declared.template_env)
         except ConfigError as error:
             raise invalid(error) from None
         return checked.model_dump(mode="json", exclude={"websocket"})

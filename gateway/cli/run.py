@@ -99,12 +99,25 @@ def _run(config: pathlib.Path, overrides: Overrides) -> int:
 @click.command()
 @_config
 def check(config: pathlib.Path) -> None:
-    """Tell whether the configuration file is usable, and every problem in it."""
+    """Tell whether the configuration file is usable, and every problem in it.
+
+    Where the database can be read, what the file keeps its proxies from doing is told too, as warnings.
+    """
     sys.exit(_or_bad_configuration(lambda: _check(config)))
 
 
 def _check(config: pathlib.Path) -> int:
-    count = len(loader(config, Overrides())().proxies)
+    from gateway.config import parse
+
+    settings = parse.load_settings(config, os.environ)
+    count = len(settings.proxies)
+    if settings.database is not None:
+        import asyncio
+
+        from gateway.cli.stored import remarks
+
+        for remark in asyncio.run(remarks(settings)):
+            click.echo(f"{config}: warning: {remark}", err=True)
     click.echo(f"{config}: ok ({count} {'proxy' if count == 1 else 'proxies'})")
     return 0
 

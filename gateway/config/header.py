@@ -11,6 +11,7 @@ import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
+from gateway.config import values
 from gateway.config.document import AuthField, Missing, Part
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
@@ -30,10 +31,17 @@ _CREDENTIAL = re.compile(r"auth|cookie|key|passw|secret|token", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the references of templates may name. ``secrets`` None: there is no store of secrets."""
+    """What the references of templates may name.
+
+    ``secrets`` None: there is no store of secrets. ``listed``: the variables that records of the database may name;
+    None: the template stands in the file, which may name all but the gateway's own. ``lenient``: the template
+    was checked when it was saved, so what its references name may have vanished or may no longer be listed.
+    """
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Container[str] | None = None
+    listed: Container[str] | None = None
+    lenient: bool = False
 
 
 class AnySecret:
@@ -70,10 +78,10 @@ def template(text: str, context: Context) -> str:
             "holds an unknown template; there are {env.NAME}, {secret.NAME} and @request.auth.NAME, with names of "
             "letters, digits and _"
         )
-    for match in _REFERENCE.finditer(text):
+    for match in () if context.lenient else _REFERENCE.finditer(text):
         kind, key, _ = match.groups()
-        if kind == "env" and key not in context.env:
-            raise ValueError(f"the variable {key} of {{env.{key}}} is not set; set it in the gateway's environment")
+        if kind == "env":
+            _check_variable(key, context)
         if kind == "secret" and context.secrets is None:
             raise ValueError("{secret.NAME} needs a database; set `database`, or use {env.NAME}")
         if kind == "secret" and context.secrets is not None and key not in context.secrets:
@@ -82,6 +90,27 @@ def template(text: str, context: Context) -> str:
         if isinstance(part, str):
             _check_value(part)
     return text
+
+
+def _check_variable(key: str, context: Context) -> None:
+    if key.startswith(values.OWN_VARIABLES):
+        raise ValueError(f"{{env.{key}}} is a variable of the gateway's own, which no template reads; remove it")
+    if context.listed is not None and key not in context.listed:
+        raise ValueError(
+            f"a proxy of the database may not name {{env.{key}}}; add {key} to template_env in the configuration file, "
+            "or store the value as a secret and write {secret.NAME}"
+        )
+    if key not in context.env:
+        raise ValueError(f"the variable {key} of {{env.{key}}} is not set; set it in the gateway's environment")
+
+
+def readable(env: Mapping[str, str], listed: Container[str] | None = None) -> dict[str, str]:
+    """The part of ``env`` that templates read. ``listed``: as in `Context`."""
+    return {
+        key: value
+        for key, value in env.items()
+        if not key.startswith(values.OWN_VARIABLES) and (listed is None or key in listed)
+    }
 
 
 def is_template(text: str) -> bool:

@@ -553,6 +553,14 @@ class Settings(Section):
         "`postgresql://USER@HOST/NAME`. `null`: the file is the whole configuration.",
         examples=["sqlite:///gateway.db"],
     )
+    template_env: Annotated[tuple[Variable, ...], Field(strict=False)] = Field(
+        default=(),
+        validate_default=True,
+        description="Names of the environment variables that header templates of the database's proxies may name as "
+        "`{env.NAME}`. Proxies of the file may name every variable. No template may name `GATEWAY_*`. It needs a "
+        "`database`.",
+        examples=[["UPSTREAM_REGION"]],
+    )
     worker_env: Annotated[tuple[Variable, ...], Field(strict=False)] = Field(
         default=(),
         validate_default=True,
@@ -601,10 +609,21 @@ class Settings(Section):
             raise ValueError("without a database there is no worker process, so this has no effect; remove this key")
         return names
 
+    @field_validator("template_env", mode="after")
+    @classmethod
+    def _records_there(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("database", "") is None:
+            raise ValueError("without a database there is no proxy that this is for; remove this key")
+        return names
+
     def record(
         self, env: Mapping[str, str], secrets: Mapping[str, str], more: Iterable[Proxy] = ()
     ) -> document.Document:
-        """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in."""
+        """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in.
+
+        ``more`` are the proxies of the database: they read the variables in `template_env` alone.
+        """
+        own, listed = header.readable(env), header.readable(env, self.template_env)
         return document.Document(
             listen=tuple(values.address(listener.address) for listener in self.listen),
             access_log=self.access_log.path if self.access_log else None,
@@ -612,5 +631,8 @@ class Settings(Section):
             drain_timeout=self.drain_timeout,
             limits=limits.Limits(**self.limits.model_dump()),
             tracing=None if self.tracing is None else document.Tracing(**self.tracing.model_dump()),
-            proxies=tuple(proxy.record(env, secrets) for proxy in (*self.proxies, *more)),
+            proxies=(
+                *(proxy.record(own, secrets) for proxy in self.proxies),
+                *(proxy.record(listed, secrets) for proxy in more),
+            ),
         )

@@ -6,16 +6,23 @@ from collections.abc import Container, Iterator, Mapping
 
 from pydantic import ValidationError
 
-from gateway.config import finding, header
+from gateway.config import finding, header, values
 from gateway.config.model import Proxy
 from gateway.config.node import Branch, grow
 from gateway.config.problem import ConfigError, Problem
 
 
 def proxy(
-    settings: Mapping[str, object], *, env: Mapping[str, str], secrets: Container[str], name: str = "proxy"
+    settings: Mapping[str, object],
+    *,
+    env: Mapping[str, str],
+    secrets: Container[str],
+    listed: Container[str] = (),
+    name: str = "proxy",
 ) -> Proxy:
     """The checked proxy. ``secrets`` are the keys of the store; ``name`` stands where the error names the source.
+
+    ``listed`` are the variables of ``env`` that it may name (`template_env` of the file).
 
     Raises `ConfigError`, whose problems have the path of the field. Credentials must be references here, unlike in a
     file: what is stored as it is would be shown to every reader of the proxy.
@@ -23,7 +30,7 @@ def proxy(
     data = dict(settings)
     literal = list(_literal_credentials(data))
     try:
-        checked = Proxy.model_validate(data, context=header.Context(env, secrets))
+        checked = Proxy.model_validate(data, context=header.Context(env, secrets, listed))
     except ValidationError as error:
         root = grow(name, data, {})
         assert isinstance(root, Branch)
@@ -40,9 +47,15 @@ def references(settings: Mapping[str, object]) -> set[str]:
     return set().union(*(header.references(text) for text in texts if isinstance(text, str)))
 
 
-class _AnyVariable(dict[str, str]):
-    def __contains__(self, key: object) -> bool:
-        return True
+def is_own(variable: str) -> bool:
+    """Whether it is one of the gateway's own environment variables, which no template reads."""
+    return variable.startswith(values.OWN_VARIABLES)
+
+
+def unlisted(settings: Mapping[str, object], listed: Container[str]) -> list[str]:
+    """The variables that its headers name although a proxy of the database may not: they stay empty when it runs."""
+    named = (key.partition(".")[2] for key in references(settings) if key.startswith("env."))
+    return sorted(key for key in named if not header.readable({key: ""}, listed))
 
 
 def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
@@ -51,7 +64,7 @@ def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
     Raises `ConfigError` all the same for what this version of the gateway can not serve.
     """
     try:
-        return Proxy.model_validate(dict(settings), context=header.Context(_AnyVariable(), header.AnySecret()))
+        return Proxy.model_validate(dict(settings), context=header.Context(lenient=True))
     except ValidationError as error:
         root = grow(name, dict(settings), {})
         assert isinstance(root, Branch)

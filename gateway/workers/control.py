@@ -15,7 +15,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ from gateway.store.database import is_embedded
 from gateway.store.keys import KeyRing
 from gateway.store.problem import StoreError
 from gateway.store.proxies import StoredProxy
+from gateway.store.remarks import remarks
 from gateway.store.store import Store
 from gateway.workers import confinement
 from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
@@ -96,6 +97,10 @@ class DeclaredFile:
         """The file as it is now. Raises `ConfigError`."""
         return parse.load_settings(self.path, self.env)
 
+    @property
+    def template_env(self) -> Collection[str]:
+        return self.settings.template_env
+
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         return tuple(proxy.model_dump(mode="json") for proxy in self.settings.proxies)
 
@@ -125,6 +130,8 @@ class Control:
         self._error = ""
         """Why the newest configuration is not in force; empty when it is."""
         self._unusable: frozenset[str] = frozenset()
+        self._warnings: frozenset[str] = frozenset()
+        """What is wrong with proxies that are served all the same: each is logged once."""
         self._served = 0
         self._models: dict[tuple[str, int], ProxyModel] = {}
         self._told_generation = 1
@@ -293,6 +300,10 @@ class Control:
         for name in unusable.keys() - self._unusable:
             _log.error("left out, the others are served: %s", unusable[name])
         self._unusable = frozenset(unusable)
+        warnings = frozenset(remarks(settings, [proxy for proxy in stored if proxy.name not in hidden]))
+        for warning in sorted(warnings - self._warnings):
+            _log.warning("%s", warning)
+        self._warnings = warnings
         document = settings.record(self._declared.env, secrets, usable)
         self._served = len(document.proxies)
         return self._options.overrides.apply(document)

@@ -110,7 +110,8 @@ class File:
 
     declared: tuple[Mapping[str, object], ...] = ()
     name: str = "gateway.yaml"
-    env: Mapping[str, str] = field(default_factory=lambda: {"SET": "x"})
+    env: Mapping[str, str] = field(default_factory=lambda: {"SET": "x", "UNLISTED": "x", "GATEWAY_X": "x"})
+    template_env: tuple[str, ...] = ("SET", "UNSET")
 
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         return self.declared

@@ -81,12 +81,28 @@ async def test_the_life_of_a_proxy(shell: Shell) -> None:
 
 async def test_a_proxy_from_a_file(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
-    file.write_text("path: /web\nupstream: http://127.0.0.1:9\nheaders: {X-Set: '{env.SET}'}\nmax_concurrent: 3\n")
+    file.write_text("path: /web\nupstream: http://127.0.0.1:9\nheaders: {X-Set: here}\nmax_concurrent: 3\n")
     assert (await shell("proxy", "set", "web", "--file", str(file))).exit_code == 0
     file.write_text("path: /web\nupstream: http://127.0.0.1:9\n")
     assert (await shell.json("proxy", "set", "web", "--file", str(file)))["max_concurrent"] == 0
     file.write_text("path: [")
     assert (await shell("proxy", "set", "web", "--file", str(file))).exit_code == 2
+
+
+async def test_a_variable_needs_the_file_that_lists_it(shell: Shell, tmp_path: Path) -> None:
+    """Without the configuration file a command can not know what `template_env` lists."""
+    settings = ("path=/web", "upstream=http://127.0.0.1:9", "headers.X-Set={env.SET}")
+    made = await shell("proxy", "set", "web", *settings)
+    assert (made.exit_code, "add SET to template_env" in made.stderr) == ((0, False) if shell.remote else (2, True))
+    for name in ("GATEWAY_MASTER_KEY", "PGPASSWORD"):
+        refused = await shell("proxy", "set", "two", "path=/two", settings[1], f"headers.X-Set={{env.{name}}}")
+        assert refused.exit_code == 2, refused.stdout
+        assert f"{{env.{name}}}" in refused.stderr
+    config = tmp_path / "gateway.yaml"
+    config.write_text(f"database: sqlite:///{tmp_path}/gateway.db\ntemplate_env: [SET]\n")
+    near = ("proxy", "set", "three", "path=/three", *settings[1:], "--config", str(config))
+    env = {"GATEWAY_MASTER_KEY": "11" * 32, "SET": "x"}
+    assert (await asyncio.to_thread(CliRunner().invoke, main, near, env=env)).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,9 +11,12 @@ from pathlib import Path
 import pytest
 from harness.answers import ok
 from harness.deployment import Deployment
+from harness.patience import eventually
 from harness.upstream import Upstream
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.store.keys import KeyRing
+from gateway.store.store import Store
 from gateway.workers import confinement
 
 pytestmark = pytest.mark.timeout(120)
@@ -45,6 +50,43 @@ async def test_a_worker_holds_no_secret_of_the_environment(
             limits = Path(f"/proc/{gateway.pid(role)}/limits").read_text()
             assert [row.split()[4] for row in limits.splitlines() if row.startswith("Max core")] == ["0"], role
             assert Path(f"/proc/{gateway.pid(role)}/environ").stat().st_uid == 0
+
+
+async def test_proxies_of_the_database_read_listed_variables_alone(
+    tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker has none of them: the control process fills them in."""
+    upstream.behaviour = ok()
+    for name, value in {"REGION": "eu-1", "PGPASSWORD": "s3cret-pg"}.items():
+        monkeypatch.setenv(name, value)
+    body = {"name": "good", "path": "/good", "upstream": upstream.url, "access_rule": "true"}
+    own = json.dumps([body | {"name": "own", "path": "/own", "headers": {"X-P": "{env.PGPASSWORD}"}}])
+    async with Deployment(tmp_path, proxies=own, more="template_env: [REGION]") as gateway:
+        await gateway.call("POST", "/proxies", body | {"headers": {"X-Region": "{env.REGION}"}})
+        assert await gateway.get("/good") == (200, "")
+        assert upstream.links[-1].requests[-1].get("X-Region") == b"eu-1"
+        assert await gateway.get("/own") == (200, "")
+        assert upstream.links[-1].requests[-1].get("X-P") == b"s3cret-pg"
+        # As an earlier version has stored them.
+        store = await Store.open(gateway.database, KeyRing.of("11" * 32))
+        for name in ("PGPASSWORD", "GATEWAY_MASTER_KEY"):
+            old = body | {"name": name, "path": f"/{name}", "headers": {"X-P": f"{{env.{name}}}"}}
+            await store.proxies.create(old, "test")
+        await store.aclose()
+        for name in ("PGPASSWORD", "GATEWAY_MASTER_KEY"):
+            told = f"proxy {name} of the database names {{env.{name}}}"
+            await eventually(lambda told=told: told in gateway.log.read_text(), told, 10)  # type: ignore[misc]
+            assert await gateway.get(f"/{name}") == (500, "template_missing")
+        checked = await asyncio.to_thread(gateway.cli, "check")
+        assert (checked.returncode, checked.stdout) == (0, f"{gateway.config}: ok (1 proxy)\n")
+        assert "warning: proxy PGPASSWORD of the database names {env.PGPASSWORD}" in checked.stderr
+        assert "warning: proxy GATEWAY_MASTER_KEY of the database names" in checked.stderr
+        assert len(checked.stderr.splitlines()) == 2
+        assert "s3cret" not in gateway.log.read_text() + checked.stderr
+        gateway.write(own, "template_env: [REGION, PGPASSWORD]")  # what the log says helps
+        await eventually(lambda: "(file change)" in gateway.log.read_text(), "a reload", 10)
+        assert await gateway.get("/PGPASSWORD") == (200, "")
+        assert await gateway.get("/GATEWAY_MASTER_KEY") == (500, "template_missing")
 
 
 async def test_each_process_reports_its_own_memory(tmp_path: Path) -> None:

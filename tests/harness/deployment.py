@@ -25,7 +25,7 @@ from harness.patience import ANSWER, eventually
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
 _GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (http://[^;\s]+)(?:; admin on (\S+))?")
-START = 20.0
+START = 45.0
 """Seconds for processes to start on a busy machine."""
 
 

@@ -68,6 +68,20 @@ def test_check_counts_the_proxies(config: pathlib.Path) -> None:
     assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies)\n"
 
 
+def test_check_makes_no_database_and_does_not_need_one(config: pathlib.Path) -> None:
+    for url, told in (
+        (f"sqlite:///{config.parent}/none.db", ""),
+        ("postgresql://u:s3cret@127.0.0.1:1/x", "warning: the proxies of the database were not checked: "),
+    ):
+        config.write_text(f"database: {url}\nproxies: []")
+        result = call("check", "--config", config)
+        assert (result.exit_code, result.stdout) == (0, f"{config}: ok (0 proxies)\n")
+        assert told in result.stderr
+        assert bool(told) == bool(result.stderr)
+        assert "s3cret" not in result.stderr
+    assert [path.name for path in config.parent.iterdir()] == [config.name]
+
+
 def test_check_takes_the_file_from_the_environment(config: pathlib.Path) -> None:
     assert call("check", GATEWAY_CONFIG=str(config)).exit_code == 0
 

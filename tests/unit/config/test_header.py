@@ -119,6 +119,31 @@ def test_a_template_is_refused_without_telling_the_secret(text: str, hint: str) 
     assert "s3cret" not in repr(caught.value)
 
 
+@pytest.mark.parametrize("listed", [None, {"GATEWAY_MASTER_KEY", "KEY"}])
+def test_no_template_reads_the_gateways_own_variables(listed: set[str] | None) -> None:
+    env = {"GATEWAY_MASTER_KEY": "s3cret", "KEY": "k", "OTHER": "o", "gateway_x": "x"}
+    with pytest.raises(ValueError, match="of the gateway's own") as caught:
+        header.template("{env.GATEWAY_MASTER_KEY}", header.Context(env, listed=listed))
+    assert "s3cret" not in repr(caught.value)
+    assert header.readable(env, listed) == ({"KEY": "k"} if listed else {"KEY": "k", "OTHER": "o", "gateway_x": "x"})
+
+
+def test_a_record_names_listed_variables_alone() -> None:
+    context = header.Context({"A": "a", "B": "b"}, listed={"A", "C"})
+    assert header.template("{env.A}", context) == "{env.A}"
+    with pytest.raises(ValueError, match="add B to template_env in the configuration file"):
+        header.template("{env.B}", context)
+    with pytest.raises(ValueError, match=r"C of .* is not set"):
+        header.template("{env.C}", context)
+
+
+def test_what_was_checked_before_may_name_what_is_gone() -> None:
+    text = "{env.GONE}{secret.GONE}{env.GATEWAY_X}"
+    assert header.template(text, header.Context(lenient=True)) == text
+    with pytest.raises(ValueError, match="control character"):
+        header.template("{env.GONE}\n", header.Context(lenient=True))
+
+
 def test_secrets_need_a_database() -> None:
     with pytest.raises(ValueError, match="needs a database; set `database`"):
         header.template("{secret.API_KEY}", header.Context(ENV))

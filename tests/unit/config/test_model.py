@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from gateway.config import document, model
+from gateway.config import document, model, single
 from gateway.config.header import Context
 from gateway.core.limits import Limits
 
@@ -46,3 +46,35 @@ def test_headers_are_kept_out_of_the_representation() -> None:
     record = settings.record({"KEY": "s3cret"}, {})
     assert record.proxies[0].headers == (document.Header("X-Key", ("s3cret",)),)
     assert "s3cret" not in repr(settings) + repr(record)
+
+
+def test_a_proxy_of_the_database_reads_listed_variables_alone() -> None:
+    env = {"REGION": "eu", "PGPASSWORD": "s3cret", "GATEWAY_MASTER_KEY": "s3cret"}
+    settings = model.Settings(database="sqlite:///g.db", template_env=("REGION",))
+    headers = {"A": "{env.REGION}", "B": "{env.PGPASSWORD}", "C": "{env.GATEWAY_MASTER_KEY}"}
+    stored = single.stored({"name": "p", "path": "/p", "upstream": "http://h", "headers": headers})
+    (record,) = settings.record(env, {}, [stored]).proxies
+    assert {h.name: h.parts for h in record.headers} == {
+        "A": ("eu",),
+        "B": (document.Missing("env.PGPASSWORD"),),
+        "C": (document.Missing("env.GATEWAY_MASTER_KEY"),),
+    }
+    own = settings.model_copy(update={"proxies": (stored,)}).record(env, {}).proxies[0]
+    assert own.headers[1].parts == ("s3cret",)
+    assert own.headers[2].parts == (document.Missing("env.GATEWAY_MASTER_KEY"),)
+
+
+@pytest.mark.parametrize("key", ["template_env", "worker_env"])
+@pytest.mark.parametrize(
+    ("names", "database", "hint"),
+    [
+        (["REGION"], None, "without a database there is no"),
+        (["GATEWAY_MASTER_KEY"], "sqlite:///g.db", "the gateway's own"),
+        (["${REGION}"], "sqlite:///g.db", "no name of an environment variable"),
+        (["A-B"], "sqlite:///g.db", "no name of an environment variable"),
+        ([""], "sqlite:///g.db", "no name of an environment variable"),
+    ],
+)
+def test_lists_of_variables(key: str, names: list[str], database: str | None, hint: str) -> None:
+    with pytest.raises(ValidationError, match=hint):
+        model.Settings.model_validate({"database": database, key: names})

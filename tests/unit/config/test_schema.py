@@ -92,6 +92,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "Jwt": {"issuer": "i", "audience": ["a"], "algorithms": ["RS256"], "jwks_url": "https://h/keys"},
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
+    ("Settings", "template_env"): {"database": "sqlite:///g.db"},
     ("Settings", "worker_env"): {"database": "sqlite:///g.db"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},

@@ -12,7 +12,7 @@ PROXY = {"name": "a", "path": "/a", "upstream": "http://h"}
 
 def problems(**changes: object) -> list[tuple[str, str]]:
     with pytest.raises(ConfigError) as caught:
-        single.proxy({**PROXY, **changes}, env={"E": "x"}, secrets={"KEY"})
+        single.proxy({**PROXY, **changes}, env={"E": "x", "PGPASSWORD": "sk-live-9"}, secrets={"KEY"}, listed={"E"})
     assert "sk-live" not in str(caught.value)
     return [(".".join(map(str, p.path)), p.message) for p in caught.value.problems]
 
@@ -34,9 +34,18 @@ def test_every_problem_has_its_path() -> None:
     [
         ({"X-Key": "{secret.GONE}"}, "headers.X-Key"),
         ({"X-Key": "{env.GONE}"}, "headers.X-Key"),
+        ({"X-Key": "{env.PGPASSWORD}"}, "headers.X-Key"),
         ({"X-Key": "sk-live-1"}, "headers.X-Key"),
         ({"authorization": "Bearer sk-live-1"}, "headers.authorization"),
     ],
 )
 def test_what_is_unknown_and_credentials_written_out_are_refused(headers: dict[str, str], path: str) -> None:
     assert [p for p, _ in problems(headers=headers)] == [path]
+
+
+def test_variables_that_a_stored_proxy_may_not_name() -> None:
+    headers = {"A": "{env.E} {env.PGPASSWORD}", "B": "{env.GATEWAY_MASTER_KEY}", "C": "{secret.KEY}", "D": "plain"}
+    settings = {**PROXY, "headers": headers}
+    assert single.unlisted(settings, {"E", "GATEWAY_MASTER_KEY"}) == ["GATEWAY_MASTER_KEY", "PGPASSWORD"]
+    assert single.unlisted(PROXY, ()) == []
+    assert single.stored(settings).headers == headers  # it is served; what it may not name is missing
