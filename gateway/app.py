@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-import sys
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic, time
 from types import TracebackType
@@ -47,24 +47,18 @@ BAD_CONFIGURATION = 2
 """Exit code."""
 
 
-def begin_process_log() -> None:
-    """Everything that is no access log goes to standard error, a line each."""
-    # watchfiles tells of every change in the folder, an access log beside the configuration included; alembic of
-    # each of its own plugins.
-    for talkative in ("watchfiles", "alembic"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-
 @contextlib.contextmanager
 def signals(handlers: Mapping[int, Callable[[], object]]) -> Iterator[None]:
-    """Call these when their signals come, while the context lasts."""
+    """Call these when their signals come, while the context lasts, also those that came before and were held."""
     loop = asyncio.get_running_loop()
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
     try:
         yield
     finally:
+        # First: the default action of a signal that comes from here on would spoil the exit code.
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number in handlers:
             loop.remove_signal_handler(number)
 
@@ -177,7 +171,7 @@ class Gateway:
         current = self.journal.writer
         if path is None or (current is not None and current.path == path):
             return current if path is not None else None
-        return LineWriter(path, asyncio.get_running_loop())
+        return LineWriter(path)
 
     async def drain(self, timeout: float) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing had to be cut."""
@@ -285,7 +279,7 @@ class Gateway:
         await self._registry.aclose()
         if self._watch is not None:
             self._watch.close()
-        self.journal.close()
+        await self.journal.aclose()
         self._trace(None)
         await asyncio.gather(*self._closing)
 

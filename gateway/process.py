@@ -10,11 +10,12 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.app import Gateway, begin_process_log, calm_collector, greeting, signals, tell
+from gateway.app import Gateway, calm_collector, greeting, signals, tell
 from gateway.config.document import Document
 from gateway.config.parse import ConfigError
 from gateway.config.provider import fingerprint, watch
 from gateway.core.events import Reloaded
+from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")

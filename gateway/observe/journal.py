@@ -21,6 +21,8 @@ from gateway.observe.trace import Sampler, follow
 
 _BATCH = 256
 _FLUSH_SECONDS = 0.1
+_PATIENCE = 1.0
+_LOOK_SECONDS = 0.002
 
 Export = Callable[[Exchange, Phases], None]
 """Takes an exchange that is part of a sampled trace."""
@@ -38,6 +40,8 @@ class Journal:
         self._pending: list[Exchange] = []
         self._timer: asyncio.TimerHandle | None = None
         self._dropped = 0
+        self._closing: list[LineWriter] = []
+        """Writers of before, which may still have lines to write."""
 
     def observe(self, proxy: str) -> Layer:
         """The outermost layer of the proxy's chain."""
@@ -104,12 +108,30 @@ class Journal:
             self.writer = writer
             if before is not None:
                 before.close()
-                self._dropped += before.dropped
+                self._closing.append(before)
+            self._forget_done()
 
     @property
     def dropped(self) -> int:
         """Lines lost so far."""
-        return self._dropped + (self.writer.dropped if self.writer is not None else 0)
+        lost = sum([writer.dropped for writer in self._closing])
+        return self._dropped + lost + (self.writer.dropped if self.writer is not None else 0)
+
+    async def aclose(self, patience: float = _PATIENCE) -> None:
+        """`close`, and wait up to ``patience`` seconds for what is still to be written."""
+        self.close()
+        end = monotonic() + patience
+        while self._closing and monotonic() < end:
+            self._forget_done()
+            if self._closing:
+                await asyncio.sleep(_LOOK_SECONDS)
+        for writer in self._closing:
+            writer.abandon()
+
+    def _forget_done(self) -> None:
+        for writer in [writer for writer in self._closing if writer.done]:
+            self._dropped += writer.dropped
+            self._closing.remove(writer)
 
     def close(self) -> None:
         if self._timer is not None:

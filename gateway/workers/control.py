@@ -25,7 +25,7 @@ from gateway.admin.live import Applied, Pulse, Refusals
 from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
-from gateway.app import BAD_CONFIGURATION, begin_process_log, greeting, signals
+from gateway.app import BAD_CONFIGURATION, greeting, signals
 from gateway.config import parse, single, values
 from gateway.config.document import Address, Credentials, Document, JwtIssuer, TokenRecord
 from gateway.config.model import Jwt, Settings
@@ -35,6 +35,7 @@ from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
 from gateway.identity.jwks import JwksCache, shared_key_set
 from gateway.identity.password import PasswordHasher
+from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
 from gateway.proxy.standing import ProxyState
 from gateway.store import schema

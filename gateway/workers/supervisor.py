@@ -24,9 +24,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
-from gateway.app import begin_process_log, signals
+from gateway.app import signals
 from gateway.core.clock import Clock
 from gateway.observe import slabs
+from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")

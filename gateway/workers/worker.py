@@ -17,8 +17,9 @@ from typing import Any
 
 import uvloop
 
-from gateway.app import Gateway, begin_process_log, calm_collector, signals
+from gateway.app import Gateway, calm_collector, signals
 from gateway.config import codec
+from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
 from gateway.workers import confinement
 from gateway.workers.channel import ChannelServer

@@ -44,7 +44,7 @@ async def fine(ex: Exchange) -> None:
 
 
 async def test_it_tells_of_everything_whatever_happens(tmp_path: Path, slabs: Slabs, journal: Journal) -> None:
-    journal.replace_writer(LineWriter(str(tmp_path / "log"), asyncio.get_running_loop()))
+    journal.replace_writer(LineWriter(str(tmp_path / "log")))
     with pytest.raises(asyncio.CancelledError):
         await journal.observe("p")(leave)(exchange())
     await journal.observe("q")(fine)(exchange())
@@ -93,13 +93,11 @@ async def test_without_a_log_only_what_failed_is_kept(slabs: Slabs) -> None:
 
 
 async def test_lines_that_each_writer_lost_add_up(tmp_path: Path, journal: Journal) -> None:
-    loop = asyncio.get_running_loop()
     for _ in range(2):
-        journal.replace_writer(LineWriter("/dev/full", loop))
+        journal.replace_writer(LineWriter("/dev/full"))
         await journal.observe("q")(fine)(exchange())
-    journal.replace_writer(LineWriter(str(tmp_path / "log"), loop))
-    assert journal.dropped == 2
-    journal.close()
+    journal.replace_writer(LineWriter(str(tmp_path / "log")))
+    await journal.aclose()
     assert journal.dropped == 2
 
 
