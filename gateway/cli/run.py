@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import pathlib
@@ -84,9 +85,14 @@ def run(
 
 def _run(config: pathlib.Path, overrides: Overrides) -> int:
     """One process when the file is the whole configuration, else a supervised control process and a worker."""
+    from gateway.cli import exposure
     from gateway.config import parse
+    from gateway.observe.process_log import begin_process_log
 
     settings = parse.load_settings(config, os.environ)
+    begin_process_log()
+    for sentence in exposure.warnings(settings, os.geteuid()):
+        logging.getLogger("gateway").warning("%s", sentence)
     if settings.database is None:
         from gateway import process
 

@@ -1,0 +1,26 @@
+"""What an operator should hear once, at the start: ways in which this gateway is more exposed than it has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.admin.seats import is_loopback
+from gateway.config import values
+from gateway.config.model import Settings
+
+
+def warnings(settings: Settings, user: int) -> Iterator[str]:
+    """Sentences that name the risk and the fix. ``user``: the effective user id of this process."""
+    if user == 0:
+        yield (
+            "it runs as root: whoever finds a hole in it has the whole machine; run it as a user of its own "
+            "(User= in a systemd unit, USER in an image), and give that user the files of the configuration"
+        )
+    if settings.admin is not None:
+        host = values.address(settings.admin.listen).host
+        if host != "localhost" and not is_loopback(host):
+            yield (
+                f"the admin listener {settings.admin.listen} can be reached from other machines and has no TLS: "
+                "passwords and tokens travel in clear text; set admin.listen to 127.0.0.1:8081, and put a proxy "
+                "that ends TLS in front of it"
+            )
