@@ -145,6 +145,7 @@ class Gateway:
         self.metrics.retain(proxy.name for proxy in document.proxies)
         self._registry.adopt(upstreams)
         self.server.snapshot = snapshot
+        self.server.admission.configure(document.limits)
         self._generation = snapshot.generation
         self._document = document
         self.journal.replace_writer(writer)
@@ -211,10 +212,15 @@ class Gateway:
         live = self.server.live()
         for name, upstream in self._registry.upstreams.items():
             self._sample(upstream, live.get(name, 0))
-        buffers = self.buffers
+        buffers, admission = self.buffers, self.server.admission
         self.metrics.note(
             (
                 (families.CONNECTIONS, len(self.server.connections)),
+                (families.CONNECTION_LIMIT, admission.limit),
+                (families.CONNECTIONS_REFUSED, admission.refused),
+                (families.CONNECTIONS_REFUSED + 1, admission.refused_client),
+                (families.CONNECTIONS_CLOSED_IDLE, admission.closed_idle),
+                (families.ACCEPT_FAILURES, self.server.listeners.failures),
                 (families.GENERATION, self._generation),
                 (families.BUFFER_GETS, buffers.gets),
                 (families.BUFFER_PUTS, buffers.puts),

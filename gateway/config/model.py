@@ -207,6 +207,23 @@ class Auth(Section):
     )
 
 
+def _connections(value: object) -> object:
+    if value == "auto":
+        return limits.AUTO
+    if isinstance(value, str):
+        raise ValueError('must be a whole number, or "auto"; write how many connections are accepted')
+    if isinstance(value, int) and value < 0:
+        raise ValueError('must be at least 0; write how many connections are accepted, or "auto"')
+    return value
+
+
+def _connections_schema(schema: dict[str, Any]) -> None:
+    numbers = schema.pop("anyOf")
+    numbers[0]["minimum"] = 0
+    schema["anyOf"] = [*numbers, {"const": "auto"}]
+    schema["default"] = "auto"
+
+
 class Limits(Section):
     """Bounds of what a client may send and how long it may take."""
 
@@ -229,6 +246,25 @@ class Limits(Section):
     max_headers: int = Field(
         default=_LIMITS.max_headers, ge=1, le=1 << 16, description="Most header fields; then 431.", examples=[100]
     )
+    max_connections: Annotated[int, BeforeValidator(_connections)] = Field(
+        default=_LIMITS.max_connections,
+        le=1 << 20,
+        description="Most connections of clients at a time. `auto`, and at most: half of the descriptors that the "
+        "process may open, less 64, because an exchange takes a second one for its upstream. From 90 % on, the "
+        "client with most connections loses its oldest idle ones; no client gets more than nine times what is "
+        "free; idle connections are closed before a new one is refused. A client is an IPv4 address or an IPv6 "
+        "/64; `trusted_proxies` are no client. 0: as `auto`.",
+        examples=[10000],
+        json_schema_extra=_connections_schema,
+    )
+    max_connections_per_client: int = Field(
+        default=_LIMITS.max_connections_per_client,
+        ge=0,
+        le=1 << 20,
+        description="Most connections of one client; its oldest idle ones make room for new ones. Many users may "
+        "share one address. `trusted_proxies` are exempt. 0: no fixed limit.",
+        examples=[200],
+    )
     max_body_bytes: int = Field(
         default=_LIMITS.max_body_bytes,
         ge=0,
@@ -236,6 +272,15 @@ class Limits(Section):
         description="Largest request body, in bytes; then 413. 0: no limit.",
         examples=[10485760],
         json_schema_extra=_BYTES,
+    )
+    first_byte_timeout: float = Field(
+        default=_LIMITS.first_byte_timeout,
+        ge=0,
+        le=_DAY,
+        description="Seconds for a new connection to send its first byte; then it is closed. 0: as long as "
+        "`keepalive_timeout`.",
+        examples=[5],
+        json_schema_extra=_SECONDS,
     )
     header_timeout: float = Field(
         default=_LIMITS.header_timeout,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+AUTO = -1
+"""Of `Limits.max_connections`: as many as the descriptors of the process are enough for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -20,3 +23,6 @@ class Limits:
     body_timeout: float = 60.0
     keepalive_timeout: float = 75.0
     min_body_rate: int = 240
+    first_byte_timeout: float = 10.0
+    max_connections: int = AUTO
+    max_connections_per_client: int = 0

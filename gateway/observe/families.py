@@ -226,6 +226,21 @@ PROCESS: Final = Sheet()
 _of = PROCESS
 
 CONNECTIONS: Final = _of.values("gateway_connections", "gauge", "Open connections of clients.")
+CONNECTION_LIMIT: Final = _of.values(
+    "gateway_connections_limit", "gauge", "Most connections of clients that are accepted (limits.max_connections)."
+)
+CONNECTIONS_REFUSED: Final = _of.values(
+    "gateway_connections_refused_total",
+    "counter",
+    "Connections closed at accept: too many in all (limit), or of one client (client).",
+    ['reason="limit"', 'reason="client"'],
+)
+CONNECTIONS_CLOSED_IDLE: Final = _of.values(
+    "gateway_connections_closed_idle_total", "counter", "Idle connections of clients closed to make room for new ones."
+)
+ACCEPT_FAILURES: Final = _of.values(
+    "gateway_accept_failures_total", "counter", "Times that no connection could be accepted for lack of descriptors."
+)
 GENERATION: Final = _of.values("gateway_config_generation", "gauge", "Configurations that came in force so far.")
 BUFFER_GETS: Final = _of.values("gateway_buffer_gets_total", "counter", "Times that a relay buffer was needed.")
 BUFFER_PUTS: Final = _of.values("gateway_buffer_puts_total", "counter", "Relay buffers that came back.")

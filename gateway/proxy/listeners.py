@@ -1,52 +1,186 @@
-"""The listening sockets of the data plane."""
+"""The listening sockets of the data plane.
+
+They are accepted from here and not by the event loop: libuv ends a listener for good when it runs out of descriptors
+at the wrong moment, and has accepted a connection before anybody can refuse it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from time import monotonic
+from typing import Any
 
 from gateway.config.document import Address
 
+_log = logging.getLogger("gateway")
+
 _BACKLOG = 4096
+_PER_TURN = 16
+"""Connections accepted per turn of the event loop: traffic that runs already is not kept waiting by new clients."""
+_REST_SECONDS = 0.1
+"""Pause after an accept that the kernel refused: the reason does not go away sooner, and the loop must not spin."""
+_ABORTED = frozenset(
+    (errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH)
+)
+"""Errors of the connection that would have been accepted, not of the listener (accept(2), "Error handling")."""
 
 
 class Listeners:
-    """Every connection that comes in gets the protocol that ``accept`` makes."""
+    """Every connection that comes in gets the protocol that ``accept`` makes of the peer's host.
 
-    def __init__(self, accept: Callable[[], asyncio.BaseProtocol]) -> None:
+    ``accept`` returns None to refuse it: the connection is then closed before anything is read. ``lost`` is called
+    when the event loop could not make a transport of an accepted connection. ``starved`` is called when the process
+    has no descriptor for a new connection.
+    """
+
+    def __init__(
+        self,
+        accept: Callable[[str], asyncio.BaseProtocol | None],
+        lost: Callable[[asyncio.BaseProtocol], object] = lambda _: None,
+        starved: Callable[[], object] = lambda: None,
+    ) -> None:
         self._accept = accept
-        self._open: dict[Address, asyncio.Server] = {}
+        self._lost = lost
+        self._starved = starved
+        self._open: dict[Address, list[socket.socket]] = {}
+        self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+        self._silent_until = 0.0
+        self.failures = 0
+        """Accepts that the kernel refused for lack of descriptors or memory."""
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """(host, port) of every open socket."""
-        sockets: list[socket.socket] = [s for listener in self._open.values() for s in listener.sockets]
-        return [s.getsockname()[:2] for s in sockets]
+        return [sock.getsockname()[:2] for sockets in self._open.values() for sock in sockets]
 
     async def listen(self, addresses: Iterable[Address]) -> None:
         """Listen on exactly these; what is open already stays open. Raises OSError, changing nothing."""
         wanted = list(dict.fromkeys(addresses))
-        opened: dict[Address, asyncio.Server] = {}
+        opened: dict[Address, list[socket.socket]] = {}
         try:
             for address in wanted:
                 if address not in self._open:
-                    opened[address] = await self._listen(address)
+                    opened[address] = await _bound(address)
         except BaseException:
-            for listener in opened.values():
-                listener.close()
+            for sockets in opened.values():
+                _close(sockets)
             raise
         for address in self._open.keys() - set(wanted):
-            self._open.pop(address).close()
+            self._end(self._open.pop(address))
+        for sockets in opened.values():
+            for sock in sockets:
+                asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock)
         self._open.update(opened)
 
     def close(self) -> None:
         """Accept nothing more; connections that were accepted live on."""
-        for listener in self._open.values():
-            listener.close()
+        for sockets in self._open.values():
+            self._end(sockets)
         self._open.clear()
 
-    async def _listen(self, address: Address) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(
-            self._accept, address.host or None, address.port, backlog=_BACKLOG, reuse_address=True
-        )
+    def _end(self, sockets: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            loop.remove_reader(sock.fileno())
+            resting = self._resting.pop(sock, None)
+            if resting is not None:
+                resting.cancel()
+        _close(sockets)
+
+    def _take(self, listener: socket.socket) -> None:
+        for _ in range(_PER_TURN):
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _ABORTED:
+                    continue
+                self._rest(listener, error)
+                return
+            protocol = None
+            try:
+                protocol = self._accept(peer[0])
+            except Exception:
+                self._complain("a new connection was closed", exc_info=True)
+            if protocol is None:
+                sock.close()
+            else:
+                self._start(self._connect(protocol, sock))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="accept")
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _connect(self, protocol: asyncio.BaseProtocol, sock: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
+        except Exception:  # a peer that left in between
+            sock.close()
+            self._lost(protocol)
+
+    def _rest(self, listener: socket.socket, error: OSError) -> None:
+        """Whatever is wrong, the kernel keeps the connections that wait: try again in a moment, and do not spin."""
+        self.failures += 1
+        self._complain(f"new connections wait, because accept failed: {error.strerror}")
+        self._starved()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener.fileno())
+        self._resting[listener] = loop.call_later(_REST_SECONDS, self._resume, listener)
+
+    def _complain(self, text: str, *, exc_info: bool = False) -> None:
+        """In the process's log, once a second."""
+        now = monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + 1.0
+            _log.error("%s", text, exc_info=exc_info)
+
+    def _resume(self, listener: socket.socket) -> None:
+        del self._resting[listener]
+        asyncio.get_running_loop().add_reader(listener.fileno(), self._take, listener)
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+async def _bound(address: Address) -> list[socket.socket]:
+    """A listening socket for each address that the name of ``address`` stands for; no host: all of IPv4 and IPv6."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, where in dict.fromkeys(found):
+            try:
+                sockets.append(_listener(family, where))
+            except OSError as error:
+                # No host means all addresses; a machine without IPv6 has none of that family.
+                if address.host or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) or len(found) == 1:
+                    raise OSError(error.errno, f"can not listen on {where[:2]}: {error.strerror}") from None
+    except BaseException:
+        _close(sockets)
+        raise
+    return sockets
+
+
+def _listener(family: int, where: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(where)
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -14,14 +14,17 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, chain
 from gateway.core.limits import Limits
 from gateway.errors import GatewayError
+from gateway.proxy.admission import Admission
 from gateway.proxy.listeners import Listeners
 from gateway.proxy.local import options
 from gateway.proxy.rescue import rescue
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.wire.buffers import BufferPool
 from gateway.wire.downstream import DownstreamConnection
+from gateway.wire.hangup import HangupWatch
 from gateway.wire.head import HeadParser
 from gateway.wire.target import path_of
+from gateway.wire.turns import Turns
 
 _MAX_REQUEST_ID = 128
 _VISIBLE = bytes(range(0x21, 0x7F))
@@ -34,10 +37,13 @@ class Server:
         self.snapshot: Snapshot
         self.draining = False
         self.connections: set[DownstreamConnection] = set()
+        self.hangups = HangupWatch()
+        self.turns = Turns()
         self._buffers = buffers
         self._parser = parser
         self._slots = slots
-        self.listeners = Listeners(self._accept)
+        self.admission = Admission()
+        self.listeners = Listeners(self._accept, self._lost, self.admission.make_room)
         self._idle = asyncio.Event()
         # Unique over processes and restarts: 48 random bits, then a count.
         self._ids = map((os.urandom(6).hex().encode() + b"%010x").__mod__, count(1))
@@ -58,7 +64,8 @@ class Server:
 
     def closed(self, connection: DownstreamConnection) -> None:
         self.connections.discard(connection)
-        if not self.connections:
+        self.admission.closed(connection)
+        if not self._any():
             self._idle.set()
 
     def serve(self, exchange: Exchange) -> Coroutine[None, None, None]:
@@ -92,9 +99,18 @@ class Server:
             return given
         return next(self._ids)
 
-    def _accept(self) -> asyncio.BaseProtocol:
+    def _accept(self, host: str) -> asyncio.BaseProtocol | None:
+        trusted = self.trusts(host)
+        if not self.admission.admits(host, trusted=trusted):
+            return None
         loop = asyncio.get_running_loop()
-        return DownstreamConnection(loop, self._buffers, self._parser, self, b"http").protocol
+        connection = DownstreamConnection(loop, self._buffers, self._parser, self, b"http")
+        # From here on, and not when its transport is made a turn later: a drain in between waits for it.
+        self.admission.opened(connection, host, trusted=trusted)
+        return connection.protocol
+
+    def _lost(self, protocol: asyncio.BaseProtocol) -> None:
+        self.closed(cast(DownstreamConnection, protocol))
 
     # -- life
 
@@ -110,13 +126,17 @@ class Server:
         """How many exchanges run, by the name of their proxy."""
         return Counter(c.exchange.proxy for c in self.connections if c.exchange is not None)
 
+    def _any(self) -> bool:
+        """Whether a connection is open, or was accepted and has no transport yet."""
+        return bool(self.connections) or len(self.admission) > 0
+
     async def drain(self, timeout: float) -> bool:
         """Stop accepting and finish what runs within ``timeout`` seconds; True when nothing had to be cut."""
         self.draining = True
         self.listeners.close()
         for connection in list(self.connections):
             connection.close_idle()
-        if not self.connections:
+        if not self._any():
             return True
         self._idle.clear()
         try:
@@ -133,5 +153,6 @@ class Server:
         self._idle.clear()
         for connection in list(self.connections):
             connection.cancel(errors.DRAINING)
-        if self.connections:
+        if self._any():
             await self._idle.wait()
+        self.hangups.close()

@@ -36,9 +36,11 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connection import Connection
 from gateway.wire.framing import ChunkedDecoder
 from gateway.wire.grammar import BARE_LINE_END, TOKEN_BYTES
+from gateway.wire.hangup import HangupWatch
 from gateway.wire.head import HeadParser
 from gateway.wire.headers import Forwarding, interim_head, own_head
 from gateway.wire.pace import Pace
+from gateway.wire.turns import Turns
 from gateway.wire.upstream import State as UpstreamState
 from gateway.wire.upstream import UpstreamConnection
 from gateway.wire.watchdog import Watchdog
@@ -51,15 +53,15 @@ _MAX_DRAIN = 65536
 """A request body up to this size is read to its end after an early answer, to keep the connection."""
 _MAX_LINGER_BYTES = 1 << 20
 _LINGER_SECONDS = 2.0
-_PROBE_SECONDS = 0.05
 _STALL_TICK = 10.0
 """Seconds between two looks at how much a client that keeps us waiting has taken."""
 _CR = 0x0D
-_TCP_ESTABLISHED = 1
 _TCP_INFO_BYTES = 128
 _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_AT = 120
 """Where struct tcp_info of linux/tcp.h has tcpi_bytes_acked."""
+_HOLD_SECONDS = 0.05
+"""A pause in reading that ends sooner is not worth the system calls of watching the peer."""
 _NO_REQUEST = RequestHead(b"", b"", 1, [], {}, 0, False)
 
 
@@ -70,6 +72,10 @@ class Service(Protocol):
     def limits(self) -> Limits: ...
     @property
     def draining(self) -> bool: ...
+    @property
+    def hangups(self) -> HangupWatch: ...
+    @property
+    def turns(self) -> Turns: ...
     def trusts(self, address: str) -> bool:
         """Whether the peer's own X-Forwarded-* are believed."""
         ...
@@ -105,6 +111,7 @@ class DownstreamConnection(Connection):
         "_decoder",
         "_discarded",
         "_head_clock",
+        "_idle_since",
         "_keep_alive",
         "_last_head",
         "_last_request",
@@ -128,6 +135,7 @@ class DownstreamConnection(Connection):
         "_until_close",
         "_upload_pace",
         "_wake",
+        "_watched",
         "_work",
         "client",
         "exchange",
@@ -170,7 +178,11 @@ class DownstreamConnection(Connection):
         self._refused = False
         """The request, or its body, could not be parsed: who knows what follows it."""
         self._reading = True
+        self._idle_since = 0.0
+        """When the wait for the current or the last head began."""
         self._probe: asyncio.TimerHandle | None = None
+        self._watched = -1
+        """The descriptor by which the peer is watched while nothing is read."""
         # The request's body
         self._left = 0
         """Bytes to come; `CHUNKED` while a chunked body goes on."""
@@ -204,11 +216,13 @@ class DownstreamConnection(Connection):
         self.client = f"[{host}]:{peer[1]}" if ":" in host else f"{host}:{peer[1]}"
         self.forwarding = Forwarding(host.encode(), self._scheme, self._service.trusts(host))
         self._service.opened(self)
-        # Until it sends a first byte a connection is idle, as between two requests.
-        self.watchdog.arm(monotonic() + (self._limits.keepalive_timeout or self._limits.header_timeout))
+        limits = self._limits
+        self._idle_since = now = monotonic()
+        self.watchdog.arm(now + (limits.first_byte_timeout or limits.keepalive_timeout or limits.header_timeout))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._unwatch_peer()
         self._service.closed(self)
         self.watchdog.close()
         if self._stall is not None:
@@ -237,6 +251,15 @@ class DownstreamConnection(Connection):
         """For a drain: close now if nothing is being served."""
         if self.state is WAITING and not self._stash and self.transport is not None:
             self.transport.close()
+
+    @property
+    def idle_since(self) -> float:
+        """When the wait for a request, or for the rest of its head, began; 0.0 while one is served."""
+        return self._idle_since if self.state is WAITING else 0.0
+
+    def make_room(self) -> None:
+        """Close at once for the sake of another connection: this one is idle."""
+        self.abort()
 
     def cancel(self, reason: Reason) -> None:
         """End the exchange that runs, as if it had failed for ``reason``, and the connection with it."""
@@ -276,29 +299,41 @@ class DownstreamConnection(Connection):
                 self.abort()
 
     def _hold_reading(self) -> None:
-        """Stop reading; a client that leaves is then seen by asking the kernel (epoll is silent meanwhile)."""
+        """Stop reading; `HangupWatch` then notices a client that leaves, because the event loop does not."""
         if self._reading:
             self._reading = False
             self.pause_reading()
-            self._probe = self.loop.call_later(_PROBE_SECONDS, self._probe_peer)
+            self._probe = self.loop.call_later(_HOLD_SECONDS, self._watch_peer)
 
     def _read_on(self) -> None:
         if not self._reading:
             self._reading = True
-            if self._probe is not None:
-                self._probe.cancel()
-                self._probe = None
+            self._unwatch_peer()
             self.resume_reading()
 
-    def _probe_peer(self) -> None:
+    def _watch_peer(self) -> None:
         self._probe = None
         if self.transport is None or self._reading or self.state is not BUSY:
             return
-        raw = self.transport.get_extra_info("socket")
-        if raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_ESTABLISHED:
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        if self._service.hangups.watch(descriptor, self):
+            self._watched = descriptor
+        else:  # the kernel may have room later
+            self._probe = self.loop.call_later(_HOLD_SECONDS, self._watch_peer)
+
+    def _unwatch_peer(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+            self._probe = None
+        if self._watched >= 0:
+            self._service.hangups.forget(self._watched, self)
+            self._watched = -1
+
+    def peer_left(self) -> None:
+        """The client has closed or reset its side while nothing is read."""
+        self._watched = -1
+        if self.state is BUSY and not self._reading:
             self.cancel(errors.CLIENT_GONE)
-        else:
-            self._probe = self.loop.call_later(_PROBE_SECONDS, self._probe_peer)
 
     def _take_first(self, data: bytes) -> None:
         """What comes while nothing is stashed; most often it is one whole head, which is then not copied twice."""
@@ -412,7 +447,12 @@ class DownstreamConnection(Connection):
                     self.exchange = None
                     self._body_sink = None
                 self._after_exchange()
+                if self._work is not None:  # its head had come already, and no event of the kernel made us wait
+                    await self._service.turns.wait(self.loop)
         except asyncio.CancelledError:
+            if self._work is not None:  # cancelled before its turn
+                self._work.close()
+                self._work = self.exchange = None
             self.cut()
         except Exception:
             # Layers answer their errors; what still gets here must not leave a client waiting.
@@ -446,7 +486,8 @@ class DownstreamConnection(Connection):
 
     def _next_request(self) -> None:
         self.state = WAITING
-        self.watchdog.arm(monotonic() + self._limits.keepalive_timeout)
+        self._idle_since = now = monotonic()
+        self.watchdog.arm(now + self._limits.keepalive_timeout)
         if self._service.draining and self.transport is not None:
             self.transport.close()
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -124,3 +126,39 @@ async def test_how_soon_the_upstreams_work_ends_is_measured(gateway_for: Gateway
 
     await eventually(lambda: measured() == 1)
     assert 0.0 < rig.gateway.slabs.floats[base + gone.sum_at] < 3.0
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_while_the_upstream_takes_nothing(gateway_for: GatewayFor, upstream: Upstream, way: str) -> None:
+    """Nothing is read from the client then, and its end is behind bytes that nobody reads."""
+    rig = await gateway_for(upstream, **GUARDED)
+    client = await rig.connect()
+    client.sock.setblocking(False)
+    await client.send(request("/", "Content-Length: 100000000", method="POST"))
+    link = await upstream.link()
+    await link.head()
+    with suppress(BlockingIOError):
+        for _ in range(10_000):
+            client.sock.send(bytes(65536))
+            await asyncio.sleep(0)
+    await eventually(lambda: len(rig.gateway.server.hangups) == 1, "the peer is watched")
+    leave(client, way)
+    await link.gone()
+    await nothing_learnt(rig)
+    assert len(rig.gateway.server.hangups) == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_with_more_behind_the_request_than_is_read_ahead(
+    gateway_for: GatewayFor, upstream: Upstream, way: str
+) -> None:
+    rig = await gateway_for(upstream, **GUARDED)
+    client = await rig.connect()
+    await client.send(request("/first"))
+    link = await upstream.link()
+    await link.head()
+    await client.send(request("/more") * 2000)
+    await eventually(lambda: len(rig.gateway.server.hangups) == 1, "the peer is watched")
+    leave(client, way)
+    await link.gone()
+    await nothing_learnt(rig)

@@ -215,12 +215,35 @@ async def test_an_idle_connection_ends_without_a_word(gateway_for: GatewayFor, u
 
 
 @pytest.mark.plain
-async def test_a_connection_that_never_speaks_ends(gateway_for: GatewayFor, upstream: Upstream) -> None:
-    rig = await gateway_for(upstream, limits=Limits(header_timeout=SHORT, keepalive_timeout=SHORT))
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(first_byte_timeout=SHORT),
+        Limits(first_byte_timeout=0, keepalive_timeout=SHORT),
+        Limits(first_byte_timeout=0, keepalive_timeout=0, header_timeout=SHORT),
+    ],
+)
+async def test_a_connection_that_never_speaks_ends(gateway_for: GatewayFor, upstream: Upstream, limits: Limits) -> None:
+    rig = await gateway_for(upstream, limits=limits)
     client = await rig.connect()
-    await client.rest(within=SHORT * 5)
-    assert client.ended
+    await client.gone()
+    assert client.ended == "eof"
     await eventually(lambda: rig.gateway.connections == 0)
+    assert rig.log.lines() == []
+
+
+@pytest.mark.plain
+async def test_the_first_byte_has_a_time_of_its_own(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """It bounds neither the rest of the head nor the pause before the next request."""
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream, limits=Limits(first_byte_timeout=SHORT))
+    client = await rig.connect()
+    await client.send(b"GET / HTTP/1.1\r\n")
+    await client.silence(SHORT * 1.5)
+    await client.send(b"Host: a\r\n\r\n")
+    assert (await client.response()).status == 200
+    await client.silence(SHORT * 1.5)
+    assert (await client.ask()).status == 200
 
 
 async def test_the_second_head_has_its_own_time(gateway_for: GatewayFor, upstream: Upstream) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from gateway.core.limits import Limits
+from gateway.core.limits import AUTO, Limits
 
 
 def test_what_holds_when_nothing_is_said() -> None:
@@ -17,6 +17,9 @@ def test_what_holds_when_nothing_is_said() -> None:
         "body_timeout": 60.0,
         "keepalive_timeout": 75.0,
         "min_body_rate": 240,
+        "first_byte_timeout": 10.0,
+        "max_connections": AUTO,
+        "max_connections_per_client": 0,
     }
 
 
