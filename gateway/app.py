@@ -144,6 +144,7 @@ class Gateway:
                 self._count_pool(upstream)  # it may be replaced now, and its counts with it
         self.metrics.retain(proxy.name for proxy in document.proxies)
         self._registry.adopt(upstreams)
+        self.authenticator.trusted = snapshot.trusted
         self.server.snapshot = snapshot
         self.server.admission.configure(document.limits)
         self._generation = snapshot.generation

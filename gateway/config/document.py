@@ -143,13 +143,18 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class JwtIssuer:
-    """An issuer whose JSON Web Tokens are believed; ``keys`` is its key set (RFC 7517) as JSON text."""
+    """An issuer whose JSON Web Tokens are believed; ``keys`` is its key set (RFC 7517) as JSON text.
+
+    ``keys`` "": they are not known, so who has older ones of ``keys_url`` keeps them. ``keys_url``: where the issuer
+    publishes them; "" for a shared secret.
+    """
 
     issuer: str
     audience: tuple[str, ...]
     algorithms: tuple[str, ...]
     keys: str = field(repr=False)
     id_claim: str = "sub"
+    keys_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

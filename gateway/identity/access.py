@@ -32,7 +32,10 @@ def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
             # Not a coroutine: it never waits.
             def handle(ex: Exchange) -> Awaitable[None]:
                 began = monotonic()
-                ex.principal = principal = authenticator.authenticate(ex.request.known.get(b"authorization"))
+                known = ex.request.known
+                ex.principal = principal = authenticator.authenticate(
+                    known.get(b"authorization"), ex.downstream.client, known.get(b"x-forwarded-for")
+                )
                 admitted = rule is None or rule(principal, ex.request)
                 ex.identified = monotonic() - began
                 if admitted:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.config.document import Credentials, TokenRecord
 from gateway.core.credential import TOKEN_PREFIX
 from gateway.core.principal import Principal
-from gateway.identity.jwt import JwtVerifier
+from gateway.identity.budget import FailureBudget, Network, client_key
+from gateway.identity.jwt import JwtVerifier, Refused, shown
 from gateway.identity.tokens import digest
+
+_log = logging.getLogger(__name__)
 
 _SCHEME: Final = b"bearer "
 _MAX_REMEMBERED: Final = 4096
+_LOG_SECONDS: Final = 1.0
 
 
 class Authenticator:
-    """Belongs to one event loop. ``wall_clock`` gives seconds of the epoch."""
+    """Belongs to one event loop. ``wall_clock`` gives seconds of the epoch.
+
+    Why a token was refused goes to the log, once a second at most; the token itself never does.
+    """
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self._clock = wall_clock
         self._credentials = Credentials()
         self._jwt = JwtVerifier(())
+        self._budget = FailureBudget()
         self._known: dict[bytes, tuple[TokenRecord, Principal, str]] = {}
         """By the field's value: who presented a good token before, so that it is not hashed each time."""
         self._used: dict[str, float] = {}
+        self._logged_at = 0.0
+        self._unlogged = 0
+        self.trusted: Sequence[Network] = ()
+        """Proxies of ours: a client behind one is known by X-Forwarded-For."""
 
     @property
     def credentials(self) -> Credentials:
@@ -33,27 +46,35 @@ class Authenticator:
 
     @credentials.setter
     def credentials(self, credentials: Credentials) -> None:
-        """In force at once: a token that is not among them any more proves nothing from now on."""
+        """In force at once: a token that is no longer among them proves nothing from now on."""
         if credentials.issuers != self._credentials.issuers:
-            self._jwt = JwtVerifier(credentials.issuers)
+            self._jwt.replace(credentials.issuers)
         self._credentials = credentials
         self._known.clear()
 
-    def authenticate(self, authorization: bytes | None) -> Principal | None:
-        """Who asks; None for who proves nothing, be it for want of a token or because it is not good (any more)."""
+    def authenticate(
+        self, authorization: bytes | None, client: str = "", forwarded: bytes | None = None
+    ) -> Principal | None:
+        """Who asks; None for who proves nothing, be it for want of a token or because it is not good (any more).
+
+        ``client`` is the peer, ``host:port``, and ``forwarded`` its X-Forwarded-For: they matter only for a token whose
+        signature has to be verified.
+        """
         if authorization is None or authorization[:7].lower() != _SCHEME:
             return None
         known = self._known.get(authorization)
         if known is None:
             token = authorization[7:].strip(b" ").decode("latin-1")
             if not token.startswith(TOKEN_PREFIX):
-                return self._jwt.verify(token, self._clock()) if token.count(".") == 2 else None
+                return self._verify(token, client, forwarded)
             known = self._look_up(authorization, token)
             if known is None:
+                self._refuse("no such token is stored", client)
                 return None
         record, principal, key = known
         now = self._clock()
         if 0 < record.expires_at <= now:
+            self._refuse(f"the token {shown(record.name)} has expired", client)
             return None
         self._used[key] = now
         return principal
@@ -62,6 +83,32 @@ class Authenticator:
         """The digests of the tokens used since the last call, and when."""
         used, self._used = self._used, {}
         return used
+
+    def take_wanted(self) -> list[str]:
+        """Addresses of key sets to be fetched again: tokens named keys that are not in them."""
+        return self._jwt.take_wanted()
+
+    def _verify(self, token: str, client: str, forwarded: bytes | None) -> Principal | None:
+        if token.count(".") != 2:
+            self._refuse("it is neither a token of the gateway nor a JSON Web Token", client)
+            return None
+        now = self._clock()
+        verdict = self._jwt.verify(
+            token, now, lambda: self._budget.of(client_key(client, forwarded, self.trusted), now)
+        )
+        if isinstance(verdict, Refused):
+            self._refuse(verdict.reason, client)
+            return None
+        return verdict
+
+    def _refuse(self, reason: str, client: str) -> None:
+        now = self._clock()
+        if 0 <= now - self._logged_at < _LOG_SECONDS:
+            self._unlogged += 1
+            return
+        more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
+        _log.warning("a token from %s was refused: %s%s", client or "a caller", reason, more)
+        self._logged_at, self._unlogged = now, 0
 
     def _look_up(self, authorization: bytes, token: str) -> tuple[TokenRecord, Principal, str] | None:
         key = digest(token)

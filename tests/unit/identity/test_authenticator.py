@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import ipaddress
 import json
 from typing import Any
 
@@ -11,6 +13,7 @@ from joserfc.jwk import ECKey
 
 from gateway.config.document import Credentials, JwtIssuer, TokenRecord
 from gateway.identity.authenticator import Authenticator
+from gateway.identity.budget import BURST
 from gateway.identity.tokens import digest, mint
 
 KEY, OTHER = (ECKey.generate_key("P-256", {"kid": "e1"}) for _ in range(2))
@@ -192,3 +195,83 @@ def test_many_tokens_take_no_room(clock: Clock) -> None:
     made.credentials = Credentials({digest(t): TokenRecord(t[:8], "x") for t in tokens})
     assert all(made.authenticate(field(t)) for t in tokens)
     assert len(made._known) <= 4096
+
+
+def reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "gateway.identity.authenticator"]
+
+
+def test_the_log_says_why_once_a_second_and_never_what(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    made, opaque = Authenticator(clock), mint()
+    made.credentials = Credentials({digest(opaque): TokenRecord("t1", "ci\n", expires_at=1.0)}, (issuer(),))
+    values = [field(opaque), field(mint()), signed(OTHER), signed(exp=1), b"Bearer nonsense", b"Bearer a.b.c"]
+    for value in values:
+        for _ in range(3):
+            assert made.authenticate(value, "192.0.2.1:7") is None
+        clock.now += 1.0
+    told = reasons(caplog)
+    assert told == [
+        "a token from 192.0.2.1:7 was refused: the token 'ci\\n' has expired",
+        "a token from 192.0.2.1:7 was refused: no such token is stored (2 more since the last such line)",
+        (
+            "a token from 192.0.2.1:7 was refused: its signature is of no key of the issuer https://i that fits "
+            "(2 more since the last such line)"
+        ),
+        "a token from 192.0.2.1:7 was refused: it expired 1002 seconds ago (2 more since the last such line)",
+        (
+            "a token from 192.0.2.1:7 was refused: it is neither a token of the gateway nor a JSON Web Token "
+            "(2 more since the last such line)"
+        ),
+        "a token from 192.0.2.1:7 was refused: it is no JSON Web Token (2 more since the last such line)",
+    ]
+    assert not [value for value in values[:4] if value[7:].decode() in " ".join(told)]
+
+
+def test_who_shows_no_token_is_not_in_the_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    for value in (None, b"", b"Basic abc", b"Bearer"):
+        assert Authenticator(clock).authenticate(value, "192.0.2.1:7") is None
+    assert reasons(caplog) == []
+
+
+def test_bad_signatures_are_bounded_by_address_and_good_tokens_pass(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Behind one address (NAT): what was verified passes, and so does the next token of a caller who is known there."""
+    made = Authenticator(clock)
+    made.credentials = Credentials({}, (issuer(),))
+    nat, good = "192.0.2.1:7", signed()
+    assert made.authenticate(good, nat) is not None
+    for number in range(BURST + 20):
+        assert made.authenticate(signed(OTHER, sub=f"s{number}"), f"192.0.2.1:{number}") is None
+        clock.now += 0.001
+    clock.now += 1.0
+    caplog.clear()
+    for number in range(10):
+        assert made.authenticate(signed(OTHER, sub=f"x{number}"), nat) is None
+    assert made.authenticate(good, nat) is not None
+    assert made.authenticate(signed(jti="renewed"), nat) is not None
+    assert made.authenticate(signed(sub="a stranger there"), nat) is None
+    assert made.authenticate(signed(sub="elsewhere"), "192.0.2.2:7") is not None
+    clock.now += 2.0
+    assert made.authenticate(signed(sub="a stranger there"), nat) is not None
+
+
+def test_behind_a_trusted_proxy_the_client_counts(clock: Clock) -> None:
+    made = Authenticator(clock)
+    made.credentials = Credentials({}, (issuer(),))
+    made.trusted = (ipaddress.ip_network("10.0.0.0/8"),)
+    for number in range(BURST + 1):
+        assert made.authenticate(signed(OTHER, jti=number), "10.0.0.1:7", b"198.51.100.7") is None
+    assert made.authenticate(signed(), "10.0.0.1:7", b"198.51.100.7") is None
+    assert made.authenticate(signed(), "10.0.0.1:7", b"198.51.100.8") is not None
+
+
+def test_a_key_that_is_missing_is_asked_for_once(clock: Clock) -> None:
+    made = Authenticator(clock)
+    published = dataclasses.replace(issuer(OTHER), keys_url="https://i/keys")
+    made.credentials = Credentials({}, (published,))
+    token = field(jwt.encode({"alg": "ES256", "kid": "new"}, CLAIMS, KEY))
+    assert made.authenticate(token) is None
+    assert made.authenticate(token) is None
+    assert made.take_wanted() == ["https://i/keys"]
+    assert made.take_wanted() == []

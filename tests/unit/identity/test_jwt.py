@@ -12,8 +12,9 @@ from joserfc import jwe, jws, jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from gateway.config.document import JwtIssuer
+from gateway.core.principal import Principal
 from gateway.identity.jwks import shared_key_set
-from gateway.identity.jwt import JwtVerifier
+from gateway.identity.jwt import JwtVerifier, Refused
 
 NOW = 1_800_000_000.0
 RSA = RSAKey.generate_key(2048, {"kid": "r1"})
@@ -37,8 +38,12 @@ def part(value: object) -> str:
 
 
 def who(token: str, now: float = NOW) -> str | None:
-    principal = JwtVerifier([ISSUER, SHARED]).verify(token, now)
-    return principal.id if principal else None
+    return of(JwtVerifier([ISSUER, SHARED]).verify(token, now))
+
+
+def of(verdict: Principal | Refused) -> str | None:
+    """The id of a principal; None for a token that was refused."""
+    return None if isinstance(verdict, Refused) else verdict.id
 
 
 def test_a_good_one_of_each_kind() -> None:
@@ -52,7 +57,7 @@ def test_a_good_one_of_each_kind() -> None:
 def test_what_it_says_of_itself_is_not_what_the_gateway_says() -> None:
     token = signed(GOOD | {"superuser": True, "kind": "superuser", "id": "root", "role": "admin"})
     principal = JwtVerifier([ISSUER]).verify(token, NOW)
-    assert principal is not None
+    assert isinstance(principal, Principal)
     assert not principal.superuser
     assert {k: principal.claims.get(k) for k in ("id", "kind", "superuser", "role")} == {
         "id": "u1",
@@ -159,9 +164,7 @@ def test_one_name_with_two_sets_of_keys() -> None:
     )
     verifier = JwtVerifier([ISSUER, moved])
     first, second = verifier.verify(signed(GOOD), NOW), verifier.verify(signed(GOOD | {"email": "e"}, OTHER), NOW)
-    assert first is not None
-    assert second is not None
-    assert (first.id, second.id) == ("u1", "e")
+    assert (of(first), of(second)) == ("u1", "e")
 
 
 def test_a_public_key_is_no_shared_secret() -> None:
@@ -180,7 +183,7 @@ def test_a_public_key_is_no_shared_secret_where_both_kinds_are_listed_either(kid
         )
         text = f"{part({'alg': 'HS256'} | ({'kid': kid} if kid else {}))}.{part(GOOD)}"
         mac = base64.urlsafe_b64encode(hmac.digest(known, text.encode(), "sha256")).rstrip(b"=").decode()
-        assert JwtVerifier([mixed]).verify(f"{text}.{mac}", NOW) is None
+        assert of(JwtVerifier([mixed]).verify(f"{text}.{mac}", NOW)) is None
 
 
 @pytest.mark.parametrize("kid", ["gone", "e1", ""])
@@ -197,7 +200,7 @@ def test_a_key_that_the_token_brings_along_is_not_used() -> None:
 def test_a_key_that_is_made_for_something_else(made_for: dict[str, object]) -> None:
     keys = json.dumps({"keys": [RSA.as_dict(private=False) | made_for]})
     issuer = JwtIssuer("https://i", ("gateway",), ("RS256", "RS512"), keys)
-    assert JwtVerifier([issuer]).verify(signed(GOOD), NOW) is None
+    assert of(JwtVerifier([issuer]).verify(signed(GOOD), NOW)) is None
 
 
 DEEP = b'{"a":' * 1000
@@ -220,33 +223,199 @@ def test_it_is_remembered_until_it_ends_and_not_longer() -> None:
     token = signed(GOOD)
     first = verifier.verify(token, NOW)
     assert verifier.verify(token, NOW + 1) is first
-    assert verifier.verify(token, NOW + 91) is None
+    assert of(verifier.verify(token, NOW + 91)) is None
 
 
-def test_a_refusal_is_remembered_for_seconds_only() -> None:
+def test_a_token_that_is_early_is_good_as_soon_as_it_begins() -> None:
     verifier = JwtVerifier([ISSUER])
     token = signed(GOOD | {"nbf": NOW + 31})
-    assert verifier.verify(token, NOW) is None
-    assert verifier.verify(token, NOW + 5) is not None
+    assert of(verifier.verify(token, NOW)) is None
+    assert of(verifier.verify(token, NOW + 1)) == "u1"
+
+
+def test_a_bad_signature_is_remembered_for_seconds_only() -> None:
+    budget = Counting()
+    verifier = JwtVerifier([ISSUER])
+    bad = signed(GOOD, OTHER)
+    for at in (0, 1, 4.9, 5):
+        assert of(verifier.verify(bad, NOW + at, lambda: budget)) is None
+    assert budget.failures == 2
 
 
 def test_a_refused_token_does_not_spoil_a_good_one() -> None:
     verifier = JwtVerifier([ISSUER])
     token = signed(GOOD)
-    assert verifier.verify(token[:-8] + "AAAAAAAA", NOW) is None
-    assert verifier.verify(token, NOW) is not None
-    assert verifier.verify(token[:-8] + "AAAAAAAA", NOW) is None
+    assert of(verifier.verify(token[:-8] + "AAAAAAAA", NOW)) is None
+    assert of(verifier.verify(token, NOW)) == "u1"
+    assert of(verifier.verify(token[:-8] + "AAAAAAAA", NOW)) is None
 
 
-def test_memory_is_bounded() -> None:
-    verifier = JwtVerifier([ISSUER])
+def test_memory_is_bounded_and_bad_tokens_push_no_good_one_out() -> None:
+    verifier = JwtVerifier([ISSUER, SHARED])
+    budget = Counting()
+    good, head = signed(GOOD), part({"alg": "HS256"})
+    claims = GOOD | {"iss": "https://h", "user": "u2"}
+    assert of(verifier.verify(good, NOW)) == "u1"
     for number in range(5000):
-        assert verifier.verify(f"a.{number}.c", NOW) is None
-    assert len(verifier._remembered) <= 4096
+        assert of(verifier.verify(f"{head}.{part(claims | {'jti': number})}.eHg", NOW, lambda: budget)) is None
+    assert budget.failures == 5000
+    assert len(verifier._bad) <= 4096
+    assert of(verifier.verify(good, NOW, lambda: Counting(left=0))) == "u1"
 
 
 def test_without_issuers_nothing_is_good() -> None:
-    assert JwtVerifier(()).verify(signed(GOOD), NOW) is None
-    assert (
-        JwtVerifier([JwtIssuer("https://i", ("gateway",), ("RS256",), '{"keys":[]}')]).verify(signed(GOOD), NOW) is None
-    )
+    assert of(JwtVerifier(()).verify(signed(GOOD), NOW)) is None
+    for keys in ('{"keys":[]}', ""):
+        issuer = JwtIssuer("https://i", ("gateway",), ("RS256",), keys)
+        assert of(JwtVerifier([issuer]).verify(signed(GOOD), NOW)) is None
+
+
+class Counting:
+    """A budget that counts, and ends."""
+
+    def __init__(self, left: int = 1 << 30) -> None:
+        self.left = left
+        self.failures = 0
+        self.asked = 0
+
+    def allows(self, issuer: str, subject: str) -> bool:
+        self.asked += 1
+        return self.left > self.failures
+
+    def succeeded(self, issuer: str, subject: str) -> None:
+        return None
+
+    def failed(self, issuer: str, subject: str, signatures: int) -> None:
+        self.failures += signatures
+
+
+EC512 = ECKey.generate_key("P-521", {"kid": "e5"})
+
+
+def wanted_of(verifier: JwtVerifier, token: str) -> tuple[str | None, list[str]]:
+    return of(verifier.verify(token, NOW)), verifier.take_wanted()
+
+
+def published(*keys: Any, **changes: object) -> JwtIssuer:
+    """An issuer with the public part of these keys, ``changes`` made to each."""
+    given = [{k: v for k, v in (key.as_dict(private=False) | changes).items() if v is not None} for key in keys]
+    algorithms = ("RS256", "PS256", "ES256", "ES512")
+    return JwtIssuer("https://i", ("gateway",), algorithms, json.dumps({"keys": given}), keys_url="https://i/k")
+
+
+@pytest.mark.parametrize(
+    ("issuer", "token", "expected"),
+    [
+        (published(RSA, OTHER, EC, kid=None), signed(GOOD), "u1"),
+        (published(OTHER, RSA, EC, kid=None), signed(GOOD), "u1"),
+        (published(OTHER, EC, RSA), signed(GOOD, kid="other"), None),
+        (published(EC512, EC), signed(GOOD, EC, "ES256"), "u1"),
+        (published(EC, EC512, kid="same"), signed(GOOD, EC512, "ES512", kid="same"), "u1"),
+        (published(EC, RSA, kid="same"), signed(GOOD, kid="same"), "u1"),
+        (published(OTHER, RSA, kid="r1"), signed(GOOD), "u1"),
+        (published(RSA, use="sig", alg="RS256"), signed(GOOD), "u1"),
+        (published(RSA, use="sig", alg="PS256"), signed(GOOD), None),
+        (published(RSA, alg="PS256"), signed(GOOD, alg="PS256"), "u1"),
+    ],
+    ids=range(10),  # the keys are new each time
+)
+def test_a_key_is_chosen_by_what_it_is_for(issuer: JwtIssuer, token: str, expected: str | None) -> None:
+    assert of(JwtVerifier([issuer]).verify(token, NOW)) == expected
+
+
+def test_a_token_without_a_key_id_is_tried_with_every_key_that_fits() -> None:
+    head = {"alg": "RS256"}
+    token = jwt.encode(head, GOOD, RSA, algorithms=["RS256"])
+    assert json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "==")).get("kid") is None
+    assert of(JwtVerifier([published(EC, OTHER, RSA)]).verify(token, NOW)) == "u1"
+    budget = Counting()
+    assert of(JwtVerifier([published(*[OTHER] * 40)]).verify(token, NOW, lambda: budget)) is None
+    assert budget.failures == 16
+
+
+def test_only_an_unknown_key_id_asks_for_the_key_set() -> None:
+    verifier = JwtVerifier([published(RSA, EC)])
+    assert wanted_of(verifier, signed(GOOD)) == ("u1", [])
+    assert wanted_of(verifier, signed(GOOD, OTHER)) == (None, [])
+    assert wanted_of(verifier, signed(GOOD, kid="e1")) == (None, [])
+    assert wanted_of(verifier, signed(GOOD, kid="new")) == (None, ["https://i/k"])
+    # Not for a stranger's token, and not for one that would be refused all the same.
+    for changes in ({"iss": "https://x"}, {"aud": "x"}, {"exp": 1}, {"sub": ""}):
+        assert wanted_of(verifier, signed(GOOD | changes, kid="new")) == (None, [])
+    assert wanted_of(verifier, signed(GOOD, alg="RS512", kid="new")) == (None, [])
+    assert wanted_of(JwtVerifier([SHARED]), signed(GOOD | {"iss": "https://h"}, kid="new")) == (None, [])
+
+
+def test_an_unknown_key_id_is_good_as_soon_as_the_key_is_there() -> None:
+    new = RSAKey.generate_key(2048, {"kid": "r2"})
+    verifier = JwtVerifier([published(RSA)])
+    assert of(verifier.verify(signed(GOOD, new), NOW)) is None
+    verifier.replace([published(RSA, new)])
+    assert of(verifier.verify(signed(GOOD, new), NOW)) == "u1"
+
+
+def test_keys_that_are_not_known_take_none_away_and_a_withdrawn_one_ends() -> None:
+    verifier = JwtVerifier([published(RSA), SHARED])
+    token = signed(GOOD)
+    assert of(verifier.verify(token, NOW)) == "u1"
+    unknown = JwtIssuer("https://i", ("gateway",), ("RS256",), "", keys_url="https://i/k")
+    verifier.replace([unknown, SHARED])
+    assert of(verifier.verify(token, NOW)) == "u1"
+    verifier.replace([JwtIssuer("https://i", ("gateway",), ("RS256",), "", keys_url="https://i/other")])
+    assert of(verifier.verify(token, NOW)) is None
+    verifier.replace([published(RSA)])
+    assert of(verifier.verify(token, NOW)) == "u1"
+    verifier.replace([published(EC)])
+    assert of(verifier.verify(token, NOW)) is None
+
+
+def test_an_issuer_that_has_not_changed_keeps_what_was_verified() -> None:
+    verifier = JwtVerifier([published(RSA), SHARED])
+    first = verifier.verify(signed(GOOD), NOW)
+    none_left = Counting(left=0)
+    kept = signed(GOOD)
+    verifier.verify(kept, NOW)
+    verifier.replace([published(RSA)])
+    assert of(verifier.verify(kept, NOW, lambda: none_left)) == of(first)
+
+
+REFUSALS = [
+    (signed(GOOD, OTHER), "its signature is of no key of the issuer https://i that fits"),
+    (signed(GOOD | {"exp": NOW - 100}), "it expired 100 seconds ago"),
+    (signed(GOOD | {"nbf": NOW + 100}), "it is not valid before 100 seconds from now (nbf)"),
+    (signed(GOOD | {"iat": NOW + 100}), "it was issued 100 seconds in the future (iat): compare the clocks"),
+    (signed({k: v for k, v in GOOD.items() if k != "exp"}), "it has no end (exp)"),
+    (signed(GOOD | {"exp": "x"}), "its claim exp is no time"),
+    (signed(GOOD | {"aud": "x"}), "it is for another audience than the issuer https://i has here"),
+    (signed(GOOD | {"iss": "https://evil\n"}), "its issuer is not trusted"),
+    (signed(GOOD | {"sub": 7}), "its claim sub is missing or is no text"),
+    (signed(GOOD, alg="RS512"), "its algorithm 'RS512' is not among those of the issuer https://i"),
+    (signed(GOOD, kid="new\n" + "x" * 100), "the issuer https://i has no key 'new\\n" + "x" * 60 + "' for RS256"),
+    (f"{part({'alg': 'none'})}.{part(GOOD)}.", "it names no algorithm that is known here"),
+    (f"{part({'alg': 'RS256', 'kid': {}})}.{part(GOOD)}.", "its key id is no text"),
+    ("a.b.c", "it is no JSON Web Token"),
+    ("x" * 9000, "it is longer than 8192 characters"),
+]
+
+
+@pytest.mark.parametrize(("token", "reason"), REFUSALS, ids=range(len(REFUSALS)))
+def test_the_reason_is_told_without_the_token(token: str, reason: str) -> None:
+    assert JwtVerifier([ISSUER, SHARED]).verify(token, NOW) == Refused(reason)
+
+
+@pytest.mark.parametrize(("token", "reason"), REFUSALS[1:], ids=range(1, len(REFUSALS)))
+def test_nothing_but_a_bad_signature_costs_a_verification(token: str, reason: str) -> None:
+    budget = Counting()
+    JwtVerifier([ISSUER, SHARED]).verify(token, NOW, lambda: budget)
+    assert (budget.asked, budget.failures) == (0, 0)
+
+
+def test_without_a_budget_left_only_what_was_verified_passes() -> None:
+    verifier, none_left = JwtVerifier([ISSUER]), Counting(left=0)
+    token, other = signed(GOOD), signed(GOOD | {"sub": "u2"})
+    assert of(verifier.verify(token, NOW)) == "u1"
+    assert of(verifier.verify(token, NOW, lambda: none_left)) == "u1"
+    refused = verifier.verify(other, NOW, lambda: none_left)
+    assert isinstance(refused, Refused)
+    assert "was not verified" in refused.reason
+    assert of(verifier.verify(other, NOW)) == "u2"  # a refusal for want of a budget is not remembered

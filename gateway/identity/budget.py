@@ -1,0 +1,133 @@
+"""How many bad signatures a client address may make us verify: each costs up to a millisecond of the worker's core.
+
+Each address has `BURST` failures, and gets `PER_SECOND` back. When they are used up, no signature of that address is
+verified, so a token that was verified before still passes: it needs no verification. Many callers may share one address
+(NAT), so a caller whose token was good from that address within the last hours keeps failures of his own, and his next
+token passes while another one behind the same address attacks. Only a caller who is new there has to wait.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+BURST: Final = 50
+PER_SECOND: Final = 5.0
+KNOWN_BURST: Final = 5
+"""For a caller whose token was good from the same address before."""
+KNOWN_PER_SECOND: Final = 0.5
+_MAX_REMEMBERED: Final = 8192
+_IPV6_PREFIX: Final = 64
+"""Bits of an IPv6 address that one client has: the rest it chooses."""
+
+_K = TypeVar("_K")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class _Allowance:
+    """A token bucket. ``left`` as of ``at``, a reading of the clock in seconds."""
+
+    __slots__ = ("at", "left")
+
+    def __init__(self, burst: float, now: float) -> None:
+        self.left = burst
+        self.at = now
+
+    def refill(self, burst: float, rate: float, now: float) -> float:
+        self.left = min(burst, self.left + max(0.0, now - self.at) * rate)
+        self.at = now
+        return self.left
+
+
+class FailureBudget:
+    """The allowances of all addresses. Belongs to one event loop; ``now`` is in seconds, and never goes back far."""
+
+    def __init__(self) -> None:
+        self._clients: dict[str, _Allowance] = {}
+        self._known: dict[tuple[str, str, str], _Allowance] = {}
+
+    def of(self, client: str, now: float) -> ClientBudget:
+        """The budget of ``client``, as `client_key` names it."""
+        return ClientBudget(self, client, now)
+
+    def allows(self, client: str, caller: tuple[str, str, str], now: float) -> bool:
+        allowance = self._clients.get(client)
+        if allowance is None or allowance.refill(BURST, PER_SECOND, now) >= 1:
+            return True
+        known = self._known.get(caller)
+        return known is not None and known.refill(KNOWN_BURST, KNOWN_PER_SECOND, now) >= 1
+
+    def failed(self, client: str, caller: tuple[str, str, str], now: float, signatures: int) -> None:
+        allowance = self._clients.get(client) or _Allowance(BURST, now)
+        if allowance.refill(BURST, PER_SECOND, now) >= 1 or caller not in self._known:
+            allowance.left -= signatures
+            _put(self._clients, client, allowance)
+        else:
+            self._known[caller].left -= signatures
+
+    def succeeded(self, caller: tuple[str, str, str], now: float) -> None:
+        _put(self._known, caller, self._known.get(caller) or _Allowance(KNOWN_BURST, now))
+
+
+class ClientBudget:
+    """The budget of one address at one moment (the `Budget` of the verifier)."""
+
+    __slots__ = ("_budget", "_client", "_now")
+
+    def __init__(self, budget: FailureBudget, client: str, now: float) -> None:
+        self._budget = budget
+        self._client = client
+        self._now = now
+
+    def allows(self, issuer: str, subject: str) -> bool:
+        return self._budget.allows(self._client, (self._client, issuer, subject), self._now)
+
+    def succeeded(self, issuer: str, subject: str) -> None:
+        self._budget.succeeded((self._client, issuer, subject), self._now)
+
+    def failed(self, issuer: str, subject: str, signatures: int) -> None:
+        self._budget.failed(self._client, (self._client, issuer, subject), self._now, signatures)
+
+
+def _put(table: dict[_K, _Allowance], key: _K, value: _Allowance) -> None:
+    """The entry that was not used for longest makes room: its allowance is full again, or nearly."""
+    table.pop(key, None)
+    if len(table) >= _MAX_REMEMBERED:
+        del table[next(iter(table))]
+    table[key] = value
+
+
+def client_key(peer: str, forwarded: bytes | None, trusted: Sequence[Network]) -> str:
+    """Whom the failures of a request count for: an IPv4 address, or the /64 of an IPv6 one.
+
+    ``peer`` is the other end of the connection, ``host:port``; ``forwarded`` the value of its X-Forwarded-For, which
+    counts only when the peer is in ``trusted``: then the last address in it that is not.
+    """
+    address = _address(peer.rpartition(":")[0].strip("[]"))
+    if address is None:
+        return peer
+    hops = forwarded.decode("latin-1").split(",") if forwarded and _is_in(address, trusted) else []
+    for hop in reversed(hops):
+        before = _address(hop.strip())
+        if before is None:
+            break
+        address = before
+        if not _is_in(address, trusted):
+            break
+    if address.version == 6:
+        return str(ipaddress.ip_network((int(address) >> _IPV6_PREFIX << _IPV6_PREFIX, _IPV6_PREFIX)))
+    return str(address)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
