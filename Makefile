@@ -1,4 +1,5 @@
-# Needs make and Python 3.11 or newer. Everything else goes into $(VENV), by that Python's own venv and pip.
+# Needs make and Python 3.11 or newer. Everything else goes into $(VENV), by that Python's own venv and pip, in the releases
+# that requirements/*.txt name with their hashes: a fresh clone installs tomorrow what was tested today.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,16 +11,35 @@ SCENARIO ?=
 DURATION ?=
 RATE ?=
 WEB ?=
+LATEST ?=
+UPGRADE ?=
+
+# LATEST=1: the newest releases that pyproject.toml allows, each time again, in a virtual environment of their own.
+ifneq ($(filter-out 0,$(LATEST)),)
+VENV := .venv-latest
+endif
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
+COMPILED_PIP := $(VENV)-compiled/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
+# The locked releases of one purpose (run, load, wheel or dev). Wheels only: building another's sources would fetch what no
+# lock names. The project itself comes last, built by what the lock has brought, without an index.
+LOCKED = --require-hashes --only-binary :all: -r requirements/$(1).txt
+ifneq ($(filter-out 0,$(LATEST)),)
+install = $(PIP_INSTALL) --upgrade --upgrade-strategy eager -e '.$(if $(filter-out run,$(1)),[$(1)])'
+else
+install = $(PIP_INSTALL) $(call LOCKED,$(1)) && $(PIP_INSTALL) --no-index --no-deps --no-build-isolation -e .
+endif
+# One file for each Python from 3.11 on and each platform, without the name of a registry.
+LOCK = $(BIN)/uv pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --annotation-style line --custom-compile-command 'make upgrade' pyproject.toml
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
-    wheel compiled test-compiled
+    wheel compiled test-compiled lock upgrade
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -27,7 +47,7 @@ help: ## list the targets
 run: $(VENV)/.installed ## serve the demo: a fragile sidecar behind a gateway, with curl lines to try (LISTEN=, ADMIN=)
 	@$(BIN)/gateway demo --listen $(LISTEN) --admin $(ADMIN)
 
-test: $(VENV)/.installed-dev ## run all tests, three at a time on two cores (ARGS='-k limiter -x' goes to pytest; -n 0: one process)
+test: $(VENV)/.installed-dev ## run all tests, three at a time on two cores (ARGS='-k limiter -x' goes to pytest; LATEST=1: newest releases)
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: lint types structure test ## style, types, structure and all tests
@@ -105,9 +125,10 @@ dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/ge
 pictures: $(VENV)/.installed-dev ## draw docs/images anew, in a real Chromium
 	@$(BIN)/python -m pytest -q tests/page/pictures.py
 
-wheel: ## a wheel for this Python and platform in dist/, with the hot path compiled (needs a C compiler; two minutes)
+wheel: $(VENV)/.installed-wheel ## a wheel for this Python and platform in dist/, with the hot path compiled (needs a C compiler; two minutes)
 	@rm -rf build/wheel dist/*.whl && mkdir -p build/wheel dist && cp -R pyproject.toml README.md gateway migrations build/wheel
-	@HATCH_BUILD_HOOKS_ENABLE=true $(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-cache-dir -w dist ./build/wheel
+	@HATCH_BUILD_HOOKS_ENABLE=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-index --no-deps \
+	    --no-build-isolation --no-cache-dir -w dist ./build/wheel
 
 compiled: $(VENV)-compiled/.installed ## the same gateway with its hot path compiled, in $(VENV)-compiled/bin/gateway
 
@@ -127,11 +148,20 @@ test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this mac
 	    else echo "== Python $$version: not found on this machine, not tested"; fi; \
 	done
 
+lock: $(VENV)/.installed-dev ## add what pyproject.toml newly names to requirements/*.txt, and change nothing else there
+	@$(LOCK) --all-extras requirements/build.in requirements/wheel.in -o requirements/dev.txt
+	@$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/run.txt
+	@$(LOCK) -c requirements/dev.txt --extra load requirements/build.in -o requirements/load.txt
+	@$(LOCK) -c requirements/dev.txt requirements/build.in requirements/wheel.in -o requirements/wheel.txt
+
+upgrade: ## lock the newest releases that pyproject.toml allows (requirements/*.txt); make test LATEST=1 tries them first
+	@$(MAKE) lock UPGRADE=--upgrade
+
 clean: ## remove the virtual environments, caches and builds
 	@rm -rf .venv .venv-* build dist mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Stamps: a second call costs nothing until pyproject.toml changes. The install is editable, so code needs no stamp.
+# Stamps: a second call costs nothing until pyproject.toml or the lock changes. The install is editable, so code needs none.
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "Breakwater needs Python 3.11 or newer, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 | head -n 1)."; \
@@ -140,10 +170,25 @@ $(VENV)/.created:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml | $(VENV)/.created
+$(VENV)/.installed: pyproject.toml requirements/run.txt $(if $(filter-out 0,$(LATEST)),ALWAYS) | $(VENV)/.created
 	@echo "installing breakwater-gateway into $(VENV)"
-	@$(PIP_INSTALL) -e .
+	@$(call install,run)
 	@touch $@
+
+$(VENV)/.installed-load: pyproject.toml requirements/load.txt $(if $(filter-out 0,$(LATEST)),ALWAYS) | $(VENV)/.created
+	@echo "installing breakwater-gateway and locust into $(VENV)"
+	@$(call install,load)
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-wheel: pyproject.toml requirements/wheel.txt | $(VENV)/.created
+	@echo "installing what compiles breakwater-gateway into $(VENV)"
+	@$(call install,wheel)
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: pyproject.toml requirements/dev.txt $(if $(filter-out 0,$(LATEST)),ALWAYS) | $(VENV)/.created
+	@echo "installing breakwater-gateway and its development tools into $(VENV)"
+	@$(call install,dev)
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-load $(VENV)/.installed-wheel
 
 $(VENV)-peers/.installed: loadtest/peers/requirements.txt
 	@echo "installing the peers that are on PyPI into $(VENV)-peers"
@@ -151,24 +196,17 @@ $(VENV)-peers/.installed: loadtest/peers/requirements.txt
 	@$(VENV)-peers/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -r $<
 	@touch $@
 
-$(VENV)-compiled/.installed: pyproject.toml $(wildcard gateway/*.py gateway/*/*.py migrations/*.py migrations/*/*.py)
+$(VENV)-compiled/.installed: pyproject.toml requirements/run.txt $(wildcard gateway/*.py gateway/*/*.py migrations/*.py migrations/*/*.py)
 	@echo "compiling the hot path into $(VENV)-compiled"
 	@$(MAKE) wheel
 	@$(PYTHON) -m venv --clear $(VENV)-compiled
-	@$(VENV)-compiled/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input dist/*-cp*-linux_*.whl
+	@$(COMPILED_PIP) $(call LOCKED,run)
+	@$(COMPILED_PIP) --no-index --no-deps dist/*-cp*-linux_*.whl
 	@touch $@
 
-$(VENV)-compiled/.installed-dev: $(VENV)-compiled/.installed
-	@wheel=$$(ls dist/*-cp*-linux_*.whl) && $(VENV)-compiled/bin/python -m pip install --quiet --quiet \
-	    --disable-pip-version-check --no-input "$$wheel[dev]"
+$(VENV)-compiled/.installed-dev: $(VENV)-compiled/.installed requirements/dev.txt
+	@$(COMPILED_PIP) $(call LOCKED,dev)
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created
-	@echo "installing breakwater-gateway and its development tools into $(VENV)"
-	@$(PIP_INSTALL) -e '.[dev]'
-	@touch $@ $(VENV)/.installed $(VENV)/.installed-load
-
-$(VENV)/.installed-load: pyproject.toml | $(VENV)/.created
-	@echo "installing breakwater-gateway and locust into $(VENV)"
-	@$(PIP_INSTALL) -e '.[load]'
-	@touch $@ $(VENV)/.installed
+.PHONY: ALWAYS
+ALWAYS:
