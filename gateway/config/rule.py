@@ -4,17 +4,25 @@
     any     = all *( "||" all )
     all     = unit *( "&&" unit )
     unit    = "(" any ")" / "true" / "false" / operand ( "=" / "!=" ) operand
+            / operand [ "not" ] "in" "@request.auth." name
     operand = "@request.auth." name / "@request.headers." name / "@request.method" / "@request.path"
             / "'" text "'" / DQUOTE text DQUOTE / number / "true" / "false" / "null"
 
 Comparing is strict: text equals text, a number a number, a boolean a boolean, and nothing else. Whatever is not there
 is null, and null equals the empty text too, so that ``@request.auth.id = ''`` says "nobody logged in". A list or an
-object among the claims equals nothing.
+object among the claims equals nothing. ``in`` is for lists: it is true when one member equals what stands on the left,
+and false when the claim is no list; nothing that is null is a member.
 
-``@request.path`` is the path as it was sent, without the query: a rule that must hold for all spellings of a path
-belongs to a proxy of its own, whose prefix is matched on the same bytes. A header that stands more than once is all its
-values joined by ", ", so that no single one of them decides. What callers could claim about the way they came,
-X-Forwarded-* and Forwarded, can not be asked for.
+``@request.method`` is compared without regard to case. ``@request.headers.host`` is compared as the router compares
+hosts: case and a dot at the end do not count, text forms of an IPv6 address are equal, and the port counts only when
+the other side names one.
+
+``@request.path`` is the path as it was sent, without the query. When a back end may read another path in it
+(`gateway.core.path`) and the verdict would be another one for that path, `gateway.identity.access` rejects the
+request.
+
+A header that stands more than once is all its values joined by ", ", so that no single one of them decides. What
+callers could claim about the way they came (`gateway.core.forwarded`) can not be asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +31,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from gateway.core import forwarded, host
 from gateway.core.principal import Principal
 
 _MAX_LENGTH: Final = 2000
@@ -43,7 +52,8 @@ class Head(Protocol):
 Rule = Callable[[Principal | None, Head], bool]
 """Whether this caller may make this request."""
 
-_Operand = Callable[[Principal | None, Head], object]
+_Read = Callable[[Principal | None, Head], object]
+_Same = Callable[[object, object], bool]
 
 
 class RuleError(ValueError):
@@ -56,6 +66,12 @@ class RuleError(ValueError):
 
 class _Constant(NamedTuple):
     value: Value
+
+
+class _Field(NamedTuple):
+    read: _Read
+    kind: str = ""
+    """``claim``, ``method`` or ``host``; empty for those that are compared like any text."""
 
 
 class _Token(NamedTuple):
@@ -79,7 +95,6 @@ _BLANKS: Final = " \t\n\r\f\v"
 _WORDS: Final[dict[str, Value]] = {"true": True, "false": False, "null": None}
 _HEADER = re.compile(r"[A-Za-z0-9_\-]+")
 _CLAIM = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
-_NOT_BELIEVED = re.compile(r"x-forwarded-.*|forwarded|x-real-ip")
 
 
 def compile_rule(text: str) -> Rule:
@@ -90,6 +105,21 @@ def compile_rule(text: str) -> Rule:
     rule = parser.any(0)
     parser.end()
     return rule
+
+
+def asks_path(text: str) -> bool:
+    """Whether the rule in ``text`` depends on ``@request.path``. Raises `RuleError`."""
+    return any(token.text == "@request.path" for token in _tokens(text))
+
+
+def paths_in(text: str) -> list[str]:
+    """The texts that the rule compares with ``@request.path``. Raises `RuleError`."""
+    tokens = _tokens(text)
+    found = []
+    for left, sign, right in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if sign.text in ("=", "!=") and "@request.path" in (left.text, right.text):
+            found += [token.text[1:-1] for token in (left, right) if token.kind == "text"]
+    return found
 
 
 class _Parser:
@@ -126,10 +156,16 @@ class _Parser:
             return inner
         left = self._operand()
         sign = self._peek()
+        if sign.kind == "word" and sign.text in ("in", "not"):
+            return self._member(left)
         if sign.kind != "sign" or sign.text not in ("=", "!="):
             if token.kind == "word" and token.text in ("true", "false"):
                 return _always if token.text == "true" else _never
-            raise RuleError(sign.at, f"expected = or != instead of {_shown(sign)}; compare with something")
+            raise RuleError(
+                sign.at,
+                f"expected = or != instead of {_shown(sign)}; compare with something, or write "
+                "'TEXT' in @request.auth.NAME for a list",
+            )
         self._next += 1
         if self._takes("="):
             raise RuleError(sign.at, "there is no operator ==; write =")
@@ -137,7 +173,19 @@ class _Parser:
         rule = _equal(left, right)
         return rule if sign.text == "=" else _not(rule)
 
-    def _operand(self) -> _Operand | _Constant:
+    def _member(self, left: _Field | _Constant) -> Rule:
+        negated = self._takes("not")
+        word = self._peek()
+        if not self._takes("in"):
+            raise RuleError(word.at, f"expected in instead of {_shown(word)}; write not in")
+        token = self._peek()
+        right = self._operand()
+        if isinstance(right, _Constant) or right.kind != "claim":
+            raise RuleError(token.at, "behind in stands a list of the caller's; write @request.auth.NAME")
+        rule = _among(left, right)
+        return _not(rule) if negated else rule
+
+    def _operand(self) -> _Field | _Constant:
         token = self._peek()
         self._next += 1
         if token.kind == "reference":
@@ -158,7 +206,7 @@ class _Parser:
 
     def _takes(self, sign: str) -> bool:
         token = self._peek()
-        if token.kind != "sign" or token.text != sign:
+        if token.kind not in ("sign", "word") or token.text != sign:
             return False
         self._next += 1
         return True
@@ -183,7 +231,7 @@ def _complaint(text: str) -> str:
     if text[0] in "&|":
         return f"{text[0]} stands alone; write {text[0] * 2}"
     if text[0] in "!<>~?":
-        return f"there is no operator {text.strip()}; there are =, !=, && and ||"
+        return f"there is no operator {text.strip()}; there are =, !=, in, not in, && and ||"
     return f"{text[0]!a} has no meaning here; put text in quotes"
 
 
@@ -191,19 +239,19 @@ def _shown(token: _Token) -> str:
     return "the end" if token.kind == "end" else token.text
 
 
-def _reference(token: _Token) -> _Operand:
+def _reference(token: _Token) -> _Field:
     name = token.text
     if name == "@request.method":
-        return lambda principal, head: head.method.decode("latin-1")
+        return _Field(lambda principal, head: head.method.decode("latin-1"), "method")
     if name == "@request.path":
-        return lambda principal, head: head.target.partition(b"?")[0].decode("latin-1")
+        return _Field(lambda principal, head: head.target.partition(b"?")[0].decode("latin-1"))
     if name.startswith("@request.auth.") and _CLAIM.fullmatch(name[14:]):
-        return _claim(tuple(name[14:].split(".")))
+        return _Field(_claim(tuple(name[14:].split("."))), "claim")
     if name.startswith("@request.headers.") and _HEADER.fullmatch(name[17:]):
         header = name[17:].lower().replace("_", "-")
-        if _NOT_BELIEVED.fullmatch(header):
+        if forwarded.is_claim(header.encode()):
             raise RuleError(token.at, f"callers may claim anything in {header}; no rule may rest on it")
-        return _header(header.encode())
+        return _Field(_header(header.encode()), "host" if header == "host" else "")
     raise RuleError(
         token.at,
         f"there is no field {name}; there are @request.auth.NAME, @request.headers.NAME, @request.method and "
@@ -211,7 +259,7 @@ def _reference(token: _Token) -> _Operand:
     )
 
 
-def _claim(path: tuple[str, ...]) -> _Operand:
+def _claim(path: tuple[str, ...]) -> _Read:
     if len(path) == 1:
         name = path[0]
 
@@ -232,7 +280,7 @@ def _claim(path: tuple[str, ...]) -> _Operand:
     return deep
 
 
-def _header(name: bytes) -> _Operand:
+def _header(name: bytes) -> _Read:
     size = len(name)
 
     def read(principal: Principal | None, head: Head) -> object:
@@ -266,22 +314,72 @@ def _same(a: object, b: object) -> bool:
     return type(a) is type(b) and a == b and not isinstance(a, dict | list)
 
 
-def _equal(left: _Operand | _Constant, right: _Operand | _Constant) -> Rule:
+def _same_method(a: object, b: object) -> bool:
+    return isinstance(a, str) and isinstance(b, str) and a.upper() == b.upper()
+
+
+def _same_host(sent: object, text: object) -> bool:
+    """``sent``: the Host of the request."""
+    if not isinstance(sent, str) or not isinstance(text, str):
+        return sent is None and text is None
+    port, wanted = host.split_port(sent.encode("latin-1"))[1], host.split_port(_bracketed(text))[1]
+    return (not wanted or port == wanted) and _host_name(sent) == _host_name(text)
+
+
+def _host_name(text: str) -> bytes:
+    return host.normal_host(_bracketed(text))
+
+
+def _bracketed(text: str) -> bytes:
+    """An IPv6 address may stand in a rule without its brackets, as in ``hosts``."""
+    text = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
+    return text.encode("utf-8")
+
+
+def _sameness(left: _Field | _Constant, right: _Field | _Constant) -> _Same:
+    kinds = [operand.kind if isinstance(operand, _Field) else "" for operand in (left, right)]
+    if kinds[0] == "host":
+        return _same_host
+    if kinds[1] == "host":
+        return lambda a, b: _same_host(b, a)
+    return _same_method if "method" in kinds else _same
+
+
+def _equal(left: _Field | _Constant, right: _Field | _Constant) -> Rule:
     if isinstance(left, _Constant):
         left, right = right, left
+    same = _sameness(left, right)
     if isinstance(left, _Constant):
         assert isinstance(right, _Constant)
         return _always if _same(left.value, right.value) else _never
+    read = left.read
     if not isinstance(right, _Constant):
-        one, other = left, right
-        return lambda principal, head: _same(one(principal, head), other(principal, head))
-    read, value, kind = left, right.value, type(right.value)
+        other = right.read
+        return lambda principal, head: same(read(principal, head), other(principal, head))
+    value, kind = right.value, type(right.value)
+    if same is not _same:
+        return lambda principal, head: same(read(principal, head), value)
 
     def equals(principal: Principal | None, head: Head) -> bool:
         found = read(principal, head)
         return type(found) is kind and found == value
 
     return equals
+
+
+def _among(left: _Field | _Constant, right: _Field) -> Rule:
+    same, read_list = _sameness(left, right), right.read
+    constant = left.value if isinstance(left, _Constant) else None
+    read_one = left.read if isinstance(left, _Field) else None
+
+    def among(principal: Principal | None, head: Head) -> bool:
+        members = read_list(principal, head)
+        value = constant if read_one is None else read_one(principal, head)
+        if value is None or not isinstance(members, list):
+            return False
+        return any(same(value, _plain(member)) for member in members)
+
+    return among
 
 
 def _not(rule: Rule) -> Rule:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
 
 from gateway import errors
 from gateway.config.document import AuthField, Proxy
-from gateway.config.rule import Head, Rule, compile_rule
+from gateway.config.rule import Head, Rule, asks_path, compile_rule
+from gateway.core import path as paths
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.principal import Principal
@@ -19,7 +21,8 @@ def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
     """The layer of each proxy. 401 ``unauthenticated`` for who proved nothing, 403 ``forbidden`` for all others.
 
     ``"true"`` admits everybody, ``"false"`` nobody (403, logged in or not), ``""`` superusers alone. A superuser is a
-    caller like any other for every other rule.
+    caller like any other for every other rule. 400 ``bad_request`` when the rule would judge the path otherwise as
+    another back end reads it.
     """
 
     def layer_of(proxy: Proxy) -> Layer:
@@ -53,8 +56,46 @@ def _rule(text: str) -> Rule | None:
     """None admits everybody."""
     if text == "true":
         return None
-    return compile_rule(text) if text else _superuser
+    if not text:
+        return _superuser
+    rule = compile_rule(text)
+    return _for_each_reading(rule) if asks_path(text) else rule
 
 
 def _superuser(principal: Principal | None, head: Head) -> bool:
     return principal is not None and principal.superuser
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A request's head with another target."""
+
+    method: bytes
+    target: bytes
+    fields: list[bytes]
+    known: dict[bytes, bytes]
+
+
+def _for_each_reading(rule: Rule) -> Rule:
+    """``rule``, but its verdict must be the same for every path that a back end may read in the target."""
+
+    def verdict(principal: Principal | None, head: Head) -> bool:
+        admitted = rule(principal, head)
+        path = head.target.partition(b"?")[0]
+        if paths.is_plain(path):
+            return admitted
+        try:
+            forms = paths.forms(path)
+        except ValueError:
+            raise GatewayError(errors.BAD_REQUEST, "The path is encoded too many times") from None
+        for form in forms:
+            # A decoded question mark is a part of the path, which the rule must not cut off as a query.
+            read = _Reading(head.method, form.replace(b"?", b"%3F"), head.fields, head.known)
+            if rule(principal, read) is not admitted:
+                raise GatewayError(
+                    errors.BAD_REQUEST,
+                    "The access rule judges another spelling of this path otherwise; write it plainly",
+                )
+        return admitted
+
+    return verdict

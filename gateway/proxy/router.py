@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from gateway import errors
+from gateway.core import path as paths
+from gateway.core.host import normal_host
 from gateway.core.layer import Handler
 from gateway.errors import GatewayError
 
@@ -23,15 +24,20 @@ class Route:
 class _Table:
     """Routes of one host by path."""
 
-    __slots__ = ("depth", "routes")
+    __slots__ = ("by_last", "depth", "routes")
 
     def __init__(self) -> None:
         self.routes: dict[bytes, Route] = {}
         self.depth = 0
+        self.by_last: dict[bytes, list[Route]] = {}
+        """The routes by their last segment, as a back end reads it."""
 
     def add(self, route: Route) -> None:
         self.routes[route.path] = route
         self.depth = max(self.depth, route.path.count(b"/"))
+        for segments in paths.readings(route.path):
+            if segments:
+                self.by_last.setdefault(segments[-1], []).append(route)
 
     def match(self, path: bytes) -> Route | None:
         if not self.depth:
@@ -43,6 +49,16 @@ class _Table:
             if route is not None:
                 return route
         return None
+
+    def others(self, route: Route, segments: list[bytes]) -> Iterator[Route]:
+        """The routes below ``route`` to which ``segments``, those behind its prefix, could lead."""
+        prefix = route.path + b"/"
+        for last in set(segments):
+            for other in self.by_last.get(last, ()):
+                if other is not route and other.path.startswith(prefix):
+                    ways = paths.readings(other.path[len(route.path) :])
+                    if any(paths.leads_to(segments, wanted) for wanted in ways):
+                        yield other
 
 
 class Router:
@@ -66,43 +82,49 @@ class Router:
     def match(self, host: bytes, path: bytes) -> Route | None:
         """``host`` as it stands in Host, port included; ``path`` raw, without its query.
 
-        Raises `GatewayError` ``bad_request`` when dot segments lead out of the route's prefix: an upstream that
-        resolves them would serve what another route, with another access rule, stands for (RFC 3986 5.2.4).
+        Raises `GatewayError` ``bad_request`` when a back end could read another route in the path than the gateway
+        does: it would then serve what stands behind another access rule. A path that selects no route is None in any
+        case.
         """
-        route = self._by_host(host, path) if self._exact or self._wildcard else None
-        if route is None:
-            route = self._any.match(path)
-        if (b"/." in path or b"%" in path) and route is not None and _climbs(path[len(route.path) :]):
-            raise GatewayError(errors.BAD_REQUEST, "The path's dot segments lead out of the proxy's prefix")
+        route = self._select(host, path)
+        if route is not None and not paths.is_plain(path):
+            self._check(host, path[len(route.path) :], route)
         return route
 
-    def _by_host(self, host: bytes, path: bytes) -> Route | None:
-        name = _without_port(host)
-        table = self._exact.get(name)
-        route = table.match(path) if table is not None else None
-        dot = name.find(b".")
-        while route is None and self._wildcard and dot >= 0:
-            table = self._wildcard.get(name[dot:])
-            route = table.match(path) if table is not None else None
-            dot = name.find(b".", dot + 1)
-        return route
+    def _select(self, host: bytes, path: bytes) -> Route | None:
+        if self._exact or self._wildcard:
+            for table in self._tables(host):
+                route = table.match(path)
+                if route is not None:
+                    return route
+            return None
+        return self._any.match(path)
 
+    def _tables(self, host: bytes) -> Iterator[_Table]:
+        """The tables that ``host`` is looked up in, in this order."""
+        name = normal_host(host)
+        if (table := self._exact.get(name)) is not None:
+            yield table
+        if self._wildcard:
+            dot = name.find(b".")
+            while dot >= 0:
+                if (table := self._wildcard.get(name[dot:])) is not None:
+                    yield table
+                dot = name.find(b".", dot + 1)
+        yield self._any
 
-def _without_port(host: bytes) -> bytes:
-    name, colon, port = host.rpartition(b":")
-    if colon and not port.strip(b"0123456789"):
-        host = name
-    return host.lower().strip(b"[]").rstrip(b".")
-
-
-def _climbs(rest: bytes) -> bool:
-    """Whether resolving ``rest`` would at any point leave its root, encoded and backslashed spellings included."""
-    depth = 0
-    for segment in unquote_to_bytes(rest).replace(b"\\", b"/").split(b"/"):
-        if segment == b"..":
-            depth -= 1
-            if depth < 0:
-                return True
-        elif segment not in (b"", b"."):
-            depth += 1
-    return False
+    def _check(self, host: bytes, rest: bytes, route: Route) -> None:
+        """``rest``: the path behind the prefix of ``route``, which is not plain."""
+        ways = paths.readings(rest)
+        if not ways:
+            raise GatewayError(errors.BAD_REQUEST, "The path is encoded too many times")
+        for segments in ways:
+            if b".." in segments and paths.climbs(segments):
+                raise GatewayError(errors.BAD_REQUEST, "The path's dot segments lead out of the proxy's prefix")
+            for table in self._tables(host):
+                for other in table.others(route, segments):
+                    # A route of any host may stand behind one of this host, and then is never selected.
+                    if self._select(host, other.path) is other:
+                        raise GatewayError(
+                            errors.BAD_REQUEST, "The path can be read as one of another proxy; write it plainly"
+                        )

@@ -13,15 +13,19 @@ from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
 
 HEAD = RequestHead(b"GET", b"/p?q", 1, [b"X-A: 1", b"X-D: 1", b"x_d: u"], {}, 0, True)
-CALLER = Principal("u", "jwt", claims={"id": "u", "n": 3, "t": True, "e": "", "l": ["u"], "o": {"k": "v"}})
+CALLER = Principal(
+    "u", "jwt", claims={"id": "u", "n": 3, "t": True, "e": "", "l": ["u"], "m": ["x", 3, True], "o": {"k": "v"}}
+)
 LIST = ["u"]
-"""Equals nothing, itself included."""
+MIXED = ["x", 3.0, True]
+"""Lists equal nothing, themselves included."""
 OF_CALLER: dict[str, object] = {
     "@request.auth.id": "u",
     "@request.auth.n": 3.0,
     "@request.auth.t": True,
     "@request.auth.e": None,
     "@request.auth.l": LIST,
+    "@request.auth.m": MIXED,
     "@request.auth.none": None,
     "@request.auth.o.k": "v",
     "@request.auth.id.k": None,
@@ -35,6 +39,7 @@ OF_REQUEST: dict[str, object] = {
     "@request.headers.x-d": "1, u",
 }
 CONSTANTS: dict[str, object] = {
+    "'get'": "get",
     "'u'": "u",
     "1": 1.0,
     "0": 0.0,
@@ -76,12 +81,20 @@ def worth(expression: Expression, logged_in: bool) -> bool:
         return all(values) if expression.sign == "&&" else any(values)
     known = CONSTANTS | OF_REQUEST | {name: value if logged_in else None for name, value in OF_CALLER.items()}
     left, right = known[expression.left], known[expression.right]
-    same = left is not LIST and type(left) is type(right) and left == right
+    if "in" in expression.sign:
+        members = right if isinstance(right, list) else []
+        among = left is not None and any(type(m) is type(left) and m == left for m in members)
+        return among is (expression.sign == "in")
+    if "@request.method" in (expression.left, expression.right):
+        left, right = (v.upper() if isinstance(v, str) else v for v in (left, right))
+    same = not isinstance(left, list) and type(left) is type(right) and left == right
     return same if expression.sign == "=" else not same
 
 
 names = st.sampled_from([*OF_CALLER, *OF_REQUEST, *CONSTANTS])
-comparisons = st.builds(Comparison, names, st.sampled_from(["=", "!="]), names)
+comparisons = st.builds(Comparison, names, st.sampled_from(["=", "!="]), names) | st.builds(
+    Comparison, names, st.sampled_from(["in", "not in"]), st.sampled_from(list(OF_CALLER))
+)
 expressions: st.SearchStrategy[Expression] = st.recursive(
     st.booleans() | comparisons,
     lambda inner: st.builds(Joined, st.sampled_from(["&&", "||"]), st.lists(inner, min_size=2, max_size=4).map(tuple)),
@@ -99,6 +112,8 @@ def texts(draw: st.DrawFn, expression: Expression) -> str:
             text = str(one).lower()
         elif isinstance(one, Comparison):
             text = draw(blanks).join([one.left, one.sign, one.right])
+            if "in" in one.sign:
+                text = f"{one.left} {one.sign} {one.right}"
         else:
             text = f"{draw(blanks)}{one.sign}{draw(blanks)}".join(written(part, one.sign) for part in one.parts)
         needed = isinstance(one, Joined) and one.sign == "||" and within == "&&"

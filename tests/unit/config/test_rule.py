@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.rule import RuleError, compile_rule
+from gateway.config.rule import RuleError, asks_path, compile_rule, paths_in
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
 
@@ -22,8 +22,11 @@ CALLER = Principal(
         "huge": 10**400,
         "endless": float("inf"),
         "ok": True,
-        "org": {"id": "o"},
+        "org": {"id": "o", "roles": ["user", "admin"]},
         "l": ["a"],
+        "mixed": [3.0, True, None, "", ["a"]],
+        "verb": "put",
+        "verbs": ["get", "put"],
         "blank": "",
     },
 )
@@ -75,7 +78,31 @@ def admits(rule: str, principal: Principal | None = CALLER, target: bytes = b"/a
         ("@request.auth.ok = @request.auth.one", False),
         ("@request.auth.gone = @request.auth.other", True),
         ("@request.method = 'PUT'", True),
-        ("@request.method = 'put'", False),
+        ("@request.method = 'put'", True),
+        ("'Put' != @request.method", False),
+        ("@request.method = @request.auth.verb", True),
+        ("@request.method = 'POST'", False),
+        ("@request.method = 1", False),
+        ("'a' in @request.auth.l", True),
+        ("'b' in @request.auth.l", False),
+        ("'A' in @request.auth.l", False),
+        ("'b' not in @request.auth.l", True),
+        ("3 in @request.auth.mixed", True),
+        ("'3' in @request.auth.mixed", False),
+        ("true in @request.auth.mixed", True),
+        ("1 in @request.auth.mixed", False),
+        ("'' in @request.auth.mixed", False),
+        ("null in @request.auth.mixed", False),
+        ("@request.auth.gone in @request.auth.mixed", False),
+        ("@request.auth.role in @request.auth.org.roles", True),
+        ("@request.auth.l in @request.auth.mixed", False),
+        ("@request.method in @request.auth.verbs", True),
+        ("'a' in @request.auth.role", False),
+        ("'admin' in @request.auth.role", False),
+        ("'id' in @request.auth.org", False),
+        ("'a' in @request.auth.gone", False),
+        ("'a' not in @request.auth.gone", True),
+        ("'a' in @request.auth.l && 'b' not in @request.auth.l", True),
         ("@request.path = '/a%2Fb'", True),
         ("@request.path = '/a/b'", False),
         ("@request.headers.x_request_id = 'r1'", True),
@@ -130,6 +157,39 @@ def test_how_the_caller_says_it_came_can_not_be_asked_in_any_spelling(header: st
         compile_rule(f"true || @request.headers.{header} = 'a'")
 
 
+@pytest.mark.parametrize(
+    ("sent", "text", "equal"),
+    [
+        (b"Example.ORG", "example.org", True),
+        (b"example.org.", "EXAMPLE.org", True),
+        (b"example.org:8443", "example.org", True),
+        (b"example.org:8443", "example.org:8443", True),
+        (b"example.org", "example.org:8443", False),
+        (b"example.org:80", "example.org:8443", False),
+        (b"xexample.org", "example.org", False),
+        (b"[2001:DB8:0::1]:80", "2001:db8::1", True),
+        (b"[2001:db8::1]", "[2001:DB8:0:0:0:0:0:1]", True),
+        (b"[2001:db8::2]", "2001:db8::1", False),
+        (b"a", "", False),
+        (b"", "", True),
+    ],
+)
+def test_hosts_are_compared_as_the_router_compares_them(sent: bytes, text: str, equal: bool) -> None:
+    head = RequestHead(b"GET", b"/", 1, [], {b"host": sent}, 0, True)
+    caller = Principal("u", "jwt", claims={"home": text, "homes": ["x", text]})
+    for rule in (f"@request.headers.host = '{text}'", f"'{text}' = @request.headers.Host"):
+        assert compile_rule(rule)(None, head) is equal
+    assert compile_rule(f"@request.headers.host != '{text}'")(None, head) is not equal
+    assert compile_rule("@request.headers.host = @request.auth.home")(caller, head) is equal
+    assert compile_rule("@request.headers.host in @request.auth.homes")(caller, head) is (equal and text != "")
+
+
+def test_what_rules_say_of_paths() -> None:
+    assert asks_path("true && (@request.path != '/a')")
+    assert not asks_path("@request.auth.x = '@request.path'")
+    assert paths_in("@request.path = '/a' || \"/b\" != @request.path || @request.auth.x = '/c'") == ["/a", "/b"]
+
+
 @pytest.mark.parametrize("target", [b"/a%2fb", b"/a/b", b"/a%2Fb/", b"//a%2Fb", b"/./a%2Fb", b"/%61%2Fb", b"/A%2Fb"])
 def test_another_spelling_of_a_path_is_another_path(target: bytes) -> None:
     assert not admits("@request.path = '/a%2Fb'", CALLER, target)
@@ -163,6 +223,18 @@ def test_the_longest_rule_does_not_exhaust_the_stack(sign: str, comparison: str)
         ("true true", 6, "join comparisons with && or ||"),
         ("(true", 1, "add )"),
         ("true)", 5, "did not expect )"),
+        ("@request.auth.role contains 'x'", 20, "expected = or != instead of contains"),
+        ("@request.auth.role >= 3", 20, "there is no operator >="),
+        ("'a' in 'abc'", 8, "behind in stands a list of the caller's"),
+        ("'a' in @request.headers.x_team", 8, "write @request.auth.NAME"),
+        ("'a' in @request.method", 8, "write @request.auth.NAME"),
+        ("'a' not @request.auth.l", 9, "write not in"),
+        ("'a' not = @request.auth.l", 9, "write not in"),
+        ("@request.auth = 'x'", 1, "there is no field @request.auth"),
+        ("@request.query.a = 'x'", 1, "there is no field @request.query.a"),
+        ("@request.auth.groups[0] = 'x'", 21, "has no meaning here"),
+        ("@request.headers.x_original_url = '/'", 1, "callers may claim anything"),
+        ("@request.headers.X-Client-Cert-Subject = 'a'", 1, "callers may claim anything"),
         ("@request.body = 'x'", 1, "there is no field @request.body"),
         ("@request.auth. = 'x'", 1, "there is no field"),
         ("@request.auth.a..b = 'x'", 1, "there is no field"),
