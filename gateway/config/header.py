@@ -117,6 +117,11 @@ def is_template(text: str) -> bool:
     return bool(_REFERENCE.search(text))
 
 
+def literal(text: str) -> str:
+    """What stands in a template besides its references."""
+    return _REFERENCE.sub("", text)
+
+
 def references(text: str) -> set[str]:
     """The references to variables and secrets in a template, as in ``{"env.A", "secret.B"}``."""
     return {f"{kind}.{key}" for kind, key, _ in _REFERENCE.findall(text) if kind}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.store.audit import moment, record
+from gateway.store.audit import Author, By, moment, record
 from gateway.store.database import Database
 from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound, StoreError
 from gateway.store.tables import SUPERUSERS, TOKENS
@@ -27,7 +28,11 @@ class Superuser:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """``kind`` "superuser": a login, whose ``owner`` is a superuser's id. ``expires_at`` in epoch seconds, 0: never."""
+    """``kind`` "superuser": a login. ``expires_at`` in epoch seconds, 0: never.
+
+    ``owner``: the id of the superuser with whom it ends; ``maker``: the name of its maker. Both are None for tokens
+    that were made before makers were noted.
+    """
 
     id: str
     name: str
@@ -40,6 +45,9 @@ class Token:
     claims: Mapping[str, object]
     scope: str | None = None
     """All that it is good for: "metrics"; None: everything that its kind allows."""
+    maker: str | None = None
+    client: str | None = None
+    """The address from which a login came."""
 
 
 class SuperuserRepository:
@@ -48,14 +56,14 @@ class SuperuserRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, email: str, password_hash: str, actor: str) -> Superuser:
+    async def create(self, email: str, password_hash: str, actor: By) -> Superuser:
         """Raises `AlreadyExists`, and `StoreError` for what is no email."""
         made = Superuser(uuid.uuid4().hex, email.lower(), moment(time.time()))
         row = {"id": made.id, "email": made.email, "password_hash": password_hash, "created": made.created.timestamp()}
         try:
             async with self._database.writing() as connection:
                 await connection.execute(insert(SUPERUSERS).values(**row))
-                await record(connection, actor, "superuser.create", made.email)
+                await record(connection, actor, "superuser.create", made.email, after={"email": made.email})
         except IntegrityError as error:
             if "superusers.email" in str(error.orig) or "superusers_email_key" in str(error.orig):
                 raise AlreadyExists("email", f"there is a superuser {made.email} already") from None
@@ -75,8 +83,11 @@ class SuperuserRepository:
             rows = await connection.execute(select(SUPERUSERS).order_by(SUPERUSERS.c.email))
             return [Superuser(row.id, row.email, moment(row.created)) for row in rows]
 
-    async def delete(self, id: str, actor: str) -> None:  # noqa: A002 - the column's name
-        """Their logins end with them. Raises `NotFound`, and `LastSuperuser` for the last one."""
+    async def delete(self, id: str, actor: By) -> None:  # noqa: A002 - the column's name
+        """Their logins, and the superuser tokens that they made, end with them.
+
+        Raises `NotFound`, and `LastSuperuser` for the last one.
+        """
         async with self._database.writing() as connection:
             rows = (await connection.execute(select(SUPERUSERS.c.id, SUPERUSERS.c.email))).all()
             found = {row.id: row.email for row in rows}
@@ -84,9 +95,41 @@ class SuperuserRepository:
                 raise NotFound(f"there is no superuser {id}")
             if len(found) == 1:
                 raise LastSuperuser("this is the last superuser; create another one first")
-            await connection.execute(delete(TOKENS).where(TOKENS.c.owner == id))
+            ended = await _end(connection, id, ("superuser", "token"))
             await connection.execute(delete(SUPERUSERS).where(SUPERUSERS.c.id == id))
-            await record(connection, actor, "superuser.delete", found[id])
+            await record(connection, actor, "superuser.delete", found[id], ended, before={"email": found[id]})
+
+    async def set_password(
+        self,
+        id: str,  # noqa: A002 - the column's name
+        password_hash: str,
+        actor: By,
+        *,
+        keep: str = "",
+        tokens: bool = False,
+    ) -> str:
+        """Change the password; the superuser's email. All logins end but the one with the digest ``keep``.
+
+        ``tokens``: the superuser tokens that this superuser made end too. Raises `NotFound`.
+        """
+        async with self._database.writing() as connection:
+            row = (await connection.execute(select(SUPERUSERS).where(SUPERUSERS.c.id == id))).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no superuser {id}")
+            changed = update(SUPERUSERS).where(SUPERUSERS.c.id == id).values(password_hash=password_hash)
+            await connection.execute(changed)
+            ended = await _end(connection, id, ("superuser", "token") if tokens else ("superuser",), keep)
+            await record(connection, actor, "superuser.password", row.email, ended)
+        return str(row.email)
+
+
+async def _end(connection: AsyncConnection, owner: str, kinds: Sequence[str], keep: str = "") -> dict[str, object]:
+    """End what belongs to a superuser, but for the digest ``keep``: how many, for the audit trail."""
+    ended: dict[str, object] = {}
+    for kind in kinds:
+        gone = delete(TOKENS).where(TOKENS.c.owner == owner, TOKENS.c.kind == kind, TOKENS.c.digest != keep)
+        ended["logins" if kind == "superuser" else "tokens"] = (await connection.execute(gone)).rowcount
+    return ended
 
 
 class TokenRepository:
@@ -102,10 +145,17 @@ class TokenRepository:
         owner: str | None,
         expires_at: float,
         claims: Mapping[str, object],
-        actor: str,
+        actor: By,
         scope: str | None = None,
+        *,
+        password_hash: str | None = None,
     ) -> Token:
-        """Raises `NotFound` when the owner is gone, `StoreError` when a value is outside its bounds."""
+        """``password_hash``: what a login was verified against; it must still be its owner's.
+
+        Raises `NotFound` when the owner is gone or has another password by now, `StoreError` when a value is outside
+        its bounds.
+        """
+        author = Author(actor) if isinstance(actor, str) else actor
         now = time.time()
         row = {
             "id": uuid.uuid4().hex,
@@ -118,16 +168,25 @@ class TokenRepository:
             "last_used": None,
             "claims": dict(claims),
             "scope": scope,
+            "maker": author.name,
+            "client": (author.client or None) if kind == "superuser" else None,
         }
         try:
             async with self._database.writing() as connection:
+                if password_hash is not None:
+                    await _check_password(connection, owner, password_hash)
                 await connection.execute(insert(TOKENS).values(digest=digest, **row))
-                await record(connection, actor, "login.ok" if kind == "superuser" else "token.create", name)
+                made = Token(**{**row, "created": moment(now)})  # type: ignore[arg-type]
+                if kind == "superuser":
+                    author = Author(author.name, author.client, made.id)
+                    await record(connection, author, "login.ok", name, after={"expires_at": expires_at})
+                else:
+                    await record(connection, author, "token.create", name, after=_facts(made))
         except IntegrityError as error:
             if "foreign key" in str(error.orig).lower():
-                raise NotFound("the superuser whose login this is was deleted meanwhile") from None
+                raise NotFound("the superuser to whom it would belong was deleted meanwhile") from None
             raise StoreError("the database refuses this token: it is there already, or outside its bounds") from None
-        return Token(**{**row, "created": moment(now)})  # type: ignore[arg-type]
+        return made
 
     async def list(self, kind: str | None = None) -> list[Token]:
         """All, or those of one kind, the oldest first; also those that have expired and are not purged yet."""
@@ -142,20 +201,23 @@ class TokenRepository:
         async with self._database.reading() as connection:
             return {row.digest: _token(row) for row in await connection.execute(select(TOKENS).where(good))}
 
-    async def delete(self, id: str, actor: str) -> None:  # noqa: A002 - the column's name
-        """Raises `NotFound`."""
+    async def delete(self, id: str, actor: By, kind: str | None = None) -> None:  # noqa: A002 - the column's name
+        """Raises `NotFound`, also for one that is not of ``kind``."""
+        query = select(TOKENS).where(TOKENS.c.id == id)
         async with self._database.writing() as connection:
-            row = (await connection.execute(select(TOKENS).where(TOKENS.c.id == id))).one_or_none()
+            found = await connection.execute(query if kind is None else query.where(TOKENS.c.kind == kind))
+            row = found.one_or_none()
             if row is None:
-                raise NotFound(f"there is no token {id}")
+                raise NotFound(f"there is no {'login' if kind == 'superuser' else 'token'} {id}")
             await connection.execute(delete(TOKENS).where(TOKENS.c.id == id))
-            await record(connection, actor, "token.delete", row.name)
+            action = "session.end" if row.kind == "superuser" else "token.delete"
+            await record(connection, actor, action, row.name, before={"id": id, **_facts(_token(row))})
 
-    async def delete_by_digest(self, digest: str, actor: str) -> None:
+    async def delete_by_digest(self, digest: str, actor: By) -> None:
         """A logout; nothing happens when there is no such token."""
         async with self._database.writing() as connection:
             if (await connection.execute(delete(TOKENS).where(TOKENS.c.digest == digest))).rowcount:
-                await record(connection, actor, "logout", actor)
+                await record(connection, actor, "logout", actor if isinstance(actor, str) else actor.name)
 
     async def touch(self, used: Mapping[str, float]) -> None:
         """Note the last use of tokens, by digest in epoch seconds. It is no change that anybody must hear of."""
@@ -171,6 +233,24 @@ class TokenRepository:
             return (await connection.execute(gone)).rowcount
 
 
+async def _check_password(connection: AsyncConnection, owner: str | None, password_hash: str) -> None:
+    """A password that was changed while it was verified opens nothing any more."""
+    query = select(SUPERUSERS.c.password_hash).where(SUPERUSERS.c.id == owner)
+    if (await connection.execute(query)).scalar_one_or_none() != password_hash:
+        raise NotFound("the superuser was deleted, or has another password, meanwhile")
+
+
+def _facts(token: Token) -> dict[str, object]:
+    """What the audit trail keeps of a token: everything but the token."""
+    return {
+        "superuser": token.superuser,
+        "scope": token.scope,
+        "expires_at": token.expires_at,
+        "maker": token.maker,
+        "claims": dict(token.claims),
+    }
+
+
 def _token(row: Row[Any]) -> Token:
     return Token(
         row.id,
@@ -183,4 +263,6 @@ def _token(row: Row[Any]) -> Token:
         None if row.last_used is None else moment(row.last_used),
         row.claims,
         row.scope,
+        row.maker,
+        row.client,
     )

@@ -13,7 +13,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.store.audit import moment, record
+from gateway.store.audit import By, moment, record
 from gateway.store.database import Database
 from gateway.store.problem import AlreadyExists, NotFound, StoreError
 from gateway.store.tables import PROXIES, REVISION
@@ -96,7 +96,7 @@ class ProxyRepository:
         async with self._database.reading() as connection:
             return await _get(connection, name)
 
-    async def create(self, settings: Mapping[str, object], actor: str) -> StoredProxy:
+    async def create(self, settings: Mapping[str, object], actor: By) -> StoredProxy:
         """Raises `AlreadyExists` when the name, or the path for the same hosts, is taken."""
         now = time.time()
         row = {"id": uuid.uuid4().hex, "version": 1, "created": now, "updated": now, **_columns(settings)}
@@ -104,14 +104,14 @@ class ProxyRepository:
         try:
             async with self._database.writing() as connection:
                 await connection.execute(insert(PROXIES).values(**row))
-                await record(connection, actor, "proxy.create", name, {"keys": sorted(settings)})
+                await record(connection, actor, "proxy.create", name, {"keys": sorted(settings)}, after=settings)
                 stored = await _get(connection, name)
         except IntegrityError as error:
             raise _taken(error, settings) from None
         assert stored is not None
         return stored
 
-    async def update(self, name: str, settings: Mapping[str, object], version: int, actor: str) -> StoredProxy:
+    async def update(self, name: str, settings: Mapping[str, object], version: int, actor: By) -> StoredProxy:
         """Put ``settings``, which may hold another name, in the place of version ``version``.
 
         Raises `NotFound`, `VersionConflict` when another version stands there, `AlreadyExists` as `create`.
@@ -126,14 +126,16 @@ class ProxyRepository:
                     raise VersionConflict(before)
                 columns = {"version": version + 1, "updated": time.time(), **_columns(settings)}
                 await connection.execute(update(PROXIES).where(PROXIES.c.id == before.id).values(**columns))
-                await record(connection, actor, "proxy.update", name, {"keys": _changed(before.settings, settings)})
+                keys = _changed(before.settings, settings)
+                was, becomes = ({k: s[k] for k in keys if k in s} for s in (before.settings, settings))
+                await record(connection, actor, "proxy.update", name, {"keys": keys}, before=was, after=becomes)
                 stored = await _get(connection, new_name)
         except IntegrityError as error:
             raise _taken(error, settings) from None
         assert stored is not None
         return stored
 
-    async def delete(self, name: str, version: int | None, actor: str) -> None:
+    async def delete(self, name: str, version: int | None, actor: By) -> None:
         """``version`` None: whatever stands there. Raises `NotFound`, `VersionConflict`."""
         async with self._database.writing() as connection:
             before = await _get(connection, name)
@@ -142,7 +144,7 @@ class ProxyRepository:
             if version is not None and before.version != version:
                 raise VersionConflict(before)
             await connection.execute(delete(PROXIES).where(PROXIES.c.id == before.id))
-            await record(connection, actor, "proxy.delete", name)
+            await record(connection, actor, "proxy.delete", name, before=before.settings)
 
 
 async def _get(connection: AsyncConnection, name: str) -> StoredProxy | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from gateway.store.audit import moment, record
+from gateway.store.audit import By, moment, record
 from gateway.store.database import Database
 from gateway.store.keys import KeyRing
 from gateway.store.problem import NotFound, StoreError
@@ -45,7 +45,7 @@ class SecretRepository:
         self._database = database
         self._keys = keys
 
-    async def put(self, key: str, value: str, actor: str, description: str = "") -> Secret:
+    async def put(self, key: str, value: str, actor: By, description: str = "") -> Secret:
         """Store a new secret, or a new value of one that is there. Raises `StoreError` when it is too long."""
         now = time.time()
         row = {"value": self._sealed(key, value), "masked": mask(value), "updated": now}
@@ -58,8 +58,10 @@ class SecretRepository:
                 else:
                     row |= {"version": before.version + 1, "description": description or before.description}
                     await connection.execute(update(SECRETS).where(SECRETS.c.key == key).values(**row))
-                await record(connection, actor, "secret.put", key)
-                return _secret((await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one())
+                after = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one()
+                was = None if before is None else _facts(before)
+                await record(connection, actor, "secret.put", key, before=was, after=_facts(after))
+                return _secret(after)
         except IntegrityError:
             raise StoreError("the database refuses this secret: its key or its value is too long") from None
 
@@ -78,12 +80,14 @@ class SecretRepository:
             row = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
         return None if row is None else _secret(row)
 
-    async def delete(self, key: str, actor: str) -> None:
+    async def delete(self, key: str, actor: By) -> None:
         """Raises `NotFound`."""
         async with self._database.writing() as connection:
-            if not (await connection.execute(delete(SECRETS).where(SECRETS.c.key == key))).rowcount:
+            before = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
+            if before is None:
                 raise NotFound(f"there is no secret {key}")
-            await record(connection, actor, "secret.delete", key)
+            await connection.execute(delete(SECRETS).where(SECRETS.c.key == key))
+            await record(connection, actor, "secret.delete", key, before=_facts(before))
 
     async def reveal(self, keys: Iterable[str] | None = None) -> dict[str, str]:
         """The values, of all or of ``keys``. Raises `KeyProblem`."""
@@ -94,7 +98,7 @@ class SecretRepository:
             rows = (await connection.execute(query)).all()
         return {row.key: self._keys.decrypt(row.value, _place(row.key)) for row in rows}
 
-    async def rekey(self, actor: str) -> int:
+    async def rekey(self, actor: By) -> int:
         """Encrypt with the current key what an older one encrypted; how many there were. Raises `KeyProblem`."""
         async with self._database.writing() as connection:
             rows = (await connection.execute(select(SECRETS.c.key, SECRETS.c.value))).all()
@@ -105,6 +109,11 @@ class SecretRepository:
                 await connection.execute(update(SECRETS).where(SECRETS.c.key == row.key).values(value=value))
             await record(connection, actor, "secret.rekey", "*", {"count": len(old)})
         return len(old)
+
+
+def _facts(row: Row[Any]) -> dict[str, object]:
+    """What the audit trail keeps of a secret: nothing of its value but what people may see."""
+    return {"masked_value": row.masked, "description": row.description, "version": row.version}
 
 
 def _secret(row: Row[Any]) -> Secret:

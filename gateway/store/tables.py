@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -60,6 +60,8 @@ TOKENS = Table(
     Column("last_used", Float),
     Column("claims", JSON, nullable=False),
     Column("scope", String),
+    Column("maker", String),
+    Column("client", String),
 )
 
 SECRETS = Table(
@@ -83,6 +85,10 @@ AUDIT = Table(
     Column("action", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("detail", JSON, nullable=False),
+    Column("client", String),
+    Column("credential", String),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
 )
 
 REVISION = Table(

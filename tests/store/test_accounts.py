@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gateway.store.audit import Author
 from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound, StoreError
 from gateway.store.store import Store
 
@@ -46,6 +47,62 @@ async def test_the_last_superuser_stays_and_logins_end_with_their_owner(store: S
     assert [*(await store.tokens.all())] == ["b" * 64]
     with pytest.raises(NotFound):
         await store.superusers.delete(second.id, "cli")
+
+
+async def test_a_superuser_token_ends_with_its_maker_and_other_tokens_stay(store: Store) -> None:
+    await store.superusers.create("a@x.org", "h", "cli")
+    maker = await store.superusers.create("b@x.org", "h", "cli")
+    await token(store, "a", superuser=True, owner=maker.id, actor=Author("b@x.org", "10.0.0.1", "s1"))
+    await token(store, "b", actor="b@x.org")
+    await token(store, "c", superuser=True)
+    assert {t.maker for t in (await store.tokens.all()).values()} == {"b@x.org", "t"}
+    await store.superusers.delete(maker.id, "a@x.org")
+    assert set(await store.tokens.all()) == {"b" * 64, "c" * 64}
+    assert (await store.audit.list())[0][0].detail == {"logins": 0, "tokens": 1}
+
+
+async def test_a_new_password_ends_the_other_logins(store: Store) -> None:
+    made = await store.superusers.create("a@x.org", "old", "cli")
+    other = await store.superusers.create("b@x.org", "h", "cli")
+    for digest, owner in (("a", made.id), ("b", made.id), ("c", other.id)):
+        await token(store, digest, kind="superuser", owner=owner, superuser=True)
+    await token(store, "d", superuser=True, owner=made.id)
+    before = await store.revision()
+    assert await store.superusers.set_password(made.id, "new", "a@x.org", keep="a" * 64) == "a@x.org"
+    assert await store.superusers.by_email("a@x.org") == (made, "new")
+    assert set(await store.tokens.all()) == {"a" * 64, "c" * 64, "d" * 64}
+    assert await store.revision() > before
+    row = (await store.audit.list())[0][0]
+    assert (row.action, row.subject, row.detail) == ("superuser.password", "a@x.org", {"logins": 1})
+    await store.superusers.set_password(made.id, "newer", "b@x.org", tokens=True)
+    assert set(await store.tokens.all()) == {"c" * 64}
+    with pytest.raises(NotFound):
+        await store.superusers.set_password("nobody", "x", "t")
+
+
+async def test_a_login_with_a_password_that_was_changed_meanwhile(store: Store) -> None:
+    made = await store.superusers.create("a@x.org", "old", "cli")
+    login = {"kind": "superuser", "owner": made.id, "superuser": True}
+    await token(store, "a", **login, password_hash="old")
+    await store.superusers.set_password(made.id, "new", "t")
+    with pytest.raises(NotFound, match="another password"):
+        await token(store, "b", **login, password_hash="old")
+    assert await store.tokens.all() == {}
+
+
+async def test_a_login_is_ended_by_its_id_and_a_token_is_no_login(store: Store) -> None:
+    made = await store.superusers.create("a@x.org", "h", "cli")
+    login = await token(
+        store, "a", kind="superuser", owner=made.id, superuser=True, actor=Author("a@x.org", "10.0.0.9")
+    )
+    plain = await token(store, "b")
+    assert [t.client for t in await store.tokens.list("superuser")] == ["10.0.0.9"]
+    for id_, kind in ((login, "token"), (plain, "superuser")):
+        with pytest.raises(NotFound):
+            await store.tokens.delete(id_, "t", kind)
+    await store.tokens.delete(login, "t", "superuser")
+    assert set(await store.tokens.all()) == {"b" * 64}
+    assert (await store.audit.list())[0][0].action == "session.end"
 
 
 async def test_of_two_superusers_that_delete_each_other_one_stays(store: Store) -> None:
