@@ -71,6 +71,9 @@ UPSTREAM_BAD_RESPONSE = Reason(
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
 )
+LOCAL_RESOURCES = Reason(
+    "local_resources", 503, "Service Unavailable", _G, "The gateway lacks a resource for a connection to the upstream"
+)
 DRAINING = Reason("draining", 503, "Service Unavailable", _G, "The gateway is shutting down")
 DIAL_TIMEOUT = Reason("dial_timeout", 504, "Gateway Timeout", _U, "The upstream did not accept a connection in time")
 TLS_TIMEOUT = Reason("tls_timeout", 504, "Gateway Timeout", _U, "The upstream did not finish the TLS handshake in time")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import pathlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -15,6 +16,8 @@ from gateway.config.document import Document
 
 DEBOUNCE = 0.2  # seconds of silence after which a burst of changes counts as one
 RECHECK = 2.0  # seconds; finds changes that no watched directory tells, as behind a symlink or on a network file system
+_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What this process or machine lacks: no news of a file that cannot be read for such a reason."""
 
 
 class FileProvider:
@@ -51,7 +54,12 @@ async def watch(
         await pending
     async with contextlib.aclosing(_wakings(path.parent, debounce, recheck)) as wakings:
         async for _ in wakings:
-            current = fingerprint(path)
+            try:
+                current = _digest(path)
+            except OSError as error:
+                if error.errno in _LACKS:
+                    continue  # it says nothing about the file
+                current = None
             if current == seen:
                 continue
             seen = current
@@ -81,6 +89,10 @@ async def _wakings(directory: pathlib.Path, debounce: float, recheck: float) -> 
 def fingerprint(path: pathlib.Path) -> bytes | None:
     """A digest of the content; None while there is nothing to read."""
     try:
-        return hashlib.blake2b(path.read_bytes()).digest()
+        return _digest(path)
     except OSError:
         return None
+
+
+def _digest(path: pathlib.Path) -> bytes:
+    return hashlib.blake2b(path.read_bytes()).digest()

@@ -14,7 +14,7 @@ import errno
 import os
 import socket
 import ssl
-from typing import Any
+from typing import Any, cast
 
 import aiohappyeyeballs
 import aiohttp
@@ -27,6 +27,7 @@ from gateway import errors
 from gateway.config.document import Timeouts
 from gateway.errors import GatewayError
 from gateway.upstream.endpoint import Endpoint, proxy_from_environment
+from gateway.upstream.shortage import Shortages
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
 from gateway.wire.upstream import UpstreamConnection
@@ -41,14 +42,79 @@ class _DialTimeoutError(Exception):
     """No address accepted a TCP connection in time."""
 
 
+class _Attempts:
+    """The addresses that one dial tried, and how each failed: `aiohappyeyeballs` keeps no more than a text of it.
+
+    To `aiohappyeyeballs` it is the socket factory and the event loop, of which it uses ``sock_connect`` alone.
+    """
+
+    __slots__ = ("_loop", "failures")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.failures: list[OSError] = []
+
+    async def first_of(
+        self, addresses: list[AddrInfoType], delay: float | None, interleave: int | None
+    ) -> socket.socket:
+        """A TCP connection to whichever of ``addresses`` answers first (RFC 8305). Raises OSError."""
+        if len(addresses) > 1:
+            return await aiohappyeyeballs.start_connection(
+                addr_infos=addresses,
+                happy_eyeballs_delay=delay,
+                interleave=interleave,
+                loop=cast(asyncio.AbstractEventLoop, self),
+                socket_factory=self._socket,
+            )
+        sock = self._socket(addresses[0])
+        try:
+            sock.setblocking(False)
+            await self.sock_connect(sock, addresses[0][4])
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        # Not loop.sock_connect: in uvloop it costs more than all the rest of a dial.
+        failure = sock.connect_ex(address)
+        if failure == errno.EINPROGRESS:
+            connected = self._loop.create_future()
+            try:
+                self._loop.add_writer(sock, _resolve, connected)
+            except OSError as error:
+                self.failures.append(error)
+                raise
+            try:
+                await connected
+            finally:
+                self._loop.remove_writer(sock)
+            failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failure:
+            refusal = OSError(failure, os.strerror(failure))
+            self.failures.append(refusal)
+            raise refusal
+
+    def _socket(self, addr_info: tuple[Any, ...]) -> socket.socket:
+        try:
+            return _hardened_socket(addr_info)
+        except OSError as error:
+            self.failures.append(error)
+            raise
+
+
 def _hardened_socket(addr_info: tuple[Any, ...]) -> socket.socket:
     """A socket whose dead peers are noticed: TCP keep-alive after 30 s of silence."""
     family, kind, protocol, *_ = addr_info
     made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_SECONDS)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_SECONDS)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_SECONDS)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_SECONDS)
+    except BaseException:
+        made.close()
+        raise
     return made
 
 
@@ -68,7 +134,13 @@ class HardenedConnector(aiohttp.TCPConnector):
     """Opens connections to one endpoint with the timeouts of one proxy."""
 
     def __init__(
-        self, endpoint: Endpoint, timeouts: Timeouts, buffers: BufferPool, parser: HeadParser, tls: ssl.SSLContext
+        self,
+        endpoint: Endpoint,
+        timeouts: Timeouts,
+        buffers: BufferPool,
+        parser: HeadParser,
+        tls: ssl.SSLContext,
+        shortages: Shortages | None = None,
     ) -> None:
         if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
             raise RuntimeError(
@@ -85,6 +157,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self._tls_timeout = timeouts.tls_handshake or _NO_TIMEOUT
         self._buffers = buffers
         self._parser = parser
+        self._shortages = Shortages() if shortages is None else shortages
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
         self.proxy_fields: list[tuple[bytes, bytes]] = []
@@ -121,7 +194,8 @@ class HardenedConnector(aiohttp.TCPConnector):
     async def dial(self) -> UpstreamConnection:
         """Open a connection.
 
-        Raises `GatewayError`: ``dial_failed``, ``dial_timeout``, ``dns_failed``, ``tls_failed``, ``tls_timeout``.
+        Raises `GatewayError`: ``dial_failed``, ``dial_timeout``, ``dns_failed``, ``local_resources``, ``tls_failed``,
+        ``tls_timeout``.
         """
         try:
             if self._tunnel is not None:
@@ -131,12 +205,12 @@ class HardenedConnector(aiohttp.TCPConnector):
             await self._loop.create_connection(lambda: connection.protocol, sock=sock, **self._tls)
         except (TimeoutError, _DialTimeoutError):
             raise GatewayError(errors.DIAL_TIMEOUT) from None
-        except aiohttp.ClientConnectorDNSError:
-            raise GatewayError(errors.DNS_FAILED) from None
+        except aiohttp.ClientConnectorDNSError as error:
+            raise self._failure_to_resolve(error.os_error) from None
         except (aiohttp.ClientSSLError, ssl.SSLError):
             raise GatewayError(errors.TLS_FAILED) from None
-        except OSError as error:
-            raise GatewayError(self._reason(error)) from None
+        except (OSError, MemoryError) as error:
+            raise self._failure(error) from None
         except aiohttp.ClientError:
             raise GatewayError(errors.DIAL_FAILED) from None
         return connection
@@ -152,39 +226,23 @@ class HardenedConnector(aiohttp.TCPConnector):
         """Where the peer is."""
         try:
             hosts = await self._resolve_host(self._peer.host, self._peer.port)
-        except OSError:  # resolvers differ in what they raise: the system's gaierror, aiodns a bare OSError
-            raise GatewayError(errors.DNS_FAILED) from None
+        except OSError as error:  # resolvers differ in what they raise: the system's gaierror, aiodns a bare OSError
+            raise self._failure_to_resolve(error) from None
         return self._convert_hosts_to_addr_infos(hosts)
 
     async def _connect(self, addresses: list[AddrInfoType]) -> socket.socket:
-        """A TCP connection to whichever of ``addresses`` answers first."""
-        if len(addresses) > 1:
-            return await aiohappyeyeballs.start_connection(
-                addr_infos=addresses,
-                happy_eyeballs_delay=self._happy_eyeballs_delay,
-                interleave=self._interleave,
-                loop=self._loop,
-                socket_factory=self._socket_factory,
-            )
-        sock = _hardened_socket(addresses[0])
+        """A TCP connection to whichever of ``addresses`` answers first.
+
+        Raises OSError, or `GatewayError` ``local_resources`` when no attempt failed by the fault of another.
+        """
+        attempts = _Attempts(self._loop)
         try:
-            sock.setblocking(False)
-            failure = sock.connect_ex(addresses[0][4])
-            if failure == errno.EINPROGRESS:
-                # Not loop.sock_connect: in uvloop it costs more than all the rest of a dial.
-                connected = self._loop.create_future()
-                self._loop.add_writer(sock, _resolve, connected)
-                try:
-                    await connected
-                finally:
-                    self._loop.remove_writer(sock)
-                failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if failure:
-                raise OSError(failure, os.strerror(failure))
-        except BaseException:
-            sock.close()
+            return await attempts.first_of(addresses, self._happy_eyeballs_delay, self._interleave)
+        except OSError:
+            short = self._shortages.failure(self._target, attempts.failures)
+            if short is not None:
+                raise short from None
             raise
-        return sock
 
     async def _dial_through(self, tunnel: ClientRequest) -> UpstreamConnection:
         """A CONNECT is spoken by aiohttp's own protocol; ours takes the transport over afterwards."""
@@ -202,8 +260,18 @@ class HardenedConnector(aiohttp.TCPConnector):
         lease.close()
         return ours
 
-    def _reason(self, error: OSError) -> errors.Reason:
+    @property
+    def _target(self) -> str:
+        return f"{self._peer.host}:{self._peer.port}"
+
+    def _failure_to_resolve(self, error: OSError) -> GatewayError:
+        return self._shortages.failure_to_resolve(self._target, error) or GatewayError(errors.DNS_FAILED)
+
+    def _failure(self, error: OSError | MemoryError) -> GatewayError:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        return self._shortages.failure(self._target, [cause]) or GatewayError(self._reason(cause))
+
+    def _reason(self, cause: BaseException) -> errors.Reason:
         if isinstance(cause, _DialTimeoutError | TimeoutError):
             return errors.DIAL_TIMEOUT
         if self._tls and isinstance(cause, ConnectionAbortedError):

@@ -20,6 +20,7 @@ from gateway.policy.queue import WaitQueue
 from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import IdleBudget, Pool
+from gateway.upstream.shortage import Shortages
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
@@ -45,6 +46,7 @@ class Registry:
         self._parser = parser
         self._sink = sink
         self._budget = IdleBudget()
+        self._shortages = Shortages()
         self._tls: ssl.SSLContext | None = None
         self._limiters: dict[str, Limiter] = {}
         """Also those that no proxy has now: exchanges that run under an old limit still hold its permits."""
@@ -114,7 +116,7 @@ class Registry:
     def _pool(self, name: str, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
         if self._tls is None:
             self._tls = tls_context()
-        connector = HardenedConnector(endpoint, timeouts, self._buffers, self._parser, self._tls)
+        connector = HardenedConnector(endpoint, timeouts, self._buffers, self._parser, self._tls, self._shortages)
         return Pool(
             connector,
             timeouts.idle,

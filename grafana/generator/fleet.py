@@ -70,7 +70,8 @@ NOW = Row(
         ),
         stat(
             "Gateway's fault",
-            "Share of requests that the gateway failed by itself: internal, template_missing. It should be 0. When it "
+            "Share of requests that the gateway failed by itself: internal, template_missing, local_resources. It "
+            "should be 0. When it "
             "is not, open the proxy in the table below and read its reasons; standard error of the gateway has the "
             "details.",
             "percentunit",

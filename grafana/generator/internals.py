@@ -186,11 +186,13 @@ FAULTS = Row(
         timeseries(
             "Its own failures",
             "Per second and proxy. internal is a bug: report it with the traceback of standard error. "
-            "template_missing: a header of that proxy needs a value that is not set.",
+            "template_missing: a header of that proxy needs a value that is not set. "
+            "local_resources: no descriptor, local port or memory for a connection.",
             "reqps",
             Query(
                 "sum by (proxy, reason)"
-                f' (rate(gateway_errors_total{{{INSTANCE},reason=~"internal|template_missing"}}[$__rate_interval]))',
+                f' (rate(gateway_errors_total{{{INSTANCE},reason=~"internal|template_missing|local_resources"}}'
+                "[$__rate_interval]))",
                 "{{proxy}}: {{reason}}",
             ),
         ),

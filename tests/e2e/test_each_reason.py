@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from harness.answers import chunk, head
 from harness.client import Client, request
+from harness.descriptors import no_descriptor_left
 from harness.message import Message, Truncated
 from harness.patience import eventually
 from harness.rig import LIMITS, TIMEOUTS, GatewayFor, Rig
@@ -161,6 +162,12 @@ async def a_fault_of_our_own(scene: Scene) -> None:
     await scene.client.send(ask())
 
 
+async def no_descriptor(scene: Scene) -> None:
+    with no_descriptor_left():
+        await scene.client.send(ask())
+        await scene.client.holds(b"\r\n\r\n")
+
+
 async def no_tls(link: Link) -> None:
     await link.exactly(1)
     await link.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -279,6 +286,7 @@ ROWS = [
         status=200,
     ),
     Row("breaker_open", "after one failure", opened, {"circuit_breaker": CircuitBreaker(True, 1, LONG)}, failures=1),
+    Row("local_resources", "no descriptor for a dial", no_descriptor),
     Row("draining", "no answer yet", a_drain, ending=CUT),
     Row("draining", "in mid-answer", a_drain_in_mid_answer, ending=CUT, status=200),
     Row("dial_timeout", "a black hole", says(ask()), times(dial=SHORT), to="black hole"),
@@ -299,6 +307,7 @@ MORE_FIELDS = {
     "queue_full": {"retry-after"},
     "queue_timeout": {"retry-after"},
     "breaker_open": {"retry-after", "x-circuit-breaker"},
+    "local_resources": {"retry-after"},
 }
 """What these refusals say besides; no other does."""
 BESIDES = set().union(*MORE_FIELDS.values())

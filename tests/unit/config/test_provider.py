@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import AsyncIterator
 
 import pytest
+from harness.descriptors import no_descriptor_left
 
 from gateway.config.document import Address
 from gateway.config.parse import ConfigError
@@ -66,6 +67,16 @@ def test_load_reads_the_file_each_time(tmp_path: pathlib.Path) -> None:
     file.unlink()
     with pytest.raises(ConfigError, match="no such file"):
         provider.load()
+
+
+async def test_a_file_that_no_descriptor_is_left_for_is_no_news(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("a")
+    async with watching(file) as watched:
+        with no_descriptor_left():
+            await watched.hears_nothing()
+        file.write_text("b")
+        assert await watched.next() == b"b"
 
 
 async def test_an_edit_in_place_is_told(tmp_path: pathlib.Path) -> None:

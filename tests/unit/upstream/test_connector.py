@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import trustme
+from harness.descriptors import no_descriptor_left
 from harness.patience import eventually
 from harness.upstream import BlackHole, refused_url
 
@@ -255,6 +256,106 @@ async def test_a_resolver_that_hangs_is_a_dial_that_takes_too_long() -> None:
 async def test_whatever_a_resolver_raises_it_is_the_names_fault() -> None:
     async with resolving("http://some.test", Broken()) as made:
         assert await code_of_dial(made) == "dns_failed"
+
+
+# -- what this machine lacks
+
+
+async def test_no_descriptor_for_a_dial_and_one_a_moment_later() -> None:
+    async with listener(silence) as port, connector(f"http://127.0.0.1:{port}") as made:
+        with no_descriptor_left():
+            assert await code_of_dial(made) == "local_resources"
+        connection = await made.dial()
+        assert connection.alive
+        connection.abort()
+
+
+async def test_no_descriptor_for_any_of_several_addresses() -> None:
+    async with resolving("http://many.test:9", Resolver("127.0.0.1", "127.0.0.2")) as made:
+        await made._addresses()
+        with no_descriptor_left():
+            assert await code_of_dial(made) == "local_resources"
+
+
+async def test_no_descriptor_for_the_resolver() -> None:
+    async with connector("http://does-not-exist.invalid") as made:
+        with no_descriptor_left():
+            assert await code_of_dial(made) == "local_resources"
+    async with connector("http://does-not-exist.invalid") as other:
+        assert await code_of_dial(other) == "dns_failed"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_no_descriptor_for_the_forward_proxy(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    async with listener(silence) as port:
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        async with connector(f"{scheme}://origin.test") as made:
+            with no_descriptor_left():
+                assert await code_of_dial(made) == "local_resources"
+
+
+IN_A_SMALL_NETWORK = """
+import asyncio, sys
+sys.path[:0] = [{tests!r}]
+import uvloop
+from unit_of_dialling import connector, listener, resolving, Resolver, silence, code_of_dial, eventually, GatewayError
+
+async def main():
+    async with listener(silence) as port, connector(f"http://127.0.0.1:{{port}}") as made:
+        held = []
+        while True:
+            try:
+                held.append(await made.dial())
+            except GatewayError as error:
+                print(error.reason.code)
+                break
+        async with resolving(f"http://many.test:{{port}}", Resolver("127.0.0.1", "127.0.0.1")) as many:
+            print(await code_of_dial(many))
+        async with resolving(f"http://many.test:{{port}}", Resolver("127.0.0.1", "127.0.0.2")) as mixed:
+            print(await code_of_dial(mixed))
+        freed = held.pop()
+        freed.reset()
+        await eventually(lambda: freed.transport is None)
+        held.append(await made.dial())
+        print(held[-1].alive)
+
+uvloop.run(main())
+"""
+"""Four local ports in all: soon a connection to one address has none (EADDRNOTAVAIL)."""
+
+
+async def test_no_local_port_left() -> None:
+    """Nobody listens on the second address of the mixed name, which is a fault of the other side."""
+    here = Path(__file__)
+    program = IN_A_SMALL_NETWORK.format(tests=str(here.parents[2])).replace(
+        "from unit_of_dialling import",
+        f"import importlib.util as u; s = u.spec_from_file_location('unit_of_dialling', {str(here)!r}); "
+        "m = sys.modules['unit_of_dialling'] = u.module_from_spec(s); s.loader.exec_module(m)\n"
+        "from unit_of_dialling import",
+    )
+    ports = "ip link set lo up && echo 50000 50003 >/proc/sys/net/ipv4/ip_local_port_range && exec"
+    process = await asyncio.create_subprocess_exec(
+        *[
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--net",
+            "sh",
+            "-c",
+            f'{ports} "$@"',
+            "sh",
+            sys.executable,
+            "-c",
+            program,
+        ],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    if process.returncode and b"unshare" in err:
+        pytest.skip("this machine gives no network of its own")
+    assert out.decode().split() == ["local_resources", "local_resources", "dial_failed", "True"], err.decode()
 
 
 # -- cancelled dials
