@@ -1,8 +1,22 @@
-"""`python -m gateway`: the same as the command `gateway`."""
+"""The command `gateway`, and `python -m gateway`.
+
+Signals are held before the imports of the command line take their second: a reload or a rotation of logs in that time
+must not end the process that starts.
+"""
 
 from __future__ import annotations
 
-from gateway.cli import main
+from gateway import launch
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    launch.open_standard_descriptors()
+    launch.hold_signals()
+    from gateway import cli
+
+    cli.main(prog_name="gateway")
+
 
 if __name__ == "__main__":
-    main(prog_name="gateway")
+    main()

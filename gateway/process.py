@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import uvloop
 
+from gateway import launch
 from gateway.app import Gateway, calm_collector, greeting, signals, tell
 from gateway.config.document import Document
 from gateway.config.parse import ConfigError
@@ -19,6 +21,9 @@ from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")
+
+_END_SECONDS = 10.0
+"""What the end may take after the drain."""
 
 
 class Process:
@@ -40,6 +45,8 @@ class Process:
             with signals(self._handlers()):
                 if self._config is not None:
                     self._own(self._watch(self._config), "watch configuration")
+                if os.getpid() == 1:
+                    self._own(_reap_orphans(), "reap orphans")
                 calm_collector()
                 # Last, so that the first connection finds everything ready.
                 async with self._reload_lock:
@@ -75,6 +82,7 @@ class Process:
             self._cutting.set()
             return
         _log.info("draining: %d connections", self._gateway.connections)
+        launch.end_within(self._gateway.document.drain_timeout + _END_SECONDS, 1, logging.shutdown)
         self._stopping.set()
 
     def _handlers(self) -> dict[int, Callable[[], object]]:
@@ -89,6 +97,13 @@ class Process:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _reap_orphans() -> None:
+    """As process 1 of a container: uvloop keeps SIGCHLD to itself, so it looks once a second."""
+    while True:
+        await asyncio.sleep(1)
+        launch.reap_orphans(lambda _: False)
 
 
 def run(load: Callable[[], Document], config: Path | None) -> int:

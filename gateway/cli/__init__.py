@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 import gateway
+from gateway import launch
 from gateway.cli.accounts import superuser, token
 from gateway.cli.completion import completion
 from gateway.cli.db import db
@@ -19,11 +20,19 @@ from gateway.cli.secret import secret
 from gateway.cli.transfer import export, import_, sync
 from gateway.core.build import EDITION
 
+SERVING = frozenset({"run", "demo"})
+"""Commands that handle signals themselves."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(f"{gateway.__version__} ({EDITION})", prog_name="gateway")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Breakwater: a reverse proxy gateway for back ends that break easily."""
+    if context.invoked_subcommand in SERVING:
+        launch.prepare()
+    else:
+        launch.release_signals()
 
 
 for _command in (

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import __version__
+from gateway import __version__, launch
 from gateway.admin.effective import shadowed
 from gateway.admin.live import Applied, Pulse, Refusals
 from gateway.admin.problem import unavailable
@@ -49,6 +49,7 @@ from gateway.workers import confinement
 from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
 from gateway.workers.orphan import orphaned
 from gateway.workers.plane import Plane
+from gateway.workers.pulse import beating
 from gateway.workers.telemetry import Telemetry
 
 _log = logging.getLogger("gateway")
@@ -57,6 +58,7 @@ _POLL_SECONDS = 0.2
 _STORE_SECONDS = 5.0
 """Longer than this the control process does not wait for its database."""
 _TOUCH_SECONDS = 5.0
+_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,17 +382,20 @@ class Control:
 class Process:
     """From the command line to the exit code."""
 
-    def __init__(self, options: Options, channel: str, alive: int, ready: int, slabs: Slabs) -> None:
+    def __init__(self, options: Options, channel: str, alive: int, ready: int, slabs: Slabs, pulse: int) -> None:
         self._options = options
         self._slabs = slabs
         self._channel = ChannelClient(channel)
         self._alive = alive
         self._ready = ready
+        self._pulse = pulse
         self._stopping = asyncio.Event()
         self._code = 0
 
     async def run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
+            # First: the database may take its time, and the supervisor has to see that this process lives.
+            stack.enter_context(beating(self._pulse))
             declared = DeclaredFile(self._options.config, os.environ)
             settings = declared.settings
             assert settings.database is not None
@@ -416,7 +421,7 @@ class Process:
                 await listener.start()
                 stack.push_async_callback(listener.aclose)
                 where = f"; admin on {listener.url}"
-            with signals(self._handlers(control)), orphaned(self._alive, self._stopping.set):
+            with signals(self._handlers(control)), orphaned(self._alive, self._stop):
                 control.keep_up()
                 os.write(self._ready, b".")
                 _log.info("%s%s", control.greeting(), where)
@@ -425,11 +430,15 @@ class Process:
 
     def _fail(self) -> None:
         self._code = 1
+        self._stop()
+
+    def _stop(self) -> None:
+        launch.end_within(_END_SECONDS, 1, logging.shutdown)
         self._stopping.set()
 
     def _handlers(self, control: Control) -> dict[int, Callable[[], object]]:
         return {
-            signal.SIGTERM: self._stopping.set,
+            signal.SIGTERM: self._stop,
             signal.SIGHUP: lambda: control.own(control.reload("SIGHUP"), "reload"),
             signal.SIGINT: lambda: None,  # a terminal sends it to the whole group; the supervisor decides
             signal.SIGUSR1: lambda: None,
@@ -437,14 +446,15 @@ class Process:
 
 
 def main(arguments: list[str]) -> int:
-    """``arguments``: the channel's path, the descriptors of the supervisor's two pipes and of the worker's map,
-    the `Options`.
+    """``arguments``: the channel's path, the descriptors of the supervisor's two pipes, of the worker's map and of the
+    pipe to beat on, the `Options`.
     """
-    channel, alive, ready, slabs, options = arguments
+    channel, alive, ready, slabs, pulse, options = arguments
     begin_process_log()
     confinement.seal()
     try:
-        return asyncio.run(Process(Options.decode(options), channel, int(alive), int(ready), Slabs(int(slabs))).run())
+        process = Process(Options.decode(options), channel, int(alive), int(ready), Slabs(int(slabs)), int(pulse))
+        return asyncio.run(process.run())
     except ConfigError as error:
         _log.error("%s", error)
         return BAD_CONFIGURATION

@@ -1,11 +1,13 @@
 """The supervisor: starts the worker and the control process, and starts them again when they die.
 
 It does nothing else, so that nothing can make it fail: no configuration, no database, no traffic. Its children watch a
-pipe whose other end it holds; should it be killed all the same, they end by themselves and leave no orphan.
+pipe whose other end it holds; should it be killed all the same, they end by themselves and leave no orphan. It watches
+a pipe of each child in turn: one that hangs or was stopped is killed and replaced.
 
     SIGTERM, SIGINT   the worker drains, then the control process ends; a second one cuts what still runs
     SIGHUP            the control process reloads
     SIGUSR1           the worker opens its access log anew
+    SIGCHLD           a child ended; process 1 of a container also gets the orphans of others, whose codes it takes
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
+from typing import Final
 
+from gateway import launch
 from gateway.app import signals
 from gateway.core.clock import Clock
 from gateway.observe import slabs
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
+from gateway.workers.pulse import PERIOD, Pulse
 
 _log = logging.getLogger("gateway")
 
@@ -36,6 +41,16 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _SETTLED_SECONDS = 10.0
 """Who ran for so long is started at once when it dies; who did not, after longer and longer pauses."""
+_START_LOOKS: Final = 240
+"""Two minutes to begin, on a machine that is busy."""
+_WORKER_LOOKS: Final = 10
+"""Five seconds: traffic waits for it."""
+_CONTROL_LOOKS: Final = 60
+"""Half a minute: no traffic waits, and the database may be moving its schema."""
+_END_SECONDS: Final = 5.0
+_MAX_FOLDER: Final = 60
+"""Bytes of the name of a folder for a Unix socket, whose whole path may have 107 (unix(7))."""
+_FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - for a folder that nobody else can enter
 
 
 class Backoff:
@@ -61,9 +76,15 @@ class Child:
     """One kind of process, of which one is to run."""
 
     def __init__(
-        self, name: str, command: Sequence[str], descriptors: Sequence[int], env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        descriptors: Sequence[int],
+        env: Mapping[str, str] | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self.name = name
+        self.pulse = pulse
         self.process: subprocess.Popen[bytes] | None = None
         self._command = command
         self._descriptors = descriptors
@@ -71,10 +92,14 @@ class Child:
         self._backoff = Backoff()
 
     def start(self) -> None:
+        """Raises OSError when the system gives no process."""
         self._backoff.started()
-        self.process = subprocess.Popen(  # noqa: S603 - our own modules
-            self._command, pass_fds=self._descriptors, stdin=subprocess.DEVNULL, env=self._env
-        )
+        if self.pulse is not None:
+            self.pulse.began()
+        with launch.held():  # a signal that comes while the child still imports waits for its handler
+            self.process = subprocess.Popen(  # noqa: S603 - our own modules
+                self._command, pass_fds=self._descriptors, stdin=subprocess.DEVNULL, env=self._env
+            )
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -107,7 +132,7 @@ class Supervisor:
         worker_env: Sequence[str] = (),
     ) -> None:
         self._on_ready = on_ready
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="gateway-"))
+        self._folder = private_folder()
         self._listener = socket.socket(socket.AF_UNIX)
         path = self._folder / "channel"
         self._listener.bind(str(path))
@@ -123,19 +148,22 @@ class Supervisor:
         self._over: asyncio.Future[int]
         # -P: what lies in the folder where the gateway was started is data, and no code of ours.
         python = [sys.executable, "-P", "-m"]
-        shared = (self._listener.fileno(), self._alive, self._slabs)
-        given = (self._alive, ready, self._slabs)
+        pulses = Pulse(_START_LOOKS, _WORKER_LOOKS), Pulse(_START_LOOKS, _CONTROL_LOOKS)
+        shared = (self._listener.fileno(), self._alive, self._slabs, pulses[0].writer)
+        given = (self._alive, ready, self._slabs, pulses[1].writer)
         self.worker = Child(
             "worker",
             [*python, "gateway.workers.worker", *map(str, shared)],
             shared,
             confinement.environment(os.environ if env is None else env, worker_env),
+            pulses[0],
         )
         self.control = Child(
             "control process",
             [*python, "gateway.workers.control", str(path), *map(str, given), *control],
             given,
             env,
+            pulses[1],
         )
 
     async def run(self) -> int:
@@ -146,7 +174,11 @@ class Supervisor:
             with signals(self._handlers()), self._readiness():
                 self.worker.start()
                 self.control.start()
-                return await self._over
+                watching = loop.create_task(self._watch(), name="watch the children")
+                try:
+                    return await self._over
+                finally:
+                    watching.cancel()
         finally:
             await self._end()
 
@@ -156,26 +188,40 @@ class Supervisor:
         for child in (self.worker, self.control):
             if child.process is not None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    await asyncio.to_thread(child.process.wait, 10)
+                    await asyncio.to_thread(child.process.wait, _END_SECONDS)
                 child.signal(signal.SIGKILL)
                 await asyncio.to_thread(child.process.wait)
+            if child.pulse is not None:
+                child.pulse.close()
         self._listener.close()
         for descriptor in (self._alive, self._held, self._ready, self._given_away, self._slabs):
             os.close(descriptor)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            self._reap()  # what ended before the handler of SIGCHLD was there
+            for child in (self.worker, self.control):
+                if child.process is not None and child.pulse is not None and child.pulse.hangs():
+                    _log.error("the %s hangs: it is killed", child.name)
+                    child.signal(signal.SIGKILL)
+                    child.pulse.began()
 
     def _reap(self) -> None:
         for child in (self.worker, self.control):
             code = child.ended()
             if code is not None:
                 self._on_end(child, code)
+        own = {child.process.pid for child in (self.worker, self.control) if child.process is not None}
+        launch.reap_orphans(own.__contains__)
 
     def _on_end(self, child: Child, code: int) -> None:
         if self._over.done():
             return
         if self._stopping:
             if child is self.worker:
-                self._over.set_result(code)
+                self._over.set_result(code if code >= 0 else 1)
         elif child is self.control and not self._began and code > 0:
             self._over.set_result(code)  # it has told why it can not start
         else:
@@ -184,8 +230,14 @@ class Supervisor:
             asyncio.get_running_loop().call_later(pause, self._start_again, child)
 
     def _start_again(self, child: Child) -> None:
-        if not self._stopping and not self._over.done():
+        if self._stopping or self._over.done():
+            return
+        try:
             child.start()
+        except OSError as error:
+            pause = max(child.pause(), _FIRST_PAUSE)
+            _log.error("the %s can not be started (%s); it is tried again in %g s", child.name, error, pause)
+            asyncio.get_running_loop().call_later(pause, self._start_again, child)
 
     def _stop(self) -> None:
         self._stopping = True
@@ -222,8 +274,24 @@ def _told(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+def private_folder() -> pathlib.Path:
+    """A new folder for a Unix socket, that nobody else can enter. Raises OSError when there is no place for one.
+
+    ``TMPDIR`` may be missing, read-only, or too long for the address of a socket.
+    """
+    for place in (os.environ.get("TMPDIR", ""), *_FOLDERS):
+        if place and len(os.fsencode(place)) <= _MAX_FOLDER:
+            with contextlib.suppress(OSError):
+                return pathlib.Path(tempfile.mkdtemp(prefix="gateway-", dir=place))
+    raise OSError(f"no folder for a socket; make one of {', '.join(_FOLDERS)} writable, or set TMPDIR to a short one")
+
+
 def run(control: Sequence[str], worker_env: Sequence[str] = ()) -> int:
     """Run the supervisor; the exit code of the gateway. ``worker_env``: as of `Supervisor`."""
     begin_process_log()
     confinement.seal()
-    return asyncio.run(Supervisor(control, worker_env=worker_env).run())
+    try:
+        return asyncio.run(Supervisor(control, worker_env=worker_env).run())
+    except OSError as error:
+        _log.error("can not start: %s", error)
+        return 1

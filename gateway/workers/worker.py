@@ -13,10 +13,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
+from gateway import launch
 from gateway.app import Gateway, calm_collector, signals
 from gateway.config import codec
 from gateway.observe.process_log import begin_process_log
@@ -24,8 +25,12 @@ from gateway.observe.slabs import Slabs
 from gateway.workers import confinement
 from gateway.workers.channel import ChannelServer
 from gateway.workers.orphan import orphaned
+from gateway.workers.pulse import beating
 
 _log = logging.getLogger("gateway")
+
+END_SECONDS: Final = 10.0
+"""What the end may take after the drain."""
 
 
 class Worker:
@@ -124,10 +129,13 @@ class Worker:
         count, items = self.gateway.recent.refusals(int(body["since"]), int(body["most"]))
         return {"next": count, "items": items}
 
-    async def run(self, listener: socket.socket, alive: int) -> int:
-        """Serve until a signal or the supervisor's end; the exit code. ``alive``: a pipe that ends with it."""
+    async def run(self, listener: socket.socket, alive: int, pulse: int) -> int:
+        """Serve until a signal or the supervisor's end; the exit code.
+
+        ``alive``: a pipe that ends with the supervisor; ``pulse``: one to beat on.
+        """
         try:
-            with signals(self._handlers()), orphaned(alive, self._stop):
+            with signals(self._handlers()), orphaned(alive, self._stop), beating(pulse):
                 await self.channel.start(listener)
                 await self._stopping.wait()
                 if self.gateway is not None:
@@ -144,6 +152,8 @@ class Worker:
             return
         if self.gateway is not None:
             _log.info("draining: %d connections", self.gateway.connections)
+        patience = 0.0 if self.gateway is None else self.gateway.document.drain_timeout
+        launch.end_within(patience + END_SECONDS, 1, logging.shutdown)
         self._stopping.set()
 
     def _reopen(self) -> None:
@@ -161,13 +171,15 @@ class Worker:
 
 
 def main(arguments: list[str]) -> int:
-    """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, and its map."""
-    channel, alive, slabs = map(int, arguments)
+    """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, its map, and the
+    pipe to beat on.
+    """
+    channel, alive, slabs, pulse = map(int, arguments)
     begin_process_log()
     confinement.seal()
 
     async def serve() -> int:
-        return await Worker(Slabs(slabs)).run(socket.socket(fileno=channel), alive)
+        return await Worker(Slabs(slabs)).run(socket.socket(fileno=channel), alive, pulse)
 
     return uvloop.run(serve())
 

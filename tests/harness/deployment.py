@@ -116,8 +116,10 @@ class Deployment:
             return answer.status, answer.headers.get("X-Gateway-Reason", "")
 
     def pid(self, role: str) -> int:
-        """Of the ``worker`` or ``control`` process of this gateway."""
+        """Of the ``supervisor``, ``worker`` or ``control`` process of this gateway."""
         assert self._process is not None
+        if role == "supervisor":
+            return self._process.pid
         found = subprocess.run(
             ["pgrep", "-P", str(self._process.pid), "-f", f"gateway.workers.{role}"], capture_output=True, text=True
         ).stdout.split()

@@ -6,7 +6,7 @@ import pytest
 from meta.sources import Module, modules, third_party
 
 ORDER = (
-    {"errors"},
+    {"errors", "launch"},
     {"core"},
     {"config", "wire", "policy", "observe"},
     {"upstream"},

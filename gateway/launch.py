@@ -1,0 +1,112 @@
+"""What a process does before anything else: it must live in every place that shells, cron, containers and service
+managers start it in.
+
+Nothing heavy is imported here, for all of this has to happen before the imports of the gateway take their second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, TextIO
+
+SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+"""What a gateway handles. The default action of each would end the process."""
+
+_OTHERS: Final = 0o027
+"""Bits that no file of ours needs, whatever umask the gateway was started with: others get nothing."""
+_OWNER: Final = 0o077
+"""A umask beyond this would keep the gateway from its own files."""
+
+
+def hold_signals() -> None:
+    """Let `SIGNALS` wait until this process has handlers for them; processes that it starts inherit that."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def release_signals() -> None:
+    """`SIGNALS` mean what they mean to any other process: for commands that do not serve."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """A process that is started in this context gets its signals only once it has handlers for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def open_standard_descriptors() -> None:
+    """Where 0, 1 or 2 is closed, /dev/null takes its place.
+
+    Else the next socket would get the number, and a client would read the log.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            got = os.open(os.devnull, os.O_RDONLY if descriptor == 0 else os.O_WRONLY)
+            if got != descriptor:
+                os.dup2(got, descriptor)
+                os.close(got)
+            os.set_inheritable(descriptor, True)
+    sys.stdout = sys.stdout or _null()
+    sys.stderr = sys.stderr or _null()
+
+
+def _null() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - it lives as long as the process
+
+
+def prepare() -> None:
+    """For a process that serves: as many descriptors as it may have, files of its own for itself alone, and children
+    whose exit code can be read.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # the kernel allows less than the limit says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.umask((os.umask(_OWNER) | _OTHERS) & _OWNER)
+    # Ignored by the process that started us, it would make the kernel forget the exit codes of our children.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def reap_orphans(own: Callable[[int], bool]) -> None:
+    """Take the exit codes of ended processes that the kernel gave us because their parent is gone.
+
+    That happens to process 1 of a container. ``own`` says which process ids are children of ours: theirs are left.
+    """
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or own(ended.si_pid):
+            return  # one of ours ended this moment: its own SIGCHLD comes next, and with it another call
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def end_within(seconds: float, code: int, last_words: Callable[[], object]) -> None:
+    """End this process after ``seconds`` whatever it does then, unless it has ended before.
+
+    For what no timeout of an event loop reaches: a thread that hangs in a name look-up, a loop that hangs itself.
+    ``last_words`` is called before.
+    """
+
+    def end() -> None:
+        time.sleep(seconds)
+        last_words()
+        os._exit(code)
+
+    with contextlib.suppress(RuntimeError):  # no thread is to be had: then nothing of it hangs either
+        threading.Thread(target=end, name="end", daemon=True).start()

@@ -1,0 +1,76 @@
+"""How the supervisor notices that a child hangs: while its event loop turns, the child writes to a pipe twice a second.
+
+A hung process keeps its sockets and its place: nothing but silence tells it from one that works. What counts is not
+time but looks without a beat: when the supervisor itself was stopped for a while (Ctrl-Z in a terminal stops the whole
+group), nobody is blamed for the silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Final
+
+PERIOD: Final = 0.5
+"""Seconds between two beats, and between two looks."""
+
+
+class Pulse:
+    """The supervisor's end, with the pipe. ``starting`` and ``running``: looks without a beat, before the first one of
+    a process and after it, that mean that it hangs.
+    """
+
+    def __init__(self, starting: int, running: int) -> None:
+        self._reader, self.writer = os.pipe()
+        for descriptor in (self._reader, self.writer):
+            os.set_blocking(descriptor, False)  # both ends are ours alone, and nobody may wait for the other
+        self._starting = starting
+        self._running = running
+        self.began()
+
+    def began(self) -> None:
+        """A new process was started: what the one before it wrote is void."""
+        self._drain()
+        self._beaten = False
+        self._silent = 0
+
+    def hangs(self) -> bool:
+        """Look once, at every `PERIOD`; True when the child has been silent for too long."""
+        if self._drain():
+            self._beaten = True
+            self._silent = 0
+            return False
+        self._silent += 1
+        return self._silent >= (self._running if self._beaten else self._starting)
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self.writer)
+
+    def _drain(self) -> bool:
+        found = False
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._reader, 4096):
+                found = True
+        return found
+
+
+@contextlib.contextmanager
+def beating(descriptor: int) -> Iterator[None]:
+    """The child's end: beat while the context lasts and the event loop turns."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def beat() -> None:
+        nonlocal timer
+        with contextlib.suppress(OSError):  # the supervisor is gone, or has not looked for hours
+            os.write(descriptor, b".")
+        timer = loop.call_later(PERIOD, beat)
+
+    beat()
+    try:
+        yield
+    finally:
+        timer.cancel()
