@@ -114,16 +114,19 @@ def check(config: pathlib.Path) -> None:
 
 def _check(config: pathlib.Path) -> int:
     from gateway.config import parse
+    from gateway.config.remarks import remarks
 
     settings = parse.load_settings(config, os.environ)
     count = len(settings.proxies)
+    told = list(remarks(settings.proxies))
     if settings.database is not None:
         import asyncio
 
-        from gateway.cli.stored import remarks
+        from gateway.cli import stored
 
-        for remark in asyncio.run(remarks(settings)):
-            click.echo(f"{config}: warning: {remark}", err=True)
+        told += [remark for remark in asyncio.run(stored.remarks(settings)) if remark not in told]
+    for remark in told:
+        click.echo(f"{config}: warning: {remark}", err=True)
     click.echo(f"{config}: ok ({count} {'proxy' if count == 1 else 'proxies'})")
     return 0
 

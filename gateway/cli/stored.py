@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from gateway.config.model import Settings
+from gateway.config import remarks as config_remarks
+from gateway.config import single
+from gateway.config.model import Proxy, Settings
+from gateway.config.problem import ConfigError
 from gateway.store import remarks as store_remarks
 from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.problem import StoreError
-from gateway.store.proxies import ProxyRepository
+from gateway.store.proxies import ProxyRepository, StoredProxy
 
 
 async def remarks(settings: Settings) -> list[str]:
@@ -19,8 +22,20 @@ async def remarks(settings: Settings) -> list[str]:
         if revision is None:
             return []  # nothing is stored yet
         schema.check(revision)
-        return list(store_remarks.remarks(settings, await ProxyRepository(database).list()))
+        proxies = await ProxyRepository(database).list()
+        own = {proxy.name for proxy in settings.proxies}
+        more = [found for proxy in proxies if proxy.name not in own and (found := _usable(proxy)) is not None]
+        nested = config_remarks.remarks([*settings.proxies, *more])
+        return [*store_remarks.remarks(settings, proxies), *nested]
     except StoreError as error:
         return [f"the proxies of the database were not checked: {error}"]
     finally:
         await database.aclose()
+
+
+def _usable(proxy: StoredProxy) -> Proxy | None:
+    """None: this version can not serve it, and says so when it starts."""
+    try:
+        return single.stored(proxy.settings)
+    except ConfigError:
+        return None

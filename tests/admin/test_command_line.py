@@ -245,3 +245,13 @@ def test_the_schema_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
 def test_completion(shell_name: str) -> None:
     assert "_GATEWAY_COMPLETE" in CliRunner().invoke(main, ["completion", shell_name]).stdout
+
+
+async def test_check_sees_proxies_of_the_database_within_those_of_the_file(shell: Shell, tmp_path: Path) -> None:
+    assert (await shell("proxy", "set", "closed", "path=/admin", "upstream=http://127.0.0.1:9")).exit_code == 0
+    config = tmp_path / "gateway.yaml"
+    open_to_all = '{name: open, path: /, upstream: "http://127.0.0.1:9", access_rule: "true"}'
+    config.write_text(f"database: sqlite:///{tmp_path}/gateway.db\nproxies: [{open_to_all}]\n")
+    told = await asyncio.to_thread(CliRunner().invoke, main, ("check", "--config", str(config)))
+    assert told.exit_code == 0
+    assert "warning: proxy closed (/admin) lies within proxy open (/)" in told.stderr

@@ -68,6 +68,17 @@ def test_check_counts_the_proxies(config: pathlib.Path) -> None:
     assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies)\n"
 
 
+def test_check_warns_of_nested_prefixes_with_different_rules(config: pathlib.Path) -> None:
+    config.write_text(
+        "proxies:\n"
+        '  - {name: open, path: /, upstream: "http://127.0.0.1:9", access_rule: "true"}\n'
+        '  - {name: closed, path: /admin, upstream: "http://127.0.0.1:9"}\n'
+    )
+    result = call("check", "--config", config)
+    assert (result.exit_code, result.stdout) == (0, f"{config}: ok (2 proxies)\n")
+    assert result.stderr.startswith(f"{config}: warning: proxy closed (/admin) lies within proxy open (/)")
+
+
 def test_check_makes_no_database_and_does_not_need_one(config: pathlib.Path) -> None:
     for url, told in (
         (f"sqlite:///{config.parent}/none.db", ""),

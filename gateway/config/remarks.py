@@ -1,0 +1,64 @@
+"""What `gateway check` warns of: proxies that work as they are written, but perhaps not as they are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gateway.config import rule
+from gateway.config.model import Proxy
+from gateway.core.path import canonical
+
+
+def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
+    """A sentence for each thing that an operator should look at."""
+    listed = list(proxies)
+    for index, proxy in enumerate(listed):
+        yield from _spelt_rules(proxy)
+        for other in listed[index + 1 :]:
+            if _meet(proxy, other):
+                yield from _nested(*sorted((proxy, other), key=lambda p: len(p.path.rstrip("/"))))
+
+
+def _spelt_rules(proxy: Proxy) -> Iterator[str]:
+    for text in rule.paths_in(proxy.access_rule):
+        try:
+            plain = canonical(text.encode()).decode("utf-8", "replace")
+        except ValueError:
+            plain = "/"
+        if text and plain != text:
+            yield (
+                f"proxy {proxy.name}: its access_rule compares @request.path with {text}, and rejects such requests "
+                f"with 400, because a back end may read {plain} in it; compare with {plain}"
+            )
+
+
+def _nested(outer: Proxy, inner: Proxy) -> Iterator[str]:
+    if _canonical(outer) == _canonical(inner):
+        yield (
+            f"proxies {outer.name} and {inner.name}: a back end may take their paths, {outer.path} and {inner.path}, "
+            "for the same; choose another path for one of them"
+        )
+    elif inner.path.startswith(outer.path.rstrip("/") + "/") and outer.access_rule != inner.access_rule:
+        yield (
+            f"proxy {inner.name} ({inner.path}) lies within proxy {outer.name} ({outer.path}), and their access rules "
+            f"differ: what the upstream of {outer.name} serves by another name, as in other letters or with a slash at "
+            f"the end, has the rule of {outer.name}; make sure that this upstream serves nothing of {inner.path}"
+        )
+
+
+def _canonical(proxy: Proxy) -> bytes:
+    try:
+        return canonical(proxy.path.encode())
+    except ValueError:
+        return proxy.path.encode()
+
+
+def _meet(one: Proxy, other: Proxy) -> bool:
+    """Whether some host is served by both."""
+    if not one.hosts or not other.hosts:
+        return True
+    return any(_covers(a, b) or _covers(b, a) for a in one.hosts for b in other.hosts)
+
+
+def _covers(wide: str, host: str) -> bool:
+    return wide == host or (wide.startswith("*.") and host.removeprefix("*").endswith(wide[1:]))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.model import Proxy
+from gateway.config.remarks import remarks
+
+
+def proxy(name: str, path: str, rule: str = "true", *hosts: str) -> Proxy:
+    return Proxy(name=name, path=path, upstream="http://h", access_rule=rule, hosts=hosts)
+
+
+def told(*proxies: Proxy) -> list[str]:
+    return list(remarks(proxies))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_nested_prefixes_with_different_rules(order: int) -> None:
+    (sentence,) = told(*[proxy("all", "/"), proxy("admin", "/admin", "")][::order])
+    assert sentence.startswith("proxy admin (/admin) lies within proxy all (/), and their access rules differ")
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [proxy("a", "/a", "true"), proxy("b", "/a/b", "true")],
+        [proxy("a", "/a", "true"), proxy("b", "/ab", "")],
+        [proxy("a", "/", "true", "x.org"), proxy("b", "/b", "", "y.org")],
+        [proxy("a", "/", "true", "x.org"), proxy("b", "/b", "", "*.x.org")],
+    ],
+)
+def test_others_are_as_they_should_be(others: list[Proxy]) -> None:
+    assert told(*others) == []
+
+
+@pytest.mark.parametrize("hosts", [("x.org", ""), ("", "x.org"), ("*.x.org", "a.b.x.org"), ("a.x.org", "*.x.org")])
+def test_hosts_that_meet(hosts: tuple[str, str]) -> None:
+    one, two = ((host,) if host else () for host in hosts)
+    assert len(told(proxy("a", "/", "true", *one), proxy("b", "/b", "", *two))) == 1
+
+
+def test_two_paths_that_are_one() -> None:
+    (sentence,) = told(proxy("a", "/caf%C3%A9"), proxy("b", "/c%61f%C3%A9", ""))
+    assert "for the same; choose another path" in sentence
+
+
+def test_a_rule_that_no_request_can_meet() -> None:
+    (sentence,) = told(proxy("a", "/a", "@request.path = '/a/b%2Fc' || @request.path = '/a/d'"))
+    assert sentence.endswith("because a back end may read /a/b/c in it; compare with /a/b/c")
