@@ -10,6 +10,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.admin.problem import Field, validation
+from gateway.config.json_text import STRING
+from gateway.config.node import open_brackets
 
 MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20
@@ -42,6 +44,8 @@ def body(text: bytes) -> Mapping[str, Any]:
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if open_brackets(STRING.sub("", text.decode(errors="replace"))) > MAX_DEPTH:
+            raise validation([("", _deep())]) from None  # orjson has a bound of its own, in its own words
         place = f"line {error.lineno}, column {error.colno}"
         raise validation([("", f"the body is no JSON: {error.msg} at {place}; mend it there")]) from None
     if not isinstance(found, dict):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import math
 import os
 import pathlib
 import sys
@@ -18,6 +18,7 @@ from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 
 BAD_CONFIGURATION = 2
+_LONGEST = 86400  # seconds, as drain_timeout of the file
 
 
 def _addresses(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[Address, ...] | None:
@@ -27,10 +28,13 @@ def _addresses(_ctx: click.Context, _param: click.Parameter, text: str | None) -
         raise click.BadParameter(str(error)) from None
 
 
-def _finite(_ctx: click.Context, _param: click.Parameter, seconds: float | None) -> float | None:
-    if seconds is not None and math.isnan(seconds):
-        raise click.BadParameter("must be a number of seconds")
-    return seconds
+def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= _LONGEST:
+            return seconds
+    raise click.BadParameter(f"must be a number of seconds from 0 to {_LONGEST}; write it in digits, without a unit")
 
 
 def loader(config: pathlib.Path, overrides: Overrides) -> Callable[[], Document]:
@@ -69,8 +73,8 @@ _config = click.option(
 )
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(0, 86400),
-    callback=_finite,
+    metavar="SECONDS",
+    callback=_seconds,
     envvar="GATEWAY_DRAIN_TIMEOUT",
     show_envvar=True,
     help="Seconds to finish running requests on SIGTERM.",

@@ -8,11 +8,12 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from gateway.config import scalar
-from gateway.config.node import Branch, Node, Place, Scalar, check_depth
+from gateway.config.node import MAX_DEPTH, Branch, Node, Place, Scalar, check_depth, open_brackets, too_deep
 from gateway.config.problem import ConfigError, Path, Problem
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
+STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _WORD = re.compile(r"[-+.A-Za-z0-9]+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
@@ -26,14 +27,17 @@ def read(text: str, name: str, problems: list[Problem]) -> Node:
         return Scalar(None)
     try:
         json.loads(text, parse_int=len)  # the syntax alone: `len` makes no number of a thousand digits
-    except json.JSONDecodeError as error:
-        message = f"not valid JSON: {error.msg}; check the commas, the quotes and the brackets before this place"
-        problem = Problem(message, (), error.lineno, error.colno)
-    except RecursionError:
-        problem = Problem("not usable: nested too deeply; remove the inner levels", (), 1)
-    else:
-        return _Walker(name, text, problems).node(())
-    raise ConfigError(name, [problem])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(name, [_syntax_problem(text, error)]) from None
+    return _Walker(name, text, problems).node(())
+
+
+def _syntax_problem(text: str, error: json.JSONDecodeError | RecursionError) -> Problem:
+    """json has no bound on depth but the stack of the interpreter."""
+    if isinstance(error, RecursionError) or open_brackets(STRING.sub("", text)) > MAX_DEPTH:
+        return too_deep()
+    message = f"not valid JSON: {error.msg}; check the commas, the quotes and the brackets before this place"
+    return Problem(message, (), error.lineno, error.colno)
 
 
 @dataclass(slots=True)

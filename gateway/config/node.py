@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
@@ -67,7 +68,24 @@ def locate(root: Node, path: Path) -> tuple[int, Path]:
 def check_depth(name: str, path: Path, line: int) -> None:
     """Raises `ConfigError` when ``path`` is deeper than any configuration needs."""
     if len(path) > MAX_DEPTH:
-        raise ConfigError(name, [Problem(f"nested deeper than {MAX_DEPTH} levels; remove the inner levels", (), line)])
+        raise ConfigError(name, [too_deep(line)])
+
+
+def too_deep(line: int = 1) -> Problem:
+    """What is said of a text whose levels go beyond `MAX_DEPTH`, by each reader in the same words."""
+    return Problem(f"nested deeper than {MAX_DEPTH} levels; remove the inner levels", (), line)
+
+
+def open_brackets(text: str) -> int:
+    """The most brackets and braces of ``text`` that are open at one place; quotes mean nothing here.
+
+    For a text that a library has refused: each has a bound on depth of its own, or none, and its own words for it.
+    """
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{\]}]", text):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def grow(name: str, value: object, lines: Mapping[Path, int], path: Path = (), line: int = 1) -> Node:

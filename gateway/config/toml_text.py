@@ -6,7 +6,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
-from gateway.config.node import Node, Scalar, check_depth, grow
+from gateway.config.node import MAX_DEPTH, Node, Scalar, check_depth, grow, open_brackets, too_deep
 from gateway.config.problem import ConfigError, Path, Problem
 
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -26,7 +26,7 @@ def read(text: str, name: str, _problems: list[Problem]) -> Node:
     except tomllib.TOMLDecodeError as error:
         problem = _syntax_problem(text, str(error))
     except RecursionError:
-        problem = Problem("not usable: nested too deeply; remove the inner levels", (), 1)
+        problem = too_deep()
     except ValueError:  # Python refuses to read a number of thousands of digits
         problem = Problem("a number has too many digits; write a smaller one", (), 1)
     else:
@@ -36,6 +36,8 @@ def read(text: str, name: str, _problems: list[Problem]) -> Node:
 
 def _syntax_problem(text: str, told: str) -> Problem:
     """tomllib tells the place only in its sentence, and only up to the end of the document."""
+    if open_brackets(_STRING.sub("", text)) > MAX_DEPTH:
+        return too_deep()
     place = _PLACE.search(told)
     line, column = (int(place[1]), int(place[2])) if place and place[1] else (text.count("\n") + 1, 0)
     message = f"not valid TOML: {_PLACE.sub('', told)}; check the quotes, the brackets and the keys before this place"

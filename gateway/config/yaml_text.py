@@ -6,13 +6,14 @@ know neither lines nor a bound on depth.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
 
 from gateway.config import scalar
-from gateway.config.node import Branch, Node, Place, Scalar, check_depth
+from gateway.config.node import MAX_DEPTH, Branch, Node, Place, Scalar, check_depth, open_brackets
 from gateway.config.problem import ConfigError, Path, Problem
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -27,10 +28,22 @@ def read(text: str, name: str, problems: list[Problem]) -> Node:
     try:
         return _Composer(name, yaml.parse(text, Loader=_LOADER), problems).document()
     except yaml.MarkedYAMLError as error:
+        _check_depth(text, name, error.problem_mark)
         problem = _syntax_problem(text, error)
     except yaml.YAMLError:
         problem = Problem("not valid YAML; check for characters that do not belong into a text file")
     raise ConfigError(name, [problem])
+
+
+def _check_depth(text: str, name: str, mark: yaml.Mark | None) -> None:
+    """Raises `ConfigError` when ``text`` is nested too deeply up to ``mark``, where the parser refused it.
+
+    libyaml has a bound of its own, and reads a thousand brackets ahead before it tells of the first. PyYAML's parser in
+    Python hands over one level after the other; it is slow, so it is asked only where the levels can be that many.
+    """
+    if mark and (mark.column >= MAX_DEPTH or open_brackets(text[: mark.index]) > MAX_DEPTH):
+        with contextlib.suppress(yaml.YAMLError):
+            _Composer(name, yaml.parse(text, Loader=yaml.SafeLoader), []).document()
 
 
 def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> Problem:

@@ -243,5 +243,5 @@ async def test_a_database_that_is_not_there_or_is_none(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await schema.upgrade(f"sqlite:///{tmp_path}/no/such/folder.db")
     (tmp_path / "text.db").write_text("this is no database, whatever its name says")
-    with pytest.raises(StoreUnavailable, match="not a database"):
+    with pytest.raises(StoreUnavailable, match="does not answer as it should"):
         await schema.status(f"sqlite:///{tmp_path}/text.db")

@@ -55,7 +55,7 @@ def test_version() -> None:
 @pytest.mark.parametrize("command", ["run", "check", "schema", "demo"])
 def test_every_command_explains_itself(command: str) -> None:
     assert command in call("--help").stdout
-    assert call(command, "-h").stdout.startswith("Usage: ")
+    assert call(command, "-h").stdout == call(command, "--help").stdout != ""
 
 
 def test_check_of_a_good_file(config: pathlib.Path) -> None:
@@ -130,10 +130,11 @@ def test_without_a_file_the_option_is_named(command: str) -> None:
     [
         ("--listen", "8080", "write 127.0.0.1:8080"),
         ("--listen", "h:1,", "write 127.0.0.1:8080"),
-        ("--drain-timeout", "-1", "0<=x<=86400"),
-        ("--drain-timeout", "nan", "must be a number of seconds"),
-        ("--drain-timeout", "inf", "0<=x<=86400"),
-        ("--drain-timeout", "soon", "not a valid float"),
+        ("--drain-timeout", "-1", "must be a number of seconds from 0 to 86400"),
+        ("--drain-timeout", "nan", "must be a number of seconds from 0 to 86400"),
+        ("--drain-timeout", "inf", "must be a number of seconds from 0 to 86400"),
+        ("--drain-timeout", "soon", "must be a number of seconds from 0 to 86400"),
+        ("--drain-timeout", "30s", "without a unit"),
     ],
 )
 def test_a_bad_override_is_a_bad_command_line(config: pathlib.Path, option: str, value: str, hint: str) -> None:

@@ -58,7 +58,10 @@ def test_duplicate_keys_are_told_with_both_lines() -> None:
         ('{"a":\n NaN}', "f.json:2: a: NaN and Infinity are not JSON", "write a number"),
         ('{"a": [-Infinity]}', "f.json:1: a.0: NaN and Infinity are not JSON", "write a number"),
         ("[" * 40 + "]" * 40, "f.json:1: nested deeper than 32 levels", "remove the inner levels"),
-        ("[" * 200_000, "f.json:1: not usable: nested too deeply", "remove the inner levels"),
+        ("[" * 40, "f.json:1: nested deeper than 32 levels", "remove the inner levels"),
+        ('{"' + "[" * 40 + '": }', "f.json:1:4", "check the commas"),
+        ('{"a":' * 200_000, "f.json:1: nested deeper than 32 levels", "remove the inner levels"),
+        ("[" * 200_000, "f.json:1: nested deeper than 32 levels", "remove the inner levels"),
     ],
 )
 def test_broken_texts(text: str, told: str, hint: str) -> None:

@@ -93,7 +93,9 @@ def test_a_text_without_a_key_is_null(text: str) -> None:
         ("a = 1\nb: 2", "f.toml:2:2: not valid TOML", "check the quotes"),
         ("a" + ".a" * 40 + " = 1", "f.toml:1: nested deeper than 32 levels", "remove the inner levels"),
         ("a = " + "[" * 40 + "]" * 40, "f.toml:1: nested deeper than 32 levels", "remove the inner levels"),
-        ("a = " + "[" * 9000 + "]" * 9000, "f.toml:1: ", "remove the inner levels"),
+        ("a = " + "[" * 9000 + "]" * 9000, "f.toml:1: nested deeper than 32 levels", "remove the inner levels"),
+        ("a = " + "{a = " * 9000, "f.toml:1: nested deeper than 32 levels", "remove the inner levels"),
+        ("a = '" + "[" * 40 + "'\nb", "f.toml:2", "check the quotes"),
         ("a = " + "1" * 5000, "f.toml:1: a number has too many digits", "write a smaller one"),
     ],
 )
