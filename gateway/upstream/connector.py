@@ -19,6 +19,7 @@ from typing import Any, cast
 import aiohappyeyeballs
 import aiohttp
 from aiohappyeyeballs import AddrInfoType
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from multidict import CIMultiDict
 from yarl import URL
@@ -30,6 +31,7 @@ from gateway.upstream.endpoint import Endpoint, proxy_from_environment
 from gateway.upstream.shortage import Shortages
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
+from gateway.wire.tls import TlsLayer
 from gateway.wire.upstream import UpstreamConnection
 
 _KEEPALIVE_SECONDS = 30
@@ -127,6 +129,8 @@ def tls_context() -> ssl.SSLContext:
     """Verifies certificates and names against the system's authorities; HTTP/1.1 by ALPN."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
+    # A renegotiation (TLS 1.2 and before) would make a write wait for a read; it serves client certificates alone.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     return context
 
 
@@ -184,9 +188,8 @@ class HardenedConnector(aiohttp.TCPConnector):
                 self._peer = Endpoint.of(proxy.url)
                 self.absolute_form = endpoint.origin.encode()
                 self.proxy_fields = [(name.encode(), value.encode()) for name, value in credentials.items()]
-        self._tls: dict[str, Any] = {}
-        if self._peer.scheme == "https":
-            self._tls = {"ssl": tls, "server_hostname": self._peer.host, "ssl_handshake_timeout": self._tls_timeout}
+        self._tls = tls
+        self._secure = self._peer.scheme == "https"
 
     def _make(self) -> UpstreamConnection:
         return UpstreamConnection(self._loop, self._buffers, self._parser)
@@ -202,7 +205,12 @@ class HardenedConnector(aiohttp.TCPConnector):
                 return await self._dial_through(self._tunnel)
             sock = await self._connect_to_peer()
             connection = self._make()
-            await self._loop.create_connection(lambda: connection.protocol, sock=sock, **self._tls)
+            if self._secure:
+                layer = self._tls_layer(self._peer.host, connection)
+                await self._loop.create_connection(lambda: layer.protocol, sock=sock)
+                await self._opened(layer)
+            else:
+                await self._loop.create_connection(lambda: connection.protocol, sock=sock)
         except (TimeoutError, _DialTimeoutError):
             raise GatewayError(errors.DIAL_TIMEOUT) from None
         except aiohttp.ClientConnectorDNSError as error:
@@ -214,6 +222,23 @@ class HardenedConnector(aiohttp.TCPConnector):
         except aiohttp.ClientError:
             raise GatewayError(errors.DIAL_FAILED) from None
         return connection
+
+    def _tls_layer(self, server_name: str, connection: UpstreamConnection) -> TlsLayer:
+        return TlsLayer(self._loop, self._buffers, self._tls, server_name, connection)
+
+    async def _opened(self, layer: TlsLayer) -> None:
+        """Wait for the handshake; raises ``tls_failed``, ``tls_timeout``."""
+        try:
+            async with asyncio.timeout(self._tls_timeout):
+                await layer.opened()
+        except TimeoutError:
+            layer.abort()
+            raise GatewayError(errors.TLS_TIMEOUT) from None
+        except (ssl.SSLError, ConnectionError):
+            raise GatewayError(errors.TLS_FAILED) from None
+        except asyncio.CancelledError:
+            layer.abort()
+            raise
 
     async def _connect_to_peer(self) -> socket.socket:
         try:
@@ -254,11 +279,21 @@ class HardenedConnector(aiohttp.TCPConnector):
             lease.close()
             raise GatewayError(errors.DIAL_FAILED)
         ours = self._make()
-        transport.set_protocol(ours.protocol)
-        ours.connection_made(transport)
+        layer = self._tls_layer(self.endpoint.host, ours)
+        transport.set_protocol(layer.protocol)
         theirs.connection_lost(None)  # so that closing aiohttp's account does not close the transport
         lease.close()
+        layer.connection_made(transport)
+        await self._opened(layer)
         return ours
+
+    async def _start_tls_connection(
+        self, underlying_transport: asyncio.Transport, *args: Any, **kwargs: Any
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        """What aiohttp calls when its CONNECT has succeeded: TLS with the endpoint is a `TlsLayer`'s matter."""
+        theirs = ResponseHandler(self._loop)
+        theirs.connection_made(underlying_transport)
+        return underlying_transport, theirs
 
     @property
     def _target(self) -> str:
@@ -274,10 +309,6 @@ class HardenedConnector(aiohttp.TCPConnector):
     def _reason(self, cause: BaseException) -> errors.Reason:
         if isinstance(cause, _DialTimeoutError | TimeoutError):
             return errors.DIAL_TIMEOUT
-        if self._tls and isinstance(cause, ConnectionAbortedError):
-            return errors.TLS_TIMEOUT  # what asyncio and uvloop raise when ssl_handshake_timeout has passed
-        if self._tls and isinstance(cause, ConnectionResetError):
-            return errors.TLS_FAILED
         return errors.DIAL_FAILED
 
     async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:

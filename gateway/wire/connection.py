@@ -33,6 +33,8 @@ class Connection:
     __slots__ = (
         "_buffers",
         "_fd",
+        "_first_error",
+        "_lends",
         "_lent",
         "_prelude",
         "_source",
@@ -54,7 +56,11 @@ class Connection:
         self.transport = None
         self._fd = -1
         """The socket, when what is written goes out as it is; -1 under TLS."""
+        self._first_error: OSError | None = None
+        """Of a write. The kernel tells of a reset once; what is asked later hears of a plain end."""
         self._buffers = buffers
+        self._lends = True
+        """The transport keeps a reference to what it can not send at once, not a copy."""
         self._lent: list[memoryview] = []
         """Buffers that our transport has not flushed yet."""
         self._source: Connection | None = None
@@ -89,9 +95,8 @@ class Connection:
             raw = transport.get_extra_info("socket")
             self._fd = raw.fileno() if raw is not None else -1
         else:
-            # A TLS transport pauses at ``size >= high``, not above it: with 0 it pauses although nothing is unsent, and
-            # then nothing resumes.
-            made.set_write_buffer_limits(high=1)
+            # A `TlsLayer`: it pauses as soon as the kernel does not take all, and keeps no bytes but encrypted ones.
+            self._lends = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -131,6 +136,10 @@ class Connection:
         """Take what lies in the pool's current buffer: it is overwritten after the return unless it is lent."""
         raise NotImplementedError
 
+    def eof_received(self) -> None:
+        """The peer sends no more; the transport closes."""
+        return
+
     def pause_reading(self) -> None:
         if self.transport is not None:
             self.transport.pause_reading()
@@ -152,8 +161,12 @@ class Connection:
         if self._fd >= 0 and not transport.get_write_buffer_size():
             try:
                 sent = os.write(self._fd, data)
-            except OSError:
-                sent = 0  # the transport meets the same error, and deals with it
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                sent = 0  # the transport meets an error too, and deals with it
+                if self._first_error is None:
+                    self._first_error = error
             if sent == len(data):
                 return
             data = data[sent:]
@@ -209,7 +222,7 @@ class Connection:
         else:
             transport.write(data)
         self._prelude = b""
-        if pooled and transport.get_write_buffer_size():
+        if pooled and self._lends and transport.get_write_buffer_size():
             self._lent.append(self._buffers.lend())
 
     def send_chunks(self, chunks: bytes, size: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import os
 from collections.abc import Callable
 from time import monotonic
 
@@ -31,6 +32,8 @@ from gateway.wire.watchdog import Watchdog
 _MAX_HEAD = 65536
 _HEAD_WINDOW = 4096
 _MAX_INTERIM = 16
+_MAX_REST = 262144
+"""Bytes that are still taken from the kernel after a failed write."""
 
 
 class State(enum.Enum):
@@ -51,6 +54,7 @@ class UpstreamConnection(Connection):
         "_commit",
         "_decoder",
         "_done",
+        "_eof",
         "_held",
         "_interim_count",
         "_keep_alive",
@@ -100,6 +104,8 @@ class UpstreamConnection(Connection):
         self._interim_count = 0
         self._held = False
         """Nothing is read, because the client is slow."""
+        self._eof = False
+        """The endpoint ended its bytes itself: by FIN, or by close_notify under TLS, where anyone can send a FIN."""
         self._keep_alive = False
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
@@ -125,7 +131,10 @@ class UpstreamConnection(Connection):
         ``to_head``: it is a HEAD request. ``commit`` is given the final answer's head and returns the bytes with
         which the answer begins on ``sink``; ``on_interim`` is called with each 1xx before.
         """
-        assert self.state is IDLE
+        if self.state is not IDLE:  # its bytes came before the request did
+            self._done = self.loop.create_future()
+            self.fail_with(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The upstream sent bytes before any request"))
+            return self._done
         self.state = HEAD
         self.requests += 1
         self.answered = False
@@ -204,12 +213,16 @@ class UpstreamConnection(Connection):
             self.abort()
 
     def eof_received(self) -> None:
-        return None
+        self._eof = True
+        # What it has not read it will not answer: a close that waits for it to be sent would have no end.
+        self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and self._fd >= 0:
+            self._read_rest(exc)
         super().connection_lost(exc)
         self.watchdog.close()
-        if self.state is BODY and self._left == UNTIL_CLOSE and exc is None:
+        if self.state is BODY and self._left == UNTIL_CLOSE and self._eof:
             self._finish()
             self._keep_alive = False
         elif self.state in (HEAD, BODY):
@@ -232,6 +245,25 @@ class UpstreamConnection(Connection):
         self.resume_reading()
 
     # -- inside
+
+    def _read_rest(self, exc: Exception) -> None:
+        """After a failed write: take what had arrived before it, which the transport reads no more.
+
+        An endpoint that rejects an upload responds, closes, and resets the connection when the next piece comes
+        (RFC 9112 9.6). The kernel keeps what it received before the reset.
+        """
+        taken = 0
+        while self.state in (HEAD, BODY) and taken < _MAX_REST:
+            try:
+                size = os.readv(self._fd, [self._buffers.current])
+            except OSError:
+                return
+            if not size:
+                # EPIPE: its FIN had come before the reset. ECONNRESET: there was none.
+                self._eof = isinstance(self._first_error or exc, BrokenPipeError)
+                return
+            taken += size
+            self.buffer_updated(size)
 
     def _take_heads(self, data: memoryview) -> None:
         pooled = not self._stash

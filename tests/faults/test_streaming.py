@@ -48,7 +48,7 @@ async def test_the_upload_arrives_before_it_is_complete(gateway_for: GatewayFor,
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_many_streams_never_mix(gateway_for: GatewayFor, chunked: bool) -> None:
+async def test_many_streams_never_mix(gateway_for: GatewayFor, upstream_class: type[Upstream], chunked: bool) -> None:
     """Random bodies at random pace through the shared buffers, up and down at once, compared by their hashes."""
     size = 400_000
 
@@ -72,7 +72,7 @@ async def test_many_streams_never_mix(gateway_for: GatewayFor, chunked: bool) ->
             position += step
         await link.send(b"0\r\n\r\n")
 
-    async with Upstream(serve) as upstream:
+    async with upstream_class(serve) as upstream:
         rig = await gateway_for(upstream)
 
         async def one(i: int) -> None:

@@ -13,10 +13,13 @@ __all__ = ["pytest_generate_tests", "upstream_class"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked ``plain`` runs once: nothing in it depends on how the upstream is reached."""
+    """A test marked ``plain`` or ``secure`` runs once: over TCP alone, or over TLS alone."""
     if "upstream_class" in metafunc.fixturenames:
-        plain = metafunc.definition.get_closest_marker("plain") is not None
-        classes = [Upstream] if plain else [Upstream, TlsUpstream]
+        classes = [Upstream, TlsUpstream]
+        if metafunc.definition.get_closest_marker("plain") is not None:
+            classes = [Upstream]
+        if metafunc.definition.get_closest_marker("secure") is not None:
+            classes = [TlsUpstream]
         metafunc.parametrize("upstream_class", classes, ids=[made.scheme for made in classes], indirect=True)
 
 

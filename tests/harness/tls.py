@@ -44,6 +44,8 @@ class TlsLink(Link):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = (context or server_context()).wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._writing = asyncio.Lock()
+        self.notified = False
+        """The gateway said close_notify."""
 
     async def open(self) -> bool:
         """Complete the handshake; False when the gateway does not."""
@@ -70,6 +72,8 @@ class TlsLink(Link):
                 continue
             except ssl.SSLError:
                 data = b""
+            else:
+                self.notified = not data
             self._note(data)
             return bool(data)
         return False

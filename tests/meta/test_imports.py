@@ -51,7 +51,8 @@ DOORS = {
 IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "socket", "ssl", "subprocess"}
 
 WIRE_WITH_IO = {
-    f"wire/{name}.py" for name in ("buffers", "connection", "downstream", "hangup", "turns", "upstream", "watchdog")
+    f"wire/{name}.py"
+    for name in ("buffers", "connection", "downstream", "hangup", "tls", "turns", "upstream", "watchdog")
 }
 """The protocols and what serves them. All else in wire/ is rules on bytes, which a test may call without a loop."""
 

@@ -9,22 +9,26 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
-import trustme
 from harness.patience import eventually
 from harness.stream import Stream
+from harness.tls import TlsLink, authority, server_context
 
 from gateway import errors
 from gateway.core.message import ResponseHead
 from gateway.errors import GatewayError
+from gateway.upstream.connector import tls_context
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connection import COPY_BELOW, Connection
 from gateway.wire.head import HeadParser
+from gateway.wire.tls import TlsLayer
 from gateway.wire.upstream import UpstreamConnection
 
 pytestmark = pytest.mark.interpreted  # `Sink` inherits from a class of the gateway's
 
+BOTH = pytest.mark.parametrize("scheme", ["http", "https"])
 SMALL = 4096
 """Of the kernel's buffers, so that they are full soon; it doubles what it is asked for."""
 
@@ -75,15 +79,29 @@ def socket_pair(buffer: int = 0) -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
+def trusting() -> ssl.SSLContext:
+    context = tls_context()
+    authority().configure_trust(context)
+    return context
+
+
 @asynccontextmanager
-async def sink(buffer: int = 0) -> AsyncIterator[tuple[Sink, Stream]]:
+async def sink(buffer: int = 0, scheme: str = "http") -> AsyncIterator[tuple[Sink, Stream]]:
     """(the connection, its peer). Nothing that the event loop hears of may be an error that nobody caught."""
     loop = asyncio.get_running_loop()
     complaints: list[object] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     near, far = socket_pair(buffer)
-    _, made = await loop.create_connection(lambda: Sink(loop, BufferPool()), sock=near)
-    peer = Stream(far)
+    pool = BufferPool()
+    made = Sink(loop, pool)
+    if scheme == "https":
+        peer: Stream = TlsLink(far)
+        layer = TlsLayer(loop, pool, trusting(), "127.0.0.1", made)
+        await loop.create_connection(lambda: layer.protocol, sock=near)
+        await asyncio.gather(layer.opened(), cast(TlsLink, peer).open())
+    else:
+        peer = Stream(far)
+        await loop.create_connection(lambda: made.protocol, sock=near)
     try:
         yield made, peer
     finally:
@@ -117,16 +135,18 @@ def put(made: Sink, piece: bytes, dice: random.Random) -> None:
         made.pool.current[: len(piece)] = b"!" * len(piece)  # the next read overwrites what was not lent
 
 
-@pytest.mark.parametrize("seed", range(8))
-async def test_all_ways_to_write_keep_the_order_before_a_slow_reader(seed: int) -> None:
+@BOTH
+@pytest.mark.parametrize("seed", range(6))
+async def test_all_ways_to_write_keep_the_order_before_a_slow_reader(seed: int, scheme: str) -> None:
     dice = random.Random(seed)
     sent, got = bytearray(), bytearray()
-    async with sink(SMALL) as (made, peer):
+    async with sink(SMALL, scheme) as (made, peer):
         source = Source(made.loop, made.pool)
         made.start_body(b"", source)
         for piece in pieces(seed):
             put(made, piece, dice)
             sent += piece
+            assert bool(made.unsent) is made.write_paused
             if made.write_paused and dice.random() < 0.7:
                 while made.write_paused:
                     await peer.fill(dice.choice([1000, 65536]))
@@ -138,8 +158,9 @@ async def test_all_ways_to_write_keep_the_order_before_a_slow_reader(seed: int) 
         assert source.words, "the reader was never too slow: this test tests nothing"
 
 
+@BOTH
 @pytest.mark.parametrize("limit", [0, 1, 3, 4095])
-async def test_the_kernel_may_take_any_part(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+async def test_the_kernel_may_take_any_part(monkeypatch: pytest.MonkeyPatch, limit: int, scheme: str) -> None:
     """A write that takes less than it is given, or is interrupted before it takes anything."""
     real, calls = os.write, 0
 
@@ -150,7 +171,7 @@ async def test_the_kernel_may_take_any_part(monkeypatch: pytest.MonkeyPatch, lim
             raise BlockingIOError
         return real(descriptor, data[:limit])
 
-    async with sink() as (made, peer):
+    async with sink(scheme=scheme) as (made, peer):
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", write)
             for number in range(100):
@@ -175,8 +196,9 @@ async def test_what_the_transport_still_holds_goes_first() -> None:
         assert freed + rest == b"a" * filler + b"b"
 
 
-async def test_an_empty_write_is_none() -> None:
-    async with sink() as (made, peer):
+@BOTH
+async def test_an_empty_write_is_none(scheme: str) -> None:
+    async with sink(scheme=scheme) as (made, peer):
         made.write(b"")
         made.write(b"x")
         await peer.expect(b"x")
@@ -185,9 +207,10 @@ async def test_an_empty_write_is_none() -> None:
 # -- ends
 
 
+@BOTH
 @pytest.mark.parametrize("size", [10, 100_000])
-async def test_a_peer_that_resets_between_two_writes(size: int) -> None:
-    async with sink(SMALL) as (made, peer):
+async def test_a_peer_that_resets_between_two_writes(size: int, scheme: str) -> None:
+    async with sink(SMALL, scheme) as (made, peer):
         made.write(b"first")
         await peer.expect(b"first")
         peer.reset()
@@ -198,8 +221,9 @@ async def test_a_peer_that_resets_between_two_writes(size: int) -> None:
         assert not made.alive
 
 
-async def test_a_peer_that_resets_while_the_transport_holds_bytes() -> None:
-    async with sink(SMALL) as (made, peer):
+@BOTH
+async def test_a_peer_that_resets_while_the_transport_holds_bytes(scheme: str) -> None:
+    async with sink(SMALL, scheme) as (made, peer):
         while not made.write_paused:
             made.write(b"a" * 1000)
         peer.reset()
@@ -208,9 +232,10 @@ async def test_a_peer_that_resets_while_the_transport_holds_bytes() -> None:
         assert isinstance(made.ends[0], OSError)
 
 
+@BOTH
 @pytest.mark.parametrize("way", ["close", "abort"])
-async def test_nothing_is_written_once_the_end_has_begun(way: str) -> None:
-    async with sink() as (made, peer):
+async def test_nothing_is_written_once_the_end_has_begun(way: str, scheme: str) -> None:
+    async with sink(scheme=scheme) as (made, peer):
         made.write(b"all")
         assert made.transport is not None
         getattr(made.transport, way)()
@@ -219,8 +244,9 @@ async def test_nothing_is_written_once_the_end_has_begun(way: str) -> None:
         assert await peer.rest() == b"all"
 
 
-async def test_what_the_transport_holds_is_still_sent_after_a_close_but_nothing_else() -> None:
-    async with sink(SMALL) as (made, peer):
+@BOTH
+async def test_what_the_transport_holds_is_still_sent_after_a_close_but_nothing_else(scheme: str) -> None:
+    async with sink(SMALL, scheme) as (made, peer):
         filler = 0
         while not made.write_paused:
             made.write(b"a" * 1000)
@@ -306,11 +332,6 @@ class Wiretap(asyncio.Protocol):
 
 
 async def test_under_tls_no_byte_goes_past_the_transport() -> None:
-    authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
     got = bytearray()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -320,17 +341,16 @@ async def test_under_tls_no_byte_goes_past_the_transport() -> None:
         writer.close()
 
     loop = asyncio.get_running_loop()
-    behind = await asyncio.start_server(origin, "127.0.0.1", 0, ssl=server)
+    behind = await asyncio.start_server(origin, "127.0.0.1", 0, ssl=server_context())
     tap = Wiretap(behind.sockets[0].getsockname()[1])
     before = await asyncio.start_server(
         lambda reader, writer: tasks.add(loop.create_task(tap(reader, writer))), "127.0.0.1", 0
     )
-    _, made = await loop.create_connection(
-        lambda: Sink(loop, BufferPool()),
-        *before.sockets[0].getsockname(),
-        ssl=trusting,
-        server_hostname="127.0.0.1",
-    )
+    pool = BufferPool()
+    made = Sink(loop, pool)
+    layer = TlsLayer(loop, pool, trusting(), "127.0.0.1", made)
+    await loop.create_connection(lambda: layer.protocol, *before.sockets[0].getsockname())
+    await layer.opened()
     sent = bytearray()
     dice = random.Random(1)
     for number in range(50):

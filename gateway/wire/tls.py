@@ -1,0 +1,311 @@
+"""TLS between a TCP transport and a `Connection`: the protocol of the one, the transport of the other.
+
+The event loop has TLS transports of its own. They do not fit a relay, because
+
+- they tell nothing of what the TCP transport below holds, and pause late: a sink holds more than one read;
+- at the FIN they drop what they have read and not yet delivered: the end of a response that came faster than it was
+  relayed is lost;
+- after a failed write they deliver nothing that has arrived: an early response is lost.
+
+Here bytes are encrypted and given to the kernel within the call that writes them, and `pause_writing` of the TCP
+transport is passed up at once, with the same meaning as without TLS. What was read is delivered before the end is.
+
+RFC 8446 6.1: only close_notify ends the peer's bytes. `eof_received` of the connection above is called for it alone,
+and not for a FIN, which anyone on the way can forge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from gateway.wire.buffers import BUFFER_SIZE, BufferPool
+from gateway.wire.connection import Connection
+
+_MAX_REST = 262144
+"""Bytes that are still taken from the kernel after a failed write."""
+
+
+class TlsLayer:
+    """The client's side of TLS on one connection. Dial a TCP connection with `protocol`, then await `opened`.
+
+    The connection above hears `connection_made` when the handshake is complete, and never when it fails.
+    """
+
+    __slots__ = (
+        "_above",
+        "_buffers",
+        "_context",
+        "_fd",
+        "_incoming",
+        "_last_words",
+        "_loop",
+        "_made",
+        "_open",
+        "_opened",
+        "_outgoing",
+        "_paused",
+        "_read_into",
+        "_reads_on",
+        "_tcp",
+        "_tls",
+    )
+
+    _tcp: asyncio.Transport | None
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        buffers: BufferPool,
+        context: ssl.SSLContext,
+        server_name: str,
+        above: Connection,
+    ) -> None:
+        self._loop = loop
+        self._buffers = buffers
+        self._context = context
+        self._above = above
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        self._read_into = cast("Callable[[int, memoryview], int]", self._tls.read)
+        self._tcp = None
+        self._fd = -1
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._made = False
+        """The handshake is complete: the connection above exists."""
+        self._open = False
+        """The handshake is complete, and no end has been seen or asked for."""
+        self._paused = False
+        """The connection above reads nothing for now."""
+        self._reads_on = False
+        """A call of `_read_on` is due."""
+        self._last_words = False
+        """What comes is the last, and is delivered although the connection above would pause it."""
+
+    @property
+    def protocol(self) -> asyncio.BaseProtocol:
+        """Itself, as the types of event loops want it."""
+        return cast(asyncio.BaseProtocol, self)
+
+    async def opened(self) -> None:
+        """Wait for the end of the handshake.
+
+        Raises `ssl.SSLError` when the two sides do not agree, the certificate included, and `OSError` when the
+        connection ends before.
+        """
+        await self._opened
+
+    # -- the protocol of the TCP transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._tcp = tcp = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("sslcontext") is None:
+            tcp.set_write_buffer_limits(high=0)
+            raw = transport.get_extra_info("socket")
+            self._fd = raw.fileno() if raw is not None else -1
+        else:  # a tunnel through a forward proxy that is itself spoken to over TLS
+            tcp.set_write_buffer_limits(high=1)
+        self._shake_hands()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffers.current
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._incoming.write(self._buffers.current[:nbytes])
+        if self._open:
+            self._deliver()
+        elif not self._made:
+            self._shake_hands()
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._open and exc is not None:
+            self._read_rest()
+        self._open = False
+        self._tcp = None
+        if self._made:
+            self._above.connection_lost(exc)
+        else:
+            self._fail(exc or ConnectionResetError("The peer ended the connection during the handshake"))
+
+    def pause_writing(self) -> None:
+        self._above.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._above.resume_writing()
+
+    # -- the transport of the connection above
+
+    def write(self, data: bytes | memoryview) -> None:
+        if not self._open:
+            return
+        try:
+            written = self._tls.write(data)
+            while written < len(data):  # one record at a time
+                data = memoryview(data)[written:]
+                written = self._tls.write(data)
+        except ssl.SSLError:
+            self.abort()
+            return
+        self._flush()
+
+    def writelines(self, pieces: list[bytes | memoryview]) -> None:
+        self.write(b"".join(pieces))
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the kernel has not taken."""
+        return self._tcp.get_write_buffer_size() if self._tcp is not None else 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """What the kernel does not take at once pauses: nothing to set."""
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        if name == "sslcontext":
+            return self._context
+        if name == "ssl_object":
+            return self._tls
+        return self._tcp.get_extra_info(name, default) if self._tcp is not None else default
+
+    def is_closing(self) -> bool:
+        return not self._open
+
+    def pause_reading(self) -> None:
+        if self._last_words:
+            return
+        self._paused = True
+        if self._tcp is not None:
+            self._tcp.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        # What has been read comes first. The TCP transport reads on after it, so that no FIN overtakes it.
+        if not self._reads_on:
+            self._reads_on = True
+            self._loop.call_soon(self._read_on)
+
+    def close(self) -> None:
+        """Say close_notify, send what is unsent, close; the peer's close_notify is not waited for (RFC 8446 6.1)."""
+        if self._open:
+            self._say_goodbye()
+        self._open = False
+        if self._tcp is not None:
+            self._tcp.close()
+
+    def abort(self) -> None:
+        """Close at once and drop what is not sent; without close_notify, so that nothing passes for complete."""
+        self._open = False
+        if self._tcp is not None:
+            self._tcp.abort()
+
+    # -- inside
+
+    def _shake_hands(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError as error:
+            self._flush()  # the alert
+            self._fail(error)
+            self.abort()
+        else:
+            self._flush()
+            self._made = self._open = True
+            self._above.connection_made(cast(asyncio.BaseTransport, self))
+            if not self._opened.done():
+                self._opened.set_result(None)
+            self._deliver()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(error)
+            self._opened.exception()  # a dial that was cancelled asks for it no more: that is no error of the program
+
+    def _flush(self) -> None:
+        data, tcp = self._outgoing.read(), self._tcp
+        if not data or tcp is None:
+            return
+        if self._fd >= 0 and not tcp.is_closing() and not tcp.get_write_buffer_size():
+            try:
+                sent = os.write(self._fd, data)
+            except OSError:
+                sent = 0  # the transport meets the same error, and deals with it
+            if sent == len(data):
+                return
+            data = data[sent:]
+        tcp.write(data)
+
+    def _deliver(self) -> None:
+        """Give the connection above what can be decrypted, as much at a time as one read brings without TLS."""
+        buffers, more = self._buffers, True
+        while more and self._open and not self._paused:
+            got, more = self._decrypt(buffers.current)
+            if got:
+                self._above.buffer_updated(got)
+        if self._outgoing.pending:
+            self._flush()
+
+    def _decrypt(self, room: memoryview) -> tuple[int, bool]:
+        """(bytes that were put into ``room``, whether there is more)."""
+        got = 0
+        try:
+            while got < BUFFER_SIZE:
+                size = self._read_into(BUFFER_SIZE - got, room[got:] if got else room)
+                if not size:
+                    self._end(got)
+                    return 0, False
+                got += size
+                if not self._incoming.pending and not self._tls.pending():
+                    return got, False
+        except ssl.SSLWantReadError:
+            return got, False
+        except ssl.SSLError:
+            self._end(got, broken=True)
+            return 0, False
+        return got, True
+
+    def _end(self, got: int, *, broken: bool = False) -> None:
+        """The peer said close_notify, or what it sent is no TLS; ``got`` bytes came before."""
+        if got:
+            self._above.buffer_updated(got)
+        if broken or not self._open:
+            self.abort()
+            return
+        self._above.eof_received()
+        self.close()
+
+    def _read_on(self) -> None:
+        self._reads_on = False
+        if self._paused or not self._open:
+            return
+        self._deliver()
+        if self._open and not self._paused and self._tcp is not None:
+            self._tcp.resume_reading()
+
+    def _read_rest(self) -> None:
+        """After a failed write: deliver what had arrived before, which the TCP transport reads no more."""
+        self._last_words = True
+        self._paused = False
+        self._deliver()
+        taken = 0
+        while self._open and self._fd >= 0 and taken < _MAX_REST:
+            try:
+                size = os.readv(self._fd, [self._buffers.current])
+            except OSError:
+                return
+            if not size:
+                return
+            taken += size
+            self.buffer_updated(size)
+
+    def _say_goodbye(self) -> None:
+        with contextlib.suppress(ssl.SSLError):  # SSLWantReadError above all: the peer has not said it yet
+            self._tls.unwrap()
+        self._flush()

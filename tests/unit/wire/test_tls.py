@@ -1,0 +1,222 @@
+"""`TlsLayer`: a transport that hides nothing, delays nothing, and ends as its peer ended."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from harness.patience import eventually
+from harness.tls import TlsLink, authority
+
+from gateway.upstream.connector import tls_context
+from gateway.wire.buffers import BUFFER_SIZE, BufferPool
+from gateway.wire.connection import Connection
+from gateway.wire.tls import TlsLayer
+
+pytestmark = pytest.mark.interpreted  # `Above` inherits from a class of the gateway's
+
+RECORD = 16384
+
+
+class Above(Connection):
+    """Notes what it hears. ``on_data`` is called with the size of each delivery."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
+        super().__init__(loop, buffers)
+        self.pool = buffers
+        self.got = bytearray()
+        self.sizes: list[int] = []
+        self.events: list[str] = []
+        self.on_data: Callable[[int], None] = lambda size: None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.events.append("made")
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.got += self.pool.current[:nbytes]
+        self.sizes.append(nbytes)
+        self.on_data(nbytes)
+
+    def eof_received(self) -> None:
+        self.events.append("eof")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.events.append("lost")
+
+
+def trusting() -> ssl.SSLContext:
+    context = tls_context()
+    authority().configure_trust(context)
+    return context
+
+
+async def wired(far: socket.socket, near: socket.socket, context: ssl.SSLContext) -> tuple[Above, TlsLayer, TlsLink]:
+    loop, pool = asyncio.get_running_loop(), BufferPool()
+    above = Above(loop, pool)
+    layer = TlsLayer(loop, pool, context, "127.0.0.1", above)
+    await loop.create_connection(lambda: layer.protocol, sock=near)
+    return above, layer, TlsLink(far)
+
+
+@asynccontextmanager
+async def layered(
+    buffer: int = 0, client: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Above, TlsLayer, TlsLink]]:
+    """(the connection above, the layer, the peer), after the handshake."""
+    with socket.socket() as listener:
+        if buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a reset overtakes what was sent before it
+    near.setblocking(False)
+    above, layer, peer = await wired(far, near, client or trusting())
+    _, opened = await asyncio.gather(layer.opened(), peer.open())
+    assert opened
+    yield above, layer, peer
+    layer.abort()
+    peer.close()
+    await eventually(lambda: above.events[-1] == "lost", "the connection is lost")
+    assert above.events.count("lost") == above.events.count("made") == 1
+    assert above.pool.outstanding == 0
+
+
+async def test_records_are_joined_up_to_the_size_of_a_read() -> None:
+    async with layered() as (above, _, peer):
+        await peer.send(b"x" * (3 * RECORD))
+        await eventually(lambda: len(above.got) == 3 * RECORD)
+        assert max(above.sizes) <= BUFFER_SIZE
+
+
+async def test_what_is_paused_is_delivered_later_and_before_the_end() -> None:
+    """The peer sends and leaves; the connection above takes one piece a turn."""
+    body = bytes(range(256)) * 4000
+    async with layered() as (above, layer, peer):
+
+        def rest(size: int) -> None:
+            layer.pause_reading()
+            above.loop.call_later(0.002, layer.resume_reading)
+
+        above.on_data = rest
+        await peer.send(body)
+        peer.close()
+        await eventually(lambda: above.events[-1] == "lost", "the end")
+        assert above.got == body
+        assert above.events == ["made", "eof", "lost"]
+
+
+async def test_nothing_is_delivered_while_paused() -> None:
+    async with layered() as (above, layer, peer):
+        layer.pause_reading()
+        layer.resume_reading()
+        layer.pause_reading()
+        await peer.send(b"x")
+        await asyncio.sleep(0.02)
+        assert not above.got
+        layer.resume_reading()
+        layer.resume_reading()
+        await eventually(lambda: above.got == b"x")
+
+
+async def test_a_fin_without_close_notify_is_no_eof() -> None:
+    async with layered() as (above, _, peer):
+        await peer.send(b"half")
+        peer.cut()
+        await eventually(lambda: above.events[-1] == "lost", "the end")
+        assert (above.events, above.got) == (["made", "lost"], b"half")
+
+
+async def test_what_is_no_tls_ends_the_connection() -> None:
+    async with layered() as (above, _, peer):
+        await peer.send(b"good")
+        await asyncio.get_running_loop().sock_sendall(peer.sock, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await eventually(lambda: above.events[-1] == "lost", "the end")
+        assert (above.events, above.got) == (["made", "lost"], b"good")
+
+
+async def test_unsent_bytes_are_told_and_pause_at_once() -> None:
+    """The count holds what the TCP transport below holds; nothing pauses without unsent bytes."""
+    async with layered(4096) as (above, layer, peer):
+        while not above.write_paused:
+            assert layer.get_write_buffer_size() == 0
+            layer.write(b"x" * 1000)
+        assert layer.get_write_buffer_size() > 0
+        while above.write_paused:
+            await peer.fill()
+            await asyncio.sleep(0)
+        assert layer.get_write_buffer_size() == 0
+
+
+async def test_close_says_so_and_abort_does_not() -> None:
+    async with layered() as (_, layer, peer):
+        layer.write(b"all")
+        layer.close()
+        layer.write(b"more")
+        assert await peer.rest() == b"all"
+        assert peer.notified
+    async with layered() as (_, layer, peer):
+        layer.write(b"some")
+        layer.abort()
+        assert await peer.rest() == b"some"
+        assert not peer.notified
+
+
+async def test_a_close_flushes_what_is_unsent() -> None:
+    async with layered(4096) as (above, layer, peer):
+        sent = 0
+        while not above.write_paused:
+            layer.write(b"x" * 1000)
+            sent += 1000
+        layer.close()
+        assert await peer.rest() == b"x" * sent
+        assert peer.notified
+
+
+async def test_what_came_before_a_failed_write_is_delivered() -> None:
+    """RFC 9112 9.6: the peer responds, closes, and its kernel resets what comes after."""
+    async with layered() as (above, layer, peer):
+        layer.pause_reading()
+        await peer.send(b"early " * 2000)
+        peer.reset()
+        while layer.get_write_buffer_size() == 0 and not layer.is_closing() and "lost" not in above.events:
+            layer.write(b"x")
+            await asyncio.sleep(0)
+        await eventually(lambda: above.events[-1] == "lost", "the end")
+        assert above.got == b"early " * 2000
+
+
+async def test_tls_1_2() -> None:
+    old = trusting()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with layered(client=old) as (above, layer, peer):
+        layer.write(b"x" * 100_000)
+        assert len(await peer.exactly(100_000)) == 100_000
+        await peer.send(b"y")
+        await eventually(lambda: above.got == b"y")
+
+
+@pytest.mark.parametrize("way", ["eof", "no tls", "stranger"])
+async def test_a_handshake_that_fails(way: str) -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    stranger = tls_context()
+    above, layer, peer = await wired(far, near, stranger if way == "stranger" else trusting())
+    if way == "eof":
+        far.shutdown(socket.SHUT_WR)
+    elif way == "no tls":
+        far.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    else:
+        assert not await peer.open()
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.wait_for(layer.opened(), 3)
+    await eventually(lambda: layer.get_extra_info("socket") is None, "the connection is lost")
+    assert above.events == []
+    far.close()
