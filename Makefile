@@ -11,6 +11,7 @@ SCENARIO ?=
 DURATION ?=
 RATE ?=
 WEB ?=
+RECORD ?=
 LATEST ?=
 UPGRADE ?=
 
@@ -18,6 +19,9 @@ UPGRADE ?=
 ifneq ($(filter-out 0,$(LATEST)),)
 VENV := .venv-latest
 endif
+
+# Reports go below build/, RECORD=1: among the committed ones.
+RECORDED = $(if $(filter-out 0,$(RECORD)),--record)
 
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
@@ -103,8 +107,8 @@ bench-check: $(VENV)/.installed ## fail when the hot path takes more instruction
 bench-record: $(VENV)/.installed ## record what the hot path takes now, for this Python (needs valgrind)
 	@$(BIN)/python -m loadtest.micro.gate record
 
-peers: $(VENV)/.installed $(VENV)-peers/.installed ## side by side with other proxies (TARGETS=, CASES=, ROUNDS=, SECONDS=)
-	@$(BIN)/python -m loadtest.peers --targets '$(TARGETS)' --cases '$(CASES)' --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),4)
+peers: $(VENV)/.installed $(VENV)-peers/.installed ## side by side with other proxies, into build/results (TARGETS=, CASES=, ROUNDS=, SECONDS=, RECORD=1)
+	@$(BIN)/python -m loadtest.peers --targets '$(TARGETS)' --cases '$(CASES)' --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),4) $(RECORDED)
 
 peers-table: $(VENV)/.installed ## write the README's table of peers anew, from the figures that were measured
 	@$(BIN)/python -m loadtest.peers --write
@@ -113,11 +117,11 @@ soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: 
 	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 
-tuning: $(VENV)/.installed-dev ## what settings are worth, for docs/tuning.md (five minutes; ARGS='bursts --scale 0.5')
-	@$(BIN)/python loadtest/tuning.py $(ARGS)
+tuning: $(VENV)/.installed-dev ## what settings are worth, into build/results (five minutes; ARGS='bursts --scale 0.5'; RECORD=1: for docs/tuning.md)
+	@$(BIN)/python loadtest/tuning.py $(ARGS) $(RECORDED)
 
-load: $(VENV)/.installed-load ## locust scenarios against a real gateway (SCENARIO=steady or all, DURATION=, RATE=, WEB=1; alone: a list)
-	@PYTHONPATH=loadtest $(BIN)/python -m load $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(WEB),--web)
+load: $(VENV)/.installed-load ## locust scenarios against a real gateway (SCENARIO=steady or all, DURATION=, RATE=, WEB=1, RECORD=1; alone: a list)
+	@PYTHONPATH=loadtest $(BIN)/python -m load $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(WEB),--web) $(RECORDED)
 
 dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards

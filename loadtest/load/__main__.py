@@ -1,6 +1,6 @@
 """Run a scenario of the load tests, judge it, and write its report; without a name, list them.
 
-    PYTHONPATH=loadtest python -m load [NAME | all] [--duration SECONDS] [--rate N] [--web] [--results FOLDER]
+    PYTHONPATH=loadtest python -m load [NAME | all] [--duration SECONDS] [--rate N] [--web] [--record | --results DIR]
 
 Exit codes: 0 when every criterion held, 1 when one is broken, 2 for a scenario that there is not.
 """
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import machine
+import reports
 
 from load import report
 from load.catalogue import scenarios
@@ -25,7 +26,6 @@ from load.verdict import judge, passed
 
 INTERRUPTED = 130
 """As shells tell of SIGINT."""
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def circumstances() -> dict[str, str]:
@@ -64,7 +64,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--duration", type=float, default=0.0, help="seconds instead of the scenario's own")
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second instead of the scenario's own")
     parser.add_argument("--web", action="store_true", help="serve locust's web page instead of judging")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the reports go")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--record", action="store_true", help="write the committed report, not one below build/")
+    where.add_argument("--results", type=Path, help="where the reports go")
     return parser.parse_args()
 
 
@@ -86,13 +88,13 @@ def obey(asked: argparse.Namespace, known: dict[str, Scenario]) -> int:
     if asked.scenario != "all" and asked.scenario not in known:
         print(f"no scenario {asked.scenario}; there are: {', '.join(known)}, all", file=sys.stderr)
         return 2
-    held = True
+    held, results = True, asked.results or reports.folder(record=asked.record)
     for scenario in known.values() if asked.scenario == "all" else [known[asked.scenario]]:
         size = Size(asked.duration or scenario.seconds, asked.rate or scenario.rate)
         if asked.web:
             asyncio.run(page(scenario, size))
         else:
-            held = asyncio.run(run(scenario, size, asked.results)) and held
+            held = asyncio.run(run(scenario, size, results)) and held
     return 0 if held else 1
 
 

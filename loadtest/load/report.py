@@ -41,7 +41,8 @@ def text(
 ) -> Iterator[str]:
     """The lines of the report."""
     yield f"# {scenario.name}\n\n{scenario.story}\n"
-    yield f"`make load SCENARIO={scenario.name} DURATION={size.seconds:g} RATE={size.rate:g}` writes this anew.\n"
+    command = f"make load SCENARIO={scenario.name} DURATION={size.seconds:g} RATE={size.rate:g} RECORD=1"
+    yield f"`{command}` writes this anew.\n"
     yield "| what has to hold | shows | bound | measured | verdict |\n| --- | --- | --- | --- | --- |"
     for verdict in verdicts:
         made = verdict.criterion

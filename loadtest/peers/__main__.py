@@ -1,9 +1,10 @@
 """Compare proxies on the same work, in one run, by the CPU they burn, the latency they add and the memory they take.
 
-    python -m loadtest.peers [--targets a,b] [--cases a,b] [--rounds 3] [--seconds 4] [--out FOLDER]
+    python -m loadtest.peers [--targets a,b] [--cases a,b] [--rounds 3] [--seconds 4] [--record | --out FOLDER]
     python -m loadtest.peers --write          # report.md and README.md anew, from the raw.json that is there
 
-A run of everything writes loadtest/results/peers and the table of README.md; a run of a part writes build/peers.
+Without --record nothing that is committed changes. With it a run of everything writes loadtest/results/peers and the
+table of README.md; a run of a part is not recorded.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import os
 import sys
 from pathlib import Path
 
+from loadtest import reports
 from loadtest.peers import bench
 from loadtest.peers.case import CASES
 from loadtest.peers.record import Record
 from loadtest.peers.report import BEGIN, put_into, readme, report
 from loadtest.peers.target import ROOT, TARGETS, NotInstalledError
 
-WHOLE = ROOT / "loadtest" / "results" / "peers"
-PART = ROOT / "build" / "peers"
 README = ROOT / "README.md"
 
 
@@ -49,7 +49,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cases", type=lambda text: names(text, dict(CASES)), default=[], metavar="a,b")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of each load; whole seconds")
-    parser.add_argument("--out", type=Path, help="folder for report.md and raw.json")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--record", action="store_true", help="write the committed report and the README's table")
+    where.add_argument("--out", type=Path, help="folder for report.md and raw.json")
     parser.add_argument("--write", action="store_true", help="measure nothing; write anew what follows from raw.json")
     return parser.parse_args()
 
@@ -57,19 +59,22 @@ def options() -> argparse.Namespace:
 def main() -> int:
     told = options()
     if told.write:
-        write(Record.load_from(WHOLE / "raw.json"), WHOLE, into_readme=True)
+        folder = reports.folder(record=True) / "peers"
+        write(Record.load_from(folder / "raw.json"), folder, into_readme=True)
         return 0
+    targets, cases = told.targets or list(TARGETS), told.cases or list(CASES)
+    if told.record and (len(targets) < len(TARGETS) or len(cases) < len(CASES)):
+        print("only a run of all targets and all cases is recorded", file=sys.stderr)
+        return 2
     if (os.cpu_count() or 1) < 2:
         print("two cores are needed: one for the proxy, one for origin and load", file=sys.stderr)
         return 2
-    targets, cases = told.targets or list(TARGETS), told.cases or list(CASES)
-    whole = len(targets) == len(TARGETS) and len(cases) == len(CASES) and told.out is None
     try:
         record = bench.run(targets, cases, told.rounds, told.seconds)
     except NotInstalledError as problem:
         print(problem, file=sys.stderr)
         return 2
-    write(record, told.out or (WHOLE if whole else PART), into_readme=whole)
+    write(record, told.out or reports.folder(record=told.record) / "peers", into_readme=told.record)
     print("\n" + report(record))
     return 0
 
