@@ -16,6 +16,7 @@ from gateway.app import Gateway, calm_collector, greeting, signals, tell
 from gateway.config.document import Document
 from gateway.config.parse import ConfigError
 from gateway.config.provider import fingerprint, watch
+from gateway.config.reloads import Reloads
 from gateway.core.events import Reloaded
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
@@ -32,25 +33,28 @@ class Process:
     def __init__(self, load: Callable[[], Document], config: Path | None) -> None:
         self._load = load
         self._config = config
-        self._seen = None if config is None else fingerprint(config)
+        self._content = None if config is None else fingerprint(config)
+        """Digest of the file that is in force."""
+        self._seen = self._content
         self._gateway = Gateway(load())
+        self._started = asyncio.Event()
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
-        self._reload_lock = asyncio.Lock()
+        self._reloads = Reloads(self.reload)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Serve until a signal ends it; the process's exit code."""
         try:
             with signals(self._handlers()):
-                if self._config is not None:
-                    self._own(self._watch(self._config), "watch configuration")
                 if os.getpid() == 1:
                     self._own(_reap_orphans(), "reap orphans")
                 calm_collector()
                 # Last, so that the first connection finds everything ready.
-                async with self._reload_lock:
-                    await self._gateway.start()
+                await self._gateway.start()
+                self._started.set()
+                if self._config is not None:
+                    self._own(self._watch(self._config), "watch configuration")
                 _log.info("%s", greeting(self._gateway.addresses, len(self._gateway.document.proxies)))
                 await self._stopping.wait()
                 await self._gateway.drain_or_cut(self._cutting)
@@ -62,20 +66,23 @@ class Process:
         return 0
 
     async def _watch(self, config: Path) -> None:
-        await watch(config, lambda: self.reload("file change"), since=self._seen)
+        await watch(config, lambda: self._reloads.ask("file change"), since=self._seen)
 
     async def reload(self, source: str) -> None:
-        """Load the configuration anew; a bad one is told and changes nothing."""
-        async with self._reload_lock:
-            error = ""
-            try:
-                document = self._load()
-                if document == self._gateway.document:
-                    return
+        """Load the configuration again; a bad one is logged and changes nothing. One reload at a time."""
+        await self._started.wait()
+        try:
+            # In threads: to parse some hundred proxies takes as long as a thousand requests.
+            content = None if self._config is None else await asyncio.to_thread(fingerprint, self._config)
+            if content is not None and content == self._content:
+                return
+            document = await asyncio.to_thread(self._load)
+            if document != self._gateway.document:
                 await self._gateway.reload(document)
-            except (ConfigError, OSError) as caught:
-                error = str(caught)
-            tell(Reloaded(self._gateway.generation, source, error))
+                tell(Reloaded(self._gateway.generation, source, ""))
+            self._content = content
+        except (ConfigError, OSError) as caught:
+            tell(Reloaded(self._gateway.generation, source, str(caught)))
 
     def _stop(self) -> None:
         if self._stopping.is_set():
@@ -89,7 +96,7 @@ class Process:
         return {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
-            signal.SIGHUP: lambda: self._own(self.reload("SIGHUP"), "reload"),
+            signal.SIGHUP: lambda: self._own(self._reloads.ask("SIGHUP"), "reload"),
             signal.SIGUSR1: self._gateway.reopen_log,
         }
 

@@ -33,6 +33,7 @@ from gateway.config.model import Proxy as ProxyModel
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
+from gateway.config.reloads import Reloads
 from gateway.identity.jwks import JwksCache, shared_key_set
 from gateway.identity.password import PasswordHasher
 from gateway.observe.process_log import begin_process_log
@@ -93,7 +94,8 @@ class DeclaredFile:
         self.name = path.name
         self.path = path
         self.env = env
-        self.seen = fingerprint(path)
+        self.content = fingerprint(path)
+        """Digest of the file that `settings` was read from."""
         self.settings: Settings = parse.load_settings(path, env)
 
     def read(self) -> Settings:
@@ -129,6 +131,7 @@ class Control:
         self._telemetry = telemetry
         self._jwks = JwksCache()
         self._lock = asyncio.Lock()
+        self._reloads = Reloads(self.reload)
         self._revision = -1
         self._error = ""
         """Why the newest configuration is not in force; empty when it is."""
@@ -218,8 +221,11 @@ class Control:
 
     async def reload(self, source: str) -> None:
         """Read the file anew; a bad one is told and changes nothing."""
+        content = await asyncio.to_thread(fingerprint, self._declared.path)
+        if content is not None and content == self._declared.content and not self._error:
+            return
         try:
-            settings = self._declared.read()
+            settings = await asyncio.to_thread(self._declared.read)
         except (ConfigError, OSError) as error:
             self._tell(source, str(error))
             return
@@ -227,8 +233,14 @@ class Control:
         at_start = (settings.admin, settings.database, settings.worker_env)
         if at_start != (before.admin, before.database, before.worker_env):
             _log.warning("admin, database and worker_env take effect at the next start")
-        if not await self._renew(source):
+        if await self._renew(source):
+            self._declared.content = content
+        else:
             self._declared.settings = before
+
+    def reload_soon(self, source: str) -> None:
+        """Reload in a task of its own; of many wishes that wait only one is done."""
+        self.own(self._reloads.ask(source), "reload")
 
     async def aclose(self) -> None:
         for task in self._tasks:
@@ -336,7 +348,7 @@ class Control:
     # -- following
 
     async def _watch_file(self) -> None:
-        await watch(self._declared.path, lambda: self.reload("file change"), since=self._declared.seen)
+        await watch(self._declared.path, lambda: self._reloads.ask("file change"), since=self._declared.content)
 
     async def _follow_store(self) -> None:
         """Changes that others made: another node of the fleet, the command line on this machine."""
@@ -439,7 +451,7 @@ class Process:
     def _handlers(self, control: Control) -> dict[int, Callable[[], object]]:
         return {
             signal.SIGTERM: self._stop,
-            signal.SIGHUP: lambda: control.own(control.reload("SIGHUP"), "reload"),
+            signal.SIGHUP: lambda: control.reload_soon("SIGHUP"),
             signal.SIGINT: lambda: None,  # a terminal sends it to the whole group; the supervisor decides
             signal.SIGUSR1: lambda: None,
         }

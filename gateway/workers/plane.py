@@ -44,6 +44,10 @@ class Plane:
         """
         async with self._lock:
             before, self._document = self._document, document
+            if document == before:
+                await self._channel.call("ping")
+                if self._told == self._channel.dials:
+                    return  # it is in force: to apply it again would cost the worker time that traffic needs
             try:
                 await self._tell(identify=False)
             except RefusedError:

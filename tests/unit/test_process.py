@@ -86,6 +86,36 @@ def test_reloads_by_file_and_by_signal_and_refuses_bad_ones(running: Gateway) ->
     assert running.process.wait(10) == 0
 
 
+def many(count: int, limit: int) -> str:
+    proxy = "- {name: p%d, path: /p%d, upstream: 'http://127.0.0.1:1', access_rule: 'true', max_concurrent: %d}\n"
+    return "proxies:\n" + "".join(proxy % (i, i, limit) for i in range(count))
+
+
+def seconds(process: subprocess.Popen[bytes]) -> float:
+    """Processor time that it took so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_many_signals_are_few_reloads(running: Gateway) -> None:
+    head = f"listen: 127.0.0.1:{running.port}\n"
+    running.write(head + many(300, 1))
+    running.until(lambda: "configuration 2 in force" in running.told(), 30)
+    before = seconds(running.process)
+    for _ in range(100):
+        running.process.send_signal(signal.SIGHUP)
+        time.sleep(0.002)
+    running.write(head + many(300, 2))  # what is in the file after the last signal comes in force
+    for _ in range(100):
+        running.process.send_signal(signal.SIGHUP)
+        time.sleep(0.002)
+    running.until(lambda: "configuration 3 in force" in running.told(), 30)
+    assert seconds(running.process) - before < 10, "to read 300 proxies takes a third of a second"
+    running.process.terminate()
+    assert running.process.wait(20) == 0
+    assert "configuration 4" not in running.told()
+
+
 def test_a_second_signal_cuts(running: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", running.port)) as stuck:
         stuck.sendall(b"GET /p HTTP/1.1\r\nHost: a")

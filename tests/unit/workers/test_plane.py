@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,17 @@ async def test_a_document_is_put_in_force(plane: Plane, tmp_path: Path) -> None:
         assert await plane.explain("a") == {"proxy": "a"}
         assert (await plane.request("r"), await plane.request("s")) == ({"request_id": "r"}, None)
         assert await plane.refusals(3, 4) == {"next": 7, "items": []}
+
+
+async def test_what_is_in_force_is_not_applied_again(plane: Plane, tmp_path: Path) -> None:
+    worker, fresh = Worker(tmp_path / "channel"), Worker(tmp_path / "channel")
+    async with worker.run():
+        for document in (FIRST, replace(FIRST), SECOND, FIRST):
+            await plane.apply(document)
+        assert worker.names == ["a", "b", "a"]
+    async with fresh.run():
+        await plane.apply(FIRST)
+        assert fresh.names == ["a"], "it is another worker, which knows nothing"
 
 
 async def test_what_was_refused_is_forgotten(plane: Plane, tmp_path: Path) -> None:
