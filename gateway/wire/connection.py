@@ -19,11 +19,18 @@ from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
-from gateway.wire.buffers import BufferPool
+from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 from gateway.wire.framing import last_chunk
 
 # Below this many bytes a copy is cheaper than lending a whole buffer to a transport that can not take it at once.
 COPY_BELOW = 4096
+FULL_READS = 8
+"""Reads that fill the buffer, until others get their turn: libuv takes 32 of one socket before it looks at the next."""
+MANY_PIECES = 256
+"""Chunks in one read, from which on taking them apart is what costs."""
+FEW_PIECES = 16
+SMALL_READ = 2048
+"""Bytes of a read from a peer that sends such chunks: as much work as a request."""
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
@@ -37,7 +44,11 @@ class Connection:
         "_lends",
         "_lent",
         "_prelude",
+        "_read_size",
+        "_reads",
+        "_resting",
         "_source",
+        "_stopped",
         "blocked",
         "blocked_since",
         "body_out",
@@ -63,6 +74,13 @@ class Connection:
         """The transport keeps a reference to what it can not send at once, not a copy."""
         self._lent: list[memoryview] = []
         """Buffers that our transport has not flushed yet."""
+        self._stopped = False
+        """Nothing is to be read until `resume_reading`."""
+        self._resting = False
+        """Nothing is read until others have had their turn."""
+        self._reads = 0
+        """Reads that filled the buffer since the last rest."""
+        self._read_size = BUFFER_SIZE
         self._source: Connection | None = None
         """Whose bytes are written to us, and who is paused when they come too fast."""
         self.chunked_out = False
@@ -130,7 +148,8 @@ class Connection:
     # -- reading
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffers.current
+        current = self._buffers.current
+        return current if self._read_size == BUFFER_SIZE else current[: self._read_size]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what lies in the pool's current buffer: it is overwritten after the return unless it is lent."""
@@ -141,11 +160,49 @@ class Connection:
         return
 
     def pause_reading(self) -> None:
+        self._stopped = True
         if self.transport is not None:
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        self._stopped = False
+        if self.transport is not None and not self._resting and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def full_read(self) -> None:
+        """The read that was just taken filled the buffer, and the event loop reads on at once. Not for ever: one fast
+        connection would keep all others waiting.
+        """
+        self._reads += 1
+        if self._reads >= FULL_READS:
+            self.rest_a_turn()
+
+    def took_pieces(self, count: int) -> None:
+        """The read that was just taken consisted of so many chunks."""
+        if count >= MANY_PIECES:
+            self._read_size = SMALL_READ
+            self.rest_a_turn()
+        elif self._read_size == SMALL_READ:
+            if count >= FEW_PIECES:
+                self.rest_a_turn()
+            else:
+                self._read_size = BUFFER_SIZE
+
+    def rest_a_turn(self) -> None:
+        """Read nothing until others have had their turn."""
+        self._reads = 0
+        if not self._resting and self.transport is not None:
+            self._resting = True
+            self.transport.pause_reading()
+            self.await_turn()
+
+    def await_turn(self) -> None:
+        """Call `take_turn` in a later turn of the event loop."""
+        self.loop.call_soon(self.take_turn)
+
+    def take_turn(self) -> None:
+        self._resting = False
+        if not self._stopped and self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
     # -- writing

@@ -51,6 +51,8 @@ _MAX_STASH = 65536
 """Bytes that are read ahead of the request that is served; at most one read more."""
 _MAX_DRAIN = 65536
 """A request body up to this size is read to its end after an early answer, to keep the connection."""
+_MAX_KEPT_HEAD = 4096
+"""A larger head is parsed each time: kept with its fields, it takes four times its size in every idle connection."""
 _MAX_LINGER_BYTES = 1 << 20
 _LINGER_SECONDS = 2.0
 _STALL_TICK = 10.0
@@ -281,6 +283,8 @@ class DownstreamConnection(Connection):
         if self.state is BUSY or self.state is FLUSHING:
             if self._body_sink is not None:
                 self._take_body(data, pooled=True)
+                if nbytes == self._read_size:
+                    self.full_read()
                 return
             self._stash += data
             if len(self._stash) > _MAX_STASH:
@@ -297,6 +301,13 @@ class DownstreamConnection(Connection):
             self._discarded += len(data)
             if self._discarded > _MAX_LINGER_BYTES:
                 self.abort()
+
+    def await_turn(self) -> None:
+        self._service.turns.enter(self.loop, self._turn_came)
+
+    def _turn_came(self) -> bool:
+        self.take_turn()
+        return self.transport is not None
 
     def _hold_reading(self) -> None:
         """Stop reading; `HangupWatch` then notices a client that leaves, because the event loop does not."""
@@ -390,6 +401,8 @@ class DownstreamConnection(Connection):
     def _parse(self, head: bytes) -> RequestHead:
         # A connection often asks the same again, byte for byte: polling, health checks, load tests.
         if head != self._last_head or self._last_request is None:
+            if len(head) > _MAX_KEPT_HEAD:
+                return self._parser.request(head, self._limits)
             self._last_request = self._parser.request(head, self._limits)
             self._last_head = head
         return self._last_request
@@ -597,6 +610,7 @@ class DownstreamConnection(Connection):
             self._left -= consumed
         else:
             consumed = self._decoder.feed(data, payload)
+            self.took_pieces(len(payload))
             if self._decoder.done:
                 self._left = 0
         if self.exchange is not None:

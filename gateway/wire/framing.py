@@ -12,6 +12,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _MAX_PLAIN_DIGITS = 8
+_RUN_WINDOW = 2048
+_MIN_RUN = 12
+"""Bytes in which two chunks have room: below that there is no run of them."""
 _MAX_CHUNK_LINE = 256
 _MAX_EXTENSIONS = 16384
 _MAX_TRAILERS = 8192
@@ -58,6 +61,11 @@ class ChunkedDecoder:
         """Append the payload found in ``data`` to ``out``; return how many bytes belong to this body."""
         position, end = 0, len(data)
         while position < end and not self.done:
+            if self._state is _SIZE and not self._line and end - position > _MIN_RUN:
+                after = self._take_run(data, position, out)
+                if after > position:
+                    position = after
+                    continue
             if self._state is _DATA:
                 stop = min(position + self._left, end)
                 out.append(data[position:stop])
@@ -90,6 +98,26 @@ class ChunkedDecoder:
             payload += size
         self.done = not size
         return payload
+
+    def _take_run(self, data: memoryview, position: int, out: list[memoryview]) -> int:
+        """Take whole chunks that are plainly written, as far as one window goes; the position behind them.
+
+        A client that sends chunks of one byte costs a quarter of what it does line by line.
+        """
+        run = bytes(data[position : position + _RUN_WINDOW])
+        at, end = 0, len(run)
+        while True:
+            stop = run.find(b"\r\n", at, at + _MAX_PLAIN_DIGITS + 2)
+            digits = run[at:stop]
+            if stop <= at or digits.translate(None, _HEX_DIGITS):
+                break
+            size = int(digits, 16)
+            after = stop + size + 4
+            if not size or after > end or run[after - 2 : after] != b"\r\n":
+                break
+            out.append(data[position + stop + 2 : position + after - 2])
+            at = after
+        return position + at
 
     def _take_line(self, data: memoryview, position: int) -> int:
         if self._state is _DATA_END and not self._line and data[position] != 0x0D:

@@ -200,6 +200,8 @@ class UpstreamConnection(Connection):
                         self._finish()
                     return
             self._relay(data, pooled=True)
+            if nbytes == self._read_size:
+                self.full_read()
         elif self.state is HEAD:
             if not self.answered:
                 self.answered = True
@@ -359,6 +361,7 @@ class UpstreamConnection(Connection):
         payload: list[memoryview] = []
         try:
             consumed = decoder.feed(data, payload)
+            self.took_pieces(len(payload))
         except GatewayError as error:
             # What came before the fault is not passed on: the client's connection is about to be cut.
             self.fail_with(error)

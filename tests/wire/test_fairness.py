@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+
 import pytest
-from harness.answers import ok
+from harness.answers import chunk, echo, ok
 from harness.client import Client, request
+from harness.patience import eventually
 from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
+from gateway.wire.buffers import BUFFER_SIZE, BufferPool
+from gateway.wire.connection import FULL_READS, SMALL_READ, Connection
 from gateway.wire.turns import PER_TURN
 
 CONNECTIONS, EACH = 20, 400
@@ -41,3 +49,81 @@ async def test_pipelined_requests_stand_in_line(
     lines = await rig.log.wait(CONNECTIONS * EACH + 1)
     place = [line["path"] for line in lines].index("/good")
     assert place <= CONNECTIONS + 4 * PER_TURN, f"{place} requests of others came first"
+
+
+@pytest.mark.parametrize("size", [1, 3], ids=["1 byte", "3 bytes"])
+async def test_very_small_chunks_stand_in_line(gateway_for: GatewayFor, upstream: Upstream, size: int) -> None:
+    """To take 32 KiB of them apart costs as much as a hundred requests: it is done a little at a time."""
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream)
+    crowd = [await rig.connect() for _ in range(CONNECTIONS)]
+    for client in crowd:
+        await client.send(request("/", "Transfer-Encoding: chunked", method="POST"), chunk(b"x"))
+    await eventually(lambda: upstream.accepted == CONNECTIONS, "all uploads have begun")
+    good = await rig.connect()
+    pieces = chunk(b"x" * size) * (60_000 // (size + 5))
+    for client in crowd:
+        burst(client, pieces)
+    burst(good, request("/good"))
+    assert (await good.response()).status == 200
+    taken = sum(exchange.bytes_in for exchange in rig.gateway.server.running())
+    wire = taken * (size + 5) / size
+    first = CONNECTIONS * BUFFER_SIZE  # one large read of each, until its chunks are known to be small
+    assert wire < first + 10 * PER_TURN * SMALL_READ
+    assert wire < 0.7 * CONNECTIONS * len(pieces)
+
+
+@pytest.mark.parametrize("size", [1, 2, 127, 128, 5000])
+async def test_chunks_come_whole_whatever_their_size(gateway_for: GatewayFor, upstream: Upstream, size: int) -> None:
+    upstream.behaviour = echo()
+    rig = await gateway_for(upstream)
+    client = await rig.connect()
+    body = bytes(range(256)) * (400 * min(size, 20))
+    await client.send(request("/", "Transfer-Encoding: chunked", method="POST"))
+    await client.send(*(chunk(body[at : at + size]) for at in range(0, len(body), size)), b"0\r\n\r\n")
+    assert (await client.response()).body == body
+    assert (await client.ask("/again")).get("x-target") == b"/again"
+
+
+class Reader(Connection):
+    """Notes in which turn of the event loop it read what."""
+
+    turn = 0
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop(), BufferPool())
+        self.turns: list[int] = []
+        self.total = 0
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.turns.append(self.turn)
+        self.total += nbytes
+        if nbytes == BUFFER_SIZE:
+            self.full_read()
+
+
+@pytest.mark.interpreted
+@pytest.mark.plain
+async def test_a_fast_peer_is_read_a_bounded_number_of_times_a_turn() -> None:
+    size = 100 * BUFFER_SIZE
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        peer = socket.create_connection(listener.getsockname())
+        peer.setblocking(False)
+        ours, _ = listener.accept()
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sent += peer.send(bytes(BUFFER_SIZE))
+    assert sent > 2 * FULL_READS * BUFFER_SIZE
+    reader = Reader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_accepted_socket(lambda: reader.protocol, ours)
+    while reader.total < sent:
+        reader.turn += 1
+        await asyncio.sleep(0)
+    assert max(Counter(reader.turns).values()) <= FULL_READS
+    reader.abort()
+    peer.close()
