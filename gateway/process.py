@@ -13,11 +13,13 @@ import uvloop
 
 from gateway import launch
 from gateway.app import Gateway, calm_collector, greeting, signals, tell
-from gateway.config.document import Document
+from gateway.config.document import Credentials
 from gateway.config.parse import ConfigError
-from gateway.config.provider import fingerprint, watch
+from gateway.config.provider import Loaded, fingerprint, watch
 from gateway.config.reloads import Reloads
 from gateway.core.events import Reloaded
+from gateway.identity.issuers import Issuers
+from gateway.identity.key_file import KeyFile
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
 
@@ -28,15 +30,21 @@ _END_SECONDS = 10.0
 
 
 class Process:
-    """Owns the gateway, its reloads and the tasks around it."""
+    """Owns the gateway, its reloads and the tasks around it.
 
-    def __init__(self, load: Callable[[], Document], config: Path | None) -> None:
+    It does what the control process does where there is one: it follows the file and the issuers of tokens.
+    """
+
+    def __init__(self, load: Callable[[], Loaded], config: Path | None) -> None:
         self._load = load
         self._config = config
         self._content = None if config is None else fingerprint(config)
         """Digest of the file that is in force."""
         self._seen = self._content
-        self._gateway = Gateway(load())
+        self._loaded = load()
+        self._gateway = Gateway(self._loaded.document)
+        place = _keys_file(self._loaded, config)
+        self._issuers = Issuers(None if place is None else KeyFile(place))
         self._started = asyncio.Event()
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
@@ -49,6 +57,9 @@ class Process:
             with signals(self._handlers()):
                 if os.getpid() == 1:
                     self._own(_reap_orphans(), "reap orphans")
+                await self._issuers.restore()
+                self._identify()
+                self._own(self._follow_issuers(), "follow the issuers of tokens")
                 calm_collector()
                 # Last, so that the first connection finds everything ready.
                 await self._gateway.start()
@@ -63,7 +74,19 @@ class Process:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._gateway.aclose()
+            await self._issuers.aclose()
         return 0
+
+    def _identify(self) -> None:
+        """Put in force who may prove to be whom. Without a database there are no tokens of the gateway's own."""
+        self._gateway.authenticator.credentials = Credentials({}, self._issuers.of(self._loaded.auth.jwt))
+
+    async def _follow_issuers(self) -> None:
+        async def changed() -> None:
+            self._identify()
+
+        wanted = self._gateway.authenticator.take_wanted
+        await self._issuers.follow(lambda: self._loaded.auth.jwt, wanted, changed)
 
     async def _watch(self, config: Path) -> None:
         await watch(config, lambda: self._reloads.ask("file change"), since=self._seen)
@@ -76,13 +99,22 @@ class Process:
             content = None if self._config is None else await asyncio.to_thread(fingerprint, self._config)
             if content is not None and content == self._content:
                 return
-            document = await asyncio.to_thread(self._load)
-            if document != self._gateway.document:
-                await self._gateway.reload(document)
+            loaded = await asyncio.to_thread(self._load)
+            if loaded != self._loaded:
+                await self._take(loaded)
                 tell(Reloaded(self._gateway.generation, source, ""))
             self._content = content
         except (ConfigError, OSError) as caught:
             tell(Reloaded(self._gateway.generation, source, str(caught)))
+
+    async def _take(self, loaded: Loaded) -> None:
+        """Put ``loaded`` in force. Raises OSError, changing nothing."""
+        if loaded.document != self._loaded.document:
+            await self._gateway.reload(loaded.document)
+        if loaded.auth.keys_file != self._loaded.auth.keys_file:
+            _log.warning("auth.keys_file takes effect at the next start")
+        self._loaded = loaded
+        self._identify()
 
     def _stop(self) -> None:
         if self._stopping.is_set():
@@ -113,7 +145,14 @@ async def _reap_orphans() -> None:
         launch.reap_orphans(lambda _: False)
 
 
-def run(load: Callable[[], Document], config: Path | None) -> int:
+def _keys_file(loaded: Loaded, config: Path | None) -> Path | None:
+    """Where the keys of issuers outlive this process."""
+    if loaded.auth.keys_file is not None:
+        return Path(loaded.auth.keys_file)
+    return None if config is None else config.with_name(config.name + ".keys")
+
+
+def run(load: Callable[[], Loaded], config: Path | None) -> int:
     """Run a gateway until a signal ends it. ``load`` reads the configuration and may raise `ConfigError`."""
     begin_process_log()
     confinement.seal()

@@ -9,13 +9,17 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.config import values
-from gateway.config.document import Address, Document
+from gateway.config.document import Address
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.config.provider import Loaded
 
 BAD_CONFIGURATION = 2
 _LONGEST = 86400  # seconds, as drain_timeout of the file
@@ -37,12 +41,17 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
     raise click.BadParameter(f"must be a number of seconds from 0 to {_LONGEST}; write it in digits, without a unit")
 
 
-def loader(config: pathlib.Path, overrides: Overrides) -> Callable[[], Document]:
+def loader(config: pathlib.Path, overrides: Overrides) -> Callable[[], Loaded]:
     """A function that reads ``config`` afresh at each call and raises `ConfigError`."""
     from gateway.config.provider import FileProvider
 
     provider = FileProvider(config, os.environ)
-    return lambda: overrides.apply(provider.load())
+
+    def load() -> Loaded:
+        loaded = provider.load()
+        return loaded._replace(document=overrides.apply(loaded.document))
+
+    return load
 
 
 _config = click.option(
@@ -90,12 +99,12 @@ def run(
 def _run(config: pathlib.Path, overrides: Overrides) -> int:
     """One process when the file is the whole configuration, else a supervised control process and a worker."""
     from gateway.cli import exposure
-    from gateway.config import parse
+    from gateway.config import parse, unmet
     from gateway.observe.process_log import begin_process_log
 
     settings = parse.load_settings(config, os.environ)
     begin_process_log()
-    for sentence in exposure.warnings(settings, os.geteuid()):
+    for sentence in (*exposure.warnings(settings, os.geteuid()), *unmet.remarks(settings)):
         logging.getLogger("gateway").warning("%s", sentence)
     if settings.database is None:
         from gateway import process
@@ -117,12 +126,12 @@ def check(config: pathlib.Path) -> None:
 
 
 def _check(config: pathlib.Path) -> int:
-    from gateway.config import parse
+    from gateway.config import parse, unmet
     from gateway.config.remarks import remarks
 
     settings = parse.load_settings(config, os.environ)
     count = len(settings.proxies)
-    told = list(remarks(settings.proxies))
+    told = [*remarks(settings.proxies), *unmet.remarks(settings)]
     if settings.database is not None:
         import asyncio
 

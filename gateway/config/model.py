@@ -173,7 +173,8 @@ class Jwt(Section):
     jwks_url: Annotated[str, AfterValidator(values.key_set_url)] | None = Field(
         default=None,
         description="Where the issuer publishes its keys (RFC 7517): https, or http on loopback. Fetched by "
-        "the control process, so it needs a `database`. An issuer has this or a `secret`.",
+        "the gateway itself: at start, every 5 minutes, and when a token names a key that is not in it (not more than "
+        "once in 15 seconds). An issuer has this or a `secret`.",
         examples=["https://login.example.org/keys.json"],
     )
     secret: str | None = Field(
@@ -204,6 +205,14 @@ class Auth(Section):
 
     jwt: Annotated[tuple[Jwt, ...], Field(strict=False)] = Field(
         default=(), description="Issuers of JSON Web Tokens (RFC 7519)."
+    )
+    keys_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Where keys from a `jwks_url` are kept for the time in which their issuer is away, over restarts. "
+        "`null`: beside the configuration file, with `.keys` behind its name. Read at start. With a `database` the "
+        "keys are kept there, and this key is refused.",
+        examples=["/var/lib/gateway/keys.json"],
     )
 
 
@@ -646,6 +655,13 @@ class Settings(Section):
         if database is None and info.data.get("admin") is not None:
             raise ValueError("the admin listener needs a database for its superusers; set sqlite:///gateway.db")
         return database
+
+    @field_validator("auth", mode="after")
+    @classmethod
+    def _one_place_for_keys(cls, auth: Auth, info: ValidationInfo) -> Auth:
+        if auth.keys_file is not None and info.data.get("database") is not None:
+            raise ValueError("the database keeps the keys of issuers, so keys_file has no effect; remove keys_file")
+        return auth
 
     @field_validator("worker_env", mode="after")
     @classmethod

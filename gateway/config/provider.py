@@ -8,11 +8,13 @@ import errno
 import hashlib
 import pathlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 import watchfiles
 
 from gateway.config import parse
 from gateway.config.document import Document
+from gateway.config.model import Auth
 
 DEBOUNCE = 0.2  # seconds of silence after which a burst of changes counts as one
 RECHECK = 2.0  # seconds; finds changes that no watched directory tells, as behind a symlink or on a network file system
@@ -20,16 +22,24 @@ _LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What this process or machine lacks: no news of a file that cannot be read for such a reason."""
 
 
+class Loaded(NamedTuple):
+    """What stands in a file: the document, and how callers prove who they are."""
+
+    document: Document
+    auth: Auth
+
+
 class FileProvider:
-    """The document in one file. ``env`` serves the references and templates in it."""
+    """The configuration in one file. ``env`` serves the references and templates in it."""
 
     def __init__(self, path: pathlib.Path, env: Mapping[str, str]) -> None:
         self.path = path
         self._env = env
 
-    def load(self) -> Document:
-        """The document as it is now. Raises `ConfigError`."""
-        return parse.load(self.path, self._env)
+    def load(self) -> Loaded:
+        """The configuration as it is now. Raises `ConfigError`."""
+        settings = parse.load_settings(self.path, self._env)
+        return Loaded(settings.record(self._env, {}), settings.auth)
 
 
 async def watch(

@@ -1,11 +1,12 @@
-"""Key sets of token issuers (RFC 7517): fetched by the control process, kept while an issuer is away."""
+"""Key sets of token issuers (RFC 7517): fetched, kept while an issuer is away, and kept on a shelf over restarts."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 import aiohttp
 from joserfc.jwk import JWKRegistry, OctKey
@@ -17,8 +18,32 @@ _log = logging.getLogger(__name__)
 _REFRESH_SECONDS: Final = 300.0
 _RETRY_SECONDS: Final = 15.0
 _FETCH_SECONDS: Final = 3.0
+_ASKED_SECONDS: Final = 15.0
+"""A key that is missing in a set has it fetched again, but not sooner than this after the last time: the name of the
+key comes from a token that nobody has verified."""
 _MAX_BYTES: Final = 1 << 20
-NO_KEYS: Final = '{"keys":[]}'
+
+
+class Shelf(Protocol):
+    """Where key sets outlive the process. The keys in memory are good without it."""
+
+    async def load(self) -> Mapping[str, str]:
+        """The key sets by their address, as `usable` gave them."""
+        ...
+
+    async def save(self, sets: Mapping[str, str]) -> bool:
+        """Keep these beside the others; False when that failed and should be tried again."""
+        ...
+
+
+class NoShelf:
+    """Key sets end with the process."""
+
+    async def load(self) -> Mapping[str, str]:
+        return {}
+
+    async def save(self, sets: Mapping[str, str]) -> bool:
+        return True
 
 
 def shared_key_set(secret: str) -> str:
@@ -32,20 +57,34 @@ class JwksCache:
     def __init__(self, clock: Clock = monotonic) -> None:
         self._clock = clock
         self._sets: dict[str, str] = {}
+        self._fetched_at: dict[str, float] = {}
         self._fresh_until: dict[str, float] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str) -> str:
-        """The key set as JSON text; the last good one when it can not be had now, an empty one when there is none."""
+        """The key set as JSON text; the last good one when it can not be had now, "" when none is known."""
         async with self._locks.setdefault(url, asyncio.Lock()):
             if self._clock() >= self._fresh_until.get(url, -1.0):
                 await self._refresh(url)
         return self.known(url)
 
     def known(self, url: str) -> str:
-        """What is known now, without a fetch."""
-        return self._sets.get(url, NO_KEYS)
+        """What is known now, without a fetch; "" for nothing."""
+        return self._sets.get(url, "")
+
+    def restore(self, sets: Mapping[str, str]) -> None:
+        """Know these from before a restart, until they are fetched. What can not be used is left out."""
+        for url, text in sets.items():
+            try:
+                self._sets.setdefault(url, usable(text, url))
+            except _UNUSABLE as error:
+                _log.warning("the kept keys of %s can not be used (%s)", url, type(error).__name__)
+
+    def want(self, url: str) -> None:
+        """A token named a key that is not in this set: fetch it at the next `get` that its pause allows."""
+        at = self._fetched_at.get(url, self._clock() - _ASKED_SECONDS) + _ASKED_SECONDS
+        self._fresh_until[url] = min(self._fresh_until.get(url, at), at)
 
     def is_due(self, url: str) -> bool:
         """Whether the next `get` fetches."""
@@ -59,10 +98,11 @@ class JwksCache:
         try:
             self._sets[url] = await self._fetch(url)
             pause = _REFRESH_SECONDS
-        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError, LookupError, RecursionError) as error:
+        except (aiohttp.ClientError, TimeoutError, *_UNUSABLE) as error:
             _log.warning("the keys of %s could not be fetched (%s); the last ones stay", url, type(error).__name__)
             pause = _RETRY_SECONDS
-        self._fresh_until[url] = self._clock() + pause
+        self._fetched_at[url] = self._clock()
+        self._fresh_until[url] = self._fetched_at[url] + pause
 
     async def _fetch(self, url: str) -> str:
         if self._session is None:
@@ -76,13 +116,21 @@ class JwksCache:
                 text += more
         if len(text) > _MAX_BYTES:
             raise ValueError("the key set is too large")
-        given = json.loads(text)["keys"]
-        keys = [key for key in map(_public, given) if key is not None]
-        if given and not keys:
-            raise ValueError("none of the keys can be used")
-        if len(keys) < len(given):
-            _log.warning("%d of the keys of %s can not be used and are left out", len(given) - len(keys), url)
-        return json.dumps({"keys": keys})
+        return usable(text, url)
+
+
+_UNUSABLE: Final = (ValueError, TypeError, LookupError, RecursionError)
+
+
+def usable(text: str | bytes, url: str) -> str:
+    """The public keys in a published set; ``url`` names it in the log. Raises one of `_UNUSABLE`."""
+    given = json.loads(text)["keys"]
+    keys = [key for key in map(_public, given) if key is not None]
+    if given and not keys:
+        raise ValueError("none of the keys can be used")
+    if len(keys) < len(given):
+        _log.warning("%d of the keys of %s can not be used and are left out", len(given) - len(keys), url)
+    return json.dumps({"keys": keys})
 
 
 def _public(given: Any) -> dict[str, Any] | None:

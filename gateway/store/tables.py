@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -73,6 +73,15 @@ SECRETS = Table(
     Column("description", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("origins", JSON(none_as_null=True)),
+)
+
+KEY_SETS = Table(
+    "key_sets",
+    METADATA,
+    Column("url", String, primary_key=True),
+    Column("key_set", String, nullable=False),
     Column("updated", Float, nullable=False),
 )
 

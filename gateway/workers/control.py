@@ -27,14 +27,14 @@ from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.app import BAD_CONFIGURATION, greeting, signals
 from gateway.config import parse, single, values
-from gateway.config.document import Address, Credentials, Document, JwtIssuer, TokenRecord
-from gateway.config.model import Jwt, Settings
+from gateway.config.document import Address, Credentials, Document, TokenRecord
 from gateway.config.model import Proxy as ProxyModel
+from gateway.config.model import Settings
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
 from gateway.config.reloads import Reloads
-from gateway.identity.jwks import JwksCache, shared_key_set
+from gateway.identity.issuers import Issuers
 from gateway.identity.password import PasswordHasher
 from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
@@ -129,7 +129,7 @@ class Control:
         self._store = store
         self._plane = plane
         self._telemetry = telemetry
-        self._jwks = JwksCache()
+        self._issuers = Issuers(store.key_sets)
         self._lock = asyncio.Lock()
         self._reloads = Reloads(self.reload)
         self._revision = -1
@@ -246,7 +246,7 @@ class Control:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._jwks.aclose()
+        await self._issuers.aclose()
         await self._telemetry.aclose()
 
     def own(self, work: Coroutine[None, None, None], name: str) -> None:
@@ -337,13 +337,10 @@ class Control:
             for digest, token in tokens.items()
             if token.scope is None  # what is good for the control plane alone proves nothing to a proxy
         }
-        issuers = [self._issuer(jwt) for jwt in self._declared.settings.auth.jwt]
+        await self._issuers.restore()
+        issuers = self._issuers.of(self._declared.settings.auth.jwt)
         with contextlib.suppress(ChannelError):  # the worker hears it when it is back
-            await self._plane.identify(Credentials(records, tuple(issuers)))
-
-    def _issuer(self, jwt: Jwt) -> JwtIssuer:
-        keys = shared_key_set(jwt.secret) if jwt.secret is not None else self._jwks.known(jwt.jwks_url or "")
-        return JwtIssuer(jwt.issuer, jwt.audience, jwt.algorithms, keys, jwt.id_claim)
+            await self._plane.identify(Credentials(records, issuers))
 
     # -- following
 
@@ -371,15 +368,13 @@ class Control:
 
     async def _follow_issuers(self) -> None:
         """Fetch the keys of issuers when they are due; no change of anything else waits for that."""
-        while True:
-            urls = {jwt.jwks_url for jwt in self._declared.settings.auth.jwt if jwt.jwks_url}
-            due = [url for url in urls if self._jwks.is_due(url)]
-            before = [self._jwks.known(url) for url in due]
-            if due and [await self._jwks.get(url) for url in due] != before:
-                with contextlib.suppress(StoreError, OSError, TimeoutError):
-                    async with asyncio.timeout(_STORE_SECONDS):
-                        await self._identify()
-            await asyncio.sleep(_POLL_SECONDS)
+
+        async def changed() -> None:
+            with contextlib.suppress(StoreError, OSError, TimeoutError):
+                async with asyncio.timeout(_STORE_SECONDS):
+                    await self._identify()
+
+        await self._issuers.follow(lambda: self._declared.settings.auth.jwt, self._plane.take_wanted, changed)
 
     async def _touch_tokens(self) -> None:
         while True:

@@ -34,6 +34,7 @@ class Plane:
         """The worker's count of the configurations that it took in force."""
         self.addresses: list[tuple[str, int]] = []
         self.reachable = False
+        self._wanted: set[str] = set()
         self.draining = False
         """The worker takes no new connections any more."""
 
@@ -98,12 +99,18 @@ class Plane:
         body = orjson.dumps({"since": since, "most": most})
         return cast(Mapping[str, object], await self._channel.call("refusals", body))
 
+    def take_wanted(self) -> list[str]:
+        """Addresses of key sets in which tokens named keys that are missing, since the last call."""
+        wanted, self._wanted = self._wanted, set()
+        return sorted(wanted)
+
     async def keep_told(self) -> None:
         """Watch the worker until cancelled: one that is new hears everything at once."""
         while True:
             try:
                 answer: Any = await self._channel.call("ping")
                 self.draining = bool(answer["draining"])
+                self._wanted.update(answer["wanted"])
                 if self._told != self._channel.dials:
                     async with self._lock:
                         await self._tell(identify=True)

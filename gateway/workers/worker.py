@@ -60,8 +60,9 @@ class Worker:
         )
 
     async def ping(self, _: Any) -> object:
-        """``{"draining"}``: whether it takes no new connections any more."""
-        return {"draining": self._stopping.is_set()}
+        """``{"draining", "wanted"}``: whether it takes no new connections any more; key sets to be fetched again."""
+        wanted = [] if self.gateway is None else self.gateway.authenticator.take_wanted()
+        return {"draining": self._stopping.is_set(), "wanted": wanted}
 
     async def apply(self, body: Any) -> object:
         """Put a document in force: ``{"generation", "addresses"}``. Raises OSError, changing nothing."""

@@ -24,7 +24,7 @@ from gateway.core.build import EDITION
 GOOD = """\
 listen: 127.0.0.1:0
 proxies:
-  - {name: a, path: /a, upstream: "http://127.0.0.1:9", headers: {X-Key: "{env.SIDECAR_KEY}"}}
+  - {name: a, path: /a, upstream: "http://127.0.0.1:9", access_rule: "true", headers: {X-Key: "{env.SIDECAR_KEY}"}}
 """
 
 
@@ -149,7 +149,7 @@ def test_a_bad_override_is_a_bad_command_line(config: pathlib.Path, option: str,
 
 def test_the_loader_reads_the_file_anew_and_applies_the_overrides(config: pathlib.Path) -> None:
     load = loader(config, Overrides((Address("h", 1), Address("h", 2)), "off", 5.0))
-    document = load()
+    document = load().document
     assert (document.listen, document.access_log, document.drain_timeout) == (
         (Address("h", 1), Address("h", 2)),
         None,
@@ -157,7 +157,7 @@ def test_the_loader_reads_the_file_anew_and_applies_the_overrides(config: pathli
     )
     assert document.proxies[0].headers[0].parts == ("s3cret",)
     config.write_text("proxies: []")
-    assert load().proxies == ()
+    assert load().document.proxies == ()
     config.write_text("nonsense")
     with pytest.raises(ConfigError):
         load()

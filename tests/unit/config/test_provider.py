@@ -61,9 +61,9 @@ def test_load_reads_the_file_each_time(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "gateway.yaml"
     provider = FileProvider(file, {"PORT": "1"})
     file.write_text("listen: h:${PORT}")
-    assert provider.load().listen == (Address("h", 1),)
+    assert provider.load().document.listen == (Address("h", 1),)
     file.write_text("listen: h:2")
-    assert provider.load().listen == (Address("h", 2),)
+    assert provider.load().document.listen == (Address("h", 2),)
     file.unlink()
     with pytest.raises(ConfigError, match="no such file"):
         provider.load()

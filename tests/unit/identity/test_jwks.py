@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from joserfc.jwk import KeySet, RSAKey
 
-from gateway.identity.jwks import NO_KEYS, JwksCache, shared_key_set
+from gateway.identity.jwks import JwksCache, shared_key_set
 
 KEYS = KeySet([RSAKey.generate_key(2048, {"kid": "r1"})]).as_dict(private=False)
 
@@ -92,7 +92,7 @@ async def test_the_last_good_keys_stay(issuer: tuple[Issuer, str], cache: JwksCa
 
 
 async def test_an_issuer_that_is_away_has_no_keys(cache: JwksCache) -> None:
-    assert await cache.get("http://127.0.0.1:1/keys") == NO_KEYS
+    assert await cache.get("http://127.0.0.1:1/keys") == ""
 
 
 async def test_a_shared_key_in_a_published_set_is_dropped(issuer: tuple[Issuer, str], cache: JwksCache) -> None:
@@ -148,3 +148,38 @@ async def test_an_issuer_may_take_all_its_keys_back(issuer: tuple[Issuer, str], 
 
 def test_a_shared_secret_is_a_key_set() -> None:
     assert json.loads(shared_key_set("s" * 32))["keys"][0]["kty"] == "oct"
+
+
+async def test_a_missing_key_has_the_set_fetched_once_and_not_too_soon(
+    issuer: tuple[Issuer, str], cache: JwksCache
+) -> None:
+    server, url = issuer
+    clock = cache._clock
+    await cache.get(url)
+    for asked_at, due_at in ((1.0, 15.0), (20.0, 30.0), (50.0, 50.0)):
+        clock.now = asked_at  # type: ignore[attr-defined]
+        for _ in range(100):
+            cache.want(url)
+        clock.now = due_at - 0.1  # type: ignore[attr-defined]
+        assert not cache.is_due(url) or asked_at == due_at
+        clock.now = due_at  # type: ignore[attr-defined]
+        before = server.asked
+        await asyncio.gather(*(cache.get(url) for _ in range(10)))
+        assert server.asked == before + 1
+    cache.want("https://never.fetched/keys")
+    assert cache.is_due("https://never.fetched/keys")
+
+
+async def test_kept_keys_serve_until_the_issuer_answers(issuer: tuple[Issuer, str], cache: JwksCache) -> None:
+    server, url = issuer
+    old = json.dumps(KeySet([RSAKey.generate_key(2048, {"kid": "old"})]).as_dict(private=False))
+    cache.restore({url: old, "https://b/keys": "no json", "https://c/keys": '{"keys": [{"kty": "oct", "k": "AAAA"}]}'})
+    assert json.loads(cache.known(url))["keys"][0]["kid"] == "old"
+    assert (cache.known("https://b/keys"), cache.known("https://c/keys")) == ("", "")
+    server.status = 500
+    assert json.loads(await cache.get(url))["keys"][0]["kid"] == "old"
+    server.status = 200
+    cache._clock.now = 300.0  # type: ignore[attr-defined]
+    assert json.loads(await cache.get(url))["keys"][0]["kid"] == "r1"
+    cache.restore({url: old})
+    assert json.loads(cache.known(url))["keys"][0]["kid"] == "r1"

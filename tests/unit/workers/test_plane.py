@@ -30,10 +30,11 @@ class Worker:
         self.names: list[str] = []
         self.tokens: list[str] = []
         self.refused = ""
+        self.wanted: list[str] = []
         self.server: ChannelServer
 
     async def ping(self, _: Any) -> object:
-        return {"draining": False}
+        return {"draining": False, "wanted": self.wanted}
 
     async def apply(self, body: Any) -> object:
         name = body["proxies"][0]["name"]
