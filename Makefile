@@ -43,7 +43,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
-    wheel compiled test-compiled lock upgrade
+    wheel compiled test-compiled lock upgrade sbom
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -160,6 +160,19 @@ lock: $(VENV)/.installed-dev ## add what pyproject.toml newly names to requireme
 
 upgrade: ## lock the newest releases that pyproject.toml allows (requirements/*.txt); make test LATEST=1 tries them first
 	@$(MAKE) lock UPGRADE=--upgrade
+
+# From a virtual environment that holds the lock alone: licences and dependencies are read from the releases themselves.
+# The version of the project stands in its code, where the tool does not look.
+sbom: $(VENV)/.installed-dev ## list what the gateway is made of, in CycloneDX: build/sbom.cdx.json
+	@rm -rf build/sbom && mkdir -p build && $(PYTHON) -m venv --without-pip build/sbom
+	@$(BIN)/python -m pip --python build/sbom/bin/python install --quiet --quiet --disable-pip-version-check --no-input $(call LOCKED,run)
+	@version=$$($(BIN)/python -c 'import gateway; print(gateway.__version__)') && \
+	    sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml > build/sbom/pyproject.toml
+	@$(BIN)/cyclonedx-py environment --pyproject build/sbom/pyproject.toml --mc-type application --output-reproducible \
+	    --output-format JSON --output-file build/sbom.cdx.json build/sbom/bin/python
+	@rm -rf build/sbom
+	@$(BIN)/python tests/meta/sbom.py build/sbom.cdx.json
+	@echo "written: build/sbom.cdx.json"
 
 clean: ## remove the virtual environments, caches and builds
 	@rm -rf .venv .venv-* build dist mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -99,3 +99,12 @@ def test_the_image_is_installed_from_the_lock() -> None:
     assert "-r requirements/run.txt" in installs[0]
     assert "--no-deps" in installs[1]
     assert "--no-build-isolation" in installs[1]
+
+
+def test_images_from_outside_are_pinned_by_digest() -> None:
+    """Tags move. Ours is built here, from the Dockerfile."""
+    texts = [(ROOT / "grafana" / name).read_text() for name in ("Dockerfile", "compose.yml")]
+    named = [name for text in texts for name in re.findall(r"(?m)^\s*(?:FROM|image:) (\S+)", text)]
+    foreign = [name for name in named if not name.startswith("breakwater-gateway:")]
+    assert len(foreign) >= 3
+    assert not [name for name in foreign if not re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", name)]
