@@ -102,6 +102,10 @@ class Stream:
             self.ended = self.ended or "reset"
         return self
 
+    def push(self, data: bytes) -> None:
+        """Give all to the kernel at once, without a turn of the event loop."""
+        assert self.sock.send(data) == len(data)
+
     def half_close(self) -> None:
         """FIN, and go on reading."""
         self.sock.shutdown(socket.SHUT_WR)

@@ -85,6 +85,10 @@ class TlsLink(Link):
             await self._flush()
         return self
 
+    def push(self, data: bytes) -> None:
+        self._tls.write(data)
+        super().push(self._outgoing.read())
+
     def half_close(self) -> None:
         self._say_goodbye()
         super().half_close()
