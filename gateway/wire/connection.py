@@ -279,7 +279,12 @@ class Connection:
         else:
             transport.write(data)
         self._prelude = b""
-        if pooled and self._lends and transport.get_write_buffer_size():
+        if (
+            pooled
+            and self._lends
+            and transport.get_write_buffer_size()
+            and data.obj is self._buffers.current.obj  # not payload that was joined from many small chunks
+        ):
             self._lent.append(self._buffers.lend())
 
     def send_chunks(self, chunks: bytes, size: int) -> None:

@@ -610,7 +610,7 @@ class DownstreamConnection(Connection):
             self._left -= consumed
         else:
             consumed = self._decoder.feed(data, payload)
-            self.took_pieces(len(payload))
+            self.took_pieces(self._decoder.pieces)
             if self._decoder.done:
                 self._left = 0
         if self.exchange is not None:

@@ -361,7 +361,7 @@ class UpstreamConnection(Connection):
         payload: list[memoryview] = []
         try:
             consumed = decoder.feed(data, payload)
-            self.took_pieces(len(payload))
+            self.took_pieces(decoder.pieces)
         except GatewayError as error:
             # What came before the fault is not passed on: the client's connection is about to be cut.
             self.fail_with(error)

@@ -103,3 +103,30 @@ def test_whole_chunks(data: bytes, size: int, done: bool) -> None:
 def test_there_are_no_whole_chunks_in_the_middle_of_one() -> None:
     for begun in (b"9\r\nabc", b"9", b"0\r\n"):
         assert decode(begun)[1].whole_chunks(b"3\r\nabc\r\n") == -1
+
+
+@pytest.mark.parametrize("line", [b"1", b"01", b"0001", b"a", b"A", b"0F"])
+def test_many_small_chunks_become_few_pieces(line: bytes) -> None:
+    """What a peer sends in pieces of a byte travels on in larger ones: its cost is not handed on."""
+    size = int(line, 16)
+    chunks = [bytes([65 + number % 26]) * size for number in range(2000)]
+    decoder = ChunkedDecoder(BAD_FRAMING)
+    out: list[memoryview] = []
+    wire = b"".join(b"%b\r\n%b\r\n" % (line, data) for data in chunks)
+    assert decoder.feed(memoryview(wire), out) == len(wire)
+    assert b"".join(out) == b"".join(chunks)
+    assert len(out) < 50
+    assert decoder.whole_chunks(wire) == -1
+
+
+def test_a_run_of_chunks_ends_where_one_differs() -> None:
+    wire = b"1\r\na\r\n" * 5 + b"2\r\nbc\r\n" * 2 + b"1\r\nd\r\n" * 3 + b"1\r\nee\r\n"
+    with pytest.raises(GatewayError, match="longer than its size"):
+        decode(wire)
+    assert decode(wire[:-7] + b"0\r\n\r\n")[0] == b"aaaaabcbcddd"
+
+
+def test_the_trailer_section_has_a_limit() -> None:
+    decoder = ChunkedDecoder(BAD_FRAMING, 100)
+    with pytest.raises(GatewayError, match="trailers are too long"):
+        decoder.feed(memoryview(b"0\r\n" + b"X: 45678901\r\n" * 8), [])
