@@ -563,7 +563,7 @@ class Proxy(Section):
             strip_path=self.strip_path,
             preserve_host=self.preserve_host,
             access_rule=self.access_rule,
-            headers=tuple(document.Header(name, parts) for name, parts in headers if parts),
+            headers=tuple(document.Header(name, parts) for name, parts in headers),
             active=self.active,
             max_concurrent=self.max_concurrent,
             limiter=document.Limiter(self.limiter.mode),

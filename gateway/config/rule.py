@@ -287,9 +287,9 @@ def _header(name: bytes) -> _Read:
         values = []
         travels = False
         for line in head.fields:
-            if line.find(b":") == size and (spelt := line[:size].lower()).replace(b"_", b"-") == name:
+            if line.find(b":") == size and forwarded.folded(line[:size]) == name:
                 values.append(line[size + 1 :].strip(b" \t"))
-                travels = travels or spelt == name
+                travels = travels or line[:size].lower() == name
         # What the gateway keeps for itself is not among the lines that travel on; another spelling of it may be.
         if not travels and name in head.known:
             values.append(head.known[name])

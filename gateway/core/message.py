@@ -9,11 +9,24 @@ class RequestHead:
     ``fields`` are the field lines that travel on untouched (``b"Name: value"``, order, case and duplicates kept);
     ``known`` maps the lower-case names of the fields that the gateway reads or replaces to their values, repeated
     fields joined by a comma. ``target`` is always in origin-form (or ``*``): an absolute-form target has been taken
-    apart by the parser. Connections share
+    apart by the parser. ``claims`` are lines of the list in `gateway.core.forwarded`, which travel on for a trusted
+    peer alone. Connections share
     equal heads between exchanges: but for what is remembered in the last three attributes, nothing may be changed.
     """
 
-    __slots__ = ("fields", "keep_alive", "known", "length", "logged", "method", "minor", "rendered", "routed", "target")
+    __slots__ = (
+        "claims",
+        "fields",
+        "keep_alive",
+        "known",
+        "length",
+        "logged",
+        "method",
+        "minor",
+        "rendered",
+        "routed",
+        "target",
+    )
 
     def __init__(
         self,
@@ -24,6 +37,7 @@ class RequestHead:
         known: dict[bytes, bytes],
         length: int,
         keep_alive: bool,
+        claims: list[bytes] | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -33,6 +47,8 @@ class RequestHead:
         self.length = length
         """Bytes of the body; 0: none; `CHUNKED`."""
         self.keep_alive = keep_alive
+        self.claims = claims
+        """None: there are none."""
         self.rendered: tuple[object, bytes] | None = None
         """What was made of it for the upstream, and by which template; good for the next equal head."""
         self.routed: tuple[object, object] | None = None
@@ -42,7 +58,9 @@ class RequestHead:
 
     def having(self, known: dict[bytes, bytes]) -> RequestHead:
         """An equal head with other ``known`` fields, and nothing remembered."""
-        return RequestHead(self.method, self.target, self.minor, self.fields, known, self.length, self.keep_alive)
+        return RequestHead(
+            self.method, self.target, self.minor, self.fields, known, self.length, self.keep_alive, self.claims
+        )
 
 
 class ResponseHead:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.config.document import Credentials, TokenRecord
-from gateway.core.credential import TOKEN_PREFIX
+from gateway.core.credential import TOKEN_PREFIX, bearer
 from gateway.core.principal import Principal
 from gateway.identity.budget import FailureBudget, Network, client_key
 from gateway.identity.jwt import JwtVerifier, Refused, shown
@@ -16,7 +16,6 @@ from gateway.identity.tokens import digest
 
 _log = logging.getLogger(__name__)
 
-_SCHEME: Final = b"bearer "
 _MAX_REMEMBERED: Final = 4096
 _LOG_SECONDS: Final = 1.0
 
@@ -60,11 +59,13 @@ class Authenticator:
         ``client`` is the peer, ``host:port``, and ``forwarded`` its X-Forwarded-For: they matter only for a token whose
         signature has to be verified.
         """
-        if authorization is None or authorization[:7].lower() != _SCHEME:
+        if authorization is None:
             return None
         known = self._known.get(authorization)
         if known is None:
-            token = authorization[7:].strip(b" ").decode("latin-1")
+            token = bearer(authorization).decode("ascii")
+            if not token:
+                return None
             if not token.startswith(TOKEN_PREFIX):
                 return self._verify(token, client, forwarded)
             known = self._look_up(authorization, token)

@@ -38,7 +38,8 @@ def forward(upstream: Upstream) -> Handler:
     strip = len(settings.path.rstrip("/")) if settings.strip_path else 0
     fields = ConfiguredFields(settings.headers)
     host = None if settings.preserve_host else upstream.endpoint.authority.encode()
-    template = HeadTemplate(host, fields.fixed + connector.proxy_fields, fields.names)
+    prefix = settings.path.rstrip("/").encode() if settings.strip_path else b""
+    template = HeadTemplate(host, fields.fixed + connector.proxy_fields, fields.names, prefix)
     response_header = settings.timeouts.response_header
     address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"
 
@@ -74,6 +75,7 @@ def forward(upstream: Upstream) -> Handler:
 
         try:
             if request.length:
+                connection.replaced = template.replaced
                 await _send_with_body(ex, down, connection, head, commit, response_header)
             else:
                 done = connection.send(head, request.method == b"HEAD", down, commit, down.interim)

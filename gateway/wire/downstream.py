@@ -594,7 +594,7 @@ class DownstreamConnection(Connection):
             return
         sink.send_payload(payload, pooled=pooled)
         if self._left == 0:
-            sink.end_body([] if self._decoder is None else self._decoder.trailers)
+            sink.end_body([] if self._decoder is None else sink.admitted(self._decoder.trailers))
             self._body_sink = None
             self.watchdog.disarm()
             self._stash += data[consumed:]

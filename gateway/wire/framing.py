@@ -6,6 +6,7 @@ import enum
 import re
 from typing import NoReturn
 
+from gateway.core.forwarded import POISON, folded, is_claim
 from gateway.errors import GatewayError, Reason
 from gateway.wire.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
 
@@ -32,8 +33,7 @@ _RUNS: dict[bytes, re.Pattern[bytes]] = {}
 _NOT_IN_TRAILERS = frozenset(
     b"authorization cache-control connection content-encoding content-length content-range content-type cookie date "
     b"expect expires forwarded host keep-alive max-forwards proxy-authenticate proxy-authorization proxy-connection "
-    b"range set-cookie te trailer transfer-encoding upgrade via www-authenticate x-forwarded-for x-forwarded-host "
-    b"x-forwarded-proto x-request-id".split()
+    b"range set-cookie te trailer transfer-encoding upgrade via www-authenticate x-request-id".split()
 )
 
 
@@ -196,7 +196,9 @@ class ChunkedDecoder:
             self._refuse("A trailer line is not of the form name:value")
         if self._trailer_bytes > self._max_trailers:
             self._refuse("The trailers are too long")
-        if name not in _NOT_IN_TRAILERS:
+        plain = folded(name)
+        # Who sent it is not known here: nobody's claims of how the request came are taken from trailers.
+        if plain not in _NOT_IN_TRAILERS and plain not in POISON and not is_claim(plain):
             self.trailers.append(line)
 
     def _refuse(self, details: str) -> NoReturn:

@@ -15,15 +15,18 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from gateway import errors
+from gateway.core.forwarded import POISON, folded, is_claim
 from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from gateway.errors import GatewayError, Reason
 from gateway.wire.grammar import FIELD_BYTES, HOST, STATUS_LINE, TARGET_BYTES, TOKEN_BYTES, tokens
 
-# What becomes of a field that the gateway knows: KEEP lets its line travel on untouched, SINGLE forbids a second one.
+# What becomes of a field that the gateway knows: KEEP lets its line travel on untouched, SINGLE forbids a second one,
+# CLAIM keeps the line apart: it travels on when the peer is trusted.
 _DROP: Final = 0
 _KEEP: Final = 1
 _SINGLE: Final = 2
+_CLAIM: Final = 4
 
 # RFC 9110 7.6.1 names the hop-by-hop fields; Proxy-Authenticate and Proxy-Authorization concern this hop alone.
 _HOP_BY_HOP: dict[bytes, int] = dict.fromkeys(
@@ -41,14 +44,6 @@ _HOP_BY_HOP: dict[bytes, int] = dict.fromkeys(
 )
 
 
-def _spellings(name: bytes) -> list[bytes]:
-    """``name`` with each hyphen also as an underscore: CGI-like back ends take the two for the same field."""
-    spelt = [b""]
-    for i, part in enumerate(name.split(b"-")):
-        spelt = [s + glue + part for s in spelt for glue in ((b"",) if i == 0 else (b"-", b"_"))]
-    return spelt
-
-
 _REQUEST_FIELDS: dict[bytes, int] = {
     **_HOP_BY_HOP,
     b"authorization": _KEEP,
@@ -59,11 +54,11 @@ _REQUEST_FIELDS: dict[bytes, int] = {
     b"max-forwards": _DROP,
     b"traceparent": _KEEP,
     b"x-request-id": _DROP,
-    **{
-        spelling: _DROP
-        for name in (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"forwarded")
-        for spelling in _spellings(name)
-    },
+    b"x-forwarded-for": _DROP,
+    b"x-forwarded-host": _DROP,
+    b"x-forwarded-proto": _DROP,
+    b"x-forwarded-prefix": _DROP,
+    b"forwarded": _DROP,
 }
 _RESPONSE_FIELDS: dict[bytes, int] = {
     **_HOP_BY_HOP,
@@ -84,6 +79,17 @@ _MAX_REMEMBERED: Final = 2048
 _MAX_REMEMBERED_LINE: Final = 256
 
 
+def _kind_of_stranger(name: bytes) -> int:
+    """What becomes of a field of a request that is not in the table; ``name`` is lower-case."""
+    plain = folded(name)
+    if is_claim(plain):
+        return _CLAIM if name == plain else _DROP
+    # Another spelling of a field that the gateway decides: a CGI-style back end would take it for that field.
+    if plain in POISON or (plain != name and plain in _REQUEST_FIELDS):
+        return _DROP
+    return _KEEP
+
+
 def _refuse(reason: Reason, details: str) -> NoReturn:
     raise GatewayError(reason, details)
 
@@ -94,15 +100,19 @@ class _Lines:
     Every line is checked whole on its own, so that the memory changes the cost and never the verdict.
     """
 
-    __slots__ = ("_bad", "_seen", "_table")
+    __slots__ = ("_bad", "_of_requests", "_seen", "_table")
 
     def __init__(self, table: dict[bytes, int], bad: Reason) -> None:
         self._table = table
+        self._of_requests = table is _REQUEST_FIELDS
         self._bad = bad
         self._seen: dict[bytes, tuple[bytes, bytes, int]] = {}
 
-    def read(self, lines: list[bytes], fields: list[bytes]) -> dict[bytes, bytes]:
-        """Check ``lines[1:]``, append those that travel on untouched to ``fields``; return the known fields' values."""
+    def read(self, lines: list[bytes], fields: list[bytes], claims: list[bytes]) -> dict[bytes, bytes]:
+        """Check ``lines[1:]``; return the known fields' values.
+
+        Lines that travel on untouched are appended to ``fields``, those that do so for a trusted peer to ``claims``.
+        """
         known: dict[bytes, bytes] = {}
         seen = self._seen
         first = True
@@ -116,8 +126,10 @@ class _Lines:
             name, value, kind = entry
             if kind & _KEEP:
                 fields.append(line)
-                if not name:
-                    continue
+            elif kind & _CLAIM:
+                claims.append(line)
+            if not name:
+                continue
             if name in known:
                 if kind & _SINGLE:
                     _refuse(self._bad, f"The header field {name.decode()} is repeated")
@@ -136,7 +148,7 @@ class _Lines:
             _refuse(self._bad, "A control character, or a CR or LF that is not part of a CRLF, stands in a header line")
         kind = self._table.get(name)
         if kind is None:
-            entry = (b"", b"", _KEEP)
+            entry = (b"", b"", _kind_of_stranger(name) if self._of_requests else _KEEP)
         else:
             value = line[colon + 1 :].strip(b" \t")
             if name == b"host" and not HOST.fullmatch(value):
@@ -241,7 +253,8 @@ class HeadParser:
         if len(lines) - 1 > limits.max_headers:
             _refuse(errors.HEADERS_TOO_LARGE, f"There are more than {limits.max_headers} header fields")
         fields: list[bytes] = []
-        known = self._request_lines.read(lines, fields)
+        claims: list[bytes] = []
+        known = self._request_lines.read(lines, fields, claims)
         keep_alive = minor == 1
         if b"connection" in known:
             keep_alive = _connection(known[b"connection"], minor, fields)
@@ -259,7 +272,7 @@ class HeadParser:
             _refuse(errors.BAD_REQUEST, "Host is missing")
         if target[0] != 0x2F:
             target = _origin_form(method, target, known)
-        return RequestHead(method, target, minor, fields, known, length, keep_alive)
+        return RequestHead(method, target, minor, fields, known, length, keep_alive, claims or None)
 
     def response(self, head: bytes, *, to_head: bool) -> ResponseHead:
         """Parse a response's head, given without the empty line that ends it; ``to_head``: it answers a HEAD request.
@@ -270,7 +283,7 @@ class HeadParser:
         lines = head.split(_CRLF)
         minor, status, reason = self._statuses.get(lines[0]) or self._learn_status(lines[0])
         fields: list[bytes] = []
-        known = self._response_lines.read(lines, fields)
+        known = self._response_lines.read(lines, fields, [])
         keep_alive = minor == 1
         if b"connection" in known:
             keep_alive = _connection(known[b"connection"], minor, fields)

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable
 from email.utils import formatdate
 
-from gateway.core.credential import TOKEN_PREFIX
+from gateway.core.credential import holds_own_token
+from gateway.core.forwarded import folded, is_claim
 from gateway.core.message import CHUNKED, RequestHead, ResponseHead
 from gateway.wire.target import join
 
@@ -22,14 +23,10 @@ _VIA = {1: VIA, 0: VIA.replace(b"1.1", b"1.0", 1)}
 _REASON_PHRASES = {s.value: s.phrase.encode() for s in http.HTTPStatus}
 
 
-_OWN_TOKEN = f"Bearer {TOKEN_PREFIX}".lower().encode()
-"""A token for the gateway is not for the upstream: it ends here, whatever it is worth."""
-
-
 class Forwarding:
     """What the connection that a request came in by adds to the head: the client's address and scheme.
 
-    ``trusted``: the peer is a proxy of ours, whose own X-Forwarded-* and Forwarded are believed.
+    ``trusted``: the peer is a proxy of ours, and what it says of the way that the request came is believed.
     """
 
     __slots__ = ("address", "scheme", "trusted")
@@ -39,24 +36,36 @@ class Forwarding:
         self.scheme = scheme
         self.trusted = trusted
 
-    def lines(self, request: RequestHead) -> bytes:
-        """X-Forwarded-For, -Host and -Proto; claims of peers that are not trusted are replaced."""
+    def lines(self, request: RequestHead, prefix: bytes = b"") -> bytes:
+        """X-Forwarded-For, -Host, -Proto, and -Prefix when a ``prefix`` was stripped from the path.
+
+        For a trusted peer what it says itself stands before it, and the other fields of the list in
+        `gateway.core.forwarded` travel on; those of all others are gone.
+        """
         known = request.known
         host = known.get(b"host", b"")
         if not self.trusted:
-            return b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+            lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n" % (
                 self.address,
                 host,
                 self.scheme,
             )
+            return lines + b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else lines
         before = known.get(b"x-forwarded-for")
         lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n" % (
             self.address if before is None else before + b", " + self.address,
             known.get(b"x-forwarded-host", host),
             known.get(b"x-forwarded-proto", self.scheme),
         )
+        prefix = known.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix
+        if prefix:
+            lines += b"X-Forwarded-Prefix: %b\r\n" % prefix
         forwarded = known.get(b"forwarded")
-        return lines if forwarded is None else lines + b"Forwarded: %b\r\n" % forwarded
+        if forwarded is not None:
+            lines += b"Forwarded: %b\r\n" % forwarded
+        if request.claims is not None:
+            lines += b"".join([b"%b\r\n" % line for line in request.claims])
+        return lines
 
 
 class HeadTemplate:
@@ -64,15 +73,25 @@ class HeadTemplate:
     replace.
     """
 
-    __slots__ = ("_configured", "_host_line", "_replaced")
+    __slots__ = ("_configured", "_host_line", "_prefix", "_replaces_claims", "replaced")
 
     def __init__(
-        self, host: bytes | None, configured: list[tuple[bytes, bytes]], replaced: Iterable[bytes] = ()
+        self,
+        host: bytes | None,
+        configured: list[tuple[bytes, bytes]],
+        replaced: Iterable[bytes] = (),
+        prefix: bytes = b"",
     ) -> None:
-        """``host`` None: the client's own Host travels on. ``replaced``: more fields that the client may not send."""
+        """``host`` None: the client's own Host travels on. ``replaced``: more fields that the client may not send.
+
+        ``prefix``: what is stripped from the path, for X-Forwarded-Prefix.
+        """
         self._host_line = None if host is None else b"Host: %b\r\n" % host
         self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
-        self._replaced = frozenset(map(_folded, [*replaced, *(name for name, _ in configured)]))
+        self.replaced = frozenset(map(folded, [*replaced, *(name for name, _ in configured)]))
+        """Folded names."""
+        self._replaces_claims = any(is_claim(name) for name in self.replaced)
+        self._prefix = prefix
 
     def fill(
         self,
@@ -108,9 +127,9 @@ class HeadTemplate:
     ) -> bytes:
         if fields is None:
             fields = request.fields
-        if self._replaced:
-            fields = [line for line in fields if _folded(line[: line.find(b":")]) not in self._replaced]
-        if request.known.get(b"authorization", b"")[: len(_OWN_TOKEN)].lower() == _OWN_TOKEN:
+        if self.replaced:
+            fields = self._unreplaced(fields)
+        if holds_own_token(request.known.get(b"authorization", b"")):
             fields = [line for line in fields if line[:14].lower() != b"authorization:"]
         return b"%b %b HTTP/1.1\r\n%b%b%b%b%b%b" % (
             request.method,
@@ -118,10 +137,19 @@ class HeadTemplate:
             self._host_line or b"Host: %b\r\n" % request.known.get(b"host", b""),
             b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
             _rare(request),
-            forwarding.lines(request),
+            self._claims(request, forwarding),
             _VIA[request.minor],
             self._configured,
         )
+
+    def _unreplaced(self, lines: list[bytes]) -> list[bytes]:
+        return [line for line in lines if folded(line[: line.find(b":")]) not in self.replaced]
+
+    def _claims(self, request: RequestHead, forwarding: Forwarding) -> bytes:
+        lines = forwarding.lines(request, self._prefix)
+        if not self._replaces_claims:
+            return lines
+        return b"".join([line + b"\r\n" for line in self._unreplaced(lines[:-2].split(b"\r\n"))])
 
 
 def _rare(request: RequestHead) -> bytes:
@@ -135,11 +163,6 @@ def _rare(request: RequestHead) -> bytes:
     if b"te" in known and b"trailers" in known[b"te"].lower():
         lines += b"TE: trailers\r\nConnection: TE\r\n"  # RFC 9110 10.1.4: trailers do travel on
     return lines
-
-
-def _folded(name: bytes) -> bytes:
-    """A name as CGI-like back ends read it, so that ``X_Api_Key`` can not stand beside a configured ``X-Api-Key``."""
-    return name.lower().replace(b"_", b"-")
 
 
 class HttpDate:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from gateway import errors
+from gateway.core.forwarded import folded
 from gateway.core.message import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
@@ -73,6 +74,7 @@ class UpstreamConnection(Connection):
         "first_byte_at",
         "last_byte_at",
         "on_lost",
+        "replaced",
         "requests",
         "state",
         "watchdog",
@@ -84,6 +86,8 @@ class UpstreamConnection(Connection):
         self.watchdog = Watchdog(loop, self._on_timeout)
         self.state = IDLE
         self.on_lost: Callable[[UpstreamConnection], None] | None = None
+        self.replaced: frozenset[bytes] = frozenset()
+        """Folded names of fields that the client may not send, in trailers neither."""
         self.requests = 0
         """Requests sent on this connection; above 1 it was reused."""
         self.first_byte_at = 0.0
@@ -157,6 +161,12 @@ class UpstreamConnection(Connection):
             self.watchdog.arm(monotonic() + seconds)
         else:
             self.watchdog.disarm()
+
+    def admitted(self, trailers: list[bytes]) -> list[bytes]:
+        """Those of a request's trailers that the client may send: not those named by `replaced`."""
+        if not self.replaced:
+            return trailers
+        return [line for line in trailers if folded(line[: line.find(b":")]) not in self.replaced]
 
     def receive_body(self, source: Connection, *, chunked: bool) -> None:
         """The body of the request that was begun comes from ``source``."""

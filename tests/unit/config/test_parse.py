@@ -141,7 +141,7 @@ def test_no_access_log() -> None:
 def test_a_proxy_is_normalised() -> None:
     text = proxy('hosts: [Example.ORG, "*.A.b"]\nheaders: {X-Empty: ""}')
     found = parse(text.replace("path: /a", "path: /a/"), "yaml", "f", ENV).proxies[0]
-    assert found == Proxy("a", "/a", "http://h", hosts=("example.org", "*.a.b"))
+    assert found == Proxy("a", "/a", "http://h", hosts=("example.org", "*.a.b"), headers=(Header("X-Empty", ()),))
 
 
 @pytest.mark.parametrize(

@@ -39,16 +39,54 @@ def test_an_empty_field_is_left_out() -> None:
     [
         (True, b"X: true\r\n"),
         (7, b"X: 7\r\n"),
-        (["a"], b""),
+        (0.5, b"X: 0.5\r\n"),
+        ("a b\tc", b"X: a b\tc\r\n"),
+        (["a"], b"X: a\r\n"),
+        (["a", 1, True, "b c"], b"X: a,1,true,b c\r\n"),
+        ([], b""),
         (None, b""),
-        ("a\r\nX-Evil: 1", b""),
-        ("a\x00", b""),
-        ("\u2603", b""),
     ],
 )
-def test_a_claim_can_not_break_out_of_its_line(claim: object, line: bytes) -> None:
+def test_a_claim_is_sent_exactly(claim: object, line: bytes) -> None:
     fields = ConfiguredFields([Header("X", (AuthField("c"),))])
     assert fields.lines(Principal("u", "jwt", claims={"c": claim})) == line
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "a\r\nX-Evil: 1",
+        "a\x00",
+        "a\x7f",
+        "a\x85b",
+        " a",
+        "a ",
+        "a\t",
+        "\u2603",
+        "admin\u0142",
+        {"a": "b"},
+        float("inf"),
+        float("nan"),
+        ["a", "b,c"],
+        ["a", ""],
+        ["a", None],
+        ["a", ["b"]],
+        ["a", "admin\u0142"],
+        ["a", " b"],
+    ],
+)
+def test_a_claim_that_does_not_fit_is_not_sent_at_all(claim: object) -> None:
+    principal = Principal("u", "jwt", claims={"c": claim, "id": "u"})
+    assert ConfiguredFields([Header("X", (AuthField("c"),))]).lines(principal) == b""
+    both = ConfiguredFields(
+        [Header("X", ("id=", AuthField("id"), ";c=", AuthField("c"))), Header("Y", ("y", AuthField("id")))]
+    )
+    assert both.lines(principal) == b"Y: yu\r\n", "half of a value would say something else"
+
+
+def test_the_name_of_an_empty_field_is_the_gateways_too() -> None:
+    fields = ConfiguredFields([Header("X-Empty", ()), Header("X-Blank", ("",)), Header("X-Set", ("a",))])
+    assert (fields.names, fields.fixed) == ([b"X-Empty", b"X-Blank", b"X-Set"], [(b"X-Set", b"a")])
 
 
 async def passes(_: Exchange) -> None:
