@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
 from gateway.admin.problem import AdminError, unavailable
 from gateway.proxy.standing import ProxyState
+from gateway.store.audit import Author
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,18 @@ class Actor:
     digest: str = ""
     scope: str | None = None
     """All that the token is good for: "metrics"; None: everything that its owner may."""
+    credential: str = ""
+    """The id of the token or login that was shown."""
+    session: bool = False
+    """It was a login, and no token."""
+    owner: str | None = None
+    """The id of the superuser who logged in, or with whom the token ends."""
+    client: str = field(default="", compare=False)
+    """The address from which the request came."""
+
+    @property
+    def author(self) -> Author:
+        return Author(self.name, self.client, self.credential)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,20 @@ class NewSuperuser(Login):
     """A superuser to be created; the password has 10 to 1000 characters."""
 
 
+class PasswordChange(Body):
+    """A superuser's own password; the new one has 10 to 1000 characters."""
+
+    current: str = Field(max_length=1000, repr=False, json_schema_extra={"writeOnly": True})
+    password: str = Field(max_length=1000, repr=False, json_schema_extra={"writeOnly": True})
+
+
+class NewPassword(Body):
+    """Another superuser's password; it has 10 to 1000 characters."""
+
+    password: str = Field(max_length=1000, repr=False, json_schema_extra={"writeOnly": True})
+    tokens: bool = Field(default=False, description="true: the superuser tokens that this superuser made end too.")
+
+
 class NewSecret(Body):
     value: str = Field(min_length=1, max_length=4096, repr=False, json_schema_extra={"writeOnly": True})
     description: str = Field(default="", max_length=1000)
@@ -33,7 +47,11 @@ class NewToken(Body):
     name: str = Field(min_length=1, max_length=100)
     superuser: bool = Field(default=False, description="true: it may use this API.")
     metrics: bool = Field(default=False, description="true: it may read metrics, and is good for nothing else.")
-    expires_in: float | None = Field(default=None, ge=1, description="Seconds; null: it never expires.")
+    expires_in: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds; 0: it never expires; null: 90 days for a superuser token, never for others.",
+    )
     claims: dict[str, Any] = Field(default={}, description="What access rules read as @request.auth.*.")
 
 
@@ -180,6 +198,8 @@ class TokenAnswer(Answer):
     created: str
     expires_at: str | None
     last_used: str | None
+    maker: str | None = Field(description="Who made it; null: it was made before makers were noted.")
+    ends_with_maker: bool = Field(description="It ends when its maker is no superuser any more.")
     token: str | None = Field(default=None, description="The token itself, in the answer to its creation alone.")
 
 
@@ -190,6 +210,26 @@ class TokenList(Answer):
 class Session(Answer):
     token: str
     expires_at: str
+
+
+class SessionEntry(Answer):
+    """A login that is good now."""
+
+    id: str
+    email: str
+    client: str | None = Field(description="The address from which it came.")
+    created: str
+    expires_at: str
+    current: bool = Field(description="It is the one with which this was asked.")
+
+
+class SessionList(Answer):
+    items: list[SessionEntry]
+
+
+class PasswordChanged(Answer):
+    id: str
+    email: str
 
 
 class Explained(Answer):
@@ -227,6 +267,10 @@ class AuditEntry(Answer):
     action: str = Field(description="What was done, as in proxy.update.")
     subject: str = Field(description="To what.")
     detail: dict[str, Any]
+    client: str | None = Field(description="The address from which it was done.")
+    credential: str | None = Field(description="The id of the token or login with which it was done.")
+    before: dict[str, Any] | None = Field(description="The values that were changed, as they were; secrets are masked.")
+    after: dict[str, Any] | None = Field(description="The values as they are since; secrets are masked.")
 
 
 class AuditList(Answer):

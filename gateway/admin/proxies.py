@@ -60,7 +60,7 @@ class ProxyAdministration:
             _check_free(checked, stored)
             return await self._told(checked, _settings(stored), after)
         try:
-            made = await self._store.proxies.create(checked, actor.name)
+            made = await self._store.proxies.create(checked, actor.author)
         except AlreadyExists as error:
             raise _taken(error) from None
         return await self._done(made, _settings(stored), after)
@@ -79,7 +79,7 @@ class ProxyAdministration:
             _check_free(checked, [proxy for proxy in stored if proxy.name != name])
             return await self._told(checked, before, after)
         try:
-            made = await self._store.proxies.update(name, checked, expected, actor.name)
+            made = await self._store.proxies.update(name, checked, expected, actor.author)
         except AlreadyExists as error:
             raise _taken(error) from None
         except NotFound as error:
@@ -107,7 +107,7 @@ class ProxyAdministration:
         if dry_run:
             return await self._told(current.settings, before, after)
         try:
-            await self._store.proxies.delete(name, version, actor.name)
+            await self._store.proxies.delete(name, version, actor.author)
         except NotFound as error:
             raise not_found(str(error)) from None
         except VersionConflict as error:
@@ -128,7 +128,7 @@ class ProxyAdministration:
         await self.get(actor, name)
         if not await self._live.reset_breaker(name, actor.name):
             raise conflict("no_breaker", f"proxy {name} has no circuit breaker that runs")
-        await self._store.audit.add(actor.name, "breaker.reset", name)
+        await self._store.audit.add(actor.author, "breaker.reset", name)
         return await self.get(actor, name)
 
     async def users_of_secret(self, key: str) -> list[str]:

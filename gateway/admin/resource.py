@@ -76,6 +76,19 @@ def token(record: Token) -> Resource:
         "created": _time(record.created),
         "expires_at": _time(moment(record.expires_at)) if record.expires_at else None,
         "last_used": _time(record.last_used) if record.last_used else None,
+        "maker": record.maker,
+        "ends_with_maker": record.owner is not None,
+    }
+
+
+def session(record: Token, *, current: bool) -> Resource:
+    return {
+        "id": record.id,
+        "email": record.name,
+        "client": record.client,
+        "created": _time(record.created),
+        "expires_at": _time(moment(record.expires_at)),
+        "current": current,
     }
 
 
@@ -87,6 +100,10 @@ def audit_row(row: AuditRow) -> Resource:
         "action": row.action,
         "subject": row.subject,
         "detail": dict(row.detail),
+        "client": row.client,
+        "credential": row.credential,
+        "before": None if row.before is None else dict(row.before),
+        "after": None if row.after is None else dict(row.after),
     }
 
 

@@ -53,6 +53,8 @@ class Call:
     """What the caller wants to have the answer in."""
     described: Mapping[str, object] = field(default_factory=dict)
     """The OpenAPI document."""
+    device: str = field(default="", repr=False)
+    """The cookie of a device that logged in before."""
 
     def model(self, kind: type[BaseModel]) -> Any:
         """The body as ``kind``. Raises `AdminError` with the path of each wrong field."""
@@ -80,7 +82,15 @@ class Text:
     text: str
 
 
-Result = tuple[int, Mapping[str, object] | Text | None]
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The response to a login: ``device`` travels in a cookie that later logins show."""
+
+    body: Mapping[str, object]
+    device: str = field(repr=False)
+
+
+Result = tuple[int, Mapping[str, object] | Text | Welcome | None]
 Handler = Callable[[Call], Awaitable[Result]]
 Stream = Callable[[Call], AsyncIterator[bytes]]
 """Server-Sent Events, for as long as they are read."""
@@ -114,11 +124,32 @@ class Route:
 
 async def _login(call: Call) -> Result:
     body = call.model(models.Login)
-    return 200, await call.administration.accounts.login(body.email, body.password, call.client)
+    made = await call.administration.accounts.login(body.email, body.password, call.client, call.device)
+    return 200, Welcome(made.session, made.device)
 
 
 async def _logout(call: Call) -> Result:
     await call.administration.accounts.logout(call.actor)
+    return 204, None
+
+
+async def _change_password(call: Call) -> Result:
+    body = call.model(models.PasswordChange)
+    return 200, await call.administration.accounts.change_password(call.actor, body.current, body.password)
+
+
+async def _set_password(call: Call) -> Result:
+    body = call.model(models.NewPassword)
+    accounts = call.administration.accounts
+    return 200, await accounts.set_password(call.actor, call.parameters["id"], body.password, tokens=body.tokens)
+
+
+async def _sessions(call: Call) -> Result:
+    return 200, await call.administration.accounts.sessions(call.actor)
+
+
+async def _end_session(call: Call) -> Result:
+    await call.administration.accounts.end_session(call.actor, call.parameters["id"])
     return 204, None
 
 
@@ -270,6 +301,17 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", "/auth/login", "login", "Log in", _login, {200: models.Session}, models.Login, open=True),
     Route("POST", "/auth/logout", "logout", "End this login", _logout, {204: None}),
     Route(
+        "POST",
+        "/auth/password",
+        "changePassword",
+        "Change your own password; your other logins end",
+        _change_password,
+        {200: models.PasswordChanged},
+        models.PasswordChange,
+    ),
+    Route("GET", "/sessions", "listSessions", "List logins", _sessions, {200: models.SessionList}),
+    Route("DELETE", "/sessions/{id}", "endSession", "End a login", _end_session, {204: None}),
+    Route(
         "GET",
         _P,
         "listProxies",
@@ -354,6 +396,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         models.NewSuperuser,
     ),
     Route("DELETE", "/superusers/{id}", "deleteSuperuser", "Delete a superuser", _delete_superuser, {204: None}),
+    Route(
+        "PUT",
+        "/superusers/{id}/password",
+        "setPassword",
+        "Set another superuser's password; all logins of that one end",
+        _set_password,
+        {200: models.PasswordChanged},
+        models.NewPassword,
+    ),
     Route("GET", "/tokens", "listTokens", "List tokens", _tokens, {200: models.TokenList}),
     Route(
         "POST", "/tokens", "createToken", "Create a token", _create_token, {201: models.TokenAnswer}, models.NewToken

@@ -40,7 +40,7 @@ class SecretAdministration:
     async def put(self, actor: Actor, key: str, value: str, description: str = "") -> Resource:
         superusers_only(actor)
         _check(key, value, description)
-        record = await self._store.secrets.put(key, value, actor.name, description)
+        record = await self._store.secrets.put(key, value, actor.author, description)
         applied = await self._live.apply()
         return resource.secret(record) | {"applied": {"generation": applied.generation, "error": applied.error}}
 
@@ -48,7 +48,7 @@ class SecretAdministration:
         """The values. No route leads here: only who can read the database and its key may have them."""
         superusers_only(actor)
         values = await self._store.secrets.reveal()
-        await self._store.audit.add(actor.name, "secret.export", "*", {"count": len(values)})
+        await self._store.audit.add(actor.author, "secret.export", "*", {"count": len(values)})
         return values
 
     async def delete(self, actor: Actor, key: str, *, force: bool = False) -> Resource:
@@ -60,7 +60,7 @@ class SecretAdministration:
         if users and not force:
             raise conflict("in_use", f"proxies name this secret: {', '.join(users)}; change them first, or force it")
         try:
-            await self._store.secrets.delete(key, actor.name)
+            await self._store.secrets.delete(key, actor.author)
         except NotFound as error:
             raise not_found(str(error)) from None
         applied = await self._live.apply()

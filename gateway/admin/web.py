@@ -22,9 +22,10 @@ from gateway.admin.assets import HEADERS as PAGE_HEADERS
 from gateway.admin.assets import Asset, Page
 from gateway.admin.live import Actor
 from gateway.admin.problem import AdminError, unauthenticated, unavailable, validation
-from gateway.admin.routes import BASE, ROUTES, Call, Health, Route, Text
+from gateway.admin.routes import BASE, ROUTES, Call, Health, Route, Text, Welcome
 from gateway.admin.seats import Seat, Seats
 from gateway.admin.service import Administration
+from gateway.identity.devices import LIFETIME
 from gateway.store.problem import StoreError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ _WHO_SECONDS: Final = 1.0
 _MAX_ID: Final = 128
 _ID: Final = web.RequestKey("id", str)
 _NOBODY: Final = Actor("", False)
+_DEVICE: Final = "gateway_device"
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -368,12 +370,15 @@ def _handler(
             _if_match(request, route),
             request.headers.get("Accept", ""),
             described,
+            request.cookies.get(_DEVICE, "") if route.open else "",
         )
         status, body = await route.handler(call)
         if (stream := route.stream) is not None:
             return _Events(lambda: stream(call), times.answer)
         if body is None:
             return web.Response(status=status)
+        if isinstance(body, Welcome):
+            return _welcomed(request, status, body)
         if isinstance(body, Text):
             return web.Response(status=status, body=body.text.encode(), headers={"Content-Type": body.kind})
         answer = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
@@ -384,12 +389,27 @@ def _handler(
     return handle
 
 
+def _welcomed(request: web.Request, status: int, told: Welcome) -> web.Response:
+    answer = web.Response(status=status, body=orjson.dumps(told.body), content_type="application/json")
+    # No page of another site may use it, and no script can read it. It opens nothing: see `gateway.identity.devices`.
+    answer.set_cookie(
+        _DEVICE,
+        told.device,
+        max_age=LIFETIME,
+        path=f"{BASE}/auth",
+        secure=request.secure,
+        httponly=True,
+        samesite="Strict",
+    )
+    return answer
+
+
 async def _actor(request: web.Request, route: Route, administration: Administration) -> Actor:
     """Who asks: a superuser, or a token with that right; nobody else gets any further."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if len(request.headers.getall("Authorization", [])) != 1 or scheme.lower() != "bearer":
         raise unauthenticated()
-    actor = await administration.accounts.authenticate(token.strip())
+    actor = await administration.accounts.authenticate(token.strip(), request.remote or "")
     if actor is None:
         raise unauthenticated("The token is not good: it expired, was revoked, or never was")
     connection = request.protocol

@@ -10,7 +10,7 @@ import click
 
 import gateway
 from gateway import launch
-from gateway.cli.accounts import superuser, token
+from gateway.cli.accounts import session, superuser, token
 from gateway.cli.completion import completion
 from gateway.cli.db import db
 from gateway.cli.explain import explain
@@ -42,6 +42,7 @@ for _command in (
     demo,
     db,
     superuser,
+    session,
     token,
     proxy,
     secret,

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from gateway.admin.live import Actor, Declared, NotRunning, Undeclared
 from gateway.admin.problem import not_found
-from gateway.admin.routes import Call, find
+from gateway.admin.routes import Call, Welcome, find
 from gateway.admin.service import Administration
 from gateway.cli.caller import Json
 from gateway.identity.password import PasswordHasher
@@ -17,7 +17,7 @@ from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 from gateway.workers.control import DeclaredFile
 
-_ACTOR = Actor("cli", superuser=True)
+_ACTOR = Actor("cli", superuser=True, client="local")
 
 
 class _NoHealth:
@@ -45,7 +45,8 @@ class LocalCaller:
         route, parameters = found
         given = {name: value for name, value in query.items() if value is not None}
         call = Call(self._administration, _NoHealth(), _ACTOR, "local", parameters, given, body or {})
-        return (await route.handler(call))[1]
+        answer = (await route.handler(call))[1]
+        return answer.body if isinstance(answer, Welcome) else answer
 
 
 @asynccontextmanager

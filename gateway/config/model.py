@@ -17,6 +17,8 @@ from gateway.config.section import Section, only
 from gateway.core import limits
 
 _DAY = 86400
+AUDIT_RETENTION = 365 * _DAY
+"""Seconds; also where there is no admin listener: the command line writes the audit trail too."""
 _SECONDS: dict[str, Any] = {"x-unit": "seconds"}
 _BYTES: dict[str, Any] = {"x-unit": "bytes"}
 _REQUESTS: dict[str, Any] = {"x-unit": "requests"}
@@ -148,6 +150,14 @@ class Admin(Section):
         le=30 * _DAY,
         description="Seconds that a login is good for.",
         examples=[3600],
+        json_schema_extra=_SECONDS,
+    )
+    audit_retention: float = Field(
+        default=AUDIT_RETENTION,
+        ge=0,
+        le=100 * 365 * _DAY,
+        description="Seconds that entries of the audit trail are kept; the default is a year. 0: for good.",
+        examples=[7776000],
         json_schema_extra=_SECONDS,
     )
 

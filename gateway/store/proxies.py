@@ -126,10 +126,12 @@ class ProxyRepository:
                     raise VersionConflict(before)
                 columns = {"version": version + 1, "updated": time.time(), **_columns(settings)}
                 await connection.execute(update(PROXIES).where(PROXIES.c.id == before.id).values(**columns))
-                keys = _changed(before.settings, settings)
-                was, becomes = ({k: s[k] for k in keys if k in s} for s in (before.settings, settings))
-                await record(connection, actor, "proxy.update", name, {"keys": keys}, before=was, after=becomes)
                 stored = await _get(connection, new_name)
+                assert stored is not None
+                # As they are stored, both: a default that was written out is no change.
+                keys = _changed(before.settings, stored.settings)
+                was, becomes = ({k: s[k] for k in keys if k in s} for s in (before.settings, stored.settings))
+                await record(connection, actor, "proxy.update", name, {"keys": keys}, before=was, after=becomes)
         except IntegrityError as error:
             raise _taken(error, settings) from None
         assert stored is not None

@@ -22,6 +22,7 @@ class Store:
 
     def __init__(self, database: Database, keys: KeyRing) -> None:
         self._database = database
+        self.keys = keys
         self.proxies = ProxyRepository(database)
         self.superusers = SuperuserRepository(database)
         self.tokens = TokenRepository(database)

@@ -28,8 +28,8 @@ from gateway.admin.web import AdminListener
 from gateway.app import BAD_CONFIGURATION, greeting, signals
 from gateway.config import parse, single, values
 from gateway.config.document import Address, Credentials, Document, TokenRecord
+from gateway.config.model import AUDIT_RETENTION, Settings
 from gateway.config.model import Proxy as ProxyModel
-from gateway.config.model import Settings
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
@@ -60,6 +60,7 @@ _STORE_SECONDS = 5.0
 """Longer than this the control process does not wait for its database."""
 _TOUCH_SECONDS = 5.0
 _END_SECONDS = 5.0
+_PRUNE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,6 @@ class Control:
         await self._identify()
         await self._plane.apply(await self._compose())
         self._revision = await self._store.revision()
-        await self._store.tokens.purge(time.time())
 
     def keep_up(self) -> None:
         """Follow the file, the database, the keys of issuers and the worker until `aclose`."""
@@ -218,6 +218,7 @@ class Control:
         self.own(self._follow_store(), "follow the database")
         self.own(self._follow_issuers(), "follow the issuers of tokens")
         self.own(self._touch_tokens(), "note the use of tokens")
+        self.own(self._prune(), "delete what is over")
 
     async def reload(self, source: str) -> None:
         """Read the file anew; a bad one is told and changes nothing."""
@@ -384,6 +385,19 @@ class Control:
                 if used:
                     async with asyncio.timeout(_STORE_SECONDS):
                         await self._store.tokens.touch(used)
+
+    async def _prune(self) -> None:
+        """Delete tokens and logins that have expired, and old entries of the audit trail: now, and every hour."""
+        while True:
+            admin = self._declared.settings.admin
+            keep = AUDIT_RETENTION if admin is None else admin.audit_retention
+            try:
+                await self._store.tokens.purge(time.time())
+                if keep and (gone := await self._store.audit.prune(time.time() - keep)):
+                    _log.info("%d entries of the audit trail were older than %g days", gone, keep / 86400)
+            except StoreError as error:
+                _log.warning("what is over could not be deleted, it is tried again in an hour: %s", error)
+            await asyncio.sleep(_PRUNE_SECONDS)
 
 
 class Process:

@@ -176,7 +176,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     plane, file = Plane(), File()
     async with aiohttp.ClientSession() as session:
         made = Api("", session, store, plane, file)
-        throttle = LoginThrottle(per_client=Rate(3, 60.0))
+        throttle = LoginThrottle(made.clock, per_client=Rate(3, 60.0))
         administration = Administration(
             store, file, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from admin.conftest import Api
+from admin.conftest import EMAIL, PASSWORD, Api
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
@@ -160,6 +161,79 @@ async def test_tokens(shell: Shell, api: Api) -> None:
     assert (await api.call("GET", "/proxies", token=token)).status == 401
     for wrong in (("--expires", "soon"), ("--claim", "x")):
         assert (await shell("token", "create", "ci", *wrong)).exit_code == 2
+
+
+async def test_a_token_in_a_file_is_its_owners_alone_and_is_not_shown(shell: Shell, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "new.token"
+    before = os.umask(0)
+    try:
+        made = await shell("token", "create", "ci", "--superuser", "--to", str(file))
+    finally:
+        os.umask(before)
+    assert (made.exit_code, made.stdout) == (0, f"token ci is in {file}\n")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    token = file.read_text().strip()
+    assert (await api.call("GET", "/proxies", token=token)).status == 200
+    other = tmp_path / "other.token"
+    shown = await shell.json("token", "create", "ci", "--to", str(other))
+    assert "token" not in shown
+    assert shown["expires_at"] is None
+
+
+async def test_nothing_that_is_there_is_written_over_or_followed(shell: Shell, tmp_path: Path) -> None:
+    there, target, linked, dangling = (tmp_path / name for name in ("there", "target", "linked", "dangling"))
+    there.write_text("precious")
+    target.write_text("precious")
+    linked.symlink_to(target)
+    dangling.symlink_to(tmp_path / "not there")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (there, linked, dangling, tmp_path / "pipe"):
+        result = await shell("token", "create", "ci", "--to", str(path))
+        assert (result.exit_code, "is there already" in result.stderr) == (1, True), result.stderr
+    assert (there.read_text(), target.read_text()) == ("precious", "precious")
+    assert not (tmp_path / "not there").exists()
+    nowhere = await shell("token", "create", "ci", "--to", str(tmp_path / "no" / "folder"))
+    assert (nowhere.exit_code, "No such file" in nowhere.stderr) == (1, True)
+    assert [t["name"] for t in (await shell.json("token", "list"))["items"]] == ["t"], "no token nobody has"
+
+
+async def test_a_token_that_is_refused_leaves_no_file(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "new.token"
+    result = await shell("token", "create", "ci", "--metrics", "--superuser", "--to", str(file))
+    assert (result.exit_code, file.exists()) == (2, False)
+
+
+async def test_how_long_tokens_are_good_for(shell: Shell) -> None:
+    for name, options in (("a", ()), ("b", ("--expires", "never")), ("c", ("--expires", "1h"))):
+        await shell("token", "create", name, "--superuser", *options)
+    ends = {t["name"]: t["expires_at"] for t in (await shell.json("token", "list"))["items"]}
+    assert (ends["a"] is None, ends["b"] is None, ends["c"] is None) == (False, True, False)
+    rows = {line.split()[1]: line.split() for line in (await shell("token", "list")).stdout.splitlines()[1:]}
+    assert ("never" in rows["b"], "never" in rows["a"]) == (True, False)
+    assert rows["a"][-1] == ("token:t" if shell.remote else "cli")
+
+
+async def test_passwords_and_logins(shell: Shell, api: Api) -> None:
+    session = await api.call("POST", "/auth/login", {"email": EMAIL, "password": PASSWORD}, token="")
+    listed = await shell("session", "list")
+    assert listed.stdout.splitlines()[1].split()[1:3] == [EMAIL, "127.0.0.1"]
+    assert session.body["token"] not in listed.stdout
+    id_ = (await shell.json("session", "list"))["items"][0]["id"]
+    assert (await shell("session", "end", id_)).exit_code == 0
+    assert (await shell("session", "end", id_)).exit_code == 4
+    assert (await api.call("GET", "/proxies", token=session.body["token"])).status == 401
+    changed = await shell("superuser", "password", EMAIL, "--password-stdin", stdin="a newer password")
+    assert (changed.exit_code, changed.stdout) == (0, f"superuser {EMAIL} has a new password\n")
+    asked = await shell("superuser", "password", EMAIL, stdin="the newest password\nthe newest password\n")
+    assert (asked.exit_code, "newest" in asked.output) == (0, False)
+    weak = await shell("superuser", "password", EMAIL, "--password-stdin", stdin="short")
+    assert (weak.exit_code, "at least 10" in weak.stderr) == (2, True)
+    assert (
+        await shell("superuser", "password", "nobody@x.org", "--password-stdin", stdin="long enough")
+    ).exit_code == 4
+    for password, status in ((PASSWORD, 401), ("the newest password", 200)):
+        answer = await api.call("POST", "/auth/login", {"email": EMAIL, "password": password}, token="")
+        assert answer.status == status
 
 
 async def test_export_and_import(shell: Shell, tmp_path: Path) -> None:

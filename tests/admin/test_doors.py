@@ -72,17 +72,15 @@ async def test_a_login_ends_by_itself(api: Api) -> None:
     assert (await api.call("GET", "/superusers", token=session.body["token"])).status == 401
 
 
-async def test_a_wrong_password_and_an_unknown_email_are_answered_alike_and_slowed_down(api: Api) -> None:
+async def test_a_wrong_password_and_an_unknown_email_are_answered_alike(api: Api) -> None:
     answers = [
         await api.call("POST", "/auth/login", {"email": email, "password": password}, token="")
         for email, password in ((EMAIL, "wrong password"), ("nobody@example.org", PASSWORD), ("not an email", PASSWORD))
     ]
     assert [(a.status, a.body["details"]) for a in answers] == [(401, "The email or the password is wrong")] * 3
-    slowed = await api.call("POST", "/auth/login", {"email": EMAIL, "password": PASSWORD}, token="")
-    assert (slowed.status, slowed.body["code"]) == (429, "too_many_logins")
-    assert int(slowed.headers["Retry-After"]) == slowed.body["retry_after"] > 0
     rows = (await api.store.audit.list())[0]
     assert [row.subject for row in rows if row.action == "login.failed"] == ["unknown", "unknown", EMAIL]
+    assert {row.client for row in rows if row.action == "login.failed"} == {"127.0.0.1"}
     assert PASSWORD not in str(rows)
 
 

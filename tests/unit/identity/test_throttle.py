@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.identity.throttle import LoginThrottle, Rate
+from gateway.identity.throttle import Crowded, LoginThrottle, Rate, Turns, network
 
 
 class Clock:
@@ -16,7 +17,7 @@ class Clock:
 
 
 def throttle(clock: Clock) -> LoginThrottle:
-    return LoginThrottle(clock, per_client=Rate(3, 10.0), per_account=Rate(5, 30.0))
+    return LoginThrottle(clock, per_client=Rate(3, 30.0), per_account=Rate(9, 10.0), per_device=Rate(3, 10.0))
 
 
 def test_a_client_that_fails_waits_longer_and_longer_until_it_rests() -> None:
@@ -25,22 +26,63 @@ def test_a_client_that_fails_waits_longer_and_longer_until_it_rests() -> None:
     for _ in range(3):
         assert made.check("c", "a") == 0
         made.failed("c", "a")
-    assert made.check("c", "a") == 10
+    assert made.check("c", "a") == 30
     made.failed("c", "a")
-    assert made.check("c", "other") == 20
-    clock.now = 20.0
-    assert made.check("c", "other") == 0
+    assert made.check("c", "a") == 60
+    assert made.check("c", "other") == 0, "another account of the same address"
+    clock.now = 60.0
+    assert made.check("c", "a") == 0
 
 
 def test_many_clients_can_not_guess_one_account() -> None:
     made = throttle(Clock())
-    for number in range(5):
+    for number in range(9):
         made.failed(f"c{number}", "a")
-    assert made.check("fresh", "a") == 30
+    assert made.check("fresh", "a") == 10
     assert made.check("fresh", "b") == 0
 
 
-def test_who_logged_in_before_is_not_locked_out_by_others() -> None:
+def test_one_address_does_not_keep_an_account_from_others() -> None:
+    clock = Clock()
+    made = throttle(clock)
+    for _ in range(2000):
+        clock.now += 1
+        if made.check("attacker", "a") == 0:
+            made.failed("attacker", "a")
+        assert made.check("fresh", "a") == 0
+
+
+def test_behind_one_shared_address_a_known_device_is_not_kept_out() -> None:
+    """All come as the address of a proxy; the attacker tries all the time and never stops."""
+    clock = Clock()
+    made = throttle(clock)
+    made.succeeded("proxy", "a")
+    for _ in range(3):
+        made.failed("proxy", "a")
+    for second in range(1000):
+        clock.now = float(second)
+        made.failed("proxy", "a")
+        assert made.check("proxy", "a") > 0
+        assert made.check("proxy", "a", "d1") == 0
+        if second % 100 == 0:
+            made.failed("proxy", "a", "d1")
+            made.succeeded("proxy", "a", "d1")
+            assert made.check("proxy", "a") > 0, "what succeeds there does not clear the attacker"
+
+
+def test_a_device_has_a_count_of_its_own() -> None:
+    clock = Clock()
+    made = throttle(clock)
+    for _ in range(3):
+        made.failed("c", "a", "d1")
+    assert made.check("c", "a", "d1") == 10
+    assert made.check("c", "a", "d2") == 0
+    assert made.check("c", "a") == 0
+    clock.now = 10.0
+    assert made.check("c", "a", "d1") == 0
+
+
+def test_who_logged_in_before_is_not_locked_out_by_other_addresses() -> None:
     made = throttle(Clock())
     made.succeeded("home", "a")
     for number in range(50):
@@ -49,20 +91,14 @@ def test_who_logged_in_before_is_not_locked_out_by_others() -> None:
     assert made.check("elsewhere", "a") > 0
 
 
-def test_a_success_clears_the_client() -> None:
-    made = throttle(Clock())
-    for _ in range(3):
-        made.failed("c", "a")
-    made.succeeded("c", "a")
-    assert made.check("c", "a") == 0
-
-
 def test_memory_is_bounded() -> None:
     made = throttle(Clock())
     for number in range(20_000):
         made.failed(f"c{number}", f"a{number}")
+        made.failed("c", "a", f"d{number}")
         made.succeeded(f"d{number}", "a")
-    assert max(len(made._clients._levels), len(made._accounts._levels), len(made._welcome)) <= 10_000
+    counts = (made._clients._levels, made._accounts._levels, made._devices._levels, made._welcome)
+    assert max(map(len, counts)) <= 10_000
 
 
 def test_a_success_takes_back_what_its_try_was_counted() -> None:
@@ -83,6 +119,48 @@ def test_a_client_in_use_is_not_forgotten_for_others() -> None:
     assert made.check("home", "a") == 0
 
 
+@pytest.mark.parametrize(
+    ("client", "counted"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("no address", "no address"),
+    ],
+)
+def test_a_client_is_counted_by_all_addresses_that_it_has(client: str, counted: str) -> None:
+    assert network(client) == counted
+
+
+def test_addresses_of_one_network_are_one_client() -> None:
+    made = throttle(Clock())
+    for number in range(3):
+        made.failed(f"2001:db8::{number:x}", "a")
+    assert made.check("2001:db8::ffff", "a") == 30
+    assert made.check("2001:db8:0:1::1", "a") == 0
+
+
+def test_turns_are_bounded_for_all_and_for_each() -> None:
+    turns = Turns(strangers=4, of_client=2, known=1)
+    taken = [turns.turn(client, known=False) for client in ("a", "a", "b", "c")]
+    for turn in taken:
+        turn.__enter__()
+    with pytest.raises(Crowded), turns.turn("d", known=False):
+        pass
+    with turns.turn("a", known=True), pytest.raises(Crowded), turns.turn("a", known=True):
+        pass
+    taken[2].__exit__(None, None, None)
+    with pytest.raises(Crowded), turns.turn("a", known=False):
+        pass
+    with turns.turn("d", known=False):
+        pass
+    for turn in (taken[0], taken[1], taken[3]):
+        turn.__exit__(None, None, None)
+    assert not turns._clients
+
+
 pauses = st.sampled_from([0.0, 0.0, 0.0, 0.5, 10.0, 40.0])
 steps = st.lists(
     st.tuples(st.sampled_from(["a1", "a2", "a3"]), st.sampled_from(["root", "x"]), pauses), min_size=30, max_size=120
@@ -92,7 +170,7 @@ steps = st.lists(
 @settings(derandomize=True, deadline=None)
 @given(steps, st.booleans())
 def test_whatever_strangers_do_is_over_soon(tries: list[tuple[str, str, float]], polite: bool) -> None:
-    """Who logged in before never waits for others; who did not waits no longer than a fixed time; none guess faster."""
+    """Who is known never waits for others; who is not waits no longer than a fixed time; none guess faster."""
     clock = Clock()
     made = throttle(clock)
     made.succeeded("home", "root")
@@ -103,8 +181,9 @@ def test_whatever_strangers_do_is_over_soon(tries: list[tuple[str, str, float]],
             let_in += polite and account == "root"
             made.failed(client, account)
         assert made.check("home", "root") == 0
-        assert made.check("fresh", "root") <= 6 * 30
-        assert made.check(client, account) <= max(4 * 10, 6 * 30)
-    assert let_in <= 5 + clock.now / 30 + 1e-6
-    clock.now += 6 * 30
+        assert made.check(client, "root", "device") == 0
+        assert made.check("fresh", "root") <= 10 * 10
+        assert made.check(client, account) <= max(4 * 30, 10 * 10)
+    assert let_in <= 9 + clock.now / 10 + 1e-6
+    clock.now += 10 * 10
     assert made.check("fresh", "root") == 0
