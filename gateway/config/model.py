@@ -244,7 +244,7 @@ def _connections_schema(schema: dict[str, Any]) -> None:
 
 
 class Limits(Section):
-    """Bounds of what a client may send and how long it may take."""
+    """Bounds of what clients and upstreams may send, and of how long clients may take."""
 
     max_uri: int = Field(
         default=_LIMITS.max_uri,
@@ -291,6 +291,31 @@ class Limits(Section):
         description="Largest request body, in bytes; then 413. 0: no limit.",
         examples=[10485760],
         json_schema_extra=_BYTES,
+    )
+    max_trailer_bytes: int = Field(
+        default=_LIMITS.max_trailer_bytes,
+        ge=0,
+        le=1 << 16,
+        description="Largest trailer section of a chunked body, in bytes. Beyond it a request is 400 `bad_framing`, "
+        "and a response is cut as `upstream_bad_response`. 0: no trailers at all.",
+        examples=[32768],
+        json_schema_extra=_BYTES,
+    )
+    max_response_header_bytes: int = Field(
+        default=_LIMITS.max_response_header_bytes,
+        ge=512,
+        le=1 << 24,
+        description="Largest head of a response of an upstream, in bytes; then 502 `upstream_bad_response`.",
+        examples=[262144],
+        json_schema_extra=_BYTES,
+    )
+    max_interim_responses: int = Field(
+        default=_LIMITS.max_interim_responses,
+        ge=1,
+        le=1 << 16,
+        description="Most interim responses (1xx) of an upstream before the final one; then 502 "
+        "`upstream_bad_response`. Each may be as large as `max_response_header_bytes`.",
+        examples=[1000],
     )
     first_byte_timeout: float = Field(
         default=_LIMITS.first_byte_timeout,

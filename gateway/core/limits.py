@@ -1,4 +1,4 @@
-"""Bounds of what a client may send and how long it may take."""
+"""Bounds of what clients and upstreams may send, and of how long clients may take."""
 
 from __future__ import annotations
 
@@ -26,3 +26,6 @@ class Limits:
     first_byte_timeout: float = 10.0
     max_connections: int = AUTO
     max_connections_per_client: int = 0
+    max_trailer_bytes: int = 8192
+    max_response_header_bytes: int = 65536
+    max_interim_responses: int = 100

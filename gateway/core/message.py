@@ -66,7 +66,7 @@ class RequestHead:
 class ResponseHead:
     """A response's head; ``fields`` and ``known`` as in `RequestHead`."""
 
-    __slots__ = ("fields", "keep_alive", "known", "length", "minor", "reason", "rendered", "status")
+    __slots__ = ("fields", "keep_alive", "known", "length", "minor", "names_body", "reason", "rendered", "status")
 
     def __init__(
         self,
@@ -86,6 +86,8 @@ class ResponseHead:
         self.length = length
         """Bytes of the body; 0: none; `CHUNKED`; `UNTIL_CLOSE`."""
         self.keep_alive = keep_alive
+        self.names_body = False
+        """Its fields speak of a body that by the rules does not follow (HEAD, 304): a broken sender may send one."""
         self.rendered: bytes | None = None
         """The part of it that every client gets, when it was made once."""
 

@@ -60,6 +60,7 @@ def forward(upstream: Upstream) -> Handler:
         ex.reused = connection is not None
         if connection is None:
             connection = await _dial(ex, pool)
+        connection.limits = down.limits
         head = template.fill(request, base, strip, down.forwarding, ex.request_id, fields.lines(ex.principal), ex.trace)
 
         def commit(response: ResponseHead) -> bytes:

@@ -13,6 +13,10 @@ from gateway.wire.watchdog import Watchdog
 
 MAX_IDLE_PER_HOST = 100
 MAX_IDLE = 1000
+REST_SECONDS = 1.0
+"""How long a connection is not used after a response that named a body without having one (HEAD, 304). An upstream that
+sends the body all the same does so within that time, and the connection is closed before it serves another request.
+"""
 
 
 class IdleBudget:
@@ -49,6 +53,7 @@ class Pool:
         self._on_abandoned = on_abandoned
         self._idle: dict[UpstreamConnection, float] = {}
         """In the order in which they became idle; value: since when."""
+        self._resting: dict[UpstreamConnection, asyncio.TimerHandle] = {}
         self._open: set[UpstreamConnection] = set()
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
@@ -95,6 +100,9 @@ class Pool:
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection that is fit for reuse (`UpstreamConnection.rest` said so)."""
+        if connection.named_body:
+            self._let_rest(connection)
+            return
         budget = self._budget
         if self._closed or len(self._idle) >= self._max_idle or budget.used >= budget.limit:
             connection.abort()
@@ -104,6 +112,18 @@ class Pool:
         budget.used += 1
         if self._idle_timeout and not self._sweeper.expires_at:
             self._sweeper.arm(now + self._idle_timeout)
+
+    def _let_rest(self, connection: UpstreamConnection) -> None:
+        connection.named_body = False
+        if self._closed or len(self._idle) + len(self._resting) >= self._max_idle:
+            connection.abort()
+            return
+        self._resting[connection] = connection.loop.call_later(REST_SECONDS, self._rested, connection)
+
+    def _rested(self, connection: UpstreamConnection) -> None:
+        del self._resting[connection]
+        if connection.alive:
+            self.give_back(connection)
 
     def sweep(self) -> None:
         """Close what was idle for too long; the oldest stand first."""
@@ -122,7 +142,7 @@ class Pool:
         self._sweeper.close()
         self._budget.used -= len(self._idle)
         idle, self._idle = self._idle, {}
-        for connection in idle:
+        for connection in (*idle, *self._resting):
             connection.abort()
         if self._open:
             self._drained = asyncio.get_running_loop().create_future()
@@ -132,6 +152,9 @@ class Pool:
     def _on_lost(self, connection: UpstreamConnection) -> None:
         if self._idle.pop(connection, None) is not None:
             self._budget.used -= 1
+        resting = self._resting.pop(connection, None)
+        if resting is not None:
+            resting.cancel()
         self._open.discard(connection)
         if connection.abandoned_at:
             self._on_abandoned(monotonic() - connection.abandoned_at)

@@ -276,6 +276,11 @@ class DownstreamConnection(Connection):
                 self.exchange.gone_at = monotonic()
             self._task.cancel()
 
+    @property
+    def limits(self) -> Limits:
+        """Bounds of the messages of this connection's exchanges."""
+        return self._limits
+
     # -- reading
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -388,7 +393,9 @@ class DownstreamConnection(Connection):
             self._refuse(error)
             return
         self._left = head.length
-        self._decoder = ChunkedDecoder(errors.BAD_FRAMING) if head.length == CHUNKED else None
+        self._decoder = None
+        if head.length == CHUNKED:
+            self._decoder = ChunkedDecoder(errors.BAD_FRAMING, self._limits.max_trailer_bytes)
         self._awaits_continue = (
             head.length != 0
             and head.minor == 1

@@ -295,7 +295,13 @@ class HeadParser:
         else:
             length = UNTIL_CLOSE
         if to_head or status < 200 or status in (204, 304):  # RFC 9112 6.3: no body, whatever the fields say
-            length = 0
+            names_body = length > 0 or length == CHUNKED or (to_head and length == UNTIL_CLOSE)
+            # RFC 9110 8.6, RFC 9112 6.1: a 204 must not name one. A sender that breaks this rule may send a body too.
+            response = ResponseHead(
+                status, reason, minor, fields, known, 0, keep_alive and not (status == 204 and names_body)
+            )
+            response.names_body = names_body
+            return response
         return ResponseHead(status, reason, minor, fields, known, length, keep_alive)
 
     def _learn_status(self, line: bytes) -> tuple[int, int, bytes]:

@@ -244,9 +244,9 @@ class TlsLayer:
 
     def _deliver(self) -> None:
         """Give the connection above what can be decrypted, as much at a time as one read brings without TLS."""
-        buffers, more = self._buffers, True
+        more = True
         while more and self._open and not self._paused:
-            got, more = self._decrypt(buffers.current)
+            got, more = self._decrypt(self._above.get_buffer(BUFFER_SIZE))
             if got:
                 self._above.buffer_updated(got)
         if self._outgoing.pending:
@@ -254,10 +254,10 @@ class TlsLayer:
 
     def _decrypt(self, room: memoryview) -> tuple[int, bool]:
         """(bytes that were put into ``room``, whether there is more)."""
-        got = 0
+        got, most = 0, len(room)
         try:
-            while got < BUFFER_SIZE:
-                size = self._read_into(BUFFER_SIZE - got, room[got:] if got else room)
+            while got < most:
+                size = self._read_into(most - got, room[got:] if got else room)
                 if not size:
                     self._end(got)
                     return 0, False

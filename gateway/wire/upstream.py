@@ -21,6 +21,7 @@ from time import monotonic
 
 from gateway import errors
 from gateway.core.forwarded import folded
+from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, UNTIL_CLOSE, ResponseHead
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
@@ -30,9 +31,10 @@ from gateway.wire.grammar import BARE_LINE_END
 from gateway.wire.head import HeadParser
 from gateway.wire.watchdog import Watchdog
 
-_MAX_HEAD = 65536
 _HEAD_WINDOW = 4096
-_MAX_INTERIM = 16
+_MAX_KEPT_HEAD = 4096
+"""A larger head is parsed each time: kept with its fields, it takes four times its size in every idle connection."""
+_LIMITS = Limits()
 _MAX_REST = 262144
 """Bytes that are still taken from the kernel after a failed write."""
 
@@ -64,6 +66,7 @@ class UpstreamConnection(Connection):
         "_left",
         "_on_interim",
         "_parser",
+        "_scanned",
         "_sink",
         "_stash",
         "_timeout_reason",
@@ -73,6 +76,8 @@ class UpstreamConnection(Connection):
         "body_idle",
         "first_byte_at",
         "last_byte_at",
+        "limits",
+        "named_body",
         "on_lost",
         "replaced",
         "requests",
@@ -99,10 +104,18 @@ class UpstreamConnection(Connection):
         self._timeout_reason = errors.HEADER_TIMEOUT
         self.body_idle = 0.0
         """Longest pause in a body, in seconds; 0: none."""
+        self.limits = _LIMITS
+        """Bounds of the response; set before `send`."""
+        self.named_body = False
+        """The last response spoke of a body that does not follow: the connection should rest before it is used again,
+        lest a body that follows all the same be read as a response."""
         self._to_head = False
         self._last_head = b""
         self._last_response: ResponseHead | None = None
-        self._stash = b""
+        self._stash = bytearray()
+        """Bytes of a head that has not come whole."""
+        self._scanned = 0
+        """Bytes of the stash in which no end of a head was found: a head that drips is not scanned from its start."""
         self._commit: Callable[[ResponseHead], bytes] | None = None
         self._on_interim: Callable[[ResponseHead], None] | None = None
         self._interim_count = 0
@@ -217,7 +230,7 @@ class UpstreamConnection(Connection):
                 self.answered = True
                 self.first_byte_at = self.last_byte_at
             try:
-                self._take_heads(data)
+                self._take_heads(data, pooled=True)
             except GatewayError as error:
                 self.fail_with(error)
         else:
@@ -277,11 +290,10 @@ class UpstreamConnection(Connection):
             taken += size
             self.buffer_updated(size)
 
-    def _take_heads(self, data: memoryview) -> None:
-        pooled = not self._stash
-        if not pooled:
-            data = memoryview(self._stash + bytes(data))
-            self._stash = b""
+    def _take_heads(self, data: memoryview, *, pooled: bool) -> None:
+        if self._stash:
+            self._take_rest_of_head(data)
+            return
         while self.state is HEAD and data:
             # A head is short: what lies behind it is not copied.
             window = bytes(data[:_HEAD_WINDOW])
@@ -290,8 +302,9 @@ class UpstreamConnection(Connection):
                 window = bytes(data)
                 end = window.find(b"\r\n\r\n")
             if end < 0:
-                self._check_partial(window)
-                self._stash = window
+                self._stash += window
+                self._scanned = 0
+                self._check_partial()
                 return
             head = self._parse(window[:end])
             data = data[end + 4 :]
@@ -300,31 +313,56 @@ class UpstreamConnection(Connection):
                 return
             self._interim(head)
 
-    def _check_partial(self, head: bytes) -> None:
-        if len(head) > _MAX_HEAD:
-            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The head of the answer is too long")
-        if BARE_LINE_END.search(head) or head[:5] != b"HTTP/"[: len(head)]:
+    def _take_rest_of_head(self, data: memoryview) -> None:
+        stash = self._stash
+        stash += data
+        end = stash.find(b"\r\n\r\n", max(0, self._scanned - 3))
+        if end < 0:
+            self._check_partial()
+            return
+        self._stash = bytearray()
+        self._take_heads(memoryview(bytes(stash)), pooled=False)
+
+    def _check_partial(self) -> None:
+        """Refuse what can no longer become a good head."""
+        stash = self._stash
+        self._check_size(len(stash))
+        if BARE_LINE_END.search(stash, max(0, self._scanned - 1)) or stash[:5] != b"HTTP/"[: len(stash)]:
             raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1")
+        self._scanned = len(stash)
+
+    def _check_size(self, size: int) -> None:
+        limit = self.limits.max_response_header_bytes
+        if size > limit:
+            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, f"The head of the response exceeds {limit} bytes")
 
     def _parse(self, head: bytes) -> ResponseHead:
         # An endpoint often answers alike, byte for byte, within a second.
-        if head != self._last_head or self._to_head or self._last_response is None:
-            self._last_head = b""
-            self._last_response = self._parser.response(head, to_head=self._to_head)
-            if not self._to_head:
-                self._last_head = head
-        return self._last_response
+        if head == self._last_head and self._last_response is not None and not self._to_head:
+            return self._last_response
+        self._check_size(len(head))
+        response = self._parser.response(head, to_head=self._to_head)
+        if not self._to_head and len(head) <= _MAX_KEPT_HEAD:
+            self._last_head = head
+            self._last_response = response
+        return response
 
     def _interim(self, head: ResponseHead) -> None:
         self._interim_count += 1
-        if head.status == 101 or self._interim_count > _MAX_INTERIM:
-            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer switches protocols or never becomes final")
+        if head.status == 101:
+            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The response switches protocols")
+        if self._interim_count > self.limits.max_interim_responses:
+            raise GatewayError(
+                errors.UPSTREAM_BAD_RESPONSE,
+                f"No final response came after {self.limits.max_interim_responses} interim responses",
+            )
         if self._on_interim is not None:
             self._on_interim(head)
 
     def _final(self, head: ResponseHead, data: memoryview, *, pooled: bool) -> None:
         self.watchdog.expires_at = 0.0
         self._keep_alive = head.keep_alive
+        self.named_body = head.names_body
         self._left = length = head.length
         sink = self._sink
         assert sink is not None
@@ -338,7 +376,9 @@ class UpstreamConnection(Connection):
             self._finish()
             return
         self.state = BODY
-        self._decoder = ChunkedDecoder(errors.UPSTREAM_BAD_RESPONSE) if length == CHUNKED else None
+        self._decoder = None
+        if length == CHUNKED:
+            self._decoder = ChunkedDecoder(errors.UPSTREAM_BAD_RESPONSE, self.limits.max_trailer_bytes)
         sink.start_body(start, self)
         if data:
             self._relay(data, pooled=pooled)

@@ -12,6 +12,9 @@ from harness.patience import eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
+from gateway.config.document import Limits
+from gateway.upstream import pool
+
 GET_10 = b"GET /a HTTP/1.0\r\nHost: gateway.test\r\n\r\n"
 
 
@@ -39,19 +42,84 @@ WITHOUT_BODY = {
 
 @pytest.mark.parametrize(("method", "raw", "length"), WITHOUT_BODY.values(), ids=WITHOUT_BODY)
 async def test_without_body(
-    gateway_for: GatewayFor, upstream: Upstream, method: str, raw: bytes, length: bytes | None
+    gateway_for: GatewayFor,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    raw: bytes,
+    length: bytes | None,
 ) -> None:
+    monkeypatch.setattr(pool, "REST_SECONDS", 0.05)
     rig = await gateway_for(upstream)
     client, link = await begin(rig, upstream, request("/a", method=method))
     await link.send(raw)
     response = await client.response(method)
     assert response.get("content-length") == length
     # Nothing follows it: both connections serve the next request.
+    await eventually(lambda: rig.p.pool.idle == 1, "the connection may be used again")
     await client.send(request("/b"))
     assert (await link.request()).target == b"/b"
     await link.send(OK)
     assert (await client.response()).body == b"ok"
     assert upstream.accepted == 1
+
+
+NAMED = {
+    "HEAD, length": ("HEAD", head("Content-Length: 5")),
+    "HEAD, chunked": ("HEAD", head("Transfer-Encoding: chunked")),
+    "HEAD, neither": ("HEAD", head()),
+    "304, length": ("GET", head("Content-Length: 5", status="304 Not Modified")),
+    "304, chunked": ("GET", head("Transfer-Encoding: chunked", status="304 Not Modified")),
+    "204, length": ("GET", head("Content-Length: 5", status="204 No Content")),
+    "204, chunked": ("GET", head("Transfer-Encoding: chunked", status="204 No Content")),
+}
+EVIL = answer(b"evil")
+
+
+@pytest.mark.parametrize("late", [0.001, 0.02, 0.2])
+@pytest.mark.parametrize(("method", "raw"), NAMED.values(), ids=NAMED)
+async def test_a_body_that_must_not_be_there_is_never_a_response(
+    gateway_for: GatewayFor, upstream: Upstream, method: str, raw: bytes, late: float
+) -> None:
+    """RFC 9112 6.3: a broken upstream sends it all the same, later; requests of others come all the while."""
+    good = answer(b"good")
+
+    async def serve(link: Link) -> None:
+        while True:
+            asked = await link.request()
+            await link.send(raw if asked.target == b"/named" else good)
+            if asked.target == b"/named":
+                await asyncio.sleep(late)
+                await link.send(EVIL)
+
+    upstream.behaviour = serve
+    rig = await gateway_for(upstream)
+    first, second = await rig.connect(), await rig.connect()
+    assert (await first.ask("/named", method=method)).body == b""
+    await eventually(lambda: rig.p.pool.open == 0 or rig.p.pool.idle == 0, "it is not used at once")
+    end = asyncio.get_running_loop().time() + late + 0.05
+    while asyncio.get_running_loop().time() < end:
+        for client in (first, second):
+            response = await client.ask("/b")
+            assert (response.status, response.body) == (200, b"good")
+        await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("fields", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+async def test_a_204_that_names_a_body_ends_its_connection(
+    gateway_for: GatewayFor, upstream: Upstream, fields: str
+) -> None:
+    """RFC 9110 8.6 and 15.3.5: it must not. Nobody knows what else such an upstream sends."""
+    rig = await gateway_for(upstream)
+    client, link = await begin(rig, upstream, request("/a"))
+    await link.send(head(fields, status="204 No Content"))
+    response = await client.response()
+    assert response.status == 204
+    assert response.get("transfer-encoding") is None
+    await link.gone()
+    assert rig.p.pool.open == 0
+    upstream.behaviour = once(OK)
+    assert (await client.ask("/b")).body == b"ok"
 
 
 # -- answers with a body
@@ -183,6 +251,64 @@ async def test_interim_answers_and_the_final_one_in_one_segment(gateway_for: Gat
     client, link = await begin(rig, upstream, request())
     await link.send(head(status="103 Early Hints") + head(status="103 Early Hints") + OK)
     assert [(await client.response()).status for _ in range(3)] == [103, 103, 200]
+
+
+async def interim_then_ok(link: Link, count: int) -> None:
+    for _ in range(count):
+        await link.send(head("X: " + "y" * 100, status="102 Processing"))
+    await link.send(OK)
+
+
+@pytest.mark.parametrize("most", [1, 17, 100])
+async def test_interim_responses_up_to_the_limit(
+    gateway_for: GatewayFor, upstream: Upstream, caplog: pytest.LogCaptureFixture, most: int
+) -> None:
+    rig = await gateway_for(upstream, limits=Limits(max_interim_responses=most))
+    client, link = await begin(rig, upstream, request())
+    await interim_then_ok(link, most)
+    assert [(await client.response()).status for _ in range(most + 1)] == [102] * most + [200]
+    await client.send(request())
+    await link.request()
+    await interim_then_ok(link, most + 1)
+    assert [(await client.response()).status for _ in range(most + 1)] == [102] * most + [502]
+    assert f"No final response came after {most} interim responses" in caplog.text
+
+
+async def test_a_limit_of_trailers(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """In both directions, in all sizes of pieces."""
+    rig = await gateway_for(upstream, limits=Limits(max_trailer_bytes=100))
+    for size, complete in ((90, True), (120, False)):
+        trailer = b"X: " + b"y" * (size - 5) + b"\r\n"
+        client, link = await begin(rig, upstream, request("/", "TE: trailers"))
+        await link.send(head("Transfer-Encoding: chunked"), chunk(b"x"))
+        await client.holds(b"x")
+        await link.send(b"0\r\n", trailer[:50])
+        await link.send(trailer[50:], b"\r\n")
+        if complete:
+            assert (await client.response()).trailers == [trailer[:-2]]
+        else:
+            with pytest.raises(Truncated):
+                await client.response()
+            assert (await rig.log.last(2))["reason"] == "upstream_bad_response"
+        link.close()
+    client = await rig.connect()
+    await client.send(request("/", "Transfer-Encoding: chunked", method="POST"), b"0\r\n", trailer, b"\r\n")
+    assert code_of(await client.response()) == "bad_framing"
+
+
+@pytest.mark.parametrize("step", [1, 500, 100_000])
+@pytest.mark.parametrize(("limit", "status"), [(3000, 502), (3100, 200)])
+async def test_a_limit_of_the_head(
+    gateway_for: GatewayFor, upstream: Upstream, step: int, limit: int, status: int
+) -> None:
+    """However it comes: byte by byte it is not read from its start each time."""
+    rig = await gateway_for(upstream, limits=Limits(max_response_header_bytes=limit))
+    client, link = await begin(rig, upstream, request())
+    raw = answer(b"ok", "X: " + "y" * 3000)
+    for at in range(0, len(raw), step):
+        await link.send(raw[at : at + step])
+    response = await client.response()
+    assert response.status == status
 
 
 async def test_no_interim_answer_to_http_1_0(gateway_for: GatewayFor, upstream: Upstream) -> None:

@@ -20,6 +20,9 @@ def test_what_holds_when_nothing_is_said() -> None:
         "first_byte_timeout": 10.0,
         "max_connections": AUTO,
         "max_connections_per_client": 0,
+        "max_trailer_bytes": 8192,
+        "max_response_header_bytes": 65536,
+        "max_interim_responses": 100,
     }
 
 
