@@ -2,7 +2,8 @@
 
 A template is text with references in it: ``{env.NAME}`` to a variable of the environment, ``{secret.NAME}`` to the
 store of secrets, ``@request.auth.NAME`` to what the caller proved to be. What a reference stands for is never searched
-for references again.
+for references again, and neither is what ``${VAR}`` of the file puts in: `quoted` writes it so that a template reads it
+as text, with ``{char.brace}`` for a brace and ``{char.at}`` for an at sign that could begin a reference.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _OF_THE_CONNECTION = frozenset(
     )
 )
 _NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
-_REFERENCE = re.compile(rf"\{{(env|secret)\.({_NAME})\}}|@request\.auth\.({_NAME}(?:\.{_NAME})*)")
+_REFERENCE = re.compile(rf"\{{(env|secret|char)\.({_NAME})\}}|@request\.auth\.({_NAME}(?:\.{_NAME})*)")
+_CHARACTERS = {"brace": "{", "at": "@"}
+# Also what the text behind it in the file could complete.
+_COULD_BEGIN = re.compile(r"\{(?=\w*(?:\.|\Z))|@(?=request\.|r?e?q?u?e?s?t?\Z)")
 _UNKNOWN = re.compile(r"\{[A-Za-z_]\w*\.[^{}]*\}|@request\.|\{(?:env|secret)\.")
 _CREDENTIAL = re.compile(r"auth|cookie|key|passw|secret|token", re.IGNORECASE)
 
@@ -72,16 +76,18 @@ def template(text: str, context: Context) -> str:
 
     Raises ValueError, also for what no field value may hold.
     """
-    rest = _REFERENCE.sub("", text)
+    rest = _REFERENCE.sub(" ", text)
     if _UNKNOWN.search(rest):
         raise ValueError(
             "holds an unknown template; there are {env.NAME}, {secret.NAME} and @request.auth.NAME, with names of "
-            "letters, digits and _"
+            "letters, digits and _; a brace that begins none is {char.brace}"
         )
     for match in () if context.lenient else _REFERENCE.finditer(text):
         kind, key, _ = match.groups()
         if kind == "env":
             _check_variable(key, context)
+        if kind == "char" and key not in _CHARACTERS:
+            raise ValueError(f"there is no character {key}; there are {{char.brace}} and {{char.at}}")
         if kind == "secret" and context.secrets is None:
             raise ValueError("{secret.NAME} needs a database; set `database`, or use {env.NAME}")
         if kind == "secret" and context.secrets is not None and key not in context.secrets:
@@ -114,7 +120,12 @@ def readable(env: Mapping[str, str], listed: Container[str] | None = None) -> di
 
 
 def is_template(text: str) -> bool:
-    return bool(_REFERENCE.search(text))
+    return any(kind != "char" for kind, _, _ in _REFERENCE.findall(text))
+
+
+def quoted(text: str) -> str:
+    """A template that stands for ``text`` alone, wherever it is put into another one."""
+    return _COULD_BEGIN.sub(lambda match: "{char.brace}" if match[0] == "{" else "{char.at}", text)
 
 
 def literal(text: str) -> str:
@@ -124,7 +135,7 @@ def literal(text: str) -> str:
 
 def references(text: str) -> set[str]:
     """The references to variables and secrets in a template, as in ``{"env.A", "secret.B"}``."""
-    return {f"{kind}.{key}" for kind, key, _ in _REFERENCE.findall(text) if kind}
+    return {f"{kind}.{key}" for kind, key, _ in _REFERENCE.findall(text) if kind in ("env", "secret")}
 
 
 def resolve(text: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[Part, ...]:
@@ -137,7 +148,10 @@ def resolve(text: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> tu
     for match in _REFERENCE.finditer(text):
         parts.append(text[position : match.start()])
         kind, key, claim = match.groups()
-        parts.append(AuthField(claim) if claim else _looked_up(kind, key, env if kind == "env" else secrets))
+        if kind == "char":
+            parts.append(_CHARACTERS.get(key, ""))
+        else:
+            parts.append(AuthField(claim) if claim else _looked_up(kind, key, env if kind == "env" else secrets))
         position = match.end()
     parts.append(text[position:])
     joined: list[Part] = []

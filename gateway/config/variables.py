@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.config import scalar
+from gateway.config import header, scalar
 from gateway.config.node import Node, Scalar, locate
 from gateway.config.problem import Path, Problem
 
@@ -23,8 +23,14 @@ class Substituted(str):
         return scalar.resolve(str(self))
 
 
-def expand(text: str, env: Mapping[str, str]) -> str:
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def expand(text: str, env: Mapping[str, str], quoted: Callable[[str], str] = _as_it_is) -> str:
     """``text`` with its references replaced. The default serves when the variable is unset or empty, as in a shell.
+
+    ``quoted`` writes the value of a variable so that the field takes it for text; a default is a part of the file.
 
     Raises ValueError with a sentence that names the variable and quotes no value.
     """
@@ -38,7 +44,7 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         value = env.get(name)
         if value is None and default is None:
             raise ValueError(f"${{{name}}} is not set; set it in the environment or write ${{{name}:-default}}")
-        return value or default or ""
+        return quoted(value) if value else default or ""
 
     return _REFERENCE.sub(replacement, text)
 
@@ -76,7 +82,8 @@ class Substitution:
         if not isinstance(text, str) or "$" not in text:
             return text
         try:
-            value = expand(text, self.env)
+            # Values of `headers` are templates: what a variable holds is no part of them.
+            value = expand(text, self.env, header.quoted if "headers" in path[-2:-1] else _as_it_is)
         except ValueError as error:
             self.problems.append(Problem(str(error), path, locate(self.root, path)[0]))
             return text

@@ -329,3 +329,20 @@ async def test_check_sees_proxies_of_the_database_within_those_of_the_file(shell
     told = await asyncio.to_thread(CliRunner().invoke, main, ("check", "--config", str(config)))
     assert told.exit_code == 0
     assert "warning: proxy closed (/admin) lies within proxy open (/)" in told.stderr
+
+
+async def test_a_template_in_a_variable_of_a_file_is_stored_as_text(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text('name: web\npath: /web\nupstream: http://127.0.0.1:9\nheaders: {X-Set: "a ${SET}"}\n')
+    token = tmp_path / "token"
+    where = (
+        ["--server", shell._api.base, "--token-file", str(token)]
+        if shell.remote
+        else ["--database", f"sqlite:///{tmp_path}/gateway.db"]
+    )
+    token.write_text(shell._api.token)
+    command = ["proxy", "set", "web", "--file", str(file), *where]
+    env = {"GATEWAY_MASTER_KEY": "11" * 32, "SET": "{env.PGPASSWORD}"}
+    made = await asyncio.to_thread(CliRunner().invoke, main, command, env=env)
+    assert made.exit_code == 0, made.stderr
+    assert (await shell.json("proxy", "get", "web"))["headers"] == {"X-Set": "a {char.brace}env.PGPASSWORD}"}

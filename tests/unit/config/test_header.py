@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.config import header
 from gateway.config.document import AuthField, Missing, Part
@@ -147,3 +149,26 @@ def test_what_was_checked_before_may_name_what_is_gone() -> None:
 def test_secrets_need_a_database() -> None:
     with pytest.raises(ValueError, match="needs a database; set `database`"):
         header.template("{secret.API_KEY}", header.Context(ENV))
+
+
+CHARACTERS = st.sampled_from(["{", "}", "@", "env", "secret", "char", ".", "request", "auth", "A", "brace", "x", "req"])
+
+
+@given(*[st.lists(CHARACTERS, max_size=8).map("".join)] * 2)
+def test_what_is_quoted_is_text_and_nothing_else(value: str, behind: str) -> None:
+    env, secrets = {"A": "leaked"}, {"A": "leaked"}
+    written = header.quoted(value) + behind
+    parts = header.resolve(written, env, secrets)
+    shown = "".join(part if isinstance(part, str) else f"<{part}>" for part in parts)
+    plain = header.resolve(behind, env, secrets)
+    after = "".join(part if isinstance(part, str) else f"<{part}>" for part in plain)
+    assert shown.strip() == (value + after).strip()
+
+
+def test_characters_are_no_references() -> None:
+    text = "{char.brace}env.KEY} {char.at}request.auth.id"
+    assert header.resolve(text, ENV, {}) == ("{env.KEY} @request.auth.id",)
+    assert header.template(text, CONTEXT) == text
+    assert (header.references(text), header.is_template(text)) == (set(), False)
+    with pytest.raises(ValueError, match="there is no character dot"):
+        header.template("{char.dot}", CONTEXT)

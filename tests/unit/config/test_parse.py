@@ -376,3 +376,32 @@ def test_the_file_is_named_in_errors(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match=r"gateway\.yaml:1: worker: unknown key; did you mean workers\?$") as caught:
         load(file, {})
     assert caught.value.name == str(file)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{env.SIDECAR_KEY}",
+        "{secret.API}",
+        "@request.auth.id",
+        "{env.",
+        "{",
+        "@",
+        "a@request",
+        "{{env.SIDECAR_KEY}}",
+        "{x.y}",
+    ],
+)
+@pytest.mark.parametrize(
+    "written", ["${KEY}", "Bearer ${KEY}", "${KEY}env.SIDECAR_KEY}", "${KEY}.auth.id", "${KEY}request.auth.id"]
+)
+def test_a_template_in_a_variable_is_text(value: str, written: str) -> None:
+    """The docs: what comes out of a variable is data, and is not expanded again."""
+    text = proxy(f'headers: {{X-Key: "{written}"}}')
+    (header,) = parse(text, "yaml", "f", {**ENV, "KEY": value}).proxies[0].headers
+    assert header.parts == (written.replace("${KEY}", value),)
+
+
+def test_the_file_may_name_a_variable_by_another() -> None:
+    text = proxy('headers: {X-Key: "{env.${WHICH}}"}')
+    assert parse(text, "yaml", "f", {**ENV, "WHICH": "SIDECAR_KEY"}).proxies[0].headers[0].parts == ("s3cret",)
