@@ -33,8 +33,14 @@ _D, _G, _U = Source.DOWNSTREAM, Source.GATEWAY, Source.UPSTREAM
 
 BAD_REQUEST = Reason("bad_request", 400, "Bad Request", _D, "The request is not valid HTTP/1.1")
 BAD_FRAMING = Reason("bad_framing", 400, "Bad Request", _D, "The length of the request body is ambiguous")
-UNAUTHENTICATED = Reason("unauthenticated", 401, "Authentication required", _D, "This proxy needs a login")
-FORBIDDEN = Reason("forbidden", 403, "Access Denied", _D, "The access rule of this proxy admits nobody")
+UNAUTHENTICATED = Reason(
+    "unauthenticated",
+    401,
+    "Authentication required",
+    _D,
+    "The access rule of this proxy does not admit this request without a valid token",
+)
+FORBIDDEN = Reason("forbidden", 403, "Access Denied", _D, "The access rule of this proxy does not admit this request")
 NO_ROUTE = Reason("no_route", 404, "Proxy Not Found", _D, "No proxy serves this host and path")
 PROXY_DISABLED = Reason("proxy_disabled", 404, "Proxy Disabled", _G, "This proxy is switched off")
 CLIENT_TIMEOUT = Reason("client_timeout", 408, "Request Timeout", _D, "The client was too slow")
@@ -50,23 +56,29 @@ CONCURRENCY_LIMIT = Reason(
 )
 QUEUE_FULL = Reason("queue_full", 429, "Too Many Requests", _G, "AI Engine is at capacity and its queue is full")
 QUEUE_TIMEOUT = Reason("queue_timeout", 429, "Too Many Requests", _G, "No place became free in the queue's time")
-CLIENT_GONE = Reason("client_gone", 499, "Client Closed Request", _D, "The client left before the answer was complete")
+CLIENT_GONE = Reason(
+    "client_gone", 499, "Client Closed Request", _D, "The client left before the response was complete"
+)
 TEMPLATE_MISSING = Reason(
-    "template_missing", 500, "Template Variable Missing", _G, "A header of this proxy needs a value that is not set"
+    "template_missing",
+    500,
+    "Template Variable Missing",
+    _G,
+    "A header of this proxy needs a value that is not set or can not be sent",
 )
 INTERNAL = Reason("internal", 500, "Internal Server Error", _G, "The gateway failed; its log tells more")
 WEBSOCKET_DISABLED = Reason(
     "websocket_disabled", 501, "WebSocket Not Supported", _G, "The gateway does not support WebSocket on this proxy"
 )
 NOT_IMPLEMENTED = Reason("not_implemented", 501, "Not Implemented", _D, "The gateway does not serve this method")
-DIAL_FAILED = Reason("dial_failed", 502, "Upstream Unavailable", _U, "The upstream refused the connection")
+DIAL_FAILED = Reason("dial_failed", 502, "Upstream Unavailable", _U, "No connection to the upstream could be opened")
 DNS_FAILED = Reason("dns_failed", 502, "Upstream Unavailable", _U, "The name of the upstream could not be resolved")
 TLS_FAILED = Reason("tls_failed", 502, "Upstream Unavailable", _U, "The TLS handshake with the upstream failed")
 UPSTREAM_RESET = Reason(
-    "upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its answer ended"
+    "upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its response ended"
 )
 UPSTREAM_BAD_RESPONSE = Reason(
-    "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's answer is not valid HTTP/1.1"
+    "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's response is not valid HTTP/1.1"
 )
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
@@ -77,8 +89,16 @@ LOCAL_RESOURCES = Reason(
 DRAINING = Reason("draining", 503, "Service Unavailable", _G, "The gateway is shutting down")
 DIAL_TIMEOUT = Reason("dial_timeout", 504, "Gateway Timeout", _U, "The upstream did not accept a connection in time")
 TLS_TIMEOUT = Reason("tls_timeout", 504, "Gateway Timeout", _U, "The upstream did not finish the TLS handshake in time")
-HEADER_TIMEOUT = Reason("header_timeout", 504, "Gateway Timeout", _U, "The upstream did not begin to answer in time")
-BODY_IDLE_TIMEOUT = Reason("body_idle_timeout", 504, "Gateway Timeout", _U, "The upstream stopped in mid-answer")
+HEADER_TIMEOUT = Reason(
+    "header_timeout", 504, "Gateway Timeout", _U, "The upstream did not send the head of its response in time"
+)
+BODY_IDLE_TIMEOUT = Reason(
+    "body_idle_timeout",
+    504,
+    "Gateway Timeout",
+    _U,
+    "The upstream stopped while it took the request or sent its response",
+)
 TOTAL_TIMEOUT = Reason("total_timeout", 504, "Gateway Timeout", _G, "The exchange exceeded its total time")
 
 REASONS: dict[str, Reason] = {r.code: r for r in list(globals().values()) if isinstance(r, Reason)}

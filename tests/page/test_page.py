@@ -343,7 +343,9 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
 
     await rows.first.get_by_role("button", name="Request r000001").click()
     box = page.get_by_role("dialog", name="One request")
-    await expect(box).to_contain_text("Failed after 0.4 ms: dial_failed (The upstream refused the connection).")
+    await expect(box).to_contain_text(
+        "Failed after 0.4 ms: dial_failed (No connection to the upstream could be opened)."
+    )
     await expect(box).to_contain_text("The cause lies with the upstream.")
     await expect(box.locator(".way")).to_have_text("opening a connection0.3 msin the gateway itself0.1 ms")
     await page.keyboard.press("Escape")

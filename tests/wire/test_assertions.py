@@ -172,3 +172,13 @@ async def test_the_prefix_that_was_stripped_is_told(
     rig = await gateway_for(upstream, path=path, strip_path=strip, trusted_proxies=trusted)
     assert (await rig.ask(path, *lines)).status == 200
     assert upstream.requests[-1].get("x-forwarded-prefix") == expected
+
+
+async def test_a_refusal_says_what_is_true_of_this_caller(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """A caller who is known was told that nobody is admitted, and one without a token that a login would do."""
+    rig = await gateway_for(upstream, access_rule="@request.auth.role = 'admin' || @request.method = 'PUT'")
+    rig.gateway.authenticator.credentials = Credentials({digest(TOKEN): TokenRecord("u1", "ci")})
+    known = await rig.ask("/", f"Authorization: Bearer {TOKEN}")
+    assert b'"The access rule of this proxy does not admit this request"' in known.body
+    stranger = await rig.ask("/")
+    assert b'"The access rule of this proxy does not admit this request without a valid token"' in stranger.body
