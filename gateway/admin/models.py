@@ -41,6 +41,20 @@ class NewPassword(Body):
 class NewSecret(Body):
     value: str = Field(min_length=1, max_length=4096, repr=False, json_schema_extra={"writeOnly": True})
     description: str = Field(default="", max_length=1000)
+    origins: list[str] | None = Field(
+        default=None,
+        max_length=100,
+        description="The only upstream origins it may be sent to, as in https://api.example.org; []: every one; null: "
+        "as it is.",
+    )
+
+
+class SecretBinding(Body):
+    """Where a secret may be sent to."""
+
+    origins: list[str] = Field(
+        max_length=100, description="Upstream origins, as in https://api.example.org; []: every one."
+    )
 
 
 class NewToken(Body):
@@ -167,6 +181,7 @@ class SecretAnswer(Answer):
     key: str
     masked_value: str = Field(description="Asterisks, and the last four characters of a long value.")
     description: str
+    origins: list[str] = Field(description="The only upstream origins it may be sent to; none: every one.")
     version: int
     created: str
     updated: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from gateway.admin import resource
 from gateway.admin.effective import Settings, effective, shadowed
@@ -136,6 +136,11 @@ class ProxyAdministration:
         everything = [*self._declared.proxies(), *_settings(await self._store.proxies.list())]
         return sorted(str(s["name"]) for s in everything if f"secret.{key}" in single.references(s))
 
+    async def strays(self, key: str, origins: Collection[str]) -> list[str]:
+        """Names of the proxies, of file and database, that would send the secret to another origin than these."""
+        everything = [*self._declared.proxies(), *_settings(await self._store.proxies.list())]
+        return sorted(str(s["name"]) for s in everything if single.misdirected(s, {key: origins}))
+
     async def _all(self) -> list[Resource]:
         declared = self._declared.proxies()
         stored = await self._store.proxies.list()
@@ -174,12 +179,18 @@ class ProxyAdministration:
 
     async def _checked(self, settings: Settings) -> Settings:
         """The settings as they are stored: with every key."""
-        keys = {secret.key for secret in await self._store.secrets.list()}
+        secrets = await self._store.secrets.list()
+        keys = {secret.key for secret in secrets}
         try:
             checked = single.proxy(settings, env=self._declared.env, secrets=keys, listed=self._declared.template_env)
         except ConfigError as error:
             raise invalid(error) from None
-        return checked.model_dump(mode="json", exclude={"websocket"})
+        made = checked.model_dump(mode="json", exclude={"websocket"})
+        bound = {secret.key: secret.origins for secret in secrets if secret.origins}
+        if wrong := single.misdirected(made, bound):
+            told = "; ".join(f"the secret {key} may be sent to {', '.join(bound[key])} alone" for key in wrong)
+            raise validation([("upstream", f"{told}; bind it to this origin too, or name another secret in headers")])
+        return made
 
     async def _impact(self, before: Sequence[Settings], after: Sequence[Settings]) -> Impact:
         declared = self._declared.proxies()

@@ -55,6 +55,7 @@ def secret(record: Secret) -> Resource:
         "key": record.key,
         "masked_value": record.masked,
         "description": record.description,
+        "origins": list(record.origins),
         "version": record.version,
         "created": _time(record.created),
         "updated": _time(record.updated),

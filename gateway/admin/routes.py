@@ -207,7 +207,12 @@ async def _secret(call: Call) -> Result:
 async def _put_secret(call: Call) -> Result:
     body = call.model(models.NewSecret)
     key = call.parameters["key"]
-    return 200, await call.administration.secrets.put(call.actor, key, body.value, body.description)
+    return 200, await call.administration.secrets.put(call.actor, key, body.value, body.description, body.origins)
+
+
+async def _bind_secret(call: Call) -> Result:
+    body = call.model(models.SecretBinding)
+    return 200, await call.administration.secrets.bind(call.actor, call.parameters["key"], body.origins)
 
 
 async def _delete_secret(call: Call) -> Result:
@@ -375,6 +380,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         _put_secret,
         {200: models.SecretAnswer},
         models.NewSecret,
+    ),
+    Route(
+        "PATCH",
+        "/secrets/{key}",
+        "bindSecret",
+        "Say to which upstream origins a secret may be sent",
+        _bind_secret,
+        {200: models.SecretAnswer},
+        models.SecretBinding,
     ),
     Route(
         "DELETE",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from gateway.admin import resource
 from gateway.admin.live import Actor, Live
@@ -10,7 +11,9 @@ from gateway.admin.problem import conflict, not_found, validation
 from gateway.admin.proxies import ProxyAdministration
 from gateway.admin.resource import Resource
 from gateway.admin.rights import superusers_only
+from gateway.config import values
 from gateway.store.problem import NotFound
+from gateway.store.secrets import Secret
 from gateway.store.store import Store
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
@@ -37,12 +40,56 @@ class SecretAdministration:
             raise not_found(f"there is no secret {key}")
         return resource.secret(record) | {"used_by": await self._proxies.users_of_secret(key)}
 
-    async def put(self, actor: Actor, key: str, value: str, description: str = "") -> Resource:
+    async def put(
+        self,
+        actor: Actor,
+        key: str,
+        value: str,
+        description: str = "",
+        origins: Sequence[str] | None = None,
+    ) -> Resource:
+        """``origins``: the only upstream origins that it may be sent to; []: every one; None: as it is."""
         superusers_only(actor)
         _check(key, value, description)
-        record = await self._store.secrets.put(key, value, actor.author, description)
+        allowed = None if origins is None else await self._allowed(key, origins)
+        record = await self._store.secrets.put(key, value, actor.author, description, allowed)
+        return await self._done(record)
+
+    async def bind(self, actor: Actor, key: str, origins: Sequence[str]) -> Resource:
+        """Say where it may be sent to, as `put`. Refused while a proxy would send it elsewhere."""
+        superusers_only(actor)
+        allowed = await self._allowed(key, origins)
+        try:
+            record = await self._store.secrets.bind(key, allowed, actor.author)
+        except NotFound as error:
+            raise not_found(str(error)) from None
+        return await self._done(record)
+
+    async def _allowed(self, key: str, origins: Sequence[str]) -> list[str]:
+        """The origins in one form."""
+        fields, found = [], set()
+        for index, text in enumerate(origins):
+            try:
+                found.add(values.plain_origin(text))
+            except ValueError as error:
+                fields.append((f"origins.{index}", str(error)))
+        if fields:
+            raise validation(fields)
+        if found and (strays := await self._proxies.strays(key, found)):
+            raise conflict(
+                "secret_in_use",
+                f"proxies send this secret elsewhere: {', '.join(strays)}; change them first, or list their origins",
+            )
+        return sorted(found)
+
+    async def _done(self, record: Secret) -> Resource:
         applied = await self._live.apply()
         return resource.secret(record) | {"applied": {"generation": applied.generation, "error": applied.error}}
+
+    async def origins(self, actor: Actor) -> dict[str, list[str]]:
+        """Where the secrets may be sent to that are bound to origins."""
+        superusers_only(actor)
+        return {key: sorted(found) for key, found in (await self._store.secrets.bound()).items()}
 
     async def reveal(self, actor: Actor) -> dict[str, str]:
         """The values. No route leads here: only who can read the database and its key may have them."""

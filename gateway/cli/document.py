@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import orjson
@@ -52,15 +52,32 @@ def proxies(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, dict[s
     return found
 
 
-def secrets(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, str]:
-    """The values of the secrets in a file. Raises `BadFile`, which quotes none."""
+class Secret(NamedTuple):
+    """A secret in a file. ``origins``: where it may be sent to; (): the file does not say."""
+
+    value: str
+    origins: tuple[str, ...] = ()
+
+
+def secrets(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, Secret]:
+    """The secrets in a file: a text each, or a mapping with value and origins. Raises `BadFile`, which quotes none."""
     listed = document.get("secrets", {})
     if not isinstance(listed, dict):
         raise BadFile(f"{file}: secrets: must be a mapping of keys and values")
-    for key, value in listed.items():
-        if not isinstance(value, str):
-            raise BadFile(f"{file}: secrets.{key}: must be text; put the value in quotes")
-    return {key: str(value) for key, value in listed.items()}
+    return {str(key): _secret(given, f"{file}: secrets.{key}") for key, given in listed.items()}
+
+
+def _secret(given: object, place: str) -> Secret:
+    if isinstance(given, str):
+        return Secret(str(given))
+    if not isinstance(given, dict) or not {"value"} <= given.keys() <= {"value", "origins"}:
+        raise BadFile(f"{place}: must be text, or a mapping with value and origins; put the value in quotes")
+    origins = given.get("origins", [])
+    if not isinstance(given["value"], str):
+        raise BadFile(f"{place}.value: must be text; put the value in quotes")
+    if not isinstance(origins, list) or not all(isinstance(origin, str) for origin in origins):
+        raise BadFile(f"{place}.origins: must be a list of origins; write [https://api.example.org]")
+    return Secret(str(given["value"]), tuple(map(str, origins)))
 
 
 def complete(settings: object, place: str) -> dict[str, Any]:

@@ -38,6 +38,10 @@ class LocalCaller:
         """The values of all secrets, for an export; the audit trail tells of it."""
         return await self._administration.secrets.reveal(_ACTOR)
 
+    async def origins(self) -> dict[str, list[str]]:
+        """Where the secrets may be sent to that are bound to origins."""
+        return await self._administration.secrets.origins(_ACTOR)
+
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
         found = find(method, path)
         if found is None:

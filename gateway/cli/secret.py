@@ -17,15 +17,36 @@ def secret() -> None:
 @click.argument("key")
 @click.option("--value-stdin", is_flag=True, help="Read the value from standard input, without its last line break.")
 @click.option("--description", default="", help="What it is for.")
+@click.option("--origin", "origins", multiple=True, help="An upstream origin that it may be sent to, and no other one.")
 @acts
-def set_(target: Target, key: str, value_stdin: bool, description: str) -> None:
-    """Store a secret; its value is asked for, or read from standard input."""
+def set_(target: Target, key: str, value_stdin: bool, description: str, origins: tuple[str, ...]) -> None:
+    """Store a secret; its value is asked for, or read from standard input.
+
+    Without --origin a secret that is there stays bound as it is.
+    """
     value = standard_input() if value_stdin else click.prompt("Value", hide_input=True)
 
     async def work(caller: Caller) -> None:
-        body = {"value": value, "description": description}
+        body = {"value": value, "description": description, "origins": list(origins) or None}
         stored = await caller.call("PUT", f"/secrets/{quoted(key)}", body)
         target.show(stored, lambda: f"secret {key} is stored, {stored['masked_value']}")
+
+    target.run(work)
+
+
+@secret.command()
+@click.argument("key")
+@click.argument("origins", nargs=-1)
+@click.option("--any", "any_", is_flag=True, help="Every origin: bind it to none.")
+@acts
+def bind(target: Target, key: str, origins: tuple[str, ...], any_: bool) -> None:
+    """Say to which upstream ORIGINS, as in https://api.example.org, a secret may be sent."""
+    if any_ == bool(origins):
+        raise click.UsageError("name the origins, or write --any for every one")
+
+    async def work(caller: Caller) -> None:
+        stored = await caller.call("PATCH", f"/secrets/{quoted(key)}", {"origins": list(origins)})
+        target.show(stored, lambda: f"secret {key} may be sent to {', '.join(stored['origins']) or 'every origin'}")
 
     target.run(work)
 
@@ -37,8 +58,11 @@ def list_(target: Target) -> None:
 
     async def work(caller: Caller) -> None:
         found = await caller.call("GET", "/secrets")
-        rows = [[s["key"], s["masked_value"], str(s["version"]), s["description"]] for s in found["items"]]
-        target.show(found, lambda: table(rows, ["KEY", "VALUE", "VERSION", "DESCRIPTION"]))
+        rows = [
+            [s["key"], s["masked_value"], str(s["version"]), ", ".join(s["origins"]) or "any", s["description"]]
+            for s in found["items"]
+        ]
+        target.show(found, lambda: table(rows, ["KEY", "VALUE", "VERSION", "ORIGINS", "DESCRIPTION"]))
 
     target.run(work)
 

@@ -11,6 +11,7 @@ from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.problem import StoreError
 from gateway.store.proxies import ProxyRepository, StoredProxy
+from gateway.store.secrets import bound
 
 
 async def remarks(settings: Settings) -> list[str]:
@@ -23,10 +24,11 @@ async def remarks(settings: Settings) -> list[str]:
             return []  # nothing is stored yet
         schema.check(revision)
         proxies = await ProxyRepository(database).list()
+        usable = [proxy for proxy in proxies if _usable(proxy) is not None]
         own = {proxy.name for proxy in settings.proxies}
         more = [found for proxy in proxies if proxy.name not in own and (found := _usable(proxy)) is not None]
         nested = config_remarks.remarks([*settings.proxies, *more])
-        return [*store_remarks.remarks(settings, proxies), *nested]
+        return [*store_remarks.remarks(settings, usable, await bound(database)), *nested]
     except StoreError as error:
         return [f"the proxies of the database were not checked: {error}"]
     finally:

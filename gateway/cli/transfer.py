@@ -26,7 +26,7 @@ class Plan:
     delete: dict[str, int] = field(default_factory=dict)
     same: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    secrets: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, document.Secret] = field(default_factory=dict)
     """Stored whatever was there: what it was can not be compared."""
 
     def lines(self) -> list[str]:
@@ -79,7 +79,11 @@ def export(target: Target, file: pathlib.Path, secrets: bool) -> None:
             from gateway.cli.local import LocalCaller
 
             assert isinstance(caller, LocalCaller)
-            found["secrets"] = await caller.reveal()
+            bound = await caller.origins()
+            found["secrets"] = {
+                key: {"value": value, "origins": bound[key]} if key in bound else value
+                for key, value in (await caller.reveal()).items()
+            }
         document.write(file, found)
         count = len(found["proxies"])
         target.show(
@@ -156,14 +160,18 @@ _Step = tuple[str, str, str, Mapping[str, object] | None, Mapping[str, object]]
 
 def _steps(plan: Plan) -> Iterator[_Step]:
     """Secrets first, which headers name; what goes before what comes, which may take its route."""
-    for key, value in plan.secrets.items():
-        yield f"* secret {key}", "PUT", f"/secrets/{quoted(key)}", {"value": value}, {}
+    for key, secret in plan.secrets.items():
+        yield f"* secret {key}", "PUT", f"/secrets/{quoted(key)}", {"value": secret.value}, {}
     for name, version in plan.delete.items():
         yield f"- {name}", "DELETE", f"/proxies/{quoted(name)}", None, {"version": version}
     for name, (version, settings, _) in plan.change.items():
         yield f"~ {name}", "PUT", f"/proxies/{quoted(name)}", {**settings, "version": version}, {}
     for name, settings in plan.create.items():
         yield f"+ {name}", "POST", "/proxies", settings, {}
+    # Last: a binding is refused while a proxy that changes above would send the secret elsewhere.
+    for key, secret in plan.secrets.items():
+        if secret.origins:
+            yield f"* secret {key}: origins", "PATCH", f"/secrets/{quoted(key)}", {"origins": list(secret.origins)}, {}
 
 
 def _plan(wanted: Mapping[str, Json], stored: Mapping[str, Json], on_conflict: str, *, prune: bool) -> Plan:

@@ -7,7 +7,8 @@ names keys that people reach for, and the one-valued fields (`admin`, `workers`,
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -616,6 +617,14 @@ def _one_or_many(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [*entry, many]
 
 
+def _for_upstream(secrets: Mapping[str, str], bound: Mapping[str, Container[str]], upstream: str) -> Mapping[str, str]:
+    """The secrets that may be sent to ``upstream``."""
+    if not bound:
+        return secrets
+    there = values.origin(upstream)
+    return {key: value for key, value in secrets.items() if key not in bound or there in bound[key]}
+
+
 _DEFAULT_LISTENERS = tuple(Listener(address=f"{address.host}:{address.port}") for address in _DOCUMENT.listen)
 
 
@@ -713,11 +722,16 @@ class Settings(Section):
         return names
 
     def record(
-        self, env: Mapping[str, str], secrets: Mapping[str, str], more: Iterable[Proxy] = ()
+        self,
+        env: Mapping[str, str],
+        secrets: Mapping[str, str],
+        more: Iterable[Proxy] = (),
+        bound: Mapping[str, Container[str]] = MappingProxyType({}),
     ) -> document.Document:
         """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in.
 
-        ``more`` are the proxies of the database: they read the variables in `template_env` alone.
+        ``more`` are the proxies of the database: they read the variables in `template_env` alone. ``bound``: the
+        origins of secrets that are bound to some; a proxy with another upstream does not get such a secret.
         """
         own, listed = header.readable(env), header.readable(env, self.template_env)
         return document.Document(
@@ -728,7 +742,7 @@ class Settings(Section):
             limits=limits.Limits(**self.limits.model_dump()),
             tracing=None if self.tracing is None else document.Tracing(**self.tracing.model_dump()),
             proxies=(
-                *(proxy.record(own, secrets) for proxy in self.proxies),
-                *(proxy.record(listed, secrets) for proxy in more),
+                *(proxy.record(own, _for_upstream(secrets, bound, proxy.upstream)) for proxy in self.proxies),
+                *(proxy.record(listed, _for_upstream(secrets, bound, proxy.upstream)) for proxy in more),
             ),
         )

@@ -47,6 +47,18 @@ def references(settings: Mapping[str, object]) -> set[str]:
     return set().union(*(header.references(text) for text in texts if isinstance(text, str)))
 
 
+def misdirected(settings: Mapping[str, object], bound: Mapping[str, Container[str]]) -> list[str]:
+    """The secrets that its headers name and that may not be sent to its upstream.
+
+    ``bound``: the origins of each secret that is bound to some, as `values.origin` writes them.
+    """
+    named = {key.partition(".")[2] for key in references(settings) if key.startswith("secret.")} & bound.keys()
+    if not named:
+        return []
+    there = values.origin(str(settings["upstream"]))
+    return sorted(key for key in named if there not in bound[key])
+
+
 def is_own(variable: str) -> bool:
     """Whether it is one of the gateway's own environment variables, which no template reads."""
     return variable.startswith(values.OWN_VARIABLES)

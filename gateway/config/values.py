@@ -129,6 +129,25 @@ def upstream_url(text: str) -> str:
     return text
 
 
+def origin(text: str) -> str:
+    """Scheme, host and port of an `upstream_url` in one form (RFC 6454 6.1): without the scheme's own port."""
+    parts = urlsplit(upstream_url(text))
+    host = parts.hostname or ""
+    host = f"[{_ipv6(host)}]" if _ipv6(host) else host
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def plain_origin(text: str) -> str:
+    """The `origin` that ``text`` is: a URL without a path."""
+    found = origin(text)
+    if urlsplit(text).path not in ("", "/"):
+        raise ValueError(
+            "must be an origin: scheme, host and port alone, as in https://api.example.org; remove the path"
+        )
+    return found
+
+
 def _check_authority(authority: str) -> None:
     try:
         parts = urlsplit(f"//{authority}")

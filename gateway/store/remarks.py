@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from gateway.config import single
 from gateway.config.model import Settings
 from gateway.store.proxies import StoredProxy
 
 
-def remarks(settings: Settings, stored: Iterable[StoredProxy]) -> Iterator[str]:
-    """A sentence for each thing that ``settings``, the file, keep a proxy of the database from doing."""
+def remarks(settings: Settings, stored: Iterable[StoredProxy], bound: Mapping[str, Container[str]]) -> Iterator[str]:
+    """A sentence for each thing that a proxy names and does not get.
+
+    ``settings``: the file; ``bound``: the origins of the secrets that are bound to some.
+    """
+    for declared in settings.proxies:
+        yield from _misdirected(f"proxy {declared.name} of the file", declared.model_dump(mode="json"), bound)
     for proxy in stored:
         for name in single.unlisted(proxy.settings, settings.template_env):
             yield (
                 f"proxy {proxy.name} of the database names {{env.{name}}}, which templates of the database may not "
                 f"read: its requests get 500 template_missing. {_way_out(name)}"
             )
+        yield from _misdirected(f"proxy {proxy.name} of the database", proxy.settings, bound)
+
+
+def _misdirected(proxy: str, settings: Mapping[str, object], bound: Mapping[str, Container[str]]) -> Iterator[str]:
+    for key in single.misdirected(settings, bound):
+        yield (
+            f"{proxy} names {{secret.{key}}}, which is bound to other origins than its upstream: its requests get 500 "
+            f"template_missing. Change its upstream, or run: gateway secret bind {key} ORIGIN..."
+        )
 
 
 def _way_out(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -29,6 +29,8 @@ class Secret:
     version: int
     created: datetime
     updated: datetime
+    origins: tuple[str, ...] = ()
+    """The upstream origins that it may be sent to; none: every one."""
 
 
 def mask(value: str) -> str:
@@ -45,10 +47,18 @@ class SecretRepository:
         self._database = database
         self._keys = keys
 
-    async def put(self, key: str, value: str, actor: By, description: str = "") -> Secret:
-        """Store a new secret, or a new value of one that is there. Raises `StoreError` when it is too long."""
+    async def put(
+        self, key: str, value: str, actor: By, description: str = "", origins: Sequence[str] | None = None
+    ) -> Secret:
+        """Store a new secret, or a new value of one that is there.
+
+        ``origins``: the only upstream origins that it may be sent to; (): every one; None: as it is. Raises
+        `StoreError` when it is too long.
+        """
         now = time.time()
-        row = {"value": self._sealed(key, value), "masked": mask(value), "updated": now}
+        row: dict[str, object] = {"value": self._sealed(key, value), "masked": mask(value), "updated": now}
+        if origins is not None:
+            row["origins"] = list(origins) or None
         try:
             async with self._database.writing() as connection:
                 before = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
@@ -64,6 +74,26 @@ class SecretRepository:
                 return _secret(after)
         except IntegrityError:
             raise StoreError("the database refuses this secret: its key or its value is too long") from None
+
+    async def bind(self, key: str, origins: Sequence[str], actor: By) -> Secret:
+        """Say where it may be sent to, as `put`. Raises `NotFound`, and `StoreError` for too many origins."""
+        here = SECRETS.c.key == key
+        try:
+            async with self._database.writing() as connection:
+                before = (await connection.execute(select(SECRETS).where(here))).one_or_none()
+                if before is None:
+                    raise NotFound(f"there is no secret {key}")
+                row = {"origins": list(origins) or None, "version": before.version + 1, "updated": time.time()}
+                await connection.execute(update(SECRETS).where(here).values(**row))
+                after = (await connection.execute(select(SECRETS).where(here))).one()
+                await record(connection, actor, "secret.bind", key, before=_facts(before), after=_facts(after))
+                return _secret(after)
+        except IntegrityError:
+            raise StoreError("the database refuses these origins: there are too many of them") from None
+
+    async def bound(self) -> dict[str, frozenset[str]]:
+        """The origins of the secrets that are bound to some."""
+        return await bound(self._database)
 
     def _sealed(self, key: str, value: str) -> bytes:
         try:
@@ -113,8 +143,28 @@ class SecretRepository:
 
 def _facts(row: Row[Any]) -> dict[str, object]:
     """What the audit trail keeps of a secret: nothing of its value but what people may see."""
-    return {"masked_value": row.masked, "description": row.description, "version": row.version}
+    return {
+        "masked_value": row.masked,
+        "description": row.description,
+        "version": row.version,
+        "origins": list(row.origins or ()),
+    }
 
 
 def _secret(row: Row[Any]) -> Secret:
-    return Secret(row.key, row.masked, row.description, row.version, moment(row.created), moment(row.updated))
+    return Secret(
+        row.key,
+        row.masked,
+        row.description,
+        row.version,
+        moment(row.created),
+        moment(row.updated),
+        tuple(row.origins or ()),
+    )
+
+
+async def bound(database: Database) -> dict[str, frozenset[str]]:
+    """The origins of the secrets that are bound to some; needs no key. Raises `StoreUnavailable`."""
+    async with database.reading() as connection:
+        rows = await connection.execute(select(SECRETS.c.key, SECRETS.c.origins))
+        return {row.key: frozenset(row.origins) for row in rows if row.origins}

@@ -302,6 +302,7 @@ class Control:
         settings = self._declared.settings
         stored = await self._store.proxies.list()
         secrets = await self._store.secrets.reveal()
+        bound = await self._store.secrets.bound()
         hidden = shadowed(self._declared.proxies(), [proxy.settings for proxy in stored])
         usable = []
         unusable: dict[str, str] = {}
@@ -316,11 +317,12 @@ class Control:
         for name in unusable.keys() - self._unusable:
             _log.error("left out, the others are served: %s", unusable[name])
         self._unusable = frozenset(unusable)
-        warnings = frozenset(remarks(settings, [proxy for proxy in stored if proxy.name not in hidden]))
+        served = [proxy for proxy in stored if proxy.name not in hidden and proxy.name not in unusable]
+        warnings = frozenset(remarks(settings, served, bound))
         for warning in sorted(warnings - self._warnings):
             _log.warning("%s", warning)
         self._warnings = warnings
-        document = settings.record(self._declared.env, secrets, usable)
+        document = settings.record(self._declared.env, secrets, usable, bound)
         self._served = len(document.proxies)
         return self._options.overrides.apply(document)
 

@@ -125,7 +125,7 @@ async def test_secrets(shell: Shell) -> None:
     stored = await shell("secret", "set", "KEY", "--value-stdin", "--description", "upstream", stdin=SECRET + "\n")
     assert stored.stdout == "secret KEY is stored, ****5678\n"
     listed = await shell("secret", "list")
-    assert listed.stdout.splitlines()[1].split() == ["KEY", "****5678", "1", "upstream"]
+    assert listed.stdout.splitlines()[1].split() == ["KEY", "****5678", "1", "any", "upstream"]
     asked = await shell("secret", "set", "KEY", stdin=SECRET + "\n")
     assert (asked.exit_code, "****5678" in asked.output) == (0, True)
     assert (await shell("secret", "delete", "KEY")).exit_code == 0
@@ -346,3 +346,37 @@ async def test_a_template_in_a_variable_of_a_file_is_stored_as_text(shell: Shell
     made = await asyncio.to_thread(CliRunner().invoke, main, command, env=env)
     assert made.exit_code == 0, made.stderr
     assert (await shell.json("proxy", "get", "web"))["headers"] == {"X-Set": "a {char.brace}env.PGPASSWORD}"}
+
+
+async def test_a_secret_is_bound_to_origins(shell: Shell) -> None:
+    made = await shell("secret", "set", "KEY", "--value-stdin", "--origin", "https://a.example.org", stdin="v")
+    assert made.exit_code == 0, made.stderr
+    listed = await shell("secret", "list")
+    assert listed.stdout.splitlines()[1].split() == ["KEY", "****", "1", "https://a.example.org"]
+    refused = await shell(
+        "proxy", "set", "web", "path=/web", "upstream=http://b", "headers.Authorization=Bearer {secret.KEY}"
+    )
+    assert (refused.exit_code, "may be sent to https://a.example.org alone" in refused.stderr) == (2, True)
+    bound = await shell("secret", "bind", "KEY", "https://a.example.org", "http://b:80/")
+    assert bound.stdout == "secret KEY may be sent to http://b, https://a.example.org\n"
+    assert (await shell("secret", "bind", "KEY", "--any")).stdout == "secret KEY may be sent to every origin\n"
+    for wrong in (("secret", "bind", "KEY"), ("secret", "bind", "KEY", "--any", "http://b")):
+        assert (await shell(*wrong)).exit_code == 2
+
+
+async def test_an_import_brings_bindings_along(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "in.yaml"
+    file.write_text(
+        "proxies: [{name: web, path: /web, upstream: 'https://a.example.org', headers: {X-Key: '{secret.KEY}'}}]\n"
+        "secrets: {KEY: {value: v1, origins: ['https://a.example.org']}, OTHER: v2}\n"
+    )
+    for _ in range(2):
+        done = await shell("sync", str(file), "--secrets", "--on-conflict", "overwrite")
+        assert done.exit_code == 0, done.stderr
+    listed = {item["key"]: item["origins"] for item in (await shell.json("secret", "list"))["items"]}
+    assert listed == {"KEY": ["https://a.example.org"], "OTHER": []}
+    if not shell.remote:
+        out = tmp_path / "out.yaml"
+        assert (await shell("export", str(out), "--secrets")).exit_code == 0
+        assert "value: v1" in out.read_text() or 'value: "v1"' in out.read_text()
+        assert "https://a.example.org" in out.read_text().split("secrets:")[1]

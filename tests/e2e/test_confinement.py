@@ -98,3 +98,26 @@ async def test_each_process_reports_its_own_memory(tmp_path: Path) -> None:
     for prefix in ("process", "gateway_worker_process"):
         assert 1e6 < found[f"{prefix}_proportional_memory_bytes"] <= found[f"{prefix}_resident_memory_bytes"] * 1.1
         assert 3 < found[f"{prefix}_open_fds"] <= found[f"{prefix}_max_fds"]
+
+
+async def test_a_bound_secret_reaches_no_other_origin(tmp_path: Path, upstream: Upstream) -> None:
+    """Whatever stands in the database: as an earlier version, another process or a hand has stored it."""
+    upstream.behaviour = ok()
+    body = {"name": "web", "path": "/web", "upstream": upstream.url, "access_rule": "true"}
+    async with Deployment(tmp_path) as gateway:
+        await gateway.call("PUT", "/secrets/KEY", {"value": "sk-live-9", "origins": [upstream.url]})
+        await gateway.call("POST", "/proxies", body | {"headers": {"X-Key": "{secret.KEY}"}})
+        assert await gateway.get("/web") == (200, "")
+        assert upstream.links[-1].requests[-1].get("X-Key") == b"sk-live-9"
+        elsewhere = upstream.url.replace("127.0.0.1", "localhost")
+        store = await Store.open(gateway.database, KeyRing.of("11" * 32))
+        stray = body | {"name": "stray", "path": "/stray", "upstream": elsewhere, "headers": {"X-Key": "{secret.KEY}"}}
+        await store.proxies.create(stray, "test")
+        await store.aclose()
+        told = "proxy stray of the database names {secret.KEY}, which is bound to other origins"
+        await eventually(lambda: told in gateway.log.read_text(), told, 10)
+        seen = len(upstream.requests)
+        assert await gateway.get("/stray") == (500, "template_missing")
+        assert len(upstream.requests) == seen
+        checked = await asyncio.to_thread(gateway.cli, "check")
+        assert f"warning: {told}" in checked.stderr

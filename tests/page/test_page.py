@@ -11,6 +11,7 @@ from harness.patience import eventually
 from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
 from playwright.async_api import expect
 
+from gateway.config import values
 from gateway.config.model import Proxy
 
 pytestmark = pytest.mark.timeout(90)
@@ -109,6 +110,28 @@ async def test_a_credential_becomes_a_secret(api: Api, visit: Visit) -> None:
     assert saved["headers"] == {"Authorization": "Bearer {secret.AI_KEY}", "X-Team": "written out"}
     assert (await api.store.secrets.reveal())["AI_KEY"] == "sk-very-secret-1234"
     assert "sk-very-secret" not in await page.content()
+
+
+async def test_a_new_secret_is_for_its_upstream_alone_when_that_is_ticked(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "ai")
+    await visit.board()
+    await page.get_by_role("link", name="ai", exact=True).click()
+    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_text("Login at the upstream, headers").click()
+    await page.get_by_label("Login at the upstream", exact=True).select_option("bearer")
+    await page.get_by_label("Secret", exact=True).fill("AI_KEY")
+    await page.get_by_label("Token", exact=True).fill("sk-very-secret-1234")
+    await page.get_by_label("A new value may be sent to this upstream alone").check()
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    upstream = (await api.call("GET", "/proxies/ai")).body["upstream"]
+    assert (await api.call("GET", "/secrets/AI_KEY")).body["origins"] == [values.origin(upstream)]
+    await page.get_by_role("link", name="ai", exact=True).click()
+    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_label("Upstream", exact=True).fill("http://elsewhere.example.org")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator(".error").filter(has_text="AI_KEY may be sent to")).to_be_visible()
 
 
 @pytest.mark.covers("FR-026")

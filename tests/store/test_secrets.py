@@ -96,3 +96,19 @@ async def test_keys_are_exchanged_one_after_the_other(store: Store, url: str) ->
 @pytest.mark.parametrize(("value", "shown"), [("", "****"), ("x" * 11, "****"), ("abcdefgh1234", "****1234")])
 def test_mask(value: str, shown: str) -> None:
     assert mask(value) == shown
+
+
+async def test_where_a_secret_may_be_sent_to(store: Store) -> None:
+    await store.secrets.put("A", "v", "ann", origins=["https://a", "https://b"])
+    await store.secrets.put("B", "v", "ann")
+    assert await store.secrets.bound() == {"A": frozenset({"https://a", "https://b"})}
+    assert (await store.secrets.put("A", "w", "ann")).origins == ("https://a", "https://b")
+    before = await store.revision()
+    assert (await store.secrets.bind("A", [], "ann")).origins == ()
+    assert await store.revision() > before  # others have to hear of it
+    assert await store.secrets.bound() == {}
+    assert await store.secrets.reveal() == {"A": "w", "B": "v"}
+    with pytest.raises(NotFound):
+        await store.secrets.bind("NONE", [], "ann")
+    with pytest.raises(StoreError, match="too many"):
+        await store.secrets.bind("A", [f"https://{number}.example.org" for number in range(1000)], "ann")

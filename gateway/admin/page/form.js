@@ -170,8 +170,8 @@ class Form {
     this.#clear();
     this.save.disabled = true;
     try {
-      await this.auth.store();
       const settings = this.#settings();
+      await this.auth.store(settings.upstream);
       const made = this.proxy
         ? await call('PUT', proxyPath(this.proxy.name), settings, this.version)
         : await call('POST', '/proxies', settings);

@@ -2,7 +2,7 @@
 
 import { h } from './dom.js';
 import { Refused, call } from './api.js';
-import { basicValue } from './settings.js';
+import { basicValue, origin } from './settings.js';
 
 const KINDS = [['none', 'None'], ['bearer', 'Bearer token'], ['basic', 'User and password (Basic)'], ['header', 'A header of your own']];
 
@@ -11,6 +11,7 @@ export class AuthPanel {
   #header = h('input', { id: 'a-header', type: 'text', spellcheck: 'false', placeholder: 'X-Api-Key', 'aria-describedby': 'a-header-error' });
   #secret = h('input', { id: 'a-secret', type: 'text', list: 'a-secrets', spellcheck: 'false', autocapitalize: 'off', 'aria-describedby': 'a-secret-hint a-secret-error' });
   #user = h('input', { id: 'a-user', type: 'text', autocomplete: 'off', spellcheck: 'false' });
+  #only = h('input', { id: 'a-only', type: 'checkbox' });
   #value = h('input', { id: 'a-value', type: 'password', autocomplete: 'new-password', spellcheck: 'false', 'aria-describedby': 'a-value-hint a-value-error' });
 
   constructor(auth, secrets) {
@@ -21,6 +22,7 @@ export class AuthPanel {
       header: field('a-header', 'Header', this.#header),
       secret: field('a-secret', 'Secret', this.#secret, 'its name in the store of secrets; letters, digits and _'),
       user: field('a-user', 'User', this.#user),
+      only: h('div', { class: 'field check wide' }, h('label', { for: 'a-only' }, this.#only, h('span', {}, 'A new value may be sent to this upstream alone'))),
       value: h('div', { class: 'field' }, this.label, h('div', { class: 'with-button' }, this.#value, show),
         h('p', { class: 'hint', id: 'a-value-hint' }, 'stored encrypted, never shown again; empty: what is stored stays'), h('p', { class: 'error', id: 'a-value-error' })),
     };
@@ -44,12 +46,13 @@ export class AuthPanel {
   }
 
   // A value that was typed becomes a secret; the proxy names it.
-  async store() {
+  // `upstream`: where it may be sent to, when that is wanted; else a secret that is there stays bound as it is.
+  async store(upstream) {
     const { kind, secret } = this.value;
     if (kind === 'none' || !this.#value.value) return;
     const value = kind === 'basic' ? basicValue(this.#user.value, this.#value.value) : this.#value.value;
     try {
-      await call('PUT', `/secrets/${encodeURIComponent(secret || '-')}`, { value });
+      await call('PUT', `/secrets/${encodeURIComponent(secret || '-')}`, this.#only.checked ? { value, origins: [origin(upstream)] } : { value });
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 0 || error.status === 401) throw error;
       throw new Refused(400, { fields: [{ path: `headers.${kind === 'header' ? this.value.header : 'Authorization'}`, message: error.message }] });
@@ -64,6 +67,7 @@ export class AuthPanel {
     this.parts.user.hidden = kind !== 'basic';
     this.parts.secret.hidden = kind === 'none';
     this.parts.value.hidden = kind === 'none';
+    this.parts.only.hidden = kind === 'none';
     this.label.textContent = { bearer: 'Token', basic: 'Password' }[kind] ?? 'Value';
   }
 

@@ -65,6 +65,9 @@ export function joinAuth(auth, rest) {
   return { ...rest, Authorization: `${auth.kind === 'bearer' ? 'Bearer' : 'Basic'} ${template}` };
 }
 
+// Scheme, host and port of a URL. What is none travels as it is, so that the gateway says what is wrong with it.
+export const origin = (url) => (URL.canParse(url) ? new URL(url).origin : url);
+
 export const basicValue = (user, password) => btoa(String.fromCharCode(...new TextEncoder().encode(`${user}:${password}`)));
 
 // Every path at which two settings differ, as [path, mine, theirs].

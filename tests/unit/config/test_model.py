@@ -78,3 +78,11 @@ def test_a_proxy_of_the_database_reads_listed_variables_alone() -> None:
 def test_lists_of_variables(key: str, names: list[str], database: str | None, hint: str) -> None:
     with pytest.raises(ValidationError, match=hint):
         model.Settings.model_validate({"database": database, key: names})
+
+
+def test_a_bound_secret_is_missing_for_every_other_origin() -> None:
+    here = single.stored({"name": "a", "path": "/a", "upstream": "https://h/x", "headers": {"K": "{secret.KEY}"}})
+    there = single.stored({"name": "b", "path": "/b", "upstream": "http://h", "headers": {"K": "{secret.KEY}"}})
+    settings = model.Settings(database="sqlite:///g.db", proxies=(here, there))
+    record = settings.record({}, {"KEY": "v"}, [here, there], {"KEY": {"https://h"}})
+    assert [p.headers[0].parts[0] for p in record.proxies] == ["v", document.Missing("secret.KEY")] * 2

@@ -49,3 +49,12 @@ def test_variables_that_a_stored_proxy_may_not_name() -> None:
     assert single.unlisted(settings, {"E", "GATEWAY_MASTER_KEY"}) == ["GATEWAY_MASTER_KEY", "PGPASSWORD"]
     assert single.unlisted(PROXY, ()) == []
     assert single.stored(settings).headers == headers  # it is served; what it may not name is missing
+
+
+def test_secrets_that_may_not_go_to_an_upstream() -> None:
+    headers = {"A": "{secret.BOUND} {secret.FREE}", "B": "{secret.OTHER}"}
+    settings = {**PROXY, "upstream": "https://H:443/x", "headers": headers}
+    bound = {"BOUND": {"https://h"}, "OTHER": {"http://h", "https://h:444"}, "UNUSED": {"http://x"}}
+    assert single.misdirected(settings, bound) == ["OTHER"]
+    assert single.misdirected({**settings, "upstream": "http://h"}, bound) == ["BOUND"]
+    assert single.misdirected(PROXY, bound) == []

@@ -224,3 +224,20 @@ def refuses(check: Callable[[str], object], text: str, hint: str) -> None:
     assert hint in str(caught.value)
     assert "; " in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://API.Example.org", "https://api.example.org"),
+        ("https://api.example.org:443/x/y", "https://api.example.org"),
+        ("HTTP://h:80", "http://h"),
+        ("http://h:443", "http://h:443"),
+        ("https://[2001:DB8:0:0:0:0:0:1]:8443/", "https://[2001:db8::1]:8443"),
+        ("http://127.0.0.1:9000/base", "http://127.0.0.1:9000"),
+    ],
+)
+def test_origins_have_one_form(url: str, expected: str) -> None:
+    assert values.origin(url) == expected
+    assert values.plain_origin(expected) == expected
+    assert values.plain_origin(expected + "/") == expected
