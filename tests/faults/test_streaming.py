@@ -78,6 +78,7 @@ async def test_many_streams_never_mix(gateway_for: GatewayFor, upstream_class: t
         async def one(i: int) -> None:
             target = f"/{i}"
             response = await rig.ask(target, method="POST", body=body(target.encode() + b"up"))
+            assert response.status == 200, response.body
             wanted = body(target.encode())
             assert hashlib.sha256(response.body).digest() == hashlib.sha256(wanted).digest()
 

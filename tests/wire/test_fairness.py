@@ -1,21 +1,24 @@
-"""What many requests on one connection cost the others: their place in the line, and no more."""
+"""What one connection may take from the others: of time and of the memory of the kernel."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
+import struct
+import termios
 from collections import Counter
 
 import pytest
-from harness.answers import chunk, echo, ok
+from harness.answers import chunk, echo, head, ok
 from harness.client import Client, request
-from harness.patience import eventually
+from harness.patience import GLANCE, eventually
 from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
-from gateway.wire.connection import FULL_READS, SMALL_READ, Connection
+from gateway.wire.connection import FULL_READS, MAX_UNSENT, SMALL_READ, Connection
 from gateway.wire.turns import PER_TURN
 
 CONNECTIONS, EACH = 20, 400
@@ -130,3 +133,30 @@ async def test_a_fast_peer_is_read_a_bounded_number_of_times_a_turn() -> None:
     assert max(Counter(reader.turns).values()) <= FULL_READS
     reader.abort()
     peer.close()
+
+
+def held_by_the_kernel(connection: Connection) -> int:
+    """Bytes that were written and that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    assert connection.transport is not None
+    descriptor = connection.transport.get_extra_info("socket").fileno()
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))[0])
+
+
+async def test_the_kernel_holds_little_for_a_client_that_reads_nothing(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """It would take 4 MiB of each (tcp_wmem), and some hundred clients all that the machine has for TCP."""
+    rig = await gateway_for(upstream)
+    client = await rig.connect(receive_buffer=4096)
+    await client.send(request())
+    link = await upstream.link()
+    await link.head()
+    await link.send(head("Content-Length: 100000000"))
+    pouring = asyncio.ensure_future(link.send(bytes(16_000_000)))
+    (connection,) = rig.gateway.server.connections
+    await eventually(lambda: connection.write_paused, "the client is slow")
+    await asyncio.sleep(GLANCE)
+    assert connection.write_paused
+    assert held_by_the_kernel(connection) <= MAX_UNSENT + 2 * BUFFER_SIZE
+    client.close()
+    await pouring
