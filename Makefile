@@ -41,7 +41,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
+.PHONY: attacks help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
     wheel compiled test-compiled lock upgrade sbom
 
@@ -116,6 +116,9 @@ peers-table: $(VENV)/.installed ## write the README's table of peers anew, from 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
+
+attacks: $(VENV)/.installed-dev ## what hostile clients cost in memory and time; report in build/attacks (ARGS='silent --pairs 1')
+	@$(BIN)/python loadtest/attacks.py $(ARGS)
 
 tuning: $(VENV)/.installed-dev ## what settings are worth, into build/results (five minutes; ARGS='bursts --scale 0.5'; RECORD=1: for docs/tuning.md)
 	@$(BIN)/python loadtest/tuning.py $(ARGS) $(RECORDED)
