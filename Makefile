@@ -115,6 +115,7 @@ peers-table: $(VENV)/.installed ## write the README's table of peers anew, from 
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
+	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case --https || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 
 attacks: $(VENV)/.installed-dev ## what hostile clients cost in memory and time; report in build/attacks (ARGS='silent --pairs 1')

@@ -275,7 +275,9 @@ async def run(name: str, count: int) -> Phase:
     settings = {"max_concurrent": PERMITS, "circuit_breaker": GUARD, "timeout_config": PATIENT}
     if name == "queued":
         settings["queue"] = QUEUE
-    async with GatewayProcess(port_of(sock), log=True, **settings) as gateway:
+    # A dial that hangs is told by its SYN, which a terminator would answer.
+    https = GatewayProcess.https and name != "dialling"
+    async with GatewayProcess(port_of(sock), log=True, https=https, **settings) as gateway:
         before = gateway.sockets()
         if name == "queued":
             await in_the_queue(phase, gateway, upstream, count)

@@ -1,6 +1,6 @@
 """Soaks: what must hold after many aborts, through very large bodies, and over a million requests.
 
-    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log [--count N]
+    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log [--count N] [--https]
 
 The gateway runs in a process of its own; clients and upstream are raw sockets in this one. Every case is bounded in
 count and time, prints a table, and exits with 1 when a bound is broken.
@@ -319,7 +319,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--count", type=int, default=0, help="aborts in each phase, or requests in all")
+    parser.add_argument("--https", action="store_true", help="reach the upstream over TLS")
     options = parser.parse_args()
+    GatewayProcess.https = options.https
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         held = runner.run(bounded(options.case, options.count))
     print("every bound held" if held else "A BOUND IS BROKEN")

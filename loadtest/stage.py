@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import trustme
 
 from gateway.demo.ports import reserved
 
@@ -83,13 +85,64 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+class Terminator:
+    """TLS before a plain upstream: hands the bytes on both ways, with backpressure, and each end as it comes."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self._port = port
+        authority = trustme.CA()
+        self.authority = folder / "authority.pem"
+        authority.cert_pem.write_to_path(self.authority)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(HOST).configure_cert(self._context)
+        self._pairs: set[asyncio.Task[None]] = set()
+        self.port = reserved_port()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self._context)
+
+    async def aclose(self) -> None:
+        self._server.close()
+        for pair in tuple(self._pairs):
+            pair.cancel()
+        await asyncio.gather(*self._pairs, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pair = asyncio.ensure_future(self._join(reader, writer))
+        self._pairs.add(pair)
+        pair.add_done_callback(self._pairs.discard)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        plain_reader, plain_writer = await asyncio.open_connection(HOST, self._port)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_pump(reader, plain_writer))
+                both.create_task(_pump(plain_reader, writer))
+        except* OSError:
+            pass
+        finally:
+            writer.transport.abort()
+            plain_writer.transport.abort()
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(MEGABYTE):
+        sink.write(data)
+        await sink.drain()
+    sink.close()
+    await sink.wait_closed()
+
+
 class GatewayProcess:
     """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid.
 
     With ``admin`` it is a whole gateway with a database and a control plane at ``api``, and ``pid`` is its worker's.
     ``proxies`` stand in its file instead of ``p``; ``settings`` go over those of the whole gateway, and further
-    arguments over those of the proxy.
+    arguments over those of the proxy. ``https``: the upstream of ``p`` is reached over TLS; the class attribute is for
+    those that do not say.
     """
+
+    https = False
 
     def __init__(
         self,
@@ -99,6 +152,7 @@ class GatewayProcess:
         admin: bool = False,
         proxies: Sequence[Mapping[str, Any]] | None = None,
         settings: Mapping[str, Any] | None = None,
+        https: bool | None = None,
         **proxy: Any,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
@@ -107,7 +161,10 @@ class GatewayProcess:
         self.log = log if isinstance(log, Path) else folder / "access.log"
         self._errors = folder / "errors.log"
         self._file = folder / "gateway.json"
-        one = {"name": "p", "path": "/", "upstream": f"http://{HOST}:{upstream_port}", "access_rule": "true"}
+        https = self.https if https is None else https
+        self._terminator = Terminator(upstream_port, folder) if https else None
+        url = f"https://{HOST}:{self._terminator.port}" if self._terminator else f"http://{HOST}:{upstream_port}"
+        one = {"name": "p", "path": "/", "upstream": url, "access_rule": "true"}
         self.proxy: dict[str, Any] = one | proxy
         self._admin = f"{HOST}:{reserved_port()}" if admin else None
         document = {
@@ -136,8 +193,12 @@ class GatewayProcess:
 
     async def __aenter__(self) -> Self:
         line = (sys.executable, "-m", "gateway", "run", "--config", str(self._file))
+        environment = dict(os.environ)
+        if self._terminator is not None:
+            await self._terminator.start()
+            environment["SSL_CERT_FILE"] = str(self._terminator.authority)
         with self._errors.open("wb") as errors:
-            self._process = await asyncio.create_subprocess_exec(*line, stdout=errors, stderr=errors)
+            self._process = await asyncio.create_subprocess_exec(*line, stdout=errors, stderr=errors, env=environment)
         self.pid = self._process.pid
         try:
             await self._listening()
@@ -188,6 +249,8 @@ class GatewayProcess:
                 break
             except TimeoutError:
                 continue
+        if self._terminator is not None:
+            await self._terminator.aclose()
         self._folder.cleanup()
 
     def memory(self) -> tuple[float, float]:
