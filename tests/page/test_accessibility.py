@@ -105,6 +105,10 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
         await page.locator(".refusals summary").first.click()
         await page.locator(".refusals .way").wait_for()
 
+    async def account() -> None:
+        await page.get_by_role("link", name="Account").click()
+        await page.locator(".sessions li").first.wait_for()
+
     async def away() -> None:
         api.plane.reachable = False
         await page.locator(".link[data-state=away]").wait_for()
@@ -118,6 +122,7 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
         ("conflict", conflict),
         ("delete", delete),
         ("refusals", refusals),
+        ("account", account),
         ("away", away),
     ]
     for what, do in steps:

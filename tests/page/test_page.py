@@ -466,6 +466,58 @@ async def test_search_and_sort(api: Api, visit: Visit) -> None:
     await expect(page.get_by_text("No proxy fits")).to_be_visible()
 
 
+async def test_logins_are_listed_and_ended(api: Api, visit: Visit) -> None:
+    page = visit.page
+    body = {"email": EMAIL, "password": PASSWORD}
+    other = (await api.call("POST", "/auth/login", body, token="")).body["token"]
+    await visit.board()
+    await page.get_by_role("link", name="Account").click()
+    rows = page.locator(".sessions li")
+    await expect(rows).to_have_count(2)
+    await expect(rows.filter(has_text="this one")).to_have_count(1)
+    await page.get_by_role("button", name=f"End the login of {EMAIL} from 127.0.0.1").click()
+    await page.get_by_role("button", name="End it").click()
+    await expect(rows).to_have_count(1)
+    assert (await api.call("GET", "/proxies", token=other)).status == 401
+    assert (await api.call("GET", "/proxies", token=await token_of(visit))).status == 200
+
+
+async def test_the_own_password_is_changed(api: Api, visit: Visit) -> None:
+    page = visit.page
+    body = {"email": EMAIL, "password": PASSWORD}
+    other = (await api.call("POST", "/auth/login", body, token="")).body["token"]
+    await visit.board()
+    await page.get_by_role("link", name="Account").click()
+    current, fresh, again = (page.locator(f"#password-{name}") for name in ("current", "new", "again"))
+    status = page.get_by_role("status").filter(has_text="password")
+    for shown, new, repeated, says in (
+        (PASSWORD, "a newer password", "another password", "The two new passwords differ."),
+        ("wrong password", "a newer password", "a newer password", "The current password is not the password"),
+        (PASSWORD, "short", "short", "A password has at least 10 characters"),
+        (PASSWORD, "a newer password", "a newer password", "The password is changed"),
+    ):
+        await current.fill(shown)
+        await fresh.fill(new)
+        await again.fill(repeated)
+        await page.get_by_role("button", name="Change password").click()
+        await expect(status).to_contain_text(says)
+    await expect(current).to_have_value("")
+    assert (await api.call("GET", "/proxies", token=other)).status == 401
+    assert (await api.call("GET", "/proxies", token=await token_of(visit))).status == 200
+    await page.get_by_role("button", name="Log out").click()
+    await visit.log_in("a newer password")
+    await page.locator(".link[data-state=live]").wait_for()
+
+
+async def test_a_browser_that_logged_in_before_gets_in_while_somebody_guesses(api: Api, visit: Visit) -> None:
+    await visit.board()
+    await visit.page.get_by_role("button", name="Log out").click()
+    for number in range(10):
+        answer = await api.call("POST", "/auth/login", {"email": EMAIL, "password": f"guess {number}"}, token="")
+    assert answer.status == 429
+    await visit.board()
+
+
 async def test_an_ended_login_leads_back_to_the_door(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "web")
@@ -638,6 +690,10 @@ async def test_nothing_sticks_out(api: Api, visit: Visit, width: int) -> None:
     )
     wide = "document.documentElement.scrollWidth <= innerWidth"
     assert await page.evaluate(wide)
+    await page.get_by_role("link", name="Account").click()
+    await page.locator(".sessions li").first.wait_for()
+    assert await page.evaluate(wide)
+    await page.get_by_role("link", name="Proxies").click()
     await visit.row("web").get_by_role("link").click()
     await page.locator("summary.move").click()
     assert await page.evaluate("((d) => d.scrollWidth <= d.clientWidth)(document.querySelector('dialog'))")

@@ -1,6 +1,7 @@
 // The live page: log in, then one board that is told once a second what happens.
 
 import { announce, byId, h, mark, say } from './dom.js';
+import { Account } from './account.js';
 import { Refused, call, lost, session } from './api.js';
 import { History } from './chart.js';
 import { Detail } from './detail.js';
@@ -21,6 +22,7 @@ class Board {
   state = null;
   history = new History();
   refusals = new Refusals();
+  account = new Account();
   #proxies = [];
   #opened = null; // the proxy whose drawer is open: its name, and its detail until it is edited
   #address = location.hash; // that of what is shown
@@ -74,12 +76,15 @@ class Board {
 
   show() {
     this.#address = location.hash;
-    const refusals = location.hash === '#/refusals';
-    byId('main').replaceChildren(this.#warning, refusals ? this.refusals.element : this.list.element);
-    for (const [id, here] of [['to-proxies', !refusals], ['to-refusals', refusals]]) {
-      if (here) mark(byId(id), 'aria-current', 'page'); else byId(id).removeAttribute('aria-current');
+    const [view, shown, title] = {
+      '#/refusals': ['to-refusals', this.refusals, 'Refusals'], '#/account': ['to-account', this.account, 'Account'],
+    }[location.hash] ?? ['to-proxies', this.list, 'Proxies'];
+    byId('main').replaceChildren(this.#warning, shown.element);
+    for (const id of ['to-proxies', 'to-refusals', 'to-account']) {
+      if (id === view) mark(byId(id), 'aria-current', 'page'); else byId(id).removeAttribute('aria-current');
     }
-    document.title = refusals ? 'Refusals · Breakwater' : 'Proxies · Breakwater';
+    document.title = `${title} · Breakwater`;
+    if (shown === this.account) this.account.load();
   }
 
   async load() {
