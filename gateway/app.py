@@ -20,6 +20,7 @@ from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.observe import families
+from gateway.observe.failures import CallbackFailures
 from gateway.observe.journal import Journal
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.loop_watch import LoopWatch
@@ -93,6 +94,7 @@ class Gateway:
         self.metrics = Metrics(self.slabs)
         self.recent = Recent()
         self.journal = Journal(self.metrics, self.recent)
+        self.failures = CallbackFailures()
         self._watch: LoopWatch | None = None
         self._tracing: Tracing | None = None
         self._spans: SpanExport | None = None
@@ -121,6 +123,7 @@ class Gateway:
         """
         if not isinstance(asyncio.get_running_loop(), uvloop.Loop):
             raise RuntimeError("the data plane runs on uvloop alone; start it with uvloop.run(...)")
+        self.failures.attach(asyncio.get_running_loop())
         await self.reload(self._document)
         self._watch = LoopWatch(self.metrics, asyncio.get_running_loop())
         self._watch.start()
@@ -227,6 +230,7 @@ class Gateway:
                 (families.BUFFER_PUTS, buffers.puts),
                 (families.BUFFER_ALLOCATIONS, buffers.allocations),
                 (families.LINES_DROPPED, self.journal.dropped),
+                (families.CALLBACK_FAILURES, self.failures.count),
             )
         )
 
@@ -289,6 +293,7 @@ class Gateway:
         await self.journal.aclose()
         self._trace(None)
         await asyncio.gather(*self._closing)
+        self.failures.detach()
 
     @property
     def document(self) -> Document:

@@ -241,6 +241,11 @@ CONNECTIONS_CLOSED_IDLE: Final = _of.values(
 ACCEPT_FAILURES: Final = _of.values(
     "gateway_accept_failures_total", "counter", "Times that no connection could be accepted for lack of descriptors."
 )
+CALLBACK_FAILURES: Final = _of.values(
+    "gateway_callback_failures_total",
+    "counter",
+    "Exceptions in callbacks of the event loop: mistakes of the gateway; the connection was cut.",
+)
 GENERATION: Final = _of.values("gateway_config_generation", "gauge", "Configurations that came in force so far.")
 BUFFER_GETS: Final = _of.values("gateway_buffer_gets_total", "counter", "Times that a relay buffer was needed.")
 BUFFER_PUTS: Final = _of.values("gateway_buffer_puts_total", "counter", "Relay buffers that came back.")

@@ -30,18 +30,28 @@ class Complaints:
         self._untold = 0
 
     def tell(self, ex: Exchange, error: GatewayError) -> None:
+        if (more := self._due()) is not None:
+            _log.warning("proxy %s: the answer of %s is refused: %s%s", ex.proxy, ex.upstream, error.details, more)
+
+    def crashed(self, ex: Exchange) -> None:
+        """The exception that is being handled is a mistake of ours."""
+        if (more := self._due()) is not None:
+            _log.exception("exchange %s failed%s", ex.request_id.decode("latin-1"), more)
+
+    def _due(self) -> str | None:
+        """What to add to the entry; None while it is too early for one."""
         now = self._clock()
         if now < self._silent_until:
             self._untold += 1
-            return
+            return None
         more = f" ({self._untold} more like it)" if self._untold else ""
         self._silent_until, self._untold = now + 1.0, 0
-        _log.warning("proxy %s: the answer of %s is refused: %s%s", ex.proxy, ex.upstream, error.details, more)
+        return more
 
 
 def rescue(next_handler: Handler) -> Handler:
     """Answer every error once."""
-    complaints = Complaints()
+    complaints, crashes = Complaints(), Complaints()
 
     async def handle(ex: Exchange) -> None:
         try:
@@ -51,7 +61,7 @@ def rescue(next_handler: Handler) -> Handler:
                 complaints.tell(ex, error)
             answer(ex, error)
         except Exception:
-            _log.exception("exchange %s failed", ex.request_id.decode("latin-1"))
+            crashes.crashed(ex)
             answer(ex, GatewayError(errors.INTERNAL))
 
     return handle

@@ -114,6 +114,15 @@ class Connection:
     # -- life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        try:
+            self._connected(transport)
+        except Exception as error:
+            # The one callback after whose failure uvloop neither closes the transport nor says which it was.
+            cast(asyncio.Transport, transport).abort()
+            context = {"message": "a connection could not begin", "exception": error, "transport": transport}
+            self.loop.call_exception_handler(context)
+
+    def _connected(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not registered as asyncio.Transport, though they are.
         self.transport = made = cast(asyncio.Transport, transport)
         raw = transport.get_extra_info("socket")

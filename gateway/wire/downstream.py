@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import logging
 import socket
 import struct
 from collections.abc import Callable, Coroutine
@@ -44,8 +43,6 @@ from gateway.wire.turns import Turns
 from gateway.wire.upstream import State as UpstreamState
 from gateway.wire.upstream import UpstreamConnection
 from gateway.wire.watchdog import Watchdog
-
-_log = logging.getLogger(__name__)
 
 _MAX_STASH = 65536
 """Bytes that are read ahead of the request that is served; at most one read more."""
@@ -211,9 +208,12 @@ class DownstreamConnection(Connection):
 
     # -- life
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        peer = transport.get_extra_info("peername") or ("", 0)
+    def _connected(self, transport: asyncio.BaseTransport) -> None:
+        super()._connected(transport)
+        peer = transport.get_extra_info("peername")
+        if not peer:  # it has reset the connection already, and has no name any more
+            self.abort()
+            return
         host = str(peer[0])
         self.client = f"[{host}]:{peer[1]}" if ":" in host else f"{host}:{peer[1]}"
         self.forwarding = Forwarding(host.encode(), self._scheme, self._service.trusts(host))
@@ -474,9 +474,11 @@ class DownstreamConnection(Connection):
                 self._work.close()
                 self._work = self.exchange = None
             self.cut()
-        except Exception:
+        except Exception as error:
             # Layers answer their errors; what still gets here must not leave a client waiting.
-            _log.exception("an exchange of %s failed", self.client)
+            self.loop.call_exception_handler(
+                {"message": "an exchange failed", "exception": error, "protocol": self.protocol}
+            )
             self.cut()
         finally:
             self._task = None

@@ -71,4 +71,9 @@ class HangupWatch:
             connection = self._held.get(descriptor)
             if connection is not None:
                 self.forget(descriptor, connection)
-                connection.peer_left()
+                try:
+                    connection.peer_left()
+                except Exception as error:  # the others of this turn are still to hear of theirs
+                    asyncio.get_running_loop().call_exception_handler(
+                        {"message": "a hang-up could not be handled", "exception": error, "protocol": connection}
+                    )

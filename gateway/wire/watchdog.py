@@ -57,4 +57,9 @@ class Watchdog:
             self._set(at)
             return
         self.expires_at = 0.0
-        self._expire()
+        try:
+            self._expire()
+        except Exception as error:
+            # Who hears of it cuts the connection: without a timer it could stay for good.
+            owner = getattr(self._expire, "__self__", None)
+            self._loop.call_exception_handler({"message": "a timeout failed", "exception": error, "protocol": owner})

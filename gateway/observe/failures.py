@@ -1,0 +1,62 @@
+"""What goes wrong in callbacks of the event loop: the one place that hears of it.
+
+An exception in a callback of a protocol, of a timer or of a task is a mistake of ours, and somebody may have found out
+how to cause it. So it must not leave a connection open, and must not fill the log: the connection that it came from is
+cut, it is counted, and once a second one of them is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Final
+
+_log = logging.getLogger("gateway")
+
+_SILENT_SECONDS: Final = 1.0
+
+
+class CallbackFailures:
+    """The exception handler of one event loop, from `attach` to `detach`."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.count = 0
+        self._clock = clock
+        self._silent_until = 0.0
+        self._untold = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear of everything that fails in ``loop``, unless somebody else does already."""
+        if loop.get_exception_handler() is None:
+            loop.set_exception_handler(self.heard)
+            self._loop = loop
+
+    def detach(self) -> None:
+        if self._loop is not None:
+            self._loop.set_exception_handler(None)
+            self._loop = None
+
+    def heard(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """``context`` as of `asyncio.loop.call_exception_handler`."""
+        self.count += 1
+        for name in ("protocol", "transport"):
+            abort = getattr(context.get(name), "abort", None)
+            if abort is not None:
+                try:
+                    abort()
+                except Exception as error:
+                    self._tell("a connection could not be cut", error)
+                break
+        self._tell(str(context.get("message", "a callback failed")), context.get("exception"))
+
+    def _tell(self, what: str, error: BaseException | None) -> None:
+        now = self._clock()
+        if now < self._silent_until:
+            self._untold += 1
+            return
+        more = f" ({self._untold} more like it)" if self._untold else ""
+        self._silent_until, self._untold = now + _SILENT_SECONDS, 0
+        _log.error("%s%s", what, more, exc_info=error)
