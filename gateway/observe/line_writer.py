@@ -57,7 +57,7 @@ class LineWriter:
         self._torn = False
         """The last byte that was written is not the end of a line."""
         self._ready = threading.Condition(threading.Lock())
-        self._thread: threading.Thread | None = None
+        self._writing_thread: threading.Thread | None = None
         self._targets = [_Target(self._open())]
 
     @property
@@ -81,7 +81,7 @@ class LineWriter:
             self._size += size
             if self._size > MAX_BACKLOG_BYTES:
                 self._shed()
-            if self._thread is None:
+            if self._writing_thread is None:
                 self._begin()
             self._ready.notify()
 
@@ -95,7 +95,7 @@ class LineWriter:
                 os.close(target.fd)
                 return
             self._targets.append(target)  # what was handed over before still goes to the old file
-            if self._thread is None:
+            if self._writing_thread is None:
                 self._begin()
             self._ready.notify()
 
@@ -105,13 +105,13 @@ class LineWriter:
             if self._closing:
                 return
             self._closing = True
-            if self._thread is None:
+            if self._writing_thread is None:
                 self._finish()
             self._ready.notify()
 
     def join(self, patience: float) -> None:
         """After `close`: wait up to ``patience`` seconds for the last lines; what is left then is dropped."""
-        thread = self._thread
+        thread = self._writing_thread
         if thread is not None:
             thread.join(patience)
         self.abandon()
@@ -137,7 +137,7 @@ class LineWriter:
             thread.start()
         except RuntimeError:  # no thread is to be had now: the next line tries again
             return
-        self._thread = thread
+        self._writing_thread = thread
 
     def _finish(self) -> None:
         for target in self._targets:
@@ -166,14 +166,8 @@ class LineWriter:
     def _run(self) -> None:
         while True:
             with self._ready:
-                while not self._targets[0].lines and len(self._targets) == 1 and not self._closing:
-                    self._ready.wait()
-                target = self._targets[0]
-                if not target.lines:
-                    self._targets.pop(0)
-                    os.close(target.fd)
-                    if self._targets:
-                        continue
+                target = self._next_target()
+                if target is None:
                     return
                 count, size = 0, 0
                 for line in target.lines:
@@ -193,6 +187,22 @@ class LineWriter:
                 if self._writing:  # else they were given up meanwhile
                     self._writing = 0
                     self._lost += min(count, left)
+
+    def _next_target(self) -> _Target | None:
+        """The first target with lines, in its turn; waits for one. None: all are written, and closed.
+
+        A method of its own because compiled code has no `continue` out of a `with`.
+        """
+        while True:
+            while not self._targets[0].lines and len(self._targets) == 1 and not self._closing:
+                self._ready.wait()
+            target = self._targets[0]
+            if target.lines:
+                return target
+            self._targets.pop(0)
+            os.close(target.fd)
+            if not self._targets:
+                return None
 
     def _put(self, fd: int, data: bytes) -> int:
         """Write all of it, however long that takes. Returns how many lines were refused: the disk is full, say."""
