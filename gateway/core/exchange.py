@@ -16,6 +16,10 @@ class Downstream(Protocol):
         """Address of the peer, ``host:port``."""
         ...
 
+    def real_client(self, request: RequestHead) -> str:
+        """Address of whoever sent ``request``: the peer, or the client that a trusted peer names."""
+        ...
+
     def respond(self, status: int, head: bytes, body: bytes) -> None:
         """Send a whole answer of the gateway's own; ``head`` is the field lines, each ended by CRLF."""
         ...

@@ -11,22 +11,25 @@ from gateway.observe.timing import Phases
 
 _NO_WAITS: Final = '"queue_ms":0,"identity_ms":0,"dial_ms":0,"upload_ms":0,"transfer_ms":0,"blocked_ms":0'
 
+_MAX_PATH: Final = 2048
+_MAX_METHOD: Final = 64
 _DECIMALS: Final = "%.3f"
 _SHORT: Final = tuple([_DECIMALS % (microseconds / 1e3) for microseconds in range(8192)])
 """Milliseconds as text, by microseconds: nearly all times of ours, and no arithmetic on decimals for them."""
 
 
 def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
-    """The line, newline included. The query is left out of ``path``: callers put keys there. Times in milliseconds.
+    """The line, newline included. The query is left out of ``path``: callers put keys there. A path of
+    more than 2048 bytes is cut and ends with ``...+`` and the number of bytes that are missing. Times in milliseconds.
 
     ``epoch``: what the wall clock is ahead of the monotonic one, in seconds.
     """
     request = ex.request
-    if not request.logged:
-        target = request.target
-        query = target.find(b"?")
-        path = _text(target if query < 0 else target[:query])
-        request.logged = f'"method":"{request.method.decode()}","path":"{path}"'
+    described = request.logged
+    if not described:
+        described = _described(ex)
+        if request.target:  # else one head stands for all requests that were none, whoever sent them
+            request.logged = described
     name = ex.request_id.decode() if ex.request_id.isalnum() else _text(ex.request_id)
     identity, queue, pool, dial, upload, first_byte, transfer, blocked, own = phases
     waits = _NO_WAITS
@@ -39,14 +42,29 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
     # or was made so; the few that a client chooses go through `_text`. No formats in it: see docs/speed.md.
     return (
         f'{{"ts":{_DECIMALS % (epoch + ex.end_at)},"request_id":"{name}","proxy_name":"{ex.proxy}",'
-        f'{request.logged},"status_code":{ex.status},"reason":"{ex.reason}",'
+        f'{described},"status_code":{ex.status},"reason":"{ex.reason}",'
         f'"upstream_latency_ms":{_ms(first_byte) if ex.first_byte_at else "null"},'
         f'"proxy_latency_ms":{_ms(own)},"duration_ms":{_ms(ex.end_at - ex.start_at)},'
         f'"pool_ms":{_ms(pool)},{waits},"bytes_in":{ex.bytes_in},"bytes_out":{ex.bytes_out},'
-        f'"circuit_state":"{ex.breaker}","concurrent_count":{ex.concurrent},"client":"{ex.downstream.client}",'
+        f'"circuit_state":"{ex.breaker}","concurrent_count":{ex.concurrent},'
         f'"upstream":"{ex.upstream}","attempts":{ex.attempts},"reused":{"true" if ex.reused else "false"},'
         f'"shadow":"{ex.shadow}","trace_id":"{ex.trace_id.decode()}"}}\n'
     ).encode()
+
+
+def _described(ex: Exchange) -> str:
+    """What is the same for all equal requests of a connection. What a client can make long is cut, and says so."""
+    request = ex.request
+    target = request.target
+    query = target.find(b"?")
+    path = _text(_cut(target if query < 0 else target[:query], _MAX_PATH))
+    method = _cut(request.method, _MAX_METHOD).decode()
+    client, peer = ex.downstream.real_client(request), ex.downstream.client
+    return f'"method":"{method}","path":"{path}","client":"{client}","peer":"{peer}"'
+
+
+def _cut(value: bytes, most: int) -> bytes:
+    return value if len(value) <= most else b"%b...+%d" % (value[:most], len(value) - most)
 
 
 def _ms(seconds: float) -> str:

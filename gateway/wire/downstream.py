@@ -27,6 +27,7 @@ from time import monotonic
 from typing import Protocol
 
 from gateway import errors
+from gateway.core.client import addresses_of_forwarded, forwarded_client
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, RequestHead, ResponseHead
@@ -221,6 +222,18 @@ class DownstreamConnection(Connection):
         limits = self._limits
         self._idle_since = now = monotonic()
         self.watchdog.arm(now + (limits.first_byte_timeout or limits.keepalive_timeout or limits.header_timeout))
+
+    def real_client(self, request: RequestHead) -> str:
+        """The address that X-Forwarded-For, else Forwarded, of a trusted peer names; else the peer's, with its port."""
+        if not self.client or not self.forwarding.trusted:
+            return self.client
+        chain = request.known.get(b"x-forwarded-for")
+        if chain is None:
+            forwarded = request.known.get(b"forwarded")
+            if forwarded is None:
+                return self.client
+            chain = addresses_of_forwarded(forwarded)
+        return forwarded_client(chain, self._service.trusts) or self.client
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -23,6 +23,9 @@ class Nobody:
 
     client = "192.0.2.1:5000"
 
+    def real_client(self, request: RequestHead) -> str:
+        return self.client
+
     def respond(self, status: int, head: bytes, body: bytes) -> None:
         raise AssertionError("a policy answers by raising")
 

@@ -44,12 +44,36 @@ def test_every_field_of_a_line() -> None:
         "circuit_state": "closed",
         "concurrent_count": 2,
         "client": "192.0.2.1:5000",
+        "peer": "192.0.2.1:5000",
         "upstream": "u:1",
         "attempts": 1,
         "reused": True,
         "shadow": "queue_full",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
     }
+
+
+@pytest.mark.parametrize(("length", "logged"), [(2048, 2048), (2049, "...+1"), (60_000, "...+57952")])
+def test_a_long_path_is_cut_and_says_so(length: int, logged: int | str) -> None:
+    ex = told(start_at=1.0, end_at=2.0)
+    ex.request.target = b"/" + b"p" * (length - 1) + b"?q"
+    path = json.loads(line(ex, phases(ex), 0.0))["path"]
+    assert path == "/" + "p" * 2047 + ("" if isinstance(logged, int) else logged)
+
+
+def test_a_long_method_is_cut_too() -> None:
+    ex = told(start_at=1.0, end_at=2.0)
+    ex.request.method = b"M" * 100
+    assert json.loads(line(ex, phases(ex), 0.0))["method"] == "M" * 64 + "...+36"
+
+
+def test_what_was_no_request_is_not_taken_for_the_last_such_one() -> None:
+    """All of them share one head."""
+    ex = told(start_at=1.0, end_at=2.0)
+    ex.request.target = b""
+    assert json.loads(line(ex, phases(ex), 0.0))["client"] == "192.0.2.1:5000"
+    ex.downstream.client = "192.0.2.9:1"
+    assert json.loads(line(ex, phases(ex), 0.0))["client"] == "192.0.2.9:1"
 
 
 def test_an_upstream_that_never_answered_has_no_latency() -> None:
