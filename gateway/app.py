@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Self
 import uvloop
 
 from gateway import __version__
+from gateway.config import installation
 from gateway.config.document import Document, Tracing
+from gateway.config.networks import Destinations
 from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
@@ -102,7 +104,8 @@ class Gateway:
         parser = HeadParser()
         self._registry = Registry(self.buffers, parser, self._hear)
         self.authenticator = Authenticator()
-        self._slots = Slots(self.journal.observe, identify(self.authenticator))
+        self.via = document.via or installation.passing()
+        self._slots = Slots(self.journal.observe, identify(self.authenticator), self.via.encode())
         self.server = Server(self.buffers, parser, self._slots)
         self._generation = 0
 
@@ -147,6 +150,7 @@ class Gateway:
                 self._count_pool(upstream)  # it may be replaced now, and its counts with it
         self.metrics.retain(proxy.name for proxy in document.proxies)
         self._registry.adopt(upstreams)
+        self._registry.restrict(Destinations.of(document, self.addresses))
         self.authenticator.trusted = snapshot.trusted
         self.server.snapshot = snapshot
         self.server.admission.configure(document.limits)

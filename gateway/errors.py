@@ -74,6 +74,9 @@ NOT_IMPLEMENTED = Reason("not_implemented", 501, "Not Implemented", _D, "The gat
 DIAL_FAILED = Reason("dial_failed", 502, "Upstream Unavailable", _U, "No connection to the upstream could be opened")
 DNS_FAILED = Reason("dns_failed", 502, "Upstream Unavailable", _U, "The name of the upstream could not be resolved")
 TLS_FAILED = Reason("tls_failed", 502, "Upstream Unavailable", _U, "The TLS handshake with the upstream failed")
+UPSTREAM_DENIED = Reason(
+    "upstream_denied", 502, "Upstream Unavailable", _G, "The gateway does not connect to the address of this upstream"
+)
 UPSTREAM_RESET = Reason(
     "upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its response ended"
 )
@@ -100,6 +103,9 @@ BODY_IDLE_TIMEOUT = Reason(
     "The upstream stopped while it took the request or sent its response",
 )
 TOTAL_TIMEOUT = Reason("total_timeout", 504, "Gateway Timeout", _G, "The exchange exceeded its total time")
+LOOP_DETECTED = Reason(
+    "loop_detected", 508, "Loop Detected", _G, "The request came through this gateway before; its upstream leads back"
+)
 
 REASONS: dict[str, Reason] = {r.code: r for r in list(globals().values()) if isinstance(r, Reason)}
 

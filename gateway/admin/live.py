@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
 from gateway.admin.problem import AdminError, unavailable
+from gateway.config.networks import Destinations
 from gateway.proxy.standing import ProxyState
 from gateway.store.audit import Author
+
+_ANYWHERE = Destinations()
+"""Without a file there is no listener to spare, and the built-in list alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,11 @@ class Declared(Protocol):
         """The variables that header templates of the database's proxies may name."""
         ...
 
+    @property
+    def destinations(self) -> Destinations:
+        """The addresses that upstreams may have."""
+        ...
+
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         """Its proxies, as they stand in it."""
         ...
@@ -213,6 +222,7 @@ class Undeclared:
     env: Mapping[str, str]
     name: str = ""
     template_env: Collection[str] = ()
+    destinations: Destinations = _ANYWHERE
 
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         return ()

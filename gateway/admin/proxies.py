@@ -182,7 +182,13 @@ class ProxyAdministration:
         secrets = await self._store.secrets.list()
         keys = {secret.key for secret in secrets}
         try:
-            checked = single.proxy(settings, env=self._declared.env, secrets=keys, listed=self._declared.template_env)
+            checked = single.proxy(
+                settings,
+                env=self._declared.env,
+                secrets=keys,
+                listed=self._declared.template_env,
+                destinations=self._declared.destinations,
+            )
         except ConfigError as error:
             raise invalid(error) from None
         made = checked.model_dump(mode="json", exclude={"websocket"})

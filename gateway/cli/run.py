@@ -43,13 +43,14 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 
 def loader(config: pathlib.Path, overrides: Overrides) -> Callable[[], Loaded]:
     """A function that reads ``config`` afresh at each call and raises `ConfigError`."""
+    from gateway.config import installation
     from gateway.config.provider import FileProvider
 
     provider = FileProvider(config, os.environ)
 
     def load() -> Loaded:
         loaded = provider.load()
-        return loaded._replace(document=overrides.apply(loaded.document))
+        return loaded._replace(document=installation.named(overrides.apply(loaded.document), config))
 
     return load
 

@@ -23,6 +23,7 @@ from gateway.config.document import (
     Timeouts,
     TokenRecord,
     Tracing,
+    UpstreamNetworks,
 )
 from gateway.core.limits import Limits
 
@@ -39,6 +40,8 @@ def document(data: Mapping[str, Any]) -> Document:
             "listen": tuple(Address(**address) for address in data["listen"]),
             "trusted_proxies": tuple(data["trusted_proxies"]),
             "limits": Limits(**data["limits"]),
+            "upstream_networks": UpstreamNetworks(**{k: tuple(v) for k, v in data["upstream_networks"].items()}),
+            "own_listeners": tuple(Address(**address) for address in data["own_listeners"]),
             "tracing": None if data["tracing"] is None else Tracing(**data["tracing"]),
             "proxies": tuple(_proxy(proxy) for proxy in data["proxies"]),
         }

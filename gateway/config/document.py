@@ -56,6 +56,7 @@ class Timeouts:
     body_idle: float = 300.0
     idle: float = 90.0
     total: float = 0.0
+    max_age: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,14 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamNetworks:
+    """Addresses and networks (CIDR). ``deny`` adds to the built-in list; what ``allow`` contains is not denied."""
+
+    deny: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Tracing:
     """Spans over OTLP/HTTP. ``share`` of the requests without a trace of their own begin one."""
 
@@ -118,7 +127,11 @@ class Tracing:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Everything. ``access_log`` is a path, ``-`` for standard output, or None for no access log."""
+    """Everything. ``access_log`` is a path, ``-`` for standard output, or None for no access log.
+
+    ``own_listeners`` are those besides ``listen``: the admin listener. ``via`` is this installation's name in Via;
+    empty: one that is made up at start.
+    """
 
     listen: tuple[Address, ...] = (Address("127.0.0.1", 8080),)
     access_log: str | None = "-"
@@ -126,6 +139,9 @@ class Document:
     drain_timeout: float = 30.0
     limits: Limits = Limits()
     tracing: Tracing | None = None
+    upstream_networks: UpstreamNetworks = UpstreamNetworks()
+    own_listeners: tuple[Address, ...] = ()
+    via: str = ""
     proxies: tuple[Proxy, ...] = ()
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import document, header, rule, values
+from gateway.config.networks import Destinations
 from gateway.config.section import Section, only
 from gateway.core import limits
 
@@ -103,6 +104,24 @@ class AccessLog(Section):
         min_length=1,
         description='One JSON object a line. "-": standard output; else a file, appended to, and reopened on SIGUSR1.',
         examples=["/var/log/gateway/access.log"],
+    )
+
+
+class UpstreamNetworks(Section):
+    """Addresses to which the gateway connects, or does not, for an upstream: also when a name resolves to them."""
+
+    deny: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Addresses or networks (CIDR) besides the built-in ones: `169.254.0.0/16` and `fe80::/10` "
+        "(link-local, where clouds serve credentials), `fd00:ec2::254`. The gateway's own listeners, the admin "
+        "listener included, are always denied.",
+        examples=[["10.0.0.0/8"]],
+    )
+    allow: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Addresses or networks that are not denied, whatever `deny` and the built-in list say. It opens "
+        "none of the gateway's own listeners.",
+        examples=[["169.254.170.2"]],
     )
 
 
@@ -492,6 +511,16 @@ class TimeoutConfig(Section):
         examples=[30],
         json_schema_extra=_SECONDS,
     )
+    max_age: float = Field(
+        default=_TIMEOUTS.max_age,
+        ge=0,
+        le=_DAY,
+        description="Seconds after which a connection to the upstream is used for no further request, so that traffic "
+        "follows what stands behind an address that stays the same. Connections opened together get 90 to 100 % of it, "
+        "and no exchange is cut. 0: no limit.",
+        examples=[600],
+        json_schema_extra=_SECONDS,
+    )
     total: float = Field(
         default=_TIMEOUTS.total,
         ge=0,
@@ -682,6 +711,19 @@ class Settings(Section):
         description="Addresses or networks (CIDR) whose `X-Forwarded-*` fields are believed.",
         examples=[["10.0.0.0/8", "192.0.2.7"]],
     )
+    upstream_networks: UpstreamNetworks = Field(
+        default=UpstreamNetworks(),
+        description="Which addresses upstreams may have. A proxy with a denied address is refused when it is saved; "
+        "a dial to one ends as 502 `upstream_denied`. It holds for the address that is dialled, so a forward proxy of "
+        "the environment may be anywhere.",
+    )
+    via: Annotated[str, AfterValidator(values.pseudonym)] | None = Field(
+        default=None,
+        description="The name of this gateway in the header field `Via`. A request that has it already went in a "
+        "circle, and gets 508 `loop_detected`. `null`: made of the machine, the path of this file and `listen`, so "
+        "that it is unique, and stays over restarts. Read at start.",
+        examples=["edge-1"],
+    )
     drain_timeout: float = Field(
         default=_DOCUMENT.drain_timeout,
         ge=0,
@@ -721,6 +763,14 @@ class Settings(Section):
             raise ValueError("without a database there is no proxy that this is for; remove this key")
         return names
 
+    def destinations(self, listen: Iterable[document.Address] | None = None) -> Destinations:
+        """The addresses that upstreams may have. ``listen``: where the gateway listens instead of `listen`."""
+        if listen is None:
+            listen = (values.address(listener.address) for listener in self.listen)
+        own = [*listen, *(() if self.admin is None else (values.address(self.admin.listen),))]
+        networks = document.UpstreamNetworks(**self.upstream_networks.model_dump())
+        return Destinations(networks, ((address.host, address.port) for address in own))
+
     def record(
         self,
         env: Mapping[str, str],
@@ -740,6 +790,9 @@ class Settings(Section):
             trusted_proxies=self.trusted_proxies,
             drain_timeout=self.drain_timeout,
             limits=limits.Limits(**self.limits.model_dump()),
+            upstream_networks=document.UpstreamNetworks(**self.upstream_networks.model_dump()),
+            own_listeners=() if self.admin is None else (values.address(self.admin.listen),),
+            via=self.via or "",
             tracing=None if self.tracing is None else document.Tracing(**self.tracing.model_dump()),
             proxies=(
                 *(proxy.record(own, _for_upstream(secrets, bound, proxy.upstream)) for proxy in self.proxies),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
 from gateway.config import collisions, finding, header, source
 from gateway.config.document import Document
 from gateway.config.model import Settings
-from gateway.config.node import Branch
+from gateway.config.node import Branch, locate
 from gateway.config.problem import ConfigError, Path, Problem
 from gateway.config.source import Format
 from gateway.config.variables import Substitution
@@ -48,9 +48,19 @@ def settings_in(text: str, format: Format, name: str, env: Mapping[str, str]) ->
     problems += substitution.problems
     problems += (problem for problem in findings if not _lies_below(problem.path, unset))
     problems += collisions.find(data, root)
+    problems += () if settings is None else _denied(settings, root)
     if problems or settings is None:
         raise ConfigError(name, problems)
     return settings
+
+
+def _denied(settings: Settings, root: Branch) -> Iterator[Problem]:
+    destinations = settings.destinations()
+    for index, proxy in enumerate(settings.proxies):
+        denied = destinations.denial_of_url(proxy.upstream)
+        if denied:
+            line, shown = locate(root, ("proxies", index, "upstream"))
+            yield Problem(denied, shown, line)
 
 
 def _validated(data: object, root: Branch, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:

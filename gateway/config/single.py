@@ -8,8 +8,11 @@ from pydantic import ValidationError
 
 from gateway.config import finding, header, values
 from gateway.config.model import Proxy
+from gateway.config.networks import Destinations
 from gateway.config.node import Branch, grow
 from gateway.config.problem import ConfigError, Problem
+
+_DESTINATIONS = Destinations()
 
 
 def proxy(
@@ -19,10 +22,12 @@ def proxy(
     secrets: Container[str],
     listed: Container[str] = (),
     name: str = "proxy",
+    destinations: Destinations = _DESTINATIONS,
 ) -> Proxy:
     """The checked proxy. ``secrets`` are the keys of the store; ``name`` stands where the error names the source.
 
-    ``listed`` are the variables of ``env`` that it may name (`template_env` of the file).
+    ``listed`` are the variables of ``env`` that it may name (`template_env` of the file), ``destinations`` the
+    addresses that its upstream may have.
 
     Raises `ConfigError`, whose problems have the path of the field. Credentials must be references here, unlike in a
     file: what is stored as it is would be shown to every reader of the proxy.
@@ -35,6 +40,9 @@ def proxy(
         root = grow(name, data, {})
         assert isinstance(root, Branch)
         raise ConfigError(name, [_without_line(p) for p in finding.problems(error, Proxy, root)] + literal) from None
+    denied = destinations.denial_of_url(checked.upstream)
+    if denied:
+        literal.append(Problem(denied, ("upstream",)))
     if literal:
         raise ConfigError(name, literal)
     return checked

@@ -14,6 +14,10 @@ from gateway.config.document import Address
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # RFC 1123 2.1, and the underscore that container networks use in names
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*")
+# What inet_aton(3) reads as a number: such a host is an IPv4 address in another spelling, and no name.
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_ZONE = re.compile(r"(?:%25|%)[A-Za-z0-9._~-]{1,15}")  # RFC 6874 2; Linux has no longer names of interfaces
+_PSEUDONYM = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")  # RFC 9110 7.6.3: a token
 _PORT = re.compile(r"[0-9]{1,5}")
 # RFC 3986 3.3: pchar and "/"
 _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
@@ -36,7 +40,7 @@ def _is_host(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return bool(_HOST_NAME.fullmatch(text)) and not text.rpartition(".")[2].isdigit()
+        return bool(_HOST_NAME.fullmatch(text)) and not _NUMBER.fullmatch(text.rpartition(".")[2])
     return True
 
 
@@ -160,7 +164,10 @@ def _check_authority(authority: str) -> None:
         raise ValueError("the host is missing; write http://host:port")
     if port == 0 or authority.endswith(":"):
         raise ValueError("the port is missing or 0; write a port from 1 to 65535, or none for the scheme's own")
-    if authority.startswith("[") != bool(_ipv6(host)) or not _is_host(host):
+    bare, percent, zone = host.partition("%")
+    if percent and not (_ipv6(bare) and _ZONE.fullmatch(percent + zone) and percent + zone != "%25"):
+        raise ValueError("the zone of the address is malformed; write it behind %25, as in http://[fe80::1%25eth0]/")
+    if authority.startswith("[") != bool(_ipv6(bare)) or not _is_host(bare):
         raise ValueError("the host is neither a name nor an IP address; write IPv6 in brackets: http://[::1]/")
 
 
@@ -182,6 +189,13 @@ def kept_variable(text: str) -> str:
         raise ValueError("is no name of an environment variable; write letters, digits and _, without ${}")
     if text.startswith(OWN_VARIABLES):
         raise ValueError(f"{OWN_VARIABLES}* are the gateway's own, its master key among them; remove this name")
+    return text
+
+
+def pseudonym(text: str) -> str:
+    """The name of a gateway in the header field Via (RFC 9110 7.6.3)."""
+    if not _PSEUDONYM.fullmatch(text):
+        raise ValueError("must be 1 to 64 letters, digits or - . _ without blanks; write a name such as edge-1")
     return text
 
 

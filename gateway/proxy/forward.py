@@ -17,7 +17,7 @@ from gateway.proxy.server_timing import timing_fields
 from gateway.upstream.pool import Pool
 from gateway.upstream.upstream import Upstream
 from gateway.wire.downstream import DownstreamConnection
-from gateway.wire.headers import HeadTemplate, response_head
+from gateway.wire.headers import VIA, HeadTemplate, response_head
 from gateway.wire.upstream import UpstreamConnection
 
 CONTINUE_SECONDS = 1.0
@@ -26,7 +26,7 @@ CONTINUE_SECONDS = 1.0
 _CONTINUE = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 
 
-def forward(upstream: Upstream) -> Handler:
+def forward(upstream: Upstream, via: bytes = VIA) -> Handler:
     """Send the exchange's request to ``upstream`` and its answer back.
 
     Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed.
@@ -39,7 +39,7 @@ def forward(upstream: Upstream) -> Handler:
     fields = ConfiguredFields(settings.headers)
     host = None if settings.preserve_host else upstream.endpoint.authority.encode()
     prefix = settings.path.rstrip("/").encode() if settings.strip_path else b""
-    template = HeadTemplate(host, fields.fixed + connector.proxy_fields, fields.names, prefix)
+    template = HeadTemplate(host, fields.fixed + connector.proxy_fields, fields.names, prefix, via)
     response_header = settings.timeouts.response_header
     address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"
 

@@ -16,12 +16,16 @@ from gateway.proxy.local import answer_locally
 from gateway.proxy.rescue import rescue
 from gateway.proxy.server_timing import server_timing
 from gateway.upstream.upstream import Upstream
+from gateway.wire.headers import VIA
 
 
-def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer) -> Handler:
-    """The handler of one route. ``observe`` and ``identify`` come from rooms that this one may not import."""
+def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer, via: bytes = VIA) -> Handler:
+    """The handler of one route. ``observe`` and ``identify`` come from rooms that this one may not import.
+
+    ``via``: the name of this gateway in Via.
+    """
     return chain(
-        forward(upstream),
+        forward(upstream, via),
         # must be outermost because it tells of every exchange, however it ended
         observe,
         # must be outside rescue because refusals tell it too

@@ -23,6 +23,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.hangup import HangupWatch
 from gateway.wire.head import HeadParser
+from gateway.wire.headers import names
 from gateway.wire.target import path_of
 from gateway.wire.turns import Turns
 
@@ -77,6 +78,8 @@ class Server:
         routed = request.routed
         if routed is not None and routed[0] is snapshot:
             return cast(Handler, routed[1])(exchange)  # type: ignore[return-value]
+        if b"via" in known and names(known[b"via"], self._slots.via):
+            return self.refuse(exchange, GatewayError(errors.LOOP_DETECTED))
         if request.target == b"*":
             return chain(options, self._slots.observe(""), rescue)(exchange)  # type: ignore[return-value]
         try:

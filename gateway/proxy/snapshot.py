@@ -15,16 +15,21 @@ from gateway.proxy.pipeline import build
 from gateway.proxy.rescue import rescue
 from gateway.proxy.router import Route, Router
 from gateway.upstream.upstream import Upstream
+from gateway.wire.headers import VIA
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The layers that other rooms give: ``observe`` by the proxy's name, ``identify`` by its settings."""
+    """The layers that other rooms give: ``observe`` by the proxy's name, ``identify`` by its settings.
+
+    ``via``: the name of this gateway in Via, for its whole life.
+    """
 
     observe: Callable[[str], Layer]
     identify: Callable[[Proxy], Layer]
+    via: bytes = VIA
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def _chain(
 ) -> tuple[Upstream, Handler]:
     if known is not None and known[0] is upstream:
         return known
-    return upstream, build(proxy, upstream, slots.observe(proxy.name), slots.identify(proxy))
+    return upstream, build(proxy, upstream, slots.observe(proxy.name), slots.identify(proxy), slots.via)
 
 
 def _route(proxy: Proxy, chains: Mapping[str, tuple[Upstream, Handler]], slots: Slots) -> Route:

@@ -14,6 +14,9 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import Any, cast
 
 import aiohappyeyeballs
@@ -28,6 +31,7 @@ from gateway import errors
 from gateway.config.document import Timeouts
 from gateway.errors import GatewayError
 from gateway.upstream.endpoint import Endpoint, proxy_from_environment
+from gateway.upstream.guard import Guard
 from gateway.upstream.shortage import Shortages
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
@@ -38,6 +42,10 @@ _KEEPALIVE_SECONDS = 30
 _DNS_TTL_SECONDS = 10
 _NO_TIMEOUT = 10.0 * 365 * 86400
 """Seconds; event loops want a number for the TLS handshake."""
+
+
+_SAY_NOTHING_OF_THE_ADDRESS = (errors.LOCAL_RESOURCES, errors.UPSTREAM_DENIED, errors.DNS_FAILED)
+"""After any other failure of a dial the name is resolved again for the next: it may lead elsewhere by now."""
 
 
 class _DialTimeoutError(Exception):
@@ -120,6 +128,18 @@ def _hardened_socket(addr_info: tuple[Any, ...]) -> socket.socket:
     return made
 
 
+def _addr_info(host: str, port: int) -> AddrInfoType:
+    """``host`` is an IP address; the zone behind an IPv6 one is a name or a number (RFC 4007 11). Raises OSError."""
+    address, _, zone = host.partition("%")
+    if ":" not in address:
+        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
+    try:
+        scope = int(zone) if zone.isdigit() else socket.if_nametoindex(zone) if zone else 0
+    except OSError:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
+    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, scope)
+
+
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
@@ -145,6 +165,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         parser: HeadParser,
         tls: ssl.SSLContext,
         shortages: Shortages | None = None,
+        guard: Guard | None = None,
     ) -> None:
         if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
             raise RuntimeError(
@@ -162,15 +183,18 @@ class HardenedConnector(aiohttp.TCPConnector):
         self._buffers = buffers
         self._parser = parser
         self._shortages = Shortages() if shortages is None else shortages
+        self._guard = Guard() if guard is None else guard
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
         self.proxy_fields: list[tuple[bytes, bytes]] = []
         """What that proxy wants to see in each request."""
         self._peer = endpoint
-        """Whom we open a connection to: the endpoint, or the forward proxy that takes plain requests for it."""
+        """Whom we open a connection to: the endpoint, or the forward proxy on the way to it."""
         self._tunnel: ClientRequest | None = None
         proxy = proxy_from_environment(endpoint)
+        self._proxied = proxy is not None
         if proxy is not None:
+            self._peer = Endpoint.of(proxy.url)
             credentials: dict[str, str] = {}
             if proxy.credentials:
                 pair = base64.b64encode(":".join(proxy.credentials).encode()).decode()
@@ -185,11 +209,18 @@ class HardenedConnector(aiohttp.TCPConnector):
                     ssl=tls,
                 )
             else:
-                self._peer = Endpoint.of(proxy.url)
                 self.absolute_form = endpoint.origin.encode()
                 self.proxy_fields = [(name.encode(), value.encode()) for name, value in credentials.items()]
         self._tls = tls
-        self._secure = self._peer.scheme == "https"
+        self._secure = self._peer.scheme == "https" and self._tunnel is None
+        self._named = not self._peer.is_address
+        self.current: frozenset[str] | None = None
+        """The addresses that the peer's name had when it was last resolved; None: nothing is resolved."""
+        self.stale_at = 0.0 if self._named else inf
+        """When that is to be looked at again (monotonic clock)."""
+        self.on_moved: Callable[[], object] = lambda: None
+        """Called when `current` has changed."""
+        self._following: asyncio.Task[None] | None = None
 
     def _make(self) -> UpstreamConnection:
         return UpstreamConnection(self._loop, self._buffers, self._parser)
@@ -198,15 +229,25 @@ class HardenedConnector(aiohttp.TCPConnector):
         """Open a connection.
 
         Raises `GatewayError`: ``dial_failed``, ``dial_timeout``, ``dns_failed``, ``local_resources``, ``tls_failed``,
-        ``tls_timeout``.
+        ``tls_timeout``, ``upstream_denied``.
         """
         try:
+            return await self._dial()
+        except GatewayError as error:
+            if self._named and error.reason not in _SAY_NOTHING_OF_THE_ADDRESS:
+                self.clear_dns_cache(self._peer.host, self._peer.port)
+            raise
+
+    async def _dial(self) -> UpstreamConnection:
+        try:
+            if self._proxied:  # the proxy resolves the name: only an address can be checked here
+                self._guard.check(self.endpoint)
             if self._tunnel is not None:
                 return await self._dial_through(self._tunnel)
             sock = await self._connect_to_peer()
             connection = self._make()
             if self._secure:
-                layer = self._tls_layer(self._peer.host, connection)
+                layer = self._tls_layer(self._peer.name, connection)
                 await self._loop.create_connection(lambda: layer.protocol, sock=sock)
                 await self._opened(layer)
             else:
@@ -248,12 +289,62 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise _DialTimeoutError from None
 
     async def _addresses(self) -> list[AddrInfoType]:
-        """Where the peer is."""
+        """Where the peer is. A forward proxy was named by the operator: it may be anywhere."""
+        host, port = self._peer.host, self._peer.port
+        if not self._named:
+            found = [_addr_info(host, port)]
+        else:
+            try:
+                hosts = await self._resolve_host(host, port)
+            except OSError as error:  # resolvers differ: the system's raises gaierror, aiodns a bare OSError
+                raise self._failure_to_resolve(error) from None
+            found = [_addr_info(each["host"], each["port"]) for each in hosts]
         try:
-            hosts = await self._resolve_host(self._peer.host, self._peer.port)
-        except OSError as error:  # resolvers differ in what they raise: the system's gaierror, aiodns a bare OSError
-            raise self._failure_to_resolve(error) from None
-        return self._convert_hosts_to_addr_infos(hosts)
+            permitted = found if self._proxied else self._guard.permitted(self._target, found)
+        except GatewayError:
+            self._learn([])
+            raise
+        self._learn(permitted)
+        return permitted
+
+    def _learn(self, addresses: list[AddrInfoType]) -> None:
+        """The name has these addresses now, be it from the cache."""
+        if not self._named:
+            return
+        now = monotonic()
+        if now >= self.stale_at:
+            self.stale_at = now + _DNS_TTL_SECONDS
+        current = frozenset(address[4][0] for address in addresses)
+        if current != self.current:
+            self.current = current
+            self.on_moved()
+
+    def follow(self) -> None:
+        """Resolve the name again, in the background: the connections that are open should not outlive its change."""
+        if self._following is None:
+            self._following = asyncio.get_running_loop().create_task(self._follow(), name=f"resolve {self._peer.host}")
+
+    async def _follow(self) -> None:
+        try:
+            self.clear_dns_cache(self._peer.host, self._peer.port)
+            async with asyncio.timeout(_DNS_TTL_SECONDS):
+                await self._addresses()
+        except (GatewayError, OSError):  # nobody waits for it, and a resolver that is away says nothing about the name
+            self.stale_at = monotonic() + _DNS_TTL_SECONDS
+        finally:
+            self._following = None
+
+    def address_of(self, connection: UpstreamConnection) -> str:
+        """The IP address that it leads to, as it stands in `current`; empty when it is lost already."""
+        peer = None if connection.transport is None else connection.transport.get_extra_info("peername")
+        return str(peer[0]).partition("%")[0] if peer else ""
+
+    async def aclose(self) -> None:
+        """Stop following the name, and give back what aiohttp holds."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self.close()
 
     async def _connect(self, addresses: list[AddrInfoType]) -> socket.socket:
         """A TCP connection to whichever of ``addresses`` answers first.
@@ -279,7 +370,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             lease.close()
             raise GatewayError(errors.DIAL_FAILED)
         ours = self._make()
-        layer = self._tls_layer(self.endpoint.host, ours)
+        layer = self._tls_layer(self.endpoint.name, ours)
         transport.set_protocol(layer.protocol)
         theirs.connection_lost(None)  # so that closing aiohttp's account does not close the transport
         lease.close()

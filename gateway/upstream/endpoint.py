@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import urllib.request
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``scheme://host:port`` with a base path that has no trailing slash; ``host`` without brackets."""
+    """``scheme://host:port`` with a base path that has no trailing slash.
+
+    ``host`` is without brackets; behind an IPv6 address it may have a zone, as in ``fe80::1%eth0``.
+    """
 
     scheme: str
     host: str
@@ -24,7 +28,7 @@ class Endpoint:
         parts = urlsplit(url)
         return cls(
             parts.scheme,
-            parts.hostname or "",
+            _without_escape(parts.hostname or ""),
             parts.port or _DEFAULT_PORTS[parts.scheme],
             parts.path.rstrip("/").encode(),
         )
@@ -32,12 +36,32 @@ class Endpoint:
     @property
     def authority(self) -> str:
         """Value of Host: the port only when it is not the scheme's own (RFC 9110 4.2.3)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.name}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def name(self) -> str:
+        """The host as the endpoint knows it: a zone means something on this machine alone (RFC 6874 4)."""
+        return self.host.partition("%")[0]
+
+    @property
+    def is_address(self) -> bool:
+        """The host is an IP address: there is nothing to resolve."""
+        try:
+            ipaddress.ip_address(self.name)
+        except ValueError:
+            return False
+        return True
 
     @property
     def origin(self) -> str:
         return f"{self.scheme}://{self.authority}"
+
+
+def _without_escape(host: str) -> str:
+    """RFC 6874 2 writes the zone of an IPv6 address behind ``%25``; the bare ``%`` of other programs is known too."""
+    address, _, zone = host.partition("%")
+    return f"{address}%{zone.removeprefix('25') or zone}" if zone else host
 
 
 @dataclass(frozen=True, slots=True)

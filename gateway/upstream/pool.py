@@ -1,9 +1,15 @@
-"""Idle connections to one endpoint: the newest is used first, so that a burst's surplus grows old and is closed."""
+"""Idle connections to one endpoint: the newest is used first, so that a burst's surplus grows old and is closed.
+
+A connection is closed instead of kept when it comes back too old (``max_age``), or from an address that the endpoint's
+name no longer has: so traffic follows DNS, and no exchange is ever cut for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import inf
+from random import uniform
 from time import monotonic
 
 from gateway.core.clock import Clock
@@ -17,6 +23,8 @@ REST_SECONDS = 1.0
 """How long a connection is not used after a response that named a body without having one (HEAD, 304). An upstream that
 sends the body all the same does so within that time, and the connection is closed before it serves another request.
 """
+_SPREAD = 0.9
+"""Connections that were opened together are not closed together: each gets at least this share of ``max_age``."""
 
 
 class IdleBudget:
@@ -39,6 +47,7 @@ class Pool:
         body_idle: float,
         budget: IdleBudget,
         *,
+        max_age: float = 0.0,
         max_idle: int = MAX_IDLE_PER_HOST,
         clock: Clock = monotonic,
         on_abandoned: Callable[[float], object] = lambda seconds: None,
@@ -48,19 +57,24 @@ class Pool:
         self._idle_timeout = idle_timeout
         self._body_idle = body_idle
         self._budget = budget
+        self._max_age = max_age
         self._max_idle = max_idle
         self._clock = clock
         self._on_abandoned = on_abandoned
         self._idle: dict[UpstreamConnection, float] = {}
-        """In the order in which they became idle; value: since when."""
+        """In the order in which they became idle; value: until when one may be used."""
         self._resting: dict[UpstreamConnection, asyncio.TimerHandle] = {}
-        self._open: set[UpstreamConnection] = set()
+        self._open: dict[UpstreamConnection, tuple[float, str]] = {}
+        """Value: until when it is kept when it comes back, and the address that it leads to."""
+        self._generation = 0
+        """Counts the calls of `renew`."""
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
         self._sweeper = Watchdog(asyncio.get_running_loop(), self.sweep)
         self.dials = 0
         self.reuses = 0
         self._told = (0, 0)
+        connector.on_moved = self.follow
 
     def news(self) -> tuple[int, int]:
         """Dials and reuses since this was last asked."""
@@ -81,9 +95,9 @@ class Pool:
         """The connection that became idle last, or None. Never waits."""
         idle = self._idle
         while idle:
-            connection, since = idle.popitem()
+            connection, until = idle.popitem()
             self._budget.used -= 1
-            if connection.alive and (not self._idle_timeout or self._clock() - since < self._idle_timeout):
+            if connection.alive and self._clock() < until:
                 self.reuses += 1
                 return connection
             connection.abort()
@@ -92,10 +106,14 @@ class Pool:
     async def dial(self) -> UpstreamConnection:
         """A fresh connection; raises what `HardenedConnector.dial` raises."""
         self.dials += 1
+        generation = self._generation
         connection = await self.connector.dial()
         connection.on_lost = self._on_lost
         connection.body_idle = self._body_idle
-        self._open.add(connection)
+        until = self._clock() + self._max_age * uniform(_SPREAD, 1.0) if self._max_age else inf  # noqa: S311
+        if generation != self._generation:
+            until = -inf
+        self._open[connection] = until, self.connector.address_of(connection)
         return connection
 
     def give_back(self, connection: UpstreamConnection) -> None:
@@ -104,14 +122,22 @@ class Pool:
             self._let_rest(connection)
             return
         budget = self._budget
-        if self._closed or len(self._idle) >= self._max_idle or budget.used >= budget.limit:
+        now = self._clock()
+        kept_until, address = self._open[connection]
+        current = self.connector.current
+        if (
+            self._closed
+            or now >= kept_until
+            or (current is not None and address not in current)
+            or len(self._idle) >= self._max_idle
+            or budget.used >= budget.limit
+        ):
             connection.abort()
             return
-        now = self._clock()
-        self._idle[connection] = now
+        until = now + self._idle_timeout if self._idle_timeout else inf
+        self._idle[connection] = until
         budget.used += 1
-        if self._idle_timeout and not self._sweeper.expires_at:
-            self._sweeper.arm(now + self._idle_timeout)
+        self._sweep_at(until)
 
     def _let_rest(self, connection: UpstreamConnection) -> None:
         connection.named_body = False
@@ -126,15 +152,37 @@ class Pool:
             self.give_back(connection)
 
     def sweep(self) -> None:
-        """Close what was idle for too long; the oldest stand first."""
+        """Close what was idle for too long, and look whether the endpoint's name has moved."""
         now = self._clock()
-        for connection, since in list(self._idle.items()):
-            if now - since < self._idle_timeout:
-                self._sweeper.arm(since + self._idle_timeout)
-                return
+        if now >= self.connector.stale_at:
+            self.connector.follow()
+        self._drop([connection for connection, until in self._idle.items() if now >= until])
+        if self._idle:
+            self._sweep_at(min(self._idle.values()))
+
+    def follow(self) -> None:
+        """Close the idle connections to addresses that the endpoint's name no longer has."""
+        current = self.connector.current
+        if current is not None:
+            self._drop([connection for connection in self._idle if self._open[connection][1] not in current])
+
+    def renew(self) -> None:
+        """Use no connection again that is open now: idle ones are closed at once, others when they come back."""
+        self._generation += 1
+        self._open = {connection: (-inf, address) for connection, (_, address) in self._open.items()}
+        self._drop(list(self._idle))
+
+    def _drop(self, connections: Iterable[UpstreamConnection]) -> None:
+        for connection in connections:
             del self._idle[connection]
             self._budget.used -= 1
             connection.close()
+
+    def _sweep_at(self, at: float) -> None:
+        at = min(at, self.connector.stale_at)
+        armed = self._sweeper.expires_at
+        if at < inf and (not armed or at < armed):
+            self._sweeper.arm(at)
 
     async def aclose(self) -> None:
         """Close idle connections now and those in use when they come back; returns when the last one has."""
@@ -147,7 +195,7 @@ class Pool:
         if self._open:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
-        await self.connector.close()
+        await self.connector.aclose()
 
     def _on_lost(self, connection: UpstreamConnection) -> None:
         if self._idle.pop(connection, None) is not None:
@@ -155,7 +203,7 @@ class Pool:
         resting = self._resting.pop(connection, None)
         if resting is not None:
             resting.cancel()
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         if connection.abandoned_at:
             self._on_abandoned(monotonic() - connection.abandoned_at)
         if self._drained is not None and not self._open and not self._drained.done():

@@ -13,12 +13,14 @@ from collections.abc import Iterable
 from functools import partial
 
 from gateway.config.document import CircuitBreaker, Proxy, Timeouts
+from gateway.config.networks import Destinations
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
 from gateway.policy.breaker import Breaker, State
 from gateway.policy.limiter import Limiter
 from gateway.policy.queue import WaitQueue
 from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.guard import Guard
 from gateway.upstream.pool import IdleBudget, Pool
 from gateway.upstream.shortage import Shortages
 from gateway.upstream.upstream import Upstream
@@ -47,6 +49,7 @@ class Registry:
         self._sink = sink
         self._budget = IdleBudget()
         self._shortages = Shortages()
+        self.guard = Guard()
         self._tls: ssl.SSLContext | None = None
         self._limiters: dict[str, Limiter] = {}
         """Also those that no proxy has now: exchanges that run under an old limit still hold its permits."""
@@ -67,6 +70,14 @@ class Registry:
         for upstream in old.values():
             if id(upstream.pool) not in kept:
                 self._retire(upstream.pool)
+
+    def restrict(self, destinations: Destinations) -> None:
+        """Connect to these alone from now on. Connections of before are used for no further request."""
+        if destinations == self.guard.destinations:
+            return
+        self.guard.destinations = destinations
+        for upstream in self.upstreams.values():
+            upstream.pool.renew()
 
     async def aclose(self) -> None:
         """Close every pool; returns when the last connection in use has come back."""
@@ -116,12 +127,15 @@ class Registry:
     def _pool(self, name: str, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
         if self._tls is None:
             self._tls = tls_context()
-        connector = HardenedConnector(endpoint, timeouts, self._buffers, self._parser, self._tls, self._shortages)
+        connector = HardenedConnector(
+            endpoint, timeouts, self._buffers, self._parser, self._tls, self._shortages, self.guard
+        )
         return Pool(
             connector,
             timeouts.idle,
             timeouts.body_idle,
             self._budget,
+            max_age=timeouts.max_age,
             on_abandoned=lambda seconds: self._sink(UpstreamClosed(name, seconds)),
         )
 

@@ -25,6 +25,7 @@ LOCAL = frozenset(
         errno.EADDRNOTAVAIL,  # no ephemeral port left, or no address of this family
         errno.EAFNOSUPPORT,  # no such family in this kernel
         errno.ENETDOWN,  # our interface is down
+        errno.ENODEV,  # there is no interface of this name (IPv6 zones)
     }
 )
 """Errors of socket(2) and connect(2) that say nothing of the peer. ECONNREFUSED, EHOSTUNREACH and ENETUNREACH do."""
@@ -45,16 +46,36 @@ def _lack_of_descriptors() -> OSError | None:
     return None
 
 
+class OnceASecond:
+    """Errors of one kind in the process log: one line a second at most, which counts those that were left out."""
+
+    __slots__ = ("_clock", "_log", "_quiet_until", "_unlogged")
+
+    def __init__(self, log: logging.Logger, clock: Clock = monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._quiet_until = float("-inf")
+        self._unlogged = 0
+
+    def error(self, text: str) -> None:
+        now = self._clock()
+        if now < self._quiet_until:
+            self._unlogged += 1
+            return
+        more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
+        self._quiet_until, self._unlogged = now + 1.0, 0
+        self._log.error("%s%s", text, more)
+
+
 class Shortages:
     """Those of one data plane. Its log says what is missing, at most once a second however many dials fail."""
 
-    __slots__ = ("_clock", "_last", "_quiet_until", "_unlogged")
+    __slots__ = ("_clock", "_last", "_throttle")
 
     def __init__(self, clock: Clock = monotonic) -> None:
         self._clock = clock
         self._last = float("-inf")
-        self._quiet_until = float("-inf")
-        self._unlogged = 0
+        self._throttle = OnceASecond(_log, clock)
 
     def failure(self, target: str, failures: Iterable[BaseException]) -> GatewayError | None:
         """The error of a dial that failed so, when each of its attempts failed for a reason of our own; else None.
@@ -82,13 +103,8 @@ class Shortages:
         return None
 
     def _noted(self, target: str, cause: BaseException) -> GatewayError:
-        self._last = now = self._clock()
-        if now < self._quiet_until:
-            self._unlogged += 1
-        else:
-            more = f" ({self._unlogged} more since the last line)" if self._unlogged else ""
-            self._quiet_until, self._unlogged = now + 1.0, 0
-            _log.error("no connection to %s: this machine lacks a resource: %s%s; %s", target, _told(cause), more, _FIX)
+        self._last = self._clock()
+        self._throttle.error(f"no connection to {target}: this machine lacks a resource: {_told(cause)}; {_FIX}")
         return GatewayError(errors.LOCAL_RESOURCES, retry_after=_RETRY_AFTER)
 
 

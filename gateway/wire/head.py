@@ -53,6 +53,7 @@ _REQUEST_FIELDS: dict[bytes, int] = {
     b"http2-settings": _DROP,
     b"max-forwards": _DROP,
     b"traceparent": _KEEP,
+    b"via": _KEEP,
     b"x-request-id": _DROP,
     b"x-forwarded-for": _DROP,
     b"x-forwarded-host": _DROP,

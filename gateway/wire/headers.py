@@ -16,11 +16,21 @@ from gateway.core.forwarded import folded, is_claim
 from gateway.core.message import CHUNKED, RequestHead, ResponseHead
 from gateway.wire.target import join
 
-VIA = b"Via: 1.1 breakwater\r\n"
-"""RFC 9110 7.6.3: a gateway names itself in each request that it forwards; the received version is put in when 1.0."""
+VIA = b"breakwater"
+"""RFC 9110 7.6.3: a gateway names itself in each request that it forwards; the name of one that was given none."""
 
-_VIA = {1: VIA, 0: VIA.replace(b"1.1", b"1.0", 1)}
 _REASON_PHRASES = {s.value: s.phrase.encode() for s in http.HTTPStatus}
+
+
+def names(via: bytes, name: bytes) -> bool:
+    """Whether a gateway called ``name`` stands in the value of a Via field: ``[protocol/]version name [comment], ...``.
+
+    Names are compared without regard to case: a hop in between may have changed that.
+    """
+    wanted = name.lower()
+    if wanted not in via.lower():
+        return False
+    return any(hop.split()[1:2] == [wanted] for hop in via.lower().split(b","))
 
 
 class Forwarding:
@@ -73,7 +83,7 @@ class HeadTemplate:
     replace.
     """
 
-    __slots__ = ("_configured", "_host_line", "_prefix", "_replaces_claims", "replaced")
+    __slots__ = ("_configured", "_host_line", "_prefix", "_replaces_claims", "_via", "replaced")
 
     def __init__(
         self,
@@ -81,11 +91,14 @@ class HeadTemplate:
         configured: list[tuple[bytes, bytes]],
         replaced: Iterable[bytes] = (),
         prefix: bytes = b"",
+        via: bytes = VIA,
     ) -> None:
         """``host`` None: the client's own Host travels on. ``replaced``: more fields that the client may not send.
 
-        ``prefix``: what is stripped from the path, for X-Forwarded-Prefix.
+        ``prefix``: what is stripped from the path, for X-Forwarded-Prefix. ``via``: the name of this gateway in Via,
+        behind the version that was received.
         """
+        self._via = tuple(b"Via: 1.%d %b\r\n" % (minor, via) for minor in (0, 1))
         self._host_line = None if host is None else b"Host: %b\r\n" % host
         self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
         self.replaced = frozenset(map(folded, [*replaced, *(name for name, _ in configured)]))
@@ -138,7 +151,7 @@ class HeadTemplate:
             b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
             _rare(request),
             self._claims(request, forwarding),
-            _VIA[request.minor],
+            self._via[request.minor],
             self._configured,
         )
 

@@ -26,10 +26,11 @@ from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.app import BAD_CONFIGURATION, greeting, signals
-from gateway.config import parse, single, values
+from gateway.config import installation, parse, single, values
 from gateway.config.document import Address, Credentials, Document, TokenRecord
 from gateway.config.model import AUDIT_RETENTION, Settings
 from gateway.config.model import Proxy as ProxyModel
+from gateway.config.networks import Destinations
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
@@ -91,9 +92,11 @@ class Options:
 class DeclaredFile:
     """The part of the configuration that stands in the file (the `Declared` of the admin room)."""
 
-    def __init__(self, path: pathlib.Path, env: Mapping[str, str]) -> None:
+    def __init__(self, path: pathlib.Path, env: Mapping[str, str], listen: tuple[Address, ...] | None = None) -> None:
+        """``listen``: where the gateway listens, when the command line says so and not the file."""
         self.name = path.name
         self.path = path
+        self._listen = listen
         self.env = env
         self.content = fingerprint(path)
         """Digest of the file that `settings` was read from."""
@@ -106,6 +109,10 @@ class DeclaredFile:
     @property
     def template_env(self) -> Collection[str]:
         return self.settings.template_env
+
+    @property
+    def destinations(self) -> Destinations:
+        return self.settings.destinations(self._listen)
 
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         return tuple(proxy.model_dump(mode="json") for proxy in self.settings.proxies)
@@ -324,7 +331,7 @@ class Control:
         self._warnings = warnings
         document = settings.record(self._declared.env, secrets, usable, bound)
         self._served = len(document.proxies)
-        return self._options.overrides.apply(document)
+        return installation.named(self._options.overrides.apply(document), self._options.config)
 
     def _model(self, proxy: StoredProxy) -> ProxyModel:
         """The proxy, checked; once for each of its versions, which is most of the work of a change."""
@@ -419,7 +426,7 @@ class Process:
         async with contextlib.AsyncExitStack() as stack:
             # First: the database may take its time, and the supervisor has to see that this process lives.
             stack.enter_context(beating(self._pulse))
-            declared = DeclaredFile(self._options.config, os.environ)
+            declared = DeclaredFile(self._options.config, os.environ, self._options.overrides.listen)
             settings = declared.settings
             assert settings.database is not None
             if is_embedded(settings.database):

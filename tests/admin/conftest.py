@@ -17,6 +17,7 @@ from gateway.admin.live import Applied, ProxyPulse, Pulse, Refusals
 from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
+from gateway.config.networks import Destinations
 from gateway.identity.password import PasswordHasher
 from gateway.identity.throttle import LoginThrottle, Rate
 from gateway.identity.tokens import digest, mint
@@ -112,6 +113,7 @@ class File:
     name: str = "gateway.yaml"
     env: Mapping[str, str] = field(default_factory=lambda: {"SET": "x", "UNLISTED": "x", "GATEWAY_X": "x"})
     template_env: tuple[str, ...] = ("SET", "UNSET")
+    destinations: Destinations = field(default_factory=lambda: Destinations(own=[("127.0.0.1", 8081)]))
 
     def proxies(self) -> tuple[Mapping[str, object], ...]:
         return self.declared

@@ -71,6 +71,8 @@ async def test_of_many_that_change_the_same_version_one_wins(api: Api) -> None:
         ({"path": "/api/gateway/x"}, ["path"]),
         ({"path": "/_/x"}, ["path"]),
         ({"upstream": "ftp://x"}, ["upstream"]),
+        ({"upstream": "http://169.254.169.254/latest"}, ["upstream"]),
+        ({"upstream": "http://[::ffff:127.0.0.1]:8081"}, ["upstream"]),
         ({"colour": "red", "max_concurrent": "5"}, ["max_concurrent", "colour"]),
         ({"timeout_config": {"dial": 0, "idle": -1}}, ["timeout_config.dial", "timeout_config.idle"]),
         ({"circuit_breaker": {"failureThreshold": 3}}, ["circuit_breaker.failureThreshold"]),

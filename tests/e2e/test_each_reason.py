@@ -162,6 +162,10 @@ async def a_fault_of_our_own(scene: Scene) -> None:
     await scene.client.send(ask())
 
 
+async def a_loop(scene: Scene) -> None:
+    await scene.client.send(ask(f"Via: 1.1 {scene.rig.gateway.via}"))
+
+
 async def no_descriptor(scene: Scene) -> None:
     with no_descriptor_left():
         await scene.client.send(ask())
@@ -286,6 +290,8 @@ ROWS = [
         status=200,
     ),
     Row("breaker_open", "after one failure", opened, {"circuit_breaker": CircuitBreaker(True, 1, LONG)}, failures=1),
+    Row("upstream_denied", "a link-local address", says(ask()), to="http://169.254.169.254:1"),
+    Row("loop_detected", "our own name in Via", a_loop),
     Row("local_resources", "no descriptor for a dial", no_descriptor),
     Row("draining", "no answer yet", a_drain, ending=CUT),
     Row("draining", "in mid-answer", a_drain_in_mid_answer, ending=CUT, status=200),

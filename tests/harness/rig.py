@@ -125,7 +125,7 @@ class Workshop:
         return rig
 
     async def aclose(self, *, check: bool) -> None:
-        for rig in self._rigs:
+        for rig in reversed(self._rigs):  # a later one may be the client of an earlier one
             await rig.aclose(check=check)
         if check:
             assert self._complaints == [], "the event loop heard of errors that nobody caught"

@@ -51,6 +51,7 @@ class Form {
         this.#number('timeout_config.response_header', 'Start of the answer', 'seconds, 0: none', 'any'),
         this.#number('timeout_config.body_idle', 'Silence within the answer', 'seconds, 0: none', 'any'),
         this.#number('timeout_config.idle', 'Keep unused connections', 'seconds, 0: for ever', 'any'),
+        this.#number('timeout_config.max_age', 'Use a connection for', 'seconds, 0: no limit', 'any'),
         this.#number('timeout_config.total', 'The whole exchange', 'seconds, 0: none', 'any'),
         this.#check('server_timing', 'Tell callers where the time went, in a Server-Timing field')),
       this.#group('Login at the upstream, headers', ['headers'], this.auth.element, this.headers.element),

@@ -20,6 +20,7 @@ from gateway.config.document import (
     Timeouts,
     TokenRecord,
     Tracing,
+    UpstreamNetworks,
 )
 from gateway.core.limits import Limits
 
@@ -36,7 +37,7 @@ PROXY = Proxy(
     max_concurrent=5,
     queue=Queue(3, 1.5),
     circuit_breaker=CircuitBreaker(True, 2, 3.0, 4),
-    timeouts=Timeouts(1, 2, 3, 4, 5, 6),
+    timeouts=Timeouts(1, 2, 3, 4, 5, 6, 7),
     limiter=Limiter("shadow"),
     server_timing=True,
 )
@@ -50,6 +51,9 @@ def test_a_document_survives_the_way() -> None:
         1.0,
         Limits(max_uri=99),
         Tracing("http://c/v1/traces", 0.5, "edge"),
+        UpstreamNetworks(("10.0.0.0/8",), ("169.254.170.2/32",)),
+        (Address("127.0.0.1", 8081),),
+        "edge-1",
         (PROXY, Proxy("b", "/", "u")),
     )
     assert codec.document(orjson.loads(codec.encode(document))) == document

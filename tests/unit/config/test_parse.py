@@ -335,6 +335,28 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("upstream", "told_of"),
+    [
+        ("http://127.0.0.1:8080", "is a listener of this gateway"),
+        ("http://localhost:8081/x", "is a listener of this gateway"),
+        ("http://[::ffff:127.0.0.1]:8081", "is a listener of this gateway"),
+        ("http://169.254.169.254/latest", "is in 169.254.0.0/16"),
+        ("http://10.9.9.9", "is in 10.0.0.0/8"),
+    ],
+)
+def test_an_upstream_with_a_denied_address_is_told_with_its_line(upstream: str, told_of: str) -> None:
+    text = (
+        "listen: [127.0.0.1:8080]\nadmin: {listen: 127.0.0.1:8081}\ndatabase: sqlite:///x.db\n"
+        "upstream_networks: {deny: [10.0.0.0/8], allow: [10.1.0.0/16]}\n"
+        "proxies:\n  - {name: good, path: /good, upstream: 'http://10.1.0.1:8080'}\n"
+        f"  - name: a\n    path: /a\n    upstream: {upstream}"
+    )
+    (line,) = told(text)
+    assert line.startswith("f:9: proxies.1.upstream: ")
+    assert told_of in line
+
+
 def test_collisions_are_told_beside_other_problems() -> None:
     second = "\n  - name: a\n    path: /a\n    upstream: nonsense"
     assert [one.split(": ")[:2] for one in told(proxy("active: 5") + second)] == [

@@ -141,6 +141,9 @@ def test_route_host_refuses(text: str, hint: str) -> None:
         "http://[::1]/x",
         "http://my_service:80",
         "HTTP://H/",
+        "http://[fe80::1%25eth0]:9000/",
+        "http://[fe80::1%eth0]",
+        "http://0x7g.example",
         "http://h/a%20b",
     ],
 )
@@ -171,6 +174,16 @@ def test_upstream_url_is_returned_as_written(text: str) -> None:
         ("http://[::1", "malformed"),
         ("http://::1", "malformed"),
         ("http://1.2.3.4.5", "neither a name nor an IP address"),
+        ("http://2130706433", "neither a name nor an IP address"),
+        ("http://0x7f000001", "neither a name nor an IP address"),
+        ("http://0X7F.0.0.0x1", "neither a name nor an IP address"),
+        ("http://0177.0.0.1", "neither a name nor an IP address"),
+        ("http://127.1", "neither a name nor an IP address"),
+        ("http://[fe80::1%25]", "the zone of the address is malformed"),
+        ("http://[fe80::1%]", "malformed"),
+        ("http://[fe80::1%25a b]", "a space"),
+        ("http://[fe80::1%25a/b]", "malformed"),
+        ("http://[fe80::1%25sixteen-letters-x]", "the zone of the address is malformed"),
         ("http://a,b", "neither a name nor an IP address"),
         ("http://h/{x}", "the path holds a character"),
         ("http://h/a/../b", "`..` segment"),
@@ -241,3 +254,13 @@ def test_origins_have_one_form(url: str, expected: str) -> None:
     assert values.origin(url) == expected
     assert values.plain_origin(expected) == expected
     assert values.plain_origin(expected + "/") == expected
+
+
+@pytest.mark.parametrize("text", ["edge-1", "breakwater", "a.b_c"])
+def test_pseudonym(text: str) -> None:
+    assert values.pseudonym(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "edge 1", "a,b", "a(b)", "x" * 65, "\u00e9"])
+def test_pseudonym_refuses(text: str) -> None:
+    refuses(values.pseudonym, text, "write a name such as edge-1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import ipaddress
 import socket
 import ssl
 import sys
@@ -18,18 +19,24 @@ from harness.descriptors import no_descriptor_left
 from harness.patience import eventually
 from harness.upstream import BlackHole, refused_url
 
-from gateway.config.document import Timeouts
+from gateway.config.document import Timeouts, UpstreamNetworks
+from gateway.config.networks import Destinations
 from gateway.errors import GatewayError
 from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.guard import Guard
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
 from gateway.wire.upstream import UpstreamConnection
 
 
 @asynccontextmanager
-async def connector(url: str, tls: ssl.SSLContext | None = None, **timeouts: float) -> AsyncIterator[HardenedConnector]:
-    made = HardenedConnector(Endpoint.of(url), Timeouts(**timeouts), BufferPool(), HeadParser(), tls or tls_context())
+async def connector(
+    url: str, tls: ssl.SSLContext | None = None, guard: Guard | None = None, **timeouts: float
+) -> AsyncIterator[HardenedConnector]:
+    made = HardenedConnector(
+        Endpoint.of(url), Timeouts(**timeouts), BufferPool(), HeadParser(), tls or tls_context(), guard=guard
+    )
     try:
         yield made
     finally:
@@ -356,6 +363,98 @@ async def test_no_local_port_left() -> None:
     if process.returncode and b"unshare" in err:
         pytest.skip("this machine gives no network of its own")
     assert out.decode().split() == ["local_resources", "local_resources", "dial_failed", "True"], err.decode()
+
+
+# -- addresses
+
+
+async def test_an_address_that_is_denied() -> None:
+    async with connector("http://169.254.169.254") as made:
+        assert await code_of_dial(made) == "upstream_denied"
+
+
+async def test_a_name_that_leads_to_a_denied_address() -> None:
+    async with resolving("http://metadata.test", Resolver("169.254.169.254")) as made:
+        assert await code_of_dial(made) == "upstream_denied"
+
+
+async def test_of_several_addresses_those_that_are_denied_are_not_tried() -> None:
+    async with (
+        listener(silence) as port,
+        resolving(f"http://many.test:{port}", Resolver("169.254.169.254", "127.0.0.1")) as made,
+    ):
+        connection = await made.dial()
+        assert peer_of(connection) == "127.0.0.1"
+        assert made.current == {"127.0.0.1"}
+        connection.abort()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://0x7f000001:{}", "http://2130706433:{}", "http://0177.0.0.1:{}", "http://127.1:{}"]
+)
+async def test_other_spellings_of_an_address_are_not_dialled(url: str) -> None:
+    """`gateway check` refuses them already; should one come through, it is no way around."""
+    async with listener(silence) as port, connector(url.format(port)) as made:
+        made._guard.destinations = Destinations(own=[("127.0.0.1", port)])
+        assert await code_of_dial(made) in ("upstream_denied", "dial_failed", "dns_failed")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_forward_proxy_may_be_anywhere_and_leads_to_no_denied_address(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    asked = asyncio.Event()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+
+    async with listener(proxy) as port:
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("no_proxy", "")
+        guard = Guard(Destinations(UpstreamNetworks(deny=("127.0.0.0/8",))))
+        async with connector(f"{scheme}://169.254.169.254", guard=guard) as made:
+            assert await code_of_dial(made) == "upstream_denied"
+        assert not asked.is_set()
+        async with connector(f"{scheme}://name.test", guard=guard, dial=0.2, tls_handshake=0.1) as made:
+            if scheme == "http":
+                (await made.dial()).abort()
+            else:
+                assert await code_of_dial(made) == "dial_timeout"
+        await asked.wait()
+
+
+def zoned_addresses() -> list[str]:
+    """Link-local addresses of this machine, each with its zone; ``::1`` where there are none."""
+    found = []
+    with suppress(FileNotFoundError):
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            digits, _, _, scope, _, name = line.split()
+            if scope == "20":
+                found.append(f"{ipaddress.IPv6Address(bytes.fromhex(digits))}%25{name}")
+    return found or ["::1%25lo"]
+
+
+@pytest.mark.parametrize("address", [*zoned_addresses(), "::1%25lo", "::1%251"])
+async def test_a_zone_is_dialled(address: str) -> None:
+    """RFC 6874; without its zone a link-local address leads nowhere."""
+    bare, _, zone = address.partition("%25")
+    with suppress(OSError):
+        async with listener(silence, host=bare if bare == "::1" else f"{bare}%{zone}") as port:
+            guard = Guard(Destinations(UpstreamNetworks(allow=("fe80::/10",))))
+            async with connector(f"http://[{address}]:{port}", guard=guard) as made:
+                connection = await made.dial()
+                assert peer_of(connection).partition("%")[0] == bare
+                assert made.endpoint.authority == f"[{bare}]:{port}"
+                connection.abort()
+            return
+    pytest.skip("no IPv6 here")
+
+
+async def test_a_zone_that_this_machine_does_not_have() -> None:
+    guard = Guard(Destinations(UpstreamNetworks(allow=("fe80::/10",))))
+    async with connector("http://[fe80::1%25none0]:9", guard=guard) as made:
+        assert await code_of_dial(made) == "local_resources"
 
 
 # -- cancelled dials

@@ -13,11 +13,20 @@ from gateway.upstream.endpoint import Endpoint, proxy_from_environment
         ("https://a:443/v1/", "a", b"/v1"),
         ("https://a:80", "a:80", b""),
         ("http://[::1]:9/x", "[::1]:9", b"/x"),
+        ("http://[fe80::1%25eth0]:9/x", "[fe80::1]:9", b"/x"),
+        ("https://[fe80::1%eth0]", "[fe80::1]", b""),
     ],
 )
 def test_endpoints(url: str, authority: str, base: bytes) -> None:
     endpoint = Endpoint.of(url)
     assert (endpoint.authority, endpoint.base) == (authority, base)
+
+
+@pytest.mark.parametrize("url", ["http://[fe80::1%25eth0]:9", "http://[fe80::1%eth0]:9"])
+def test_a_zone_is_for_dialling_alone(url: str) -> None:
+    endpoint = Endpoint.of(url)
+    assert (endpoint.host, endpoint.name, endpoint.origin) == ("fe80::1%eth0", "fe80::1", "http://[fe80::1]:9")
+    assert endpoint.is_address
 
 
 @pytest.mark.covers("T010b")

@@ -1,0 +1,48 @@
+"""The name of this installation in Via: the same for its workers and over restarts, another for each other gateway."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import secrets
+import socket
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.config.document import Address, Document
+
+_MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+_DIGITS = 12
+
+
+def named(document: Document, config: pathlib.Path) -> Document:
+    """``document`` with a name for Via; ``config`` is the file that it comes from."""
+    return document if document.via else replace(document, via=pseudonym(config, document.listen))
+
+
+def pseudonym(config: pathlib.Path, listen: Iterable[Address]) -> str:
+    """A name (RFC 9110 7.6.3) that tells nothing of the machine, the file and the addresses that it is made of.
+
+    Gateways on one machine differ in their file or, in containers that share its network, in their addresses.
+    """
+    parts = [_machine(), socket.gethostname(), str(config.absolute())]
+    parts += sorted(f"{address.host}:{address.port}" for address in listen)
+    return _name(hashlib.sha256("\0".join(parts).encode()).hexdigest())
+
+
+def passing() -> str:
+    """A name for a gateway that has no file: for as long as it lives."""
+    return _name(secrets.token_hex(_DIGITS))
+
+
+def _name(digits: str) -> str:
+    return f"breakwater-{digits[:_DIGITS]}"
+
+
+def _machine() -> str:
+    for path in map(pathlib.Path, _MACHINE_IDS):
+        try:
+            return path.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+    return ""

@@ -1,0 +1,52 @@
+"""Between a name and a dial: the addresses that a connection may go to."""
+
+from __future__ import annotations
+
+import logging
+from typing import NoReturn
+
+from aiohappyeyeballs import AddrInfoType
+
+from gateway import errors
+from gateway.config.networks import Destinations
+from gateway.errors import GatewayError
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.shortage import OnceASecond
+
+_log = logging.getLogger(__name__)
+
+
+class Guard:
+    """Shared by all connectors of a data plane, so that a new configuration holds for them at once.
+
+    ``destinations`` is to be replaced, never changed.
+    """
+
+    __slots__ = ("_throttle", "destinations")
+
+    def __init__(self, destinations: Destinations | None = None) -> None:
+        self.destinations = Destinations() if destinations is None else destinations
+        self._throttle = OnceASecond(_log)
+
+    def check(self, endpoint: Endpoint) -> None:
+        """Raises `GatewayError` ``upstream_denied`` for an endpoint whose address is denied; says nothing of names."""
+        if endpoint.is_address and (denied := self.destinations.denial(endpoint.host, endpoint.port)):
+            self._deny(endpoint.host, denied)
+
+    def permitted(self, target: str, addresses: list[AddrInfoType]) -> list[AddrInfoType]:
+        """Those of ``addresses`` that are not denied. ``target`` is the name that they belong to, for the log.
+
+        Raises `GatewayError` ``upstream_denied`` when all are.
+        """
+        denials = [self.destinations.denial(address[4][0], address[4][1]) for address in addresses]
+        if not any(denials):
+            return addresses
+        permitted = [address for address, denied in zip(addresses, denials, strict=True) if not denied]
+        if not permitted:
+            self._deny(target, f"{addresses[0][4][0]} {denials[0]}")
+        return permitted
+
+    def _deny(self, target: str, why: str) -> NoReturn:
+        # The log says why; the caller does not learn it, because it would tell him what names resolve to.
+        self._throttle.error(f"no connection to {target}: {why}")
+        raise GatewayError(errors.UPSTREAM_DENIED)
