@@ -132,6 +132,20 @@ async def test_who_drains_is_not_ready(tmp_path: Path, upstream: Upstream) -> No
         assert await gateway.ended() == 0
 
 
+async def test_old_entries_of_the_audit_trail_and_expired_logins_are_deleted(tmp_path: Path) -> None:
+    async with Deployment(tmp_path) as gateway:
+        await gateway.call("POST", "/auth/login", {"email": EMAIL, "password": PASSWORD})
+        year = 366 * 86400
+        with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as other:
+            other.execute("UPDATE audit SET at = at - ? WHERE action = 'login.ok'", (year,))
+            other.execute("UPDATE tokens SET expires_at = 1 WHERE kind = 'superuser'")
+            gateway.kill("control")
+            await gateway.greeted(2)
+            rows = "SELECT (SELECT count(*) FROM audit WHERE action = 'login.ok'), (SELECT count(*) FROM tokens)"
+            await eventually(lambda: other.execute(rows).fetchone() == (0, 1), "what is over is gone", 10)
+            assert other.execute("SELECT count(*) FROM audit").fetchone()[0] >= 2, "younger ones stay"
+
+
 async def test_a_new_limit_holds_within_100_milliseconds(tmp_path: Path, upstream: Upstream) -> None:
     async def hold(link: Link) -> None:
         await link.request()
