@@ -193,7 +193,7 @@ class GatewayProcess:
 
     async def __aenter__(self) -> Self:
         line = (sys.executable, "-m", "gateway", "run", "--config", str(self._file))
-        environment = dict(os.environ)
+        environment = os.environ | {"GATEWAY_DUMPABLE": "1"}  # its memory and its sockets are read from here
         if self._terminator is not None:
             await self._terminator.start()
             environment["SSL_CERT_FILE"] = str(self._terminator.authority)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import fnmatch
+import os
 import pathlib
 import resource
 import sys
@@ -22,7 +23,9 @@ KEPT: Final = (
 """Names of the variables that a worker keeps. Each changes how the interpreter, the allocator, TLS, the way to
 upstreams or tracing works; none of them names a secret of the gateway."""
 OURS: Final = "GATEWAY_*"
-"""Never kept: the master key is among them."""
+"""Never kept, but for `OPEN`: the master key is among them."""
+OPEN: Final = "GATEWAY_DUMPABLE"
+"""With the value 1, processes stay open to profilers and debuggers of their user: for a machine where one measures."""
 
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 _SMAPS: Final = pathlib.Path("/proc/self/smaps_rollup")
@@ -35,8 +38,11 @@ def environment(env: Mapping[str, str], more: Iterable[str] = ()) -> dict[str, s
     return {
         name: value
         for name, value in env.items()
-        if (name in names or any(fnmatch.fnmatchcase(name, kept) for kept in KEPT))
-        and not fnmatch.fnmatchcase(name, OURS)
+        if name == OPEN
+        or (
+            (name in names or any(fnmatch.fnmatchcase(name, kept) for kept in KEPT))
+            and not fnmatch.fnmatchcase(name, OURS)
+        )
     }
 
 
@@ -44,8 +50,10 @@ def seal() -> None:
     """No core file and no debugger of the same user for this process: its memory holds secrets (prctl(2)).
 
     As a consequence only root and the process itself can read its ``/proc/PID/environ``, ``fd`` and ``smaps_rollup``.
-    Where the system has no prctl(2), the limit of the core file alone is set.
+    Where the system has no prctl(2), the limit of the core file alone is set. Nothing is done when `OPEN` says so.
     """
+    if os.environ.get(OPEN) == "1":
+        return
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     if sys.platform == "linux":

@@ -117,7 +117,7 @@ def _running(
     # Should this process be killed, the kernel asks the server to end (prctl(2), PR_SET_PDEATHSIG).
     pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", str(core), *command]
     with (work / stdout).open("wb") as out, (work / "stderr.log").open("wb") as errors:
-        surroundings = os.environ | dict(more or {})
+        surroundings = os.environ | {"GATEWAY_DUMPABLE": "1"} | dict(more or {})  # our memory is read from here too
         process = subprocess.Popen(  # noqa: S603 - our own command
             pinned, stdout=out, stderr=errors, cwd=ROOT, env=surroundings, start_new_session=True
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import resource
 import socket
@@ -80,7 +81,8 @@ async def child(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Child]:
     command = 'ulimit -n "$1"; shift; exec "$@"'
     run = [sys.executable, "-P", "-m", "gateway", "run", "--config", str(config)]
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(["sh", "-c", command, "sh", str(DESCRIPTORS), *run], stdout=log, stderr=log)
+        env = os.environ | {"GATEWAY_DUMPABLE": "1"}  # its descriptors are counted
+        process = subprocess.Popen(["sh", "-c", command, "sh", str(DESCRIPTORS), *run], stdout=log, stderr=log, env=env)
     made = Child(tmp_path, process)
     try:
         await made.started()

@@ -50,6 +50,17 @@ def test_more_can_be_listed_but_nothing_of_ours() -> None:
     assert confinement.environment(KEPT | DROPPED, listed) == KEPT | {"PGPASSWORD": "p"}
 
 
+def test_whoever_measures_may_look_into_every_process() -> None:
+    measuring = {confinement.OPEN: "1"}
+    assert confinement.environment(KEPT | DROPPED | measuring) == KEPT | measuring
+    code = "from pathlib import Path; from gateway.workers import confinement; confinement.seal(); "
+    code += "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
+    for value, expected in (("1", "1"), ("0", "0"), ("", "0")):
+        env = os.environ | {confinement.OPEN: value}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=30)
+        assert done.stdout.strip() == expected
+
+
 @pytest.fixture
 def sealed(tmp_path: Path) -> subprocess.Popen[str]:
     code = (
