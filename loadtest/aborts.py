@@ -276,8 +276,7 @@ async def run(name: str, count: int) -> Phase:
     if name == "queued":
         settings["queue"] = QUEUE
     # A dial that hangs is told by its SYN, which a terminator would answer.
-    https = GatewayProcess.https and name != "dialling"
-    async with GatewayProcess(port_of(sock), log=True, https=https, **settings) as gateway:
+    async with GatewayProcess(port_of(sock), log=True, https=name != "dialling", **settings) as gateway:
         before = gateway.sockets()
         if name == "queued":
             await in_the_queue(phase, gateway, upstream, count)

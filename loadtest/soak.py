@@ -22,6 +22,7 @@ from typing import Self, cast
 import uvloop
 from aborts import aborts
 from stage import HOST, MEGABYTE, GatewayProcess, Memory, listener, port_of, table
+from terminator import Terminator
 
 GIGABYTE = 1024 * MEGABYTE
 GROWTH = 20.0
@@ -321,7 +322,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=0, help="aborts in each phase, or requests in all")
     parser.add_argument("--https", action="store_true", help="reach the upstream over TLS")
     options = parser.parse_args()
-    GatewayProcess.https = options.https
+    if options.https:
+        GatewayProcess.terminator = Terminator
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         held = runner.run(bounded(options.case, options.count))
     print("every bound held" if held else "A BOUND IS BROKEN")

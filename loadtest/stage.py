@@ -7,17 +7,15 @@ import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
-import trustme
 
 from gateway.demo.ports import reserved
 
@@ -85,52 +83,14 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class Terminator:
-    """TLS before a plain upstream: hands the bytes on both ways, with backpressure, and each end as it comes."""
+class Front(Protocol):
+    """What stands before an upstream; ``authority`` is the file of the certificate authority that it is trusted by."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self._port = port
-        authority = trustme.CA()
-        self.authority = folder / "authority.pem"
-        authority.cert_pem.write_to_path(self.authority)
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert(HOST).configure_cert(self._context)
-        self._pairs: set[asyncio.Task[None]] = set()
-        self.port = reserved_port()
+    port: int
+    authority: Path
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self._context)
-
-    async def aclose(self) -> None:
-        self._server.close()
-        for pair in tuple(self._pairs):
-            pair.cancel()
-        await asyncio.gather(*self._pairs, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pair = asyncio.ensure_future(self._join(reader, writer))
-        self._pairs.add(pair)
-        pair.add_done_callback(self._pairs.discard)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        plain_reader, plain_writer = await asyncio.open_connection(HOST, self._port)
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(_pump(reader, plain_writer))
-                both.create_task(_pump(plain_reader, writer))
-        except* OSError:
-            pass
-        finally:
-            writer.transport.abort()
-            plain_writer.transport.abort()
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while data := await source.read(MEGABYTE):
-        sink.write(data)
-        await sink.drain()
-    sink.close()
-    await sink.wait_closed()
+    async def start(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class GatewayProcess:
@@ -138,11 +98,12 @@ class GatewayProcess:
 
     With ``admin`` it is a whole gateway with a database and a control plane at ``api``, and ``pid`` is its worker's.
     ``proxies`` stand in its file instead of ``p``; ``settings`` go over those of the whole gateway, and further
-    arguments over those of the proxy. ``https``: the upstream of ``p`` is reached over TLS; the class attribute is for
-    those that do not say.
+    arguments over those of the proxy. The upstream of ``p`` is reached over TLS
+    when there is a `terminator`, and ``https`` is not denied.
     """
 
-    https = False
+    terminator: Callable[[int, Path], Front] | None = None
+    """Makes the TLS before an upstream's port, with its files in a folder."""
 
     def __init__(
         self,
@@ -152,7 +113,7 @@ class GatewayProcess:
         admin: bool = False,
         proxies: Sequence[Mapping[str, Any]] | None = None,
         settings: Mapping[str, Any] | None = None,
-        https: bool | None = None,
+        https: bool = True,
         **proxy: Any,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
@@ -161,8 +122,8 @@ class GatewayProcess:
         self.log = log if isinstance(log, Path) else folder / "access.log"
         self._errors = folder / "errors.log"
         self._file = folder / "gateway.json"
-        https = self.https if https is None else https
-        self._terminator = Terminator(upstream_port, folder) if https else None
+        made = type(self).terminator
+        self._terminator = made(upstream_port, folder) if made is not None and https else None
         url = f"https://{HOST}:{self._terminator.port}" if self._terminator else f"http://{HOST}:{upstream_port}"
         one = {"name": "p", "path": "/", "upstream": url, "access_rule": "true"}
         self.proxy: dict[str, Any] = one | proxy
