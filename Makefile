@@ -60,8 +60,9 @@ lint: $(VENV)/.installed-dev ## style and format, by ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev ## types, by mypy in strict mode
+types: $(VENV)/.installed-dev ## types, by mypy in strict mode, and whether the hot path can be compiled
 	@$(BIN)/mypy
+	@$(BIN)/python tests/meta/compilable.py
 
 structure: $(VENV)/.installed-dev ## the rules of the house: imports, test mirror, words
 	@$(BIN)/python -m pytest -q tests/meta
