@@ -52,6 +52,7 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Auth": (("auth",), {"auth": {}}),
     "Jwt": (("auth", "jwt", 0), {"auth": {"jwt": [JWT]}}),
     "Limits": (("limits",), {"limits": {}}),
+    "UpstreamNetworks": (("upstream_networks",), {"upstream_networks": {}}),
     "Proxy": (("proxies", 0), {"proxies": [PROXY]}),
     "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"max_concurrent": 3, "limiter": {}}]}),
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
