@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -40,11 +40,16 @@ class Ring:
         return self._size
 
     def append(self, line: bytes) -> None:
-        lines = self._lines
-        lines.append(line)
-        size = self._size + len(line) + _LINE_COST
-        while len(lines) > 1 and (size > self._most_bytes or len(lines) > self._most):
-            size -= len(lines.popleft()) + _LINE_COST
+        self.extend([line])
+
+    def extend(self, lines: Sequence[bytes]) -> None:
+        kept = self._lines
+        kept.extend(lines)
+        number = len(kept)
+        size = self._size + sum(map(len, lines)) + _LINE_COST * len(lines)
+        while number > 1 and (size > self._most_bytes or number > self._most):
+            size -= len(kept.popleft()) + _LINE_COST
+            number -= 1
         self._size = size
 
     def newest(self, number: int) -> list[bytes]:
@@ -76,10 +81,8 @@ class Recent:
         self.refused = 0
         """Refusals and failures so far."""
 
-    def keep(self, lines: Iterable[bytes]) -> None:
-        ring = self._lines
-        for line in lines:
-            ring.append(line)
+    def keep(self, lines: Sequence[bytes]) -> None:
+        self._lines.extend(lines)
 
     def keep_refusal(self, line: bytes) -> None:
         self.refused += 1

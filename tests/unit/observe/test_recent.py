@@ -23,7 +23,7 @@ def test_a_flood_of_good_answers_does_not_wash_refusals_away() -> None:
     recent = Recent(kept=3)
     recent.keep([line(0)])
     recent.keep_refusal(line(0))
-    recent.keep(line(n) for n in range(1, 9))
+    recent.keep([line(n) for n in range(1, 9)])
     assert recent.find("r0") == {"request_id": "r0", "n": 0}
     assert recent.find("r5") is None
 
