@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 
 class RequestHead:
     """A request's head.
@@ -66,7 +68,18 @@ class RequestHead:
 class ResponseHead:
     """A response's head; ``fields`` and ``known`` as in `RequestHead`."""
 
-    __slots__ = ("fields", "keep_alive", "known", "length", "minor", "names_body", "reason", "rendered", "status")
+    __slots__ = (
+        "fields",
+        "idle_limit",
+        "keep_alive",
+        "known",
+        "length",
+        "minor",
+        "names_body",
+        "reason",
+        "rendered",
+        "status",
+    )
 
     def __init__(
         self,
@@ -86,6 +99,8 @@ class ResponseHead:
         self.length = length
         """Bytes of the body; 0: none; `CHUNKED`; `UNTIL_CLOSE`."""
         self.keep_alive = keep_alive
+        self.idle_limit = inf
+        """Seconds after which the sender closes the connection when it is not used (Keep-Alive: timeout)."""
         self.names_body = False
         """Its fields speak of a body that by the rules does not follow (HEAD, 304): a broken sender may send one."""
         self.rendered: bytes | None = None

@@ -23,6 +23,9 @@ REST_SECONDS = 1.0
 """How long a connection is not used after a response that named a body without having one (HEAD, 304). An upstream that
 sends the body all the same does so within that time, and the connection is closed before it serves another request.
 """
+_HINT_MARGIN = 1.0
+"""Seconds before the end that an upstream names in Keep-Alive, and at most half of them, in which its connection is not
+used: a request that meets the close would fail, or be sent twice."""
 _SPREAD = 0.9
 """Connections that were opened together are not closed together: each gets at least this share of ``max_age``."""
 
@@ -135,6 +138,12 @@ class Pool:
             connection.abort()
             return
         until = now + self._idle_timeout if self._idle_timeout else inf
+        limit = connection.idle_limit
+        if limit < inf:
+            until = min(until, now + limit - min(_HINT_MARGIN, limit / 2))
+            if until <= now:
+                connection.abort()
+                return
         self._idle[connection] = until
         budget.used += 1
         self._sweep_at(until)
@@ -149,6 +158,7 @@ class Pool:
     def _rested(self, connection: UpstreamConnection) -> None:
         del self._resting[connection]
         if connection.alive:
+            connection.idle_limit = max(0.0, connection.idle_limit - REST_SECONDS)
             self.give_back(connection)
 
     def sweep(self) -> None:

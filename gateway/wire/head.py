@@ -12,6 +12,7 @@ The rule throughout: what two recipients could read in two ways is refused. Ther
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, NoReturn
 
 from gateway import errors
@@ -213,6 +214,16 @@ def _origin_form(method: bytes, target: bytes, known: dict[bytes, bytes]) -> byt
     return path if path[:1] == b"/" else b"/" + path
 
 
+def _idle_limit(value: bytes) -> float:
+    """Seconds that Keep-Alive names as ``timeout`` (RFC 2068 19.7.1.1, still in use); inf when it names none."""
+    for parameter in value.lower().split(b","):
+        name, _, seconds = parameter.partition(b"=")
+        seconds = seconds.strip(b' \t"')
+        if name.strip(b" \t") == b"timeout" and seconds.isdigit() and len(seconds) < 10:
+            return float(seconds)
+    return inf
+
+
 def _same_authority(authority: bytes, scheme: bytes) -> bytes:
     default = b":80" if scheme == b"http" else b":443"
     return authority.lower().removesuffix(b":").removesuffix(default)
@@ -302,8 +313,11 @@ class HeadParser:
                 status, reason, minor, fields, known, 0, keep_alive and not (status == 204 and names_body)
             )
             response.names_body = names_body
-            return response
-        return ResponseHead(status, reason, minor, fields, known, length, keep_alive)
+        else:
+            response = ResponseHead(status, reason, minor, fields, known, length, keep_alive)
+        if b"keep-alive" in known:
+            response.idle_limit = _idle_limit(known[b"keep-alive"])
+        return response
 
     def _learn_status(self, line: bytes) -> tuple[int, int, bytes]:
         match = STATUS_LINE.fullmatch(line)

@@ -17,6 +17,7 @@ import asyncio
 import enum
 import os
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 from gateway import errors
@@ -75,6 +76,7 @@ class UpstreamConnection(Connection):
         "answered",
         "body_idle",
         "first_byte_at",
+        "idle_limit",
         "last_byte_at",
         "limits",
         "named_body",
@@ -109,6 +111,8 @@ class UpstreamConnection(Connection):
         self.named_body = False
         """The last response spoke of a body that does not follow: the connection should rest before it is used again,
         lest a body that follows all the same be read as a response."""
+        self.idle_limit = inf
+        """Seconds after which the peer closes the connection when it is not used, as it said itself."""
         self._to_head = False
         self._last_head = b""
         self._last_response: ResponseHead | None = None
@@ -363,6 +367,7 @@ class UpstreamConnection(Connection):
         self.watchdog.expires_at = 0.0
         self._keep_alive = head.keep_alive
         self.named_body = head.names_body
+        self.idle_limit = head.idle_limit
         self._left = length = head.length
         sink = self._sink
         assert sink is not None

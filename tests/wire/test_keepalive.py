@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import pytest
-from harness.answers import OK, answer, chunk, echo, head, ok
+from harness.answers import OK, answer, chunk, each_request, echo, head, ok
 from harness.client import code_of, request
 from harness.message import Truncated
 from harness.patience import eventually
@@ -458,3 +459,15 @@ async def test_the_upstream_answers_before_the_body_is_read(gateway_for: Gateway
     await client.send(b"x" * 1000)
     with pytest.raises(Truncated):
         await client.response()
+
+
+async def test_the_upstream_says_how_long_it_keeps_a_connection(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """``Keep-Alive: timeout=1``: it is closed before the upstream would, so that no request meets the close."""
+    upstream.behaviour = each_request(lambda _: answer(b"ok", "Keep-Alive: timeout=1, max=100"))
+    rig = await gateway_for(upstream)
+    assert (await rig.ask()).body == b"ok"
+    began = monotonic()
+    await eventually(lambda: rig.p.pool.open == 0, "the gateway closes it")
+    assert 0.3 < monotonic() - began < 0.95
+    assert (await rig.ask(method="POST", body=b"x")).body == b"ok"
+    assert upstream.accepted == 2

@@ -124,3 +124,50 @@ async def test_a_closed_pool_closes_what_comes_back(upstream: Upstream) -> None:
     pool.give_back(used)
     await closing
     assert pool.open == 0
+
+
+# -- Keep-Alive: timeout
+
+
+@pytest.mark.parametrize(("hint", "used_for"), [(5.0, 4.0), (2.0, 1.0), (1.0, 0.5), (300.0, 90.0)])
+async def test_a_connection_is_not_used_when_its_upstream_is_about_to_close_it(
+    upstream: Upstream, hint: float, used_for: float
+) -> None:
+    clock = Clock()
+    pool = pool_to(upstream, clock, idle=90)
+    connection = await pool.dial()
+    connection.idle_limit = hint
+    pool.give_back(connection)
+    clock.now += used_for - 0.01
+    assert pool.take() is connection
+    pool.give_back(connection)
+    clock.now += used_for
+    assert pool.take() is None
+    await eventually(lambda: pool.open == 0)
+    await pool.aclose()
+
+
+async def test_an_upstream_that_keeps_nothing_is_believed(upstream: Upstream) -> None:
+    pool = pool_to(upstream, Clock(), idle=90)
+    connection = await pool.dial()
+    connection.idle_limit = 0.0
+    pool.give_back(connection)
+    assert pool.idle == 0
+    await eventually(lambda: pool.open == 0)
+    await pool.aclose()
+
+
+async def test_the_sweep_closes_those_that_end_first_wherever_they_stand(upstream: Upstream) -> None:
+    clock = Clock()
+    pool = pool_to(upstream, clock, idle=90)
+    patient, hasty = await pool.dial(), await pool.dial()
+    hasty.idle_limit = 10.0
+    pool.give_back(patient)
+    pool.give_back(hasty)
+    clock.now += 9.0
+    pool.sweep()
+    assert pool.idle == 1
+    assert pool.take() is patient
+    patient.abort()
+    await eventually(lambda: pool.open == 0)
+    await pool.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -211,3 +212,24 @@ def test_what_is_long_is_read_but_not_remembered() -> None:
     assert [*parser._request_lines._seen] == [HOST.strip()]
     assert not parser._response_lines._seen
     assert not parser._statuses
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        (b"Keep-Alive: timeout=5", 5.0),
+        (b"Keep-Alive: max=100 , Timeout = 75", 75.0),
+        (b'keep-alive: timeout="15", max=7', 15.0),
+        (b"Keep-Alive: timeout=0", 0.0),
+        (b"Keep-Alive: timeout=-1", math.inf),
+        (b"Keep-Alive: timeout=5s", math.inf),
+        (b"Keep-Alive: timeout=9999999999", math.inf),
+        (b"Keep-Alive: max=100", math.inf),
+        (b"Keep-Alive:", math.inf),
+        (b"X-Keep-Alive: timeout=5", math.inf),
+    ],
+)
+def test_how_long_an_upstream_keeps_a_connection(line: bytes, seconds: float) -> None:
+    for to_head in (False, True):
+        head = HeadParser().response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + line, to_head=to_head)
+        assert head.idle_limit == seconds
