@@ -36,6 +36,8 @@ With 16 the slowest of parallel downloads take less time; below that each of the
 """
 MANY_PIECES = 256
 """Chunks in one read, from which on taking them apart is what costs."""
+SOME_PIECES = 64
+"""Chunks in one read that are work enough for a turn: many equal ones, or chunks of less than 512 bytes."""
 FEW_PIECES = 16
 SMALL_READ = 2048
 """Bytes of a read from a peer that sends such chunks: as much work as a request."""
@@ -207,6 +209,8 @@ class Connection:
                 self.rest_a_turn()
             else:
                 self._read_size = BUFFER_SIZE
+        elif count >= SOME_PIECES:
+            self.rest_a_turn()
 
     def rest_a_turn(self) -> None:
         """Read nothing until others have had their turn."""

@@ -18,6 +18,8 @@ _CRLF = b"\r\n"
 
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _MAX_PLAIN_DIGITS = 8
+_FRAMING_OF_A_PIECE = 64 * 5
+"""A chunk has five bytes of framing and more; to take 64 equal ones apart costs as much as one by itself."""
 _MAX_CHUNK_LINE = 256
 _MAX_EXTENSIONS = 16384
 _MAX_WHOLE = 64
@@ -78,7 +80,9 @@ class ChunkedDecoder:
         self._trailer_bytes = 0
         self.done = False
         self.pieces = 0
-        """Chunks that the last `feed` took one by one: what its cost is in proportion to."""
+        """What the cost of the last `feed` is in proportion to: chunks that it took one by one, and a 64th of those
+        that it took as a run of equal ones.
+        """
         self.trailers: list[bytes] = []
 
     def feed(self, data: memoryview, out: list[memoryview]) -> int:
@@ -138,8 +142,9 @@ class ChunkedDecoder:
             pieces: list[bytes] = []
             taken, self._left = _plain_chunks(bytes(data[position : position + _WINDOW]), pieces)
             if pieces:
-                out.append(memoryview(b"".join(pieces)))
-                self.pieces += len(pieces)
+                payload = b"".join(pieces)
+                out.append(memoryview(payload))
+                self.pieces += len(pieces) + (taken - len(payload)) // _FRAMING_OF_A_PIECE
             position += taken
             if self._left:
                 self._state = _DATA
