@@ -41,6 +41,8 @@ class Database:
 
     def __init__(self, url: str, patience: float = _ANSWER_SECONDS) -> None:
         self.url = url
+        self.barred = ""
+        """Why no transaction may begin; empty: it may."""
         self.engine = _engine(url, patience)
 
     async def aclose(self) -> None:
@@ -52,6 +54,7 @@ class Database:
 
         Raises `StoreUnavailable`; an IntegrityError is the caller's to explain.
         """
+        self._check_bar()
         async with _explained(), self.engine.begin() as connection:
             if not is_embedded(self.url):  # SQLite does it by BEGIN IMMEDIATE
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITERS})
@@ -60,9 +63,14 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads and never waits for writers. Raises `StoreUnavailable`."""
+        self._check_bar()
         async with _explained(), self.engine.connect() as connection:
             await connection.execution_options(gateway_reads=True)
             yield connection
+
+    def _check_bar(self) -> None:
+        if self.barred:
+            raise StoreUnavailable(self.barred)
 
 
 @asynccontextmanager

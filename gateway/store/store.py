@@ -41,6 +41,19 @@ class Store:
             raise
         return cls(database, keys)
 
+    @classmethod
+    def barred(cls, url: str, keys: KeyRing) -> Self:
+        """One that was not opened: everything raises `StoreUnavailable` until `admit`."""
+        database = Database(url)
+        database.barred = "the database could not be reached since the gateway was started"
+        return cls(database, keys)
+
+    async def admit(self) -> None:
+        """Open what `barred` made. Raises `SchemaBehind`, `SchemaNewer`, `StoreUnavailable`, changing nothing."""
+        other = await type(self).open(self._database.url, self.keys)
+        await other.aclose()
+        self._database.barred = ""
+
     async def aclose(self) -> None:
         await self._database.aclose()
 

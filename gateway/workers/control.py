@@ -15,7 +15,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +41,10 @@ from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
 from gateway.proxy.standing import ProxyState
 from gateway.store import schema
+from gateway.store.accounts import Token
 from gateway.store.database import is_embedded
 from gateway.store.keys import KeyRing
-from gateway.store.problem import StoreError
+from gateway.store.problem import StoreError, StoreUnavailable
 from gateway.store.proxies import StoredProxy
 from gateway.store.remarks import remarks
 from gateway.store.store import Store
@@ -56,7 +57,12 @@ from gateway.workers.telemetry import Telemetry
 
 _log = logging.getLogger("gateway")
 
+DATABASE_CHANGE = "database change"
 _POLL_SECONDS = 0.2
+_COLD_SECONDS = 2.0
+"""Longer than this the proxies of the file do not wait for the database."""
+_WORKER_SECONDS = 60.0
+"""What a worker may take to begin."""
 _STORE_SECONDS = 5.0
 """Longer than this the control process does not wait for its database."""
 _TOUCH_SECONDS = 5.0
@@ -118,6 +124,16 @@ class DeclaredFile:
         return tuple(proxy.model_dump(mode="json") for proxy in self.settings.proxies)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read from the database last."""
+
+    proxies: Sequence[StoredProxy]
+    secrets: Mapping[str, str]
+    bound: Mapping[str, frozenset[str]]
+    tokens: Mapping[str, Token]
+
+
 class Control:
     """Composes the documents and puts them in force; the `Live` of the admin room."""
 
@@ -140,6 +156,9 @@ class Control:
         self._issuers = Issuers(store.key_sets)
         self._lock = asyncio.Lock()
         self._reloads = Reloads(self.reload)
+        self._known = _Known([], {}, {}, {})
+        self._away = False
+        """The database was away at the start."""
         self._revision = -1
         self._error = ""
         """Why the newest configuration is not in force; empty when it is."""
@@ -162,7 +181,7 @@ class Control:
 
     async def apply(self) -> Applied:
         """A change was committed: put it in force now."""
-        await self._renew("database change")
+        await self._renew(DATABASE_CHANGE)
         return self.applied()
 
     def applied(self) -> Applied:
@@ -212,11 +231,27 @@ class Control:
 
     # -- composing
 
-    async def start(self) -> None:
-        """Put the first configuration in force. Raises `ChannelError`, `StoreError`, OSError."""
+    async def start(self, *, cold: bool) -> None:
+        """Put the first configuration in force; ``cold``: that of the file alone, because the database is away.
+
+        Raises `ChannelError`, `StoreError`, OSError.
+        """
+        revision = -1 if cold else await self._read()
+        self._away = cold
         await self._identify()
-        await self._plane.apply(await self._compose())
-        self._revision = await self._store.revision()
+        document = self._compose()
+        end = time.monotonic() + _WORKER_SECONDS
+        while True:
+            try:
+                await self._plane.apply(document)
+                break
+            except RefusedError:
+                raise
+            except ChannelError:  # it may still be importing, on a machine that is busy
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(_POLL_SECONDS)
+        self._revision = revision
 
     def keep_up(self) -> None:
         """Follow the file, the database, the keys of issuers and the worker until `aclose`."""
@@ -277,10 +312,15 @@ class Control:
         async with self._lock:
             error, refused = "", False
             try:
-                async with asyncio.timeout(_STORE_SECONDS):
-                    revision = await self._store.revision()
-                    await self._identify()
-                    document = await self._compose()
+                try:
+                    async with asyncio.timeout(_STORE_SECONDS):
+                        revision = await self._read()
+                except (StoreUnavailable, TimeoutError):
+                    if source == DATABASE_CHANGE:
+                        raise
+                    revision = -1  # the file is in force all the same, and the rest is read when the database is back
+                await self._identify()
+                document = self._compose()
                 self._revision = revision
                 await self._plane.apply(document)
             except TimeoutError:
@@ -305,11 +345,21 @@ class Control:
             _log.info("configuration %d in force (%s)", generation, source)
         self._told_generation = generation
 
-    async def _compose(self) -> Document:
+    async def _read(self) -> int:
+        """Read all of the database that is served from; its revision. Raises `StoreError`."""
+        store = self._store
+        revision = await store.revision()
+        self._known = _Known(
+            await store.proxies.list(),
+            await store.secrets.reveal(),
+            await store.secrets.bound(),
+            await store.tokens.all(),
+        )
+        return revision
+
+    def _compose(self) -> Document:
         settings = self._declared.settings
-        stored = await self._store.proxies.list()
-        secrets = await self._store.secrets.reveal()
-        bound = await self._store.secrets.bound()
+        stored, secrets, bound = self._known.proxies, self._known.secrets, self._known.bound
         hidden = shadowed(self._declared.proxies(), [proxy.settings for proxy in stored])
         usable = []
         unusable: dict[str, str] = {}
@@ -341,13 +391,13 @@ class Control:
         return self._models[key]
 
     async def _identify(self) -> None:
-        tokens = await self._store.tokens.all()
         records = {
             digest: TokenRecord(token.id, token.name, token.kind, token.superuser, token.expires_at, token.claims)
-            for digest, token in tokens.items()
+            for digest, token in self._known.tokens.items()
             if token.scope is None  # what is good for the control plane alone proves nothing to a proxy
         }
-        await self._issuers.restore()
+        with contextlib.suppress(StoreUnavailable):
+            await self._issuers.restore()
         issuers = self._issuers.of(self._declared.settings.auth.jwt)
         with contextlib.suppress(ChannelError):  # the worker hears it when it is back
             await self._plane.identify(Credentials(records, issuers))
@@ -359,7 +409,7 @@ class Control:
 
     async def _follow_store(self) -> None:
         """Changes that others made: another node of the fleet, the command line on this machine."""
-        away = False
+        away = self._away
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             try:
@@ -369,7 +419,7 @@ class Control:
                     _log.info("the database is back")
                 away = False
                 if revision != self._revision:
-                    await self._renew("database change")
+                    await self._renew(DATABASE_CHANGE)
             except (StoreError, OSError, TimeoutError) as error:
                 if not away:
                     _log.error("the database is away, what was read last stays in force: %s", error or "no answer")
@@ -429,16 +479,20 @@ class Process:
             declared = DeclaredFile(self._options.config, os.environ, self._options.overrides.listen)
             settings = declared.settings
             assert settings.database is not None
-            if is_embedded(settings.database):
-                # A file of this machine alone; a database that several gateways share is upgraded on purpose.
-                await schema.upgrade(settings.database)
-            store = await Store.open(settings.database, KeyRing.for_database(settings.database, os.environ))
+            url = settings.database
+            store = Store.barred(url, KeyRing.for_database(url, os.environ))
             stack.push_async_callback(store.aclose)
+            # Without a proxy in the file nothing could be served: then the start waits for the database, or fails.
+            away = await _why_away(url) if settings.proxies else ""
+            if away:
+                _log.error("the database is away, the proxies of the file are served and the rest follows: %s", away)
+            else:
+                await _admit(store, url)
             stack.push_async_callback(self._channel.aclose)
             plane = Plane(self._channel)
             control = Control(self._options, declared, store, plane, Telemetry(self._slabs, plane), self._fail)
             stack.push_async_callback(control.aclose)
-            await control.start()
+            await control.start(cold=bool(away))
             passwords = PasswordHasher()
             stack.push_async_callback(passwords.aclose)
             where = ""
@@ -453,6 +507,8 @@ class Process:
                 where = f"; admin on {listener.url}"
             with signals(self._handlers(control)), orphaned(self._alive, self._stop):
                 control.keep_up()
+                if away:
+                    control.own(_admit_later(store, url), "wait for the database")
                 os.write(self._ready, b".")
                 _log.info("%s%s", control.greeting(), where)
                 await self._stopping.wait()
@@ -473,6 +529,45 @@ class Process:
             signal.SIGINT: lambda: None,  # a terminal sends it to the whole group; the supervisor decides
             signal.SIGUSR1: lambda: None,
         }
+
+
+async def _why_away(url: str) -> str:
+    """Why the database can not be used now; empty when it answers."""
+    asking = asyncio.ensure_future(schema.status(url))
+    await asyncio.wait({asking}, timeout=_COLD_SECONDS)
+    if not asking.done():
+        # It goes on: to cancel a statement of SQLite means to wait for it.
+        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return f"no answer within {_COLD_SECONDS:g} seconds"
+    try:
+        await asking
+    except StoreUnavailable as error:
+        return str(error)
+    return ""
+
+
+async def _admit(store: Store, url: str) -> None:
+    """Use the database from now on. Raises `StoreError`."""
+    if is_embedded(url):
+        # A file of this machine alone; a database that several gateways share is upgraded on purpose.
+        await schema.upgrade(url)
+    await store.admit()
+
+
+async def _admit_later(store: Store, url: str) -> None:
+    """As `_admit`, as soon as the database is back and has the right schema."""
+    told = ""
+    while True:
+        await asyncio.sleep(_POLL_SECONDS)
+        try:
+            await _admit(store, url)
+            return
+        except StoreUnavailable:
+            continue
+        except StoreError as error:
+            if str(error) != told:
+                _log.error("the database can not be used: %s", error)
+            told = str(error)
 
 
 def main(arguments: list[str]) -> int:
