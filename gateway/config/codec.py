@@ -11,6 +11,7 @@ from gateway.config.document import (
     Address,
     AuthField,
     CircuitBreaker,
+    Cors,
     Credentials,
     Document,
     Header,
@@ -71,6 +72,13 @@ def _proxy(data: Mapping[str, Any]) -> Proxy:
             "queue": Queue(**data["queue"]),
             "circuit_breaker": CircuitBreaker(**data["circuit_breaker"]),
             "timeouts": Timeouts(**data["timeouts"]),
+            "cors": Cors(
+                **{
+                    **data["cors"],
+                    "allow_origins": tuple(data["cors"]["allow_origins"]),
+                    "expose_headers": tuple(data["cors"]["expose_headers"]),
+                }
+            ),
         }
     )
 

@@ -49,6 +49,18 @@ class CircuitBreaker:
 
 
 @dataclass(frozen=True, slots=True)
+class Cors:
+    """What responses of the gateway's own tell browsers (Fetch 3.3). On when there is an origin.
+
+    ``allow_origins`` are serialized origins, or ``*`` alone, which never goes with ``allow_credentials``.
+    """
+
+    allow_origins: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ("X-Request-Id", "X-Gateway-Reason", "Retry-After")
+    allow_credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     dial: float = 2.0
     tls_handshake: float = 5.0
@@ -106,6 +118,8 @@ class Proxy:
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     timeouts: Timeouts = Timeouts()
     server_timing: bool = False
+    rewrite_location: bool = False
+    cors: Cors = Cors()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ _LIMITS, _QUEUE, _BREAKER, _TIMEOUTS = (
     document.CircuitBreaker(),
     document.Timeouts(),
 )
+_CORS = document.Cors()
 _PROXY = document.Proxy("-", "/", "http://-")
 _DOCUMENT = document.Document()
 
@@ -531,6 +532,46 @@ class TimeoutConfig(Section):
     )
 
 
+class Cors(Section):
+    """What the gateway's own responses, as 401, 429 and 503, tell browsers, so that pages of other origins can read
+    them. Responses of the upstream are its own matter.
+    """
+
+    allow_origins: Annotated[tuple[Annotated[str, AfterValidator(values.page_origin)], ...], Field(strict=False)] = (
+        Field(
+            default=_CORS.allow_origins,
+            description="Origins of the pages that may read them: `https://app.example.org`, without a path; `*` alone "
+            "for all. Empty: none.",
+            examples=[["https://app.example.org"]],
+        )
+    )
+    expose_headers: Annotated[tuple[HeaderName, ...], Field(strict=False)] = Field(
+        default=_CORS.expose_headers,
+        description="Header fields that the pages may read.",
+        examples=[["X-Request-Id", "Retry-After"]],
+    )
+    allow_credentials: bool = Field(
+        default=_CORS.allow_credentials,
+        validate_default=True,
+        description="`true`: also for requests with cookies or other credentials. Not with the origin `*`.",
+        examples=[True],
+    )
+
+    @field_validator("allow_origins", mode="after")
+    @classmethod
+    def _all_or_some(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in origins and len(origins) > 1:
+            raise ValueError("* stands for all origins; write it alone, or write the others")
+        return origins
+
+    @field_validator("allow_credentials", mode="after")
+    @classmethod
+    def _never_for_all(cls, allowed: bool, info: ValidationInfo) -> bool:
+        if allowed and "*" in info.data.get("allow_origins", ()):
+            raise ValueError("every page could read what is meant for a logged-in user; list the origins instead of *")
+        return allowed
+
+
 class Proxy(Section):
     """One proxy: a prefix, the upstream behind it and its protections."""
 
@@ -606,6 +647,13 @@ class Proxy(Section):
         "after a chunked body in a trailer for callers that send `TE: trailers`.",
         examples=[True],
     )
+    rewrite_location: bool = Field(
+        default=_PROXY.rewrite_location,
+        description="`true`: paths of the upstream in `Location`, `Content-Location` and the `Path` of cookies become "
+        "those by which callers know them.",
+        examples=[True],
+    )
+    cors: Cors = Field(default=Cors(), description="What the gateway's own responses tell browsers.")
     websocket: Annotated[
         Literal[False],
         only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
@@ -636,6 +684,8 @@ class Proxy(Section):
             circuit_breaker=document.CircuitBreaker(**self.circuit_breaker.model_dump()),
             timeouts=document.Timeouts(**self.timeout_config.model_dump()),
             server_timing=self.server_timing,
+            rewrite_location=self.rewrite_location,
+            cors=document.Cors(self.cors.allow_origins, self.cors.expose_headers, self.cors.allow_credentials),
         )
 
 

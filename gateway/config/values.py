@@ -18,6 +18,7 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _ZONE = re.compile(r"(?:%25|%)[A-Za-z0-9._~-]{1,15}")  # RFC 6874 2; Linux has no longer names of interfaces
 _PSEUDONYM = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")  # RFC 9110 7.6.3: a token
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*")  # RFC 3986 3.1
 _PORT = re.compile(r"[0-9]{1,5}")
 # RFC 3986 3.3: pchar and "/"
 _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
@@ -111,6 +112,23 @@ def route_host(text: str) -> str:
     if not _is_host(host.removeprefix("*.")):
         raise ValueError("is neither a host name nor an IP address; write example.org or *.example.org")
     return host
+
+
+def page_origin(text: str) -> str:
+    """A serialized origin (RFC 6454 6.2), lower-case and without its scheme's own port, or ``*`` for any."""
+    lower = text.lower()
+    if lower == "*":
+        return lower
+    if lower == "null":
+        raise ValueError("every page can make its origin null; write the origins of your pages")
+    scheme, separator, authority = lower.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme) or not authority.isascii():
+        raise ValueError("is no origin; write https://app.example.org, without a path, or * for all")
+    if re.search(r"[/?#@*\s]", authority):
+        raise ValueError("must be an origin alone; remove the user, the path, the query and every *")
+    _check_authority(authority)
+    default = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return f"{scheme}://{authority.removesuffix(default) if default else authority}"
 
 
 def upstream_url(text: str) -> str:

@@ -13,6 +13,7 @@ from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
 from gateway.policy.retry import IDEMPOTENT
 from gateway.proxy.fields import ConfiguredFields
+from gateway.proxy.rewrite import Locations
 from gateway.proxy.server_timing import timing_fields
 from gateway.upstream.pool import Pool
 from gateway.upstream.upstream import Upstream
@@ -40,6 +41,13 @@ def forward(upstream: Upstream, via: bytes = VIA) -> Handler:
     host = None if settings.preserve_host else upstream.endpoint.authority.encode()
     prefix = settings.path.rstrip("/").encode() if settings.strip_path else b""
     template = HeadTemplate(host, fields.fixed + connector.proxy_fields, fields.names, prefix, via)
+    locations = (
+        Locations(
+            upstream.endpoint.scheme.encode(), upstream.endpoint.authority.encode(), upstream.endpoint.base, prefix
+        )
+        if settings.rewrite_location
+        else None
+    )
     response_header = settings.timeouts.response_header
     address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"
 
@@ -67,6 +75,8 @@ def forward(upstream: Upstream, via: bytes = VIA) -> Handler:
             ex.status = response.status
             ex.committed = True
             ex.streamed = response.length < 0
+            if locations is not None:
+                response = locations.rewritten(response, request.known.get(b"host", b""))
             framing = down.frame(response.length)
             if ex.timed:
                 framing += timing_fields(ex, down, connection)

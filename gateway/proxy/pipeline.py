@@ -13,7 +13,7 @@ from gateway.proxy.delivery import deliver
 from gateway.proxy.fields import require_templates
 from gateway.proxy.forward import forward
 from gateway.proxy.local import answer_locally
-from gateway.proxy.rescue import rescue
+from gateway.proxy.rescue import rescue_for
 from gateway.proxy.server_timing import server_timing
 from gateway.upstream.upstream import Upstream
 from gateway.wire.headers import VIA
@@ -31,7 +31,7 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer, via
         # must be outside rescue because refusals tell it too
         server_timing(enabled=proxy.server_timing),
         # must be inside observe because what it answers is to be told of; outside all else because all else may fail
-        rescue,
+        rescue_for(proxy.cors),
         # must be above everything that costs or waits because who is not allowed in must not take a place
         identify,
         # must be below identify because a stranger is not told which features a proxy has

@@ -7,10 +7,12 @@ import logging
 import orjson
 
 from gateway import errors
+from gateway.config.document import Cors
 from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
-from gateway.core.layer import Handler
+from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError
+from gateway.proxy.cors import cors_fields
 from gateway.proxy.server_timing import head_field
 
 _log = logging.getLogger(__name__)
@@ -51,23 +53,32 @@ class Complaints:
 
 def rescue(next_handler: Handler) -> Handler:
     """Answer every error once."""
-    complaints, crashes = Complaints(), Complaints()
-
-    async def handle(ex: Exchange) -> None:
-        try:
-            await next_handler(ex)
-        except GatewayError as error:
-            if error.reason is errors.UPSTREAM_BAD_RESPONSE:
-                complaints.tell(ex, error)
-            answer(ex, error)
-        except Exception:
-            crashes.crashed(ex)
-            answer(ex, GatewayError(errors.INTERNAL))
-
-    return handle
+    return rescue_for(Cors())(next_handler)
 
 
-def answer(ex: Exchange, error: GatewayError) -> None:
+def rescue_for(cors: Cors) -> Layer:
+    """`rescue` whose answers can be read by the pages that ``cors`` names."""
+
+    def layer(next_handler: Handler) -> Handler:
+        complaints, crashes = Complaints(), Complaints()
+
+        async def handle(ex: Exchange) -> None:
+            try:
+                await next_handler(ex)
+            except GatewayError as error:
+                if error.reason is errors.UPSTREAM_BAD_RESPONSE:
+                    complaints.tell(ex, error)
+                answer(ex, error, cors)
+            except Exception:
+                crashes.crashed(ex)
+                answer(ex, GatewayError(errors.INTERNAL), cors)
+
+        return handle
+
+    return layer
+
+
+def answer(ex: Exchange, error: GatewayError, cors: Cors) -> None:
     """Tell the client the reason; after commit there is no telling, only cutting."""
     reason = error.reason
     ex.reason = reason.code
@@ -84,7 +95,10 @@ def answer(ex: Exchange, error: GatewayError) -> None:
             "request_id": ex.request_id.decode("latin-1"),
         }
     )
-    ex.downstream.respond(reason.status, _fields(ex, error), body)
+    fields = _fields(ex, error)
+    if cors.allow_origins:
+        fields += cors_fields(cors, ex.request.fields)
+    ex.downstream.respond(reason.status, fields, body)
     ex.bytes_out = len(body)
 
 

@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway import errors
-from gateway.config.document import Document, Proxy
+from gateway.config.document import Cors, Document, Proxy
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer, chain
 from gateway.errors import GatewayError, Reason
 from gateway.proxy.pipeline import build
-from gateway.proxy.rescue import rescue
+from gateway.proxy.rescue import rescue_for
 from gateway.proxy.router import Route, Router
 from gateway.upstream.upstream import Upstream
 from gateway.wire.headers import VIA
+
+_NO_CORS = Cors()
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -85,12 +87,12 @@ def _chain(
 
 
 def _route(proxy: Proxy, chains: Mapping[str, tuple[Upstream, Handler]], slots: Slots) -> Route:
-    handle = chains[proxy.name][1] if proxy.active else _refusal(proxy.name, errors.PROXY_DISABLED, slots)
+    handle = chains[proxy.name][1] if proxy.active else _refusal(proxy.name, errors.PROXY_DISABLED, slots, proxy.cors)
     return Route(proxy.path.rstrip("/").encode(), tuple(host.encode() for host in proxy.hosts), handle)
 
 
-def _refusal(name: str, reason: Reason, slots: Slots) -> Handler:
+def _refusal(name: str, reason: Reason, slots: Slots, cors: Cors = _NO_CORS) -> Handler:
     async def refuse(ex: Exchange) -> None:
         raise GatewayError(reason)
 
-    return chain(refuse, slots.observe(name), rescue)
+    return chain(refuse, slots.observe(name), rescue_for(cors))

@@ -19,7 +19,15 @@ from gateway.store.problem import AlreadyExists, NotFound, StoreError
 from gateway.store.tables import PROXIES, REVISION
 
 _PLAIN: Final = ("name", "path", "hosts", "upstream", "strip_path", "preserve_host", "access_rule", "headers", "active")
-_OPTIONAL: Final = ("max_concurrent", "limiter", "queue", "circuit_breaker", "server_timing")
+_OPTIONAL: Final = (
+    "max_concurrent",
+    "limiter",
+    "queue",
+    "circuit_breaker",
+    "server_timing",
+    "rewrite_location",
+    "cors",
+)
 """NULL where the default holds."""
 _DEFAULTS: Final[Mapping[str, object]] = {
     "hosts": [],

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -35,6 +35,8 @@ PROXIES = Table(
     Column("queue", JSON(none_as_null=True)),
     Column("limiter", JSON(none_as_null=True)),
     Column("server_timing", Boolean),
+    Column("rewrite_location", Boolean),
+    Column("cors", JSON(none_as_null=True)),
 )
 
 SUPERUSERS = Table(

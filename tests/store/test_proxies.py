@@ -34,6 +34,8 @@ FULL: dict[str, object] = {
         "idle": 5.0,
         "total": 60.0,
     },
+    "rewrite_location": True,
+    "cors": {"allow_origins": ["https://a.example"], "expose_headers": ["X-A"], "allow_credentials": True},
 }
 
 

@@ -88,6 +88,8 @@ export class Detail {
       ['Breaker', p.circuit_breaker.enabled ? `opens after ${p.circuit_breaker.failure_threshold} failures, for ${p.circuit_breaker.recovery_timeout} s${mode('breaker')}` : 'off'],
       ['Timeouts', `connect ${time(t.dial)}, start of the answer ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],
       ...(p.server_timing ? [['Server-Timing', 'told to callers']] : []),
+      ...(p.rewrite_location ? [['Locations', "the upstream's become the callers'"]] : []),
+      ...(p.cors?.allow_origins.length ? [['Pages that read refusals', p.cors.allow_origins.join(', ')]] : []),
       ...Object.entries(p.headers).map(([name, value]) => [name, value]),
       ['Source', p.source === 'database' ? `database, version ${p.version}` : p.source.replace(':', ' ')],
     ];

@@ -4,7 +4,7 @@ import { h, announce } from './dom.js';
 import { Refused, call, proxyPath } from './api.js';
 import { confirm, dialog, impact } from './dialog.js';
 import { AuthPanel, HeaderRows } from './headers.js';
-import { FRESH, MODES, RULES, differences, get, put, settingsOf, shown, splitAuth, joinAuth } from './settings.js';
+import { FRESH, LISTS, MODES, RULES, differences, get, put, settingsOf, shown, splitAuth, joinAuth } from './settings.js';
 
 const CUSTOM = 'custom';
 
@@ -54,6 +54,11 @@ class Form {
         this.#number('timeout_config.max_age', 'Use a connection for', 'seconds, 0: no limit', 'any'),
         this.#number('timeout_config.total', 'The whole exchange', 'seconds, 0: none', 'any'),
         this.#check('server_timing', 'Tell callers where the time went, in a Server-Timing field')),
+      this.#group('Browsers', ['rewrite_location', 'cors'],
+        this.#text('cors.allow_origins', 'Pages that may read refusals', 'origins with commas between, as in https://app.example.org; empty: none', 'wide'),
+        this.#text('cors.expose_headers', 'Header fields that they may read', 'with commas between', 'wide'),
+        this.#check('cors.allow_credentials', 'Also for requests with cookies'),
+        this.#check('rewrite_location', 'Translate locations and cookies of the upstream for callers')),
       this.#group('Login at the upstream, headers', ['headers'], this.auth.element, this.headers.element),
       this.#outcome,
       h('div', { class: 'actions sticky' },
@@ -125,7 +130,7 @@ class Form {
     for (const [path, input] of this.#inputs) {
       const value = get(settings, path);
       if (input.type === 'checkbox') input.checked = Boolean(value);
-      else input.value = path === 'hosts' ? value.join(', ') : String(value ?? '');
+      else input.value = LISTS.includes(path) ? (value ?? []).join(', ') : String(value ?? '');
     }
     this.rule.value = RULES.some(([value]) => value === settings.access_rule) ? settings.access_rule : CUSTOM;
     this.ownRule.hidden = this.rule.value !== CUSTOM;
@@ -145,7 +150,7 @@ class Form {
     for (const [path, input] of this.#inputs) {
       if (input.type === 'checkbox') put(made, path, input.checked);
       else if (input.type === 'number') put(made, path, input.value.trim() === '' ? null : Number(input.value));
-      else if (path === 'hosts') made.hosts = input.value.split(',').map((host) => host.trim()).filter(Boolean);
+      else if (LISTS.includes(path)) put(made, path, input.value.split(',').map((text) => text.trim()).filter(Boolean));
       else put(made, path, input.value.trim());
     }
     const auth = this.auth.value;

@@ -9,6 +9,7 @@ from gateway.config.document import (
     Address,
     AuthField,
     CircuitBreaker,
+    Cors,
     Credentials,
     Document,
     Header,
@@ -40,6 +41,8 @@ PROXY = Proxy(
     timeouts=Timeouts(1, 2, 3, 4, 5, 6, 7),
     limiter=Limiter("shadow"),
     server_timing=True,
+    rewrite_location=True,
+    cors=Cors(("https://a.example",), ("X-A", "X-B"), True),
 )
 
 

@@ -86,3 +86,30 @@ def test_a_bound_secret_is_missing_for_every_other_origin() -> None:
     settings = model.Settings(database="sqlite:///g.db", proxies=(here, there))
     record = settings.record({}, {"KEY": "v"}, [here, there], {"KEY": {"https://h"}})
     assert [p.headers[0].parts[0] for p in record.proxies] == ["v", document.Missing("secret.KEY")] * 2
+
+
+@pytest.mark.parametrize(
+    ("cors", "hint"),
+    [
+        ({"allow_origins": ["app.test"]}, "write https://app.example.org"),
+        ({"allow_origins": ["https://app.test/"]}, "an origin alone"),
+        ({"allow_origins": ["https://*.app.test"]}, "an origin alone"),
+        ({"allow_origins": ["https://user@app.test"]}, "an origin alone"),
+        ({"allow_origins": ["null"]}, "every page can make its origin null"),
+        ({"allow_origins": ["*", "https://app.test"]}, "write it alone"),
+        ({"allow_origins": ["*"], "allow_credentials": True}, "list the origins instead of \\*"),
+        ({"expose_headers": ["a b"]}, "no name of a header field"),
+        ({"allow_methods": ["GET"]}, "Extra inputs"),
+    ],
+)
+def test_what_no_page_should_get_is_refused(cors: dict[str, object], hint: str) -> None:
+    plain = {"name": "a", "path": "/a", "upstream": "http://h", "cors": cors}
+    with pytest.raises(ValidationError, match=hint):
+        model.Proxy.model_validate(plain)
+
+
+def test_origins_are_written_as_browsers_write_them() -> None:
+    listed = ["HTTPS://App.test:443", "http://localhost:3000", "http://[::1]:80", "capacitor://localhost"]
+    plain = {"name": "a", "path": "/a", "upstream": "http://h", "cors": {"allow_origins": listed}}
+    expected = ("https://app.test", "http://localhost:3000", "http://[::1]", "capacitor://localhost")
+    assert model.Proxy.model_validate(plain).record({}, {}).cors.allow_origins == expected
