@@ -40,6 +40,7 @@ class TlsLayer:
         "_above",
         "_buffers",
         "_context",
+        "_encrypt",
         "_fd",
         "_incoming",
         "_last_words",
@@ -73,6 +74,7 @@ class TlsLayer:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
         self._read_into = cast("Callable[[int, memoryview], int]", self._tls.read)
+        self._encrypt = self._tls.write
         self._tcp = None
         self._fd = -1
         self._opened: asyncio.Future[None] = loop.create_future()
@@ -147,10 +149,10 @@ class TlsLayer:
         if not self._open:
             return
         try:
-            written = self._tls.write(data)
+            written = self._encrypt(data)
             while written < len(data):  # one record at a time
                 data = memoryview(data)[written:]
-                written = self._tls.write(data)
+                written = self._encrypt(data)
         except ssl.SSLError:
             self.abort()
             return
@@ -232,7 +234,7 @@ class TlsLayer:
         data, tcp = self._outgoing.read(), self._tcp
         if not data or tcp is None:
             return
-        if self._fd >= 0 and not tcp.is_closing() and not tcp.get_write_buffer_size():
+        if self._fd >= 0 and not tcp.get_write_buffer_size():
             try:
                 sent = os.write(self._fd, data)
             except OSError:
@@ -262,7 +264,8 @@ class TlsLayer:
                     self._end(got)
                     return 0, False
                 got += size
-                if not self._incoming.pending and not self._tls.pending():
+                # A read takes from one record. When it was not filled, nothing of that record is left.
+                if got < most and not self._incoming.pending:
                     return got, False
         except ssl.SSLWantReadError:
             return got, False

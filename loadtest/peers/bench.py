@@ -29,7 +29,7 @@ class Bench:
 
     def differences(self, target: str) -> list[str]:
         """What it does not do of the work: 200 and the origin's body, X-Forwarded-For, a JSON line. `PeerError`."""
-        with peer(TARGETS[target], self._origin.port) as server:
+        with peer(TARGETS[target], self._origin) as server:
             line = Line(server.port, f"{server.prefix}/seen")
             try:
                 answer = line.ask()
@@ -57,7 +57,7 @@ class Bench:
         if target == DIRECT:
             yield behind
             return
-        with peer(TARGETS[target], behind.port) as server:
+        with peer(TARGETS[target], behind, https=case.https) as server:
             yield server
 
 

@@ -47,6 +47,8 @@ class Case:
     """Its origin is the one that keeps time."""
     direct: bool = False
     """It is measured without a proxy too."""
+    https: bool = False
+    """Its origin is reached over TLS."""
 
 
 def requests(load: wrk.Load) -> Callable[[Surroundings], Figures]:
@@ -136,6 +138,10 @@ CASES = {
     "post1k": Case("POST of 1 KB, 64 connections", requests(wrk.Load("/", 64, wrk.POST))),
     "body64k": Case("answer of 64 KB, 16 connections", requests(wrk.Load("/files/64k", 16))),
     "body10m": Case("answer of 10 MB, 8 connections", requests(wrk.Load("/files/10m", 8))),
+    "https": Case("small GET, 64 connections, over TLS to the origin", requests(wrk.Load("/", 64)), https=True),
+    "https64k": Case(
+        "answer of 64 KB, 16 connections, over TLS to the origin", requests(wrk.Load("/files/64k", 16)), https=True
+    ),
     "latency": Case("one connection, against no proxy at all", added_latency),
     "slow": Case(
         f"upstream that takes {DELAY * 1e3:.0f} ms, {SLOW_CONNECTIONS} connections",

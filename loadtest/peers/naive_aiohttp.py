@@ -1,6 +1,6 @@
 """A reverse proxy as one writes it with aiohttp in an afternoon: what Breakwater has to be worth more than.
 
-python loadtest/peers/naive_aiohttp.py PORT ORIGIN_PORT LOG
+python loadtest/peers/naive_aiohttp.py PORT ORIGIN LOG
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     began = time.perf_counter()
     headers = end_to_end(request.headers) | {"X-Forwarded-For": request.remote or ""}
     body = request.content if request.can_read_body else None
-    url = f"http://127.0.0.1:{sys.argv[2]}{request.raw_path}"
+    url = f"{sys.argv[2]}{request.raw_path}"
     send = request.app[SESSION].request
     async with send(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
         response = web.StreamResponse(status=answer.status, headers=end_to_end(answer.headers))

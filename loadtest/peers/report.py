@@ -36,6 +36,8 @@ ROWS = (
     Row("POST of 1 KB, us of CPU", "post1k", "cpu_us", 1, ratio=True),
     Row("answer of 64 KB, us of CPU", "body64k", "cpu_us", 1, ratio=True),
     Row("answer of 10 MB, us of CPU", "body10m", "cpu_us", 0, ratio=True),
+    Row("small GET over TLS to the origin, us of CPU", "https", "cpu_us", 1, ratio=True),
+    Row("64 KB over TLS from the origin, us of CPU", "https64k", "cpu_us", 1, ratio=True),
     Row("added latency p50, us", "latency", "added_p50_us"),
     Row("added latency p99, us", "latency", "added_p99_us"),
     Row(f"requests a second, upstream takes {DELAY * 1e3:.0f} ms", "slow", "requests_per_second"),

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadtest import certificate
 from loadtest.peers import procfs
 from loadtest.peers.target import FOLDER, ROOT, NotInstalledError, Target, fill, found
 from loadtest.stage import HOST, MEGABYTE, reserved_port
@@ -37,6 +38,8 @@ class Server:
 
     def __init__(self, port: int, pid: int, folder: Path, prefix: str = "") -> None:
         self.port, self.pid, self.folder, self.prefix = port, pid, folder, prefix
+        self.secure_port = 0
+        """Where it speaks TLS, with a certificate of ``authority.pem`` in its folder."""
 
     def log_lines(self) -> int:
         """Lines of its access log that are there. `PeerError` when the last is no JSON object."""
@@ -71,10 +74,12 @@ def origin() -> Iterator[Server]:
         (work / "files").mkdir()
         for name, size in FILES.items():
             (work / "files" / name).write_bytes(os.urandom(size))
-        port = reserved_port()
-        values = {"ORIGIN": str(port), "WORK": str(work)}
+        certificate.made(work, HOST)
+        port, secure = reserved_port(), reserved_port()
+        values = {"ORIGIN": str(port), "SECURE": str(secure), "WORK": str(work)}
         (work / "origin.conf").write_text(fill((FOLDER / "origin.conf").read_text(), values))
         with _running([program, "-c", f"{work}/origin.conf"], port, OTHER_CORE, work) as server:
+            server.secure_port = secure
             yield server
 
 
@@ -90,13 +95,23 @@ def pacer() -> Iterator[Server]:
 
 
 @contextmanager
-def peer(target: Target, origin_port: int) -> Iterator[Server]:
+def peer(target: Target, origin: Server, *, https: bool = False) -> Iterator[Server]:
     """A fresh proxy in front of this origin. `NotInstalledError`, `PeerError`."""
     with folder() as work:
         port, admin = reserved_port(), reserved_port()
-        values = {"PORT": str(port), "ADMIN": str(admin), "ORIGIN": str(origin_port), "WORK": str(work)}
+        values = {
+            "PORT": str(port),
+            "ADMIN": str(admin),
+            "ORIGIN": str(origin.secure_port if https else origin.port),
+            "SCHEME": "https" if https else "http",
+            "AUTHORITY": str(origin.folder / "authority.pem"),
+            "WORK": str(work),
+        }
+        values["TLS"] = fill(target.tls, values) if https else ""
         command = target.filled(values)
         more = {name: fill(value, values) for name, value in target.environment}
+        if https:
+            more["SSL_CERT_FILE"] = values["AUTHORITY"]
         log = "access.log" if target.log_on_stdout else "stdout.log"
         with _running(command, port, PEER_CORE, work, log, more, target.patience) as server:
             server.prefix = target.prefix

