@@ -106,6 +106,13 @@ async def test_a_variable_needs_the_file_that_lists_it(shell: Shell, tmp_path: P
     assert (await asyncio.to_thread(CliRunner().invoke, main, near, env=env)).exit_code == 0
 
 
+async def test_the_audit_says_from_where_a_change_came(shell: Shell, api: Api) -> None:
+    await shell("proxy", "set", "web", "path=/web", "upstream=http://127.0.0.1:9")
+    row = (await api.call("GET", "/audit")).body["items"][0]
+    assert row["subject"] == "web"
+    assert (row["actor"], row["client"]) == (("token:t", "127.0.0.1") if shell.remote else ("cli", "local"))
+
+
 @pytest.mark.parametrize(
     ("assignments", "hint"),
     [

@@ -41,6 +41,25 @@ async def test_on_one_connection_each_request_has_its_client(gateway_for: Gatewa
     assert [line["client"][-1] for line in await rig.log.wait(4)] == ["1", "2", "2", "1"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        '/","reason":"","path":"/innocent',
+        "/\\u000a{}",
+        "/%0a{%22path%22:%22/innocent%22}",
+    ],
+)
+async def test_no_path_makes_a_line_of_its_own(path: str, gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """Quotes and escapes are text; a real line end is no part of a request line."""
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream)
+    await rig.ask(path)
+    await rig.ask("/after")
+    forged, after = await rig.log.wait(2)
+    assert (forged["path"], after["path"]) == (path, "/after")
+    assert forged.keys() == after.keys()
+
+
 async def test_long_paths_do_not_hide_others(gateway_for: GatewayFor, upstream: Upstream) -> None:
     upstream.behaviour = ok()
     rig = await gateway_for(upstream)

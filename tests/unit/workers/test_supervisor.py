@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.workers.supervisor import Backoff, Child
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from gateway.workers.supervisor import Backoff, Child, private_folder
 
 
 class Clock:
@@ -41,3 +47,29 @@ def test_an_end_is_told_once() -> None:
     assert child.ended() == 1
     assert child.ended() is None
     child.signal(15)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_nobody_else_enters_the_folder_of_the_channel(mask: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    before = os.umask(mask)
+    try:
+        made = private_folder()
+    finally:
+        os.umask(before)
+    try:
+        assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    finally:
+        made.rmdir()
+
+
+def test_a_folder_that_is_too_long_for_a_socket_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    made = private_folder()
+    try:
+        assert made.parent != long
+        assert len(os.fsencode(made)) < 100
+    finally:
+        made.rmdir()
