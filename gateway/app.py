@@ -35,6 +35,7 @@ from gateway.proxy.explain import Explanation, explain, phase
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.proxy.standing import BreakerPulse, ProxyState, breaker_pulse, gauges, state
+from gateway.upstream import forward_proxy
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
@@ -119,7 +120,8 @@ class Gateway:
         await self.aclose()
 
     async def start(self) -> None:
-        """Listen and serve. Raises OSError when an address or the access log can not be opened.
+        """Listen and serve. Raises OSError when an address or the access log can not be opened, and for a `http_proxy`
+        that can not be used.
 
         Raises RuntimeError on any loop but uvloop's: another would take our protocols for streaming ones, because they
         do not inherit from `asyncio.BufferedProtocol`, and each read would fail.
@@ -127,6 +129,9 @@ class Gateway:
         if not isinstance(asyncio.get_running_loop(), uvloop.Loop):
             raise RuntimeError("the data plane runs on uvloop alone; start it with uvloop.run(...)")
         self.failures.attach(asyncio.get_running_loop())
+        forward_proxies = forward_proxy.settings()  # also those that apply to nothing must be usable
+        if forward_proxies:
+            _log.info("forward proxies of the environment: %s; never for this machine", ", ".join(forward_proxies))
         await self.reload(self._document)
         self._watch = LoopWatch(self.metrics, asyncio.get_running_loop())
         self._watch.start()

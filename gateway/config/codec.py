@@ -67,7 +67,10 @@ def _proxy(data: Mapping[str, Any]) -> Proxy:
         **{
             **data,
             "hosts": tuple(data["hosts"]),
-            "headers": tuple(Header(header["name"], tuple(map(_part, header["parts"]))) for header in data["headers"]),
+            "headers": tuple(
+                Header(header["name"], tuple(map(_part, header["parts"])), header["secret"])
+                for header in data["headers"]
+            ),
             "limiter": Limiter(**data["limiter"]),
             "queue": Queue(**data["queue"]),
             "circuit_breaker": CircuitBreaker(**data["circuit_breaker"]),
@@ -81,6 +84,10 @@ def _proxy(data: Mapping[str, Any]) -> Proxy:
             ),
         }
     )
+
+
+def _header(data: Mapping[str, Any]) -> Header:
+    return Header(data["name"], tuple(map(_part, data["parts"])), data["secret"])
 
 
 def _part(data: str | Mapping[str, str]) -> Part:

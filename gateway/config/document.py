@@ -90,10 +90,14 @@ Part = str | AuthField | Missing
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A field to set on each request. The parts may be secrets and are kept out of the representation."""
+    """A field to set on each request. The parts may be secrets and are kept out of the representation.
+
+    ``secret``: it holds a variable or a secret, or has the name of a credential.
+    """
 
     name: str
     parts: tuple[Part, ...] = field(repr=False)
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ class Proxy:
     server_timing: bool = False
     rewrite_location: bool = False
     cors: Cors = Cors()
+    clear_text_proxy: bool = False
+    """Secrets may be read by a forward proxy."""
 
 
 @dataclass(frozen=True, slots=True)

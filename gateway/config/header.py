@@ -71,6 +71,11 @@ def is_credential(name: str) -> bool:
     return bool(_CREDENTIAL.search(name))
 
 
+def is_secret(name: str, text: str) -> bool:
+    """Whether the value may be one that not everybody on the way should read: better one field too many."""
+    return bool(references(text)) or (bool(text) and is_credential(name))
+
+
 def template(text: str, context: Context) -> str:
     """The text as written, checked: every reference is of a known kind and names something that exists.
 

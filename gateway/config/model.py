@@ -654,6 +654,13 @@ class Proxy(Section):
         examples=[True],
     )
     cors: Cors = Field(default=Cors(), description="What the gateway's own responses tell browsers.")
+    clear_text_proxy: bool = Field(
+        default=_PROXY.clear_text_proxy,
+        description="`true`: `headers` with a variable, a secret or a credential may travel to an `http://` upstream "
+        "through the forward proxy that `http_proxy` of the environment names, which can read them. `false`: such "
+        "requests get 502 `upstream_denied`.",
+        examples=[True],
+    )
     websocket: Annotated[
         Literal[False],
         only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
@@ -676,7 +683,9 @@ class Proxy(Section):
             strip_path=self.strip_path,
             preserve_host=self.preserve_host,
             access_rule=self.access_rule,
-            headers=tuple(document.Header(name, parts) for name, parts in headers),
+            headers=tuple(
+                document.Header(name, parts, header.is_secret(name, self.headers[name])) for name, parts in headers
+            ),
             active=self.active,
             max_concurrent=self.max_concurrent,
             limiter=document.Limiter(self.limiter.mode),
@@ -686,6 +695,7 @@ class Proxy(Section):
             server_timing=self.server_timing,
             rewrite_location=self.rewrite_location,
             cors=document.Cors(self.cors.allow_origins, self.cors.expose_headers, self.cors.allow_credentials),
+            clear_text_proxy=self.clear_text_proxy,
         )
 
 

@@ -10,7 +10,7 @@ from gateway.policy.limiter import Limiter, limit
 from gateway.policy.retry import retry
 from gateway.policy.shadow import ReckonedQueue, shadow_limit
 from gateway.proxy.delivery import deliver
-from gateway.proxy.fields import require_templates
+from gateway.proxy.fields import keep_secrets, require_templates
 from gateway.proxy.forward import forward
 from gateway.proxy.local import answer_locally
 from gateway.proxy.rescue import rescue_for
@@ -38,6 +38,8 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer, via
         answer_locally,
         # must be below identify for the same reason; above the limiter because such a request can not go on
         require_templates(proxy.headers),
+        # must be above the limiter for the same reason
+        keep_secrets(proxy, legible=bool(upstream.pool.connector.absolute_form)),
         # must be above the limiter because time in the queue is time
         deadline(proxy.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body

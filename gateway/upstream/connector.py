@@ -30,7 +30,8 @@ from yarl import URL
 from gateway import errors
 from gateway.config.document import Timeouts
 from gateway.errors import GatewayError
-from gateway.upstream.endpoint import Endpoint, proxy_from_environment
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.forward_proxy import forward_proxy
 from gateway.upstream.guard import Guard
 from gateway.upstream.shortage import Shortages
 from gateway.wire.buffers import BufferPool
@@ -191,7 +192,8 @@ class HardenedConnector(aiohttp.TCPConnector):
         self._peer = endpoint
         """Whom we open a connection to: the endpoint, or the forward proxy on the way to it."""
         self._tunnel: ClientRequest | None = None
-        proxy = proxy_from_environment(endpoint)
+        self.proxy = proxy = forward_proxy(endpoint)
+        """The forward proxy on the way."""
         self._proxied = proxy is not None
         if proxy is not None:
             self._peer = Endpoint.of(proxy.url)

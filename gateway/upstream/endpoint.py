@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import urllib.request
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Endpoint:
         return cls(
             parts.scheme,
             _without_escape(parts.hostname or ""),
-            parts.port or _DEFAULT_PORTS[parts.scheme],
+            parts.port or DEFAULT_PORTS[parts.scheme],
             parts.path.rstrip("/").encode(),
         )
 
@@ -37,7 +36,7 @@ class Endpoint:
     def authority(self) -> str:
         """Value of Host: the port only when it is not the scheme's own (RFC 9110 4.2.3)."""
         host = f"[{self.name}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def name(self) -> str:
@@ -62,22 +61,3 @@ def _without_escape(host: str) -> str:
     """RFC 6874 2 writes the zone of an IPv6 address behind ``%25``; the bare ``%`` of other programs is known too."""
     address, _, zone = host.partition("%")
     return f"{address}%{zone.removeprefix('25') or zone}" if zone else host
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A forward proxy on the way to an endpoint; ``credentials`` are (user, password)."""
-
-    url: str
-    credentials: tuple[str, str] | None
-
-
-def proxy_from_environment(endpoint: Endpoint) -> Proxy | None:
-    """What HTTP_PROXY, HTTPS_PROXY and NO_PROXY say about this endpoint. Asked once, when it is built."""
-    url = urllib.request.getproxies().get(endpoint.scheme)
-    if not url or urllib.request.proxy_bypass(endpoint.host):
-        return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    credentials = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return Proxy(f"{parts.scheme}://{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}", credentials)

@@ -8,6 +8,7 @@ permits in use stay counted and a circuit stays open.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterable
 from functools import partial
@@ -27,6 +28,8 @@ from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 from gateway.wire.head import HeadParser
 
+_log = logging.getLogger("gateway")
+
 
 def _pool_identity(proxy: Proxy) -> tuple[str, Timeouts]:
     return Endpoint.of(proxy.upstream).origin, proxy.timeouts
@@ -37,6 +40,26 @@ def _places(proxy: Proxy) -> int:
     queue = proxy.queue
     counts = queue.mode == "shadow" and proxy.limiter.mode != "shadow"
     return 0 if counts or not queue.timeout else queue.max_waiting
+
+
+def _tell_of_forward_proxy(upstream: Upstream) -> None:
+    """What applies should be seen at start: nobody reads the environment when requests go astray."""
+    connector, settings = upstream.pool.connector, upstream.settings
+    proxy = connector.proxy
+    if proxy is None:
+        return
+    way = f"proxy {settings.name}: {upstream.endpoint.origin} is reached through {proxy.url}, as {proxy.variable} says"
+    if connector.absolute_form and any(header.secret for header in settings.headers):
+        if settings.clear_text_proxy:
+            _log.warning("%s, which can read the secrets in its headers", way)
+        else:
+            _log.error(
+                "%s, which could read the secrets in its headers: its requests are refused (502 upstream_denied); use "
+                "an https:// upstream, name the host in no_proxy, or set clear_text_proxy: true",
+                way,
+            )
+    else:
+        _log.info("%s", way)
 
 
 class Registry:
@@ -67,6 +90,10 @@ class Registry:
             del self._limiters[name]
         kept = {id(upstream.pool) for upstream in prepared.values()}
         old, self.upstreams = self.upstreams, prepared
+        known = {id(upstream.pool): upstream.settings for upstream in old.values()}
+        for upstream in prepared.values():
+            if known.get(id(upstream.pool)) != upstream.settings:
+                _tell_of_forward_proxy(upstream)
         for upstream in old.values():
             if id(upstream.pool) not in kept:
                 self._retire(upstream.pool)

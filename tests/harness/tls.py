@@ -25,7 +25,7 @@ def authority() -> trustme.CA:
 def server_context() -> ssl.SSLContext:
     """Of an upstream at 127.0.0.1, with a certificate of `authority`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority().issue_cert("127.0.0.1").configure_cert(context)
+    authority().issue_cert("127.0.0.1", "upstream.test").configure_cert(context)
     return context
 
 

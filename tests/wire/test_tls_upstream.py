@@ -135,12 +135,12 @@ async def test_an_upload_and_its_response_through_a_tunnel(
     async with await asyncio.start_server(tunnel, "127.0.0.1", 0) as proxy:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
         monkeypatch.setenv("no_proxy", "")
-        rig = await gateway_for(upstream)
+        rig = await gateway_for(f"https://upstream.test:{upstream.port}")
         client = await rig.connect()
         for size in (100, 3_000_000):
             await client.send(request("/", f"Content-Length: {size}", method="POST"))
             await asyncio.sleep(0.01)
             await client.send(b"x" * size)
             assert (await client.response()).body == b"x" * size
-        assert asked == [b"CONNECT 127.0.0.1:%d HTTP/1.1" % upstream.port]
+        assert asked == [b"CONNECT upstream.test:%d HTTP/1.1" % upstream.port]
         await rig.aclose(check=True)

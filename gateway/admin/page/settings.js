@@ -9,7 +9,7 @@ export const FRESH = {
   name: '', path: '', hosts: [], upstream: '', strip_path: true, preserve_host: false, access_rule: '', headers: {}, active: true,
   max_concurrent: 0, limiter: { mode: 'enforce' }, queue: { max_waiting: 0, timeout: 0, mode: 'enforce' },
   circuit_breaker: { enabled: false, failure_threshold: 5, recovery_timeout: 30, half_open_requests: 1, mode: 'enforce' },
-  timeout_config: { dial: 2, tls_handshake: 5, response_header: 30, body_idle: 300, idle: 90, max_age: 3600, total: 0 }, server_timing: false,
+  timeout_config: { dial: 2, tls_handshake: 5, response_header: 30, body_idle: 300, idle: 90, max_age: 3600, total: 0 }, server_timing: false, clear_text_proxy: false,
   rewrite_location: false, cors: { allow_origins: [], expose_headers: ['X-Request-Id', 'X-Gateway-Reason', 'Retry-After'], allow_credentials: false },
 };
 

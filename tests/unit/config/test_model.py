@@ -44,7 +44,10 @@ def test_headers_are_kept_out_of_the_representation() -> None:
     plain = {"name": "a", "path": "/a", "upstream": "http://h", "headers": {"X-Key": "{env.KEY}", "X-Empty": ""}}
     settings = model.Settings.model_validate({"proxies": [plain]}, context=Context({"KEY": "s3cret"}))
     record = settings.record({"KEY": "s3cret"}, {})
-    assert record.proxies[0].headers == (document.Header("X-Key", ("s3cret",)), document.Header("X-Empty", ()))
+    assert record.proxies[0].headers == (
+        document.Header("X-Key", ("s3cret",), secret=True),
+        document.Header("X-Empty", ()),
+    )
     assert "s3cret" not in repr(settings) + repr(record)
 
 

@@ -53,7 +53,7 @@ DOCUMENT = Document(
             path="/-/ai",
             upstream="http://127.0.0.1:9000/base",
             access_rule="true",
-            headers=(Header("Authorization", ("Bearer s3cret",)),),
+            headers=(Header("Authorization", ("Bearer s3cret",), secret=True),),
             max_concurrent=5,
             queue=Queue(20, 2.5),
             circuit_breaker=CircuitBreaker(True, 3, 30, 1),

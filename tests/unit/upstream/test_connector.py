@@ -150,7 +150,7 @@ async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> N
     asked: list[bytes] = []
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.issue_cert("origin.test").configure_cert(server)
 
     async with listener(silence, server) as endpoint:
 
@@ -171,12 +171,12 @@ async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> N
             monkeypatch.setenv("no_proxy", "")
             trusting = tls_context()
             authority.configure_trust(trusting)
-            async with connector(f"https://127.0.0.1:{endpoint}", trusting) as made:
+            async with connector(f"https://origin.test:{endpoint}", trusting) as made:
                 connection = await made.dial()
                 assert connection.alive
                 assert type(connection).__name__ == "UpstreamConnection"
                 connection.abort()
-    assert asked[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % endpoint)
+    assert asked[0].startswith(b"CONNECT origin.test:%d HTTP/1.1\r\n" % endpoint)
     assert b"Proxy-Authorization: Basic dTpw" in asked[0]
 
 

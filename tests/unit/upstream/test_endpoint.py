@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.upstream.endpoint import Endpoint, proxy_from_environment
+from gateway.upstream.endpoint import Endpoint
 
 
 @pytest.mark.parametrize(
@@ -27,15 +27,3 @@ def test_a_zone_is_for_dialling_alone(url: str) -> None:
     endpoint = Endpoint.of(url)
     assert (endpoint.host, endpoint.name, endpoint.origin) == ("fe80::1%eth0", "fe80::1", "http://[fe80::1]:9")
     assert endpoint.is_address
-
-
-@pytest.mark.covers("T010b")
-def test_the_environment_names_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://user:p%40ss@proxy:3128")
-    monkeypatch.setenv("no_proxy", "direct.example")
-    proxy = proxy_from_environment(Endpoint.of("http://a"))
-    assert proxy is not None
-    assert (proxy.url, proxy.credentials) == ("http://proxy:3128", ("user", "p@ss"))
-    assert proxy_from_environment(Endpoint.of("http://direct.example")) is None
-    monkeypatch.delenv("http_proxy")
-    assert proxy_from_environment(Endpoint.of("http://a")) is None
