@@ -52,7 +52,7 @@ async def test_a_secret_is_kept_masked(store: Store) -> None:
     deleted, changed, created = (await store.audit.list())[0]
     assert (created.before, created.after) == (
         None,
-        {"masked_value": "****5678", "description": "first", "version": 1},
+        {"masked_value": "****5678", "description": "first", "version": 1, "origins": []},
     )
     assert changed.before == created.after
     assert changed.after == deleted.before == {"masked_value": "****6789", "description": "first", "version": 2}
