@@ -48,8 +48,8 @@ CONNECTIONS = 8
 PATIENCE = 5.0
 PRIORITY = -15
 """Of what is measured. The attacker has 0: it is to take the gateway's time, and not the good client's core."""
-SETTLE = 1.0
-"""Seconds of an attack before the good client is measured."""
+SETTLE = 2.0
+"""Seconds of an attack before the good client is measured: until all its connections are open."""
 GOOD = b"GET /good HTTP/1.1\r\nHost: good.test\r\nAccept: */*\r\n\r\n"
 ISSUER, AUDIENCE = "https://issuer.test", "gateway"
 ESTABLISHED = "01"

@@ -108,7 +108,10 @@ class Rehearsal:
         parser = HeadParser()
         self.upstream = UpstreamConnection(self._loop, gateway.buffers, parser)
         self.upstream.connection_made(CountingTransport(self._asked))
-        gateway.upstreams["p"].pool.give_back(self.upstream)
+        pool = gateway.upstreams["p"].pool
+        pool._open[self.upstream] = float("inf"), "127.0.0.1"  # noqa: SLF001 - as if the pool had dialled it
+        self.upstream.on_lost = pool._on_lost  # noqa: SLF001
+        pool.give_back(self.upstream)
         self.downstream = DownstreamConnection(self._loop, gateway.buffers, parser, gateway.server, b"http")
         self.downstream.connection_made(CountingTransport(self._told))
 
