@@ -55,7 +55,7 @@ async def test_a_secret_is_kept_masked(store: Store) -> None:
         {"masked_value": "****5678", "description": "first", "version": 1, "origins": []},
     )
     assert changed.before == created.after
-    assert changed.after == deleted.before == {"masked_value": "****6789", "description": "first", "version": 2}
+    assert changed.after == deleted.before == {**changed.before, "masked_value": "****6789", "version": 2}
     assert SECRET not in str((created, changed, deleted))
 
 
