@@ -22,8 +22,8 @@ _FRAMING_OF_A_PIECE = 64 * 5
 """A chunk has five bytes of framing and more; to take 64 equal ones apart costs as much as one by itself."""
 _MAX_CHUNK_LINE = 256
 _MAX_EXTENSIONS = 16384
-_MAX_WHOLE = 64
-"""Chunks of one read that may travel on as they came; more are joined."""
+_SMALL_CHUNK = 32
+"""Bytes of payload below which a chunk that is followed by another in the same read is joined with it."""
 _WINDOW = 2048
 """Bytes that `ChunkedDecoder` looks at together for chunks that are whole and plainly written."""
 _SIZES = {b"%x" % size: size for size in range(1, 256)} | {b"%X" % size: size for size in range(1, 256)}
@@ -116,20 +116,21 @@ class ChunkedDecoder:
         if self._state is not _SIZE or self._line:
             return -1
         payload, position, end, size = 0, 0, len(data), -1
-        for _ in range(_MAX_WHOLE):
-            if position == end:
-                self.done = not size
-                return payload
-            stop = data.find(_CRLF, position, position + _MAX_PLAIN_DIGITS + 2)
+        while position < end:
+            stop = data.find(b"\r\n", position, position + _MAX_PLAIN_DIGITS + 2)
             digits = data[position:stop]
             if stop <= position or digits.translate(None, _HEX_DIGITS):
                 return -1
             size = int(digits, 16)
             position = stop + size + 4
-            if data[position - 2 : position] != _CRLF or (not size and position < end):
+            # Many small chunks are left to `feed`, which takes them together: here each costs as much as a large one.
+            if data[position - 2 : position] != b"\r\n":
+                return -1
+            if size < _SMALL_CHUNK and position < end and (not size or position != end - len(LAST_CHUNK)):
                 return -1
             payload += size
-        return -1
+        self.done = not size
+        return payload
 
     def _take_plain(self, data: memoryview, position: int, out: list[memoryview]) -> int:
         """Take the whole chunks without extensions that ``data`` has from ``position`` on, and the line of one that is

@@ -82,7 +82,10 @@ def test_bytes_behind_the_end_are_left_alone() -> None:
     ("data", "size", "done"),
     [
         (b"3\r\nabc\r\n", 3, False),
-        (b"3\r\nabc\r\n1\r\nx\r\n", 4, False),
+        (b"3\r\nabc\r\n1\r\nx\r\n", -1, False),
+        (b"20\r\n%b\r\n1\r\nx\r\n" % (b"a" * 32), 33, False),
+        (b"0\r\n\r\n0\r\n\r\n", -1, False),
+        (b"3\r\nabc\r\n0\r\n\r\n0\r\n\r\n", -1, False),
         (b"0\r\n\r\n", 0, True),
         (b"3\r\nabc\r\n0\r\n\r\n", 3, True),
         (b"", 0, False),
