@@ -188,10 +188,12 @@ def schema() -> None:
 def demo(listen: tuple[Address, ...], admin: tuple[Address, ...], folder: pathlib.Path) -> None:
     """Start a fragile sidecar with a gateway in front of it, and print what to try."""
     from gateway.demo import run as demonstration
+    from gateway.observe.process_log import begin_process_log
 
     here, there = (f"[{a.host}]:{a.port}" if ":" in a.host else f"{a.host}:{a.port}" for a in (listen[0], admin[0]))
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        begin_process_log()  # the tour is written from the event loop too
         sys.exit(demonstration.run(here, there, folder.resolve(), sys.stdout))
     except OSError as error:
         raise click.ClickException(f"can not listen on {here} and {there}: {error}") from None
