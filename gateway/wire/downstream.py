@@ -480,7 +480,7 @@ class DownstreamConnection(Connection):
                     self.exchange = None
                     self._body_sink = None
                 self._after_exchange()
-                if self._work is not None:  # its head had come already, and no event of the kernel made us wait
+                if self._has_work():  # its head had come already, and no event of the kernel made us wait
                     await self._service.turns.wait(self.loop)
         except asyncio.CancelledError:
             if self._work is not None:  # cancelled before its turn
@@ -495,6 +495,10 @@ class DownstreamConnection(Connection):
             self.cut()
         finally:
             self._task = None
+
+    def _has_work(self) -> bool:
+        # A method, because a type checker takes what was set to None for None still, and compiled code is made of that.
+        return self._work is not None
 
     def _after_exchange(self) -> None:
         if self.transport is None or self.transport.is_closing():

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 _MOST = 64
 """Events taken per turn of the event loop; the others stay in the kernel for the next turn."""
@@ -60,7 +61,8 @@ class HangupWatch:
     def close(self) -> None:
         self._held.clear()
         if self._poller is not None and self._loop is not None:
-            self._loop.remove_reader(self._poller.fileno())
+            # uvloop's returns None where the types promise a bool, which compiled code holds it to.
+            cast("Callable[[int], object]", self._loop.remove_reader)(self._poller.fileno())
             self._poller.close()
             self._poller = None
 
