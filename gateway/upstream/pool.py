@@ -146,7 +146,9 @@ class Pool:
                 return
         self._idle[connection] = until
         budget.used += 1
-        self._sweep_at(until)
+        armed = self._sweeper.expires_at
+        if not armed or until < armed or self.connector.stale_at < armed:  # nearly never: no call for it
+            self._sweep_at(until)
 
     def _let_rest(self, connection: UpstreamConnection) -> None:
         connection.named_body = False

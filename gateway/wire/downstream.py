@@ -372,7 +372,7 @@ class DownstreamConnection(Connection):
             self._advance()
             return
         if end + 4 < len(data):
-            self._stash += memoryview(data)[end + 4 :]
+            self._stash += data[end + 4 :]
         self._begin(data[:end])
 
     def _advance(self) -> None:
@@ -563,8 +563,12 @@ class DownstreamConnection(Connection):
         left = self._left
         if left < 0 or len(self._stash) < left:
             return None
-        body = bytes(self._stash[:left])
-        del self._stash[:left]
+        if left == len(self._stash):
+            body = bytes(self._stash)
+            self._stash.clear()
+        else:  # the beginning of the next request stands behind it
+            body = bytes(self._stash[:left])
+            del self._stash[:left]
         self._left = 0
         if self.exchange is not None:
             self.exchange.bytes_in += left
