@@ -169,12 +169,14 @@ class LineWriter:
                 target = self._next_target()
                 if target is None:
                     return
-                count, size = 0, 0
-                for line in target.lines:
-                    if count and size + len(line) > target.most:
-                        break
-                    count += 1
-                    size += len(line)
+                count, size = len(target.lines), self._size
+                if size > target.most or len(self._targets) > 1:
+                    count, size = 0, 0
+                    for line in target.lines:
+                        if count and size + len(line) > target.most:
+                            break
+                        count += 1
+                        size += len(line)
                 data = b"".join(target.lines[:count])
                 del target.lines[:count]
                 self._size -= size
