@@ -25,6 +25,7 @@ _6TO4 = ipaddress.IPv6Network("2002::/16")  # RFC 3056 2
 _BUILT_IN = UpstreamNetworks()
 _UNSPECIFIED = {4: ipaddress.ip_address("127.0.0.1"), 6: ipaddress.ip_address("::1")}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_KNOWN = 1024
 _FIX = "choose another address, or allow it in upstream_networks"
 
 
@@ -45,14 +46,15 @@ def destination(address: str) -> Ip:
 
 
 class Destinations:
-    """What `UpstreamNetworks` and the listeners of this gateway leave. Immutable; equal when the verdicts are."""
+    """What `UpstreamNetworks` and the listeners of this gateway leave. Equal when they are made of the same."""
 
-    __slots__ = ("_allow", "_deny", "_key", "_own", "_own_everywhere")
+    __slots__ = ("_allow", "_deny", "_key", "_known", "_own", "_own_everywhere")
 
     def __init__(self, networks: UpstreamNetworks = _BUILT_IN, own: Iterable[tuple[str, int]] = ()) -> None:
         """``own``: host and port of each listener. Of names, only localhost is known here."""
         listeners = frozenset(own)
         self._key = (networks, listeners)
+        self._known: dict[tuple[str, int], str] = {}
         self._deny: tuple[_Network, ...] = tuple(map(ipaddress.ip_network, (*DENIED, *networks.deny)))
         self._allow: tuple[_Network, ...] = tuple(map(ipaddress.ip_network, networks.allow))
         self._own: set[tuple[Ip, int]] = set()
@@ -83,7 +85,18 @@ class Destinations:
 
     def denial(self, address: str, port: int) -> str:
         """Why nobody connects to this IP address and port; empty when the gateway may."""
+        known = self._known.get((address, port))
+        if known is not None:
+            return known
         ip = destination(address)
+        verdict = self._verdict(ip, port)
+        if (ip.version, port) not in self._own_everywhere:  # which addresses this machine has may change
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[address, port] = verdict
+        return verdict
+
+    def _verdict(self, ip: Ip, port: int) -> str:
         if (ip, port) in self._own or ((ip.version, port) in self._own_everywhere and _is_here(ip)):
             return "is a listener of this gateway; name the service itself"
         if any(ip in network for network in self._allow):

@@ -324,6 +324,8 @@ class HardenedConnector(aiohttp.TCPConnector):
     def follow(self) -> None:
         """Resolve the name again, in the background: the connections that are open should not outlive its change."""
         if self._following is None:
+            # At once: until the name is resolved nobody is to ask for the same again.
+            self.stale_at = monotonic() + _DNS_TTL_SECONDS
             self._following = asyncio.get_running_loop().create_task(self._follow(), name=f"resolve {self._peer.host}")
 
     async def _follow(self) -> None:
@@ -331,8 +333,8 @@ class HardenedConnector(aiohttp.TCPConnector):
             self.clear_dns_cache(self._peer.host, self._peer.port)
             async with asyncio.timeout(_DNS_TTL_SECONDS):
                 await self._addresses()
-        except (GatewayError, OSError):  # nobody waits for it, and a resolver that is away says nothing about the name
-            self.stale_at = monotonic() + _DNS_TTL_SECONDS
+        except (GatewayError, OSError):
+            pass  # nobody waits for it, and a resolver that is away says nothing about the name
         finally:
             self._following = None
 

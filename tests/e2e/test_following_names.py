@@ -133,6 +133,33 @@ async def test_addresses_that_are_added_leave_connections_alone(gateway_for: Gat
     assert rig.p.pool.dials == 1
 
 
+async def test_a_slow_resolver_is_asked_once(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """And the event loop does not spin until it answers."""
+    names = Names("127.0.0.1")
+    rig = await named(gateway_for, upstream, names)
+    await rig.ask()
+    sweeps = 0
+    pool, answered = rig.p.pool, asyncio.Event()
+    resolve, sweep = names.resolve, pool.sweep
+
+    async def slow(host: str, port: int = 0, family: int = 0) -> list[aiohttp.abc.ResolveResult]:
+        await answered.wait()
+        return await resolve(host, port, family)
+
+    def counted() -> None:
+        nonlocal sweeps
+        sweeps += 1
+        sweep()
+
+    names.resolve = slow  # type: ignore[method-assign]
+    pool._sweeper._expire = counted
+    await eventually(lambda: pool.connector._following is not None, "it is asked")
+    await asyncio.sleep(0.1)  # the time in which it would spin
+    assert sweeps < 5
+    answered.set()
+    await eventually(lambda: pool.connector._following is None, "it has answered")
+
+
 async def test_a_resolver_that_fails_leaves_connections_alone(gateway_for: GatewayFor, upstream: Upstream) -> None:
     names = Names("127.0.0.1")
     rig = await named(gateway_for, upstream, names)
