@@ -17,6 +17,7 @@ import pytest
 import trustme
 from harness.descriptors import no_descriptor_left
 from harness.patience import eventually
+from harness.toolbox import unavailable
 from harness.upstream import BlackHole, refused_url
 
 from gateway.config.document import Timeouts, UpstreamNetworks
@@ -361,7 +362,7 @@ async def test_no_local_port_left() -> None:
     )
     out, err = await process.communicate()
     if process.returncode and b"unshare" in err:
-        pytest.skip("this machine gives no network of its own")
+        unavailable("this machine gives no network namespace of its own")
     assert out.decode().split() == ["local_resources", "local_resources", "dial_failed", "True"], err.decode()
 
 
@@ -448,7 +449,7 @@ async def test_a_zone_is_dialled(address: str) -> None:
                 assert made.endpoint.authority == f"[{bare}]:{port}"
                 connection.abort()
             return
-    pytest.skip("no IPv6 here")
+    unavailable("no IPv6 here")
 
 
 async def test_a_zone_that_this_machine_does_not_have() -> None:

@@ -145,6 +145,25 @@ def test_fields_that_connection_lists_go_but_never_the_framing() -> None:
     assert head.length == 3
 
 
+@pytest.mark.parametrize(
+    ("line", "travels"),
+    [
+        (b"Proxy: http://evil", False),
+        (b"PROXY: http://evil", False),
+        (b"Content_Length: 3", False),
+        (b"Transfer_Encoding: chunked", False),
+        (b"X_Forwarded_For: 1.2.3.4", False),
+        (b"X-Forwarded-For: 1.2.3.4", False),
+        (b"X-Api_Key: 1", True),
+        (b"Proxy-Hint: 1", True),
+    ],
+)
+def test_fields_that_a_cgi_back_end_takes_for_another(line: bytes, travels: bool) -> None:
+    head = request(b"GET / HTTP/1.1\r\n" + HOST + line + b"\r\n")
+    assert (line in head.fields) is travels
+    assert head.length == 0
+
+
 def test_the_memory_does_not_leak_a_line_into_another_head() -> None:
     parser = HeadParser()
     line = b"X-A: 1"
