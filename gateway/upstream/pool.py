@@ -26,6 +26,8 @@ sends the body all the same does so within that time, and the connection is clos
 _HINT_MARGIN = 1.0
 """Seconds before the end that an upstream names in Keep-Alive, and at most half of them, in which its connection is not
 used: a request that meets the close would fail, or be sent twice."""
+_TIMER_SECONDS = 0.001
+"""A timer may fire so much too early: what is due by then is done, or it would fire again and again until then."""
 _SPREAD = 0.9
 """Connections that were opened together are not closed together: each gets at least this share of ``max_age``."""
 
@@ -165,7 +167,7 @@ class Pool:
 
     def sweep(self) -> None:
         """Close what was idle for too long, and look whether the endpoint's name has moved."""
-        now = self._clock()
+        now = self._clock() + _TIMER_SECONDS
         if now >= self.connector.stale_at:
             self.connector.follow()
         self._drop([connection for connection, until in self._idle.items() if now >= until])
