@@ -130,6 +130,25 @@ LEAKS = Row(
     "Does it leak?",
     [
         timeseries(
+            "Connections and their limit",
+            "Open connections of clients, and how many are accepted at most. Near the limit idle connections are "
+            "closed for new ones: raise limits.max_connections and the limit of file descriptors.",
+            "none",
+            Query(f"gateway_connections{{{INSTANCE}}}", "{{instance}} open"),
+            Query(f"gateway_connections_limit{{{INSTANCE}}}", "{{instance}} limit"),
+        ),
+        timeseries(
+            "Connections turned away, and callbacks that failed",
+            "Per second. Refused: a client has too many, or all are in use. Closed: idle ones that made room. Not "
+            "accepted: the kernel had no descriptor or memory. Failed callbacks are faults of the gateway: report "
+            "what its log says of them.",
+            "ops",
+            Query(_rate("gateway_connections_refused_total", "reason"), "refused, {{reason}}"),
+            Query(_rate("gateway_connections_closed_idle_total"), "{{instance}} closed"),
+            Query(_rate("gateway_accept_failures_total"), "{{instance}} not accepted"),
+            Query(_rate("gateway_callback_failures_total"), "{{instance}} failed callbacks"),
+        ),
+        timeseries(
             "Memory",
             "Resident. It rises after the start and then stays. A steady climb under steady traffic is a leak: report "
             "it, and restart the gateway before the kernel does.",
