@@ -26,9 +26,10 @@ RECORDED = $(if $(filter-out 0,$(RECORD)),--record)
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
 COMPILED_PIP := $(VENV)-compiled/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input
-# The locked releases of one purpose (run, load, wheel or dev). Wheels only: building another's sources would fetch what no
-# lock names. The project itself comes last, built by what the lock has brought, without an index.
-LOCKED = --require-hashes --only-binary :all: -r requirements/$(1).txt
+# The locked releases of one purpose (run, load, wheel or dev). The lock is complete, so pip resolves nothing (--no-deps):
+# otherwise it refuses the lock once a newer release of a package with extras is published. Wheels only: building another's
+# sources would fetch what no lock names. The project itself comes last, built by what the lock has brought, without an index.
+LOCKED = --require-hashes --no-deps --only-binary :all: -r requirements/$(1).txt
 ifneq ($(filter-out 0,$(LATEST)),)
 install = $(PIP_INSTALL) --upgrade --upgrade-strategy eager -e '.$(if $(filter-out run,$(1)),[$(1)])'
 else

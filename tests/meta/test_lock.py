@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -89,6 +91,20 @@ def test_only_two_places_install_without_the_lock() -> None:
     assert len(definitions) == 2
     assert len(installs) >= 8
     assert [bool(re.search("--upgrade|-peers/", line)) for line in free] == [True, True], free
+
+
+@pytest.mark.parametrize("place", ["Makefile", "grafana/Dockerfile", "docs/operations.md"])
+def test_nothing_is_resolved_beside_the_lock(place: str) -> None:
+    """pip refuses a lock with hashes when a newer release fits what another package wants with an extra."""
+    locked = [line for line in (ROOT / place).read_text().splitlines() if "--require-hashes" in line]
+    assert locked
+    assert all("--no-deps" in line for line in locked)
+
+
+def test_the_lock_is_complete() -> None:
+    """Because pip does not look for what a locked release needs."""
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_image_is_installed_from_the_lock() -> None:
