@@ -133,6 +133,10 @@ class Outcome:
     errors: int = 0
     cores: float = 0.0
     """What the worker took of a core under attack."""
+    worker_on: list[int] = field(default_factory=list)
+    """The cores on which the kernel may run the worker, read back after it was pinned."""
+    others_on: list[int] = field(default_factory=list)
+    """The same of the good client, and of the upstream and the attacker, which inherit it."""
 
     @property
     def memory_bound(self) -> float:
@@ -255,11 +259,13 @@ def pin(pid: int, core: int) -> None:
 
 
 async def run(name: str, upstream: int, core: int, pairs: int, seconds: float, rate: float) -> Outcome:
-    """``core``: of the worker. Not this process's own: it is pinned to another."""
+    """One attack. The worker is pinned to ``core``; this process must be pinned to another one already."""
     attack = ATTACKS[name]
     outcome = Outcome(name, attack.sentence, 0)
     async with gateway_for(upstream) as gateway:
         pin(gateway.pid, core)
+        outcome.worker_on = sorted(os.sched_getaffinity(gateway.pid))
+        outcome.others_on = sorted(os.sched_getaffinity(0))
         good = GoodClient(gateway.port, rate)
         await good.run(2.0)  # warm
         async with Peak(gateway.pid) as memory:
@@ -287,6 +293,9 @@ async def main(options: argparse.Namespace) -> int:
     names = options.names or list(ATTACKS)
     machine = described("uvloop") | {"busy": f"{busy():.2f}"}
     cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2 and options.judge == "all":
+        # On a shared core the times would show how the kernel divides it, and not what the gateway does.
+        raise SystemExit("times can only be judged with two cores or more; use --judge memory")
     outcomes = []
     for name in names:
         with spare_core(cores), origin() as port:
