@@ -69,6 +69,8 @@ def rescue_for(cors: Cors) -> Layer:
                 if error.reason is errors.UPSTREAM_BAD_RESPONSE:
                     complaints.tell(ex, error)
                 answer(ex, error, cors)
+                # Its frames lead to the connection, which they would keep until the garbage collector runs.
+                error.__traceback__ = error.__context__ = error.__cause__ = None
             except Exception:
                 crashes.crashed(ex)
                 answer(ex, GatewayError(errors.INTERNAL), cors)

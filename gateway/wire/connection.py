@@ -143,6 +143,7 @@ class Connection:
         self._buffers.forget(len(self._lent))
         self._lent.clear()
         self._source = None
+        self.trailer = None  # its closure leads back to this connection
 
     @property
     def alive(self) -> bool:

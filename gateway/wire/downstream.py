@@ -248,6 +248,7 @@ class DownstreamConnection(Connection):
             self._wake.set_result(None)
         self.state = CLOSED
         self._stash.clear()
+        self._on_uploaded = None  # its closure leads back to this connection
 
     def eof_received(self) -> None:
         # A client that half-closes while it waits counts as gone, as with nginx, Envoy and Go; the transport closes,

@@ -258,6 +258,8 @@ class UpstreamConnection(Connection):
             self._fail(errors.UPSTREAM_RESET, "")
         if self.on_lost is not None:
             self.on_lost(self)
+        # Their closures lead back to this connection.
+        self._sink = self._commit = self._on_interim = self._done = None
 
     # -- backpressure
 

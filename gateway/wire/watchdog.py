@@ -11,6 +11,10 @@ from collections.abc import Callable
 from time import monotonic
 
 
+def _nothing() -> None:
+    """What a closed watchdog calls."""
+
+
 class Watchdog:
     """Calls ``expire`` once when the time of the newest `arm` is reached and no `disarm` came in between."""
 
@@ -37,8 +41,11 @@ class Watchdog:
         self.expires_at = 0.0
 
     def close(self) -> None:
-        """Disarm for good and give the timer back to the loop."""
+        """Disarm for good, give the timer back to the loop, and let go of the owner, whose method ``expire`` is:
+        otherwise only the garbage collector frees the two.
+        """
         self.expires_at = 0.0
+        self._expire = _nothing
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

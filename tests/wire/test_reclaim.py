@@ -1,0 +1,160 @@
+"""What a connection held is freed with it, and does not wait for the garbage collector.
+
+The collector looks at old objects after millions of allocations. Until then a client could make the worker grow with
+each connection that it opens and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from harness.answers import answer, chunk, head
+from harness.client import Client, request
+from harness.patience import eventually
+from harness.rig import GatewayFor
+from harness.upstream import Link, Upstream
+
+from gateway.core.exchange import Exchange
+from gateway.wire.downstream import DownstreamConnection
+from gateway.wire.upstream import UpstreamConnection
+
+ROUNDS = 5
+Dialogue = Callable[[Client, Callable[[], Awaitable[Link]]], Awaitable[None]]
+GET = request("/", "TE: trailers")
+POST = request("/", "TE: trailers", "Content-Length: 100000", method="POST")
+
+
+async def response(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(GET)
+    upstream = await link()
+    await upstream.request()
+    await upstream.send(answer(b"ok", "Connection: close"))
+    await client.response()
+
+
+async def client_leaves_early(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(GET)
+    upstream = await link()
+    await upstream.head()
+    client.close()
+    await upstream.gone()
+
+
+async def client_leaves_a_stream(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(GET)
+    upstream = await link()
+    await upstream.head()
+    await upstream.send(head("Transfer-Encoding: chunked"), chunk(b"begun"))
+    await client.until(b"begun")
+    client.close()
+    await upstream.gone()
+
+
+async def client_leaves_an_upload(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(POST, b"x" * 1000)
+    upstream = await link()
+    await upstream.head()
+    client.close()
+    await upstream.gone()
+
+
+async def upload_is_complete(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(POST)
+    upstream = await link()
+    begun = await upstream.head()
+    await client.send(b"x" * 100_000)
+    await upstream.body(begun)
+    await upstream.send(answer(b"ok", "Connection: close"))
+    await client.response()
+
+
+async def upstream_leaves_early(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(GET)
+    upstream = await link()
+    await upstream.head()
+    upstream.close()
+    await client.response()
+
+
+async def upstream_leaves_a_body(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(GET)
+    upstream = await link()
+    await upstream.head()
+    await upstream.send(head("Content-Length: 1000"), b"begun")
+    upstream.close()
+    await client.rest()
+
+
+async def body_until_close(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(GET)
+    upstream = await link()
+    await upstream.head()
+    await upstream.send(head(), b"body")
+    upstream.close()
+    await client.response()
+
+
+async def bad_response(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(GET)
+    upstream = await link()
+    await upstream.head()
+    await upstream.send(b"garbage\r\n\r\n")
+    await client.response()
+
+
+async def bad_request(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    await client.send(b"garbage\r\n\r\n")
+    await client.response()
+
+
+async def nothing_sent(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    del client, link
+
+
+DIALOGUES: list[Dialogue] = [
+    response,
+    client_leaves_early,
+    client_leaves_a_stream,
+    client_leaves_an_upload,
+    upload_is_complete,
+    upstream_leaves_early,
+    upstream_leaves_a_body,
+    body_until_close,
+    bad_response,
+    bad_request,
+    nothing_sent,
+]
+
+
+@pytest.fixture
+def _no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive() -> dict[str, int]:
+    kinds = (DownstreamConnection, UpstreamConnection, Exchange)
+    found = [type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds)]
+    return {kind.__name__: found.count(kind.__name__) for kind in kinds}
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize("timed", [False, True], ids=["plain", "server-timing"])
+@pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda one: one.__name__)
+async def test_an_ended_connection_is_freed_at_once(
+    gateway_for: GatewayFor, upstream: Upstream, dialogue: Dialogue, timed: bool
+) -> None:
+    rig = await gateway_for(upstream, server_timing=timed)
+    before = alive()
+    for _ in range(ROUNDS):
+        client = await rig.connect()
+        await asyncio.wait_for(dialogue(client, upstream.link), 5)
+        client.close()
+    await rig.settled()
+    await eventually(lambda: rig.gateway.connections == 0, "no client connection")
+    await eventually(lambda: alive() == before, "nothing is left of the connections")
