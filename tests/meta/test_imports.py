@@ -12,7 +12,7 @@ ORDER = (
     {"upstream"},
     {"proxy"},
     {"identity", "store"},
-    {"app"},
+    {"app", "heap"},
     {"admin"},
     {"workers"},
     {"process", "demo"},
