@@ -45,8 +45,10 @@ from gateway.wire.upstream import State as UpstreamState
 from gateway.wire.upstream import UpstreamConnection
 from gateway.wire.watchdog import Watchdog
 
-_MAX_STASH = 65536
-"""Bytes that are read ahead of the request that is served; at most one read more."""
+_MAX_STASH = 16384
+"""Bytes that are read ahead of the request that is served; at most one read more. The kernel keeps the rest: a client
+that leaves behind a full receive window cannot be noticed, and its connection holds this much until its request ends.
+"""
 _MAX_DRAIN = 65536
 """A request body up to this size is read to its end after an early answer, to keep the connection."""
 _MAX_KEPT_HEAD = 4096
@@ -306,8 +308,7 @@ class DownstreamConnection(Connection):
                     self.full_read()
                 return
             self._stash += data
-            if len(self._stash) > _MAX_STASH:
-                self._hold_reading()
+            self._bound_stash()
         elif self.state is WAITING:
             if self._stash:
                 self._stash += data
@@ -327,6 +328,11 @@ class DownstreamConnection(Connection):
     def _turn_came(self) -> bool:
         self.take_turn()
         return self.transport is not None
+
+    def _bound_stash(self) -> None:
+        """While a request is served: read no further ahead than `_MAX_STASH`."""
+        if len(self._stash) > _MAX_STASH:
+            self._hold_reading()
 
     def _hold_reading(self) -> None:
         """Stop reading; `HangupWatch` then notices a client that leaves, because the event loop does not."""
@@ -372,9 +378,12 @@ class DownstreamConnection(Connection):
             self._stash += data
             self._advance()
             return
-        if end + 4 < len(data):
-            self._stash += data[end + 4 :]
+        if end + 4 == len(data):
+            self._begin(data[:end])
+            return
+        self._stash += data[end + 4 :]
         self._begin(data[:end])
+        self._bound_stash()
 
     def _advance(self) -> None:
         """Take the next head from the stash and start its exchange, or wait for more of it."""
@@ -393,6 +402,7 @@ class DownstreamConnection(Connection):
             del stash[: end + 4]
             self._scanned = 0
             self._begin(head)
+            self._bound_stash()
             return
         try:
             self._check_partial(stash)

@@ -22,7 +22,7 @@ from gateway.wire.downstream import DownstreamConnection
 SHORT = 0.3
 BIG = b"x" * (8 << 20)
 """More than the kernel's buffers take."""
-READ_AHEAD = 65536 + 32 * 1024
+READ_AHEAD = 16384 + 32 * 1024
 SMALL_RECEIVE_BUFFER = 4096
 
 
