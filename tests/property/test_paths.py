@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import re
+from urllib.parse import unquote_to_bytes
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.scene import Nobody
 
 from gateway.config.document import Proxy
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
-from gateway.core.path import canonical, forms
+from gateway.core.path import canonical, forms, readings
 from gateway.errors import GatewayError
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
@@ -74,3 +77,27 @@ def test_the_canonical_form_is_canonical(target: str) -> None:
     form = canonical(target.partition("?")[0].encode("latin-1"))
     assert form.startswith(b"/")
     assert canonical(form) == form
+
+
+ESCAPES = "% %% 2 5 25 %25 %2 %32 3 %33 4 41 %41 e E F g / a %2e %2F %5c %3b %zz %00 %fF"
+escapes = st.lists(st.sampled_from(ESCAPES.split()))
+
+
+def by_the_book(text: bytes) -> list[list[bytes]]:
+    """What `readings` makes of a path without parameters and plain dots, with the decoder of the standard library."""
+    for _ in range(16):
+        once = unquote_to_bytes(re.sub(rb"%(?:25)+", b"%", text))
+        if once == text:
+            parts = [part.partition(b";")[0] for part in text.replace(b"\\", b"/").split(b"/")]
+            return [[part for part in parts if part not in (b"", b".")]]
+        text = once
+    return []
+
+
+@given(escapes.map(lambda parts: "/" + "".join(parts)))
+@example("/" + "%" * 15 + "3" * 14 + "61")
+@example("/" + "%" * 16 + "3" * 15 + "61")
+@example("/" + "%" * 17 + "3" * 16 + "61")
+@example("/%" + "2%35" * 20 + "41")
+def test_escapes_are_decoded_as_the_standard_library_does(path: str) -> None:
+    assert readings(path.encode()) == by_the_book(path.encode())
