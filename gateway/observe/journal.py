@@ -1,12 +1,13 @@
 """Tells of every exchange once it is over: counters, the access log, what is kept for explanations, traces.
 
-All of it happens in batches, a moment later: the processor's caches reward that, and no exchange waits for it.
+All of it happens in batches, a moment later: the processor's caches reward that, and no exchange waits for it. A batch
+is described in slices, with a turn of the event loop between them: with long lines a whole one takes milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time
 
 from gateway import errors
@@ -20,12 +21,17 @@ from gateway.observe.timing import Phases, phases
 from gateway.observe.trace import Sampler, follow
 
 _BATCH = 256
+_SLICE = 32
+"""Exchanges that are described in a turn of the event loop: 0.1 to 0.4 ms."""
 _FLUSH_SECONDS = 0.1
 _PATIENCE = 1.0
 _LOOK_SECONDS = 0.002
+_MUCH = 32768
+"""Bytes of lines that are handed over before their batch is complete."""
 
 Export = Callable[[Exchange, Phases], None]
 """Takes an exchange that is part of a sampled trace."""
+_ByProxy = dict[str, tuple[list[Exchange], list[Phases]]]
 
 
 class Journal:
@@ -38,6 +44,8 @@ class Journal:
         self._metrics = metrics
         self._recent = recent
         self._pending: list[Exchange] = []
+        self._telling: Iterator[None] | None = None
+        """The batch that is being told of."""
         self._timer: asyncio.TimerHandle | None = None
         self._dropped = 0
         self._closing: list[LineWriter] = []
@@ -62,7 +70,7 @@ class Journal:
                     pending = self._pending
                     pending.append(ex)
                     if len(pending) >= _BATCH:
-                        self.flush()
+                        self._begin()
                     elif self._timer is None:
                         self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
 
@@ -71,16 +79,60 @@ class Journal:
         return layer
 
     def flush(self) -> None:
-        """Tell of everything that is over."""
-        pending, self._pending = self._pending, []
-        if not pending:
+        """Tell of everything that is over, here and now."""
+        self._finish()
+        if self._pending:
+            self._telling = self._tell()
+            self._finish()
+
+    def _finish(self) -> None:
+        telling, self._telling = self._telling, None
+        if telling is not None:
+            for _ in telling:
+                pass
+
+    def _begin(self) -> None:
+        """Tell of everything that is over, a slice a turn."""
+        self._finish()  # most often there is none
+        if self._pending:
+            self._telling = telling = self._tell()
+            self._go_on(telling)
+
+    def _go_on(self, telling: Iterator[None]) -> None:
+        if telling is not self._telling:  # finished meanwhile
             return
+        for _ in telling:
+            asyncio.get_running_loop().call_soon(self._go_on, telling)
+            return
+        self._telling = None
+
+    def _tell(self) -> Iterator[None]:
+        """Take the exchanges that are over, and tell of them; a pause between two slices."""
+        pending, self._pending = self._pending, []
         epoch = time() - monotonic()
-        writer, export = self.writer, self.export
+        writer = self.writer
         lines: list[bytes] = []
-        by_proxy: dict[str, tuple[list[Exchange], list[Phases]]] = {}
+        by_proxy: _ByProxy = {}
+        for start in range(0, len(pending), _SLICE):
+            if start:
+                yield
+            self._describe(pending[start : start + _SLICE], epoch, lines, by_proxy)
+            if writer is not None and sum(map(len, lines)) >= _MUCH:
+                # Not all at the end: its thread would keep the processor, or Python, from us for milliseconds.
+                writer.write(lines)
+                self._recent.keep(lines)
+                lines = []
+        for proxy, (exchanges, all_spent) in by_proxy.items():
+            self._metrics.record(proxy, exchanges, all_spent)
+        self._recent.keep(lines)
+        if writer is not None and lines:
+            writer.write(lines)
+
+    def _describe(self, part: Sequence[Exchange], epoch: float, lines: list[bytes], by_proxy: _ByProxy) -> None:
+        """Add the log lines of ``part``, and what the counters need of it."""
+        writer, export = self.writer, self.export
         proxy = None
-        for ex in pending:
+        for ex in part:
             spent = phases(ex)
             if ex.proxy != proxy:
                 proxy = ex.proxy
@@ -94,11 +146,6 @@ class Journal:
                     self._recent.keep_refusal(text)
             if export is not None and ex.trace:
                 export(ex, spent)
-        for proxy, (exchanges, all_spent) in by_proxy.items():
-            self._metrics.record(proxy, exchanges, all_spent)
-        self._recent.keep(lines)
-        if writer is not None:
-            writer.write(lines)
 
     def replace_writer(self, writer: LineWriter | None) -> None:
         """Write to ``writer`` from now on; the one before is closed."""
@@ -142,7 +189,7 @@ class Journal:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.flush()
+        self._begin()
 
 
 def cancelled(ex: Exchange) -> None:

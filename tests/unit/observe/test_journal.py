@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,72 @@ async def test_no_body_waits_with_the_batch(journal: Journal) -> None:
     journal.close()
 
 
-async def test_a_full_batch_is_not_kept_waiting(slabs: Slabs, journal: Journal) -> None:
+async def full_batch(journal: Journal, target: bytes = b"/") -> None:
     for _ in range(256):
-        await journal.observe("q")(fine)(exchange())
+        ex = exchange()
+        ex.request.target = target
+        await journal.observe("q")(fine)(ex)
+
+
+async def turns_until_told(slabs: Slabs) -> int:
+    """Turns of the event loop."""
+    for turn in range(256):
+        if 'status="204"} 256' in text(slabs):
+            return turn
+        await asyncio.sleep(0)
+    raise AssertionError("nothing was told")
+
+
+async def test_a_full_batch_is_told_of_a_slice_a_turn(slabs: Slabs, journal: Journal) -> None:
+    """A whole one takes milliseconds when the paths are long, and everybody would wait for it."""
+    await full_batch(journal)
+    assert 4 <= await turns_until_told(slabs) <= 16
+    journal.close()
+
+
+async def test_a_batch_that_is_told_of_in_part_can_be_finished_at_once(slabs: Slabs, journal: Journal) -> None:
+    await full_batch(journal)
+    await asyncio.sleep(0)
+    await journal.observe("q")(fine)(exchange())
+    journal.flush()
+    assert 'status="204"} 257' in text(slabs)
+    for _ in range(16):  # what was planned for the next turns finds nothing
+        await asyncio.sleep(0)
+    assert 'status="204"} 257' in text(slabs)
+    journal.close()
+
+
+async def test_a_second_full_batch_finishes_the_first(slabs: Slabs, journal: Journal) -> None:
+    await full_batch(journal)
+    await full_batch(journal)
     assert 'status="204"} 256' in text(slabs)
+    journal.flush()
+    assert 'status="204"} 512' in text(slabs)
+    journal.close()
+
+
+class Portions(LineWriter):
+    """Notes how many lines it is given at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("/dev/null")
+        self.sizes: list[int] = []
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        self.sizes.append(len(lines))
+
+
+@pytest.mark.interpreted
+@pytest.mark.parametrize(("target", "portions"), [(b"/", 4), (b"/" + b"p" * 2000, 8)], ids=["short", "long"])
+async def test_long_lines_are_handed_over_in_portions(journal: Journal, target: bytes, portions: int) -> None:
+    """The thread that writes takes the processor, and Python, for as long as it has lines."""
+    writer = Portions()
+    journal.replace_writer(writer)
+    await full_batch(journal, target)
+    journal.flush()
+    assert sum(writer.sizes) == 256
+    assert len(writer.sizes) <= portions
+    assert (max(writer.sizes) == 32) == (portions == 8)
     journal.close()
 
 
