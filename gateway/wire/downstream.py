@@ -108,6 +108,7 @@ WAITING, BUSY, FLUSHING, DRAINING, LINGERING, CLOSED = (
 class DownstreamConnection(Connection):
     __slots__ = (
         "_acked",
+        "_answered",
         "_awaits_continue",
         "_body_sink",
         "_decoder",
@@ -169,6 +170,8 @@ class DownstreamConnection(Connection):
         """The exchange that the task is to run next."""
         self._wake: asyncio.Future[None] | None = None
         """Resolved when there is work again."""
+        self._answered = False
+        """The gateway itself gave the last answer: the next request waits for its turn."""
         self._last_head = b""
         self._last_request: RequestHead | None = None
         self._stash = bytearray()
@@ -483,6 +486,10 @@ class DownstreamConnection(Connection):
                     self._wake = self.loop.create_future()
                     await self._wake
                     self._wake = None
+                    if self._answered and self._has_work():
+                        # No upstream slows this client down: it could ask again as fast as we refuse.
+                        self._answered = False
+                        await self._service.turns.wait(self.loop)
                     continue
                 self._work = None
                 try:
@@ -745,6 +752,7 @@ class DownstreamConnection(Connection):
     def respond(self, status: int, fields: bytes, body: bytes) -> None:
         """An answer of the gateway's own; ``fields`` are whole lines, Content-Length is added."""
         assert self.exchange is not None
+        self._answered = True
         self.stop_upload()
         framing = self.frame(len(body))
         head = own_head(status, b"%bContent-Length: %d\r\n%b" % (fields, len(body), framing))

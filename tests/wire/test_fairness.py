@@ -54,6 +54,44 @@ async def test_pipelined_requests_stand_in_line(
     assert place <= CONNECTIONS + 4 * PER_TURN, f"{place} requests of others came first"
 
 
+@pytest.mark.parametrize(
+    ("target", "rule"),
+    [("/nowhere", "true"), ("/p/forbidden", "@request.path = '/p/good'"), ("/p/../escape", "true")],
+    ids=["404", "401", "400"],
+)
+async def test_who_was_refused_stands_in_line(
+    gateway_for: GatewayFor, upstream: Upstream, target: str, rule: str
+) -> None:
+    """With requests one at a time too: many connections could fill each turn of the event loop with refusals."""
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream, path="/p", access_rule=rule)
+    crowd = [await rig.connect() for _ in range(3 * CONNECTIONS)]
+    good = await rig.connect()
+    for _ in range(2):
+        for client in crowd:
+            burst(client, request(target))
+        burst(good, request("/p/good"))
+        assert (await good.response()).status == 200
+        for client in crowd:
+            await client.response()
+    lines = await rig.log.wait(2 * len(crowd) + 2)
+    place = [line["path"] for line in lines[len(crowd) + 1 :]].index("/p/good")
+    assert place <= 4 * PER_TURN, f"{place} requests of others came first"
+
+
+async def test_who_leaves_while_it_stands_in_line_is_forgotten(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream, path="/p")
+    crowd = [await rig.connect() for _ in range(3 * CONNECTIONS)]
+    for client in crowd:
+        assert (await client.ask("/nowhere")).status == 404
+    for client in crowd:
+        burst(client, request("/nowhere"))
+        client.close()
+    await eventually(lambda: not rig.gateway.server.connections, "all are gone")
+    assert (await (await rig.connect()).ask("/p")).status == 200
+
+
 @pytest.mark.parametrize("size", [1, 3], ids=["1 and 2 bytes", "3 and 4 bytes"])
 async def test_very_small_chunks_stand_in_line(gateway_for: GatewayFor, upstream: Upstream, size: int) -> None:
     """To take 32 KiB of them apart, when they are not all of one size, costs as much as fifty requests: it is done a
