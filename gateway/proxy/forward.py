@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import cast
 
 from gateway import errors
 from gateway.core.exchange import Exchange
@@ -54,7 +53,7 @@ def forward(upstream: Upstream, via: bytes = VIA) -> Handler:
     async def handle(ex: Exchange) -> None:
         ex.upstream = address
         request = ex.request
-        down = cast(DownstreamConnection, ex.downstream)
+        down: DownstreamConnection = ex.downstream  # type: ignore[assignment] # cast() is a call
         # A second attempt is made because a pooled connection was stale: it gets a fresh one.
         ex.attempts += 1
         began = monotonic()
@@ -85,12 +84,17 @@ def forward(upstream: Upstream, via: bytes = VIA) -> Handler:
             return start
 
         try:
-            if request.length:
+            body = _whole_body(ex, down) if request.length else b""
+            if body is None:
                 connection.replaced = template.replaced
-                await _send_with_body(ex, down, connection, head, commit, response_header)
+                await _relay_body(ex, down, connection, head, commit, response_header)
             else:
-                done = connection.send(head, request.method == b"HEAD", down, commit, down.interim)
-                ex.asked_at = ex.sent_at = monotonic()
+                on_interim = down.interim
+                if body:
+                    head += body
+                    on_interim = down.interim_after_body
+                done = connection.send(head, request.method == b"HEAD", down, commit, on_interim)
+                ex.asked_at = ex.sent_at = monotonic()  # it went out in one write: there is no upload to measure
                 if response_header:
                     connection.expect_within(response_header, errors.HEADER_TIMEOUT)
                 await done
@@ -124,7 +128,17 @@ async def _dial(ex: Exchange, pool: Pool) -> UpstreamConnection:
         ex.dialled += monotonic() - began
 
 
-async def _send_with_body(
+def _whole_body(ex: Exchange, down: DownstreamConnection) -> bytes | None:
+    """The request's body when all of it is there, and is to be sent with the head; else it is relayed as it comes."""
+    body = ex.body
+    if body is None and not down.awaits_continue:
+        body = down.take_body()
+        if ex.reused and ex.request.method in IDEMPOTENT:
+            ex.body = body
+    return body
+
+
+async def _relay_body(
     ex: Exchange,
     down: DownstreamConnection,
     connection: UpstreamConnection,
@@ -132,13 +146,8 @@ async def _send_with_body(
     commit: Callable[[ResponseHead], bytes],
     response_header: float,
 ) -> None:
-    """The exchange of a request that has a body: sent at once when it is there, else relayed as it comes."""
-    body = ex.body
-    expects = body is None and down.awaits_continue
-    if body is None and not expects:
-        body = down.take_body()
-        if ex.reused and ex.request.method in IDEMPOTENT:
-            ex.body = body
+    """The exchange of a request whose body is yet to come, or waits for ``100 Continue``."""
+    expects = down.awaits_continue
     uploading = not expects
 
     def on_uploaded() -> None:
@@ -164,12 +173,10 @@ async def _send_with_body(
             down.interim(_CONTINUE)
             begin_upload()
 
-    done = connection.send(head + (body or b""), ex.request.method == b"HEAD", down, commit, on_interim)
+    done = connection.send(head, ex.request.method == b"HEAD", down, commit, on_interim)
     ex.asked_at = monotonic()
     timer: asyncio.TimerHandle | None = None
-    if body is not None:
-        on_uploaded()
-    elif expects:
+    if expects:
         connection.expect_within(response_header, errors.HEADER_TIMEOUT)
         timer = connection.loop.call_later(CONTINUE_SECONDS, give_continue)
     else:

@@ -715,6 +715,11 @@ class DownstreamConnection(Connection):
         if self.exchange is not None and self.exchange.request.minor:
             self.write(interim_head(head))
 
+    def interim_after_body(self, head: ResponseHead) -> None:
+        """The same for a request whose body is sent: nothing is left for a ``100 Continue`` to ask for."""
+        if head.status != 100:
+            self.interim(head)
+
     def frame(self, length: int) -> bytes:
         """Decide how the answer ends and whether the connection persists; return the field lines that say so.
 
