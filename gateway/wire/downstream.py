@@ -116,6 +116,7 @@ class DownstreamConnection(Connection):
         "_head_clock",
         "_idle_since",
         "_keep_alive",
+        "_large_request",
         "_last_head",
         "_last_request",
         "_left",
@@ -174,6 +175,8 @@ class DownstreamConnection(Connection):
         """The gateway itself gave the last answer: the next request waits for its turn."""
         self._last_head = b""
         self._last_request: RequestHead | None = None
+        self._large_request: RequestHead | None = None
+        """The request that is served, when its head is not kept for the next one."""
         self._stash = bytearray()
         """Bytes that came and are not taken yet: a part of a head, a body before it is relayed, pipelined requests."""
         self._scanned = 0
@@ -436,7 +439,8 @@ class DownstreamConnection(Connection):
         # A connection often asks the same again, byte for byte: polling, health checks, load tests.
         if head != self._last_head or self._last_request is None:
             if len(head) > _MAX_KEPT_HEAD:
-                return self._parser.request(head, self._limits)
+                self._large_request = self._parser.request(head, self._limits)
+                return self._large_request
             self._last_request = self._parser.request(head, self._limits)
             self._last_head = head
         return self._last_request
@@ -496,6 +500,10 @@ class DownstreamConnection(Connection):
                     await work
                 finally:
                     self.exchange = None
+                    if self._large_request is not None:
+                        # Its exchange stays in the journal for a moment, with hundreds of others.
+                        self._large_request.fields.clear()
+                        self._large_request = None
                     self._body_sink = None
                 self._after_exchange()
                 if self._has_work():  # its head had come already, and no event of the kernel made us wait

@@ -78,6 +78,10 @@ class Forwarding:
         return lines
 
 
+_MAX_KEPT = 4096
+"""Bytes of a rendered head that is kept with its request. A larger one is not: its request is not seen again."""
+
+
 class HeadTemplate:
     """What every request of one route gets: the Host line, the configured fields, and which of the client's they
     replace.
@@ -128,7 +132,8 @@ class HeadTemplate:
         if request.rendered is not None and request.rendered[0] is self:
             return b"%b%bX-Request-Id: %b\r\n\r\n" % (request.rendered[1], personal, request_id)
         rendered = self._render(request, join(base, request.target, strip), forwarding)
-        request.rendered = (self, rendered)
+        if len(rendered) <= _MAX_KEPT:
+            request.rendered = (self, rendered)
         return b"%b%bX-Request-Id: %b\r\n\r\n" % (rendered, personal, request_id)
 
     def _render_traced(self, request: RequestHead, target: bytes, forwarding: Forwarding, trace: bytes) -> bytes:

@@ -11,13 +11,14 @@ import gc
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from harness.answers import answer, chunk, head
+from harness.answers import answer, chunk, head, ok
 from harness.client import Client, request
 from harness.patience import eventually
 from harness.rig import GatewayFor
 from harness.upstream import Link, Upstream
 
 from gateway.core.exchange import Exchange
+from gateway.observe import journal
 from gateway.wire.downstream import DownstreamConnection
 from gateway.wire.upstream import UpstreamConnection
 
@@ -158,3 +159,21 @@ async def test_an_ended_connection_is_freed_at_once(
     await rig.settled()
     await eventually(lambda: rig.gateway.connections == 0, "no client connection")
     await eventually(lambda: alive() == before, "nothing is left of the connections")
+
+
+async def test_a_large_head_is_not_kept_for_the_log(
+    gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exchanges wait for their log line, up to 256 of them: not with all that their clients sent."""
+    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 60.0)
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream)
+    large = [f"X-Large-{number}: {'y' * 250}" for number in range(100)]
+    client = await rig.connect()
+    for lines in (large, ["X-Small: 1"], large):
+        assert (await client.ask("/", *lines)).status == 200
+    await rig.settled()
+    kept = [ex.request for ex in rig.gateway.journal._pending]
+    assert [bool(one.fields) for one in kept] == [False, True, False]
+    assert [bool(one.rendered) for one in kept] == [False, True, False]
+    assert len(upstream.requests[2].lines) > 100, "the second large head had all its fields"
