@@ -144,7 +144,6 @@ class Gateway:
         self.metrics.retain(proxy.name for proxy in document.proxies)
         self._registry.adopt(upstreams)
         self._registry.restrict(Destinations.of(document, self.addresses))
-        self.authenticator.trusted = snapshot.trusted
         self.server.snapshot = snapshot
         self.server.admission.configure(document.limits)
         self._generation = snapshot.generation

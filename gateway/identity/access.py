@@ -35,9 +35,8 @@ def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
             # Not a coroutine: it never waits.
             def handle(ex: Exchange) -> Awaitable[None]:
                 began = monotonic()
-                known = ex.request.known
                 ex.principal = principal = authenticator.authenticate(
-                    known.get(b"authorization"), ex.downstream.client, known.get(b"x-forwarded-for")
+                    ex.request.known.get(b"authorization"), lambda: ex.downstream.real_client(ex.request)
                 )
                 admitted = rule is None or rule(principal, ex.request)
                 ex.identified = monotonic() - began

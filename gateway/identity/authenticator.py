@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from gateway.config.document import Credentials, TokenRecord
 from gateway.core.credential import TOKEN_PREFIX, bearer
 from gateway.core.principal import Principal
-from gateway.identity.budget import FailureBudget, Network, client_key
+from gateway.identity.budget import FailureBudget, client_key
 from gateway.identity.jwt import JwtVerifier, Refused, shown
 from gateway.identity.tokens import digest
 
@@ -36,8 +36,6 @@ class Authenticator:
         self._used: dict[str, float] = {}
         self._logged_at = 0.0
         self._unlogged = 0
-        self.trusted: Sequence[Network] = ()
-        """Proxies of ours: a client behind one is known by X-Forwarded-For."""
 
     @property
     def credentials(self) -> Credentials:
@@ -51,13 +49,11 @@ class Authenticator:
         self._credentials = credentials
         self._known.clear()
 
-    def authenticate(
-        self, authorization: bytes | None, client: str = "", forwarded: bytes | None = None
-    ) -> Principal | None:
+    def authenticate(self, authorization: bytes | None, client: Callable[[], str] = str) -> Principal | None:
         """Who asks; None for who proves nothing, be it for want of a token or because it is not good (any more).
 
-        ``client`` is the peer, ``host:port``, and ``forwarded`` its X-Forwarded-For: they matter only for a token whose
-        signature has to be verified.
+        ``client`` names the address of who asks, behind trusted proxies too. It is called only for a token that is
+        refused, or whose signature has to be verified.
         """
         if authorization is None:
             return None
@@ -67,7 +63,7 @@ class Authenticator:
             if not token:
                 return None
             if not token.startswith(TOKEN_PREFIX):
-                return self._verify(token, client, forwarded)
+                return self._verify(token, client)
             known = self._look_up(authorization, token)
             if known is None:
                 self._refuse("no such token is stored", client)
@@ -89,26 +85,24 @@ class Authenticator:
         """Addresses of key sets to be fetched again: tokens named keys that are not in them."""
         return self._jwt.take_wanted()
 
-    def _verify(self, token: str, client: str, forwarded: bytes | None) -> Principal | None:
+    def _verify(self, token: str, client: Callable[[], str]) -> Principal | None:
         if token.count(".") != 2:
             self._refuse("it is neither a token of the gateway nor a JSON Web Token", client)
             return None
         now = self._clock()
-        verdict = self._jwt.verify(
-            token, now, lambda: self._budget.of(client_key(client, forwarded, self.trusted), now)
-        )
+        verdict = self._jwt.verify(token, now, lambda: self._budget.of(client_key(client()), now))
         if isinstance(verdict, Refused):
             self._refuse(verdict.reason, client)
             return None
         return verdict
 
-    def _refuse(self, reason: str, client: str) -> None:
+    def _refuse(self, reason: str, client: Callable[[], str]) -> None:
         now = self._clock()
         if 0 <= now - self._logged_at < _LOG_SECONDS:
             self._unlogged += 1
             return
         more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
-        _log.warning("a token from %s was refused: %s%s", client or "a caller", reason, more)
+        _log.warning("a token from %s was refused: %s%s", client() or "a caller", reason, more)
         self._logged_at, self._unlogged = now, 0
 
     def _look_up(self, authorization: bytes, token: str) -> tuple[TokenRecord, Principal, str] | None:

@@ -9,8 +9,9 @@ token passes while another one behind the same address attacks. Only a caller wh
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
 from typing import Final, TypeVar
+
+from gateway.core.client import address_text
 
 BURST: Final = 50
 PER_SECOND: Final = 5.0
@@ -22,7 +23,6 @@ _IPV6_PREFIX: Final = 64
 """Bits of an IPv6 address that one client has: the rest it chooses."""
 
 _K = TypeVar("_K")
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class _Allowance:
@@ -98,36 +98,14 @@ def _put(table: dict[_K, _Allowance], key: _K, value: _Allowance) -> None:
     table[key] = value
 
 
-def client_key(peer: str, forwarded: bytes | None, trusted: Sequence[Network]) -> str:
-    """Whom the failures of a request count for: an IPv4 address, or the /64 of an IPv6 one.
-
-    ``peer`` is the other end of the connection, ``host:port``; ``forwarded`` the value of its X-Forwarded-For, which
-    counts only when the peer is in ``trusted``: then the last address in it that is not.
+def client_key(client: str) -> str:
+    """Whom the failures of ``client``, an address with or without a port, count for: an IPv4 address, or the /64 of an
+    IPv6 one.
     """
-    address = _address(peer.rpartition(":")[0].strip("[]"))
-    if address is None:
-        return peer
-    hops = forwarded.decode("latin-1").split(",") if forwarded and _is_in(address, trusted) else []
-    for hop in reversed(hops):
-        before = _address(hop.strip())
-        if before is None:
-            break
-        address = before
-        if not _is_in(address, trusted):
-            break
+    text = address_text(client)
+    if not text:
+        return client
+    address = ipaddress.ip_address(text)
     if address.version == 6:
         return str(ipaddress.ip_network((int(address) >> _IPV6_PREFIX << _IPV6_PREFIX, _IPV6_PREFIX)))
-    return str(address)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
-def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks)
+    return text

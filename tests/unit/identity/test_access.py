@@ -19,9 +19,11 @@ from gateway.config.document import AuthField, Credentials, Header, JwtIssuer, P
 from gateway.config.rule import RuleError
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
+from gateway.core.message import RequestHead
 from gateway.errors import GatewayError
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
+from gateway.identity.budget import BURST
 from gateway.identity.tokens import digest
 from gateway.wire.head import HeadParser
 
@@ -343,3 +345,25 @@ async def test_who_proves_nothing_gets_no_name_on_a_public_proxy(token: str) -> 
     ex = exchange(token=token)
     assert await answered("true", ex, Header("X-User", (AuthField("id"),))) == "in"
     assert ex.principal is None
+
+
+async def test_a_failure_counts_for_the_client_behind_a_trusted_proxy(caplog: pytest.LogCaptureFixture) -> None:
+    """However the proxy names the client: the downstream connection reads X-Forwarded-For and Forwarded."""
+
+    class Proxied(Nobody):
+        def real_client(self, request: RequestHead) -> str:
+            return request.target[1:].decode()
+
+    by = authenticator()
+    good, bad = (jwt.encode({"alg": "RS256", "kid": "r1"}, GOOD, key) for key in (KEY, FOREIGN))
+
+    async def asks(client: str, token: str) -> str:
+        ex = exchange(token=token, target=f"/{client}".encode())
+        ex.downstream = Proxied()
+        return await answered(LOGGED_IN, ex, by=by)
+
+    for number in range(BURST):
+        assert await asks("198.51.100.7", f"{bad}{number:04}") == "unauthenticated"
+    assert "from 198.51.100.7 was refused" in caplog.text
+    assert await asks("198.51.100.7", good) == "unauthenticated"
+    assert await asks("198.51.100.8", good) != "unauthenticated"
