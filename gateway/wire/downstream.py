@@ -355,7 +355,7 @@ class DownstreamConnection(Connection):
 
     def _watch_peer(self) -> None:
         self._probe = None
-        if self.transport is None or self._reading or self.state is not BUSY:
+        if self.transport is None or self._reading or (self.state is not BUSY and self.state is not FLUSHING):
             return
         descriptor = self.transport.get_extra_info("socket").fileno()
         if self._service.hangups.watch(descriptor, self):
@@ -374,7 +374,7 @@ class DownstreamConnection(Connection):
     def peer_left(self) -> None:
         """The client has closed or reset its side while nothing is read."""
         self._watched = -1
-        if self.state is BUSY and not self._reading:
+        if (self.state is BUSY or self.state is FLUSHING) and not self._reading:
             self.cancel(errors.CLIENT_GONE)
 
     def _take_first(self, data: bytes) -> None:
@@ -554,7 +554,7 @@ class DownstreamConnection(Connection):
         self._idle_since = now = monotonic()
         self.watchdog.arm(now + self._limits.keepalive_timeout)
         if self._service.draining and self.transport is not None:
-            self.transport.close()
+            self._linger()
             return
         if self._stash:
             self._scanned = 0
@@ -566,9 +566,11 @@ class DownstreamConnection(Connection):
     def _linger(self) -> None:
         transport = self.transport
         assert transport is not None
-        if self._left == 0 and not self._stash and not self._refused:
+        if self._left == 0 and not self._stash and not self._refused and self._reading:
             transport.close()
             return
+        # What the client sent is read first. The kernel answers a close over unread bytes with a RST, and then neither
+        # side gets the rest of the response (RFC 9112 9.6).
         self.state = LINGERING
         self._discarded = 0
         self._stash.clear()

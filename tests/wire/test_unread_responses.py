@@ -97,6 +97,27 @@ async def test_reading_ahead_is_bounded_while_an_upstream_is_slow(gateway_for: G
     pushed.cancel()
 
 
+@pytest.mark.parametrize("then", ["close", "drain"])
+@pytest.mark.parametrize("size", [8_000, 20_000, 40_000, 62_000])
+async def test_a_response_is_whole_although_more_came_while_nothing_was_read(
+    gateway_for: GatewayFor, upstream: Upstream, size: int, then: str
+) -> None:
+    """Reading is held behind a large body in the segment of its head. A close over unread bytes would be a RST."""
+    rig = await gateway_for(upstream)
+    client = await rig.connect(receive_buffer=65536)
+    close = ("Connection: close",) if then == "close" else ()
+    await client.send(request("/", *close, method="POST", body=b"b" * size))
+    link = await upstream.link()
+    await link.request()
+    await client.send(request("/next"))
+    sending = asyncio.ensure_future(link.send(answer(BIG)))
+    await stuck(rig)
+    rig.gateway.server.draining = then == "drain"
+    assert (await client.response()).body == BIG
+    await sending
+    await client.gone()
+
+
 @pytest.mark.parametrize("size", [64, 1 << 20])
 async def test_the_permit_covers_the_response_until_it_left(
     gateway_for: GatewayFor, upstream: Upstream, size: int
