@@ -11,8 +11,8 @@ from pathlib import Path
 
 import uvloop
 
-from gateway import heap, launch
-from gateway.app import Gateway, greeting, signals, tell
+from gateway import launch
+from gateway.app import Gateway, calm_collector, greeting, signals, tell
 from gateway.config.document import Credentials
 from gateway.config.parse import ConfigError
 from gateway.config.provider import Loaded, fingerprint, watch
@@ -60,7 +60,7 @@ class Process:
                 await self._issuers.restore()
                 self._identify()
                 self._own(self._follow_issuers(), "follow the issuers of tokens")
-                heap.settle()
+                calm_collector()
                 # Last, so that the first connection finds everything ready.
                 await self._gateway.start()
                 self._started.set()

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import uvloop
 
-from gateway import heap, launch
-from gateway.app import Gateway, signals
+from gateway import launch
+from gateway.app import Gateway, calm_collector, signals
 from gateway.config import codec
 from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
@@ -70,7 +70,7 @@ class Worker:
         if self.gateway is None:
             gateway = Gateway(document, self._slabs)
             gateway.authenticator.credentials = self._credentials
-            heap.settle()
+            calm_collector()
             try:
                 await gateway.start()
             except BaseException:

@@ -12,7 +12,7 @@ ORDER = (
     {"upstream"},
     {"proxy"},
     {"identity", "store"},
-    {"app", "heap"},
+    {"app"},
     {"admin"},
     {"workers"},
     {"process", "demo"},
