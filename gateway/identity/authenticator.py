@@ -52,8 +52,8 @@ class Authenticator:
     def authenticate(self, authorization: bytes | None, client: Callable[[], str] = str) -> Principal | None:
         """Who asks; None for who proves nothing, be it for want of a token or because it is not good (any more).
 
-        ``client`` names the address of who asks, behind trusted proxies too. It is called only for a token that is
-        refused, or whose signature has to be verified.
+        ``client`` returns the address of the caller, also behind trusted proxies. It is called only when a token is
+        rejected, or when a signature has to be verified.
         """
         if authorization is None:
             return None

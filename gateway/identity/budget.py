@@ -99,8 +99,8 @@ def _put(table: dict[_K, _Allowance], key: _K, value: _Allowance) -> None:
 
 
 def client_key(client: str) -> str:
-    """Whom the failures of ``client``, an address with or without a port, count for: an IPv4 address, or the /64 of an
-    IPv6 one.
+    """The key of the budget of ``client``, an address with or without a port: the IPv4 address, or the /64 of an IPv6
+    address.
     """
     text = address_text(client)
     if not text:

@@ -44,8 +44,8 @@ class Journal:
         self._metrics = metrics
         self._recent = recent
         self._pending: list[Exchange] = []
-        self._telling: Iterator[None] | None = None
-        """The batch that is being told of."""
+        self._running: Iterator[None] | None = None
+        """The batch that is being described."""
         self._timer: asyncio.TimerHandle | None = None
         self._dropped = 0
         self._closing: list[LineWriter] = []
@@ -79,35 +79,35 @@ class Journal:
         return layer
 
     def flush(self) -> None:
-        """Tell of everything that is over, here and now."""
+        """Describe every exchange that has ended, before the return."""
         self._finish()
         if self._pending:
-            self._telling = self._tell()
+            self._running = self._record()
             self._finish()
 
     def _finish(self) -> None:
-        telling, self._telling = self._telling, None
-        if telling is not None:
-            for _ in telling:
+        running, self._running = self._running, None
+        if running is not None:
+            for _ in running:
                 pass
 
     def _begin(self) -> None:
-        """Tell of everything that is over, a slice a turn."""
+        """Describe every exchange that has ended, a slice in each turn of the event loop."""
         self._finish()  # most often there is none
         if self._pending:
-            self._telling = telling = self._tell()
-            self._go_on(telling)
+            self._running = running = self._record()
+            self._go_on(running)
 
-    def _go_on(self, telling: Iterator[None]) -> None:
-        if telling is not self._telling:  # finished meanwhile
+    def _go_on(self, running: Iterator[None]) -> None:
+        if running is not self._running:  # finished meanwhile
             return
-        for _ in telling:
-            asyncio.get_running_loop().call_soon(self._go_on, telling)
+        for _ in running:
+            asyncio.get_running_loop().call_soon(self._go_on, running)
             return
-        self._telling = None
+        self._running = None
 
-    def _tell(self) -> Iterator[None]:
-        """Take the exchanges that are over, and tell of them; a pause between two slices."""
+    def _record(self) -> Iterator[None]:
+        """Describe the exchanges that have ended, and count them; pauses between two slices."""
         pending, self._pending = self._pending, []
         epoch = time() - monotonic()
         writer = self.writer

@@ -37,7 +37,7 @@ from gateway.wire.connection import Connection
 from gateway.wire.framing import ChunkedDecoder
 from gateway.wire.grammar import BARE_LINE_END, TOKEN_BYTES
 from gateway.wire.hangup import HangupWatch
-from gateway.wire.head import HeadParser
+from gateway.wire.head import MAX_KEPT_HEAD, HeadParser
 from gateway.wire.headers import Forwarding, interim_head, own_head
 from gateway.wire.pace import Pace
 from gateway.wire.turns import Turns
@@ -51,8 +51,6 @@ that leaves behind a full receive window cannot be noticed, and its connection h
 """
 _MAX_DRAIN = 65536
 """A request body up to this size is read to its end after an early answer, to keep the connection."""
-_MAX_KEPT_HEAD = 4096
-"""A larger head is parsed each time: kept with its fields, it takes four times its size in every idle connection."""
 _MAX_LINGER_BYTES = 1 << 20
 _LINGER_SECONDS = 2.0
 _STALL_TICK = 10.0
@@ -438,7 +436,7 @@ class DownstreamConnection(Connection):
     def _parse(self, head: bytes) -> RequestHead:
         # A connection often asks the same again, byte for byte: polling, health checks, load tests.
         if head != self._last_head or self._last_request is None:
-            if len(head) > _MAX_KEPT_HEAD:
+            if len(head) > MAX_KEPT_HEAD:
                 self._large_request = self._parser.request(head, self._limits)
                 return self._large_request
             self._last_request = self._parser.request(head, self._limits)
@@ -501,7 +499,7 @@ class DownstreamConnection(Connection):
                 finally:
                     self.exchange = None
                     if self._large_request is not None:
-                        # Its exchange stays in the journal for a moment, with hundreds of others.
+                        # The journal keeps its exchange until the log line is written, with up to 255 others.
                         self._large_request.fields.clear()
                         self._large_request = None
                     self._body_sink = None

@@ -77,6 +77,10 @@ _PERSISTENT = frozenset({b"keep-alive", b"Keep-Alive"})
 _NOT_SERVED = frozenset({b"CONNECT", b"TRACE"})
 _CRLF: Final = b"\r\n"
 _MAX_LENGTH_DIGITS: Final = 18
+MAX_KEPT_HEAD: Final = 4096
+"""Bytes of a head that a connection keeps for the next one. A larger head is parsed each time, because with its fields
+it takes four times its size in every idle connection.
+"""
 _MAX_REMEMBERED: Final = 2048
 _MAX_REMEMBERED_LINE: Final = 256
 

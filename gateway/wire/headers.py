@@ -14,6 +14,7 @@ from email.utils import formatdate
 from gateway.core.credential import holds_own_token
 from gateway.core.forwarded import folded, is_claim
 from gateway.core.message import CHUNKED, RequestHead, ResponseHead
+from gateway.wire.head import MAX_KEPT_HEAD
 from gateway.wire.target import join
 
 VIA = b"breakwater"
@@ -78,10 +79,6 @@ class Forwarding:
         return lines
 
 
-_MAX_KEPT = 4096
-"""Bytes of a rendered head that is kept with its request. A larger one is not: its request is not seen again."""
-
-
 class HeadTemplate:
     """What every request of one route gets: the Host line, the configured fields, and which of the client's they
     replace.
@@ -132,7 +129,7 @@ class HeadTemplate:
         if request.rendered is not None and request.rendered[0] is self:
             return b"%b%bX-Request-Id: %b\r\n\r\n" % (request.rendered[1], personal, request_id)
         rendered = self._render(request, join(base, request.target, strip), forwarding)
-        if len(rendered) <= _MAX_KEPT:
+        if len(rendered) <= MAX_KEPT_HEAD:  # else the request is not seen again
             request.rendered = (self, rendered)
         return b"%b%bX-Request-Id: %b\r\n\r\n" % (rendered, personal, request_id)
 

@@ -29,12 +29,10 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connection import COPY_BELOW, Connection
 from gateway.wire.framing import ChunkedDecoder
 from gateway.wire.grammar import BARE_LINE_END
-from gateway.wire.head import HeadParser
+from gateway.wire.head import MAX_KEPT_HEAD, HeadParser
 from gateway.wire.watchdog import Watchdog
 
 _HEAD_WINDOW = 4096
-_MAX_KEPT_HEAD = 4096
-"""A larger head is parsed each time: kept with its fields, it takes four times its size in every idle connection."""
 _LIMITS = Limits()
 _MAX_REST = 262144
 """Bytes that are still taken from the kernel after a failed write."""
@@ -348,7 +346,7 @@ class UpstreamConnection(Connection):
             return self._last_response
         self._check_size(len(head))
         response = self._parser.response(head, to_head=self._to_head)
-        if not self._to_head and len(head) <= _MAX_KEPT_HEAD:
+        if not self._to_head and len(head) <= MAX_KEPT_HEAD:
             self._last_head = head
             self._last_response = response
         return response

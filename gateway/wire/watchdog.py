@@ -41,8 +41,8 @@ class Watchdog:
         self.expires_at = 0.0
 
     def close(self) -> None:
-        """Disarm for good, give the timer back to the loop, and let go of the owner, whose method ``expire`` is:
-        otherwise only the garbage collector frees the two.
+        """Disarm for good, cancel the timer, and drop the reference to the owner, whose method ``expire`` is. Otherwise
+        only the garbage collector frees the two.
         """
         self.expires_at = 0.0
         self._expire = _nothing

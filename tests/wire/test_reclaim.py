@@ -28,26 +28,28 @@ GET = request("/", "TE: trailers")
 POST = request("/", "TE: trailers", "Content-Length: 100000", method="POST")
 
 
-async def response(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+async def asked(client: Client, link: Callable[[], Awaitable[Link]]) -> Link:
+    """A GET has reached the upstream."""
     await client.send(GET)
     upstream = await link()
-    await upstream.request()
+    await upstream.head()
+    return upstream
+
+
+async def response(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    upstream = await asked(client, link)
     await upstream.send(answer(b"ok", "Connection: close"))
     await client.response()
 
 
 async def client_leaves_early(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
-    await client.send(GET)
-    upstream = await link()
-    await upstream.head()
+    upstream = await asked(client, link)
     client.close()
     await upstream.gone()
 
 
 async def client_leaves_a_stream(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
-    await client.send(GET)
-    upstream = await link()
-    await upstream.head()
+    upstream = await asked(client, link)
     await upstream.send(head("Transfer-Encoding: chunked"), chunk(b"begun"))
     await client.until(b"begun")
     client.close()
@@ -73,35 +75,27 @@ async def upload_is_complete(client: Client, link: Callable[[], Awaitable[Link]]
 
 
 async def upstream_leaves_early(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
-    await client.send(GET)
-    upstream = await link()
-    await upstream.head()
+    upstream = await asked(client, link)
     upstream.close()
     await client.response()
 
 
 async def upstream_leaves_a_body(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
-    await client.send(GET)
-    upstream = await link()
-    await upstream.head()
+    upstream = await asked(client, link)
     await upstream.send(head("Content-Length: 1000"), b"begun")
     upstream.close()
     await client.rest()
 
 
 async def body_until_close(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
-    await client.send(GET)
-    upstream = await link()
-    await upstream.head()
+    upstream = await asked(client, link)
     await upstream.send(head(), b"body")
     upstream.close()
     await client.response()
 
 
 async def bad_response(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
-    await client.send(GET)
-    upstream = await link()
-    await upstream.head()
+    upstream = await asked(client, link)
     await upstream.send(b"garbage\r\n\r\n")
     await client.response()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,6 +34,10 @@ def clock() -> Clock:
 
 def field(token: str) -> bytes:
     return b"Bearer " + token.encode()
+
+
+def at(address: str) -> Callable[[], str]:
+    return lambda: address
 
 
 def issuer(key: ECKey = KEY, name: str = "https://i") -> JwtIssuer:
@@ -206,7 +211,7 @@ def test_the_log_says_why_once_a_second_and_never_what(clock: Clock, caplog: pyt
     values = [field(opaque), field(mint()), signed(OTHER), signed(exp=1), b"Bearer nonsense", b"Bearer a.b.c"]
     for value in values:
         for _ in range(3):
-            assert made.authenticate(value, lambda: "192.0.2.1:7") is None
+            assert made.authenticate(value, at("192.0.2.1:7")) is None
         clock.now += 1.0
     told = reasons(caplog)
     assert told == [
@@ -228,7 +233,7 @@ def test_the_log_says_why_once_a_second_and_never_what(clock: Clock, caplog: pyt
 
 def test_who_shows_no_token_is_not_in_the_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for value in (None, b"", b"Basic abc", b"Bearer"):
-        assert Authenticator(clock).authenticate(value, lambda: "192.0.2.1:7") is None
+        assert Authenticator(clock).authenticate(value, at("192.0.2.1:7")) is None
     assert reasons(caplog) == []
 
 
@@ -240,12 +245,10 @@ def test_bad_signatures_are_bounded_by_address_and_good_tokens_pass(
     made.credentials = Credentials({}, (issuer(),))
     good = signed()
 
-    def nat() -> str:
-        return "192.0.2.1:7"
-
+    nat = at("192.0.2.1:7")
     assert made.authenticate(good, nat) is not None
     for number in range(BURST + 20):
-        assert made.authenticate(signed(OTHER, sub=f"s{number}"), f"192.0.2.1:{number}".__str__) is None
+        assert made.authenticate(signed(OTHER, sub=f"s{number}"), at(f"192.0.2.1:{number}")) is None
         clock.now += 0.001
     clock.now += 1.0
     caplog.clear()
@@ -254,7 +257,7 @@ def test_bad_signatures_are_bounded_by_address_and_good_tokens_pass(
     assert made.authenticate(good, nat) is not None
     assert made.authenticate(signed(jti="renewed"), nat) is not None
     assert made.authenticate(signed(sub="a stranger there"), nat) is None
-    assert made.authenticate(signed(sub="elsewhere"), lambda: "192.0.2.2:7") is not None
+    assert made.authenticate(signed(sub="elsewhere"), at("192.0.2.2:7")) is not None
     clock.now += 2.0
     assert made.authenticate(signed(sub="a stranger there"), nat) is not None
 

@@ -77,23 +77,23 @@ async def full_batch(journal: Journal, target: bytes = b"/") -> None:
         await journal.observe("q")(fine)(ex)
 
 
-async def turns_until_told(slabs: Slabs) -> int:
+async def turns_until_counted(slabs: Slabs) -> int:
     """Turns of the event loop."""
     for turn in range(256):
         if 'status="204"} 256' in text(slabs):
             return turn
         await asyncio.sleep(0)
-    raise AssertionError("nothing was told")
+    raise AssertionError("nothing was counted")
 
 
-async def test_a_full_batch_is_told_of_a_slice_a_turn(slabs: Slabs, journal: Journal) -> None:
+async def test_a_full_batch_is_described_a_slice_a_turn(slabs: Slabs, journal: Journal) -> None:
     """A whole one takes milliseconds when the paths are long, and everybody would wait for it."""
     await full_batch(journal)
-    assert 4 <= await turns_until_told(slabs) <= 16
+    assert 4 <= await turns_until_counted(slabs) <= 16
     journal.close()
 
 
-async def test_a_batch_that_is_told_of_in_part_can_be_finished_at_once(slabs: Slabs, journal: Journal) -> None:
+async def test_a_batch_that_is_described_in_part_can_be_finished_at_once(slabs: Slabs, journal: Journal) -> None:
     await full_batch(journal)
     await asyncio.sleep(0)
     await journal.observe("q")(fine)(exchange())
