@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 from pathlib import Path
 
-import aiohttp
 import pytest
 from harness.answers import ok
 from harness.deployment import Deployment
@@ -57,7 +55,7 @@ async def test_the_name_in_via_outlives_workers_and_restarts(tmp_path: Path, ups
         before = gateway.pid("worker")
         gateway.kill("worker")
         await gateway.replaced("worker", before)
-        await eventually_served(gateway)
+        await gateway.comes_to("/p", (200, ""))
         assert via_of(upstream, 0) == via_of(upstream, -1)
         name = via_of(upstream, 0).split()[1].decode()
         assert re.fullmatch(r"breakwater-[0-9a-f]{12}", name)
@@ -76,13 +74,3 @@ async def test_the_operator_names_it(tmp_path: Path, upstream: Upstream) -> None
         assert await gateway.get("/p", Via="1.1 edge-2") == (200, "")
         assert upstream.requests[0].all("via") == [b"1.1 edge-2", b"1.1 edge-1"]
         assert await gateway.get("/p", Via="1.1 edge-1") == (508, "loop_detected")
-
-
-async def eventually_served(gateway: Deployment) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                if (await gateway.get("/p"))[0] == 200:
-                    return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.05)

@@ -149,6 +149,13 @@ def held(pid: int) -> bool:
     return False
 
 
+def program(pid: int) -> str:
+    """The name of the program that this process runs; empty when it has ended."""
+    with contextlib.suppress(OSError):  # reading may fail too, with ESRCH, after opening has succeeded
+        return Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")[0]
+    return ""
+
+
 def children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -218,12 +225,7 @@ async def test_as_process_1_it_reaps_orphans_and_its_exit_code_is_right(house: H
     with namespace(house, 'for i in 1 2 3; do (sleep 3.33 &); done; exec "$@"'):
         await house.served()
         first = children(house.process.pid)[0]
-
-        def orphans() -> list[str]:
-            found = [Path(f"/proc/{pid}/stat") for pid in children(first)]
-            return [text for path in found if path.exists() and "(sleep)" in (text := path.read_text())]
-
-        await eventually(lambda: not orphans(), "the end of the orphans", 10)
+        await eventually(lambda: "sleep" not in map(program, children(first)), "the end of the orphans", 10)
         os.kill(first, signal.SIGTERM)
         assert await house.ended() == 0, house.log.read_text()
 

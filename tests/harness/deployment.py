@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -114,6 +115,18 @@ class Deployment:
         async with self.session.get(self.url + path, headers=headers) as answer:
             await answer.read()
             return answer.status, answer.headers.get("X-Gateway-Reason", "")
+
+    async def comes_to(self, path: str, expected: tuple[int, str]) -> None:
+        """Wait until `get` gives this: the log announces a change before the worker has applied it."""
+        got: object = None
+        end = time.monotonic() + START
+        while got != expected:
+            assert time.monotonic() < end, f"{path}: {got}, never {expected}"
+            try:
+                got = await self.get(path)
+            except aiohttp.ClientError as error:  # the worker is being replaced
+                got = error
+            await asyncio.sleep(0.01)
 
     def pid(self, role: str) -> int:
         """Of the ``supervisor``, ``worker`` or ``control`` process of this gateway."""
