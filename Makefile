@@ -112,7 +112,7 @@ bench-record: $(VENV)/.installed ## record what the hot path takes now, for this
 peers: $(VENV)/.installed $(VENV)-peers/.installed ## side by side with other proxies, into build/results (TARGETS=, CASES=, ROUNDS=, SECONDS=, RECORD=1)
 	@$(BIN)/python -m loadtest.peers --targets '$(TARGETS)' --cases '$(CASES)' --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),4) $(RECORDED)
 
-peers-table: $(VENV)/.installed ## write the README's table of peers anew, from the figures that were measured
+peers-table: $(VENV)/.installed ## write the table of docs/peers.md again, from the figures that were measured
 	@$(BIN)/python -m loadtest.peers --write
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)

@@ -43,7 +43,7 @@ def busy() -> float:
 
 def commit() -> str:
     """The short hash of what is measured, with ``+`` when the code differs from it; ``unknown`` outside of git."""
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!loadtest/results", ":!README.md")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!loadtest/results", ":!docs/peers.md")
     hashed = _git("rev-parse", "--short", "HEAD")
     return hashed + ("+" if changed else "") if hashed else "unknown"
 

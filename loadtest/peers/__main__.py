@@ -1,10 +1,10 @@
 """Compare proxies on the same work, in one run, by the CPU they burn, the latency they add and the memory they take.
 
     python -m loadtest.peers [--targets a,b] [--cases a,b] [--rounds 3] [--seconds 4] [--record | --out FOLDER]
-    python -m loadtest.peers --write          # report.md and README.md anew, from the raw.json that is there
+    python -m loadtest.peers --write          # report.md and docs/peers.md again, from the raw.json that is there
 
 Without --record nothing that is committed changes. With it a run of everything writes loadtest/results/peers and the
-table of README.md; a run of a part is not recorded.
+table of docs/peers.md; a run of a part is not recorded.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from loadtest import reports
 from loadtest.peers import bench
 from loadtest.peers.case import CASES
 from loadtest.peers.record import Record
-from loadtest.peers.report import BEGIN, put_into, readme, report
+from loadtest.peers.report import BEGIN, page, put_into, report
 from loadtest.peers.target import ROOT, TARGETS, NotInstalledError
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs/peers.md"
 
 
 def names(text: str, known: dict[str, object]) -> list[str]:
@@ -33,13 +33,13 @@ def names(text: str, known: dict[str, object]) -> list[str]:
     return chosen
 
 
-def write(record: Record, folder: Path, *, into_readme: bool) -> None:
+def write(record: Record, folder: Path, *, into_page: bool) -> None:
     record.save(folder / "raw.json")
     (folder / "report.md").write_text(report(record))
     told = f"{folder}/report.md and raw.json"
-    if into_readme and BEGIN in README.read_text():
-        README.write_text(put_into(README.read_text(), readme(record)))
-        told += ", and the table of README.md"
+    if into_page and BEGIN in PAGE.read_text():
+        PAGE.write_text(put_into(PAGE.read_text(), page(record)))
+        told += ", and the table of docs/peers.md"
     print(f"\nwritten: {told}")
 
 
@@ -50,7 +50,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of each load; whole seconds")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--record", action="store_true", help="write the committed report and the README's table")
+    where.add_argument("--record", action="store_true", help="write the committed report and docs/peers.md")
     where.add_argument("--out", type=Path, help="folder for report.md and raw.json")
     parser.add_argument("--write", action="store_true", help="measure nothing; write anew what follows from raw.json")
     return parser.parse_args()
@@ -60,7 +60,7 @@ def main() -> int:
     told = options()
     if told.write:
         folder = reports.folder(record=True) / "peers"
-        write(Record.load_from(folder / "raw.json"), folder, into_readme=True)
+        write(Record.load_from(folder / "raw.json"), folder, into_page=True)
         return 0
     targets, cases = told.targets or list(TARGETS), told.cases or list(CASES)
     if told.record and (len(targets) < len(TARGETS) or len(cases) < len(CASES)):
@@ -74,7 +74,7 @@ def main() -> int:
     except NotInstalledError as problem:
         print(problem, file=sys.stderr)
         return 2
-    write(record, told.out or reports.folder(record=told.record) / "peers", into_readme=told.record)
+    write(record, told.out or reports.folder(record=told.record) / "peers", into_page=told.record)
     print("\n" + report(record))
     return 0
 

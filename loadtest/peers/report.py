@@ -1,4 +1,4 @@
-"""A record in words and tables: the report of a run, and the part of README.md between its marks."""
+"""A record in words and tables: the report of a run, and the part of docs/peers.md between its marks."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def remarks(record: Record) -> list[str]:
     return told
 
 
-def readme(record: Record) -> str:
-    """What stands in README.md, marks included."""
+def page(record: Record) -> str:
+    """What stands in docs/peers.md, marks included."""
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     explained = (
         f"In brackets: against {REFERENCE}, in the same round. `{DIRECT}` is no proxy at all: what origin and client "
@@ -196,7 +196,7 @@ def spreads(record: Record) -> list[str]:
 
 def report(record: Record) -> str:
     """The report of a run, in Markdown."""
-    body = readme(record).removeprefix(BEGIN).removesuffix(END).strip()
+    body = page(record).removeprefix(BEGIN).removesuffix(END).strip()
     cases = [f"- {name}: {case.told}." for name, case in CASES.items()]
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""What becomes of what was measured: medians, ratios, tables and verdicts; and the README says what the file says."""
+"""What becomes of what was measured: medians, ratios, tables, verdicts; and docs/peers.md says what the file says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loadtest.peers import report
 from loadtest.peers.record import Record, Sample
 
 MACHINE = {"processor": "a processor", "cores": "2", "memory": "4 GiB", "kernel": "Linux 6", "python": "3.11.7"}
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs/peers.md").read_text()
 RAW = ROOT / "loadtest/results/peers/raw.json"
 
 
@@ -79,9 +79,9 @@ def test_budgets_that_ask_for_at_least_are_missed_below() -> None:
 
 def test_a_busy_machine_is_told() -> None:
     run = record(*costs("get", gateway=[50], haproxy=[20]))
-    assert "do not trust" not in report.readme(run)
+    assert "do not trust" not in report.page(run)
     run.load = 0.51
-    assert "do not trust" in report.readme(run)
+    assert "do not trust" in report.page(run)
 
 
 def test_lost_log_lines_and_failed_requests_are_told() -> None:
@@ -101,7 +101,7 @@ def test_a_record_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_the_region_is_replaced_and_nothing_else() -> None:
-    region = report.readme(record(*costs("get", gateway=[1], haproxy=[1])))
+    region = report.page(record(*costs("get", gateway=[1], haproxy=[1])))
     once = report.put_into(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", region)
     assert once == f"before\n{region}\nafter\n"
     assert report.put_into(once, region) == once
@@ -110,10 +110,10 @@ def test_the_region_is_replaced_and_nothing_else() -> None:
             report.put_into(broken, region)
 
 
-def test_the_readme_says_what_was_measured() -> None:
+def test_the_page_says_what_was_measured() -> None:
     """Without figures there is no table; with them it is the one that follows from the file."""
-    assert (report.BEGIN in README) == RAW.is_file()
+    assert (report.BEGIN in PAGE) == RAW.is_file()
     if RAW.is_file():
         run = Record.load_from(RAW)
-        assert report.put_into(README, report.readme(run)) == README, "run: make peers-table"
+        assert report.put_into(PAGE, report.page(run)) == PAGE, "run: make peers-table"
         assert (RAW.with_name("report.md")).read_text() == report.report(run), "run: make peers-table"

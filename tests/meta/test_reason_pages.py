@@ -82,6 +82,11 @@ def test_the_index_lists_each_page_by_its_first_sentence() -> None:
     ]
 
 
-def test_the_readme_leads_here() -> None:
-    operations = text(ROOT / "README.md").split("\n## Operations\n")[1].split("\n## ")[0]
-    assert "](docs/reasons/README.md)" in operations
+def test_the_table_of_what_callers_see_is_the_one_in_the_code() -> None:
+    written = re.findall(r"^\| \d{3} \| `.*\|$", text(ROOT / "docs/callers.md"), re.MULTILINE)
+    assert written == [f"| {r.status} | `{r.code}` | {r.title} | {r.details} |" for r in REASONS.values()]
+
+
+@pytest.mark.parametrize("page_before", ["README.md", "docs/observability.md"])
+def test_readers_of_refusals_are_led_here(page_before: str) -> None:
+    assert "reasons/README.md)" in text(ROOT / page_before)
