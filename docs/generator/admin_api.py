@@ -9,7 +9,7 @@ from tables import Schema, code, kind, table
 
 from gateway.admin.openapi import document
 from gateway.admin.routes import BASE, ROUTES
-from gateway.config.schema import schema
+from gateway.config.schema.json_schema import schema
 
 Operation = dict[str, Any]
 """An Operation Object of OpenAPI 3.1."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tables import Schema, code, kind, table
 
-from gateway.config.schema import schema
+from gateway.config.schema.json_schema import schema
 
 HEAD = ("key", "value", "default", "example", "meaning")
 PARTS = {"keys-limits": "limits.", "keys-auth": "auth.", "keys-proxies": "proxies[]."}

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from gateway.admin.effective import Settings, routes
 from gateway.config import single
-from gateway.config.model import Proxy
+from gateway.config.schema.proxy import Proxy
 from gateway.proxy.standing import ProxyState
 from gateway.upstream.endpoint import Endpoint
 

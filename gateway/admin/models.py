@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.config import model as config
+from gateway.config.schema import proxy as config
 
 
 class Body(BaseModel):

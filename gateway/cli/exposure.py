@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.admin.seats import is_loopback
 from gateway.config import values
-from gateway.config.model import Settings
+from gateway.config.schema.settings import Settings
 
 
 def warnings(settings: Settings, user: int) -> Iterator[str]:

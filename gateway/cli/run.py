@@ -156,7 +156,7 @@ def _or_bad_configuration(command: Callable[[], int]) -> int:
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration file."""
-    from gateway.config.schema import schema as schema_of_the_file
+    from gateway.config.schema.json_schema import schema as schema_of_the_file
 
     click.echo(json.dumps(schema_of_the_file(), indent=2))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gateway.config import remarks as config_remarks
 from gateway.config import single
-from gateway.config.model import Proxy, Settings
 from gateway.config.problem import ConfigError
+from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.settings import Settings
 from gateway.store import remarks as store_remarks
 from gateway.store import schema
 from gateway.store.database import Database

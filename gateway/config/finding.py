@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.node import Branch, locate
 from gateway.config.problem import Path, Problem
-from gateway.config.section import Section
+from gateway.config.schema.section import Section
 
 _SENTENCES: Mapping[str, str] = {
     "bool_type": "must be true or false; write it without quotes",

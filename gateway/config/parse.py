@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from gateway.config import collisions, finding, header, source
 from gateway.config.document import Document
-from gateway.config.model import Settings
 from gateway.config.node import Branch, locate
 from gateway.config.problem import ConfigError, Path, Problem
+from gateway.config.schema.settings import Settings
 from gateway.config.source import Format
 from gateway.config.variables import Substitution
 

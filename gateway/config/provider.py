@@ -14,7 +14,7 @@ import watchfiles
 
 from gateway.config import parse
 from gateway.config.document import Document
-from gateway.config.model import Auth
+from gateway.config.schema.auth import Auth
 
 DEBOUNCE = 0.2  # seconds of silence after which a burst of changes counts as one
 RECHECK = 2.0  # seconds; finds changes that no watched directory tells, as behind a symlink or on a network file system

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gateway.config import rule
-from gateway.config.model import Proxy
+from gateway.config.schema.proxy import Proxy
 from gateway.core.path import canonical
 
 

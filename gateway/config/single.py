@@ -7,10 +7,10 @@ from collections.abc import Container, Iterator, Mapping
 from pydantic import ValidationError
 
 from gateway.config import finding, header, values
-from gateway.config.model import Proxy
 from gateway.config.networks import Destinations
 from gateway.config.node import Branch, grow
 from gateway.config.problem import ConfigError, Problem
+from gateway.config.schema.proxy import Proxy
 
 _DESTINATIONS = Destinations()
 

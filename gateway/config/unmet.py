@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.config.model import Settings
+from gateway.config.schema.settings import Settings
 
 
 def remarks(settings: Settings) -> Iterator[str]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from gateway.config.document import JwtIssuer
-from gateway.config.model import Jwt
+from gateway.config.schema.auth import Jwt
 from gateway.identity.jwks import JwksCache, NoShelf, Shelf, shared_key_set
 
 _POLL_SECONDS = 0.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from gateway.config import single
-from gateway.config.model import Settings
+from gateway.config.schema.settings import Settings
 from gateway.store.proxies import StoredProxy
 
 

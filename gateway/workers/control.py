@@ -28,13 +28,14 @@ from gateway.admin.web import AdminListener
 from gateway.app import BAD_CONFIGURATION, greeting, signals
 from gateway.config import installation, parse, single, values
 from gateway.config.document import Address, Credentials, Document, TokenRecord
-from gateway.config.model import AUDIT_RETENTION, Settings
-from gateway.config.model import Proxy as ProxyModel
 from gateway.config.networks import Destinations
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
 from gateway.config.reloads import Reloads
+from gateway.config.schema.listeners import AUDIT_RETENTION
+from gateway.config.schema.proxy import Proxy as ProxyModel
+from gateway.config.schema.settings import Settings
 from gateway.identity.issuers import Issuers
 from gateway.identity.password import PasswordHasher
 from gateway.observe.process_log import begin_process_log

@@ -31,7 +31,7 @@ from joserfc.jwk import KeySet, OctKey, RSAKey
 from gateway.cli.run import loader
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
-from gateway.config.schema import schema
+from gateway.config.schema.json_schema import schema
 from gateway.identity.issuers import Issuers
 from gateway.process import _keys_file
 

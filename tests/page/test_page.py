@@ -12,7 +12,7 @@ from page.conftest import Visit, breaker, explanation, move, outcome, proxies, r
 from playwright.async_api import expect
 
 from gateway.config import values
-from gateway.config.model import Proxy
+from gateway.config.schema.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(90)
 

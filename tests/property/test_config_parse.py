@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 
 from gateway.config.document import Document
 from gateway.config.json_text import read as read_json
-from gateway.config.model import CircuitBreaker, Limits, Listener, Proxy, Queue, Settings, TimeoutConfig
 from gateway.config.node import Branch, Node, Scalar
 from gateway.config.parse import ConfigError, Format, parse
+from gateway.config.schema.limits import Limits
+from gateway.config.schema.listeners import Listener
+from gateway.config.schema.protections import CircuitBreaker, Queue, TimeoutConfig
+from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.settings import Settings
 from gateway.config.toml_text import read as read_toml
 from gateway.config.yaml_text import read as read_yaml
 

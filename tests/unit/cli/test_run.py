@@ -18,7 +18,7 @@ from gateway.cli.run import loader
 from gateway.config.document import Address, Document
 from gateway.config.overrides import Overrides
 from gateway.config.parse import ConfigError
-from gateway.config.schema import schema
+from gateway.config.schema.json_schema import schema
 from gateway.core.build import EDITION
 
 GOOD = """\

@@ -2,8 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import finding
-from gateway.config.model import Settings
 from gateway.config.node import Branch, grow
+from gateway.config.schema.settings import Settings
 
 
 def sentences(data: dict[str, object]) -> list[str]:

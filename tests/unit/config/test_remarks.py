@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.model import Proxy
 from gateway.config.remarks import remarks
+from gateway.config.schema.proxy import Proxy
 
 
 def proxy(name: str, path: str, rule: str = "true", *hosts: str) -> Proxy:

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from harness.patience import eventually
 from joserfc.jwk import KeySet, RSAKey
 
-from gateway.config.model import Jwt
+from gateway.config.schema.auth import Jwt
 from gateway.identity.issuers import Issuers
 from gateway.identity.jwks import JwksCache
 from gateway.identity.key_file import KeyFile

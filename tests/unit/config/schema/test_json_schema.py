@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway.config import model
 from gateway.config.header import Context
-from gateway.config.model import Settings
 from gateway.config.parse import parse
-from gateway.config.schema import schema
-from gateway.config.section import Section
+from gateway.config.schema.json_schema import schema
+from gateway.config.schema.section import Section
+from gateway.config.schema.settings import Settings
 
 DEFS: dict[str, Any] = schema()["$defs"]  # type: ignore[assignment] # a schema is a tree of plain data
 
@@ -34,6 +33,12 @@ def test_every_section_is_closed_and_every_key_described(section: dict[str, Any]
     assert section["description"]
     plain = [name for name, key in section["properties"].items() if not key.get("description") and "$ref" not in key]
     assert plain == []
+
+
+def test_descriptions_have_no_line_breaks_of_the_source() -> None:
+    keys = [key for section in sections() for key in section["properties"].values()]
+    assert not [text for key in keys if "\n" in (text := key.get("description", ""))]
+    assert DEFS["Limits"]["properties"]["max_body_bytes"]["x-unit"] == "bytes"
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -74,7 +79,7 @@ def test_listen_is_one_or_many() -> None:
     assert properties["listen"]["anyOf"] == [*one, many]
 
 
-REFERENCE = pathlib.Path(__file__).parents[3] / "docs" / "configuration.md"
+REFERENCE = pathlib.Path(__file__).parents[4] / "docs" / "configuration.md"
 
 
 def leaves() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -104,7 +109,7 @@ ENV = {"JWT_SECRET": "s" * 32}
 
 @pytest.mark.parametrize(("mapping", "name", "key"), list(leaves()))
 def test_every_key_has_an_example_that_is_good(mapping: str, name: str, key: dict[str, Any]) -> None:
-    models = {one.__name__: one for one in vars(model).values() if isinstance(one, type) and issubclass(one, Section)}
+    models = {one.__name__: one for one in Section.__subclasses__() if one.__module__.startswith("gateway.config.")}
     (example,) = key["examples"]
     if isinstance(example, str) and example.startswith("${"):
         example = ENV[example[2:-1]]

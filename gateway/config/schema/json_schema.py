@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.config.model import Settings
+from gateway.config.schema.settings import Settings
 
 
 def schema() -> dict[str, object]:

@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import ValidationError
 
-from gateway.config.section import Section, only
+from gateway.config.schema.section import Section, only
 from gateway.config.variables import Substituted
 
 

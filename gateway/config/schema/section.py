@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from gateway.config.variables import Substituted
 
 
 class Section(BaseModel):
-    """A mapping of the file: nothing unknown, nothing converted but references, nothing changed afterwards."""
+    """A mapping of the file: nothing unknown, nothing converted but references, nothing changed afterwards.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    The docstring below a key is its description.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
     refused: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
@@ -29,9 +41,18 @@ class Section(BaseModel):
         wants_text = key not in cls.model_fields or cls.model_fields[key].annotation is str
         return value.resolved if isinstance(value, Substituted) and not wants_text else value
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Descriptions on one line, because the line breaks of the source say nothing to a reader of the schema."""
+        reference = handler(core_schema)
+        for key in handler.resolve_ref_schema(reference)["properties"].values():
+            if "description" in key:
+                key["description"] = " ".join(key["description"].split())
+        return reference
+
 
 def only(allowed: object, sentence: str) -> BeforeValidator:
-    """Admits one value; whoever writes another reads ``sentence``."""
+    """Admits one value; any other is rejected with ``sentence``."""
 
     def check(value: object) -> object:
         if type(value) is type(allowed) and value == allowed:

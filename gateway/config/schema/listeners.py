@@ -1,0 +1,53 @@
+"""Where the gateway listens: for callers, and for superusers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from gateway.config.schema.section import Section
+from gateway.config.schema.types import DAY, Host, Listed, ListenAddress, Seconds
+
+AUDIT_RETENTION = 365 * DAY
+"""Seconds; also where there is no admin listener: the command line writes the audit trail too."""
+
+
+def listed(value: object) -> object:
+    """The entries of `listen`, which may be one alone. Raises ValueError for none."""
+    if value == []:
+        raise ValueError("must not be empty; write at least one address or remove the key")
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def as_listener(value: object) -> object:
+    """The mapping that an entry of `listen` stands for. Raises ValueError for what is neither text nor mapping."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, str):
+        return {"address": value}
+    raise ValueError('must be an address; write "127.0.0.1:8080", a list of such, or {address: "127.0.0.1:8080"}')
+
+
+class Listener(Section):
+    """One address on which the gateway accepts connections."""
+
+    refused: ClassVar = {"tls": "TLS listeners do not exist yet; end TLS in front of the gateway and remove this key"}
+
+    address: ListenAddress = Field(examples=["127.0.0.1:8080"])
+    """`host:port`; IPv6 in brackets, as in `[::1]:8080`; port 0 takes any free port. TLS listeners do not exist yet:
+    `tls` is refused."""
+
+
+class Admin(Section):
+    """The control plane: REST API for superusers, health."""
+
+    listen: ListenAddress = Field(default="127.0.0.1:8081", examples=["127.0.0.1:8081"])
+    """`host:port` of the control plane. It has no TLS: keep it on loopback, or behind a proxy that ends TLS."""
+    hosts: Listed[Host] = Field(default=(), examples=[["gateway-admin.example.org"]])
+    """Names by which it may be called, besides `localhost` and its own address; other Host values are refused (DNS
+    rebinding)."""
+    session_ttl: Seconds = Field(default=43200, ge=60, le=30 * DAY, examples=[3600])
+    """Seconds that a login is good for."""
+    audit_retention: Seconds = Field(default=AUDIT_RETENTION, ge=0, le=100 * 365 * DAY, examples=[7776000])
+    """Seconds that entries of the audit trail are kept; the default is a year. 0: for good."""

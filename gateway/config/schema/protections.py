@@ -1,0 +1,75 @@
+"""The protections of one proxy: limiter, queue, breaker and timeouts."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from gateway.config import document
+from gateway.config.document import Mode
+from gateway.config.schema.section import Section
+from gateway.config.schema.types import DAY, Requests, Seconds
+
+_BREAKER, _QUEUE, _TIMEOUTS = document.CircuitBreaker(), document.Queue(), document.Timeouts()
+
+
+class Limiter(Section):
+    """How max_concurrent is applied."""
+
+    mode: Mode = Field(default="enforce", examples=["shadow"])
+    """`enforce`, or `shadow`: the limit and its queue count and log what they would refuse, and refuse nothing."""
+
+
+class Queue(Section):
+    """Requests above max_concurrent wait instead of getting 429. On when both numbers are above 0."""
+
+    max_waiting: Requests = Field(default=_QUEUE.max_waiting, ge=0, le=100_000, examples=[20])
+    """Most requests that wait for a place instead of getting 429. 0: no queue. A queue needs `max_concurrent` and
+    `timeout` above 0."""
+    timeout: Seconds = Field(default=_QUEUE.timeout, ge=0, le=3600, validate_default=True, examples=[10])
+    """Seconds that a request waits at most; then 429. 0: no queue."""
+    mode: Mode = Field(default="enforce", examples=["shadow"])
+    """`enforce`, or `shadow`: nobody waits, as without a queue, and what the queue would refuse is reckoned and
+    counted."""
+
+    @field_validator("timeout", mode="after")
+    @classmethod
+    def _both_or_neither(cls, timeout: float, info: ValidationInfo) -> float:
+        if (timeout > 0) != (info.data.get("max_waiting", timeout) > 0):
+            raise ValueError("a queue needs max_waiting and timeout; set both above 0, or both to 0 for no queue")
+        return timeout
+
+
+class CircuitBreaker(Section):
+    """Fences off an upstream that keeps failing: 503 at once until it may be tried again."""
+
+    mode: Mode = Field(default="enforce", examples=["shadow"])
+    """`enforce`, or `shadow`: the breaker follows the upstream and counts what it would refuse, and refuses nothing."""
+    enabled: bool = Field(default=_BREAKER.enabled, examples=[True])
+    """`true`: the breaker watches this proxy."""
+    failure_threshold: int = Field(default=_BREAKER.failure_threshold, ge=1, le=100, examples=[3])
+    """Failures in a row that open the breaker."""
+    recovery_timeout: Seconds = Field(default=_BREAKER.recovery_timeout, gt=0, le=3600, examples=[10])
+    """Seconds that an open breaker refuses before a trial."""
+    half_open_requests: Requests = Field(default=_BREAKER.half_open_requests, ge=1, le=10, examples=[2])
+    """Requests that may try the upstream at the same time."""
+
+
+class TimeoutConfig(Section):
+    """Times of an exchange with the upstream."""
+
+    dial: Seconds = Field(default=_TIMEOUTS.dial, gt=0, le=3600, examples=[1])
+    """Seconds to connect; then 504."""
+    tls_handshake: Seconds = Field(default=_TIMEOUTS.tls_handshake, ge=0, le=DAY, examples=[3])
+    """Seconds for the TLS handshake; then 504. 0: no limit."""
+    response_header: Seconds = Field(default=_TIMEOUTS.response_header, ge=0, le=DAY, examples=[120])
+    """Seconds from the end of the request to the head of the answer; then 504. 0: no limit."""
+    body_idle: Seconds = Field(default=_TIMEOUTS.body_idle, ge=0, le=DAY, examples=[60])
+    """Seconds without a byte of the answer's body; then the answer is cut. 0: no limit."""
+    idle: Seconds = Field(default=_TIMEOUTS.idle, ge=0, le=DAY, examples=[30])
+    """Seconds that an unused connection to the upstream is kept. 0: no limit."""
+    max_age: Seconds = Field(default=_TIMEOUTS.max_age, ge=0, le=DAY, examples=[600])
+    """Seconds after which a connection to the upstream is used for no further request, so that traffic follows what
+    stands behind an address that stays the same. Connections opened together get 90 to 100 % of it, and no exchange is
+    cut. 0: no limit."""
+    total: Seconds = Field(default=_TIMEOUTS.total, ge=0, le=DAY, examples=[600])
+    """Seconds for the whole exchange, its streams too. 0: no limit."""

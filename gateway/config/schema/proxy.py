@@ -1,0 +1,136 @@
+"""One proxy: a prefix, its upstream and its protections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from gateway.config import document, header, rule, values
+from gateway.config.schema.protections import CircuitBreaker, Limiter, Queue, TimeoutConfig
+from gateway.config.schema.records import record_of
+from gateway.config.schema.section import Section, only
+from gateway.config.schema.types import HeaderName, HeaderValue, Host, Listed, Requests, UpstreamUrl
+
+_CORS = document.Cors()
+_PROXY = document.Proxy("-", "/", "http://-")
+
+
+def _access_rule(text: str) -> str:
+    if text.strip():
+        rule.compile_rule(text)
+    return text.strip()
+
+
+def _quoted_rule(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f'must be text; put it in quotes: "{str(value).lower()}"')
+    return value
+
+
+class Cors(Section):
+    """What the gateway's own responses, as 401, 429 and 503, tell browsers, so that pages of other origins can read
+    them. Responses of the upstream are its own matter.
+    """
+
+    allow_origins: Listed[Annotated[str, AfterValidator(values.page_origin)]] = Field(
+        default=_CORS.allow_origins, examples=[["https://app.example.org"]]
+    )
+    """Origins of the pages that may read them: `https://app.example.org`, without a path; `*` alone for all. Empty:
+    none."""
+    expose_headers: Listed[HeaderName] = Field(default=_CORS.expose_headers, examples=[["X-Request-Id", "Retry-After"]])
+    """Header fields that the pages may read."""
+    allow_credentials: bool = Field(default=_CORS.allow_credentials, validate_default=True, examples=[True])
+    """`true`: also for requests with cookies or other credentials. Not with the origin `*`."""
+
+    @field_validator("allow_origins", mode="after")
+    @classmethod
+    def _all_or_some(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in origins and len(origins) > 1:
+            raise ValueError("* stands for all origins; write it alone, or write the others")
+        return origins
+
+    @field_validator("allow_credentials", mode="after")
+    @classmethod
+    def _never_for_all(cls, allowed: bool, info: ValidationInfo) -> bool:
+        if allowed and "*" in info.data.get("allow_origins", ()):
+            raise ValueError("every page could read what is meant for a logged-in user; list the origins instead of *")
+        return allowed
+
+
+class Proxy(Section):
+    """One proxy: a prefix, the upstream behind it and its protections."""
+
+    refused: ClassVar = {"timeout": "there is no such key; write timeout_config: {total: SECONDS}"}
+
+    name: Annotated[str, AfterValidator(values.proxy_name)] = Field(examples=["sidecar"])
+    """The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`; unique."""
+    path: Annotated[str, AfterValidator(values.route_path)] = Field(examples=["/-/ai"])
+    """Prefix to serve, at segment boundaries; the longest wins. At most 500 characters, without a query, `//`, `.` or
+    `..`; a slash at the end is dropped. `/` serves all. `/api/gateway` and `/_`, with all below them, belong to the
+    gateway."""
+    hosts: Listed[Host] = Field(default=_PROXY.hosts, examples=[["example.org", "*.example.org"]])
+    """Hosts to serve: names, IP addresses, or `*.example.org` for all names below; without a port, any case. Empty:
+    every host. No two proxies may have the same path for the same host."""
+    upstream: UpstreamUrl = Field(examples=["http://127.0.0.1:9000/base"])
+    """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment."""
+    strip_path: bool = Field(default=_PROXY.strip_path, examples=[False])
+    """`true`: the prefix is removed from the forwarded path."""
+    preserve_host: bool = Field(default=_PROXY.preserve_host, examples=[True])
+    """`true`: the caller's Host is forwarded; `false`: the upstream's own."""
+    access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
+        default=_PROXY.access_rule, max_length=2000, examples=["@request.auth.role = 'admin'"]
+    )
+    """Who is let in, in quotes. "true": everyone; "false": nobody (403); "": superusers alone; else a rule."""
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={}, repr=False, examples=[{"Authorization": "Bearer {secret.KEY}"}]
+    )
+    """Header fields set on each request: `{env.NAME}` is a variable of the environment, `{secret.NAME}` a secret of the
+    database, `@request.auth.NAME` what the caller proved to be. Empty: left out."""
+    active: bool = Field(default=_PROXY.active, examples=[False])
+    """`false`: the proxy is switched off and answers 404."""
+    max_concurrent: Requests = Field(default=_PROXY.max_concurrent, ge=0, le=10_000, examples=[5])
+    """Most requests at a time, their bodies included; then 429 or the queue. 0: no limit."""
+    limiter: Limiter = Field(default=Limiter())
+    """How max_concurrent is applied."""
+    queue: Queue = Field(default=Queue())
+    """Where requests above max_concurrent wait."""
+    circuit_breaker: CircuitBreaker = Field(default=CircuitBreaker())
+    """The circuit breaker of this proxy."""
+    timeout_config: TimeoutConfig = Field(default=TimeoutConfig())
+    """How long the parts of an exchange may take."""
+    server_timing: bool = Field(default=_PROXY.server_timing, examples=[True])
+    """`true`: answers tell the caller where the time went, in a `Server-Timing` field, and after a chunked body in a
+    trailer for callers that send `TE: trailers`."""
+    rewrite_location: bool = Field(default=_PROXY.rewrite_location, examples=[True])
+    """`true`: paths of the upstream in `Location`, `Content-Location` and the `Path` of cookies become those by which
+    callers know them."""
+    cors: Cors = Field(default=Cors())
+    """What the gateway's own responses tell browsers."""
+    clear_text_proxy: bool = Field(default=_PROXY.clear_text_proxy, examples=[True])
+    """`true`: `headers` with a variable, a secret or a credential may travel to an `http://` upstream through the
+    forward proxy that `http_proxy` of the environment names, which can read them. `false`: such requests get 502
+    `upstream_denied`."""
+    websocket: Annotated[
+        Literal[False],
+        only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
+    ] = Field(default=False, examples=[False])
+    """Only `false` so far: a WebSocket upgrade gets 501."""
+
+    @field_validator("queue", mode="after")
+    @classmethod
+    def _queue_behind_a_limit(cls, queue: Queue, info: ValidationInfo) -> Queue:
+        if queue.max_waiting and not info.data.get("max_concurrent", 1):
+            raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
+        return queue
+
+    def record(self, env: Mapping[str, str], secrets: Mapping[str, str]) -> document.Proxy:
+        """The proxy with variables and secrets put in."""
+        headers = tuple(
+            document.Header(name, header.resolve(text, env, secrets), header.is_secret(name, text))
+            for name, text in self.headers.items()
+        )
+        return record_of(
+            document.Proxy, self, headers=headers, timeouts=record_of(document.Timeouts, self.timeout_config)
+        )

@@ -1,0 +1,162 @@
+"""The whole configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from gateway.config import document, header, values
+from gateway.config.networks import Destinations
+from gateway.config.schema.auth import Auth
+from gateway.config.schema.limits import Limits
+from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
+from gateway.config.schema.observability import AccessLog, Tracing
+from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.records import record_of
+from gateway.config.schema.section import Section, only
+from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
+
+_DOCUMENT = document.Document()
+_DEFAULT_LISTENERS = tuple(Listener(address=f"{address.host}:{address.port}") for address in _DOCUMENT.listen)
+
+
+def _one_or_many(schema: dict[str, Any]) -> None:
+    """The schema of a list whose entries are texts too, and which one entry may stand for."""
+    entry: list[object] = [{"type": "string"}, schema.pop("items")]
+    many = {"type": schema.pop("type"), "minItems": 1, "items": {"anyOf": entry}}
+    schema["anyOf"] = [*entry, many]
+
+
+def _for_upstream(secrets: Mapping[str, str], bound: Mapping[str, Container[str]], upstream: str) -> Mapping[str, str]:
+    """The secrets that may be sent to ``upstream``."""
+    if not bound:
+        return secrets
+    there = values.origin(upstream)
+    return {key: value for key, value in secrets.items() if key not in bound or there in bound[key]}
+
+
+class UpstreamNetworks(Section):
+    """Addresses to which the gateway connects, or does not, for an upstream: also when a name resolves to them."""
+
+    deny: Listed[Network] = Field(default=(), examples=[["10.0.0.0/8"]])
+    """Addresses or networks (CIDR) besides the built-in ones: `169.254.0.0/16` and `fe80::/10` (link-local, where
+    clouds serve credentials), `fd00:ec2::254`. The gateway's own listeners, the admin listener included, are always
+    denied."""
+    allow: Listed[Network] = Field(default=(), examples=[["169.254.170.2"]])
+    """Addresses or networks that are not denied, whatever `deny` and the built-in list say. It opens none of the
+    gateway's own listeners."""
+
+
+class Settings(Section):
+    """The configuration of the gateway. Times are seconds, sizes bytes."""
+
+    listen: Annotated[tuple[Annotated[Listener, BeforeValidator(as_listener)], ...], BeforeValidator(listed)] = Field(
+        default=_DEFAULT_LISTENERS, json_schema_extra=_one_or_many, examples=[["127.0.0.1:8080", "[::1]:8080"]]
+    )
+    """Where to accept connections: one address or a list of them."""
+    admin: Admin | None = Field(default=None)
+    """The control plane's own listener: REST API for superusers, health. It needs a `database`. `null`: none."""
+    database: Annotated[str, AfterValidator(values.database_url)] | None = Field(
+        default=None, repr=False, validate_default=True, examples=["sqlite:///gateway.db"]
+    )
+    """Where proxies, superusers, tokens and secrets are stored: `sqlite:///FILE` (relative to the working directory;
+    `sqlite:////FILE` from the root) or `postgresql://USER@HOST/NAME`. `null`: the file is the whole configuration."""
+    template_env: Listed[Variable] = Field(default=(), validate_default=True, examples=[["UPSTREAM_REGION"]])
+    """Names of the environment variables that header templates of the database's proxies may name as `{env.NAME}`.
+    Proxies of the file may name every variable. No template may name `GATEWAY_*`. It needs a `database`."""
+    worker_env: Listed[Variable] = Field(default=(), validate_default=True, examples=[["GRPC_DNS_RESOLVER"]])
+    """Names of further environment variables that worker processes keep. They start with `PATH`, `TZ`, `LANG`, `LC_*`,
+    `PYTHON*`, `LD_*`, `MALLOC_*`, `SSL_CERT_*`, `*_proxy`, `*_PROXY`, `OTEL_*`, `NOTIFY_*` and `AIOHTTP_*` alone. Read
+    at start. It needs a `database`: without one there is no worker process."""
+    auth: Auth = Field(default=Auth())
+    """How callers prove who they are."""
+    workers: Annotated[
+        Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
+    ] = Field(default=1, examples=[1])
+    """Only `1` so far: one worker process."""
+    tracing: Tracing | None = Field(default=None)
+    """Spans of sampled requests, over OTLP/HTTP; needs the `otel` extra: `pip install 'breakwater-gateway[otel]'`.
+    `null`: none."""
+    access_log: AccessLog | None = Field(default=AccessLog())
+    """The access log; `null`: none."""
+    trusted_proxies: Listed[Network] = Field(default=_DOCUMENT.trusted_proxies, examples=[["10.0.0.0/8", "192.0.2.7"]])
+    """Addresses or networks (CIDR) whose `X-Forwarded-*` fields are believed."""
+    upstream_networks: UpstreamNetworks = Field(default=UpstreamNetworks())
+    """Which addresses upstreams may have. A proxy with a denied address is refused when it is saved; a dial to one ends
+    as 502 `upstream_denied`. It holds for the address that is dialled, so a forward proxy of the environment may be
+    anywhere."""
+    via: Annotated[str, AfterValidator(values.pseudonym)] | None = Field(default=None, examples=["edge-1"])
+    """The name of this gateway in the header field `Via`. A request that has it already went in a circle, and gets 508
+    `loop_detected`. `null`: made of the machine, the path of this file and `listen`, so that it is unique, and stays
+    over restarts. Read at start."""
+    drain_timeout: Seconds = Field(default=_DOCUMENT.drain_timeout, ge=0, le=DAY, examples=[60])
+    """Seconds to finish running requests on SIGTERM; what runs longer is cut."""
+    limits: Limits = Field(default=Limits())
+    """What a client may send, and in what time."""
+    proxies: Listed[Proxy] = Field(default=())
+    """The proxies."""
+
+    @field_validator("database", mode="after")
+    @classmethod
+    def _where_superusers_are(cls, database: str | None, info: ValidationInfo) -> str | None:
+        if database is None and info.data.get("admin") is not None:
+            raise ValueError("the admin listener needs a database for its superusers; set sqlite:///gateway.db")
+        return database
+
+    @field_validator("auth", mode="after")
+    @classmethod
+    def _one_place_for_keys(cls, auth: Auth, info: ValidationInfo) -> Auth:
+        if auth.keys_file is not None and info.data.get("database") is not None:
+            raise ValueError("the database keeps the keys of issuers, so keys_file has no effect; remove keys_file")
+        return auth
+
+    @field_validator("worker_env", mode="after")
+    @classmethod
+    def _workers_there(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("database", "") is None:
+            raise ValueError("without a database there is no worker process, so this has no effect; remove this key")
+        return names
+
+    @field_validator("template_env", mode="after")
+    @classmethod
+    def _records_there(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if names and info.data.get("database", "") is None:
+            raise ValueError("without a database there is no proxy that this is for; remove this key")
+        return names
+
+    def destinations(self, listen: Iterable[document.Address] | None = None) -> Destinations:
+        """The addresses that upstreams may have. ``listen``: where the gateway listens instead of `listen`."""
+        if listen is None:
+            listen = (values.address(listener.address) for listener in self.listen)
+        own = [*listen, *(() if self.admin is None else (values.address(self.admin.listen),))]
+        networks = record_of(document.UpstreamNetworks, self.upstream_networks)
+        return Destinations(networks, ((address.host, address.port) for address in own))
+
+    def record(
+        self,
+        env: Mapping[str, str],
+        secrets: Mapping[str, str],
+        more: Iterable[Proxy] = (),
+        bound: Mapping[str, Container[str]] = MappingProxyType({}),
+    ) -> document.Document:
+        """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in.
+
+        ``more`` are the proxies of the database: they read the variables in `template_env` alone. ``bound``: the
+        origins of secrets that are bound to some; a proxy with another upstream does not get such a secret.
+        """
+        own, listed = header.readable(env), header.readable(env, self.template_env)
+        return record_of(
+            document.Document,
+            self,
+            listen=tuple(values.address(listener.address) for listener in self.listen),
+            access_log=self.access_log.path if self.access_log else None,
+            own_listeners=() if self.admin is None else (values.address(self.admin.listen),),
+            via=self.via or "",
+            proxies=(
+                *(proxy.record(own, _for_upstream(secrets, bound, proxy.upstream)) for proxy in self.proxies),
+                *(proxy.record(listed, _for_upstream(secrets, bound, proxy.upstream)) for proxy in more),
+            ),
+        )

@@ -1,0 +1,33 @@
+"""Types of keys: what they hold, and in which unit."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from gateway.config import header, values
+
+DAY = 86400
+"""Seconds."""
+
+T = TypeVar("T")
+
+Seconds = Annotated[float, Field(json_schema_extra={"x-unit": "seconds"})]
+Bytes = Annotated[int, Field(json_schema_extra={"x-unit": "bytes"})]
+Requests = Annotated[int, Field(json_schema_extra={"x-unit": "requests"})]
+Listed = Annotated[tuple[T, ...], Field(strict=False)]
+"""A list of the file; strict pydantic would ask for a tuple."""
+
+
+def _header_value(text: str, info: ValidationInfo) -> str:
+    return header.template(text, info.context or header.Context())
+
+
+HeaderName = Annotated[str, AfterValidator(header.name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+Host = Annotated[str, AfterValidator(values.route_host)]
+ListenAddress = Annotated[str, AfterValidator(values.listen_address)]
+Network = Annotated[str, AfterValidator(values.network)]
+UpstreamUrl = Annotated[str, AfterValidator(values.upstream_url)]
+Variable = Annotated[str, AfterValidator(values.kept_variable)]

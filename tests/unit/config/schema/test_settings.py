@@ -1,0 +1,51 @@
+"""The whole file as a record; what it rejects stands in test_parse.py, in the words of the user."""
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.config import document, single
+from gateway.config.schema.settings import Settings
+
+
+def test_an_empty_file_would_mean_the_default_document() -> None:
+    assert Settings().record({}, {}) == document.Document()
+
+
+def test_a_proxy_of_the_database_reads_listed_variables_alone() -> None:
+    env = {"REGION": "eu", "PGPASSWORD": "s3cret", "GATEWAY_MASTER_KEY": "s3cret"}
+    settings = Settings(database="sqlite:///g.db", template_env=("REGION",))
+    headers = {"A": "{env.REGION}", "B": "{env.PGPASSWORD}", "C": "{env.GATEWAY_MASTER_KEY}"}
+    stored = single.stored({"name": "p", "path": "/p", "upstream": "http://h", "headers": headers})
+    (record,) = settings.record(env, {}, [stored]).proxies
+    assert {h.name: h.parts for h in record.headers} == {
+        "A": ("eu",),
+        "B": (document.Missing("env.PGPASSWORD"),),
+        "C": (document.Missing("env.GATEWAY_MASTER_KEY"),),
+    }
+    own = settings.model_copy(update={"proxies": (stored,)}).record(env, {}).proxies[0]
+    assert own.headers[1].parts == ("s3cret",)
+    assert own.headers[2].parts == (document.Missing("env.GATEWAY_MASTER_KEY"),)
+
+
+@pytest.mark.parametrize("key", ["template_env", "worker_env"])
+@pytest.mark.parametrize(
+    ("names", "database", "hint"),
+    [
+        (["REGION"], None, "without a database there is no"),
+        (["GATEWAY_MASTER_KEY"], "sqlite:///g.db", "the gateway's own"),
+        (["${REGION}"], "sqlite:///g.db", "no name of an environment variable"),
+        (["A-B"], "sqlite:///g.db", "no name of an environment variable"),
+        ([""], "sqlite:///g.db", "no name of an environment variable"),
+    ],
+)
+def test_lists_of_variables(key: str, names: list[str], database: str | None, hint: str) -> None:
+    with pytest.raises(ValidationError, match=hint):
+        Settings.model_validate({"database": database, key: names})
+
+
+def test_a_bound_secret_is_missing_for_every_other_origin() -> None:
+    here = single.stored({"name": "a", "path": "/a", "upstream": "https://h/x", "headers": {"K": "{secret.KEY}"}})
+    there = single.stored({"name": "b", "path": "/b", "upstream": "http://h", "headers": {"K": "{secret.KEY}"}})
+    settings = Settings(database="sqlite:///g.db", proxies=(here, there))
+    record = settings.record({}, {"KEY": "v"}, [here, there], {"KEY": {"https://h"}})
+    assert [p.headers[0].parts[0] for p in record.proxies] == ["v", document.Missing("secret.KEY")] * 2
