@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -49,22 +48,6 @@ _log = logging.getLogger("gateway")
 
 BAD_CONFIGURATION = 2
 """Exit code."""
-
-
-@contextlib.contextmanager
-def signals(handlers: Mapping[int, Callable[[], object]]) -> Iterator[None]:
-    """Call these when their signals come, while the context lasts, also those that came before and were held."""
-    loop = asyncio.get_running_loop()
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
-    try:
-        yield
-    finally:
-        # First: the default action of a signal that comes from here on would spoil the exit code.
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number in handlers:
-            loop.remove_signal_handler(number)
 
 
 def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from gateway import launch
-from gateway.app import Gateway, calm_collector, greeting, signals, tell
+from gateway.app import Gateway, calm_collector, greeting, tell
 from gateway.config.document import Credentials
 from gateway.config.parse import ConfigError
 from gateway.config.provider import Loaded, fingerprint, watch
@@ -22,6 +22,7 @@ from gateway.identity.issuers import Issuers
 from gateway.identity.key_file import KeyFile
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
+from gateway.workers.signals import signals
 
 _log = logging.getLogger("gateway")
 

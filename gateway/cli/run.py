@@ -111,9 +111,10 @@ def _run(config: pathlib.Path, overrides: Overrides) -> int:
         from gateway import process
 
         return process.run(loader(config, overrides), config)
-    from gateway.workers import control, supervisor
+    from gateway.workers import supervisor
+    from gateway.workers.options import Options
 
-    return supervisor.run([control.Options(config, overrides).encode()], settings.worker_env)
+    return supervisor.become(Options(config, overrides).encode(), settings.worker_env)
 
 
 @click.command()

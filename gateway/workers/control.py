@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import pathlib
@@ -25,11 +24,10 @@ from gateway.admin.live import Applied, Pulse, Refusals
 from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
-from gateway.app import BAD_CONFIGURATION, greeting, signals
+from gateway.app import BAD_CONFIGURATION, greeting
 from gateway.config import installation, parse, single, values
 from gateway.config.document import Address, Credentials, Document, TokenRecord
 from gateway.config.networks import Destinations
-from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
 from gateway.config.reloads import Reloads
@@ -51,9 +49,11 @@ from gateway.store.remarks import remarks
 from gateway.store.store import Store
 from gateway.workers import confinement
 from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
+from gateway.workers.options import Options
 from gateway.workers.orphan import orphaned
 from gateway.workers.plane import Plane
 from gateway.workers.pulse import beating
+from gateway.workers.signals import signals
 from gateway.workers.telemetry import Telemetry
 
 _log = logging.getLogger("gateway")
@@ -69,31 +69,6 @@ _STORE_SECONDS = 5.0
 _TOUCH_SECONDS = 5.0
 _END_SECONDS = 5.0
 _PRUNE_SECONDS = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line gave: passed from the supervisor as JSON."""
-
-    config: pathlib.Path
-    overrides: Overrides
-
-    def encode(self) -> str:
-        listen = self.overrides.listen
-        return json.dumps(
-            {
-                "config": str(self.config),
-                "listen": None if listen is None else [[address.host, address.port] for address in listen],
-                "access_log": self.overrides.access_log,
-                "drain_timeout": self.overrides.drain_timeout,
-            }
-        )
-
-    @classmethod
-    def decode(cls, text: str) -> Options:
-        data = json.loads(text)
-        listen = None if data["listen"] is None else tuple(Address(*pair) for pair in data["listen"])
-        return cls(pathlib.Path(data["config"]), Overrides(listen, data["access_log"], data["drain_timeout"]))
 
 
 class DeclaredFile:

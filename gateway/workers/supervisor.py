@@ -1,6 +1,7 @@
 """The supervisor: starts the worker and the control process, and starts them again when they die.
 
-It does nothing else, so that nothing can make it fail: no configuration, no database, no traffic. Its children watch a
+It does nothing else, so that nothing can make it fail: no configuration, no database, no traffic. It imports nothing
+heavy, and takes the place of the process that read the command line (`become`). Its children watch a
 pipe whose other end it holds; should it be killed all the same, they end by themselves and leave no orphan. It watches
 a pipe of each child in turn: one that hangs or was stopped is killed and replaced.
 
@@ -28,12 +29,12 @@ from time import monotonic
 from typing import Final
 
 from gateway import launch
-from gateway.app import signals
 from gateway.core.clock import Clock
 from gateway.observe import slabs
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
 from gateway.workers.pulse import PERIOD, Pulse
+from gateway.workers.signals import signals
 
 _log = logging.getLogger("gateway")
 
@@ -48,6 +49,8 @@ _WORKER_LOOKS: Final = 10
 _CONTROL_LOOKS: Final = 60
 """Half a minute: no traffic waits, and the database may be moving its schema."""
 _END_SECONDS: Final = 5.0
+# -P: what lies in the folder where the gateway was started is data, and no code of ours.
+_PYTHON: Final = (sys.executable, "-P", "-m")
 _MAX_FOLDER: Final = 60
 """Bytes of the name of a folder for a Unix socket, whose whole path may have 107 (unix(7))."""
 _FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - for a folder that nobody else can enter
@@ -117,7 +120,7 @@ class Child:
 
 
 class Supervisor:
-    """``control`` is the control process's command line without the descriptors and paths that are added here.
+    """``options``: the `Options` of the control process as JSON, which nothing here reads.
 
     ``env`` is the environment of the control process, None for this process's own; the worker gets the part of it that
     `confinement.environment` keeps, with the names in ``worker_env``. ``on_ready`` is called when traffic is served for
@@ -126,7 +129,7 @@ class Supervisor:
 
     def __init__(
         self,
-        control: Sequence[str],
+        options: str,
         env: Mapping[str, str] | None = None,
         on_ready: Callable[[], object] = lambda: None,
         worker_env: Sequence[str] = (),
@@ -146,21 +149,19 @@ class Supervisor:
         self._began = False
         """The control process was ready once: from now on a death is followed by a start."""
         self._over: asyncio.Future[int]
-        # -P: what lies in the folder where the gateway was started is data, and no code of ours.
-        python = [sys.executable, "-P", "-m"]
         pulses = Pulse(_START_LOOKS, _WORKER_LOOKS), Pulse(_START_LOOKS, _CONTROL_LOOKS)
         shared = (self._listener.fileno(), self._alive, self._slabs, pulses[0].writer)
         given = (self._alive, ready, self._slabs, pulses[1].writer)
         self.worker = Child(
             "worker",
-            [*python, "gateway.workers.worker", *map(str, shared)],
+            [*_PYTHON, "gateway.workers.worker", *map(str, shared)],
             shared,
             confinement.environment(os.environ if env is None else env, worker_env),
             pulses[0],
         )
         self.control = Child(
             "control process",
-            [*python, "gateway.workers.control", str(path), *map(str, given), *control],
+            [*_PYTHON, "gateway.workers.control", str(path), *map(str, given), options],
             given,
             env,
             pulses[1],
@@ -286,12 +287,32 @@ def private_folder() -> pathlib.Path:
     raise OSError(f"no folder for a socket; make one of {', '.join(_FOLDERS)} writable, or set TMPDIR to a short one")
 
 
-def run(control: Sequence[str], worker_env: Sequence[str] = ()) -> int:
-    """Run the supervisor; the exit code of the gateway. ``worker_env``: as of `Supervisor`."""
+def become(options: str, worker_env: Sequence[str] = ()) -> int:
+    """Replace this process by a supervisor: the same process id, descriptors, limits and held signals, but none of the
+    memory that the command line and the check of the configuration took.
+
+    Both arguments are those of `Supervisor`. Returns an exit code only when the system refuses.
+    """
+    logging.shutdown()  # a thread writes the log, and no thread outlives execve(2)
+    command = [*_PYTHON, __spec__.name, options, *worker_env]
+    try:
+        os.execv(command[0], command)  # noqa: S606 - our own module
+    except OSError as error:
+        os.write(2, f"can not start: {error}\n".encode())  # the log has ended
+    return 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the supervisor; the exit code of the gateway. ``arguments``: those of `become`."""
+    options, *worker_env = arguments
     begin_process_log()
     confinement.seal()
     try:
-        return asyncio.run(Supervisor(control, worker_env=worker_env).run())
+        return asyncio.run(Supervisor(options, worker_env=worker_env).run())
     except OSError as error:
         _log.error("can not start: %s", error)
         return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ from typing import Any, Final
 import uvloop
 
 from gateway import launch
-from gateway.app import Gateway, calm_collector, signals
+from gateway.app import Gateway, calm_collector
 from gateway.config import codec
 from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
@@ -26,6 +26,7 @@ from gateway.workers import confinement
 from gateway.workers.channel import ChannelServer
 from gateway.workers.orphan import orphaned
 from gateway.workers.pulse import beating
+from gateway.workers.signals import signals
 
 _log = logging.getLogger("gateway")
 

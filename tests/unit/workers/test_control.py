@@ -6,18 +6,8 @@ import pathlib
 
 import pytest
 
-from gateway.config.document import Address
-from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
-from gateway.workers.control import DeclaredFile, Options
-
-
-@pytest.mark.parametrize(
-    "overrides", [Overrides(), Overrides((Address("::1", 80), Address("h", 0)), "off", 1.5), Overrides(access_log="-")]
-)
-def test_options_survive_the_way_to_the_process(overrides: Overrides) -> None:
-    options = Options(pathlib.Path("/a b/g.yaml"), overrides)
-    assert Options.decode(options.encode()) == options
+from gateway.workers.control import DeclaredFile
 
 
 def test_the_file_as_the_admin_room_sees_it(tmp_path: pathlib.Path) -> None:

@@ -1,9 +1,11 @@
-"""How long the supervisor waits before it starts somebody again."""
+"""How long the supervisor waits before it starts a child again, where its socket is, and how it begins."""
 
 from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,10 @@ def test_a_folder_that_is_too_long_for_a_socket_is_passed_over(tmp_path: Path, m
         assert len(os.fsencode(made)) < 100
     finally:
         made.rmdir()
+
+
+def test_a_supervisor_that_the_system_refuses_is_a_failure_with_a_reason() -> None:
+    # As a process: the log of the caller ends with the attempt.
+    code = "from gateway.workers import supervisor as s; s._PYTHON = ('/no/python',); raise SystemExit(s.become('{}'))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "can not start: [Errno 2] No such file or directory\n")

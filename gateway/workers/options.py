@@ -1,0 +1,36 @@
+"""What the command line gave, on its way to the control process: the supervisor passes it on as it is."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from dataclasses import dataclass
+
+from gateway.config.document import Address
+from gateway.config.overrides import Overrides
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``config``: the configuration file. It travels as JSON, in one argument of a command line."""
+
+    config: pathlib.Path
+    overrides: Overrides
+
+    def encode(self) -> str:
+        listen = self.overrides.listen
+        return json.dumps(
+            {
+                "config": str(self.config),
+                "listen": None if listen is None else [[address.host, address.port] for address in listen],
+                "access_log": self.overrides.access_log,
+                "drain_timeout": self.overrides.drain_timeout,
+            }
+        )
+
+    @classmethod
+    def decode(cls, text: str) -> Options:
+        """Raises KeyError or ValueError for what `encode` did not make."""
+        data = json.loads(text)
+        listen = None if data["listen"] is None else tuple(Address(*pair) for pair in data["listen"])
+        return cls(pathlib.Path(data["config"]), Overrides(listen, data["access_log"], data["drain_timeout"]))

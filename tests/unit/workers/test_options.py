@@ -1,0 +1,19 @@
+"""What the command line gave reaches the control process unchanged."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from gateway.config.document import Address
+from gateway.config.overrides import Overrides
+from gateway.workers.options import Options
+
+
+@pytest.mark.parametrize(
+    "overrides", [Overrides(), Overrides((Address("::1", 80), Address("h", 0)), "off", 1.5), Overrides(access_log="-")]
+)
+def test_options_survive_the_way_to_the_process(overrides: Overrides) -> None:
+    options = Options(pathlib.Path("/a b/g.yaml"), overrides)
+    assert Options.decode(options.encode()) == options
