@@ -38,7 +38,7 @@ from gateway.upstream import forward_proxy
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 if TYPE_CHECKING:
     from gateway.observe.otlp import SpanExport

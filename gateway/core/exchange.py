@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
-
-
-class Downstream(Protocol):
-    """The client's side of an exchange, as the layers see it."""
-
-    @property
-    def client(self) -> str:
-        """Address of the peer, ``host:port``."""
-        ...
-
-    def real_client(self, request: RequestHead) -> str:
-        """Address of whoever sent ``request``: the peer, or the client that a trusted peer names."""
-        ...
-
-    def respond(self, status: int, head: bytes, body: bytes) -> None:
-        """Send a whole answer of the gateway's own; ``head`` is the field lines, each ended by CRLF."""
-        ...
-
-    @property
-    def write_paused(self) -> bool:
-        """Bytes that were written wait for the client."""
-        ...
-
-    async def sent(self) -> float:
-        """Wait until none does; the seconds for which this response waited for the client, all in all."""
-        ...
-
-    def cut(self) -> None:
-        """Break the connection off, so that what was sent can not be taken for a complete answer."""
-        ...
+from gateway.core.stream import ServerStream
 
 
 class Exchange:
     """All that is known about one exchange. Times are readings of the monotonic clock in seconds, 0.0 = not reached."""
 
     __slots__ = (
-        "asked_at",
+        "attempt",
         "attempts",
         "blocked",
         "body",
@@ -53,15 +23,11 @@ class Exchange:
         "committed",
         "concurrent",
         "deadline",
-        "dialled",
         "downstream",
         "end_at",
-        "first_byte_at",
         "gone_at",
         "identified",
-        "last_byte_at",
         "parent",
-        "pooled",
         "principal",
         "proxy",
         "queued",
@@ -69,8 +35,6 @@ class Exchange:
         "request",
         "request_id",
         "retried",
-        "reused",
-        "sent_at",
         "shadow",
         "start_at",
         "status",
@@ -78,10 +42,9 @@ class Exchange:
         "timed",
         "trace",
         "trace_id",
-        "upstream",
     )
 
-    def __init__(self, downstream: Downstream, request: RequestHead, start_at: float) -> None:
+    def __init__(self, downstream: ServerStream, request: RequestHead, start_at: float) -> None:
         self.downstream = downstream
         self.request = request
         self.request_id = b""
@@ -89,20 +52,10 @@ class Exchange:
         """Who asks, when the caller proved it."""
         self.proxy = ""
         """Name of the proxy that serves it."""
-        self.upstream = ""
-        """Address of the endpoint of the last attempt."""
         self.start_at = start_at
         """The head was parsed."""
-        self.asked_at = 0.0
-        """The head went to the upstream (last attempt)."""
-        self.sent_at = 0.0
-        """The whole request, its body included, went to the upstream (last attempt)."""
-        self.first_byte_at = 0.0
-        """The first byte of the answer came (last attempt)."""
         self.commit_at = 0.0
         """The head of the answer went to the client."""
-        self.last_byte_at = 0.0
-        """The newest bytes from the upstream came."""
         self.end_at = 0.0
         self.gone_at = 0.0
         """The client was seen to have left."""
@@ -110,19 +63,15 @@ class Exchange:
         """Seconds spent on who asks and whether they may."""
         self.queued = 0.0
         """Seconds spent waiting for a permit."""
-        self.pooled = 0.0
-        """Seconds spent looking for a pooled connection."""
-        self.dialled = 0.0
-        """Seconds spent opening connections."""
         self.retried = 0.0
-        """Seconds spent on attempts that were made anew."""
+        """Seconds spent on attempts before the last one."""
         self.blocked = 0.0
         """Seconds in which the client was too slow to take what was there."""
         self.deadline = 0.0
         """Absolute time at which the exchange ends whatever happens; 0.0 = none."""
+        self.attempt: Attempt = NO_ATTEMPT
+        """The last one."""
         self.attempts = 0
-        self.reused = False
-        """The last attempt used a pooled connection."""
         self.committed = False
         """The first byte of an answer was sent: the point of no return."""
         self.streamed = False

@@ -1,8 +1,9 @@
-"""Parsed heads of HTTP/1.1 messages, with the bytes of every field line as they stood on the wire."""
+"""Heads of HTTP messages, with the bytes of every field line as they stood on the wire."""
 
 from __future__ import annotations
 
 from math import inf
+from typing import Final
 
 
 class RequestHead:
@@ -25,7 +26,7 @@ class RequestHead:
         "logged",
         "method",
         "minor",
-        "rendered",
+        "rewritten",
         "routed",
         "target",
     )
@@ -51,8 +52,8 @@ class RequestHead:
         self.keep_alive = keep_alive
         self.claims = claims
         """None: there are none."""
-        self.rendered: tuple[object, bytes] | None = None
-        """What was made of it for the upstream, and by which template; good for the next equal head."""
+        self.rewritten: tuple[object, OutgoingRequest] | None = None
+        """What was made of it for the upstream, and by which rewrite; good for the next equal head."""
         self.routed: tuple[object, object] | None = None
         """Its handler, and the snapshot that chose it."""
         self.logged = ""
@@ -63,6 +64,39 @@ class RequestHead:
         return RequestHead(
             self.method, self.target, self.minor, self.fields, known, self.length, self.keep_alive, self.claims
         )
+
+
+class OutgoingRequest:
+    """A request as an endpoint is to get it, in no protocol's notation yet. Equal requests of a connection share it."""
+
+    __slots__ = ("authority", "fields", "length", "method", "rendered", "replaced", "takes_trailers", "target")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        authority: bytes,
+        fields: bytes,
+        length: int,
+        *,
+        takes_trailers: bool,
+        replaced: frozenset[bytes],
+    ) -> None:
+        self.method = method
+        self.target = target
+        """In origin-form; in absolute-form for a forward proxy (RFC 9112 3.2)."""
+        self.authority = authority
+        """The value of Host."""
+        self.fields = fields
+        """All other field lines, each ended by CRLF; those that speak of the connection are not among them."""
+        self.length = length
+        """As in `RequestHead`."""
+        self.takes_trailers = takes_trailers
+        """The caller takes trailers (RFC 9110 10.1.4)."""
+        self.replaced = replaced
+        """Folded names of fields that the caller may not send, in trailers neither."""
+        self.rendered: bytes | None = None
+        """Its head in the notation of HTTP/1.1, without the empty line, when it was made once."""
 
 
 class ResponseHead:
@@ -107,5 +141,9 @@ class ResponseHead:
         """The part of it that every client gets, when it was made once."""
 
 
+MAX_KEPT_HEAD: Final = 4096
+"""Bytes of a head that a connection keeps for the next one. A larger head is parsed each time, because with its fields
+it takes four times its size in every idle connection.
+"""
 CHUNKED = -1
 UNTIL_CLOSE = -2

@@ -36,7 +36,7 @@ def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
             def handle(ex: Exchange) -> Awaitable[None]:
                 began = monotonic()
                 ex.principal = principal = authenticator.authenticate(
-                    ex.request.known.get(b"authorization"), lambda: ex.downstream.real_client(ex.request)
+                    ex.request.known.get(b"authorization"), lambda: ex.downstream.peer.real_client(ex.request)
                 )
                 admitted = rule is None or rule(principal, ex.request)
                 ex.identified = monotonic() - began

@@ -24,7 +24,7 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
 
     ``epoch``: what the wall clock is ahead of the monotonic one, in seconds.
     """
-    request = ex.request
+    request, attempt = ex.request, ex.attempt
     described = request.logged
     if not described:
         described = _described(ex)
@@ -43,11 +43,11 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
     return (
         f'{{"ts":{_DECIMALS % (epoch + ex.end_at)},"request_id":"{name}","proxy_name":"{ex.proxy}",'
         f'{described},"status_code":{ex.status},"reason":"{ex.reason}",'
-        f'"upstream_latency_ms":{_ms(first_byte) if ex.first_byte_at else "null"},'
+        f'"upstream_latency_ms":{_ms(first_byte) if attempt.first_byte_at else "null"},'
         f'"proxy_latency_ms":{_ms(own)},"duration_ms":{_ms(ex.end_at - ex.start_at)},'
         f'"pool_ms":{_ms(pool)},{waits},"bytes_in":{ex.bytes_in},"bytes_out":{ex.bytes_out},'
         f'"circuit_state":"{ex.breaker}","concurrent_count":{ex.concurrent},'
-        f'"upstream":"{ex.upstream}","attempts":{ex.attempts},"reused":{"true" if ex.reused else "false"},'
+        f'"upstream":"{attempt.endpoint}","attempts":{ex.attempts},"reused":{"true" if attempt.reused else "false"},'
         f'"shadow":"{ex.shadow}","trace_id":"{ex.trace_id.decode()}"}}\n'
     ).encode()
 
@@ -59,8 +59,8 @@ def _described(ex: Exchange) -> str:
     query = target.find(b"?")
     path = _text(_cut(target if query < 0 else target[:query], _MAX_PATH))
     method = _cut(request.method, _MAX_METHOD).decode()
-    client, peer = ex.downstream.real_client(request), ex.downstream.client
-    return f'"method":"{method}","path":"{path}","client":"{client}","peer":"{peer}"'
+    peer = ex.downstream.peer
+    return f'"method":"{method}","path":"{path}","client":"{peer.real_client(request)}","peer":"{peer.address}"'
 
 
 def _cut(value: bytes, most: int) -> bytes:

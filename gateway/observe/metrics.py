@@ -101,7 +101,7 @@ class Metrics:
             floats[cell] += sum(column)
         self._observe_all(base, _OVERHEAD, columns[_OWN])
         self._observe_all(base, families.QUEUE, [queued for queued in columns[_QUEUED] if queued])
-        answered = [times[_FIRST_BYTE] for ex, times in zip(exchanges, spent, strict=True) if ex.first_byte_at]
+        answered = [times[_FIRST_BYTE] for ex, times in zip(exchanges, spent, strict=True) if ex.attempt.first_byte_at]
         self._observe_all(base, _LATENCY, answered)
         self._observe_all(base, _TTFB, [ex.commit_at - ex.start_at for ex in exchanges if ex.commit_at])
         ints[base + families.BYTES_IN] += sum([ex.bytes_in for ex in exchanges])
@@ -132,7 +132,7 @@ class Metrics:
         floats[base + _OVERHEAD_SUM] += own
         if spent[_QUEUED]:
             self._observe(base, families.QUEUE, spent[_QUEUED])
-        if ex.first_byte_at:
+        if ex.attempt.first_byte_at:
             latency = spent[_FIRST_BYTE]
             ints[base + _LATENCY.at + bisect_left(_LATENCY.bounds, latency)] += 1
             floats[base + _LATENCY_SUM] += latency

@@ -95,8 +95,8 @@ class SpanExport:
 def intervals(ex: Exchange, phases: Phases) -> Iterator[Interval]:
     """When each phase was, as far as it has a place: what is ``blocked`` lies scattered over the transfer."""
     spent = dict(zip(PHASES, phases, strict=True))
-    asked = ex.asked_at or ex.end_at
-    first = ex.first_byte_at or ex.end_at
+    asked = ex.attempt.asked_at or ex.end_at
+    first = ex.attempt.first_byte_at or ex.end_at
     identified = ex.start_at + spent["identity"]
     places = {
         "identity": (ex.start_at, identified),
@@ -105,7 +105,7 @@ def intervals(ex: Exchange, phases: Phases) -> Iterator[Interval]:
         "dial": (asked - spent["dial"], asked),
         "upload": (asked, asked + spent["upload"]),
         "first_byte": (first - spent["first_byte"], first),
-        "transfer": (ex.commit_at, max(ex.commit_at, ex.last_byte_at)),
+        "transfer": (ex.commit_at, ex.end_at if ex.reason else max(ex.commit_at, ex.attempt.last_byte_at)),
     }
     for phase, (begin, end) in places.items():
         if spent[phase] > 0.0:
@@ -122,10 +122,10 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
         "http.request.method": ex.request.method.decode(),
         "url.path": ex.request.target.partition(b"?")[0].decode(),
         "http.response.status_code": ex.status,
-        "client.address": ex.downstream.client.rpartition(":")[0].strip("[]"),
+        "client.address": ex.downstream.peer.address.rpartition(":")[0].strip("[]"),
         "gateway.request_id": ex.request_id.decode(),
         "gateway.proxy": ex.proxy,
-        "gateway.upstream": ex.upstream,
+        "gateway.upstream": ex.attempt.endpoint,
         "gateway.attempts": ex.attempts,
         **{f"gateway.{phase}_ms": seconds * 1e3 for phase, seconds in zip(PHASES, phases, strict=True)},
     }

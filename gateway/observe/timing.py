@@ -5,8 +5,8 @@ queue       waiting for a permit
 pool        taking a pooled connection
 dial        opening a connection: name, TCP, TLS
 upload      sending the request; a client that is slow with its body included
-first_byte  from the request's last byte to the answer's first one: the upstream thinks
-transfer    the answer's body comes
+first_byte  from the request's last byte to the first one of the final response: the upstream works
+transfer    the response's body comes, or is awaited until the exchange is cut
 blocked     the client is too slow to take what is there
 own         all the rest: the gateway itself, and the event loop's other work
 """
@@ -26,12 +26,13 @@ Phases = tuple[float, float, float, float, float, float, float, float, float]
 def phases(ex: Exchange) -> Phases:
     """The phases of an exchange that has ended (``end_at`` is set)."""
     end, start = ex.end_at, ex.start_at
-    identity, queue, pool, dial = ex.identified, ex.queued, ex.pooled, ex.dialled
+    attempt = ex.attempt
+    identity, queue, pool, dial = ex.identified, ex.queued, attempt.pooled, attempt.dialled
     first_byte = ex.retried
-    asked = ex.asked_at
+    asked = attempt.asked_at
     upload = transfer = blocked = 0.0
     if asked:
-        sent, first = ex.sent_at, ex.first_byte_at
+        sent, first = attempt.sent_at, attempt.first_byte_at
         answered = first or end
         if asked < sent < answered:
             upload = sent - asked
@@ -43,8 +44,10 @@ def phases(ex: Exchange) -> Phases:
         commit = ex.commit_at
         if commit and first:
             blocked = ex.blocked
-            last = ex.last_byte_at
-            if last > commit:
+            last = attempt.last_byte_at
+            if ex.reason:  # it was cut: until then more of the response was awaited
+                transfer = max(0.0, end - commit - blocked)
+            elif last > commit:
                 tail = end - last - blocked
                 transfer = end - commit - blocked - (max(0.0, tail))
                 if transfer < 0.0:

@@ -303,7 +303,7 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
 
     Not when our own queue took the larger part of the time.
     """
-    asked = ex.sent_at > 0.0 or ex.request.length == 0
+    asked = ex.attempt.sent_at > 0.0 or ex.request.length == 0
     queued = ex.queued > (ex.deadline - ex.start_at) / 2
     return Outcome.FAILURE if asked and not queued and not ex.committed else Outcome.IGNORED
 

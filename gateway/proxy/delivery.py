@@ -15,7 +15,7 @@ def deliver(next_handler: Handler) -> Handler:
     async def handle(ex: Exchange) -> None:
         await next_handler(ex)
         down = ex.downstream
-        if down.write_paused:
+        if down.full:
             ex.blocked = await down.sent()
 
     return handle

@@ -141,8 +141,8 @@ def phase(ex: Exchange) -> str:
     """What an exchange is doing now."""
     if ex.committed:
         return "transfer"
-    if ex.asked_at:
-        return "first_byte" if ex.sent_at else "upload"
+    if ex.attempt.asked_at:
+        return "first_byte" if ex.attempt.sent_at else "upload"
     return "dial" if ex.attempts else "queue"
 
 

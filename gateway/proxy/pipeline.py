@@ -11,12 +11,12 @@ from gateway.policy.retry import retry
 from gateway.policy.shadow import ReckonedQueue, shadow_limit
 from gateway.proxy.delivery import deliver
 from gateway.proxy.fields import keep_secrets, require_templates
-from gateway.proxy.forward import forward
 from gateway.proxy.local import answer_locally
 from gateway.proxy.rescue import rescue_for
+from gateway.proxy.rewrite import VIA
+from gateway.proxy.send import send
 from gateway.proxy.server_timing import server_timing
 from gateway.upstream.upstream import Upstream
-from gateway.wire.headers import VIA
 
 
 def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer, via: bytes = VIA) -> Handler:
@@ -25,7 +25,7 @@ def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer, via
     ``via``: the name of this gateway in Via.
     """
     return chain(
-        forward(upstream, via),
+        send(upstream, via),
         # must be outermost because it tells of every exchange, however it ended
         observe,
         # must be outside rescue because refusals tell it too

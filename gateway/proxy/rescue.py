@@ -33,7 +33,9 @@ class Complaints:
 
     def tell(self, ex: Exchange, error: GatewayError) -> None:
         if (more := self._due()) is not None:
-            _log.warning("proxy %s: the answer of %s is refused: %s%s", ex.proxy, ex.upstream, error.details, more)
+            _log.warning(
+                "proxy %s: the answer of %s is refused: %s%s", ex.proxy, ex.attempt.endpoint, error.details, more
+            )
 
     def crashed(self, ex: Exchange) -> None:
         """The exception that is being handled is a mistake of ours."""

@@ -1,109 +1,160 @@
-"""Paths of an upstream, in the responses in which it names them, become the paths by which callers know them.
+"""What changes in a request on its way to the upstream: forwarding fields, Via, configured fields, credentials that end
+here.
 
-A proxy that strips a prefix, or puts a base path before, shows callers other paths than the upstream has. What the
-upstream says in Location, Content-Location (RFC 9110 10.2.2, 8.7) and the Path of a cookie (RFC 6265 5.2.4) then leads
-nowhere. A path that begins with the proxy's prefix already stays: the upstream knows X-Forwarded-Prefix.
+All other field lines of the caller travel on as they stood on the wire (RFC 9110 7.6).
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
+from typing import Final
 
-from gateway.core.message import ResponseHead
+from gateway.core.credential import holds_own_token
+from gateway.core.forwarded import folded, is_claim
+from gateway.core.message import OutgoingRequest, RequestHead
+from gateway.core.peer import Peer
+from gateway.core.target import join
 
-_URL = re.compile(rb"(?:(https?):)?//([^/?#]*)", re.IGNORECASE)
-_PATH_ATTRIBUTE = re.compile(rb"(;[ \t]*path[ \t]*=[ \t]*)([^;]*)", re.IGNORECASE)
-_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
-_BOUND_TO_ROOT = b"__host-"
-"""RFC 6265bis 4.1.3.2: a cookie whose name begins so is only taken with the path /."""
+VIA = b"breakwater"
+"""RFC 9110 7.6.3: a gateway names itself in each request that it forwards; the name of one that was given none."""
+
+_MAX_KEPT_FIELDS: Final = 4096
+"""Bytes of fields up to which a rewritten request is kept for the next equal one."""
 
 
-class Locations:
-    """How the paths of one proxy look on either side."""
+def names(via: bytes, name: bytes) -> bool:
+    """Whether a gateway called ``name`` stands in the value of a Via field: ``[protocol/]version name [comment], ...``.
 
-    __slots__ = ("_authority", "_base", "_prefix", "_scheme")
+    Names are compared without regard to case: a hop in between may have changed that.
+    """
+    wanted = name.lower()
+    if wanted not in via.lower():
+        return False
+    return any(hop.split()[1:2] == [wanted] for hop in via.lower().split(b","))
 
-    def __init__(self, scheme: bytes, authority: bytes, base: bytes, prefix: bytes) -> None:
-        """The upstream, its ``base`` path, and the ``prefix`` that is stripped; both without a slash at the end."""
-        self._scheme = scheme
-        self._authority = _plain_authority(scheme, authority)
+
+def forwarding_lines(peer: Peer, request: RequestHead, prefix: bytes = b"") -> bytes:
+    """X-Forwarded-For, -Host, -Proto, and -Prefix when a ``prefix`` was stripped from the path.
+
+    For a trusted peer what it says itself stands before it, and the other fields of the list in
+    `gateway.core.forwarded` travel on; those of all others are dropped.
+    """
+    known = request.known
+    host = known.get(b"host", b"")
+    if not peer.trusted:
+        lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+            peer.host,
+            host,
+            peer.scheme,
+        )
+        return lines + b"X-Forwarded-Prefix: %b\r\n" % prefix if prefix else lines
+    before = known.get(b"x-forwarded-for")
+    lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+        peer.host if before is None else before + b", " + peer.host,
+        known.get(b"x-forwarded-host", host),
+        known.get(b"x-forwarded-proto", peer.scheme),
+    )
+    prefix = known.get(b"x-forwarded-prefix", b"").rstrip(b"/") + prefix
+    if prefix:
+        lines += b"X-Forwarded-Prefix: %b\r\n" % prefix
+    forwarded = known.get(b"forwarded")
+    if forwarded is not None:
+        lines += b"Forwarded: %b\r\n" % forwarded
+    if request.claims is not None:
+        lines += b"".join([b"%b\r\n" % line for line in request.claims])
+    return lines
+
+
+class RequestRewrite:
+    """What every request of one route gets: the authority, the configured fields, and which of the caller's fields they
+    replace.
+    """
+
+    __slots__ = ("_authority", "_base", "_configured", "_prefix", "_replaces_claims", "_strip", "_via", "replaced")
+
+    def __init__(
+        self,
+        authority: bytes | None,
+        configured: list[tuple[bytes, bytes]],
+        replaced: Iterable[bytes] = (),
+        *,
+        base: bytes = b"",
+        prefix: bytes = b"",
+        via: bytes = VIA,
+    ) -> None:
+        """``authority`` None: the caller's own Host travels on. ``replaced``: more fields that the caller may not send.
+
+        ``base`` is put before the path, and ``prefix`` is stripped from it, as in `target.join`; the prefix is named in
+        X-Forwarded-Prefix. ``via``: the name of this gateway in Via, behind the version that was received.
+        """
+        self._via = tuple(b"Via: 1.%d %b\r\n" % (minor, via) for minor in (0, 1))
+        self._authority = authority
+        self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
+        self.replaced = frozenset(map(folded, [*replaced, *(name for name, _ in configured)]))
+        """Folded names."""
+        self._replaces_claims = any(is_claim(name) for name in self.replaced)
         self._base = base
         self._prefix = prefix
+        self._strip = len(prefix)
 
-    def rewritten(self, response: ResponseHead, host: bytes) -> ResponseHead:
-        """``response``, or one with other field lines when it names a path. ``host``: what the caller sent as Host."""
-        fields = [self._line(line, host) for line in response.fields]
-        if fields == response.fields:
-            return response
-        return ResponseHead(
-            response.status,
-            response.reason,
-            response.minor,
-            fields,
-            response.known,
-            response.length,
-            response.keep_alive,
+    def request(self, request: RequestHead, peer: Peer, trace: bytes = b"") -> OutgoingRequest:
+        """``request`` as the upstream gets it, but for the lines that differ from one request to the next.
+
+        Equal heads of one connection are one object: what was made of it for this route is kept with it. ``trace``:
+        the value of a traceparent of our own, which is not kept.
+        """
+        if trace:
+            fields = [line for line in request.fields if line[:12].lower() != b"traceparent:"]
+            return self._rewritten(request, peer, fields, b"traceparent: %b\r\n" % trace)
+        kept = request.rewritten
+        if kept is not None and kept[0] is self:
+            return kept[1]
+        made = self._rewritten(request, peer, request.fields, b"")
+        if len(made.fields) <= _MAX_KEPT_FIELDS:  # else the request is not seen again
+            request.rewritten = (self, made)
+        return made
+
+    def _rewritten(self, request: RequestHead, peer: Peer, fields: list[bytes], more: bytes) -> OutgoingRequest:
+        known = request.known
+        if self.replaced:
+            fields = self._unreplaced(fields)
+        if holds_own_token(known.get(b"authorization", b"")):
+            fields = [line for line in fields if line[:14].lower() != b"authorization:"]
+        authority = self._authority
+        return OutgoingRequest(
+            request.method,
+            join(self._base, request.target, self._strip),
+            known.get(b"host", b"") if authority is None else authority,
+            b"%b%b%b%b%b%b"
+            % (
+                b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
+                _rare(request),
+                self._claims(request, peer),
+                self._via[request.minor],
+                self._configured,
+                more,
+            ),
+            request.length,
+            takes_trailers=b"te" in known and b"trailers" in known[b"te"].lower(),
+            replaced=self.replaced,
         )
 
-    def _line(self, line: bytes, host: bytes) -> bytes:
-        name, _, value = line.partition(b":")
-        kind = name.lower()
-        if kind == b"location" or kind == b"content-location":
-            value = value.strip(b" \t")
-            location = self._location(value, host)
-            return line if location == value else name + b": " + location
-        if kind == b"set-cookie" and not value.lstrip(b" \t").lower().startswith(_BOUND_TO_ROOT):
-            return name + b":" + _PATH_ATTRIBUTE.sub(self._cookie_path, value)
-        return line
+    def _unreplaced(self, lines: list[bytes]) -> list[bytes]:
+        return [line for line in lines if folded(line[: line.find(b":")]) not in self.replaced]
 
-    def _location(self, value: bytes, host: bytes) -> bytes:
-        match = _URL.match(value)
-        if match is None:
-            # A path without a slash at the beginning is relative to what the caller asked for, and right as it is.
-            return (self._path(value) or value) if value[:1] == b"/" else value
-        scheme = (match[1] or self._scheme).lower()
-        authority = _plain_authority(scheme, match[2])
-        rest = value[match.end() :]
-        path = rest if rest[:1] == b"/" else b"/" + rest
-        if scheme == self._scheme and authority == self._authority:
-            return self._path(path) or value
-        # An upstream that knows the caller's host builds its URLs with it, and may know the caller's scheme too.
-        if authority == _plain_authority(scheme, host):
-            path = self._path(path) or b""
-            return match[0] + path if path else value
-        return value
-
-    def _path(self, value: bytes) -> bytes:
-        """``value``, an absolute path with what follows it, for callers; empty when the proxy does not show it."""
-        cut = min((i for i in (value.find(b"?"), value.find(b"#")) if i >= 0), default=len(value))
-        path, rest = value[:cut], value[cut:]
-        if self._is_known(path):
-            return value
-        if not _within(path, self._base):
-            return b""
-        path = self._prefix + path[len(self._base) :] or b"/"
-        # RFC 3986 4.2: without its authority a path that begins with two slashes would name a host.
-        return (b"/." + path if path[1:2] in (b"/", b"\\") else path) + rest
-
-    def _cookie_path(self, match: re.Match[bytes]) -> bytes:
-        path = match[2].strip(b" \t")
-        if path[:1] != b"/" or self._is_known(path):
-            return match[0]
-        if _within(path, self._base):
-            below = path[len(self._base) :].rstrip(b"/")
-        elif _within(self._base, path.rstrip(b"/")):
-            below = b""  # for more of the upstream than the proxy shows
-        else:
-            return match[0]
-        return match[1] + (self._prefix + below or b"/")
-
-    def _is_known(self, path: bytes) -> bool:
-        return self._prefix != b"" and _within(path, self._prefix)
+    def _claims(self, request: RequestHead, peer: Peer) -> bytes:
+        lines = forwarding_lines(peer, request, self._prefix)
+        if not self._replaces_claims:
+            return lines
+        return b"".join([line + b"\r\n" for line in self._unreplaced(lines[:-2].split(b"\r\n"))])
 
 
-def _within(path: bytes, prefix: bytes) -> bool:
-    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
-
-
-def _plain_authority(scheme: bytes, authority: bytes) -> bytes:
-    return authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme, b"-"))
+def _rare(request: RequestHead) -> bytes:
+    """The lines that few requests need."""
+    known = request.known
+    lines = b""
+    if b"expect" in known and request.minor:  # RFC 9110 10.1.1: HTTP/1.0 has no Expect
+        lines += b"Expect: %b\r\n" % known[b"expect"]
+    if b"max-forwards" in known:
+        lines += b"Max-Forwards: %b\r\n" % known[b"max-forwards"]
+    return lines

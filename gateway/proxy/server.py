@@ -13,18 +13,18 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, chain
 from gateway.core.limits import Limits
+from gateway.core.target import path_of
 from gateway.errors import GatewayError
 from gateway.proxy.admission import Admission
 from gateway.proxy.listeners import Listeners
 from gateway.proxy.local import options
 from gateway.proxy.rescue import rescue
+from gateway.proxy.rewrite import names
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.wire.buffers import BufferPool
-from gateway.wire.downstream import DownstreamConnection
+from gateway.wire.h1.head import HeadParser
+from gateway.wire.h1.server import H1Server
 from gateway.wire.hangup import HangupWatch
-from gateway.wire.head import HeadParser
-from gateway.wire.headers import names
-from gateway.wire.target import path_of
 from gateway.wire.turns import Turns
 
 _MAX_REQUEST_ID = 128
@@ -37,7 +37,7 @@ class Server:
     def __init__(self, buffers: BufferPool, parser: HeadParser, slots: Slots) -> None:
         self.snapshot: Snapshot
         self.draining = False
-        self.connections: set[DownstreamConnection] = set()
+        self.connections: set[H1Server] = set()
         self.hangups = HangupWatch()
         self.turns = Turns()
         self._buffers = buffers
@@ -58,12 +58,12 @@ class Server:
     def trusts(self, address: str) -> bool:
         return self.snapshot.trusts(address)
 
-    def opened(self, connection: DownstreamConnection) -> None:
+    def opened(self, connection: H1Server) -> None:
         self.connections.add(connection)
         if self.draining:
             connection.close_idle()
 
-    def closed(self, connection: DownstreamConnection) -> None:
+    def closed(self, connection: H1Server) -> None:
         self.connections.discard(connection)
         self.admission.closed(connection)
         if not self._any():
@@ -108,13 +108,13 @@ class Server:
         if not self.admission.admits(host, trusted=trusted):
             return None
         loop = asyncio.get_running_loop()
-        connection = DownstreamConnection(loop, self._buffers, self._parser, self, b"http")
+        connection = H1Server(loop, self._buffers, self._parser, self, b"http")
         # From here on, and not when its transport is made a turn later: a drain in between waits for it.
         self.admission.opened(connection, host, trusted=trusted)
         return connection.protocol
 
     def _lost(self, protocol: asyncio.BaseProtocol) -> None:
-        self.closed(cast(DownstreamConnection, protocol))
+        self.closed(cast(H1Server, protocol))
 
     # -- life
 

@@ -12,9 +12,8 @@ from typing import Final
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.stream import ClientStream, Trailer
 from gateway.observe.timing import PHASES, phases
-from gateway.wire.downstream import DownstreamConnection
-from gateway.wire.upstream import UpstreamConnection
 
 _IN_HEAD: Final = ("identity", "queue", "pool", "dial", "upload", "first_byte", "own")
 _ENTRY: Final = "gw-%s;dur=%.3f"
@@ -36,14 +35,30 @@ def server_timing(*, enabled: bool) -> Layer:
     return layer
 
 
-def timing_fields(ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection) -> bytes:
-    """The lines for the head of an upstream's answer, about to be sent; sets the trailer where there can be one."""
-    ex.first_byte_at = connection.first_byte_at
-    lines = head_field(ex)
-    if down.chunked_out and b"trailers" in ex.request.known.get(b"te", b"").lower():
-        down.trailer = lambda: _trailer(ex, down, connection)
-        lines += b"Trailer: Server-Timing\r\n"
-    return lines
+def timing_fields(ex: Exchange, stream: ClientStream) -> tuple[bytes, Trailer | None]:
+    """The line for the head of an upstream's response that is about to be sent, and the trailer if the caller takes
+    trailers."""
+    ex.attempt.first_byte_at = stream.first_byte_at
+    takes = b"trailers" in ex.request.known.get(b"te", b"").lower()
+    return head_field(ex), _TimingTrailer(ex, stream) if takes else None
+
+
+class _TimingTrailer:
+    """The phases of the whole exchange, when the body has ended."""
+
+    __slots__ = ("_exchange", "_stream", "name")
+
+    def __init__(self, exchange: Exchange, stream: ClientStream) -> None:
+        self.name = b"Server-Timing"
+        self._exchange = exchange
+        self._stream = stream
+
+    def line(self) -> bytes:
+        ex = self._exchange
+        ex.end_at = monotonic()
+        ex.attempt.last_byte_at = self._stream.last_byte_at
+        ex.blocked = ex.downstream.blocked
+        return b"Server-Timing: %b" % _value(zip(PHASES, phases(ex), strict=True))
 
 
 def head_field(ex: Exchange) -> bytes:
@@ -52,13 +67,6 @@ def head_field(ex: Exchange) -> bytes:
     identity, queue, pool, dial, upload, first_byte, _, _, own = phases(ex)
     spent = zip(_IN_HEAD, (identity, queue, pool, dial, upload, first_byte, own), strict=True)
     return b"Server-Timing: %b\r\n" % _value(spent)
-
-
-def _trailer(ex: Exchange, down: DownstreamConnection, connection: UpstreamConnection) -> bytes:
-    ex.end_at = monotonic()
-    ex.last_byte_at = connection.last_byte_at
-    ex.blocked = down.blocked
-    return b"Server-Timing: %b" % _value(zip(PHASES, phases(ex), strict=True))
 
 
 def _value(spent: Iterable[tuple[str, float]]) -> bytes:

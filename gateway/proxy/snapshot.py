@@ -13,9 +13,9 @@ from gateway.core.layer import Handler, Layer, chain
 from gateway.errors import GatewayError, Reason
 from gateway.proxy.pipeline import build
 from gateway.proxy.rescue import rescue_for
+from gateway.proxy.rewrite import VIA
 from gateway.proxy.router import Route, Router
 from gateway.upstream.upstream import Upstream
-from gateway.wire.headers import VIA
 
 _NO_CORS = Cors()
 

@@ -35,9 +35,9 @@ from gateway.upstream.forward_proxy import forward_proxy
 from gateway.upstream.guard import Guard
 from gateway.upstream.shortage import Shortages
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.client import H1Client
+from gateway.wire.h1.head import HeadParser
 from gateway.wire.tls import TlsLayer
-from gateway.wire.upstream import UpstreamConnection
 
 _KEEPALIVE_SECONDS = 30
 _DNS_TTL_SECONDS = 10
@@ -224,10 +224,10 @@ class HardenedConnector(aiohttp.TCPConnector):
         """Called when `current` has changed."""
         self._following: asyncio.Task[None] | None = None
 
-    def _make(self) -> UpstreamConnection:
-        return UpstreamConnection(self._loop, self._buffers, self._parser)
+    def _make(self) -> H1Client:
+        return H1Client(self._loop, self._buffers, self._parser)
 
-    async def dial(self) -> UpstreamConnection:
+    async def dial(self) -> H1Client:
         """Open a connection.
 
         Raises `GatewayError`: ``dial_failed``, ``dial_timeout``, ``dns_failed``, ``local_resources``, ``tls_failed``,
@@ -240,7 +240,7 @@ class HardenedConnector(aiohttp.TCPConnector):
                 self.clear_dns_cache(self._peer.host, self._peer.port)
             raise
 
-    async def _dial(self) -> UpstreamConnection:
+    async def _dial(self) -> H1Client:
         try:
             if self._proxied:  # the proxy resolves the name: only an address can be checked here
                 self._guard.check(self.endpoint)
@@ -266,7 +266,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise GatewayError(errors.DIAL_FAILED) from None
         return connection
 
-    def _tls_layer(self, server_name: str, connection: UpstreamConnection) -> TlsLayer:
+    def _tls_layer(self, server_name: str, connection: H1Client) -> TlsLayer:
         return TlsLayer(self._loop, self._buffers, self._tls, server_name, connection)
 
     async def _opened(self, layer: TlsLayer) -> None:
@@ -338,7 +338,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         finally:
             self._following = None
 
-    def address_of(self, connection: UpstreamConnection) -> str:
+    def address_of(self, connection: H1Client) -> str:
         """The IP address that it leads to, as it stands in `current`; empty when it is lost already."""
         peer = None if connection.transport is None else connection.transport.get_extra_info("peername")
         return str(peer[0]).partition("%")[0] if peer else ""
@@ -364,7 +364,7 @@ class HardenedConnector(aiohttp.TCPConnector):
                 raise short from None
             raise
 
-    async def _dial_through(self, tunnel: ClientRequest) -> UpstreamConnection:
+    async def _dial_through(self, tunnel: ClientRequest) -> H1Client:
         """A CONNECT is spoken by aiohttp's own protocol; ours takes the transport over afterwards."""
         limits = aiohttp.ClientTimeout(total=self._tls_timeout, connect=None, sock_connect=None)
         async with asyncio.timeout(self._dial_timeout and self._dial_timeout + self._tls_timeout):

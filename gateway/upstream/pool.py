@@ -14,8 +14,8 @@ from time import monotonic
 
 from gateway.core.clock import Clock
 from gateway.upstream.connector import HardenedConnector
-from gateway.wire.upstream import UpstreamConnection
-from gateway.wire.watchdog import Watchdog
+from gateway.wire.h1.client import H1Client
+from gateway.wire.timer import LazyTimer
 
 MAX_IDLE_PER_HOST = 100
 MAX_IDLE = 1000
@@ -66,16 +66,16 @@ class Pool:
         self._max_idle = max_idle
         self._clock = clock
         self._on_abandoned = on_abandoned
-        self._idle: dict[UpstreamConnection, float] = {}
+        self._idle: dict[H1Client, float] = {}
         """In the order in which they became idle; value: until when one may be used."""
-        self._resting: dict[UpstreamConnection, asyncio.TimerHandle] = {}
-        self._open: dict[UpstreamConnection, tuple[float, str]] = {}
+        self._resting: dict[H1Client, asyncio.TimerHandle] = {}
+        self._open: dict[H1Client, tuple[float, str]] = {}
         """Value: until when it is kept when it comes back, and the address that it leads to."""
         self._generation = 0
         """Counts the calls of `renew`."""
         self._closed = False
         self._drained: asyncio.Future[None] | None = None
-        self._sweeper = Watchdog(asyncio.get_running_loop(), self.sweep)
+        self._sweeper = LazyTimer(asyncio.get_running_loop(), self.sweep)
         self.dials = 0
         self.reuses = 0
         self._told = (0, 0)
@@ -96,7 +96,7 @@ class Pool:
         """Connections, idle and in use."""
         return len(self._open)
 
-    def take(self) -> UpstreamConnection | None:
+    def take(self) -> H1Client | None:
         """The connection that became idle last, or None. Never waits."""
         idle = self._idle
         while idle:
@@ -108,12 +108,13 @@ class Pool:
             connection.abort()
         return None
 
-    async def dial(self) -> UpstreamConnection:
+    async def dial(self) -> H1Client:
         """A fresh connection; raises what `HardenedConnector.dial` raises."""
         self.dials += 1
         generation = self._generation
         connection = await self.connector.dial()
         connection.on_lost = self._on_lost
+        connection.on_idle = self.give_back
         connection.body_idle = self._body_idle
         until = self._clock() + self._max_age * uniform(_SPREAD, 1.0) if self._max_age else inf  # noqa: S311
         if generation != self._generation:
@@ -121,8 +122,8 @@ class Pool:
         self._open[connection] = until, self.connector.address_of(connection)
         return connection
 
-    def give_back(self, connection: UpstreamConnection) -> None:
-        """Keep a connection that is fit for reuse (`UpstreamConnection.rest` said so)."""
+    def give_back(self, connection: H1Client) -> None:
+        """Keep a connection that is fit for reuse (`H1Client.release` said so)."""
         if connection.named_body:
             self._let_rest(connection)
             return
@@ -152,14 +153,14 @@ class Pool:
         if not armed or until < armed or self.connector.stale_at < armed:  # nearly never: no call for it
             self._sweep_at(until)
 
-    def _let_rest(self, connection: UpstreamConnection) -> None:
+    def _let_rest(self, connection: H1Client) -> None:
         connection.named_body = False
         if self._closed or len(self._idle) + len(self._resting) >= self._max_idle:
             connection.abort()
             return
         self._resting[connection] = connection.loop.call_later(REST_SECONDS, self._rested, connection)
 
-    def _rested(self, connection: UpstreamConnection) -> None:
+    def _rested(self, connection: H1Client) -> None:
         del self._resting[connection]
         if connection.alive:
             connection.idle_limit = max(0.0, connection.idle_limit - REST_SECONDS)
@@ -186,7 +187,7 @@ class Pool:
         self._open = {connection: (-inf, address) for connection, (_, address) in self._open.items()}
         self._drop(list(self._idle))
 
-    def _drop(self, connections: Iterable[UpstreamConnection]) -> None:
+    def _drop(self, connections: Iterable[H1Client]) -> None:
         for connection in connections:
             del self._idle[connection]
             self._budget.used -= 1
@@ -211,7 +212,7 @@ class Pool:
             await self._drained
         await self.connector.aclose()
 
-    def _on_lost(self, connection: UpstreamConnection) -> None:
+    def _on_lost(self, connection: H1Client) -> None:
         if self._idle.pop(connection, None) is not None:
             self._budget.used -= 1
         resting = self._resting.pop(connection, None)

@@ -26,7 +26,7 @@ from gateway.upstream.pool import IdleBudget, Pool
 from gateway.upstream.shortage import Shortages
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 _log = logging.getLogger("gateway")
 

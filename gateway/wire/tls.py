@@ -1,4 +1,4 @@
-"""TLS between a TCP transport and a `Connection`: the protocol of the one, the transport of the other.
+"""TLS between a TCP transport and a `Link`: the protocol of the one, the transport of the other.
 
 The event loop has TLS transports of its own. They do not fit a relay, because
 
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import cast
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
-from gateway.wire.connection import Connection
+from gateway.wire.link import Link
 
 _MAX_REST = 262144
 """Bytes that are still taken from the kernel after a failed write."""
@@ -64,7 +64,7 @@ class TlsLayer:
         buffers: BufferPool,
         context: ssl.SSLContext,
         server_name: str,
-        above: Connection,
+        above: Link,
     ) -> None:
         self._loop = loop
         self._buffers = buffers

@@ -20,10 +20,10 @@ import uvloop
 
 from gateway.app import Gateway
 from gateway.config.document import Address, CircuitBreaker, Document, Proxy
-from gateway.wire.connection import Connection
-from gateway.wire.downstream import DownstreamConnection
-from gateway.wire.head import HeadParser
-from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.h1.client import H1Client
+from gateway.wire.h1.head import HeadParser
+from gateway.wire.h1.server import H1Server
+from gateway.wire.link import Link
 
 HEAD = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 02:45:55 GMT\r\n"
 FRAME = b'data: {"choices":[{"delta":{"content":"token token"}}]}\n\n'
@@ -92,7 +92,7 @@ class CountingTransport(asyncio.Transport):
     def close(self) -> None: ...
 
 
-def feed(connection: Connection, data: bytes) -> None:
+def feed(connection: Link, data: bytes) -> None:
     connection.get_buffer(-1)[: len(data)] = data
     connection.buffer_updated(len(data))
 
@@ -106,13 +106,14 @@ class Rehearsal:
         self._each = each
         self._left, self._done = 0, asyncio.Event()
         parser = HeadParser()
-        self.upstream = UpstreamConnection(self._loop, gateway.buffers, parser)
+        self.upstream = H1Client(self._loop, gateway.buffers, parser)
         self.upstream.connection_made(CountingTransport(self._asked))
         pool = gateway.upstreams["p"].pool
         pool._open[self.upstream] = float("inf"), "127.0.0.1"  # noqa: SLF001 - as if the pool had dialled it
         self.upstream.on_lost = pool._on_lost  # noqa: SLF001
+        self.upstream.on_idle = pool.give_back
         pool.give_back(self.upstream)
-        self.downstream = DownstreamConnection(self._loop, gateway.buffers, parser, gateway.server, b"http")
+        self.downstream = H1Server(self._loop, gateway.buffers, parser, gateway.server, b"http")
         self.downstream.connection_made(CountingTransport(self._told))
 
     async def run(self, dialogue: Dialogue, count: int) -> None:

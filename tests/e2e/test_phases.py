@@ -18,7 +18,7 @@ from harness.upstream import Link, Upstream
 from gateway.config.document import Queue
 from gateway.observe import families
 from gateway.observe.timing import PHASES
-from gateway.wire.headers import HeadTemplate
+from gateway.proxy.rewrite import RequestRewrite
 
 INJECTED = 50.0
 TOLERANCE = 5.0
@@ -167,7 +167,7 @@ async def slow_client(scene: Scene) -> Message:
 
 
 async def slow_gateway(scene: Scene) -> Message:
-    scene.patch.setattr(HeadTemplate, "fill", slowly(HeadTemplate.fill))
+    scene.patch.setattr(RequestRewrite, "request", slowly(RequestRewrite.request))
     return await plain(scene)
 
 

@@ -11,7 +11,7 @@ from harness.rig import GatewayFor
 from harness.upstream import Link, Upstream
 
 from gateway.config.document import CircuitBreaker
-from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.h1.client import H1Client
 
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=100)
 REASON = b"no such " * 100
@@ -72,16 +72,16 @@ async def test_a_write_meets_the_reset_before_the_response_is_read(
     await client.send(request("/", "Transfer-Encoding: chunked", method="POST"), chunk(b"x"))
     link = await upstream.link()
     await link.until(b"x\r\n")
-    relay = UpstreamConnection.send_payload
+    relay = H1Client.pieces
 
-    def send_payload(self: UpstreamConnection, parts: list[memoryview], *, pooled: bool) -> None:
+    def pieces(self: H1Client, parts: list[memoryview], *, pooled: bool) -> None:
         """The upstream has responded and reset by the time of this very write."""
         if not link.closed:
             link.push(RESPONSES["413"])
             link.reset()
         relay(self, parts, pooled=pooled)
 
-    monkeypatch.setattr(UpstreamConnection, "send_payload", send_payload)
+    monkeypatch.setattr(H1Client, "pieces", pieces)
     await client.send(chunk(b"y" * size))
     response = await client.response()
     assert (response.status, response.body) == (413, REASON)

@@ -22,9 +22,9 @@ WHOLE = (
     "gateway/policy/retry.py",
     "gateway/policy/shadow.py",
     "gateway/wire/buffers.py",
-    "gateway/wire/framing.py",
-    "gateway/wire/grammar.py",
-    "gateway/wire/head.py",
+    "gateway/wire/h1/chunked.py",
+    "gateway/wire/h1/grammar.py",
+    "gateway/wire/h1/head.py",
 )
 
 

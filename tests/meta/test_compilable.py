@@ -44,6 +44,6 @@ def test_what_compiled_code_can_not_do_is_found(tmp_path: Path, monkeypatch: pyt
 
 def test_the_modules_are_those_of_the_wheel() -> None:
     files = {str(Path(file).relative_to(ROOT)) for file in compiled_files()}
-    assert {"gateway/proxy/server.py", "gateway/wire/head.py", "gateway/errors.py"} <= files
+    assert {"gateway/proxy/server.py", "gateway/wire/h1/head.py", "gateway/errors.py"} <= files
     assert not {file for file in files if file.endswith("__init__.py")}
     assert "gateway/core/limits.py" not in files

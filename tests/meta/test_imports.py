@@ -52,7 +52,7 @@ IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "s
 
 WIRE_WITH_IO = {
     f"wire/{name}.py"
-    for name in ("buffers", "connection", "downstream", "hangup", "tls", "turns", "upstream", "watchdog")
+    for name in ("buffers", "h1/client", "h1/message", "h1/server", "hangup", "link", "timer", "tls", "turns")
 }
 """The protocols and what serves them. All else in wire/ is rules on bytes, which a test may call without a loop."""
 

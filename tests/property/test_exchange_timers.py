@@ -21,15 +21,16 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import chain
 from gateway.errors import GatewayError
 from gateway.proxy.delivery import deliver
-from gateway.proxy.forward import forward
 from gateway.proxy.rescue import rescue
+from gateway.proxy.send import send
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
-from gateway.wire import connection, downstream, upstream, watchdog
+from gateway.wire import link, timer
 from gateway.wire.buffers import BufferPool
-from gateway.wire.downstream import CLOSED, DownstreamConnection
-from gateway.wire.head import HeadParser
-from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.h1 import client, message, server
+from gateway.wire.h1.client import H1Client
+from gateway.wire.h1.head import HeadParser
+from gateway.wire.h1.server import CLOSED, H1Server
 
 pytestmark = pytest.mark.interpreted  # the clock of several modules is replaced
 
@@ -44,7 +45,7 @@ class Clock:
     @contextmanager
     def everywhere(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            for module in (connection, downstream, upstream, watchdog):
+            for module in (link, timer, client, message, server):
                 patch.setattr(module, "monotonic", self, raising=False)
             yield
 
@@ -142,17 +143,18 @@ class Dialled:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
         self.connector = self
-        self.connection = UpstreamConnection(loop, buffers, HeadParser())
+        self.connection = H1Client(loop, buffers, HeadParser())
         self.connection.body_idle = 2.0
+        self.connection.on_idle = self.give_back
         self.transport = Transport(loop, self.connection)
 
     def take(self) -> None:
         return None
 
-    async def dial(self) -> UpstreamConnection:
+    async def dial(self) -> H1Client:
         return self.connection
 
-    def give_back(self, connection: UpstreamConnection) -> None:
+    def give_back(self, connection: H1Client) -> None:
         connection.abort()
 
 
@@ -164,7 +166,7 @@ class Service:
         timeouts = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)
         url = "http://127.0.0.1:9"
         proxy = replace(Proxy("p", "/", url, access_rule="true"), timeouts=timeouts)
-        self.handle = chain(forward(Upstream(proxy, Endpoint.of(url), pool, None, None)), rescue, deliver)  # type: ignore[arg-type]
+        self.handle = chain(send(Upstream(proxy, Endpoint.of(url), pool, None, None)), rescue, deliver)  # type: ignore[arg-type]
 
     def trusts(self, address: str) -> bool:
         return False
@@ -214,7 +216,7 @@ class Scene:
         self.pool = Dialled(loop, buffers)
         self.up = self.pool.transport
         self.service = Service(self.pool, Limits(body_timeout=3.0))
-        self.down_connection = DownstreamConnection(loop, buffers, HeadParser(), self.service, b"http")  # type: ignore[arg-type]
+        self.down_connection = H1Server(loop, buffers, HeadParser(), self.service, b"http")  # type: ignore[arg-type]
         self.down = Transport(loop, self.down_connection)
         self.answered = False
         self.sent = {"client": 0, "upstream": 0}
@@ -227,7 +229,7 @@ class Scene:
 
     def deadlines(self) -> list[Any]:
         down, up = self.down_connection, self.pool.connection
-        dogs = [down.watchdog, down._stall, up.watchdog]
+        dogs = [down.timer, down._stall, up.timer]
         return [dog for dog in dogs if dog is not None and dog.expires_at]
 
     @property

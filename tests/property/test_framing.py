@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BAD_FRAMING, GatewayError
-from gateway.wire.framing import LAST_CHUNK, ChunkedDecoder
+from gateway.wire.h1.chunked import LAST_CHUNK, ChunkedDecoder
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 

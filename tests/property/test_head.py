@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, RequestHead
 from gateway.errors import UPSTREAM_BAD_RESPONSE, GatewayError
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 LIMITS = Limits()
 USED = HeadParser()

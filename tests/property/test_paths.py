@@ -17,7 +17,7 @@ from gateway.errors import GatewayError
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.proxy.router import Route, Router
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 PATHS = ("/", "/admin", "/admin/deep", "/a/b", "/-/x", "/caf%C3%A9")
 RULES = ("true", "@request.path = '/admin/x'", "@request.path != '/a/b/c' && @request.path != '/a/b/admin'")

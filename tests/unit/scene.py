@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead
+from gateway.core.peer import Peer
 
 
 class Clock:
@@ -21,12 +23,10 @@ class Clock:
 class Nobody:
     """The client of an exchange which no part under test may speak to."""
 
-    client = "192.0.2.1:5000"
+    def __init__(self, peer: Peer | None = None) -> None:
+        self.peer = peer or Peer("192.0.2.1", 5000, b"http", lambda address: False)
 
-    def real_client(self, request: RequestHead) -> str:
-        return self.client
-
-    def respond(self, status: int, head: bytes, body: bytes) -> None:
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
         raise AssertionError("a policy answers by raising")
 
     def cut(self) -> None:
@@ -35,12 +35,19 @@ class Nobody:
 
 def exchange(method: bytes = b"GET", length: int = 0, start_at: float = 1000.0) -> Exchange:
     head = RequestHead(method, b"/", 1, [], {}, length, keep_alive=True)
-    return Exchange(Nobody(), head, start_at)
+    ex = Exchange(Nobody(), head, start_at)  # type: ignore[arg-type] # no stream
+    ex.attempt = Attempt("")
+    return ex
 
 
 def told(**changes: Any) -> Exchange:
-    """An exchange of which these attributes are known."""
+    """An exchange of which, or of whose attempt, these attributes are known."""
     ex = exchange()
-    for name, value in changes.items():
-        setattr(ex, name, value)
+    set_facts(ex, **changes)
     return ex
+
+
+def set_facts(ex: Exchange, **facts: Any) -> None:
+    """Set attributes of the exchange, or of its last attempt."""
+    for name, value in facts.items():
+        setattr(ex.attempt if name in Attempt.__slots__ else ex, name, value)

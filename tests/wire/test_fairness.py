@@ -18,7 +18,7 @@ from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
-from gateway.wire.connection import FULL_READS, MAX_UNSENT, SMALL_READ, Connection
+from gateway.wire.link import FULL_READS, MAX_UNSENT, SMALL_READ, Link
 from gateway.wire.turns import PER_TURN
 
 CONNECTIONS, EACH = 20, 400
@@ -129,7 +129,7 @@ async def test_chunks_come_whole_whatever_their_size(gateway_for: GatewayFor, up
     assert (await client.ask("/again")).get("x-target") == b"/again"
 
 
-class Reader(Connection):
+class Reader(Link):
     """Notes in which turn of the event loop it read what."""
 
     turn = 0
@@ -173,7 +173,7 @@ async def test_a_fast_peer_is_read_a_bounded_number_of_times_a_turn() -> None:
     peer.close()
 
 
-def held_by_the_kernel(connection: Connection) -> int:
+def held_by_the_kernel(connection: Link) -> int:
     """Bytes that were written and that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
     assert connection.transport is not None
     descriptor = connection.transport.get_extra_info("socket").fileno()
@@ -192,9 +192,9 @@ async def test_the_kernel_holds_little_for_a_client_that_reads_nothing(
     await link.send(head("Content-Length: 100000000"))
     pouring = asyncio.ensure_future(link.send(bytes(16_000_000)))
     (connection,) = rig.gateway.server.connections
-    await eventually(lambda: connection.write_paused, "the client is slow")
+    await eventually(lambda: connection.full, "the client is slow")
     await asyncio.sleep(GLANCE)
-    assert connection.write_paused
+    assert connection.full
     assert held_by_the_kernel(connection) <= MAX_UNSENT + 2 * BUFFER_SIZE
     client.close()
     await pouring

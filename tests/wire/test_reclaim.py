@@ -19,8 +19,8 @@ from harness.upstream import Link, Upstream
 
 from gateway.core.exchange import Exchange
 from gateway.observe import journal
-from gateway.wire.downstream import DownstreamConnection
-from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.h1.client import H1Client
+from gateway.wire.h1.server import H1Server
 
 ROUNDS = 5
 Dialogue = Callable[[Client, Callable[[], Awaitable[Link]]], Awaitable[None]]
@@ -133,7 +133,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def alive() -> dict[str, int]:
-    kinds = (DownstreamConnection, UpstreamConnection, Exchange)
+    kinds = (H1Server, H1Client, Exchange)
     found = [type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds)]
     return {kind.__name__: found.count(kind.__name__) for kind in kinds}
 
@@ -169,5 +169,5 @@ async def test_a_large_head_is_not_kept_for_the_log(
     await rig.settled()
     kept = [ex.request for ex in rig.gateway.journal._pending]
     assert [bool(one.fields) for one in kept] == [False, True, False]
-    assert [bool(one.rendered) for one in kept] == [False, True, False]
+    assert [bool(one.rewritten) for one in kept] == [False, True, False]
     assert len(upstream.requests[2].lines) > 100, "the second large head had all its fields"

@@ -16,8 +16,9 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
 from gateway.config.document import CircuitBreaker, Limits
-from gateway.wire import downstream, pace
-from gateway.wire.downstream import DownstreamConnection
+from gateway.wire import pace
+from gateway.wire.h1 import server
+from gateway.wire.h1.server import H1Server
 
 SHORT = 0.3
 BIG = b"x" * (8 << 20)
@@ -30,16 +31,16 @@ def served(message: Message) -> bytes:
     return answer({b"/b": BIG, b"/m": BIG[:65536]}.get(message.target[:2], b"ok"))
 
 
-def the_connection(rig: Rig) -> DownstreamConnection:
+def the_connection(rig: Rig) -> H1Server:
     (connection,) = rig.gateway.server.connections
     return connection
 
 
-async def stuck(rig: Rig) -> DownstreamConnection:
+async def stuck(rig: Rig) -> H1Server:
     """The gateway has more for its only client than the kernel takes."""
     await eventually(lambda: rig.gateway.connections == 1, "the client is connected")
     connection = the_connection(rig)
-    await eventually(lambda: connection.write_paused and connection.unsent > 0, "bytes wait for the client")
+    await eventually(lambda: connection.full and connection.unsent > 0, "bytes wait for the client")
     return connection
 
 
@@ -228,7 +229,7 @@ class TestRateFloor:
     def _hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pace, "GRACE", 0.1)
         monkeypatch.setattr(pace, "WINDOW", 0.3)
-        monkeypatch.setattr(downstream, "_STALL_TICK", 0.1)
+        monkeypatch.setattr(server, "_STALL_TICK", 0.1)
 
     async def trickle(self, client: Client, data: bytes, every: float = 0.02, pieces: int = 150) -> None:
         with contextlib.suppress(OSError):
@@ -305,5 +306,5 @@ def test_the_kernels_account_is_where_we_read_it() -> None:
                 near.sendall(b"x" * 12345)
                 assert len(far.recv(12345, socket.MSG_WAITALL)) == 12345
                 info = near.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
-    acked = downstream._BYTES_ACKED.unpack_from(info, downstream._BYTES_ACKED_AT)[0]
+    acked = server._BYTES_ACKED.unpack_from(info, server._BYTES_ACKED_AT)[0]
     assert acked in (12345, 12346)  # the SYN counts as one

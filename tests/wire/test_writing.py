@@ -17,14 +17,17 @@ from harness.stream import Stream
 from harness.tls import TlsLink, authority, server_context
 
 from gateway import errors
-from gateway.core.message import ResponseHead
+from gateway.core.limits import Limits
+from gateway.core.message import OutgoingRequest, ResponseHead
+from gateway.core.peer import Peer
 from gateway.errors import GatewayError
 from gateway.upstream.connector import tls_context
 from gateway.wire.buffers import BufferPool
-from gateway.wire.connection import COPY_BELOW, Connection
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.client import H1Client
+from gateway.wire.h1.head import HeadParser
+from gateway.wire.h1.message import COPY_BELOW, MessageWriter
+from gateway.wire.memory import MemoryStream
 from gateway.wire.tls import TlsLayer
-from gateway.wire.upstream import UpstreamConnection
 
 pytestmark = pytest.mark.interpreted  # `Sink` inherits from a class of the gateway's
 
@@ -33,21 +36,21 @@ SMALL = 4096
 """Of the kernel's buffers, so that they are full soon; it doubles what it is asked for."""
 
 
-class Source(Connection):
+class Source(MessageWriter):
     """Whose bytes a sink is given; notes what the sink says of itself."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
         super().__init__(loop, buffers)
         self.words: list[str] = []
 
-    def sink_blocked(self) -> None:
+    def hold(self) -> None:
         self.words.append("blocked")
 
-    def sink_ready(self) -> None:
+    def resume(self) -> None:
         self.words.append("ready")
 
 
-class Sink(Connection):
+class Sink(MessageWriter):
     """Written to by the test; ``ends`` are the reasons with which it was lost."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
@@ -126,12 +129,12 @@ def put(made: Sink, piece: bytes, dice: random.Random) -> None:
     if way == 0:
         made.write(piece)
     elif way == 1:
-        made.send_chunks(piece, len(piece))
+        made.chunks(piece, len(piece))
     elif way == 2 or len(piece) > len(made.pool.current):
-        made.send_body(memoryview(piece), pooled=False)
+        made.data(memoryview(piece), pooled=False)
     else:
         made.pool.current[: len(piece)] = piece
-        made.send_body(made.pool.current[: len(piece)], pooled=True)
+        made.data(made.pool.current[: len(piece)], pooled=True)
         made.pool.current[: len(piece)] = b"!" * len(piece)  # the next read overwrites what was not lent
 
 
@@ -142,18 +145,18 @@ async def test_all_ways_to_write_keep_the_order_before_a_slow_reader(seed: int, 
     sent, got = bytearray(), bytearray()
     async with sink(SMALL, scheme) as (made, peer):
         source = Source(made.loop, made.pool)
-        made.start_body(b"", source)
+        made.start(b"", source)
         for piece in pieces(seed):
             put(made, piece, dice)
             sent += piece
-            assert bool(made.unsent) is made.write_paused
-            if made.write_paused and dice.random() < 0.7:
-                while made.write_paused:
+            assert bool(made.unsent) is made.full
+            if made.full and dice.random() < 0.7:
+                while made.full:
                     await peer.fill(dice.choice([1000, 65536]))
                     await asyncio.sleep(0)
         got += await peer.exactly(len(sent))
         assert got == sent
-        await eventually(lambda: not made.write_paused, "all is flushed")
+        await eventually(lambda: not made.full, "all is flushed")
         assert source.words == ["blocked", "ready"] * (len(source.words) // 2)
         assert source.words, "the reader was never too slow: this test tests nothing"
 
@@ -186,7 +189,7 @@ async def test_what_the_transport_still_holds_goes_first() -> None:
     """The reader frees the kernel's buffer before the event loop knows of it: no write may slip in there."""
     async with sink(SMALL) as (made, peer):
         filler = 0
-        while not made.write_paused:
+        while not made.full:
             made.write(b"a" * 1000)
             filler += 1000
         peer.sock.setblocking(False)
@@ -224,7 +227,7 @@ async def test_a_peer_that_resets_between_two_writes(size: int, scheme: str) -> 
 @BOTH
 async def test_a_peer_that_resets_while_the_transport_holds_bytes(scheme: str) -> None:
     async with sink(SMALL, scheme) as (made, peer):
-        while not made.write_paused:
+        while not made.full:
             made.write(b"a" * 1000)
         peer.reset()
         made.write(b"b")
@@ -240,7 +243,7 @@ async def test_nothing_is_written_once_the_end_has_begun(way: str, scheme: str) 
         assert made.transport is not None
         getattr(made.transport, way)()
         made.write(b"more")
-        made.send_body(memoryview(b"m" * COPY_BELOW), pooled=False)
+        made.data(memoryview(b"m" * COPY_BELOW), pooled=False)
         assert await peer.rest() == b"all"
 
 
@@ -248,7 +251,7 @@ async def test_nothing_is_written_once_the_end_has_begun(way: str, scheme: str) 
 async def test_what_the_transport_holds_is_still_sent_after_a_close_but_nothing_else(scheme: str) -> None:
     async with sink(SMALL, scheme) as (made, peer):
         filler = 0
-        while not made.write_paused:
+        while not made.full:
             made.write(b"a" * 1000)
             filler += 1000
         assert made.transport is not None
@@ -277,32 +280,39 @@ async def test_a_descriptor_that_was_given_to_another_is_not_written_to() -> Non
         far.close()
 
 
+class Began:
+    """A reply that keeps the response in memory."""
+
+    def __init__(self) -> None:
+        self.sink = MemoryStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits())
+
+    def interim(self, head: ResponseHead) -> None:
+        self.sink.interim(head)
+
+    def begin(self, head: ResponseHead, source: object) -> MemoryStream:
+        self.sink.begin(head, b"", None, None)
+        return self.sink
+
+
 async def test_an_answer_until_close_is_not_complete_because_a_write_met_the_reset() -> None:
     """The write takes the socket's error away: what is read then is a plain end."""
     loop = asyncio.get_running_loop()
     near, far = socket_pair()
-    _, made = await loop.create_connection(lambda: UpstreamConnection(loop, BufferPool(), HeadParser()), sock=near)
-    client_end, client = socket_pair()
-    _, down = await loop.create_connection(lambda: Sink(loop, BufferPool()), sock=client_end)
+    _, made = await loop.create_connection(lambda: H1Client(loop, BufferPool(), HeadParser()), sock=near)
     peer = Stream(far)
-    commits: list[ResponseHead] = []
-
-    def commit(head: ResponseHead) -> bytes:
-        commits.append(head)
-        return b"head "
-
-    done = made.send(b"POST / HTTP/1.1\r\n\r\n", False, down, commit, lambda head: None)
+    reply = Began()
+    request = OutgoingRequest(b"POST", b"/", b"a", b"", 9, takes_trailers=False, replaced=frozenset())
+    done = made.send(request, b"", b"", reply, Limits())
     await peer.until(b"\r\n\r\n")
     await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
-    await eventually(lambda: commits, "the answer has begun")
+    await eventually(lambda: reply.sink.received == b"half", "the response has begun")
     peer.reset()
     made.write(b"more of the request's body")
     with pytest.raises(GatewayError) as caught:
         await asyncio.wait_for(done, 3)
     assert caught.value.reason is errors.UPSTREAM_RESET
-    down.abort()
-    client.close()
-    await eventually(lambda: down.ends and made.transport is None, "both are lost")
+    assert not reply.sink.complete
+    await eventually(lambda: made.transport is None, "the connection is lost")
 
 
 # -- TLS

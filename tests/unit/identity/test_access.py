@@ -19,13 +19,13 @@ from gateway.config.document import AuthField, Credentials, Header, JwtIssuer, P
 from gateway.config.rule import RuleError
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
-from gateway.core.message import RequestHead
+from gateway.core.peer import Peer
 from gateway.errors import GatewayError
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.budget import BURST
 from gateway.identity.tokens import digest
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 NOW = 1_800_000_000.0
 ROOT, CALLER, ENDS = "bwt_" + "r" * 43, "bwt_" + "c" * 43, "bwt_" + "e" * 43
@@ -348,18 +348,15 @@ async def test_who_proves_nothing_gets_no_name_on_a_public_proxy(token: str) -> 
 
 
 async def test_a_failure_counts_for_the_client_behind_a_trusted_proxy(caplog: pytest.LogCaptureFixture) -> None:
-    """However the proxy names the client: the downstream connection reads X-Forwarded-For and Forwarded."""
-
-    class Proxied(Nobody):
-        def real_client(self, request: RequestHead) -> str:
-            return request.target[1:].decode()
-
+    """However the proxy names the client: in X-Forwarded-For or in Forwarded (RFC 7239)."""
+    trusted = Nobody(Peer("192.0.2.1", 5000, b"http", lambda address: address == "192.0.2.1"))
     by = authenticator()
     good, bad = (jwt.encode({"alg": "RS256", "kid": "r1"}, GOOD, key) for key in (KEY, FOREIGN))
 
     async def asks(client: str, token: str) -> str:
-        ex = exchange(token=token, target=f"/{client}".encode())
-        ex.downstream = Proxied()
+        ex = exchange(token=token)
+        ex.downstream = trusted  # type: ignore[assignment] # no stream
+        ex.request.known[b"x-forwarded-for"] = client.encode()
         return await answered(LOGGED_IN, ex, by=by)
 
     for number in range(BURST):

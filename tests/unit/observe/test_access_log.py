@@ -5,6 +5,7 @@ import json
 import pytest
 from unit.scene import told
 
+from gateway.core.peer import Peer
 from gateway.observe.access_log import line
 from gateway.observe.timing import phases
 
@@ -14,7 +15,7 @@ def test_every_field_of_a_line() -> None:
     ex = told(
         request_id=b'a"b\\c', proxy="p", status=200, reason="", start_at=10.0, asked_at=10.3, sent_at=10.3,
         first_byte_at=10.4, commit_at=10.401, last_byte_at=10.4, end_at=10.402, queued=0.2, dialled=0.05,
-        identified=0.01, pooled=0.001, bytes_in=3, bytes_out=4, breaker="closed", concurrent=2, upstream="u:1",
+        identified=0.01, pooled=0.001, bytes_in=3, bytes_out=4, breaker="closed", concurrent=2, endpoint="u:1",
         attempts=1, reused=True, shadow="queue_full", trace_id=b"0af7651916cd43dd8448eb211c80319c",
     )  # fmt: skip
     ex.request.target = b'/a"b\\c?key=secret'
@@ -72,7 +73,7 @@ def test_what_was_no_request_is_not_taken_for_the_last_such_one() -> None:
     ex = told(start_at=1.0, end_at=2.0)
     ex.request.target = b""
     assert json.loads(line(ex, phases(ex), 0.0))["client"] == "192.0.2.1:5000"
-    ex.downstream.client = "192.0.2.9:1"
+    ex.downstream.peer = Peer("192.0.2.9", 1, b"http", lambda address: False)
     assert json.loads(line(ex, phases(ex), 0.0))["client"] == "192.0.2.9:1"
 
 

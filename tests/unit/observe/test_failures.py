@@ -14,7 +14,7 @@ from harness.patience import eventually
 from gateway.app import Gateway
 from gateway.config.document import Address, Document
 from gateway.observe.failures import CallbackFailures
-from gateway.wire.watchdog import Watchdog
+from gateway.wire.timer import LazyTimer
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -33,7 +33,7 @@ class Faulty(asyncio.BufferedProtocol):
         self.where = where
         self.lost = False
         self.transport: asyncio.Transport
-        self.watchdog = Watchdog(asyncio.get_running_loop(), self.expire)
+        self.timer = LazyTimer(asyncio.get_running_loop(), self.expire)
 
     def _do(self, where: str) -> None:
         if where == self.where:
@@ -44,7 +44,7 @@ class Faulty(asyncio.BufferedProtocol):
         self.transport = transport  # type: ignore[assignment]
         self.transport.set_write_buffer_limits(high=0)
         if self.where == "expire":
-            self.watchdog.arm(1e-9)
+            self.timer.arm(1e-9)
 
     def get_buffer(self, sizehint: int) -> bytearray:
         self._do("get_buffer")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
-from unit.scene import exchange
+from unit.scene import exchange, set_facts
 
 from gateway import errors
 from gateway.core.exchange import Exchange
@@ -35,8 +35,7 @@ class Counted:
     def record(self, *, method: bytes = b"GET", **known: Any) -> Exchange:
         ex = exchange(method)
         known = {"proxy": "p", "status": 200, "start_at": 100.0, "end_at": 100.5} | known
-        for name, value in known.items():
-            setattr(ex, name, value)
+        set_facts(ex, **known)
         self.metrics.record(ex.proxy, [ex], [phases(ex)])
         return ex
 

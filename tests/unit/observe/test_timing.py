@@ -52,6 +52,16 @@ def spent(**times: Any) -> dict[str, float]:
              "blocked": 10.0},
             {"first_byte": 4.9, "transfer": 54.9, "blocked": 10.0, "own": 0.2},
         ),
+        (  # cut while more of the body was awaited
+            {"asked_at": 0.1, "sent_at": 0.1, "first_byte_at": 5, "commit_at": 5.1, "last_byte_at": 6, "end_at": 70,
+             "blocked": 2.0, "reason": "body_idle_timeout"},
+            {"first_byte": 4.9, "transfer": 62.9, "blocked": 2.0, "own": 0.2},
+        ),
+        (  # cut before any of the body came
+            {"asked_at": 0.1, "sent_at": 0.1, "first_byte_at": 5, "commit_at": 5.1, "last_byte_at": 5, "end_at": 70,
+             "reason": "client_gone"},
+            {"first_byte": 4.9, "transfer": 64.9, "own": 0.2},
+        ),
         (
             {"asked_at": 1.0, "sent_at": 1.0, "first_byte_at": 2.0, "end_at": 2.0, "retried": 0.4},
             {"first_byte": 1.4, "own": 0.6},

@@ -502,7 +502,7 @@ class TestLayer:
     @pytest.mark.parametrize("reason", ["", "client_gone", "client_timeout", "draining"])
     async def test_an_interruption_or_a_defect_tells_nothing(self, end: BaseException, reason: str) -> None:
         ex = exchange()
-        ex.sent_at, ex.reason = 1001.0, reason
+        ex.attempt.sent_at, ex.reason = 1001.0, reason
         assert await judged(ex, end) is IGNORED
 
     @pytest.mark.parametrize(
@@ -524,7 +524,7 @@ class TestLayer:
     ) -> None:
         ex = exchange(b"PUT", length, start_at=1000.0)
         ex.deadline, ex.queued, ex.committed = 1010.0, queued, committed
-        ex.sent_at = 1000.5 if sent else 0.0
+        ex.attempt.sent_at = 1000.5 if sent else 0.0
         if as_cancellation:
             ex.reason = errors.TOTAL_TIMEOUT.code
         end = asyncio.CancelledError() if as_cancellation else GatewayError(errors.TOTAL_TIMEOUT)
@@ -533,7 +533,7 @@ class TestLayer:
     @pytest.mark.covers("FR-015", "T054")
     async def test_a_clock_that_has_only_begun_is_a_clock(self) -> None:
         ex = exchange(b"PUT", 100, start_at=0.25)
-        ex.sent_at, ex.deadline = 0.5, 10.0
+        ex.attempt.sent_at, ex.deadline = 0.5, 10.0
         assert await judged(ex, GatewayError(errors.TOTAL_TIMEOUT)) is FAILURE
 
     @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ class Down:
 
     client = "127.0.0.1:1"
 
-    def __init__(self, *, write_paused: bool) -> None:
-        self.write_paused = write_paused
+    def __init__(self, *, full: bool) -> None:
+        self.full = full
         self.taken = asyncio.Event()
 
     async def sent(self) -> float:
@@ -41,13 +41,13 @@ async def done(_: Exchange) -> None:
 
 
 async def test_all_is_sent() -> None:
-    ex = exchange(Down(write_paused=False))
+    ex = exchange(Down(full=False))
     await deliver(done)(ex)
     assert ex.blocked == 0.0
 
 
 async def test_it_waits_for_the_client() -> None:
-    down = Down(write_paused=True)
+    down = Down(full=True)
     ex = exchange(down)
     running = asyncio.ensure_future(deliver(done)(ex))
     for _ in range(5):
@@ -63,4 +63,4 @@ async def test_a_failure_does_not_wait() -> None:
         raise GatewayError(INTERNAL)
 
     with pytest.raises(GatewayError):
-        await deliver(fail)(exchange(Down(write_paused=True)))
+        await deliver(fail)(exchange(Down(full=True)))

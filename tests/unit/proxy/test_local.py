@@ -4,7 +4,7 @@ import pytest
 from unit.scene import exchange
 
 from gateway.core.exchange import Exchange
-from gateway.core.message import RequestHead
+from gateway.core.message import OutgoingRequest, RequestHead
 from gateway.errors import GatewayError
 from gateway.proxy.local import answer_locally, options
 
@@ -94,11 +94,11 @@ async def test_max_forwards_counts_down_on_a_copy() -> None:
     """RFC 9110 7.6.2; the connection may hold the head for its next request."""
     ex = asking(b"OPTIONS", max_forwards=b"10")
     head = ex.request
-    head.rendered = (object(), b"what was made of it")
+    head.rewritten = (object(), OutgoingRequest(b"GET", b"/", b"a", b"", 0, takes_trailers=False, replaced=frozenset()))
     on = await passes(ex)
     assert on is not None
-    assert (on.known[b"max-forwards"], on.rendered) == (b"9", None)
-    assert (head.known[b"max-forwards"], head.rendered is None) == (b"10", False)
+    assert (on.known[b"max-forwards"], on.rewritten) == (b"9", None)
+    assert (head.known[b"max-forwards"], head.rewritten is None) == (b"10", False)
 
 
 async def test_max_forwards_0_is_answered_here() -> None:

@@ -7,6 +7,7 @@ import pytest
 from unit.scene import exchange
 
 from gateway import errors
+from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.errors import GatewayError
 from gateway.proxy.rescue import Complaints, rescue
@@ -86,7 +87,7 @@ def test_complaints_come_once_a_second_and_count_the_others(caplog: pytest.LogCa
     times = iter([10.0, 10.1, 10.9, 11.0, 11.1])
     complaints = Complaints(lambda: next(times))
     ex = exchange()
-    ex.proxy, ex.upstream = "ai", "h:1"
+    ex.proxy, ex.attempt = "ai", Attempt("h:1")
     for _ in range(5):
         complaints.tell(ex, GatewayError(errors.UPSTREAM_BAD_RESPONSE, "broken"))
     assert [record.getMessage() for record in caplog.records] == [

@@ -13,7 +13,7 @@ from gateway.proxy.router import Route, Router
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 
 class Client:

@@ -13,7 +13,7 @@ from gateway.core.layer import Handler, Layer
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.upstream.registry import Registry
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 A = Proxy("a", "/a", "http://127.0.0.1:1")
 B = Proxy("b", "/b", "http://127.0.0.1:2")

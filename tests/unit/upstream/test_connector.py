@@ -27,8 +27,8 @@ from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
-from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.h1.client import H1Client
+from gateway.wire.h1.head import HeadParser
 
 
 @asynccontextmanager
@@ -175,7 +175,7 @@ async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> N
             async with connector(f"https://origin.test:{endpoint}", trusting) as made:
                 connection = await made.dial()
                 assert connection.alive
-                assert type(connection).__name__ == "UpstreamConnection"
+                assert type(connection).__name__ == "H1Client"
                 connection.abort()
     assert asked[0].startswith(b"CONNECT origin.test:%d HTTP/1.1\r\n" % endpoint)
     assert b"Proxy-Authorization: Basic dTpw" in asked[0]
@@ -215,7 +215,7 @@ async def resolving(url: str, resolver: Resolver, **timeouts: float) -> AsyncIte
         yield made
 
 
-def peer_of(connection: UpstreamConnection) -> str:
+def peer_of(connection: H1Client) -> str:
     assert connection.transport is not None
     return str(connection.transport.get_extra_info("peername")[0])
 
@@ -479,7 +479,7 @@ async def cancel_dials(made: HardenedConnector, count: int = 200) -> None:
             await asyncio.sleep(0)
         task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(outcome, UpstreamConnection):
+        if isinstance(outcome, H1Client):
             outcome.abort()
         else:
             assert isinstance(outcome, asyncio.CancelledError), outcome

@@ -13,7 +13,7 @@ from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import IdleBudget, Pool
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 
 def pool_to(

@@ -12,7 +12,7 @@ from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.upstream.registry import Registry
 from gateway.wire.buffers import BufferPool
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 A = Proxy("a", "/a", "http://127.0.0.1:1", max_concurrent=5, circuit_breaker=CircuitBreaker(True, 2))
 B = replace(A, name="b", path="/b")

@@ -14,7 +14,7 @@ from harness.tls import TlsLink, authority
 
 from gateway.upstream.connector import tls_context
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
-from gateway.wire.connection import Connection
+from gateway.wire.link import Link
 from gateway.wire.tls import TlsLayer
 
 pytestmark = pytest.mark.interpreted  # `Above` inherits from a class of the gateway's
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.interpreted  # `Above` inherits from a class of the gat
 RECORD = 16384
 
 
-class Above(Connection):
+class Above(Link):
     """Notes what it hears. ``on_data`` is called with the size of each delivery."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
@@ -145,11 +145,11 @@ async def test_what_is_no_tls_ends_the_connection() -> None:
 async def test_unsent_bytes_are_told_and_pause_at_once() -> None:
     """The count holds what the TCP transport below holds; nothing pauses without unsent bytes."""
     async with layered(4096) as (above, layer, peer):
-        while not above.write_paused:
+        while not above.full:
             assert layer.get_write_buffer_size() == 0
             layer.write(b"x" * 1000)
         assert layer.get_write_buffer_size() > 0
-        while above.write_paused:
+        while above.full:
             await peer.fill()
             await asyncio.sleep(0)
         assert layer.get_write_buffer_size() == 0
@@ -172,7 +172,7 @@ async def test_close_says_so_and_abort_does_not() -> None:
 async def test_a_close_flushes_what_is_unsent() -> None:
     async with layered(4096) as (above, layer, peer):
         sent = 0
-        while not above.write_paused:
+        while not above.full:
             layer.write(b"x" * 1000)
             sent += 1000
         layer.close()

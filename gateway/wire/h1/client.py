@@ -1,14 +1,14 @@
-"""The client's side of HTTP/1.1: one connection to an endpoint, one request at a time.
+"""The client's side of HTTP/1.1: one connection to an endpoint, one request at a time, whose stream it is.
 
-    IDLE --send--> HEAD --final head: commit--> BODY --last byte--> DONE --rest--> IDLE
+    IDLE --send--> HEAD --final head: begin--> BODY --last byte--> DONE --release--> IDLE
     any  --error, close, rule broken--> BROKEN (the connection is closed and never reused)
 
-The head of the final answer is committed to the sink within the callback that read it, and the body follows as it
-comes: the task that waits for the exchange wakes once, at its end.
+The reply begins within the callback that read the final head, and the body follows as it comes: the task that waits
+for the exchange wakes once, at its end.
 
 Only an answer that ended where its framing said, on a connection that the request used up entirely, leads back to IDLE.
-Bytes that come in IDLE or after the end belong to nobody: the connection is broken, so that they can not be taken
-for the answer to the next request.
+Bytes that come in IDLE or after the end belong to no request: the connection is broken, so that they cannot be taken
+for the response to the next one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from time import monotonic
 from gateway import errors
 from gateway.core.forwarded import folded
 from gateway.core.limits import Limits
-from gateway.core.message import CHUNKED, UNTIL_CLOSE, ResponseHead
+from gateway.core.message import CHUNKED, MAX_KEPT_HEAD, UNTIL_CLOSE, OutgoingRequest, ResponseHead
+from gateway.core.stream import Reply, Sink, Source
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
-from gateway.wire.connection import COPY_BELOW, Connection
-from gateway.wire.framing import ChunkedDecoder
-from gateway.wire.grammar import BARE_LINE_END
-from gateway.wire.head import MAX_KEPT_HEAD, HeadParser
-from gateway.wire.watchdog import Watchdog
+from gateway.wire.h1.chunked import ChunkedDecoder
+from gateway.wire.h1.grammar import BARE_LINE_END
+from gateway.wire.h1.head import HeadParser
+from gateway.wire.h1.message import COPY_BELOW, MessageWriter
+from gateway.wire.h1.serialize import request_head
+from gateway.wire.timer import LazyTimer
 
 _HEAD_WINDOW = 4096
 _LIMITS = Limits()
@@ -49,11 +51,10 @@ class State(enum.Enum):
 IDLE, HEAD, BODY, DONE, BROKEN = State  # bound once: Python 3.11 takes 0.13 us to look a member up
 
 
-class UpstreamConnection(Connection):
-    """A `asyncio.BufferedProtocol` that `HardenedConnector` dials for."""
+class H1Client(MessageWriter):
+    """A `gateway.core.stream.ClientStream`, and the `asyncio.BufferedProtocol` of its socket."""
 
     __slots__ = (
-        "_commit",
         "_decoder",
         "_done",
         "_eof",
@@ -63,49 +64,49 @@ class UpstreamConnection(Connection):
         "_last_head",
         "_last_response",
         "_left",
-        "_on_interim",
         "_parser",
+        "_replaced",
+        "_reply",
         "_scanned",
         "_sink",
         "_stash",
         "_timeout_reason",
         "_to_head",
         "abandoned_at",
-        "answered",
         "body_idle",
         "first_byte_at",
         "idle_limit",
         "last_byte_at",
         "limits",
         "named_body",
+        "on_idle",
         "on_lost",
-        "replaced",
         "requests",
         "state",
-        "watchdog",
+        "timer",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool, parser: HeadParser) -> None:
         super().__init__(loop, buffers)
         self._parser = parser
-        self.watchdog = Watchdog(loop, self._on_timeout)
+        self.timer = LazyTimer(loop, self._on_timeout)
         self.state = IDLE
-        self.on_lost: Callable[[UpstreamConnection], None] | None = None
-        self.replaced: frozenset[bytes] = frozenset()
-        """Folded names of fields that the client may not send, in trailers neither."""
+        self.on_lost: Callable[[H1Client], None] | None = None
+        self.on_idle: Callable[[H1Client], None] | None = None
+        """Keeps the connection for another request; None: it is closed after its first one."""
+        self._replaced: frozenset[bytes] = frozenset()
+        """Folded names of fields that the caller may not send, in trailers neither."""
         self.requests = 0
         """Requests sent on this connection; above 1 it was reused."""
         self.first_byte_at = 0.0
         self.last_byte_at = 0.0
         self.abandoned_at = 0.0
         """The client that it worked for was seen to have left."""
-        self.answered = False
-        """A byte of an answer to the current request has come."""
         self._timeout_reason = errors.HEADER_TIMEOUT
         self.body_idle = 0.0
         """Longest pause in a body, in seconds; 0: none."""
         self.limits = _LIMITS
-        """Bounds of the response; set before `send`."""
+        """Bounds of the response."""
         self.named_body = False
         """The last response spoke of a body that does not follow: the connection should rest before it is used again,
         lest a body that follows all the same be read as a response."""
@@ -118,8 +119,7 @@ class UpstreamConnection(Connection):
         """Bytes of a head that has not come whole."""
         self._scanned = 0
         """Bytes of the stash in which no end of a head was found: a head that drips is not scanned from its start."""
-        self._commit: Callable[[ResponseHead], bytes] | None = None
-        self._on_interim: Callable[[ResponseHead], None] | None = None
+        self._reply: Reply | None = None
         self._interim_count = 0
         self._held = False
         """Nothing is read, because the client is slow."""
@@ -128,7 +128,7 @@ class UpstreamConnection(Connection):
         self._keep_alive = False
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
-        self._sink: Connection | None = None
+        self._sink: Sink | None = None
         self._done: asyncio.Future[None] | None = None
 
     def close(self) -> None:
@@ -138,72 +138,91 @@ class UpstreamConnection(Connection):
     # -- one request
 
     def send(
-        self,
-        head: bytes,
-        to_head: bool,
-        sink: Connection,
-        commit: Callable[[ResponseHead], bytes],
-        on_interim: Callable[[ResponseHead], None],
+        self, request: OutgoingRequest, lines: bytes, body: bytes, reply: Reply, limits: Limits
     ) -> asyncio.Future[None]:
-        """Write the head of a request; the future ends with the last byte of the answer, or with a `GatewayError`.
-
-        ``to_head``: it is a HEAD request. ``commit`` is given the final answer's head and returns the bytes with
-        which the answer begins on ``sink``; ``on_interim`` is called with each 1xx before.
-        """
+        """As `ClientStream.send`."""
+        self._done = done = self.loop.create_future()
         if self.state is not IDLE:  # its bytes came before the request did
-            self._done = self.loop.create_future()
-            self.fail_with(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The upstream sent bytes before any request"))
-            return self._done
+            self.fail(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The upstream sent bytes before any request"))
+            return done
         self.state = HEAD
         self.requests += 1
-        self.answered = False
-        self._to_head = to_head
-        self._sink = sink
-        self._commit = commit
-        self._on_interim = on_interim
+        self.first_byte_at = 0.0
+        self._to_head = request.method == b"HEAD"
+        self._replaced = request.replaced
+        self._reply = reply
         self._interim_count = 0
-        self._done = done = self.loop.create_future()
+        self.limits = limits
+        head = request.rendered
+        if head is None:
+            head = request.rendered = request_head(request)
         if self.transport is None:
             self._fail(errors.UPSTREAM_RESET, "The pooled connection was closed")
         else:
-            self.write(head)
+            self.write(b"%b%b\r\n%b" % (head, lines, body))
         return done
 
     def expect_within(self, seconds: float, reason: Reason) -> None:
-        """Fail with ``reason`` unless this is called again, or the head comes, within ``seconds`` (0: for ever)."""
+        """As `ClientStream.expect_within`."""
         self._timeout_reason = reason
         if seconds:
-            self.watchdog.arm(monotonic() + seconds)
+            self.timer.arm(monotonic() + seconds)
         else:
-            self.watchdog.disarm()
+            self.timer.disarm()
 
-    def admitted(self, trailers: list[bytes]) -> list[bytes]:
-        """Those of a request's trailers that the client may send: not those named by `replaced`."""
-        if not self.replaced:
-            return trailers
-        return [line for line in trailers if folded(line[: line.find(b":")]) not in self.replaced]
+    def begin_body(self, source: Source, length: int) -> None:
+        """As `ClientStream.begin_body`."""
+        self.chunked_out = length == CHUNKED
+        self.start(b"", source)
+        if self.full:
+            self._await_upload()
 
-    def receive_body(self, source: Connection, *, chunked: bool) -> None:
-        """The body of the request that was begun comes from ``source``."""
-        self.chunked_out = chunked
-        self.start_body(b"", source)
+    def end(self, trailers: list[bytes]) -> None:
+        """The request's body is complete. Of its trailers those are sent that no configured field replaces."""
+        if self._replaced:
+            trailers = [line for line in trailers if folded(line[: line.find(b":")]) not in self._replaced]
+        super().end(trailers)
 
-    def await_upload(self) -> None:
+    def _await_upload(self) -> None:
         """The endpoint takes no more of the request's body: bound how long it may stall."""
-        self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
+        if self.state is HEAD:
+            self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
 
-    def rest(self, request_complete: bool) -> bool:
-        """After the answer: True when the connection is IDLE and fit for another request."""
-        self.watchdog.expires_at = 0.0
-        self._done = self._sink = self._commit = self._on_interim = None
-        if self.state is DONE and self._keep_alive and request_complete and self.alive and not self._source:
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._source is not None:
+            self._await_upload()
+
+    def resume_writing(self) -> None:
+        if self._source is not None and self.state is HEAD:
+            self.timer.disarm()
+        super().resume_writing()
+
+    def release(self, request_complete: bool) -> None:
+        """Back to the pool when the connection is fit for another request, else closed."""
+        self.timer.expires_at = 0.0
+        self._done = self._sink = self._reply = None
+        if (
+            self.state is DONE
+            and self._keep_alive
+            and request_complete
+            and self.alive
+            and self._source is None
+            and self.on_idle is not None
+        ):
             self.state = IDLE
-            if self._held:  # the client has yet to take the end of the answer: no matter of the next one's
+            if self._held:  # the caller has yet to take the end of the response: no matter of the next one's
                 self._held = False
                 self.resume_reading()
-            return True
-        self.state = BROKEN
-        return False
+            self.on_idle(self)
+        else:
+            self.state = BROKEN
+            self.abort()
+
+    def abandon(self, gone_at: float) -> None:
+        """Close the connection in the middle of an exchange."""
+        self.abandoned_at = gone_at
+        self.abort()
 
     # -- events of the transport
 
@@ -211,30 +230,29 @@ class UpstreamConnection(Connection):
         self.last_byte_at = now = monotonic()
         data = self._buffers.current[:nbytes]
         if self.state is BODY:
-            if self.watchdog.expires_at:
-                self.watchdog.expires_at = now + self.body_idle  # later than before: the timer may stay
+            if self.timer.expires_at:
+                self.timer.expires_at = now + self.body_idle  # later than before: the timer may stay
             decoder, sink = self._decoder, self._sink
             # The way of a streamed token, kept short: no call that it can do without.
-            if decoder is not None and nbytes < COPY_BELOW and sink is not None and sink.passes_chunks:
+            if decoder is not None and nbytes < COPY_BELOW and sink is not None and sink.takes_chunks:
                 chunks = data.tobytes()
                 size = decoder.whole_chunks(chunks)
                 if size >= 0:
-                    sink.send_chunks(chunks, size)
+                    sink.chunks(chunks, size)
                     if decoder.done:
-                        sink.body_ended()
+                        sink.ended()
                         self._finish()
                     return
             self._relay(data, pooled=True)
             if nbytes == self._read_size:
                 self.full_read()
         elif self.state is HEAD:
-            if not self.answered:
-                self.answered = True
-                self.first_byte_at = self.last_byte_at
+            if not self.first_byte_at:
+                self.first_byte_at = now
             try:
                 self._take_heads(data, pooled=True)
             except GatewayError as error:
-                self.fail_with(error)
+                self.fail(error)
         else:
             self.state = BROKEN
             self.abort()
@@ -248,7 +266,7 @@ class UpstreamConnection(Connection):
         if exc is not None and self._fd >= 0:
             self._read_rest(exc)
         super().connection_lost(exc)
-        self.watchdog.close()
+        self.timer.close()
         if self.state is BODY and self._left == UNTIL_CLOSE and self._eof:
             self._finish()
             self._keep_alive = False
@@ -256,18 +274,18 @@ class UpstreamConnection(Connection):
             self._fail(errors.UPSTREAM_RESET, "")
         if self.on_lost is not None:
             self.on_lost(self)
-        # Their closures lead back to this connection.
-        self._sink = self._commit = self._on_interim = self._done = None
+        # They lead back to this connection.
+        self._sink = self._reply = self._done = None
 
     # -- backpressure
 
-    def sink_blocked(self) -> None:
+    def hold(self) -> None:
         # The client is slow: no fault of the upstream, whose time stops.
-        self.watchdog.disarm()
+        self.timer.disarm()
         self._held = True
         self.pause_reading()
 
-    def sink_ready(self) -> None:
+    def resume(self) -> None:
         if self.state is BODY:
             self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
         self._held = False
@@ -316,6 +334,8 @@ class UpstreamConnection(Connection):
                 self._final(head, data, pooled=pooled)
                 return
             self._interim(head)
+            if data:
+                self.first_byte_at = self.last_byte_at
 
     def _take_rest_of_head(self, data: memoryview) -> None:
         stash = self._stash
@@ -353,6 +373,7 @@ class UpstreamConnection(Connection):
 
     def _interim(self, head: ResponseHead) -> None:
         self._interim_count += 1
+        self.first_byte_at = 0.0
         if head.status == 101:
             raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The response switches protocols")
         if self._interim_count > self.limits.max_interim_responses:
@@ -360,36 +381,35 @@ class UpstreamConnection(Connection):
                 errors.UPSTREAM_BAD_RESPONSE,
                 f"No final response came after {self.limits.max_interim_responses} interim responses",
             )
-        if self._on_interim is not None:
-            self._on_interim(head)
+        if self._reply is not None:
+            self._reply.interim(head)
 
     def _final(self, head: ResponseHead, data: memoryview, *, pooled: bool) -> None:
-        self.watchdog.expires_at = 0.0
+        self.timer.expires_at = 0.0
         self._keep_alive = head.keep_alive
         self.named_body = head.names_body
         self.idle_limit = head.idle_limit
         self._left = length = head.length
-        sink = self._sink
-        assert sink is not None
-        assert self._commit is not None
-        start = self._commit(head)
+        reply = self._reply
+        if reply is None:
+            return
         if 0 <= length <= len(data):
-            if length < len(data):  # bytes after the end of the answer
+            if length < len(data):  # bytes after the end of the response
                 self._keep_alive = False
                 data = data[:length]
-            sink.send_whole(start, data)
+            reply.begin(head, None).whole(data)
             self._finish()
             return
         self.state = BODY
         self._decoder = None
         if length == CHUNKED:
             self._decoder = ChunkedDecoder(errors.UPSTREAM_BAD_RESPONSE, self.limits.max_trailer_bytes)
-        sink.start_body(start, self)
+        self._sink = sink = reply.begin(head, self)
         if data:
             self._relay(data, pooled=pooled)
         else:
-            sink.flush_start()
-        if self.state is BODY and not sink.write_paused:
+            sink.flush()
+        if self.state is BODY and not sink.full:
             self.expect_within(self.body_idle, errors.BODY_IDLE_TIMEOUT)
 
     def _relay(self, data: memoryview, *, pooled: bool) -> None:
@@ -399,7 +419,7 @@ class UpstreamConnection(Connection):
             self._relay_chunked(data, sink, decoder, pooled=pooled)
             return
         if self._left == UNTIL_CLOSE:
-            sink.send_body(data, pooled=pooled)
+            sink.data(data, pooled=pooled)
             return
         size = len(data)
         if size > self._left:
@@ -407,32 +427,32 @@ class UpstreamConnection(Connection):
             data = data[: self._left]
             size = self._left
         self._left -= size
-        sink.send_body(data, pooled=pooled)
+        sink.data(data, pooled=pooled)
         if not self._left:
-            sink.end_body([])
+            sink.end([])
             self._finish()
 
-    def _relay_chunked(self, data: memoryview, sink: Connection, decoder: ChunkedDecoder, *, pooled: bool) -> None:
+    def _relay_chunked(self, data: memoryview, sink: Sink, decoder: ChunkedDecoder, *, pooled: bool) -> None:
         payload: list[memoryview] = []
         try:
             consumed = decoder.feed(data, payload)
             self.took_pieces(decoder.pieces)
         except GatewayError as error:
             # What came before the fault is not passed on: the client's connection is about to be cut.
-            self.fail_with(error)
+            self.fail(error)
             return
-        sink.send_payload(payload, pooled=pooled)
+        sink.pieces(payload, pooled=pooled)
         if decoder.done:
             if consumed < len(data):
                 self._keep_alive = False
-            sink.end_body(decoder.trailers)
+            sink.end(decoder.trailers)
             self._finish()
 
     def _finish(self) -> None:
         if self._left == UNTIL_CLOSE and self._sink is not None:
-            self._sink.end_body([])
+            self._sink.end([])
         self.state = DONE
-        self.watchdog.expires_at = 0.0
+        self.timer.expires_at = 0.0
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 
@@ -440,14 +460,15 @@ class UpstreamConnection(Connection):
         self._fail(self._timeout_reason, "")
 
     def _fail(self, reason: Reason, details: str) -> None:
-        # RFC 9110 9.2.2: a reused connection that closed before it said anything may just have been stale.
-        stale = reason is errors.UPSTREAM_RESET and self.requests > 1 and not self.answered
-        self.fail_with(GatewayError(reason, details, retryable=stale))
+        # RFC 9110 9.2.2: a reused connection that closed before any byte came may just have been stale.
+        silent = not self.first_byte_at and not self._interim_count
+        stale = reason is errors.UPSTREAM_RESET and self.requests > 1 and silent
+        self.fail(GatewayError(reason, details, retryable=stale))
 
-    def fail_with(self, error: GatewayError) -> None:
+    def fail(self, error: GatewayError) -> None:
         """End the request that runs with ``error``, and the connection with it."""
         self.state = BROKEN
-        self.watchdog.disarm()
+        self.timer.disarm()
         if self._done is not None and not self._done.done():
             self._done.set_exception(error)
         self.abort()

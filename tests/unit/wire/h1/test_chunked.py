@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import BAD_FRAMING, GatewayError
-from gateway.wire.framing import ChunkedDecoder, last_chunk
+from gateway.wire.h1.chunked import ChunkedDecoder, last_chunk
 
 
 def decode(*pieces: bytes) -> tuple[bytes, ChunkedDecoder]:

@@ -1,11 +1,10 @@
-"""What both sides of an exchange share: a socket read through pooled buffers and written with backpressure.
+"""A socket, read through pooled buffers and written at once. It knows nothing of HTTP.
 
-Data flows from a *source* connection to a *sink* connection inside the callbacks of the event loop: no task wakes up
-for a piece of a body. The high-water mark of every transport is zero, so that a write goes to the kernel at once and
-whatever the kernel does not take pauses the source. A sink therefore never holds more than what one read brought.
+The high-water mark of every transport is zero, so that a write goes to the kernel at once, and whatever the kernel does
+not take makes the link `full`. A link therefore never holds more than what one read of its source brought.
 
-Not a subclass of `asyncio.Protocol`: uvloop would then read unbuffered. Nor of `asyncio.BufferedProtocol`, which
-nobody asks for: a class with a base that is not compiled can not be compiled either.
+Not a subclass of `asyncio.Protocol`, because uvloop would then read unbuffered. Nor of `asyncio.BufferedProtocol`,
+because a class with a base that is not compiled cannot be compiled either, and no event loop checks for it.
 """
 
 from __future__ import annotations
@@ -15,15 +14,11 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
-from gateway.wire.framing import last_chunk
 
-# Below this many bytes a copy is cheaper than lending a whole buffer to a transport that can not take it at once.
-COPY_BELOW = 4096
 MAX_UNSENT = 1 << 20
 """Bytes that the kernel takes beyond those that are on their way (TCP_NOTSENT_LOWAT). A peer that reads nothing would
 else make it hold 4 MiB, and 300 such peers all the memory that a machine of 24 GiB gives to TCP. Less than 1 MiB costs
@@ -44,8 +39,8 @@ SMALL_READ = 2048
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
-class Connection:
-    """Base of `DownstreamConnection` and `UpstreamConnection`: an `asyncio.BufferedProtocol` by its methods."""
+class Link:
+    """Base of every connection: an `asyncio.BufferedProtocol` by its methods."""
 
     __slots__ = (
         "_buffers",
@@ -53,21 +48,15 @@ class Connection:
         "_first_error",
         "_lends",
         "_lent",
-        "_prelude",
         "_read_size",
         "_reads",
         "_resting",
-        "_source",
         "_stopped",
         "blocked",
         "blocked_since",
-        "body_out",
-        "chunked_out",
+        "full",
         "loop",
-        "passes_chunks",
-        "trailer",
         "transport",
-        "write_paused",
     )
 
     transport: asyncio.Transport | None
@@ -91,22 +80,11 @@ class Connection:
         self._reads = 0
         """Reads that filled the buffer since the last rest."""
         self._read_size = BUFFER_SIZE
-        self._source: Connection | None = None
-        """Whose bytes are written to us, and who is paused when they come too fast."""
-        self.chunked_out = False
-        """The message that is being written is framed as chunks."""
-        self._prelude = b""
-        """Bytes that go out with the first of the body."""
-        self.body_out = 0
-        """Bytes of payload written in the current message."""
-        self.passes_chunks = False
-        """Chunks may go out as they came in."""
-        self.trailer: Callable[[], bytes] | None = None
-        """Makes a field line that follows the body that is being written, when it is chunked."""
-        self.write_paused = False
+        self.full = False
+        """Bytes that were written wait for the peer."""
         self.blocked_since = 0.0
         self.blocked = 0.0
-        """Seconds that the peer kept us waiting in the current message."""
+        """Seconds for which the peer was too slow in the current message."""
 
     @property
     def protocol(self) -> asyncio.BaseProtocol:
@@ -142,8 +120,6 @@ class Connection:
         self.transport = None
         self._buffers.forget(len(self._lent))
         self._lent.clear()
-        self._source = None
-        self.trailer = None  # its closure leads back to this connection
 
     @property
     def alive(self) -> bool:
@@ -254,116 +230,13 @@ class Connection:
             data = data[sent:]
         transport.write(data)
 
-    def send_whole(self, start: bytes, body: memoryview) -> None:
-        """Write a message in one go; ``start`` is its head, and ``body`` its whole body."""
-        self.body_out = len(body)
-        self.blocked = 0.0
-        if self.chunked_out:
-            start += b"%x\r\n%b\r\n" % (len(body), bytes(body)) if body else b""
-            start += self._last_chunk([])
-        elif body:
-            start += body
-        self.write(start)
-
-    def start_body(self, start: bytes, source: Connection | None) -> None:
-        """Begin a message whose body comes from ``source``; ``start`` goes out with the body's first bytes."""
-        self._prelude = start
-        self._source = source
-        self.body_out = 0
-        self.blocked = 0.0
-        self.passes_chunks = self.chunked_out and self.trailer is None
-        if self.write_paused and source is not None:
-            source.sink_blocked()
-
-    def flush_start(self) -> None:
-        """Do not wait for the body's first bytes."""
-        start, self._prelude = self._prelude, b""
-        if start:
-            self.write(start)
-
-    def send_body(self, data: memoryview, *, pooled: bool) -> None:
-        """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent if it can not be flushed
-        now.
-        """
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        size = len(data)
-        self.body_out += size
-        if size < COPY_BELOW:
-            start, self._prelude = self._prelude, b""
-            if self.chunked_out:
-                self.write(b"%b%x\r\n%b\r\n" % (start, size, bytes(data)))
-            else:
-                self.write(start + bytes(data))
-            return
-        if self.chunked_out:
-            transport.writelines([b"%b%x\r\n" % (self._prelude, size), data, b"\r\n"])
-        elif self._prelude:
-            transport.writelines([self._prelude, data])
-        else:
-            transport.write(data)
-        self._prelude = b""
-        if (
-            pooled
-            and self._lends
-            and transport.get_write_buffer_size()
-            and data.obj is self._buffers.current.obj  # not payload that was joined from many small chunks
-        ):
-            self._lent.append(self._buffers.lend())
-
-    def send_chunks(self, chunks: bytes, size: int) -> None:
-        """Write whole chunks as they came, when `chunked_out`; ``size``: of their payload."""
-        self.body_out += size
-        if self._prelude:
-            chunks = self._prelude + chunks
-            self._prelude = b""
-        self.write(chunks)
-
-    def send_payload(self, parts: list[memoryview], *, pooled: bool) -> None:
-        """Write what one read brought; many small pieces become one."""
-        if len(parts) == 1:
-            self.send_body(parts[0], pooled=pooled)
-        elif parts:
-            self.send_body(memoryview(b"".join(parts)), pooled=False)
-
-    def end_body(self, trailers: list[bytes]) -> None:
-        """The body is complete."""
-        start, self._prelude = self._prelude, b""
-        if self.chunked_out:
-            start += self._last_chunk(trailers)
-        if start:
-            self.write(start)
-        self._source = None
-
-    def _last_chunk(self, trailers: list[bytes]) -> bytes:
-        if self.trailer is not None:
-            trailers = [*trailers, self.trailer()]
-        return last_chunk(trailers)
-
-    def body_ended(self) -> None:
-        """The end of the body was written with its last bytes."""
-        self._source = None
-
     def pause_writing(self) -> None:
-        self.write_paused = True
+        self.full = True
         self.blocked_since = monotonic()
-        if self._source is not None:
-            self._source.sink_blocked()
 
     def resume_writing(self) -> None:
-        self.write_paused = False
+        self.full = False
         self.blocked += monotonic() - self.blocked_since
         for buffer in self._lent:
             self._buffers.take_back(buffer)
         self._lent.clear()
-        if self._source is not None:
-            self._source.sink_ready()
-
-    def sink_blocked(self) -> None:
-        """Our sink can take no more for now."""
-        self.pause_reading()
-
-    def sink_ready(self) -> None:
-        """Our sink takes bytes again."""
-        self.resume_reading()

@@ -1,4 +1,5 @@
-"""The server's side of HTTP/1.1: one client connection, its requests one after the other.
+"""The server's side of HTTP/1.1: one connection of a caller, its requests one after the other. It is the stream of the
+request that it serves.
 
     WAITING --head--> BUSY --response complete, request read--> WAITING      (keep-alive; pipelined heads are taken from
     the stash)
@@ -10,7 +11,7 @@
 Each request runs in one task. A client that leaves while BUSY cancels it. LINGERING half-closes and reads on for a
 moment: a close with unread bytes makes the kernel send a RST, which can destroy a response that is still on its way.
 
-Two timers, one for each direction. `watchdog` runs while we wait for bytes of the client; which bytes, and for how
+Two timers, one for each direction. `timer` runs while we wait for bytes of the client; which bytes, and for how
 long, follows from the state. `_stall` runs while bytes wait for the client, in every state, so that neither a permit
 nor a close waits without a bound for a client that does not read. No request is begun while bytes of the response
 before it are unsent, because a client that pipelines and never reads would fill our memory.
@@ -27,23 +28,22 @@ from time import monotonic
 from typing import Protocol
 
 from gateway import errors
-from gateway.core.client import addresses_of_forwarded, forwarded_client
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
-from gateway.core.message import CHUNKED, RequestHead, ResponseHead
+from gateway.core.message import CHUNKED, MAX_KEPT_HEAD, RequestHead, ResponseHead
+from gateway.core.peer import Peer
+from gateway.core.stream import ClientStream, Source, Trailer
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
-from gateway.wire.connection import Connection
-from gateway.wire.framing import ChunkedDecoder
-from gateway.wire.grammar import BARE_LINE_END, TOKEN_BYTES
+from gateway.wire.h1.chunked import ChunkedDecoder
+from gateway.wire.h1.grammar import BARE_LINE_END, TOKEN_BYTES
+from gateway.wire.h1.head import HeadParser
+from gateway.wire.h1.message import MessageWriter
+from gateway.wire.h1.serialize import interim_head, own_head, response_head
 from gateway.wire.hangup import HangupWatch
-from gateway.wire.head import MAX_KEPT_HEAD, HeadParser
-from gateway.wire.headers import Forwarding, interim_head, own_head
 from gateway.wire.pace import Pace
+from gateway.wire.timer import LazyTimer
 from gateway.wire.turns import Turns
-from gateway.wire.upstream import State as UpstreamState
-from gateway.wire.upstream import UpstreamConnection
-from gateway.wire.watchdog import Watchdog
 
 _MAX_STASH = 16384
 """Bytes that are read ahead of the request that is served; at most one read more. The kernel keeps the rest: a client
@@ -85,8 +85,8 @@ class Service(Protocol):
         """Answer a request that could not be parsed."""
         ...
 
-    def opened(self, connection: DownstreamConnection) -> None: ...
-    def closed(self, connection: DownstreamConnection) -> None: ...
+    def opened(self, connection: H1Server) -> None: ...
+    def closed(self, connection: H1Server) -> None: ...
 
 
 class State(enum.Enum):
@@ -103,7 +103,7 @@ WAITING, BUSY, FLUSHING, DRAINING, LINGERING, CLOSED = (
 )
 
 
-class DownstreamConnection(Connection):
+class H1Server(MessageWriter):
     __slots__ = (
         "_acked",
         "_answered",
@@ -118,7 +118,6 @@ class DownstreamConnection(Connection):
         "_last_head",
         "_last_request",
         "_left",
-        "_limits",
         "_moved_at",
         "_on_uploaded",
         "_pace",
@@ -139,11 +138,11 @@ class DownstreamConnection(Connection):
         "_wake",
         "_watched",
         "_work",
-        "client",
         "exchange",
-        "forwarding",
+        "limits",
+        "peer",
         "state",
-        "watchdog",
+        "timer",
     )
 
     def __init__(
@@ -157,13 +156,12 @@ class DownstreamConnection(Connection):
         super().__init__(loop, buffers)
         self._parser = parser
         self.state = WAITING
-        self.watchdog = Watchdog(loop, self._on_timeout)
-        self.client = ""
-        self.forwarding: Forwarding
+        self.timer = LazyTimer(loop, self._on_timeout)
+        self.peer: Peer
         self.exchange: Exchange | None = None
         self._service = service
         self._scheme = scheme
-        self._limits = service.limits
+        self.limits = service.limits
         self._task: asyncio.Task[None] | None = None
         self._work: Coroutine[None, None, None] | None = None
         """The exchange that the task is to run next."""
@@ -193,7 +191,7 @@ class DownstreamConnection(Connection):
         self._left = 0
         """Bytes to come; `CHUNKED` while a chunked body goes on."""
         self._decoder: ChunkedDecoder | None = None
-        self._body_sink: UpstreamConnection | None = None
+        self._body_sink: ClientStream | None = None
         self._on_uploaded: Callable[[], None] | None = None
         self._upload_pace = Pace(0)
         self._awaits_continue = False
@@ -203,7 +201,7 @@ class DownstreamConnection(Connection):
         self._until_close = False
         self._sent: asyncio.Future[None] | None = None
         """Resolved when the kernel has taken all that was written; set while the exchange waits for that."""
-        self._stall: Watchdog | None = None
+        self._stall: LazyTimer | None = None
         """Armed while bytes wait for the client; made when that first happens."""
         self._pace = Pace(service.limits.min_body_rate)
         self._unsent = 0
@@ -221,31 +219,17 @@ class DownstreamConnection(Connection):
         if not peer:  # it has reset the connection already, and has no name any more
             self.abort()
             return
-        host = str(peer[0])
-        self.client = f"[{host}]:{peer[1]}" if ":" in host else f"{host}:{peer[1]}"
-        self.forwarding = Forwarding(host.encode(), self._scheme, self._service.trusts(host))
+        self.peer = Peer(str(peer[0]), int(peer[1]), self._scheme, self._service.trusts)
         self._service.opened(self)
-        limits = self._limits
+        limits = self.limits
         self._idle_since = now = monotonic()
-        self.watchdog.arm(now + (limits.first_byte_timeout or limits.keepalive_timeout or limits.header_timeout))
-
-    def real_client(self, request: RequestHead) -> str:
-        """The address that X-Forwarded-For, else Forwarded, of a trusted peer names; else the peer's, with its port."""
-        if not self.client or not self.forwarding.trusted:
-            return self.client
-        chain = request.known.get(b"x-forwarded-for")
-        if chain is None:
-            forwarded = request.known.get(b"forwarded")
-            if forwarded is None:
-                return self.client
-            chain = addresses_of_forwarded(forwarded)
-        return forwarded_client(chain, self._service.trusts) or self.client
+        self.timer.arm(now + (limits.first_byte_timeout or limits.keepalive_timeout or limits.header_timeout))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unwatch_peer()
         self._service.closed(self)
-        self.watchdog.close()
+        self.timer.close()
         if self._stall is not None:
             self._stall.close()
         if self._sent is None or not self._sent.done():  # else the client took everything before it left
@@ -254,12 +238,12 @@ class DownstreamConnection(Connection):
             self._wake.set_result(None)
         self.state = CLOSED
         self._stash.clear()
-        self._on_uploaded = None  # its closure leads back to this connection
+        self._body_sink = self._on_uploaded = None  # they lead back to this connection
 
     def eof_received(self) -> None:
         # A client that half-closes while it waits counts as gone, as with nginx, Envoy and Go; the transport closes,
         # once it has flushed. A response that goes on must not wait for that.
-        if self.state is BUSY and self.write_paused and self._sent is None:
+        if self.state is BUSY and self.full and self._sent is None:
             self.cancel(errors.CLIENT_GONE)
 
     def cut(self) -> None:
@@ -295,11 +279,6 @@ class DownstreamConnection(Connection):
             if reason is errors.CLIENT_GONE and not self.exchange.gone_at:
                 self.exchange.gone_at = monotonic()
             self._task.cancel()
-
-    @property
-    def limits(self) -> Limits:
-        """Bounds of the messages of this connection's exchanges."""
-        return self._limits
 
     # -- reading
 
@@ -377,7 +356,7 @@ class DownstreamConnection(Connection):
 
     def _take_first(self, data: bytes) -> None:
         """What comes while nothing is stashed; most often it is one whole head, which is then not copied twice."""
-        end = data.find(b"\r\n\r\n", 0, self._limits.max_header_bytes + 4)
+        end = data.find(b"\r\n\r\n", 0, self.limits.max_header_bytes + 4)
         if end < 0 or data[0] == _CR:  # CR: empty lines before the request line
             self._stash += data
             self._advance()
@@ -400,7 +379,7 @@ class DownstreamConnection(Connection):
             self._scanned = 0
         if not stash or stash == b"\r":
             return
-        end = stash.find(b"\r\n\r\n", max(0, self._scanned - 3), self._limits.max_header_bytes + 4)
+        end = stash.find(b"\r\n\r\n", max(0, self._scanned - 3), self.limits.max_header_bytes + 4)
         if end >= 0:
             head = bytes(stash[:end])
             del stash[: end + 4]
@@ -423,7 +402,7 @@ class DownstreamConnection(Connection):
         self._left = head.length
         self._decoder = None
         if head.length == CHUNKED:
-            self._decoder = ChunkedDecoder(errors.BAD_FRAMING, self._limits.max_trailer_bytes)
+            self._decoder = ChunkedDecoder(errors.BAD_FRAMING, self.limits.max_trailer_bytes)
         self._awaits_continue = (
             head.length != 0
             and head.minor == 1
@@ -437,15 +416,15 @@ class DownstreamConnection(Connection):
         # A connection often asks the same again, byte for byte: polling, health checks, load tests.
         if head != self._last_head or self._last_request is None:
             if len(head) > MAX_KEPT_HEAD:
-                self._large_request = self._parser.request(head, self._limits)
+                self._large_request = self._parser.request(head, self.limits)
                 return self._large_request
-            self._last_request = self._parser.request(head, self._limits)
+            self._last_request = self._parser.request(head, self.limits)
             self._last_head = head
         return self._last_request
 
     def _check_partial(self, stash: bytearray) -> None:
         """Refuse what can no longer become a good head; else bound the time for the rest of it."""
-        limits = self._limits
+        limits = self.limits
         if len(stash) > limits.max_uri + 64 and stash.find(b"\r\n", 0, limits.max_uri + 64) < 0:
             raise GatewayError(errors.URI_TOO_LONG, f"The request line exceeds {limits.max_uri} bytes")
         if BARE_LINE_END.search(stash, max(0, self._scanned - 1)) or stash[0] not in TOKEN_BYTES:
@@ -455,7 +434,7 @@ class DownstreamConnection(Connection):
         self._scanned = len(stash)
         if not self._head_clock:
             self._head_clock = True
-            self.watchdog.arm(monotonic() + limits.header_timeout)
+            self.timer.arm(monotonic() + limits.header_timeout)
 
     def _refuse(self, error: GatewayError) -> None:
         self._refused = True
@@ -470,7 +449,7 @@ class DownstreamConnection(Connection):
         self.exchange = exchange
         self._until_close = False
         self.body_out = 0
-        self.watchdog.expires_at = 0.0
+        self.timer.expires_at = 0.0
         self._work = work
         if self._task is None:
             self._task = self.loop.create_task(self._serve())
@@ -527,7 +506,7 @@ class DownstreamConnection(Connection):
     def _after_exchange(self) -> None:
         if self.transport is None or self.transport.is_closing():
             return
-        if self.write_paused:  # a response of our own that the client has yet to take
+        if self.full:  # a response of our own that the client has yet to take
             self.state = FLUSHING
         else:
             self._after_response()
@@ -542,7 +521,7 @@ class DownstreamConnection(Connection):
         else:
             self._discarded = 0
             self.state = DRAINING
-            self.watchdog.arm(monotonic() + self._limits.body_timeout)
+            self.timer.arm(monotonic() + self.limits.body_timeout)
             self._read_on()
             stash, self._stash = self._stash, bytearray()
             self._drain(bytes(stash))
@@ -550,7 +529,7 @@ class DownstreamConnection(Connection):
     def _next_request(self) -> None:
         self.state = WAITING
         self._idle_since = now = monotonic()
-        self.watchdog.arm(now + self._limits.keepalive_timeout)
+        self.timer.arm(now + self.limits.keepalive_timeout)
         if self._service.draining and self.transport is not None:
             self._linger()
             return
@@ -575,7 +554,7 @@ class DownstreamConnection(Connection):
         self._read_on()
         if transport.can_write_eof():
             transport.write_eof()
-        self.watchdog.arm(monotonic() + _LINGER_SECONDS)
+        self.timer.arm(monotonic() + _LINGER_SECONDS)
 
     # -- the request's body
 
@@ -605,26 +584,26 @@ class DownstreamConnection(Connection):
         """The client sent ``Expect: 100-continue`` and holds its body back."""
         return self._awaits_continue and not self._stash
 
-    def upload(self, sink: UpstreamConnection, on_uploaded: Callable[[], None]) -> None:
-        """Relay the body to ``sink`` as it comes; ``on_uploaded`` is called after its last byte."""
+    def pipe(self, sink: ClientStream, on_end: Callable[[], None]) -> None:
+        """Relay the body to ``sink`` as it comes; ``on_end`` is called after its last byte."""
         self._awaits_continue = False
         self._body_sink = sink
-        self._on_uploaded = on_uploaded
-        self._upload_pace = Pace(self._limits.min_body_rate)
-        sink.receive_body(self, chunked=self._left == CHUNKED)
-        if sink.write_paused:  # the upstream has yet to take what was written before; it calls sink_ready
+        self._on_uploaded = on_end
+        self._upload_pace = Pace(self.limits.min_body_rate)
+        sink.begin_body(self, self._left)
+        if sink.full:  # the upstream has yet to take what was written before; it calls sink_ready
             return
         now = monotonic()
         self._upload_pace.begin(now)
-        self.watchdog.arm(now + self._limits.body_timeout)
+        self.timer.arm(now + self.limits.body_timeout)
         self._read_on()
         self._take_stashed()
 
-    def stop_upload(self) -> None:
-        """The upstream wants no more of the body."""
+    def stop_body(self) -> None:
+        """Nobody takes more of the body."""
         if self._body_sink is not None:
             self._body_sink = None
-            self.watchdog.disarm()
+            self.timer.disarm()
 
     def _take_stashed(self) -> None:
         stash, self._stash = self._stash, bytearray()
@@ -635,24 +614,22 @@ class DownstreamConnection(Connection):
         sink = self._body_sink
         assert sink is not None
         now = monotonic()
-        self.watchdog.arm(now + self._limits.body_timeout)
+        self.timer.arm(now + self.limits.body_timeout)
         if self._upload_pace.too_slow(len(data), now) and self.exchange is not None and not self.exchange.committed:
             self._refused = True
-            sink.fail_with(
-                GatewayError(errors.CLIENT_TIMEOUT, "The request body came slower than limits.min_body_rate")
-            )
+            sink.fail(GatewayError(errors.CLIENT_TIMEOUT, "The request body came slower than limits.min_body_rate"))
             return
         try:
             payload, consumed = self._payload(data)
         except GatewayError as error:
             self._refused = True
-            sink.fail_with(error)
+            sink.fail(error)
             return
-        sink.send_payload(payload, pooled=pooled)
+        sink.pieces(payload, pooled=pooled)
         if self._left == 0:
-            sink.end_body([] if self._decoder is None else sink.admitted(self._decoder.trailers))
+            sink.end([] if self._decoder is None else self._decoder.trailers)
             self._body_sink = None
-            self.watchdog.disarm()
+            self.timer.disarm()
             self._stash += data[consumed:]
             if self._on_uploaded is not None:
                 self._on_uploaded()
@@ -671,9 +648,9 @@ class DownstreamConnection(Connection):
                 self._left = 0
         if self.exchange is not None:
             self.exchange.bytes_in += sum(map(len, payload))
-            if 0 < self._limits.max_body_bytes < self.exchange.bytes_in:
+            if 0 < self.limits.max_body_bytes < self.exchange.bytes_in:
                 raise GatewayError(
-                    errors.BODY_TOO_LARGE, f"The request body exceeds {self._limits.max_body_bytes} bytes"
+                    errors.BODY_TOO_LARGE, f"The request body exceeds {self.limits.max_body_bytes} bytes"
                 )
         return payload, consumed
 
@@ -690,27 +667,21 @@ class DownstreamConnection(Connection):
             self._stash += data[consumed:]
             self._next_request()
 
-    def sink_blocked(self) -> None:
-        # The upstream is slow to take the body: its time runs now, not the client's.
-        self.watchdog.disarm()
+    def hold(self) -> None:
+        # The upstream is slow to take the body: its time runs now, not the caller's.
+        self.timer.disarm()
         self._upload_pace.pause(monotonic())
         self._hold_reading()
-        sink = self._body_sink
-        if sink is not None and sink.state is UpstreamState.HEAD:
-            sink.await_upload()
 
-    def sink_ready(self) -> None:
-        sink = self._body_sink
-        if sink is not None:
+    def resume(self) -> None:
+        if self._body_sink is not None:
             now = monotonic()
-            self.watchdog.arm(now + self._limits.body_timeout)
+            self.timer.arm(now + self.limits.body_timeout)
             self._upload_pace.begin(now)
-            if sink.state is UpstreamState.HEAD:
-                sink.watchdog.disarm()
             if self._stash:
                 self._take_stashed()
                 sink = self._body_sink
-                if sink is not None and sink.write_paused:  # and blocked again by it
+                if sink is not None and sink.full:  # and blocked again by it
                     return
         self._read_on()
 
@@ -723,12 +694,15 @@ class DownstreamConnection(Connection):
         if self.exchange is not None and self.exchange.request.minor:
             self.write(interim_head(head))
 
-    def interim_after_body(self, head: ResponseHead) -> None:
-        """The same for a request whose body is sent: nothing is left for a ``100 Continue`` to ask for."""
-        if head.status != 100:
-            self.interim(head)
+    def begin(self, head: ResponseHead, lines: bytes, source: Source | None, trailer: Trailer | None) -> None:
+        """As `ServerStream.begin`."""
+        framing = self._frame(head.length)
+        if trailer is not None and self.chunked_out:
+            self._trailer = trailer
+            framing += b"Trailer: %b\r\n" % trailer.name
+        self.start(response_head(head, framing, lines), source)
 
-    def frame(self, length: int) -> bytes:
+    def _frame(self, length: int) -> bytes:
         """Decide how the answer ends and whether the connection persists; return the field lines that say so.
 
         ``length`` as in `ResponseHead`. RFC 9112 6.1, 6.3, 9.3, 9.6.
@@ -740,7 +714,7 @@ class DownstreamConnection(Connection):
         if length >= 0 and keep and minor:
             self._keep_alive = True
             self.chunked_out = False
-            self.trailer = None
+            self._trailer = None
             return b""
         chunked = False
         lines = b""
@@ -751,29 +725,29 @@ class DownstreamConnection(Connection):
             lines = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         self._keep_alive = keep
         self.chunked_out = chunked
-        self.trailer = None
+        self._trailer = None
         if not keep:
             return lines + b"Connection: close\r\n"
         return lines if minor else lines + b"Connection: keep-alive\r\n"
 
     def _may_persist(self) -> bool:
-        if self._refused or self._service.draining or not self._limits.keepalive_timeout or self._awaits_continue:
+        if self._refused or self._service.draining or not self.limits.keepalive_timeout or self._awaits_continue:
             return False
         # A body that is still being uploaded may yet end; one that nobody takes is read to its end when it is small.
         return self._body_sink is not None or self._left <= _MAX_DRAIN
 
-    def respond(self, status: int, fields: bytes, body: bytes) -> None:
-        """An answer of the gateway's own; ``fields`` are whole lines, Content-Length is added."""
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
+        """As `ServerStream.respond`."""
         assert self.exchange is not None
         self._answered = True
-        self.stop_upload()
-        framing = self.frame(len(body))
-        head = own_head(status, b"%bContent-Length: %d\r\n%b" % (fields, len(body), framing))
-        self.send_whole(head, memoryview(b"" if self.exchange.request.method == b"HEAD" else body))
+        self.stop_body()
+        framing = self._frame(len(body))
+        self.start(own_head(status, b"%bContent-Length: %d\r\n%b" % (lines, len(body), framing)), None)
+        self.whole(memoryview(b"" if self.exchange.request.method == b"HEAD" else body))
 
     async def sent(self) -> float:
         """Wait until the kernel has taken all that was written; the seconds for which this response waited for it."""
-        if self.write_paused:
+        if self.full:
             self._sent = self.loop.create_future()
             try:
                 await self._sent
@@ -789,8 +763,8 @@ class DownstreamConnection(Connection):
         self._unsent = self.transport.get_write_buffer_size()
         self._pace.begin(now)
         if self._stall is None:
-            self._stall = Watchdog(self.loop, self._on_stall)
-        self._stall.arm(now + min(_STALL_TICK, self._limits.body_timeout))
+            self._stall = LazyTimer(self.loop, self._on_stall)
+        self._stall.arm(now + min(_STALL_TICK, self.limits.body_timeout))
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -811,7 +785,7 @@ class DownstreamConnection(Connection):
             self._refuse(GatewayError(errors.CLIENT_TIMEOUT, "The head of the request did not come in time"))
         elif self.state is BUSY:
             if self._body_sink is not None:
-                self._body_sink.fail_with(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
+                self._body_sink.fail(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
         elif self.state is WAITING and self.transport is not None:
             self.transport.close()
         else:
@@ -819,7 +793,7 @@ class DownstreamConnection(Connection):
 
     def _on_stall(self) -> None:
         """Bytes have waited for the client for a while: cut when it takes none, or takes them below the floor."""
-        if self.transport is None or not self.write_paused:
+        if self.transport is None or not self.full:
             return
         now = monotonic()
         unsent, acked = self.transport.get_write_buffer_size(), self._bytes_acked()
@@ -827,7 +801,7 @@ class DownstreamConnection(Connection):
         if moved > 0 or unsent < self._unsent:
             self._moved_at = now
         self._unsent, self._acked = unsent, acked
-        limits = self._limits
+        limits = self.limits
         if now - self._moved_at >= limits.body_timeout - 0.001 or self._pace.too_slow(moved, now):
             if self.state is BUSY:
                 self.cancel(errors.CLIENT_TIMEOUT)

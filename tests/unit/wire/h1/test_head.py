@@ -10,7 +10,7 @@ import pytest
 from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, UNTIL_CLOSE
 from gateway.errors import GatewayError
-from gateway.wire.head import HeadParser
+from gateway.wire.h1.head import HeadParser
 
 LIMITS = Limits()
 HOST = b"Host: a\r\n"

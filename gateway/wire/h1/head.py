@@ -20,7 +20,7 @@ from gateway.core.forwarded import POISON, folded, is_claim
 from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from gateway.errors import GatewayError, Reason
-from gateway.wire.grammar import FIELD_BYTES, HOST, STATUS_LINE, TARGET_BYTES, TOKEN_BYTES, tokens
+from gateway.wire.h1.grammar import FIELD_BYTES, HOST, STATUS_LINE, TARGET_BYTES, TOKEN_BYTES, tokens
 
 # What becomes of a field that the gateway knows: KEEP lets its line travel on untouched, SINGLE forbids a second one,
 # CLAIM keeps the line apart: it travels on when the peer is trusted.
@@ -77,10 +77,6 @@ _PERSISTENT = frozenset({b"keep-alive", b"Keep-Alive"})
 _NOT_SERVED = frozenset({b"CONNECT", b"TRACE"})
 _CRLF: Final = b"\r\n"
 _MAX_LENGTH_DIGITS: Final = 18
-MAX_KEPT_HEAD: Final = 4096
-"""Bytes of a head that a connection keeps for the next one. A larger head is parsed each time, because with its fields
-it takes four times its size in every idle connection.
-"""
 _MAX_REMEMBERED: Final = 2048
 _MAX_REMEMBERED_LINE: Final = 256
 

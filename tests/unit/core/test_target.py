@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.target import join, path_of
+from gateway.core.target import join, path_of
 
 
 @pytest.mark.parametrize(

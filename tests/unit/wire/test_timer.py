@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from gateway.wire.watchdog import Watchdog
+from gateway.wire.timer import LazyTimer
 
 
 async def test_it_expires_once() -> None:
@@ -17,7 +17,7 @@ async def test_it_expires_once() -> None:
         count += 1
         expired.set()
 
-    dog = Watchdog(asyncio.get_running_loop(), expire)
+    dog = LazyTimer(asyncio.get_running_loop(), expire)
     dog.arm(monotonic() + 0.01)
     await expired.wait()
     assert (count, dog.expires_at) == (1, 0.0)
@@ -27,9 +27,9 @@ async def test_it_can_be_moved_both_ways_and_disarmed() -> None:
     order: list[str] = []
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
-    later = Watchdog(loop, lambda: (order.append("later"), done.set())[1])
-    sooner = Watchdog(loop, lambda: order.append("sooner"))
-    never = Watchdog(loop, lambda: order.append("never"))
+    later = LazyTimer(loop, lambda: (order.append("later"), done.set())[1])
+    sooner = LazyTimer(loop, lambda: order.append("sooner"))
+    never = LazyTimer(loop, lambda: order.append("never"))
     now = monotonic()
     later.arm(now + 0.01)
     later.arm(now + 0.08)
@@ -42,7 +42,7 @@ async def test_it_can_be_moved_both_ways_and_disarmed() -> None:
 
 
 async def test_a_closed_one_leaves_no_timer() -> None:
-    dog = Watchdog(asyncio.get_running_loop(), lambda: None)
+    dog = LazyTimer(asyncio.get_running_loop(), lambda: None)
     dog.arm(monotonic() + 60)
     dog.close()
     assert (dog.expires_at, dog._handle) == (0.0, None)

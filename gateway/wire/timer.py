@@ -12,10 +12,10 @@ from time import monotonic
 
 
 def _nothing() -> None:
-    """What a closed watchdog calls."""
+    """What a closed timer calls."""
 
 
-class Watchdog:
+class LazyTimer:
     """Calls ``expire`` once when the time of the newest `arm` is reached and no `disarm` came in between."""
 
     __slots__ = ("_expire", "_fires_at", "_handle", "_loop", "expires_at")

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from gateway.core.forwarded import POISON, folded, is_claim
 from gateway.errors import GatewayError, Reason
-from gateway.wire.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
+from gateway.wire.h1.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
 
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_TRAILERS = 8192

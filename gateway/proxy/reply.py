@@ -1,0 +1,121 @@
+"""Where the response of an attempt goes: to the caller's stream, as the response of the exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from time import monotonic
+from typing import Final
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.message import OutgoingRequest, ResponseHead
+from gateway.core.stream import ClientStream, Sink, Source
+from gateway.proxy.locations import Locations
+from gateway.proxy.server_timing import timing_fields
+
+CONTINUE_SECONDS = 1.0
+"""How long an upstream may take to answer ``Expect: 100-continue`` before the body is sent all the same."""
+
+_CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
+
+
+class Relay:
+    """The `gateway.core.stream.Reply` of a request whose body, if any, went out with its head."""
+
+    __slots__ = ("_lines", "_locations", "exchange", "stream")
+
+    def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, locations: Locations | None) -> None:
+        """``lines``: field lines for the caller, each ended by CRLF. ``locations`` None: paths stay as they are."""
+        self.exchange = exchange
+        self.stream = stream
+        self._lines = lines
+        self._locations = locations
+
+    def interim(self, head: ResponseHead) -> None:
+        """Pass a 1xx on. When a body was sent, no ``100 Continue`` is due."""
+        if head.status != 100 or not self.exchange.request.length:
+            self.exchange.downstream.interim(head)
+
+    def begin(self, head: ResponseHead, source: Source | None) -> Sink:
+        """Commit: from here on the caller has a part of this response."""
+        ex = self.exchange
+        down = ex.downstream
+        ex.status = head.status
+        ex.committed = True
+        ex.streamed = head.length < 0
+        if self._locations is not None:
+            head = self._locations.rewritten(head, ex.request.known.get(b"host", b""))
+        lines, trailer = self._lines, None
+        if ex.timed:
+            timing, trailer = timing_fields(ex, self.stream)
+            lines += timing
+        down.begin(head, lines, source, trailer)
+        ex.commit_at = monotonic()
+        return down
+
+
+class _Phase(enum.Enum):
+    HELD = enum.auto()
+    """The caller awaits a ``100 Continue`` before it sends the body."""
+    RUNNING = enum.auto()
+    """The body is relayed, or was."""
+
+
+class Upload(Relay):
+    """The reply of a request whose body is yet to come, or waits for ``100 Continue``; it relays that body."""
+
+    __slots__ = ("_phase", "_response_header")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        stream: ClientStream,
+        lines: bytes,
+        locations: Locations | None,
+        response_header: float,
+    ) -> None:
+        """``response_header``: seconds within which the response must begin after the last byte of the body."""
+        super().__init__(exchange, stream, lines, locations)
+        self._response_header = response_header
+        self._phase = _Phase.HELD if exchange.downstream.awaits_continue else _Phase.RUNNING
+
+    async def run(self, request: OutgoingRequest, lines: bytes) -> None:
+        """The whole attempt: raises `GatewayError`."""
+        ex, stream = self.exchange, self.stream
+        done = stream.send(request, lines, b"", self, ex.downstream.limits)
+        ex.attempt.asked_at = monotonic()
+        if self._phase is _Phase.RUNNING:
+            ex.downstream.pipe(stream, self._on_end)
+            await done
+            return
+        stream.expect_within(self._response_header, errors.HEADER_TIMEOUT)
+        timer = asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._give_continue)
+        try:
+            await done
+        finally:
+            timer.cancel()
+
+    def interim(self, head: ResponseHead) -> None:
+        """Pass a 1xx on. A ``100 Continue`` starts the body; one that comes after ours is one too many."""
+        if head.status != 100 or self._phase is _Phase.HELD:
+            self.exchange.downstream.interim(head)
+        if head.status == 100:
+            self._start()
+
+    def _give_continue(self) -> None:
+        """The upstream is silent: send a ``100 Continue`` of our own."""
+        if self._phase is _Phase.HELD and not self.exchange.committed:
+            self.exchange.downstream.interim(_CONTINUE)
+            self._start()
+
+    def _start(self) -> None:
+        if self._phase is _Phase.HELD and not self.exchange.committed:
+            self._phase = _Phase.RUNNING
+            self.stream.expect_within(0, errors.HEADER_TIMEOUT)
+            self.exchange.downstream.pipe(self.stream, self._on_end)
+
+    def _on_end(self) -> None:
+        self.exchange.attempt.sent_at = monotonic()
+        if not self.exchange.committed:
+            self.stream.expect_within(self._response_header, errors.HEADER_TIMEOUT)

@@ -1,0 +1,110 @@
+"""The terminal handler: one attempt on one stream to the endpoint, and the relay of both bodies."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from gateway import errors
+from gateway.core.attempt import Attempt
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.core.stream import ClientStream, ServerStream
+from gateway.policy.retry import IDEMPOTENT
+from gateway.proxy.fields import ConfiguredFields
+from gateway.proxy.locations import Locations
+from gateway.proxy.reply import Relay, Upload
+from gateway.proxy.rewrite import VIA, RequestRewrite
+from gateway.upstream.pool import Pool
+from gateway.upstream.upstream import Upstream
+
+
+def send(upstream: Upstream, via: bytes = VIA) -> Handler:
+    """Send the exchange's request to ``upstream`` and relay the response.
+
+    Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed.
+    """
+    settings = upstream.settings
+    endpoint = upstream.endpoint
+    pool = upstream.pool
+    connector = pool.connector
+    prefix = settings.path.rstrip("/").encode() if settings.strip_path else b""
+    authority = endpoint.authority.encode()
+    fields = ConfiguredFields(settings.headers)
+    rewrite = RequestRewrite(
+        None if settings.preserve_host else authority,
+        fields.fixed + connector.proxy_fields,
+        fields.names,
+        base=connector.absolute_form + endpoint.base,
+        prefix=prefix,
+        via=via,
+    )
+    locations = (
+        Locations(endpoint.scheme.encode(), authority, endpoint.base, prefix) if settings.rewrite_location else None
+    )
+    response_header = settings.timeouts.response_header
+    address = f"{endpoint.host}:{endpoint.port}"
+
+    async def handle(ex: Exchange) -> None:
+        request, down = ex.request, ex.downstream
+        attempt = Attempt(address)
+        began = monotonic()
+        stream: ClientStream | None = None
+        ex.attempts += 1
+        if ex.attempts == 1:
+            ex.attempt = attempt
+            stream = pool.take()
+            attempt.pooled = monotonic() - began
+        else:
+            # A second attempt is made because a pooled connection was stale: it gets a fresh one.
+            ex.retried = began - ex.attempt.asked_at
+            attempt.pooled = ex.attempt.pooled
+            ex.attempt = attempt
+        attempt.reused = stream is not None
+        if stream is None:
+            stream = await _dial(attempt, pool)
+        outgoing = rewrite.request(request, down.peer, ex.trace)
+        identified = b"X-Request-Id: %b\r\n" % ex.request_id
+        lines = fields.lines(ex.principal) + identified
+        try:
+            body = _whole_body(ex, down) if request.length else b""
+            if body is None:
+                await Upload(ex, stream, identified, locations, response_header).run(outgoing, lines)
+            else:
+                done = stream.send(outgoing, lines, body, Relay(ex, stream, identified, locations), down.limits)
+                attempt.asked_at = attempt.sent_at = monotonic()  # one write: there is no upload to measure
+                if response_header:
+                    stream.expect_within(response_header, errors.HEADER_TIMEOUT)
+                await done
+        except BaseException:
+            down.stop_body()
+            stream.abandon(ex.gone_at)
+            raise
+        finally:
+            attempt.first_byte_at = stream.first_byte_at
+            attempt.last_byte_at = stream.last_byte_at
+            ex.bytes_out = down.body_out
+            ex.blocked = down.blocked
+        complete = down.body_complete
+        if not complete:
+            down.stop_body()
+        stream.release(complete)
+
+    return handle
+
+
+async def _dial(attempt: Attempt, pool: Pool) -> ClientStream:
+    began = monotonic()
+    try:
+        return await pool.dial()
+    finally:
+        attempt.dialled = monotonic() - began
+
+
+def _whole_body(ex: Exchange, down: ServerStream) -> bytes | None:
+    """The request's body when all of it is there, and is to be sent with the head; else it is relayed as it comes."""
+    body = ex.body
+    if body is None and not down.awaits_continue:
+        body = down.take_body()
+        if ex.attempt.reused and ex.request.method in IDEMPOTENT:
+            ex.body = body
+    return body

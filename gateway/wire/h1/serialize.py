@@ -1,0 +1,77 @@
+"""HTTP/1.1 heads as bytes: of requests to endpoints, of responses to callers, and of the gateway's own responses."""
+
+from __future__ import annotations
+
+import http
+import time
+from email.utils import formatdate
+
+from gateway.core.message import CHUNKED, OutgoingRequest, ResponseHead
+
+_REASON_PHRASES = {s.value: s.phrase.encode() for s in http.HTTPStatus}
+
+
+def request_head(request: OutgoingRequest) -> bytes:
+    """The head of ``request`` without the empty line that ends it."""
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%b" % (
+        request.method,
+        request.target,
+        request.authority,
+        b"Transfer-Encoding: chunked\r\n" if request.length == CHUNKED else b"",
+        # RFC 9110 10.1.4: TE speaks of this connection, and the caller's wish for trailers travels on by it.
+        b"TE: trailers\r\nConnection: TE\r\n" if request.takes_trailers else b"",
+        request.fields,
+    )
+
+
+class HttpDate:
+    """The value of Date (RFC 9110 6.6.1), made once a second."""
+
+    __slots__ = ("_line", "_second")
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._line = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        return self._line
+
+
+_date = HttpDate()
+
+
+def response_head(response: ResponseHead, framing: bytes, lines: bytes) -> bytes:
+    """The head for the caller; ``framing`` and ``lines``: more field lines, each ended by CRLF."""
+    rendered = response.rendered
+    if rendered is None:
+        rendered = _render_response(response)
+        if b"date" in response.known:
+            response.rendered = rendered
+    return b"%b%b%b\r\n" % (rendered, framing, lines)
+
+
+def _render_response(response: ResponseHead) -> bytes:
+    fields = response.fields
+    if response.status == 204:  # RFC 9110 8.6: no Content-Length in a 204
+        fields = [line for line in fields if line[:15].lower() != b"content-length:"]
+    return b"HTTP/1.1 %d %b\r\n%b%b" % (
+        response.status,
+        response.reason,
+        b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
+        b"" if b"date" in response.known else _date.line(),  # RFC 9110 6.6.1: a recipient with a clock adds it
+    )
+
+
+def interim_head(response: ResponseHead) -> bytes:
+    """A 1xx on its way to the client (RFC 9110 15.2)."""
+    fields = b"".join(line + b"\r\n" for line in response.fields)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (response.status, response.reason, fields)
+
+
+def own_head(status: int, fields: bytes) -> bytes:
+    """The head of an answer of the gateway's own; ``fields`` are whole lines."""
+    return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, _REASON_PHRASES.get(status, b""), _date.line(), fields)

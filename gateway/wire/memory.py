@@ -1,0 +1,141 @@
+"""A request that no socket brought, and its response in memory: a `gateway.core.stream.ServerStream`.
+
+For exchanges that the gateway makes by itself: they run through the same layers as those of callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.core.limits import Limits
+from gateway.core.message import ResponseHead
+from gateway.core.peer import Peer
+from gateway.core.stream import ClientStream, Source, Trailer
+
+
+class MemoryStream:
+    """The request's body is whole from the beginning. Nothing is slow here: the stream is never full."""
+
+    __slots__ = (
+        "_body",
+        "_trailer",
+        "blocked",
+        "body_out",
+        "complete",
+        "full",
+        "head",
+        "interims",
+        "limits",
+        "lines",
+        "peer",
+        "received",
+        "status",
+        "takes_chunks",
+        "trailers",
+    )
+
+    def __init__(self, peer: Peer, limits: Limits, body: bytes = b"") -> None:
+        self.peer = peer
+        self.limits = limits
+        self._body: bytes | None = body or None
+        self._trailer: Trailer | None = None
+        self.full = False
+        self.takes_chunks = False
+        self.body_out = 0
+        self.blocked = 0.0
+        self.interims: list[ResponseHead] = []
+        """The 1xx responses."""
+        self.status = 0
+        """Of the final response; 0: it has not begun."""
+        self.head: ResponseHead | None = None
+        """Of the upstream's response; None: the response is the gateway's own."""
+        self.lines = b""
+        """Field lines besides those of `head`, each ended by CRLF."""
+        self.received = bytearray()
+        """The response's body."""
+        self.trailers: list[bytes] = []
+        self.complete = False
+        """The response has ended, and was not cut."""
+
+    # -- the request's body
+
+    @property
+    def body_complete(self) -> bool:
+        return self._body is None
+
+    @property
+    def awaits_continue(self) -> bool:
+        return False
+
+    def take_body(self) -> bytes | None:
+        body, self._body = self._body, None
+        return body
+
+    def pipe(self, sink: ClientStream, on_end: Callable[[], None]) -> None:
+        body = self.take_body() or b""
+        sink.begin_body(self, len(body))
+        if body:
+            sink.data(memoryview(body), pooled=False)
+        sink.end([])
+        on_end()
+
+    def stop_body(self) -> None:
+        self._body = None
+
+    def hold(self) -> None:
+        """The body is one piece, which the sink has."""
+
+    def resume(self) -> None:
+        """As `hold`."""
+
+    # -- the response
+
+    def interim(self, head: ResponseHead) -> None:
+        self.interims.append(head)
+
+    def begin(self, head: ResponseHead, lines: bytes, source: Source | None, trailer: Trailer | None) -> None:
+        del source  # it is never held
+        self.status = head.status
+        self.head = head
+        self.lines = lines
+        self._trailer = trailer
+
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
+        self.stop_body()
+        self.status = status
+        self.lines = lines
+        self.whole(memoryview(body))
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        del pooled  # it is copied
+        self.received += piece
+        self.body_out += len(piece)
+
+    def pieces(self, parts: list[memoryview], *, pooled: bool) -> None:
+        for part in parts:
+            self.data(part, pooled=pooled)
+
+    def chunks(self, raw: bytes, size: int) -> None:
+        raise AssertionError("a stream in memory takes no chunks")
+
+    def flush(self) -> None:
+        """The head is there already."""
+
+    def end(self, trailers: list[bytes]) -> None:
+        self.trailers = trailers if self._trailer is None else [*trailers, self._trailer.line()]
+        self._trailer = None  # it leads back to this stream
+        self.complete = True
+
+    def ended(self) -> None:
+        raise AssertionError("a stream in memory takes no chunks")
+
+    def whole(self, body: memoryview) -> None:
+        self.data(body, pooled=False)
+        self.end([])
+
+    async def sent(self) -> float:
+        return 0.0
+
+    def cut(self) -> None:
+        self.complete = False
+        self._trailer = None

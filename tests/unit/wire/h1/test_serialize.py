@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from gateway.core.message import CHUNKED, OutgoingRequest
+from gateway.wire.h1.head import HeadParser
+from gateway.wire.h1.serialize import HttpDate, interim_head, own_head, request_head, response_head
+
+
+def test_what_speaks_of_the_connection_is_added_here() -> None:
+    request = OutgoingRequest(b"POST", b"/x", b"up:1", b"A: 1\r\n", CHUNKED, takes_trailers=True, replaced=frozenset())
+    assert request_head(request) == (
+        b"POST /x HTTP/1.1\r\nHost: up:1\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\nConnection: TE\r\nA: 1\r\n"
+    )
+
+
+def test_a_response() -> None:
+    head = HeadParser().response(b"HTTP/1.1 204 Gone Fishing\r\nContent-Length: 0\r\nDate: D\r\nX: 1", to_head=False)
+    wanted = b"HTTP/1.1 204 Gone Fishing\r\nDate: D\r\nX: 1\r\nF: 1\r\nG: 1\r\n\r\n"
+    assert response_head(head, b"F: 1\r\n", b"G: 1\r\n") == wanted == response_head(head, b"F: 1\r\n", b"G: 1\r\n")
+
+
+def test_a_response_without_a_date_gets_one() -> None:
+    head = HeadParser().response(b"HTTP/1.1 200 OK\r\nContent-Length: 0", to_head=False)
+    assert b"\r\nDate: " in response_head(head, b"", b"")
+
+
+def test_own_and_interim_heads() -> None:
+    assert own_head(429, b"Retry-After: 1\r\n").startswith(b"HTTP/1.1 429 Too Many Requests\r\nDate: ")
+    early = HeadParser().response(b"HTTP/1.1 103 Early Hints\r\nLink: </x>", to_head=False)
+    assert interim_head(early) == b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+def test_the_date_is_an_imf_fixdate() -> None:
+    line = HttpDate().line()
+    assert line.startswith(b"Date: ")
+    assert line.endswith(b" GMT\r\n")
