@@ -1,21 +1,26 @@
 """A back end that breaks easily, played true to life: what the gateway is for.
 
 It bears `BEARS` requests at once. With more inside, every new one takes longer in proportion; beyond `BREAKS` it fails
-with 500. It does not know that a gateway stands before it, and imports nothing of it.
+with 500. It does not know that a gateway stands before it, and imports nothing of it. HTTP comes from aiohttp,
+because the back end of a demo should not share the faults of the gateway's own wire code.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
-from gateway.demo.http import Connection, Request
+from aiohttp import web
 
 BEARS = 5
 BREAKS = 8
 TOKEN_INTERVAL = 0.1
 """Seconds between two tokens of `/tokens`."""
+PATIENCE = 0.01
+"""Seconds for which `Sidecar.aclose` waits, twice, before it cuts a request."""
 
 
 @dataclass(slots=True)
@@ -27,9 +32,9 @@ class Stats:
     """Most requests inside at once."""
     inside: int = 0
     failed: int = 0
-    """Answers with 500."""
+    """Responses with 500."""
     abandoned: int = 0
-    """Requests whose client left before the answer."""
+    """Requests whose caller left before the response was complete."""
     connections: int = 0
 
 
@@ -39,9 +44,9 @@ class Sidecar:
     def __init__(self) -> None:
         self.stats = Stats()
         self._to_fail = 0
-        self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
-        self._routes: dict[tuple[str, str], Callable[[Request, Connection], Awaitable[None]]] = {
+        self._http: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._routes: dict[tuple[str, str], Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
             ("GET", "/json"): self._json,
             ("GET", "/slow"): self._slow,
             ("GET", "/tokens"): self._tokens,
@@ -49,84 +54,98 @@ class Sidecar:
         }
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        self._server = await asyncio.get_running_loop().create_server(self._connection, host, port)
-        bound: int = self._server.sockets[0].getsockname()[1]
+        self._http = web.Server(self.serve, handler_cancellation=True, access_log=None)
+        make_connection = partial(self._connection, self._http)
+        self._listener = await asyncio.get_running_loop().create_server(make_connection, host, port)
+        bound: int = self._listener.sockets[0].getsockname()[1]
         return bound
 
-    def _connection(self) -> Connection:
+    def _connection(self, http: web.Server) -> asyncio.Protocol:
         self.stats.connections += 1
-        return Connection(self.serve, self._connections)
+        return http()
 
     async def aclose(self) -> None:
-        if self._server is None:
+        if self._listener is None or self._http is None:
             return
-        self._server.close()
-        live = list(self._connections)
-        for connection in live:
-            connection.abort()
-        await asyncio.gather(*(connection.task for connection in live), return_exceptions=True)
-        await self._server.wait_closed()
+        self._listener.close()
+        await self._http.shutdown(PATIENCE)
+        await self._listener.wait_closed()
 
-    async def serve(self, request: Request, connection: Connection) -> None:
-        """Answer one request; `/stats` and `/fail` always work, whatever the sidecar suffers."""
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The response to one request; `/stats` and `/fail` always work, whatever the sidecar suffers."""
         if request.path == "/stats":
-            connection.reply(200, asdict(self.stats))
-        elif (request.method, request.path) == ("POST", "/fail"):
-            self._to_fail = int(request.number("count", 1))
-            connection.reply(200, {"answers_that_will_fail": self._to_fail})
-        else:
-            await self._serve_inside(request, connection)
+            return _document(200, asdict(self.stats))
+        try:
+            if (request.method, request.path) == ("POST", "/fail"):
+                self._to_fail = int(_number(request, "count", 1))
+                return _document(200, {"answers_that_will_fail": self._to_fail})
+            return await self._serve_inside(request)
+        except ValueError as error:
+            return _document(400, {"error": str(error)})
 
-    async def _serve_inside(self, request: Request, connection: Connection) -> None:
+    async def _serve_inside(self, request: web.BaseRequest) -> web.StreamResponse:
         self.stats.seen += 1
         self.stats.inside += 1
         self.stats.peak = max(self.stats.peak, self.stats.inside)
         try:
-            await self._answer(request, connection)
-        except asyncio.CancelledError:
+            return await self._respond(request)
+        except (asyncio.CancelledError, ConnectionError):
             self.stats.abandoned += 1
             raise
         finally:
             self.stats.inside -= 1
 
-    async def _answer(self, request: Request, connection: Connection) -> None:
-        """Fail when told to or overrun, else do the route's work."""
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Fail on demand or when overrun, else do the route's work."""
         route = self._routes.get((request.method, request.path))
         if self._to_fail > 0:
             self._to_fail -= 1
-            self._fail(connection, "failing on demand")
-        elif self.stats.inside > BREAKS:
-            self._fail(connection, f"overrun: {self.stats.inside} requests at once")
-        elif route is None:
-            connection.reply(404, {"error": f"no {request.method} {request.path} here"})
-        else:
-            await route(request, connection)
+            return self._fail("failing on demand")
+        if self.stats.inside > BREAKS:
+            return self._fail(f"overrun: {self.stats.inside} requests at once")
+        if route is None:
+            return _document(404, {"error": f"no {request.method} {request.path} here"})
+        return await route(request)
 
-    def _fail(self, connection: Connection, why: str) -> None:
+    def _fail(self, why: str) -> web.Response:
         self.stats.failed += 1
-        connection.reply(500, {"error": why})
+        return _document(500, {"error": why})
 
     async def _work(self, seconds: float) -> None:
         """Take ``seconds``, and longer in proportion when more than `BEARS` requests are inside."""
         await asyncio.sleep(seconds * max(1.0, self.stats.inside / BEARS))
 
-    async def _json(self, request: Request, connection: Connection) -> None:
+    async def _json(self, request: web.BaseRequest) -> web.Response:
         await self._work(0.01)
-        connection.reply(200, {"message": "hello from the sidecar"})
+        return _document(200, {"message": "hello from the sidecar"})
 
-    async def _slow(self, request: Request, connection: Connection) -> None:
-        seconds = request.number("seconds", 2)
+    async def _slow(self, request: web.BaseRequest) -> web.Response:
+        seconds = _number(request, "seconds", 2)
         await self._work(seconds)
-        connection.reply(200, {"message": f"that was {seconds:g} seconds of work"})
+        return _document(200, {"message": f"that was {seconds:g} seconds of work"})
 
-    async def _echo(self, request: Request, connection: Connection) -> None:
-        connection.reply(200, {"bytes": len(request.body), "body": request.body.decode("utf-8", "replace")})
+    async def _echo(self, request: web.BaseRequest) -> web.Response:
+        body = await request.read()
+        return _document(200, {"bytes": len(body), "body": body.decode("utf-8", "replace")})
 
-    async def _tokens(self, request: Request, connection: Connection) -> None:
+    async def _tokens(self, request: web.BaseRequest) -> web.StreamResponse:
         """Server-sent events, one token each `TOKEN_INTERVAL`, every one sent as soon as it exists."""
-        connection.begin_stream("text/event-stream")
-        for number in range(int(request.number("n", 20))):
+        count = int(_number(request, "n", 20))
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        await response.prepare(request)
+        for number in range(count):
             await self._work(TOKEN_INTERVAL)
-            connection.chunk(f'data: {{"token": "word-{number}"}}\n\n'.encode())
-        connection.chunk(b"data: [DONE]\n\n")
-        connection.chunk(b"")
+            await response.write(f'data: {{"token": "word-{number}"}}\n\n'.encode())
+        await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+
+def _document(status: int, document: object) -> web.Response:
+    """``document`` as one line of JSON."""
+    return web.json_response(text=json.dumps(document) + "\n", status=status)
+
+
+def _number(request: web.BaseRequest, name: str, default: float) -> float:
+    """The query's value of ``name``. Raises ValueError when it is not a number."""
+    return float(request.query.get(name, default))

@@ -27,7 +27,7 @@ DEMO_SEES = {"demo", "config", "workers"}
 """The demo is a user of the gateway, so it gets in by the front door alone."""
 
 DOORS = {
-    "aiohttp": ("upstream/", "admin/web.py", "identity/jwks.py", "cli/remote.py"),
+    "aiohttp": ("upstream/", "admin/web.py", "identity/jwks.py", "cli/remote.py", "demo/sidecar.py"),
     "alembic": ("store/schema.py",),
     "argon2": ("identity/password.py",),
     "cryptography": ("store/keys.py",),

@@ -67,6 +67,28 @@ async def test_what_it_does_not_know_is_told(client: Client) -> None:
     assert (await client.ask("GET", "/slow?seconds=soon"))[0] == 400
 
 
+async def test_nonsense_is_answered_with_400_and_the_end(client: Client) -> None:
+    reader, writer = await client.open("GET", "/json")
+    await reader.readuntil(b"\r\n\r\n")
+    await reader.readline()
+    writer.write(b"nonsense\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.0 400 Bad Request\r\n")
+    assert await client.ask("GET", "/json") == (200, {"message": "hello from the sidecar"})
+
+
+async def test_a_body_above_a_mebibyte_is_beyond_it(client: Client) -> None:
+    reader, _ = await client.open("POST", "/echo", b"x" * ((1 << 20) + 1))
+    assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"413"
+
+
+async def test_a_connection_is_kept_for_the_next_request(client: Client) -> None:
+    reader, writer = await client.open("GET", "/stats")
+    for number in (1, 2):
+        await reader.readuntil(b"\r\n\r\n")
+        assert json.loads(await reader.readline())["connections"] == 1, number
+        writer.write(b"GET /stats HTTP/1.1\r\nHost: sidecar\r\n\r\n")
+
+
 async def test_it_fails_as_often_as_it_is_told(client: Client) -> None:
     assert await client.ask("POST", "/fail?count=2") == (200, {"answers_that_will_fail": 2})
     assert [(await client.ask("GET", "/json"))[0] for _ in range(3)] == [500, 500, 200]
