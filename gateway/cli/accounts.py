@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import click
 
-from gateway.cli.caller import Caller, Json, Target, quoted, standard_input, table
+from gateway.cli.caller import Caller, Target, quoted, standard_input, table
 from gateway.cli.document import value_of
 from gateway.cli.options import acts
+from gateway.cli.types import Json
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -17,7 +17,8 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 import click
 import orjson
 
-Json = Any
+from gateway.cli.types import Json
+
 Result = TypeVar("Result")
 _PER_PAGE: Final = 1000
 _EXIT_CODES: Final = {400: 2, 401: 5, 403: 5, 404: 4, 409: 3, 413: 2, 415: 2, 428: 3}

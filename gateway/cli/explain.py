@@ -6,8 +6,9 @@ import time
 
 import click
 
-from gateway.cli.caller import Caller, Json, Target, quoted
+from gateway.cli.caller import Caller, Target, quoted
 from gateway.cli.options import acts
+from gateway.cli.types import Json
 
 
 @click.command()

@@ -11,7 +11,7 @@ from gateway.admin.live import Actor, Declared, NotRunning, Undeclared
 from gateway.admin.problem import not_found
 from gateway.admin.routes import Call, Welcome, find
 from gateway.admin.service import Administration
-from gateway.cli.caller import Json
+from gateway.cli.types import Json
 from gateway.identity.password import PasswordHasher
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store

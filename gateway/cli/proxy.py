@@ -9,9 +9,10 @@ from typing import Any
 import click
 import orjson
 
-from gateway.cli.caller import Caller, Json, Target, every_proxy, quoted, table
+from gateway.cli.caller import Caller, Target, every_proxy, quoted, table
 from gateway.cli.document import complete, read, value_of
 from gateway.cli.options import acts
+from gateway.cli.types import Json
 
 _TEXTS = frozenset({"name", "path", "upstream"})
 """Keys whose value is text also when it reads as a number, like the values of headers."""

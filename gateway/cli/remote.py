@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from gateway.admin.problem import AdminError, validation
-from gateway.cli.caller import Json
+from gateway.cli.types import Json
 
 _SECONDS: Final = 30.0
 

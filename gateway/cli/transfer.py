@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import click
 
 from gateway.cli import document
-from gateway.cli.caller import Caller, Json, Target, every_proxy, quoted
+from gateway.cli.caller import Caller, Target, every_proxy, quoted
 from gateway.cli.options import acts
+from gateway.cli.types import Json
 
 _EXTRA = ("id", "version", "created", "updated", "source", "shadowed_by", "state")
 

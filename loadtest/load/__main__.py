@@ -41,7 +41,7 @@ async def run(scenario: Scenario, size: Size, results: Path) -> bool:
     facts, findings = circumstances(), Findings()
     for variant in scenario.variants(size):
         print(f"{scenario.name}: {variant.name}, {variant.users} users, {variant.seconds:g} s", flush=True)
-        async with Stand(scenario, variant) as stand:
+        async with Stand(scenario.name, variant) as stand:
             findings[variant.name] = await stand.run()
     verdicts = judge(scenario.criteria(size), findings, size)
     report.write(results / scenario.name, scenario, size, findings, verdicts, facts)
@@ -54,7 +54,7 @@ async def run(scenario: Scenario, size: Size, results: Path) -> bool:
 
 async def page(scenario: Scenario, size: Size) -> None:
     """Locust's own page on the scenario's first variant; nothing is judged."""
-    async with Stand(scenario, scenario.variants(size)[0]) as stand:
+    async with Stand(scenario.name, scenario.variants(size)[0]) as stand:
         await stand.serve_page()
 
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 from load.exposition import Buckets, Scrape, between, highest
 from load.histogram import Histogram
 from load.record import Record, Second
-from load.scenario import Variant
+from load.variant import Variant
 from load.watch import Sample
 
 Points = list[tuple[float, float]]

@@ -10,8 +10,9 @@ from work import Behaviour
 
 from load import pictures, promises
 from load.findings import Findings
-from load.scenario import Chart, Criterion, Size, Variant
+from load.scenario import Chart, Criterion, Size
 from load.users import Client
+from load.variant import Variant
 from load.wire import Answer
 
 FACTOR = 4

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from work import Behaviour
-
-if TYPE_CHECKING:
-    from load.findings import Findings
-    from load.stand import Stand
+from load.findings import Findings
+from load.variant import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,32 +15,6 @@ class Size:
 
     seconds: float
     rate: float
-
-
-async def leave_alone(stand: Stand) -> None:
-    """Most variants are not disturbed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One run: a fresh sidecar, a fresh gateway with one proxy ``p`` at ``/``, and ``users`` of one class.
-
-    ``disturb`` runs beside the load, and is cancelled at its end.
-    """
-
-    name: str
-    user: str
-    """A class of the scenario's module."""
-    users: int
-    seconds: float
-    rate: float
-    proxy: Mapping[str, Any] = field(default_factory=dict)
-    sidecar: Behaviour = field(default_factory=Behaviour)
-    limits: Mapping[str, Any] = field(default_factory=dict)
-    patience: float = 5.0
-    stored: bool = False
-    """The proxy stands in the database, where the API can change it."""
-    disturb: Callable[[Stand], Awaitable[None]] = leave_alone
 
 
 @dataclass(frozen=True, slots=True)

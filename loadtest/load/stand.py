@@ -21,7 +21,7 @@ from load import plan
 from load.findings import Mark, Run
 from load.plan import Plan
 from load.record import Record
-from load.scenario import Scenario, Variant
+from load.variant import Variant
 from load.watch import Sample, Watch
 
 LOADTEST = Path(__file__).resolve().parents[1]
@@ -34,9 +34,10 @@ STOP = 5
 
 
 class Stand:
-    """What a variant's `disturb` gets into its hands. A context manager; ``marks`` end up in the report."""
+    """One run, as a context manager; ``marks`` end up in the report. A variant's ``disturb`` gets it as `Disturbed`."""
 
-    def __init__(self, scenario: Scenario, variant: Variant) -> None:
+    def __init__(self, scenario: str, variant: Variant) -> None:
+        """``scenario`` is the name of the one that ``variant`` belongs to."""
         self.variant = variant
         self.marks: list[Mark] = []
         self._scenario = scenario
@@ -163,7 +164,7 @@ class Stand:
             seed=variant.sidecar.seed,
             record=str(self._record),
         ).write(path)
-        module = LOADTEST / "scenarios" / f"{self._scenario.name.replace('-', '_')}.py"
+        module = LOADTEST / "scenarios" / f"{self._scenario.replace('-', '_')}.py"
         environment = {name: value for name, value in os.environ.items() if name != "LOCUST_SKIP_MONKEY_PATCH"}
         environment |= {plan.VARIABLE: str(path), "PYTHONPATH": str(LOADTEST)}
         with (self.folder / "locust.log").open("wb") as log:

@@ -9,9 +9,9 @@ from typing import Any
 from load import pictures, promises
 from load.findings import Findings
 from load.histogram import Histogram
-from load.scenario import Criterion, Scenario, Size, Variant
-from load.stand import Stand
+from load.scenario import Criterion, Scenario, Size
 from load.users import Arrivals
+from load.variant import Disturbed, Variant
 from work import Behaviour
 
 __all__ = ["Arrivals"]
@@ -21,7 +21,7 @@ EVERY = 0.25
 CHANGE = "change"
 
 
-async def change(stand: Stand) -> None:
+async def change(stand: Disturbed) -> None:
     """In turns: another limit for the proxy with the traffic, a new proxy, and its end."""
     number = 0
     while True:
@@ -31,7 +31,7 @@ async def change(stand: Stand) -> None:
         await timed(stand, "DELETE", "/proxies/other", None)
 
 
-async def timed(stand: Stand, method: str, path: str, body: dict[str, Any] | None) -> None:
+async def timed(stand: Disturbed, method: str, path: str, body: dict[str, Any] | None) -> None:
     began = time.monotonic()
     headers = {} if method == "POST" else {"If-Match": f'"{(await stand.api("GET", path))["version"]}"'}
     asked = time.monotonic()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from load import pictures, promises
 from load.findings import Findings
-from load.scenario import Criterion, Scenario, Size, Variant
+from load.scenario import Criterion, Scenario, Size
 from load.users import Waiting
+from load.variant import Variant
 from work import Behaviour
 
 __all__ = ["Clients"]

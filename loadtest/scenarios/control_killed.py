@@ -9,9 +9,9 @@ import time
 
 from load import pictures, promises
 from load.findings import Findings
-from load.scenario import Criterion, Scenario, Size, Variant
-from load.stand import Stand
+from load.scenario import Criterion, Scenario, Size
 from load.users import Arrivals
+from load.variant import Disturbed, Variant
 from work import Behaviour
 
 __all__ = ["Arrivals"]
@@ -22,7 +22,7 @@ RESTART = 10.0
 """Seconds for a control process to be ready again."""
 
 
-async def kill(stand: Stand) -> None:
+async def kill(stand: Disturbed) -> None:
     """`TIMES` times, evenly spread, and not before the one before it is back."""
     start = time.monotonic()
     for number in range(1, TIMES + 1):

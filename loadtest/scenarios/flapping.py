@@ -7,9 +7,9 @@ import math
 
 from load import pictures
 from load.findings import Findings, Run
-from load.scenario import Criterion, Scenario, Size, Variant
-from load.stand import Stand
+from load.scenario import Criterion, Scenario, Size
 from load.users import Arrivals
+from load.variant import Disturbed, Variant
 from work import Behaviour
 
 __all__ = ["Arrivals"]
@@ -26,7 +26,7 @@ def recovery(size: Size) -> float:
     return min(RECOVERY, size.seconds / 5)
 
 
-async def flap(stand: Stand) -> None:
+async def flap(stand: Disturbed) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     for ill, well in ILL:

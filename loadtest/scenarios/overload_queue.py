@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from load.overload import CHARTS, Obedient, criteria, pair, sidecar
-from load.scenario import Scenario, Size, Variant
+from load.scenario import Scenario, Size
 from load.users import Arrivals
+from load.variant import Variant
 
 __all__ = ["Arrivals", "Obedient"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from load.overload import CHARTS, Obedient, criteria, pair
-from load.scenario import Criterion, Scenario, Size, Variant
+from load.scenario import Criterion, Scenario, Size
 from load.users import Arrivals
+from load.variant import Variant
 
 __all__ = ["Arrivals", "Obedient"]
 

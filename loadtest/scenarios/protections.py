@@ -9,8 +9,9 @@ from load import promises
 from load.findings import Findings, Points, Run
 from load.overload import PATIENCE, sidecar
 from load.report import number
-from load.scenario import Chart, Criterion, Scenario, Size, Variant
+from load.scenario import Chart, Criterion, Scenario, Size
 from load.users import Arrivals
+from load.variant import Variant
 
 __all__ = ["Arrivals"]
 

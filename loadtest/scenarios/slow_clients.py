@@ -6,8 +6,9 @@ import time
 
 import gevent
 from load import pictures, promises
-from load.scenario import Criterion, Scenario, Size, Variant
+from load.scenario import Criterion, Scenario, Size
 from load.users import Scheduled
+from load.variant import Variant
 from load.wire import Wire
 from work import Behaviour
 

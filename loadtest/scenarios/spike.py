@@ -8,8 +8,9 @@ from load import pictures, promises
 from load.findings import Findings, Run
 from load.histogram import Histogram
 from load.plan import given
-from load.scenario import Criterion, Scenario, Size, Variant
+from load.scenario import Criterion, Scenario, Size
 from load.users import Arrivals
+from load.variant import Variant
 from locust import LoadTestShape
 from work import Behaviour
 

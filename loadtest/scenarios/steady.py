@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from load.exposition import beyond, percentile
 from load.findings import Findings
-from load.scenario import Chart, Criterion, Scenario, Size, Variant
+from load.scenario import Chart, Criterion, Scenario, Size
 from load.users import Arrivals, Scheduled
+from load.variant import Variant
 from load.wire import Wire
 from locust.env import Environment
 from work import Behaviour

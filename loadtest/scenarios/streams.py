@@ -7,8 +7,9 @@ import time
 from load import pictures, promises
 from load.exposition import percentile
 from load.findings import Findings
-from load.scenario import Chart, Criterion, Scenario, Size, Variant
+from load.scenario import Chart, Criterion, Scenario, Size
 from load.users import RECORD, Client
+from load.variant import Variant
 from load.wire import LateError
 from locust import task
 from work import Behaviour

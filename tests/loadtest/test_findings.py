@@ -9,7 +9,7 @@ import pytest
 from load.exposition import Scrape, between, beyond, highest, percentile
 from load.findings import Run
 from load.record import Record
-from load.scenario import Variant
+from load.variant import Variant
 from load.watch import Sample
 
 BEGAN = 1000
