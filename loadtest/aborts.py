@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import cast
 
+import http1
 from stage import HOST, GatewayProcess, dialling, listener, port_of, table, until
 
 WAVE = 50
@@ -26,8 +27,8 @@ PATIENT = {"dial": 60, "response_header": 0, "body_idle": 0}
 CLOSED = ("closed", "")
 """What the log says of a breaker that is closed, or that a request in the queue never came to."""
 QUEUE = {"max_waiting": WAVE, "timeout": 600}
-BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+BEGUN = http1.head(b"200 OK", b"text/plain", b"Transfer-Encoding: chunked") + http1.chunk(b"begun")
+OK = http1.response(b"ok")
 
 
 class Upstream:
@@ -49,33 +50,30 @@ class Upstream:
             connection.finish()
 
 
-class Held(asyncio.Protocol):
+class Held(http1.Answering):
     def __init__(self, upstream: Upstream) -> None:
+        super().__init__()
         self._upstream = upstream
-        self._data = b""
         self._target = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
+    def opened(self) -> None:
         self._upstream.open.add(self)
 
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        if self._data.endswith(b"\r\n\r\n"):
-            self._target, self._data = self._data.split(b" ", 2)[1], b""
-            self._upstream.seen += 1
-            self._upstream.held[self._target] = self
-            self._answer()
+    def asked(self, target: bytes) -> None:
+        self._target = target
+        self._upstream.seen += 1
+        self._upstream.held[target] = self
+        self._answer()
 
     def _answer(self) -> None:
         if self._upstream.mode == "ok":
             self.finish()
         elif self._upstream.mode == "begin":
-            self._transport.write(BEGUN)
+            self.transport.write(BEGUN)
 
     def finish(self) -> None:
         self._upstream.held.pop(self._target, None)
-        self._transport.write(OK)
+        self.transport.write(OK)
 
     def eof_received(self) -> None:
         self._note()
@@ -98,7 +96,7 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
-        self._transport.write(b"GET %b HTTP/1.1\r\nHost: soak.test\r\n\r\n" % self.target)
+        self._transport.write(http1.request(self.target.decode(), "soak.test"))
 
     def data_received(self, data: bytes) -> None:
         self.received += data

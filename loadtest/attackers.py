@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import http1
 import uvloop
 from stage import HOST
 
@@ -68,11 +69,8 @@ class Hostile:
         data = b""
         while True:
             data += await self.take()
-            head, found, body = data.partition(b"\r\n\r\n")
-            if found:
-                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
-                if len(body) >= length:
-                    return
+            if http1.whole(data):
+                return
 
     async def hold(self) -> None:
         """Stay, and neither read nor write."""

@@ -14,12 +14,13 @@ import socket
 import sys
 from typing import cast
 
+import http1
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 from stage import MEGABYTE
 
 BODY = b'{"ok":true}'
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+OK = http1.response(BODY, content_type=b"application/json")
 BIG = 64 * MEGABYTE
 
 
@@ -81,14 +82,14 @@ class Upstream(asyncio.Protocol):
         if b"transfer-encoding:" in lower:
             self._left = -1
         elif b"content-length:" in lower:
-            self._left = int(lower.partition(b"content-length:")[2].split(b"\r\n")[0])
+            self._left = http1.number(head, b"content-length")
             self._echo = target == b"/echo"
             if self._echo:
                 self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % self._left)
         elif target == b"/big":
             self._task = asyncio.ensure_future(self._pour())
         elif target == b"/keys":
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(self.keys), self.keys))
+            self._transport.write(http1.response(self.keys, content_type=b"application/json"))
         elif target != b"/hang":
             self._transport.write(OK)
 

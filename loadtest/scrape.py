@@ -14,8 +14,8 @@ import asyncio
 import statistics
 import sys
 import time
-from typing import cast
 
+import http1
 import uvloop
 from soak import Answering
 from stage import HOST, GatewayProcess, cpu, listener, port_of, table
@@ -28,37 +28,32 @@ BOUND = 50.0
 """Milliseconds for a scrape."""
 
 
-class Asking(asyncio.Protocol):
+class Asking(http1.Asking):
     """A keep-alive client that asks one proxy after the other."""
 
-    def __init__(self, paths: list[bytes], at: int, pause: float) -> None:
+    def __init__(self, paths: list[str], at: int, pause: float) -> None:
+        super().__init__()
         self._pause = pause
-        self._requests = [b"GET %b HTTP/1.1\r\nHost: scrape.test\r\n\r\n" % path for path in paths]
+        self._requests = [http1.request(path, "scrape.test") for path in paths]
         self._at = at
-        self._data = b""
         self.answers = self.errors = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+    def opened(self) -> None:
         self._next()
 
     def _next(self) -> None:
-        if self._transport.is_closing():
+        if self.transport.is_closing():
             return
         self._at = (self._at + 1) % len(self._requests)
-        self._transport.write(self._requests[self._at])
+        self.transport.write(self._requests[self._at])
 
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, found, body = self._data.partition(b"\r\n\r\n")
-        if found and len(body) >= 2:
-            self._data = b""
-            self.answers += 1
-            self.errors += not head.startswith(b"HTTP/1.1 200 ")
-            if self._pause:
-                asyncio.get_running_loop().call_later(self._pause, self._next)
-            else:
-                self._next()
+    def answered(self, head: bytes, body: bytes) -> None:
+        self.answers += 1
+        self.errors += not head.startswith(b"HTTP/1.1 200 ")
+        if self._pause:
+            asyncio.get_running_loop().call_later(self._pause, self._next)
+        else:
+            self._next()
 
 
 async def scrapes(api: str, token: str, seconds: float) -> tuple[list[float], int]:
@@ -92,7 +87,7 @@ async def measure(proxies: int, seconds: float, rate: int) -> bool:
         for number in range(proxies)
     ]
     async with GatewayProcess(port_of(upstream), admin=True, proxies=documents) as gateway:
-        paths = [f"/{number}".encode() for number in range(proxies)]
+        paths = [f"/{number}" for number in range(proxies)]
         pause = CONNECTIONS / rate if rate else 0.0
         clients = [Asking(paths, number * proxies // CONNECTIONS, pause) for number in range(CONNECTIONS)]
         for client in clients:

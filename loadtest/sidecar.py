@@ -28,11 +28,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
+import http1
 import uvloop
 from work import Behaviour, Job, Machine
 
 BLOCK = bytes(256 * 1024)
 CONTROL = ("/stats", "/behave")
+TOKEN = http1.chunk(b'data: {"token": "word"}\n\n')
+DONE = http1.chunk(b"data: [DONE]\n\n")
 ANSWER = b'{"message": "hello from the sidecar"}\n'
 
 
@@ -149,7 +152,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, head: bytes, rest: bytes) -> None:
         self._request = head
-        self._body = content_length(head)
+        self._body = http1.number(head, b"content-length")
         if self._body:
             self._collected = b""
             self._take_body(rest)
@@ -190,11 +193,12 @@ class Connection(asyncio.Protocol):
             self._reply(b"500 Internal Server Error", b'{"error": "failing on demand"}\n')
         elif path == "/tokens":
             asked = dict(parse_qsl(query))
-            self._transport.write(head_of(b"200 OK", b"text/event-stream", b"Transfer-Encoding: chunked"))
+            self._transport.write(http1.head(b"200 OK", b"text/event-stream", b"Transfer-Encoding: chunked"))
             self._next_token(int(asked["n"]), float(asked["interval"]))
         elif path == "/bytes":
             self._pour = int(dict(parse_qsl(query))["n"])
-            self._transport.write(head_of(b"200 OK", b"application/octet-stream", b"Content-Length: %d" % self._pour))
+            length = b"Content-Length: %d" % self._pour
+            self._transport.write(http1.head(b"200 OK", b"application/octet-stream", length))
             self._go_on_pouring()
         else:
             self._job = sidecar.machine.work(sidecar.seconds(), self._answer)
@@ -205,16 +209,12 @@ class Connection(asyncio.Protocol):
 
     def _next_token(self, left: int, interval: float) -> None:
         if left:
-            self._chunk(b'data: {"token": "word"}\n\n')
+            self._transport.write(TOKEN)
             pause = interval / self._sidecar.machine.speed
             self._token = self._sidecar.loop.call_later(pause, self._next_token, left - 1, interval)
         else:
             self._finished()
-            self._chunk(b"data: [DONE]\n\n")
-            self._chunk(b"")
-
-    def _chunk(self, data: bytes) -> None:
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._transport.write(DONE + http1.LAST)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -249,17 +249,7 @@ class Connection(asyncio.Protocol):
         self._sidecar.leave()
 
     def _reply(self, status: bytes, body: bytes) -> None:
-        self._transport.write(head_of(status, b"application/json", b"Content-Length: %d" % len(body)) + body)
-
-
-def head_of(status: bytes, content_type: bytes, framing: bytes) -> bytes:
-    return b"HTTP/1.1 %b\r\nContent-Type: %b\r\n%b\r\n\r\n" % (status, content_type, framing)
-
-
-def content_length(head: bytes) -> int:
-    """Of a request; 0 when it has none."""
-    at = head.lower().find(b"\r\ncontent-length:")
-    return int(head[at + 17 :].partition(b"\r\n")[0]) if at >= 0 else 0
+        self._transport.write(http1.response(body, status, b"application/json"))
 
 
 async def serve(port: int, behaviour: Behaviour) -> None:

@@ -17,8 +17,9 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
+import http1
 import uvloop
 from aborts import aborts
 from stage import HOST, MEGABYTE, GatewayProcess, Memory, listener, port_of, table
@@ -37,8 +38,8 @@ CONNECTIONS = 32
 LIMIT = 1200.0
 """Seconds after which a case is given up."""
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
-REQUEST = b"GET /small HTTP/1.1\r\nHost: soak.test\r\nAccept: */*\r\nUser-Agent: soak\r\n\r\n"
+ANSWER = http1.response(b"ok")
+REQUEST = http1.request("/small", "soak.test", "Accept: */*", "User-Agent: soak")
 
 
 async def until_head(sock: socket.socket) -> bytes:
@@ -142,42 +143,30 @@ async def slow_sender(_: int) -> bool:
     return body == b"ok" and told("slow-sender", await arrived, seconds, memory)
 
 
-class Answering(asyncio.Protocol):
-    """The upstream of `requests`: its requests have no body and never come two at a time."""
+class Answering(http1.Answering):
+    """The upstream of `requests`."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
-        self._tail = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._tail += data
-        if self._tail.endswith(b"\r\n\r\n"):
-            self._tail = b""
-            self._transport.write(ANSWER)
+    def asked(self, target: bytes) -> None:
+        self.transport.write(ANSWER)
 
 
-class Asking(asyncio.Protocol):
-    """One keep-alive client: the next request as soon as an answer is whole, while ``tickets`` lasts."""
+class Asking(http1.Asking):
+    """One keep-alive client: the next request as soon as a response is whole, while ``tickets`` lasts."""
 
     def __init__(self, count: Count) -> None:
+        super().__init__()
         self._count = count
-        self._data = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
+    def opened(self) -> None:
         self._next()
 
     def _next(self) -> None:
         if self._count.take():
-            self._transport.write(REQUEST)
+            self.transport.write(REQUEST)
 
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, found, body = self._data.partition(b"\r\n\r\n")
-        if found and len(body) >= 2:
-            self._data = b""
-            self._count.answered(ok=head.startswith(b"HTTP/1.1 200 ") and body == b"ok")
-            self._next()
+    def answered(self, head: bytes, body: bytes) -> None:
+        self._count.answered(ok=head.startswith(b"HTTP/1.1 200 ") and body == b"ok")
+        self._next()
 
     def connection_lost(self, _: Exception | None) -> None:
         self._count.lost()

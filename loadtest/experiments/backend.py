@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Self
 
+import http1
 from stage import listener, port_of
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
-BROKEN = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno"
+OK = http1.response(b"ok")
+BROKEN = http1.response(b"no", b"500 Internal Server Error")
 QUICK = 0.0
 
 
@@ -63,24 +64,16 @@ class Backend:
         return BROKEN if told.fails and told.random.random() < told.fails else OK
 
 
-class _Connection(asyncio.Protocol):
-    """Requests without a body, one at a time."""
-
+class _Connection(http1.Answering):
     def __init__(self, backend: Backend) -> None:
+        super().__init__()
         self._backend = backend
-        self._data = b""
         self._timer: asyncio.TimerHandle | None = None
         self._working = False
         backend.connections += 1
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        if not self._data.endswith(b"\r\n\r\n"):
-            return
-        self._data, self._working = b"", True
+    def asked(self, target: bytes) -> None:
+        self._working = True
         seconds = self._backend.begin()
         if seconds == QUICK:
             self._answer()
@@ -89,7 +82,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self) -> None:
         self._working = False
-        self._transport.write(self._backend.end())
+        self.transport.write(self._backend.end())
 
     def connection_lost(self, _: Exception | None) -> None:
         if self._timer is not None:

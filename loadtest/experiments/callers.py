@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Self, cast
+from typing import Self
 
+import http1
 from stage import HOST
 
 GONE = 0
@@ -15,20 +16,16 @@ GONE = 0
 
 
 def request(*fields: str) -> bytes:
-    lines = ["GET / HTTP/1.1", "Host: tuning.test", "User-Agent: tuning", "Accept: */*", *fields, "", ""]
-    return "\r\n".join(lines).encode()
+    return http1.request("/", "tuning.test", "User-Agent: tuning", "Accept: */*", *fields)
 
 
-class Line(asyncio.Protocol):
-    """One connection, one request at a time; answers have a Content-Length."""
+class Line(http1.Asking):
+    """One connection, one request at a time."""
 
     def __init__(self) -> None:
-        self._data = b""
+        super().__init__()
         self._answer: asyncio.Future[int] | None = None
         self.open = True
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
 
     def ask(self, text: bytes) -> asyncio.Future[int]:
         """The status of the whole answer; `GONE` when the connection ends before."""
@@ -36,13 +33,9 @@ class Line(asyncio.Protocol):
         self.transport.write(text)
         return self._answer
 
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, found, body = self._data.partition(b"\r\n\r\n")
-        if found and len(body) >= int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
-            self._data = b""
-            self.open = self.open and b"connection: close" not in head.lower()
-            self._end(int(head[9:12]))
+    def answered(self, head: bytes, body: bytes) -> None:
+        self.open = self.open and b"connection: close" not in head.lower()
+        self._end(int(head[9:12]))
 
     def connection_lost(self, _: Exception | None) -> None:
         self.open = False

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import http1
 from experiments.backend import Backend, Behaviour
 from experiments.callers import Crowd, request
 from experiments.trial import Column, Experiment, Figures, in_rounds, percentile
@@ -91,9 +92,9 @@ class Collector:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                head = await reader.readuntil(http1.END)
+                await reader.readexactly(http1.number(head, b"content-length"))
+                writer.write(http1.response(b""))
         writer.close()
 
 

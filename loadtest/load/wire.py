@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import http1
+
 HOST = "127.0.0.1"
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER on, for no time: closing sends RST (socket(7))."""
@@ -30,8 +32,7 @@ class Answer:
 
     def number(self, name: bytes, default: int) -> int:
         """A field's value; ``name`` is lower case."""
-        at = self.head.lower().find(b"\r\n" + name + b":")
-        return default if at < 0 else int(self.head[at + len(name) + 3 :].partition(b"\r\n")[0])
+        return http1.number(self.head, name, default)
 
 
 class Wire:
@@ -44,14 +45,13 @@ class Wire:
         self.deadline = 0.0
         """By the monotonic clock, for all that follows."""
 
-    def ask(self, path: str, method: str = "GET", body: bytes = b"", headers: str = "") -> Answer:
+    def ask(self, path: str, method: str = "GET", body: bytes = b"") -> Answer:
         """One request and its whole answer."""
-        self.send(path, method, body, headers)
+        self.send(path, method, body)
         return self.answer()
 
-    def send(self, path: str, method: str = "GET", body: bytes = b"", headers: str = "") -> None:
-        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
-        self.push(f"{method} {path} HTTP/1.1\r\nHost: load.test\r\n{length}{headers}\r\n".encode() + body)
+    def send(self, path: str, method: str = "GET", body: bytes = b"") -> None:
+        self.push(http1.request(path, "load.test", method=method, body=body))
 
     def push(self, data: bytes) -> None:
         """Send bytes of any kind."""
@@ -73,7 +73,7 @@ class Wire:
         answer = Answer(int(head[9:12]), head, 0)
         length, tail = len(body), body[-5:]
         wanted = answer.number(b"content-length", 0)
-        while (tail != b"0\r\n\r\n") if chunked else (length < wanted):
+        while (tail != http1.LAST) if chunked else (length < wanted):
             more = self.receive()
             length, tail = length + len(more), (tail + more)[-5:]
         if b"\r\nconnection: close" in head.lower():
@@ -83,9 +83,9 @@ class Wire:
     def head(self) -> tuple[bytes, bytes]:
         """The head of the answer, and what came of its body with it."""
         data = self.receive()
-        while b"\r\n\r\n" not in data:
+        while http1.END not in data:
             data += self.receive()
-        head, _, body = data.partition(b"\r\n\r\n")
+        head, _, body = data.partition(http1.END)
         return head, body
 
     def pieces(self) -> Iterator[bytes]:
@@ -97,7 +97,7 @@ class Wire:
             if body:
                 yield body
             tail = (tail + body)[-5:]
-            if tail == b"0\r\n\r\n":
+            if tail == http1.LAST:
                 return
             body = self.receive()
 

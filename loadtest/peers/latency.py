@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from loadtest.http1 import request, whole
 from loadtest.stage import HOST
 
 WARM = 50
@@ -19,7 +20,7 @@ class Line:
     def __init__(self, port: int, path: str) -> None:
         self._socket = socket.create_connection((HOST, port), 10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+        self._request = request(path, HOST)
 
     def ask(self) -> bytes:
         """The whole answer. ConnectionError when it ends too early."""
@@ -40,15 +41,6 @@ class Line:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def whole(data: bytes) -> bool:
-    """Whether it is a complete answer: by its Content-Length, or the last chunk."""
-    head, found, body = data.partition(b"\r\n\r\n")
-    if not found:
-        return False
-    _, named, rest = head.lower().partition(b"\r\ncontent-length:")
-    return len(body) >= int(rest.split(b"\r\n")[0]) if named else (b"\r\n" + body).endswith(b"\r\n0\r\n\r\n")
 
 
 def both(direct: Callable[[], float], through: Callable[[], float], seconds: float) -> tuple[list[float], list[float]]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from typing import cast
 
 import uvloop
 
+from loadtest.http1 import LAST, Answering, chunk, response
 from loadtest.stage import HOST
 
 DELAY = PACE = 0.02
@@ -23,29 +23,28 @@ DELAY = PACE = 0.02
 FRAMES = 64
 SLOTS = 20
 """Parts of a pace: each stream writes in one of them."""
-SLOW = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+SLOW = response(b"{}", content_type=b"application/json")
+EMPTY = response(b"")
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
     b"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
-LAST = b"0\r\n\r\n"
 
 
 def frame(due: float) -> bytes:
     """One chunk with one event, due at this monotonic time; the microseconds always have 16 digits."""
     event = b'data: {"due":%016d,"choices":[{"delta":{"content":"token token"}}]}\n\n' % int(due * 1e6)
-    return b"%x\r\n%b\r\n" % (len(event), event)
+    return chunk(event)
 
 
 class Wheel:
     """The streams, each in its slot; turned once a millisecond."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Answering, None] = {}
-        self._slots: list[dict[Answering, int]] = [{} for _ in range(SLOTS)]
+        self._waiting: dict[Paced, None] = {}
+        self._slots: list[dict[Paced, int]] = [{} for _ in range(SLOTS)]
 
-    def add(self, stream: Answering) -> None:
+    def add(self, stream: Paced) -> None:
         self._waiting[stream] = None
 
     def go(self) -> None:
@@ -53,7 +52,7 @@ class Wheel:
             self._slots[number % SLOTS][stream] = FRAMES
         self._waiting = {}
 
-    def remove(self, stream: Answering) -> None:
+    def remove(self, stream: Paced) -> None:
         self._waiting.pop(stream, None)
         for slot in self._slots:
             slot.pop(stream, None)
@@ -67,7 +66,7 @@ class Wheel:
             self._write(self._slots[number], frame(due))
 
     @staticmethod
-    def _write(slot: dict[Answering, int], data: bytes) -> None:
+    def _write(slot: dict[Paced, int], data: bytes) -> None:
         for stream, left in list(slot.items()):
             if left > 1:
                 stream.write(data)
@@ -77,29 +76,24 @@ class Wheel:
                 del slot[stream]
 
 
-class Answering(asyncio.Protocol):
-    """One connection; requests have no body and never come two at a time."""
+class Paced(Answering):
+    """One connection."""
 
     def __init__(self, wheel: Wheel) -> None:
+        super().__init__()
         self._wheel = wheel
-        self._data = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
-        self.write = self._transport.write
+    def opened(self) -> None:
+        self.write = self.transport.write
 
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        if not self._data.endswith(b"\r\n\r\n"):
-            return
-        path, self._data = self._data.split(b" ", 2)[1], b""
-        if path == b"/slow":
+    def asked(self, target: bytes) -> None:
+        if target == b"/slow":
             asyncio.get_running_loop().call_later(DELAY, self.write, SLOW)
-        elif path == b"/sse":
+        elif target == b"/sse":
             self.write(HEAD)
             self._wheel.add(self)
         else:
-            if path == b"/go":
+            if target == b"/go":
                 self._wheel.go()
             self.write(EMPTY)
 
@@ -109,7 +103,7 @@ class Answering(asyncio.Protocol):
 
 async def main(port: int) -> None:
     wheel = Wheel()
-    await asyncio.get_running_loop().create_server(lambda: Answering(wheel), HOST, port, backlog=4096)
+    await asyncio.get_running_loop().create_server(lambda: Paced(wheel), HOST, port, backlog=4096)
     await wheel.turn()
 
 

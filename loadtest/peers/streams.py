@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from loadtest.peers.pacer import FRAMES, LAST, PACE
+from loadtest.http1 import END, LAST, request
+from loadtest.peers.pacer import FRAMES, PACE
 from loadtest.stage import HOST
 
 STALL = 0.2
@@ -49,7 +50,7 @@ class Reading(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._headless:
             self._head += data
-            _, found, data = self._head.partition(b"\r\n\r\n")
+            _, found, data = self._head.partition(END)
             if not found:
                 return
             self._headless = False
@@ -108,10 +109,10 @@ async def trial(
 ) -> Trial:
     """Open ``streams`` streams, call ``at_start``, let the frames run. A stream that fails makes the trial not held."""
     stage = Stage(streams)
-    request = f"GET {prefix}/sse HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/event-stream\r\n\r\n".encode()
+    wanted = request(f"{prefix}/sse", HOST, "Accept: text/event-stream")
     opened: list[Reading] = []
     try:
-        await _open(stage, request, port, streams, opened)
+        await _open(stage, wanted, port, streams, opened)
         async with asyncio.timeout(30):
             await stage.ready.wait()
         at_start()
@@ -136,8 +137,8 @@ async def _open(stage: Stage, request: bytes, port: int, streams: int, opened: l
 
 async def _go(pacer_port: int) -> None:
     reader, writer = await asyncio.open_connection(HOST, pacer_port)
-    writer.write(b"GET /go HTTP/1.1\r\nHost: pacer\r\n\r\n")
-    await reader.readuntil(b"\r\n\r\n")
+    writer.write(request("/go", "pacer"))
+    await reader.readuntil(END)
     writer.close()
 
 

@@ -13,8 +13,8 @@ from harness import debian
 from harness.toolbox import unavailable
 from meta.sources import ROOT
 
+from loadtest.http1 import whole
 from loadtest.peers import procfs, wrk
-from loadtest.peers.latency import whole
 from loadtest.peers.pacer import FRAMES, frame
 from loadtest.peers.record import Record
 from loadtest.peers.streams import Reading, Stage, Trial, most, oldest

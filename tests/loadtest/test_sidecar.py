@@ -7,9 +7,10 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import http1
 import pytest
 from harness.patience import eventually
-from sidecar import Connection, Sidecar, content_length
+from sidecar import Connection, Sidecar
 from work import Behaviour, Machine
 
 Serving = Callable[..., Awaitable["Scene"]]
@@ -30,7 +31,7 @@ class Scene:
         try:
             writer.write(f"{method} {path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             head = await reader.readuntil(b"\r\n\r\n")
-            return int(head[9:12]), await reader.readexactly(content_length(head))
+            return int(head[9:12]), await reader.readexactly(http1.number(head, b"content-length"))
         finally:
             writer.close()
 
