@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from gateway.config.document import Document, UpstreamNetworks
+from gateway.core.memo import Memo
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -54,7 +55,7 @@ class Destinations:
         """``own``: host and port of each listener. Of names, only localhost is known here."""
         listeners = frozenset(own)
         self._key = (networks, listeners)
-        self._known: dict[tuple[str, int], str] = {}
+        self._known: Memo[tuple[str, int], str] = Memo(_MAX_KNOWN)
         self._deny: tuple[_Network, ...] = tuple(map(ipaddress.ip_network, (*DENIED, *networks.deny)))
         self._allow: tuple[_Network, ...] = tuple(map(ipaddress.ip_network, networks.allow))
         self._own: set[tuple[Ip, int]] = set()
@@ -91,9 +92,7 @@ class Destinations:
         ip = destination(address)
         verdict = self._verdict(ip, port)
         if (ip.version, port) not in self._own_everywhere:  # which addresses this machine has may change
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[address, port] = verdict
+            self._known.put((address, port), verdict)
         return verdict
 
     def _verdict(self, ip: Ip, port: int) -> str:

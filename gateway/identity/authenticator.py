@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.config.document import Credentials, TokenRecord
 from gateway.core.credential import TOKEN_PREFIX, bearer
+from gateway.core.memo import Memo
 from gateway.core.principal import Principal
 from gateway.identity.budget import FailureBudget, client_key
 from gateway.identity.jwt import JwtVerifier, Refused, shown
@@ -31,7 +32,7 @@ class Authenticator:
         self._credentials = Credentials()
         self._jwt = JwtVerifier(())
         self._budget = FailureBudget()
-        self._known: dict[bytes, tuple[TokenRecord, Principal, str]] = {}
+        self._known: Memo[bytes, tuple[TokenRecord, Principal, str]] = Memo(_MAX_REMEMBERED)
         """By the field's value: who presented a good token before, so that it is not hashed each time."""
         self._used: dict[str, float] = {}
         self._logged_at = 0.0
@@ -118,7 +119,5 @@ class Authenticator:
             "superuser": record.superuser,
         }
         known = record, Principal(record.id, record.kind, record.superuser, claims), key
-        if len(self._known) >= _MAX_REMEMBERED:
-            self._known.clear()
-        self._known[authorization] = known
+        self._known.put(authorization, known)
         return known

@@ -9,9 +9,10 @@ token passes while another one behind the same address attacks. Only a caller wh
 from __future__ import annotations
 
 import ipaddress
-from typing import Final, TypeVar
+from typing import Final
 
 from gateway.core.client import address_text
+from gateway.core.memo import Memo
 
 BURST: Final = 50
 PER_SECOND: Final = 5.0
@@ -21,8 +22,6 @@ KNOWN_PER_SECOND: Final = 0.5
 _MAX_REMEMBERED: Final = 8192
 _IPV6_PREFIX: Final = 64
 """Bits of an IPv6 address that one client has: the rest it chooses."""
-
-_K = TypeVar("_K")
 
 
 class _Allowance:
@@ -44,8 +43,9 @@ class FailureBudget:
     """The allowances of all addresses. Belongs to one event loop; ``now`` is in seconds, and never goes back far."""
 
     def __init__(self) -> None:
-        self._clients: dict[str, _Allowance] = {}
-        self._known: dict[tuple[str, str, str], _Allowance] = {}
+        # The allowance that makes room was not used for longest, so it is full again, or nearly.
+        self._clients: Memo[str, _Allowance] = Memo(_MAX_REMEMBERED)
+        self._known: Memo[tuple[str, str, str], _Allowance] = Memo(_MAX_REMEMBERED)
 
     def of(self, client: str, now: float) -> ClientBudget:
         """The budget of ``client``, as `client_key` names it."""
@@ -62,12 +62,12 @@ class FailureBudget:
         allowance = self._clients.get(client) or _Allowance(BURST, now)
         if allowance.refill(BURST, PER_SECOND, now) >= 1 or caller not in self._known:
             allowance.left -= signatures
-            _put(self._clients, client, allowance)
+            self._clients.put(client, allowance)
         else:
             self._known[caller].left -= signatures
 
     def succeeded(self, caller: tuple[str, str, str], now: float) -> None:
-        _put(self._known, caller, self._known.get(caller) or _Allowance(KNOWN_BURST, now))
+        self._known.put(caller, self._known.get(caller) or _Allowance(KNOWN_BURST, now))
 
 
 class ClientBudget:
@@ -88,14 +88,6 @@ class ClientBudget:
 
     def failed(self, issuer: str, subject: str, signatures: int) -> None:
         self._budget.failed(self._client, (self._client, issuer, subject), self._now, signatures)
-
-
-def _put(table: dict[_K, _Allowance], key: _K, value: _Allowance) -> None:
-    """The entry that was not used for longest makes room: its allowance is full again, or nearly."""
-    table.pop(key, None)
-    if len(table) >= _MAX_REMEMBERED:
-        del table[next(iter(table))]
-    table[key] = value
 
 
 def client_key(client: str) -> str:

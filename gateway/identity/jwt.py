@@ -20,6 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
 
 from gateway.config.document import JwtIssuer
+from gateway.core.memo import Memo
 from gateway.core.principal import Principal
 
 LEEWAY: Final = 30
@@ -173,8 +174,8 @@ class JwtVerifier:
 
     def __init__(self, issuers: Sequence[JwtIssuer]) -> None:
         self._issuers = [_Issuer(issuer) for issuer in issuers]
-        self._good: dict[bytes, tuple[Principal, float, _Issuer]] = {}
-        self._bad: dict[bytes, tuple[Refused, float]] = {}
+        self._good: Memo[bytes, tuple[Principal, float, _Issuer]] = Memo(_MAX_REMEMBERED)
+        self._bad: Memo[bytes, tuple[Refused, float]] = Memo(_MAX_REMEMBERED)
         self._wanted: set[str] = set()
 
     def replace(self, issuers: Sequence[JwtIssuer]) -> None:
@@ -191,7 +192,8 @@ class JwtVerifier:
                 settings = dataclasses.replace(settings, keys=known[settings.keys_url])
             made.append(same.get(settings) or _Issuer(settings))
         self._issuers = made
-        self._good = {key: entry for key, entry in self._good.items() if entry[2] in made}
+        for key in [key for key, (_, _, issuer) in self._good.items() if issuer not in made]:
+            del self._good[key]
         self._bad.clear()
 
     def take_wanted(self) -> list[str]:
@@ -252,7 +254,7 @@ class JwtVerifier:
             return self._remember(key, issuer, claims)
         if budget is not None and tried:
             budget.failed(str(parsed.claims.get("iss")), subject, tried)
-            _put(self._bad, key, (refused, now + _REFUSED_SECONDS))
+            self._bad.put(key, (refused, now + _REFUSED_SECONDS))
         return refused
 
     def _candidates(self, issuer: _Issuer, parsed: _Parsed, now: float) -> list[_Key] | Refused:
@@ -274,16 +276,8 @@ class JwtVerifier:
         # What a token says of itself must not pass for what the gateway says.
         told = {k: v for k, v in claims.items() if k not in ("id", "kind", "superuser")}
         principal = Principal(identity, "jwt", claims={**told, "id": identity, "kind": "jwt"})
-        _put(self._good, key, (principal, float(claims["exp"]) + LEEWAY, issuer))
+        self._good.put(key, (principal, float(claims["exp"]) + LEEWAY, issuer))
         return principal
-
-
-def _put(cache: dict[bytes, Any], key: bytes, value: object) -> None:
-    """The oldest entry makes room."""
-    if len(cache) >= _MAX_REMEMBERED:
-        del cache[next(iter(cache))]
-    cache.pop(key, None)
-    cache[key] = value
 
 
 def _parse(token: str) -> _Parsed | Refused:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.clock import Clock, monotonic
+from gateway.core.memo import Memo
 
 _MAX_REMEMBERED: Final = 10_000
 _NETWORK_V6: Final = 64
@@ -37,7 +38,7 @@ class _Buckets:
     def __init__(self, rate: Rate, clock: Clock) -> None:
         self._rate = rate
         self._clock = clock
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._levels: Memo[str, tuple[float, float]] = Memo(_MAX_REMEMBERED)
 
     def wait(self, key: str) -> float:
         level = self._level(key)
@@ -45,10 +46,7 @@ class _Buckets:
 
     def take(self, key: str) -> None:
         # The debt has a bottom: an attack of any length makes nobody wait longer than a short one.
-        self._levels[key] = (max(self._level(key) - 1.0, -float(self._rate.burst)), self._clock())
-        self._levels.move_to_end(key)
-        if len(self._levels) > _MAX_REMEMBERED:
-            self._levels.popitem(last=False)
+        self._levels.put(key, (max(self._level(key) - 1.0, -float(self._rate.burst)), self._clock()))
 
     def give_back(self, key: str) -> None:
         if key in self._levels:
@@ -80,7 +78,7 @@ class LoginThrottle:
         self._clients = _Buckets(per_client, clock)
         self._accounts = _Buckets(per_account, clock)
         self._devices = _Buckets(per_device, clock)
-        self._welcome: OrderedDict[str, None] = OrderedDict()
+        self._welcome: Memo[str, None] = Memo(_MAX_REMEMBERED)
 
     def check(self, client: str, account: str, device: str = "") -> int:
         """Whole seconds to wait before the next try; 0: now."""
@@ -109,11 +107,7 @@ class LoginThrottle:
 
     def succeeded(self, client: str, account: str, device: str = "") -> None:
         self.withdrawn(client, account, device)
-        pair = _pair(client, account)
-        self._welcome[pair] = None
-        self._welcome.move_to_end(pair)
-        if len(self._welcome) > _MAX_REMEMBERED:
-            self._welcome.popitem(last=False)
+        self._welcome.put(_pair(client, account), None)
 
 
 class Crowded(Exception):  # noqa: N818 - a state, not a mistake
