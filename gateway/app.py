@@ -17,7 +17,9 @@ from gateway import __version__
 from gateway.config import installation
 from gateway.config.document import Document, Tracing
 from gateway.config.networks import Destinations
+from gateway.core.address import Address
 from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
+from gateway.core.tasks import Tasks
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.observe import families
@@ -52,7 +54,7 @@ BAD_CONFIGURATION = 2
 
 def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
     """What is served where, in one line."""
-    where = ", ".join(f"http://[{h}]:{p}" if ":" in h else f"http://{h}:{p}" for h, p in addresses)
+    where = ", ".join(Address(host, port).url() for host, port in addresses)
     return f"gateway {__version__} serves {proxies} {'proxy' if proxies == 1 else 'proxies'} on {where}"
 
 
@@ -84,7 +86,7 @@ class Gateway:
         self._watch: LoopWatch | None = None
         self._tracing: Tracing | None = None
         self._spans: SpanExport | None = None
-        self._closing: set[asyncio.Future[None]] = set()
+        self._closing = Tasks()
         parser = HeadParser()
         self._registry = Registry(self.buffers, parser, self._hear)
         self.authenticator = Authenticator()
@@ -159,9 +161,7 @@ class Gateway:
             self._spans = SpanExport(settings.endpoint, settings.service)
             self.journal.sampler, self.journal.export = Sampler(settings.share), self._spans.export
         if before is not None:
-            closing = asyncio.ensure_future(before.aclose())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._closing.start(before.aclose(), "close the export of spans")
 
     def _writer(self, path: str | None) -> LineWriter | None:
         current = self.journal.writer
@@ -283,7 +283,7 @@ class Gateway:
             self._watch.close()
         await self.journal.aclose()
         self._trace(None)
-        await asyncio.gather(*self._closing)
+        await self._closing.finish()
         self.failures.detach()
 
     @property

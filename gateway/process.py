@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
@@ -18,6 +18,7 @@ from gateway.config.parse import ConfigError
 from gateway.config.provider import Loaded, fingerprint, watch
 from gateway.config.reloads import Reloads
 from gateway.core.events import Reloaded
+from gateway.core.tasks import Tasks
 from gateway.identity.issuers import Issuers
 from gateway.identity.key_file import KeyFile
 from gateway.observe.process_log import begin_process_log
@@ -50,30 +51,28 @@ class Process:
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._reloads = Reloads(self.reload)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def run(self) -> int:
         """Serve until a signal ends it; the process's exit code."""
         try:
             with signals(self._handlers()):
                 if os.getpid() == 1:
-                    self._own(_reap_orphans(), "reap orphans")
+                    self._tasks.start(_reap_orphans(), "reap orphans")
                 await self._issuers.restore()
                 self._identify()
-                self._own(self._follow_issuers(), "follow the issuers of tokens")
+                self._tasks.start(self._follow_issuers(), "follow the issuers of tokens")
                 calm_collector()
                 # Last, so that the first connection finds everything ready.
                 await self._gateway.start()
                 self._started.set()
                 if self._config is not None:
-                    self._own(self._watch(self._config), "watch configuration")
+                    self._tasks.start(self._watch(self._config), "watch configuration")
                 _log.info("%s", greeting(self._gateway.addresses, len(self._gateway.document.proxies)))
                 await self._stopping.wait()
                 await self._gateway.drain_or_cut(self._cutting)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._tasks.aclose()
             await self._gateway.aclose()
             await self._issuers.aclose()
         return 0
@@ -129,14 +128,9 @@ class Process:
         return {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
-            signal.SIGHUP: lambda: self._own(self._reloads.ask("SIGHUP"), "reload"),
+            signal.SIGHUP: lambda: self._tasks.start(self._reloads.ask("SIGHUP"), "reload"),
             signal.SIGUSR1: self._gateway.reopen_log,
         }
-
-    def _own(self, work: Coroutine[None, None, None], name: str = "reload") -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 async def _reap_orphans() -> None:

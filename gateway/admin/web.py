@@ -25,6 +25,7 @@ from gateway.admin.problem import AdminError, unauthenticated, unavailable, vali
 from gateway.admin.routes import BASE, ROUTES, Call, Health, Route, Text, Welcome
 from gateway.admin.seats import Seat, Seats
 from gateway.admin.service import Administration
+from gateway.core.address import Address
 from gateway.identity.devices import LIFETIME
 from gateway.store.problem import StoreError, StoreUnavailable
 
@@ -338,7 +339,7 @@ class AdminListener:
         """Where it listens; with the port that was taken when any would do."""
         opened = self._sockets.sockets if self._sockets is not None else ()
         host, port = opened[0].getsockname()[:2] if opened else (self._host, self._port)
-        return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
+        return Address(host, port).url()
 
     async def aclose(self) -> None:
         """Take no more connections, let requests end for a moment, cut the rest."""

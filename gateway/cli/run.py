@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.config import values
-from gateway.config.document import Address
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
+from gateway.core.address import Address
 
 if TYPE_CHECKING:
     from gateway.config.provider import Loaded
@@ -191,7 +191,7 @@ def demo(listen: tuple[Address, ...], admin: tuple[Address, ...], folder: pathli
     from gateway.demo import run as demonstration
     from gateway.observe.process_log import begin_process_log
 
-    here, there = (f"[{a.host}]:{a.port}" if ":" in a.host else f"{a.host}:{a.port}" for a in (listen[0], admin[0]))
+    here, there = (str(address) for address in (listen[0], admin[0]))
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         begin_process_log()  # the tour is written from the event loop too

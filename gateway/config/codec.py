@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from gateway.config.document import (
-    Address,
     AuthField,
     CircuitBreaker,
     Cors,
@@ -26,6 +25,7 @@ from gateway.config.document import (
     Tracing,
     UpstreamNetworks,
 )
+from gateway.core.address import Address
 from gateway.core.limits import Limits
 
 

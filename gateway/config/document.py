@@ -10,16 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.core.address import Address
 from gateway.core.limits import Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen. ``host`` is a name or an IP address without brackets."""
-
-    host: str
-    port: int
-
 
 Mode = Literal["enforce", "shadow"]
 """Of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""

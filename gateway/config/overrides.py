@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from gateway.config.document import Address, Document
+from gateway.config.document import Document
+from gateway.core.address import Address
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

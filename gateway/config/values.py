@@ -9,7 +9,7 @@ import ipaddress
 import re
 from urllib.parse import unquote, urlsplit
 
-from gateway.config.document import Address
+from gateway.core.address import Address, bracketed
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # RFC 1123 2.1, and the underscore that container networks use in names
@@ -155,7 +155,7 @@ def origin(text: str) -> str:
     """Scheme, host and port of an `upstream_url` in one form (RFC 6454 6.1): without the scheme's own port."""
     parts = urlsplit(upstream_url(text))
     host = parts.hostname or ""
-    host = f"[{_ipv6(host)}]" if _ipv6(host) else host
+    host = bracketed(_ipv6(host) or host)
     port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+from gateway.core.address import Address
+
 
 def reserved(address: str) -> socket.socket:
     """A socket bound to ``host:port`` (port 0: any that is free) that never listens. Raises OSError when it is in use.
@@ -25,4 +27,4 @@ def reserved(address: str) -> socket.socket:
 def address_of(bound: socket.socket) -> str:
     """``host:port`` of a socket, as a URL has it."""
     host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(Address(host, port))

@@ -10,11 +10,12 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
-from gateway.config.document import Address
+from gateway.core.address import Address
+from gateway.core.tasks import Tasks
 
 _log = logging.getLogger("gateway")
 
@@ -48,7 +49,7 @@ class Listeners:
         self._starved = starved
         self._open: dict[Address, list[socket.socket]] = {}
         self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._starting: set[asyncio.Task[None]] = set()
+        self._starting = Tasks()
         self._silent_until = 0.0
         self.failures = 0
         """Accepts that the kernel refused for lack of descriptors or memory."""
@@ -111,12 +112,7 @@ class Listeners:
             if protocol is None:
                 sock.close()
             else:
-                self._start(self._connect(protocol, sock))
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work, name="accept")
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+                self._starting.start(self._connect(protocol, sock), "accept")
 
     async def _connect(self, protocol: asyncio.BaseProtocol, sock: socket.socket) -> None:
         try:

@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from gateway.core.address import Address, bracketed
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -35,8 +37,8 @@ class Endpoint:
     @property
     def authority(self) -> str:
         """Value of Host: the port only when it is not the scheme's own (RFC 9110 4.2.3)."""
-        host = f"[{self.name}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        address = Address(self.name, self.port)
+        return bracketed(self.name) if self.port == DEFAULT_PORTS[self.scheme] else str(address)
 
     @property
     def name(self) -> str:

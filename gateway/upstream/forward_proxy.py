@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from gateway.config.networks import destination
+from gateway.core.address import Address
 from gateway.upstream.endpoint import DEFAULT_PORTS, Endpoint
 
 
@@ -79,8 +80,8 @@ def _parsed(variable: str, text: str) -> ForwardProxy:
     except ValueError:
         raise OSError(f"{variable} names no forward proxy that can be used; write http://HOST:PORT") from None
     credentials = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    bracketed = f"[{host}]" if ":" in host else host
-    return ForwardProxy(f"{parts.scheme}://{bracketed}:{port or DEFAULT_PORTS[parts.scheme]}", variable, credentials)
+    address = Address(host, port or DEFAULT_PORTS[parts.scheme])
+    return ForwardProxy(address.url(parts.scheme), variable, credentials)
 
 
 def _is_here(endpoint: Endpoint) -> bool:

@@ -7,7 +7,6 @@ permits in use stay counted and a circuit stays open.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from functools import partial
 from gateway.config.document import CircuitBreaker, Proxy, Timeouts
 from gateway.config.networks import Destinations
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
+from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker, State
 from gateway.policy.limiter import Limiter
 from gateway.policy.queue import WaitQueue
@@ -76,7 +76,7 @@ class Registry:
         self._tls: ssl.SSLContext | None = None
         self._limiters: dict[str, Limiter] = {}
         """Also those that no proxy has now: exchanges that run under an old limit still hold its permits."""
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring = Tasks()
 
     def prepare(self, proxies: Iterable[Proxy]) -> dict[str, Upstream]:
         """The upstreams for ``proxies``, borrowing what is unchanged; nothing in force is touched."""
@@ -109,7 +109,7 @@ class Registry:
     async def aclose(self) -> None:
         """Close every pool; returns when the last connection in use has come back."""
         self.adopt({})
-        await asyncio.gather(*self._retiring)
+        await self._retiring.finish()
 
     def _prepare(self, proxy: Proxy) -> Upstream:
         old = self.upstreams.get(proxy.name)
@@ -181,6 +181,4 @@ class Registry:
         self._sink(BreakerChanged(name, old.word, new.word, cause, shadow))
 
     def _retire(self, pool: Pool) -> None:
-        task = asyncio.get_running_loop().create_task(pool.aclose(), name="retire pool")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring.start(pool.aclose(), "retire pool")

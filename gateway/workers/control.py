@@ -26,7 +26,7 @@ from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.app import BAD_CONFIGURATION, greeting
 from gateway.config import installation, parse, single, values
-from gateway.config.document import Address, Credentials, Document, TokenRecord
+from gateway.config.document import Credentials, Document, TokenRecord
 from gateway.config.networks import Destinations
 from gateway.config.problem import ConfigError
 from gateway.config.provider import fingerprint, watch
@@ -34,6 +34,8 @@ from gateway.config.reloads import Reloads
 from gateway.config.schema.listeners import AUDIT_RETENTION
 from gateway.config.schema.proxy import Proxy as ProxyModel
 from gateway.config.schema.settings import Settings
+from gateway.core.address import Address
+from gateway.core.tasks import Tasks
 from gateway.identity.issuers import Issuers
 from gateway.identity.password import PasswordHasher
 from gateway.observe.process_log import begin_process_log
@@ -144,7 +146,7 @@ class Control:
         self._served = 0
         self._models: dict[tuple[str, int], ProxyModel] = {}
         self._told_generation = 1
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._task_failed)
 
     # -- what the admin room asks
 
@@ -262,23 +264,18 @@ class Control:
         self.own(self._reloads.ask(source), "reload")
 
     async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
         await self._issuers.aclose()
         await self._telemetry.aclose()
 
     def own(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
+        """Run ``work`` beside, until `aclose`."""
+        self._tasks.start(work, name)
 
-    def _over(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            # A process that no longer follows something is worse than none: the supervisor starts another.
-            _log.error("to %s failed", task.get_name(), exc_info=task.exception())
-            self._failed()
+    def _task_failed(self, task: asyncio.Task[None]) -> None:
+        # A process that no longer follows something is worse than none: the supervisor starts another.
+        _log.error("to %s failed", task.get_name(), exc_info=task.exception())
+        self._failed()
 
     async def _renew(self, source: str) -> bool:
         """Put in force what stands in file and database now; False when the worker refused it.

@@ -6,8 +6,8 @@ import json
 import pathlib
 from dataclasses import dataclass
 
-from gateway.config.document import Address
 from gateway.config.overrides import Overrides
+from gateway.core.address import Address
 
 
 @dataclass(frozen=True, slots=True)

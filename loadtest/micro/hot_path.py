@@ -19,7 +19,8 @@ from pathlib import Path
 import uvloop
 
 from gateway.app import Gateway
-from gateway.config.document import Address, CircuitBreaker, Document, Proxy
+from gateway.config.document import CircuitBreaker, Document, Proxy
+from gateway.core.address import Address
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.server import H1Server

@@ -12,7 +12,8 @@ from harness.patience import eventually
 from harness.rig import GatewayFor, proxy_to
 from harness.upstream import Upstream
 
-from gateway.config.document import Address, CircuitBreaker, UpstreamNetworks
+from gateway.config.document import CircuitBreaker, UpstreamNetworks
+from gateway.core.address import Address
 from gateway.policy.breaker import State
 from gateway.upstream import connector
 

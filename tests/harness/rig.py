@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.app import Gateway
-from gateway.config.document import Address, Document, Limits, Proxy, Timeouts
+from gateway.config.document import Document, Limits, Proxy, Timeouts
+from gateway.core.address import Address
 from harness.access_log import AccessLog
 from harness.client import HOST, Client
 from harness.message import Message

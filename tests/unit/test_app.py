@@ -14,7 +14,8 @@ from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
 from gateway.app import Gateway
-from gateway.config.document import Address, Document
+from gateway.config.document import Document
+from gateway.core.address import Address
 
 
 async def test_the_next_request_meets_the_new_configuration(gateway_for: GatewayFor, upstream: Upstream) -> None:

@@ -18,9 +18,10 @@ from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section, only
 from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
+from gateway.core.address import Address
 
 _DOCUMENT = document.Document()
-_DEFAULT_LISTENERS = tuple(Listener(address=f"{address.host}:{address.port}") for address in _DOCUMENT.listen)
+_DEFAULT_LISTENERS = tuple(Listener(address=str(address)) for address in _DOCUMENT.listen)
 
 
 def _one_or_many(schema: dict[str, Any]) -> None:
@@ -127,7 +128,7 @@ class Settings(Section):
             raise ValueError("without a database there is no proxy that this is for; remove this key")
         return names
 
-    def destinations(self, listen: Iterable[document.Address] | None = None) -> Destinations:
+    def destinations(self, listen: Iterable[Address] | None = None) -> Destinations:
         """The addresses that upstreams may have. ``listen``: where the gateway listens instead of `listen`."""
         if listen is None:
             listen = (values.address(listener.address) for listener in self.listen)

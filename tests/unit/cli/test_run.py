@@ -15,10 +15,11 @@ from click.testing import CliRunner, Result
 import gateway
 from gateway.cli import main
 from gateway.cli.run import loader
-from gateway.config.document import Address, Document
+from gateway.config.document import Document
 from gateway.config.overrides import Overrides
 from gateway.config.parse import ConfigError
 from gateway.config.schema.json_schema import schema
+from gateway.core.address import Address
 from gateway.core.build import EDITION
 
 GOOD = """\

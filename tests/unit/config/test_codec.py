@@ -6,7 +6,6 @@ import orjson
 
 from gateway.config import codec
 from gateway.config.document import (
-    Address,
     AuthField,
     CircuitBreaker,
     Cors,
@@ -23,6 +22,7 @@ from gateway.config.document import (
     Tracing,
     UpstreamNetworks,
 )
+from gateway.core.address import Address
 from gateway.core.limits import Limits
 
 PROXY = Proxy(

@@ -6,8 +6,9 @@ import socket
 
 import pytest
 
-from gateway.config.document import Address, Document, UpstreamNetworks
+from gateway.config.document import Document, UpstreamNetworks
 from gateway.config.networks import Destinations, destination
+from gateway.core.address import Address
 
 PLAIN = Destinations()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.config.document import Address, Document
+from gateway.config.document import Document
 from gateway.config.overrides import Overrides
+from gateway.core.address import Address
 
 
 def test_nothing_said_changes_nothing() -> None:

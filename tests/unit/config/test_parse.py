@@ -6,8 +6,9 @@ import traceback
 
 import pytest
 
-from gateway.config.document import Address, CircuitBreaker, Document, Header, Proxy, Queue, Timeouts
+from gateway.config.document import CircuitBreaker, Document, Header, Proxy, Queue, Timeouts
 from gateway.config.parse import ConfigError, Format, load, parse
+from gateway.core.address import Address
 from gateway.core.limits import Limits
 
 ENV = {"SIDECAR_KEY": "s3cret", "N": "7", "YES": "true", "PORT": "9001"}

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from harness.descriptors import no_descriptor_left
 
-from gateway.config.document import Address
 from gateway.config.parse import ConfigError
 from gateway.config.provider import FileProvider, fingerprint, watch
+from gateway.core.address import Address
 
 PATIENCE = 5.0
 """Seconds after which a change that should have been told is taken to be lost."""

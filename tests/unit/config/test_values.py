@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.config import values
-from gateway.config.document import Address
+from gateway.core.address import Address
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from gateway.config.document import Address
+from gateway.core.address import Address
 from gateway.proxy.listeners import Listeners
 
 FREE = Address("127.0.0.1", 0)

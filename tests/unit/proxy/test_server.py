@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from unit.scene import exchange
 
-from gateway.config.document import Address, Document
+from gateway.config.document import Document
+from gateway.core.address import Address
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import BAD_REQUEST, GatewayError

@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from gateway.config.document import Address
 from gateway.config.overrides import Overrides
+from gateway.core.address import Address
 from gateway.workers.options import Options
 
 
