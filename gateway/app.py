@@ -22,6 +22,7 @@ from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
+from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
 from gateway.observe import families
 from gateway.observe.failures import CallbackFailures
 from gateway.observe.journal import Journal
@@ -32,10 +33,10 @@ from gateway.observe.recent import Recent
 from gateway.observe.slabs import Slabs
 from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
-from gateway.proxy.explain import Explanation, explain, phase
+from gateway.proxy.explain import explain, phase
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
-from gateway.proxy.standing import BreakerPulse, ProxyState, breaker_pulse, gauges, state
+from gateway.proxy.standing import breaker_pulse, gauges, state
 from gateway.upstream import forward_proxy
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream

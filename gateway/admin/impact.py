@@ -8,7 +8,7 @@ from typing import TypedDict
 from gateway.admin.effective import Settings, routes
 from gateway.config import single
 from gateway.config.schema.proxy import Proxy
-from gateway.proxy.standing import ProxyState
+from gateway.ipc.messages import ProxyState
 from gateway.upstream.endpoint import Endpoint
 
 

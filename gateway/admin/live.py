@@ -9,7 +9,7 @@ from typing import Protocol, TypedDict
 
 from gateway.admin.problem import AdminError, unavailable
 from gateway.config.networks import Destinations
-from gateway.proxy.standing import ProxyState
+from gateway.ipc.messages import Explanation, ProxyState, Refusals, Transition
 from gateway.store.audit import Author
 
 _ANYWHERE = Destinations()
@@ -52,11 +52,6 @@ class Latency(TypedDict):
 
     bounds: list[float]
     counts: list[int]
-
-
-# `from` is no name that a class may have.
-Transition = TypedDict("Transition", {"at": float, "from": str, "to": str, "reason": str})
-"""The breaker went from one state to another."""
 
 
 class Standing(TypedDict):
@@ -102,13 +97,6 @@ class Pulse(TypedDict):
     proxies: Mapping[str, ProxyPulse]
 
 
-class Refusals(TypedDict):
-    next: int
-    """What to give as ``since`` the next time."""
-    items: list[Mapping[str, object]]
-    """Lines of the access log, oldest first."""
-
-
 class Live(Protocol):
     """The data plane that runs."""
 
@@ -132,8 +120,8 @@ class Live(Protocol):
         """All metrics as text."""
         ...
 
-    async def explain(self, name: str) -> Mapping[str, object] | None:
-        """Why a proxy's protections stand as they stand (`gateway.proxy.explain.Explanation`); None: none is active."""
+    async def explain(self, name: str) -> Explanation | None:
+        """Why a proxy's protections stand as they stand; None: none is active."""
         ...
 
     async def request(self, request_id: str) -> Mapping[str, object] | None:
@@ -167,7 +155,7 @@ class NotRunning:
     async def metrics(self, *, open_metrics: bool) -> str:
         raise _elsewhere()
 
-    async def explain(self, name: str) -> Mapping[str, object] | None:
+    async def explain(self, name: str) -> Explanation | None:
         raise _elsewhere()
 
     async def request(self, request_id: str) -> Mapping[str, object] | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from gateway.admin.effective import Settings
 from gateway.config import single
 from gateway.config.header import is_credential, is_template
-from gateway.proxy.standing import ProxyState
+from gateway.ipc.messages import ProxyState
 from gateway.store.accounts import Superuser, Token
 from gateway.store.audit import AuditRow, moment
 from gateway.store.proxies import StoredProxy

@@ -1,7 +1,7 @@
 """The snapshot document: the whole configuration as plain frozen records, checked and with every default filled in.
 
-This is all that the data plane ever sees of the configuration. It holds no third-party type, so that a control process
-can send it to its workers as JSON. All times are seconds, all sizes bytes; 0 means "none" or "no limit" throughout.
+This is all that the data plane ever sees of the configuration. A control process sends it to its workers as JSON, so it
+holds nothing that JSON can not hold. All times are seconds, all sizes bytes; 0 means "none" or "no limit" throughout.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from gateway.core.address import Address
 from gateway.core.limits import Limits
@@ -63,21 +65,19 @@ class Timeouts:
     max_age: float = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class AuthField:
+class AuthField(msgspec.Struct, frozen=True, tag="auth"):
     """A place in a header's value for what the caller proved to be: a claim, dotted when it lies deeper."""
 
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(msgspec.Struct, frozen=True, tag="missing"):
     """A place for something that is not set: requests that need it fail. ``reference`` as in ``secret.KEY``."""
 
     reference: str
 
 
-Part = str | AuthField | Missing
+Part = str | AuthField | Missing  # tagged structs, because JSON alone does not tell two records apart
 
 
 @dataclass(frozen=True, slots=True)

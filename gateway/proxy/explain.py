@@ -6,100 +6,14 @@ Everything here is read, nothing is counted for it: an explanation costs the dat
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict
 
 from gateway.core.exchange import Exchange
+from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
 from gateway.policy.breaker import Breaker, Judged, Move, State
 from gateway.policy.limiter import Limiter
 from gateway.upstream.upstream import Upstream
 
 _MOST_HOLDERS = 100
-
-
-class OutcomeTold(TypedDict):
-    at: float
-    """Seconds of the epoch, as all times here."""
-    outcome: str
-    reason: str
-    status: int
-    request_id: str
-
-
-class MoveTold(TypedDict):
-    at: float
-    old: str
-    new: str
-    cause: str
-    by: str
-    outcomes: list[OutcomeTold]
-    """What counted in the state that was left."""
-
-
-class BreakerTold(TypedDict):
-    mode: str
-    state: str
-    since: float
-    failures: int
-    failure_threshold: int
-    recovery_timeout: float
-    half_open_requests: int
-    probes: int
-    next_probe: float
-    """When it lets one through at the earliest; 0 when it is not open."""
-    outcomes: list[OutcomeTold]
-    """What counts in the present state, oldest first; successes of a healthy upstream are not kept."""
-    moves: list[MoveTold]
-    """The newest changes of state, oldest first."""
-
-
-class Holder(TypedDict):
-    request_id: str
-    phase: str
-    age: float
-
-
-class LimiterTold(TypedDict):
-    mode: str
-    max_concurrent: int
-    in_flight: int
-    available: int
-    hold: float
-    """Seconds for which a permit is held, on average."""
-    retry_after: int
-
-
-class QueueTold(TypedDict):
-    mode: str
-    max_waiting: int
-    waiting: int
-    timeout: float
-
-
-class PoolTold(TypedDict):
-    endpoint: str
-    open: int
-    idle: int
-    in_use: int
-    dials: int
-    reuses: int
-    idle_timeout: float
-
-
-class Explanation(TypedDict):
-    proxy: str
-    at: float
-    verdict: str
-    """admit, wait, probe or refuse: what would become of a request now."""
-    reason: str
-    """The code with which it would be refused."""
-    sentence: str
-    active: list[Holder]
-    """The exchanges that run, the oldest first; 100 at most."""
-    active_count: int
-    limiter: LimiterTold | None
-    queue: QueueTold | None
-    breaker: BreakerTold | None
-    pool: PoolTold
 
 
 def explain(upstream: Upstream, live: Iterable[Exchange], now: float, epoch: float) -> Explanation:

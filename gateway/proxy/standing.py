@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
+from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
 from gateway.upstream.upstream import Upstream
-
-
-class ProxyState(TypedDict):
-    """What an operator wants to know of a proxy at a moment."""
-
-    in_flight: int
-    """Permits in use; without a limiter, live exchanges."""
-    waiting: int
-    streams: int
-    """Live exchanges."""
-    breaker: str
-    """closed, open, half_open or off"""
-    connections_open: int
-    connections_idle: int
-
-
-class BreakerPulse(TypedDict):
-    """How a breaker stands. Times are seconds of the epoch; ``since`` 0: from the start."""
-
-    breaker: str
-    """closed, open, half_open or off"""
-    since: float
-    history: list[dict[str, object]]
-    """``{"at", "from", "to", "reason"}``, oldest first."""
 
 
 def state(upstream: Upstream, live: int) -> ProxyState:
@@ -51,7 +26,7 @@ def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
     if breaker is None:
         return {"breaker": "off", "since": 0.0, "history": []}
     moves = [move for move in breaker.moves if move.old is not move.new]
-    history: list[dict[str, object]] = [
+    history: list[Transition] = [
         {"at": move.at + epoch, "from": move.old.api_word, "to": move.new.api_word, "reason": move.cause}
         for move in moves
     ]

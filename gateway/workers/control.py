@@ -14,13 +14,13 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from gateway import __version__, launch
 from gateway.admin.effective import shadowed
-from gateway.admin.live import Applied, Pulse, Refusals
+from gateway.admin.live import Applied, Pulse
 from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
@@ -38,9 +38,11 @@ from gateway.core.address import Address
 from gateway.core.tasks import Tasks
 from gateway.identity.issuers import Issuers
 from gateway.identity.password import PasswordHasher
+from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, operations
+from gateway.ipc.client import WorkerClient
+from gateway.ipc.messages import DataPlane, Explanation, ProxyState, Refusals
 from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
-from gateway.proxy.standing import ProxyState
 from gateway.store import schema
 from gateway.store.accounts import Token
 from gateway.store.database import is_embedded
@@ -50,15 +52,15 @@ from gateway.store.proxies import StoredProxy
 from gateway.store.remarks import remarks
 from gateway.store.store import Store
 from gateway.workers import confinement
-from gateway.workers.channel import ChannelClient, ChannelError, RefusedError
 from gateway.workers.options import Options
 from gateway.workers.orphan import orphaned
-from gateway.workers.plane import Plane
 from gateway.workers.pulse import beating
 from gateway.workers.signals import signals
 from gateway.workers.telemetry import Telemetry
 
 _log = logging.getLogger("gateway")
+
+Answer = TypeVar("Answer")
 
 DATABASE_CHANGE = "database change"
 _POLL_SECONDS = 0.2
@@ -120,7 +122,7 @@ class Control:
         options: Options,
         declared: DeclaredFile,
         store: Store,
-        plane: Plane,
+        plane: WorkerClient,
         telemetry: Telemetry,
         failed: Callable[[], object] = lambda: None,
     ) -> None:
@@ -163,7 +165,7 @@ class Control:
         return self.applied()
 
     def applied(self) -> Applied:
-        return Applied(self._plane.generation, self._error)
+        return Applied(self._plane.in_force.generation, self._error)
 
     async def reset_breaker(self, name: str, by: str) -> bool:
         try:
@@ -180,15 +182,15 @@ class Control:
     async def metrics(self, *, open_metrics: bool) -> str:
         return await self._telemetry.metrics(open_metrics=open_metrics)
 
-    async def explain(self, name: str) -> Mapping[str, object] | None:
+    async def explain(self, name: str) -> Explanation | None:
         """Raises `AdminError` while the worker is away."""
         return await self._ask(self._plane.explain(name))
 
     async def request(self, request_id: str) -> Mapping[str, object] | None:
         """Raises `AdminError` while the worker is away."""
-        return await self._ask(self._plane.request(request_id))
+        return await self._ask(self._plane.find(request_id))
 
-    async def _ask(self, answer: Coroutine[Any, Any, Mapping[str, object] | None]) -> Mapping[str, object] | None:
+    async def _ask(self, answer: Awaitable[Answer]) -> Answer:
         try:
             return await answer
         except ChannelError as error:
@@ -196,15 +198,15 @@ class Control:
 
     def greeting(self) -> str:
         """One line for the operator: what is served where."""
-        return greeting(self._plane.addresses, self._served)
+        return greeting(self._plane.in_force.addresses, self._served)
 
     def live(self) -> dict[str, object]:
         return {"status": "healthy", "version": __version__}
 
     def ready(self) -> tuple[bool, dict[str, object]]:
         plane = self._plane
-        ready = plane.reachable and plane.generation > 0 and not plane.draining
-        told = {"data_plane": plane.reachable, "generation": plane.generation, "draining": plane.draining}
+        ready = plane.reachable and plane.in_force.generation > 0 and not plane.draining
+        told = {"data_plane": plane.reachable, "generation": plane.in_force.generation, "draining": plane.draining}
         return ready, told | {"error": self._error}
 
     # -- composing
@@ -309,7 +311,7 @@ class Control:
 
     def _tell(self, source: str, error: str) -> None:
         self._error = error
-        generation = self._plane.generation
+        generation = self._plane.in_force.generation
         if error or generation != self._told_generation:
             self._telemetry.reloaded(ok=not error)
         if error:
@@ -413,7 +415,7 @@ class Control:
         while True:
             await asyncio.sleep(_TOUCH_SECONDS)
             with contextlib.suppress(ChannelError, StoreError, OSError, TimeoutError):
-                used = await self._plane.used()
+                used = await self._plane.take_used()
                 if used:
                     async with asyncio.timeout(_STORE_SECONDS):
                         await self._store.tokens.touch(used)
@@ -438,7 +440,7 @@ class Process:
     def __init__(self, options: Options, channel: str, alive: int, ready: int, slabs: Slabs, pulse: int) -> None:
         self._options = options
         self._slabs = slabs
-        self._channel = ChannelClient(channel)
+        self._channel = ChannelClient(channel, operations(DataPlane))
         self._alive = alive
         self._ready = ready
         self._pulse = pulse
@@ -462,7 +464,7 @@ class Process:
             else:
                 await _admit(store, url)
             stack.push_async_callback(self._channel.aclose)
-            plane = Plane(self._channel)
+            plane = WorkerClient(self._channel)
             control = Control(self._options, declared, store, plane, Telemetry(self._slabs, plane), self._fail)
             stack.push_async_callback(control.aclose)
             await control.start(cold=bool(away))

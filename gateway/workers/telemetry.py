@@ -11,23 +11,23 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, exposition
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
-from gateway.admin.live import ProxyPulse, Pulse, Refusals, Transition, unreachable
+from gateway.admin.live import ProxyPulse, Pulse, unreachable
 from gateway.core.build import EDITION
+from gateway.ipc.channel import ChannelError
+from gateway.ipc.client import WorkerClient
+from gateway.ipc.messages import BreakerPulse, Refusals
 from gateway.observe import families
 from gateway.observe.exposition import Exposition, comment
 from gateway.observe.figures import counted
 from gateway.observe.slabs import Slabs
-from gateway.proxy.standing import BreakerPulse
 from gateway.workers import confinement
-from gateway.workers.channel import ChannelError
-from gateway.workers.plane import Plane
 
 _PATIENCE: Final = 1.0
 _NEWEST: Final = 50
@@ -59,11 +59,11 @@ _REPORTED: Final = {
 class Telemetry:
     """``slabs``: the map of the worker behind ``plane``."""
 
-    def __init__(self, slabs: Slabs, plane: Plane) -> None:
+    def __init__(self, slabs: Slabs, plane: WorkerClient) -> None:
         self._slabs = slabs
         self._plane = plane
         self._exposition = Exposition(slabs)
-        self._sampling: asyncio.Task[Mapping[str, Any]] | None = None
+        self._sampling: asyncio.Task[int] | None = None
         self._reporting: asyncio.Task[Mapping[str, int]] | None = None
         self._worker = 0
         """Process id; 0 while it is not known."""
@@ -78,7 +78,7 @@ class Telemetry:
 
     async def metrics(self, *, open_metrics: bool) -> str:
         """Everything, in the text format of Prometheus or in OpenMetrics."""
-        up = await self._sample() is not None
+        up = await self._sample()
         if up:
             await self._note_usage()
         self._process.usage = await asyncio.to_thread(confinement.usage)
@@ -92,18 +92,18 @@ class Telemetry:
 
     async def pulse(self) -> Pulse:
         try:
-            breakers = await self._plane.breakers() if await self._sample() is not None else None
+            breakers = await self._plane.breakers() if await self._sample() else None
         except ChannelError:
             breakers = None
         if breakers is None:
-            return unreachable(self._plane.generation)
+            return unreachable(self._plane.in_force.generation)
         bases = dict(self._slabs.live())
         proxies = {name: self._pulse(told, bases[name]) for name, told in breakers.items() if name in bases}
-        return {"at": time.time(), "reachable": True, "generation": self._plane.generation, "proxies": proxies}
+        return {"at": time.time(), "reachable": True, "generation": self._plane.in_force.generation, "proxies": proxies}
 
     async def refusals(self, since: int) -> Refusals:
         try:
-            return cast(Refusals, await self._plane.refusals(since, _NEWEST))
+            return await self._plane.refusals(since, _NEWEST)
         except ChannelError:
             return {"next": since, "items": []}
 
@@ -113,23 +113,22 @@ class Telemetry:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    async def _sample(self) -> Mapping[str, Any] | None:
-        """The worker's word, once its map is up to date; None when it does not answer in time."""
+    async def _sample(self) -> bool:
+        """True once the worker has brought its map up to date; False when it does not answer in time."""
         if self._sampling is None:
             self._sampling = asyncio.ensure_future(self._plane.sample())
         # Not cancelled when it is late: that would break the channel off, and is no better the next time.
         sampling = self._sampling
         await asyncio.wait({sampling}, timeout=_PATIENCE)
         if not sampling.done():
-            return None
+            return False
         if self._sampling is sampling:
             self._sampling = None
         try:
-            sampled = sampling.result()
+            self._worker = sampling.result()
         except ChannelError:
-            return None
-        self._worker = int(sampled["pid"])
-        return sampled
+            return False
+        return True
 
     async def _note_usage(self) -> None:
         """The worker's report of its process; a late one is taken at the next scrape, because nobody waits for it."""
@@ -185,7 +184,7 @@ class Telemetry:
             streams=ints[base + families.ACTIVE],
             breaker=told["breaker"],
             breaker_since=told["since"],
-            breaker_history=cast(list[Transition], told["history"]),
+            breaker_history=told["history"],
             pool_open=ints[base + families.POOL_OPEN],
             pool_idle=ints[base + families.POOL_IDLE],
         )

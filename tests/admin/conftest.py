@@ -13,7 +13,7 @@ import aiohttp
 import argon2
 import pytest
 
-from gateway.admin.live import Applied, ProxyPulse, Pulse, Refusals
+from gateway.admin.live import Applied, ProxyPulse, Pulse
 from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
@@ -21,7 +21,7 @@ from gateway.config.networks import Destinations
 from gateway.identity.password import PasswordHasher
 from gateway.identity.throttle import LoginThrottle, Rate
 from gateway.identity.tokens import digest, mint
-from gateway.proxy.standing import ProxyState
+from gateway.ipc.messages import ProxyState, Refusals
 from gateway.store import schema
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store

@@ -12,7 +12,7 @@ from admin.conftest import EMAIL, PASSWORD, Api, api, pulse_of  # noqa: F401 # `
 from harness import chromium
 
 from gateway.admin.heartbeat import Heartbeat
-from gateway.proxy.explain import BreakerTold, Explanation, MoveTold, OutcomeTold
+from gateway.ipc.messages import BreakerTold, Explanation, MoveTold, OutcomeTold
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page

@@ -12,10 +12,11 @@ from unit.scene import Clock, told
 
 from gateway.config.document import CircuitBreaker, Limiter, Proxy, Queue
 from gateway.core.outcome import Outcome
+from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import REFUSED, Breaker
 from gateway.policy.queue import WaitQueue
-from gateway.proxy.explain import BreakerTold, Explanation, explain, phase
+from gateway.proxy.explain import explain, phase
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 

@@ -11,29 +11,30 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.ipc.channel import ChannelError
+from gateway.ipc.client import WorkerClient
+from gateway.ipc.messages import InForce
 from gateway.observe.metrics import Metrics
 from gateway.observe.slabs import Slabs
 from gateway.workers import telemetry as module
-from gateway.workers.channel import ChannelError
-from gateway.workers.plane import Plane
 from gateway.workers.telemetry import Telemetry
 
 
 class FakePlane:
-    generation = 4
+    in_force = InForce(4, ())
 
     def __init__(self) -> None:
         self.samples = 0
         self.away = False
         self.hanging: asyncio.Event | None = None
 
-    async def sample(self) -> Mapping[str, Any]:
+    async def sample(self) -> int:
         self.samples += 1
         if self.hanging is not None:
             await self.hanging.wait()
         if self.away:
             raise ChannelError("away")
-        return {"pid": os.getpid()}
+        return os.getpid()
 
     async def usage(self) -> Mapping[str, int]:
         return {"proportional_memory_bytes": 7 << 20, "open_fds": 9, "max_fds": 1024}
@@ -58,7 +59,7 @@ def plane() -> FakePlane:
 async def telemetry(plane: FakePlane) -> AsyncIterator[Telemetry]:
     slabs = Slabs()
     Metrics(slabs).retain(["p"])
-    made = Telemetry(slabs, cast(Plane, plane))
+    made = Telemetry(slabs, cast(WorkerClient, plane))
     yield made
     await made.aclose()
 

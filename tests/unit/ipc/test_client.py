@@ -3,73 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from harness.patience import eventually
 
 from gateway.config.document import Credentials, Document, Proxy, TokenRecord
-from gateway.workers.channel import ChannelClient, ChannelError, ChannelServer, RefusedError
-from gateway.workers.plane import Plane
+from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, operations
+from gateway.ipc.client import WorkerClient
+from gateway.ipc.messages import DataPlane, Health, InForce, Refusals
+from gateway.ipc.server import ChannelServer
+from gateway.workers.local_plane import LocalPlane
 
 FIRST = Document(proxies=(Proxy("a", "/a", "http://h"),))
 SECOND = Document(proxies=(Proxy("b", "/b", "http://h"),))
 CREDENTIALS = Credentials({"d": TokenRecord("1", "ci")})
 
 
-class Worker:
-    """Remembers what it was told; refuses documents whose first proxy is ``refused``."""
+class Worker(LocalPlane):
+    """Remembers what it was told; refuses documents whose first proxy is ``refused``. It serves no traffic."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self.names: list[str] = []
         self.tokens: list[str] = []
         self.refused = ""
-        self.wanted: list[str] = []
+        self.wanted: tuple[str, ...] = ()
         self.server: ChannelServer
 
-    async def ping(self, _: Any) -> object:
-        return {"draining": False, "wanted": self.wanted}
+    async def ping(self) -> Health:
+        return Health(False, self.wanted)
 
-    async def apply(self, body: Any) -> object:
-        name = body["proxies"][0]["name"]
+    async def apply(self, document: Document) -> InForce:
+        name = document.proxies[0].name
         if name == self.refused:
             raise OSError("the address is taken")
         self.names.append(name)
-        return {"generation": len(self.names), "addresses": [["127.0.0.1", 80]]}
+        return InForce(len(self.names), (("127.0.0.1", 80),))
 
-    async def identify(self, body: Any) -> object:
-        self.tokens = list(body["tokens"])
-        return None
+    async def identify(self, credentials: Credentials) -> None:
+        self.tokens = list(credentials.tokens)
 
-    async def state(self, _: Any) -> object:
-        return {}
-
-    async def used(self, _: Any) -> object:
+    async def take_used(self) -> Mapping[str, float]:
         return {"d": 1.0}
 
-    async def reset_breaker(self, body: Any) -> object:
-        return body == {"name": "a", "by": "ann"}
+    async def reset_breaker(self, name: str, by: str) -> bool:
+        return (name, by) == ("a", "ann")
 
-    async def sample(self, _: Any) -> object:
-        return {"pid": 7}
+    async def find(self, request_id: str) -> Mapping[str, object] | None:
+        return {"request_id": request_id} if request_id == "r" else None
 
-    async def breakers(self, _: Any) -> object:
-        return {"a": {"breaker": "off"}}
-
-    async def explain(self, body: Any) -> object:
-        return {"proxy": body["name"]}
-
-    async def request(self, body: Any) -> object:
-        return {"request_id": body["id"]} if body["id"] == "r" else None
-
-    async def refusals(self, body: Any) -> object:
-        return {"next": body["since"] + body["most"], "items": []}
+    async def refusals(self, since: int, most: int) -> Refusals:
+        return {"next": since + most, "items": []}
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -77,9 +68,7 @@ class Worker:
         self.path.unlink(missing_ok=True)
         listener.bind(str(self.path))
         listener.listen()
-        names = ("ping", "apply", "identify", "state", "used", "reset_breaker", "sample", "breakers", "explain")
-        names += ("request", "refusals")
-        self.server = ChannelServer({name: getattr(self, name) for name in names})
+        self.server = ChannelServer(operations(DataPlane), self)
         await self.server.start(listener)
         try:
             yield
@@ -90,31 +79,48 @@ class Worker:
 
 
 @pytest.fixture
-async def plane(tmp_path: Path) -> AsyncIterator[Plane]:
-    channel = ChannelClient(str(tmp_path / "channel"), timeout=1)
-    yield Plane(channel)
+async def plane(tmp_path: Path) -> AsyncIterator[WorkerClient]:
+    channel = ChannelClient(str(tmp_path / "channel"), operations(DataPlane), timeout=1)
+    yield WorkerClient(channel)
     await channel.aclose()
 
 
-async def test_a_document_is_put_in_force(plane: Plane, tmp_path: Path) -> None:
+async def test_a_document_is_put_in_force(plane: WorkerClient, tmp_path: Path) -> None:
     worker = Worker(tmp_path / "channel")
     async with worker.run():
         await plane.identify(CREDENTIALS)
         await plane.apply(FIRST)
         assert (worker.names, worker.tokens) == (["a"], ["d"])
-        assert (plane.generation, plane.addresses) == (1, [("127.0.0.1", 80)])
-        assert await plane.used() == {"d": 1.0}
+        assert plane.in_force == InForce(1, (("127.0.0.1", 80),))
+
+
+async def test_each_operation_reaches_the_worker(plane: WorkerClient, tmp_path: Path) -> None:
+    async with Worker(tmp_path / "channel").run():
+        assert await plane.ping() == Health(False, ())
+        assert await plane.take_used() == {"d": 1.0}
         assert await plane.state() == {}
         assert await plane.reset_breaker("a", "ann")
         assert not await plane.reset_breaker("b", "ann")
-        assert await plane.sample() == {"pid": 7}
-        assert await plane.breakers() == {"a": {"breaker": "off"}}
-        assert await plane.explain("a") == {"proxy": "a"}
-        assert (await plane.request("r"), await plane.request("s")) == ({"request_id": "r"}, None)
+        assert await plane.sample() == os.getpid()
+        assert (await plane.usage())["open_fds"] > 0
+        assert await plane.breakers() == {}
+        assert await plane.explain("a") is None
+        assert (await plane.find("r"), await plane.find("s")) == ({"request_id": "r"}, None)
         assert await plane.refusals(3, 4) == {"next": 7, "items": []}
 
 
-async def test_what_is_in_force_is_not_applied_again(plane: Plane, tmp_path: Path) -> None:
+async def test_missing_keys_are_asked_for_once(plane: WorkerClient, tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "channel")
+    worker.wanted = ("http://b/keys", "http://a/keys")
+    watch = asyncio.create_task(plane.keep_told())
+    async with worker.run():
+        await eventually(lambda: plane.reachable, "the first ping")
+        assert plane.take_wanted() == ["http://a/keys", "http://b/keys"]
+        worker.wanted = ()
+    watch.cancel()
+
+
+async def test_what_is_in_force_is_not_applied_again(plane: WorkerClient, tmp_path: Path) -> None:
     worker, fresh = Worker(tmp_path / "channel"), Worker(tmp_path / "channel")
     async with worker.run():
         for document in (FIRST, replace(FIRST), SECOND, FIRST):
@@ -125,7 +131,7 @@ async def test_what_is_in_force_is_not_applied_again(plane: Plane, tmp_path: Pat
         assert fresh.names == ["a"], "it is another worker, which knows nothing"
 
 
-async def test_what_was_refused_is_forgotten(plane: Plane, tmp_path: Path) -> None:
+async def test_what_was_refused_is_forgotten(plane: WorkerClient, tmp_path: Path) -> None:
     worker, fresh = Worker(tmp_path / "channel"), Worker(tmp_path / "channel")
     async with worker.run():
         await plane.apply(FIRST)
@@ -138,7 +144,7 @@ async def test_what_was_refused_is_forgotten(plane: Plane, tmp_path: Path) -> No
         watch.cancel()
 
 
-async def test_a_new_worker_hears_everything(plane: Plane, tmp_path: Path) -> None:
+async def test_a_new_worker_hears_everything(plane: WorkerClient, tmp_path: Path) -> None:
     watch = asyncio.create_task(plane.keep_told())
     await eventually(lambda: not plane.reachable)
     with pytest.raises(ChannelError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
+from typing import TypeVar
 
-from gateway.config import codec
+import msgspec
+
 from gateway.config.document import (
     AuthField,
     CircuitBreaker,
@@ -24,6 +25,8 @@ from gateway.config.document import (
 )
 from gateway.core.address import Address
 from gateway.core.limits import Limits
+
+Record = TypeVar("Record", Document, Credentials)
 
 PROXY = Proxy(
     "a",
@@ -46,6 +49,11 @@ PROXY = Proxy(
 )
 
 
+def travelled(record: Record) -> Record:
+    """As the channel carries it."""
+    return msgspec.json.decode(msgspec.json.encode(record), type=type(record))
+
+
 def test_a_document_survives_the_way() -> None:
     document = Document(
         (Address("::1", 0), Address("h", 1)),
@@ -59,8 +67,8 @@ def test_a_document_survives_the_way() -> None:
         "edge-1",
         (PROXY, Proxy("b", "/", "u")),
     )
-    assert codec.document(orjson.loads(codec.encode(document))) == document
-    assert codec.document(orjson.loads(codec.encode(Document()))) == Document()
+    assert travelled(document) == document
+    assert travelled(Document()) == Document()
 
 
 def test_credentials_survive_the_way() -> None:
@@ -68,5 +76,5 @@ def test_credentials_survive_the_way() -> None:
         {"ab": TokenRecord("1", "ci", "superuser", True, 12.5, {"role": "x", "n": [1, {"m": None}]})},
         (JwtIssuer("i", ("a", "b"), ("RS256",), '{"keys": []}', "uid"),),
     )
-    assert codec.credentials(orjson.loads(codec.encode(credentials))) == credentials
-    assert codec.credentials(orjson.loads(codec.encode(Credentials()))) == Credentials()
+    assert travelled(credentials) == credentials
+    assert travelled(Credentials()) == Credentials()

@@ -1,0 +1,1 @@
+"""The interface of a data plane, and the channel over which the control process uses that of a worker."""

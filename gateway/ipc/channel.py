@@ -1,0 +1,171 @@
+"""The channel between the control process and a worker: requests and responses as JSON over a Unix socket.
+
+The worker listens and the control process dials, so that a control process that died is replaced by one that dials
+again: a half-sent message dies with its connection. A message is its length (4 bytes, big-endian) and a JSON object:
+
+    request   {"id": 1, "op": "explain", "body": ["chat"]}      the arguments, in order
+    response  {"id": 1, "body": {...}}                          or  {"id": 1, "error": "a sentence"}
+
+What stands in a body follows from an interface, a class of asynchronous methods: its annotations say how each is
+encoded and decoded, so that both ends have one list of operations and no field is spelled here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from types import GenericAlias
+from typing import Any, Final, TypeVar, TypeVarTuple, cast, get_type_hints
+
+import msgspec
+
+_LENGTH: Final = 4
+_MAX_MESSAGE: Final = 256 << 20
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+Message = TypeVar("Message")
+
+
+class ChannelError(Exception):
+    """The worker can not be reached, or refused. The text is a sentence."""
+
+
+class RefusedError(ChannelError):
+    """The worker understood, and changed nothing: its response is an error."""
+
+
+class Request(msgspec.Struct):
+    """``op``: the name of an operation; ``body``: an array of its arguments."""
+
+    id: int
+    op: str
+    body: msgspec.Raw
+
+
+class Response(msgspec.Struct, omit_defaults=True):
+    """``body``: the result of the request with the same ``id``; ``error``: why there is none."""
+
+    id: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How the arguments and the result of one method are decoded. The types are those of its annotations."""
+
+    arguments: msgspec.json.Decoder[tuple[object, ...]]
+    result: msgspec.json.Decoder[object]
+
+
+def operations(interface: type) -> Mapping[str, Operation]:
+    """The operations of a channel, by name: the public methods of ``interface``, with positional arguments alone."""
+    found = {}
+    for name, method in inspect.getmembers(interface, inspect.isfunction):
+        if not name.startswith("_"):
+            types = get_type_hints(method)
+            result = types.pop("return")
+            arguments: Any = GenericAlias(tuple, tuple(types.values()))
+            found[name] = Operation(msgspec.json.Decoder(arguments), msgspec.json.Decoder(result))
+    return found
+
+
+async def read(reader: asyncio.StreamReader, decoder: msgspec.json.Decoder[Message]) -> Message | None:
+    """The next message, None at the end of the stream. Raises `ChannelError` for what is none."""
+    try:
+        size = int.from_bytes(await reader.readexactly(_LENGTH), "big")
+        if size > _MAX_MESSAGE:
+            raise ChannelError(f"a message of {size} bytes is more than the channel takes")
+        return decoder.decode(await reader.readexactly(size))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    except msgspec.DecodeError as error:
+        raise ChannelError(f"a message can not be read: {error}") from None
+
+
+def packed(message: Request | Response) -> bytes:
+    """``message`` with its length, as it travels."""
+    text = msgspec.json.encode(message)
+    return len(text).to_bytes(_LENGTH, "big") + text
+
+
+class ChannelClient:
+    """The control process's end. It dials when it is needed, and again after a break.
+
+    ``table``: the `operations` of the interface that the worker serves. ``timeout`` is seconds.
+    """
+
+    def __init__(self, path: str, table: Mapping[str, Operation], *, timeout: float = 5.0) -> None:
+        self._path = path
+        self._table = table
+        self._timeout = timeout
+        self._ids = count(1)
+        self._lock = asyncio.Lock()
+        self._responses = msgspec.json.Decoder(Response)
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.dials = 0
+        """Connections made so far: a new one may mean a new worker, which knows nothing yet."""
+
+    @property
+    def connected(self) -> bool:
+        return self._streams is not None
+
+    async def call(self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments) -> Result:
+        """Call ``method``, one of the interface, on the worker's side.
+
+        Raises `ChannelError` when the worker refuses, is away, or is slow.
+        """
+        op = method.__name__
+        body = msgspec.json.encode(arguments)
+        async with self._lock:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    response = await self._exchange(op, body)
+            except TimeoutError:
+                await self._hang_up()
+                raise ChannelError(f"the worker did not answer {op} within {self._timeout:g} seconds") from None
+            except OSError as error:
+                await self._hang_up()
+                raise ChannelError(f"the worker can not be reached: {error}") from None
+            except BaseException:
+                await self._hang_up()
+                raise
+        if response.error is not None:
+            raise RefusedError(response.error)
+        try:
+            # Decoded by the annotation of `method`, where `Result` comes from.
+            return cast(Result, self._table[op].result.decode(response.body))
+        except msgspec.DecodeError as error:
+            raise ChannelError(f"the worker's response to {op} can not be read: {error}") from None
+
+    async def aclose(self) -> None:
+        await self._hang_up()
+
+    async def _exchange(self, op: str, body: bytes) -> Response:
+        if self._streams is not None and self._streams[0].at_eof():
+            await self._hang_up()
+        if self._streams is None:
+            self._streams = await asyncio.open_unix_connection(self._path)
+            self.dials += 1
+        reader, writer = self._streams
+        number = next(self._ids)
+        writer.write(packed(Request(number, op, msgspec.Raw(body))))
+        await writer.drain()
+        response = await read(reader, self._responses)
+        if response is None:
+            raise ConnectionResetError("it closed the channel")
+        if response.id != number:
+            raise ChannelError("the worker answered another question")
+        return response
+
+    async def _hang_up(self) -> None:
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams[1].close()
+            with contextlib.suppress(OSError):
+                await streams[1].wait_closed()

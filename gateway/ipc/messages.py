@@ -1,0 +1,204 @@
+"""What a data plane can be asked to do (`DataPlane`), and the records that it takes and gives.
+
+All of them are plain, frozen records and dictionaries with fixed keys, so that a channel can carry them as JSON.
+Nothing of the data plane itself is imported here, because the control process needs the records alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypedDict
+
+from gateway.config.document import Credentials, Document
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """``generation`` counts the configurations that came in force; ``addresses``: host and port of each listener."""
+
+    generation: int
+    addresses: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``draining``: no new connections are accepted. ``wanted``: addresses of key sets to be fetched again."""
+
+    draining: bool
+    wanted: tuple[str, ...]
+
+
+class ProxyState(TypedDict):
+    """What an operator wants to know of a proxy at a moment."""
+
+    in_flight: int
+    """Permits in use; without a limiter, live exchanges."""
+    waiting: int
+    streams: int
+    """Live exchanges."""
+    breaker: str
+    """closed, open, half_open or off"""
+    connections_open: int
+    connections_idle: int
+
+
+# `from` is no name that a class may have.
+Transition = TypedDict("Transition", {"at": float, "from": str, "to": str, "reason": str})
+"""The breaker went from one state to another."""
+
+
+class BreakerPulse(TypedDict):
+    """How a breaker stands. Times are seconds of the epoch; ``since`` 0: from the start."""
+
+    breaker: str
+    """closed, open, half_open or off"""
+    since: float
+    history: list[Transition]
+    """Oldest first."""
+
+
+class Refusals(TypedDict):
+    next: int
+    """What to give as ``since`` the next time."""
+    items: list[dict[str, object]]
+    """Lines of the access log, oldest first."""
+
+
+class OutcomeTold(TypedDict):
+    at: float
+    """Seconds of the epoch, as all times here."""
+    outcome: str
+    reason: str
+    status: int
+    request_id: str
+
+
+class MoveTold(TypedDict):
+    at: float
+    old: str
+    new: str
+    cause: str
+    by: str
+    outcomes: list[OutcomeTold]
+    """What counted in the state that was left."""
+
+
+class BreakerTold(TypedDict):
+    mode: str
+    state: str
+    since: float
+    failures: int
+    failure_threshold: int
+    recovery_timeout: float
+    half_open_requests: int
+    probes: int
+    next_probe: float
+    """When it lets one through at the earliest; 0 when it is not open."""
+    outcomes: list[OutcomeTold]
+    """What counts in the present state, oldest first; successes of a healthy upstream are not kept."""
+    moves: list[MoveTold]
+    """The newest changes of state, oldest first."""
+
+
+class Holder(TypedDict):
+    request_id: str
+    phase: str
+    age: float
+
+
+class LimiterTold(TypedDict):
+    mode: str
+    max_concurrent: int
+    in_flight: int
+    available: int
+    hold: float
+    """Seconds for which a permit is held, on average."""
+    retry_after: int
+
+
+class QueueTold(TypedDict):
+    mode: str
+    max_waiting: int
+    waiting: int
+    timeout: float
+
+
+class PoolTold(TypedDict):
+    endpoint: str
+    open: int
+    idle: int
+    in_use: int
+    dials: int
+    reuses: int
+    idle_timeout: float
+
+
+class Explanation(TypedDict):
+    proxy: str
+    at: float
+    verdict: str
+    """admit, wait, probe or refuse: what would become of a request now."""
+    reason: str
+    """The code with which it would be refused."""
+    sentence: str
+    active: list[Holder]
+    """The exchanges that run, the oldest first; 100 at most."""
+    active_count: int
+    limiter: LimiterTold | None
+    queue: QueueTold | None
+    breaker: BreakerTold | None
+    pool: PoolTold
+
+
+class DataPlane(Protocol):
+    """A data plane, in this process or behind a channel. Behind a channel every method may raise `ChannelError`.
+
+    The channel carries exactly these methods, by the types of their annotations (`gateway.ipc.channel.operations`).
+    """
+
+    async def ping(self) -> Health: ...
+
+    async def apply(self, document: Document) -> InForce:
+        """Put ``document`` in force. Raises OSError (behind a channel `RefusedError`) when it can not be served."""
+        ...
+
+    async def identify(self, credentials: Credentials) -> None:
+        """Accept these credentials from now on, and no others."""
+        ...
+
+    async def state(self) -> Mapping[str, ProxyState]:
+        """What runs now, by the name of each active proxy."""
+        ...
+
+    async def take_used(self) -> Mapping[str, float]:
+        """The digests of tokens used since the last call, and when (seconds of the epoch)."""
+        ...
+
+    async def reset_breaker(self, name: str, by: str) -> bool:
+        """Close the breaker of a proxy; False when there is none. ``by``: the name of who does it, for the log."""
+        ...
+
+    async def sample(self) -> int:
+        """Bring the counters in the shared map up to date; the id of the data plane's process."""
+        ...
+
+    async def usage(self) -> Mapping[str, int]:
+        """What the data plane's process uses, as `gateway.workers.confinement.usage`."""
+        ...
+
+    async def breakers(self) -> Mapping[str, BreakerPulse]:
+        """How the breakers stand, by proxy."""
+        ...
+
+    async def explain(self, name: str) -> Explanation | None:
+        """Why a proxy's protections stand as they stand; None when no such proxy is active."""
+        ...
+
+    async def find(self, request_id: str) -> Mapping[str, object] | None:
+        """The log line of a recent exchange; of one that runs, its proxy, phase and age in seconds."""
+        ...
+
+    async def refusals(self, since: int, most: int) -> Refusals:
+        """The log lines of refusals and failures after the first ``since``: the newest ``most`` of them."""
+        ...

@@ -1,0 +1,61 @@
+"""The worker's end of the channel: a data plane, served to the control process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.ipc.channel import ChannelError, Operation, Request, Response, packed, read
+
+_log = logging.getLogger(__name__)
+
+
+class ChannelServer:
+    """Answers each request by the method of ``target`` with its name, one after the other on each connection.
+
+    ``table``: the `operations` of the interface that ``target`` implements; nothing else of it can be called.
+    """
+
+    def __init__(self, table: Mapping[str, Operation], target: object) -> None:
+        self._table = table
+        self._target = target
+        self._requests = msgspec.json.Decoder(Request)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self, listener: socket.socket) -> None:
+        """Serve on ``listener``, a listening Unix socket."""
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+
+    async def aclose(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while (request := await read(reader, self._requests)) is not None:
+                writer.write(packed(await self._answer(request)))
+                await writer.drain()
+        except (ChannelError, ConnectionError) as error:
+            _log.warning("the control process's channel broke: %s", error)
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _answer(self, request: Request) -> Response:
+        operation = self._table.get(request.op)
+        if operation is None:
+            return Response(request.id, error=f"there is no operation {request.op!r}")
+        try:
+            result = await getattr(self._target, request.op)(*operation.arguments.decode(request.body))
+            return Response(request.id, msgspec.Raw(msgspec.json.encode(result)))
+        except Exception as error:
+            _log.exception("operation %s failed", request.op)
+            return Response(request.id, error=str(error) or type(error).__name__)

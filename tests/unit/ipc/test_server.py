@@ -1,0 +1,55 @@
+"""What the worker's end says to requests that it can not serve."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from gateway.ipc.channel import operations
+from gateway.ipc.server import ChannelServer
+
+
+class Service(Protocol):
+    async def double(self, number: int) -> int: ...
+
+
+class Served:
+    async def double(self, number: int) -> int:
+        return 2 * number
+
+    async def secret(self) -> str:
+        return "no operation of the interface"
+
+
+@pytest.mark.parametrize(
+    ("op", "body", "response"),
+    [
+        ("double", [4], {"id": 7, "body": 8}),
+        ("secret", [], {"id": 7, "body": None, "error": "there is no operation 'secret'"}),
+        ("double", ["4"], {"id": 7, "body": None, "error": "Expected `int`, got `str` - at `$[0]`"}),
+        ("double", [], {"id": 7, "body": None, "error": "Expected `array` of length 1"}),
+    ],
+)
+async def test_one_request(tmp_path: Path, op: str, body: list[object], response: object) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "channel"))
+    listener.listen()
+    server = ChannelServer(operations(Service), Served())
+    await server.start(listener)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "channel")
+    try:
+        text = json.dumps({"id": 7, "op": op, "body": body}).encode()
+        writer.write(len(text).to_bytes(4, "big") + text)
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        assert {"body": None, **json.loads(await reader.readexactly(size))} == response
+        await server.aclose()
+        assert await reader.read() == b""
+    finally:
+        await server.aclose()
+        writer.close()
+        await writer.wait_closed()

@@ -1,0 +1,108 @@
+"""A data plane in this process, from its first configuration to its end; tests/unit/ipc has it behind a channel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from harness.client import Client, code_of
+from harness.patience import eventually
+
+from gateway import launch
+from gateway.config.document import Credentials, Document, Proxy, TokenRecord
+from gateway.core.address import Address
+from gateway.identity.tokens import digest, mint
+from gateway.ipc.messages import Health, InForce
+from gateway.workers import local_plane
+from gateway.workers.local_plane import LocalPlane
+
+PROXY = Proxy("p", "/p", "http://127.0.0.1:1", access_rule="@request.auth.id = 'ci'")
+DOCUMENT = Document(listen=(Address("127.0.0.1", 0),), access_log=None, drain_timeout=0.0, proxies=(PROXY,))
+
+
+@pytest.fixture
+async def plane(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalPlane]:
+    # Both are for a whole process, and would reach the other tests of this one.
+    monkeypatch.setattr(local_plane, "calm_collector", lambda: None)
+    monkeypatch.setattr(launch, "end_within", lambda *_: None)
+    made = LocalPlane()
+    yield made
+    await made.aclose()
+
+
+async def ask(in_force: InForce, *lines: str) -> str:
+    """The reason with which a request of a caller is rejected, or fails."""
+    client = await Client.connect(in_force.addresses[0])
+    try:
+        return code_of(await client.ask("/p", *lines))
+    finally:
+        client.close()
+
+
+async def test_before_the_first_configuration_there_is_nothing_to_say(plane: LocalPlane) -> None:
+    assert await plane.ping() == Health(False, ())
+    assert (await plane.state(), await plane.breakers(), await plane.take_used()) == ({}, {}, {})
+    assert (await plane.explain("p"), await plane.find("r"), await plane.reset_breaker("p", "ann")) == (
+        None,
+        None,
+        False,
+    )
+    assert await plane.refusals(3, 10) == {"next": 0, "items": []}
+    assert await plane.sample() == os.getpid()
+    plane.reopen_log()
+    plane.stop()
+    await plane.until_drained()
+
+
+async def test_credentials_that_came_first_hold_from_the_first_request_on(plane: LocalPlane) -> None:
+    token = mint()
+    await plane.identify(Credentials({digest(token): TokenRecord("ci", "ci")}))
+    in_force = await plane.apply(DOCUMENT)
+    assert await ask(in_force, f"Authorization: Bearer {token}") == "dial_failed"
+    assert (await plane.take_used()).keys() == {digest(token)}
+    await plane.identify(Credentials())
+    assert await ask(in_force, f"Authorization: Bearer {token}") == "unauthenticated"
+
+
+async def test_each_configuration_counts_once(plane: LocalPlane) -> None:
+    first = await plane.apply(DOCUMENT)
+    assert await plane.apply(replace(DOCUMENT)) == first
+    assert (await plane.apply(replace(DOCUMENT, drain_timeout=1.0))).generation == first.generation + 1 == 2
+    assert (await plane.state()).keys() == (await plane.breakers()).keys() == {"p"}
+    explanation = await plane.explain("p")
+    assert explanation is not None
+    assert explanation["proxy"] == "p"
+
+
+async def test_a_first_configuration_that_can_not_be_served_leaves_nothing(plane: LocalPlane) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        await plane.apply(replace(DOCUMENT, listen=(Address(*taken.getsockname()[:2]),)))
+    assert plane.gateway is None
+    assert (await plane.apply(DOCUMENT)).generation == 1
+
+
+async def test_refusals_are_found_again(plane: LocalPlane) -> None:
+    in_force = await plane.apply(DOCUMENT)
+    await ask(in_force, "X-Request-Id: r-1")
+    refusals = await plane.refusals(0, 10)
+    assert (refusals["next"], [line["reason"] for line in refusals["items"]]) == (1, ["unauthenticated"])
+    found = await plane.find(str(refusals["items"][0]["request_id"]))
+    assert found == refusals["items"][0]
+
+
+async def test_a_stop_drains_and_a_second_one_cuts(plane: LocalPlane) -> None:
+    in_force = await plane.apply(replace(DOCUMENT, drain_timeout=60.0))
+    client = await Client.connect(in_force.addresses[0])
+    await client.send(b"POST /p HTTP/1.1\r\nhost: h\r\ncontent-le")  # its request never ends
+    drained = asyncio.ensure_future(plane.until_drained())
+    await asyncio.sleep(0.05)
+    assert not drained.done()
+    plane.stop()
+    assert (await plane.ping()).draining
+    plane.stop()
+    await eventually(drained.done, "the end")
+    client.close()
