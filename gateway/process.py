@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from gateway import launch
-from gateway.app import Gateway, calm_collector, greeting, tell
+from gateway.app import greeting, tell
 from gateway.config.document import Credentials
 from gateway.config.parse import ConfigError
 from gateway.config.provider import Loaded, fingerprint, watch
@@ -23,16 +23,14 @@ from gateway.identity.issuers import Issuers
 from gateway.identity.key_file import KeyFile
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
+from gateway.workers.local_plane import LocalPlane
 from gateway.workers.signals import signals
 
 _log = logging.getLogger("gateway")
 
-_END_SECONDS = 10.0
-"""What the end may take after the drain."""
-
 
 class Process:
-    """Owns the gateway, its reloads and the tasks around it.
+    """Owns a data plane in this process, its reloads and the tasks around it.
 
     It does what the control process does where there is one: it follows the file and the issuers of tokens.
     """
@@ -44,12 +42,11 @@ class Process:
         """Digest of the file that is in force."""
         self._seen = self._content
         self._loaded = load()
-        self._gateway = Gateway(self._loaded.document)
+        self._plane = LocalPlane()
+        self._generation = 0
         place = _keys_file(self._loaded, config)
         self._issuers = Issuers(None if place is None else KeyFile(place))
         self._started = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._cutting = asyncio.Event()
         self._reloads = Reloads(self.reload)
         self._tasks = Tasks()
 
@@ -60,33 +57,28 @@ class Process:
                 if os.getpid() == 1:
                     self._tasks.start(_reap_orphans(), "reap orphans")
                 await self._issuers.restore()
-                self._identify()
+                await self._identify()
                 self._tasks.start(self._follow_issuers(), "follow the issuers of tokens")
-                calm_collector()
                 # Last, so that the first connection finds everything ready.
-                await self._gateway.start()
+                in_force = await self._plane.apply(self._loaded.document)
+                self._generation = in_force.generation
                 self._started.set()
                 if self._config is not None:
                     self._tasks.start(self._watch(self._config), "watch configuration")
-                _log.info("%s", greeting(self._gateway.addresses, len(self._gateway.document.proxies)))
-                await self._stopping.wait()
-                await self._gateway.drain_or_cut(self._cutting)
+                _log.info("%s", greeting(in_force.addresses, len(self._loaded.document.proxies)))
+                await self._plane.until_drained()
         finally:
             await self._tasks.aclose()
-            await self._gateway.aclose()
+            await self._plane.aclose()
             await self._issuers.aclose()
         return 0
 
-    def _identify(self) -> None:
-        """Put in force who may prove to be whom. Without a database there are no tokens of the gateway's own."""
-        self._gateway.authenticator.credentials = Credentials({}, self._issuers.of(self._loaded.auth.jwt))
+    async def _identify(self) -> None:
+        """Put the credentials in force. Without a database there are no tokens of the gateway's own."""
+        await self._plane.identify(Credentials({}, self._issuers.of(self._loaded.auth.jwt)))
 
     async def _follow_issuers(self) -> None:
-        async def changed() -> None:
-            self._identify()
-
-        wanted = self._gateway.authenticator.take_wanted
-        await self._issuers.follow(lambda: self._loaded.auth.jwt, wanted, changed)
+        await self._issuers.follow(lambda: self._loaded.auth.jwt, self._plane.take_wanted, self._identify)
 
     async def _watch(self, config: Path) -> None:
         await watch(config, lambda: self._reloads.ask("file change"), since=self._seen)
@@ -102,34 +94,25 @@ class Process:
             loaded = await asyncio.to_thread(self._load)
             if loaded != self._loaded:
                 await self._take(loaded)
-                tell(Reloaded(self._gateway.generation, source, ""))
+                tell(Reloaded(self._generation, source, ""))
             self._content = content
         except (ConfigError, OSError) as caught:
-            tell(Reloaded(self._gateway.generation, source, str(caught)))
+            tell(Reloaded(self._generation, source, str(caught)))
 
     async def _take(self, loaded: Loaded) -> None:
         """Put ``loaded`` in force. Raises OSError, changing nothing."""
-        if loaded.document != self._loaded.document:
-            await self._gateway.reload(loaded.document)
+        self._generation = (await self._plane.apply(loaded.document)).generation
         if loaded.auth.keys_file != self._loaded.auth.keys_file:
             _log.warning("auth.keys_file takes effect at the next start")
         self._loaded = loaded
-        self._identify()
-
-    def _stop(self) -> None:
-        if self._stopping.is_set():
-            self._cutting.set()
-            return
-        _log.info("draining: %d connections", self._gateway.connections)
-        launch.end_within(self._gateway.document.drain_timeout + _END_SECONDS, 1, logging.shutdown)
-        self._stopping.set()
+        await self._identify()
 
     def _handlers(self) -> dict[int, Callable[[], object]]:
         return {
-            signal.SIGTERM: self._stop,
-            signal.SIGINT: self._stop,
+            signal.SIGTERM: self._plane.stop,
+            signal.SIGINT: self._plane.stop,
             signal.SIGHUP: lambda: self._tasks.start(self._reloads.ask("SIGHUP"), "reload"),
-            signal.SIGUSR1: self._gateway.reopen_log,
+            signal.SIGUSR1: self._plane.reopen_log,
         }
 
 

@@ -33,8 +33,11 @@ class LocalPlane(DataPlane):
         """None before the first `apply`."""
 
     async def ping(self) -> Health:
-        wanted = () if self.gateway is None else tuple(self.gateway.authenticator.take_wanted())
-        return Health(self._stopping.is_set(), wanted)
+        return Health(self._stopping.is_set(), tuple(self.take_wanted()))
+
+    def take_wanted(self) -> list[str]:
+        """Addresses of key sets in which tokens named keys that are missing, since the last call."""
+        return [] if self.gateway is None else self.gateway.authenticator.take_wanted()
 
     async def apply(self, document: Document) -> InForce:
         """Put ``document`` in force. Raises OSError, changing nothing."""
