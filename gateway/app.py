@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Iterable
 from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import uvloop
 
-from gateway import __version__
 from gateway.config import installation
 from gateway.config.document import Document, Tracing
 from gateway.config.networks import Destinations
@@ -47,16 +45,6 @@ if TYPE_CHECKING:
     from gateway.observe.otlp import SpanExport
 
 _log = logging.getLogger("gateway")
-
-
-BAD_CONFIGURATION = 2
-"""Exit code."""
-
-
-def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
-    """What is served where, in one line."""
-    where = ", ".join(Address(host, port).url() for host, port in addresses)
-    return f"gateway {__version__} serves {proxies} {'proxy' if proxies == 1 else 'proxies'} on {where}"
 
 
 def calm_collector() -> None:

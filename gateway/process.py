@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from gateway import launch
-from gateway.app import greeting, tell
+from gateway.app import tell
 from gateway.config.document import Credentials
 from gateway.config.parse import ConfigError
 from gateway.config.provider import Loaded, fingerprint, watch
@@ -23,6 +23,7 @@ from gateway.identity.issuers import Issuers
 from gateway.identity.key_file import KeyFile
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
+from gateway.workers.greeting import greeting
 from gateway.workers.local_plane import LocalPlane
 from gateway.workers.signals import signals
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway import launch
 from gateway.config import values
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
@@ -21,7 +22,6 @@ from gateway.core.address import Address
 if TYPE_CHECKING:
     from gateway.config.provider import Loaded
 
-BAD_CONFIGURATION = 2
 _LONGEST = 86400  # seconds, as drain_timeout of the file
 
 
@@ -151,7 +151,7 @@ def _or_bad_configuration(command: Callable[[], int]) -> int:
         return command()
     except ConfigError as error:
         click.echo(str(error), err=True)
-        return BAD_CONFIGURATION
+        return launch.BAD_CONFIGURATION
 
 
 @click.command()

@@ -24,7 +24,6 @@ from gateway.admin.live import Applied, Pulse
 from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
-from gateway.app import BAD_CONFIGURATION, greeting
 from gateway.config import installation, parse, single, values
 from gateway.config.document import Credentials, Document, TokenRecord
 from gateway.config.networks import Destinations
@@ -52,6 +51,7 @@ from gateway.store.proxies import StoredProxy
 from gateway.store.remarks import remarks
 from gateway.store.store import Store
 from gateway.workers import confinement
+from gateway.workers.greeting import greeting
 from gateway.workers.options import Options
 from gateway.workers.orphan import orphaned
 from gateway.workers.pulse import beating
@@ -557,7 +557,7 @@ def main(arguments: list[str]) -> int:
         return asyncio.run(process.run())
     except ConfigError as error:
         _log.error("%s", error)
-        return BAD_CONFIGURATION
+        return launch.BAD_CONFIGURATION
     except (StoreError, ChannelError, OSError) as error:
         _log.error("can not start: %s", error)
         return 1

@@ -74,12 +74,27 @@ def test_the_script_sees_heavy_imports(imported: dict[str, tuple[str, list[str]]
     assert "click" in imported["gateway.cli"][1]
 
 
-def test_the_supervisor_brings_nothing_of_others() -> None:
-    """It lives as long as the gateway and does almost nothing: 14 MiB, where the control process takes 70."""
-    code = "import sys; first = {*sys.modules}; import gateway.workers.supervisor; print(*{*sys.modules} - first)"
+def brought_by(name: str) -> set[str]:
+    """The modules that a process imports for module ``name``."""
+    code = f"import sys; first = {{*sys.modules}}; import {name}; print(*{{*sys.modules}} - first)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     brought = set(run.stdout.split())
-    assert "gateway.workers.supervisor" in brought
+    assert name in brought
+    return brought
+
+
+def test_the_supervisor_brings_nothing_of_others() -> None:
+    """It lives as long as the gateway and does almost nothing: 14 MiB, where the control process takes 70."""
+    brought = brought_by("gateway.workers.supervisor")
     assert {name.partition(".")[0] for name in brought} <= {*sys.stdlib_module_names, "gateway"}
     rooms = {name.split(".")[1] for name in brought if name.startswith("gateway.")}
     assert rooms <= {"core", "launch", "observe", "workers"}
+
+
+def test_the_control_process_brings_nothing_of_the_data_plane() -> None:
+    """It knows its interface alone (`gateway.ipc`): the rest would take 6 MiB."""
+    brought = brought_by("gateway.workers.control")
+    assert not {"uvloop", "pybreaker", "alembic"} & brought
+    assert not {
+        name for name in brought if name.startswith(("gateway.wire", "gateway.policy", "gateway.proxy", "gateway.app"))
+    }
