@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, TypeVar
 
 from gateway import errors
 from gateway.admin.live import Actor, Live
-from gateway.admin.problem import not_found
+from gateway.admin.problem import not_found, unavailable
 from gateway.admin.resource import Resource
 from gateway.admin.rights import metrics_readers_only, superusers_only
+from gateway.ipc.channel import ChannelError
+from gateway.ipc.messages import DataPlane
+
+Answer = TypeVar("Answer")
 
 _PHASES: Final = {
     "identity_ms": "finding out who asks",
@@ -31,8 +35,9 @@ _ROUNDING: Final = 0.01
 class Explanations:
     """All methods raise `AdminError`, also when nobody can be asked."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, plane: DataPlane) -> None:
         self._live = live
+        self._plane = plane
 
     async def metrics(self, actor: Actor, *, open_metrics: bool) -> str:
         """In the text format of Prometheus or in OpenMetrics; also for tokens of that scope."""
@@ -42,7 +47,7 @@ class Explanations:
     async def upstream(self, actor: Actor, name: str) -> Resource:
         """State, since when and why, of breaker, limiter, queue and pool; what would become of a request now."""
         superusers_only(actor)
-        found = await self._live.explain(name)
+        found = await _asked(self._plane.explain(name))
         if found is None:
             raise not_found(f"no proxy {name} is served; see GET /proxies")
         return dict(found)
@@ -50,12 +55,20 @@ class Explanations:
     async def request(self, actor: Actor, request_id: str) -> Resource:
         """The way that a recent request took, and the reason for its end."""
         superusers_only(actor)
-        found = await self._live.request(request_id)
+        found = await _asked(self._plane.find(request_id))
         if found is None:
             raise not_found(
                 f"request {request_id} is not among the newest; look for it in the access log, and for its proxy there"
             )
         return explained(found)
+
+
+async def _asked(answer: Awaitable[Answer]) -> Answer:
+    """Raises `AdminError` while the data plane is away."""
+    try:
+        return await answer
+    except ChannelError as error:
+        raise unavailable(str(error)) from None
 
 
 def explained(record: Mapping[str, Any]) -> Resource:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Final, Protocol, TypedDict
 
-from gateway.admin.problem import AdminError, unavailable
+from gateway.admin.problem import unavailable
 from gateway.config.networks import Destinations
-from gateway.ipc.messages import Explanation, ProxyState, Refusals, Transition
+from gateway.ipc.messages import Refusals, Transition
 from gateway.store.audit import Author
 
 _ANYWHERE = Destinations()
@@ -98,11 +98,7 @@ class Pulse(TypedDict):
 
 
 class Live(Protocol):
-    """The data plane that runs."""
-
-    async def state(self) -> Mapping[str, ProxyState]:
-        """By proxy; empty while it can not be asked."""
-        ...
+    """What keeps the data plane current, and watches it; the data plane itself is a `DataPlane` beside it."""
 
     async def apply(self) -> Applied:
         """A change was committed: put it in force, and say so when it is."""
@@ -112,20 +108,8 @@ class Live(Protocol):
         """How the last reload went, whoever asked for it."""
         ...
 
-    async def reset_breaker(self, name: str, by: str) -> bool:
-        """False when the proxy has no breaker. ``by``: who says so."""
-        ...
-
     async def metrics(self, *, open_metrics: bool) -> str:
         """All metrics as text."""
-        ...
-
-    async def explain(self, name: str) -> Explanation | None:
-        """Why a proxy's protections stand as they stand; None: none is active."""
-        ...
-
-    async def request(self, request_id: str) -> Mapping[str, object] | None:
-        """The access log's line of a recent request; of one that runs ``proxy_name``, ``phase`` and ``age``."""
         ...
 
     async def pulse(self) -> Pulse:
@@ -137,11 +121,12 @@ class Live(Protocol):
         ...
 
 
+ELSEWHERE: Final = "only the gateway that runs knows; name its admin listener with --server"
+"""Why a store without a gateway can not say what a data plane does."""
+
+
 class NotRunning:
     """A store without a gateway, or whose gateway finds changes out by itself."""
-
-    async def state(self) -> Mapping[str, ProxyState]:
-        return {}
 
     async def apply(self) -> Applied:
         return self.applied()
@@ -149,27 +134,14 @@ class NotRunning:
     def applied(self) -> Applied:
         return Applied(0)
 
-    async def reset_breaker(self, name: str, by: str) -> bool:
-        return False
-
     async def metrics(self, *, open_metrics: bool) -> str:
-        raise _elsewhere()
-
-    async def explain(self, name: str) -> Explanation | None:
-        raise _elsewhere()
-
-    async def request(self, request_id: str) -> Mapping[str, object] | None:
-        raise _elsewhere()
+        raise unavailable(ELSEWHERE)
 
     async def pulse(self) -> Pulse:
         return unreachable()
 
     async def refusals(self, since: int) -> Refusals:
         return {"next": since, "items": []}
-
-
-def _elsewhere() -> AdminError:
-    return unavailable("only the gateway that runs knows; name its admin listener with --server")
 
 
 def unreachable(generation: int = 0) -> Pulse:

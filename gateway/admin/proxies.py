@@ -13,6 +13,8 @@ from gateway.admin.resource import Resource
 from gateway.admin.rights import superusers_only
 from gateway.config import single
 from gateway.config.problem import ConfigError
+from gateway.ipc.channel import ChannelError
+from gateway.ipc.messages import DataPlane, ProxyState
 from gateway.store.problem import AlreadyExists, NotFound
 from gateway.store.proxies import StoredProxy, VersionConflict
 from gateway.store.store import Store
@@ -23,10 +25,11 @@ _MAX_PER_PAGE = 1000
 class ProxyAdministration:
     """All methods raise `AdminError`."""
 
-    def __init__(self, store: Store, declared: Declared, live: Live) -> None:
+    def __init__(self, store: Store, declared: Declared, live: Live, plane: DataPlane) -> None:
         self._store = store
         self._declared = declared
         self._live = live
+        self._plane = plane
 
     async def find(self, actor: Actor, *, page: int = 1, per_page: int = 50, search: str = "") -> Resource:
         """Those of the file and of the database, by name. ``search`` looks into name, path, upstream and hosts."""
@@ -126,7 +129,7 @@ class ProxyAdministration:
     async def reset_breaker(self, actor: Actor, name: str) -> Resource:
         superusers_only(actor)
         await self.get(actor, name)
-        if not await self._live.reset_breaker(name, actor.name):
+        if not await self._reset(name, actor.name):
             raise conflict("no_breaker", f"proxy {name} has no circuit breaker that runs")
         await self._store.audit.add(actor.author, "breaker.reset", name)
         return await self.get(actor, name)
@@ -141,11 +144,25 @@ class ProxyAdministration:
         everything = [*self._declared.proxies(), *_settings(await self._store.proxies.list())]
         return sorted(str(s["name"]) for s in everything if single.misdirected(s, {key: origins}))
 
+    async def _state(self) -> Mapping[str, ProxyState]:
+        """What runs now, by proxy; empty while the data plane is away."""
+        try:
+            return await self._plane.state()
+        except ChannelError:
+            return {}
+
+    async def _reset(self, name: str, by: str) -> bool:
+        """Close the breaker of a proxy; False when none is there, or the data plane is away."""
+        try:
+            return await self._plane.reset_breaker(name, by)
+        except ChannelError:
+            return False
+
     async def _all(self) -> list[Resource]:
         declared = self._declared.proxies()
         stored = await self._store.proxies.list()
         hidden = shadowed(declared, _settings(stored))
-        state = await self._live.state()
+        state = await self._state()
         source = f"file:{self._declared.name}"
         items = [resource.declared_proxy(settings, source, state) for settings in declared]
         items += [resource.stored_proxy(p, source if p.name in hidden else None, state) for p in stored]
@@ -200,7 +217,7 @@ class ProxyAdministration:
 
     async def _impact(self, before: Sequence[Settings], after: Sequence[Settings]) -> Impact:
         declared = self._declared.proxies()
-        return impact(effective(declared, before), effective(declared, after), await self._live.state())
+        return impact(effective(declared, before), effective(declared, after), await self._state())
 
     async def _told(self, settings: Settings, before: Sequence[Settings], after: Sequence[Settings]) -> Resource:
         touched = await self._impact(before, after)
@@ -213,7 +230,7 @@ class ProxyAdministration:
         if made is not None:
             hidden = shadowed(self._declared.proxies(), [made.settings])
             source = f"file:{self._declared.name}" if hidden else None
-            answer = resource.stored_proxy(made, source, await self._live.state())
+            answer = resource.stored_proxy(made, source, await self._state())
         return answer | {
             "impact": touched,
             "applied": {"generation": applied.generation, "error": applied.error},

@@ -17,6 +17,7 @@ from gateway.admin.rights import superusers_only
 from gateway.admin.secrets import SecretAdministration
 from gateway.identity.password import PasswordHasher
 from gateway.identity.throttle import LoginThrottle
+from gateway.ipc.messages import DataPlane
 from gateway.store.store import Store
 
 
@@ -28,6 +29,7 @@ class Administration:
         store: Store,
         declared: Declared,
         live: Live,
+        plane: DataPlane,
         *,
         passwords: PasswordHasher,
         session_ttl: float = 43200.0,
@@ -36,8 +38,8 @@ class Administration:
     ) -> None:
         self._store = store
         self.heartbeat = Heartbeat(live)
-        self.explanations = Explanations(live)
-        self.proxies = ProxyAdministration(store, declared, live)
+        self.explanations = Explanations(live, plane)
+        self.proxies = ProxyAdministration(store, declared, live, plane)
         self.secrets = SecretAdministration(store, self.proxies, live)
         self.accounts = AccountAdministration(store, live, passwords, throttle or LoginThrottle(), session_ttl, clock)
 

@@ -7,12 +7,14 @@ import pathlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from gateway.admin.live import Actor, Declared, NotRunning, Undeclared
+from gateway.admin.live import ELSEWHERE, Actor, Declared, NotRunning, Undeclared
 from gateway.admin.problem import not_found
 from gateway.admin.routes import Call, Welcome, find
 from gateway.admin.service import Administration
 from gateway.cli.types import Json
 from gateway.identity.password import PasswordHasher
+from gateway.ipc.channel import NoChannel
+from gateway.ipc.client import WorkerClient
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 from gateway.workers.control import DeclaredFile
@@ -58,9 +60,10 @@ async def local_caller(url: str, config: pathlib.Path | None) -> AsyncIterator[L
     """Raises `StoreError` when the database is not upgraded or can not be opened, `ConfigError` for the file."""
     declared: Declared = Undeclared(dict(os.environ)) if config is None else DeclaredFile(config, dict(os.environ))
     store = await Store.open(url, KeyRing.for_database(url, os.environ))
+    away = WorkerClient(NoChannel(ELSEWHERE))
     passwords = PasswordHasher()
     try:
-        yield LocalCaller(Administration(store, declared, NotRunning(), passwords=passwords))
+        yield LocalCaller(Administration(store, declared, NotRunning(), away, passwords=passwords))
     finally:
         await passwords.aclose()
         await store.aclose()

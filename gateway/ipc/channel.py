@@ -169,3 +169,14 @@ class ChannelClient:
             streams[1].close()
             with contextlib.suppress(OSError):
                 await streams[1].wait_closed()
+
+
+class NoChannel(ChannelClient):
+    """Where there is no worker: every call raises `ChannelError` with ``reason``, a sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("", {})
+        self._reason = reason
+
+    async def call(self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments) -> Result:
+        raise ChannelError(self._reason)

@@ -14,14 +14,12 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from gateway import __version__, launch
 from gateway.admin.effective import shadowed
 from gateway.admin.live import Applied, Pulse
-from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.config import installation, parse, single, values
@@ -39,7 +37,7 @@ from gateway.identity.issuers import Issuers
 from gateway.identity.password import PasswordHasher
 from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, operations
 from gateway.ipc.client import WorkerClient
-from gateway.ipc.messages import DataPlane, Explanation, ProxyState, Refusals
+from gateway.ipc.messages import DataPlane, Refusals
 from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
 from gateway.store import schema
@@ -59,8 +57,6 @@ from gateway.workers.signals import signals
 from gateway.workers.telemetry import Telemetry
 
 _log = logging.getLogger("gateway")
-
-Answer = TypeVar("Answer")
 
 DATABASE_CHANGE = "database change"
 _POLL_SECONDS = 0.2
@@ -152,13 +148,6 @@ class Control:
 
     # -- what the admin room asks
 
-    async def state(self) -> Mapping[str, ProxyState]:
-        """What runs now, by proxy; empty while the worker is away."""
-        try:
-            return await self._plane.state()
-        except ChannelError:
-            return {}
-
     async def apply(self) -> Applied:
         """A change was committed: put it in force now."""
         await self._renew(DATABASE_CHANGE)
@@ -166,12 +155,6 @@ class Control:
 
     def applied(self) -> Applied:
         return Applied(self._plane.in_force.generation, self._error)
-
-    async def reset_breaker(self, name: str, by: str) -> bool:
-        try:
-            return await self._plane.reset_breaker(name, by)
-        except ChannelError:
-            return False
 
     async def pulse(self) -> Pulse:
         return await self._telemetry.pulse()
@@ -181,20 +164,6 @@ class Control:
 
     async def metrics(self, *, open_metrics: bool) -> str:
         return await self._telemetry.metrics(open_metrics=open_metrics)
-
-    async def explain(self, name: str) -> Explanation | None:
-        """Raises `AdminError` while the worker is away."""
-        return await self._ask(self._plane.explain(name))
-
-    async def request(self, request_id: str) -> Mapping[str, object] | None:
-        """Raises `AdminError` while the worker is away."""
-        return await self._ask(self._plane.find(request_id))
-
-    async def _ask(self, answer: Awaitable[Answer]) -> Answer:
-        try:
-            return await answer
-        except ChannelError as error:
-            raise unavailable(str(error)) from None
 
     def greeting(self) -> str:
         """One line for the operator: what is served where."""
@@ -473,7 +442,7 @@ class Process:
             where = ""
             if settings.admin is not None:
                 administration = Administration(
-                    store, declared, control, passwords=passwords, session_ttl=settings.admin.session_ttl
+                    store, declared, control, plane, passwords=passwords, session_ttl=settings.admin.session_ttl
                 )
                 address = values.address(settings.admin.listen)
                 listener = AdminListener(administration, control, address.host, address.port, settings.admin.hosts)

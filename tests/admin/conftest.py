@@ -14,13 +14,13 @@ import argon2
 import pytest
 
 from gateway.admin.live import Applied, ProxyPulse, Pulse
-from gateway.admin.problem import unavailable
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
 from gateway.config.networks import Destinations
 from gateway.identity.password import PasswordHasher
 from gateway.identity.throttle import LoginThrottle, Rate
 from gateway.identity.tokens import digest, mint
+from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
 from gateway.store import schema
 from gateway.store.keys import KeyRing
@@ -64,6 +64,8 @@ class Plane:
     refused: list[Mapping[str, object]] = field(default_factory=list)
 
     async def state(self) -> Mapping[str, ProxyState]:
+        if not self.reachable:
+            raise ChannelError("the worker does not answer")
         return self.states
 
     async def apply(self) -> Applied:
@@ -74,6 +76,8 @@ class Plane:
         return Applied(self.applies, self.error)
 
     async def reset_breaker(self, name: str, by: str) -> bool:
+        if not self.reachable:
+            raise ChannelError("the worker does not answer")
         self.resets.append((name, by))
         return name in self.breakers
 
@@ -82,12 +86,12 @@ class Plane:
 
     async def explain(self, name: str) -> Mapping[str, object] | None:
         if not self.reachable:
-            raise unavailable("the worker does not answer")
+            raise ChannelError("the worker does not answer")
         return self.explanations.get(name)
 
-    async def request(self, request_id: str) -> Mapping[str, object] | None:
+    async def find(self, request_id: str) -> Mapping[str, object] | None:
         if not self.reachable:
-            raise unavailable("the worker does not answer")
+            raise ChannelError("the worker does not answer")
         return self.requests.get(request_id)
 
     async def pulse(self) -> Pulse:
@@ -180,7 +184,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         made = Api("", session, store, plane, file)
         throttle = LoginThrottle(made.clock, per_client=Rate(3, 60.0))
         administration = Administration(
-            store, file, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
+            store, file, plane, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
         )
         made.administration = administration
         listener = AdminListener(administration, plane, "127.0.0.1", 0)

@@ -169,6 +169,20 @@ async def test_a_breaker_is_reset_by_hand(api: Api) -> None:
     assert (await api.call("GET", "/audit")).body["items"][0]["action"] == "breaker.reset"
 
 
+async def test_without_a_worker_the_store_is_served_and_what_only_it_knows_is_not(api: Api) -> None:
+    await api.call("POST", "/proxies", WEB)
+    api.plane.states["web"] = IDLE
+    api.plane.breakers.add("web")
+    assert (await api.call("GET", "/proxies/web")).body["state"] == IDLE
+    api.plane.reachable = False
+    assert (await api.call("GET", "/proxies/web")).body["state"] is None
+    assert (await api.call("POST", "/proxies/web/breaker/reset")).body["code"] == "no_breaker"
+    for path in ("/upstreams/web/explain", "/requests/r-1"):
+        away = await api.call("GET", path)
+        assert (away.status, away.body["code"]) == (503, "unavailable")
+        assert away.body["details"] == "the worker does not answer"
+
+
 async def test_what_could_not_be_put_in_force_is_told(api: Api) -> None:
     api.plane.error = "the worker can not be reached"
     made = await api.call("POST", "/proxies", WEB)

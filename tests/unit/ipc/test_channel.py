@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from gateway.ipc.channel import ChannelClient, ChannelError, Operation, RefusedError, operations
+from gateway.ipc.channel import ChannelClient, ChannelError, NoChannel, Operation, RefusedError, operations
 from gateway.ipc.messages import DataPlane
 from gateway.ipc.server import ChannelServer
 
@@ -179,3 +179,8 @@ async def test_garbage_ends_its_connection_alone(client: ChannelClient, end: End
         writer.close()
         await writer.wait_closed()
     assert await client.call(Service.echo, PAIR) == PAIR
+
+
+async def test_without_a_worker_each_call_fails_with_the_reason() -> None:
+    with pytest.raises(ChannelError, match="nothing runs"):
+        await NoChannel("nothing runs").call(Service.echo, PAIR)
