@@ -15,7 +15,6 @@ import uvloop
 from gateway.config import installation
 from gateway.config.document import Document, Tracing
 from gateway.config.networks import Destinations
-from gateway.core.address import Address
 from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.identity.access import identify

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from gateway.admin.heartbeat import Beat
 from gateway.admin.live import Actor
+from gateway.admin.live_feed import Frame
 from gateway.admin.service import Administration
 
 _QUIET: Final = 5.0
@@ -22,20 +22,20 @@ def event(name: str, data: bytes) -> bytes:
 
 async def watch(administration: Administration, actor: Actor, quiet: float = _QUIET) -> AsyncIterator[bytes]:
     """Until the token of ``actor`` is no longer good or the listener closes. Raises `AdminError`, `StoreError`."""
-    with administration.heartbeat.reader() as reader:
+    with administration.live_feed.subscriber() as subscriber:
         yield _COMMENT
-        while not reader.ended:
+        while not subscriber.ended:
             try:
                 async with asyncio.timeout(quiet):
-                    beat = await reader.beat()
+                    frame = await subscriber.frame()
             except TimeoutError:
-                beat = None
-            if reader.ended or not await administration.accounts.still_good(actor):
+                frame = None
+            if subscriber.ended or not await administration.accounts.still_good(actor):
                 return
-            yield _COMMENT if beat is None else b"".join(_events(beat))
+            yield _COMMENT if frame is None else b"".join(_events(frame))
 
 
-def _events(beat: Beat) -> Iterator[bytes]:
-    yield event("state", beat.state)
-    if beat.refusals:
-        yield event("refusals", b'{"items":[%b]}' % b",".join(beat.refusals))
+def _events(frame: Frame) -> Iterator[bytes]:
+    yield event("state", frame.state)
+    if frame.refusals:
+        yield event("refusals", b'{"items":[%b]}' % b",".join(frame.refusals))

@@ -276,7 +276,7 @@ async def _metrics(call: Call) -> Result:
 
 async def _live(call: Call) -> Result:
     superusers_only(call.actor)
-    call.administration.heartbeat.check_room()
+    call.administration.live_feed.check_room()
     return 200, None
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from gateway.admin import resource
 from gateway.admin.accounts import AccountAdministration
 from gateway.admin.explanations import Explanations
-from gateway.admin.heartbeat import Heartbeat
 from gateway.admin.live import Actor, Declared, Live
+from gateway.admin.live_feed import LiveFeed
 from gateway.admin.problem import validation
 from gateway.admin.proxies import ProxyAdministration
 from gateway.admin.resource import Resource
@@ -37,7 +37,7 @@ class Administration:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self.heartbeat = Heartbeat(live)
+        self.live_feed = LiveFeed(live)
         self.explanations = Explanations(live, plane)
         self.proxies = ProxyAdministration(store, declared, live, plane)
         self.secrets = SecretAdministration(store, self.proxies, live)

@@ -123,7 +123,7 @@ def application(
     _show(Page.load(), made.router)
 
     async def end_streams(_: web.Application) -> None:
-        await administration.heartbeat.aclose()
+        await administration.live_feed.aclose()
 
     made.on_shutdown.append(end_streams)
     return made

@@ -51,7 +51,7 @@ from gateway.store.store import Store
 from gateway.workers import confinement
 from gateway.workers.greeting import greeting
 from gateway.workers.options import Options
-from gateway.workers.orphan import orphaned
+from gateway.workers.parent_watch import parent_watch
 from gateway.workers.pulse import beating
 from gateway.workers.signals import signals
 from gateway.workers.telemetry import Telemetry
@@ -449,7 +449,7 @@ class Process:
                 await listener.start()
                 stack.push_async_callback(listener.aclose)
                 where = f"; admin on {listener.url}"
-            with signals(self._handlers(control)), orphaned(self._alive, self._stop):
+            with signals(self._handlers(control)), parent_watch(self._alive, self._stop):
                 control.keep_up()
                 if away:
                     control.own(_admit_later(store, url), "wait for the database")

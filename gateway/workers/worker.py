@@ -20,7 +20,7 @@ from gateway.observe.process_log import begin_process_log
 from gateway.observe.slabs import Slabs
 from gateway.workers import confinement
 from gateway.workers.local_plane import LocalPlane
-from gateway.workers.orphan import orphaned
+from gateway.workers.parent_watch import parent_watch
 from gateway.workers.pulse import beating
 from gateway.workers.signals import signals
 
@@ -39,7 +39,7 @@ async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: i
         signal.SIGHUP: lambda: None,
     }
     try:
-        with signals(handlers), orphaned(alive, plane.stop), beating(pulse):
+        with signals(handlers), parent_watch(alive, plane.stop), beating(pulse):
             await channel.start(listener)
             await plane.until_drained()
     finally:

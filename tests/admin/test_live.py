@@ -17,8 +17,8 @@ from admin.conftest import BOUNDS, Api, pulse_of
 from harness.patience import eventually
 
 from gateway.admin.events import watch
-from gateway.admin.heartbeat import Heartbeat
 from gateway.admin.live import Actor, NotRunning, Pulse
+from gateway.admin.live_feed import LiveFeed
 from gateway.admin.rates import Rates, quantile
 from gateway.admin.web import AdminListener, Times
 
@@ -28,7 +28,7 @@ Event = tuple[str, Any]
 @pytest.fixture(autouse=True)
 def quick(api: Api) -> None:
     """A beat takes a twentieth of a second."""
-    api.administration.heartbeat = Heartbeat(api.plane, period=0.05, most=3)
+    api.administration.live_feed = LiveFeed(api.plane, period=0.05, most=3)
 
 
 class View:
@@ -121,10 +121,10 @@ async def test_refusals_with_long_paths_are_bounded_by_bytes(api: Api) -> None:
         items = (await view.event("refusals"))["items"]
         size = len(json.dumps(items))
         assert (items[-1]["n"], 400_000 < size <= 512 << 10) == (49, True)
-        heartbeat = api.administration.heartbeat
+        feed = api.administration.live_feed
         api.plane.refused += [{"path": "/" + "y" * 60_000, "n": 50 + n} for n in range(20)]
         assert (await view.event("refusals"))["items"][-1]["n"] == 69
-        assert heartbeat._refusals_size == sum(len(text) for _, text in heartbeat._refusals) <= 512 << 10
+        assert feed._refusals_size == sum(len(text) for _, text in feed._refusals) <= 512 << 10
 
 
 async def test_two_readers_are_one_look_a_beat_and_none_is_none(api: Api) -> None:
@@ -136,8 +136,8 @@ async def test_two_readers_are_one_look_a_beat_and_none_is_none(api: Api) -> Non
             await two.event("state")
         beats = (time.monotonic() - began) / 0.05
         assert api.plane.pulses - before <= beats + 2
-    heartbeat = api.administration.heartbeat
-    await eventually(lambda: heartbeat._task is None, "the looking ends with the last reader")
+    feed = api.administration.live_feed
+    await eventually(lambda: feed._task is None, "the looking ends with the last reader")
     before = api.plane.pulses
     await asyncio.sleep(0.15)
     assert api.plane.pulses == before
@@ -176,7 +176,7 @@ async def test_who_is_one_too_many_is_told(api: Api) -> None:
         assert (refused.status, refused.body["code"]) == (503, "too_many_streams")
         assert refused.headers["Retry-After"] == "5"
         views[0].answer.close()
-        await eventually(lambda: len(api.administration.heartbeat._readers) == 2, "a reader who left makes room")
+        await eventually(lambda: len(api.administration.live_feed._subscribers) == 2, "a reader who left makes room")
         async with viewing(api) as again:
             await again.event("state")
 
@@ -238,7 +238,7 @@ async def test_a_slow_reader_is_cut_and_the_others_are_not(api: Api) -> None:
             request = f"GET /api/gateway/live HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.token}\r\n\r\n"
             stalled.sendall(request.encode())
             await view.event("state")
-            readers = api.administration.heartbeat._readers
+            readers = api.administration.live_feed._subscribers
             await eventually(lambda: len(readers) == 2, "both watch")
             async with asyncio.timeout(10):
                 while len(readers) == 2:

@@ -11,7 +11,7 @@ import pytest
 from admin.conftest import EMAIL, PASSWORD, Api, api, pulse_of  # noqa: F401 # `api` is a fixture
 from harness import chromium
 
-from gateway.admin.heartbeat import Heartbeat
+from gateway.admin.live_feed import LiveFeed
 from gateway.ipc.messages import BreakerTold, Explanation, MoveTold, OutcomeTold
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ async def open_page(context: BrowserContext, base: str) -> Visit:
 @pytest.fixture
 async def visit(api: Api, browser: Browser) -> AsyncIterator[Visit]:  # noqa: F811
     """At the door. At the end nothing was complained of: no error, and nothing that the policy forbids."""
-    api.administration.heartbeat = Heartbeat(api.plane, period=0.1)
+    api.administration.live_feed = LiveFeed(api.plane, period=0.1)
     context = await browser.new_context(viewport={"width": 1360, "height": 900})
     made = await open_page(context, api.base)
     yield made

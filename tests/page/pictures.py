@@ -14,7 +14,7 @@ import pytest
 from admin.conftest import Api, pulse_of
 from page.conftest import BOUNDS, breaker, explanation, move, open_page, outcome, proxies, refusal, remembered
 
-from gateway.admin.heartbeat import Heartbeat
+from gateway.admin.live_feed import LiveFeed
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -140,7 +140,7 @@ async def test_pictures(api: Api, browser: Browser, scheme: Any) -> None:
     traffic = Traffic(api)
     await stage(api)
     period = 0.12
-    api.administration.heartbeat = Heartbeat(api.plane, period=period)
+    api.administration.live_feed = LiveFeed(api.plane, period=period)
 
     async def flow() -> None:
         for number in range(100000):

@@ -539,7 +539,7 @@ async def test_a_data_plane_out_of_reach_is_told(api: Api, visit: Visit) -> None
 
 async def test_a_stream_that_breaks_is_taken_up_again(api: Api, visit: Visit) -> None:
     await visit.board()
-    for reader in api.administration.heartbeat._readers:
+    for reader in api.administration.live_feed._subscribers:
         reader.end()
     await expect(visit.page.locator("#link")).to_contain_text("Reconnecting")
     await expect(visit.page.locator("#link")).to_contain_text("Live")
@@ -716,6 +716,6 @@ async def test_who_wants_no_motion_gets_none(visit: Visit) -> None:
 
 async def test_the_page_leaves_no_reader_behind(api: Api, visit: Visit) -> None:
     await visit.board()
-    assert len(api.administration.heartbeat._readers) == 1
+    assert len(api.administration.live_feed._subscribers) == 1
     await visit.page.get_by_role("button", name="Log out").click()
-    await eventually(lambda: not api.administration.heartbeat._readers, "the view ends with the logout")
+    await eventually(lambda: not api.administration.live_feed._subscribers, "the view ends with the logout")

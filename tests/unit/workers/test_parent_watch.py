@@ -1,4 +1,4 @@
-"""A child hears of its supervisor's end, once."""
+"""A child is called once when its supervisor ends."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 
 from harness.patience import eventually
 
-from gateway.workers.orphan import orphaned
+from gateway.workers.parent_watch import parent_watch
 
 
 async def test_the_end_is_heard_once() -> None:
     alive, held = os.pipe()
     heard: list[int] = []
-    with orphaned(alive, lambda: heard.append(1)):
+    with parent_watch(alive, lambda: heard.append(1)):
         await asyncio.sleep(0)
         assert heard == []
         os.close(held)

@@ -1,4 +1,4 @@
-"""How a child notices that its supervisor is gone: it holds one end of a pipe whose other end ends with it."""
+"""How a child notices that its supervisor has ended: it holds one end of a pipe whose other end closes with it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def orphaned(alive: int, then: Callable[[], object]) -> Iterator[None]:
+def parent_watch(alive: int, then: Callable[[], object]) -> Iterator[None]:
     """Call ``then`` once when the supervisor has ended. ``alive``: the reading end of its pipe."""
     loop = asyncio.get_running_loop()
 
-    def noticed() -> None:
+    def on_end() -> None:
         loop.remove_reader(alive)
         then()
 
-    loop.add_reader(alive, noticed)
+    loop.add_reader(alive, on_end)
     try:
         yield
     finally:

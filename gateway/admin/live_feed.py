@@ -1,4 +1,4 @@
-"""Asks the data plane once a second on behalf of all who watch, and nobody while nobody does."""
+"""Polls the data plane once a second while at least one subscriber watches, once for all of them."""
 
 from __future__ import annotations
 
@@ -21,64 +21,64 @@ from gateway.admin.rates import Rates
 _log = logging.getLogger(__name__)
 
 _KEPT: Final = 200
-"""Refusals that a reader who falls behind may still get."""
+"""Refusals that a subscriber who falls behind may still get."""
 _KEPT_BYTES: Final = 512 << 10
-"""Of their lines: clients choose how long a path is, and each reader may have all of them in one event."""
+"""Of their lines: clients choose how long a path is, and each subscriber may get all of them in one event."""
 
 Line = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """JSON texts, made once for all readers. ``refusals``: those that this reader has not seen, oldest first."""
+class Frame:
+    """JSON texts, made once for all subscribers. ``refusals``: those that this one has not seen, oldest first."""
 
     state: bytes
     refusals: tuple[bytes, ...]
 
 
-class Heartbeat:
-    """``most``: readers at a time. ``period``: seconds between two looks."""
+class LiveFeed:
+    """``most``: subscribers at a time. ``period``: seconds between two polls."""
 
     def __init__(self, live: Live, *, period: float = 1.0, most: int = 16) -> None:
         self._live = live
         self._period = period
         self._most = most
-        self._readers: set[Reader] = set()
+        self._subscribers: set[Subscriber] = set()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._failed = False
         self.latest: bytes | None = None
-        """The state as JSON; None while nobody watches."""
+        """The state as JSON; None without a subscriber."""
         self._refusals: deque[tuple[int, bytes]] = deque()
         self._refusals_size = 0
         self._numbers = itertools.count(1)
 
     def check_room(self) -> None:
-        """Raises `AdminError` when nobody else may watch."""
-        if self._closed or len(self._readers) >= self._most:
+        """Raises `AdminError` when no further subscriber is admitted."""
+        if self._closed or len(self._subscribers) >= self._most:
             details = f"{self._most} readers watch already; close another page and try again"
             raise AdminError(503, "too_many_streams", "Service Unavailable", details, (), {"retry_after": 5})
 
     @contextmanager
-    def reader(self) -> Iterator[Reader]:
-        """Raises `AdminError` as `check_room`. The first reader starts the looking, the last one ends it."""
+    def subscriber(self) -> Iterator[Subscriber]:
+        """Raises `AdminError` as `check_room`. The first subscriber starts the polling, the last one ends it."""
         self.check_room()
-        reader = Reader(self)
-        self._readers.add(reader)
+        subscriber = Subscriber(self)
+        self._subscribers.add(subscriber)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._look(), name="watch the data plane")
+            self._task = asyncio.get_running_loop().create_task(self._poll(), name="watch the data plane")
         try:
-            yield reader
+            yield subscriber
         finally:
-            self._readers.discard(reader)
-            if not self._readers:
+            self._subscribers.discard(subscriber)
+            if not self._subscribers:
                 self._stop()
 
     async def aclose(self) -> None:
-        """End all readers, and let nobody in any more."""
+        """Close all subscribers and refuse new ones."""
         self._closed = True
-        for reader in self._readers:
-            reader.end()
+        for subscriber in self._subscribers:
+            subscriber.end()
         task = self._task
         self._stop()
         if task is not None:
@@ -104,7 +104,7 @@ class Heartbeat:
         while self._refusals_size > _KEPT_BYTES or len(self._refusals) > _KEPT:
             self._refusals_size -= len(self._refusals.popleft()[1])
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         rates, since = Rates(), 0
         loop = asyncio.get_running_loop()
         due = loop.time()
@@ -116,7 +116,7 @@ class Heartbeat:
                     fresh = await self._live.refusals(since)
                 self._failed = False
             except Exception as error:
-                # Whoever watches is told that nothing can be seen; that is no reason to leave him without an answer.
+                # Subscribers get a frame that says "unreachable", and the polling goes on.
                 if not self._failed:
                     _log.warning("the data plane could not be asked: %s", error or type(error).__name__)
                 self._failed = True
@@ -124,21 +124,21 @@ class Heartbeat:
                 since = fresh["next"]
                 self._keep(fresh["items"])
             self.latest = orjson.dumps(rates.of(pulse))
-            for reader in self._readers:
-                reader.wake()
+            for subscriber in self._subscribers:
+                subscriber.wake()
             due = max(due + self._period, loop.time())
             await asyncio.sleep(due - loop.time())
 
 
-class Reader:
-    """One who watches. Beats that he is too slow for are left out; refusals are kept for a while."""
+class Subscriber:
+    """One live view. It misses the frames that it is too slow for; refusals are kept for a while."""
 
-    def __init__(self, heartbeat: Heartbeat) -> None:
-        self._heartbeat = heartbeat
+    def __init__(self, feed: LiveFeed) -> None:
+        self._feed = feed
         self._woken = asyncio.Event()
         self.ended = False
         self._seen = 0
-        if heartbeat.latest is not None:
+        if feed.latest is not None:
             self._woken.set()
 
     def wake(self) -> None:
@@ -148,14 +148,14 @@ class Reader:
         self.ended = True
         self._woken.set()
 
-    async def beat(self) -> Beat | None:
-        """The next one; None when there is nothing to tell, as at the end."""
+    async def frame(self) -> Frame | None:
+        """The next one; None when there is nothing to send, as at the end."""
         await self._woken.wait()
         self._woken.clear()
-        latest = self._heartbeat.latest
+        latest = self._feed.latest
         if self.ended or latest is None:
             return None
-        fresh = self._heartbeat.refusals_after(self._seen)
+        fresh = self._feed.refusals_after(self._seen)
         if fresh:
             self._seen = fresh[-1][0]
-        return Beat(latest, tuple(line for _, line in fresh))
+        return Frame(latest, tuple(line for _, line in fresh))
