@@ -18,7 +18,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.queue import WaitQueue
-from gateway.policy.recall import Recall
+from gateway.policy.retry_after import ReturnSchedule
 
 Waiter = asyncio.Future[bool]
 
@@ -27,11 +27,11 @@ SMOOTHING = 1 / 8
 UNKNOWN_HOLD = 1.0
 """Seconds for which a permit is taken to be held before any came back."""
 QUEUED_LOAD = 0.9
-"""Of the rate; with a queue, which keeps permits busy, more than that is left to the trickle of `Recall`."""
+"""Of the rate; with a queue, which keeps permits busy, more than that is left to the trickle of `ReturnSchedule`."""
 GAPS = 1.5
-"""Where nobody waits, a permit that returns stands empty until the next request comes. So more may come than return, by
-this times the square root of the permits (square-root staffing, Halfin and Whitt 1981): ten are then
-busy for nearly nine tenths of the time.
+"""Without a queue a released permit idles until the next arrival. So more may come than return, by this times the
+square root of the permits (square-root staffing, Halfin and Whitt 1981): ten are then busy for nearly nine tenths of
+the time.
 """
 
 
@@ -43,7 +43,7 @@ class Limiter:
     a caller is wrong.
     """
 
-    __slots__ = ("_hold", "_limit", "_recall", "arrived", "clock", "extra_releases", "in_flight", "queue")
+    __slots__ = ("_hold", "_limit", "_schedule", "arrived", "clock", "extra_releases", "in_flight", "queue")
 
     def __init__(self, max_concurrent: int, queue: WaitQueue[Waiter] | None = None, clock: Clock = monotonic) -> None:
         self.queue: WaitQueue[Waiter] = WaitQueue(0) if queue is None else queue
@@ -53,7 +53,7 @@ class Limiter:
         self.extra_releases = 0
         self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
         self._hold = 0.0
-        self._recall = Recall(clock())
+        self._schedule = ReturnSchedule(clock())
 
     @property
     def max(self) -> int:
@@ -125,15 +125,15 @@ class Limiter:
         self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
         self._admit()
 
-    def call_back(self) -> int:
-        """Refuse one: seconds after which to try again, 1 to 300. A place is kept for it, see `Recall`."""
-        return self._recall.promise(self.clock(), self.arrived, *self._returns())
+    def reserve_retry_after(self) -> int:
+        """Retry-After of a request that is rejected now, 1 to 300 seconds; its return is reserved in the schedule."""
+        return self._schedule.reserve(self.clock(), self.arrived, *self._returns())
 
-    def retry_after(self) -> int:
-        """What `call_back` would say; to look at, without keeping a place."""
+    def peek_retry_after(self) -> int:
+        """What `reserve_retry_after` would return; reserves nothing."""
         if self.in_flight < self._limit:
             return 1
-        return self._recall.preview(self.clock(), self.arrived, *self._returns())
+        return self._schedule.peek(self.clock(), self.arrived, *self._returns())
 
     def _returns(self) -> tuple[float, float, float]:
         """Permits that return in a second by Little's law, requests that may come in one, seconds to serve who waits.
@@ -163,11 +163,11 @@ class Limiter:
             self.release()
 
 
-Verdict = Callable[[], str]
+Rejection = Callable[[], str]
 """Says for which reason a queue in shadow mode would refuse."""
 
 
-def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Verdict | None = None) -> Layer:
+def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rejection | None = None) -> Layer:
     """Admit an exchange when ``limiter`` has a permit for it, which then covers all that happens below.
 
     Without a free permit: CONCURRENCY_LIMIT at once, or, when both ``queue_timeout`` (seconds) and the queue's
@@ -184,7 +184,7 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Ver
                 if shadow_queue is not None:
                     ex.shadow = shadow_queue()
                     ex.concurrent = limiter.in_flight
-                    raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.call_back())
+                    raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
                 await _wait_for_turn(limiter, ex, queue_timeout)
             since = clock()
             ex.concurrent = limiter.in_flight
@@ -201,9 +201,9 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Ver
 async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> None:
     ex.concurrent = limiter.in_flight
     if patience <= 0.0 or limiter.queue.max_waiting <= 0:
-        raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.call_back())
+        raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
     if limiter.queue.full:
-        raise GatewayError(QUEUE_FULL, retry_after=limiter.call_back())
+        raise GatewayError(QUEUE_FULL, retry_after=limiter.reserve_retry_after())
     asked = limiter.clock()
     left = ex.deadline - asked if ex.deadline else math.inf
     try:
@@ -215,4 +215,4 @@ async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> Non
     ex.concurrent = limiter.in_flight
     if left <= patience:
         raise GatewayError(TOTAL_TIMEOUT)
-    raise GatewayError(QUEUE_TIMEOUT, retry_after=limiter.call_back())
+    raise GatewayError(QUEUE_TIMEOUT, retry_after=limiter.reserve_retry_after())

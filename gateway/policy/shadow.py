@@ -68,7 +68,7 @@ def _take_place(
     return waiter, loop.call_later(queue_timeout, give_up)
 
 
-class ReckonedQueue:
+class EstimatedQueue:
     """Who would wait, each until the moment at which a permit would probably be free."""
 
     __slots__ = ("_limiter", "_max_waiting", "_places", "_timeout")
@@ -79,7 +79,7 @@ class ReckonedQueue:
         self._timeout = timeout
         self._places: deque[float] = deque()
 
-    def verdict(self) -> str:
+    def rejection(self) -> str:
         """Code of the `Reason` for which the queue would refuse one more now; empty: it would be served in time."""
         now = self._limiter.clock()
         while self._places and self._places[0] <= now:

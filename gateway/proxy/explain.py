@@ -87,7 +87,7 @@ def _verdict(upstream: Upstream) -> tuple[str, str, str]:
 
 def _full(limiter: Limiter, max_waiting: int, queue_mode: str) -> tuple[str, str, str]:
     taken = f"all {limiter.max} permits are in use"
-    later = f"try again in about {limiter.retry_after()} s"
+    later = f"try again in about {limiter.peek_retry_after()} s"
     if not max_waiting or queue_mode == "shadow":
         return "refuse", "concurrency_limit", f"a request would be refused (429 concurrency_limit): {taken}; {later}"
     if limiter.queue.full:
@@ -121,7 +121,7 @@ def _limiter(limiter: Limiter, mode: str) -> LimiterTold:
         "in_flight": limiter.in_flight,
         "available": limiter.available,
         "hold": limiter.hold,
-        "retry_after": limiter.retry_after(),
+        "retry_after": limiter.peek_retry_after(),
     }
 
 

@@ -8,7 +8,7 @@ from gateway.policy.breaker import break_circuit
 from gateway.policy.deadline import deadline
 from gateway.policy.limiter import Limiter, limit
 from gateway.policy.retry import retry
-from gateway.policy.shadow import ReckonedQueue, shadow_limit
+from gateway.policy.shadow import EstimatedQueue, shadow_limit
 from gateway.proxy.delivery import deliver
 from gateway.proxy.fields import keep_secrets, require_templates
 from gateway.proxy.local import answer_locally
@@ -62,5 +62,5 @@ def _limit(proxy: Proxy, limiter: Limiter | None) -> Layer:
     if proxy.limiter.mode == "shadow":
         return shadow_limit(limiter, queue.timeout)
     if queue.mode == "shadow" and queue.max_waiting:
-        return limit(limiter, 0.0, ReckonedQueue(limiter, queue.max_waiting, queue.timeout).verdict)
+        return limit(limiter, 0.0, EstimatedQueue(limiter, queue.max_waiting, queue.timeout).rejection)
     return limit(limiter, queue.timeout)

@@ -18,7 +18,7 @@ WHOLE = (
     "gateway/policy/deadline.py",
     "gateway/policy/limiter.py",
     "gateway/policy/queue.py",
-    "gateway/policy/recall.py",
+    "gateway/policy/retry_after.py",
     "gateway/policy/retry.py",
     "gateway/policy/shadow.py",
     "gateway/wire/buffers.py",

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.policy.limiter import Limiter, Waiter
 from gateway.policy.queue import WaitQueue
-from gateway.policy.recall import MAX_RETRY_AFTER
+from gateway.policy.retry_after import MAX_RETRY_AFTER
 
 STEPS = 10_000
 SEEDS = 10
@@ -168,7 +168,7 @@ class Walk:
         assert limiter.waiting == len(model.line)
         assert limiter.available == max(0, model.permits - model.used)
         assert not (limiter.waiting and limiter.available), "nobody waits beside a free permit"
-        assert 1 <= limiter.retry_after() <= MAX_RETRY_AFTER
+        assert 1 <= limiter.peek_retry_after() <= MAX_RETRY_AFTER
         for client in model.admitted:
             assert client.task.result() is True
             self.order.append(client.number)

@@ -12,7 +12,7 @@ from gateway.core.layer import Handler
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError, Reason
 from gateway.policy.limiter import SMOOTHING, Limiter, Waiter, limit
 from gateway.policy.queue import WaitQueue
-from gateway.policy.recall import MAX_RETRY_AFTER
+from gateway.policy.retry_after import MAX_RETRY_AFTER
 
 LONG = 60.0
 """Seconds that no test lives to see the end of."""
@@ -38,7 +38,7 @@ def overloaded(permits: int, room: int, fresh: int) -> Limiter:
     for _ in range(20):
         clock.now += 1.0
         limiter.arrived += fresh + 1
-        limiter.call_back()
+        limiter.reserve_retry_after()
     return limiter
 
 
@@ -83,7 +83,7 @@ class TestPermits:
         limiter = limiter_of(permits)
         assert all(limiter.try_acquire() for _ in range(1000))
         assert (limiter.in_flight, limiter.available, limiter.max) == (1000, -1, 0)
-        assert limiter.retry_after() == 1
+        assert limiter.peek_retry_after() == 1
 
     @pytest.mark.covers("T017")
     def test_releases_too_many_do_no_harm_and_are_counted(self) -> None:
@@ -290,7 +290,7 @@ class TestCancellation:
 @pytest.mark.covers("FR-011")
 class TestRetryAfter:
     def test_before_anything_was_measured(self) -> None:
-        assert full_limiter(5).retry_after() == 1
+        assert full_limiter(5).peek_retry_after() == 1
 
     @pytest.mark.parametrize(
         ("permits", "held", "seconds"),
@@ -300,14 +300,14 @@ class TestRetryAfter:
         limiter = full_limiter(permits)
         limiter.release(held)
         assert limiter.try_acquire()
-        assert limiter.retry_after() == seconds
+        assert limiter.peek_retry_after() == seconds
 
     async def test_those_who_wait_are_served_before(self) -> None:
         limiter = full_limiter(2)
         limiter.release(4.0)
         limiter.try_acquire()
         waiting = await waiters(limiter, 4)
-        assert limiter.retry_after() == (4 + 1) * 4 / 2
+        assert limiter.peek_retry_after() == (4 + 1) * 4 / 2
         await ended(*waiting)
 
     def test_permits_above_a_lowered_limit_have_to_return_first(self) -> None:
@@ -315,7 +315,7 @@ class TestRetryAfter:
         limiter.release(2.0)
         limiter.try_acquire()
         limiter.resize(1)
-        assert limiter.retry_after() == 3 * 2 / 1
+        assert limiter.peek_retry_after() == 3 * 2 / 1
 
     def test_the_average_follows_what_is_measured(self) -> None:
         limiter = full_limiter(1)
@@ -323,11 +323,11 @@ class TestRetryAfter:
         limiter.try_acquire()
         limiter.release(16.0)
         limiter.try_acquire()
-        assert limiter.retry_after() == 8 + 8 * SMOOTHING
+        assert limiter.peek_retry_after() == 8 + 8 * SMOOTHING
         for _ in range(100):
             limiter.release(20.0)
             limiter.try_acquire()
-        assert limiter.retry_after() == 20
+        assert limiter.peek_retry_after() == 20
 
     def test_a_release_of_unknown_length_teaches_nothing(self) -> None:
         limiter = full_limiter(1)
@@ -335,24 +335,20 @@ class TestRetryAfter:
         limiter.try_acquire()
         limiter.release()
         limiter.try_acquire()
-        assert limiter.retry_after() == 8
+        assert limiter.peek_retry_after() == 8
 
     def test_each_who_is_refused_gets_a_place_of_its_own(self) -> None:
         limiter = full_limiter(2)
         limiter.release(4.0)
         limiter.try_acquire()
-        assert [limiter.retry_after(), *(limiter.call_back() for _ in range(3)), limiter.retry_after()] == [
-            2,
-            2,
-            4,
-            6,
-            8,
-        ]
+        assert limiter.peek_retry_after() == 2
+        assert [limiter.reserve_retry_after() for _ in range(3)] == [2, 4, 6]
+        assert limiter.peek_retry_after() == 8
 
     @pytest.mark.parametrize(("room", "later"), [(0, True), (10, False)])
     async def test_without_a_queue_more_are_called_back_as_gaps_are_lost(self, room: int, *, later: bool) -> None:
         limiter = overloaded(10, room, fresh=99)
-        told = [limiter.call_back() for _ in range(20)]
+        told = [limiter.reserve_retry_after() for _ in range(20)]
         assert (max(told) - min(told) < 2) is later
 
     @pytest.mark.parametrize(("room", "places"), [(0, 30), (1, 5), (10, 5)])
@@ -361,7 +357,7 @@ class TestRetryAfter:
     ) -> None:
         """100 permits return in a second. Of nine half as many more may come, less the 120 that are fresh."""
         limiter = overloaded(9, room, fresh=120)
-        told = Counter(limiter.call_back() for _ in range(60))
+        told = Counter(limiter.reserve_retry_after() for _ in range(60))
         assert told[2] == pytest.approx(places, abs=1)
 
     async def test_all_requests_count_as_arrivals_once(self) -> None:
@@ -380,7 +376,7 @@ class TestRetryAfter:
         limiter = full_limiter(2)
         limiter.release(50.0)
         limiter.release(50.0)
-        assert limiter.retry_after() == 1
+        assert limiter.peek_retry_after() == 1
 
 
 async def serve(ex: Exchange) -> None:
@@ -438,7 +434,7 @@ class TestLayer:
 
         await limit(limiter)(below)(exchange())
         limiter.try_acquire()
-        assert limiter.retry_after() == 7
+        assert limiter.peek_retry_after() == 7
 
     @pytest.mark.covers("T053")
     @pytest.mark.parametrize(("room", "queue_timeout"), [(0, 0.0), (10, 0.0), (0, LONG)])
@@ -500,7 +496,7 @@ class TestLayer:
         limiter.release()
         await task
         limiter.try_acquire()
-        assert limiter.retry_after() == 3
+        assert limiter.peek_retry_after() == 3
 
     @pytest.mark.parametrize(
         ("queue_timeout", "left", "reason"),

@@ -14,7 +14,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.policy.limiter import Limiter
 from gateway.policy.queue import WaitQueue
-from gateway.policy.shadow import ReckonedQueue, shadow_limit
+from gateway.policy.shadow import EstimatedQueue, shadow_limit
 
 
 class Inside:
@@ -152,19 +152,19 @@ async def test_no_permit_is_lost_in_any_order() -> None:
     assert (limiter.in_flight, limiter.waiting, limiter.extra_releases) == (0, 0, 0)
 
 
-def test_a_reckoned_queue_is_full_too_slow_or_in_time() -> None:
+def test_a_estimated_queue_is_full_too_slow_or_in_time() -> None:
     clock = Clock()
     limiter = Limiter(2, clock=clock)
     limiter.try_acquire()
     limiter.release(4.0)  # permits are held for four seconds: one of two is free each two seconds
-    queue = ReckonedQueue(limiter, max_waiting=3, timeout=5.0)
-    assert [queue.verdict() for _ in range(3)] == ["", "", "queue_timeout"]
+    queue = EstimatedQueue(limiter, max_waiting=3, timeout=5.0)
+    assert [queue.rejection() for _ in range(3)] == ["", "", "queue_timeout"]
     clock.now += 2.0
-    assert queue.verdict() == "", "the first was served"
+    assert queue.rejection() == "", "the first was served"
     clock.now += 60.0
-    assert queue.verdict() == ""
-    small = ReckonedQueue(limiter, max_waiting=1, timeout=50.0)
-    assert [small.verdict(), small.verdict()] == ["", "queue_full"]
+    assert queue.rejection() == ""
+    small = EstimatedQueue(limiter, max_waiting=1, timeout=50.0)
+    assert [small.rejection(), small.rejection()] == ["", "queue_full"]
 
 
 def test_a_wait_that_is_just_long_enough_is_in_time() -> None:
@@ -172,12 +172,12 @@ def test_a_wait_that_is_just_long_enough_is_in_time() -> None:
     limiter.try_acquire()
     limiter.release(4.0)
     for timeout, verdict in ((4.0, ""), (3.9, "queue_timeout")):
-        assert ReckonedQueue(limiter, max_waiting=3, timeout=timeout).verdict() == verdict
+        assert EstimatedQueue(limiter, max_waiting=3, timeout=timeout).rejection() == verdict
 
 
 def test_nothing_is_known_of_a_limit_that_was_never_used() -> None:
     clock = Clock()
-    queue = ReckonedQueue(Limiter(1, clock=clock), max_waiting=1, timeout=1.0)
-    assert [queue.verdict(), queue.verdict()] == ["", "queue_full"]
+    queue = EstimatedQueue(Limiter(1, clock=clock), max_waiting=1, timeout=1.0)
+    assert [queue.rejection(), queue.rejection()] == ["", "queue_full"]
     clock.now += 1.0
-    assert queue.verdict() == "", "nobody waits for longer"
+    assert queue.rejection() == "", "nobody waits for longer"

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.policy.recall import MAX_RETRY_AFTER, PERSISTENCE, TRICKLE, Recall
+from gateway.policy.retry_after import MAX_RETRY_AFTER, PERSISTENCE, TRICKLE, ReturnSchedule
 
 
 class Scene:
@@ -16,18 +16,18 @@ class Scene:
         self.load = load or rate
         self.now = 1000.0
         self.arrived = 0
-        self.recall = Recall(self.now)
+        self.schedule = ReturnSchedule(self.now)
 
     def refuse(self, count: int = 1, start: float = 0.0) -> list[int]:
         """So many come at once and are refused."""
         told = []
         for _ in range(count):
             self.arrived += 1
-            told.append(self.recall.promise(self.now, self.arrived, self.rate, self.load, start))
+            told.append(self.schedule.reserve(self.now, self.arrived, self.rate, self.load, start))
         return told
 
-    def preview(self, start: float = 0.0) -> int:
-        return self.recall.preview(self.now, self.arrived, self.rate, self.load, start)
+    def peek(self, start: float = 0.0) -> int:
+        return self.schedule.peek(self.now, self.arrived, self.rate, self.load, start)
 
     def overload(self, seconds: float, times: float = 4.0) -> list[int]:
         """Arrivals of so many times the rate, evenly spread: the rate is admitted, and the others are refused."""
@@ -94,7 +94,7 @@ class TestCrowd:
 
     def test_to_look_keeps_no_place(self) -> None:
         scene = Scene(rate=1)
-        assert [scene.preview(), scene.preview(), *scene.refuse(), scene.preview()] == [1, 1, 1, 2]
+        assert [scene.peek(), scene.peek(), *scene.refuse(), scene.peek()] == [1, 1, 1, 2]
 
 
 class TestOverload:
@@ -134,9 +134,9 @@ class TestOverload:
     def test_a_second_with_room_makes_half_of_it_forgotten(self) -> None:
         scene = Scene(rate=100)
         scene.overload(8.0)
-        far = scene.preview()
+        far = scene.peek()
         scene.admit(seconds=12, count=0)
-        assert 12 + scene.preview() < far, "what was far is near now, by more than the time that went by"
+        assert 12 + scene.peek() < far, "what was far is near now, by more than the time that went by"
 
     @pytest.mark.parametrize(("lasted", "first"), [(8, 17), (2, 5), (1, 3), (0, 1)])
     def test_what_lasted_before_a_second_with_room_counts_half(self, lasted: int, first: int) -> None:
@@ -146,7 +146,7 @@ class TestOverload:
         scene.refuse()
         if lasted:
             scene.admit(seconds=lasted, count=60)
-            scene.preview()
+            scene.peek()
         scene.admit(seconds=1, count=0)
         told = Counter(scene.refuse(1000))
         assert min(second for second, count in told.items() if count == 100) == first
@@ -186,7 +186,7 @@ class TestOverload:
         scene.now += 1
         assert scene.refuse() == [2]
         scene.now += 1
-        assert scene.preview() == 7
+        assert scene.peek() == 7
 
     def test_those_who_come_when_they_were_told_are_not_fresh(self) -> None:
         scene = Scene(rate=10)
@@ -286,8 +286,8 @@ def test_whatever_comes_the_ledger_stays_within_its_bounds(seed: int) -> None:
         scene.arrived += dice.choice((0, 0, 1, 30))
         scene.load = scene.rate * dice.choice((0.9, 1.5))
         start = dice.choice((0.0, 0.7, 20.0))
-        seen = scene.preview(start)
-        told = scene.recall.promise(scene.now, scene.arrived, scene.rate, scene.load, start)
+        seen = scene.peek(start)
+        told = scene.schedule.reserve(scene.now, scene.arrived, scene.rate, scene.load, start)
         assert seen == told
         assert 1 <= told <= MAX_RETRY_AFTER
         assert told > start
