@@ -1,6 +1,5 @@
-"""Protections of an upstream: each file holds a pure machine on an injected clock, and the layer that applies it.
+"""The machines that protect an upstream: pure, on a clock that is given to them, with no exchange and no HTTP.
 
-A layer whose feature is off returns the handler it was given. From the outside in (`proxy.pipeline` draws the map):
-the deadline bounds everything below it; the limiter stands above the retry, so that one permit covers all attempts and
-the whole streamed body; the retry stands above the breaker, so that each attempt is judged on its own.
+`proxy.layers` applies them to exchanges, in the order that `proxy.pipeline` draws. So the same machine can also serve a
+call that is no HTTP request, and is tested without one.
 """

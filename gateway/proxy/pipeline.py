@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from gateway.config.document import Proxy
 from gateway.core.layer import Handler, Layer, chain
-from gateway.policy.breaker import break_circuit
-from gateway.policy.deadline import deadline
-from gateway.policy.limiter import Limiter, limit
-from gateway.policy.retry import retry
-from gateway.policy.shadow import EstimatedQueue, shadow_limit
+from gateway.policy.estimated_queue import EstimatedQueue
+from gateway.policy.limiter import Limiter
 from gateway.proxy.delivery import deliver
 from gateway.proxy.fields import keep_secrets, require_templates
+from gateway.proxy.layers.break_circuit import break_circuit
+from gateway.proxy.layers.deadline import deadline
+from gateway.proxy.layers.limit import limit
+from gateway.proxy.layers.retry import retry
+from gateway.proxy.layers.shadow_limit import shadow_limit
 from gateway.proxy.local import answer_locally
 from gateway.proxy.rescue import rescue_for
 from gateway.proxy.rewrite import VIA

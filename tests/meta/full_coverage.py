@@ -15,12 +15,16 @@ from typing import Any
 
 WHOLE = (
     "gateway/policy/breaker.py",
-    "gateway/policy/deadline.py",
+    "gateway/policy/estimated_queue.py",
     "gateway/policy/limiter.py",
     "gateway/policy/queue.py",
     "gateway/policy/retry_after.py",
     "gateway/policy/retry.py",
-    "gateway/policy/shadow.py",
+    "gateway/proxy/layers/break_circuit.py",
+    "gateway/proxy/layers/deadline.py",
+    "gateway/proxy/layers/limit.py",
+    "gateway/proxy/layers/retry.py",
+    "gateway/proxy/layers/shadow_limit.py",
     "gateway/wire/buffers.py",
     "gateway/wire/h1/chunked.py",
     "gateway/wire/h1/grammar.py",

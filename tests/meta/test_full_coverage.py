@@ -54,7 +54,8 @@ def test_a_module_that_was_not_measured_is_a_gap() -> None:
     assert list(gaps({"files": {}})) == [f"{file}: not measured" for file in WHOLE]
 
 
-def test_every_policy_is_among_them() -> None:
-    policies = {f"gateway/policy/{path.name}" for path in (ROOT / "gateway/policy").glob("*.py")}
-    assert policies - {"gateway/policy/__init__.py"} <= set(WHOLE)
+def test_every_policy_and_its_layer_are_among_them() -> None:
+    rooms = ("gateway/policy", "gateway/proxy/layers")
+    policies = {f"{room}/{path.name}" for room in rooms for path in (ROOT / room).glob("*.py")}
+    assert {file for file in policies if not file.endswith("/__init__.py")} <= set(WHOLE)
     assert all((ROOT / file).is_file() for file in WHOLE)

@@ -50,6 +50,9 @@ DOORS = {
     "yarl": ("upstream/",),
 }
 
+EXCHANGES = {f"gateway.core.{name}" for name in ("attempt", "exchange", "layer", "message", "stream")}
+"""What belongs to one request. A machine that knows none of it also serves a call that is no request."""
+
 IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "socket", "ssl", "subprocess"}
 
 WIRE_WITH_IO = {
@@ -102,6 +105,17 @@ def test_the_vocabulary_does_no_io(module: Module) -> None:
 )
 def test_the_rules_of_the_wire_do_no_io(module: Module) -> None:
     assert not {name.split(".")[0] for name in module.imports} & IO
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.room == "policy"], ids=lambda m: m.name)
+def test_a_policy_knows_no_exchange(module: Module) -> None:
+    assert not module.imports & EXCHANGES, f"{module.name}: what knows an exchange is a layer, in proxy/layers/"
+
+
+def test_an_exchange_in_a_policy_is_seen() -> None:
+    culprit = Module("gateway.policy.x", "policy/x.py", frozenset({"gateway.core.exchange"}), True)
+    with pytest.raises(AssertionError, match="is a layer"):
+        test_a_policy_knows_no_exchange(culprit)
 
 
 def test_an_upward_import_is_seen() -> None:

@@ -9,7 +9,7 @@ from unit.scene import Clock, exchange
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import TOTAL_TIMEOUT, UPSTREAM_RESET, GatewayError
-from gateway.policy.deadline import Expiry, deadline
+from gateway.proxy.layers.deadline import Expiry, deadline
 
 SHORT, LONG = 0.002, 60.0
 
@@ -118,7 +118,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Expiry]:
             super().__init__(exchange, task)
             armed.append(self)
 
-    monkeypatch.setattr("gateway.policy.deadline.Expiry", Seen)
+    monkeypatch.setattr("gateway.proxy.layers.deadline.Expiry", Seen)
     return armed
 
 

@@ -3,15 +3,11 @@
 The limit runs on the limiter that enforcing would use. Who would have been refused takes no permit, and who would have
 had to wait holds its place for as long as it would, or until it is over: so the permits in use stay those of the
 world in which the limit is enforced, and the count is what that world would have seen.
-
-A queue in front of an enforced limit can not be played through: those it would have held are refused and gone, and how
-long they would have run is not known. It is reckoned instead, by Little's law, from how long permits are held.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
@@ -66,29 +62,3 @@ def _take_place(
             ex.shadow = QUEUE_TIMEOUT.code
 
     return waiter, loop.call_later(queue_timeout, give_up)
-
-
-class EstimatedQueue:
-    """Who would wait, each until the moment at which a permit would probably be free."""
-
-    __slots__ = ("_limiter", "_max_waiting", "_places", "_timeout")
-
-    def __init__(self, limiter: Limiter, max_waiting: int, timeout: float) -> None:
-        self._limiter = limiter
-        self._max_waiting = max_waiting
-        self._timeout = timeout
-        self._places: deque[float] = deque()
-
-    def rejection(self) -> str:
-        """Code of the `Reason` for which the queue would refuse one more now; empty: it would be served in time."""
-        now = self._limiter.clock()
-        while self._places and self._places[0] <= now:
-            self._places.popleft()
-        if len(self._places) >= self._max_waiting:
-            return QUEUE_FULL.code
-        wait = (len(self._places) + 1) * self._limiter.hold / max(1, self._limiter.max)
-        if wait > self._timeout:
-            return QUEUE_TIMEOUT.code
-        # As long as no permit ever came back nothing is known but the longest that anybody would wait.
-        self._places.append(now + (wait or self._timeout))
-        return ""

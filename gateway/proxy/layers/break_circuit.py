@@ -1,0 +1,77 @@
+"""Applies the circuit breaker: rejects what it does not admit, and reports how each admitted attempt ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler, Layer
+from gateway.core.outcome import Outcome, outcome_of_status
+from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
+from gateway.policy.breaker import REFUSED, WORDS, Breaker
+
+
+def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
+    """What a failed attempt says about its upstream.
+
+    A stale pooled connection (``retryable``) says nothing: the retry will tell the truth. Neither do the client's
+    faults and our own refusals; the total timeout is our word, but it may be the upstream's doing.
+    """
+    if error.retryable:
+        return Outcome.IGNORED
+    if error.reason is TOTAL_TIMEOUT:
+        return outcome_of_total_timeout(ex)
+    return Outcome.FAILURE if error.reason.source is Source.UPSTREAM else Outcome.IGNORED
+
+
+def outcome_of_total_timeout(ex: Exchange) -> Outcome:
+    """FAILURE when the upstream had the whole request, or none was to be uploaded, and had not begun to answer.
+
+    Not when our own queue took the larger part of the time.
+    """
+    asked = ex.attempt.sent_at > 0.0 or ex.request.length == 0
+    queued = ex.queued > (ex.deadline - ex.start_at) / 2
+    return Outcome.FAILURE if asked and not queued and not ex.committed else Outcome.IGNORED
+
+
+def break_circuit(breaker: Breaker | None) -> Layer:
+    """Let an attempt through when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
+
+    It is over at the last byte: a probe keeps its place while its answer streams, and an answer that breaks off in the
+    middle is a FAILURE. Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
+    """
+    if breaker is None:
+        return lambda next_handler: next_handler
+
+    def layer(next_handler: Handler) -> Handler:
+        async def handle(ex: Exchange) -> None:
+            permit = breaker.try_acquire()
+            ex.breaker = WORDS[breaker.state]
+            if permit == REFUSED:
+                if not breaker.shadow:
+                    raise _rejection(breaker)
+                ex.shadow = ex.shadow or BREAKER_OPEN.code
+            outcome = Outcome.IGNORED
+            reason = ""
+            try:
+                await next_handler(ex)
+                outcome = outcome_of_status(ex.status)
+            except GatewayError as error:
+                outcome = outcome_of_error(ex, error)
+                reason = error.reason.code
+                raise
+            except asyncio.CancelledError:
+                reason = ex.reason
+                if reason == TOTAL_TIMEOUT.code:
+                    outcome = outcome_of_total_timeout(ex)
+                raise
+            finally:
+                breaker.record(permit, outcome, reason, ex.status, ex.request_id)
+
+        return handle
+
+    return layer
+
+
+def _rejection(breaker: Breaker) -> GatewayError:
+    return GatewayError(BREAKER_OPEN, retry_after=breaker.retry_after(), headers=(("X-Circuit-Breaker", "open"),))

@@ -1,0 +1,39 @@
+"""Applies the retry: a second attempt where the first one met a stale connection."""
+
+from __future__ import annotations
+
+from gateway.core.clock import Clock, monotonic
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler, Layer
+from gateway.errors import GatewayError
+from gateway.policy.retry import may_retry
+
+
+def retry(clock: Clock = monotonic) -> Layer:
+    """Make one more attempt where `may_retry` allows it, never a third. The handler below counts ``attempts``."""
+
+    def layer(next_handler: Handler) -> Handler:
+        async def handle(ex: Exchange) -> None:
+            try:
+                await next_handler(ex)
+            except GatewayError as error:
+                if not _may_retry(ex, error, clock()):
+                    raise
+            else:
+                return
+            await next_handler(ex)
+
+        return handle
+
+    return layer
+
+
+def _may_retry(ex: Exchange, error: GatewayError, now: float) -> bool:
+    return may_retry(
+        ex.request.method,
+        ex.deadline,
+        now,
+        retryable=error.retryable,
+        committed=ex.committed,
+        replayable=ex.request.length == 0 or ex.body is not None,
+    )

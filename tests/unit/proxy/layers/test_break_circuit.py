@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+
+import pytest
+from unit.scene import Clock, exchange
+
+from gateway import errors
+from gateway.core.exchange import Exchange
+from gateway.core.outcome import Outcome
+from gateway.errors import GatewayError, Source
+from gateway.policy.breaker import REFUSED, Breaker, State
+from gateway.proxy.layers.break_circuit import break_circuit
+
+SUCCESS, FAILURE, IGNORED = Outcome
+RECOVERY = 30.0
+
+
+class Scene:
+    """A breaker of threshold 3 that can be brought into any state."""
+
+    def __init__(self, half_open_requests: int = 1) -> None:
+        self.clock = Clock()
+        self.breaker = Breaker(3, RECOVERY, half_open_requests, clock=self.clock)
+
+    def call(self, outcome: Outcome) -> None:
+        permit = self.breaker.try_acquire()
+        assert permit != REFUSED
+        self.breaker.record(permit, outcome)
+
+    def bring_to(self, state: State) -> Scene:
+        if state is not State.CLOSED:
+            for _ in range(3):
+                self.call(FAILURE)
+        if state is State.HALF_OPEN:
+            self.clock.now += RECOVERY
+            self.call(IGNORED)
+        assert self.breaker.state is state
+        return self
+
+
+class Answer:
+    """A handler that ends as it is told: a status, or an exception."""
+
+    def __init__(self, end: int | BaseException) -> None:
+        self.end = end
+        self.asked = 0
+
+    async def __call__(self, ex: Exchange) -> None:
+        self.asked += 1
+        if isinstance(self.end, BaseException):
+            raise self.end
+        ex.status = self.end
+
+
+async def judged(ex: Exchange, end: int | BaseException) -> Outcome:
+    """The outcome that the breaker has counted."""
+    scene = Scene()
+    scene.call(FAILURE)
+    handle = break_circuit(scene.breaker)(Answer(end))
+    if isinstance(end, BaseException):
+        with pytest.raises(type(end)) as caught:
+            await handle(ex)
+        assert caught.value is end
+    else:
+        await handle(ex)
+    return {2: FAILURE, 1: IGNORED, 0: SUCCESS}[scene.breaker.failures]
+
+
+UPSTREAM_REASONS = [reason for reason in errors.REASONS.values() if reason.source is Source.UPSTREAM]
+OTHER_REASONS = [
+    reason
+    for reason in errors.REASONS.values()
+    if reason.source is not Source.UPSTREAM and reason is not errors.TOTAL_TIMEOUT
+]
+
+
+class TestLayer:
+    @pytest.mark.covers("T023")
+    def test_no_breaker_no_layer(self) -> None:
+        answer = Answer(200)
+        assert break_circuit(None)(answer) is answer
+
+    @pytest.mark.parametrize(
+        ("status", "outcome"),
+        [
+            (200, SUCCESS),
+            (304, SUCCESS),
+            (404, SUCCESS),
+            (429, SUCCESS),
+            (499, SUCCESS),
+            (500, FAILURE),
+            (503, FAILURE),
+        ],
+    )
+    async def test_an_answer_is_judged_by_its_status(self, status: int, outcome: Outcome) -> None:
+        assert await judged(exchange(), status) is outcome
+
+    @pytest.mark.parametrize("reason", UPSTREAM_REASONS, ids=lambda reason: reason.code)
+    async def test_what_the_upstream_did_is_a_failure(self, reason: errors.Reason) -> None:
+        assert await judged(exchange(), GatewayError(reason)) is FAILURE
+
+    async def test_an_answer_that_breaks_off_in_the_middle_is_a_failure(self) -> None:
+        ex = exchange()
+        ex.committed, ex.status = True, 200
+        assert await judged(ex, GatewayError(errors.UPSTREAM_RESET)) is FAILURE
+
+    @pytest.mark.parametrize("reason", OTHER_REASONS, ids=lambda reason: reason.code)
+    async def test_what_the_client_or_we_did_is_not(self, reason: errors.Reason) -> None:
+        assert await judged(exchange(), GatewayError(reason)) is IGNORED
+
+    @pytest.mark.parametrize("reason", UPSTREAM_REASONS, ids=lambda reason: reason.code)
+    async def test_a_stale_connection_tells_nothing(self, reason: errors.Reason) -> None:
+        assert await judged(exchange(), GatewayError(reason, retryable=True)) is IGNORED
+
+    @pytest.mark.parametrize("end", [asyncio.CancelledError(), ValueError("a defect"), KeyError()])
+    @pytest.mark.parametrize("reason", ["", "client_gone", "client_timeout", "draining"])
+    async def test_an_interruption_or_a_defect_tells_nothing(self, end: BaseException, reason: str) -> None:
+        ex = exchange()
+        ex.attempt.sent_at, ex.reason = 1001.0, reason
+        assert await judged(ex, end) is IGNORED
+
+    @pytest.mark.parametrize(
+        ("sent", "length", "committed", "queued", "outcome"),
+        [
+            (True, 0, False, 0.0, FAILURE),
+            (True, 100, False, 0.0, FAILURE),
+            (True, 100, False, 4.0, FAILURE),
+            (False, 0, False, 0.0, FAILURE),  # nothing to upload: it was the dial that took so long
+            (False, 100, False, 0.0, IGNORED),  # the client may be the slow one
+            (True, 0, True, 0.0, IGNORED),  # a long stream that was cut
+            (True, 0, False, 5.0, FAILURE),
+            (True, 0, False, 5.1, IGNORED),  # our own queue took most of the time
+        ],
+    )
+    @pytest.mark.parametrize("as_cancellation", [True, False])
+    async def test_the_total_timeout(
+        self, sent: bool, length: int, committed: bool, queued: float, outcome: Outcome, as_cancellation: bool
+    ) -> None:
+        ex = exchange(b"PUT", length, start_at=1000.0)
+        ex.deadline, ex.queued, ex.committed = 1010.0, queued, committed
+        ex.attempt.sent_at = 1000.5 if sent else 0.0
+        if as_cancellation:
+            ex.reason = errors.TOTAL_TIMEOUT.code
+        end = asyncio.CancelledError() if as_cancellation else GatewayError(errors.TOTAL_TIMEOUT)
+        assert await judged(ex, end) is outcome
+
+    @pytest.mark.covers("FR-015", "T054")
+    async def test_a_clock_that_has_only_begun_is_a_clock(self) -> None:
+        ex = exchange(b"PUT", 100, start_at=0.25)
+        ex.attempt.sent_at, ex.deadline = 0.5, 10.0
+        assert await judged(ex, GatewayError(errors.TOTAL_TIMEOUT)) is FAILURE
+
+    @pytest.mark.parametrize(
+        ("end", "reason"),
+        [
+            (503, ""),
+            (GatewayError(errors.DIAL_FAILED), "dial_failed"),
+            (asyncio.CancelledError(), "client_gone"),
+            (ValueError("a defect"), ""),
+        ],
+    )
+    async def test_what_is_known_of_a_call_is_kept(self, end: int | BaseException, reason: str) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        ex = exchange()
+        ex.request_id = b"r1"
+        if isinstance(end, BaseException):
+            ex.reason, ex.status = "client_gone", 201
+        with contextlib.suppress(GatewayError, asyncio.CancelledError, ValueError):
+            await break_circuit(scene.breaker)(Answer(end))(ex)
+        kept = [*scene.breaker.outcomes, *(o for move in scene.breaker.moves for o in move.outcomes)]
+        (last,) = [judged for judged in kept if judged.request_id]
+        assert (last.reason, last.status, last.request_id) == (reason, ex.status, b"r1")
+
+    async def test_in_shadow_mode_nobody_is_refused_and_it_is_noted_who_would_have_been(self) -> None:
+        scene = Scene()
+        scene.breaker.configure(3, RECOVERY, 1, shadow=True)
+        scene.bring_to(State.OPEN)
+        ex, answer = exchange(), Answer(200)
+        await break_circuit(scene.breaker)(answer)(ex)
+        assert (answer.asked, ex.status, ex.breaker, ex.shadow) == (1, 200, "open", "breaker_open")
+        assert scene.breaker.state is State.OPEN, "who has no permit does not close it"
+        full = exchange()
+        full.shadow = "concurrency_limit"
+        await break_circuit(scene.breaker)(answer)(full)
+        assert full.shadow == "concurrency_limit", "what would have refused it first"
+        scene.breaker.reset()
+        passing = exchange()
+        await break_circuit(scene.breaker)(answer)(passing)
+        assert passing.shadow == ""
+
+    async def test_an_open_circuit_refuses_without_asking(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.clock.now += 12.5
+        ex, answer = exchange(), Answer(200)
+        with pytest.raises(GatewayError) as caught:
+            await break_circuit(scene.breaker)(answer)(ex)
+        error = caught.value
+        assert (error.reason, error.retry_after) == (errors.BREAKER_OPEN, 18)
+        assert error.headers == (("X-Circuit-Breaker", "open"),)
+        assert (answer.asked, ex.breaker) == (0, "open")
+
+    @pytest.mark.covers("T027")
+    @pytest.mark.parametrize("state", [State.CLOSED, State.HALF_OPEN])
+    async def test_the_exchange_tells_the_state_that_it_met(self, state: State) -> None:
+        scene = Scene().bring_to(state)
+        ex = exchange()
+        await break_circuit(scene.breaker)(Answer(200))(ex)
+        assert (ex.breaker, scene.breaker.state) == (state.word, State.CLOSED)
+
+    async def test_a_probe_keeps_its_place_to_the_last_byte(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        last_byte = asyncio.get_running_loop().create_future()
+
+        async def stream(ex: Exchange) -> None:
+            ex.committed, ex.status = True, 200
+            await last_byte
+
+        probe = asyncio.ensure_future(break_circuit(scene.breaker)(stream)(exchange()))
+        await asyncio.sleep(0)
+        with pytest.raises(GatewayError) as caught:
+            await break_circuit(scene.breaker)(Answer(200))(exchange())
+        assert caught.value.retry_after == 1
+        last_byte.set_result(None)
+        await probe
+        assert scene.breaker.state is State.CLOSED
+
+    async def test_a_probe_whose_client_leaves_makes_room_for_another(self) -> None:
+        scene = Scene().bring_to(State.HALF_OPEN)
+        for _ in range(10):
+            with pytest.raises(asyncio.CancelledError):
+                await break_circuit(scene.breaker)(Answer(asyncio.CancelledError()))(exchange())
+        assert scene.breaker.state is State.HALF_OPEN
+        await break_circuit(scene.breaker)(Answer(204))(exchange())
+        assert scene.breaker.state is State.CLOSED
+
+    @pytest.mark.covers("T029", "T056")
+    async def test_of_two_hundred_at_once_only_the_probes_get_through(self) -> None:
+        scene = Scene(3).bring_to(State.OPEN)
+        scene.clock.now += RECOVERY
+        inside = itertools.count()
+        go = asyncio.Event()
+
+        async def serve(ex: Exchange) -> None:
+            next(inside)
+            await go.wait()
+            ex.status = 200
+
+        handle = break_circuit(scene.breaker)(serve)
+        tasks = [asyncio.ensure_future(handle(exchange())) for _ in range(200)]
+        await asyncio.sleep(0)
+        assert sum(task.done() for task in tasks) == 197
+        go.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert next(inside) == 3
+        assert sum(isinstance(result, GatewayError) for result in results) == 197
+        assert scene.breaker.state is State.CLOSED
