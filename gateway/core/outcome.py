@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class Outcome(enum.Enum):
@@ -13,6 +14,11 @@ class Outcome(enum.Enum):
     IGNORED = "ignored"
 
 
+# Constants, because Python 3.11 runs a function of its enum module for each `Outcome.X`: 0.3 us.
+_SUCCESS: Final = Outcome.SUCCESS
+_FAILURE: Final = Outcome.FAILURE
+
+
 def outcome_of_status(status: int) -> Outcome:
     """An answer with a status of 500 or more is a FAILURE of the upstream, any other answer a SUCCESS."""
-    return Outcome.FAILURE if status >= 500 else Outcome.SUCCESS
+    return _FAILURE if status >= 500 else _SUCCESS

@@ -9,20 +9,19 @@ After M. Nygard, "Release It!", with gobreaker's generations. Three states, move
     HALF_OPEN  at most ``half_open_requests`` probes are inside at once. The first that tells something decides:
                PROBE_OK closes the circuit, PROBE_FAILED opens it again for the whole time.
 
-RESET, an operator's word, closes it from anywhere. `TRANSITIONS` is this text as data; what is not in it cannot happen.
+RESET, by an operator, closes it from anywhere. `TRANSITIONS` is this text as data; what is not in it cannot happen.
 
-A permit is the *generation* in which it was given, and each change of state, and each reset, begins a new one. A result
-of an older generation says nothing about now and is dropped: calls begun before the circuit opened do not count again
-when they fail late, and a slow probe can not close a circuit that a faster one has opened.
+Each change of state, and each reset, begins a new *generation*. A permit belongs to the one in which it was given, and
+a result of an older generation says nothing about now and is dropped: calls begun before the circuit opened do not
+count again when they fail late, and a slow probe cannot close a circuit that a faster one has opened.
 
-A result is SUCCESS, FAILURE or IGNORED. IGNORED (the client left, we refused) only gives a probe's place back.
+A result is SUCCESS, FAILURE or IGNORED. IGNORED (the client left, we rejected) only gives a probe's place back.
 
 What a breaker has done it can explain: `outcomes` are the results that count in the present state, and each `Move`
-keeps those that led to it. In shadow mode the machine runs as it would, and nothing is refused.
+keeps those that led to it. In shadow mode the machine runs as it would, and nothing is rejected.
 
-pybreaker holds the state and the count in its storage and publishes every change to its listeners; the machine hears of
-each change as one of them. Whom to admit and what a result means is decided here: pybreaker's own call path takes
-a cancelled call for a success or a failure, admits every probe at once, and runs on the wall clock.
+The state and the counts are in a store (`policy.store`), and are read there for each decision. `policy.circuit` shows
+them to pybreaker.
 """
 
 from __future__ import annotations
@@ -35,24 +34,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerListener, CircuitBreakerState, CircuitMemoryStorage
-
 from gateway.core.clock import Clock, monotonic
 from gateway.core.outcome import Outcome
+from gateway.policy.machine import REFUSED, Machine
+from gateway.policy.store import CLOSED, HALF_OPEN, OPEN, BreakerStore, MemoryBreakerStore
 
 logger = logging.getLogger(__name__)
-
-REFUSED = -1
-"""What `Breaker.try_acquire` says instead of a generation."""
 
 WORDS: Final = ("closed", "open", "half-open")
 """The states as people and pybreaker write them, by their number."""
 
 
 class State(enum.IntEnum):
-    CLOSED = 0
-    OPEN = 1
-    HALF_OPEN = 2
+    """The states of a breaker, numbered as its store numbers them."""
+
+    CLOSED = CLOSED
+    OPEN = OPEN
+    HALF_OPEN = HALF_OPEN
 
     @property
     def word(self) -> str:
@@ -82,7 +80,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 }
 
 OnChange = Callable[[State, State, str], None]
-"""Told (old, new, cause) when a breaker has moved; should not raise."""
+"""Called with (old, new, cause) when a breaker has moved; should not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,45 +108,34 @@ class Move:
 
 
 EXTERNAL = "external"
-"""The cause of a change that was made on pybreaker's side."""
+"""The cause of a change that `Breaker.force` made."""
 _KEPT_OUTCOMES = 128
 _KEPT_MOVES = 32
 
-_CLOSED, _OPEN, _HALF_OPEN = State
-_SUCCESS = Outcome.SUCCESS
-_STATES = {state.word: state for state in State}
-_COMMANDS: dict[State, Callable[[CircuitBreaker], object]] = {
-    _CLOSED: CircuitBreaker.close,
-    _OPEN: CircuitBreaker.open,
-    _HALF_OPEN: CircuitBreaker.half_open,
-}
-_VERDICTS = {Outcome.SUCCESS: Event.PROBE_OK, Outcome.FAILURE: Event.PROBE_FAILED}
+_STATES: Final = tuple(State)
+_SUCCESS: Final = Outcome.SUCCESS
+_PROBED: Final = {Outcome.SUCCESS: Event.PROBE_OK, Outcome.FAILURE: Event.PROBE_FAILED}
 
 
-class Breaker:
+class Breaker(Machine):
     """The gate of one upstream. No method waits, so that each is atomic on its event loop.
 
-    ``state`` is to be read only. ``circuit`` is pybreaker's side: a state set there from outside is followed.
+    ``on_change`` is called after each change of state. ``store`` has the numbers; several breakers may share one.
     """
 
     __slots__ = (
-        "_by",
-        "_cause",
-        "_clean",
-        "_generation",
-        "_on_change",
-        "_probes",
-        "_storage",
-        "circuit",
+        "_given",
+        "_last",
         "clock",
         "failure_threshold",
         "half_open_requests",
         "moves",
+        "name",
+        "on_change",
         "outcomes",
         "recovery_timeout",
         "shadow",
-        "since",
-        "state",
+        "store",
     )
 
     def __init__(
@@ -160,67 +147,95 @@ class Breaker:
         name: str = "",
         clock: Clock = monotonic,
         on_change: OnChange | None = None,
+        store: BreakerStore | None = None,
     ) -> None:
+        self.name = name
         self.clock = clock
-        self._on_change = on_change
-        self._generation = 0
-        self._cause = EXTERNAL
-        self._by = ""
+        self.on_change = on_change
         self.outcomes: deque[Judged] = deque(maxlen=_KEPT_OUTCOMES)
         self.moves: deque[Move] = deque(maxlen=_KEPT_MOVES)
-        self._storage = CircuitMemoryStorage(STATE_CLOSED)
-        self.circuit = CircuitBreaker(state_storage=self._storage, name=name, listeners=[_Mirror(self._enter)])
+        self._given: dict[int, int] = {}
+        """The permits that are not released, each with the generation that it belongs to."""
+        self._last = 0
         self.configure(failure_threshold, recovery_timeout, half_open_requests)
-        self._begin(_CLOSED)
+        self.store: BreakerStore = MemoryBreakerStore() if store is None else store
+        if not self.store.generation:
+            self.store.enter(CLOSED, clock())
+
+    @property
+    def state(self) -> State:
+        return _STATES[self.store.state]
+
+    @property
+    def since(self) -> float:
+        """When the state was entered, on the breaker's clock."""
+        return self.store.since
 
     @property
     def failures(self) -> int:
         """Failures in a row."""
-        return self._storage.counter
+        return self.store.failures
 
     @property
     def probes(self) -> int:
         """Probes inside."""
-        return self._probes
+        return self.store.probes
 
     def configure(
         self, failure_threshold: int, recovery_timeout: float, half_open_requests: int, *, shadow: bool = False
     ) -> None:
         """Change the settings in place; state, count and probes stay."""
         self.shadow = shadow
-        self.failure_threshold = self.circuit.fail_max = failure_threshold
-        self.recovery_timeout = self.circuit.reset_timeout = recovery_timeout
+        self.failure_threshold = failure_threshold
+        self.recovery_timeout = recovery_timeout
         self.half_open_requests = half_open_requests
 
     def try_acquire(self) -> int:
-        """A permit, to be given to `record` exactly once; or REFUSED."""
-        if self.state is _CLOSED:
-            return self._generation
-        if self.state is _OPEN and self.clock() - self.since >= self.recovery_timeout:
-            self._move(Event.RECOVERY)
-        if self.state is not _HALF_OPEN or self._probes >= self.half_open_requests:
+        """A permit, to be given to `release`; or `REFUSED`."""
+        store = self.store
+        if store.state != CLOSED and not self._take_probe():
             return REFUSED
-        self._probes += 1
-        return self._generation
+        self._last = permit = self._last + 1
+        self._given[permit] = store.generation
+        return permit
 
-    def record(self, permit: int, outcome: Outcome, reason: str = "", status: int = 0, request_id: bytes = b"") -> None:
-        """Say how the call ended that ``permit`` was given for; the rest is for explanations."""
-        if permit != self._generation or (self._clean and outcome is _SUCCESS):
+    def release(
+        self,
+        permit: int,
+        outcome: Outcome,
+        seconds: float = 0.0,
+        reason: str = "",
+        status: int = 0,
+        request_id: bytes = b"",
+    ) -> None:
+        """Report how the call ended that ``permit`` was given for; a second release of a permit changes nothing.
+
+        How long the call took teaches this breaker nothing. ``reason`` (code of the error, empty without one),
+        ``status`` and ``request_id`` are for explanations.
+        """
+        store = self.store
+        if self._given.pop(permit, 0) != store.generation:
             return
-        if self.state is not _CLOSED or outcome is not Outcome.IGNORED:
-            self.outcomes.append(Judged(self.clock(), outcome, reason, status, request_id))
-        if self.state is _CLOSED:
-            self._count(outcome)
-        elif self._probes:
-            self._probes -= 1
-            if outcome in _VERDICTS:
-                self._settle(outcome)
+        if store.state != CLOSED:
+            self._keep(outcome, reason, status, request_id)
+            self._settle(outcome)
+        elif outcome is _SUCCESS:
+            # In a circuit without a failure a success says nothing new.
+            if store.failures:
+                self._keep(outcome, reason, status, request_id)
+                store.forgive()
+        elif outcome is Outcome.FAILURE:
+            self._keep(outcome, reason, status, request_id)
+            if store.fail() >= self.failure_threshold:
+                self._move(Event.THRESHOLD)
 
     def reset(self, by: str = "") -> None:
-        """Close the circuit and forget every failure. ``by``: who says so."""
-        self._by = by
-        self._move(Event.RESET)
-        self._by = ""
+        """Close the circuit and forget every failure. ``by``: the operator who resets it."""
+        self._move(Event.RESET, by)
+
+    def force(self, state: State) -> None:
+        """Enter ``state`` for a reason that this machine does not know: the one change that is not in the table."""
+        self._enter(state, EXTERNAL)
 
     def retry_after(self) -> int:
         """Whole seconds until asking again makes sense, at least 1: what is left of the recovery time when open."""
@@ -228,54 +243,36 @@ class Breaker:
 
     def until_probe(self) -> float:
         """Seconds until an open breaker lets a probe through; 0.0 when it would now, or is not open."""
-        return max(0.0, self.recovery_timeout - (self.clock() - self.since)) if self.state is _OPEN else 0.0
+        store = self.store
+        return max(0.0, self.recovery_timeout - (self.clock() - store.since)) if store.state == OPEN else 0.0
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome is _SUCCESS:
-            self._storage.reset_counter()
-            self._clean = True
-        elif outcome is Outcome.FAILURE:
-            self._clean = False
-            self._storage.increment_counter()
-            if self._storage.counter >= self.failure_threshold:
-                self._move(Event.THRESHOLD)
+    def _take_probe(self) -> bool:
+        store = self.store
+        if store.state == OPEN and self.clock() - store.since >= self.recovery_timeout:
+            self._move(Event.RECOVERY)
+        return store.state == HALF_OPEN and store.take_probe(self.half_open_requests)
 
     def _settle(self, outcome: Outcome) -> None:
+        self.store.end_probe()
         if outcome is Outcome.FAILURE:
-            self._storage.increment_counter()
-        self._move(_VERDICTS[outcome])
+            self.store.fail()
+        if outcome in _PROBED:
+            self._move(_PROBED[outcome])
 
-    def _move(self, event: Event) -> None:
-        old = self.state
-        new = TRANSITIONS[old][event]
-        self._cause = event.value
-        _COMMANDS[new](self.circuit)
-        self._cause = EXTERNAL
-        if new is not old and self._on_change is not None:
-            try:
-                self._on_change(old, new, event.value)
-            except Exception:
-                # It is called in the middle of somebody's exchange, which must not suffer for it.
-                logger.exception("a listener of breaker %r failed", self.circuit.name)
+    def _keep(self, outcome: Outcome, reason: str, status: int, request_id: bytes) -> None:
+        self.outcomes.append(Judged(self.clock(), outcome, reason, status, request_id))
 
-    def _enter(self, state: State) -> None:
-        self.moves.append(Move(self.clock(), self.state, state, self._cause, self._by, tuple(self.outcomes)))
-        self._begin(state)
+    def _move(self, event: Event, by: str = "") -> None:
+        self._enter(TRANSITIONS[self.state][event], event.value, by)
 
-    def _begin(self, state: State) -> None:
+    def _enter(self, new: State, cause: str, by: str = "") -> None:
+        old, now = self.state, self.clock()
+        self.moves.append(Move(now, old, new, cause, by, tuple(self.outcomes)))
         self.outcomes.clear()
-        self.state = state
-        self.since = self.clock()
-        self._generation += 1
-        self._probes = 0
-        self._clean = state is _CLOSED
-
-
-class _Mirror(CircuitBreakerListener):
-    def __init__(self, enter: Callable[[State], None]) -> None:
-        self._enter = enter
-
-    def state_change(
-        self, cb: CircuitBreaker, old_state: CircuitBreakerState | None, new_state: CircuitBreakerState
-    ) -> None:
-        self._enter(_STATES[new_state.name])
+        self.store.enter(new.value, now)
+        if new is not old and self.on_change is not None:
+            try:
+                self.on_change(old, new, cause)
+            except Exception:
+                # It is called in the middle of an exchange, which must not suffer for it.
+                logger.exception("a listener of breaker %r failed", self.name)

@@ -13,10 +13,14 @@ import math
 import sys
 
 from gateway.core.clock import Clock, monotonic
+from gateway.core.outcome import Outcome
+from gateway.policy.machine import REFUSED, Waitable
 from gateway.policy.queue import WaitQueue
 from gateway.policy.retry_after import ReturnSchedule
+from gateway.policy.store import MemoryPermitStore, PermitStore
 
-Waiter = asyncio.Future[bool]
+Waiter = asyncio.Future[int]
+"""A place in the queue; its result is a permit, or `REFUSED` when the time was up."""
 
 SMOOTHING = 1 / 8
 """Weight of the newest hold in the moving average, as TCP smooths its round-trip time (RFC 6298, 2)."""
@@ -31,30 +35,45 @@ the time.
 """
 
 
-class Limiter:
+class Limiter(Waitable):
     """Hands out ``max_concurrent`` permits (0: no limit); all waiters belong to one event loop.
 
-    ``in_flight`` and ``arrived``, the calls of `try_acquire`, are to be read only. ``queue`` holds those who wait;
-    without one `acquire` does not wait. ``extra_releases`` counts releases of permits that nobody had: always 0 unless
-    a caller is wrong.
+    ``arrived``, the calls of `try_acquire`, is to be read only. ``queue`` holds the waiters; without one `acquire` does
+    not wait. ``extra_releases`` counts releases of what is no permit in use: always 0 unless a caller is wrong.
+    ``store`` has the numbers; several limiters may share one, but its waiters are admitted by what this one releases.
     """
 
-    __slots__ = ("_hold", "_limit", "_schedule", "arrived", "clock", "extra_releases", "in_flight", "queue")
+    __slots__ = ("_handed", "_held", "_hold", "_schedule", "arrived", "clock", "extra_releases", "queue", "store")
 
-    def __init__(self, max_concurrent: int, queue: WaitQueue[Waiter] | None = None, clock: Clock = monotonic) -> None:
+    def __init__(
+        self,
+        max_concurrent: int,
+        queue: WaitQueue[Waiter] | None = None,
+        clock: Clock = monotonic,
+        store: PermitStore | None = None,
+    ) -> None:
         self.queue: WaitQueue[Waiter] = WaitQueue(0) if queue is None else queue
         self.clock = clock
+        self.store: PermitStore = MemoryPermitStore() if store is None else store
+        self.store.resize(max_concurrent if max_concurrent > 0 else sys.maxsize)
         self.arrived = 0
-        self.in_flight = 0
         self.extra_releases = 0
-        self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
+        self._held: set[int] = set()
+        self._handed = REFUSED
+        """The last permit that a waiter got: they are numbered downwards, apart from those of arrivals."""
         self._hold = 0.0
         self._schedule = ReturnSchedule(clock())
 
     @property
     def max(self) -> int:
         """Permits in all; 0 = no limit."""
-        return 0 if self._limit == sys.maxsize else self._limit
+        limit = self.store.limit
+        return 0 if limit == sys.maxsize else limit
+
+    @property
+    def in_flight(self) -> int:
+        """Permits in use."""
+        return self.store.in_flight
 
     @property
     def hold(self) -> float:
@@ -64,61 +83,87 @@ class Limiter:
     @property
     def available(self) -> int:
         """Permits that `try_acquire` would give; -1 = no limit."""
-        return -1 if self._limit == sys.maxsize else max(0, self._limit - self.in_flight)
+        limit = self.store.limit
+        return -1 if limit == sys.maxsize else max(0, limit - self.store.in_flight)
 
     @property
     def idle(self) -> bool:
-        """Nobody has a permit or waits for one."""
-        return not self.in_flight and not self.queue
+        """No permit is in use, and none is waited for."""
+        return not self.store.in_flight and not self.queue
 
     @property
     def waiting(self) -> int:
         return len(self.queue)
 
-    def try_acquire(self) -> bool:
-        """Take a permit if one is free. Never waits."""
-        self.arrived += 1
-        if self.in_flight >= self._limit:
-            return False
-        self.in_flight += 1
-        return True
+    def try_acquire(self) -> int:
+        """Take a permit if one is free, else `REFUSED`. Never waits."""
+        # Its number among the arrivals is the permit, since no other arrival has it.
+        self.arrived = permit = self.arrived + 1
+        if not self.store.take():
+            return REFUSED
+        self._held.add(permit)
+        return permit
 
-    async def acquire(self, timeout: float | None = None) -> bool:
+    async def acquire(self, timeout: float | None = None) -> int:
         """Take a permit, waiting for it up to ``timeout`` seconds (None: until cancelled) if the queue has room."""
-        return self.try_acquire() or await self.wait(timeout)
+        permit = self.try_acquire()
+        return permit if permit != REFUSED else await self.wait(timeout)
 
-    async def wait(self, timeout: float | None = None) -> bool:
-        """What `acquire` does when `try_acquire` has just said no."""
+    async def wait(self, timeout: float | None = None) -> int:
+        """What `acquire` does when `try_acquire` has just refused."""
         if timeout is not None and timeout <= 0.0:
-            return False
-        loop = asyncio.get_running_loop()
-        waiter: Waiter = loop.create_future()
-        if not self.queue.join(waiter):
-            return False
-        timer = None if timeout is None else loop.call_later(timeout, self._give_up, waiter)
+            return REFUSED
+        waiter = self.join(timeout)
+        if waiter is None:
+            return REFUSED
         try:
             return await waiter
         except BaseException:
-            self.withdraw(waiter)
+            self.leave(waiter)
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
-    def release(self, held: float = 0.0) -> None:
-        """Give a permit back, held for so many seconds (0.0: unknown); the first waiter gets it at once."""
-        if self.in_flight == 0:
+    def join(self, timeout: float | None = None) -> Waiter | None:
+        """Take a place in the queue, for ``timeout`` seconds (None: no bound); None when it is full.
+
+        The result of the waiter is a permit that its owner has to `release`, or `REFUSED`. Whoever goes before it has
+        one calls `leave`.
+        """
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        if not self.queue.join(waiter):
+            return None
+        if timeout is not None:
+            timer = loop.call_later(timeout, self._give_up, waiter)
+            waiter.add_done_callback(lambda _: timer.cancel())
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """``waiter`` waits no longer; a permit that it got is released for the next one."""
+        self.queue.leave(waiter)
+        if not waiter.done():
+            waiter.cancel()
+        elif not waiter.cancelled() and waiter.result() != REFUSED:
+            self.release(waiter.result())
+
+    def release(self, permit: int, outcome: Outcome = Outcome.IGNORED, seconds: float = 0.0) -> None:
+        """Give ``permit`` back, held for so many seconds (0.0: unknown); the first waiter gets it at once.
+
+        A second release of a permit changes nothing. A fixed limit learns nothing from ``outcome``.
+        """
+        try:
+            self._held.remove(permit)
+        except KeyError:
             self.extra_releases += 1
             return
-        self.in_flight -= 1
-        if held:
-            self._hold += (held - self._hold) * SMOOTHING if self._hold else held
+        self.store.give_back()
+        if seconds:
+            self._hold += (seconds - self._hold) * SMOOTHING if self._hold else seconds
         if self.queue.waiters:
             self._admit()
 
     def resize(self, max_concurrent: int) -> None:
         """Change the number of permits in place; those in use stay in use, so that fewer come true as they return."""
-        self._limit = max_concurrent if max_concurrent > 0 else sys.maxsize
+        self.store.resize(max_concurrent if max_concurrent > 0 else sys.maxsize)
         self._admit()
 
     def reserve_retry_after(self) -> int:
@@ -127,7 +172,7 @@ class Limiter:
 
     def peek_retry_after(self) -> int:
         """What `reserve_retry_after` would return; reserves nothing."""
-        if self.in_flight < self._limit:
+        if self.store.in_flight < self.store.limit:
             return 1
         return self._schedule.peek(self.clock(), self.arrived, *self._returns())
 
@@ -136,24 +181,23 @@ class Limiter:
 
         All three by what is in use and waits now, and how long permits were held of late.
         """
-        rate = self._limit / (self._hold or UNKNOWN_HOLD)
-        busy = QUEUED_LOAD if self.queue.max_waiting > 0 else 1 + GAPS / math.sqrt(self._limit)
-        return rate, rate * busy, max(0, self.in_flight - self._limit + self.waiting) / rate
+        limit = self.store.limit
+        rate = limit / (self._hold or UNKNOWN_HOLD)
+        busy = QUEUED_LOAD if self.queue.max_waiting > 0 else 1 + GAPS / math.sqrt(limit)
+        return rate, rate * busy, max(0, self.store.in_flight - limit + self.waiting) / rate
 
     def _admit(self) -> None:
-        while self.in_flight < self._limit and (waiter := self.queue.pop()) is not None:
-            # Done: cancelled, and its task has not woken yet to leave the queue.
-            if not waiter.done():
-                self.in_flight += 1
-                waiter.set_result(True)
+        while self.queue.waiters and self.store.take():
+            waiter = self.queue.pop()
+            if waiter is None or waiter.done():
+                # Done: cancelled, and its task has not woken yet to leave the queue.
+                self.store.give_back()
+            else:
+                self._handed -= 1
+                self._held.add(self._handed)
+                waiter.set_result(self._handed)
 
     def _give_up(self, waiter: Waiter) -> None:
         if not waiter.done():
             self.queue.leave(waiter)
-            waiter.set_result(False)
-
-    def withdraw(self, waiter: Waiter) -> None:
-        """``waiter`` waits no longer; the permit that it may have got meanwhile is passed on."""
-        self.queue.leave(waiter)
-        if waiter.done() and not waiter.cancelled() and waiter.result():
-            self.release()
+            waiter.set_result(REFUSED)

@@ -17,6 +17,7 @@ from gateway.config.networks import Destinations
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker, State
+from gateway.policy.circuit import Circuit
 from gateway.policy.limiter import Limiter
 from gateway.policy.queue import WaitQueue
 from gateway.upstream.connector import HardenedConnector, tls_context
@@ -167,13 +168,9 @@ class Registry:
         )
 
     def _breaker(self, name: str, settings: CircuitBreaker) -> Breaker:
-        return Breaker(
-            settings.failure_threshold,
-            settings.recovery_timeout,
-            settings.half_open_requests,
-            name=name,
-            on_change=partial(self._changed, name),
-        )
+        breaker = Breaker(settings.failure_threshold, settings.recovery_timeout, settings.half_open_requests, name=name)
+        breaker.on_change = Circuit(breaker, partial(self._changed, name)).publish
+        return breaker
 
     def _changed(self, name: str, old: State, new: State, cause: str) -> None:
         upstream = self.upstreams.get(name)

@@ -106,8 +106,7 @@ async def slow_identity(scene: Scene) -> Message:
 
 async def slow_queue(scene: Scene) -> Message:
     limiter = scene.rig.p.limiter
-    assert limiter.try_acquire()
-    asyncio.get_running_loop().call_later(INJECTED / 1e3, limiter.release)
+    asyncio.get_running_loop().call_later(INJECTED / 1e3, limiter.release, limiter.try_acquire())
     return await plain(scene)
 
 

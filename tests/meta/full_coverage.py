@@ -15,11 +15,14 @@ from typing import Any
 
 WHOLE = (
     "gateway/policy/breaker.py",
+    "gateway/policy/circuit.py",
     "gateway/policy/estimated_queue.py",
     "gateway/policy/limiter.py",
+    "gateway/policy/machine.py",
     "gateway/policy/queue.py",
     "gateway/policy/retry_after.py",
     "gateway/policy/retry.py",
+    "gateway/policy/store.py",
     "gateway/proxy/layers/break_circuit.py",
     "gateway/proxy/layers/deadline.py",
     "gateway/proxy/layers/limit.py",

@@ -40,7 +40,7 @@ DOORS = {
     "orjson": ("observe/", "proxy/", "admin/", "cli/"),
     "opentelemetry": ("observe/otlp.py",),
     "prometheus_client": ("workers/telemetry.py",),
-    "pybreaker": ("policy/breaker.py",),
+    "pybreaker": ("policy/circuit.py",),
     "pydantic": ("config/", "admin/"),
     "pydantic_core": ("config/",),
     "uvloop": ("app.py", "process.py", "workers/worker.py"),

@@ -1,4 +1,6 @@
-"""The breaker against a model that is written apart from it: 100,000 random steps, late results and resets included."""
+"""The breaker against a model that is written apart from it: 100,000 random steps, with late results, second releases
+and resets.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import pytest
 from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
-from gateway.policy.breaker import REFUSED, Breaker, State
+from gateway.policy.breaker import Breaker, State
+from gateway.policy.circuit import Circuit
+from gateway.policy.machine import REFUSED
 
 STEPS = 20_000
 RECOVERY = 10.0
@@ -70,11 +74,12 @@ def test_it_behaves_like_the_model(seed: int) -> None:
     threshold, probes = dice.randint(1, 4), dice.randint(1, 3)
     clock, met = Clock(0.0), Counter[State]()
     changes: list[tuple[State, State]] = []
-    breaker = Breaker(
-        threshold, RECOVERY, probes, clock=clock, on_change=lambda old, new, _: changes.append((old, new))
-    )
+    breaker = Breaker(threshold, RECOVERY, probes, clock=clock)
+    circuit = Circuit(breaker, lambda old, new, _: changes.append((old, new)))
+    breaker.on_change = circuit.publish
     model = Model(threshold, probes)
     running: list[tuple[object, int, Era]] = []
+    released: list[int] = [REFUSED]
     for _ in range(STEPS):
         before = breaker.state
         changes.clear()
@@ -88,8 +93,11 @@ def test_it_behaves_like_the_model(seed: int) -> None:
         elif roll < 0.85 and running:
             call, permit, era = running.pop(dice.randrange(len(running)))
             outcome = dice.choice(list(Outcome))
-            breaker.record(permit, outcome)
+            breaker.release(permit, outcome)
+            released.append(permit)
             model.tell(clock.now, call, era, outcome)
+        elif roll < 0.9:
+            breaker.release(dice.choice(released[-20:]), dice.choice(list(Outcome)))
         elif roll < 0.995:
             clock.now += dice.choice((0.125, 1.0, 5.0, 11.0))
         else:
@@ -97,7 +105,7 @@ def test_it_behaves_like_the_model(seed: int) -> None:
             model.reset(clock.now)
         met[breaker.state] += 1
         assert breaker.state is model.era.state
-        assert breaker.circuit.current_state == breaker.circuit.state.name == breaker.state.word
+        assert circuit.pybreaker.current_state == breaker.state.word
         assert breaker.failures == model.era.streak
         assert changes == ([(before, breaker.state)] if breaker.state is not before else [])
         if breaker.state is State.CLOSED:

@@ -1,5 +1,5 @@
 """The limiter against a plain model: 100,000 random steps of clients that come, wait, lose patience, leave and return
-permits, several of them within one turn of the event loop, on a clock that the test turns.
+permits, some of them twice, several within one turn of the event loop, on a clock that the test turns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.core.outcome import Outcome
 from gateway.policy.limiter import Limiter, Waiter
+from gateway.policy.machine import REFUSED
 from gateway.policy.queue import WaitQueue
 from gateway.policy.retry_after import MAX_RETRY_AFTER
 
@@ -32,7 +34,7 @@ class TurnedByHand(asyncio.SelectorEventLoop):
 @dataclass(eq=False)
 class Client:
     number: int
-    task: asyncio.Task[bool]
+    task: asyncio.Task[int]
     patience_ends: float
     left: bool = False
     """Its task was cancelled in this turn of the loop."""
@@ -85,6 +87,9 @@ class Walk:
         self.limiter = Limiter(3, WaitQueue[Waiter](6), clock=loop.time)
         self.seen: Counter[str] = Counter()
         self.order: list[int] = []
+        self.permits: list[int] = []
+        """Those that are known to somebody; a waiter knows its own when it wakes."""
+        self.released: list[int] = []
         self.clients = 0
         self.too_late = 0
         """Clients who left in the moment between being given a permit and waking to it."""
@@ -96,7 +101,16 @@ class Walk:
             else:
                 for _ in range(self.dice.randint(1, 4)):
                     self.dice.choice(
-                        (self.try_one, self.give_back, self.give_back, self.leave, self.resize, self.wait)
+                        (
+                            self.try_one,
+                            self.give_back,
+                            self.give_back,
+                            self.give_back_again,
+                            self.leave,
+                            self.leave,
+                            self.resize,
+                            self.wait,
+                        )
                     )()
             for _ in range(4):
                 await asyncio.sleep(0)
@@ -124,19 +138,26 @@ class Walk:
     def try_one(self) -> None:
         self.seen["tried"] += 1
         there = self.model.used < self.model.permits
-        assert self.limiter.try_acquire() is there
+        permit = self.limiter.try_acquire()
+        assert (permit != REFUSED) is there
         self.model.used += there
+        if there:
+            self.permits.append(permit)
 
     def give_back(self) -> None:
         self.seen["gave back"] += 1
-        asleep = len(self.model.admitted)
-        if asleep and self.model.used == asleep:
-            return  # all permits belong to those who have not woken to them yet
-        extra = self.limiter.extra_releases
-        self.limiter.release(self.dice.random())
-        assert self.limiter.extra_releases - extra == (self.model.used == 0)
-        if self.model.used:
+        if self.permits:
+            permit = self.permits.pop(self.dice.randrange(len(self.permits)))
+            self.limiter.release(permit, Outcome.IGNORED, self.dice.random())
+            self.released.append(permit)
             self.model.give_back()
+
+    def give_back_again(self) -> None:
+        """What the model knows nothing of, since it changes nothing."""
+        self.seen["gave back again"] += 1
+        extra, hold = self.limiter.extra_releases, self.limiter.hold
+        self.limiter.release(self.dice.choice([REFUSED, *self.released[-20:]]), Outcome.FAILURE, 9.0)
+        assert (self.limiter.extra_releases, self.limiter.hold) == (extra + 1, hold)
 
     def leave(self) -> None:
         """One leaves who waits, or who has just been given a permit and has not woken to it."""
@@ -170,10 +191,11 @@ class Walk:
         assert not (limiter.waiting and limiter.available), "nobody waits beside a free permit"
         assert 1 <= limiter.peek_retry_after() <= MAX_RETRY_AFTER
         for client in model.admitted:
-            assert client.task.result() is True
+            assert client.task.result() != REFUSED
+            self.permits.append(client.task.result())
             self.order.append(client.number)
         for client in model.refused:
-            assert client.task.result() is False
+            assert client.task.result() == REFUSED
         assert all(client.task.cancelled() for client in model.gone)
         assert not any(client.task.done() for client in model.line)
         model.admitted.clear()
@@ -187,8 +209,9 @@ class Walk:
             client.task.cancel()
         await asyncio.gather(*(client.task for client in line), return_exceptions=True)
         extra = self.limiter.extra_releases
-        for _ in range(self.model.used):
-            self.limiter.release()
+        assert len(self.permits) == len(set(self.permits)) == self.model.used
+        for permit in self.permits:
+            self.limiter.release(permit)
         assert (self.limiter.in_flight, self.limiter.waiting, self.limiter.extra_releases) == (0, 0, extra)
 
 
@@ -201,7 +224,7 @@ def test_no_permit_is_lost_or_doubled(seed: int) -> None:
         walk = Walk(seed, loop)
         runner.run(walk.run())
     assert walk.order == sorted(walk.order), "served in the order of arrival"
-    for step in ("arrived", "tried", "gave back", "left", "resized", "waited"):
+    for step in ("arrived", "tried", "gave back", "gave back again", "left", "resized", "waited"):
         assert walk.seen[step] > STEPS / 100, f"the walk saw too little: {walk.seen}"
     assert len(walk.order) > STEPS / 10
     assert walk.too_late > STEPS / 200

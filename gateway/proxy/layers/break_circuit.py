@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.outcome import Outcome, outcome_of_status
 from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
-from gateway.policy.breaker import REFUSED, WORDS, Breaker
+from gateway.policy.breaker import WORDS, Breaker
+from gateway.policy.machine import REFUSED
+
+IGNORED: Final = Outcome.IGNORED
+"""Of each attempt, until it is known how it ended."""
 
 
 def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
@@ -42,16 +47,17 @@ def break_circuit(breaker: Breaker | None) -> Layer:
     """
     if breaker is None:
         return lambda next_handler: next_handler
+    store = breaker.store
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
             permit = breaker.try_acquire()
-            ex.breaker = WORDS[breaker.state]
+            ex.breaker = WORDS[store.state]
             if permit == REFUSED:
                 if not breaker.shadow:
                     raise _rejection(breaker)
                 ex.shadow = ex.shadow or BREAKER_OPEN.code
-            outcome = Outcome.IGNORED
+            outcome = IGNORED
             reason = ""
             try:
                 await next_handler(ex)
@@ -66,7 +72,7 @@ def break_circuit(breaker: Breaker | None) -> Layer:
                     outcome = outcome_of_total_timeout(ex)
                 raise
             finally:
-                breaker.record(permit, outcome, reason, ex.status, ex.request_id)
+                breaker.release(permit, outcome, 0.0, reason, ex.status, ex.request_id)
 
         return handle
 

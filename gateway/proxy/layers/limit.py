@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Final
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.outcome import Outcome
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.limiter import Limiter
+from gateway.policy.machine import REFUSED
 
+IGNORED: Final = Outcome.IGNORED
+"""What a fixed limit learns from how an exchange ended."""
 Rejection = Callable[[], str]
 """Says for which reason a queue in shadow mode would refuse."""
 
@@ -23,29 +28,30 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
     """
     if limiter is None:
         return lambda next_handler: next_handler
-    clock = limiter.clock
+    clock, store = limiter.clock, limiter.store
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
-            if not limiter.try_acquire():
+            permit = limiter.try_acquire()
+            if permit == REFUSED:
                 if shadow_queue is not None:
                     ex.shadow = shadow_queue()
                     ex.concurrent = limiter.in_flight
                     raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
-                await _wait_for_turn(limiter, ex, queue_timeout)
+                permit = await _wait_for_turn(limiter, ex, queue_timeout)
             since = clock()
-            ex.concurrent = limiter.in_flight
+            ex.concurrent = store.in_flight
             try:
                 await next_handler(ex)
             finally:
-                limiter.release(clock() - since)
+                limiter.release(permit, IGNORED, clock() - since)
 
         return handle
 
     return layer
 
 
-async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> None:
+async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> int:
     ex.concurrent = limiter.in_flight
     if patience <= 0.0 or limiter.queue.max_waiting <= 0:
         raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
@@ -54,11 +60,11 @@ async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> Non
     asked = limiter.clock()
     left = ex.deadline - asked if ex.deadline else math.inf
     try:
-        admitted = await limiter.wait(min(patience, left))
+        permit = await limiter.wait(min(patience, left))
     finally:
         ex.queued = limiter.clock() - asked
-    if admitted:
-        return
+    if permit != REFUSED:
+        return permit
     ex.concurrent = limiter.in_flight
     if left <= patience:
         raise GatewayError(TOTAL_TIMEOUT)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import logging
 
-import pybreaker
 import pytest
 from unit.scene import Clock
 
 from gateway.config.document import CircuitBreaker
 from gateway.core.outcome import Outcome
-from gateway.policy.breaker import REFUSED, TRANSITIONS, Breaker, Event, Judged, Move, State
+from gateway.policy.breaker import TRANSITIONS, Breaker, Event, Judged, Move, State
+from gateway.policy.machine import REFUSED
+from gateway.policy.store import MemoryBreakerStore
 
 SUCCESS, FAILURE, IGNORED = Outcome
 RECOVERY = 30.0
@@ -25,14 +26,12 @@ class Scene:
 
     def note(self, old: State, new: State, cause: str) -> None:
         assert self.breaker.state is new, "a listener sees the new state in force"
-        assert self.breaker.circuit.current_state == new.word
-        assert self.breaker.circuit.state.name == new.word
         self.changes.append((old, new, cause))
 
     def call(self, outcome: Outcome) -> None:
         permit = self.breaker.try_acquire()
         assert permit != REFUSED
-        self.breaker.record(permit, outcome)
+        self.breaker.release(permit, outcome)
 
     def bring_to(self, state: State) -> Scene:
         if state is not State.CLOSED:
@@ -69,7 +68,6 @@ class TestTable:
         scene = Scene().bring_to(old)
         make_happen(scene, event)
         assert scene.breaker.state is new
-        assert scene.breaker.circuit.current_state == new.word
         assert scene.changes == ([(old, new, event.value)] if new is not old else [])
 
     def test_the_table_is_whole(self) -> None:
@@ -83,11 +81,6 @@ class TestTable:
     @pytest.mark.covers("T020", "T027")
     def test_numbers_and_words(self) -> None:
         assert [(state.value, state.word) for state in State] == [(0, "closed"), (1, "open"), (2, "half-open")]
-        assert [state.word for state in State] == [
-            pybreaker.STATE_CLOSED,
-            pybreaker.STATE_OPEN,
-            pybreaker.STATE_HALF_OPEN,
-        ]
 
 
 class TestClosed:
@@ -106,31 +99,36 @@ class TestClosed:
             scene.call(outcome)
         assert scene.breaker.state is State.OPEN
 
-    def test_a_clean_circuit_does_not_touch_pybreaker(self) -> None:
+    def test_a_success_of_a_clean_circuit_changes_no_number(self) -> None:
+        class Watched(MemoryBreakerStore):
+            __slots__ = ("writes",)
+
+            def forgive(self) -> None:
+                self.writes += 1
+                super().forgive()
+
+        store = Watched()
+        store.writes = 0
+        breaker = Breaker(3, clock=Clock(), store=store)
+        for outcome in [*[SUCCESS] * 100, FAILURE, SUCCESS, SUCCESS]:
+            breaker.release(breaker.try_acquire(), outcome)
+        assert store.writes == 1
+
+    def test_a_permit_counts_once(self) -> None:
         scene = Scene()
-
-        class Witness(pybreaker.CircuitBreakerListener):
-            def before_call(self, *args: object, **kwargs: object) -> None:
-                raise AssertionError
-
-            def success(self, cb: pybreaker.CircuitBreaker) -> None:
-                raise AssertionError
-
-        scene.breaker.circuit.add_listener(Witness())
-        writes: list[int] = []
-        scene.breaker._storage.reset_counter = lambda: writes.append(1)  # type: ignore[method-assign]
-        for _ in range(100):
-            scene.call(SUCCESS)
-        assert not writes
-        scene.call(FAILURE)
-        scene.call(SUCCESS)
-        scene.call(SUCCESS)
-        assert len(writes) == 1
+        permit, other = scene.breaker.try_acquire(), scene.breaker.try_acquire()
+        for outcome in (FAILURE, FAILURE, SUCCESS, FAILURE):
+            scene.breaker.release(permit, outcome)
+        assert (scene.breaker.state, scene.breaker.failures, len(scene.breaker.outcomes)) == (State.CLOSED, 1, 1)
+        scene.breaker.release(other, SUCCESS)
+        for permit_ in (permit, other):
+            scene.breaker.release(permit_, FAILURE)
+        assert scene.breaker.failures == 0
 
     @pytest.mark.covers("FR-014")
     def test_a_threshold_of_one(self) -> None:
         breaker = Breaker(1, clock=Clock())
-        breaker.record(breaker.try_acquire(), FAILURE)
+        breaker.release(breaker.try_acquire(), FAILURE)
         assert breaker.state is State.OPEN
 
 
@@ -156,7 +154,7 @@ class TestOpen:
         scene.bring_to(State.OPEN)
         for straggler in stragglers:
             scene.clock.now += 5.0
-            scene.breaker.record(straggler, FAILURE)
+            scene.breaker.release(straggler, FAILURE)
         assert (scene.breaker.failures, scene.breaker.retry_after(), scene.changes) == (3, 5, [])
         scene.clock.now += 5.0
         assert scene.breaker.try_acquire() != REFUSED
@@ -165,13 +163,13 @@ class TestOpen:
         scene = Scene()
         straggler = scene.breaker.try_acquire()
         scene.bring_to(State.OPEN)
-        scene.breaker.record(straggler, SUCCESS)
+        scene.breaker.release(straggler, SUCCESS)
         assert scene.breaker.state is State.OPEN
 
     def test_a_refusal_is_no_permit(self) -> None:
         scene = Scene().bring_to(State.OPEN)
         for outcome in Outcome:
-            scene.breaker.record(REFUSED, outcome)
+            scene.breaker.release(REFUSED, outcome)
         assert (scene.breaker.state, scene.breaker.failures) == (State.OPEN, 3)
 
     @pytest.mark.covers("T021")
@@ -196,7 +194,7 @@ class TestHalfOpen:
         scene = Scene().bring_to(State.HALF_OPEN)
         permit = scene.breaker.try_acquire()
         assert scene.breaker.try_acquire() == REFUSED
-        scene.breaker.record(permit, IGNORED)
+        scene.breaker.release(permit, IGNORED)
         assert scene.breaker.try_acquire() != REFUSED
         assert (scene.breaker.state, scene.changes) == (State.HALF_OPEN, [])
 
@@ -210,31 +208,31 @@ class TestHalfOpen:
     def test_a_slow_probe_does_not_close_what_a_faster_one_opened(self) -> None:
         scene = Scene(2).bring_to(State.HALF_OPEN)
         fast, slow = scene.breaker.try_acquire(), scene.breaker.try_acquire()
-        scene.breaker.record(fast, FAILURE)
-        scene.breaker.record(slow, SUCCESS)
+        scene.breaker.release(fast, FAILURE)
+        scene.breaker.release(slow, SUCCESS)
         assert scene.breaker.state is State.OPEN
 
     def test_a_slow_probe_does_not_count_in_the_circuit_that_a_faster_one_closed(self) -> None:
         scene = Scene(2).bring_to(State.HALF_OPEN)
         fast, slow = scene.breaker.try_acquire(), scene.breaker.try_acquire()
-        scene.breaker.record(fast, SUCCESS)
-        scene.breaker.record(slow, FAILURE)
+        scene.breaker.release(fast, SUCCESS)
+        scene.breaker.release(slow, FAILURE)
         assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 0)
 
     def test_a_probe_of_an_earlier_time_takes_no_place_in_this_one(self) -> None:
         scene = Scene(2).bring_to(State.HALF_OPEN)
         early, other = scene.breaker.try_acquire(), scene.breaker.try_acquire()
-        scene.breaker.record(other, FAILURE)
+        scene.breaker.release(other, FAILURE)
         scene.clock.now += RECOVERY
         assert [scene.breaker.try_acquire() != REFUSED for _ in range(3)] == [True, True, False]
-        scene.breaker.record(early, IGNORED)
+        scene.breaker.release(early, IGNORED)
         assert scene.breaker.try_acquire() == REFUSED
 
     def test_a_permit_given_back_twice_frees_one_place(self) -> None:
         scene = Scene().bring_to(State.HALF_OPEN)
         permit = scene.breaker.try_acquire()
         for outcome in (IGNORED, IGNORED, FAILURE):
-            scene.breaker.record(permit, outcome)
+            scene.breaker.release(permit, outcome)
         assert scene.breaker.state is State.HALF_OPEN
         assert [scene.breaker.try_acquire() != REFUSED for _ in range(2)] == [True, False]
 
@@ -245,9 +243,9 @@ class TestHistory:
     def test_results_that_count_are_kept_with_all_that_is_known_of_them(self) -> None:
         scene = Scene()
         breaker = scene.breaker
-        breaker.record(breaker.try_acquire(), FAILURE, "dial_failed", 502, b"r1")
+        breaker.release(breaker.try_acquire(), FAILURE, 0.0, "dial_failed", 502, b"r1")
         scene.clock.now += 2.0
-        breaker.record(breaker.try_acquire(), SUCCESS)
+        breaker.release(breaker.try_acquire(), SUCCESS)
         assert list(breaker.outcomes) == [
             Judged(1000.0, FAILURE, "dial_failed", 502, b"r1"),
             Judged(1002.0, SUCCESS, "", 0, b""),
@@ -257,7 +255,7 @@ class TestHistory:
         scene = Scene()
         for outcome in (SUCCESS, IGNORED):  # in a circuit without a failure a success is no news
             scene.call(outcome)
-        scene.breaker.record(scene.breaker.try_acquire() - 1, FAILURE)
+        scene.breaker.release(scene.breaker.try_acquire() + 1, FAILURE)
         assert not scene.breaker.outcomes
 
     def test_each_probe_is_kept_even_if_it_tells_nothing(self) -> None:
@@ -269,7 +267,7 @@ class TestHistory:
         scene = Scene()
         for number in range(3):
             scene.clock.now += 1.0
-            scene.breaker.record(scene.breaker.try_acquire(), FAILURE, "dial_failed", 502, b"r%d" % number)
+            scene.breaker.release(scene.breaker.try_acquire(), FAILURE, 0.0, "dial_failed", 502, b"r%d" % number)
         scene.clock.now += RECOVERY
         scene.call(SUCCESS)
         results = tuple(Judged(1001.0 + number, FAILURE, "dial_failed", 502, b"r%d" % number) for number in range(3))
@@ -293,12 +291,16 @@ class TestHistory:
             ("failure_threshold", ""),
         ]
 
-    def test_a_move_from_outside_is_told_as_such(self) -> None:
+    def test_a_move_that_was_forced_is_told_as_such(self) -> None:
         scene = Scene()
-        scene.breaker.circuit.open()
+        for state in (State.OPEN, State.HALF_OPEN):
+            scene.breaker.force(state)
         scene.breaker.reset()
-        scene.breaker.circuit.open()
-        assert [move.cause for move in scene.breaker.moves] == ["external", "reset", "external"]
+        assert [(move.new, move.cause) for move in scene.breaker.moves] == [
+            (State.OPEN, "external"),
+            (State.HALF_OPEN, "external"),
+            (State.CLOSED, "reset"),
+        ]
 
     def test_since_when_the_state_holds(self) -> None:
         scene = Scene()
@@ -314,7 +316,7 @@ class TestHistory:
         scene = Scene()
         scene.breaker.configure(1000, RECOVERY, 1)
         for number in range(130):
-            scene.breaker.record(scene.breaker.try_acquire(), FAILURE, status=number)
+            scene.breaker.release(scene.breaker.try_acquire(), FAILURE, status=number)
         assert [judged.status for judged in scene.breaker.outcomes] == list(range(2, 130))
         for number in range(34):
             scene.breaker.reset(str(number))
@@ -329,7 +331,7 @@ class TestControl:
             settings.recovery_timeout,
             settings.half_open_requests,
         )
-        assert (breaker.circuit.name, breaker.shadow) == ("", False)
+        assert (breaker.name, breaker.shadow) == ("", False)
 
     @pytest.mark.parametrize(("passed", "left"), [(0.0, 30.0), (29.5, 0.5), (30.0, 0.0), (99.0, 0.0)])
     def test_how_long_it_takes_until_a_probe_is_let_through(self, passed: float, left: float) -> None:
@@ -347,7 +349,7 @@ class TestControl:
         scene.breaker.reset()
         assert scene.breaker.failures == 0
         for permit in old:
-            scene.breaker.record(permit, FAILURE)
+            scene.breaker.release(permit, FAILURE)
         assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 0)
 
     @pytest.mark.covers("FR-014")
@@ -357,7 +359,6 @@ class TestControl:
         assert (scene.breaker.state, scene.breaker.retry_after()) == (State.OPEN, 10)
         scene.clock.now += 10.0
         assert [scene.breaker.try_acquire() != REFUSED for _ in range(3)] == [True, True, False]
-        assert (scene.breaker.circuit.fail_max, scene.breaker.circuit.reset_timeout) == (1, 10.0)
 
     def test_a_listener_that_raises_harms_nobody(self, caplog: pytest.LogCaptureFixture) -> None:
         def broken(old: State, new: State, cause: str) -> None:
@@ -366,11 +367,10 @@ class TestControl:
         clock = Clock()
         breaker = Breaker(1, RECOVERY, name="sidecar", clock=clock, on_change=broken)
         with caplog.at_level(logging.ERROR, "gateway.policy.breaker"):
-            breaker.record(breaker.try_acquire(), FAILURE)
+            breaker.release(breaker.try_acquire(), FAILURE)
             clock.now += RECOVERY
-            breaker.record(breaker.try_acquire(), SUCCESS)
+            breaker.release(breaker.try_acquire(), SUCCESS)
         assert breaker.state is State.CLOSED
-        assert breaker.circuit.state.name == "closed"
         assert [record.getMessage() for record in caplog.records] == ["a listener of breaker 'sidecar' failed"] * 3
 
     def test_a_listener_may_itself_reset(self) -> None:
@@ -381,35 +381,38 @@ class TestControl:
                 breaker.reset()
 
         breaker = Breaker(1, RECOVERY, clock=clock, on_change=stubborn)
-        breaker.record(breaker.try_acquire(), FAILURE)
-        assert (breaker.state, breaker.circuit.state.name, breaker.failures) == (State.CLOSED, "closed", 0)
+        breaker.release(breaker.try_acquire(), FAILURE)
+        assert (breaker.state, breaker.failures) == (State.CLOSED, 0)
 
-    def test_a_circuit_opened_from_outside_is_followed(self) -> None:
+    def test_a_forced_state_begins_a_new_generation(self) -> None:
         scene = Scene()
         straggler = scene.breaker.try_acquire()
-        scene.breaker.circuit.open()
+        scene.breaker.force(State.OPEN)
         assert (scene.breaker.state, scene.breaker.retry_after()) == (State.OPEN, RECOVERY)
-        scene.breaker.record(straggler, SUCCESS)
+        scene.breaker.release(straggler, SUCCESS)
         assert scene.breaker.try_acquire() == REFUSED
+        assert scene.changes == [(State.CLOSED, State.OPEN, "external")]
 
-    def test_pybreaker_publishes_every_change(self) -> None:
-        seen: list[tuple[str | None, str]] = []
-
-        class Publisher(pybreaker.CircuitBreakerListener):
-            def state_change(
-                self,
-                cb: pybreaker.CircuitBreaker,
-                old_state: pybreaker.CircuitBreakerState | None,
-                new_state: pybreaker.CircuitBreakerState,
-            ) -> None:
-                seen.append((old_state.name if old_state else None, new_state.name))
-
+    def test_a_circuit_that_was_forced_half_open_without_a_failure_closes_by_a_probe(self) -> None:
         scene = Scene()
-        scene.breaker.circuit.add_listener(Publisher())
-        scene.bring_to(State.HALF_OPEN)
+        scene.breaker.force(State.HALF_OPEN)
         scene.call(SUCCESS)
-        assert seen == [("closed", "open"), ("open", "half-open"), ("half-open", "closed")]
-        assert scene.breaker.circuit.name == "sidecar"
+        assert scene.breaker.state is State.CLOSED
+
+    def test_breakers_over_one_store_tell_one_truth(self) -> None:
+        clock, store = Clock(), MemoryBreakerStore()
+        one, other = (Breaker(2, RECOVERY, clock=clock, store=store) for _ in range(2))
+        straggler = other.try_acquire()
+        for breaker in (one, other):
+            breaker.release(breaker.try_acquire(), FAILURE)
+        assert [breaker.try_acquire() for breaker in (one, other)] == [REFUSED, REFUSED]
+        other.release(straggler, FAILURE)
+        assert (one.state, one.failures, one.since) == (State.OPEN, 2, 1000.0)
+        clock.now += RECOVERY
+        probe = one.try_acquire()
+        assert (probe != REFUSED, other.try_acquire(), other.probes) == (True, REFUSED, 1)
+        one.release(probe, SUCCESS)
+        assert (other.state, other.failures) == (State.CLOSED, 0)
 
     @pytest.mark.covers("T050")
     def test_breakers_know_nothing_of_each_other(self) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from unit.scene import Clock
+from unit.scene import Clock, give_back
 
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
@@ -10,7 +10,7 @@ def test_an_estimated_queue_is_full_too_slow_or_in_time() -> None:
     clock = Clock()
     limiter = Limiter(2, clock=clock)
     limiter.try_acquire()
-    limiter.release(4.0)  # permits are held for four seconds: one of two is free each two seconds
+    give_back(limiter, 4.0)  # permits are held for four seconds: one of two is free each two seconds
     queue = EstimatedQueue(limiter, max_waiting=3, timeout=5.0)
     assert [queue.rejection() for _ in range(3)] == ["", "", "queue_timeout"]
     clock.now += 2.0
@@ -24,7 +24,7 @@ def test_an_estimated_queue_is_full_too_slow_or_in_time() -> None:
 def test_a_wait_that_is_just_long_enough_is_in_time() -> None:
     limiter = Limiter(1, clock=Clock())
     limiter.try_acquire()
-    limiter.release(4.0)
+    give_back(limiter, 4.0)
     for timeout, verdict in ((4.0, ""), (3.9, "queue_timeout")):
         assert EstimatedQueue(limiter, max_waiting=3, timeout=timeout).rejection() == verdict
 

@@ -4,11 +4,14 @@ import asyncio
 from collections import Counter
 
 import pytest
-from unit.scene import Clock
+from unit.scene import Clock, give_back
 
+from gateway.core.outcome import Outcome
 from gateway.policy.limiter import SMOOTHING, Limiter, Waiter
+from gateway.policy.machine import REFUSED
 from gateway.policy.queue import WaitQueue
 from gateway.policy.retry_after import MAX_RETRY_AFTER
+from gateway.policy.store import MemoryPermitStore
 
 LONG = 60.0
 """Seconds that no test lives to see the end of."""
@@ -21,7 +24,7 @@ def limiter_of(permits: int, room: int = 100, clock: Clock | None = None) -> Lim
 def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) -> Limiter:
     limiter = limiter_of(permits, room, clock)
     for _ in range(permits):
-        assert limiter.try_acquire()
+        assert limiter.try_acquire() != REFUSED
     return limiter
 
 
@@ -29,7 +32,7 @@ def overloaded(permits: int, room: int, fresh: int) -> Limiter:
     """100 permits have returned in each of 20 s; so many fresh requests came, and one who had been called back."""
     clock = Clock()
     limiter = full_limiter(permits, room, clock)
-    limiter.release(permits / 100)
+    give_back(limiter, permits / 100)
     limiter.try_acquire()
     for _ in range(20):
         clock.now += 1.0
@@ -44,7 +47,7 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[bool]]:
+async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[int]]:
     tasks = []
     for _ in range(count):
         tasks.append(asyncio.create_task(limiter.acquire()))
@@ -53,7 +56,7 @@ async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[bool]]:
     return tasks
 
 
-async def ended(*tasks: asyncio.Task[bool]) -> None:
+async def ended(*tasks: asyncio.Task[int]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -63,66 +66,89 @@ class TestPermits:
     @pytest.mark.covers("FR-010", "T013", "T014", "T015", "T018", "T019")
     def test_never_more_than_max(self) -> None:
         limiter = limiter_of(3)
-        assert [limiter.try_acquire() for _ in range(5)] == [True, True, True, False, False]
+        assert [limiter.try_acquire() for _ in range(5)] == [1, 2, 3, REFUSED, REFUSED]
         assert (limiter.in_flight, limiter.available, limiter.max) == (3, 0, 3)
 
     @pytest.mark.covers("T017", "T019")
     def test_a_permit_given_back_is_there_at_once(self) -> None:
         limiter = full_limiter(2)
-        limiter.release()
+        give_back(limiter)
         assert limiter.available == 1
-        assert limiter.try_acquire()
+        assert limiter.try_acquire() != REFUSED
 
     @pytest.mark.covers("T014", "T018")
     @pytest.mark.parametrize("permits", [0, -1])
     def test_no_limit(self, permits: int) -> None:
         limiter = limiter_of(permits)
-        assert all(limiter.try_acquire() for _ in range(1000))
+        assert REFUSED not in [limiter.try_acquire() for _ in range(1000)]
         assert (limiter.in_flight, limiter.available, limiter.max) == (1000, -1, 0)
         assert limiter.peek_retry_after() == 1
 
     @pytest.mark.covers("T017")
-    def test_releases_too_many_do_no_harm_and_are_counted(self) -> None:
+    def test_a_permit_is_given_back_once(self) -> None:
+        limiter = limiter_of(2)
+        first, second = limiter.try_acquire(), limiter.try_acquire()
+        limiter.release(first)
+        third = limiter.try_acquire()
+        for _ in range(2):
+            limiter.release(first, Outcome.SUCCESS, 5.0)
+        assert (limiter.in_flight, limiter.extra_releases, limiter.hold) == (2, 2, 0.0)
+        assert len({first, second, third, REFUSED}) == 4
+
+    @pytest.mark.covers("T017")
+    @pytest.mark.parametrize("permit", [REFUSED, 0, 1, 99])
+    def test_what_is_no_permit_cannot_be_given_back(self, permit: int) -> None:
         limiter = limiter_of(1)
-        limiter.release()
-        limiter.release()
-        assert (limiter.in_flight, limiter.extra_releases, limiter.available) == (0, 2, 1)
-        assert limiter.try_acquire()
-        assert not limiter.try_acquire()
+        limiter.release(permit)
+        assert (limiter.in_flight, limiter.extra_releases, limiter.available) == (0, 1, 1)
+        assert limiter.try_acquire() != REFUSED
+        assert limiter.try_acquire() == REFUSED
+
+    def test_limiters_over_one_store_share_their_permits(self) -> None:
+        store = MemoryPermitStore()
+        one, other = Limiter(3, store=store), Limiter(3, store=store)
+        taken = [one.try_acquire(), other.try_acquire(), one.try_acquire()]
+        assert REFUSED not in taken
+        assert [machine.try_acquire() for machine in (one, other)] == [REFUSED, REFUSED]
+        assert (one.in_flight, other.in_flight, one.available, other.available) == (3, 3, 0, 0)
+        one.release(taken[2])
+        assert other.try_acquire() != REFUSED
+        other.resize(1)
+        assert one.max == 1
 
     def test_fewer_permits_keep_what_is_in_use(self) -> None:
         limiter = full_limiter(3)
         limiter.resize(1)
         assert (limiter.in_flight, limiter.available) == (3, 0)
-        limiter.release()
-        limiter.release()
-        assert not limiter.try_acquire()
-        limiter.release()
-        assert limiter.try_acquire()
+        give_back(limiter)
+        give_back(limiter)
+        assert limiter.try_acquire() == REFUSED
+        give_back(limiter)
+        assert limiter.try_acquire() != REFUSED
 
     def test_the_limit_may_be_lifted_and_set_again(self) -> None:
         limiter = full_limiter(1)
         limiter.resize(0)
-        assert limiter.try_acquire()
+        assert limiter.try_acquire() != REFUSED
         limiter.resize(2)
         assert (limiter.in_flight, limiter.max) == (2, 2)
-        assert not limiter.try_acquire()
+        assert limiter.try_acquire() == REFUSED
 
 
 class TestWaiting:
     async def test_a_free_permit_is_not_waited_for(self) -> None:
-        assert await limiter_of(1).acquire(LONG)
+        assert await limiter_of(1).acquire(LONG) != REFUSED
 
     @pytest.mark.covers("T015")
     async def test_without_a_queue_nobody_waits(self) -> None:
         limiter = Limiter(1)
-        assert await limiter.acquire()
-        assert not await limiter.acquire()
+        assert await limiter.acquire() != REFUSED
+        assert await limiter.acquire() == REFUSED
 
     @pytest.mark.parametrize("seconds", [0.0, -1.0])
     async def test_without_time_nobody_waits(self, seconds: float) -> None:
         limiter = full_limiter()
-        assert not await limiter.acquire(seconds)
+        assert await limiter.acquire(seconds) == REFUSED
         assert limiter.waiting == 0
 
     @pytest.mark.covers("T016")
@@ -131,13 +157,13 @@ class TestWaiting:
         order: list[int] = []
 
         async def client(number: int) -> None:
-            assert await limiter.acquire(LONG)
+            assert await limiter.acquire(LONG) != REFUSED
             order.append(number)
-            limiter.release()
+            give_back(limiter)
 
         tasks = [asyncio.create_task(client(number)) for number in range(20)]
         await turns()
-        limiter.release()
+        give_back(limiter)
         await asyncio.gather(*tasks)
         assert order == list(range(20))
         assert (limiter.in_flight, limiter.waiting) == (0, 0)
@@ -145,38 +171,38 @@ class TestWaiting:
     async def test_nobody_overtakes_a_waiter(self) -> None:
         limiter = full_limiter()
         [waiter] = await waiters(limiter, 1)
-        limiter.release()
-        assert not limiter.try_acquire(), "the permit belongs to the waiter before its task has woken"
-        assert await waiter
+        give_back(limiter)
+        assert limiter.try_acquire() == REFUSED, "the permit belongs to the waiter before its task has woken"
+        assert await waiter != REFUSED
         assert limiter.in_flight == 1
 
     async def test_without_time_the_answer_comes_at_once(self) -> None:
         """Not even a turn of the loop later: who gives no time takes no place in the queue."""
         with pytest.raises(StopIteration) as answered:
             full_limiter().acquire(0.0).send(None)
-        assert answered.value.value is False
+        assert answered.value.value == REFUSED
 
     async def test_a_full_queue_refuses_at_once(self) -> None:
         limiter = full_limiter(room=2)
         waiting = await waiters(limiter, 2)
-        assert not await limiter.acquire(LONG)
+        assert await limiter.acquire(LONG) == REFUSED
         await ended(*waiting)
 
     @pytest.mark.covers("T016")
     async def test_the_timeout_ends_a_wait(self) -> None:
         limiter = full_limiter()
-        assert not await limiter.acquire(0.001)
+        assert await limiter.acquire(0.001) == REFUSED
         assert (limiter.in_flight, limiter.waiting) == (1, 0)
-        limiter.release()
+        give_back(limiter)
         assert limiter.available == 1
 
     async def test_a_permit_beats_a_timeout_that_comes_while_the_task_wakes(self) -> None:
         limiter = full_limiter()
         [waiter] = await waiters(limiter, 1)
         future = next(iter(limiter.queue.waiters))
-        limiter.release()
+        give_back(limiter)
         limiter._give_up(future)  # the timer of the very same turn of the loop
-        assert await waiter
+        assert await waiter != REFUSED
         assert limiter.in_flight == 1
 
     async def test_more_permits_admit_waiters_at_once(self) -> None:
@@ -192,12 +218,64 @@ class TestWaiting:
         limiter = full_limiter(3)
         [waiter] = await waiters(limiter, 1)
         limiter.resize(2)
-        limiter.release()
+        give_back(limiter)
         await turns()
         assert not waiter.done()
-        limiter.release()
-        assert await waiter
+        give_back(limiter)
+        assert await waiter != REFUSED
         assert limiter.in_flight == 2
+
+
+class TestPlaces:
+    """A place in the queue that its owner does not await."""
+
+    async def test_it_gets_the_permit_that_becomes_free(self) -> None:
+        limiter = full_limiter()
+        place = limiter.join(LONG)
+        assert place is not None
+        assert not place.done()
+        give_back(limiter)
+        limiter.release(place.result())
+        assert (limiter.in_flight, limiter.waiting, limiter.extra_releases) == (0, 0, 0)
+
+    async def test_a_full_queue_has_none(self) -> None:
+        limiter = full_limiter(room=1)
+        place = limiter.join()
+        assert place is not None
+        assert limiter.join() is None
+        limiter.leave(place)
+
+    async def test_one_that_is_left_is_free_and_its_timer_ends(self) -> None:
+        limiter = full_limiter(room=1)
+        place = limiter.join(0.001)
+        assert place is not None
+        limiter.leave(place)
+        assert (limiter.waiting, place.cancelled()) == (0, True)
+        other = limiter.join()
+        assert other is not None
+        await asyncio.sleep(0.005)
+        assert not other.done()
+        limiter.leave(other)
+
+    async def test_one_that_is_left_with_a_permit_gives_it_to_the_next(self) -> None:
+        limiter = full_limiter()
+        first, second = limiter.join(), limiter.join()
+        assert first is not None
+        assert second is not None
+        give_back(limiter)
+        limiter.leave(first)
+        assert second.result() != REFUSED
+        limiter.leave(second)
+        limiter.leave(second)
+        assert (limiter.in_flight, limiter.waiting) == (0, 0)
+
+    async def test_one_whose_time_is_up_has_no_permit_to_give_back(self) -> None:
+        limiter = full_limiter()
+        place = limiter.join(0.001)
+        assert place is not None
+        assert await place == REFUSED
+        limiter.leave(place)
+        assert (limiter.in_flight, limiter.extra_releases) == (1, 0)
 
 
 class TestCancellation:
@@ -211,26 +289,26 @@ class TestCancellation:
         await turns()
         assert limiter.waiting == 3
         for task in (waiting[0], waiting[2], latecomer):
-            limiter.release()
-            assert await task
-        limiter.release()
+            give_back(limiter)
+            assert await task != REFUSED
+        give_back(limiter)
         assert limiter.in_flight == 0
 
     @pytest.mark.covers("T016a")
     async def test_a_permit_handed_to_one_who_is_just_leaving_goes_to_the_next(self) -> None:
         limiter = full_limiter()
         first, second = await waiters(limiter, 2)
-        limiter.release()
+        give_back(limiter)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert await second
+        assert await second != REFUSED
         assert limiter.in_flight == 1
 
     async def test_a_permit_handed_to_the_last_who_is_just_leaving_becomes_free(self) -> None:
         limiter = full_limiter()
         [waiter] = await waiters(limiter, 1)
-        limiter.release()
+        give_back(limiter)
         waiter.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiter
@@ -240,10 +318,10 @@ class TestCancellation:
         limiter = full_limiter()
         first, second = await waiters(limiter, 2)
         first.cancel()
-        limiter.release()
+        give_back(limiter)
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert await second
+        assert await second != REFUSED
         assert limiter.in_flight == 1
 
     async def test_one_who_leaves_as_its_time_is_up_takes_no_permit_along(self) -> None:
@@ -267,13 +345,13 @@ class TestRetryAfter:
     )
     def test_a_permit_returns_every_held_by_max_seconds(self, permits: int, held: float, seconds: int) -> None:
         limiter = full_limiter(permits)
-        limiter.release(held)
-        assert limiter.try_acquire()
+        give_back(limiter, held)
+        assert limiter.try_acquire() != REFUSED
         assert limiter.peek_retry_after() == seconds
 
     async def test_those_who_wait_are_served_before(self) -> None:
         limiter = full_limiter(2)
-        limiter.release(4.0)
+        give_back(limiter, 4.0)
         limiter.try_acquire()
         waiting = await waiters(limiter, 4)
         assert limiter.peek_retry_after() == (4 + 1) * 4 / 2
@@ -281,34 +359,34 @@ class TestRetryAfter:
 
     def test_permits_above_a_lowered_limit_have_to_return_first(self) -> None:
         limiter = full_limiter(3)
-        limiter.release(2.0)
+        give_back(limiter, 2.0)
         limiter.try_acquire()
         limiter.resize(1)
         assert limiter.peek_retry_after() == 3 * 2 / 1
 
     def test_the_average_follows_what_is_measured(self) -> None:
         limiter = full_limiter(1)
-        limiter.release(8.0)
+        give_back(limiter, 8.0)
         limiter.try_acquire()
-        limiter.release(16.0)
+        give_back(limiter, 16.0)
         limiter.try_acquire()
         assert limiter.peek_retry_after() == 8 + 8 * SMOOTHING
         for _ in range(100):
-            limiter.release(20.0)
+            give_back(limiter, 20.0)
             limiter.try_acquire()
         assert limiter.peek_retry_after() == 20
 
     def test_a_release_of_unknown_length_teaches_nothing(self) -> None:
         limiter = full_limiter(1)
-        limiter.release(8.0)
+        give_back(limiter, 8.0)
         limiter.try_acquire()
-        limiter.release()
+        give_back(limiter)
         limiter.try_acquire()
         assert limiter.peek_retry_after() == 8
 
     def test_each_who_is_refused_gets_a_place_of_its_own(self) -> None:
         limiter = full_limiter(2)
-        limiter.release(4.0)
+        give_back(limiter, 4.0)
         limiter.try_acquire()
         assert limiter.peek_retry_after() == 2
         assert [limiter.reserve_retry_after() for _ in range(3)] == [2, 4, 6]
@@ -331,6 +409,6 @@ class TestRetryAfter:
 
     def test_it_is_one_when_there_is_room(self) -> None:
         limiter = full_limiter(2)
-        limiter.release(50.0)
-        limiter.release(50.0)
+        give_back(limiter, 50.0)
+        give_back(limiter, 50.0)
         assert limiter.peek_retry_after() == 1

@@ -14,7 +14,8 @@ from gateway.config.document import CircuitBreaker, Limiter, Proxy, Queue
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
-from gateway.policy.breaker import REFUSED, Breaker
+from gateway.policy.breaker import Breaker
+from gateway.policy.machine import REFUSED
 from gateway.policy.queue import WaitQueue
 from gateway.proxy.explain import explain, phase
 from gateway.upstream.endpoint import Endpoint
@@ -51,7 +52,7 @@ def breaker(**changes: Any) -> tuple[Breaker, Clock]:
 
 def fail(fuse: Breaker, times: int = 1) -> None:
     for _ in range(times):
-        fuse.record(fuse.try_acquire(), Outcome.FAILURE, "upstream_reset", 0, b"r1")
+        fuse.release(fuse.try_acquire(), Outcome.FAILURE, 0.0, "upstream_reset", 0, b"r1")
 
 
 def test_nothing_stands_in_the_way() -> None:
@@ -112,7 +113,7 @@ def test_an_open_breaker_tells_why_since_when_and_until_when() -> None:
     assert scene.told()["verdict"] == "probe"
     permit = fuse.try_acquire()
     assert scene.told()["sentence"].endswith("(503 breaker_open) while 1 of 1 probes are inside")
-    fuse.record(permit, Outcome.IGNORED)
+    fuse.release(permit, Outcome.IGNORED)
     assert scene.told()["verdict"] == "probe"
     fuse.reset("ann@example.org")
     found = scene.told()["breaker"]
@@ -219,7 +220,7 @@ def test_the_explanation_alone_tells_the_state(seed: int) -> None:
                 permits.append(permit)
         elif step < 0.9 and permits:
             outcomes = [Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED]
-            fuse.record(permits.popleft(), chance.choices(outcomes, [health, 1 - health, 0.2])[0], "", 0, b"r")
+            fuse.release(permits.popleft(), chance.choices(outcomes, [health, 1 - health, 0.2])[0], 0.0, "", 0, b"r")
         elif step < 0.92:
             fuse.reset("somebody")
         else:

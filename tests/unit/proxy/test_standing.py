@@ -29,7 +29,7 @@ def upstream(*, limited: bool = False, breaker: Breaker | None = None, **setting
 
 def opened(clock: Clock) -> Breaker:
     breaker = Breaker(1, clock=clock)
-    breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+    breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     return breaker
 
 

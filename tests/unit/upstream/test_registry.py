@@ -10,6 +10,7 @@ import pytest
 from gateway.config.document import CircuitBreaker, Header, Limiter, Proxy, Queue
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
+from gateway.policy.machine import REFUSED
 from gateway.upstream.registry import Registry
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
@@ -63,8 +64,8 @@ async def test_numbers_change_in_place() -> None:
     limiter, breaker = made.upstreams["a"].limiter, made.upstreams["a"].breaker
     assert limiter is not None
     assert breaker is not None
-    assert limiter.try_acquire()
-    breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+    assert limiter.try_acquire() != REFUSED
+    breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     prepared = made.prepare([replace(A, max_concurrent=1, queue=Queue(7, 1), circuit_breaker=CircuitBreaker(True, 9))])
     assert limiter.max == 5, "preparing touches nothing that is in force"
     made.adopt(prepared)
@@ -77,7 +78,7 @@ async def test_a_limit_that_was_off_for_a_while_still_counts_who_is_inside() -> 
     made = registry(A)
     inside = made.upstreams["a"].limiter
     assert inside is not None
-    assert inside.try_acquire()
+    assert inside.try_acquire() != REFUSED
     for between in ([replace(A, max_concurrent=0)], [replace(A, active=False)], []):
         reload(made, *between)
         assert "a" not in made.upstreams or made.upstreams["a"].limiter is None
@@ -123,7 +124,7 @@ async def test_with_a_proxy_goes_what_its_breaker_has_learnt() -> None:
     breaker = made.upstreams["a"].breaker
     assert breaker is not None
     for _ in range(2):
-        breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+        breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     assert breaker.state.word == "open"
     reload(made)
     reload(made, A)
@@ -139,6 +140,6 @@ async def test_a_breaker_tells_the_sink() -> None:
     breaker = made.upstreams["a"].breaker
     assert breaker is not None
     for _ in range(2):
-        breaker.record(breaker.try_acquire(), Outcome.FAILURE)
+        breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     assert events == [BreakerChanged("a", "closed", "open", "failure_threshold")]
     await made.aclose()

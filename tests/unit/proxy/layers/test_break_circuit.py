@@ -11,7 +11,8 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.outcome import Outcome
 from gateway.errors import GatewayError, Source
-from gateway.policy.breaker import REFUSED, Breaker, State
+from gateway.policy.breaker import Breaker, State
+from gateway.policy.machine import REFUSED
 from gateway.proxy.layers.break_circuit import break_circuit
 
 SUCCESS, FAILURE, IGNORED = Outcome
@@ -28,7 +29,7 @@ class Scene:
     def call(self, outcome: Outcome) -> None:
         permit = self.breaker.try_acquire()
         assert permit != REFUSED
-        self.breaker.record(permit, outcome)
+        self.breaker.release(permit, outcome)
 
     def bring_to(self, state: State) -> Scene:
         if state is not State.CLOSED:

@@ -4,12 +4,13 @@ import asyncio
 import random
 
 import pytest
-from unit.scene import Clock, exchange
+from unit.scene import Clock, exchange, give_back
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError, Reason
 from gateway.policy.limiter import Limiter, Waiter
+from gateway.policy.machine import REFUSED
 from gateway.policy.queue import WaitQueue
 from gateway.proxy.layers.limit import limit
 
@@ -24,7 +25,7 @@ def limiter_of(permits: int, room: int = 100, clock: Clock | None = None) -> Lim
 def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) -> Limiter:
     limiter = limiter_of(permits, room, clock)
     for _ in range(permits):
-        assert limiter.try_acquire()
+        assert limiter.try_acquire() != REFUSED
     return limiter
 
 
@@ -34,7 +35,7 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[bool]]:
+async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[int]]:
     tasks = []
     for _ in range(count):
         tasks.append(asyncio.create_task(limiter.acquire()))
@@ -43,7 +44,7 @@ async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[bool]]:
     return tasks
 
 
-async def ended(*tasks: asyncio.Task[bool]) -> None:
+async def ended(*tasks: asyncio.Task[int]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -110,7 +111,7 @@ class TestLayer:
     @pytest.mark.parametrize(("room", "queue_timeout"), [(0, 0.0), (10, 0.0), (0, LONG)])
     async def test_reject_mode(self, room: int, queue_timeout: float) -> None:
         limiter = full_limiter(5, room=room)
-        limiter.release(30.0)
+        give_back(limiter, 30.0)
         limiter.try_acquire()
         handle, ex = refusal_of(limiter, queue_timeout)
         error = await refused(handle, ex)
@@ -123,7 +124,7 @@ class TestLayer:
 
     async def test_where_a_queue_only_counts_everybody_is_refused_and_what_it_says_is_noted(self) -> None:
         limiter = full_limiter(5, room=10)
-        limiter.release(30.0)
+        give_back(limiter, 30.0)
         limiter.try_acquire()
         verdicts = iter(["", "queue_full"])
         handle = limit(limiter, LONG, lambda: next(verdicts))(serve)
@@ -149,7 +150,7 @@ class TestLayer:
         await turns()
         assert limiter.waiting == 1
         clock.now += 2.5
-        limiter.release()
+        give_back(limiter)
         await task
         assert (ex.status, ex.queued, ex.concurrent, limiter.in_flight) == (200, 2.5, 1, 0)
 
@@ -163,7 +164,7 @@ class TestLayer:
         task = asyncio.ensure_future(limit(limiter, LONG)(below)(exchange()))
         await turns()
         clock.now += 40.0
-        limiter.release()
+        give_back(limiter)
         await task
         limiter.try_acquire()
         assert limiter.peek_retry_after() == 3
@@ -214,7 +215,7 @@ class TestLayer:
         await turns()
         await refused(limit(limiter, LONG)(serve), exchange())
         assert limiter.arrived == 4
-        limiter.release()
+        give_back(limiter)
         await waiting
         assert limiter.arrived == 4
 

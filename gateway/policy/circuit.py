@@ -1,0 +1,76 @@
+"""A breaker as pybreaker sees it: its numbers as pybreaker's storage, its changes for pybreaker's listeners.
+
+The machine decides alone, because pybreaker's call path takes a cancelled call for a success or a failure, admits every
+probe at once, and runs on the wall clock; no call goes through it. What pybreaker does is publish: its circuit compares
+the state in its storage with the one that it published last, and calls every listener when they differ. So a listener
+that was written for pybreaker works on a breaker of the gateway, and code that knows pybreaker can read and set one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerListener, CircuitBreakerState, CircuitMemoryStorage
+
+from gateway.policy.breaker import EXTERNAL, WORDS, Breaker, OnChange, State
+
+
+class Circuit:
+    """Publishes the changes of ``breaker`` to the listeners of ``pybreaker``, the first of which is ``on_change``.
+
+    `publish` is to be the ``on_change`` of ``breaker``. A state that is set on ``pybreaker`` is forced on ``breaker``.
+    """
+
+    __slots__ = ("_breaker", "_cause", "_on_change", "pybreaker")
+
+    def __init__(self, breaker: Breaker, on_change: OnChange) -> None:
+        self._breaker = breaker
+        self._on_change = on_change
+        self._cause = EXTERNAL
+        self.pybreaker = CircuitBreaker(
+            state_storage=_Numbers(breaker), name=breaker.name, listeners=[_Listener(self._changed)]
+        )
+
+    def publish(self, old: State, new: State, cause: str) -> None:
+        """Let pybreaker compare: it finds the change from ``old`` to ``new`` itself."""
+        circuit = self.pybreaker
+        circuit.fail_max, circuit.reset_timeout = self._breaker.failure_threshold, self._breaker.recovery_timeout
+        self._cause = cause
+        try:
+            _ = circuit.state  # Not a plain read: this is where pybreaker compares.
+        finally:
+            self._cause = EXTERNAL
+
+    def _changed(self, old: State, new: State) -> None:
+        self._on_change(old, new, self._cause)
+
+
+class _Numbers(CircuitMemoryStorage):
+    """pybreaker's storage over a breaker. Its own memory keeps what the machine has no use for, as the wall clock."""
+
+    def __init__(self, breaker: Breaker) -> None:
+        super().__init__(STATE_CLOSED)
+        self._breaker = breaker
+
+    @property
+    def state(self) -> str:
+        return WORDS[self._breaker.store.state]
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self._breaker.force(State(WORDS.index(state)))
+
+    @property
+    def counter(self) -> int:
+        return self._breaker.store.failures
+
+
+class _Listener(CircuitBreakerListener):
+    def __init__(self, changed: Callable[[State, State], None]) -> None:
+        self._changed = changed
+
+    def state_change(
+        self, cb: CircuitBreaker, old_state: CircuitBreakerState | None, new_state: CircuitBreakerState
+    ) -> None:
+        if old_state is not None:
+            self._changed(State(WORDS.index(old_state.name)), State(WORDS.index(new_state.name)))
