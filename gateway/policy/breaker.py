@@ -193,7 +193,8 @@ class Breaker(Machine):
     def try_acquire(self) -> int:
         """A permit, to be given to `release`; or `REFUSED`."""
         store = self.store
-        if store.state != CLOSED and not self._take_probe():
+        # CLOSED is 0; this is asked for each request.
+        if store.state and not self._take_probe():
             return REFUSED
         self._last = permit = self._last + 1
         self._given[permit] = store.generation
@@ -216,7 +217,7 @@ class Breaker(Machine):
         store = self.store
         if self._given.pop(permit, 0) != store.generation:
             return
-        if store.state != CLOSED:
+        if store.state:
             self._keep(outcome, reason, status, request_id)
             self._settle(outcome)
         elif outcome is _SUCCESS:

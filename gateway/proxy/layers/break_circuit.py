@@ -7,13 +7,15 @@ from typing import Final
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.core.outcome import Outcome, outcome_of_status
+from gateway.core.outcome import Outcome
 from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
 from gateway.policy.breaker import WORDS, Breaker
 from gateway.policy.machine import REFUSED
 
+# Constants, because Python 3.11 runs a function of its enum module for each `Outcome.X`: 0.3 us.
+SUCCESS: Final = Outcome.SUCCESS
+FAILURE: Final = Outcome.FAILURE
 IGNORED: Final = Outcome.IGNORED
-"""Of each attempt, until it is known how it ended."""
 
 
 def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
@@ -23,10 +25,10 @@ def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
     faults and our own refusals; the total timeout is our word, but it may be the upstream's doing.
     """
     if error.retryable:
-        return Outcome.IGNORED
+        return IGNORED
     if error.reason is TOTAL_TIMEOUT:
         return outcome_of_total_timeout(ex)
-    return Outcome.FAILURE if error.reason.source is Source.UPSTREAM else Outcome.IGNORED
+    return FAILURE if error.reason.source is Source.UPSTREAM else IGNORED
 
 
 def outcome_of_total_timeout(ex: Exchange) -> Outcome:
@@ -36,14 +38,15 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
     """
     asked = ex.attempt.sent_at > 0.0 or ex.request.length == 0
     queued = ex.queued > (ex.deadline - ex.start_at) / 2
-    return Outcome.FAILURE if asked and not queued and not ex.committed else Outcome.IGNORED
+    return FAILURE if asked and not queued and not ex.committed else IGNORED
 
 
 def break_circuit(breaker: Breaker | None) -> Layer:
     """Let an attempt through when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its answer streams, and an answer that breaks off in the
-    middle is a FAILURE. Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
+    middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS. Sets ``breaker``; in shadow mode
+    ``shadow`` instead of a refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -61,7 +64,7 @@ def break_circuit(breaker: Breaker | None) -> Layer:
             reason = ""
             try:
                 await next_handler(ex)
-                outcome = outcome_of_status(ex.status)
+                outcome = FAILURE if ex.status >= 500 else SUCCESS
             except GatewayError as error:
                 outcome = outcome_of_error(ex, error)
                 reason = error.reason.code

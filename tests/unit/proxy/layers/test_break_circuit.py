@@ -87,13 +87,8 @@ class TestLayer:
     @pytest.mark.parametrize(
         ("status", "outcome"),
         [
-            (200, SUCCESS),
-            (304, SUCCESS),
-            (404, SUCCESS),
-            (429, SUCCESS),
-            (499, SUCCESS),
-            (500, FAILURE),
-            (503, FAILURE),
+            *((status, SUCCESS) for status in (200, 204, 301, 304, 400, 401, 404, 429, 499)),
+            *((status, FAILURE) for status in (500, 501, 502, 503, 504, 599)),
         ],
     )
     async def test_an_answer_is_judged_by_its_status(self, status: int, outcome: Outcome) -> None:
