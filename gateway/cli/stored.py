@@ -12,7 +12,7 @@ from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.problem import StoreError
 from gateway.store.proxies import ProxyRepository, StoredProxy
-from gateway.store.secrets import bound
+from gateway.store.secrets import origins
 
 
 async def remarks(settings: Settings) -> list[str]:
@@ -22,14 +22,16 @@ async def remarks(settings: Settings) -> list[str]:
     try:
         revision = await schema.revision_of(database)
         if revision is None:
-            return []  # nothing is stored yet
+            return list(store_remarks.remarks(settings, [], (), {}))  # nothing is stored yet
         schema.check(revision)
         proxies = await ProxyRepository(database).list()
         usable = [proxy for proxy in proxies if _usable(proxy) is not None]
         own = {proxy.name for proxy in settings.proxies}
         more = [found for proxy in proxies if proxy.name not in own and (found := _usable(proxy)) is not None]
         nested = config_remarks.remarks([*settings.proxies, *more])
-        return [*store_remarks.remarks(settings, usable, await bound(database)), *nested]
+        secrets = await origins(database)
+        bound = {key: allowed for key, allowed in secrets.items() if allowed}
+        return [*store_remarks.remarks(settings, usable, secrets, bound), *nested]
     except StoreError as error:
         return [f"the proxies of the database were not checked: {error}"]
     finally:

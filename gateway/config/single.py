@@ -55,6 +55,12 @@ def references(settings: Mapping[str, object]) -> set[str]:
     return set().union(*(header.references(text) for text in texts if isinstance(text, str)))
 
 
+def unknown_secrets(settings: Mapping[str, object], secrets: Container[str]) -> list[str]:
+    """The keys of secrets that its headers name and that are not among ``secrets``, the keys of the store."""
+    named = (key.partition(".")[2] for key in references(settings) if key.startswith("secret."))
+    return sorted(key for key in named if key not in secrets)
+
+
 def misdirected(settings: Mapping[str, object], bound: Mapping[str, Container[str]]) -> list[str]:
     """The secrets that its headers name and that may not be sent to its upstream.
 

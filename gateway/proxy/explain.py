@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gateway.config.document import Missing, Proxy
 from gateway.core.exchange import Exchange
 from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
 from gateway.policy.breaker import Breaker, Judged, Move, State
@@ -61,8 +62,15 @@ def phase(ex: Exchange) -> str:
 
 
 def _verdict(upstream: Upstream) -> tuple[str, str, str]:
-    """The limiter is asked before the breaker, as in the pipeline."""
+    """Missing values come first, then the limiter, then the breaker, as in the pipeline."""
     settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
+    if missing := _missing(settings):
+        told = ", ".join(missing)
+        return (
+            "refuse",
+            "template_missing",
+            f"a request would be refused (500 template_missing): there is no value for {told}",
+        )
     notes: list[str] = []
     waits = ""
     if limiter is not None and not limiter.available:
@@ -83,6 +91,12 @@ def _verdict(upstream: Upstream) -> tuple[str, str, str]:
         return "wait", "", waits
     free = f"{limiter.available} of {limiter.max} permits are free" if limiter is not None else "there is no limit"
     return "admit", "", "; ".join([f"a request would be forwarded at once: {free}", *notes])
+
+
+def _missing(settings: Proxy) -> list[str]:
+    """The references of its headers that have no value, as in ``{secret.KEY}``."""
+    parts = (part for header in settings.headers for part in header.parts)
+    return sorted({f"{{{part.reference}}}" for part in parts if isinstance(part, Missing)})
 
 
 def _full(limiter: Limiter, max_waiting: int, queue_mode: str) -> tuple[str, str, str]:

@@ -9,23 +9,33 @@ from gateway.config.schema.settings import Settings
 from gateway.store.proxies import StoredProxy
 
 
-def remarks(settings: Settings, stored: Iterable[StoredProxy], bound: Mapping[str, Container[str]]) -> Iterator[str]:
+def remarks(
+    settings: Settings, stored: Iterable[StoredProxy], secrets: Container[str], bound: Mapping[str, Container[str]]
+) -> Iterator[str]:
     """A sentence for each thing that a proxy names and does not get.
 
-    ``settings``: the file; ``bound``: the origins of the secrets that are bound to some.
+    ``settings``: the file; ``secrets``: the keys of all secrets; ``bound``: the origins of those that are bound to
+    some.
     """
     for declared in settings.proxies:
-        yield from _misdirected(f"proxy {declared.name} of the file", declared.model_dump(mode="json"), bound)
+        yield from _of_secrets(f"proxy {declared.name} of the file", declared.model_dump(mode="json"), secrets, bound)
     for proxy in stored:
         for name in single.unlisted(proxy.settings, settings.template_env):
             yield (
                 f"proxy {proxy.name} of the database names {{env.{name}}}, which templates of the database may not "
                 f"read: its requests get 500 template_missing. {_way_out(name)}"
             )
-        yield from _misdirected(f"proxy {proxy.name} of the database", proxy.settings, bound)
+        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy.settings, secrets, bound)
 
 
-def _misdirected(proxy: str, settings: Mapping[str, object], bound: Mapping[str, Container[str]]) -> Iterator[str]:
+def _of_secrets(
+    proxy: str, settings: Mapping[str, object], secrets: Container[str], bound: Mapping[str, Container[str]]
+) -> Iterator[str]:
+    for key in single.unknown_secrets(settings, secrets):
+        yield (
+            f"{proxy} names {{secret.{key}}}, and there is no such secret: its requests get 500 template_missing. "
+            f"Change its headers, or run: gateway secret set {key}"
+        )
     for key in single.misdirected(settings, bound):
         yield (
             f"{proxy} names {{secret.{key}}}, which is bound to other origins than its upstream: its requests get 500 "

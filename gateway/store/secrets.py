@@ -93,7 +93,7 @@ class SecretRepository:
 
     async def bound(self) -> dict[str, frozenset[str]]:
         """The origins of the secrets that are bound to some."""
-        return await bound(self._database)
+        return {key: allowed for key, allowed in (await origins(self._database)).items() if allowed}
 
     def _sealed(self, key: str, value: str) -> bytes:
         try:
@@ -163,8 +163,8 @@ def _secret(row: Row[Any]) -> Secret:
     )
 
 
-async def bound(database: Database) -> dict[str, frozenset[str]]:
-    """The origins of the secrets that are bound to some; needs no key. Raises `StoreUnavailable`."""
+async def origins(database: Database) -> dict[str, frozenset[str]]:
+    """The origins that each secret may be sent to, none for every one; needs no key. Raises `StoreUnavailable`."""
     async with database.reading() as connection:
         rows = await connection.execute(select(SECRETS.c.key, SECRETS.c.origins))
-        return {row.key: frozenset(row.origins) for row in rows if row.origins}
+        return {row.key: frozenset(row.origins or ()) for row in rows}

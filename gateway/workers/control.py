@@ -22,7 +22,7 @@ from gateway.admin.effective import shadowed
 from gateway.admin.live import Applied, Pulse
 from gateway.admin.service import Administration
 from gateway.admin.web import AdminListener
-from gateway.config import installation, parse, single, values
+from gateway.config import header, installation, parse, single, values
 from gateway.config.document import Credentials, Document, TokenRecord
 from gateway.config.networks import Destinations
 from gateway.config.problem import ConfigError
@@ -108,6 +108,8 @@ class _Known:
     secrets: Mapping[str, str]
     bound: Mapping[str, frozenset[str]]
     tokens: Mapping[str, Token]
+    read: bool = True
+    """False: nothing was read yet, because the database is away."""
 
 
 class Control:
@@ -132,7 +134,7 @@ class Control:
         self._issuers = Issuers(store.key_sets)
         self._lock = asyncio.Lock()
         self._reloads = Reloads(self.reload)
-        self._known = _Known([], {}, {}, {})
+        self._known = _Known([], {}, {}, {}, read=False)
         self._away = False
         """The database was away at the start."""
         self._revision = -1
@@ -319,7 +321,9 @@ class Control:
             _log.error("left out, the others are served: %s", unusable[name])
         self._unusable = frozenset(unusable)
         served = [proxy for proxy in stored if proxy.name not in hidden and proxy.name not in unusable]
-        warnings = frozenset(remarks(settings, served, bound))
+        # While the database is away no secret is known to be missing: it may be there when the database is back.
+        keys = secrets if self._known.read else header.AnySecret()
+        warnings = frozenset(remarks(settings, served, keys, bound))
         for warning in sorted(warnings - self._warnings):
             _log.warning("%s", warning)
         self._warnings = warnings

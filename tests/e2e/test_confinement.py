@@ -100,6 +100,27 @@ async def test_each_process_reports_its_own_memory(tmp_path: Path) -> None:
         assert 3 < found[f"{prefix}_open_fds"] <= found[f"{prefix}_max_fds"]
 
 
+async def test_a_secret_that_does_not_exist_is_named_wherever_an_operator_looks(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """At the start, by `gateway check`, in an explanation, and once more when the secret is deleted."""
+    upstream.behaviour = ok()
+    web = {"name": "web", "path": "/web", "upstream": upstream.url, "access_rule": "true"}
+    told = "proxy web of the file names {secret.KEY}, and there is no such secret"
+    async with Deployment(tmp_path, proxies=json.dumps([web | {"headers": {"X-Key": "{secret.KEY}"}}])) as gateway:
+        assert gateway.log.read_text().count(told) == 1
+        assert await gateway.get("/web") == (500, "template_missing")
+        assert "there is no value for {secret.KEY}" in (await gateway.call("GET", "/upstreams/web/explain"))["sentence"]
+        checked = await asyncio.to_thread(gateway.cli, "check")
+        assert f"warning: {told}" in checked.stderr
+        await gateway.call("PUT", "/secrets/KEY", {"value": "sk-live-9"})
+        await gateway.comes_to("/web", (200, ""))
+        assert (await gateway.call("GET", "/upstreams/web/explain"))["verdict"] == "admit"
+        assert (await asyncio.to_thread(gateway.cli, "check")).stderr == ""
+        await gateway.call("DELETE", "/secrets/KEY?force=true")
+        await eventually(lambda: gateway.log.read_text().count(told) == 2, "the same warning again", 10)
+
+
 async def test_a_bound_secret_reaches_no_other_origin(tmp_path: Path, upstream: Upstream) -> None:
     """Whatever stands in the database: as an earlier version, another process or a hand has stored it."""
     upstream.behaviour = ok()

@@ -94,6 +94,17 @@ def test_check_makes_no_database_and_does_not_need_one(config: pathlib.Path) -> 
     assert [path.name for path in config.parent.iterdir()] == [config.name]
 
 
+def test_check_names_a_secret_that_no_database_holds(config: pathlib.Path) -> None:
+    text = GOOD.replace("{env.SIDECAR_KEY}", "{secret.KEY}")
+    config.write_text(f"database: sqlite:///{config.parent}/none.db\n{text}")
+    result = call("check", "--config", config)
+    assert (result.exit_code, result.stdout) == (0, f"{config}: ok (1 proxy)\n")
+    assert result.stderr.startswith(
+        f"{config}: warning: proxy a of the file names {{secret.KEY}}, and there is no such"
+    )
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_check_takes_the_file_from_the_environment(config: pathlib.Path) -> None:
     assert call("check", GATEWAY_CONFIG=str(config)).exit_code == 0
 

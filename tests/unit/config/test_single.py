@@ -51,6 +51,12 @@ def test_variables_that_a_stored_proxy_may_not_name() -> None:
     assert single.stored(settings).headers == headers  # it is served; what it may not name is missing
 
 
+def test_secrets_that_the_store_does_not_have() -> None:
+    settings = {**PROXY, "headers": {"A": "{secret.B} {secret.KEPT} {env.E}", "C": "{secret.A}"}}
+    assert single.unknown_secrets(settings, {"KEPT"}) == ["A", "B"]
+    assert single.unknown_secrets(PROXY, ()) == []
+
+
 def test_secrets_that_may_not_go_to_an_upstream() -> None:
     headers = {"A": "{secret.BOUND} {secret.FREE}", "B": "{secret.OTHER}"}
     settings = {**PROXY, "upstream": "https://H:443/x", "headers": headers}

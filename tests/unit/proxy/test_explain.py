@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from unit.scene import Clock, told
 
-from gateway.config.document import CircuitBreaker, Limiter, Proxy, Queue
+from gateway.config.document import CircuitBreaker, Header, Limiter, Missing, Proxy, Queue
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
@@ -62,6 +62,20 @@ def test_nothing_stands_in_the_way() -> None:
     assert found["pool"] == {
         "endpoint": "http://h:1", "open": 3, "idle": 1, "in_use": 2, "dials": 5, "reuses": 9, "idle_timeout": 90.0,
     }  # fmt: skip
+
+
+def test_a_value_that_is_not_set_refuses_before_all_else() -> None:
+    scene = Scene(limit=1)
+    assert scene.limiter is not None
+    scene.limiter.try_acquire()
+    parts = ("Bearer ", Missing("secret.KEY"), Missing("env.A"))
+    settings = replace(scene.upstream.settings, headers=(Header("X-Plain", ("x",)), Header("Authorization", parts)))
+    scene.upstream = replace(scene.upstream, settings=settings)
+    found = scene.told()
+    assert (found["verdict"], found["reason"]) == ("refuse", "template_missing")
+    assert found["sentence"] == (
+        "a request would be refused (500 template_missing): there is no value for {env.A}, {secret.KEY}"
+    )
 
 
 def test_a_full_limit_refuses_or_lets_wait() -> None:

@@ -1,0 +1,48 @@
+"""What the log and `gateway check` say of proxies whose headers name something that they do not get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from gateway.config.header import AnySecret
+from gateway.config.parse import settings_in
+from gateway.store.remarks import remarks
+
+FILE = """\
+database: sqlite:///x.db
+proxies:
+  - {name: a, path: /a, upstream: "http://127.0.0.1:9", headers: {X-Key: "{secret.KEY}"}}
+"""
+
+
+@dataclass
+class Stored:
+    name: str
+    settings: dict[str, object]
+
+
+def said(secrets: Any, bound: Any, *stored: Stored) -> list[str]:
+    return list(remarks(settings_in(FILE, "yaml", "f", {}), cast(Any, stored), secrets, bound))
+
+
+def test_a_secret_that_does_not_exist() -> None:
+    b = Stored("b", {"upstream": "http://127.0.0.1:9", "headers": {"X-Key": "{secret.OTHER} {secret.KEPT}"}})
+    assert said({"KEPT"}, {}, b) == [
+        f"proxy {name} names {{secret.{key}}}, and there is no such secret: its requests get 500 template_missing. "
+        f"Change its headers, or run: gateway secret set {key}"
+        for name, key in (("a of the file", "KEY"), ("b of the database", "OTHER"))
+    ]
+    assert said({"KEPT", "KEY", "OTHER"}, {}, b) == []
+    assert said(AnySecret(), {}, b) == []
+
+
+def test_a_secret_that_is_bound_to_another_origin() -> None:
+    (sentence,) = said({"KEY"}, {"KEY": {"http://h"}})
+    assert sentence.startswith("proxy a of the file names {secret.KEY}, which is bound to other origins than")
+
+
+def test_a_variable_that_is_not_listed() -> None:
+    b = Stored("b", {"upstream": "http://127.0.0.1:9", "headers": {"X": "{env.HOME}"}})
+    (sentence,) = said({"KEY"}, {}, b)
+    assert sentence.startswith("proxy b of the database names {env.HOME}, which templates of the database may not read")
