@@ -33,9 +33,22 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
 
 
 def problems(error: ValidationError, model: type[Section], root: Branch) -> Iterator[Problem]:
-    """Every finding of ``error`` with the line that it speaks of."""
-    for detail in error.errors(include_url=False, include_input=False):
-        path = tuple(key for key in detail["loc"] if key != "[key]")
+    """Every finding of ``error`` with the line that it speaks of.
+
+    A required key is not called missing where it is there with a typing error: one mistake is one finding.
+    """
+    found = [
+        (tuple(key for key in detail["loc"] if key != "[key]"), detail)
+        for detail in error.errors(include_url=False, include_input=False)
+    ]
+    meant = {
+        (*path[:-1], close)
+        for path, detail in found
+        if detail["type"] == "extra_forbidden" and (close := _close(_section_at(model, path[:-1]), str(path[-1])))
+    }
+    for path, detail in found:
+        if detail["type"] == "missing" and path in meant:
+            continue
         line, shown = locate(root, path)
         if detail["type"] == "extra_forbidden":
             yield Problem(_unknown_key(_section_at(model, path[:-1]), str(path[-1])), shown, line)
@@ -59,10 +72,16 @@ def sentence(detail: ErrorDetails) -> str:
 def _unknown_key(section: type[Section], key: str) -> str:
     if key in section.refused:
         return section.refused[key]
-    known = list(section.model_fields)
-    if close := difflib.get_close_matches(key.lower(), known, n=1):
-        return f"unknown key; did you mean {close[0]}?"
-    return f"unknown key; remove it, the keys here are {', '.join(known)}"
+    if close := _close(section, key):
+        return f"unknown key; did you mean {close}?"
+    return f"unknown key; remove it, the keys here are {', '.join(section.model_fields)}"
+
+
+def _close(section: type[Section], key: str) -> str:
+    """The key of ``section`` that was probably meant by the unknown ``key``; empty: none, or it is refused by name."""
+    if key in section.refused:
+        return ""
+    return next(iter(difflib.get_close_matches(key.lower(), list(section.model_fields), n=1)), "")
 
 
 def _section_at(model: type[Section], path: Path) -> type[Section]:

@@ -21,7 +21,7 @@ def sentences(data: dict[str, object]) -> list[str]:
         ({"MaxURI": 1, "limits": {"maxUri": 1}}, "limits.maxUri: unknown key; did you mean max_uri?"),
         ({"limits": {"zzz": 1}}, "limits.zzz: unknown key; remove it, the keys here are max_uri, max_header_bytes,"),
         ({"access_log": {"pth": "-"}}, "access_log.pth: unknown key; did you mean path?"),
-        ({"listen": [{"addres": "h:1"}]}, "listen.0.address: is required; add this key"),
+        ({"listen": [{}]}, "listen.0.address: is required; add this key"),
         ({"proxies": [{"queue": {"timout": 1}}]}, "proxies.0.queue.timout: unknown key; did you mean timeout?"),
         ({"drain_timeout": -1}, "drain_timeout: must be at least 0; write such a number"),
         ({"limits": {"header_timeout": 0}}, "limits.header_timeout: must be above 0; write such a number"),
@@ -30,6 +30,16 @@ def sentences(data: dict[str, object]) -> list[str]:
 )
 def test_sentences(data: dict[str, object], sentence: str) -> None:
     assert any(told.startswith(f"f:1: {sentence}") for told in sentences(data)), sentences(data)
+
+
+def test_a_required_key_with_a_typing_error_is_one_finding() -> None:
+    proxy = {"name": "a", "path": "/a", "upstreem": "http://127.0.0.1:9"}
+    assert sentences({"proxies": [proxy]}) == ["f:1: proxies.0.upstreem: unknown key; did you mean upstream?"]
+    elsewhere = [{"name": "a", "path": "/a"}, {**proxy, "name": "b"}]
+    assert sentences({"proxies": elsewhere}) == [
+        "f:1: proxies.0.upstream: is required; add this key",
+        "f:1: proxies.1.upstreem: unknown key; did you mean upstream?",
+    ]
 
 
 @pytest.mark.parametrize("value", ["s3cret", ["s3cret"], {"s3cret": "s3cret"}, 3.5, None, True])
