@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.caller import Caller, Target, quoted, standard_input, table
+from gateway.cli.caller import Caller, Target, hidden_input, quoted, table
 from gateway.cli.options import acts
 
 
@@ -24,7 +24,7 @@ def set_(target: Target, key: str, value_stdin: bool, description: str, origins:
 
     Without --origin a secret that is there stays bound as it is.
     """
-    value = standard_input() if value_stdin else click.prompt("Value", hide_input=True)
+    value = hidden_input("Value", piped=value_stdin)
 
     async def work(caller: Caller) -> None:
         body = {"value": value, "description": description, "origins": list(origins) or None}
