@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway")
 
 
+def draining(connections: int) -> str:
+    """How many connections are waited for at the end, in one line."""
+    return f"draining: {connections} {'connection' if connections == 1 else 'connections'}"
+
+
 def calm_collector() -> None:
     """Collect less often, and never what lives as long as the process.
 

@@ -66,7 +66,8 @@ class Process:
                 self._started.set()
                 if self._config is not None:
                     self._tasks.start(self._watch(self._config), "watch configuration")
-                _log.info("%s", greeting(in_force.addresses, len(self._loaded.document.proxies)))
+                if not self._plane.stopping:
+                    _log.info("%s", greeting(in_force.addresses, len(self._loaded.document.proxies)))
                 await self._plane.until_drained()
         finally:
             await self._tasks.aclose()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway import launch
-from gateway.app import Gateway, calm_collector
+from gateway.app import Gateway, calm_collector, draining
 from gateway.config.document import Credentials, Document
 from gateway.ipc.messages import BreakerPulse, DataPlane, Explanation, Health, InForce, ProxyState, Refusals
 from gateway.observe.slabs import Slabs
@@ -94,6 +94,11 @@ class LocalPlane(DataPlane):
         count, items = self.gateway.recent.refusals(since, most)
         return {"next": count, "items": items}
 
+    @property
+    def stopping(self) -> bool:
+        """`stop` was called."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Drain; a second call cuts what still runs. The process ends in bounded time whatever happens then."""
         if self._stopping.is_set():
@@ -101,8 +106,10 @@ class LocalPlane(DataPlane):
             return
         patience = END_SECONDS
         if self.gateway is not None:
-            _log.info("draining: %d connections", self.gateway.connections)
+            _log.info("%s", draining(self.gateway.connections))
             patience += self.gateway.document.drain_timeout
+        else:
+            _log.info("stopping before the start is complete")
         launch.end_within(patience, 1, logging.shutdown)
         self._stopping.set()
 

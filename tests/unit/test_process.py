@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from harness.ports import reserved_port
 
+from gateway import launch
+
 PROXY = "proxies: [{name: p, path: /p, upstream: 'http://127.0.0.1:1', access_rule: '%s'}]\n"
 
 
@@ -114,6 +116,20 @@ def test_many_signals_are_few_reloads(running: Gateway) -> None:
     running.process.terminate()
     assert running.process.wait(20) == 0
     assert "configuration 4" not in running.told()
+
+
+def test_a_signal_during_the_start_ends_it_and_nothing_else_is_said(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text("listen: 127.0.0.1:0\n" + PROXY % "true")
+    with launch.held():  # so that the signal waits for its handler, as it does under the supervisor
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "run", "--config", str(config)], stderr=subprocess.PIPE, text=True
+        )
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, "stopping before the start is complete" in told) == (0, True), told
+    assert "draining" not in told
+    assert "serves" not in told
 
 
 def test_a_second_signal_cuts(running: Gateway) -> None:
