@@ -23,7 +23,7 @@ from gateway.identity.issuers import Issuers
 from gateway.identity.key_file import KeyFile
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
-from gateway.workers.greeting import greeting
+from gateway.workers.greeting import SIGHUP, greeting, unchanged
 from gateway.workers.local_plane import LocalPlane
 from gateway.workers.signals import signals
 
@@ -42,6 +42,8 @@ class Process:
         self._content = None if config is None else fingerprint(config)
         """Digest of the file that is in force."""
         self._seen = self._content
+        self._refused = False
+        """The file was refused when it was read last."""
         self._loaded = load()
         self._plane = LocalPlane()
         self._generation = 0
@@ -92,13 +94,20 @@ class Process:
             # In threads: to parse some hundred proxies takes as long as a thousand requests.
             content = None if self._config is None else await asyncio.to_thread(fingerprint, self._config)
             if content is not None and content == self._content:
+                # A file change that a signal was quicker to apply needs no line of its own.
+                if source == SIGHUP or self._refused:
+                    _log.info("%s", unchanged(source, self._gateway.generation))
+                self._refused = False
                 return
             loaded = await asyncio.to_thread(self._load)
             if loaded != self._loaded:
                 await self._take(loaded)
                 tell(Reloaded(self._generation, source, ""))
-            self._content = content
+            else:
+                _log.info("%s", unchanged(source, self._generation))
+            self._content, self._refused = content, False
         except (ConfigError, OSError) as caught:
+            self._refused = True
             tell(Reloaded(self._generation, source, str(caught)))
 
     async def _take(self, loaded: Loaded) -> None:
@@ -113,7 +122,7 @@ class Process:
         return {
             signal.SIGTERM: self._plane.stop,
             signal.SIGINT: self._plane.stop,
-            signal.SIGHUP: lambda: self._tasks.start(self._reloads.ask("SIGHUP"), "reload"),
+            signal.SIGHUP: lambda: self._tasks.start(self._reloads.ask(SIGHUP), "reload"),
             signal.SIGUSR1: self._plane.reopen_log,
         }
 

@@ -49,7 +49,7 @@ from gateway.store.proxies import StoredProxy
 from gateway.store.remarks import remarks
 from gateway.store.store import Store
 from gateway.workers import confinement
-from gateway.workers.greeting import greeting
+from gateway.workers.greeting import SIGHUP, greeting, unchanged
 from gateway.workers.options import Options
 from gateway.workers.parent_watch import parent_watch
 from gateway.workers.pulse import beating
@@ -217,6 +217,8 @@ class Control:
         """Read the file anew; a bad one is told and changes nothing."""
         content = await asyncio.to_thread(fingerprint, self._declared.path)
         if content is not None and content == self._declared.content and not self._error:
+            if source == SIGHUP:
+                _log.info("%s", unchanged(source, self._plane.in_force.generation))
             return
         try:
             settings = await asyncio.to_thread(self._declared.read)
@@ -281,7 +283,7 @@ class Control:
         return not refused
 
     def _tell(self, source: str, error: str) -> None:
-        self._error = error
+        before, self._error = self._error, error
         generation = self._plane.in_force.generation
         if error or generation != self._told_generation:
             self._telemetry.reloaded(ok=not error)
@@ -289,6 +291,8 @@ class Control:
             _log.error("%s refused, configuration %d stays in force:\n%s", source, generation, error)
         elif generation != self._told_generation:  # a login changes nothing that is served
             _log.info("configuration %d in force (%s)", generation, source)
+        elif before or source != DATABASE_CHANGE:
+            _log.info("%s", unchanged(source, generation))
         self._told_generation = generation
 
     async def _read(self) -> int:
@@ -473,7 +477,7 @@ class Process:
     def _handlers(self, control: Control) -> dict[int, Callable[[], object]]:
         return {
             signal.SIGTERM: self._stop,
-            signal.SIGHUP: lambda: control.reload_soon("SIGHUP"),
+            signal.SIGHUP: lambda: control.reload_soon(SIGHUP),
             signal.SIGINT: lambda: None,  # a terminal sends it to the whole group; the supervisor decides
             signal.SIGUSR1: lambda: None,
         }

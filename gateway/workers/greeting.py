@@ -1,14 +1,23 @@
-"""What a gateway says of itself once it serves. The control process says it, and imports nothing of the data plane."""
+"""What a process logs of the configuration that is in force. Control logs it, and imports nothing of the data plane."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from gateway import __version__
 from gateway.core.address import Address
+
+SIGHUP: Final = "SIGHUP"
+"""The source of a reload that an operator asked for by the signal."""
 
 
 def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
     """One line for the operator: how many proxies are served on which addresses (host and port)."""
     where = ", ".join(Address(host, port).url() for host, port in addresses)
     return f"gateway {__version__} serves {proxies} {'proxy' if proxies == 1 else 'proxies'} on {where}"
+
+
+def unchanged(source: str, generation: int) -> str:
+    """That a reload found nothing to change, in one line: without it no one knows that a signal arrived."""
+    return f"configuration {generation} stays in force ({source}, nothing has changed)"

@@ -284,6 +284,24 @@ async def test_file_signal_and_command_line_lead_to_the_same_reload(tmp_path: Pa
         await when(lambda: _is(gateway, "/local", 200), 5)
 
 
+async def test_a_reload_that_changes_nothing_is_logged(tmp_path: Path) -> None:
+    """So that the last word after a bad edit that was put back is not that it is refused."""
+
+    def said(line: str) -> Callable[[], bool]:
+        return lambda: line in gateway.log.read_text()
+
+    async with Deployment(tmp_path) as gateway:
+        gateway.signal(signal.SIGHUP)
+        line = "configuration 1 stays in force (SIGHUP, nothing has changed)"
+        await eventually(said(line), line, 10)
+        gateway.write("[{name: filed}]")
+        line = "file change refused, configuration 1 stays in force"
+        await eventually(said(line), line, 10)
+        gateway.write("[]")
+        line = "configuration 1 stays in force (file change, nothing has changed)"
+        await eventually(said(line), line, 10)
+
+
 async def _is(gateway: Deployment, path: str, status: int) -> bool:
     return (await gateway.get(path))[0] == status
 

@@ -88,6 +88,19 @@ def test_reloads_by_file_and_by_signal_and_refuses_bad_ones(running: Gateway) ->
     assert running.process.wait(10) == 0
 
 
+def test_a_reload_that_changes_nothing_is_logged(running: Gateway) -> None:
+    running.process.send_signal(signal.SIGHUP)
+    running.until(lambda: "configuration 1 stays in force (SIGHUP, nothing has changed)" in running.told())
+    good = running.config.read_text()
+    running.write("nonsense: true\n")
+    running.until(lambda: "file change refused, configuration 1 stays in force" in running.told())
+    running.write(good)
+    running.until(lambda: "configuration 1 stays in force (file change, nothing has changed)" in running.told())
+    running.write(good + "# a comment\n")
+    again = "configuration 1 stays in force (file change, nothing has changed)"
+    running.until(lambda: running.told().count(again) == 2)
+
+
 def many(count: int, limit: int) -> str:
     proxy = "- {name: p%d, path: /p%d, upstream: 'http://127.0.0.1:1', access_rule: 'true', max_concurrent: %d}\n"
     return "proxies:\n" + "".join(proxy % (i, i, limit) for i in range(count))
