@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import uvloop
 
-from gateway.config import installation
+from gateway.config import installation, places
 from gateway.config.document import Document, Tracing
 from gateway.config.networks import Destinations
 from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
@@ -160,7 +160,10 @@ class Gateway:
         current = self.journal.writer
         if path is None or (current is not None and current.path == path):
             return current if path is not None else None
-        return LineWriter(path)
+        try:
+            return LineWriter(path)
+        except OSError as error:
+            raise places.file_failure("access_log.path", path, error) from None
 
     async def drain(self, timeout: float) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing had to be cut."""

@@ -96,7 +96,7 @@ class Process:
             if content is not None and content == self._content:
                 # A file change that a signal was quicker to apply needs no line of its own.
                 if source == SIGHUP or self._refused:
-                    _log.info("%s", unchanged(source, self._gateway.generation))
+                    _log.info("%s", unchanged(source, self._generation))
                 self._refused = False
                 return
             loaded = await asyncio.to_thread(self._load)

@@ -25,6 +25,7 @@ from gateway.admin.problem import AdminError, unauthenticated, unavailable, vali
 from gateway.admin.routes import BASE, ROUTES, Call, Health, Route, Text, Welcome
 from gateway.admin.seats import Seat, Seats
 from gateway.admin.service import Administration
+from gateway.config import places
 from gateway.core.address import Address
 from gateway.identity.devices import LIFETIME
 from gateway.store.problem import StoreError, StoreUnavailable
@@ -330,9 +331,9 @@ class AdminListener:
                 reuse_address=True,
                 backlog=_BACKLOG,
             )
-        except OSError:
+        except OSError as error:
             await self.aclose()
-            raise
+            raise places.listen_failure("admin.listen", self._host, self._port, error) from None
 
     @property
     def url(self) -> str:

@@ -22,6 +22,7 @@ from gateway.core.address import Address
 if TYPE_CHECKING:
     from gateway.config.provider import Loaded
 
+CAN_NOT_START = 1
 _LONGEST = 86400  # seconds, as drain_timeout of the file
 
 
@@ -122,19 +123,21 @@ def _run(config: pathlib.Path, overrides: Overrides) -> int:
 def check(config: pathlib.Path) -> None:
     """Tell whether the configuration file is usable, and every problem in it.
 
+    The exit code is 2 for a bad file, and 1 when the gateway could not write its access log or its database here.
     Where the database can be read, what the file keeps its proxies from doing is told too, as warnings.
     """
     sys.exit(_or_bad_configuration(lambda: _check(config)))
 
 
 def _check(config: pathlib.Path) -> int:
-    from gateway.config import parse, unmet
+    from gateway.config import parse, places, unmet
     from gateway.config.remarks import remarks
 
     settings = parse.load_settings(config, os.environ)
     count = len(settings.proxies)
     told = [*remarks(settings.proxies), *unmet.remarks(settings)]
-    if settings.database is not None:
+    obstacles = list(places.problems(settings, os.environ.get("GATEWAY_ACCESS_LOG", "")))
+    if settings.database is not None and not obstacles:
         import asyncio
 
         from gateway.cli import stored
@@ -142,6 +145,10 @@ def _check(config: pathlib.Path) -> int:
         told += [remark for remark in asyncio.run(stored.remarks(settings)) if remark not in told]
     for remark in told:
         click.echo(f"{config}: warning: {remark}", err=True)
+    if obstacles:
+        for obstacle in obstacles:
+            click.echo(obstacle.render(str(config)), err=True)
+        return CAN_NOT_START
     click.echo(f"{config}: ok ({count} {'proxy' if count == 1 else 'proxies'})")
     return 0
 

@@ -9,7 +9,7 @@ from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 from gateway.store import remarks as store_remarks
 from gateway.store import schema
-from gateway.store.database import Database
+from gateway.store.database import Database, file_of, is_embedded
 from gateway.store.problem import StoreError
 from gateway.store.proxies import ProxyRepository, StoredProxy
 from gateway.store.secrets import origins
@@ -33,7 +33,8 @@ async def remarks(settings: Settings) -> list[str]:
         bound = {key: allowed for key, allowed in secrets.items() if allowed}
         return [*store_remarks.remarks(settings, usable, secrets, bound), *nested]
     except StoreError as error:
-        return [f"the proxies of the database were not checked: {error}"]
+        which = f" {file_of(settings.database)}" if is_embedded(settings.database) else ""  # a URL may hold a password
+        return [f"the proxies of the database{which} were not checked: {error}"]
     finally:
         await database.aclose()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
+from gateway.config import places
 from gateway.core.address import Address
 from gateway.core.tasks import Tasks
 
@@ -149,9 +150,12 @@ def _close(sockets: Iterable[socket.socket]) -> None:
 
 async def _bound(address: Address) -> list[socket.socket]:
     """A listening socket for each address that the name of ``address`` stands for; no host: all of IPv4 and IPv6."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise places.listen_failure("listen", address.host, address.port, error) from None
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, where in dict.fromkeys(found):
@@ -160,7 +164,7 @@ async def _bound(address: Address) -> list[socket.socket]:
             except OSError as error:
                 # No host means all addresses; a machine without IPv6 has none of that family.
                 if address.host or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) or len(found) == 1:
-                    raise OSError(error.errno, f"can not listen on {where[:2]}: {error.strerror}") from None
+                    raise places.listen_failure("listen", str(where[0]), address.port, error) from None
     except BaseException:
         _close(sockets)
         raise

@@ -16,6 +16,7 @@ from contextlib import suppress
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.config import places
 from gateway.store.problem import KeyProblem
 
 VARIABLE = "GATEWAY_MASTER_KEY"
@@ -55,7 +56,11 @@ class KeyRing:
                 f"a database that several gateways share needs {VARIABLE}: 64 hexadecimal digits, the same on each "
                 "(openssl rand -hex 32)"
             )
-        return cls.embedded(pathlib.Path(url.removeprefix("sqlite:///") + ".key"))
+        file = pathlib.Path(url.removeprefix("sqlite:///"))
+        key = file.with_name(file.name + ".key")
+        if not key.exists() and (error := places.obstacle(file)):
+            raise KeyProblem(str(places.file_failure("database", file, error)))  # the key file would hide the cause
+        return cls.embedded(key)
 
     @classmethod
     def embedded(cls, path: pathlib.Path) -> KeyRing:

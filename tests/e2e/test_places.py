@@ -260,3 +260,35 @@ async def test_a_reader_of_its_logs_that_stalls_stops_no_traffic(house: House) -
         await end(house.process)
         ours.close()
         theirs.close()
+
+
+@pytest.mark.parametrize("fault", ["access_log.path", "database", "listen", "admin.listen"])
+def test_a_place_that_the_machine_does_not_give_is_one_line_with_the_remedy(fault: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        values = {
+            "access_log.path": "-",
+            "database": f"sqlite:///{tmp_path}/own.db",
+            "listen": "127.0.0.1:0",
+            "admin.listen": "127.0.0.1:0",
+        }
+        no = tmp_path / "no"
+        values[fault], told = {
+            "access_log.path": (f"{no}/access.log", f"{no}/access.log can not be written: No such file or directory; "),
+            "database": (f"sqlite:///{no}/own.db", f"{no}/own.db can not be written: No such file or directory; "),
+        }.get(fault, (f"127.0.0.1:{port}", f"can not listen on 127.0.0.1:{port}: Address already in use; "))
+        config = tmp_path / "gateway.yaml"
+        config.write_text(
+            f"listen: {values['listen']}\nadmin: {{listen: {values['admin.listen']}}}\n"
+            f"database: {values['database']}\naccess_log: {{path: '{values['access_log.path']}'}}\nproxies: []\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "run", "--config", str(config)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
+    assert f"can not start: {fault}: {told}" in line
+    assert line.endswith(f"or change {fault}")

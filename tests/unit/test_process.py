@@ -164,4 +164,8 @@ def test_an_address_in_use_is_a_runtime_error(tmp_path: Path, running: Gateway) 
         env=os.environ,
     )
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert "can not start" in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
+    assert line.endswith(
+        f"can not start: listen: can not listen on 127.0.0.1:{running.port}: Address already in use; "
+        "stop the program that uses it, or change listen"
+    )

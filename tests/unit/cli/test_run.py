@@ -105,6 +105,26 @@ def test_check_names_a_secret_that_no_database_holds(config: pathlib.Path) -> No
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_check_names_places_that_the_machine_does_not_have(config: pathlib.Path) -> None:
+    no = config.parent / "no"
+    config.write_text(f"access_log: {{path: {no}/access.log}}\ndatabase: sqlite:///{no}/own.db\n{GOOD}")
+    result = call("check", "--config", config)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert [line.partition(" can not be written: ")[0] for line in result.stderr.splitlines()] == [
+        f"{config}: access_log.path: {no}/access.log",
+        f"{config}: database: {no}/own.db",
+    ]
+
+
+def test_check_names_a_database_that_is_none(config: pathlib.Path) -> None:
+    database = config.parent / "own.db"
+    database.write_text("this is no database" * 100)
+    config.write_text(f"database: sqlite:///{database}\n{GOOD}")
+    result = call("check", "--config", config)
+    assert result.exit_code == 0
+    assert f"the proxies of the database {database} were not checked: " in result.stderr
+
+
 def test_check_takes_the_file_from_the_environment(config: pathlib.Path) -> None:
     assert call("check", GATEWAY_CONFIG=str(config)).exit_code == 0
 

@@ -84,6 +84,11 @@ def test_files_that_are_no_keys(tmp_path: Path) -> None:
         KeyRing.embedded(tmp_path / "no" / "folder")
 
 
+def test_a_database_that_can_not_be_made_is_named_and_not_its_key(tmp_path: Path) -> None:
+    with pytest.raises(KeyProblem, match=f"^database: {tmp_path}/no/g.db can not be written: No such file"):
+        KeyRing.for_database(f"sqlite:///{tmp_path}/no/g.db", {})
+
+
 def test_where_the_keys_of_a_database_come_from(tmp_path: Path) -> None:
     sealed = KeyRing.of(A).encrypt("x", "p")
     url = f"sqlite:///{tmp_path}/g.db"

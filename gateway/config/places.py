@@ -1,0 +1,92 @@
+"""Places that the configuration names and the machine must provide: files that are written, addresses to listen on.
+
+Each sentence names the key, the place, what is wrong with it, and how to fix it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import socket
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gateway.config.problem import Problem
+
+if TYPE_CHECKING:  # a worker imports this module, and no schema
+    from gateway.config.schema.settings import Settings
+
+_SQLITE = "sqlite:///"
+
+
+def problems(settings: Settings, access_log: str = "") -> Iterator[Problem]:
+    """What keeps a gateway of ``settings`` from starting here and now. Nothing is made or opened for it.
+
+    ``access_log``: the path that replaces the one of the file, as of `Overrides`; empty: none does. Addresses are not
+    tried, because the gateway that serves now has them.
+    """
+    log = access_log or (settings.access_log.path if settings.access_log is not None else "off")
+    if log not in ("-", "off") and (error := obstacle(log)):
+        yield Problem(_file_sentence("access_log.path", log, error), ("access_log", "path"))
+    if settings.database is not None and settings.database.startswith(_SQLITE):
+        file = settings.database.removeprefix(_SQLITE)
+        if error := obstacle(file):
+            yield Problem(_file_sentence("database", file, error), ("database",))
+
+
+def obstacle(path: str | pathlib.Path) -> OSError | None:
+    """Why this process could not open ``path`` for writing, or make it; None: nothing is known against it."""
+    file = pathlib.Path(path)
+    try:
+        if not stat.S_ISDIR(file.parent.stat().st_mode):
+            return _error(errno.ENOTDIR)
+        if file.is_dir():
+            return _error(errno.EISDIR)
+        there = file.exists()
+    except OSError as error:
+        return error
+    target, mode = (file, os.W_OK) if there else (file.parent, os.W_OK | os.X_OK)
+    return None if os.access(target, mode, effective_ids=True) else _error(errno.EACCES)
+
+
+def file_failure(key: str, path: str | pathlib.Path, error: OSError) -> OSError:
+    """``error`` with a sentence for its text. ``key``: the key of the configuration that names ``path``."""
+    return OSError(f"{key}: {_file_sentence(key, path, error)}")
+
+
+def listen_failure(key: str, host: str, port: int, error: OSError) -> OSError:
+    """``error`` with a sentence for its text. ``key``: the key of the configuration that names the address."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
+    return OSError(f"{key}: can not listen on {address}: {reason}; {_listen_remedy(key, error)}")
+
+
+def _file_sentence(key: str, path: str | pathlib.Path, error: OSError) -> str:
+    return f"{path} can not be written: {error.strerror}; {_file_remedy(key, path, error.errno)}"
+
+
+def _file_remedy(key: str, path: str | pathlib.Path, number: int | None) -> str:
+    folder = pathlib.Path(path).parent
+    if number == errno.ENOENT:
+        return f"make the folder {folder}, or change {key}"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"let the user of the gateway write it and its folder {folder}, or change {key}"
+    if number == errno.EISDIR:
+        return f"name a file in {key}"
+    return f"change {key}"
+
+
+def _listen_remedy(key: str, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"write an address of this machine in {key}"
+    if error.errno == errno.EADDRINUSE:
+        return f"stop the program that uses it, or change {key}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"choose a port above 1023 in {key}, or give the gateway CAP_NET_BIND_SERVICE"
+    return f"change {key}"
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

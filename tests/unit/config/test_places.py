@@ -1,0 +1,74 @@
+"""Files and addresses that the machine does not provide: the key, the place, what is wrong, the remedy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import socket
+
+import pytest
+
+from gateway.config import places
+from gateway.config.parse import settings_in
+
+
+def found(text: str, access_log: str = "") -> list[str]:
+    settings = settings_in(text + "\nproxies: []\n", "yaml", "f", {})
+    return [problem.render("f") for problem in places.problems(settings, access_log)]
+
+
+def test_folders_that_are_missing(tmp_path: pathlib.Path) -> None:
+    no = tmp_path / "no"
+    assert found(f"access_log: {{path: {no}/access.log}}\ndatabase: sqlite:///{no}/own.db") == [
+        f"f: {key}: {no}/{name} can not be written: No such file or directory; make the folder {no}, or change {key}"
+        for key, name in (("access_log.path", "access.log"), ("database", "own.db"))
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_file_and_what_is_no_folder(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    (sentence,) = found(f"access_log: {{path: {tmp_path}}}")
+    assert sentence.endswith("Is a directory; name a file in access_log.path")
+    (sentence,) = found(f"access_log: {{path: {tmp_path}/file/x}}")
+    assert sentence.endswith("Not a directory; change access_log.path")
+
+
+def test_places_that_are_good(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "there.log").touch()
+    for text in ("access_log: {path: '-'}", "access_log: null", f"access_log: {{path: {tmp_path}/there.log}}"):
+        assert found(text) == []
+    assert found(f"access_log: {{path: {tmp_path}/new.log}}\ndatabase: sqlite:///{tmp_path}/new.db") == []
+    assert found("database: postgresql://h/x") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["there.log"]
+
+
+def test_a_path_of_the_command_line_replaces_that_of_the_file(tmp_path: pathlib.Path) -> None:
+    text = f"access_log: {{path: {tmp_path}/no/x}}"
+    assert found(text, "-") == found(text, "off") == []
+    (sentence,) = found("access_log: null", f"{tmp_path}/no/y")
+    assert f"{tmp_path}/no/y can not be written" in sentence
+
+
+def test_what_this_user_may_not_write(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode, effective_ids: False)  # root may write everywhere
+    (sentence,) = found(f"access_log: {{path: {tmp_path}/x}}")
+    assert sentence.endswith(
+        f"let the user of the gateway write it and its folder {tmp_path}, or change access_log.path"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (OSError(errno.EADDRINUSE, "x"), "Address already in use; stop the program that uses it, or change listen"),
+        (OSError(errno.EACCES, "x"), "Permission denied; choose a port above 1023 in listen, or give the gateway CAP_"),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "Cannot assign requested address; change listen"),
+        (socket.gaierror(-2, "Name or service not known"), "not known; write an address of this machine in listen"),
+    ],
+)
+def test_addresses(error: OSError, remedy: str) -> None:
+    told = str(places.listen_failure("listen", "::1", 80, error))
+    assert told.startswith("listen: can not listen on [::1]:80: ")
+    assert remedy in told
