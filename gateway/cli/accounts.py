@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import click
 
-from gateway.cli.caller import Caller, Target, hidden_input, quoted, table
+from gateway.cli.caller import Caller, Target, quoted, standard_input, table
 from gateway.cli.document import value_of
 from gateway.cli.options import acts
 from gateway.cli.types import Json
@@ -28,8 +28,11 @@ def superuser() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input, not from the terminal.")
 @acts
 def create_superuser(target: Target, email: str, password_stdin: bool) -> None:
-    """Create a superuser; the password is asked for twice, or read from standard input where that is no terminal."""
-    password = hidden_input("Password", piped=password_stdin, confirm=True)
+    """Create a superuser; the password is asked for twice."""
+    if password_stdin:
+        password = standard_input()
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work(caller: Caller) -> None:
         made = await caller.call("POST", "/superusers", {"email": email, "password": password})
@@ -72,7 +75,10 @@ def delete_superuser(target: Target, email: str) -> None:
 @acts
 def set_password(target: Target, email: str, password_stdin: bool, tokens: bool) -> None:
     """Set a superuser's password, named by email or id; all logins of that superuser end."""
-    password = hidden_input("Password", piped=password_stdin, confirm=True)
+    if password_stdin:
+        password = standard_input()
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work(caller: Caller) -> None:
         id_ = await _id_of(caller, email)

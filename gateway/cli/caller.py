@@ -180,15 +180,15 @@ async def every_proxy(caller: Caller, search: str = "") -> Json:
     return {**answer, "items": items, "per_page": max(_PER_PAGE, len(items))}
 
 
-def hidden_input(title: str, *, piped: bool, confirm: bool = False) -> str:
+def hidden_input(title: str, *, piped: bool) -> str:
     """A value that is not to be shown: all of standard input when ``piped`` or when that is no terminal.
 
-    Else it is asked for, twice with ``confirm``. The terminal is not asked while standard input is a pipe, because
+    Else it is asked for. The terminal is not asked while standard input is a pipe, because
     the value in the pipe would be lost.
     """
     if piped or not sys.stdin.isatty():
         return standard_input()
-    return str(click.prompt(title, hide_input=True, confirmation_prompt=confirm))
+    return str(click.prompt(title, hide_input=True))
 
 
 def standard_input() -> str:

@@ -138,25 +138,18 @@ def test_the_command_line_is_light() -> None:
     assert run.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    ("command", "told"),
-    [
-        (("secret", "set", "KEY"), "secret KEY is stored, ****7890\n"),
-        (("superuser", "create", "a@example.org"), "superuser a@example.org is created\n"),
-    ],
-)
-def test_a_pipe_is_read_without_a_word(command: tuple[str, ...], told: str, tmp_path: Path) -> None:
+def test_a_pipe_is_read_without_a_word(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/g.db"
     assert call("db", "upgrade", "--database", url).exit_code == 0
     done = subprocess.run(
-        [sys.executable, "-m", "gateway", *command, "--database", url],
+        [sys.executable, "-m", "gateway", "secret", "set", "KEY", "--database", url],
         input="sk-correct-horse-1234567890\n",
         capture_output=True,
         text=True,
         timeout=60,
         start_new_session=True,  # without a terminal
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "secret KEY is stored, ****7890\n", "")
 
 
 @pytest.mark.parametrize("command", [("secret", "set", "K", "--value-stdin"), ("superuser", "create", "a@example.org")])
