@@ -9,15 +9,10 @@ from meta.sources import ROOT, modules
 COVERED_ELSEWHERE: dict[str, str] = {
     "demo/run.py": "tests/e2e/test_demo.py: a process with signals and a terminal",
     "proxy/pipeline.py": "tests/faults: the order of the layers shows in what a client is told",
-    "proxy/reply.py": "tests/wire and tests/faults: the response of one stream becomes that of another",
-    "proxy/send.py": "tests/wire and tests/faults: it is the meeting of two streams",
+    "proxy/reply.py": "tests/unit/proxy/test_send.py: what an attempt gives its stream",
     "proxy/server_timing.py": "tests/e2e/test_phases.py: what a client is told, beside the log and the metric",
     "upstream/upstream.py": "tests/unit/upstream/test_registry.py: a record that the registry fills",
     "workers/worker.py": "tests/e2e/test_control_plane.py: a process that is told what to do",
-    "wire/h1/client.py": "tests/wire/test_response_framing.py and tests/faults: its state machine as dialogues",
-    "wire/h1/message.py": "tests/wire/test_writing.py: all ways to write, before slow readers",
-    "wire/h1/server.py": "tests/wire: its state machine as dialogues",
-    "wire/link.py": "tests/wire and tests/faults: backpressure between real sockets",
 }
 """Modules without a unit test of their own, each with the reason and the place where it is tested. It should shrink."""
 

@@ -1,0 +1,102 @@
+"""A transport of which a test decides what it takes and what it brings: a link without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gateway.wire.link import Link
+
+
+class ScriptedTransport(asyncio.Transport):
+    """Under ``link``. It takes all that is written until `stop`, and keeps it in ``taken``."""
+
+    def __init__(self, link: Link, **info: Any) -> None:
+        super().__init__()
+        self.link = link
+        self.info = info
+        self.taken = bytearray()
+        self.waiting = bytearray()
+        self.reading = True
+        self.eof = False
+        self.closing = False
+        self.lost = False
+        self._stopped = False
+        link.connection_made(self)
+
+    # -- what the link calls
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.info.get(name, default)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == 0, "what the kernel does not take holds the source at once"
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.waiting)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.eof = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def write(self, data: Any) -> None:
+        if not self._stopped:
+            self.taken += data
+            return
+        before = len(self.waiting)
+        self.waiting += data
+        if not before and self.waiting:
+            self.link.pause_writing()
+
+    def writelines(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def close(self) -> None:
+        self.closing = True
+        if not self.waiting:
+            self.lose()
+
+    def abort(self) -> None:
+        self.closing = True
+        self.waiting.clear()
+        self.lose()
+
+    # -- what the peer does
+
+    def stop(self) -> None:
+        """Take nothing more."""
+        self._stopped = True
+
+    def take(self) -> None:
+        """Take what waits, and all that follows."""
+        self._stopped = False
+        if self.waiting:
+            self.taken += self.waiting
+            self.waiting.clear()
+            self.link.resume_writing()
+
+    def say(self, data: bytes) -> None:
+        """Bring bytes, as many reads as they need. Only while the link reads."""
+        assert self.reading, "the link does not read"
+        while data:
+            buffer = self.link.get_buffer(-1)
+            piece, data = data[: len(buffer)], data[len(buffer) :]
+            buffer[: len(piece)] = piece
+            self.link.buffer_updated(len(piece))
+
+    def lose(self, error: Exception | None = None) -> None:
+        """The connection has ended."""
+        if not self.lost:
+            self.lost = self.closing = True
+            self.link.connection_lost(error)

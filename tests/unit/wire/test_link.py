@@ -1,0 +1,103 @@
+"""A link without a socket: what it reads, what it writes, and when it rests."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from harness.scripted import ScriptedTransport
+
+from gateway.wire.buffers import BUFFER_SIZE, BufferPool
+from gateway.wire.link import FEW_PIECES, FULL_READS, MANY_PIECES, SMALL_READ, Link
+
+pytestmark = pytest.mark.interpreted  # `Reader` inherits from a class of the gateway's
+
+
+class Reader(Link):
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop(), BufferPool())
+        self.got: list[bytes] = []
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.got.append(bytes(self._buffers.current[:nbytes]))
+        if nbytes == self._read_size:
+            self.full_read()
+
+
+async def test_what_is_not_taken_makes_it_full() -> None:
+    link = Reader()
+    transport = ScriptedTransport(link)
+    link.write(b"one")
+    assert (bytes(transport.taken), link.full, link.unsent) == (b"one", False, 0)
+    transport.stop()
+    link.write(b"two")
+    assert (link.full, link.unsent) == (True, 3)
+    transport.take()
+    assert (bytes(transport.taken), link.full, link.unsent) == (b"onetwo", False, 0)
+    assert link.blocked >= 0.0
+
+
+async def test_nothing_is_written_after_the_end() -> None:
+    link = Reader()
+    transport = ScriptedTransport(link)
+    assert link.alive
+    link.abort()
+    link.write(b"late")
+    assert (link.alive, bytes(transport.taken)) == (False, b"")
+
+
+async def test_a_fast_peer_lets_others_have_their_turn() -> None:
+    link = Reader()
+    transport = ScriptedTransport(link)
+    transport.say(b"x" * BUFFER_SIZE * FULL_READS)
+    assert not transport.reading
+    await asyncio.sleep(0)
+    assert transport.reading
+
+
+@pytest.mark.parametrize("held_first", [True, False])
+async def test_a_turn_does_not_start_a_link_that_is_held(held_first: bool) -> None:
+    link = Reader()
+    transport = ScriptedTransport(link)
+    if held_first:
+        link.pause_reading()
+        link.rest_a_turn()
+    else:
+        link.rest_a_turn()
+        link.pause_reading()
+    await asyncio.sleep(0)
+    assert not transport.reading
+    link.resume_reading()
+    assert transport.reading
+
+
+async def test_a_link_that_rests_is_not_started_by_its_sink() -> None:
+    link = Reader()
+    transport = ScriptedTransport(link)
+    link.rest_a_turn()
+    link.resume_reading()
+    assert not transport.reading
+    await asyncio.sleep(0)
+    assert transport.reading
+
+
+async def test_many_small_pieces_make_the_reads_small() -> None:
+    link = Reader()
+    ScriptedTransport(link)
+    assert len(link.get_buffer(-1)) == BUFFER_SIZE
+    link.took_pieces(MANY_PIECES)
+    assert len(link.get_buffer(-1)) == SMALL_READ
+    link.took_pieces(FEW_PIECES)
+    assert len(link.get_buffer(-1)) == SMALL_READ
+    link.took_pieces(FEW_PIECES - 1)
+    assert len(link.get_buffer(-1)) == BUFFER_SIZE
+
+
+async def test_a_connection_that_can_not_begin_is_aborted(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Reader):
+        def _connected(self, transport: asyncio.BaseTransport) -> None:
+            raise ValueError("a defect")
+
+    transport = ScriptedTransport(Broken())
+    assert transport.lost
+    assert "a connection could not begin" in caplog.text
