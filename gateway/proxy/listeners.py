@@ -31,22 +31,24 @@ _ABORTED = frozenset(
 """Errors of the connection that would have been accepted, not of the listener (accept(2), "Error handling")."""
 
 
+Accepted = tuple[asyncio.BaseProtocol, Callable[[], object]]
+"""The protocol of a new connection, and what is called when that gets no transport."""
+
+
 class Listeners:
     """Every connection that comes in gets the protocol that ``accept`` makes of the peer's host.
 
-    ``accept`` returns None to refuse it: the connection is then closed before anything is read. ``lost`` is called
-    when the event loop could not make a transport of an accepted connection. ``starved`` is called when the process
-    has no descriptor for a new connection.
+    ``accept`` returns None to refuse it: the connection is then closed before anything is read. Beside the protocol it
+    returns what is called when the event loop could not make a transport of the connection. ``starved`` is called when
+    the process has no descriptor for a new connection.
     """
 
     def __init__(
         self,
-        accept: Callable[[str], asyncio.BaseProtocol | None],
-        lost: Callable[[asyncio.BaseProtocol], object] = lambda _: None,
+        accept: Callable[[str], Accepted | None],
         starved: Callable[[], object] = lambda: None,
     ) -> None:
         self._accept = accept
-        self._lost = lost
         self._starved = starved
         self._open: dict[Address, list[socket.socket]] = {}
         self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -105,22 +107,22 @@ class Listeners:
                     continue
                 self._rest(listener, error)
                 return
-            protocol = None
+            accepted = None
             try:
-                protocol = self._accept(peer[0])
+                accepted = self._accept(peer[0])
             except Exception:
                 self._complain("a new connection was closed", exc_info=True)
-            if protocol is None:
+            if accepted is None:
                 sock.close()
             else:
-                self._starting.start(self._connect(protocol, sock), "accept")
+                self._starting.start(self._connect(*accepted, sock), "accept")
 
-    async def _connect(self, protocol: asyncio.BaseProtocol, sock: socket.socket) -> None:
+    async def _connect(self, protocol: asyncio.BaseProtocol, lost: Callable[[], object], sock: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock)
         except Exception:  # a peer that left in between
             sock.close()
-            self._lost(protocol)
+            lost()
 
     def _rest(self, listener: socket.socket, error: OSError) -> None:
         """Whatever is wrong, the kernel keeps the connections that wait: try again in a moment, and do not spin."""

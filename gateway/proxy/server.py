@@ -6,8 +6,8 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Coroutine
+from functools import partial
 from itertools import count
-from typing import cast
 
 from gateway import errors
 from gateway.core.exchange import Exchange
@@ -16,7 +16,7 @@ from gateway.core.limits import Limits
 from gateway.core.target import path_of
 from gateway.errors import GatewayError
 from gateway.proxy.admission import Admission
-from gateway.proxy.listeners import Listeners
+from gateway.proxy.listeners import Accepted, Listeners
 from gateway.proxy.local import options
 from gateway.proxy.rescue import rescue
 from gateway.proxy.rewrite import names
@@ -44,7 +44,7 @@ class Server:
         self._parser = parser
         self._slots = slots
         self.admission = Admission()
-        self.listeners = Listeners(self._accept, self._lost, self.admission.make_room)
+        self.listeners = Listeners(self._accept, self.admission.make_room)
         self._idle = asyncio.Event()
         # Unique over processes and restarts: 48 random bits, then a count.
         self._ids = map((os.urandom(6).hex().encode() + b"%010x").__mod__, count(1))
@@ -103,7 +103,7 @@ class Server:
             return given
         return next(self._ids)
 
-    def _accept(self, host: str) -> asyncio.BaseProtocol | None:
+    def _accept(self, host: str) -> Accepted | None:
         trusted = self.trusts(host)
         if not self.admission.admits(host, trusted=trusted):
             return None
@@ -111,10 +111,7 @@ class Server:
         connection = H1Server(loop, self._buffers, self._parser, self, b"http")
         # From here on, and not when its transport is made a turn later: a drain in between waits for it.
         self.admission.opened(connection, host, trusted=trusted)
-        return connection.protocol
-
-    def _lost(self, protocol: asyncio.BaseProtocol) -> None:
-        self.closed(cast(H1Server, protocol))
+        return connection.protocol, partial(self.closed, connection)
 
     # -- life
 

@@ -50,6 +50,10 @@ DOORS = {
     "yarl": ("upstream/",),
 }
 
+CONNECTIONS = {"gateway.wire.h1.client", "gateway.wire.h1.server"}
+MAKES_CONNECTIONS = {"proxy/server.py", "upstream/connector.py", "upstream/pool.py"}
+"""Who makes connections or keeps idle ones. All others know the streams of core/stream.py."""
+
 EXCHANGES = {f"gateway.core.{name}" for name in ("attempt", "exchange", "layer", "message", "stream")}
 """What belongs to one request. A machine that knows none of it also serves a call that is no request."""
 
@@ -110,6 +114,11 @@ def test_the_rules_of_the_wire_do_no_io(module: Module) -> None:
 @pytest.mark.parametrize("module", [m for m in modules() if m.room == "policy"], ids=lambda m: m.name)
 def test_a_policy_knows_no_exchange(module: Module) -> None:
     assert not module.imports & EXCHANGES, f"{module.name}: what knows an exchange is a layer, in proxy/layers/"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.room != "wire"], ids=lambda m: m.name)
+def test_only_who_makes_connections_knows_them(module: Module) -> None:
+    assert not module.imports & CONNECTIONS or module.file in MAKES_CONNECTIONS, "use the streams of core/stream.py"
 
 
 def test_an_exchange_in_a_policy_is_seen() -> None:

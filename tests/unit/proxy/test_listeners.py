@@ -12,7 +12,7 @@ FREE = Address("127.0.0.1", 0)
 
 
 async def test_listening_is_all_or_nothing() -> None:
-    listeners = Listeners(lambda _: asyncio.Protocol())
+    listeners = Listeners(lambda _: (asyncio.Protocol(), list))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         busy = Address("127.0.0.1", taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
@@ -35,7 +35,7 @@ async def test_a_connection_gets_the_protocol_that_was_given() -> None:
             greeted.set_result(transport.get_extra_info("peername"))
             transport.close()
 
-    listeners = Listeners(lambda _: Greeter())
+    listeners = Listeners(lambda _: (Greeter(), list))
     await listeners.listen([FREE])
     _, writer = await asyncio.open_connection(*listeners.addresses[0])
     assert await greeted == writer.get_extra_info("sockname")
