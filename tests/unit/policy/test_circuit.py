@@ -118,3 +118,11 @@ def test_a_cause_is_not_kept_when_a_listener_raises() -> None:
     scene.fail()
     circuit.pybreaker.half_open()
     assert causes == ["failure_threshold", "external"]
+
+
+def test_a_first_state_is_no_change() -> None:
+    """pybreaker also calls its listeners for the state that a circuit begins with, which follows no other."""
+    scene = Scene()
+    (ours, *_) = scene.circuit.pybreaker.listeners
+    ours.state_change(scene.circuit.pybreaker, None, scene.circuit.pybreaker.state)
+    assert scene.changes == []
