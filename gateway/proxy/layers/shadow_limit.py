@@ -16,7 +16,7 @@ from gateway.policy.machine import REFUSED
 
 
 def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
-    """Admit every exchange; set ``shadow`` where `limit` would reject it, for a QUEUE_TIMEOUT at the end."""
+    """Admit every exchange; set ``shadow`` where and when `limit` would reject it."""
     clock = limiter.clock
 
     def layer(next_handler: Handler) -> Handler:
@@ -31,8 +31,6 @@ def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
                 if permit != REFUSED:
                     limiter.release(permit, Outcome.IGNORED, clock() - since)
                 elif waiter is not None:
-                    if waiter.done() and waiter.result() == REFUSED:
-                        ex.shadow = QUEUE_TIMEOUT.code
                     limiter.leave(waiter)
 
         return handle
@@ -47,4 +45,12 @@ def _take_place(limiter: Limiter, ex: Exchange, queue_timeout: float) -> Waiter 
     waiter = limiter.join(queue_timeout)
     if waiter is None:
         ex.shadow = QUEUE_FULL.code
+        return None
+
+    def note(ended: Waiter) -> None:
+        if not ended.cancelled() and ended.result() == REFUSED:
+            ex.shadow = QUEUE_TIMEOUT.code
+
+    # When the time is up, and not when the exchange ends: until then an operator sees it too.
+    waiter.add_done_callback(note)
     return waiter
