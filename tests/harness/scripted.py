@@ -1,11 +1,16 @@
-"""A transport of which a test decides what it takes and what it brings: a link without a socket."""
+"""A link without a socket: a transport of which a test decides what it takes and brings, a source, and a reply."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+from gateway.core.limits import Limits
+from gateway.core.message import ResponseHead
+from gateway.core.peer import Peer
+from gateway.core.stream import Source
 from gateway.wire.link import Link
+from gateway.wire.memory import MemoryStream
 
 
 class ScriptedTransport(asyncio.Transport):
@@ -100,3 +105,29 @@ class ScriptedTransport(asyncio.Transport):
         if not self.lost:
             self.lost = self.closing = True
             self.link.connection_lost(error)
+
+
+class HeldSource:
+    """A source that notes whether it is held."""
+
+    held = False
+
+    def hold(self) -> None:
+        self.held = True
+
+    def resume(self) -> None:
+        self.held = False
+
+
+class KeptReply:
+    """A reply that keeps the response in memory."""
+
+    def __init__(self) -> None:
+        self.sink = MemoryStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits())
+
+    def interim(self, head: ResponseHead) -> None:
+        self.sink.interim(head)
+
+    def begin(self, head: ResponseHead, source: Source | None) -> MemoryStream:
+        self.sink.begin(head, b"", source, None)
+        return self.sink

@@ -7,9 +7,7 @@ from typing import Any
 from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead
-from gateway.core.outcome import Outcome
 from gateway.core.peer import Peer
-from gateway.policy.limiter import Limiter
 
 
 class Clock:
@@ -53,8 +51,3 @@ def set_facts(ex: Exchange, **facts: Any) -> None:
     """Set attributes of the exchange, or of its last attempt."""
     for name, value in facts.items():
         setattr(ex.attempt if name in Attempt.__slots__ else ex, name, value)
-
-
-def give_back(limiter: Limiter, seconds: float = 0.0) -> None:
-    """Release the permit that was given first, as if it had been held for so long."""
-    limiter.release(min(limiter._held), Outcome.IGNORED, seconds)

@@ -13,20 +13,19 @@ from typing import cast
 
 import pytest
 from harness.patience import eventually
+from harness.scripted import KeptReply
 from harness.stream import Stream
 from harness.tls import TlsLink, authority, server_context
 
 from gateway import errors
 from gateway.core.limits import Limits
-from gateway.core.message import OutgoingRequest, ResponseHead
-from gateway.core.peer import Peer
+from gateway.core.message import OutgoingRequest
 from gateway.errors import GatewayError
 from gateway.upstream.connector import tls_context
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.message import COPY_BELOW, MessageWriter
-from gateway.wire.memory import MemoryStream
 from gateway.wire.tls import TlsLayer
 
 pytestmark = pytest.mark.interpreted  # `Sink` inherits from a class of the gateway's
@@ -280,27 +279,13 @@ async def test_a_descriptor_that_was_given_to_another_is_not_written_to() -> Non
         far.close()
 
 
-class Began:
-    """A reply that keeps the response in memory."""
-
-    def __init__(self) -> None:
-        self.sink = MemoryStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits())
-
-    def interim(self, head: ResponseHead) -> None:
-        self.sink.interim(head)
-
-    def begin(self, head: ResponseHead, source: object) -> MemoryStream:
-        self.sink.begin(head, b"", None, None)
-        return self.sink
-
-
 async def test_an_answer_until_close_is_not_complete_because_a_write_met_the_reset() -> None:
     """The write takes the socket's error away: what is read then is a plain end."""
     loop = asyncio.get_running_loop()
     near, far = socket_pair()
     _, made = await loop.create_connection(lambda: H1Client(loop, BufferPool(), HeadParser()), sock=near)
     peer = Stream(far)
-    reply = Began()
+    reply = KeptReply()
     request = OutgoingRequest(b"POST", b"/", b"a", b"", 9, takes_trailers=False, replaced=frozenset())
     done = made.send(request, b"", b"", reply, Limits())
     await peer.until(b"\r\n\r\n")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import logging
+from typing import Self
 
 import pytest
+from unit.machines import RECOVERY, BreakerScene
 from unit.scene import Clock
 
 from gateway.config.document import CircuitBreaker
@@ -12,35 +14,23 @@ from gateway.policy.machine import REFUSED
 from gateway.policy.store import MemoryBreakerStore
 
 SUCCESS, FAILURE, IGNORED = Outcome
-RECOVERY = 30.0
 Changes = list[tuple[State, State, str]]
 
 
-class Scene:
-    """A breaker of threshold 3 that can be brought into any state."""
+class Scene(BreakerScene):
+    """It notes the changes of state."""
 
     def __init__(self, half_open_requests: int = 1) -> None:
-        self.clock = Clock()
+        super().__init__(half_open_requests)
         self.changes: Changes = []
-        self.breaker = Breaker(3, RECOVERY, half_open_requests, name="sidecar", clock=self.clock, on_change=self.note)
+        self.breaker.on_change = self.note
 
     def note(self, old: State, new: State, cause: str) -> None:
         assert self.breaker.state is new, "a listener sees the new state in force"
         self.changes.append((old, new, cause))
 
-    def call(self, outcome: Outcome) -> None:
-        permit = self.breaker.try_acquire()
-        assert permit != REFUSED
-        self.breaker.release(permit, outcome)
-
-    def bring_to(self, state: State) -> Scene:
-        if state is not State.CLOSED:
-            for _ in range(3):
-                self.call(FAILURE)
-        if state is State.HALF_OPEN:
-            self.clock.now += RECOVERY
-            self.call(IGNORED)
-        assert self.breaker.state is state
+    def bring_to(self, state: State) -> Self:
+        super().bring_to(state)
         self.changes.clear()
         return self
 

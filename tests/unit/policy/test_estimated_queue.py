@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from unit.scene import Clock, give_back
+from unit.machines import give_back
+from unit.scene import Clock
 
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter

@@ -4,28 +4,17 @@ import asyncio
 from collections import Counter
 
 import pytest
-from unit.scene import Clock, give_back
+from unit.machines import ended, full_limiter, give_back, limiter_of, turns, waiters
+from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
-from gateway.policy.limiter import SMOOTHING, Limiter, Waiter
+from gateway.policy.limiter import SMOOTHING, Limiter
 from gateway.policy.machine import REFUSED
-from gateway.policy.queue import WaitQueue
 from gateway.policy.retry_after import MAX_RETRY_AFTER
 from gateway.policy.store import MemoryPermitStore
 
 LONG = 60.0
 """Seconds that no test lives to see the end of."""
-
-
-def limiter_of(permits: int, room: int = 100, clock: Clock | None = None) -> Limiter:
-    return Limiter(permits, WaitQueue[Waiter](room), clock or Clock())
-
-
-def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) -> Limiter:
-    limiter = limiter_of(permits, room, clock)
-    for _ in range(permits):
-        assert limiter.try_acquire() != REFUSED
-    return limiter
 
 
 def overloaded(permits: int, room: int, fresh: int) -> Limiter:
@@ -39,27 +28,6 @@ def overloaded(permits: int, room: int, fresh: int) -> Limiter:
         limiter.arrived += fresh + 1
         limiter.reserve_retry_after()
     return limiter
-
-
-async def turns(count: int = 5) -> None:
-    """Let every task that can run do so."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[int]]:
-    tasks = []
-    for _ in range(count):
-        tasks.append(asyncio.create_task(limiter.acquire()))
-        await turns()
-    assert limiter.waiting == count
-    return tasks
-
-
-async def ended(*tasks: asyncio.Task[int]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class TestPermits:

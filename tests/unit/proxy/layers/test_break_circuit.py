@@ -5,41 +5,17 @@ import contextlib
 import itertools
 
 import pytest
-from unit.scene import Clock, exchange
+from unit.machines import RECOVERY, BreakerScene
+from unit.scene import exchange
 
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.outcome import Outcome
 from gateway.errors import GatewayError, Source
-from gateway.policy.breaker import Breaker, State
-from gateway.policy.machine import REFUSED
+from gateway.policy.breaker import State
 from gateway.proxy.layers.break_circuit import break_circuit
 
 SUCCESS, FAILURE, IGNORED = Outcome
-RECOVERY = 30.0
-
-
-class Scene:
-    """A breaker of threshold 3 that can be brought into any state."""
-
-    def __init__(self, half_open_requests: int = 1) -> None:
-        self.clock = Clock()
-        self.breaker = Breaker(3, RECOVERY, half_open_requests, clock=self.clock)
-
-    def call(self, outcome: Outcome) -> None:
-        permit = self.breaker.try_acquire()
-        assert permit != REFUSED
-        self.breaker.release(permit, outcome)
-
-    def bring_to(self, state: State) -> Scene:
-        if state is not State.CLOSED:
-            for _ in range(3):
-                self.call(FAILURE)
-        if state is State.HALF_OPEN:
-            self.clock.now += RECOVERY
-            self.call(IGNORED)
-        assert self.breaker.state is state
-        return self
 
 
 class Answer:
@@ -58,7 +34,7 @@ class Answer:
 
 async def judged(ex: Exchange, end: int | BaseException) -> Outcome:
     """The outcome that the breaker has counted."""
-    scene = Scene()
+    scene = BreakerScene()
     scene.call(FAILURE)
     handle = break_circuit(scene.breaker)(Answer(end))
     if isinstance(end, BaseException):
@@ -159,7 +135,7 @@ class TestLayer:
         ],
     )
     async def test_what_is_known_of_a_call_is_kept(self, end: int | BaseException, reason: str) -> None:
-        scene = Scene().bring_to(State.HALF_OPEN)
+        scene = BreakerScene().bring_to(State.HALF_OPEN)
         ex = exchange()
         ex.request_id = b"r1"
         if isinstance(end, BaseException):
@@ -171,7 +147,7 @@ class TestLayer:
         assert (last.reason, last.status, last.request_id) == (reason, ex.status, b"r1")
 
     async def test_in_shadow_mode_nobody_is_refused_and_it_is_noted_who_would_have_been(self) -> None:
-        scene = Scene()
+        scene = BreakerScene()
         scene.breaker.configure(3, RECOVERY, 1, shadow=True)
         scene.bring_to(State.OPEN)
         ex, answer = exchange(), Answer(200)
@@ -188,7 +164,7 @@ class TestLayer:
         assert passing.shadow == ""
 
     async def test_an_open_circuit_refuses_without_asking(self) -> None:
-        scene = Scene().bring_to(State.OPEN)
+        scene = BreakerScene().bring_to(State.OPEN)
         scene.clock.now += 12.5
         ex, answer = exchange(), Answer(200)
         with pytest.raises(GatewayError) as caught:
@@ -201,13 +177,13 @@ class TestLayer:
     @pytest.mark.covers("T027")
     @pytest.mark.parametrize("state", [State.CLOSED, State.HALF_OPEN])
     async def test_the_exchange_tells_the_state_that_it_met(self, state: State) -> None:
-        scene = Scene().bring_to(state)
+        scene = BreakerScene().bring_to(state)
         ex = exchange()
         await break_circuit(scene.breaker)(Answer(200))(ex)
         assert (ex.breaker, scene.breaker.state) == (state.word, State.CLOSED)
 
     async def test_a_probe_keeps_its_place_to_the_last_byte(self) -> None:
-        scene = Scene().bring_to(State.HALF_OPEN)
+        scene = BreakerScene().bring_to(State.HALF_OPEN)
         last_byte = asyncio.get_running_loop().create_future()
 
         async def stream(ex: Exchange) -> None:
@@ -224,7 +200,7 @@ class TestLayer:
         assert scene.breaker.state is State.CLOSED
 
     async def test_a_probe_whose_client_leaves_makes_room_for_another(self) -> None:
-        scene = Scene().bring_to(State.HALF_OPEN)
+        scene = BreakerScene().bring_to(State.HALF_OPEN)
         for _ in range(10):
             with pytest.raises(asyncio.CancelledError):
                 await break_circuit(scene.breaker)(Answer(asyncio.CancelledError()))(exchange())
@@ -234,7 +210,7 @@ class TestLayer:
 
     @pytest.mark.covers("T029", "T056")
     async def test_of_two_hundred_at_once_only_the_probes_get_through(self) -> None:
-        scene = Scene(3).bring_to(State.OPEN)
+        scene = BreakerScene(3).bring_to(State.OPEN)
         scene.clock.now += RECOVERY
         inside = itertools.count()
         go = asyncio.Event()

@@ -4,50 +4,17 @@ import asyncio
 import random
 
 import pytest
-from unit.scene import Clock, exchange, give_back
+from unit.machines import ended, full_limiter, give_back, limiter_of, turns, waiters
+from unit.scene import Clock, exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError, Reason
-from gateway.policy.limiter import Limiter, Waiter
-from gateway.policy.machine import REFUSED
-from gateway.policy.queue import WaitQueue
+from gateway.policy.limiter import Limiter
 from gateway.proxy.layers.limit import limit
 
 LONG = 60.0
 """Seconds that no test lives to see the end of."""
-
-
-def limiter_of(permits: int, room: int = 100, clock: Clock | None = None) -> Limiter:
-    return Limiter(permits, WaitQueue[Waiter](room), clock or Clock())
-
-
-def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) -> Limiter:
-    limiter = limiter_of(permits, room, clock)
-    for _ in range(permits):
-        assert limiter.try_acquire() != REFUSED
-    return limiter
-
-
-async def turns(count: int = 5) -> None:
-    """Let every task that can run do so."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def waiters(limiter: Limiter, count: int) -> list[asyncio.Task[int]]:
-    tasks = []
-    for _ in range(count):
-        tasks.append(asyncio.create_task(limiter.acquire()))
-        await turns()
-    assert limiter.waiting == count
-    return tasks
-
-
-async def ended(*tasks: asyncio.Task[int]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(ex: Exchange) -> None:

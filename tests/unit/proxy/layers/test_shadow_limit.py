@@ -8,7 +8,8 @@ import time
 
 import pytest
 from harness.patience import GLANCE, eventually
-from unit.scene import Clock, exchange, give_back
+from unit.machines import give_back
+from unit.scene import Clock, exchange
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler

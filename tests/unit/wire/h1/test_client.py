@@ -5,34 +5,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from harness.scripted import ScriptedTransport
+from harness.scripted import HeldSource, KeptReply, ScriptedTransport
 
 from gateway import errors
 from gateway.core.limits import Limits
-from gateway.core.message import CHUNKED, OutgoingRequest, ResponseHead
-from gateway.core.peer import Peer
-from gateway.core.stream import Source
+from gateway.core.message import CHUNKED, OutgoingRequest
 from gateway.errors import GatewayError
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import BODY, BROKEN, DONE, HEAD, IDLE, H1Client
 from gateway.wire.h1.head import HeadParser
-from gateway.wire.memory import MemoryStream
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Kept:
-    """A reply that keeps the response in memory."""
-
-    def __init__(self) -> None:
-        self.sink = MemoryStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits())
-
-    def interim(self, head: ResponseHead) -> None:
-        self.sink.interim(head)
-
-    def begin(self, head: ResponseHead, source: Source | None) -> MemoryStream:
-        self.sink.begin(head, b"", source, None)
-        return self.sink
 
 
 class Stage:
@@ -45,8 +28,8 @@ class Stage:
             b"GET", b"/", b"up:1", b"A: 1\r\n", 0, takes_trailers=False, replaced=frozenset()
         )
 
-    def send(self, body: bytes = b"") -> tuple[asyncio.Future[None], Kept]:
-        reply = Kept()
+    def send(self, body: bytes = b"") -> tuple[asyncio.Future[None], KeptReply]:
+        reply = KeptReply()
         return self.client.send(self.request, b"B: 2\r\n", body, reply, Limits()), reply
 
 
@@ -140,18 +123,6 @@ async def test_bytes_without_a_request_break_it() -> None:
     assert caught.value.reason is errors.UPSTREAM_BAD_RESPONSE
 
 
-class Slow:
-    """A source that notes whether it is held."""
-
-    held = False
-
-    def hold(self) -> None:
-        self.held = True
-
-    def resume(self) -> None:
-        self.held = False
-
-
 async def test_an_upload_holds_its_source_and_bounds_the_stall() -> None:
     request = OutgoingRequest(
         b"POST", b"/", b"up:1", b"", CHUNKED, takes_trailers=False, replaced=frozenset({b"x-key"})
@@ -159,7 +130,7 @@ async def test_an_upload_holds_its_source_and_bounds_the_stall() -> None:
     stage = Stage(request)
     stage.client.body_idle = 5.0
     stage.send()
-    source = Slow()
+    source = HeldSource()
     stage.client.begin_body(source, CHUNKED)
     stage.transport.stop()
     assert not stage.client.timer.expires_at

@@ -5,22 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from harness.scripted import ScriptedTransport
+from harness.scripted import HeldSource, ScriptedTransport
 
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.message import COPY_BELOW, MessageWriter
-
-
-class Slow:
-    """A source that notes whether it is held."""
-
-    held = False
-
-    def hold(self) -> None:
-        self.held = True
-
-    def resume(self) -> None:
-        self.held = False
 
 
 def writer(*, chunked: bool) -> tuple[MessageWriter, ScriptedTransport]:
@@ -33,7 +21,7 @@ def writer(*, chunked: bool) -> tuple[MessageWriter, ScriptedTransport]:
 @pytest.mark.parametrize("size", [1, COPY_BELOW - 1, COPY_BELOW])
 async def test_the_head_goes_out_with_the_first_piece(chunked: bool, size: int) -> None:
     made, transport = writer(chunked=chunked)
-    made.start(b"HEAD", Slow())
+    made.start(b"HEAD", HeldSource())
     assert not transport.taken
     made.data(memoryview(b"x" * size), pooled=False)
     first = b"%x\r\n%b\r\n" % (size, b"x" * size) if chunked else b"x" * size
@@ -57,7 +45,7 @@ async def test_a_whole_body(chunked: bool, body: bytes, wanted: bytes) -> None:
 
 async def test_many_pieces_of_one_read_become_one_chunk() -> None:
     made, transport = writer(chunked=True)
-    made.start(b"", Slow())
+    made.start(b"", HeldSource())
     made.pieces([memoryview(b"a"), memoryview(b"b")], pooled=True)
     made.pieces([], pooled=True)
     assert transport.taken == b"2\r\nab\r\n"
@@ -65,7 +53,7 @@ async def test_many_pieces_of_one_read_become_one_chunk() -> None:
 
 async def test_chunks_pass_as_they_came() -> None:
     made, transport = writer(chunked=True)
-    made.start(b"HEAD", Slow())
+    made.start(b"HEAD", HeldSource())
     assert made.takes_chunks
     made.chunks(b"1\r\na\r\n", 1)
     made.chunks(b"1\r\nb\r\n0\r\n\r\n", 1)
@@ -77,7 +65,7 @@ async def test_chunks_pass_as_they_came() -> None:
 @pytest.mark.parametrize("full_before", [True, False])
 async def test_a_full_sink_holds_its_source_until_it_takes_bytes_again(full_before: bool) -> None:
     made, transport = writer(chunked=False)
-    source = Slow()
+    source = HeldSource()
     transport.stop()
     if full_before:
         made.write(b"the message before")
@@ -93,7 +81,7 @@ async def test_a_full_sink_holds_its_source_until_it_takes_bytes_again(full_befo
 
 async def test_the_end_lets_the_source_go() -> None:
     made, transport = writer(chunked=False)
-    source = Slow()
+    source = HeldSource()
     made.start(b"", source)
     made.end([])
     transport.stop()
@@ -103,7 +91,7 @@ async def test_the_end_lets_the_source_go() -> None:
 
 async def test_a_lost_connection_holds_nobody() -> None:
     made, transport = writer(chunked=False)
-    source = Slow()
+    source = HeldSource()
     made.start(b"HEAD", source)
     transport.lose()
     made.data(memoryview(b"x"), pooled=False)
