@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gateway.config.problem import Problem
+from gateway.core.address import Address
 
 if TYPE_CHECKING:  # a worker imports this module, and no schema
     from gateway.config.schema.settings import Settings
@@ -58,9 +59,8 @@ def file_failure(key: str, path: str | pathlib.Path, error: OSError) -> OSError:
 
 def listen_failure(key: str, host: str, port: int, error: OSError) -> OSError:
     """``error`` with a sentence for its text. ``key``: the key of the configuration that names the address."""
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
-    return OSError(f"{key}: can not listen on {address}: {reason}; {_listen_remedy(key, error)}")
+    return OSError(f"{key}: can not listen on {Address(host, port)}: {reason}; {_listen_remedy(key, error)}")
 
 
 def _file_sentence(key: str, path: str | pathlib.Path, error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.core.address import bracketed
 from gateway.core.client import addresses_of_forwarded, forwarded_client
 from gateway.core.message import RequestHead
 
@@ -16,7 +17,7 @@ class Peer:
     def __init__(self, host: str, port: int, scheme: bytes, trusts: Callable[[str], bool]) -> None:
         """``trusts``: whether an address belongs to a proxy of ours, whose X-Forwarded-* fields are believed."""
         self._trusts = trusts
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = f"{bracketed(host)}:{port}"
         self.host = host.encode()
         """The address without its port, as it stands in X-Forwarded-For."""
         self.scheme = scheme

@@ -7,19 +7,15 @@ All other field lines of the caller travel on as they stood on the wire (RFC 911
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from gateway.core.credential import holds_own_token
 from gateway.core.forwarded import folded, is_claim
-from gateway.core.message import OutgoingRequest, RequestHead
+from gateway.core.message import MAX_KEPT_HEAD, OutgoingRequest, RequestHead
 from gateway.core.peer import Peer
 from gateway.core.target import join
 
 VIA = b"breakwater"
 """RFC 9110 7.6.3: a gateway names itself in each request that it forwards; the name of one that was given none."""
-
-_MAX_KEPT_FIELDS: Final = 4096
-"""Bytes of fields up to which a rewritten request is kept for the next equal one."""
 
 
 def names(via: bytes, name: bytes) -> bool:
@@ -110,7 +106,7 @@ class RequestRewrite:
         if kept is not None and kept[0] is self:
             return kept[1]
         made = self._rewritten(request, peer, request.fields, b"")
-        if len(made.fields) <= _MAX_KEPT_FIELDS:  # else the request is not seen again
+        if len(made.fields) <= MAX_KEPT_HEAD:  # else the request is not seen again
             request.rewritten = (self, made)
         return made
 

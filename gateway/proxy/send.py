@@ -23,26 +23,11 @@ def send(upstream: Upstream, via: bytes = VIA) -> Handler:
 
     Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed.
     """
-    settings = upstream.settings
-    endpoint = upstream.endpoint
     pool = upstream.pool
-    connector = pool.connector
-    prefix = settings.path.rstrip("/").encode() if settings.strip_path else b""
-    authority = endpoint.authority.encode()
-    fields = ConfiguredFields(settings.headers)
-    rewrite = RequestRewrite(
-        None if settings.preserve_host else authority,
-        fields.fixed + connector.proxy_fields,
-        fields.names,
-        base=connector.absolute_form + endpoint.base,
-        prefix=prefix,
-        via=via,
-    )
-    locations = (
-        Locations(endpoint.scheme.encode(), authority, endpoint.base, prefix) if settings.rewrite_location else None
-    )
-    response_header = settings.timeouts.response_header
-    address = f"{endpoint.host}:{endpoint.port}"
+    fields = ConfiguredFields(upstream.settings.headers)
+    rewrite, locations = _rewrite(upstream, fields, via), _locations(upstream)
+    response_header = upstream.settings.timeouts.response_header
+    address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"
 
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
@@ -90,6 +75,31 @@ def send(upstream: Upstream, via: bytes = VIA) -> Handler:
         stream.release(complete)
 
     return handle
+
+
+def _prefix(upstream: Upstream) -> bytes:
+    """What is stripped from the path."""
+    settings = upstream.settings
+    return settings.path.rstrip("/").encode() if settings.strip_path else b""
+
+
+def _rewrite(upstream: Upstream, fields: ConfiguredFields, via: bytes) -> RequestRewrite:
+    endpoint, connector = upstream.endpoint, upstream.pool.connector
+    return RequestRewrite(
+        None if upstream.settings.preserve_host else endpoint.authority.encode(),
+        fields.fixed + connector.proxy_fields,
+        fields.names,
+        base=connector.absolute_form + endpoint.base,
+        prefix=_prefix(upstream),
+        via=via,
+    )
+
+
+def _locations(upstream: Upstream) -> Locations | None:
+    if not upstream.settings.rewrite_location:
+        return None
+    endpoint = upstream.endpoint
+    return Locations(endpoint.scheme.encode(), endpoint.authority.encode(), endpoint.base, _prefix(upstream))
 
 
 async def _dial(attempt: Attempt, pool: Pool) -> ClientStream:
