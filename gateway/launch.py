@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
 BAD_CONFIGURATION: Final = 2
-"""Exit code of a process that can not use its configuration."""
+"""Exit code of a process that cannot use its configuration."""
 
 SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
 """What a gateway handles. The default action of each would end the process."""

@@ -122,7 +122,7 @@ class Live(Protocol):
 
 
 ELSEWHERE: Final = "only the gateway that runs knows; name its admin listener with --server"
-"""Why a store without a gateway can not say what a data plane does."""
+"""Why a store without a running gateway does not know what a data plane does."""
 
 
 class NotRunning:

@@ -8,7 +8,7 @@ A sink that is full calls `Source.hold`, and `Source.resume` when it takes bytes
 source of the request's body and the sink of the response's, and a `ClientStream` the other way round.
 
 HTTP/1.1 serves one request at a time on a connection. There the connection itself is the stream of the request that
-runs: a second object would cost 3 us a request and 5 % of each streamed frame, and hold nothing of its own.
+runs, because a second object would hold nothing of its own and cost time at each request and each streamed frame.
 """
 
 from __future__ import annotations

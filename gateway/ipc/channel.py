@@ -32,7 +32,7 @@ Message = TypeVar("Message")
 
 
 class ChannelError(Exception):
-    """The worker can not be reached, or refused. The text is a sentence."""
+    """The worker cannot be reached, or it rejected the request. The text is a sentence."""
 
 
 class RefusedError(ChannelError):

@@ -160,7 +160,7 @@ class DataPlane(Protocol):
     async def ping(self) -> Health: ...
 
     async def apply(self, document: Document) -> InForce:
-        """Put ``document`` in force. Raises OSError (behind a channel `RefusedError`) when it can not be served."""
+        """Put ``document`` in force. Raises OSError (behind a channel `RefusedError`) when it cannot be served."""
         ...
 
     async def identify(self, credentials: Credentials) -> None:

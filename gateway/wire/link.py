@@ -67,10 +67,10 @@ class Link:
         self._fd = -1
         """The socket, when what is written goes out as it is; -1 under TLS."""
         self._first_error: OSError | None = None
-        """Of a write. The kernel tells of a reset once; what is asked later hears of a plain end."""
+        """Of a write. The kernel reports a reset once. A later call reports a plain end of the stream."""
         self._buffers = buffers
         self._lends = True
-        """The transport keeps a reference to what it can not send at once, not a copy."""
+        """The transport keeps a reference to what it cannot send at once, not a copy."""
         self._lent: list[memoryview] = []
         """Buffers that our transport has not flushed yet."""
         self._stopped = False

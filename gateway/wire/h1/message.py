@@ -59,8 +59,8 @@ class MessageWriter(Link):
             self.write(start)
 
     def data(self, piece: memoryview, *, pooled: bool) -> None:
-        """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent if it can not be flushed
-        now.
+        """Write payload. ``pooled``: it lies in the pool's current buffer, which is lent when the kernel does not take
+        all of it now.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
