@@ -30,10 +30,10 @@ from gateway.observe.recent import Recent
 from gateway.observe.slabs import Slabs
 from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
-from gateway.proxy.explain import explain, phase
+from gateway.proxy.inspect.explain import explain, phase
+from gateway.proxy.inspect.status import breaker_pulse, gauges, state
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Slots, Snapshot
-from gateway.proxy.standing import breaker_pulse, gauges, state
 from gateway.upstream import forward_proxy
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream

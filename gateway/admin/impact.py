@@ -9,7 +9,7 @@ from gateway.admin.effective import Settings, routes
 from gateway.config import single
 from gateway.config.schema.proxy import Proxy
 from gateway.ipc.messages import ProxyState
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 
 
 class RouteChange(TypedDict):
@@ -117,4 +117,4 @@ def _pool(old: Proxy | None, new: Proxy | None) -> str:
 
 
 def _origin(proxy: Proxy) -> str:
-    return Endpoint.of(proxy.upstream).origin
+    return Origin.of(proxy.upstream).url

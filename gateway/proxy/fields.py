@@ -1,4 +1,4 @@
-"""The header fields that a proxy sets on each request: those that never change, and those that say who asks."""
+"""The header fields that a proxy sets on each request: those that never change, and those that depend on the caller."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 
-from gateway import errors
-from gateway.config.document import AuthField, Header, Missing, Part, Proxy
-from gateway.core.exchange import Exchange
-from gateway.core.layer import Handler, Layer
+from gateway.config.document import AuthField, Header, Part
 from gateway.core.principal import Principal
-from gateway.errors import GatewayError
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
@@ -80,32 +76,3 @@ def _plain(value: object) -> str | None:
     if _CONTROL.search(text) or text != text.strip(" \t") or any(ord(character) > 0xFF for character in text):
         return None
     return text
-
-
-def keep_secrets(proxy: Proxy, *, legible: bool) -> Layer:
-    """Refuse with ``upstream_denied`` what would show a secret to a forward proxy, unless the proxy's settings say so.
-
-    ``legible``: a forward proxy stands on the way and reads what is sent.
-    """
-    exposed = legible and not proxy.clear_text_proxy and any(header.secret for header in proxy.headers)
-
-    def layer(next_handler: Handler) -> Handler:
-        async def refuse(ex: Exchange) -> None:
-            raise GatewayError(errors.UPSTREAM_DENIED, "A forward proxy on the way could read a secret of this proxy")
-
-        return refuse if exposed else next_handler
-
-    return layer
-
-
-def require_templates(headers: Iterable[Header]) -> Layer:
-    """Refuse with ``template_missing`` while a variable or secret that the headers name is not set."""
-    missing = any(isinstance(part, Missing) for header in headers for part in header.parts)
-
-    def layer(next_handler: Handler) -> Handler:
-        async def refuse(ex: Exchange) -> None:
-            raise GatewayError(errors.TEMPLATE_MISSING)
-
-        return refuse if missing else next_handler
-
-    return layer

@@ -6,18 +6,19 @@ from gateway.config.document import Proxy
 from gateway.core.layer import Handler, Layer, chain
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
-from gateway.proxy.delivery import deliver
-from gateway.proxy.fields import keep_secrets, require_templates
+from gateway.proxy.layers.answer_locally import answer_locally
 from gateway.proxy.layers.break_circuit import break_circuit
 from gateway.proxy.layers.deadline import deadline
+from gateway.proxy.layers.deliver import deliver
+from gateway.proxy.layers.keep_secrets import keep_secrets
 from gateway.proxy.layers.limit import limit
+from gateway.proxy.layers.require_templates import require_templates
+from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.layers.retry import retry
+from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
-from gateway.proxy.local import answer_locally
-from gateway.proxy.rescue import rescue_for
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.send import send
-from gateway.proxy.server_timing import server_timing
 from gateway.upstream.upstream import Upstream
 
 

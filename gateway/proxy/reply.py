@@ -11,8 +11,8 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.message import OutgoingRequest, ResponseHead
 from gateway.core.stream import ClientStream, Sink, Source
+from gateway.proxy.layers.server_timing import timing_fields
 from gateway.proxy.locations import Locations
-from gateway.proxy.server_timing import timing_fields
 
 CONTINUE_SECONDS = 1.0
 """How long an upstream may take to answer ``Expect: 100-continue`` before the body is sent all the same."""

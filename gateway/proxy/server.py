@@ -16,9 +16,9 @@ from gateway.core.limits import Limits
 from gateway.core.target import path_of
 from gateway.errors import GatewayError
 from gateway.proxy.admission import Admission
+from gateway.proxy.layers.answer_locally import options
+from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.listeners import Accepted, Listeners
-from gateway.proxy.local import options
-from gateway.proxy.rescue import rescue
 from gateway.proxy.rewrite import names
 from gateway.proxy.snapshot import Slots, Snapshot
 from gateway.wire.buffers import BufferPool

@@ -11,8 +11,8 @@ from gateway.config.document import Cors, Document, Proxy
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer, chain
 from gateway.errors import GatewayError, Reason
+from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.pipeline import build
-from gateway.proxy.rescue import rescue_for
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.router import Route, Router
 from gateway.upstream.upstream import Upstream

@@ -30,9 +30,9 @@ from yarl import URL
 from gateway import errors
 from gateway.config.document import Timeouts
 from gateway.errors import GatewayError
-from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.forward_proxy import forward_proxy
 from gateway.upstream.guard import Guard
+from gateway.upstream.origin import Origin
 from gateway.upstream.shortage import Shortages
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import H1Client
@@ -160,7 +160,7 @@ class HardenedConnector(aiohttp.TCPConnector):
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Origin,
         timeouts: Timeouts,
         buffers: BufferPool,
         parser: HeadParser,
@@ -196,7 +196,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         """The forward proxy on the way."""
         self._proxied = proxy is not None
         if proxy is not None:
-            self._peer = Endpoint.of(proxy.url)
+            self._peer = Origin.of(proxy.url)
             credentials: dict[str, str] = {}
             if proxy.credentials:
                 pair = base64.b64encode(":".join(proxy.credentials).encode()).decode()
@@ -204,14 +204,14 @@ class HardenedConnector(aiohttp.TCPConnector):
             if endpoint.scheme == "https":
                 self._tunnel = ClientRequest(
                     "GET",
-                    URL(endpoint.origin),
+                    URL(endpoint.url),
                     loop=self._loop,
                     proxy=URL(proxy.url),
                     proxy_headers=CIMultiDict(credentials),
                     ssl=tls,
                 )
             else:
-                self.absolute_form = endpoint.origin.encode()
+                self.absolute_form = endpoint.url.encode()
                 self.proxy_fields = [(name.encode(), value.encode()) for name, value in credentials.items()]
         self._tls = tls
         self._secure = self._peer.scheme == "https" and self._tunnel is None

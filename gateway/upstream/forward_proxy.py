@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.config.networks import destination
 from gateway.core.address import Address
-from gateway.upstream.endpoint import DEFAULT_PORTS, Endpoint
+from gateway.upstream.origin import DEFAULT_PORTS, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ForwardProxy:
     """User and password."""
 
 
-def forward_proxy(endpoint: Endpoint, env: Mapping[str, str] | None = None) -> ForwardProxy | None:
+def forward_proxy(endpoint: Origin, env: Mapping[str, str] | None = None) -> ForwardProxy | None:
     """The one that stands between the gateway and ``endpoint``; ``env`` None: the environment of this process.
 
     Raises OSError for a variable that can not be used.
@@ -84,19 +84,19 @@ def _parsed(variable: str, text: str) -> ForwardProxy:
     return ForwardProxy(address.url(parts.scheme), variable, credentials)
 
 
-def _is_here(endpoint: Endpoint) -> bool:
+def _is_here(endpoint: Origin) -> bool:
     name = endpoint.host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
     return endpoint.is_address and destination(endpoint.host).is_loopback
 
 
-def _is_exempt(endpoint: Endpoint, env: Mapping[str, str]) -> bool:
+def _is_exempt(endpoint: Origin, env: Mapping[str, str]) -> bool:
     found = _variable(env, "no_proxy")
     return found is not None and any(_covers(entry.strip(), endpoint) for entry in found[1].split(","))
 
 
-def _covers(entry: str, endpoint: Endpoint) -> bool:
+def _covers(entry: str, endpoint: Origin) -> bool:
     if entry == "*":
         return True
     if not entry:

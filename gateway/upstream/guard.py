@@ -10,7 +10,7 @@ from aiohappyeyeballs import AddrInfoType
 from gateway import errors
 from gateway.config.networks import Destinations
 from gateway.errors import GatewayError
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 from gateway.upstream.shortage import OnceASecond
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Guard:
         self.destinations = Destinations() if destinations is None else destinations
         self._throttle = OnceASecond(_log)
 
-    def check(self, endpoint: Endpoint) -> None:
+    def check(self, endpoint: Origin) -> None:
         """Raises `GatewayError` ``upstream_denied`` for an endpoint whose address is denied; says nothing of names."""
         if endpoint.is_address and (denied := self.destinations.denial(endpoint.host, endpoint.port)):
             self._deny(endpoint.host, denied)

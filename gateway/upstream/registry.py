@@ -21,8 +21,8 @@ from gateway.policy.circuit import Circuit
 from gateway.policy.limiter import Limiter
 from gateway.policy.queue import WaitQueue
 from gateway.upstream.connector import HardenedConnector, tls_context
-from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
+from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Pool
 from gateway.upstream.shortage import Shortages
 from gateway.upstream.upstream import Upstream
@@ -33,7 +33,7 @@ _log = logging.getLogger("gateway")
 
 
 def _pool_identity(proxy: Proxy) -> tuple[str, Timeouts]:
-    return Endpoint.of(proxy.upstream).origin, proxy.timeouts
+    return Origin.of(proxy.upstream).url, proxy.timeouts
 
 
 def _places(proxy: Proxy) -> int:
@@ -49,7 +49,7 @@ def _tell_of_forward_proxy(upstream: Upstream) -> None:
     proxy = connector.proxy
     if proxy is None:
         return
-    way = f"proxy {settings.name}: {upstream.endpoint.origin} is reached through {proxy.url}, as {proxy.variable} says"
+    way = f"proxy {settings.name}: {upstream.endpoint.url} is reached through {proxy.url}, as {proxy.variable} says"
     if connector.absolute_form and any(header.secret for header in settings.headers):
         if settings.clear_text_proxy:
             _log.warning("%s, which can read the secrets in its headers", way)
@@ -116,11 +116,11 @@ class Registry:
         old = self.upstreams.get(proxy.name)
         if old is not None and old.settings == proxy:
             return old
-        endpoint = Endpoint.of(proxy.upstream)
+        endpoint = Origin.of(proxy.upstream)
         pool, limiter, breaker = None, None, None
         if old is not None:
             limiter = old.limiter
-            if old.endpoint.origin == endpoint.origin:
+            if old.endpoint.url == endpoint.url:
                 breaker = old.breaker
             if _pool_identity(old.settings) == _pool_identity(proxy):
                 pool = old.pool
@@ -152,7 +152,7 @@ class Registry:
         self._limiters[proxy.name] = limiter
         return limiter
 
-    def _pool(self, name: str, endpoint: Endpoint, timeouts: Timeouts) -> Pool:
+    def _pool(self, name: str, endpoint: Origin, timeouts: Timeouts) -> Pool:
         if self._tls is None:
             self._tls = tls_context()
         connector = HardenedConnector(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.config.document import Proxy
 from gateway.policy.breaker import Breaker
 from gateway.policy.limiter import Limiter
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 
 
@@ -16,7 +16,7 @@ class Upstream:
     """What one generation of a proxy borrows; the parts are shared with other generations of the same name."""
 
     settings: Proxy
-    endpoint: Endpoint
+    endpoint: Origin
     pool: Pool
     limiter: Limiter | None
     breaker: Breaker | None

@@ -20,10 +20,10 @@ from gateway.config.document import Limits, Proxy, Timeouts
 from gateway.core.exchange import Exchange
 from gateway.core.layer import chain
 from gateway.errors import GatewayError
-from gateway.proxy.delivery import deliver
-from gateway.proxy.rescue import rescue
+from gateway.proxy.layers.deliver import deliver
+from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.send import send
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
 from gateway.wire import link, timer
 from gateway.wire.buffers import BufferPool
@@ -166,7 +166,7 @@ class Service:
         timeouts = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)
         url = "http://127.0.0.1:9"
         proxy = replace(Proxy("p", "/", url, access_rule="true"), timeouts=timeouts)
-        self.handle = chain(send(Upstream(proxy, Endpoint.of(url), pool, None, None)), rescue, deliver)  # type: ignore[arg-type]
+        self.handle = chain(send(Upstream(proxy, Origin.of(url), pool, None, None)), rescue, deliver)  # type: ignore[arg-type]
 
     def trusts(self, address: str) -> bool:
         return False

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import errors
-from gateway.config.document import AuthField, Header, Missing
-from gateway.core.exchange import Exchange
+from gateway.config.document import AuthField, Header
 from gateway.core.principal import Principal
-from gateway.errors import GatewayError
-from gateway.proxy.fields import ConfiguredFields, require_templates
+from gateway.proxy.fields import ConfiguredFields
 
 HEADERS = (
     Header("X-Fixed", ("a", "b")),
@@ -87,14 +84,3 @@ def test_a_claim_that_does_not_fit_is_not_sent_at_all(claim: object) -> None:
 def test_the_name_of_an_empty_field_is_the_gateways_too() -> None:
     fields = ConfiguredFields([Header("X-Empty", ()), Header("X-Blank", ("",)), Header("X-Set", ("a",))])
     assert (fields.names, fields.fixed) == ([b"X-Empty", b"X-Blank", b"X-Set"], [(b"X-Set", b"a")])
-
-
-async def passes(_: Exchange) -> None:
-    return None
-
-
-async def test_what_is_missing_stops_the_request() -> None:
-    assert require_templates(HEADERS)(passes) is passes
-    with pytest.raises(GatewayError) as caught:
-        await require_templates([Header("X", ("a", Missing("secret.K")))])(passes)(None)  # type: ignore[arg-type]
-    assert caught.value.reason is errors.TEMPLATE_MISSING

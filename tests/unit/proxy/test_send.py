@@ -18,7 +18,7 @@ from gateway.core.peer import Peer
 from gateway.errors import GatewayError
 from gateway.proxy import reply
 from gateway.proxy.send import send
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import H1Client
@@ -73,7 +73,7 @@ class Stage:
     def __init__(self, **settings: Any) -> None:
         self.pool = Pool()
         proxy = replace(Proxy("p", "/p", URL, access_rule="true"), **settings)
-        self.handle = send(Upstream(proxy, Endpoint.of(URL), self.pool, None, None))  # type: ignore[arg-type]
+        self.handle = send(Upstream(proxy, Origin.of(URL), self.pool, None, None))  # type: ignore[arg-type]
         self.exchange: Exchange
         self.task: asyncio.Future[None]
 

@@ -24,8 +24,8 @@ from gateway.config.document import Timeouts, UpstreamNetworks
 from gateway.config.networks import Destinations
 from gateway.errors import GatewayError
 from gateway.upstream.connector import HardenedConnector, tls_context
-from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
+from gateway.upstream.origin import Origin
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
@@ -36,7 +36,7 @@ async def connector(
     url: str, tls: ssl.SSLContext | None = None, guard: Guard | None = None, **timeouts: float
 ) -> AsyncIterator[HardenedConnector]:
     made = HardenedConnector(
-        Endpoint.of(url), Timeouts(**timeouts), BufferPool(), HeadParser(), tls or tls_context(), guard=guard
+        Origin.of(url), Timeouts(**timeouts), BufferPool(), HeadParser(), tls or tls_context(), guard=guard
     )
     try:
         yield made
@@ -245,7 +245,7 @@ async def test_an_address_that_says_nothing_is_overtaken_by_the_next(black_hole:
 
 
 async def test_when_every_address_refuses() -> None:
-    port = Endpoint.of(refused_url()).port
+    port = Origin.of(refused_url()).port
     async with resolving(f"http://many.test:{port}", Resolver("127.0.0.1", "127.0.0.2")) as made:
         assert await code_of_dial(made) == "dial_failed"
 
@@ -655,7 +655,7 @@ async def test_a_tunnel_that_is_never_ready(monkeypatch: pytest.MonkeyPatch, ans
 async def test_the_pure_python_parsers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIOHTTP_NO_EXTENSIONS", "1")
     with pytest.raises(RuntimeError, match="AIOHTTP_NO_EXTENSIONS"):
-        HardenedConnector(Endpoint.of("http://a"), Timeouts(), BufferPool(), HeadParser(), tls_context())
+        HardenedConnector(Origin.of("http://a"), Timeouts(), BufferPool(), HeadParser(), tls_context())
 
 
 async def test_the_private_seams_of_aiohttp_are_still_there() -> None:

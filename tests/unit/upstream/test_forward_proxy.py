@@ -2,24 +2,24 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.forward_proxy import ForwardProxy, forward_proxy, settings
+from gateway.upstream.origin import Origin
 
 PROXY = {"http_proxy": "http://proxy:3128", "https_proxy": "http://secure:3129"}
 
 
 def applies(url: str, **env: str) -> bool:
-    return forward_proxy(Endpoint.of(url), PROXY | env) is not None
+    return forward_proxy(Origin.of(url), PROXY | env) is not None
 
 
 @pytest.mark.covers("T010b")
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
 def test_the_environment_names_one(name: str) -> None:
     env = {name: "http://user:p%40ss@proxy:3128"}
-    found = forward_proxy(Endpoint.of("http://a"), env)
+    found = forward_proxy(Origin.of("http://a"), env)
     assert found == ForwardProxy("http://proxy:3128", name, ("user", "p@ss"))
     assert "p@ss" not in repr(found)
-    assert forward_proxy(Endpoint.of("https://a"), env) is None
+    assert forward_proxy(Origin.of("https://a"), env) is None
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_environment_names_one(name: str) -> None:
     ],
 )
 def test_each_way_to_write_it(text: str, url: str) -> None:
-    found = forward_proxy(Endpoint.of("http://a"), {"http_proxy": text})
+    found = forward_proxy(Origin.of("http://a"), {"http_proxy": text})
     assert found is not None
     assert found.url == url
 
@@ -41,22 +41,22 @@ def test_each_way_to_write_it(text: str, url: str) -> None:
     "text", ["socks5://proxy:1080", "http://", "http://proxy:port", "http://proxy:99999", "http://[::1"]
 )
 def test_one_that_can_not_be_used_is_said(text: str) -> None:
-    for ask in (lambda env: forward_proxy(Endpoint.of("http://a"), env), settings):
+    for ask in (lambda env: forward_proxy(Origin.of("http://a"), env), settings):
         with pytest.raises(OSError, match=r"http_proxy names no forward proxy that can be used; write http://"):
             ask({"http_proxy": text})
 
 
 def test_the_lower_case_name_wins_and_nothing_is_nothing() -> None:
     env = {"http_proxy": "http://lower", "HTTP_PROXY": "http://upper"}
-    found = forward_proxy(Endpoint.of("http://a"), env)
+    found = forward_proxy(Origin.of("http://a"), env)
     assert found is not None
     assert found.url == "http://lower:80"
-    assert forward_proxy(Endpoint.of("http://a"), env | {"http_proxy": ""}) is None
+    assert forward_proxy(Origin.of("http://a"), env | {"http_proxy": ""}) is None
 
 
 def test_what_a_stranger_may_have_named_in_a_cgi_script() -> None:
     """CVE-2016-5385: HTTP_PROXY is then the header field Proxy."""
-    assert forward_proxy(Endpoint.of("http://a"), {"HTTP_PROXY": "http://evil", "REQUEST_METHOD": "GET"}) is None
+    assert forward_proxy(Origin.of("http://a"), {"HTTP_PROXY": "http://evil", "REQUEST_METHOD": "GET"}) is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from aiohappyeyeballs import AddrInfoType
 from gateway.config.document import UpstreamNetworks
 from gateway.config.networks import Destinations
 from gateway.errors import GatewayError
-from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
+from gateway.upstream.origin import Origin
 
 
 def to(address: str, port: int = 80) -> AddrInfoType:
@@ -44,7 +44,7 @@ def test_a_new_configuration_holds_at_once() -> None:
 
 def test_an_endpoint_behind_a_forward_proxy_is_checked_when_it_is_an_address() -> None:
     guard = Guard()
-    guard.check(Endpoint.of("http://metadata.internal"))
-    guard.check(Endpoint.of("http://192.0.2.1"))
+    guard.check(Origin.of("http://metadata.internal"))
+    guard.check(Origin.of("http://192.0.2.1"))
     with pytest.raises(GatewayError):
-        guard.check(Endpoint.of("http://[::ffff:169.254.169.254]"))
+        guard.check(Origin.of("http://[::ffff:169.254.169.254]"))

@@ -10,7 +10,7 @@ from unit.scene import Clock
 
 from gateway.config.document import Timeouts
 from gateway.upstream.connector import HardenedConnector, tls_context
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Pool
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
@@ -20,7 +20,7 @@ def pool_to(
     upstream: Upstream, clock: Clock, *, idle: float = 90, max_idle: int = 100, budget: IdleBudget | None = None
 ) -> Pool:
     timeouts = replace(Timeouts(), idle=idle)
-    connector = HardenedConnector(Endpoint.of(upstream.url), timeouts, BufferPool(), HeadParser(), tls_context())
+    connector = HardenedConnector(Origin.of(upstream.url), timeouts, BufferPool(), HeadParser(), tls_context())
     return Pool(connector, idle, 300, budget or IdleBudget(), max_idle=max_idle, clock=clock)
 
 
@@ -59,7 +59,7 @@ async def test_caps_close_what_can_not_be_kept_and_refuse_nobody(upstream: Upstr
 async def test_the_caps_that_hold_when_nothing_is_said(upstream: Upstream) -> None:
     budget = IdleBudget()
     assert budget.limit == 1000
-    connector = HardenedConnector(Endpoint.of(upstream.url), Timeouts(), BufferPool(), HeadParser(), tls_context())
+    connector = HardenedConnector(Origin.of(upstream.url), Timeouts(), BufferPool(), HeadParser(), tls_context())
     pool = Pool(connector, 90, 300, budget)
     for connection in [await pool.dial() for _ in range(102)]:
         pool.give_back(connection)

@@ -41,7 +41,7 @@ def explain(upstream: Upstream, live: Iterable[Exchange], now: float, epoch: flo
         },
         "breaker": None if breaker is None else _breaker(breaker, now, epoch),
         "pool": {
-            "endpoint": upstream.endpoint.origin,
+            "endpoint": upstream.endpoint.url,
             "open": pool.open,
             "idle": pool.idle,
             "in_use": pool.open - pool.idle,

@@ -17,8 +17,8 @@ from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
 from gateway.policy.machine import REFUSED
 from gateway.policy.queue import WaitQueue
-from gateway.proxy.explain import explain, phase
-from gateway.upstream.endpoint import Endpoint
+from gateway.proxy.inspect.explain import explain, phase
+from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
 
 EPOCH = 1_700_000_000.0
@@ -39,7 +39,7 @@ class Scene:
             circuit_breaker=CircuitBreaker(enabled=breaker is not None),
         )
         self.limiter = machine.Limiter(limit, WaitQueue(places), clock=self.clock) if limit else None
-        self.upstream = Upstream(proxy, Endpoint.of(proxy.upstream), cast(Any, NoPool()), self.limiter, breaker)
+        self.upstream = Upstream(proxy, Origin.of(proxy.upstream), cast(Any, NoPool()), self.limiter, breaker)
 
     def told(self, *live: Any) -> Explanation:
         return explain(self.upstream, live, self.clock(), EPOCH)

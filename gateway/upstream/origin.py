@@ -1,4 +1,4 @@
-"""One address of an upstream, and how to get there."""
+"""Where an upstream is: scheme, host, port and base path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Origin:
     """``scheme://host:port`` with a base path that has no trailing slash.
 
     ``host`` is without brackets; behind an IPv6 address it may have a zone, as in ``fe80::1%eth0``.
@@ -24,7 +24,7 @@ class Endpoint:
     base: bytes
 
     @classmethod
-    def of(cls, url: str) -> Endpoint:
+    def of(cls, url: str) -> Origin:
         """Take apart an http or https URL, as the configuration has checked it."""
         parts = urlsplit(url)
         return cls(
@@ -42,7 +42,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The host as the endpoint knows it: a zone means something on this machine alone (RFC 6874 4)."""
+        """The host without its zone, which has a meaning on this machine alone (RFC 6874 4)."""
         return self.host.partition("%")[0]
 
     @property
@@ -55,7 +55,8 @@ class Endpoint:
         return True
 
     @property
-    def origin(self) -> str:
+    def url(self) -> str:
+        """Without the base path."""
         return f"{self.scheme}://{self.authority}"
 
 

@@ -13,7 +13,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError
 from gateway.proxy.cors import cors_fields
-from gateway.proxy.server_timing import head_field
+from gateway.proxy.layers.server_timing import head_field
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from gateway import errors
 from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.errors import GatewayError
-from gateway.proxy.rescue import Complaints, rescue
+from gateway.proxy.layers.rescue import Complaints, rescue
 
 
 class Client:

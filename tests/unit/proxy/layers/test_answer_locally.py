@@ -6,7 +6,7 @@ from unit.scene import exchange
 from gateway.core.exchange import Exchange
 from gateway.core.message import OutgoingRequest, RequestHead
 from gateway.errors import GatewayError
-from gateway.proxy.local import answer_locally, options
+from gateway.proxy.layers.answer_locally import answer_locally, options
 
 
 class Client:

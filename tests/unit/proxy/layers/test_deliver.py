@@ -9,7 +9,7 @@ import pytest
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead
 from gateway.errors import INTERNAL, GatewayError
-from gateway.proxy.delivery import deliver
+from gateway.proxy.layers.deliver import deliver
 
 
 class Down:

@@ -12,8 +12,8 @@ from gateway.observe import families
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
 from gateway.policy.queue import WaitQueue
-from gateway.proxy.standing import breaker_pulse, gauges, state
-from gateway.upstream.endpoint import Endpoint
+from gateway.proxy.inspect.status import breaker_pulse, gauges, state
+from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
 
 
@@ -24,7 +24,7 @@ class NoPool:
 def upstream(*, limited: bool = False, breaker: Breaker | None = None, **settings: Any) -> Upstream:
     proxy = replace(Proxy("p", "/", "http://h:1", max_concurrent=5 if limited else 0), **settings)
     limiter = machine.Limiter(5, WaitQueue(proxy.queue.max_waiting)) if limited else None
-    return Upstream(proxy, Endpoint.of(proxy.upstream), cast(Any, NoPool()), limiter, breaker)
+    return Upstream(proxy, Origin.of(proxy.upstream), cast(Any, NoPool()), limiter, breaker)
 
 
 def opened(clock: Clock) -> Breaker:

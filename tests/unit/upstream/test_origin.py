@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from gateway.upstream.endpoint import Endpoint
     ],
 )
 def test_endpoints(url: str, authority: str, base: bytes) -> None:
-    endpoint = Endpoint.of(url)
+    endpoint = Origin.of(url)
     assert (endpoint.authority, endpoint.base) == (authority, base)
 
 
 @pytest.mark.parametrize("url", ["http://[fe80::1%25eth0]:9", "http://[fe80::1%eth0]:9"])
 def test_a_zone_is_for_dialling_alone(url: str) -> None:
-    endpoint = Endpoint.of(url)
-    assert (endpoint.host, endpoint.name, endpoint.origin) == ("fe80::1%eth0", "fe80::1", "http://[fe80::1]:9")
+    endpoint = Origin.of(url)
+    assert (endpoint.host, endpoint.name, endpoint.url) == ("fe80::1%eth0", "fe80::1", "http://[fe80::1]:9")
     assert endpoint.is_address

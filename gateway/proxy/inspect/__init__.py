@@ -1,0 +1,1 @@
+"""What the data plane says of itself when it is asked: status, explanations."""
