@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+from collections.abc import Mapping, Sequence
 from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -31,9 +32,11 @@ from gateway.observe.slabs import Slabs
 from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
 from gateway.proxy.inspect.explain import explain, phase
+from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.inspect.status import breaker_pulse, gauges, state
+from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.server import Server
-from gateway.proxy.snapshot import Slots, Snapshot
+from gateway.proxy.snapshot import Served, Snapshot
 from gateway.upstream import forward_proxy
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
@@ -84,9 +87,11 @@ class Gateway:
         self._registry = Registry(self.buffers, parser, self._hear)
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
-        self._slots = Slots(self.journal.observe, identify(self.authenticator), self.via.encode())
-        self.server = Server(self.buffers, parser, self._slots)
+        self._outer = OuterLayers(self.journal.observe, identify(self.authenticator), self.via.encode())
+        self.server = Server(self.buffers, parser, self._outer)
         self._generation = 0
+        self._sharers: Mapping[str, Sequence[str]] = {}
+        """The names of the proxies of each upstream."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -116,9 +121,9 @@ class Gateway:
 
     async def reload(self, document: Document) -> None:
         """Take ``document`` in force at one stroke; on an error everything stays as it was."""
-        upstreams = self._registry.prepare(document.proxies)
+        upstreams = self._registry.prepare(document.used_upstreams())
         before = self.server.snapshot if self._generation else None
-        snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._slots, before)
+        snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._outer, before)
         writer = self._writer(document.access_log)
         if self._generation == 0:
             self.server.snapshot = snapshot
@@ -131,10 +136,14 @@ class Gateway:
         for name, upstream in self._registry.upstreams.items():
             if upstreams.get(name) is not upstream:
                 self._count_pool(upstream)  # it may be replaced now, and its counts with it
-        self.metrics.retain(proxy.name for proxy in document.proxies)
+        self.metrics.retain(route.name for route in document.routes)
         self._registry.adopt(upstreams)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
+        self._sharers = _sharers(document)
+        for name, served in snapshot.served.items():
+            if before is None or before.served.get(name) is not served:
+                log_forward_proxy(served)
         self.server.admission.configure(document.limits)
         self._generation = snapshot.generation
         self._document = document
@@ -195,14 +204,16 @@ class Gateway:
     def state(self) -> dict[str, ProxyState]:
         """What runs now, by the name of each active proxy."""
         live = self.server.live()
-        return {name: state(upstream, live.get(name, 0)) for name, upstream in self._registry.upstreams.items()}
+        return {name: state(served.upstream, live.get(name, 0)) for name, served in self._served.items()}
 
     def sample(self) -> None:
         """Bring what is counted up to date, and note how things stand."""
         self.journal.flush()
         live = self.server.live()
-        for name, upstream in self._registry.upstreams.items():
-            self._sample(upstream, live.get(name, 0))
+        for upstream in self._registry.upstreams.values():
+            self._count_pool(upstream)
+        for name, served in self._served.items():
+            self._sample(name, served.upstream, live.get(name, 0))
         buffers, admission = self.buffers, self.server.admission
         self.metrics.note(
             (
@@ -224,15 +235,16 @@ class Gateway:
     def breakers(self) -> dict[str, BreakerPulse]:
         """How the breakers stand, by proxy."""
         epoch = time() - monotonic()
-        return {name: breaker_pulse(upstream, epoch) for name, upstream in self._registry.upstreams.items()}
+        return {name: breaker_pulse(served.upstream, epoch) for name, served in self._served.items()}
 
     def explain(self, name: str) -> Explanation | None:
         """Why a proxy's protections stand as they stand; None when no such proxy is active."""
-        upstream = self._registry.upstreams.get(name)
-        if upstream is None:
+        served = self._served.get(name)
+        if served is None:
             return None
-        live = [exchange for exchange in self.server.running() if exchange.proxy == name]
-        return explain(upstream, live, monotonic(), time() - monotonic())
+        sharers = self._sharers[served.settings.upstream]
+        live = [exchange for exchange in self.server.running() if exchange.proxy in sharers]
+        return explain(served, live, monotonic(), time() - monotonic())
 
     def find(self, request_id: str) -> dict[str, object] | None:
         """The log line of a recent exchange; of one that runs, its proxy, phase and age in seconds."""
@@ -244,31 +256,33 @@ class Gateway:
         self.journal.flush()
         return self.recent.find(request_id)
 
-    def _sample(self, upstream: Upstream, live: int) -> None:
-        name, breaker = upstream.settings.name, upstream.breaker
-        self._count_pool(upstream)
+    def _sample(self, name: str, upstream: Upstream, live: int) -> None:
+        breaker = upstream.endpoint.breaker
         self.metrics.note(gauges(upstream, live), name)
         is_open = breaker is not None and breaker.state is State.OPEN
         self.metrics.note_open(name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
 
     def _count_pool(self, upstream: Upstream) -> None:
-        dials, reuses = upstream.pool.news()
-        self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), upstream.settings.name)
+        dials, reuses = upstream.endpoint.pool.news()
+        for name in self._sharers.get(upstream.settings.name, ()):
+            self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), name)
 
     def _hear(self, event: Event) -> None:
         match event:
-            case BreakerChanged(proxy, old, new, cause):
-                self.metrics.breaker_moved(proxy, old.replace("-", "_"), new.replace("-", "_"), cause, monotonic())
-            case UpstreamClosed(proxy, seconds):
-                self.metrics.upstream_closed(proxy, seconds)
+            case BreakerChanged(upstream, old, new, cause):
+                for name in self._sharers.get(upstream, ()):
+                    self.metrics.breaker_moved(name, old.replace("-", "_"), new.replace("-", "_"), cause, monotonic())
+            case UpstreamClosed(upstream, seconds):
+                for name in self._sharers.get(upstream, ()):
+                    self.metrics.upstream_closed(name, seconds)
         tell(event)
 
     def reset_breaker(self, name: str, by: str = "") -> bool:
         """Close the breaker of a proxy by hand; False when there is none. ``by``: who says so."""
-        upstream = self._registry.upstreams.get(name)
-        if upstream is None or upstream.breaker is None:
+        served = self._served.get(name)
+        if served is None or served.upstream.endpoint.breaker is None:
             return False
-        upstream.breaker.reset(by)
+        served.upstream.endpoint.breaker.reset(by)
         return True
 
     async def aclose(self) -> None:
@@ -296,6 +310,11 @@ class Gateway:
         return self.server.listeners.addresses
 
     @property
+    def _served(self) -> Mapping[str, Served]:
+        """The active proxies by name."""
+        return self.server.snapshot.served if self._generation else {}
+
+    @property
     def upstreams(self) -> dict[str, Upstream]:
         return self._registry.upstreams
 
@@ -308,12 +327,19 @@ class Gateway:
         return len(self.server.connections)
 
 
+def _sharers(document: Document) -> Mapping[str, Sequence[str]]:
+    sharers: dict[str, list[str]] = {}
+    for route in document.routes:
+        sharers.setdefault(route.upstream, []).append(route.name)
+    return sharers
+
+
 def tell(event: Event) -> None:
     """Events go to the process's log."""
     match event:
-        case BreakerChanged(proxy, old, new, cause, shadow):
+        case BreakerChanged(upstream, old, new, cause, shadow):
             mode = ", in shadow mode" if shadow else ""
-            _log.warning("breaker of %s: %s -> %s (%s%s)", proxy, old, new, cause.replace("_", " "), mode)
+            _log.warning("breaker of %s: %s -> %s (%s%s)", upstream, old, new, cause.replace("_", " "), mode)
         case Reloaded(generation, source, ""):
             _log.info("configuration %d in force (%s)", generation, source)
         case Reloaded(generation, source, error):

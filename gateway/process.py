@@ -69,7 +69,7 @@ class Process:
                 if self._config is not None:
                     self._tasks.start(self._watch(self._config), "watch configuration")
                 if not self._plane.stopping:
-                    _log.info("%s", greeting(in_force.addresses, len(self._loaded.document.proxies)))
+                    _log.info("%s", greeting(in_force.addresses, len(self._loaded.document.routes)))
                 await self._plane.until_drained()
         finally:
             await self._tasks.aclose()

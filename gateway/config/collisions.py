@@ -1,4 +1,4 @@
-"""What may stand once only: addresses, proxy names, (host, path) pairs, header names.
+"""What may stand once only: addresses, names, (host, path) pairs, header names. And names that stand nowhere.
 
 The check reads the plain data, not the model, so that it also reports when other values are wrong; what is malformed is
 left to the model.
@@ -38,12 +38,36 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
     settings = _mapping(data)
     yield from _listeners(settings, root)
     names, routes = _Register(root, "the same name"), _Register(root, "the same path for the same host")
+    upstreams = _Register(root, "the same name of an upstream")
+    for index, upstream in enumerate(map(_mapping, _list(settings.get("upstreams")))):
+        if isinstance(name := upstream.get("name"), str):
+            yield from upstreams.enter(name, ("upstreams", index, "name"))
     for index, proxy in enumerate(map(_mapping, _list(settings.get("proxies")))):
         at: Path = ("proxies", index)
         if isinstance(name := proxy.get("name"), str):
             yield from names.enter(name, (*at, "name"))
+        yield from _upstream(proxy, at, upstreams)
         yield from _routes(proxy, at, routes)
         yield from _headers(proxy, at, root)
+
+
+def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Iterator[Problem]:
+    """A name must be that of an entry of `upstreams`; a proxy with a URL of its own has an upstream of its name."""
+    named = proxy.get("upstream")
+    if not isinstance(named, str):
+        return
+    if not values.is_upstream_name(named):
+        if (name := proxy.get("name")) in upstreams.first:
+            yield from upstreams.enter(name, (*at, "name"))
+    elif named not in upstreams.first:
+        line, shown = locate(upstreams.root, (*at, "upstream"))
+        there = ", ".join(sorted(map(str, upstreams.first))) or "none"
+        yield Problem(
+            f"there is no upstream of this name below `upstreams`, where there is {there}; write one of those names, "
+            "or a URL such as http://host:port",
+            shown,
+            line,
+        )
 
 
 def _listeners(settings: dict[str, object], root: Branch) -> Iterator[Problem]:

@@ -93,10 +93,35 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Proxy:
-    """One proxy. ``path`` has no trailing slash unless it is ``/``; ``hosts`` are lower-case and without a port.
+class Endpoint:
+    """One address of an upstream, ``http://`` or ``https://``, with an optional base path."""
 
-    ``headers`` have every variable and secret put in already.
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A back end: where it is, and what protects it.
+
+    Routes name it, and those that name the same one share its limiter, breaker and connections. A proxy with a URL of
+    its own has an upstream of its own, which bears its name.
+    """
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    max_concurrent: int = 0
+    limiter: Limiter = Limiter()
+    queue: Queue = Queue()
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a proxy serves, and for whom. ``name`` is the proxy's, ``upstream`` the name of an `Upstream`.
+
+    ``path`` has no trailing slash unless it is ``/``; ``hosts`` are lower-case and without a port. ``headers`` have
+    every variable and secret put in already.
     """
 
     name: str
@@ -108,11 +133,6 @@ class Proxy:
     access_rule: str = ""
     headers: tuple[Header, ...] = ()
     active: bool = True
-    max_concurrent: int = 0
-    limiter: Limiter = Limiter()
-    queue: Queue = Queue()
-    circuit_breaker: CircuitBreaker = CircuitBreaker()
-    timeouts: Timeouts = Timeouts()
     server_timing: bool = False
     rewrite_location: bool = False
     cors: Cors = Cors()
@@ -154,7 +174,14 @@ class Document:
     upstream_networks: UpstreamNetworks = UpstreamNetworks()
     own_listeners: tuple[Address, ...] = ()
     via: str = ""
-    proxies: tuple[Proxy, ...] = ()
+    routes: tuple[Route, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+    """Of distinct names, and with each name that a route has in ``upstream``."""
+
+    def used_upstreams(self) -> list[Upstream]:
+        """Those that an active route names."""
+        used = {route.upstream for route in self.routes if route.active}
+        return [upstream for upstream in self.upstreams if upstream.name in used]
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,11 +56,20 @@ def settings_in(text: str, format: Format, name: str, env: Mapping[str, str]) ->
 
 def _denied(settings: Settings, root: Branch) -> Iterator[Problem]:
     destinations = settings.destinations()
-    for index, proxy in enumerate(settings.proxies):
-        denied = destinations.denial_of_url(proxy.upstream)
-        if denied:
-            line, shown = locate(root, ("proxies", index, "upstream"))
+    for path, url in _urls(settings):
+        if denied := destinations.denial_of_url(url):
+            line, shown = locate(root, path)
             yield Problem(denied, shown, line)
+
+
+def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Each URL of an upstream, and where it stands."""
+    for index, upstream in enumerate(settings.upstreams):
+        for number, endpoint in enumerate(upstream.endpoints):
+            yield ("upstreams", index, "endpoints", number, "url"), endpoint.url
+    for index, proxy in enumerate(settings.proxies):
+        if not proxy.names_upstream:
+            yield ("proxies", index, "upstream"), proxy.upstream
 
 
 def _validated(data: object, root: Branch, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:

@@ -131,6 +131,16 @@ def page_origin(text: str) -> str:
     return f"{scheme}://{authority.removesuffix(default) if default else authority}"
 
 
+def is_upstream_name(text: str) -> bool:
+    """Whether ``upstream`` of a proxy names an upstream; else it is a URL."""
+    return _NAME.fullmatch(text) is not None
+
+
+def upstream(text: str) -> str:
+    """The name of an upstream, or an `upstream_url`. Returned as written."""
+    return text if is_upstream_name(text) else upstream_url(text)
+
+
 def upstream_url(text: str) -> str:
     """An absolute http or https URL: host, optional port and base path, nothing else. Returned as written."""
     if not re.fullmatch(r"[\x21-\x7e]+", text):

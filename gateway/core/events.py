@@ -8,9 +8,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A breaker moved from one state to another; states are ``closed``, ``open``, ``half-open``."""
+    """The breaker of an upstream moved from one state to another; states are ``closed``, ``open``, ``half-open``."""
 
-    proxy: str
+    upstream: str
     old: str
     new: str
     cause: str
@@ -22,13 +22,13 @@ class BreakerChanged:
 class UpstreamClosed:
     """The upstream's work for a client that had left is over, ``seconds`` after that was seen."""
 
-    proxy: str
+    upstream: str
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """A configuration was taken (``error`` empty) or refused, the one before it staying in force."""
+    """A configuration was applied (``error`` empty), or it was rejected and the one before it stays."""
 
     generation: int
     source: str

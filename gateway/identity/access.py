@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from gateway import errors
-from gateway.config.document import AuthField, Proxy
+from gateway.config.document import AuthField, Route
 from gateway.config.rule import Head, Rule, asks_path, compile_rule
 from gateway.core import path as paths
 from gateway.core.exchange import Exchange
@@ -17,7 +17,7 @@ from gateway.errors import GatewayError
 from gateway.identity.authenticator import Authenticator
 
 
-def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
+def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
     """The layer of each proxy. 401 ``unauthenticated`` for who proved nothing, 403 ``forbidden`` for all others.
 
     ``"true"`` admits everybody, ``"false"`` nobody (403, logged in or not), ``""`` superusers alone. A superuser is a
@@ -25,11 +25,11 @@ def identify(authenticator: Authenticator) -> Callable[[Proxy], Layer]:
     another back end reads it.
     """
 
-    def layer_of(proxy: Proxy) -> Layer:
-        rule = _rule(proxy.access_rule)
-        if rule is None and not any(isinstance(part, AuthField) for header in proxy.headers for part in header.parts):
+    def layer_of(route: Route) -> Layer:
+        rule = _rule(route.access_rule)
+        if rule is None and not any(isinstance(part, AuthField) for header in route.headers for part in header.parts):
             return lambda next_handler: next_handler
-        anonymous = errors.FORBIDDEN if proxy.access_rule == "false" else errors.UNAUTHENTICATED
+        anonymous = errors.FORBIDDEN if route.access_rule == "false" else errors.UNAUTHENTICATED
 
         def layer(next_handler: Handler) -> Handler:
             # Not a coroutine: it never waits.

@@ -1,8 +1,15 @@
-"""THE MAP: the way of an exchange, outermost layer first, and why each stands where it stands."""
+"""THE MAP: the way of an exchange, outermost layer first, and why each layer stands where it stands.
+
+route chain     once for each request: record, identify, limit, retry
+attempt chain   once for each attempt at an endpoint: judge, send
+"""
 
 from __future__ import annotations
 
-from gateway.config.document import Proxy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.config import document
 from gateway.core.layer import Handler, Layer, chain
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
@@ -19,50 +26,69 @@ from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.send import send
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 
 
-def build(proxy: Proxy, upstream: Upstream, observe: Layer, identify: Layer, via: bytes = VIA) -> Handler:
-    """The handler of one route. ``observe`` and ``identify`` come from rooms that this one may not import.
+@dataclass(frozen=True, slots=True)
+class OuterLayers:
+    """The layers that come from rooms that this one may not import: ``observe`` by the proxy's name, ``identify`` by
+    its settings.
 
-    ``via``: the name of this gateway in Via.
+    ``via``: the name of this gateway in Via, for its whole life.
     """
+
+    observe: Callable[[str], Layer]
+    identify: Callable[[document.Route], Layer]
+    via: bytes = VIA
+
+
+def route_chain(route: document.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
+    """The handler of one route: what happens once for each request, however many attempts it takes."""
     return chain(
-        send(upstream, via),
-        # must be outermost because it tells of every exchange, however it ended
-        observe,
-        # must be outside rescue because refusals tell it too
-        server_timing(enabled=proxy.server_timing),
-        # must be inside observe because what it answers is to be told of; outside all else because all else may fail
-        rescue_for(proxy.cors),
-        # must be above everything that costs or waits because who is not allowed in must not take a place
-        identify,
-        # must be below identify because a stranger is not told which features a proxy has
+        # the attempt chain of the endpoint; where there are several, the balancer will choose among their chains
+        attempt_chain(route, upstream, upstream.endpoint, outer.via),
+        # must be outermost because it records every exchange, however it ended
+        outer.observe(route.name),
+        # must be outside rescue because the gateway's own responses have the field too
+        server_timing(enabled=route.server_timing),
+        # must be inside observe because its responses are recorded; outside all else because all else may fail
+        rescue_for(route.cors),
+        # must be above everything that costs or waits because a caller who is not admitted must not take a place
+        outer.identify(route),
+        # must be below identify because a stranger does not learn which features a proxy has
         answer_locally,
-        # must be below identify for the same reason; above the limiter because such a request can not go on
-        require_templates(proxy.headers),
+        # must be below identify for the same reason; above the limiter because such a request cannot go on
+        require_templates(route.headers),
         # must be above the limiter for the same reason
-        keep_secrets(proxy, legible=bool(upstream.pool.connector.absolute_form)),
+        keep_secrets(route, legible=bool(upstream.endpoint.pool.connector.absolute_form)),
         # must be above the limiter because time in the queue is time
-        deadline(proxy.timeouts.total),
+        deadline(upstream.settings.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body
-        _limit(proxy, upstream.limiter),
+        _limit(upstream.settings, upstream.limiter),
         # must be below the limiter because a permit covers the response until the kernel has it; above retry and the
         # breaker because a slow client says nothing about the upstream
         deliver,
         # must be above the breaker because each attempt is judged
         retry(),
-        # must be just above the wire because it judges the upstream and nothing else
-        break_circuit(upstream.breaker),
     )
 
 
-def _limit(proxy: Proxy, limiter: Limiter | None) -> Layer:
-    """A queue can not be enforced behind a limit that is not."""
-    queue = proxy.queue
+def attempt_chain(route: document.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA) -> Handler:
+    """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via."""
+    return chain(
+        send(route, endpoint, upstream.settings.timeouts.response_header, via),
+        # must be just above the wire because it judges the endpoint and nothing else
+        break_circuit(endpoint.breaker),
+    )
+
+
+def _limit(settings: document.Upstream, limiter: Limiter | None) -> Layer:
+    """A queue cannot be enforced behind a limit that is not."""
+    queue = settings.queue
     if limiter is None:
         return limit(None)
-    if proxy.limiter.mode == "shadow":
+    if settings.limiter.mode == "shadow":
         return shadow_limit(limiter, queue.timeout)
     if queue.mode == "shadow" and queue.max_waiting:
         return limit(limiter, 0.0, EstimatedQueue(limiter, queue.max_waiting, queue.timeout).rejection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from gateway import errors
+from gateway.config import document
 from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
@@ -14,20 +15,22 @@ from gateway.proxy.fields import ConfiguredFields
 from gateway.proxy.locations import Locations
 from gateway.proxy.reply import Relay, Upload
 from gateway.proxy.rewrite import VIA, RequestRewrite
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
-from gateway.upstream.upstream import Upstream
 
 
-def send(upstream: Upstream, via: bytes = VIA) -> Handler:
-    """Send the exchange's request to ``upstream`` and relay the response.
+def send(route: document.Route, endpoint: Endpoint, response_header: float, via: bytes = VIA) -> Handler:
+    """Send the exchange's request to ``endpoint`` and relay the response.
+
+    ``response_header``: seconds within which the response must begin after the whole request was sent; 0: no bound.
 
     Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed.
     """
-    pool = upstream.pool
-    fields = ConfiguredFields(upstream.settings.headers)
-    rewrite, locations = _rewrite(upstream, fields, via), _locations(upstream)
-    response_header = upstream.settings.timeouts.response_header
-    address = f"{upstream.endpoint.host}:{upstream.endpoint.port}"
+    pool = endpoint.pool
+    fields = ConfiguredFields(route.headers)
+    rewrite, locations = _rewrite(route, endpoint, fields, via), _locations(route, endpoint.origin)
+    address = f"{endpoint.origin.host}:{endpoint.origin.port}"
 
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
@@ -77,29 +80,27 @@ def send(upstream: Upstream, via: bytes = VIA) -> Handler:
     return handle
 
 
-def _prefix(upstream: Upstream) -> bytes:
+def _prefix(route: document.Route) -> bytes:
     """What is stripped from the path."""
-    settings = upstream.settings
-    return settings.path.rstrip("/").encode() if settings.strip_path else b""
+    return route.path.rstrip("/").encode() if route.strip_path else b""
 
 
-def _rewrite(upstream: Upstream, fields: ConfiguredFields, via: bytes) -> RequestRewrite:
-    endpoint, connector = upstream.endpoint, upstream.pool.connector
+def _rewrite(route: document.Route, endpoint: Endpoint, fields: ConfiguredFields, via: bytes) -> RequestRewrite:
+    origin, connector = endpoint.origin, endpoint.pool.connector
     return RequestRewrite(
-        None if upstream.settings.preserve_host else endpoint.authority.encode(),
+        None if route.preserve_host else origin.authority.encode(),
         fields.fixed + connector.proxy_fields,
         fields.names,
-        base=connector.absolute_form + endpoint.base,
-        prefix=_prefix(upstream),
+        base=connector.absolute_form + origin.base,
+        prefix=_prefix(route),
         via=via,
     )
 
 
-def _locations(upstream: Upstream) -> Locations | None:
-    if not upstream.settings.rewrite_location:
+def _locations(route: document.Route, origin: Origin) -> Locations | None:
+    if not route.rewrite_location:
         return None
-    endpoint = upstream.endpoint
-    return Locations(endpoint.scheme.encode(), endpoint.authority.encode(), endpoint.base, _prefix(upstream))
+    return Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
 
 
 async def _dial(attempt: Attempt, pool: Pool) -> ClientStream:

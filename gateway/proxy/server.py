@@ -19,8 +19,9 @@ from gateway.proxy.admission import Admission
 from gateway.proxy.layers.answer_locally import options
 from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.listeners import Accepted, Listeners
+from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.rewrite import names
-from gateway.proxy.snapshot import Slots, Snapshot
+from gateway.proxy.snapshot import Snapshot
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.server import H1Server
@@ -34,7 +35,7 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 class Server:
     """The data plane's `Service`: every connection asks it, and it reads the live snapshot."""
 
-    def __init__(self, buffers: BufferPool, parser: HeadParser, slots: Slots) -> None:
+    def __init__(self, buffers: BufferPool, parser: HeadParser, outer: OuterLayers) -> None:
         self.snapshot: Snapshot
         self.draining = False
         self.connections: set[H1Server] = set()
@@ -42,7 +43,7 @@ class Server:
         self.turns = Turns()
         self._buffers = buffers
         self._parser = parser
-        self._slots = slots
+        self._outer = outer
         self.admission = Admission()
         self.listeners = Listeners(self._accept, self.admission.make_room)
         self._idle = asyncio.Event()
@@ -79,10 +80,10 @@ class Server:
         if routed is not None and routed[0] is snapshot:
             kept: Handler = routed[1]  # type: ignore[assignment] # cast() is a call
             return kept(exchange)  # type: ignore[return-value]
-        if b"via" in known and names(known[b"via"], self._slots.via):
+        if b"via" in known and names(known[b"via"], self._outer.via):
             return self.refuse(exchange, GatewayError(errors.LOOP_DETECTED))
         if request.target == b"*":
-            return chain(options, self._slots.observe(""), rescue)(exchange)  # type: ignore[return-value]
+            return chain(options, self._outer.observe(""), rescue)(exchange)  # type: ignore[return-value]
         try:
             route = snapshot.router.match(known.get(b"host", b""), path_of(request.target))
         except GatewayError as error:
@@ -96,7 +97,7 @@ class Server:
             raise error
 
         exchange.request_id = exchange.request_id or next(self._ids)
-        return chain(fail, self._slots.observe(""), rescue)(exchange)  # type: ignore[return-value]
+        return chain(fail, self._outer.observe(""), rescue)(exchange)  # type: ignore[return-value]
 
     def _request_id(self, given: bytes | None) -> bytes:
         if given and len(given) <= _MAX_REQUEST_ID and not given.translate(None, _VISIBLE):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway import errors
-from gateway.config.document import Cors, Document, Proxy
+from gateway.config import document
+from gateway.config.document import Cors, Document
 from gateway.core.exchange import Exchange
-from gateway.core.layer import Handler, Layer, chain
+from gateway.core.layer import Handler, chain
 from gateway.errors import GatewayError, Reason
 from gateway.proxy.layers.rescue import rescue_for
-from gateway.proxy.pipeline import build
-from gateway.proxy.rewrite import VIA
+from gateway.proxy.pipeline import OuterLayers, route_chain
 from gateway.proxy.router import Route, Router
 from gateway.upstream.upstream import Upstream
 
@@ -23,15 +23,12 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
-    """The layers that other rooms give: ``observe`` by the proxy's name, ``identify`` by its settings.
+class Served:
+    """An active proxy: its settings, the upstream that its handler was built for, and that handler."""
 
-    ``via``: the name of this gateway in Via, for its whole life.
-    """
-
-    observe: Callable[[str], Layer]
-    identify: Callable[[Proxy], Layer]
-    via: bytes = VIA
+    settings: document.Route
+    upstream: Upstream
+    handle: Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +39,32 @@ class Snapshot:
     trusted: Networks
     unrouted: Handler
     """Serves what no route matches."""
-    chains: Mapping[str, tuple[Upstream, Handler]]
-    """The handlers of active proxies, by name, with what each was built for."""
+    served: Mapping[str, Served]
+    """The active proxies by name."""
 
     @classmethod
     def of(
         cls,
         generation: int,
         document: Document,
-        upstreams: dict[str, Upstream],
-        slots: Slots,
+        upstreams: Mapping[str, Upstream],
+        outer: OuterLayers,
         before: Snapshot | None = None,
     ) -> Snapshot:
-        """``before``: a proxy whose upstream is the very same there keeps its handler."""
-        known = {} if before is None else before.chains
-        chains = {
-            proxy.name: _chain(proxy, upstreams[proxy.name], slots, known.get(proxy.name))
-            for proxy in document.proxies
-            if proxy.active
+        """``before``: a proxy whose settings and upstream are the same there keeps its handler."""
+        known = {} if before is None else before.served
+        served = {
+            route.name: _served(route, upstreams[route.upstream], outer, known.get(route.name))
+            for route in document.routes
+            if route.active
         }
         return cls(
             generation,
             document,
-            Router(_route(proxy, chains, slots) for proxy in document.proxies),
+            Router(_route(route, served, outer) for route in document.routes),
             tuple(ipaddress.ip_network(network) for network in document.trusted_proxies),
-            _refusal("", errors.NO_ROUTE, slots),
-            chains,
+            _refusal("", errors.NO_ROUTE, outer),
+            served,
         )
 
     def trusts(self, address: str) -> bool:
@@ -78,21 +75,21 @@ class Snapshot:
         return any((mapped or peer) in network for network in self.trusted)
 
 
-def _chain(
-    proxy: Proxy, upstream: Upstream, slots: Slots, known: tuple[Upstream, Handler] | None
-) -> tuple[Upstream, Handler]:
-    if known is not None and known[0] is upstream:
+def _served(route: document.Route, upstream: Upstream, outer: OuterLayers, known: Served | None) -> Served:
+    if known is not None and known.upstream is upstream and known.settings == route:
         return known
-    return upstream, build(proxy, upstream, slots.observe(proxy.name), slots.identify(proxy), slots.via)
+    return Served(route, upstream, route_chain(route, upstream, outer))
 
 
-def _route(proxy: Proxy, chains: Mapping[str, tuple[Upstream, Handler]], slots: Slots) -> Route:
-    handle = chains[proxy.name][1] if proxy.active else _refusal(proxy.name, errors.PROXY_DISABLED, slots, proxy.cors)
-    return Route(proxy.path.rstrip("/").encode(), tuple(host.encode() for host in proxy.hosts), handle)
+def _route(route: document.Route, served: Mapping[str, Served], outer: OuterLayers) -> Route:
+    handle = (
+        served[route.name].handle if route.active else _refusal(route.name, errors.PROXY_DISABLED, outer, route.cors)
+    )
+    return Route(route.path.rstrip("/").encode(), tuple(host.encode() for host in route.hosts), handle)
 
 
-def _refusal(name: str, reason: Reason, slots: Slots, cors: Cors = _NO_CORS) -> Handler:
+def _refusal(name: str, reason: Reason, outer: OuterLayers, cors: Cors = _NO_CORS) -> Handler:
     async def refuse(ex: Exchange) -> None:
         raise GatewayError(reason)
 
-    return chain(refuse, slots.observe(name), rescue_for(cors))
+    return chain(refuse, outer.observe(name), rescue_for(cors))

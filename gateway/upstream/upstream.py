@@ -1,22 +1,19 @@
-"""A named upstream: its endpoint, its connections and the machines that protect it."""
+"""A named upstream, live: its endpoints, and the machine that limits what it is given."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config.document import Proxy
-from gateway.policy.breaker import Breaker
+from gateway.config import document
 from gateway.policy.limiter import Limiter
-from gateway.upstream.origin import Origin
-from gateway.upstream.pool import Pool
+from gateway.upstream.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What one generation of a proxy borrows; the parts are shared with other generations of the same name."""
+    """What one generation of the configuration borrows; the limiter is shared with others of the same name."""
 
-    settings: Proxy
-    endpoint: Origin
-    pool: Pool
+    settings: document.Upstream
+    endpoint: Endpoint
+    """The only one, as long as nothing chooses among several."""
     limiter: Limiter | None
-    breaker: Breaker | None

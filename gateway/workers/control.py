@@ -332,7 +332,7 @@ class Control:
             _log.warning("%s", warning)
         self._warnings = warnings
         document = settings.record(self._declared.env, secrets, usable, bound)
-        self._served = len(document.proxies)
+        self._served = len(document.routes)
         return installation.named(self._options.overrides.apply(document), self._options.config)
 
     def _model(self, proxy: StoredProxy) -> ProxyModel:

@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.app import Gateway
-from gateway.config.document import CircuitBreaker, Document, Proxy
+from gateway.config.document import CircuitBreaker, Document, Endpoint, Route, Upstream
 from gateway.core.address import Address
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
@@ -109,7 +109,7 @@ class Rehearsal:
         parser = HeadParser()
         self.upstream = H1Client(self._loop, gateway.buffers, parser)
         self.upstream.connection_made(CountingTransport(self._asked))
-        pool = gateway.upstreams["p"].pool
+        pool = gateway.upstreams["p"].endpoint.pool
         pool._open[self.upstream] = float("inf"), "127.0.0.1"  # noqa: SLF001 - as if the pool had dialled it
         self.upstream.on_lost = pool._on_lost  # noqa: SLF001
         self.upstream.on_idle = pool.give_back
@@ -148,11 +148,13 @@ class Rehearsal:
 
 @asynccontextmanager
 async def rehearsal(each: Callable[[], None] | None = None) -> AsyncIterator[Rehearsal]:
-    proxy = Proxy(
-        "p", "/", "http://127.0.0.1:9", access_rule="true", max_concurrent=4096, circuit_breaker=CircuitBreaker(True)
+    route = Route("p", "/", "p", access_rule="true")
+    upstream = Upstream(
+        "p", (Endpoint("http://127.0.0.1:9"),), max_concurrent=4096, circuit_breaker=CircuitBreaker(True)
     )
     with tempfile.TemporaryDirectory() as folder:
-        document = Document((Address("127.0.0.1", 0),), str(Path(folder) / "log"), proxies=(proxy,))
+        log = str(Path(folder) / "log")
+        document = Document((Address("127.0.0.1", 0),), log, routes=(route,), upstreams=(upstream,))
         async with Gateway(document) as gateway:
             stage = Rehearsal(gateway, each)
             yield stage

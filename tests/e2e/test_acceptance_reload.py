@@ -9,11 +9,12 @@ import pytest
 from harness.answers import LAST_CHUNK, chunk, head, status_on_demand
 from harness.client import Client, request
 from harness.patience import eventually
+from harness.records import proxies_of, proxy, serving
 from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.stream import Stream
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import CircuitBreaker, Document, Proxy
+from gateway.config.document import CircuitBreaker, Document
 
 STREAMS = 200
 RELOADS = 50
@@ -41,11 +42,11 @@ class Tokens:
 def others(document: Document, turn: int, url: str) -> Document:
     """The same first proxy; the others come, go, and change their limits, breakers and paths with ``turn``."""
     changing = [
-        Proxy(f"other-{number}", f"/other/{number}-{turn % 3}", url, max_concurrent=turn % 5, access_rule="true")
+        proxy(f"other-{number}", f"/other/{number}-{turn % 3}", url, max_concurrent=turn % 5, access_rule="true")
         for number in range(turn % 7)
     ]
     busy = proxy_to(url, name="busy", path="/busy", circuit_breaker=CircuitBreaker(turn % 2 == 0, 1 + turn))
-    return replace(document, proxies=(document.proxies[0], busy, *changing))
+    return serving(document, proxies_of(document)[0], busy, *changing)
 
 
 async def all_get(clients: list[Client], data: bytes) -> None:
@@ -87,9 +88,9 @@ async def test_200_live_streams_survive_50_reloads(gateway_for: GatewayFor, upst
         event = chunk(b"data: %d\n\n" % turn)
         await tokens.say(event)
         await all_get(clients, event)
-        now = (rig.p.limiter, rig.p.breaker, rig.p.pool)
+        now = (rig.p.limiter, rig.p.endpoint.breaker, rig.p.endpoint.pool)
         assert all(new is old for new, old in zip(now, machines, strict=True))
-        assert (rig.p.limiter.in_flight, rig.p.breaker.failures) == (STREAMS, 1)
+        assert (rig.p.limiter.in_flight, rig.p.endpoint.breaker.failures) == (STREAMS, 1)
     assert rig.gateway.generation == RELOADS + 1
     assert rig.gateway.exchanges == STREAMS
     await tokens.say(LAST_CHUNK)

@@ -158,7 +158,7 @@ async def a_fault_of_our_own(scene: Scene) -> None:
     async def broken() -> None:
         raise ZeroDivisionError
 
-    scene.rig.p.pool.dial = broken
+    scene.rig.p.endpoint.pool.dial = broken
     await scene.client.send(ask())
 
 

@@ -60,8 +60,7 @@ async def test_it_reads_no_secret_unless_the_proxy_says_so(
         assert "http_proxy" in line
         assert "clear_text_proxy: true" in line
         assert "pass" not in caplog.text
-        allowed = replace(rig.document.proxies[0], clear_text_proxy=True)
-        await rig.gateway.reload(replace(rig.document, proxies=(allowed,)))
+        await rig.change(clear_text_proxy=True)
         assert (await rig.ask()).status == 200
         assert upstream.requests[0].get("x-key") == b"s3cret"
         assert "which can read the secrets in its headers" in caplog.messages[-1]

@@ -9,6 +9,7 @@ import pytest
 from harness.answers import OK, ok
 from harness.client import code_of, request
 from harness.patience import eventually
+from harness.records import serving
 from harness.rig import GatewayFor, proxy_to
 from harness.upstream import Upstream
 
@@ -64,7 +65,7 @@ async def test_a_circle_of_two_gateways_ends_where_it_began(gateway_for: Gateway
     first = await gateway_for(upstream)
     second = await gateway_for(f"http://127.0.0.1:{first.gateway.addresses[0][1]}")
     back = proxy_to(f"http://127.0.0.1:{second.gateway.addresses[0][1]}")
-    await first.gateway.reload(replace(first.document, proxies=(back,)))
+    await first.gateway.reload(serving(first.document, back))
     response = await first.ask()
     assert (response.status, code_of(response)) == (508, "loop_detected")
     await first.gateway.reload(first.document)  # it lets go of the second
@@ -76,10 +77,10 @@ async def test_a_name_that_leads_to_our_own_listener(gateway_for: GatewayFor, up
     port = rig.gateway.addresses[0][1]
     for host in ("127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"):
         own = proxy_to(f"http://{host}:{port}", circuit_breaker=BREAKER)
-        await rig.gateway.reload(replace(rig.document, proxies=(own,)))
+        await rig.gateway.reload(serving(rig.document, own))
         response = await rig.ask()
         assert (response.status, code_of(response)) == (502, "upstream_denied"), host
-        assert rig.p.breaker.state is State.CLOSED
+        assert rig.p.endpoint.breaker.state is State.CLOSED
 
 
 async def test_the_admin_listener_is_no_upstream(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -102,7 +103,7 @@ async def test_the_address_that_is_dialled_counts(
     networks = UpstreamNetworks(deny=("127.0.0.0/8", "::1"))
     await rig.gateway.reload(replace(rig.document, upstream_networks=networks))
     assert code_of(await rig.ask()) == "upstream_denied"
-    assert rig.p.breaker.state is State.CLOSED
+    assert rig.p.endpoint.breaker.state is State.CLOSED
 
 
 async def test_an_exchange_on_a_connection_that_is_denied_by_now_is_not_cut(
@@ -117,6 +118,6 @@ async def test_an_exchange_on_a_connection_that_is_denied_by_now_is_not_cut(
     await link.send(OK)
     assert (await client.response()).status == 200
     await link.gone()
-    await eventually(lambda: rig.p.pool.open == 0, "it is not kept")
+    await eventually(lambda: rig.p.endpoint.pool.open == 0, "it is not kept")
     await asyncio.sleep(0)
     assert code_of(await client.ask()) == "upstream_denied"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.app import Gateway
-from gateway.config.document import Document, Limits, Proxy, Timeouts
+from gateway.config.document import Document, Limits, Timeouts
 from gateway.core.address import Address
 from harness.access_log import AccessLog
 from harness.client import HOST, Client
 from harness.message import Message
 from harness.patience import eventually
+from harness.records import Proxied, proxies_of, proxy, serving
 from harness.upstream import BlackHole, Upstream
 
 TIMEOUTS = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)
@@ -37,6 +37,11 @@ class Rig:
     def p(self) -> Any:
         """The machines of the proxy ``p``."""
         return self.gateway.upstreams["p"]
+
+    async def change(self, **changes: Any) -> None:
+        """Reload with other settings of its first proxy."""
+        first, *others = proxies_of(self.document)
+        await self.gateway.reload(serving(self.document, first.having(**changes), *others))
 
     async def connect(self, *, receive_buffer: int = 0) -> Client:
         client = await Client.connect(self.gateway.addresses[0], receive_buffer=receive_buffer)
@@ -82,15 +87,15 @@ class GatewayFor(Protocol):
         *,
         limits: Limits = ...,
         trusted_proxies: tuple[str, ...] = ...,
-        proxies: tuple[Proxy, ...] = ...,
+        proxies: tuple[Proxied, ...] = ...,
         **proxy: Any,
     ) -> Rig: ...
 
 
-def proxy_to(upstream: Upstream | BlackHole | str, **changes: Any) -> Proxy:
+def proxy_to(upstream: Upstream | BlackHole | str, **changes: Any) -> Proxied:
     """The proxy of most tests: ``p``, at ``/``, public, with `TIMEOUTS`."""
     url = upstream if isinstance(upstream, str) else upstream.url
-    return replace(Proxy("p", "/", url, access_rule="true", timeouts=TIMEOUTS), **changes)
+    return proxy("p", "/", url, access_rule="true", timeouts=TIMEOUTS).having(**changes)
 
 
 class Workshop:
@@ -108,8 +113,8 @@ class Workshop:
         *,
         limits: Limits = LIMITS,
         trusted_proxies: tuple[str, ...] = (),
-        proxies: tuple[Proxy, ...] = (),
-        **proxy: Any,
+        proxies: tuple[Proxied, ...] = (),
+        **changes: Any,
     ) -> Rig:
         path = self._directory / f"access-{len(self._rigs)}.log"
         document = Document(
@@ -118,8 +123,8 @@ class Workshop:
             trusted_proxies=trusted_proxies,
             drain_timeout=1,
             limits=limits,
-            proxies=proxies or (proxy_to(upstream, **proxy),),
         )
+        document = serving(document, *(proxies or (proxy_to(upstream, **changes),)))
         rig = Rig(Gateway(document), AccessLog(path), document)
         await rig.gateway.start()
         self._rigs.append(rig)

@@ -9,22 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.document import Limits, Proxy, Timeouts
+from gateway.config.document import Limits, Route, Timeouts
 from gateway.core.exchange import Exchange
 from gateway.core.layer import chain
 from gateway.errors import GatewayError
 from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.send import send
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
-from gateway.upstream.upstream import Upstream
 from gateway.wire import link, timer
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1 import client, message, server
@@ -164,9 +163,8 @@ class Service:
         self.draining = False
         self.reasons: list[str] = []
         timeouts = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)
-        url = "http://127.0.0.1:9"
-        proxy = replace(Proxy("p", "/", url, access_rule="true"), timeouts=timeouts)
-        self.handle = chain(send(Upstream(proxy, Origin.of(url), pool, None, None)), rescue, deliver)  # type: ignore[arg-type]
+        endpoint = Endpoint(Origin.of("http://127.0.0.1:9"), pool, None)  # type: ignore[arg-type]
+        self.handle = chain(send(Route("p", "/", "p"), endpoint, timeouts.response_header), rescue, deliver)
 
     def trusts(self, address: str) -> bool:
         return False

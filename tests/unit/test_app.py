@@ -34,7 +34,7 @@ async def test_the_next_request_meets_the_new_configuration(gateway_for: Gateway
     await link.head()
     await link.send(answer(b"old"))
     assert (await client.response()).body == b"old"
-    await rig.gateway.reload(replace(rig.document, proxies=(replace(rig.document.proxies[0], active=False),)))
+    await rig.change(active=False)
     await client.send(request())
     assert code_of(await client.response()) == "proxy_disabled"
 
@@ -47,8 +47,7 @@ async def test_a_running_exchange_keeps_the_upstream_that_it_began_with(
     await client.send(request())
     link = await upstream.link()
     await link.head()
-    moved = replace(rig.document.proxies[0], upstream="http://127.0.0.1:1")
-    await rig.gateway.reload(replace(rig.document, proxies=(moved,)))
+    await rig.change(upstream="http://127.0.0.1:1")
     await link.send(answer(b"still here"))
     assert (await client.response()).body == b"still here"
     await link.gone()
@@ -60,7 +59,7 @@ async def test_an_address_that_is_taken_changes_nothing(gateway_for: GatewayFor,
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
-            await rig.gateway.reload(replace(rig.document, listen=(Address("127.0.0.1", port),), proxies=()))
+            await rig.gateway.reload(replace(rig.document, listen=(Address("127.0.0.1", port),), routes=()))
     assert (rig.gateway.addresses, rig.gateway.generation) == (before, 1)
     assert rig.gateway.upstreams.keys() == {"p"}
 

@@ -155,7 +155,7 @@ async def test_a_client_that_stops_reading_is_cut(
     await eventually(lambda: rig.gateway.connections == 0, "the client is cut")
     await rig.settled()
     assert (await rig.log.last())["reason"] == "client_timeout"
-    assert rig.p.breaker.failures == 0
+    assert rig.p.endpoint.breaker.failures == 0
 
 
 async def test_a_refused_client_that_does_not_read_is_cut(gateway_for: GatewayFor, upstream: Upstream) -> None:

@@ -1,8 +1,13 @@
-"""The protections of one proxy: limiter, queue, breaker and timeouts."""
+"""The protections of an upstream: limiter, queue, breaker and timeouts.
+
+A proxy with a URL of its own has the same keys as an upstream, so each of them is a type here, with its meaning.
+"""
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationInfo, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import document
 from gateway.config.document import Mode
@@ -45,7 +50,7 @@ class CircuitBreaker(Section):
     mode: Mode = Field(default="enforce", examples=["shadow"])
     """`enforce`, or `shadow`: the breaker follows the upstream and counts what it would refuse, and refuses nothing."""
     enabled: bool = Field(default=_BREAKER.enabled, examples=[True])
-    """`true`: the breaker watches this proxy."""
+    """`true`: the breaker watches the upstream."""
     failure_threshold: int = Field(default=_BREAKER.failure_threshold, ge=1, le=100, examples=[3])
     """Failures in a row that open the breaker."""
     recovery_timeout: Seconds = Field(default=_BREAKER.recovery_timeout, gt=0, le=3600, examples=[10])
@@ -73,3 +78,26 @@ class TimeoutConfig(Section):
     cut. 0: no limit."""
     total: Seconds = Field(default=_TIMEOUTS.total, ge=0, le=DAY, examples=[600])
     """Seconds for the whole exchange, its streams too. 0: no limit."""
+
+
+def _behind_a_limit(queue: Queue, info: ValidationInfo) -> Queue:
+    if queue.max_waiting and not info.data.get("max_concurrent", 1):
+        raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
+    return queue
+
+
+MaxConcurrent = Annotated[
+    Requests,
+    Field(
+        ge=0,
+        le=10_000,
+        examples=[5],
+        description="Most requests at a time, their bodies included; then 429 or the queue. 0: no limit.",
+    ),
+]
+LimiterKey = Annotated[Limiter, Field(description="How max_concurrent is applied.")]
+QueueKey = Annotated[
+    Queue, Field(description="Where requests above max_concurrent wait."), AfterValidator(_behind_a_limit)
+]
+CircuitBreakerKey = Annotated[CircuitBreaker, Field(description="The circuit breaker.")]
+TimeoutConfigKey = Annotated[TimeoutConfig, Field(description="How long the parts of an exchange may take.")]

@@ -8,13 +8,25 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import document, header, rule, values
-from gateway.config.schema.protections import CircuitBreaker, Limiter, Queue, TimeoutConfig
+from gateway.config.schema.protections import (
+    CircuitBreaker,
+    CircuitBreakerKey,
+    Limiter,
+    LimiterKey,
+    MaxConcurrent,
+    Queue,
+    QueueKey,
+    TimeoutConfig,
+    TimeoutConfigKey,
+)
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section, only
-from gateway.config.schema.types import HeaderName, HeaderValue, Host, Listed, Requests, UpstreamUrl
+from gateway.config.schema.types import HeaderName, HeaderValue, Host, Listed, UpstreamNameOrUrl
 
 _CORS = document.Cors()
-_PROXY = document.Proxy("-", "/", "http://-")
+_PROXY = document.Route("-", "/", "-")
+UPSTREAM_KEYS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config")
+"""Keys of an upstream, which a proxy has only when its upstream is a URL of its own."""
 
 
 def _access_rule(text: str) -> str:
@@ -73,8 +85,10 @@ class Proxy(Section):
     hosts: Listed[Host] = Field(default=_PROXY.hosts, examples=[["example.org", "*.example.org"]])
     """Hosts to serve: names, IP addresses, or `*.example.org` for all names below; without a port, any case. Empty:
     every host. No two proxies may have the same path for the same host."""
-    upstream: UpstreamUrl = Field(examples=["http://127.0.0.1:9000/base"])
-    """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment."""
+    upstream: UpstreamNameOrUrl = Field(examples=["http://127.0.0.1:9000/base"])
+    """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment. Or, in a
+    file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker` and
+    `timeout_config` stand there and not here."""
     strip_path: bool = Field(default=_PROXY.strip_path, examples=[False])
     """`true`: the prefix is removed from the forwarded path."""
     preserve_host: bool = Field(default=_PROXY.preserve_host, examples=[True])
@@ -90,16 +104,11 @@ class Proxy(Section):
     database, `@request.auth.NAME` what the caller proved to be. Empty: left out."""
     active: bool = Field(default=_PROXY.active, examples=[False])
     """`false`: the proxy is switched off and answers 404."""
-    max_concurrent: Requests = Field(default=_PROXY.max_concurrent, ge=0, le=10_000, examples=[5])
-    """Most requests at a time, their bodies included; then 429 or the queue. 0: no limit."""
-    limiter: Limiter = Field(default=Limiter())
-    """How max_concurrent is applied."""
-    queue: Queue = Field(default=Queue())
-    """Where requests above max_concurrent wait."""
-    circuit_breaker: CircuitBreaker = Field(default=CircuitBreaker())
-    """The circuit breaker of this proxy."""
-    timeout_config: TimeoutConfig = Field(default=TimeoutConfig())
-    """How long the parts of an exchange may take."""
+    max_concurrent: MaxConcurrent = 0
+    limiter: LimiterKey = Limiter()
+    queue: QueueKey = Queue()
+    circuit_breaker: CircuitBreakerKey = CircuitBreaker()
+    timeout_config: TimeoutConfigKey = TimeoutConfig()
     server_timing: bool = Field(default=_PROXY.server_timing, examples=[True])
     """`true`: answers tell the caller where the time went, in a `Server-Timing` field, and after a chunked body in a
     trailer for callers that send `TE: trailers`."""
@@ -118,19 +127,32 @@ class Proxy(Section):
     ] = Field(default=False, examples=[False])
     """Only `false` so far: a WebSocket upgrade gets 501."""
 
-    @field_validator("queue", mode="after")
+    @field_validator(*UPSTREAM_KEYS, mode="before")
     @classmethod
-    def _queue_behind_a_limit(cls, queue: Queue, info: ValidationInfo) -> Queue:
-        if queue.max_waiting and not info.data.get("max_concurrent", 1):
-            raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
-        return queue
+    def _of_the_upstream(cls, value: object, info: ValidationInfo) -> object:
+        if values.is_upstream_name(info.data.get("upstream", "")):
+            raise ValueError("belongs to the upstream that this proxy names; write it there, below `upstreams`")
+        return value
 
-    def record(self, env: Mapping[str, str], secrets: Mapping[str, str]) -> document.Proxy:
-        """The proxy with variables and secrets put in."""
+    @property
+    def names_upstream(self) -> bool:
+        """``upstream`` is the name of one that stands below `upstreams`; else it is a URL of its own."""
+        return values.is_upstream_name(self.upstream)
+
+    def route(self, env: Mapping[str, str], secrets: Mapping[str, str]) -> document.Route:
+        """What it serves, with variables and secrets put in."""
         headers = tuple(
             document.Header(name, header.resolve(text, env, secrets), header.is_secret(name, text))
             for name, text in self.headers.items()
         )
+        upstream = self.upstream if self.names_upstream else self.name
+        return record_of(document.Route, self, headers=headers, upstream=upstream)
+
+    def own_upstream(self) -> document.Upstream:
+        """The upstream that bears its name, when it has a URL of its own."""
         return record_of(
-            document.Proxy, self, headers=headers, timeouts=record_of(document.Timeouts, self.timeout_config)
+            document.Upstream,
+            self,
+            endpoints=(document.Endpoint(self.upstream),),
+            timeouts=record_of(document.Timeouts, self.timeout_config),
         )

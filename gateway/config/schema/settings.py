@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section, only
 from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
+from gateway.config.schema.upstream import Upstream
 from gateway.core.address import Address
 
 _DOCUMENT = document.Document()
@@ -29,14 +30,6 @@ def _one_or_many(schema: dict[str, Any]) -> None:
     entry: list[object] = [{"type": "string"}, schema.pop("items")]
     many = {"type": schema.pop("type"), "minItems": 1, "items": {"anyOf": entry}}
     schema["anyOf"] = [*entry, many]
-
-
-def _for_upstream(secrets: Mapping[str, str], bound: Mapping[str, Container[str]], upstream: str) -> Mapping[str, str]:
-    """The secrets that may be sent to ``upstream``."""
-    if not bound:
-        return secrets
-    there = values.origin(upstream)
-    return {key: value for key, value in secrets.items() if key not in bound or there in bound[key]}
 
 
 class UpstreamNetworks(Section):
@@ -97,6 +90,8 @@ class Settings(Section):
     """Seconds to finish running requests on SIGTERM; what runs longer is cut."""
     limits: Limits = Field(default=Limits())
     """What a client may send, and in what time."""
+    upstreams: Listed[Upstream] = Field(default=())
+    """Back ends that proxies of this file name, to share their limits, breakers and connections."""
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
 
@@ -140,7 +135,7 @@ class Settings(Section):
         self,
         env: Mapping[str, str],
         secrets: Mapping[str, str],
-        more: Iterable[Proxy] = (),
+        more: Sequence[Proxy] = (),
         bound: Mapping[str, Container[str]] = MappingProxyType({}),
     ) -> document.Document:
         """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in.
@@ -156,8 +151,32 @@ class Settings(Section):
             access_log=self.access_log.path if self.access_log else None,
             own_listeners=() if self.admin is None else (values.address(self.admin.listen),),
             via=self.via or "",
-            proxies=(
-                *(proxy.record(own, _for_upstream(secrets, bound, proxy.upstream)) for proxy in self.proxies),
-                *(proxy.record(listed, _for_upstream(secrets, bound, proxy.upstream)) for proxy in more),
+            routes=(
+                *(proxy.route(own, self._secrets_for(proxy, secrets, bound)) for proxy in self.proxies),
+                *(proxy.route(listed, self._secrets_for(proxy, secrets, bound)) for proxy in more),
+            ),
+            upstreams=(
+                *(upstream.record() for upstream in self.upstreams),
+                *(proxy.own_upstream() for proxy in (*self.proxies, *more) if not proxy.names_upstream),
             ),
         )
+
+    def urls(self, proxy: Proxy) -> list[str]:
+        """Where requests of ``proxy`` go: the URL of its own, or those of the upstream that it names."""
+        if not proxy.names_upstream:
+            return [proxy.upstream]
+        named = (upstream for upstream in self.upstreams if upstream.name == proxy.upstream)
+        return [endpoint.url for upstream in named for endpoint in upstream.endpoints]
+
+    def _secrets_for(
+        self, proxy: Proxy, secrets: Mapping[str, str], bound: Mapping[str, Container[str]]
+    ) -> Mapping[str, str]:
+        """The secrets that may be sent wherever requests of ``proxy`` go."""
+        if not bound:
+            return secrets
+        there = [values.origin(url) for url in self.urls(proxy)]
+        return {
+            key: value
+            for key, value in secrets.items()
+            if key not in bound or all(origin in bound[key] for origin in there)
+        }

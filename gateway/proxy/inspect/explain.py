@@ -1,4 +1,4 @@
-"""Why an upstream's protections stand as they stand, in facts and in a sentence: from the machines themselves.
+"""Why a proxy's protections stand as they stand, in facts and in a sentence: from the machines themselves.
 
 Everything here is read, nothing is counted for it: an explanation costs the data path nothing.
 """
@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.config.document import Missing, Proxy
+from gateway.config.document import Missing, Route
 from gateway.core.exchange import Exchange
 from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
 from gateway.policy.breaker import Breaker, Judged, Move, State
 from gateway.policy.limiter import Limiter
-from gateway.upstream.upstream import Upstream
+from gateway.proxy.snapshot import Served
 
 _MOST_HOLDERS = 100
 
 
-def explain(upstream: Upstream, live: Iterable[Exchange], now: float, epoch: float) -> Explanation:
-    """``live``: its exchanges. ``now`` is on the monotonic clock; ``epoch``: what the wall clock is ahead of that."""
-    settings, limiter, breaker, pool = upstream.settings, upstream.limiter, upstream.breaker, upstream.pool
+def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) -> Explanation:
+    """``live``: the exchanges of its upstream, which share its permits.
+
+    ``now`` is on the monotonic clock; ``epoch``: what the wall clock is ahead of that.
+    """
+    upstream = served.upstream
+    settings, limiter, endpoint = upstream.settings, upstream.limiter, upstream.endpoint
+    pool = endpoint.pool
     running = sorted(live, key=lambda ex: ex.start_at)
-    verdict, reason, sentence = _verdict(upstream)
+    verdict, reason, sentence = _verdict(served)
     return {
-        "proxy": settings.name,
+        "proxy": served.settings.name,
         "at": now + epoch,
         "verdict": verdict,
         "reason": reason,
@@ -39,9 +44,9 @@ def explain(upstream: Upstream, live: Iterable[Exchange], now: float, epoch: flo
             "waiting": limiter.waiting,
             "timeout": settings.queue.timeout,
         },
-        "breaker": None if breaker is None else _breaker(breaker, now, epoch),
+        "breaker": None if endpoint.breaker is None else _breaker(endpoint.breaker, now, epoch),
         "pool": {
-            "endpoint": upstream.endpoint.url,
+            "endpoint": endpoint.origin.url,
             "open": pool.open,
             "idle": pool.idle,
             "in_use": pool.open - pool.idle,
@@ -61,10 +66,11 @@ def phase(ex: Exchange) -> str:
     return "dial" if ex.attempts else "queue"
 
 
-def _verdict(upstream: Upstream) -> tuple[str, str, str]:
+def _verdict(served: Served) -> tuple[str, str, str]:
     """Missing values come first, then the limiter, then the breaker, as in the pipeline."""
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
-    if missing := _missing(settings):
+    upstream = served.upstream
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.endpoint.breaker
+    if missing := _missing(served.settings):
         told = ", ".join(missing)
         return (
             "refuse",
@@ -93,7 +99,7 @@ def _verdict(upstream: Upstream) -> tuple[str, str, str]:
     return "admit", "", "; ".join([f"a request would be forwarded at once: {free}", *notes])
 
 
-def _missing(settings: Proxy) -> list[str]:
+def _missing(settings: Route) -> list[str]:
     """The references of its headers that have no value, as in ``{secret.KEY}``."""
     parts = (part for header in settings.headers for part in header.parts)
     return sorted({f"{{{part.reference}}}" for part in parts if isinstance(part, Missing)})

@@ -8,8 +8,8 @@ from gateway.upstream.upstream import Upstream
 
 
 def state(upstream: Upstream, live: int) -> ProxyState:
-    """``live``: its exchanges."""
-    limiter, breaker, pool = upstream.limiter, upstream.breaker, upstream.pool
+    """Of a proxy with ``live`` exchanges. What its upstream has, all proxies of that upstream share."""
+    limiter, breaker, pool = upstream.limiter, upstream.endpoint.breaker, upstream.endpoint.pool
     return ProxyState(
         in_flight=limiter.in_flight if limiter is not None else live,
         waiting=limiter.waiting if limiter is not None else 0,
@@ -22,7 +22,7 @@ def state(upstream: Upstream, live: int) -> ProxyState:
 
 def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
     """``epoch``: what the wall clock is ahead of the monotonic one."""
-    breaker = upstream.breaker
+    breaker = upstream.endpoint.breaker
     if breaker is None:
         return {"breaker": "off", "since": 0.0, "history": []}
     moves = [move for move in breaker.moves if move.old is not move.new]
@@ -35,7 +35,7 @@ def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
 
 def gauges(upstream: Upstream, live: int) -> tuple[tuple[int, int], ...]:
     """(cell of `families.PROXY`, value) of each gauge."""
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.endpoint.breaker
     now = state(upstream, live)
     places = settings.queue.max_waiting if limiter is not None else 0
     limited = _mode(settings.limiter.mode) if limiter is not None else 0

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.config.document import Proxy
+from gateway.config.document import Route
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError
 
 
-def keep_secrets(proxy: Proxy, *, legible: bool) -> Layer:
-    """Refuse with ``upstream_denied`` what would show a secret to a forward proxy, unless the proxy's settings say so.
+def keep_secrets(route: Route, *, legible: bool) -> Layer:
+    """Reject with ``upstream_denied`` what would show a secret to a forward proxy, unless the settings allow it.
 
     ``legible``: a forward proxy stands on the way and reads what is sent.
     """
-    exposed = legible and not proxy.clear_text_proxy and any(header.secret for header in proxy.headers)
+    exposed = legible and not route.clear_text_proxy and holds_secret(route)
 
     def layer(next_handler: Handler) -> Handler:
         async def refuse(ex: Exchange) -> None:
@@ -23,3 +23,8 @@ def keep_secrets(proxy: Proxy, *, legible: bool) -> Layer:
         return refuse if exposed else next_handler
 
     return layer
+
+
+def holds_secret(route: Route) -> bool:
+    """Whether the header fields that it sets hold a secret."""
+    return any(header.secret for header in route.headers)

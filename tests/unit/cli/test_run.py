@@ -187,9 +187,9 @@ def test_the_loader_reads_the_file_anew_and_applies_the_overrides(config: pathli
         None,
         5.0,
     )
-    assert document.proxies[0].headers[0].parts == ("s3cret",)
+    assert document.routes[0].headers[0].parts == ("s3cret",)
     config.write_text("proxies: []")
-    assert load().document.proxies == ()
+    assert load().document.routes == ()
     config.write_text("nonsense")
     with pytest.raises(ConfigError):
         load()

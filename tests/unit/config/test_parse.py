@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from gateway.config.document import CircuitBreaker, Document, Header, Proxy, Queue, Timeouts
+from gateway.config.document import CircuitBreaker, Document, Endpoint, Header, Queue, Route, Timeouts, Upstream
 from gateway.config.parse import ConfigError, Format, load, parse
 from gateway.core.address import Address
 from gateway.core.limits import Limits
@@ -48,13 +48,19 @@ DOCUMENT = Document(
     trusted_proxies=("10.0.0.0/8", "192.0.2.7/32"),
     drain_timeout=30,
     limits=Limits(8192, 32768, 128, 0, 10, 60, 75),
-    proxies=(
-        Proxy(
+    routes=(
+        Route(
             name="sidecar",
             path="/-/ai",
-            upstream="http://127.0.0.1:9000/base",
+            upstream="sidecar",
             access_rule="true",
             headers=(Header("Authorization", ("Bearer s3cret",), secret=True),),
+        ),
+    ),
+    upstreams=(
+        Upstream(
+            name="sidecar",
+            endpoints=(Endpoint("http://127.0.0.1:9000/base"),),
             max_concurrent=5,
             queue=Queue(20, 2.5),
             circuit_breaker=CircuitBreaker(True, 3, 30, 1),
@@ -141,8 +147,8 @@ def test_no_access_log() -> None:
 
 def test_a_proxy_is_normalised() -> None:
     text = proxy('hosts: [Example.ORG, "*.A.b"]\nheaders: {X-Empty: ""}')
-    found = parse(text.replace("path: /a", "path: /a/"), "yaml", "f", ENV).proxies[0]
-    assert found == Proxy("a", "/a", "http://h", hosts=("example.org", "*.a.b"), headers=(Header("X-Empty", ()),))
+    found = parse(text.replace("path: /a", "path: /a/"), "yaml", "f", ENV).routes[0]
+    assert found == Route("a", "/a", "a", hosts=("example.org", "*.a.b"), headers=(Header("X-Empty", ()),))
 
 
 @pytest.mark.parametrize(
@@ -161,14 +167,15 @@ def test_references_become_what_the_key_needs(format_: Format, text: str) -> Non
 
 def test_references_in_a_proxy() -> None:
     text = proxy('active: ${YES}\nmax_concurrent: ${N}\naccess_rule: ${YES}\nheaders: {X-N: "${N}"}')
-    found = parse(text, "yaml", "f", ENV).proxies[0]
-    assert found == Proxy("a", "/a", "http://h", access_rule="true", max_concurrent=7, headers=(Header("X-N", ("7",)),))
+    found = parse(text, "yaml", "f", ENV)
+    assert found.routes == (Route("a", "/a", "a", access_rule="true", headers=(Header("X-N", ("7",)),)),)
+    assert found.upstreams == (Upstream("a", (Endpoint("http://h"),), max_concurrent=7),)
 
 
 def test_an_alias_repeats_a_value() -> None:
     second = "\n  - {name: b, path: /b, upstream: http://h, circuit_breaker: *b}"
     found = parse(proxy("circuit_breaker: &b {enabled: true}") + second, "yaml", "f", ENV)
-    assert [one.circuit_breaker for one in found.proxies] == [CircuitBreaker(enabled=True)] * 2
+    assert [one.circuit_breaker for one in found.upstreams] == [CircuitBreaker(enabled=True)] * 2
 
 
 @pytest.mark.parametrize(
@@ -421,10 +428,10 @@ def test_the_file_is_named_in_errors(tmp_path: pathlib.Path) -> None:
 def test_a_template_in_a_variable_is_text(value: str, written: str) -> None:
     """The docs: what comes out of a variable is data, and is not expanded again."""
     text = proxy(f'headers: {{X-Key: "{written}"}}')
-    (header,) = parse(text, "yaml", "f", {**ENV, "KEY": value}).proxies[0].headers
+    (header,) = parse(text, "yaml", "f", {**ENV, "KEY": value}).routes[0].headers
     assert header.parts == (written.replace("${KEY}", value),)
 
 
 def test_the_file_may_name_a_variable_by_another() -> None:
     text = proxy('headers: {X-Key: "{env.${WHICH}}"}')
-    assert parse(text, "yaml", "f", {**ENV, "WHICH": "SIDECAR_KEY"}).proxies[0].headers[0].parts == ("s3cret",)
+    assert parse(text, "yaml", "f", {**ENV, "WHICH": "SIDECAR_KEY"}).routes[0].headers[0].parts == ("s3cret",)

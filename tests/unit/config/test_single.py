@@ -20,7 +20,7 @@ def problems(**changes: object) -> list[tuple[str, str]]:
 def test_a_good_one() -> None:
     made = single.proxy({**PROXY, "headers": {"X-Key": "{secret.KEY}"}}, env={}, secrets={"KEY"})
     assert (made.name, made.headers) == ("a", {"X-Key": "{secret.KEY}"})
-    assert made.record({}, {"KEY": "v"}).headers[0].parts == ("v",)
+    assert made.route({}, {"KEY": "v"}).headers[0].parts == ("v",)
 
 
 def test_every_problem_has_its_path() -> None:

@@ -19,7 +19,7 @@ def test_what_happened_can_not_be_changed(event: Event) -> None:
 
 def test_events_are_told_apart_by_what_they_say() -> None:
     assert dataclasses.replace(CHANGED) == CHANGED
-    assert dataclasses.replace(CHANGED, proxy="another") != CHANGED
+    assert dataclasses.replace(CHANGED, upstream="another") != CHANGED
 
 
 def test_whatever_takes_an_event_is_a_sink() -> None:

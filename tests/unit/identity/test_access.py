@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from unit.scene import Clock, Nobody
 
-from gateway.config.document import AuthField, Credentials, Header, JwtIssuer, Proxy, TokenRecord
+from gateway.config.document import AuthField, Credentials, Header, JwtIssuer, Route, TokenRecord
 from gateway.config.rule import RuleError
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
@@ -67,7 +67,7 @@ async def answered(rule: str, ex: Exchange, *headers: Header, by: Authenticator 
     async def inside(_: Exchange) -> None:
         reached.append(_)
 
-    layer = identify(by or authenticator())(Proxy("p", "/", "http://h", access_rule=rule, headers=headers))
+    layer = identify(by or authenticator())(Route("p", "/", "p", access_rule=rule, headers=headers))
     try:
         await layer(inside)(ex)
     except GatewayError as error:
@@ -89,7 +89,7 @@ def test_a_public_proxy_costs_nothing() -> None:
     async def inside(_: Exchange) -> None:
         return None
 
-    assert identify(Authenticator())(Proxy("p", "/", "http://h", access_rule="true"))(inside) is inside
+    assert identify(Authenticator())(Route("p", "/", "p", access_rule="true"))(inside) is inside
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_no_spelling_of_a_header_hides_it(line: bytes) -> None:
 @pytest.mark.parametrize("header", ["x_forwarded_for", "X-Forwarded-Host", "forwarded", "x_real_ip"])
 def test_no_rule_rests_on_what_a_caller_says_of_the_way_it_came(header: str) -> None:
     with pytest.raises(RuleError, match="callers may claim anything"):
-        identify(Authenticator())(Proxy("p", "/", "http://h", access_rule=f"@request.headers.{header} = '10.0.0.1'"))
+        identify(Authenticator())(Route("p", "/", "p", access_rule=f"@request.headers.{header} = '10.0.0.1'"))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ async def test_credentials_are_in_force_at_once() -> None:
         assert ex.principal is not None
         reached.append(ex.principal.id)
 
-    handle = identify(made)(Proxy("p", "/", "http://h", access_rule=LOGGED_IN))(inside)
+    handle = identify(made)(Route("p", "/", "p", access_rule=LOGGED_IN))(inside)
     callers = [exchange(token=CALLER), exchange(token=signed(GOOD))]
     for ex in callers:
         await handle(ex)

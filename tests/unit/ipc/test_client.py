@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from harness.patience import eventually
 
-from gateway.config.document import Credentials, Document, Proxy, TokenRecord
+from gateway.config.document import Credentials, Document, Route, TokenRecord
 from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, operations
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import DataPlane, Health, InForce, Refusals
 from gateway.ipc.server import ChannelServer
 from gateway.workers.local_plane import LocalPlane
 
-FIRST = Document(proxies=(Proxy("a", "/a", "http://h"),))
-SECOND = Document(proxies=(Proxy("b", "/b", "http://h"),))
+FIRST = Document(routes=(Route("a", "/a", "a"),))
+SECOND = Document(routes=(Route("b", "/b", "b"),))
 CREDENTIALS = Credentials({"d": TokenRecord("1", "ci")})
 
 
@@ -41,7 +41,7 @@ class Worker(LocalPlane):
         return Health(False, self.wanted)
 
     async def apply(self, document: Document) -> InForce:
-        name = document.proxies[0].name
+        name = document.routes[0].name
         if name == self.refused:
             raise OSError("the address is taken")
         self.names.append(name)

@@ -12,15 +12,17 @@ from gateway.config.document import (
     Cors,
     Credentials,
     Document,
+    Endpoint,
     Header,
     JwtIssuer,
     Limiter,
     Missing,
-    Proxy,
     Queue,
+    Route,
     Timeouts,
     TokenRecord,
     Tracing,
+    Upstream,
     UpstreamNetworks,
 )
 from gateway.core.address import Address
@@ -28,24 +30,28 @@ from gateway.core.limits import Limits
 
 Record = TypeVar("Record", Document, Credentials)
 
-PROXY = Proxy(
+ROUTE = Route(
     "a",
     "/a",
-    "http://h",
+    "u",
     ("x.example", "*.y.example"),
     strip_path=False,
     preserve_host=True,
     access_rule="@request.auth.id != ''",
     headers=(Header("X-A", ("caf\u00e9",)), Header("X-B", ("a", AuthField("org.id"), Missing("secret.K")))),
     active=False,
+    server_timing=True,
+    rewrite_location=True,
+    cors=Cors(("https://a.example",), ("X-A", "X-B"), True),
+)
+UPSTREAM = Upstream(
+    "u",
+    (Endpoint("http://h"),),
     max_concurrent=5,
     queue=Queue(3, 1.5),
     circuit_breaker=CircuitBreaker(True, 2, 3.0, 4),
     timeouts=Timeouts(1, 2, 3, 4, 5, 6, 7),
     limiter=Limiter("shadow"),
-    server_timing=True,
-    rewrite_location=True,
-    cors=Cors(("https://a.example",), ("X-A", "X-B"), True),
 )
 
 
@@ -65,7 +71,8 @@ def test_a_document_survives_the_way() -> None:
         UpstreamNetworks(("10.0.0.0/8",), ("169.254.170.2/32",)),
         (Address("127.0.0.1", 8081),),
         "edge-1",
-        (PROXY, Proxy("b", "/", "u")),
+        (ROUTE, Route("b", "/", "u")),
+        (UPSTREAM,),
     )
     assert travelled(document) == document
     assert travelled(Document()) == Document()

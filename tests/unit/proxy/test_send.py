@@ -11,15 +11,15 @@ import pytest
 from harness.scripted import ScriptedTransport
 
 from gateway import errors
-from gateway.config.document import Header, Proxy
+from gateway.config.document import Header, Route
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer
 from gateway.errors import GatewayError
 from gateway.proxy import reply
 from gateway.proxy.send import send
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
-from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
@@ -70,10 +70,11 @@ class Pool:
 
 
 class Stage:
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, response_header: float = 30.0, **settings: Any) -> None:
         self.pool = Pool()
-        proxy = replace(Proxy("p", "/p", URL, access_rule="true"), **settings)
-        self.handle = send(Upstream(proxy, Origin.of(URL), self.pool, None, None))  # type: ignore[arg-type]
+        endpoint = Endpoint(Origin.of(URL), self.pool, None)  # type: ignore[arg-type]
+        route = replace(Route("p", "/p", "p", access_rule="true"), **settings)
+        self.handle = send(route, endpoint, response_header)
         self.exchange: Exchange
         self.task: asyncio.Future[None]
 

@@ -10,9 +10,10 @@ from gateway.core.address import Address
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import BAD_REQUEST, GatewayError
+from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.router import Route, Router
 from gateway.proxy.server import Server
-from gateway.proxy.snapshot import Slots, Snapshot
+from gateway.proxy.snapshot import Snapshot
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 
@@ -36,7 +37,9 @@ class Service:
     def __init__(self) -> None:
         self.called: list[str] = []
         self.observed: list[tuple[str, str]] = []
-        self.server = Server(BufferPool(), HeadParser(), Slots(self._observe, lambda proxy: lambda handler: handler))
+        self.server = Server(
+            BufferPool(), HeadParser(), OuterLayers(self._observe, lambda proxy: lambda handler: handler)
+        )
         self.reload("first")
 
     def reload(self, name: str) -> None:

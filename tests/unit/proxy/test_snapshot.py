@@ -2,21 +2,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
+from harness.records import Proxied, proxy, serving
 from unit.scene import exchange
 
-from gateway.config.document import Document, Header, Proxy
+from gateway.config.document import Document, Header, Route
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.proxy.snapshot import Slots, Snapshot
+from gateway.proxy.pipeline import OuterLayers
+from gateway.proxy.snapshot import Snapshot
 from gateway.upstream.registry import Registry
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 
-A = Proxy("a", "/a", "http://127.0.0.1:1")
-B = Proxy("b", "/b", "http://127.0.0.1:2")
+A = proxy("a", "/a", "http://127.0.0.1:1")
+B = proxy("b", "/b", "http://127.0.0.1:2")
 
 
 class Rooms:
@@ -24,7 +25,7 @@ class Rooms:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, int]] = []
-        self.slots = Slots(self._observe, self._identify)
+        self.outer = OuterLayers(self._observe, self._identify)
 
     def _observe(self, name: str) -> Layer:
         def layer(next_handler: Handler) -> Handler:
@@ -36,7 +37,7 @@ class Rooms:
 
         return layer
 
-    def _identify(self, proxy: Proxy) -> Layer:
+    def _identify(self, route: Route) -> Layer:
         def layer(next_handler: Handler) -> Handler:
             async def handle(ex: Exchange) -> None:
                 raise ValueError("who")
@@ -62,11 +63,11 @@ class Generations:
         self.registry = Registry(BufferPool(), HeadParser(), lambda event: None)
         self.last: Snapshot | None = None
 
-    def next(self, *proxies: Proxy, trusted: tuple[str, ...] = ()) -> Snapshot:
-        upstreams = self.registry.prepare(proxies)
-        document = Document(trusted_proxies=trusted, proxies=proxies)
+    def next(self, *proxies: Proxied, trusted: tuple[str, ...] = ()) -> Snapshot:
+        document = serving(Document(trusted_proxies=trusted), *proxies)
+        upstreams = self.registry.prepare(document.used_upstreams())
         number = self.last.generation + 1 if self.last else 1
-        self.last = Snapshot.of(number, document, upstreams, self.rooms.slots, self.last)
+        self.last = Snapshot.of(number, document, upstreams, self.rooms.outer, self.last)
         self.registry.adopt(upstreams)
         return self.last
 
@@ -97,13 +98,13 @@ async def test_an_unchanged_proxy_keeps_its_handler() -> None:
     """A reload costs what it changes, and connections that remember a handler stay right."""
     async with generations() as made:
         first = made.next(A, B)
-        second = made.next(A, replace(B, headers=(Header("X", ("1",)),)))
+        second = made.next(A, B.having(headers=(Header("X", ("1",)),)))
         assert handler_of(first, b"/a") is handler_of(second, b"/a")
         assert handler_of(first, b"/b") is not handler_of(second, b"/b")
         assert (first.generation, second.generation) == (1, 2)
 
 
-async def test_a_proxy_that_went_and_came_back_is_built_anew() -> None:
+async def test_a_proxy_that_went_and_came_back_is_built_again() -> None:
     """Its pool was closed meanwhile: the old handler would ask a connector that is no more."""
     async with generations() as made:
         first, _, third = made.next(A), made.next(), made.next(A)
@@ -112,8 +113,8 @@ async def test_a_proxy_that_went_and_came_back_is_built_anew() -> None:
 
 async def test_an_inactive_proxy_has_a_route_that_says_so_and_no_upstream() -> None:
     async with generations() as made:
-        snapshot = made.next(replace(A, active=False), B)
-        assert snapshot.chains.keys() == {"b"}
+        snapshot = made.next(A.having(active=False), B)
+        assert snapshot.served.keys() == {"b"}
         ex = await serve(handler_of(snapshot, b"/a/x"))
         assert (ex.status, ex.reason) == (404, "proxy_disabled")
         assert made.rooms.seen == [("a", "proxy_disabled", 404)]
@@ -130,7 +131,7 @@ async def test_what_no_route_matches_is_observed_without_a_name() -> None:
 
 async def test_the_root_is_a_route_like_another() -> None:
     async with generations() as made:
-        snapshot = made.next(replace(A, path="/"))
+        snapshot = made.next(A.having(path="/"))
         assert handler_of(snapshot, b"/anything") is handler_of(snapshot, b"/")
 
 
@@ -160,12 +161,12 @@ async def test_without_a_list_nobody_is_trusted_and_no_address_is_looked_at() ->
         assert not made.next().trusts("no address at all")
 
 
-async def test_a_failure_to_build_leaves_what_is_in_force() -> None:
+async def test_a_failure_to_build_leaves_what_is_live() -> None:
     async with generations() as made:
         first = made.next(A)
         with pytest.raises(ValueError, match="nonsense"):
-            Snapshot.of(2, Document(trusted_proxies=("nonsense",)), {}, made.rooms.slots, first)
-        assert handler_of(first, b"/a") is first.chains["a"][1]
+            Snapshot.of(2, Document(trusted_proxies=("nonsense",)), {}, made.rooms.outer, first)
+        assert handler_of(first, b"/a") is first.served["a"].handle
 
 
 async def test_a_layer_that_breaks_is_rescued() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.document import CircuitBreaker, Header, Limiter, Proxy, Queue
+from gateway.config.document import CircuitBreaker, Endpoint, Limiter, Queue, Upstream
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.policy.machine import REFUSED
@@ -15,27 +15,27 @@ from gateway.upstream.registry import Registry
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 
-A = Proxy("a", "/a", "http://127.0.0.1:1", max_concurrent=5, circuit_breaker=CircuitBreaker(True, 2))
-B = replace(A, name="b", path="/b")
+A = Upstream("a", (Endpoint("http://127.0.0.1:1"),), max_concurrent=5, circuit_breaker=CircuitBreaker(True, 2))
+B = replace(A, name="b")
 
 
-def registry(*proxies: Proxy, events: list[Event] | None = None) -> Registry:
+def registry(*upstreams: Upstream, events: list[Event] | None = None) -> Registry:
     made = Registry(BufferPool(), HeadParser(), (events if events is not None else []).append)
-    made.adopt(made.prepare(proxies))
+    made.adopt(made.prepare(upstreams))
     return made
 
 
-def reload(made: Registry, *proxies: Proxy) -> None:
-    made.adopt(made.prepare(proxies))
+def reload(made: Registry, *upstreams: Upstream) -> None:
+    made.adopt(made.prepare(upstreams))
 
 
 @pytest.mark.covers("T050")
 async def test_what_does_not_change_is_kept() -> None:
     made = registry(A, B)
     a, b = made.upstreams["a"], made.upstreams["b"]
-    reload(made, replace(A, path="/x", headers=(Header("X", ("1",)),)), replace(B, max_concurrent=9))
+    reload(made, replace(A, queue=Queue(7, 1)), replace(B, max_concurrent=9))
     for old, new in ((a, made.upstreams["a"]), (b, made.upstreams["b"])):
-        assert (new.pool, new.limiter, new.breaker) == (old.pool, old.limiter, old.breaker)
+        assert (new.endpoint, new.limiter) == (old.endpoint, old.limiter)
     await made.aclose()
 
 
@@ -61,13 +61,13 @@ async def test_a_queue_that_only_counts_is_none_for_the_limit_behind_it(settings
 @pytest.mark.covers("T023")
 async def test_numbers_change_in_place() -> None:
     made = registry(A)
-    limiter, breaker = made.upstreams["a"].limiter, made.upstreams["a"].breaker
+    limiter, breaker = made.upstreams["a"].limiter, made.upstreams["a"].endpoint.breaker
     assert limiter is not None
     assert breaker is not None
     assert limiter.try_acquire() != REFUSED
     breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     prepared = made.prepare([replace(A, max_concurrent=1, queue=Queue(7, 1), circuit_breaker=CircuitBreaker(True, 9))])
-    assert limiter.max == 5, "preparing touches nothing that is in force"
+    assert limiter.max == 5, "preparing touches nothing that is live"
     made.adopt(prepared)
     assert (limiter.max, limiter.in_flight, limiter.queue.max_waiting) == (1, 1, 7)
     assert (breaker.failure_threshold, breaker.failures) == (9, 1)
@@ -79,7 +79,7 @@ async def test_a_limit_that_was_off_for_a_while_still_counts_who_is_inside() -> 
     inside = made.upstreams["a"].limiter
     assert inside is not None
     assert inside.try_acquire() != REFUSED
-    for between in ([replace(A, max_concurrent=0)], [replace(A, active=False)], []):
+    for between in ([replace(A, max_concurrent=0)], []):
         reload(made, *between)
         assert "a" not in made.upstreams or made.upstreams["a"].limiter is None
         reload(made, A)
@@ -92,10 +92,10 @@ async def test_a_limit_that_was_off_for_a_while_still_counts_who_is_inside() -> 
 async def test_another_address_is_another_upstream() -> None:
     made = registry(A)
     old = made.upstreams["a"]
-    reload(made, replace(A, upstream="http://127.0.0.1:2"))
+    reload(made, replace(A, endpoints=(Endpoint("http://127.0.0.1:2"),)))
     new = made.upstreams["a"]
-    assert new.pool is not old.pool
-    assert new.breaker is not old.breaker
+    assert new.endpoint.pool is not old.endpoint.pool
+    assert new.endpoint.breaker is not old.endpoint.breaker
     assert new.limiter is old.limiter
     await made.aclose()
 
@@ -105,30 +105,29 @@ async def test_other_timeouts_need_other_connections_but_the_verdict_stays() -> 
     made = registry(A)
     old = made.upstreams["a"]
     reload(made, replace(A, timeouts=replace(A.timeouts, idle=1)))
-    assert made.upstreams["a"].pool is not old.pool
-    assert made.upstreams["a"].breaker is old.breaker
+    assert made.upstreams["a"].endpoint.pool is not old.endpoint.pool
+    assert made.upstreams["a"].endpoint.breaker is old.endpoint.breaker
     await made.aclose()
 
 
 @pytest.mark.covers("T014", "T023")
 async def test_protections_are_off_unless_asked_for() -> None:
-    made = registry(Proxy("a", "/", "http://127.0.0.1:1"), replace(A, name="off", active=False))
-    assert made.upstreams.keys() == {"a"}
-    assert (made.upstreams["a"].limiter, made.upstreams["a"].breaker) == (None, None)
+    made = registry(Upstream("a", A.endpoints))
+    assert (made.upstreams["a"].limiter, made.upstreams["a"].endpoint.breaker) == (None, None)
     await made.aclose()
 
 
 @pytest.mark.covers("FR-028")
 async def test_with_a_proxy_goes_what_its_breaker_has_learnt() -> None:
     made = registry(A)
-    breaker = made.upstreams["a"].breaker
+    breaker = made.upstreams["a"].endpoint.breaker
     assert breaker is not None
     for _ in range(2):
         breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     assert breaker.state.word == "open"
     reload(made)
     reload(made, A)
-    again = made.upstreams["a"].breaker
+    again = made.upstreams["a"].endpoint.breaker
     assert again is not None
     assert (again.state.word, again.failures) == ("closed", 0)
     await made.aclose()
@@ -137,7 +136,7 @@ async def test_with_a_proxy_goes_what_its_breaker_has_learnt() -> None:
 async def test_a_breaker_tells_the_sink() -> None:
     events: list[Event] = []
     made = registry(A, events=events)
-    breaker = made.upstreams["a"].breaker
+    breaker = made.upstreams["a"].endpoint.breaker
     assert breaker is not None
     for _ in range(2):
         breaker.release(breaker.try_acquire(), Outcome.FAILURE)

@@ -11,17 +11,20 @@ from dataclasses import replace
 import pytest
 from harness.client import Client, code_of
 from harness.patience import eventually
+from harness.records import proxy, serving
 
 from gateway import launch
-from gateway.config.document import Credentials, Document, Proxy, TokenRecord
+from gateway.config.document import Credentials, Document, TokenRecord
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.messages import Health, InForce
 from gateway.workers import local_plane
 from gateway.workers.local_plane import LocalPlane
 
-PROXY = Proxy("p", "/p", "http://127.0.0.1:1", access_rule="@request.auth.id = 'ci'")
-DOCUMENT = Document(listen=(Address("127.0.0.1", 0),), access_log=None, drain_timeout=0.0, proxies=(PROXY,))
+DOCUMENT = serving(
+    Document(listen=(Address("127.0.0.1", 0),), access_log=None, drain_timeout=0.0),
+    proxy("p", "/p", "http://127.0.0.1:1", access_rule="@request.auth.id = 'ci'"),
+)
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ def leaves() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 MINIMAL: dict[str, dict[str, Any]] = {
     "Proxy": {"name": "p", "path": "/p", "upstream": "http://h"},
+    "Upstream": {"name": "u", "endpoints": [{"url": "http://h"}]},
     "Listener": {"address": "127.0.0.1:1"},
     "Tracing": {"endpoint": "http://127.0.0.1:4318/"},
     "Jwt": {"issuer": "i", "audience": ["a"], "algorithms": ["RS256"], "jwks_url": "https://h/keys"},

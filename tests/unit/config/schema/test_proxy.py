@@ -9,14 +9,16 @@ from gateway.config.schema.settings import Settings
 
 def test_a_proxy_of_three_keys_has_the_defaults_of_the_document() -> None:
     plain = {"name": "a", "path": "/a", "upstream": "http://h"}
-    assert Proxy.model_validate(plain).record({}, {}) == document.Proxy("a", "/a", "http://h")
+    made = Proxy.model_validate(plain)
+    assert made.route({}, {}) == document.Route("a", "/a", "a")
+    assert made.own_upstream() == document.Upstream("a", (document.Endpoint("http://h"),))
 
 
 def test_headers_are_kept_out_of_the_representation() -> None:
     plain = {"name": "a", "path": "/a", "upstream": "http://h", "headers": {"X-Key": "{env.KEY}", "X-Empty": ""}}
     settings = Settings.model_validate({"proxies": [plain]}, context=Context({"KEY": "s3cret"}))
     record = settings.record({"KEY": "s3cret"}, {})
-    assert record.proxies[0].headers == (
+    assert record.routes[0].headers == (
         document.Header("X-Key", ("s3cret",), secret=True),
         document.Header("X-Empty", ()),
     )
@@ -47,4 +49,4 @@ def test_origins_are_written_as_browsers_write_them() -> None:
     listed = ["HTTPS://App.test:443", "http://localhost:3000", "http://[::1]:80", "capacitor://localhost"]
     plain = {"name": "a", "path": "/a", "upstream": "http://h", "cors": {"allow_origins": listed}}
     expected = ("https://app.test", "http://localhost:3000", "http://[::1]", "capacitor://localhost")
-    assert Proxy.model_validate(plain).record({}, {}).cors.allow_origins == expected
+    assert Proxy.model_validate(plain).cors.allow_origins == expected

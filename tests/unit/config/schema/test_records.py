@@ -9,10 +9,11 @@ from gateway.config import document
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.observability import Tracing
 from gateway.config.schema.protections import CircuitBreaker, Limiter, Queue, TimeoutConfig
-from gateway.config.schema.proxy import Cors, Proxy
+from gateway.config.schema.proxy import UPSTREAM_KEYS, Cors, Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
 from gateway.config.schema.settings import Settings, UpstreamNetworks
+from gateway.config.schema.upstream import Upstream
 from gateway.core import limits
 
 PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
@@ -24,6 +25,8 @@ PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (Cors, document.Cors),
     (UpstreamNetworks, document.UpstreamNetworks),
 ]
+NOT_OF_THE_DATA_PLANE = {"admin", "database", "template_env", "worker_env", "auth", "workers", "proxies"}
+"""Keys of the control plane, and `proxies`, which become routes and upstreams."""
 
 
 @pytest.mark.covers("T011", "T022")
@@ -39,8 +42,13 @@ def test_sections_have_the_fields_and_defaults_of_the_records(
 @pytest.mark.parametrize(
     ("section", "record", "used_elsewhere"),
     [
-        (Proxy, document.Proxy, {"timeout_config", "websocket"}),
-        (Settings, document.Document, {"admin", "database", "template_env", "worker_env", "auth", "workers"}),
+        (Proxy, document.Route, {"websocket", *UPSTREAM_KEYS}),
+        (Upstream, document.Upstream, {"timeout_config"}),
+        (
+            Settings,
+            document.Document,
+            {"admin", "database", "template_env", "worker_env", "auth", "workers", "proxies"},
+        ),
         (Tracing, document.Tracing, set()),
     ],
 )

@@ -16,13 +16,13 @@ def test_a_proxy_of_the_database_reads_listed_variables_alone() -> None:
     settings = Settings(database="sqlite:///g.db", template_env=("REGION",))
     headers = {"A": "{env.REGION}", "B": "{env.PGPASSWORD}", "C": "{env.GATEWAY_MASTER_KEY}"}
     stored = single.stored({"name": "p", "path": "/p", "upstream": "http://h", "headers": headers})
-    (record,) = settings.record(env, {}, [stored]).proxies
+    (record,) = settings.record(env, {}, [stored]).routes
     assert {h.name: h.parts for h in record.headers} == {
         "A": ("eu",),
         "B": (document.Missing("env.PGPASSWORD"),),
         "C": (document.Missing("env.GATEWAY_MASTER_KEY"),),
     }
-    own = settings.model_copy(update={"proxies": (stored,)}).record(env, {}).proxies[0]
+    own = settings.model_copy(update={"proxies": (stored,)}).record(env, {}).routes[0]
     assert own.headers[1].parts == ("s3cret",)
     assert own.headers[2].parts == (document.Missing("env.GATEWAY_MASTER_KEY"),)
 
@@ -48,4 +48,4 @@ def test_a_bound_secret_is_missing_for_every_other_origin() -> None:
     there = single.stored({"name": "b", "path": "/b", "upstream": "http://h", "headers": {"K": "{secret.KEY}"}})
     settings = Settings(database="sqlite:///g.db", proxies=(here, there))
     record = settings.record({}, {"KEY": "v"}, [here, there], {"KEY": {"https://h"}})
-    assert [p.headers[0].parts[0] for p in record.proxies] == ["v", document.Missing("secret.KEY")] * 2
+    assert [p.headers[0].parts[0] for p in record.routes] == ["v", document.Missing("secret.KEY")] * 2

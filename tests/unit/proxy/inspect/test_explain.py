@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from harness.records import proxy
 from unit.scene import Clock, told
 
-from gateway.config.document import CircuitBreaker, Header, Limiter, Missing, Proxy, Queue
+from gateway.config.document import CircuitBreaker, Header, Limiter, Missing, Queue
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
@@ -18,6 +19,8 @@ from gateway.policy.breaker import Breaker
 from gateway.policy.machine import REFUSED
 from gateway.policy.queue import WaitQueue
 from gateway.proxy.inspect.explain import explain, phase
+from gateway.proxy.snapshot import Served
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
 
@@ -31,18 +34,22 @@ class NoPool:
 class Scene:
     def __init__(self, *, limit: int = 0, places: int = 0, breaker: Breaker | None = None, **modes: str) -> None:
         self.clock = breaker.clock if breaker is not None else Clock()
-        proxy = replace(
-            Proxy("p", "/", "http://h:1"),
+        records = proxy(
+            "p",
+            "/",
+            "http://h:1",
             max_concurrent=limit,
             limiter=Limiter(cast(Any, modes.get("limiter", "enforce"))),
             queue=Queue(places, 5.0 if places else 0.0, cast(Any, modes.get("queue", "enforce"))),
             circuit_breaker=CircuitBreaker(enabled=breaker is not None),
         )
         self.limiter = machine.Limiter(limit, WaitQueue(places), clock=self.clock) if limit else None
-        self.upstream = Upstream(proxy, Origin.of(proxy.upstream), cast(Any, NoPool()), self.limiter, breaker)
+        endpoint = Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker)
+        upstream = Upstream(records.upstream, endpoint, self.limiter)
+        self.served = Served(records.route, upstream, cast(Any, None))
 
     def told(self, *live: Any) -> Explanation:
-        return explain(self.upstream, live, self.clock(), EPOCH)
+        return explain(self.served, live, self.clock(), EPOCH)
 
 
 def breaker(**changes: Any) -> tuple[Breaker, Clock]:
@@ -69,8 +76,8 @@ def test_a_value_that_is_not_set_refuses_before_all_else() -> None:
     assert scene.limiter is not None
     scene.limiter.try_acquire()
     parts = ("Bearer ", Missing("secret.KEY"), Missing("env.A"))
-    settings = replace(scene.upstream.settings, headers=(Header("X-Plain", ("x",)), Header("Authorization", parts)))
-    scene.upstream = replace(scene.upstream, settings=settings)
+    route = replace(scene.served.settings, headers=(Header("X-Plain", ("x",)), Header("Authorization", parts)))
+    scene.served = replace(scene.served, settings=route)
     found = scene.told()
     assert (found["verdict"], found["reason"]) == ("refuse", "template_missing")
     assert found["sentence"] == (

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from harness.records import proxy
 from unit.scene import Clock
 
-from gateway.config.document import CircuitBreaker, Limiter, Proxy, Queue
+from gateway.config.document import CircuitBreaker, Limiter, Queue
 from gateway.core.outcome import Outcome
 from gateway.observe import families
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
 from gateway.policy.queue import WaitQueue
 from gateway.proxy.inspect.status import breaker_pulse, gauges, state
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
 
@@ -22,9 +23,9 @@ class NoPool:
 
 
 def upstream(*, limited: bool = False, breaker: Breaker | None = None, **settings: Any) -> Upstream:
-    proxy = replace(Proxy("p", "/", "http://h:1", max_concurrent=5 if limited else 0), **settings)
-    limiter = machine.Limiter(5, WaitQueue(proxy.queue.max_waiting)) if limited else None
-    return Upstream(proxy, Origin.of(proxy.upstream), cast(Any, NoPool()), limiter, breaker)
+    record = proxy("p", "/", "http://h:1", max_concurrent=5 if limited else 0, **settings).upstream
+    limiter = machine.Limiter(5, WaitQueue(record.queue.max_waiting)) if limited else None
+    return Upstream(record, Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker), limiter)
 
 
 def opened(clock: Clock) -> Breaker:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from gateway import errors
-from gateway.config.document import Header, Proxy
+from gateway.config.document import Header, Route
 from gateway.core.exchange import Exchange
 from gateway.errors import GatewayError
 from gateway.proxy.layers.keep_secrets import keep_secrets
 
-SECRET = Proxy("p", "/", "http://a", headers=(Header("X-Key", ("k",), secret=True),))
+SECRET = Route("p", "/", "http://a", headers=(Header("X-Key", ("k",), secret=True),))
 
 
 async def passes(_: Exchange) -> None:
@@ -20,15 +20,15 @@ async def passes(_: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxy", "legible"),
+    ("route", "legible"),
     [
         (SECRET, False),
         (replace(SECRET, clear_text_proxy=True), True),
         (replace(SECRET, headers=(Header("X-Key", ("k",)),)), True),
     ],
 )
-def test_what_shows_no_secret_needs_no_layer(proxy: Proxy, *, legible: bool) -> None:
-    assert keep_secrets(proxy, legible=legible)(passes) is passes
+def test_what_shows_no_secret_needs_no_layer(route: Route, *, legible: bool) -> None:
+    assert keep_secrets(route, legible=legible)(passes) is passes
 
 
 async def test_a_secret_that_could_be_read_is_not_sent() -> None:

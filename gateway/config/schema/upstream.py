@@ -1,0 +1,61 @@
+"""A named upstream: its address and its protections, for all proxies that name it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from gateway.config import document, values
+from gateway.config.schema.protections import (
+    CircuitBreaker,
+    CircuitBreakerKey,
+    Limiter,
+    LimiterKey,
+    MaxConcurrent,
+    Queue,
+    QueueKey,
+    TimeoutConfig,
+    TimeoutConfigKey,
+)
+from gateway.config.schema.records import record_of
+from gateway.config.schema.section import Section
+from gateway.config.schema.types import Listed, UpstreamUrl
+
+
+class Endpoint(Section):
+    """One address of an upstream."""
+
+    url: UpstreamUrl = Field(examples=["http://127.0.0.1:9000/base"])
+    """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment."""
+
+
+def _exactly_one(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    if len(endpoints) != 1:
+        raise ValueError("must hold one endpoint; balancing over several does not exist yet")
+    return endpoints
+
+
+class Upstream(Section):
+    """A back end. The proxies that name it share its limiter, its breaker and its connections."""
+
+    name: Annotated[str, AfterValidator(values.proxy_name)] = Field(examples=["ai"])
+    """The name that proxies write in `upstream`: 1 to 64 letters, digits, `_`, `.` and `-`; unique among the upstreams
+    and the proxies with a URL of their own."""
+    endpoints: Annotated[Listed[Endpoint], AfterValidator(_exactly_one)] = Field(
+        examples=[[{"url": "http://127.0.0.1:9000"}]]
+    )
+    """Where it is. Exactly one so far."""
+    max_concurrent: MaxConcurrent = 0
+    limiter: LimiterKey = Limiter()
+    queue: QueueKey = Queue()
+    circuit_breaker: CircuitBreakerKey = CircuitBreaker()
+    timeout_config: TimeoutConfigKey = TimeoutConfig()
+
+    def record(self) -> document.Upstream:
+        return record_of(
+            document.Upstream,
+            self,
+            endpoints=tuple(document.Endpoint(endpoint.url) for endpoint in self.endpoints),
+            timeouts=record_of(document.Timeouts, self.timeout_config),
+        )

@@ -1,0 +1,127 @@
+"""Named upstreams: what they hold, what proxies that name them hold, and what is rejected, with its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.document import CircuitBreaker, Document, Endpoint, Queue, Route, Timeouts, Upstream
+from gateway.config.parse import ConfigError, parse
+
+FILE = """\
+upstreams:
+  - name: ai
+    endpoints: [{url: http://h:1/base}]
+    max_concurrent: 5
+    queue: {max_waiting: 3, timeout: 1}
+    circuit_breaker: {enabled: true}
+    timeout_config: {total: 60}
+proxies:
+  - {name: chat, path: /chat, upstream: ai}
+  - {name: own, path: /own, upstream: http://o}
+"""
+
+
+def told(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "yaml", "f", {})
+    return str(caught.value).split("\n")
+
+
+def test_proxies_share_what_they_name() -> None:
+    assert parse(FILE, "yaml", "f", {}) == Document(
+        routes=(Route("chat", "/chat", "ai"), Route("own", "/own", "own")),
+        upstreams=(
+            Upstream(
+                "ai",
+                (Endpoint("http://h:1/base"),),
+                max_concurrent=5,
+                queue=Queue(3, 1),
+                circuit_breaker=CircuitBreaker(True),
+                timeouts=Timeouts(total=60),
+            ),
+            Upstream("own", (Endpoint("http://o"),)),
+        ),
+    )
+
+
+def test_only_what_an_active_proxy_names_is_used() -> None:
+    text = FILE.replace("upstream: ai}", "upstream: ai, active: false}")
+    assert [upstream.name for upstream in parse(text, "yaml", "f", {}).used_upstreams()] == ["own"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "max_concurrent: 3",
+        "limiter: {mode: shadow}",
+        "queue: {max_waiting: 1, timeout: 1}",
+        "circuit_breaker: {enabled: true}",
+        "timeout_config: {}",
+    ],
+)
+def test_a_proxy_that_names_an_upstream_has_none_of_its_keys(key: str) -> None:
+    name = key.partition(":")[0]
+    assert told(FILE.replace("upstream: ai}", f"upstream: ai, {key}}}")) == [
+        f"f:9: proxies.0.{name}: belongs to the upstream that this proxy names; write it there, below `upstreams`"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "upstream: ai",
+            "upstream: al",
+            (
+                "f:9: proxies.0.upstream: there is no upstream of this name below `upstreams`, where there is ai; "
+                "write one of those names, or a URL such as http://host:port"
+            ),
+        ),
+        (
+            "[{url: http://h:1/base}]",
+            "[{url: http://h}, {url: http://i}]",
+            "f:3: upstreams.0.endpoints: must hold one endpoint; balancing over several does not exist yet",
+        ),
+        (
+            "[{url: http://h:1/base}]",
+            "[]",
+            "f:3: upstreams.0.endpoints: must hold one endpoint; balancing over several does not exist yet",
+        ),
+        (
+            "http://h:1/base",
+            "http://169.254.169.254",
+            "f:3: upstreams.0.endpoints.0.url: ",
+        ),
+        (
+            "name: own",
+            "name: ai",
+            (
+                "f:10: proxies.1.name: the same name of an upstream stands already in line 2; change or remove one of "
+                "the two"
+            ),
+        ),
+        (
+            "max_concurrent: 5",
+            "max_concurrent: 0",
+            (
+                "f:5: upstreams.0.queue: a queue without a limit has no effect; set max_concurrent above 0, or remove "
+                "the queue"
+            ),
+        ),
+        (
+            "proxies:",
+            "  - {name: ai, endpoints: [{url: http://h}]}\nproxies:",
+            (
+                "f:8: upstreams.1.name: the same name of an upstream stands already in line 2; change or remove one of "
+                "the two"
+            ),
+        ),
+    ],
+)
+def test_mistakes(old: str, new: str, message: str) -> None:
+    (line,) = told(FILE.replace(old, new))
+    assert line.startswith(message)
+
+
+def test_a_proxy_may_have_the_name_of_the_upstream_that_it_names() -> None:
+    assert parse(FILE.replace("name: chat", "name: ai"), "yaml", "f", {}).routes[0] == Route("ai", "/chat", "ai")
