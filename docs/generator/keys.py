@@ -9,7 +9,7 @@ from tables import Schema, code, kind, table
 from gateway.config.schema.json_schema import schema
 
 HEAD = ("key", "value", "default", "example", "meaning")
-PARTS = {"keys-limits": "limits.", "keys-auth": "auth.", "keys-proxies": "proxies[]."}
+PARTS = {"keys-limits": "limits.", "keys-auth": "auth.", "keys-upstreams": "upstreams[].", "keys-proxies": "proxies[]."}
 """Parts of the reference with a region of their own, by the beginning of their keys; the rest is ``keys-gateway``."""
 
 

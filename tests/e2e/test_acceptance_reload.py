@@ -82,7 +82,7 @@ async def test_200_live_streams_survive_50_reloads(gateway_for: GatewayFor, upst
     clients = await open_streams(rig, tokens)
     assert (await rig.ask("/status/500")).status == 500
     before = rig.p
-    machines = (before.limiter, before.breaker, before.pool)
+    machines = (before.limiter, before.endpoint.breaker, before.endpoint.pool)
     for turn in range(RELOADS):
         await rig.gateway.reload(others(rig.document, turn, upstream.url))
         event = chunk(b"data: %d\n\n" % turn)

@@ -391,7 +391,8 @@ async def line_of(rig: Rig, request_id: str) -> dict[str, Any]:
 def failures(rig: Rig) -> int:
     """What the breaker holds against the upstream; a proxy that is switched off has none."""
     upstream = rig.gateway.upstreams.get("p")
-    return upstream.breaker.failures if upstream is not None and upstream.breaker is not None else 0
+    breaker = None if upstream is None else upstream.endpoint.breaker
+    return 0 if breaker is None else breaker.failures
 
 
 async def heard(client: Client) -> Message | None:

@@ -101,13 +101,13 @@ async def test_the_start_tells_what_applies(
 )
 def test_which_fields_are_secret(value: str, secret: bool) -> None:
     text = f"proxies: [{{name: a, path: /a, upstream: 'http://h', headers: {{X-A: '{value}'}}}}]"
-    (header,) = parse(text, "yaml", "f", {"KEY": "k"}).proxies[0].headers or (Header("X-A", ()),)
+    (header,) = parse(text, "yaml", "f", {"KEY": "k"}).routes[0].headers or (Header("X-A", ()),)
     assert header.secret == secret
 
 
 def test_a_literal_credential_is_secret() -> None:
     text = "proxies: [{name: a, path: /a, upstream: 'http://h', headers: {Authorization: Basic abc}}]"
-    assert parse(text, "yaml", "f", {}).proxies[0].headers[0].secret
+    assert parse(text, "yaml", "f", {}).routes[0].headers[0].secret
 
 
 def test_a_variable_that_can_not_be_used_ends_the_start(tmp_path: Path) -> None:
