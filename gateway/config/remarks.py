@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gateway.config import rule
 from gateway.config.schema.proxy import Proxy
 from gateway.core.path import canonical
+from gateway.rules.parser import paths_in
 
 
 def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
@@ -20,7 +20,7 @@ def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
 
 
 def _spelt_rules(proxy: Proxy) -> Iterator[str]:
-    for text in rule.paths_in(proxy.access_rule):
+    for text in paths_in(proxy.access_rule):
         try:
             plain = canonical(text.encode()).decode("utf-8", "replace")
         except ValueError:

@@ -8,13 +8,14 @@ from time import monotonic
 
 from gateway import errors
 from gateway.config.document import AuthField, Route
-from gateway.config.rule import Head, Rule, asks_path, compile_rule
 from gateway.core import path as paths
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.principal import Principal
 from gateway.errors import GatewayError
 from gateway.identity.authenticator import Authenticator
+from gateway.rules.evaluate import Head, Rule
+from gateway.rules.parser import asks_path, compile_rule
 
 
 def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:

@@ -8,6 +8,7 @@ from meta.sources import Module, modules, third_party
 ORDER = (
     {"errors", "launch"},
     {"core"},
+    {"rules"},
     {"config", "wire", "policy", "observe"},
     {"ipc"},
     {"upstream"},

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.rule import RuleError, compile_rule
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
+from gateway.rules.parser import compile_rule
+from gateway.rules.tokens import RuleError
 
 HEAD = RequestHead(b"GET", b"/p?q", 1, [b"X-A: 1", b"X-D: 1", b"x_d: u"], {}, 0, True)
 CALLER = Principal(

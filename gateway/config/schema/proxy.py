@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import document, header, rule, values
+from gateway.config import document, header, values
 from gateway.config.schema.protections import (
     CircuitBreaker,
     CircuitBreakerKey,
@@ -22,6 +22,7 @@ from gateway.config.schema.protections import (
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section, only
 from gateway.config.schema.types import HeaderName, HeaderValue, Host, Listed, UpstreamNameOrUrl
+from gateway.rules.parser import compile_rule
 
 _CORS = document.Cors()
 _PROXY = document.Route("-", "/", "-")
@@ -31,7 +32,7 @@ UPSTREAM_KEYS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeo
 
 def _access_rule(text: str) -> str:
     if text.strip():
-        rule.compile_rule(text)
+        compile_rule(text)
     return text.strip()
 
 

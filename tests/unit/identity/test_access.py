@@ -16,7 +16,6 @@ from joserfc.jwk import KeySet, RSAKey
 from unit.scene import Clock, Nobody
 
 from gateway.config.document import AuthField, Credentials, Header, JwtIssuer, Route, TokenRecord
-from gateway.config.rule import RuleError
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer
@@ -25,6 +24,7 @@ from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.budget import BURST
 from gateway.identity.tokens import digest
+from gateway.rules.tokens import RuleError
 from gateway.wire.h1.head import HeadParser
 
 NOW = 1_800_000_000.0
