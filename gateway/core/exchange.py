@@ -44,58 +44,89 @@ class Exchange:
         "trace_id",
     )
 
+    downstream: ServerStream
+    request: RequestHead
+    request_id: bytes
+    principal: Principal | None
+    """Who asks, when the caller proved it."""
+    proxy: str
+    """Name of the proxy that serves it."""
+    start_at: float
+    """The head was parsed."""
+    commit_at: float
+    """The head of the answer went to the client."""
+    end_at: float
+    gone_at: float
+    """The client was seen to have left."""
+    identified: float
+    """Seconds spent on who asks and whether they may."""
+    queued: float
+    """Seconds spent waiting for a permit."""
+    retried: float
+    """Seconds spent on attempts before the last one."""
+    blocked: float
+    """Seconds in which the client was too slow to take what was there."""
+    deadline: float
+    """Absolute time at which the exchange ends whatever happens; 0.0 = none."""
+    attempt: Attempt
+    """The last one."""
+    attempts: int
+    committed: bool
+    """The first byte of an answer was sent: the point of no return."""
+    streamed: bool
+    """The answer's length was not known when it began."""
+    timed: bool
+    """The client is told where the time went (Server-Timing)."""
+    trace: bytes
+    """The ``traceparent`` that the upstream gets instead of the client's; empty: the client's travels on."""
+    parent: bytes
+    """The span of the sender's that ``trace`` is a child of, 16 hex digits; empty: it begins a trace."""
+    trace_id: bytes
+    """Of the trace that it belongs to, 32 hex digits; empty without one."""
+    status: int
+    reason: str
+    """Code of the `Reason` that ended it; empty when all went well."""
+    body: bytes | None
+    """The request's body, when it was taken whole and a second attempt may have to send it again."""
+    bytes_in: int
+    """Bytes of the request body taken from the client."""
+    bytes_out: int
+    """Bytes of the answer's body given to the client."""
+    breaker: str
+    """State of the breaker when it was asked; empty without one."""
+    concurrent: int
+    """Permits in use, this one included; 0 without a limiter."""
+    shadow: str
+    """Code of the `Reason` for which a protection in shadow mode would have refused it."""
+
     def __init__(self, downstream: ServerStream, request: RequestHead, start_at: float) -> None:
         self.downstream = downstream
         self.request = request
         self.request_id = b""
-        self.principal: Principal | None = None
-        """Who asks, when the caller proved it."""
+        self.principal = None
         self.proxy = ""
-        """Name of the proxy that serves it."""
         self.start_at = start_at
-        """The head was parsed."""
         self.commit_at = 0.0
-        """The head of the answer went to the client."""
         self.end_at = 0.0
         self.gone_at = 0.0
-        """The client was seen to have left."""
         self.identified = 0.0
-        """Seconds spent on who asks and whether they may."""
         self.queued = 0.0
-        """Seconds spent waiting for a permit."""
         self.retried = 0.0
-        """Seconds spent on attempts before the last one."""
         self.blocked = 0.0
-        """Seconds in which the client was too slow to take what was there."""
         self.deadline = 0.0
-        """Absolute time at which the exchange ends whatever happens; 0.0 = none."""
-        self.attempt: Attempt = NO_ATTEMPT
-        """The last one."""
+        self.attempt = NO_ATTEMPT
         self.attempts = 0
         self.committed = False
-        """The first byte of an answer was sent: the point of no return."""
         self.streamed = False
-        """The answer's length was not known when it began."""
         self.timed = False
-        """The client is told where the time went (Server-Timing)."""
-        self.trace: bytes = b""
-        """The ``traceparent`` that the upstream gets instead of the client's; empty: the client's travels on."""
-        self.parent: bytes = b""
-        """The span of the sender's that ``trace`` is a child of, 16 hex digits; empty: it begins a trace."""
-        self.trace_id: bytes = b""
-        """Of the trace that it belongs to, 32 hex digits; empty without one."""
+        self.trace = b""
+        self.parent = b""
+        self.trace_id = b""
         self.status = 0
         self.reason = ""
-        """Code of the `Reason` that ended it; empty when all went well."""
-        self.body: bytes | None = None
-        """The request's body, when it was taken whole and a second attempt may have to send it again."""
+        self.body = None
         self.bytes_in = 0
-        """Bytes of the request body taken from the client."""
         self.bytes_out = 0
-        """Bytes of the answer's body given to the client."""
         self.breaker = ""
-        """State of the breaker when it was asked; empty without one."""
         self.concurrent = 0
-        """Permits in use, this one included; 0 without a limiter."""
         self.shadow = ""
-        """Code of the `Reason` for which a protection in shadow mode would have refused it."""

@@ -34,7 +34,10 @@ class Scene:
 
 def steps(scene: Scene) -> tuple[Step, ...]:
     """The tour. Each step stands for itself."""
-    base = scene.base
+    return (*_protections(scene.base), *_requests(scene.base), *_administration(scene))
+
+
+def _protections(base: str) -> tuple[Step, ...]:
     return (
         Step("answer", f"curl -si {base}/-/ai/json", "200 from the sidecar, with an X-Request-Id for the log"),
         Step(
@@ -60,6 +63,11 @@ def steps(scene: Scene) -> tuple[Step, ...]:
             "three 500 of the sidecar open the breaker: the fourth is 503 with X-Circuit-Breaker: open, and does not "
             "reach it; six seconds later it is 200 again",
         ),
+    )
+
+
+def _requests(base: str) -> tuple[Step, ...]:
+    return (
         Step("tokens", f"curl -sN '{base}/-/ai/tokens?n=20'", "twenty tokens, one each 100 ms, not all at the end"),
         Step(
             "smuggling",
@@ -73,6 +81,11 @@ def steps(scene: Scene) -> tuple[Step, ...]:
             "the client gives up after a second: 499 client_gone in the log below, and the sidecar's work ended with "
             "it: one more in abandoned",
         ),
+    )
+
+
+def _administration(scene: Scene) -> tuple[Step, ...]:
+    return (
         Step(
             "administer",
             _administer(scene),

@@ -35,19 +35,7 @@ def send(route: document.Route, endpoint: Endpoint, response_header: float, via:
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
         attempt = Attempt(address)
-        began = monotonic()
-        stream: ClientStream | None = None
-        ex.attempts += 1
-        if ex.attempts == 1:
-            ex.attempt = attempt
-            stream = pool.take()
-            attempt.pooled = monotonic() - began
-        else:
-            # A second attempt is made because a pooled connection was stale: it gets a fresh one.
-            ex.retried = began - ex.attempt.asked_at
-            attempt.pooled = ex.attempt.pooled
-            ex.attempt = attempt
-        attempt.reused = stream is not None
+        stream = _pooled(ex, attempt, pool)
         if stream is None:
             stream = await _dial(attempt, pool)
         outgoing = rewrite.request(request, down.peer, ex.trace)
@@ -101,6 +89,24 @@ def _locations(route: document.Route, origin: Origin) -> Locations | None:
     if not route.rewrite_location:
         return None
     return Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
+
+
+def _pooled(ex: Exchange, attempt: Attempt, pool: Pool) -> ClientStream | None:
+    """Begin ``attempt``, on a connection from the pool if it is the first one.
+
+    A second attempt is made because a pooled connection was stale, so that it gets a new one.
+    """
+    began = monotonic()
+    before, ex.attempt = ex.attempt, attempt
+    ex.attempts += 1
+    if ex.attempts > 1:
+        ex.retried = began - before.asked_at
+        attempt.pooled = before.pooled
+        return None
+    stream = pool.take()
+    attempt.pooled = monotonic() - began
+    attempt.reused = stream is not None
+    return stream
 
 
 async def _dial(attempt: Attempt, pool: Pool) -> ClientStream:
