@@ -43,6 +43,7 @@ DEFS: Mapping[str, Any] = schema()["$defs"]  # type: ignore[assignment] # a sche
 SHARED = {"issuer": "https://h", "audience": ["g"], "algorithms": ["HS256"], "secret": SECRET}
 JWT = {"issuer": "https://i", "audience": ["a"], "algorithms": ["ES256"], "jwks_url": "https://h/keys"}
 PROXY = {"name": "p", "path": "/p", "upstream": "http://h"}
+UPSTREAM = {"name": "u", "endpoints": [{"url": "http://u"}]}
 PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Settings": ((), {}),
     "Listener": (("listen", 0), {"listen": [{"address": "127.0.0.1:1"}]}),
@@ -53,6 +54,8 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Jwt": (("auth", "jwt", 0), {"auth": {"jwt": [JWT]}}),
     "Limits": (("limits",), {"limits": {}}),
     "UpstreamNetworks": (("upstream_networks",), {"upstream_networks": {}}),
+    "Upstream": (("upstreams", 0), {"upstreams": [UPSTREAM]}),
+    "Endpoint": (("upstreams", 0, "endpoints", 0), {"upstreams": [UPSTREAM]}),
     "Proxy": (("proxies", 0), {"proxies": [PROXY]}),
     "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"max_concurrent": 3, "limiter": {}}]}),
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
@@ -80,6 +83,7 @@ EXAMPLES: Mapping[tuple[str, str], object] = {
     ("Proxy", "headers"): {"X-Key": "{env.KEY}"},
     ("Settings", "admin"): {},
     ("Settings", "proxies"): [PROXY],
+    ("Settings", "upstreams"): [UPSTREAM],
     ("Tracing", "service"): "another",
 }
 """In the place of the schema's own: that is the default, or a section, or names a secret of a database."""
