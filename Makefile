@@ -75,12 +75,11 @@ format: $(VENV)/.installed-dev ## put the code in its form, by ruff
 docs: $(VENV)/.installed ## write the generated parts of docs/ anew, from the code and from measurements
 	@$(BIN)/python docs/generator docs
 
-# What make coverage runs. Alone: what each module does by itself. Together: the tests that start a gateway in their own
-# process; those that run whole processes from outside are left out.
+# What make coverage runs. Alone: what each module does by itself. Together: the rooms whose tests need a database or a
+# listener, in the tests' own process. Dialogues on sockets and whole processes are left out, because measuring them takes
+# twice the time and they reach no line that the others do not.
 ALONE := tests/unit tests/property
-TOGETHER := tests/wire tests/faults tests/store tests/admin $(addprefix tests/e2e/,test_acceptance_edges.py \
-    test_acceptance_load.py test_acceptance_protection.py test_acceptance_reload.py test_acceptance_transport.py \
-    test_each_reason.py test_phases.py test_shadow.py)
+TOGETHER := tests/store tests/admin
 
 coverage: $(VENV)/.installed-dev ## over 90 % of all, 100 % of policies, buffers and framing (ARGS='-n 2')
 	@COVERAGE_FILE=.coverage.alone $(BIN)/python -m pytest -q --cov --cov-report= $(ALONE) $(ARGS)
@@ -89,7 +88,7 @@ coverage: $(VENV)/.installed-dev ## over 90 % of all, 100 % of policies, buffers
 	@$(BIN)/coverage combine -q .coverage.alone .coverage.together
 	@$(BIN)/coverage report --fail-under=90
 
-test-processes: $(VENV)/.installed-dev ## the tests that make coverage leaves out: whole processes, pages, dashboards
+test-processes: $(VENV)/.installed-dev ## the tests that make coverage leaves out: dialogues, whole processes, pages, dashboards
 	@$(BIN)/python -m pytest $(addprefix --ignore=,$(ALONE) $(TOGETHER)) $(ARGS)
 
 mutants: $(VENV)/.installed-dev ## change the policies in every small way; the tests have to notice (ten minutes and more)

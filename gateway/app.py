@@ -54,7 +54,7 @@ def draining(connections: int) -> str:
     return f"draining: {connections} {'connection' if connections == 1 else 'connections'}"
 
 
-def calm_collector() -> None:
+def tune_gc() -> None:
     """Collect less often, and never what lives as long as the process.
 
     Exchanges free themselves by reference counting; a collection after each 700 new objects, the default, only finds
@@ -84,7 +84,7 @@ class Gateway:
         self._spans: SpanExport | None = None
         self._closing = Tasks()
         parser = HeadParser()
-        self._registry = Registry(self.buffers, parser, self._hear)
+        self._registry = Registry(self.buffers, parser, self._on_event)
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
         self._outer = OuterLayers(self.journal.observe, identify(self.authenticator), self.via.encode())
@@ -103,8 +103,8 @@ class Gateway:
         await self.aclose()
 
     async def start(self) -> None:
-        """Listen and serve. Raises OSError when an address or the access log can not be opened, and for a `http_proxy`
-        that can not be used.
+        """Listen and serve. Raises OSError when an address or the access log cannot be opened, and for a `http_proxy`
+        that cannot be used.
 
         Raises RuntimeError on any loop but uvloop's: another would take our protocols for streaming ones, because they
         do not inherit from `asyncio.BufferedProtocol`, and each read would fail.
@@ -120,7 +120,7 @@ class Gateway:
         self._watch.start()
 
     async def reload(self, document: Document) -> None:
-        """Take ``document`` in force at one stroke; on an error everything stays as it was."""
+        """Apply ``document`` atomically; on an error the configuration before it stays."""
         upstreams = self._registry.prepare(document.used_upstreams())
         before = self.server.snapshot if self._generation else None
         snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._outer, before)
@@ -151,7 +151,7 @@ class Gateway:
         self._trace(document.tracing)
 
     def _trace(self, settings: Tracing | None) -> None:
-        """Tell of sampled exchanges where ``settings`` say."""
+        """Export the spans of sampled exchanges as ``settings`` say."""
         if settings == self._tracing:
             return
         self.journal.flush()  # what is over still goes where it was to go
@@ -192,7 +192,7 @@ class Gateway:
             _log.warning("drain_timeout is over: what still ran was cut")
 
     def reopen_log(self) -> None:
-        """Open the access log's file anew, after a rotation."""
+        """Open the access log's file again, after a rotation."""
         writer = self.journal.writer
         if writer is not None:
             self.journal.flush()
@@ -202,12 +202,12 @@ class Gateway:
                 _log.error("the access log could not be reopened, the old file stays in use: %s", error)
 
     def state(self) -> dict[str, ProxyState]:
-        """What runs now, by the name of each active proxy."""
+        """The status of each active proxy, by name."""
         live = self.server.live()
         return {name: state(served.upstream, live.get(name, 0)) for name, served in self._served.items()}
 
     def sample(self) -> None:
-        """Bring what is counted up to date, and note how things stand."""
+        """Bring counters and gauges up to date."""
         self.journal.flush()
         live = self.server.live()
         for upstream in self._registry.upstreams.values():
@@ -233,7 +233,7 @@ class Gateway:
         )
 
     def breakers(self) -> dict[str, BreakerPulse]:
-        """How the breakers stand, by proxy."""
+        """The status of the breakers, by proxy."""
         epoch = time() - monotonic()
         return {name: breaker_pulse(served.upstream, epoch) for name, served in self._served.items()}
 
@@ -267,7 +267,7 @@ class Gateway:
         for name in self._sharers.get(upstream.settings.name, ()):
             self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), name)
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         match event:
             case BreakerChanged(upstream, old, new, cause):
                 for name in self._sharers.get(upstream, ()):
@@ -275,7 +275,7 @@ class Gateway:
             case UpstreamClosed(upstream, seconds):
                 for name in self._sharers.get(upstream, ()):
                     self.metrics.upstream_closed(name, seconds)
-        tell(event)
+        log_event(event)
 
     def reset_breaker(self, name: str, by: str = "") -> bool:
         """Close the breaker of a proxy by hand; False when there is none. ``by``: who says so."""
@@ -302,7 +302,7 @@ class Gateway:
 
     @property
     def generation(self) -> int:
-        """Counts the configurations that came in force."""
+        """Counts the configurations that were applied."""
         return self._generation
 
     @property
@@ -334,8 +334,8 @@ def _sharers(document: Document) -> Mapping[str, Sequence[str]]:
     return sharers
 
 
-def tell(event: Event) -> None:
-    """Events go to the process's log."""
+def log_event(event: Event) -> None:
+    """Write ``event`` to the log of the process."""
     match event:
         case BreakerChanged(upstream, old, new, cause, shadow):
             mode = ", in shadow mode" if shadow else ""

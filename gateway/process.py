@@ -12,7 +12,7 @@ from pathlib import Path
 import uvloop
 
 from gateway import launch
-from gateway.app import tell
+from gateway.app import log_event
 from gateway.config.document import Credentials
 from gateway.config.parse import ConfigError
 from gateway.config.provider import Loaded, fingerprint, watch
@@ -40,7 +40,7 @@ class Process:
         self._load = load
         self._config = config
         self._content = None if config is None else fingerprint(config)
-        """Digest of the file that is in force."""
+        """Digest of the file that is applied."""
         self._seen = self._content
         self._refused = False
         """The file was refused when it was read last."""
@@ -78,7 +78,7 @@ class Process:
         return 0
 
     async def _identify(self) -> None:
-        """Put the credentials in force. Without a database there are no tokens of the gateway's own."""
+        """Apply the credentials. Without a database there are no tokens of the gateway's own."""
         await self._plane.identify(Credentials({}, self._issuers.of(self._loaded.auth.jwt)))
 
     async def _follow_issuers(self) -> None:
@@ -102,16 +102,16 @@ class Process:
             loaded = await asyncio.to_thread(self._load)
             if loaded != self._loaded:
                 await self._take(loaded)
-                tell(Reloaded(self._generation, source, ""))
+                log_event(Reloaded(self._generation, source, ""))
             else:
                 _log.info("%s", unchanged(source, self._generation))
             self._content, self._refused = content, False
         except (ConfigError, OSError) as caught:
             self._refused = True
-            tell(Reloaded(self._generation, source, str(caught)))
+            log_event(Reloaded(self._generation, source, str(caught)))
 
     async def _take(self, loaded: Loaded) -> None:
-        """Put ``loaded`` in force. Raises OSError, changing nothing."""
+        """Apply ``loaded``. Raises OSError, changing nothing."""
         self._generation = (await self._plane.apply(loaded.document)).generation
         if loaded.auth.keys_file != self._loaded.auth.keys_file:
             _log.warning("auth.keys_file takes effect at the next start")

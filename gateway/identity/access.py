@@ -1,4 +1,4 @@
-"""Who is let in: proves the caller by its credentials, and asks the proxy's access rule."""
+"""Which callers are admitted: proves the caller by its credentials, and evaluates the proxy's access rule."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gateway.rules.parser import asks_path, compile_rule
 
 
 def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
-    """The layer of each proxy. 401 ``unauthenticated`` for who proved nothing, 403 ``forbidden`` for all others.
+    """The layer of each proxy. 401 ``unauthenticated`` without a valid credential, 403 ``forbidden`` for all others.
 
-    ``"true"`` admits everybody, ``"false"`` nobody (403, logged in or not), ``""`` superusers alone. A superuser is a
+    ``"true"`` admits every caller, ``"false"`` none (403, logged in or not), ``""`` superusers alone. A superuser is a
     caller like any other for every other rule. 400 ``bad_request`` when the rule would judge the path otherwise as
     another back end reads it.
     """
@@ -53,7 +53,7 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
 
 
 def _rule(text: str) -> Rule | None:
-    """None admits everybody."""
+    """None admits every caller."""
     if text == "true":
         return None
     if not text:

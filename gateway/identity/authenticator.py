@@ -44,14 +44,14 @@ class Authenticator:
 
     @credentials.setter
     def credentials(self, credentials: Credentials) -> None:
-        """In force at once: a token that is no longer among them proves nothing from now on."""
+        """Applied at once: a token that is no longer among them proves nothing from now on."""
         if credentials.issuers != self._credentials.issuers:
             self._jwt.replace(credentials.issuers)
         self._credentials = credentials
         self._known.clear()
 
     def authenticate(self, authorization: bytes | None, client: Callable[[], str] = str) -> Principal | None:
-        """Who asks; None for who proves nothing, be it for want of a token or because it is not good (any more).
+        """The caller's principal; None without a valid credential.
 
         ``client`` returns the address of the caller, also behind trusted proxies. It is called only when a token is
         rejected, or when a signature has to be verified.

@@ -79,7 +79,7 @@ class NoBudget:
 
 
 class _Parsed(NamedTuple):
-    """The header and the claims of a token whose signature nobody has checked."""
+    """The header and the claims of a token whose signature is not checked yet."""
 
     alg: str
     kid: str | None
@@ -274,8 +274,8 @@ class JwtVerifier:
     def _remember(self, key: bytes, issuer: _Issuer, claims: Mapping[str, Any]) -> Principal:
         identity = str(claims[issuer.settings.id_claim])
         # What a token says of itself must not pass for what the gateway says.
-        told = {k: v for k, v in claims.items() if k not in ("id", "kind", "superuser")}
-        principal = Principal(identity, "jwt", claims={**told, "id": identity, "kind": "jwt"})
+        kept = {k: v for k, v in claims.items() if k not in ("id", "kind", "superuser")}
+        principal = Principal(identity, "jwt", claims={**kept, "id": identity, "kind": "jwt"})
         self._good.put(key, (principal, float(claims["exp"]) + LEEWAY, issuer))
         return principal
 

@@ -33,7 +33,7 @@ class ConfiguredFields:
                 self.fixed.append((name, value))
 
     def lines(self, principal: Principal | None) -> bytes:
-        """Whole field lines; a field that is empty for this caller, or can not be sent exactly, is left out."""
+        """Whole field lines; a field that is empty for this caller, or cannot be sent exactly, is left out."""
         if not self._personal:
             return b""
         values = ((name, _value(parts, principal)) for name, parts in self._personal)

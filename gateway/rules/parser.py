@@ -1,4 +1,4 @@
-"""Access rules: a small language, parsed once, that says who is let in.
+"""Access rules: a small language, parsed once, that says which callers are admitted.
 
     rule    = any
     any     = all *( "||" all )
@@ -9,7 +9,7 @@
             / "'" text "'" / DQUOTE text DQUOTE / number / "true" / "false" / "null"
 
 Comparing is strict: text equals text, a number a number, a boolean a boolean, and nothing else. Whatever is not there
-is null, and null equals the empty text too, so that ``@request.auth.id = ''`` says "nobody logged in". A list or an
+is null, and null equals the empty text too, so that ``@request.auth.id = ''`` means "not logged in". A list or an
 object among the claims equals nothing. ``in`` is for lists: it is true when one member equals what stands on the left,
 and false when the claim is no list; nothing that is null is a member.
 
@@ -22,7 +22,7 @@ the other side names one.
 request.
 
 A header that stands more than once is all its values joined by ", ", so that no single one of them decides. What
-callers could claim about the way they came (`gateway.core.forwarded`) can not be asked for.
+callers could claim about the way they came (`gateway.core.forwarded`) cannot be compared.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class RuleError(ValueError):
-    """A text that is no rule: what is wrong at which character, counted from 1, and how to mend it."""
+    """A text that is no rule: what is wrong at which character, counted from 1, and how to fix it."""
 
     def __init__(self, at: int, message: str) -> None:
         super().__init__(f"at character {at + 1}: {message}")

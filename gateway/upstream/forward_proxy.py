@@ -38,7 +38,7 @@ class ForwardProxy:
 def forward_proxy(endpoint: Origin, env: Mapping[str, str] | None = None) -> ForwardProxy | None:
     """The one that stands between the gateway and ``endpoint``; ``env`` None: the environment of this process.
 
-    Raises OSError for a variable that can not be used.
+    Raises OSError for a variable that cannot be used.
     """
     env = os.environ if env is None else env
     found = _variable(env, f"{endpoint.scheme}_proxy")
@@ -46,20 +46,20 @@ def forward_proxy(endpoint: Origin, env: Mapping[str, str] | None = None) -> For
         return None
     variable, text = found
     if variable == "HTTP_PROXY" and "REQUEST_METHOD" in env:
-        return None  # of a CGI script, it comes from the header field Proxy of whoever calls it
+        return None  # of a CGI script, it comes from the header field Proxy of the caller
     return _parsed(variable, text)
 
 
 def settings(env: Mapping[str, str] | None = None) -> list[str]:
     """The variables that are set, each as ``name=value`` without credentials, for the log."""
     env = os.environ if env is None else env
-    told = [
+    found = [
         f"{found[0]}={_parsed(*found).url}"
         for name in ("http_proxy", "https_proxy")
         if (found := _variable(env, name)) is not None
     ]
     exempt = _variable(env, "no_proxy")
-    return told if exempt is None or not told else [*told, f"{exempt[0]}={exempt[1]}"]
+    return found if exempt is None or not found else [*found, f"{exempt[0]}={exempt[1]}"]
 
 
 def _variable(env: Mapping[str, str], name: str) -> tuple[str, str] | None:

@@ -47,6 +47,6 @@ class Guard:
         return permitted
 
     def _deny(self, target: str, why: str) -> NoReturn:
-        # The log says why; the caller does not learn it, because it would tell him what names resolve to.
+        # The log has the cause; the caller does not, because it would show what names resolve to.
         self._throttle.error(f"no connection to {target}: {why}")
         raise GatewayError(errors.UPSTREAM_DENIED)

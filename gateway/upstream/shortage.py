@@ -1,4 +1,4 @@
-"""What this machine lacks for a connection: told apart from the upstream's faults, and logged at most once a second."""
+"""What this machine lacks for a connection: kept apart from the upstream's faults, and logged at most once a second."""
 
 from __future__ import annotations
 

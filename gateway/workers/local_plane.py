@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway import launch
-from gateway.app import Gateway, calm_collector, draining
+from gateway.app import Gateway, draining, tune_gc
 from gateway.config.document import Credentials, Document
 from gateway.ipc.messages import BreakerPulse, DataPlane, Explanation, Health, InForce, ProxyState, Refusals
 from gateway.observe.slabs import Slabs
@@ -44,7 +44,7 @@ class LocalPlane(DataPlane):
         if self.gateway is None:
             gateway = Gateway(document, self._slabs)
             gateway.authenticator.credentials = self._credentials
-            calm_collector()
+            tune_gc()
             try:
                 await gateway.start()
             except BaseException:

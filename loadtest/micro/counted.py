@@ -59,7 +59,7 @@ async def accounted(run: Callable[[int], Awaitable[None]], count: int) -> None:
 
 
 async def counted(loop: Loop, exchanges: int, slower: int) -> None:
-    from gateway.app import calm_collector
+    from gateway.app import tune_gc
     from loadtest.micro.hot_path import DIALOGUES, rehearsal
 
     async def turns(count: int) -> None:
@@ -72,7 +72,7 @@ async def counted(loop: Loop, exchanges: int, slower: int) -> None:
     units = counts(exchanges)
     await accounted(turns, exchanges)
     async with rehearsal(each) as stage:
-        calm_collector()  # as the process does that serves
+        tune_gc()  # as the process does that serves
         for name, dialogue in DIALOGUES.items():
             await accounted(partial(stage.run, dialogue), units[name] // dialogue.units)
         # Nothing after the last mark counts, and a gateway that closes waits for timers that nobody turns.

@@ -71,11 +71,11 @@ def _verdict(served: Served) -> tuple[str, str, str]:
     upstream = served.upstream
     settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.endpoint.breaker
     if missing := _missing(served.settings):
-        told = ", ".join(missing)
+        names = ", ".join(missing)
         return (
             "refuse",
             "template_missing",
-            f"a request would be refused (500 template_missing): there is no value for {told}",
+            f"a request would be refused (500 template_missing): there is no value for {names}",
         )
     notes: list[str] = []
     waits = ""

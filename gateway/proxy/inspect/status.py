@@ -1,4 +1,4 @@
-"""How a proxy and its machines stand at a moment, in the few figures that operators look at."""
+"""The status of a proxy and its machines at a moment, in the few figures that operators look at."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def gauges(upstream: Upstream, live: int) -> tuple[tuple[int, int], ...]:
         (families.WAITING, now["waiting"]),
         (families.QUEUE_LIMIT, places),
         (families.MODE, limited),
-        # A queue is no more in force than the limit that it stands before.
+        # A queue is enforced only where its limit is.
         (families.MODE + 1, min(limited, _mode(settings.queue.mode)) if places else 0),
         (families.MODE + 2, _mode(settings.circuit_breaker.mode) if breaker is not None else 0),
         (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
@@ -56,5 +56,5 @@ def gauges(upstream: Upstream, live: int) -> tuple[tuple[int, int], ...]:
 
 
 def _mode(mode: str) -> int:
-    """As `families.MODE` tells it."""
+    """As `families.MODE` has it."""
     return 1 if mode == "shadow" else 2

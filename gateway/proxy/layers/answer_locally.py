@@ -1,4 +1,4 @@
-"""Requests that the gateway answers, or refuses, by itself, whatever the upstream is."""
+"""Requests to which the gateway itself responds, whatever the upstream is."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _wants_websocket(request: RequestHead) -> bool:
 
 
 async def options(ex: Exchange) -> None:
-    """What the gateway itself says to OPTIONS."""
+    """The gateway's own response to OPTIONS."""
     ex.status = 200
     ex.committed = True
     ex.downstream.respond(200, b"%bX-Request-Id: %b\r\n" % (_ALLOW, ex.request_id), b"")

@@ -21,7 +21,7 @@ IGNORED: Final = Outcome.IGNORED
 def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
     """What a failed attempt says about its upstream.
 
-    A stale pooled connection (``retryable``) says nothing: the retry will tell the truth. Neither do the client's
+    A stale pooled connection (``retryable``) says nothing: the retry will show the truth. Neither do the client's
     faults and our own refusals; the total timeout is our word, but it may be the upstream's doing.
     """
     if error.retryable:
@@ -32,7 +32,7 @@ def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
 
 
 def outcome_of_total_timeout(ex: Exchange) -> Outcome:
-    """FAILURE when the upstream had the whole request, or none was to be uploaded, and had not begun to answer.
+    """FAILURE when the upstream had the whole request, or none was to be uploaded, and had not begun to respond.
 
     Not when our own queue took the larger part of the time.
     """
@@ -44,7 +44,7 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
 def break_circuit(breaker: Breaker | None) -> Layer:
     """Let an attempt through when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
-    It is over at the last byte: a probe keeps its place while its answer streams, and an answer that breaks off in the
+    It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in the
     middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS. Sets ``breaker``; in shadow mode
     ``shadow`` instead of a refusal.
     """

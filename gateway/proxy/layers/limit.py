@@ -24,7 +24,7 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
 
     Without a free permit: CONCURRENCY_LIMIT at once, or, when both ``queue_timeout`` (seconds) and the queue's
     ``max_waiting`` are above 0, a wait that may end in QUEUE_FULL, QUEUE_TIMEOUT, or TOTAL_TIMEOUT when the deadline
-    comes first. Sets ``queued`` and ``concurrent``, for those who are refused too. With ``shadow_queue`` nobody waits.
+    comes first. Sets ``queued`` and ``concurrent``, for refused requests too. With ``shadow_queue`` no request waits.
     """
     if limiter is None:
         return lambda next_handler: next_handler

@@ -1,4 +1,4 @@
-"""The one place that turns a `GatewayError` into an answer, or cuts a connection that has begun to get another."""
+"""The one place that turns a `GatewayError` into a response, or cuts a connection on which another one has begun."""
 
 from __future__ import annotations
 
@@ -21,69 +21,69 @@ _log = logging.getLogger(__name__)
 _CHALLENGE = b'WWW-Authenticate: Bearer realm="gateway"\r\n'
 
 
-class Complaints:
-    """Warnings about answers that are no HTTP: one a second, and how many were not told meanwhile."""
+class ThrottledWarning:
+    """Warnings about malformed upstream responses: one a second, with the number that was suppressed."""
 
-    __slots__ = ("_clock", "_silent_until", "_untold")
+    __slots__ = ("_clock", "_silent_until", "_suppressed")
 
     def __init__(self, clock: Clock = monotonic) -> None:
         self._clock = clock
         self._silent_until = 0.0
-        self._untold = 0
+        self._suppressed = 0
 
-    def tell(self, ex: Exchange, error: GatewayError) -> None:
+    def rejected(self, ex: Exchange, error: GatewayError) -> None:
         if (more := self._due()) is not None:
             _log.warning(
-                "proxy %s: the answer of %s is refused: %s%s", ex.proxy, ex.attempt.endpoint, error.details, more
+                "proxy %s: the response of %s is rejected: %s%s", ex.proxy, ex.attempt.endpoint, error.details, more
             )
 
     def crashed(self, ex: Exchange) -> None:
-        """The exception that is being handled is a mistake of ours."""
+        """The exception that is being handled is a fault of the gateway."""
         if (more := self._due()) is not None:
             _log.exception("exchange %s failed%s", ex.request_id.decode("latin-1"), more)
 
     def _due(self) -> str | None:
-        """What to add to the entry; None while it is too early for one."""
+        """What is added to the log line; None while it is too early for one."""
         now = self._clock()
         if now < self._silent_until:
-            self._untold += 1
+            self._suppressed += 1
             return None
-        more = f" ({self._untold} more like it)" if self._untold else ""
-        self._silent_until, self._untold = now + 1.0, 0
+        more = f" ({self._suppressed} more like it)" if self._suppressed else ""
+        self._silent_until, self._suppressed = now + 1.0, 0
         return more
 
 
 def rescue(next_handler: Handler) -> Handler:
-    """Answer every error once."""
+    """One response for each error."""
     return rescue_for(Cors())(next_handler)
 
 
 def rescue_for(cors: Cors) -> Layer:
-    """`rescue` whose answers can be read by the pages that ``cors`` names."""
+    """`rescue` whose responses can be read by the pages that ``cors`` names."""
 
     def layer(next_handler: Handler) -> Handler:
-        complaints, crashes = Complaints(), Complaints()
+        malformed, crashes = ThrottledWarning(), ThrottledWarning()
 
         async def handle(ex: Exchange) -> None:
             try:
                 await next_handler(ex)
             except GatewayError as error:
                 if error.reason is errors.UPSTREAM_BAD_RESPONSE:
-                    complaints.tell(ex, error)
-                answer(ex, error, cors)
+                    malformed.rejected(ex, error)
+                respond(ex, error, cors)
                 # Its frames lead to the connection, which they would keep until the garbage collector runs.
                 error.__traceback__ = error.__context__ = error.__cause__ = None
             except Exception:
                 crashes.crashed(ex)
-                answer(ex, GatewayError(errors.INTERNAL), cors)
+                respond(ex, GatewayError(errors.INTERNAL), cors)
 
         return handle
 
     return layer
 
 
-def answer(ex: Exchange, error: GatewayError, cors: Cors) -> None:
-    """Tell the client the reason; after commit there is no telling, only cutting."""
+def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
+    """Send the reason to the client. After commit there is no response left to send, so the stream is cut."""
     reason = error.reason
     ex.reason = reason.code
     if ex.committed:

@@ -1,6 +1,6 @@
-"""Tells the client where the time went: a Server-Timing field in the head, and one behind a body that is chunked.
+"""Shows the client where the time went: a Server-Timing field in the head, and one after a body that is chunked.
 
-W3C Server Timing. The head can tell only of what is over: its phases add up to the time until it was sent. What comes
+W3C Server Timing. The head has only what is over: its phases add up to the time until it was sent. What comes
 after it stands in a trailer for clients that say they take trailers (RFC 9110 6.5.1), and in the access log for all.
 """
 
@@ -20,7 +20,7 @@ _ENTRY: Final = "gw-%s;dur=%.3f"
 
 
 def server_timing(*, enabled: bool) -> Layer:
-    """Mark the exchange as one whose timing is told."""
+    """Mark the exchange as one whose timing the client sees."""
     if not enabled:
         return lambda next_handler: next_handler
 
@@ -62,7 +62,7 @@ class _TimingTrailer:
 
 
 def head_field(ex: Exchange) -> bytes:
-    """All phases that a head can tell of, up to now."""
+    """All phases that a head can hold, up to now."""
     ex.end_at = monotonic()
     identity, queue, pool, dial, upload, first_byte, _, _, own = phases(ex)
     spent = zip(_IN_HEAD, (identity, queue, pool, dial, upload, first_byte, own), strict=True)

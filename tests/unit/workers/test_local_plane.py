@@ -30,7 +30,7 @@ DOCUMENT = serving(
 @pytest.fixture
 async def plane(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalPlane]:
     # Both are for a whole process, and would reach the other tests of this one.
-    monkeypatch.setattr(local_plane, "calm_collector", lambda: None)
+    monkeypatch.setattr(local_plane, "tune_gc", lambda: None)
     monkeypatch.setattr(launch, "end_within", lambda *_: None)
     made = LocalPlane()
     yield made

@@ -10,7 +10,7 @@ from gateway import errors
 from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.errors import GatewayError
-from gateway.proxy.layers.rescue import Complaints, rescue
+from gateway.proxy.layers.rescue import ThrottledWarning, rescue
 
 
 class Client:
@@ -85,12 +85,12 @@ async def test_an_answer_that_is_no_http_is_told_in_the_process_log(caplog: pyte
 
 def test_complaints_come_once_a_second_and_count_the_others(caplog: pytest.LogCaptureFixture) -> None:
     times = iter([10.0, 10.1, 10.9, 11.0, 11.1])
-    complaints = Complaints(lambda: next(times))
+    malformed = ThrottledWarning(lambda: next(times))
     ex = exchange()
     ex.proxy, ex.attempt = "ai", Attempt("h:1")
     for _ in range(5):
-        complaints.tell(ex, GatewayError(errors.UPSTREAM_BAD_RESPONSE, "broken"))
+        malformed.rejected(ex, GatewayError(errors.UPSTREAM_BAD_RESPONSE, "broken"))
     assert [record.getMessage() for record in caplog.records] == [
-        "proxy ai: the answer of h:1 is refused: broken",
-        "proxy ai: the answer of h:1 is refused: broken (2 more like it)",
+        "proxy ai: the response of h:1 is rejected: broken",
+        "proxy ai: the response of h:1 is rejected: broken (2 more like it)",
     ]
