@@ -76,8 +76,8 @@ docs: $(VENV)/.installed ## write the generated parts of docs/ anew, from the co
 	@$(BIN)/python docs/generator docs
 
 # What make coverage runs. Alone: what each module does by itself. Together: the rooms whose tests need a database or a
-# listener, in the tests' own process. Dialogues on sockets and whole processes are left out, because measuring them takes
-# twice the time and they reach no line that the others do not.
+# listener, in the tests' own process. Dialogues on sockets and whole processes are left out, because they would take twice
+# the time when they are measured.
 ALONE := tests/unit tests/property
 TOGETHER := tests/store tests/admin
 

@@ -44,8 +44,8 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
 def break_circuit(breaker: Breaker | None) -> Layer:
     """Let an attempt through when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
-    It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in the
-    middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS. Sets ``breaker``; in shadow mode
+    It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
+    the middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS. Sets ``breaker``; in shadow mode
     ``shadow`` instead of a refusal.
     """
     if breaker is None:

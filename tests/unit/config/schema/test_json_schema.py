@@ -130,6 +130,6 @@ def _in_a_unit(key: dict[str, Any]) -> bool:
 
 def test_the_examples_of_the_reference_are_good() -> None:
     examples = re.findall(r"^```yaml\n(.*?)^```", REFERENCE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         parse(example, "yaml", "configuration.md", {"SIDECAR_KEY": "x"})
