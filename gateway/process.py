@@ -17,10 +17,10 @@ from gateway.config.document import Credentials
 from gateway.config.parse import ConfigError
 from gateway.config.provider import Loaded, fingerprint, watch
 from gateway.config.reloads import Reloads
+from gateway.control.issuers import Issuers
+from gateway.control.key_file import KeyFile
 from gateway.core.events import Reloaded
 from gateway.core.tasks import Tasks
-from gateway.identity.issuers import Issuers
-from gateway.identity.key_file import KeyFile
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
 from gateway.workers.greeting import SIGHUP, greeting, unchanged

@@ -146,7 +146,7 @@ class GatewayProcess:
     @property
     def control(self) -> int:
         """The pid of the control process; 0 while there is none."""
-        return child_of(self._process.pid, "gateway.workers.control")
+        return child_of(self._process.pid, "gateway.control.process")
 
     def token(self, *rights: str) -> str:
         """A new token with ``--metrics`` or ``--superuser``."""

@@ -1,1 +1,1 @@
-"""The control plane: what superusers may do (`service`), and how they do it over HTTP (`web`)."""
+"""What superusers may do (`service`), without HTTP."""

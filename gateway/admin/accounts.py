@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.admin import resource
+from gateway.admin import representations
+from gateway.admin.devices import Devices
+from gateway.admin.errors import AdminError, conflict, not_found, unauthenticated, validation
 from gateway.admin.live import Actor, Live
-from gateway.admin.problem import AdminError, conflict, not_found, unauthenticated, validation
-from gateway.admin.resource import Resource
+from gateway.admin.password import PasswordHasher, check_strength
+from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
-from gateway.identity.devices import Devices
-from gateway.identity.password import PasswordHasher, check_strength
-from gateway.identity.throttle import Crowded, LoginThrottle, Turns
+from gateway.admin.throttle import Crowded, LoginThrottle, Turns
 from gateway.identity.tokens import digest, looks_like_token, mint
 from gateway.store.accounts import Token
 from gateway.store.audit import Author, moment
@@ -177,7 +177,7 @@ class AccountAdministration:
         superusers_only(actor)
         now = self._clock()
         found = [record for record in await self._store.tokens.list("superuser") if record.expires_at > now]
-        return {"items": [resource.session(record, current=record.id == actor.credential) for record in found]}
+        return {"items": [representations.session(record, current=record.id == actor.credential) for record in found]}
 
     async def end_session(self, actor: Actor, id: str) -> None:  # noqa: A002 - the resource's own word
         """A login is no good from now on."""
@@ -210,7 +210,7 @@ class AccountAdministration:
 
     async def superusers(self, actor: Actor) -> Resource:
         superusers_only(actor)
-        return {"items": [resource.superuser(record) for record in await self._store.superusers.list()]}
+        return {"items": [representations.superuser(record) for record in await self._store.superusers.list()]}
 
     async def create_superuser(self, actor: Actor, email: str, password: str) -> Resource:
         superusers_only(actor)
@@ -221,7 +221,7 @@ class AccountAdministration:
             made = await self._store.superusers.create(email, await self._passwords.hash(password), actor.author)
         except AlreadyExists as error:
             raise AdminError(409, "already_exists", "Conflict", str(error), [(error.field, str(error))]) from None
-        return resource.superuser(made)
+        return representations.superuser(made)
 
     async def delete_superuser(self, actor: Actor, id: str) -> None:  # noqa: A002 - the resource's own word
         superusers_only(actor)
@@ -235,7 +235,7 @@ class AccountAdministration:
 
     async def tokens(self, actor: Actor) -> Resource:
         superusers_only(actor)
-        return {"items": [resource.token(record) for record in await self._store.tokens.list("token")]}
+        return {"items": [representations.token(record) for record in await self._store.tokens.list("token")]}
 
     async def create_token(
         self,
@@ -276,7 +276,7 @@ class AccountAdministration:
         except NotFound:
             raise unauthenticated("The superuser who makes this token was deleted meanwhile") from None
         await self._live.apply()
-        return resource.token(made) | {"token": token}
+        return representations.token(made) | {"token": token}
 
     async def delete_token(self, actor: Actor, id: str) -> None:  # noqa: A002 - the resource's own word
         """Revoked at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from gateway.admin.effective import Settings, routes
+from gateway.admin.precedence import Settings, routes
 from gateway.config import single
 from gateway.config.schema.proxy import Proxy
 from gateway.ipc.messages import ProxyState

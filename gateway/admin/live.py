@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypedDict
 
-from gateway.admin.problem import unavailable
+from gateway.admin.errors import unavailable
 from gateway.config.networks import Destinations
 from gateway.ipc.messages import Refusals, Transition
 from gateway.store.audit import Author

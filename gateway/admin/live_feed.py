@@ -14,8 +14,8 @@ from typing import Final
 
 import orjson
 
+from gateway.admin.errors import AdminError
 from gateway.admin.live import Live, unreachable
-from gateway.admin.problem import AdminError
 from gateway.admin.rates import Rates
 
 _log = logging.getLogger(__name__)

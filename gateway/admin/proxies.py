@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from gateway.admin import resource
-from gateway.admin.effective import Settings, effective, shadowed
+from gateway.admin import representations as resource
+from gateway.admin.errors import AdminError, conflict, invalid, not_found, validation
 from gateway.admin.impact import Impact, impact
 from gateway.admin.live import Actor, Declared, Live
-from gateway.admin.problem import AdminError, conflict, invalid, not_found, validation
-from gateway.admin.resource import Resource
+from gateway.admin.precedence import Settings, effective, shadowed
+from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.config import single
 from gateway.config.problem import ConfigError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.admin.errors import forbidden
 from gateway.admin.live import Actor
-from gateway.admin.problem import forbidden
 
 
 def superusers_only(actor: Actor) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gateway.admin import resource
+from gateway.admin import representations
+from gateway.admin.errors import conflict, not_found, validation
 from gateway.admin.live import Actor, Live
-from gateway.admin.problem import conflict, not_found, validation
 from gateway.admin.proxies import ProxyAdministration
-from gateway.admin.resource import Resource
+from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.config import values
 from gateway.store.problem import NotFound
@@ -31,14 +31,14 @@ class SecretAdministration:
 
     async def all(self, actor: Actor) -> Resource:
         superusers_only(actor)
-        return {"items": [resource.secret(record) for record in await self._store.secrets.list()]}
+        return {"items": [representations.secret(record) for record in await self._store.secrets.list()]}
 
     async def get(self, actor: Actor, key: str) -> Resource:
         superusers_only(actor)
         record = await self._store.secrets.get(key)
         if record is None:
             raise not_found(f"there is no secret {key}")
-        return resource.secret(record) | {"used_by": await self._proxies.users_of_secret(key)}
+        return representations.secret(record) | {"used_by": await self._proxies.users_of_secret(key)}
 
     async def put(
         self,
@@ -84,7 +84,7 @@ class SecretAdministration:
 
     async def _done(self, record: Secret) -> Resource:
         applied = await self._live.apply()
-        return resource.secret(record) | {"applied": {"generation": applied.generation, "error": applied.error}}
+        return representations.secret(record) | {"applied": {"generation": applied.generation, "error": applied.error}}
 
     async def origins(self, actor: Actor) -> dict[str, list[str]]:
         """Where the secrets may be sent to that are bound to origins."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from gateway.admin import resource
+from gateway.admin import representations
 from gateway.admin.accounts import AccountAdministration
+from gateway.admin.errors import validation
 from gateway.admin.explanations import Explanations
 from gateway.admin.live import Actor, Declared, Live
 from gateway.admin.live_feed import LiveFeed
-from gateway.admin.problem import validation
+from gateway.admin.password import PasswordHasher
 from gateway.admin.proxies import ProxyAdministration
-from gateway.admin.resource import Resource
+from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.admin.secrets import SecretAdministration
-from gateway.identity.password import PasswordHasher
-from gateway.identity.throttle import LoginThrottle
+from gateway.admin.throttle import LoginThrottle
 from gateway.ipc.messages import DataPlane
 from gateway.store.store import Store
 
@@ -49,4 +49,4 @@ class Administration:
         if page < 1 or not 1 <= per_page <= 1000:
             raise validation([("page", "must be 1 or more, and per_page 1 to 1000; write such numbers")])
         rows, total = await self._store.audit.list(page, per_page)
-        return {"items": list(map(resource.audit_row, rows)), "page": page, "per_page": per_page, "total": total}
+        return {"items": list(map(representations.audit_row, rows)), "page": page, "per_page": per_page, "total": total}

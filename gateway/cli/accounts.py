@@ -90,7 +90,7 @@ def set_password(target: Target, email: str, password_stdin: bool, tokens: bool)
 
 async def _id_of(caller: Caller, email: str) -> str:
     """Of the superuser with this email or id. Raises `AdminError`."""
-    from gateway.admin.problem import not_found
+    from gateway.admin.errors import not_found
 
     found = await caller.call("GET", "/superusers")
     ids = [str(s["id"]) for s in found["items"] if email.lower() in (s["email"], s["id"])]

@@ -66,7 +66,7 @@ class Target:
 
     def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The result of ``work``; what is refused ends the program with a sentence and its exit code."""
-        from gateway.admin.problem import AdminError, unavailable
+        from gateway.admin.errors import AdminError, unavailable
         from gateway.config.problem import ConfigError
         from gateway.store.problem import StoreError
 
@@ -108,7 +108,7 @@ class Target:
         except ValueError as error:
             raise click.UsageError(f"the database URL {error}") from None
         if there and url.startswith("sqlite:") and not file.is_file():
-            from gateway.admin.problem import unavailable
+            from gateway.admin.errors import unavailable
 
             self._fail(unavailable(f"the database {file} can not be found; check the path, or run: gateway db upgrade"))
         return url

@@ -7,17 +7,17 @@ import pathlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from gateway.admin.errors import not_found
 from gateway.admin.live import ELSEWHERE, Actor, Declared, NotRunning, Undeclared
-from gateway.admin.problem import not_found
-from gateway.admin.routes import Call, Welcome, find
+from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
+from gateway.api.table import Call, Welcome, find
 from gateway.cli.types import Json
-from gateway.identity.password import PasswordHasher
+from gateway.control.process import DeclaredFile
 from gateway.ipc.channel import NoChannel
 from gateway.ipc.client import WorkerClient
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
-from gateway.workers.control import DeclaredFile
 
 _ACTOR = Actor("cli", superuser=True, client="local")
 

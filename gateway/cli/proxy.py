@@ -122,7 +122,7 @@ def reset_breaker(target: Target, name: str) -> None:
 
 
 async def _version(caller: Caller, name: str) -> int | None:
-    from gateway.admin.problem import AdminError, conflict
+    from gateway.admin.errors import AdminError, conflict
 
     try:
         found = await caller.call("GET", f"/proxies/{quoted(name)}")

@@ -9,7 +9,7 @@ from typing import Final, Self
 import aiohttp
 import orjson
 
-from gateway.admin.problem import AdminError, validation
+from gateway.admin.errors import AdminError, validation
 from gateway.cli.types import Json
 
 _SECONDS: Final = 30.0

@@ -112,8 +112,8 @@ def _run(config: pathlib.Path, overrides: Overrides) -> int:
         from gateway import process
 
         return process.run(loader(config, overrides), config)
+    from gateway.control.options import Options
     from gateway.workers import supervisor
-    from gateway.workers.options import Options
 
     return supervisor.become(Options(config, overrides).encode(), settings.worker_env)
 

@@ -140,7 +140,7 @@ def _transfer(
 
 async def _carry_out(caller: Caller, plan: Plan) -> None:
     """Raises `AdminError`, which names what was refused and what was done before it."""
-    from gateway.admin.problem import AdminError
+    from gateway.admin.errors import AdminError
 
     done: list[str] = []
     for line, method, path, body, query in _steps(plan):

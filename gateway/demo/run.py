@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TextIO
 
 from gateway.config.overrides import Overrides
+from gateway.control.options import Options
 from gateway.demo.ports import address_of, reserved
 from gateway.demo.script import Scene, text
 from gateway.demo.sidecar import Sidecar
-from gateway.workers.options import Options
 from gateway.workers.supervisor import Supervisor
 
 CONFIGURATION = Path(__file__).with_name("demo.yaml")

@@ -1,1 +1,1 @@
-"""Processes: the supervisor, the control process and the data-plane worker, and the channel between them."""
+"""Processes: the supervisor, and the workers that serve traffic."""

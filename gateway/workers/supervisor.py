@@ -161,7 +161,7 @@ class Supervisor:
         )
         self.control = Child(
             "control process",
-            [*_PYTHON, "gateway.workers.control", str(path), *map(str, given), options],
+            [*_PYTHON, "gateway.control.process", str(path), *map(str, given), options],
             given,
             env,
             pulses[1],

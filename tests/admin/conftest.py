@@ -14,11 +14,11 @@ import argon2
 import pytest
 
 from gateway.admin.live import Applied, ProxyPulse, Pulse
+from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
-from gateway.admin.web import AdminListener
+from gateway.admin.throttle import LoginThrottle, Rate
+from gateway.api.server import AdminListener
 from gateway.config.networks import Destinations
-from gateway.identity.password import PasswordHasher
-from gateway.identity.throttle import LoginThrottle, Rate
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals

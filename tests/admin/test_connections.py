@@ -18,10 +18,10 @@ import pytest
 from admin.conftest import Api
 from aiohttp import web
 
-from gateway.admin import web as ours
 from gateway.admin.live import Applied
-from gateway.admin.routes import BASE, ROUTES
-from gateway.admin.web import AdminListener, Times
+from gateway.api import server as ours
+from gateway.api.server import AdminListener, Times
+from gateway.api.table import BASE, ROUTES
 
 HEALTHZ = b"GET /api/gateway/healthz HTTP/1.1\r\nHost: localhost\r\n"
 PATIENCE = 5.0

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from admin.conftest import Api
 
-from gateway.admin.openapi import document
-from gateway.admin.routes import ROUTES
+from gateway.api.openapi import document
+from gateway.api.table import ROUTES
 
 
 def references(node: object) -> set[str]:

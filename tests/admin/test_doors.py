@@ -10,7 +10,7 @@ import time
 import pytest
 from admin.conftest import EMAIL, PASSWORD, Api
 
-from gateway.admin.routes import ROUTES
+from gateway.api.table import ROUTES
 from gateway.identity.tokens import mint
 from gateway.store.problem import StoreUnavailable
 

@@ -16,11 +16,11 @@ import pytest
 from admin.conftest import BOUNDS, Api, pulse_of
 from harness.patience import eventually
 
-from gateway.admin.events import watch
 from gateway.admin.live import Actor, NotRunning, Pulse
 from gateway.admin.live_feed import LiveFeed
 from gateway.admin.rates import Rates, quantile
-from gateway.admin.web import AdminListener, Times
+from gateway.api.server import AdminListener, Times
+from gateway.api.sse import watch
 
 Event = tuple[str, Any]
 

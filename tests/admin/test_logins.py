@@ -14,8 +14,8 @@ from admin.conftest import EMAIL, PASSWORD, Answer, Api
 from harness.patience import eventually
 
 from gateway.admin.accounts import AccountAdministration
-from gateway.identity.password import PasswordHasher
-from gateway.identity.throttle import LoginThrottle, Rate, Turns
+from gateway.admin.password import PasswordHasher
+from gateway.admin.throttle import LoginThrottle, Rate, Turns
 
 OTHER, OTHERS = "two@example.org", "another password"
 

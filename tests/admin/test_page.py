@@ -12,7 +12,7 @@ import pytest
 from admin.conftest import Api
 
 from gateway import admin
-from gateway.admin.assets import Page
+from gateway.api.static import Page
 from gateway.errors import REASONS
 
 FOLDER = Path(admin.__file__).parent / "page"

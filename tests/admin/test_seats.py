@@ -13,9 +13,9 @@ import pytest
 from admin.conftest import EMAIL, PASSWORD, Api
 from harness.patience import eventually
 
-from gateway.admin.routes import BASE
 from gateway.admin.seats import Seat, Seats, is_loopback
-from gateway.admin.web import AdminListener, Times
+from gateway.api.server import AdminListener, Times
+from gateway.api.table import BASE
 
 HEALTHZ = f"GET {BASE}/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 LOGIN = f"POST {BASE}/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()

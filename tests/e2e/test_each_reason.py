@@ -21,8 +21,8 @@ from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.document import CircuitBreaker, Header, Limits, Missing, Queue
+from gateway.control.metrics.exposition import Exposition
 from gateway.errors import REASONS, Source
-from gateway.observe.exposition import Exposition
 from gateway.observe.otlp import SpanExport
 from gateway.observe.trace import Sampler
 

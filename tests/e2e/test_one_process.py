@@ -32,7 +32,7 @@ from gateway.cli.run import loader
 from gateway.config.overrides import Overrides
 from gateway.config.problem import ConfigError
 from gateway.config.schema.json_schema import schema
-from gateway.identity.issuers import Issuers
+from gateway.control.issuers import Issuers
 from gateway.process import _keys_file
 
 pytestmark = pytest.mark.timeout(120)

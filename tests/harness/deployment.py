@@ -25,6 +25,7 @@ from harness.ending import end
 from harness.patience import ANSWER, eventually
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
+_MODULES = {"control": "gateway.control.process", "worker": "gateway.workers.worker"}
 _GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (http://[^;\s]+)(?:; admin on (\S+))?")
 START = 45.0
 """Seconds for processes to start on a busy machine."""
@@ -134,7 +135,7 @@ class Deployment:
         if role == "supervisor":
             return self._process.pid
         found = subprocess.run(
-            ["pgrep", "-P", str(self._process.pid), "-f", f"gateway.workers.{role}"], capture_output=True, text=True
+            ["pgrep", "-P", str(self._process.pid), "-f", _MODULES[role]], capture_output=True, text=True
         ).stdout.split()
         return int(found[0]) if found else 0
 

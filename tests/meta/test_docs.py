@@ -76,7 +76,7 @@ def codes_in_the_source() -> set[str]:
     places = {"AdminError": 1, "conflict": 0}
     titles = {"Not Found", "Method Not Allowed", "Content Too Large", "Expectation Failed"}
     found = {title.lower().replace(" ", "_") for title in titles}
-    for file in sorted((ROOT / "gateway/admin").glob("*.py")):
+    for file in sorted(file for room in ("admin", "api") for file in (ROOT / "gateway" / room).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in places:
                 argument = node.args[places[node.func.id]]

@@ -83,6 +83,13 @@ def brought_by(name: str) -> set[str]:
     return brought
 
 
+def test_a_worker_brings_nothing_of_what_controls_it() -> None:
+    """What breaks into a worker finds no code there that knows the database or the admin API."""
+    rooms = {name.split(".")[1] for name in brought_by("gateway.workers.worker") if name.startswith("gateway.")}
+    assert "proxy" in rooms
+    assert not rooms & {"admin", "api", "cli", "control", "store"}
+
+
 def test_the_supervisor_brings_nothing_of_others() -> None:
     """It lives as long as the gateway and does almost nothing: 14 MiB, where the control process takes 70."""
     brought = brought_by("gateway.workers.supervisor")
@@ -93,7 +100,7 @@ def test_the_supervisor_brings_nothing_of_others() -> None:
 
 def test_the_control_process_brings_nothing_of_the_data_plane() -> None:
     """It knows its interface alone (`gateway.ipc`): the rest would take 6 MiB."""
-    brought = brought_by("gateway.workers.control")
+    brought = brought_by("gateway.control.process")
     assert not {"uvloop", "pybreaker", "alembic"} & brought
     assert not {
         name for name in brought if name.startswith(("gateway.wire", "gateway.policy", "gateway.proxy", "gateway.app"))

@@ -15,8 +15,9 @@ ORDER = (
     {"proxy"},
     {"identity", "store"},
     {"app"},
-    {"admin"},
-    {"workers"},
+    {"admin", "workers"},
+    {"api"},
+    {"control"},
     {"process", "demo"},
     {"cli"},
     {"__main__"},
@@ -25,24 +26,24 @@ ORDER = (
 
 HEIGHT = {room: height for height, row in enumerate(ORDER) for room in row}
 
-DEMO_SEES = {"demo", "config", "core", "workers"}
+DEMO_SEES = {"demo", "config", "control", "core", "workers"}
 """The demo is a user of the gateway, so it gets in by the front door alone; it writes addresses as everyone does."""
 
 DOORS = {
-    "aiohttp": ("upstream/", "admin/web.py", "identity/jwks.py", "cli/remote.py", "demo/sidecar.py"),
+    "aiohttp": ("upstream/", "api/server.py", "control/jwks.py", "cli/remote.py", "demo/sidecar.py"),
     "alembic": ("store/schema.py",),
-    "argon2": ("identity/password.py",),
+    "argon2": ("admin/password.py",),
     "cryptography": ("store/keys.py",),
-    "joserfc": ("identity/",),
+    "joserfc": ("identity/", "control/jwks.py"),
     "sqlalchemy": ("store/",),
     "aiohappyeyeballs": ("upstream/",),
     "click": ("cli/",),
     "msgspec": ("ipc/", "config/document.py"),
-    "orjson": ("observe/", "proxy/", "admin/", "cli/"),
+    "orjson": ("observe/", "proxy/", "admin/", "api/", "cli/"),
     "opentelemetry": ("observe/otlp.py",),
-    "prometheus_client": ("workers/telemetry.py",),
+    "prometheus_client": ("control/metrics/telemetry.py",),
     "pybreaker": ("policy/circuit.py",),
-    "pydantic": ("config/", "admin/"),
+    "pydantic": ("config/", "api/"),
     "pydantic_core": ("config/",),
     "uvloop": ("app.py", "process.py", "workers/worker.py"),
     "watchfiles": ("config/",),

@@ -11,7 +11,7 @@ from gateway.observe.families import PROCESS, PROXY, Family, Histogram, Requests
 
 PAGE = (ROOT / "docs/metrics.md").read_text()
 ELSEWHERE = {"gateway_build_info", "gateway_worker_up", "gateway_reloads_total"}
-"""Those that the control process counts; tests/unit/workers/test_telemetry.py."""
+"""Those that the control process counts; tests/unit/control/metrics/test_telemetry.py."""
 
 
 def rows() -> dict[str, tuple[str, ...]]:

@@ -19,6 +19,7 @@ COVERED_ELSEWHERE: dict[str, str] = {
 
 ROOMS_ELSEWHERE: dict[str, str] = {
     "admin": "tests/admin: on real sockets and a real database",
+    "api": "tests/admin: over HTTP, on real sockets",
     "cli": "tests/admin/test_command_line.py: each command, on the database here and over the API",
     "store": "tests/store: on SQLite and on PostgreSQL",
 }

@@ -12,8 +12,8 @@ from joserfc import jwe, jws, jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from gateway.config.document import JwtIssuer
+from gateway.control.jwks import shared_key_set
 from gateway.core.principal import Principal
-from gateway.identity.jwks import shared_key_set
 from gateway.identity.jwt import JwtVerifier, Refused
 
 NOW = 1_800_000_000.0

@@ -9,9 +9,9 @@ import pytest
 from harness.patience import eventually
 from unit.scene import exchange
 
+from gateway.control.metrics.exposition import Exposition
 from gateway.core.exchange import Exchange
 from gateway.observe import families
-from gateway.observe.exposition import Exposition
 from gateway.observe.journal import Journal
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from unit.scene import exchange, set_facts
 
 from gateway import errors
+from gateway.control.metrics.exposition import Exposition
 from gateway.core.exchange import Exchange
 from gateway.observe import families
-from gateway.observe.exposition import Exposition
 from gateway.observe.families import METHODS, PROCESS, PROXY
 from gateway.observe.metrics import Metrics
 from gateway.observe.slabs import Slabs, create

@@ -15,9 +15,9 @@ from harness.patience import eventually
 from joserfc.jwk import KeySet, RSAKey
 
 from gateway.config.schema.auth import Jwt
-from gateway.identity.issuers import Issuers
-from gateway.identity.jwks import JwksCache
-from gateway.identity.key_file import KeyFile
+from gateway.control.issuers import Issuers
+from gateway.control.jwks import JwksCache
+from gateway.control.key_file import KeyFile
 
 FIRST, SECOND = (RSAKey.generate_key(2048, {"kid": kid}) for kid in ("first", "second"))
 SHARED = Jwt(issuer="h", audience=("g",), algorithms=("HS256",), secret="s" * 32)

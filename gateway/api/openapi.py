@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the table of routes and the pydantic models."""
+"""The OpenAPI 3.1 document, made from the table of routes and the pydantic schemas."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway import __version__
-from gateway.admin import models
 from gateway.admin.live import Actor
 from gateway.admin.rights import metrics_readers_only, superusers_only
-from gateway.admin.routes import BASE, Query, Route
+from gateway.api import schemas
+from gateway.api.table import BASE, Query, Route
 
 _TYPES: Final[dict[type, str]] = {int: "integer", str: "string", bool: "boolean"}
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -26,11 +26,11 @@ _TEMPLATE: Final = "#/components/schemas/{model}"
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
-    used: list[type[BaseModel]] = [models.Error]
+    used: list[type[BaseModel]] = [schemas.Error]
     for route in routes:
         used += [m for m in (route.body, *route.answers.values()) if m is not None]
     pairs = [(m, "validation") for m in dict.fromkeys(used)]
-    _, schemas = models_json_schema(pairs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
+    _, definitions = models_json_schema(pairs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route)
@@ -44,7 +44,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": definitions["$defs"],
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -55,7 +55,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.operation,
         "summary": route.summary,
         "responses": {str(status): _answer(model, route) for status, model in route.answers.items()}
-        | {"default": {"description": "It was refused", "content": _json(models.Error)}},
+        | {"default": {"description": "It was refused", "content": _json(schemas.Error)}},
     }
     parameters = [_in_path(name) for name in _PARAMETER.findall(route.path)] + [_in_query(q) for q in route.query]
     if route.versioned:

@@ -52,7 +52,7 @@ class Page:
 
     @classmethod
     def load(cls) -> Self:
-        folder = resources.files("gateway.admin") / "page"
+        folder = resources.files("gateway.api") / "page"
         found = {
             file.name: Asset.of(file.name, file.read_bytes())
             for file in folder.iterdir()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admin import intake
-from gateway.admin.problem import AdminError
+from gateway.admin.errors import AdminError
+from gateway.api.input import MAX_DEPTH, parse_body, parse_query, parse_version
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
 _JSON = st.recursive(
@@ -23,16 +23,16 @@ _JSON = st.recursive(
 
 def refused(text: bytes) -> list[tuple[str, str]]:
     with pytest.raises(AdminError) as raised:
-        intake.body(text)
+        parse_body(text)
     assert (raised.value.status, raised.value.code) == (400, "validation")
     return list(raised.value.fields)
 
 
-@given(st.dictionaries(_TEXT, _JSON, max_size=4).filter(lambda d: _depth(d) <= intake.MAX_DEPTH))
+@given(st.dictionaries(_TEXT, _JSON, max_size=4).filter(lambda d: _depth(d) <= MAX_DEPTH))
 def test_sane_json_arrives_as_it_is(sent: dict[str, Any]) -> None:
     if any(isinstance(v, float) and v in (float("inf"), float("-inf")) for v in _leaves(sent)):
         return
-    assert intake.body(json.dumps(sent).encode()) == orjson.loads(orjson.dumps(sent)) == sent
+    assert parse_body(json.dumps(sent).encode()) == orjson.loads(orjson.dumps(sent)) == sent
 
 
 def _depth(value: object) -> int:
@@ -99,8 +99,8 @@ def test_what_can_not_be_stored_as_it_is_is_refused(text: bytes, path: str, hint
 
 
 def test_the_bounds_themselves_are_taken() -> None:
-    deepest = b"[" * (intake.MAX_DEPTH - 1) + b"]" * (intake.MAX_DEPTH - 1)
-    found = intake.body(b'{"least": -9223372036854775808, "most": 18446744073709551615, "deep": ' + deepest + b"}")
+    deepest = b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
+    found = parse_body(b'{"least": -9223372036854775808, "most": 18446744073709551615, "deep": ' + deepest + b"}")
     assert (found["least"], found["most"]) == (-(1 << 63), (1 << 64) - 1)
 
 
@@ -117,7 +117,7 @@ _KINDS: dict[str, type] = {"page": int, "search": str, "dry_run": bool}
 
 def test_parameters_become_their_kinds() -> None:
     given_ = [("page", "1000000000"), ("search", "a b"), ("dry_run", "false")]
-    assert intake.query(given_, _KINDS) == {"page": 1_000_000_000, "search": "a b", "dry_run": False}
+    assert parse_query(given_, _KINDS) == {"page": 1_000_000_000, "search": "a b", "dry_run": False}
 
 
 @pytest.mark.parametrize(
@@ -141,21 +141,21 @@ def test_parameters_become_their_kinds() -> None:
 )
 def test_parameters_that_can_not_be(name: str, text: str) -> None:
     with pytest.raises(AdminError) as raised:
-        intake.query([(name, text)], _KINDS)
+        parse_query([(name, text)], _KINDS)
     assert [path for path, _ in raised.value.fields] == [name]
 
 
 def test_a_parameter_stands_once() -> None:
     with pytest.raises(AdminError, match="stands twice"):
-        intake.query([("page", "1"), ("page", "1")], _KINDS)
+        parse_query([("page", "1"), ("page", "1")], _KINDS)
 
 
 @pytest.mark.parametrize(("text", "version"), [('"3"', 3), ("3", 3), (' "12" ', 12), ('"999999999"', 999_999_999)])
 def test_a_version(text: str, version: int) -> None:
-    assert intake.version(text) == version
+    assert parse_version(text) == version
 
 
 @pytest.mark.parametrize("text", ["", '""', '"3', '3"', 'W/"3"', "*", '"0"', '"3", "4"', "\u0663", '"1000000000"'])
 def test_what_is_no_version(text: str) -> None:
     with pytest.raises(AdminError, match="If-Match"):
-        intake.version(text)
+        parse_version(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.admin.effective import Settings
+from gateway.admin.precedence import Settings
 from gateway.config import single
 from gateway.config.header import is_credential, is_template
 from gateway.ipc.messages import ProxyState

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from joserfc.jwk import KeySet, RSAKey
 
-from gateway.identity.jwks import JwksCache, shared_key_set
+from gateway.control.jwks import JwksCache, shared_key_set
 
 KEYS = KeySet([RSAKey.generate_key(2048, {"kid": "r1"})]).as_dict(private=False)
 

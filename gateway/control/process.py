@@ -18,10 +18,11 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway import __version__, launch
-from gateway.admin.effective import shadowed
 from gateway.admin.live import Applied, Pulse
+from gateway.admin.password import PasswordHasher
+from gateway.admin.precedence import shadowed
 from gateway.admin.service import Administration
-from gateway.admin.web import AdminListener
+from gateway.api.server import AdminListener
 from gateway.config import header, installation, parse, single, values
 from gateway.config.document import Credentials, Document, TokenRecord
 from gateway.config.networks import Destinations
@@ -31,10 +32,11 @@ from gateway.config.reloads import Reloads
 from gateway.config.schema.listeners import AUDIT_RETENTION
 from gateway.config.schema.proxy import Proxy as ProxyModel
 from gateway.config.schema.settings import Settings
+from gateway.control.issuers import Issuers
+from gateway.control.metrics.telemetry import Telemetry
+from gateway.control.options import Options
 from gateway.core.address import Address
 from gateway.core.tasks import Tasks
-from gateway.identity.issuers import Issuers
-from gateway.identity.password import PasswordHasher
 from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, operations
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import DataPlane, Refusals
@@ -50,11 +52,9 @@ from gateway.store.remarks import remarks
 from gateway.store.store import Store
 from gateway.workers import confinement
 from gateway.workers.greeting import SIGHUP, greeting, unchanged
-from gateway.workers.options import Options
 from gateway.workers.parent_watch import parent_watch
 from gateway.workers.pulse import beating
 from gateway.workers.signals import signals
-from gateway.workers.telemetry import Telemetry
 
 _log = logging.getLogger("gateway")
 

@@ -19,13 +19,13 @@ from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
 from gateway.admin.live import ProxyPulse, Pulse, unreachable
+from gateway.control.metrics.exposition import Exposition, comment
+from gateway.control.metrics.totals import counted
 from gateway.core.build import EDITION
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import BreakerPulse, Refusals
 from gateway.observe import families
-from gateway.observe.exposition import Exposition, comment
-from gateway.observe.figures import counted
 from gateway.observe.slabs import Slabs
 from gateway.workers import confinement
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from gateway.config.document import JwtIssuer
 from gateway.config.schema.auth import Jwt
-from gateway.identity.jwks import JwksCache, NoShelf, Shelf, shared_key_set
+from gateway.control.jwks import JwksCache, NoShelf, Shelf, shared_key_set
 
 _POLL_SECONDS = 0.2
 

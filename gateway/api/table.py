@@ -10,13 +10,13 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
-from gateway.admin import events, models
+from gateway.admin.errors import validation
 from gateway.admin.live import Actor
-from gateway.admin.problem import validation
 from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.admin.service import Administration
+from gateway.api import schemas, sse
+from gateway.api.media_types import content_type, wants_open_metrics
 from gateway.config.finding import sentence
-from gateway.observe.exposition import content_type, wants_open_metrics
 
 BASE: Final = "/api/gateway"
 
@@ -123,7 +123,7 @@ class Route:
 
 
 async def _login(call: Call) -> Result:
-    body = call.model(models.Login)
+    body = call.model(schemas.Login)
     made = await call.administration.accounts.login(body.email, body.password, call.client, call.device)
     return 200, Welcome(made.session, made.device)
 
@@ -134,12 +134,12 @@ async def _logout(call: Call) -> Result:
 
 
 async def _change_password(call: Call) -> Result:
-    body = call.model(models.PasswordChange)
+    body = call.model(schemas.PasswordChange)
     return 200, await call.administration.accounts.change_password(call.actor, body.current, body.password)
 
 
 async def _set_password(call: Call) -> Result:
-    body = call.model(models.NewPassword)
+    body = call.model(schemas.NewPassword)
     accounts = call.administration.accounts
     return 200, await accounts.set_password(call.actor, call.parameters["id"], body.password, tokens=body.tokens)
 
@@ -205,13 +205,13 @@ async def _secret(call: Call) -> Result:
 
 
 async def _put_secret(call: Call) -> Result:
-    body = call.model(models.NewSecret)
+    body = call.model(schemas.NewSecret)
     key = call.parameters["key"]
     return 200, await call.administration.secrets.put(call.actor, key, body.value, body.description, body.origins)
 
 
 async def _bind_secret(call: Call) -> Result:
-    body = call.model(models.SecretBinding)
+    body = call.model(schemas.SecretBinding)
     return 200, await call.administration.secrets.bind(call.actor, call.parameters["key"], body.origins)
 
 
@@ -225,7 +225,7 @@ async def _superusers(call: Call) -> Result:
 
 
 async def _create_superuser(call: Call) -> Result:
-    body = call.model(models.NewSuperuser)
+    body = call.model(schemas.NewSuperuser)
     return 201, await call.administration.accounts.create_superuser(call.actor, body.email, body.password)
 
 
@@ -239,7 +239,7 @@ async def _tokens(call: Call) -> Result:
 
 
 async def _create_token(call: Call) -> Result:
-    body = call.model(models.NewToken)
+    body = call.model(schemas.NewToken)
     made = await call.administration.accounts.create_token(
         call.actor,
         body.name,
@@ -281,7 +281,7 @@ async def _live(call: Call) -> Result:
 
 
 def _watch(call: Call) -> AsyncIterator[bytes]:
-    return events.watch(call.administration, call.actor)
+    return sse.watch(call.administration, call.actor)
 
 
 async def _healthz(call: Call) -> Result:
@@ -300,10 +300,10 @@ async def _openapi(call: Call) -> Result:
 
 
 _P, _N = "/proxies", "/proxies/{name}"
-_CHANGED: Final = {200: models.ProxyAnswer}
+_CHANGED: Final = {200: schemas.ProxyAnswer}
 
 ROUTES: Final[tuple[Route, ...]] = (
-    Route("POST", "/auth/login", "login", "Log in", _login, {200: models.Session}, models.Login, open=True),
+    Route("POST", "/auth/login", "login", "Log in", _login, {200: schemas.Session}, schemas.Login, open=True),
     Route("POST", "/auth/logout", "logout", "End this login", _logout, {204: None}),
     Route(
         "POST",
@@ -311,10 +311,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         "changePassword",
         "Change your own password; your other logins end",
         _change_password,
-        {200: models.PasswordChanged},
-        models.PasswordChange,
+        {200: schemas.PasswordChanged},
+        schemas.PasswordChange,
     ),
-    Route("GET", "/sessions", "listSessions", "List logins", _sessions, {200: models.SessionList}),
+    Route("GET", "/sessions", "listSessions", "List logins", _sessions, {200: schemas.SessionList}),
     Route("DELETE", "/sessions/{id}", "endSession", "End a login", _end_session, {204: None}),
     Route(
         "GET",
@@ -322,7 +322,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "listProxies",
         "List proxies with their state",
         _proxies,
-        {200: models.ProxyList},
+        {200: schemas.ProxyList},
         query=(*_PAGING, ("search", str, "In name, path, upstream and hosts.")),
     ),
     Route(
@@ -331,12 +331,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         "createProxy",
         "Create a proxy",
         _create_proxy,
-        {201: models.ProxyAnswer, 200: models.DryRun},
-        models.NewProxy,
+        {201: schemas.ProxyAnswer, 200: schemas.DryRun},
+        schemas.NewProxy,
         (_DRY_RUN,),
     ),
-    Route("POST", f"{_P}/validate", "validateProxy", "Check a proxy", _validate, {200: models.DryRun}, models.NewProxy),
-    Route("GET", _N, "getProxy", "Show a proxy", _proxy, {200: models.ProxyAnswer}),
+    Route(
+        "POST", f"{_P}/validate", "validateProxy", "Check a proxy", _validate, {200: schemas.DryRun}, schemas.NewProxy
+    ),
+    Route("GET", _N, "getProxy", "Show a proxy", _proxy, {200: schemas.ProxyAnswer}),
     Route(
         "PUT",
         _N,
@@ -344,7 +346,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Replace a proxy",
         _replace_proxy,
         _CHANGED,
-        models.NewProxy,
+        schemas.NewProxy,
         (_DRY_RUN,),
         versioned=True,
     ),
@@ -355,7 +357,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Change a proxy",
         _patch_proxy,
         _CHANGED,
-        models.ProxyPatch,
+        schemas.ProxyPatch,
         (_DRY_RUN,),
         versioned=True,
     ),
@@ -365,21 +367,21 @@ ROUTES: Final[tuple[Route, ...]] = (
         "deleteProxy",
         "Delete a proxy",
         _delete_proxy,
-        {200: models.Deleted},
+        {200: schemas.Deleted},
         query=(_DRY_RUN, ("version", int, "The version that is deleted; none: whatever stands there.")),
         versioned=True,
     ),
     Route("POST", f"{_N}/breaker/reset", "resetBreaker", "Close the circuit breaker by hand", _reset, _CHANGED),
-    Route("GET", "/secrets", "listSecrets", "List secrets, masked", _secrets, {200: models.SecretList}),
-    Route("GET", "/secrets/{key}", "getSecret", "Show a secret, masked", _secret, {200: models.SecretAnswer}),
+    Route("GET", "/secrets", "listSecrets", "List secrets, masked", _secrets, {200: schemas.SecretList}),
+    Route("GET", "/secrets/{key}", "getSecret", "Show a secret, masked", _secret, {200: schemas.SecretAnswer}),
     Route(
         "PUT",
         "/secrets/{key}",
         "putSecret",
         "Store a secret",
         _put_secret,
-        {200: models.SecretAnswer},
-        models.NewSecret,
+        {200: schemas.SecretAnswer},
+        schemas.NewSecret,
     ),
     Route(
         "PATCH",
@@ -387,8 +389,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         "bindSecret",
         "Say to which upstream origins a secret may be sent",
         _bind_secret,
-        {200: models.SecretAnswer},
-        models.SecretBinding,
+        {200: schemas.SecretAnswer},
+        schemas.SecretBinding,
     ),
     Route(
         "DELETE",
@@ -396,18 +398,18 @@ ROUTES: Final[tuple[Route, ...]] = (
         "deleteSecret",
         "Delete a secret",
         _delete_secret,
-        {200: models.Deleted},
+        {200: schemas.Deleted},
         query=(("force", bool, "true: even while proxies name it."),),
     ),
-    Route("GET", "/superusers", "listSuperusers", "List superusers", _superusers, {200: models.SuperuserList}),
+    Route("GET", "/superusers", "listSuperusers", "List superusers", _superusers, {200: schemas.SuperuserList}),
     Route(
         "POST",
         "/superusers",
         "createSuperuser",
         "Create a superuser",
         _create_superuser,
-        {201: models.SuperuserAnswer},
-        models.NewSuperuser,
+        {201: schemas.SuperuserAnswer},
+        schemas.NewSuperuser,
     ),
     Route("DELETE", "/superusers/{id}", "deleteSuperuser", "Delete a superuser", _delete_superuser, {204: None}),
     Route(
@@ -416,22 +418,22 @@ ROUTES: Final[tuple[Route, ...]] = (
         "setPassword",
         "Set another superuser's password; all logins of that one end",
         _set_password,
-        {200: models.PasswordChanged},
-        models.NewPassword,
+        {200: schemas.PasswordChanged},
+        schemas.NewPassword,
     ),
-    Route("GET", "/tokens", "listTokens", "List tokens", _tokens, {200: models.TokenList}),
+    Route("GET", "/tokens", "listTokens", "List tokens", _tokens, {200: schemas.TokenList}),
     Route(
-        "POST", "/tokens", "createToken", "Create a token", _create_token, {201: models.TokenAnswer}, models.NewToken
+        "POST", "/tokens", "createToken", "Create a token", _create_token, {201: schemas.TokenAnswer}, schemas.NewToken
     ),
     Route("DELETE", "/tokens/{id}", "deleteToken", "Revoke a token", _delete_token, {204: None}),
-    Route("GET", "/audit", "listAudit", "Who did what", _audit, {200: models.AuditList}, query=_PAGING),
+    Route("GET", "/audit", "listAudit", "Who did what", _audit, {200: schemas.AuditList}, query=_PAGING),
     Route(
         "GET",
         "/upstreams/{name}/explain",
         "explainUpstream",
         "Why a proxy admits or refuses now",
         _explain,
-        {200: models.Explained},
+        {200: schemas.Explained},
     ),
     Route(
         "GET",
@@ -439,7 +441,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "explainRequest",
         "What became of a recent request",
         _request,
-        {200: models.RequestExplained},
+        {200: schemas.RequestExplained},
     ),
     Route(
         "GET",
@@ -453,7 +455,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("GET", "/live", "watch", "Watch the data plane, an event a second", _live, {200: None}, stream=_watch),
     Route(
-        "GET", "/healthz", "live", "The control process lives", _healthz, {200: models.Healthy}, open=True, told=True
+        "GET", "/healthz", "live", "The control process lives", _healthz, {200: schemas.Healthy}, open=True, told=True
     ),
     Route(
         "GET",
@@ -461,11 +463,11 @@ ROUTES: Final[tuple[Route, ...]] = (
         "ready",
         "Traffic is served",
         _readyz,
-        {200: models.Healthy, 503: models.Healthy},
+        {200: schemas.Healthy, 503: schemas.Healthy},
         open=True,
         told=True,
     ),
-    Route("GET", "/openapi.json", "openapi", "This document", _openapi, {200: models.Document}, open=True),
+    Route("GET", "/openapi.json", "openapi", "This document", _openapi, {200: schemas.Document}, open=True),
 )
 
 

@@ -17,17 +17,18 @@ from typing import Any, Final, TypeVar, cast
 import orjson
 from aiohttp import http_exceptions, web
 
-from gateway.admin import intake, openapi
-from gateway.admin.assets import HEADERS as PAGE_HEADERS
-from gateway.admin.assets import Asset, Page
+from gateway.admin.devices import LIFETIME
+from gateway.admin.errors import AdminError, unauthenticated, unavailable, validation
 from gateway.admin.live import Actor
-from gateway.admin.problem import AdminError, unauthenticated, unavailable, validation
-from gateway.admin.routes import BASE, ROUTES, Call, Health, Route, Text, Welcome
 from gateway.admin.seats import Seat, Seats
 from gateway.admin.service import Administration
+from gateway.api import openapi
+from gateway.api.input import parse_body, parse_query, parse_version
+from gateway.api.static import HEADERS as PAGE_HEADERS
+from gateway.api.static import Asset, Page
+from gateway.api.table import BASE, ROUTES, Call, Health, Route, Text, Welcome
 from gateway.config import places
 from gateway.core.address import Address
-from gateway.identity.devices import LIFETIME
 from gateway.store.problem import StoreError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
@@ -367,7 +368,7 @@ def _handler(
             actor,
             request.remote or "",
             _parameters(request),
-            intake.query(request.query.items(), kinds),
+            parse_query(request.query.items(), kinds),
             await _body(request, route, times.body) if route.body is not None else {},
             _if_match(request, route),
             request.headers.get("Accept", ""),
@@ -393,7 +394,7 @@ def _handler(
 
 def _welcomed(request: web.Request, status: int, told: Welcome) -> web.Response:
     answer = web.Response(status=status, body=orjson.dumps(told.body), content_type="application/json")
-    # No page of another site may use it, and no script can read it. It opens nothing: see `gateway.identity.devices`.
+    # No page of another site may use it, and no script can read it. It opens nothing: see `gateway.admin.devices`.
     answer.set_cookie(
         _DEVICE,
         told.device,
@@ -455,7 +456,7 @@ async def _body(request: web.Request, route: Route, seconds: float) -> Mapping[s
         raise AdminError(400, "bad_request", "Bad Request", "The body ended early, or in a broken chunk") from None
     if len(text) > limit:
         raise web.HTTPRequestEntityTooLarge(max_size=limit)
-    return intake.body(text)
+    return parse_body(text)
 
 
 def _parameters(request: web.Request) -> Mapping[str, str]:
@@ -472,7 +473,7 @@ def _if_match(request: web.Request, route: Route) -> int | None:
     if not route.versioned:
         # To pass over it in silence would lose what another wrote meanwhile.
         raise validation([("If-Match", "is not met for this resource; leave it out")])
-    return intake.version(text)
+    return parse_version(text)
 
 
 def _host(request: web.Request) -> str:

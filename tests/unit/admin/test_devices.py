@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.identity.devices import LIFETIME, Devices
+from gateway.admin.devices import LIFETIME, Devices
 from gateway.store.keys import KeyRing
 
 

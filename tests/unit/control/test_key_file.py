@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.identity.key_file import KeyFile
+from gateway.control.key_file import KeyFile
 
 
 async def test_what_is_saved_is_loaded_and_kept_beside_the_rest(tmp_path: Path) -> None:

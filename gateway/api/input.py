@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.admin.problem import Field, validation
+from gateway.admin.errors import Field, validation
 from gateway.config.json_text import STRING
 from gateway.config.node import open_brackets
 
@@ -35,7 +35,7 @@ class _TooLarge(int):
     """Stands for a whole number beyond 64 bits."""
 
 
-def body(text: bytes) -> Mapping[str, Any]:
+def parse_body(text: bytes) -> Mapping[str, Any]:
     """The JSON object that ``text`` is. Raises `AdminError` with the place or the path of what is wrong.
 
     Refused beyond the grammar: what another reader could take for something else (a key that stands twice, whole
@@ -55,7 +55,7 @@ def body(text: bytes) -> Mapping[str, Any]:
     return found
 
 
-def query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> dict[str, Any]:
+def parse_query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> dict[str, Any]:
     """The parameters by name, as their kinds. Raises `AdminError` for unknown, doubled and malformed ones."""
     found: dict[str, Any] = {}
     wrong: list[Field] = []
@@ -76,7 +76,7 @@ def query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> dict[s
     return found
 
 
-def version(if_match: str) -> int:
+def parse_version(if_match: str) -> int:
     """The version that an If-Match header names. Raises `AdminError`."""
     match = _VERSION.fullmatch(if_match.strip())
     if match is None:

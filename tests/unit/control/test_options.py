@@ -7,8 +7,8 @@ import pathlib
 import pytest
 
 from gateway.config.overrides import Overrides
+from gateway.control.options import Options
 from gateway.core.address import Address
-from gateway.workers.options import Options
 
 
 @pytest.mark.parametrize(

@@ -15,21 +15,10 @@ from gateway.observe import families
 from gateway.observe.families import EXEMPLAR_CELLS, METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
 from gateway.observe.slabs import Slabs
 
-_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-_OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
 _LENGTH: Final = 2
 """Of the cells of an exemplar, the one with the length of its id."""
 _NOT_IN_LABELS: Final = str.maketrans({'"': "", "\\": "", "\n": ""})
-
-
-def wants_open_metrics(accept: str) -> bool:
-    """Whether an Accept header asks for OpenMetrics, as Prometheus does."""
-    return "application/openmetrics-text" in accept
-
-
-def content_type(*, open_metrics: bool) -> str:
-    return _OPEN_METRICS if open_metrics else _TEXT
 
 
 def comment(name: str, kind: str, help_: str, *, open_metrics: bool) -> str:

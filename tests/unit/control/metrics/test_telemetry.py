@@ -11,13 +11,13 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.control.metrics import telemetry as module
+from gateway.control.metrics.telemetry import Telemetry
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import InForce
 from gateway.observe.metrics import Metrics
 from gateway.observe.slabs import Slabs
-from gateway.workers import telemetry as module
-from gateway.workers.telemetry import Telemetry
 
 
 class FakePlane:

@@ -8,7 +8,7 @@ from typing import Literal
 import argon2
 import pytest
 
-from gateway.identity.password import PasswordHasher, check_strength
+from gateway.admin.password import PasswordHasher, check_strength
 
 
 @pytest.fixture

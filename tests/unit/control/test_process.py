@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from gateway.config.problem import ConfigError
-from gateway.workers.control import DeclaredFile
+from gateway.control.process import DeclaredFile
 
 
 def test_the_file_as_the_admin_room_sees_it(tmp_path: pathlib.Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from unit.scene import exchange
 
-from gateway.observe.figures import counted
+from gateway.control.metrics.totals import counted
 from gateway.observe.metrics import Metrics
 from gateway.observe.slabs import Slabs
 from gateway.observe.timing import phases

@@ -1,7 +1,7 @@
 """Known devices: a cookie that says that its holder logged in to an account before.
 
 It opens nothing and proves nobody's identity: it only takes a login out of the count of strangers' failures
-(`gateway.identity.throttle`). Nothing of it is stored: it is sealed with the key that seals secrets, so that it is good
+(`gateway.admin.throttle`). Nothing of it is stored: it is sealed with the key that seals secrets, so that it is good
 on every gateway of a fleet and after a restart. It ends by its time, with the account, and with the password.
 """
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.identity.throttle import Crowded, LoginThrottle, Rate, Turns, network
+from gateway.admin.throttle import Crowded, LoginThrottle, Rate, Turns, network
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""Metrics of the data plane, read from the memory that it shares."""
