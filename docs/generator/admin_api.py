@@ -8,7 +8,8 @@ from typing import Any
 from tables import Schema, code, kind, table
 
 from gateway.api.openapi import document
-from gateway.api.table import BASE, ROUTES
+from gateway.api.route import BASE
+from gateway.api.table import ROUTES
 from gateway.config.schema.json_schema import schema
 
 Operation = dict[str, Any]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.admin import representations
+from gateway.admin.actor import Actor
 from gateway.admin.devices import Devices
 from gateway.admin.errors import AdminError, conflict, not_found, unauthenticated, validation
-from gateway.admin.live import Actor, Live
+from gateway.admin.live import Live
 from gateway.admin.password import PasswordHasher, check_strength
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only

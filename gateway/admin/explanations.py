@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Final, TypeVar
 
 from gateway import errors
+from gateway.admin.actor import Actor
 from gateway.admin.errors import not_found, unavailable
-from gateway.admin.live import Actor, Live
+from gateway.admin.live import Live
 from gateway.admin.representations import Resource
 from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.ipc.channel import ChannelError

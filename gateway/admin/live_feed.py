@@ -15,8 +15,9 @@ from typing import Final
 import orjson
 
 from gateway.admin.errors import AdminError
-from gateway.admin.live import Live, unreachable
+from gateway.admin.live import Live
 from gateway.admin.rates import Rates
+from gateway.admin.snapshot import unreachable
 
 _log = logging.getLogger(__name__)
 
@@ -109,10 +110,10 @@ class LiveFeed:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            pulse, fresh = unreachable(), None
+            snapshot, fresh = unreachable(), None
             try:
                 async with asyncio.timeout(max(self._period, 1.0)):
-                    pulse = await self._live.pulse()
+                    snapshot = await self._live.snapshot()
                     fresh = await self._live.refusals(since)
                 self._failed = False
             except Exception as error:
@@ -123,7 +124,7 @@ class LiveFeed:
             if fresh is not None:
                 since = fresh["next"]
                 self._keep(fresh["items"])
-            self.latest = orjson.dumps(rates.of(pulse))
+            self.latest = orjson.dumps(rates.of(snapshot))
             for subscriber in self._subscribers:
                 subscriber.wake()
             due = max(due + self._period, loop.time())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from gateway.admin import representations as resource
+from gateway.admin.actor import Actor
+from gateway.admin.declared import Declared
 from gateway.admin.errors import AdminError, conflict, invalid, not_found, validation
 from gateway.admin.impact import Impact, impact
-from gateway.admin.live import Actor, Declared, Live
+from gateway.admin.live import Live
 from gateway.admin.precedence import Settings, effective, shadowed
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only

@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
-from gateway.admin.live import ProxyPulse, Pulse, Standing
+from gateway.admin.snapshot import LiveSnapshot, ProxyGauges, ProxySnapshot
 
 WINDOW: Final = 5
-"""Pulses that one figure looks back over: a single second says little where little is asked."""
+"""Snapshots that one rate looks back over: a single second says little where little is asked."""
 
 _COUNTERS: Final = ("requests", "errors", "refused", "shadowed", "bytes_in", "bytes_out")
 
 
-class ProxyFigures(Standing):
+class ProxyRates(ProxyGauges):
     """Rates are per second, latencies in seconds; null where nothing is known yet."""
 
     requests: float | None
@@ -29,51 +29,51 @@ class ProxyFigures(Standing):
     """Requests since the gateway's start."""
 
 
-class Figures(TypedDict):
+class LiveRates(TypedDict):
     at: float
     reachable: bool
     generation: int
-    proxies: dict[str, ProxyFigures]
+    proxies: dict[str, ProxyRates]
 
 
 class Rates:
-    """Remembers the last few pulses."""
+    """Remembers the last few snapshots."""
 
     def __init__(self) -> None:
-        self._pulses: deque[Pulse] = deque(maxlen=WINDOW + 1)
+        self._snapshots: deque[LiveSnapshot] = deque(maxlen=WINDOW + 1)
 
-    def of(self, pulse: Pulse) -> Figures:
-        """``pulse`` as figures, against the oldest that is remembered."""
-        if self._pulses and _anew(self._pulses[-1], pulse):
-            self._pulses.clear()
-        before = self._pulses[0] if self._pulses else None
-        if pulse["reachable"]:
-            self._pulses.append(pulse)
-        proxies = {name: _figures(now, *_since(before, pulse, name)) for name, now in pulse["proxies"].items()}
+    def of(self, snapshot: LiveSnapshot) -> LiveRates:
+        """``snapshot`` as rates, against the oldest that is remembered."""
+        if self._snapshots and _restarted(self._snapshots[-1], snapshot):
+            self._snapshots.clear()
+        before = self._snapshots[0] if self._snapshots else None
+        if snapshot["reachable"]:
+            self._snapshots.append(snapshot)
+        proxies = {name: _rates(now, *_since(before, snapshot, name)) for name, now in snapshot["proxies"].items()}
         return {
-            "at": pulse["at"],
-            "reachable": pulse["reachable"],
-            "generation": pulse["generation"],
+            "at": snapshot["at"],
+            "reachable": snapshot["reachable"],
+            "generation": snapshot["generation"],
             "proxies": proxies,
         }
 
 
-def _anew(before: Pulse, pulse: Pulse) -> bool:
+def _restarted(before: LiveSnapshot, snapshot: LiveSnapshot) -> bool:
     """Whether another worker counts from nothing, or may do so soon."""
-    was, now = before["proxies"], pulse["proxies"]
-    return not pulse["reachable"] or any(now[n]["requests"] < was[n]["requests"] for n in was.keys() & now.keys())
+    was, now = before["proxies"], snapshot["proxies"]
+    return not snapshot["reachable"] or any(now[n]["requests"] < was[n]["requests"] for n in was.keys() & now.keys())
 
 
-def _since(before: Pulse | None, pulse: Pulse, name: str) -> tuple[ProxyPulse | None, float]:
+def _since(before: LiveSnapshot | None, snapshot: LiveSnapshot, name: str) -> tuple[ProxySnapshot | None, float]:
     """The proxy as it was, and the seconds since; None where there is nothing to compare with."""
     was = before["proxies"].get(name) if before is not None else None
-    seconds = pulse["at"] - before["at"] if before is not None else 0.0
+    seconds = snapshot["at"] - before["at"] if before is not None else 0.0
     if was is None or seconds <= 0:
         return None, 0.0
     return was, seconds
 
 
-def _figures(now: ProxyPulse, was: ProxyPulse | None, seconds: float) -> ProxyFigures:
+def _rates(now: ProxySnapshot, was: ProxySnapshot | None, seconds: float) -> ProxyRates:
     rates = {key: _rate(now, was, key, seconds) for key in _COUNTERS}
     p50, p95 = _latencies(now, was)
     return {
@@ -108,7 +108,7 @@ def _rate(now: Mapping[str, object], was: Mapping[str, object] | None, key: str,
     return max(0.0, round((new - old) / seconds, 3))
 
 
-def _latencies(now: ProxyPulse, was: ProxyPulse | None) -> tuple[float | None, float | None]:
+def _latencies(now: ProxySnapshot, was: ProxySnapshot | None) -> tuple[float | None, float | None]:
     bounds, counts = now["latency"]["bounds"], now["latency"]["counts"]
     if was is None or was["latency"]["bounds"] != bounds:
         return None, None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.admin.actor import Actor
 from gateway.admin.errors import forbidden
-from gateway.admin.live import Actor
 
 
 def superusers_only(actor: Actor) -> None:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from gateway.admin import representations
+from gateway.admin.actor import Actor
 from gateway.admin.errors import conflict, not_found, validation
-from gateway.admin.live import Actor, Live
+from gateway.admin.live import Live
 from gateway.admin.proxies import ProxyAdministration
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only

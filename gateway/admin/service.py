@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from gateway.admin import representations
 from gateway.admin.accounts import AccountAdministration
+from gateway.admin.actor import Actor
+from gateway.admin.declared import Declared
 from gateway.admin.errors import validation
 from gateway.admin.explanations import Explanations
-from gateway.admin.live import Actor, Declared, Live
+from gateway.admin.live import Live
 from gateway.admin.live_feed import LiveFeed
 from gateway.admin.password import PasswordHasher
 from gateway.admin.proxies import ProxyAdministration

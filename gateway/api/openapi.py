@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway import __version__
-from gateway.admin.live import Actor
 from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.api import schemas
-from gateway.api.table import BASE, Query, Route
+from gateway.api.route import BASE, Query, Right, Route
 
 _TYPES: Final[dict[type, str]] = {int: "integer", str: "string", bool: "boolean"}
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_ROLES: Final[dict[Callable[[Actor], None], tuple[str, ...]]] = {
+_ROLES: Final[dict[Right, tuple[str, ...]]] = {
     superusers_only: ("superuser",),
     metrics_readers_only: ("superuser", "metrics"),
 }
@@ -28,7 +27,7 @@ _TEMPLATE: Final = "#/components/schemas/{model}"
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     used: list[type[BaseModel]] = [schemas.Error]
     for route in routes:
-        used += [m for m in (route.body, *route.answers.values()) if m is not None]
+        used += [m for m in (route.body, *route.responses.values()) if m is not None]
     pairs = [(m, "validation") for m in dict.fromkeys(used)]
     _, definitions = models_json_schema(pairs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
     paths: dict[str, dict[str, Any]] = {}
@@ -54,7 +53,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.operation,
         "summary": route.summary,
-        "responses": {str(status): _answer(model, route) for status, model in route.answers.items()}
+        "responses": {str(status): _answer(model, route) for status, model in route.responses.items()}
         | {"default": {"description": "It was refused", "content": _json(schemas.Error)}},
     }
     parameters = [_in_path(name) for name in _PARAMETER.findall(route.path)] + [_in_query(q) for q in route.query]
@@ -72,7 +71,7 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _json(route.body)}
-    operation["security"] = [] if route.open else [{"token": [role]} for role in _ROLES[route.right]]
+    operation["security"] = [] if route.public else [{"token": [role]} for role in _ROLES[route.right]]
     return operation
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from gateway.admin.live import Actor
+from gateway.admin.actor import Actor
 from gateway.admin.live_feed import Frame
 from gateway.admin.service import Administration
 

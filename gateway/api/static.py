@@ -1,18 +1,19 @@
-"""The live page's files: read once, at the start, and served as they are."""
+"""The live page's files: read once, at the start, and served as they are. What the page shows comes from the API."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import ClassVar, Final, Self
 
 import orjson
+from aiohttp import web
 
 from gateway.errors import REASONS
 
-HEADERS: Final = {
+_HEADERS: Final = {
     # The files change with the gateway alone; to ask whether they did costs next to nothing.
     "Cache-Control": "no-cache",
     # Trusted types: no text of a caller's ever becomes markup, whatever the code does.
@@ -32,6 +33,9 @@ _KINDS: Final = {
 }
 
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     content: bytes
@@ -44,7 +48,7 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class StaticFiles:
     """``assets`` by what follows `BASE` in the path; nothing else is ever looked up."""
 
     BASE: ClassVar = "/_/"
@@ -59,6 +63,28 @@ class Page:
             if file.name.rpartition(".")[2] in _KINDS
         }
         return cls({"": found["index.html"], **found, "reasons.json": Asset.of("reasons.json", _reasons())})
+
+
+def add_static_files(files: StaticFiles, router: web.UrlDispatcher) -> None:
+    """Serve ``files``, and lead browsers there from the root."""
+
+    def serve(asset: Asset) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            known = request.headers.get("If-None-Match", "")
+            headers = {**_HEADERS, "ETag": asset.etag}
+            if asset.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+                return web.Response(status=304, headers=headers)
+            return web.Response(body=asset.content, headers={**headers, "Content-Type": asset.kind})
+
+        return handle
+
+    async def lead(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=308, headers={**_HEADERS, "Location": files.BASE})
+
+    for path in ("/", files.BASE.rstrip("/")):
+        router.add_get(path, lead)
+    for name, asset in files.assets.items():
+        router.add_get(files.BASE + name, serve(asset))
 
 
 def _reasons() -> bytes:

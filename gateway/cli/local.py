@@ -7,11 +7,14 @@ import pathlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from gateway.admin.actor import Actor
+from gateway.admin.declared import Declared, Undeclared
 from gateway.admin.errors import not_found
-from gateway.admin.live import ELSEWHERE, Actor, Declared, NotRunning, Undeclared
+from gateway.admin.live import ELSEWHERE, NotRunning
 from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
-from gateway.api.table import Call, Welcome, find
+from gateway.api.call import Call, LoginResult
+from gateway.api.table import find
 from gateway.cli.types import Json
 from gateway.control.process import DeclaredFile
 from gateway.ipc.channel import NoChannel
@@ -52,7 +55,7 @@ class LocalCaller:
         given = {name: value for name, value in query.items() if value is not None}
         call = Call(self._administration, _NoHealth(), _ACTOR, "local", parameters, given, body or {})
         answer = (await route.handler(call))[1]
-        return answer.body if isinstance(answer, Welcome) else answer
+        return answer.body if isinstance(answer, LoginResult) else answer
 
 
 @asynccontextmanager

@@ -18,10 +18,11 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway import __version__, launch
-from gateway.admin.live import Applied, Pulse
+from gateway.admin.live import Applied
 from gateway.admin.password import PasswordHasher
 from gateway.admin.precedence import shadowed
 from gateway.admin.service import Administration
+from gateway.admin.snapshot import LiveSnapshot
 from gateway.api.server import AdminListener
 from gateway.config import header, installation, parse, single, values
 from gateway.config.document import Credentials, Document, TokenRecord
@@ -158,8 +159,8 @@ class Control:
     def applied(self) -> Applied:
         return Applied(self._plane.in_force.generation, self._error)
 
-    async def pulse(self) -> Pulse:
-        return await self._telemetry.pulse()
+    async def snapshot(self) -> LiveSnapshot:
+        return await self._telemetry.snapshot()
 
     async def refusals(self, since: int) -> Refusals:
         return await self._telemetry.refusals(since)

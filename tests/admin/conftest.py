@@ -13,9 +13,10 @@ import aiohttp
 import argon2
 import pytest
 
-from gateway.admin.live import Applied, ProxyPulse, Pulse
+from gateway.admin.live import Applied
 from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
+from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot
 from gateway.admin.throttle import LoginThrottle, Rate
 from gateway.api.server import AdminListener
 from gateway.config.networks import Destinations
@@ -40,11 +41,11 @@ IDLE: ProxyState = {
 BOUNDS = [0.01, 0.1, 1.0]
 
 
-def pulse_of(**known: object) -> ProxyPulse:
+def snapshot_of(**known: object) -> ProxySnapshot:
     """A proxy that has done nothing, but for what is ``known`` of it."""
-    made: dict[str, object] = dict.fromkeys(ProxyPulse.__annotations__, 0)
+    made: dict[str, object] = dict.fromkeys(ProxySnapshot.__annotations__, 0)
     made |= {"latency": {"bounds": BOUNDS, "counts": [0] * (len(BOUNDS) + 1)}, "breaker": "closed"}
-    return cast(ProxyPulse, made | {"breaker_history": []} | known)
+    return cast(ProxySnapshot, made | {"breaker_history": []} | known)
 
 
 @dataclass
@@ -58,9 +59,9 @@ class Plane:
     explanations: dict[str, Mapping[str, object]] = field(default_factory=dict)
     requests: dict[str, Mapping[str, object]] = field(default_factory=dict)
     states: dict[str, ProxyState] = field(default_factory=dict)
-    pulses: int = 0
+    snapshots: int = 0
     reachable: bool = True
-    proxies: dict[str, ProxyPulse] = field(default_factory=dict)
+    proxies: dict[str, ProxySnapshot] = field(default_factory=dict)
     refused: list[Mapping[str, object]] = field(default_factory=list)
 
     async def state(self) -> Mapping[str, ProxyState]:
@@ -94,8 +95,8 @@ class Plane:
             raise ChannelError("the worker does not answer")
         return self.requests.get(request_id)
 
-    async def pulse(self) -> Pulse:
-        self.pulses += 1
+    async def snapshot(self) -> LiveSnapshot:
+        self.snapshots += 1
         proxies = copy.deepcopy(self.proxies) if self.reachable else {}
         return {"at": time.time(), "reachable": self.reachable, "generation": self.applies, "proxies": proxies}
 

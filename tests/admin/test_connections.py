@@ -19,9 +19,11 @@ from admin.conftest import Api
 from aiohttp import web
 
 from gateway.admin.live import Applied
-from gateway.api import server as ours
-from gateway.api.server import AdminListener, Times
-from gateway.api.table import BASE, ROUTES
+from gateway.api.app import application
+from gateway.api.route import BASE
+from gateway.api.server import AdminListener
+from gateway.api.table import ROUTES
+from gateway.api.times import Times
 
 HEALTHZ = b"GET /api/gateway/healthz HTTP/1.1\r\nHost: localhost\r\n"
 PATIENCE = 5.0
@@ -291,7 +293,7 @@ async def test_the_document_has_every_route_and_the_application_no_other(api: Ap
     shown = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     served = {
         (route.method, route.resource.canonical)
-        for route in ours.application(api.administration, api.plane).router.routes()
+        for route in application(api.administration, api.plane).router.routes()
         if isinstance(route, web.ResourceRoute) and route.resource is not None
         if route.resource.canonical != "/" and not route.resource.canonical.startswith("/_")  # the live page
     }

@@ -13,14 +13,17 @@ from typing import Any
 
 import aiohttp
 import pytest
-from admin.conftest import BOUNDS, Api, pulse_of
+from admin.conftest import BOUNDS, Api, snapshot_of
 from harness.patience import eventually
 
-from gateway.admin.live import Actor, NotRunning, Pulse
+from gateway.admin.actor import Actor
+from gateway.admin.live import NotRunning
 from gateway.admin.live_feed import LiveFeed
 from gateway.admin.rates import Rates, quantile
-from gateway.api.server import AdminListener, Times
+from gateway.admin.snapshot import LiveSnapshot
+from gateway.api.server import AdminListener
 from gateway.api.sse import watch
+from gateway.api.times import Times
 
 Event = tuple[str, Any]
 
@@ -90,13 +93,13 @@ async def test_a_view_begins_with_its_headers_and_a_comment(api: Api) -> None:
 
 
 async def test_counters_become_rates(api: Api) -> None:
-    api.plane.proxies["web"] = pulse_of(requests=100, limit=5, in_flight=3)
+    api.plane.proxies["web"] = snapshot_of(requests=100, limit=5, in_flight=3)
     async with viewing(api) as view:
         first = await view.event("state")
         assert first["reachable"] is True
         assert first["proxies"]["web"]["requests"] is None
         assert first["proxies"]["web"] | {"limit": 5, "in_flight": 3, "total": 100} == first["proxies"]["web"]
-        api.plane.proxies["web"] = pulse_of(requests=140, latency={"bounds": BOUNDS, "counts": [0, 40, 0, 0]})
+        api.plane.proxies["web"] = snapshot_of(requests=140, latency={"bounds": BOUNDS, "counts": [0, 40, 0, 0]})
         async with asyncio.timeout(5):
             while not (state := await view.event("state"))["proxies"]["web"]["requests"]:
                 pass
@@ -130,17 +133,17 @@ async def test_refusals_with_long_paths_are_bounded_by_bytes(api: Api) -> None:
 async def test_two_readers_are_one_look_a_beat_and_none_is_none(api: Api) -> None:
     async with viewing(api) as one, viewing(api) as two:
         await one.event("state")
-        began, before = time.monotonic(), api.plane.pulses
+        began, before = time.monotonic(), api.plane.snapshots
         for _ in range(5):
             await one.event("state")
             await two.event("state")
         beats = (time.monotonic() - began) / 0.05
-        assert api.plane.pulses - before <= beats + 2
+        assert api.plane.snapshots - before <= beats + 2
     feed = api.administration.live_feed
     await eventually(lambda: feed._task is None, "the looking ends with the last reader")
-    before = api.plane.pulses
+    before = api.plane.snapshots
     await asyncio.sleep(0.15)
-    assert api.plane.pulses == before
+    assert api.plane.snapshots == before
 
 
 async def test_a_revoked_token_ends_its_view_alone(api: Api) -> None:
@@ -184,7 +187,7 @@ async def test_who_is_one_too_many_is_told(api: Api) -> None:
 async def test_a_head_request_opens_no_view(api: Api) -> None:
     answer = await api.call("HEAD", "/live")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
-    assert not api.plane.pulses
+    assert not api.plane.snapshots
 
 
 async def test_the_data_plane_is_away(api: Api) -> None:
@@ -198,13 +201,13 @@ async def test_the_data_plane_is_away(api: Api) -> None:
 
 
 async def test_a_data_plane_that_fails_or_hangs_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail() -> Pulse:
+    async def fail() -> LiveSnapshot:
         raise ConnectionError("the worker is gone")
 
-    monkeypatch.setattr(api.plane, "pulse", fail)
+    monkeypatch.setattr(api.plane, "snapshot", fail)
     async with viewing(api) as view:
         assert (await view.event("state"))["reachable"] is False
-        monkeypatch.setattr(api.plane, "pulse", asyncio.Event().wait)
+        monkeypatch.setattr(api.plane, "snapshot", asyncio.Event().wait)
         await view.event("state")
         assert (await view.event("state"))["reachable"] is False
 
@@ -229,7 +232,7 @@ def read_to_end(sock: socket.socket) -> int:
 
 
 async def test_a_slow_reader_is_cut_and_the_others_are_not(api: Api) -> None:
-    api.plane.proxies = {f"p{n}": pulse_of(breaker="x" * 2000) for n in range(200)}
+    api.plane.proxies = {f"p{n}": snapshot_of(breaker="x" * 2000) for n in range(200)}
     async with listening(api, Times(answer=0.3)) as listener, viewing(api, base=listener.url) as view:
         host, port = listener.url.removeprefix("http://").split(":")
         with socket.socket() as stalled:
@@ -257,7 +260,7 @@ async def test_a_closing_listener_ends_its_views(api: Api) -> None:
 
 
 async def test_silence_is_filled_with_comments(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.plane, "pulse", asyncio.Event().wait)
+    monkeypatch.setattr(api.plane, "snapshot", asyncio.Event().wait)
     actor = await api.administration.accounts.authenticate(api.token)
     assert actor is not None
     async with aclosing(watch(api.administration, actor, quiet=0.05)) as parts:
@@ -271,8 +274,8 @@ async def test_a_stranger_to_the_store_sees_nothing(api: Api) -> None:
 
 
 async def test_without_a_gateway_nothing_is_reachable() -> None:
-    pulse = await NotRunning().pulse()
-    assert (pulse["reachable"], pulse["proxies"]) == (False, {})
+    snapshot = await NotRunning().snapshot()
+    assert (snapshot["reachable"], snapshot["proxies"]) == (False, {})
     assert await NotRunning().refusals(3) == {"next": 3, "items": []}
 
 
@@ -294,17 +297,17 @@ def test_quantiles_lie_within_their_bucket(counts: list[int], part: float, value
 def test_a_worker_that_began_anew_has_no_rate() -> None:
     rates = Rates()
 
-    def pulse(at: float, requests: int, *, reachable: bool = True) -> Pulse:
+    def snapshot(at: float, requests: int, *, reachable: bool = True) -> LiveSnapshot:
         return {
             "at": at,
             "reachable": reachable,
             "generation": 1,
-            "proxies": {"web": pulse_of(requests=requests)} if reachable else {},
+            "proxies": {"web": snapshot_of(requests=requests)} if reachable else {},
         }
 
-    assert rates.of(pulse(1, 100))["proxies"]["web"]["requests"] is None
-    assert rates.of(pulse(2, 110))["proxies"]["web"]["requests"] == 10
-    assert rates.of(pulse(3, 5))["proxies"]["web"]["requests"] is None
-    assert rates.of(pulse(4, 0, reachable=False))["proxies"] == {}
-    assert rates.of(pulse(5, 500))["proxies"]["web"]["requests"] is None
-    assert rates.of(pulse(6, 507))["proxies"]["web"]["requests"] == 7
+    assert rates.of(snapshot(1, 100))["proxies"]["web"]["requests"] is None
+    assert rates.of(snapshot(2, 110))["proxies"]["web"]["requests"] == 10
+    assert rates.of(snapshot(3, 5))["proxies"]["web"]["requests"] is None
+    assert rates.of(snapshot(4, 0, reachable=False))["proxies"] == {}
+    assert rates.of(snapshot(5, 500))["proxies"]["web"]["requests"] is None
+    assert rates.of(snapshot(6, 507))["proxies"]["web"]["requests"] == 7

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from admin.conftest import Api
 
-from gateway import admin
-from gateway.api.static import Page
+from gateway import api as api_room
+from gateway.api.static import StaticFiles
 from gateway.errors import REASONS
 
-FOLDER = Path(admin.__file__).parent / "page"
+FOLDER = Path(api_room.__file__).parent / "page"
 FILES = sorted(path.name for path in FOLDER.iterdir())
 
 
@@ -29,7 +29,7 @@ async def fetch(api: Api, path: str, **headers: str) -> tuple[int, Mapping[str, 
 async def test_every_file_is_served_to_everybody_with_a_strict_policy(api: Api, name: str) -> None:
     status, headers, body = await fetch(api, f"/_/{name}")
     assert status == 200
-    assert body == Page.load().assets[name].content != b""
+    assert body == StaticFiles.load().assets[name].content != b""
     policy = headers["Content-Security-Policy"]
     for rule in (
         "default-src 'none'",
@@ -108,7 +108,7 @@ async def test_the_page_is_read_only(api: Api) -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    text = Page.load().assets["reasons.json"].content.decode()
+    text = StaticFiles.load().assets["reasons.json"].content.decode()
     assert all(f'"{code}":' in text for code in REASONS)
 
 

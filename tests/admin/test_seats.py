@@ -14,8 +14,9 @@ from admin.conftest import EMAIL, PASSWORD, Api
 from harness.patience import eventually
 
 from gateway.admin.seats import Seat, Seats, is_loopback
-from gateway.api.server import AdminListener, Times
-from gateway.api.table import BASE
+from gateway.api.route import BASE
+from gateway.api.server import AdminListener
+from gateway.api.times import Times
 
 HEALTHZ = f"GET {BASE}/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 LOGIN = f"POST {BASE}/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()

@@ -29,8 +29,17 @@ HEIGHT = {room: height for height, row in enumerate(ORDER) for room in row}
 DEMO_SEES = {"demo", "config", "control", "core", "workers"}
 """The demo is a user of the gateway, so it gets in by the front door alone; it writes addresses as everyone does."""
 
+HTTP = tuple(f"api/{name}.py" for name in ("app", "connection", "request", "responses", "server", "static"))
+"""The half of the API that speaks HTTP. The other half, with the handlers, also serves commands on this machine."""
+
 DOORS = {
-    "aiohttp": ("upstream/", "api/server.py", "control/jwks.py", "cli/remote.py", "demo/sidecar.py"),
+    "aiohttp": (
+        "upstream/",
+        *(f"api/{name}.py" for name in ("app", "connection", "request", "responses", "server", "static")),
+        "control/jwks.py",
+        "cli/remote.py",
+        "demo/sidecar.py",
+    ),
     "alembic": ("store/schema.py",),
     "argon2": ("admin/password.py",),
     "cryptography": ("store/keys.py",),

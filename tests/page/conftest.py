@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from admin.conftest import EMAIL, PASSWORD, Api, api, pulse_of  # noqa: F401 # `api` is a fixture
+from admin.conftest import EMAIL, PASSWORD, Api, api, snapshot_of  # noqa: F401 # `api` is a fixture
 from harness import chromium
 
 from gateway.admin.live_feed import LiveFeed
@@ -83,7 +83,7 @@ async def proxies(api: Api, *names: str, **settings: object) -> None:  # noqa: F
     for name in names:
         body = {"name": name, "path": f"/{name}", "upstream": "http://127.0.0.1:9000", **settings}
         assert (await api.call("POST", "/proxies", body)).status == 201
-        api.plane.proxies[name] = pulse_of(limit=5, breaker="closed")
+        api.plane.proxies[name] = snapshot_of(limit=5, breaker="closed")
 
 
 def refusal(name: str, reason: str, status: int, number: int = 0) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from admin.conftest import Api, pulse_of
+from admin.conftest import Api, snapshot_of
 from page.conftest import BOUNDS, breaker, explanation, move, open_page, outcome, proxies, refusal, remembered
 
 from gateway.admin.live_feed import LiveFeed
@@ -105,7 +105,7 @@ class Traffic:
             if broken:
                 known |= {"breaker_history": self.steps, "breaker_since": self.steps[-1]["at"]}
             latency_ = {"bounds": BOUNDS, "counts": list(counts)}
-            self.api.plane.proxies[name] = pulse_of(**{**known, **LOADS[name], "latency": latency_})
+            self.api.plane.proxies[name] = snapshot_of(**{**known, **LOADS[name], "latency": latency_})
         told = breaker(*self.moves)
         left = told["next_probe"] - time.time()
         self.api.plane.explanations["payments"] = explanation(
@@ -122,7 +122,7 @@ class Traffic:
 async def stage(api: Api) -> None:
     file = {"name": "legacy", "path": "/legacy", "upstream": "http://10.0.0.7:8000", "access_rule": "true"}
     api.file.declared = (file,)
-    api.plane.proxies["legacy"] = pulse_of(breaker="off")
+    api.plane.proxies["legacy"] = snapshot_of(breaker="off")
     await api.call("PUT", "/secrets/SIDECAR_KEY", {"value": "sk-1234567890"})
     for name, path, settings, _, _ in SHOWN:
         more = {"headers": {"Authorization": "Bearer {secret.SIDECAR_KEY}"}, "circuit_breaker": {"enabled": True}}

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from admin.conftest import Api, pulse_of
+from admin.conftest import Api, snapshot_of
 from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
 
 pytestmark = pytest.mark.timeout(120)
@@ -37,10 +37,10 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
     await proxies(api, "watched", **watched)
     step = {"at": time.time() - 9, "from": "closed", "to": "open", "reason": "failure_threshold"}
     api.plane.proxies |= {
-        "busy": pulse_of(in_flight=5, limit=5, waiting=2, queue_limit=4),
-        "broken": pulse_of(breaker="open", breaker_since=step["at"], breaker_history=[step]),
-        "half": pulse_of(breaker="half_open"),
-        "off": pulse_of(breaker="off"),
+        "busy": snapshot_of(in_flight=5, limit=5, waiting=2, queue_limit=4),
+        "broken": snapshot_of(breaker="open", breaker_since=step["at"], breaker_history=[step]),
+        "half": snapshot_of(breaker="half_open"),
+        "off": snapshot_of(breaker="off"),
     }
     api.file.declared = ({"name": "filed", "path": "/filed", "upstream": "http://h", "access_rule": "true"},)
     api.plane.refused = [refusal("web", "no_route", 404), refusal("web", "dial_failed", 502, 1)]

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from admin.conftest import EMAIL, PASSWORD, Api, pulse_of
+from admin.conftest import EMAIL, PASSWORD, Api, snapshot_of
 from harness.patience import eventually
 from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
 from playwright.async_api import expect
@@ -208,7 +208,7 @@ async def test_a_breaker_opens_live_and_is_reset(api: Api, visit: Visit) -> None
     await visit.board()
     await expect(visit.row("web").locator(".badge")).to_have_text("Normal")
     step = {"at": time.time(), "from": "closed", "to": "open", "reason": "failure_threshold"}
-    api.plane.proxies["web"] = pulse_of(breaker="open", breaker_since=step["at"], breaker_history=[step])
+    api.plane.proxies["web"] = snapshot_of(breaker="open", breaker_since=step["at"], breaker_history=[step])
     await expect(visit.row("web").locator(".badge")).to_have_text("Circuit open")
     await expect(page.locator("#told")).to_have_text("web: the breaker is open")
     await visit.row("web").get_by_role("link").click()
@@ -228,7 +228,7 @@ async def test_figures_are_alive(api: Api, visit: Visit) -> None:
     await visit.board()
     meter = visit.row("web").get_by_role("meter")
     for used in (2, 5):
-        api.plane.proxies["web"] = pulse_of(in_flight=used, limit=5, waiting=1, queue_limit=4)
+        api.plane.proxies["web"] = snapshot_of(in_flight=used, limit=5, waiting=1, queue_limit=4)
         await expect(meter).to_have_attribute("aria-valuetext", f"{used} of 5")
     await expect(visit.row("web").locator(".waiting")).to_contain_text("1 / 4")
     await expect(visit.row("web").locator(".badge")).to_have_text("At its limit")
@@ -302,11 +302,11 @@ async def test_protections_run_in_shadow(api: Api, visit: Visit) -> None:
     assert (modes, saved["server_timing"]) == (["shadow", "enforce", "shadow"], True)
 
     for number in range(3):
-        api.plane.proxies["web"] = pulse_of(shadowed=number * 100, limit=5, in_flight=9, breaker="open")
+        api.plane.proxies["web"] = snapshot_of(shadowed=number * 100, limit=5, in_flight=9, breaker="open")
         await page.wait_for_timeout(150)
     await expect(visit.row("web").locator(".badge")).to_have_text("Would be open")
     await expect(visit.row("web").locator(".refused")).to_contain_text(re.compile(r"\+ \d.* shadow"))
-    api.plane.proxies["web"] = pulse_of(shadowed=300, limit=5, in_flight=9)
+    api.plane.proxies["web"] = snapshot_of(shadowed=300, limit=5, in_flight=9)
     await expect(visit.row("web").locator(".badge")).to_have_text("Would be full")
     await visit.row("web").get_by_role("link").click()
     await expect(page.locator("dialog .tag")).to_have_text("shadow: limit, queue, breaker")
@@ -454,7 +454,7 @@ async def test_what_stands_in_the_file_is_read_only(api: Api, visit: Visit) -> N
 async def test_search_and_sort(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "alpha", "beta", "gamma")
-    api.plane.proxies["gamma"] = pulse_of(in_flight=4, limit=5)
+    api.plane.proxies["gamma"] = snapshot_of(in_flight=4, limit=5)
     await visit.board()
     titles = page.locator("li.proxy h2 a")
     await expect(titles).to_have_text(["alpha", "beta", "gamma"])

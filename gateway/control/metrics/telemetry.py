@@ -18,9 +18,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
-from gateway.admin.live import ProxyPulse, Pulse, unreachable
+from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot, unreachable
 from gateway.control.metrics.exposition import Exposition, comment
-from gateway.control.metrics.totals import counted
+from gateway.control.metrics.totals import totals
 from gateway.core.build import EDITION
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import WorkerClient
@@ -90,7 +90,7 @@ class Telemetry:
         parts.append(encode(self._processes).decode())
         return "".join(parts)
 
-    async def pulse(self) -> Pulse:
+    async def snapshot(self) -> LiveSnapshot:
         try:
             breakers = await self._plane.breakers() if await self._sample() else None
         except ChannelError:
@@ -98,7 +98,7 @@ class Telemetry:
         if breakers is None:
             return unreachable(self._plane.in_force.generation)
         bases = dict(self._slabs.live())
-        proxies = {name: self._pulse(told, bases[name]) for name, told in breakers.items() if name in bases}
+        proxies = {name: self._proxy(told, bases[name]) for name, told in breakers.items() if name in bases}
         return {"at": time.time(), "reachable": True, "generation": self._plane.in_force.generation, "proxies": proxies}
 
     async def refusals(self, since: int) -> Refusals:
@@ -167,16 +167,16 @@ class Telemetry:
             ),
         ]
 
-    def _pulse(self, told: BreakerPulse, base: int) -> ProxyPulse:
-        figures, ints = counted(self._slabs, base), self._slabs.ints
-        return ProxyPulse(
-            requests=figures.requests,
-            errors=figures.errors,
-            refused=figures.refused,
-            shadowed=figures.shadowed,
-            latency={"bounds": list(families.LATENCY), "counts": figures.latency},
-            bytes_in=figures.bytes_in,
-            bytes_out=figures.bytes_out,
+    def _proxy(self, told: BreakerPulse, base: int) -> ProxySnapshot:
+        counted, ints = totals(self._slabs, base), self._slabs.ints
+        return ProxySnapshot(
+            requests=counted.requests,
+            errors=counted.errors,
+            refused=counted.refused,
+            shadowed=counted.shadowed,
+            latency={"bounds": list(families.LATENCY), "counts": counted.latency},
+            bytes_in=counted.bytes_in,
+            bytes_out=counted.bytes_out,
             in_flight=ints[base + families.IN_FLIGHT],
             limit=ints[base + families.LIMIT],
             waiting=ints[base + families.WAITING],

@@ -17,7 +17,7 @@ _FAILURES: Final = frozenset(
 _LEFT: Final = frozenset({errors.CLIENT_GONE.code})
 
 
-class Counted(NamedTuple):
+class Totals(NamedTuple):
     """Since the start. ``errors``: what failed at the upstream or in the gateway; ``refused``: what we turned away."""
 
     requests: int
@@ -30,7 +30,7 @@ class Counted(NamedTuple):
     bytes_out: int
 
 
-def counted(slabs: Slabs, base: int) -> Counted:
+def totals(slabs: Slabs, base: int) -> Totals:
     """The figures of the slab that begins at ``base``."""
     ints = slabs.ints
     at = base + families.REQUESTS.at
@@ -44,7 +44,7 @@ def counted(slabs: Slabs, base: int) -> Counted:
     ours = sum(count for code, count in reasons.items() if errors.REASONS[code].status >= 500)
     at = base + families.DURATION.at
     shadow = base + families.SHADOW_REFUSALS
-    return Counted(
+    return Totals(
         sum(count for _, count in by_status),
         failed + max(0, bad - ours),
         sum(count for code, count in reasons.items() if code not in _FAILURES | _LEFT),

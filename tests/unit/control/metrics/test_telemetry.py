@@ -96,8 +96,8 @@ async def test_a_worker_that_is_away_has_old_figures(plane: FakePlane, telemetry
     plane.away = True
     assert await value(telemetry, "gateway_worker_up") == 0
     assert await value(telemetry, "gateway_in_flight", proxy="p") == 0
-    pulse = await telemetry.pulse()
-    assert (pulse["reachable"], pulse["generation"], pulse["proxies"]) == (False, 4, {})
+    snapshot = await telemetry.snapshot()
+    assert (snapshot["reachable"], snapshot["generation"], snapshot["proxies"]) == (False, 4, {})
     assert await telemetry.refusals(3) == {"next": 3, "items": []}
 
 
@@ -115,11 +115,11 @@ async def test_a_worker_that_hangs_is_asked_once_and_delays_nobody_for_long(
     assert plane.samples == 2
 
 
-async def test_a_pulse_joins_the_map_and_the_breakers(telemetry: Telemetry) -> None:
-    pulse = await telemetry.pulse()
-    assert pulse["reachable"]
-    assert pulse["proxies"].keys() == {"p"}
-    found = pulse["proxies"]["p"]
+async def test_a_snapshot_joins_the_map_and_the_breakers(telemetry: Telemetry) -> None:
+    snapshot = await telemetry.snapshot()
+    assert snapshot["reachable"]
+    assert snapshot["proxies"].keys() == {"p"}
+    found = snapshot["proxies"]["p"]
     assert (found["breaker"], found["breaker_since"], found["requests"]) == ("open", 5.0, 0)
     assert found["breaker_history"][0]["to"] == "open"
     assert len(found["latency"]["counts"]) == len(found["latency"]["bounds"]) + 1

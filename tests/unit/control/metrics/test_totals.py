@@ -4,7 +4,7 @@ from typing import Any
 
 from unit.scene import exchange
 
-from gateway.control.metrics.totals import counted
+from gateway.control.metrics.totals import totals
 from gateway.observe.metrics import Metrics
 from gateway.observe.slabs import Slabs
 from gateway.observe.timing import phases
@@ -19,7 +19,7 @@ def figures(*exchanges: dict[str, Any]) -> Any:
         for name, value in {"proxy": "p", "status": 200, "start_at": 1.0, "end_at": 1.02, **known}.items():
             setattr(ex, name, value)
         metrics.record(ex.proxy, [ex], [phases(ex)])
-    return counted(slabs, dict(slabs.live())["p"])
+    return totals(slabs, dict(slabs.live())["p"])
 
 
 def test_nothing_yet() -> None:

@@ -1,0 +1,51 @@
+"""What the control plane knows of the configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.config.networks import Destinations
+
+_ANYWHERE = Destinations()
+"""Without a file there is no listener to spare, and the built-in list alone."""
+
+
+class Declared(Protocol):
+    """What stands in the configuration file."""
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        ...
+
+    @property
+    def env(self) -> Mapping[str, str]: ...
+
+    @property
+    def template_env(self) -> Collection[str]:
+        """The variables that header templates of the database's proxies may name."""
+        ...
+
+    @property
+    def destinations(self) -> Destinations:
+        """The addresses that upstreams may have."""
+        ...
+
+    def proxies(self) -> tuple[Mapping[str, object], ...]:
+        """Its proxies, as they stand in it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Undeclared:
+    """No configuration file."""
+
+    env: Mapping[str, str]
+    name: str = ""
+    template_env: Collection[str] = ()
+    destinations: Destinations = _ANYWHERE
+
+    def proxies(self) -> tuple[Mapping[str, object], ...]:
+        return ()

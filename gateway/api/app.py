@@ -1,0 +1,87 @@
+"""The API as an application of aiohttp.web, made from the table of routes.
+
+Everything is closed that the table does not open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from gateway.admin.errors import AdminError, unavailable
+from gateway.admin.service import Administration
+from gateway.api import openapi
+from gateway.api.call import Health
+from gateway.api.request import host, read_call
+from gateway.api.responses import INTERNAL, MAX_BODY, EventStream, dressed, of_http, refusal, request_id, respond
+from gateway.api.route import BASE, Route
+from gateway.api.static import Handler, StaticFiles, add_static_files
+from gateway.api.table import ROUTES
+from gateway.api.times import TIMES, Times
+from gateway.store.problem import StoreError, StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def application(
+    administration: Administration, health: Health, hosts: Iterable[str] = (), times: Times = TIMES
+) -> web.Application:
+    """``hosts``: names by which it may be called, besides those of this machine."""
+    allowed = _LOCAL | {host.lower() for host in hosts}
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if host(request) not in allowed:
+                raise AdminError(
+                    421, "misdirected", "Misdirected Request", "This name is not in admin.hosts; add it there"
+                )
+            async with asyncio.timeout(times.request):
+                return dressed(request, await handler(request))
+        except AdminError as error:
+            return refusal(request, error)
+        except web.HTTPException as error:
+            return refusal(request, of_http(error), error.headers.get("Allow", ""))
+        except StoreUnavailable as error:
+            return refusal(request, unavailable(str(error)))
+        except StoreError as error:
+            return refusal(request, AdminError(500, "store", "Internal Server Error", str(error)))
+        except TimeoutError:
+            details = "It took too long; look whether it was done before you send it again"
+            return refusal(request, unavailable(details))
+        except Exception:
+            _log.exception("request %s to the control plane failed", request_id(request))
+            return refusal(request, INTERNAL)
+
+    made = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
+    described = openapi.document(ROUTES)
+    for route in ROUTES:
+        handler = _handler(route, administration, health, described, times)
+        for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+            made.router.add_route(method, BASE + route.path, handler)
+    add_static_files(StaticFiles.load(), made.router)
+
+    async def end_streams(_: web.Application) -> None:
+        await administration.live_feed.aclose()
+
+    made.on_shutdown.append(end_streams)
+    return made
+
+
+def _handler(
+    route: Route, administration: Administration, health: Health, described: Mapping[str, object], times: Times
+) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = await read_call(request, route, administration, health, described, times.body)
+        result = await route.handler(call)
+        if (stream := route.stream) is not None:
+            return EventStream(lambda: stream(call), times.answer)
+        return respond(request, result)
+
+    return handle

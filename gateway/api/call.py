@@ -1,0 +1,99 @@
+"""One request as a handler gets it, and what a handler returns: neither knows HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.admin.actor import Actor
+from gateway.admin.errors import validation
+from gateway.admin.service import Administration
+from gateway.config.finding import sentence
+
+_PER_PAGE: Final = 50
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Health(Protocol):
+    """How the gateway is: asked by load balancers and orchestrators."""
+
+    def live(self) -> Mapping[str, object]: ...
+    def ready(self) -> tuple[bool, Mapping[str, object]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: ``body`` is the parsed JSON, ``query`` holds the parameters that were given."""
+
+    administration: Administration
+    health: Health
+    actor: Actor
+    client: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, object] = field(default_factory=dict)
+    body: Mapping[str, object] = field(default_factory=dict)
+    if_match: int | None = None
+    accept: str = ""
+    """What the caller wants to have the response in."""
+    described: Mapping[str, object] = field(default_factory=dict)
+    """The OpenAPI document."""
+    device: str = field(default="", repr=False)
+    """The cookie of a device that logged in before."""
+
+    def model(self, kind: type[Model]) -> Model:
+        """The body as ``kind``. Raises `AdminError` with the path of each wrong field."""
+        try:
+            return kind.model_validate(dict(self.body))
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            raise validation((".".join(map(str, e["loc"])), sentence(e)) for e in found) from None
+
+    def versioned(self) -> tuple[dict[str, object], int | None]:
+        """The body without its version, and the version that it, or If-Match, names."""
+        body = dict(self.body)
+        version = body.pop("version", None)
+        if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+            raise validation([("version", "must be a whole number; write it in digits, without quotes")])
+        return body, self.if_match if self.if_match is not None else version
+
+    def flag(self, name: str) -> bool:
+        """A parameter that is true or false; false when it was not given."""
+        return bool(self.query.get(name))
+
+    def number(self, name: str) -> int | None:
+        value = self.query.get(name)
+        return value if isinstance(value, int) else None
+
+    def text(self, name: str) -> str:
+        value = self.query.get(name)
+        return value if isinstance(value, str) else ""
+
+    def paging(self) -> tuple[int, int]:
+        """The page, and how many items it has."""
+        page, per_page = self.number("page"), self.number("per_page")
+        return 1 if page is None else page, _PER_PAGE if per_page is None else per_page
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A response that is no JSON."""
+
+    kind: str
+    """Its media type, with parameters."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginResult:
+    """The response to a login: ``device`` travels in a cookie that later logins show."""
+
+    body: Mapping[str, object]
+    device: str = field(repr=False)
+
+
+Result = tuple[int, Mapping[str, object] | Text | LoginResult | None]
+"""Status and body."""

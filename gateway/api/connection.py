@@ -1,0 +1,134 @@
+"""One connection to the API: aiohttp's, with bounds on time and seats, and without its own words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from aiohttp import http_exceptions, web
+
+from gateway.admin.seats import Seat, Seats
+from gateway.api.responses import HEAD_TOO_LARGE, INTERNAL, NO_REQUEST, EventStream, of_http, refusal
+from gateway.api.times import Times
+
+_log = logging.getLogger(__name__)
+
+BROKEN_OFF: Final = (web.RequestPayloadError, http_exceptions.HttpProcessingError, ConnectionError)
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, in our words: its own refusals would show its version, and quote what was sent."""
+
+    __slots__ = ("_answer_seconds", "_busy", "_head_seconds", "_head_timer", "_seats", "seat")
+
+    def __init__(self, server: web.Server, times: Times, seats: Seats) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=times.idle,
+            lingering_time=2.0,
+            access_log=None,  # type: ignore[arg-type] # it is how aiohttp itself turns it off
+            auto_decompress=False,
+        )
+        self._answer_seconds = times.answer
+        self._head_seconds = times.head
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._busy = False
+        """A whole head is here whose response is not."""
+        self._seats = seats
+        self.seat: Seat | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")  # None when the peer has left already, "" on a Unix socket
+        seat = Seat(str(peer[0]) if isinstance(peer, tuple) else "", self._cut)
+        if self._seats.take(seat):
+            self.seat = seat
+            self._await_head()
+        else:
+            self._cut()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._end_head()
+        if self.seat is not None:
+            self._seats.leave(self.seat)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if data and not self._busy and self._head_timer is None:
+            self._await_head()  # the first byte of a later head
+        super().data_received(data)
+        if self._messages and not self._busy:
+            self._busy = True
+            self._end_head()
+            if self.seat is not None:
+                self.seat.waits_since = None
+
+    def waits(self) -> None:
+        """The next step is the client's."""
+        if self.seat is not None:
+            self._seats.waits(self.seat)
+
+    def works(self) -> None:
+        """The next step is ours."""
+        if self.seat is not None:
+            self.seat.waits_since = None
+
+    def _await_head(self) -> None:
+        self._head_timer = asyncio.get_running_loop().call_later(self._head_seconds, self._cut)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _cut(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer to whoever takes it in time. What aiohttp refused by itself is refused in our shape."""
+        if isinstance(resp, web.HTTPException):
+            resp = refusal(request, of_http(resp), resp.headers.get("Allow", ""))
+        try:
+            if isinstance(resp, EventStream):
+                with contextlib.suppress(ConnectionError):
+                    await resp.pump(request)
+            self.waits()
+            async with asyncio.timeout(self._answer_seconds):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            self._cut()
+            return resp, True
+        finally:
+            self._busy = bool(self._messages)  # pipelined ones
+            if self._busy:
+                self.works()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to bytes that are no request, without them."""
+        if status < 500:
+            _log.debug("a request could not be read: %s", type(exc).__name__)
+            too_long = isinstance(exc, http_exceptions.LineTooLong)
+            error = HEAD_TOO_LARGE if too_long else NO_REQUEST
+        else:
+            _log.error("the control plane failed", exc_info=exc)
+            error = INTERNAL
+        answer = refusal(request, error)
+        answer.force_close()
+        return answer
+
+    def log_exception(self, *args: object, **more: object) -> None:
+        """A body that breaks off is no failure of ours, and its traceback would quote it."""
+        error = more.get("exc_info")
+        if isinstance(error, BROKEN_OFF):
+            _log.debug("a connection ended: %s", type(error).__name__)
+        else:
+            known = error if isinstance(error, BaseException) else None
+            _log.error("a connection to the control plane failed", exc_info=known)

@@ -1,0 +1,130 @@
+"""What a handler gets to know of a request: who sent it, its parameters and its body, each checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from gateway.admin.actor import Actor
+from gateway.admin.errors import AdminError, unauthenticated, validation
+from gateway.admin.service import Administration
+from gateway.api.call import Call, Health
+from gateway.api.connection import BROKEN_OFF, Connection
+from gateway.api.input import parse_body, parse_query, parse_version
+from gateway.api.responses import DEVICE, MAX_BODY, MAX_PUBLIC_BODY
+from gateway.api.route import Route
+from gateway.store.problem import StoreError
+
+_WHO_SECONDS: Final = 1.0
+"""How long a health check waits to learn who asks: without the database it is answered as to a stranger."""
+_STRANGER: Final = Actor("", False)
+
+
+async def read_call(
+    request: web.Request,
+    route: Route,
+    administration: Administration,
+    health: Health,
+    described: Mapping[str, object],
+    body_seconds: float,
+) -> Call:
+    """The request, checked; access first. Raises `AdminError` and `web.HTTPException`."""
+    return Call(
+        administration,
+        health,
+        await _caller(request, route, administration),
+        request.remote or "",
+        _parameters(request),
+        parse_query(request.query.items(), {name: kind for name, kind, _ in route.query}),
+        await _body(request, route, body_seconds) if route.body is not None else {},
+        _if_match(request, route),
+        request.headers.get("Accept", ""),
+        described,
+        request.cookies.get(DEVICE, "") if route.public else "",
+    )
+
+
+def host(request: web.Request) -> str:
+    """The name by which the API was called, without port and brackets."""
+    name, colon, port = request.headers.get("Host", "").rpartition(":")
+    host = name if colon and port.isdigit() else request.headers.get("Host", "")
+    return host.lower().strip("[]")
+
+
+async def _caller(request: web.Request, route: Route, administration: Administration) -> Actor:
+    if not route.public:
+        return await _actor(request, route, administration)
+    return await _if_known(request, administration) if route.tells_superusers else _STRANGER
+
+
+async def _actor(request: web.Request, route: Route, administration: Administration) -> Actor:
+    """Who asks: a superuser, or a token with that right; nobody else gets any further."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if len(request.headers.getall("Authorization", [])) != 1 or scheme.lower() != "bearer":
+        raise unauthenticated()
+    actor = await administration.accounts.authenticate(token.strip(), request.remote or "")
+    if actor is None:
+        raise unauthenticated("The token is not good: it expired, was revoked, or never was")
+    connection = request.protocol
+    if isinstance(connection, Connection) and connection.seat is not None:
+        connection.seat.known = True
+    route.right(actor)
+    return actor
+
+
+async def _if_known(request: web.Request, administration: Administration) -> Actor:
+    """Who asks; nobody without a good token, and while the database is away."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    found = None
+    if scheme.lower() == "bearer":
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_WHO_SECONDS):
+                found = await administration.accounts.authenticate(token.strip())
+    return found or _STRANGER
+
+
+async def _body(request: web.Request, route: Route, seconds: float) -> Mapping[str, object]:
+    title = "Unsupported Media Type"
+    if request.content_type not in ("application/json", "application/merge-patch+json"):
+        raise AdminError(415, "unsupported_media_type", title, "Send JSON, with Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise AdminError(415, "unsupported_media_type", title, "Send the body as it is, without Content-Encoding")
+    limit = MAX_PUBLIC_BODY if route.public else MAX_BODY
+    if (request.content_length or 0) > limit:
+        raise web.HTTPRequestEntityTooLarge(max_size=limit)
+    connection = request.protocol
+    try:
+        async with asyncio.timeout(seconds):
+            if isinstance(connection, Connection):
+                connection.waits()
+            text = await request.read()
+            if isinstance(connection, Connection):
+                connection.works()
+    except TimeoutError:
+        raise AdminError(408, "client_timeout", "Request Timeout", "The body came too slowly; send it again") from None
+    except BROKEN_OFF:
+        raise AdminError(400, "bad_request", "Bad Request", "The body ended early, or in a broken chunk") from None
+    if len(text) > limit:
+        raise web.HTTPRequestEntityTooLarge(max_size=limit)
+    return parse_body(text)
+
+
+def _parameters(request: web.Request) -> Mapping[str, str]:
+    parameters = dict(request.match_info)
+    if any("\0" in value for value in parameters.values()):
+        raise web.HTTPNotFound
+    return parameters
+
+
+def _if_match(request: web.Request, route: Route) -> int | None:
+    text = request.headers.get("If-Match")
+    if text is None or route.method in ("GET", "HEAD"):
+        return None
+    if not route.versioned:
+        # To pass over it in silence would lose what another wrote meanwhile.
+        raise validation([("If-Match", "is not met for this resource; leave it out")])
+    return parse_version(text)

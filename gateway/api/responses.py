@@ -1,0 +1,143 @@
+"""Responses in our words: the fields of each, refusals in the shape of the data plane's errors, and event streams.
+
+Nothing of a request's body or head ever stands in a response or in a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, TypeVar, cast
+
+import orjson
+from aiohttp import web
+
+from gateway.admin.devices import LIFETIME
+from gateway.admin.errors import AdminError
+from gateway.api.call import LoginResult, Result, Text
+from gateway.api.route import BASE
+from gateway.store.problem import StoreError
+
+_log = logging.getLogger(__name__)
+
+MAX_BODY: Final = 1 << 20
+MAX_PUBLIC_BODY: Final = 1 << 14
+"""Of a route that nobody has to log in for: what is parsed there costs the time of all."""
+DEVICE: Final = "gateway_device"
+_MAX_ID: Final = 128
+_ID: Final = web.RequestKey("id", str)
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "breakwater",
+    "X-Content-Type-Options": "nosniff",
+}
+_BELOW: Final = f"The control plane lives below {BASE}; see {BASE}/openapi.json"
+_OF_STATUS: Final = {
+    404: ("Not Found", _BELOW),
+    405: ("Method Not Allowed", "This path has other methods; the Allow header names them"),
+    413: ("Content Too Large", f"A body may have {MAX_BODY} bytes, {MAX_PUBLIC_BODY} without a login; shorten it"),
+    417: ("Expectation Failed", "Only Expect: 100-continue is met; leave others out"),
+}
+
+INTERNAL: Final = AdminError(500, "internal", "Internal Server Error", "The gateway failed; its log tells more")
+NO_REQUEST: Final = AdminError(400, "bad_request", "Bad Request", "This is no HTTP/1.1 request; see RFC 9112")
+HEAD_TOO_LARGE: Final = AdminError(
+    431, "headers_too_large", "Request Header Fields Too Large", "A line of the head may have 8190 bytes; shorten it"
+)
+
+
+def respond(request: web.Request, result: Result) -> web.Response:
+    """What a handler returned, over HTTP."""
+    status, body = result
+    if body is None:
+        return web.Response(status=status)
+    if isinstance(body, LoginResult):
+        return _logged_in(request, status, body)
+    if isinstance(body, Text):
+        return web.Response(status=status, body=body.text.encode(), headers={"Content-Type": body.kind})
+    response = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
+    if isinstance(version := body.get("version"), int):
+        response.headers["ETag"] = f'"{version}"'
+    return response
+
+
+def _logged_in(request: web.Request, status: int, result: LoginResult) -> web.Response:
+    response = web.Response(status=status, body=orjson.dumps(result.body), content_type="application/json")
+    # No page of another site may use it, and no script can read it. It opens nothing: see `gateway.admin.devices`.
+    response.set_cookie(
+        DEVICE,
+        result.device,
+        max_age=LIFETIME,
+        path=f"{BASE}/auth",
+        secure=request.secure,
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
+
+
+def of_http(error: web.HTTPException) -> AdminError:
+    title, details = _OF_STATUS.get(error.status, (error.reason, _BELOW))
+    return AdminError(error.status, title.lower().replace(" ", "_"), title, details)
+
+
+def refusal(request: web.BaseRequest, error: AdminError, allow: str = "") -> web.Response:
+    answer = web.Response(
+        status=error.status,
+        body=orjson.dumps(error.body() | {"request_id": request_id(request)}),
+        content_type="application/json",
+        headers={"X-Gateway-Reason": error.code},
+    )
+    if allow:
+        answer.headers["Allow"] = allow
+    if error.status == 401:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
+    if "retry_after" in error.extra:
+        answer.headers["Retry-After"] = str(error.extra["retry_after"])
+    return dressed(request, answer)
+
+
+Response_ = TypeVar("Response_", bound=web.StreamResponse)
+
+
+def dressed(request: web.BaseRequest, answer: Response_) -> Response_:
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    answer.headers["X-Request-Id"] = request_id(request)
+    return answer
+
+
+def request_id(request: web.BaseRequest) -> str:
+    if _ID not in request:
+        given = request.headers.get("X-Request-Id", "")
+        sane = 0 < len(given) <= _MAX_ID and given.isascii() and given.isprintable() and " " not in given
+        request[_ID] = given if sane else secrets.token_hex(16)
+    return request[_ID]
+
+
+class EventStream(web.StreamResponse):
+    """Server-Sent Events, written where another answer ends. Who does not take one in time is cut."""
+
+    def __init__(self, events: Callable[[], AsyncIterator[bytes]], seconds: float) -> None:
+        super().__init__(headers={"Content-Type": "text/event-stream"})
+        self._events = events
+        self._seconds = seconds
+
+    async def pump(self, request: web.BaseRequest) -> None:
+        """Raises TimeoutError for a slow reader, ConnectionError for one who left."""
+        await self.prepare(request)
+        if request.method == "HEAD":
+            return
+        events = self._events()
+        try:
+            async for event in events:
+                async with asyncio.timeout(self._seconds):
+                    await self.write(event)
+        except (AdminError, StoreError) as error:
+            _log.debug("a live view ends: %s", error)  # the reader comes again, and is told in the usual shape
+        finally:
+            await cast(Any, events).aclose()

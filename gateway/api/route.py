@@ -1,0 +1,105 @@
+"""A row of the table of routes, made where its handler stands: access and OpenAPI document come from it too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Final
+
+from pydantic import BaseModel
+
+from gateway.admin.actor import Actor
+from gateway.admin.rights import superusers_only
+from gateway.api.call import Call, Result
+
+BASE: Final = "/api/gateway"
+
+Query = tuple[str, type, str]
+"""(name, int, str or bool; what it means)"""
+
+PAGING: Final[tuple[Query, ...]] = (
+    ("page", int, "The page, from 1."),
+    ("per_page", int, "Items on a page, 1 to 1000."),
+)
+DRY_RUN: Final[Query] = ("dry_run", bool, "true: change nothing, and answer what would be touched.")
+
+Handler = Callable[[Call], Awaitable[Result]]
+Stream = Callable[[Call], AsyncIterator[bytes]]
+"""Server-Sent Events, for as long as they are read."""
+Right = Callable[[Actor], None]
+"""Raises `AdminError` for an actor who has it not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``body`` and ``responses`` (by status) are for the OpenAPI document, ``operation`` and ``summary`` too."""
+
+    method: str
+    path: str
+    operation: str
+    summary: str
+    handler: Handler
+    responses: Mapping[int, type[BaseModel] | None]
+    body: type[BaseModel] | None
+    query: tuple[Query, ...]
+    public: bool
+    """Callers need not log in for it."""
+    tells_superusers: bool
+    """It is public, and tells a superuser more."""
+    versioned: bool
+    """If-Match may name the version that is changed."""
+    stream: Stream | None
+    """What follows in the place of a body when ``handler`` has admitted the caller."""
+    right: Right
+    """Checked before anything of the request is looked at."""
+    kind: str
+    """Media type of the response, without parameters."""
+
+
+def route(
+    method: str,
+    path: str,
+    *,
+    responds: Mapping[int, type[BaseModel] | None],
+    body: type[BaseModel] | None = None,
+    query: tuple[Query, ...] = (),
+    public: bool = False,
+    tells_superusers: bool = False,
+    versioned: bool = False,
+    stream: Stream | None = None,
+    right: Right = superusers_only,
+    kind: str = "application/json",
+) -> Callable[[Handler], Route]:
+    """Make the function below it a route. Its name is the id of the operation, its docstring the summary.
+
+    The parameters are those of `Route`.
+    """
+
+    def decorate(handler: Handler) -> Route:
+        operation = re.sub(r"_(\w)", lambda found: found[1].upper(), handler.__name__)
+        summary = (handler.__doc__ or "").partition("\n")[0].removesuffix(".")
+        return Route(
+            method,
+            path,
+            operation,
+            summary,
+            handler,
+            responds,
+            body,
+            query,
+            public,
+            tells_superusers,
+            versioned,
+            stream,
+            right,
+            kind,
+        )
+
+    return decorate
+
+
+def routes_of(module: ModuleType) -> list[Route]:
+    """The routes of a module, in the order in which they stand there."""
+    return [value for value in vars(module).values() if isinstance(value, Route)]
