@@ -16,7 +16,7 @@ from gateway.admin.service import Administration
 from gateway.api.call import Call, LoginResult
 from gateway.api.table import find
 from gateway.cli.types import Json
-from gateway.control.process import DeclaredFile
+from gateway.control.declared import DeclaredFile
 from gateway.ipc.channel import NoChannel
 from gateway.ipc.client import WorkerClient
 from gateway.store.keys import KeyRing

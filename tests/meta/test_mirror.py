@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from meta.sources import ROOT, modules
 
 COVERED_ELSEWHERE: dict[str, str] = {
+    "control/process.py": "tests/e2e/test_control_plane.py: a process with signals, a database and a worker",
     "demo/run.py": "tests/e2e/test_demo.py: a process with signals and a terminal",
     "proxy/pipeline.py": "tests/faults: the order of the layers shows in what a client is told",
     "proxy/reply.py": "tests/unit/proxy/test_send.py: what an attempt gives its stream",

@@ -1,4 +1,4 @@
-"""The parts of the control process that need no other process; tests/e2e/test_control_plane.py has the rest."""
+"""What commands and the control process read of the configuration file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from gateway.config.problem import ConfigError
-from gateway.control.process import DeclaredFile
+from gateway.control.declared import DeclaredFile
 
 
 def test_the_file_as_the_admin_room_sees_it(tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,46 @@
+"""The configuration file, as the control process and the commands of this machine know it."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Collection, Mapping
+
+from gateway.config import parse
+from gateway.config.networks import Destinations
+from gateway.config.provider import fingerprint
+from gateway.config.schema.settings import Settings
+from gateway.core.address import Address
+
+
+class DeclaredFile:
+    """The part of the configuration that stands in the file (the `Declared` of the admin room)."""
+
+    def __init__(self, path: pathlib.Path, env: Mapping[str, str], listen: tuple[Address, ...] | None = None) -> None:
+        """``listen``: where the gateway listens, when the command line says so and not the file."""
+        self.name = path.name
+        self.path = path
+        self._listen = listen
+        self.env = env
+        self.content = fingerprint(path)
+        """Digest of the file that `settings` was read from."""
+        self.settings: Settings = parse.load_settings(path, env)
+
+    def read(self) -> Settings:
+        """The file as it is now. Raises `ConfigError`."""
+        return parse.load_settings(self.path, self.env)
+
+    @property
+    def template_env(self) -> Collection[str]:
+        return self.settings.template_env
+
+    @property
+    def destinations(self) -> Destinations:
+        return self.settings.destinations(self._listen)
+
+    def proxies(self) -> tuple[Mapping[str, object], ...]:
+        return declared_proxies(self.settings)
+
+
+def declared_proxies(settings: Settings) -> tuple[Mapping[str, object], ...]:
+    """The proxies of a file, with every key."""
+    return tuple(proxy.model_dump(mode="json") for proxy in settings.proxies)

@@ -1,0 +1,52 @@
+"""What the admin room and the API see of this process: the `Live` of one, the `Health` of the other."""
+
+from __future__ import annotations
+
+from gateway import __version__
+from gateway.admin.live import Applied
+from gateway.admin.snapshot import LiveSnapshot
+from gateway.control.metrics.telemetry import Telemetry
+from gateway.control.report import DATABASE_CHANGE, Report
+from gateway.control.sync import Sync
+from gateway.ipc.client import WorkerClient
+from gateway.ipc.messages import Refusals
+from gateway.workers.greeting import greeting
+
+
+class LiveGateway:
+    """Passes each question to the part that knows."""
+
+    def __init__(self, sync: Sync, report: Report, plane: WorkerClient, telemetry: Telemetry) -> None:
+        self._sync = sync
+        self._report = report
+        self._plane = plane
+        self._telemetry = telemetry
+
+    async def apply(self) -> Applied:
+        await self._sync.apply_current(DATABASE_CHANGE)
+        return self.applied()
+
+    def applied(self) -> Applied:
+        return Applied(self._plane.in_force.generation, self._report.error)
+
+    async def snapshot(self) -> LiveSnapshot:
+        return await self._telemetry.snapshot()
+
+    async def refusals(self, since: int) -> Refusals:
+        return await self._telemetry.refusals(since)
+
+    async def metrics(self, *, open_metrics: bool) -> str:
+        return await self._telemetry.metrics(open_metrics=open_metrics)
+
+    def greeting(self) -> str:
+        """One line for the operator: what is served where."""
+        return greeting(self._plane.in_force.addresses, self._sync.served)
+
+    def live(self) -> dict[str, object]:
+        return {"status": "healthy", "version": __version__}
+
+    def ready(self) -> tuple[bool, dict[str, object]]:
+        plane = self._plane
+        ready = plane.reachable and plane.in_force.generation > 0 and not plane.draining
+        details = {"data_plane": plane.reachable, "generation": plane.in_force.generation, "draining": plane.draining}
+        return ready, details | {"error": self._report.error}

@@ -1,0 +1,144 @@
+"""The parts of a control process around a file and a database of their own, and a worker that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.config.document import Credentials, Document
+from gateway.config.overrides import Overrides
+from gateway.control.composer import Composer
+from gateway.control.declared import DeclaredFile
+from gateway.control.issuers import Issuers
+from gateway.control.metrics.telemetry import Telemetry
+from gateway.control.options import Options
+from gateway.control.report import Report
+from gateway.control.sync import Sync
+from gateway.identity.tokens import digest
+from gateway.ipc.channel import ChannelClient, operations
+from gateway.ipc.client import WorkerClient
+from gateway.ipc.messages import DataPlane, InForce
+from gateway.ipc.server import ChannelServer
+from gateway.observe.slabs import Slabs
+from gateway.store import schema
+from gateway.store.audit import Author
+from gateway.store.keys import KeyRing
+from gateway.store.proxies import StoredProxy
+from gateway.store.store import Store
+from gateway.workers.local_plane import LocalPlane
+
+ANN = Author("ann")
+DIGEST = digest("a token")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def line(name: str, path: str = "", **more: str) -> str:
+    """A proxy as it stands in a file."""
+    keys = {"name": name, "path": path or f"/{name}", "upstream": '"http://h"', **more}
+    return f"{{{', '.join(f'{key}: {value}' for key, value in keys.items())}}}"
+
+
+def database(folder: Path) -> str:
+    return f"sqlite:///{folder}/gateway.db"
+
+
+def written(folder: Path, *proxies: str, more: str = "") -> str:
+    """A file with these proxies and a database."""
+    return f"database: {database(folder)}\nproxies: [{', '.join(proxies)}]\n{more}"
+
+
+def stored(name: str, version: int = 1, **settings: object) -> StoredProxy:
+    known = {"name": name, "path": f"/{name}", "upstream": "http://h", **settings}
+    return StoredProxy(f"id of {name}", name, version, NOON, NOON, known)
+
+
+class Worker(LocalPlane):
+    """Serves no traffic. It refuses a document that has the proxy ``refused``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.document = Document()
+        self.credentials = Credentials()
+        self.used: dict[str, float] = {}
+        self.refused = ""
+        self._generation = 0
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(proxy.name for proxy in self.document.proxies)
+
+    async def apply(self, document: Document) -> InForce:
+        if self.refused in [proxy.name for proxy in document.proxies]:
+            raise OSError("the address is taken")
+        if document != self.document:
+            self._generation += 1
+        self.document = document
+        return InForce(self._generation, (("127.0.0.1", 80),))
+
+    async def identify(self, credentials: Credentials) -> None:
+        self.credentials = credentials
+
+    async def take_used(self) -> dict[str, float]:
+        used, self.used = self.used, {}
+        return used
+
+
+@dataclass
+class Scene:
+    declared: DeclaredFile
+    store: Store
+    worker: Worker
+    plane: WorkerClient
+    telemetry: Telemetry
+    report: Report
+    issuers: Issuers
+    sync: Sync = field(init=False)
+
+    def __post_init__(self) -> None:
+        composer = Composer(Options(self.declared.path, Overrides()), self.declared.env)
+        self.sync = Sync(self.declared, self.store, self.plane, composer, self.issuers, self.report)
+
+    def write(self, *proxies: str, more: str = "") -> None:
+        self.declared.path.write_text(written(self.declared.path.parent, *proxies, more=more))
+
+
+@asynccontextmanager
+async def scene(folder: Path, *proxies: str) -> AsyncIterator[Scene]:
+    """With ``proxies`` in the file."""
+    file = folder / "gateway.yaml"
+    file.write_text(written(folder, *proxies))
+    url = database(folder)
+    await schema.upgrade(url)
+    store = await Store.open(url, KeyRing.for_database(url, {}))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "channel"))
+    listener.listen()
+    worker = Worker()
+    server = ChannelServer(operations(DataPlane), worker)
+    await server.start(listener)
+    channel = ChannelClient(str(folder / "channel"), operations(DataPlane), timeout=5)
+    plane = WorkerClient(channel)
+    telemetry = Telemetry(Slabs(), plane)
+    issuers = Issuers(store.key_sets)
+    try:
+        yield Scene(DeclaredFile(file, {}), store, worker, plane, telemetry, Report(telemetry), issuers)
+    finally:
+        await issuers.aclose()
+        await telemetry.aclose()
+        await channel.aclose()
+        await server.aclose()
+        await store.aclose()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within: float = 20.0) -> None:
+    """As `harness.patience.eventually`, for a condition that has to be awaited."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    while not await condition():
+        assert loop.time() < end, f"never within {within} s: {condition}"
+        await asyncio.sleep(0.01)
