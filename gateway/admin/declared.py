@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.config.networks import Destinations
+from gateway.config.schema.proxy import Proxy
 
 _ANYWHERE = Destinations()
 """Without a file there is no listener to spare, and the built-in list alone."""
@@ -33,8 +34,8 @@ class Declared(Protocol):
         """The addresses that upstreams may have."""
         ...
 
-    def proxies(self) -> tuple[Mapping[str, object], ...]:
-        """Its proxies, as they stand in it."""
+    def proxies(self) -> tuple[Proxy, ...]:
+        """Its proxies."""
         ...
 
 
@@ -47,5 +48,5 @@ class Undeclared:
     template_env: Collection[str] = ()
     destinations: Destinations = _ANYWHERE
 
-    def proxies(self) -> tuple[Mapping[str, object], ...]:
+    def proxies(self) -> tuple[Proxy, ...]:
         return ()

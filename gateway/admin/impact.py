@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from gateway.admin.precedence import Settings, routes
-from gateway.config import single
+from gateway.admin.precedence import routes
 from gateway.config.schema.proxy import Proxy
 from gateway.ipc.messages import ProxyState
 from gateway.upstream.origin import Origin
@@ -38,12 +37,12 @@ class Impact(TypedDict):
     """Live exchanges of all proxies that the change touches."""
 
 
-def impact(before: Sequence[Settings], after: Sequence[Settings], state: Mapping[str, ProxyState]) -> Impact:
+def impact(before: Sequence[Proxy], after: Sequence[Proxy], state: Mapping[str, ProxyState]) -> Impact:
     """The difference between two lists of proxies that are served."""
-    old, new = _by_name(before), _by_name(after)
-    # Nearly everything is the same on both sides: only what differs as text is looked at as a proxy.
-    differ = {name: (_model(old.get(name)), _model(new.get(name))) for name in _differing(old, new)}
-    touched = {name: pair for name, pair in sorted(differ.items()) if pair[0] != pair[1]}
+    old, new = ({proxy.name: proxy for proxy in proxies} for proxies in (before, after))
+    pairs = ((name, (old.get(name), new.get(name))) for name in sorted(old.keys() | new.keys()))
+    # Nearly all are the same object on both sides, so that only the others are compared key by key.
+    touched = {name: pair for name, pair in pairs if pair[0] is not pair[1] and pair[0] != pair[1]}
     upstreams = [_upstream(name, was, is_, state) for name, (was, is_) in touched.items()]
     return {
         "routes": _routes([old[n] for n in touched if n in old], [new[n] for n in touched if n in new]),
@@ -52,29 +51,17 @@ def impact(before: Sequence[Settings], after: Sequence[Settings], state: Mapping
     }
 
 
-def _by_name(proxies: Sequence[Settings]) -> dict[str, Settings]:
-    return {str(settings["name"]): settings for settings in proxies}
-
-
-def _differing(old: Mapping[str, Settings], new: Mapping[str, Settings]) -> list[str]:
-    return [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
-
-
-def _model(settings: Settings | None) -> Proxy | None:
-    return None if settings is None else single.stored(settings)
-
-
-def _routes(before: Sequence[Settings], after: Sequence[Settings]) -> list[RouteChange]:
+def _routes(before: Sequence[Proxy], after: Sequence[Proxy]) -> list[RouteChange]:
     """``before`` and ``after``: proxies that the change touches."""
-    old = {route: settings for settings in before for route in routes(settings)}
-    new = {route: settings for settings in after for route in routes(settings)}
+    old = {route: proxy for proxy in before for route in routes(proxy)}
+    new = {route: proxy for proxy in after for route in routes(proxy)}
     found: list[RouteChange] = []
     for host, path in sorted(old.keys() | new.keys()):
         was, is_ = old.get((host, path)), new.get((host, path))
         owner = was if is_ is None else is_
         assert owner is not None
         change = "removed" if is_ is None else "added" if was is None else "changed"
-        found.append({"proxy": str(owner["name"]), "host": host, "path": path, "change": change})
+        found.append({"proxy": owner.name, "host": host, "path": path, "change": change})
     return found
 
 

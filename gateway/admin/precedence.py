@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+
+from gateway.config.schema.proxy import Proxy
 
 Settings = Mapping[str, object]
 
 
-def routes(settings: Settings) -> set[tuple[str, str]]:
+def routes(proxy: Proxy) -> set[tuple[str, str]]:
     """The (host, path) pairs that a proxy serves; host "" for every host."""
-    hosts = cast(Iterable[str], settings.get("hosts") or [""])
-    return {(host, str(settings["path"])) for host in hosts}
+    return {(host, proxy.path) for host in proxy.hosts or ("",)}
 
 
-def shadowed(declared: Sequence[Settings], stored: Iterable[Settings]) -> set[str]:
-    """Names of the stored proxies that are not served, because the file has their name or one of their routes."""
-    names = {str(settings["name"]) for settings in declared}
+def shadowed(declared: Sequence[Proxy], stored: Iterable[Proxy]) -> set[str]:
+    """Names of which no stored proxy is served: those of the file, and those that have one of its routes."""
     taken = set().union(*map(routes, declared))
-    return {str(s["name"]) for s in stored if str(s["name"]) in names or routes(s) & taken}
+    return {proxy.name for proxy in declared} | {proxy.name for proxy in stored if routes(proxy) & taken}
 
 
-def effective(declared: Sequence[Settings], stored: Sequence[Settings]) -> list[Settings]:
+def effective(declared: Sequence[Proxy], stored: Sequence[Proxy]) -> list[Proxy]:
     """The proxies that are served: those of the file, then those of the database that it does not shadow."""
     hidden = shadowed(declared, stored)
-    return [*declared, *(settings for settings in stored if str(settings["name"]) not in hidden)]
+    return [*declared, *(proxy for proxy in stored if proxy.name not in hidden)]

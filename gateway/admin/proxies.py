@@ -15,10 +15,12 @@ from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.config import single
 from gateway.config.problem import ConfigError
+from gateway.config.schema.proxy import Proxy
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import DataPlane, ProxyState
 from gateway.store.problem import AlreadyExists, NotFound
-from gateway.store.proxies import StoredProxy, VersionConflict
+from gateway.store.proxies import StoredProxy, hosts_key, name_taken, path_taken
+from gateway.store.repository import VersionConflict, usable
 from gateway.store.store import Store
 
 _MAX_PER_PAGE = 1000
@@ -51,24 +53,28 @@ class ProxyAdministration:
 
     async def get(self, actor: Actor, name: str) -> Resource:
         superusers_only(actor)
-        found = [item for item in await self._all() if item["name"] == name]
-        if not found:
-            raise not_found(f"there is no proxy {name}")
-        return found[0]  # the file's own stands first
+        for proxy in self._declared.proxies():  # the file's own stands first
+            if proxy.name == name:
+                return resource.declared_proxy(proxy, f"file:{self._declared.name}", await self._state())
+        for stored in await self._store.proxies.list():
+            if stored.name == name:
+                return resource.stored_proxy(stored, self._shadow(stored), await self._state())
+        raise not_found(f"there is no proxy {name}")
 
     async def create(self, actor: Actor, settings: Settings, *, dry_run: bool = False) -> Resource:
         superusers_only(actor)
         checked = await self._checked(settings)
         stored = await self._store.proxies.list()
-        after = [*_settings(stored), checked]
+        before = usable(stored)
+        after = [*before, checked]
         if dry_run:
             _check_free(checked, stored)
-            return await self._told(checked, _settings(stored), after)
+            return await self._told(checked, before, after)
         try:
             made = await self._store.proxies.create(checked, actor.author)
         except AlreadyExists as error:
             raise _taken(error) from None
-        return await self._done(made, _settings(stored), after)
+        return await self._done(made, before, after)
 
     async def replace(
         self, actor: Actor, name: str, settings: Settings, version: int | None, *, dry_run: bool = False
@@ -78,8 +84,8 @@ class ProxyAdministration:
         current, stored = await self._writable(name)
         expected = self._expected(version, current)
         checked = await self._checked(settings)
-        before = _settings(stored)
-        after = [checked if proxy.name == name else proxy.settings for proxy in stored]
+        before = usable(stored)
+        after = [*(proxy for proxy in before if proxy.name != name), checked]
         if dry_run:
             _check_free(checked, [proxy for proxy in stored if proxy.name != name])
             return await self._told(checked, before, after)
@@ -107,10 +113,11 @@ class ProxyAdministration:
         current, stored = await self._writable(name)
         if version is not None:
             self._expected(version, current)
-        before = _settings(stored)
-        after = [settings for settings in before if settings["name"] != name]
+        before = usable(stored)
+        after = [proxy for proxy in before if proxy.name != name]
         if dry_run:
-            return await self._told(current.settings, before, after)
+            touched = await self._impact(before, after)
+            return {"dry_run": True, "proxy": resource.stored_settings(current), "impact": touched}
         try:
             await self._store.proxies.delete(name, version, actor.author)
         except NotFound as error:
@@ -138,13 +145,15 @@ class ProxyAdministration:
 
     async def users_of_secret(self, key: str) -> list[str]:
         """Names of the proxies, of file and database, whose headers name the secret."""
-        everything = [*self._declared.proxies(), *_settings(await self._store.proxies.list())]
-        return sorted(str(s["name"]) for s in everything if f"secret.{key}" in single.references(s))
+        stored = await self._store.proxies.list()
+        headers: list[tuple[str, object]] = [(proxy.name, proxy.headers) for proxy in self._declared.proxies()]
+        headers += [(proxy.name, proxy.settings.get("headers")) for proxy in stored]  # also of those that are unusable
+        return sorted(name for name, fields in headers if f"secret.{key}" in single.references(fields))
 
     async def strays(self, key: str, origins: Collection[str]) -> list[str]:
         """Names of the proxies, of file and database, that would send the secret to another origin than these."""
-        everything = [*self._declared.proxies(), *_settings(await self._store.proxies.list())]
-        return sorted(str(s["name"]) for s in everything if single.misdirected(s, {key: origins}))
+        everything = [*self._declared.proxies(), *usable(await self._store.proxies.list())]
+        return sorted(proxy.name for proxy in everything if single.misdirected(proxy, {key: origins}))
 
     async def _state(self) -> Mapping[str, ProxyState]:
         """What runs now, by proxy; empty while the data plane is away."""
@@ -163,19 +172,24 @@ class ProxyAdministration:
     async def _all(self) -> list[Resource]:
         declared = self._declared.proxies()
         stored = await self._store.proxies.list()
-        hidden = shadowed(declared, _settings(stored))
+        hidden = shadowed(declared, usable(stored))
         state = await self._state()
         source = f"file:{self._declared.name}"
-        items = [resource.declared_proxy(settings, source, state) for settings in declared]
+        items = [resource.declared_proxy(proxy, source, state) for proxy in declared]
         items += [resource.stored_proxy(p, source if p.name in hidden else None, state) for p in stored]
         return sorted(items, key=lambda item: str(item["name"]))  # stable: the file's own before its shadow
+
+    def _shadow(self, stored: StoredProxy) -> str | None:
+        """What is served instead of a stored proxy, if something is."""
+        hidden = shadowed(self._declared.proxies(), usable([stored]))
+        return f"file:{self._declared.name}" if stored.name in hidden else None
 
     async def _writable(self, name: str) -> tuple[StoredProxy, Sequence[StoredProxy]]:
         stored = await self._store.proxies.list()
         for proxy in stored:
             if proxy.name == name:
                 return proxy, stored
-        if any(settings["name"] == name for settings in self._declared.proxies()):
+        if any(proxy.name == name for proxy in self._declared.proxies()):
             raise conflict("read_only", f"proxy {name} stands in {self._declared.name}; change it there")
         raise not_found(f"there is no proxy {name}")
 
@@ -196,8 +210,7 @@ class ProxyAdministration:
         details = f"it was changed meanwhile, its version is {current.version}; read it again and repeat the change"
         return conflict("version_conflict", details, {"current": resource.stored_proxy(current, None, {})})
 
-    async def _checked(self, settings: Settings) -> Settings:
-        """The settings as they are stored: with every key."""
+    async def _checked(self, settings: Settings) -> Proxy:
         secrets = await self._store.secrets.list()
         keys = {secret.key for secret in secrets}
         try:
@@ -210,37 +223,30 @@ class ProxyAdministration:
             )
         except ConfigError as error:
             raise invalid(error) from None
-        made = checked.model_dump(mode="json", exclude={"websocket"})
         bound = {secret.key: secret.origins for secret in secrets if secret.origins}
-        if wrong := single.misdirected(made, bound):
+        if wrong := single.misdirected(checked, bound):
             told = "; ".join(f"the secret {key} may be sent to {', '.join(bound[key])} alone" for key in wrong)
             raise validation([("upstream", f"{told}; bind it to this origin too, or name another secret in headers")])
-        return made
+        return checked
 
-    async def _impact(self, before: Sequence[Settings], after: Sequence[Settings]) -> Impact:
+    async def _impact(self, before: Sequence[Proxy], after: Sequence[Proxy]) -> Impact:
         declared = self._declared.proxies()
         return impact(effective(declared, before), effective(declared, after), await self._state())
 
-    async def _told(self, settings: Settings, before: Sequence[Settings], after: Sequence[Settings]) -> Resource:
+    async def _told(self, proxy: Proxy, before: Sequence[Proxy], after: Sequence[Proxy]) -> Resource:
         touched = await self._impact(before, after)
-        return {"dry_run": True, "proxy": resource.settings_of(settings), "impact": touched}
+        return {"dry_run": True, "proxy": resource.settings_of(proxy), "impact": touched}
 
-    async def _done(self, made: StoredProxy | None, before: Sequence[Settings], after: Sequence[Settings]) -> Resource:
+    async def _done(self, made: StoredProxy | None, before: Sequence[Proxy], after: Sequence[Proxy]) -> Resource:
         touched = await self._impact(before, after)
         applied = await self._live.apply()
         answer: Resource = {}
         if made is not None:
-            hidden = shadowed(self._declared.proxies(), [made.settings])
-            source = f"file:{self._declared.name}" if hidden else None
-            answer = resource.stored_proxy(made, source, await self._state())
+            answer = resource.stored_proxy(made, self._shadow(made), await self._state())
         return answer | {
             "impact": touched,
             "applied": {"generation": applied.generation, "error": applied.error},
         }
-
-
-def _settings(stored: Sequence[StoredProxy]) -> list[Settings]:
-    return [proxy.settings for proxy in stored]
 
 
 def _matches(item: Resource, search: str) -> bool:
@@ -263,15 +269,13 @@ def _merged(target: Mapping[str, object], patch: Mapping[str, object]) -> dict[s
     return merged
 
 
-def _check_free(settings: Settings, others: Sequence[StoredProxy]) -> None:
+def _check_free(proxy: Proxy, others: Sequence[StoredProxy]) -> None:
     """What the database would say at once, told by a dry run."""
-    hosts = sorted(map(str, settings["hosts"]))  # type: ignore[call-overload]
-    for other in others:
-        if other.name == settings["name"]:
-            raise _taken(AlreadyExists("name", f"there is a proxy {other.name} already; choose another name"))
-        if other.settings["path"] == settings["path"] and sorted(other.settings["hosts"]) == hosts:  # type: ignore[call-overload]
-            text = f"another proxy serves {settings['path']} for the same hosts; choose another path"
-            raise _taken(AlreadyExists("path", text))
+    if any(other.name == proxy.name for other in others):
+        raise _taken(name_taken(proxy))
+    route = proxy.path, hosts_key(proxy.hosts)
+    if any((other.path, hosts_key(other.hosts)) == route for other in usable(others)):
+        raise _taken(path_taken(proxy))
 
 
 def _taken(error: AlreadyExists) -> AdminError:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.admin.precedence import Settings
-from gateway.config import single
 from gateway.config.header import is_credential, is_template
+from gateway.config.problem import ConfigError
+from gateway.config.schema.proxy import Proxy
 from gateway.ipc.messages import ProxyState
 from gateway.store.accounts import Superuser, Token
-from gateway.store.audit import AuditRow, moment
+from gateway.store.audit import AuditRow, moment, without_secrets
 from gateway.store.proxies import StoredProxy
 from gateway.store.secrets import Secret
 
@@ -18,10 +18,12 @@ Resource = dict[str, object]
 
 MASKED = "****"
 
+_DEFAULTS = Proxy(name="any", path="/any", upstream="http://any")
 
-def settings_of(settings: Settings) -> Resource:
+
+def settings_of(proxy: Proxy) -> Resource:
     """Every key of a proxy, with the defaults filled in."""
-    return single.stored(settings).model_dump(mode="json")
+    return proxy.model_dump(mode="json")
 
 
 def masked(settings: Resource) -> Resource:
@@ -33,7 +35,7 @@ def masked(settings: Resource) -> Resource:
 
 
 def stored_proxy(proxy: StoredProxy, shadowed_by: str | None, state: Mapping[str, ProxyState]) -> Resource:
-    return settings_of(proxy.settings) | {
+    return stored_settings(proxy) | {
         "id": proxy.id,
         "version": proxy.version,
         "created": _time(proxy.created),
@@ -44,10 +46,16 @@ def stored_proxy(proxy: StoredProxy, shadowed_by: str | None, state: Mapping[str
     }
 
 
-def declared_proxy(settings: Settings, source: str, state: Mapping[str, ProxyState]) -> Resource:
+def stored_settings(proxy: StoredProxy) -> Resource:
+    """What this version of the gateway cannot use is shown as it is stored, so that it can be fixed or deleted."""
+    if isinstance(proxy.value, ConfigError):
+        return settings_of(_DEFAULTS) | without_secrets(proxy.settings)
+    return settings_of(proxy.value)
+
+
+def declared_proxy(proxy: Proxy, source: str, state: Mapping[str, ProxyState]) -> Resource:
     nothing = dict.fromkeys(("id", "version", "created", "updated", "shadowed_by"))
-    name = str(settings["name"])
-    return masked(settings_of(settings)) | nothing | {"source": source, "state": state.get(name)}
+    return masked(settings_of(proxy)) | nothing | {"source": source, "state": state.get(proxy.name)}
 
 
 def secret(record: Secret) -> Resource:

@@ -48,28 +48,27 @@ def proxy(
     return checked
 
 
-def references(settings: Mapping[str, object]) -> set[str]:
-    """The variables and secrets that its headers name, as in ``{"env.A", "secret.B"}``."""
-    headers = settings.get("headers")
+def references(headers: object) -> set[str]:
+    """The variables and secrets that ``headers`` name, as in ``{"env.A", "secret.B"}``; none if they are no mapping."""
     texts = headers.values() if isinstance(headers, Mapping) else ()
     return set().union(*(header.references(text) for text in texts if isinstance(text, str)))
 
 
-def unknown_secrets(settings: Mapping[str, object], secrets: Container[str]) -> list[str]:
+def unknown_secrets(checked: Proxy, secrets: Container[str]) -> list[str]:
     """The keys of secrets that its headers name and that are not among ``secrets``, the keys of the store."""
-    named = (key.partition(".")[2] for key in references(settings) if key.startswith("secret."))
+    named = (key.partition(".")[2] for key in references(checked.headers) if key.startswith("secret."))
     return sorted(key for key in named if key not in secrets)
 
 
-def misdirected(settings: Mapping[str, object], bound: Mapping[str, Container[str]]) -> list[str]:
+def misdirected(checked: Proxy, bound: Mapping[str, Container[str]]) -> list[str]:
     """The secrets that its headers name and that may not be sent to its upstream.
 
     ``bound``: the origins of each secret that is bound to some, as `values.origin` writes them.
     """
-    named = {key.partition(".")[2] for key in references(settings) if key.startswith("secret.")} & bound.keys()
+    named = {key.partition(".")[2] for key in references(checked.headers) if key.startswith("secret.")} & bound.keys()
     if not named:
         return []
-    there = values.origin(str(settings["upstream"]))
+    there = values.origin(checked.upstream)
     return sorted(key for key in named if there not in bound[key])
 
 
@@ -78,9 +77,9 @@ def is_own(variable: str) -> bool:
     return variable.startswith(values.OWN_VARIABLES)
 
 
-def unlisted(settings: Mapping[str, object], listed: Container[str]) -> list[str]:
+def unlisted(checked: Proxy, listed: Container[str]) -> list[str]:
     """The variables that its headers name although a proxy of the database may not: they stay empty when it runs."""
-    named = (key.partition(".")[2] for key in references(settings) if key.startswith("env."))
+    named = (key.partition(".")[2] for key in references(checked.headers) if key.startswith("env."))
     return sorted(key for key in named if not header.readable({key: ""}, listed))
 
 

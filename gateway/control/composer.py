@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.admin.precedence import shadowed
-from gateway.config import header, installation, single
+from gateway.config import header, installation
 from gateway.config.document import Credentials, Document, JwtIssuer, TokenRecord
 from gateway.config.problem import ConfigError
-from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
-from gateway.control.declared import declared_proxies
 from gateway.control.options import Options
 from gateway.store.accounts import Token
 from gateway.store.proxies import StoredProxy
 from gateway.store.remarks import remarks
+from gateway.store.repository import usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,50 +43,24 @@ class Composition:
 
 
 class Composer:
-    """Composes by the options of the command line. ``env`` serves the templates of headers.
-
-    It remembers each version of a proxy that it has checked, because that is most of the work of a change.
-    """
+    """Composes by the options of the command line. ``env`` serves the templates of headers."""
 
     def __init__(self, options: Options, env: Mapping[str, str]) -> None:
         self._options = options
         self._env = env
-        self._checked: dict[tuple[str, int], Proxy] = {}
 
     def compose(self, settings: Settings, stored: StoredRecords) -> Composition:
         """``settings``: the file. Raises `ConfigError` when both together cannot be served."""
-        hidden = shadowed(declared_proxies(settings), [proxy.settings for proxy in stored.proxies])
+        hidden = shadowed(settings.proxies, usable(stored.proxies))
         candidates = [proxy for proxy in stored.proxies if proxy.name not in hidden]
-        usable, unusable = self._check(candidates)
-        self._forget_all_but(stored.proxies)
-        served = [proxy for proxy in candidates if proxy.name not in unusable]
+        served = usable(candidates)
+        unusable = {proxy.name: str(proxy.value) for proxy in candidates if isinstance(proxy.value, ConfigError)}
         # While the database is away no secret is known to be missing: it may be there when the database is back.
         keys = stored.secrets if stored.read else header.AnySecret()
         warnings = frozenset(remarks(settings, served, keys, stored.bound))
-        document = settings.record(self._env, stored.secrets, usable, stored.bound)
+        document = settings.record(self._env, stored.secrets, served, stored.bound)
         document = installation.named(self._options.overrides.apply(document), self._options.config)
         return Composition(document, unusable, warnings)
-
-    def _check(self, candidates: Sequence[StoredProxy]) -> tuple[list[Proxy], dict[str, str]]:
-        """Those that can be served, and by name why the others cannot."""
-        usable: list[Proxy] = []
-        unusable: dict[str, str] = {}
-        for proxy in candidates:
-            try:
-                usable.append(self._proxy(proxy))
-            except ConfigError as error:
-                unusable[proxy.name] = str(error)
-        return usable, unusable
-
-    def _proxy(self, proxy: StoredProxy) -> Proxy:
-        key = proxy.id, proxy.version
-        if key not in self._checked:
-            self._checked[key] = single.stored(proxy.settings, name=f"proxy {proxy.name} of the database")
-        return self._checked[key]
-
-    def _forget_all_but(self, proxies: Sequence[StoredProxy]) -> None:
-        keys = ((proxy.id, proxy.version) for proxy in proxies)
-        self._checked = {key: self._checked[key] for key in keys if key in self._checked}
 
 
 def credentials(tokens: Mapping[str, Token], issuers: tuple[JwtIssuer, ...]) -> Credentials:

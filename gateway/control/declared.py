@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from gateway.config import parse
 from gateway.config.networks import Destinations
 from gateway.config.provider import fingerprint
+from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 from gateway.core.address import Address
 
@@ -37,10 +38,5 @@ class DeclaredFile:
     def destinations(self) -> Destinations:
         return self.settings.destinations(self._listen)
 
-    def proxies(self) -> tuple[Mapping[str, object], ...]:
-        return declared_proxies(self.settings)
-
-
-def declared_proxies(settings: Settings) -> tuple[Mapping[str, object], ...]:
-    """The proxies of a file, with every key."""
-    return tuple(proxy.model_dump(mode="json") for proxy in settings.proxies)
+    def proxies(self) -> tuple[Proxy, ...]:
+        return self.settings.proxies

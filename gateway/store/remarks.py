@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from gateway.config import single
+from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
-from gateway.store.proxies import StoredProxy
 
 
 def remarks(
-    settings: Settings, stored: Iterable[StoredProxy], secrets: Container[str], bound: Mapping[str, Container[str]]
+    settings: Settings, stored: Iterable[Proxy], secrets: Container[str], bound: Mapping[str, Container[str]]
 ) -> Iterator[str]:
     """A sentence for each thing that a proxy names and does not get.
 
@@ -18,27 +18,27 @@ def remarks(
     some.
     """
     for declared in settings.proxies:
-        yield from _of_secrets(f"proxy {declared.name} of the file", declared.model_dump(mode="json"), secrets, bound)
+        yield from _of_secrets(f"proxy {declared.name} of the file", declared, secrets, bound)
     for proxy in stored:
-        for name in single.unlisted(proxy.settings, settings.template_env):
+        for name in single.unlisted(proxy, settings.template_env):
             yield (
                 f"proxy {proxy.name} of the database names {{env.{name}}}, which templates of the database may not "
                 f"read: its requests get 500 template_missing. {_way_out(name)}"
             )
-        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy.settings, secrets, bound)
+        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, secrets, bound)
 
 
 def _of_secrets(
-    proxy: str, settings: Mapping[str, object], secrets: Container[str], bound: Mapping[str, Container[str]]
+    place: str, proxy: Proxy, secrets: Container[str], bound: Mapping[str, Container[str]]
 ) -> Iterator[str]:
-    for key in single.unknown_secrets(settings, secrets):
+    for key in single.unknown_secrets(proxy, secrets):
         yield (
-            f"{proxy} names {{secret.{key}}}, and there is no such secret: its requests get 500 template_missing. "
+            f"{place} names {{secret.{key}}}, and there is no such secret: its requests get 500 template_missing. "
             f"Change its headers, or run: gateway secret set {key}"
         )
-    for key in single.misdirected(settings, bound):
+    for key in single.misdirected(proxy, bound):
         yield (
-            f"{proxy} names {{secret.{key}}}, which is bound to other origins than its upstream: its requests get 500 "
+            f"{place} names {{secret.{key}}}, which is bound to other origins than its upstream: its requests get 500 "
             f"template_missing. Change its upstream, or run: gateway secret bind {key} ORIGIN..."
         )
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -17,26 +17,11 @@ PROXIES = Table(
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("path", String, nullable=False),
-    Column("hosts", JSON, nullable=False),
     Column("hosts_key", String, nullable=False),
-    Column("upstream", String, nullable=False),
-    Column("strip_path", Boolean, nullable=False),
-    Column("preserve_host", Boolean, nullable=False),
-    Column("access_rule", String, nullable=False),
-    Column("headers", JSON, nullable=False),
-    Column("timeout", Float),
-    Column("active", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
     Column("created", Float, nullable=False),
     Column("updated", Float, nullable=False),
-    Column("max_concurrent", Integer),
-    Column("circuit_breaker", JSON(none_as_null=True)),
-    Column("timeout_config", JSON(none_as_null=True)),
-    Column("queue", JSON(none_as_null=True)),
-    Column("limiter", JSON(none_as_null=True)),
-    Column("server_timing", Boolean),
-    Column("rewrite_location", Boolean),
-    Column("cors", JSON(none_as_null=True)),
+    Column("settings", JSON, nullable=False),
 )
 
 SUPERUSERS = Table(

@@ -19,7 +19,9 @@ from gateway.admin.service import Administration
 from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot
 from gateway.admin.throttle import LoginThrottle, Rate
 from gateway.api.server import AdminListener
+from gateway.config import single
 from gateway.config.networks import Destinations
+from gateway.config.schema.proxy import Proxy
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
@@ -120,8 +122,8 @@ class File:
     template_env: tuple[str, ...] = ("SET", "UNSET")
     destinations: Destinations = field(default_factory=lambda: Destinations(own=[("127.0.0.1", 8081)]))
 
-    def proxies(self) -> tuple[Mapping[str, object], ...]:
-        return self.declared
+    def proxies(self) -> tuple[Proxy, ...]:
+        return tuple(map(single.stored, self.declared))
 
 
 class Clock:

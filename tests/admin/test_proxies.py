@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 from admin.conftest import IDLE, Api
+from sqlalchemy import update
+
+from gateway.config import single
+from gateway.config.schema.proxy import Proxy
+from gateway.store.tables import PROXIES
 
 WEB: dict[str, Any] = {"name": "web", "path": "/web", "upstream": "http://127.0.0.1:9", "access_rule": "true"}
 
@@ -145,6 +150,62 @@ async def test_the_file_wins_and_can_not_be_changed_here(api: Api) -> None:
     assert items[1]["headers"] == {"X-Api-Key": "****", "X-Env": "{env.SET}", "X-Plain": "y"}
     for method, body in (("PATCH", {"version": 1}), ("DELETE", None)):
         assert (await api.call(method, "/proxies/filed", body)).body["code"] == "read_only"
+
+
+async def test_every_setting_is_stored(api: Api) -> None:
+    settings = {"clear_text_proxy": True, "rewrite_location": True, "timeout_config": {"total": 9.0}}
+    await api.call("POST", "/proxies", WEB | settings)
+    shown = (await api.call("GET", "/proxies/web")).body
+    assert (shown["clear_text_proxy"], shown["rewrite_location"], shown["websocket"]) == (True, True, False)
+    assert (shown["timeout_config"]["total"], shown["timeout_config"]["dial"]) == (9.0, 2.0)
+
+
+async def test_what_this_version_can_not_use_is_shown_as_it_is_stored_and_can_be_fixed(api: Api) -> None:
+    await api.call("POST", "/proxies", WEB)
+    await api.call("PUT", "/secrets/KEY", {"value": "v"})
+    headers = {"X-Key": "{secret.KEY}", "X-Api-Key": "written-out"}
+    odd = WEB | {"name": "odd", "path": "/odd", "headers": headers, "color": "red"}
+    await api.call("POST", "/proxies", WEB | {"name": "odd", "path": "/odd"})
+    async with api.store._database.writing() as connection:
+        await connection.execute(update(PROXIES).where(PROXIES.c.name == "odd").values(settings=odd))
+    await api.call("PATCH", "/proxies/web", {"active": False, "version": 1})  # so that there is something new
+    found = (await api.call("GET", "/proxies")).body["items"]
+    assert [item["name"] for item in found] == ["odd", "web"]
+    shown = (await api.call("GET", "/proxies/odd")).body
+    assert shown == found[0]
+    assert (shown["color"], shown["max_concurrent"], shown["version"]) == ("red", 0, 1)
+    assert shown["headers"] == {"X-Key": "{secret.KEY}", "X-Api-Key": "****"}
+    assert (await api.call("DELETE", "/secrets/KEY")).body["code"] == "in_use"
+    refused = await api.call("PATCH", "/proxies/odd", {"active": False, "version": 1})
+    assert refused.status == 400
+    assert {field["path"] for field in refused.body["fields"]} == {"color", "headers.X-Api-Key"}
+    fixed = await api.call("PUT", "/proxies/odd", WEB | {"name": "odd", "path": "/odd", "version": 1})
+    assert fixed.body["impact"]["routes"] == [{"proxy": "odd", "host": "", "path": "/odd", "change": "added"}]
+    assert (await api.call("DELETE", "/secrets/KEY")).status == 200
+    async with api.store._database.writing() as connection:
+        await connection.execute(update(PROXIES).where(PROXIES.c.name == "odd").values(settings=odd))
+    await api.call("PATCH", "/proxies/web", {"active": True, "version": 2})
+    dry = (await api.call("DELETE", "/proxies/odd?dry_run=true")).body
+    assert (dry["proxy"]["color"], dry["impact"]["routes"]) == ("red", [])
+    assert (await api.call("DELETE", "/proxies/odd")).status == 200
+    assert (await api.call("GET", "/proxies/odd")).status == 404
+
+
+async def test_one_proxy_is_shown_without_a_look_at_the_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        await api.call("POST", "/proxies", WEB | {"name": name, "path": f"/{name}"})
+    await api.call("GET", "/proxies/a")
+    monkeypatch.setattr(single, "stored", None)
+    dumped: list[str] = []
+    dump = Proxy.model_dump
+
+    def counted(proxy: Proxy, *, mode: str) -> dict[str, Any]:
+        dumped.append(proxy.name)
+        return dump(proxy, mode=mode)
+
+    monkeypatch.setattr(Proxy, "model_dump", counted)
+    assert (await api.call("GET", "/proxies/b")).status == 200
+    assert dumped == ["b"]
 
 
 async def test_the_list_has_pages_and_a_search(api: Api) -> None:

@@ -15,6 +15,7 @@ from harness.patience import eventually
 from harness.upstream import Upstream
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.config import single
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 from gateway.workers import confinement
@@ -71,7 +72,7 @@ async def test_proxies_of_the_database_read_listed_variables_alone(
         store = await Store.open(gateway.database, KeyRing.of("11" * 32))
         for name in ("PGPASSWORD", "GATEWAY_MASTER_KEY"):
             old = body | {"name": name, "path": f"/{name}", "headers": {"X-P": f"{{env.{name}}}"}}
-            await store.proxies.create(old, "test")
+            await store.proxies.create(single.stored(old), "test")
         await store.aclose()
         for name in ("PGPASSWORD", "GATEWAY_MASTER_KEY"):
             told = f"proxy {name} of the database names {{env.{name}}}"
@@ -133,7 +134,7 @@ async def test_a_bound_secret_reaches_no_other_origin(tmp_path: Path, upstream: 
         elsewhere = upstream.url.replace("127.0.0.1", "localhost")
         store = await Store.open(gateway.database, KeyRing.of("11" * 32))
         stray = body | {"name": "stray", "path": "/stray", "upstream": elsewhere, "headers": {"X-Key": "{secret.KEY}"}}
-        await store.proxies.create(stray, "test")
+        await store.proxies.create(single.stored(stray), "test")
         await store.aclose()
         told = "proxy stray of the database names {secret.KEY}, which is bound to other origins"
         await eventually(lambda: told in gateway.log.read_text(), told, 10)

@@ -7,6 +7,8 @@ import time
 import pytest
 from sqlalchemy import func, select, text
 
+from gateway.config import single
+from gateway.config.schema.proxy import Proxy
 from gateway.store import schema
 from gateway.store.audit import Author, without_secrets
 from gateway.store.database import Database
@@ -16,20 +18,17 @@ from gateway.store.tables import AUDIT
 
 SECRET = "sk-live-abcdefgh-5678"
 WHO = Author("root@x.org", "10.0.0.7", "credential-id")
-PROXY = {
-    "name": "web",
-    "path": "/web",
-    "upstream": "http://h",
-    "max_concurrent": 5,
-    "headers": {"Authorization": f"Bearer {SECRET}", "X-Api-Key": "Key {secret.K}", "X-Team": "red"},
-}
+HEADERS = {"Authorization": f"Bearer {SECRET}", "X-Api-Key": "Key {secret.K}", "X-Team": "red"}
+
+
+def proxy(max_concurrent: int, headers: dict[str, str]) -> Proxy:
+    settings = {"name": "web", "path": "/web", "upstream": "http://h"}
+    return single.stored({**settings, "max_concurrent": max_concurrent, "headers": headers})
 
 
 async def test_a_change_of_a_proxy_is_kept_with_both_its_sides(store: Store) -> None:
-    made = await store.proxies.create(PROXY, WHO)
-    headers = {**PROXY["headers"], "X-Team": "blue"}  # type: ignore[dict-item]
-    changed = {**made.settings, "max_concurrent": 9, "headers": headers}
-    await store.proxies.update("web", changed, made.version, WHO)
+    made = await store.proxies.create(proxy(5, HEADERS), WHO)
+    await store.proxies.update("web", proxy(9, {**HEADERS, "X-Team": "blue"}), made.version, WHO)
     await store.proxies.delete("web", None, WHO)
     deleted, updated, created = (await store.audit.list())[0]
     for row in (created, updated, deleted):

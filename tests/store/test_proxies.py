@@ -3,57 +3,106 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text, update
+from sqlalchemy.exc import IntegrityError
 
 from gateway.config import single
+from gateway.config.problem import ConfigError
+from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.section import Section
 from gateway.store.database import Database
 from gateway.store.problem import AlreadyExists, NotFound, StoreError, StoreUnavailable
-from gateway.store.proxies import VersionConflict
+from gateway.store.repository import VersionConflict, usable
 from gateway.store.store import Store
-
-FULL: dict[str, object] = {
-    "name": "full",
-    "path": "/full",
-    "hosts": ["b.example", "a.example"],
-    "upstream": "http://127.0.0.1:9/base",
-    "strip_path": False,
-    "preserve_host": True,
-    "access_rule": "@request.auth.id != ''",
-    "headers": {"X-Key": "{secret.KEY}"},
-    "active": False,
-    "max_concurrent": 7,
-    "queue": {"max_waiting": 3, "timeout": 1.5},
-    "circuit_breaker": {"enabled": True, "failure_threshold": 2, "recovery_timeout": 3.0, "half_open_requests": 4},
-    "timeout_config": {
-        "dial": 1.0,
-        "tls_handshake": 2.0,
-        "response_header": 0.0,
-        "body_idle": 4.0,
-        "idle": 5.0,
-        "total": 60.0,
-    },
-    "rewrite_location": True,
-    "cors": {"allow_origins": ["https://a.example"], "expose_headers": ["X-A"], "allow_credentials": True},
-}
+from gateway.store.tables import PROXIES
 
 
-def plain(name: str, **changes: object) -> dict[str, object]:
-    return {"name": name, "path": f"/{name}", "upstream": "http://127.0.0.1:9", **changes}
+def every_setting(section: type[Section]) -> dict[str, object]:
+    """Each key of ``section`` with its first example, which is never its default."""
+    made: dict[str, object] = {}
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        inner = isinstance(kind, type) and issubclass(kind, Section)
+        made[name] = every_setting(kind) if inner else (field.examples or [None])[0]
+    return made
 
 
-async def test_every_key_survives_the_way(store: Store) -> None:
+FULL = single.stored(every_setting(Proxy) | {"name": "full", "path": "/full", "hosts": ["b.example", "a.example"]})
+
+
+def plain(name: str, **changes: object) -> Proxy:
+    return single.stored({"name": name, "path": f"/{name}", "upstream": "http://127.0.0.1:9", **changes})
+
+
+async def test_every_setting_survives_the_way(store: Store) -> None:
     made = await store.proxies.create(FULL, "root@x")
-    assert made.settings == FULL
+    assert made.value == FULL
+    assert made.settings.keys() == Proxy.model_fields.keys() - {"websocket"}, "its one value is its default"
     assert (made.version, made.name) == (1, "full")
     assert await store.proxies.get("full") == made
     assert await store.proxies.list() == (made,)
 
 
-async def test_what_was_left_out_means_the_defaults(store: Store) -> None:
-    made = await store.proxies.create(plain("a"), "t")
-    assert single.stored(made.settings) == single.stored(plain("a"))
+async def test_defaults_are_not_stored_so_that_an_older_gateway_can_read_what_does_not_use_a_new_setting(
+    store: Store,
+) -> None:
+    made = await store.proxies.create(plain("a", queue={}, active=True, timeout_config={"dial": 2.0, "idle": 3.0}), "t")
+    assert made.settings == {
+        "name": "a",
+        "path": "/a",
+        "upstream": "http://127.0.0.1:9",
+        "timeout_config": {"idle": 3.0},
+    }
+    assert made.value == plain("a", timeout_config={"idle": 3.0})
+
+
+async def test_what_this_version_can_not_use_is_kept_with_the_reason(store: Store, url: str) -> None:
+    await store.proxies.create(plain("a"), "t")
+    await store.proxies.create(plain("b"), "t")
+    await execute(url, """UPDATE proxies SET settings = '{"name": "b", "path": "/b", "color": 1}' WHERE name = 'b'""")
+    found = await store.proxies.get("b")
+    assert found is not None
+    assert isinstance(found.value, ConfigError)
+    assert str(found.value).splitlines() == [
+        "proxy b of the database: upstream: is required; add this key",
+        "proxy b of the database: color: unknown key; did you mean cors?",
+    ]
+    assert found.settings == {"name": "b", "path": "/b", "color": 1}
+    await store.proxies.create(plain("c"), "t")  # so that there is something new
+    assert usable(await store.proxies.list()) == [plain("a"), plain("c")]
+    fixed = await store.proxies.update("b", plain("b", active=False), found.version, "t")
+    assert fixed.value == plain("b", active=False)
+    row = (await store.audit.list())[0][0]
+    assert row.before is not None
+    assert row.after is not None
+    assert (row.before["color"], row.after["upstream"]) == (1, "http://127.0.0.1:9")
+    await execute(url, """UPDATE proxies SET settings = '{"name": "b", "color": 1}' WHERE name = 'b'""")
+    await store.proxies.delete("b", None, "t")
+    assert (await store.audit.list())[0][0].before == {"name": "b", "color": 1}
+
+
+async def test_the_list_is_read_again_when_something_has_changed_and_checked_where_it_has(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        await store.proxies.create(plain(name), "t")
+    first = await store.proxies.list()
+    assert await store.proxies.list() is first
+    checked: list[object] = []
+    stored = single.stored
+
+    def counted(settings: Mapping[str, object], *, name: str) -> Proxy:
+        checked.append(settings["name"])
+        return stored(settings, name=name)
+
+    await store.proxies.update("b", plain("b", active=False), 1, "t")
+    monkeypatch.setattr(single, "stored", counted)
+    second = await store.proxies.list()
+    assert checked == ["b"]
+    assert [new.value is old.value for new, old in zip(second, first, strict=True)] == [True, False, True]
 
 
 async def test_names_and_routes_are_unique(store: Store) -> None:
@@ -73,7 +122,7 @@ async def test_names_and_routes_are_unique(store: Store) -> None:
 async def test_a_change_has_to_know_what_it_changes(store: Store) -> None:
     await store.proxies.create(plain("a"), "t")
     changed = await store.proxies.update("a", plain("a", max_concurrent=3), 1, "t")
-    assert (changed.version, changed.settings["max_concurrent"]) == (2, 3)
+    assert (changed.version, changed.value) == (2, plain("a", max_concurrent=3))
     assert changed.updated >= changed.created
     with pytest.raises(VersionConflict) as caught:
         await store.proxies.update("a", plain("a", max_concurrent=4), 1, "t")
@@ -142,25 +191,58 @@ async def test_delete(store: Store) -> None:
         await store.proxies.delete("a", None, "t")
 
 
+async def test_what_is_too_long_is_refused_and_nothing_is_left_of_it(store: Store) -> None:
+    with pytest.raises(StoreError, match="refuses this proxy: a value is outside its bounds"):
+        await store.proxies.create(plain("a", headers={"X": "y" * 2_000_000}), "t")
+    assert await store.proxies.list() == ()
+    assert (await store.audit.list())[1] == 0
+    await store.proxies.create(plain("a"), "t")
+    with pytest.raises(StoreError, match="outside its bounds"):
+        await store.proxies.update("a", plain("a", headers={"X": "y" * 2_000_000}), 1, "t")
+    assert [record.version for record in await store.proxies.list()] == [1]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        {"name": ""},
+        {"name": "x" * 65},
         {"path": "no-slash"},
         {"path": "/" + "x" * 500},
-        {"access_rule": "x" * 2001},
-        {"headers": {"X": "y" * 10_000}},
-        {"max_concurrent": 10_001},
-        {"max_concurrent": -1},
-        {"circuit_breaker": {"x": "y" * 1000}},
-        {"timeout_config": {"x": "y" * 1000}},
-        {"timeout_config": {"total": 86401}},
+        {"version": 0},
+        {"settings": {"x": "y" * 2_000_000}},
     ],
 )
-async def test_the_database_checks_its_bounds_itself(store: Store, changes: dict[str, object]) -> None:
-    with pytest.raises(StoreError, match="outside its bounds"):
-        await store.proxies.create(plain("a", **changes), "t")
+async def test_the_database_checks_its_bounds_itself(store: Store, url: str, changes: dict[str, object]) -> None:
+    row = {"id": "1", "name": "a", "path": "/a", "hosts_key": "", "version": 1, "created": 0, "updated": 0}
+    database = Database(url)
+    with pytest.raises(IntegrityError):
+        async with database.writing() as connection:
+            await connection.execute(insert(PROXIES).values(**{**row, "settings": {}, **changes}))
+    await database.aclose()
     assert await store.proxies.list() == ()
-    assert (await store.audit.list())[1] == 0
+
+
+async def test_a_default_that_was_written_out_is_no_change(store: Store, url: str) -> None:
+    await store.proxies.create(plain("a"), "t")
+    written = (
+        """{"name": "a", "path": "/a", "upstream": "http://127.0.0.1:9", "hosts": [], "queue": {"timeout": 0.0}}"""
+    )
+    await execute(url, f"UPDATE proxies SET settings = '{written}'")
+    await store.proxies.update("a", plain("a", max_concurrent=3, timeout_config={"total": 0.0}), 1, "t")
+    row = (await store.audit.list())[0][0]
+    assert (row.detail, row.before, row.after) == (
+        {"keys": ["max_concurrent"]},
+        {"max_concurrent": 0},
+        {"max_concurrent": 3},
+    )
+
+
+async def execute(url: str, statement: str) -> None:
+    database = Database(url)
+    async with database.writing() as connection:
+        await connection.execute(text(statement.replace(":", "\\:")))
+    await database.aclose()
 
 
 async def test_every_change_is_counted_and_told(store: Store) -> None:
@@ -180,9 +262,12 @@ async def test_every_change_is_counted_and_told(store: Store) -> None:
     assert [row.action for row in (await store.audit.list(2, 2))[0]] == ["proxy.create"]
 
 
-async def test_a_value_that_the_driver_can_not_send_is_refused_and_not_shown(store: Store) -> None:
+async def test_a_value_that_the_driver_can_not_send_is_refused_and_not_shown(store: Store, url: str) -> None:
+    database = Database(url)
     with pytest.raises(StoreError, match="refuses a value") as caught:
-        await store.proxies.create(plain("a", max_concurrent=2**65 + 12345), "t")
+        async with database.writing() as connection:
+            await connection.execute(update(PROXIES).values(version=2**65 + 12345))
+    await database.aclose()
     assert not isinstance(caught.value, StoreUnavailable)
     assert "12345" not in str(caught.value)
 

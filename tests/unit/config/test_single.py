@@ -45,22 +45,27 @@ def test_what_is_unknown_and_credentials_written_out_are_refused(headers: dict[s
 
 def test_variables_that_a_stored_proxy_may_not_name() -> None:
     headers = {"A": "{env.E} {env.PGPASSWORD}", "B": "{env.GATEWAY_MASTER_KEY}", "C": "{secret.KEY}", "D": "plain"}
-    settings = {**PROXY, "headers": headers}
-    assert single.unlisted(settings, {"E", "GATEWAY_MASTER_KEY"}) == ["GATEWAY_MASTER_KEY", "PGPASSWORD"]
-    assert single.unlisted(PROXY, ()) == []
-    assert single.stored(settings).headers == headers  # it is served; what it may not name is missing
+    checked = single.stored({**PROXY, "headers": headers})
+    assert single.unlisted(checked, {"E", "GATEWAY_MASTER_KEY"}) == ["GATEWAY_MASTER_KEY", "PGPASSWORD"]
+    assert single.unlisted(single.stored(PROXY), ()) == []
+    assert checked.headers == headers  # it is served; what it may not name is missing
+
+
+def test_what_headers_name_of_whatever_shape_another_version_has_stored() -> None:
+    assert single.references({"A": "{env.E} {secret.B}", "C": "plain", "D": 5}) == {"env.E", "secret.B"}
+    assert single.references(["{secret.B}"]) == single.references(None) == set()
 
 
 def test_secrets_that_the_store_does_not_have() -> None:
-    settings = {**PROXY, "headers": {"A": "{secret.B} {secret.KEPT} {env.E}", "C": "{secret.A}"}}
-    assert single.unknown_secrets(settings, {"KEPT"}) == ["A", "B"]
-    assert single.unknown_secrets(PROXY, ()) == []
+    checked = single.stored({**PROXY, "headers": {"A": "{secret.B} {secret.KEPT} {env.E}", "C": "{secret.A}"}})
+    assert single.unknown_secrets(checked, {"KEPT"}) == ["A", "B"]
+    assert single.unknown_secrets(single.stored(PROXY), ()) == []
 
 
 def test_secrets_that_may_not_go_to_an_upstream() -> None:
     headers = {"A": "{secret.BOUND} {secret.FREE}", "B": "{secret.OTHER}"}
     settings = {**PROXY, "upstream": "https://H:443/x", "headers": headers}
     bound = {"BOUND": {"https://h"}, "OTHER": {"http://h", "https://h:444"}, "UNUSED": {"http://x"}}
-    assert single.misdirected(settings, bound) == ["OTHER"]
-    assert single.misdirected({**settings, "upstream": "http://h"}, bound) == ["BOUND"]
-    assert single.misdirected(PROXY, bound) == []
+    assert single.misdirected(single.stored(settings), bound) == ["OTHER"]
+    assert single.misdirected(single.stored({**settings, "upstream": "http://h"}), bound) == ["BOUND"]
+    assert single.misdirected(single.stored(PROXY), bound) == []

@@ -15,8 +15,8 @@ def test_the_file_as_the_admin_room_sees_it(tmp_path: pathlib.Path) -> None:
     file.write_text('proxies: [{name: a, path: /a, upstream: "http://h", headers: {X-K: "{env.K}"}}]')
     declared = DeclaredFile(file, {"K": "s3cret"})
     assert declared.name == "gateway.yaml"
-    (settings,) = declared.proxies()
-    assert settings["headers"] == {"X-K": "{env.K}"}
+    (proxy,) = declared.proxies()
+    assert proxy.headers == {"X-K": "{env.K}"}
     file.write_text("proxies: [{name: a}]")
     with pytest.raises(ConfigError):
         declared.read()

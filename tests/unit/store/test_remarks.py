@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Container, Mapping
 
+from gateway.config import single
 from gateway.config.header import AnySecret
 from gateway.config.parse import settings_in
+from gateway.config.schema.proxy import Proxy
 from gateway.store.remarks import remarks
 
 FILE = """\
@@ -16,18 +17,16 @@ proxies:
 """
 
 
-@dataclass
-class Stored:
-    name: str
-    settings: dict[str, object]
+def stored(headers: dict[str, str]) -> Proxy:
+    return single.stored({"name": "b", "path": "/b", "upstream": "http://127.0.0.1:9", "headers": headers})
 
 
-def said(secrets: Any, bound: Any, *stored: Stored) -> list[str]:
-    return list(remarks(settings_in(FILE, "yaml", "f", {}), cast(Any, stored), secrets, bound))
+def said(secrets: Container[str], bound: Mapping[str, Container[str]], *proxies: Proxy) -> list[str]:
+    return list(remarks(settings_in(FILE, "yaml", "f", {}), proxies, secrets, bound))
 
 
 def test_a_secret_that_does_not_exist() -> None:
-    b = Stored("b", {"upstream": "http://127.0.0.1:9", "headers": {"X-Key": "{secret.OTHER} {secret.KEPT}"}})
+    b = stored({"X-Key": "{secret.OTHER} {secret.KEPT}"})
     assert said({"KEPT"}, {}, b) == [
         f"proxy {name} names {{secret.{key}}}, and there is no such secret: its requests get 500 template_missing. "
         f"Change its headers, or run: gateway secret set {key}"
@@ -43,6 +42,6 @@ def test_a_secret_that_is_bound_to_another_origin() -> None:
 
 
 def test_a_variable_that_is_not_listed() -> None:
-    b = Stored("b", {"upstream": "http://127.0.0.1:9", "headers": {"X": "{env.HOME}"}})
+    b = stored({"X": "{env.HOME}"})
     (sentence,) = said({"KEY"}, {}, b)
     assert sentence.startswith("proxy b of the database names {env.HOME}, which templates of the database may not read")
