@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import RowMapping, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -157,26 +157,27 @@ class TokenRepository:
         """
         author = Author(actor) if isinstance(actor, str) else actor
         now = time.time()
-        row = {
-            "id": uuid.uuid4().hex,
-            "name": name,
-            "kind": kind,
-            "superuser": superuser,
-            "owner": owner,
-            "created": now,
-            "expires_at": expires_at,
-            "last_used": None,
-            "claims": dict(claims),
-            "scope": scope,
-            "maker": author.name,
-            "client": (author.client or None) if kind == "superuser" else None,
-        }
+        client = (author.client or None) if kind == "superuser" else None
+        made = Token(
+            uuid.uuid4().hex,
+            name,
+            kind,
+            superuser,
+            owner,
+            moment(now),
+            expires_at,
+            None,
+            dict(claims),
+            scope,
+            author.name,
+            client,
+        )
+        row = dataclasses.asdict(made) | {"digest": digest, "created": now}
         try:
             async with self._database.writing() as connection:
                 if password_hash is not None:
                     await _check_password(connection, owner, password_hash)
-                await connection.execute(insert(TOKENS).values(digest=digest, **row))
-                made = Token(**{**row, "created": moment(now)})  # type: ignore[arg-type]
+                await connection.execute(insert(TOKENS).values(**row))
                 if kind == "superuser":
                     author = Author(author.name, author.client, made.id)
                     await record(connection, author, "login.ok", name, after={"expires_at": expires_at})
@@ -193,25 +194,27 @@ class TokenRepository:
         query = select(TOKENS).order_by(TOKENS.c.created)
         async with self._database.reading() as connection:
             rows = await connection.execute(query if kind is None else query.where(TOKENS.c.kind == kind))
-            return [_token(row) for row in rows]
+            return [_token(row) for row in rows.mappings()]
 
     async def all(self) -> dict[str, Token]:
         """Those that are good now, by their digest."""
         good = or_(TOKENS.c.expires_at == 0, TOKENS.c.expires_at > time.time())
         async with self._database.reading() as connection:
-            return {row.digest: _token(row) for row in await connection.execute(select(TOKENS).where(good))}
+            rows = await connection.execute(select(TOKENS).where(good))
+            return {row["digest"]: _token(row) for row in rows.mappings()}
 
     async def delete(self, id: str, actor: By, kind: str | None = None) -> None:  # noqa: A002 - the column's name
         """Raises `NotFound`, also for one that is not of ``kind``."""
         query = select(TOKENS).where(TOKENS.c.id == id)
         async with self._database.writing() as connection:
             found = await connection.execute(query if kind is None else query.where(TOKENS.c.kind == kind))
-            row = found.one_or_none()
+            row = found.mappings().one_or_none()
             if row is None:
                 raise NotFound(f"there is no {'login' if kind == 'superuser' else 'token'} {id}")
             await connection.execute(delete(TOKENS).where(TOKENS.c.id == id))
-            action = "session.end" if row.kind == "superuser" else "token.delete"
-            await record(connection, actor, action, row.name, before={"id": id, **_facts(_token(row))})
+            token = _token(row)
+            action = "session.end" if token.kind == "superuser" else "token.delete"
+            await record(connection, actor, action, token.name, before={"id": id, **_facts(token)})
 
     async def delete_by_digest(self, digest: str, actor: By) -> None:
         """A logout; nothing happens when there is no such token."""
@@ -251,18 +254,18 @@ def _facts(token: Token) -> dict[str, object]:
     }
 
 
-def _token(row: Row[Any]) -> Token:
+def _token(row: RowMapping) -> Token:
     return Token(
-        row.id,
-        row.name,
-        row.kind,
-        row.superuser,
-        row.owner,
-        moment(row.created),
-        row.expires_at,
-        None if row.last_used is None else moment(row.last_used),
-        row.claims,
-        row.scope,
-        row.maker,
-        row.client,
+        row["id"],
+        row["name"],
+        row["kind"],
+        row["superuser"],
+        row["owner"],
+        moment(row["created"]),
+        row["expires_at"],
+        None if row["last_used"] is None else moment(row["last_used"]),
+        row["claims"],
+        row["scope"],
+        row["maker"],
+        row["client"],
     )

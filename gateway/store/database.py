@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection, make_url
@@ -15,6 +15,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.store.problem import StoreError, StoreUnavailable
+
+if TYPE_CHECKING:  # with PostgreSQL nothing else of SQLite is imported
+    from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 
 _ANSWER_SECONDS: Final = 5.0
 _WRITERS: Final = 0x62726B77
@@ -119,7 +122,7 @@ def _engine(url: str, patience: float) -> AsyncEngine:
     )
 
 
-def _prepare_sqlite(patience: float, connection: Any, _: object) -> None:
+def _prepare_sqlite(patience: float, connection: AsyncAdapt_aiosqlite_connection, _: object) -> None:
     # The driver would begin transactions by itself, and never around DDL: _begin_sqlite does it.
     connection.isolation_level = None
     cursor = connection.cursor()

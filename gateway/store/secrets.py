@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.audit import By, moment, record
 from gateway.store.database import Database
@@ -61,14 +62,14 @@ class SecretRepository:
             row["origins"] = list(origins) or None
         try:
             async with self._database.writing() as connection:
-                before = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
+                before = await _find(connection, key)
                 if before is None:
                     row |= {"key": key, "version": 1, "created": now, "description": description}
                     await connection.execute(insert(SECRETS).values(**row))
                 else:
-                    row |= {"version": before.version + 1, "description": description or before.description}
+                    row |= {"version": before["version"] + 1, "description": description or before["description"]}
                     await connection.execute(update(SECRETS).where(SECRETS.c.key == key).values(**row))
-                after = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one()
+                after = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).mappings().one()
                 was = None if before is None else _facts(before)
                 await record(connection, actor, "secret.put", key, before=was, after=_facts(after))
                 return _secret(after)
@@ -80,12 +81,12 @@ class SecretRepository:
         here = SECRETS.c.key == key
         try:
             async with self._database.writing() as connection:
-                before = (await connection.execute(select(SECRETS).where(here))).one_or_none()
+                before = await _find(connection, key)
                 if before is None:
                     raise NotFound(f"there is no secret {key}")
-                row = {"origins": list(origins) or None, "version": before.version + 1, "updated": time.time()}
+                row = {"origins": list(origins) or None, "version": before["version"] + 1, "updated": time.time()}
                 await connection.execute(update(SECRETS).where(here).values(**row))
-                after = (await connection.execute(select(SECRETS).where(here))).one()
+                after = (await connection.execute(select(SECRETS).where(here))).mappings().one()
                 await record(connection, actor, "secret.bind", key, before=_facts(before), after=_facts(after))
                 return _secret(after)
         except IntegrityError:
@@ -103,17 +104,18 @@ class SecretRepository:
 
     async def list(self) -> list[Secret]:
         async with self._database.reading() as connection:
-            return [_secret(row) for row in await connection.execute(select(SECRETS).order_by(SECRETS.c.key))]
+            rows = await connection.execute(select(SECRETS).order_by(SECRETS.c.key))
+            return [_secret(row) for row in rows.mappings()]
 
     async def get(self, key: str) -> Secret | None:
         async with self._database.reading() as connection:
-            row = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
+            row = await _find(connection, key)
         return None if row is None else _secret(row)
 
     async def delete(self, key: str, actor: By) -> None:
         """Raises `NotFound`."""
         async with self._database.writing() as connection:
-            before = (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).one_or_none()
+            before = await _find(connection, key)
             if before is None:
                 raise NotFound(f"there is no secret {key}")
             await connection.execute(delete(SECRETS).where(SECRETS.c.key == key))
@@ -141,25 +143,29 @@ class SecretRepository:
         return len(old)
 
 
-def _facts(row: Row[Any]) -> dict[str, object]:
+async def _find(connection: AsyncConnection, key: str) -> RowMapping | None:
+    return (await connection.execute(select(SECRETS).where(SECRETS.c.key == key))).mappings().one_or_none()
+
+
+def _facts(row: RowMapping) -> dict[str, object]:
     """What the audit trail keeps of a secret: nothing of its value but what people may see."""
     return {
-        "masked_value": row.masked,
-        "description": row.description,
-        "version": row.version,
-        "origins": list(row.origins or ()),
+        "masked_value": row["masked"],
+        "description": row["description"],
+        "version": row["version"],
+        "origins": list(row["origins"] or ()),
     }
 
 
-def _secret(row: Row[Any]) -> Secret:
+def _secret(row: RowMapping) -> Secret:
     return Secret(
-        row.key,
-        row.masked,
-        row.description,
-        row.version,
-        moment(row.created),
-        moment(row.updated),
-        tuple(row.origins or ()),
+        row["key"],
+        row["masked"],
+        row["description"],
+        row["version"],
+        moment(row["created"]),
+        moment(row["updated"]),
+        tuple(row["origins"] or ()),
     )
 
 
