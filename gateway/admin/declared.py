@@ -35,7 +35,11 @@ class Declared(Protocol):
         ...
 
     def proxies(self) -> tuple[Proxy, ...]:
-        """Its proxies."""
+        """Its proxies, each with the protections of the upstream that it names."""
+        ...
+
+    def urls(self, proxy: Proxy) -> list[str]:
+        """Where requests of ``proxy`` go."""
         ...
 
 
@@ -50,3 +54,6 @@ class Undeclared:
 
     def proxies(self) -> tuple[Proxy, ...]:
         return ()
+
+    def urls(self, proxy: Proxy) -> list[str]:
+        return [proxy.upstream]

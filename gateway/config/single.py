@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from gateway.config.problem import ConfigError, Problem
 from gateway.config.schema.proxy import Proxy
 
 _DESTINATIONS = Destinations()
+_NO_URL = Problem("must be a URL such as http://host:port; proxies of a file alone name an upstream", ("upstream",))
 
 
 def proxy(
@@ -40,8 +41,9 @@ def proxy(
         root = grow(name, data, {})
         assert isinstance(root, Branch)
         raise ConfigError(name, [_without_line(p) for p in finding.problems(error, Proxy, root)] + literal) from None
-    denied = destinations.denial_of_url(checked.upstream)
-    if denied:
+    if checked.names_upstream:
+        literal.append(_NO_URL)
+    elif denied := destinations.denial_of_url(checked.upstream):
         literal.append(Problem(denied, ("upstream",)))
     if literal:
         raise ConfigError(name, literal)
@@ -60,16 +62,16 @@ def unknown_secrets(checked: Proxy, secrets: Container[str]) -> list[str]:
     return sorted(key for key in named if key not in secrets)
 
 
-def misdirected(checked: Proxy, bound: Mapping[str, Container[str]]) -> list[str]:
-    """The secrets that its headers name and that may not be sent to its upstream.
+def misdirected(checked: Proxy, urls: Iterable[str], bound: Mapping[str, Container[str]]) -> list[str]:
+    """The secrets that its headers name and that may not be sent to its upstream, which is at ``urls``.
 
     ``bound``: the origins of each secret that is bound to some, as `values.origin` writes them.
     """
     named = {key.partition(".")[2] for key in references(checked.headers) if key.startswith("secret.")} & bound.keys()
     if not named:
         return []
-    there = values.origin(checked.upstream)
-    return sorted(key for key in named if there not in bound[key])
+    there = {values.origin(url) for url in urls}
+    return sorted(key for key in named if any(origin not in bound[key] for origin in there))
 
 
 def is_own(variable: str) -> bool:
@@ -89,11 +91,14 @@ def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
     Raises `ConfigError` all the same for what this version of the gateway can not serve.
     """
     try:
-        return Proxy.model_validate(dict(settings), context=header.Context(lenient=True))
+        checked = Proxy.model_validate(dict(settings), context=header.Context(lenient=True))
     except ValidationError as error:
         root = grow(name, dict(settings), {})
         assert isinstance(root, Branch)
         raise ConfigError(name, map(_without_line, finding.problems(error, Proxy, root))) from None
+    if checked.names_upstream:
+        raise ConfigError(name, [_NO_URL])
+    return checked
 
 
 def _literal_credentials(data: Mapping[str, object]) -> Iterator[Problem]:

@@ -39,4 +39,7 @@ class DeclaredFile:
         return self.settings.destinations(self._listen)
 
     def proxies(self) -> tuple[Proxy, ...]:
-        return self.settings.proxies
+        return self.settings.protected_proxies()
+
+    def urls(self, proxy: Proxy) -> list[str]:
+        return self.settings.urls(proxy)

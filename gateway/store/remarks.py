@@ -18,25 +18,25 @@ def remarks(
     some.
     """
     for declared in settings.proxies:
-        yield from _of_secrets(f"proxy {declared.name} of the file", declared, secrets, bound)
+        yield from _of_secrets(f"proxy {declared.name} of the file", declared, settings.urls(declared), secrets, bound)
     for proxy in stored:
         for name in single.unlisted(proxy, settings.template_env):
             yield (
                 f"proxy {proxy.name} of the database names {{env.{name}}}, which templates of the database may not "
                 f"read: its requests get 500 template_missing. {_way_out(name)}"
             )
-        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, secrets, bound)
+        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, [proxy.upstream], secrets, bound)
 
 
 def _of_secrets(
-    place: str, proxy: Proxy, secrets: Container[str], bound: Mapping[str, Container[str]]
+    place: str, proxy: Proxy, urls: Iterable[str], secrets: Container[str], bound: Mapping[str, Container[str]]
 ) -> Iterator[str]:
     for key in single.unknown_secrets(proxy, secrets):
         yield (
             f"{place} names {{secret.{key}}}, and there is no such secret: its requests get 500 template_missing. "
             f"Change its headers, or run: gateway secret set {key}"
         )
-    for key in single.misdirected(proxy, bound):
+    for key in single.misdirected(proxy, urls, bound):
         yield (
             f"{place} names {{secret.{key}}}, which is bound to other origins than its upstream: its requests get 500 "
             f"template_missing. Change its upstream, or run: gateway secret bind {key} ORIGIN..."

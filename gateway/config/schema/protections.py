@@ -86,6 +86,9 @@ def _behind_a_limit(queue: Queue, info: ValidationInfo) -> Queue:
     return queue
 
 
+PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config")
+"""Keys of an upstream, which a proxy has only when its upstream is a URL of its own."""
+
 MaxConcurrent = Annotated[
     Requests,
     Field(

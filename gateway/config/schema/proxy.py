@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from gateway.config import document, header, values
 from gateway.config.schema.protections import (
+    PROTECTIONS,
     CircuitBreaker,
     CircuitBreakerKey,
     Limiter,
@@ -26,8 +27,6 @@ from gateway.rules.parser import compile_rule
 
 _CORS = document.Cors()
 _PROXY = document.Route("-", "/", "-")
-UPSTREAM_KEYS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config")
-"""Keys of an upstream, which a proxy has only when its upstream is a URL of its own."""
 
 
 def _access_rule(text: str) -> str:
@@ -128,7 +127,7 @@ class Proxy(Section):
     ] = Field(default=False, examples=[False])
     """Only `false` so far: a WebSocket upgrade gets 501."""
 
-    @field_validator(*UPSTREAM_KEYS, mode="before")
+    @field_validator(*PROTECTIONS, mode="before")
     @classmethod
     def _of_the_upstream(cls, value: object, info: ValidationInfo) -> object:
         if values.is_upstream_name(info.data.get("upstream", "")):
@@ -140,20 +139,20 @@ class Proxy(Section):
         """``upstream`` is the name of one that stands below `upstreams`; else it is a URL of its own."""
         return values.is_upstream_name(self.upstream)
 
-    def route(self, env: Mapping[str, str], secrets: Mapping[str, str]) -> document.Route:
-        """What it serves, with variables and secrets put in."""
+    def route(self, upstream: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> document.Route:
+        """What it serves, with variables and secrets put in. ``upstream``: the name of its upstream."""
         headers = tuple(
             document.Header(name, header.resolve(text, env, secrets), header.is_secret(name, text))
             for name, text in self.headers.items()
         )
-        upstream = self.upstream if self.names_upstream else self.name
         return record_of(document.Route, self, headers=headers, upstream=upstream)
 
-    def own_upstream(self) -> document.Upstream:
-        """The upstream that bears its name, when it has a URL of its own."""
+    def own_upstream(self, name: str) -> document.Upstream:
+        """The upstream of its own, as ``name``, when it has a URL."""
         return record_of(
             document.Upstream,
             self,
+            name=name,
             endpoints=(document.Endpoint(self.upstream),),
             timeouts=record_of(document.Timeouts, self.timeout_config),
         )

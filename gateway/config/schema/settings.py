@@ -152,13 +152,24 @@ class Settings(Section):
             own_listeners=() if self.admin is None else (values.address(self.admin.listen),),
             via=self.via or "",
             routes=(
-                *(proxy.route(own, self._secrets_for(proxy, secrets, bound)) for proxy in self.proxies),
-                *(proxy.route(listed, self._secrets_for(proxy, secrets, bound)) for proxy in more),
+                *(self._route(proxy, own, secrets, bound) for proxy in self.proxies),
+                *(self._route(proxy, listed, secrets, bound) for proxy in more),
             ),
             upstreams=(
                 *(upstream.record() for upstream in self.upstreams),
-                *(proxy.own_upstream() for proxy in (*self.proxies, *more) if not proxy.names_upstream),
+                *(
+                    proxy.own_upstream(self._upstream_of(proxy))
+                    for proxy in (*self.proxies, *more)
+                    if not proxy.names_upstream
+                ),
             ),
+        )
+
+    def protected_proxies(self) -> tuple[Proxy, ...]:
+        """The proxies, each with the protections of the upstream that it names, so that one sees what it has."""
+        named = {upstream.name: upstream.protections() for upstream in self.upstreams}
+        return tuple(
+            proxy.model_copy(update=named[proxy.upstream]) if proxy.names_upstream else proxy for proxy in self.proxies
         )
 
     def urls(self, proxy: Proxy) -> list[str]:
@@ -168,15 +179,22 @@ class Settings(Section):
         named = (upstream for upstream in self.upstreams if upstream.name == proxy.upstream)
         return [endpoint.url for upstream in named for endpoint in upstream.endpoints]
 
-    def _secrets_for(
-        self, proxy: Proxy, secrets: Mapping[str, str], bound: Mapping[str, Container[str]]
-    ) -> Mapping[str, str]:
-        """The secrets that may be sent wherever requests of ``proxy`` go."""
-        if not bound:
-            return secrets
-        there = [values.origin(url) for url in self.urls(proxy)]
-        return {
-            key: value
-            for key, value in secrets.items()
-            if key not in bound or all(origin in bound[key] for origin in there)
-        }
+    def _upstream_of(self, proxy: Proxy) -> str:
+        """The name of its upstream. A proxy of the database may have the name of one that stands in the file."""
+        if proxy.names_upstream:
+            return proxy.upstream
+        taken = any(upstream.name == proxy.name for upstream in self.upstreams)
+        return f"{proxy.name} (proxy)" if taken else proxy.name
+
+    def _route(
+        self,
+        proxy: Proxy,
+        env: Mapping[str, str],
+        secrets: Mapping[str, str],
+        bound: Mapping[str, Container[str]],
+    ) -> document.Route:
+        """With those of ``secrets`` that may be sent wherever its requests go."""
+        if bound:
+            there = [values.origin(url) for url in self.urls(proxy)]
+            secrets = {k: v for k, v in secrets.items() if k not in bound or all(o in bound[k] for o in there)}
+        return proxy.route(self._upstream_of(proxy), env, secrets)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from gateway.config import document, values
 from gateway.config.schema.protections import (
+    PROTECTIONS,
     CircuitBreaker,
     CircuitBreakerKey,
     Limiter,
@@ -51,6 +52,10 @@ class Upstream(Section):
     queue: QueueKey = Queue()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
+
+    def protections(self) -> dict[str, object]:
+        """Its keys that a proxy with a URL of its own has too."""
+        return {key: getattr(self, key) for key in PROTECTIONS}
 
     def record(self) -> document.Upstream:
         return record_of(

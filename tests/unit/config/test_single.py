@@ -20,7 +20,7 @@ def problems(**changes: object) -> list[tuple[str, str]]:
 def test_a_good_one() -> None:
     made = single.proxy({**PROXY, "headers": {"X-Key": "{secret.KEY}"}}, env={}, secrets={"KEY"})
     assert (made.name, made.headers) == ("a", {"X-Key": "{secret.KEY}"})
-    assert made.route({}, {"KEY": "v"}).headers[0].parts == ("v",)
+    assert made.route("a", {}, {"KEY": "v"}).headers[0].parts == ("v",)
 
 
 def test_every_problem_has_its_path() -> None:
@@ -66,6 +66,6 @@ def test_secrets_that_may_not_go_to_an_upstream() -> None:
     headers = {"A": "{secret.BOUND} {secret.FREE}", "B": "{secret.OTHER}"}
     settings = {**PROXY, "upstream": "https://H:443/x", "headers": headers}
     bound = {"BOUND": {"https://h"}, "OTHER": {"http://h", "https://h:444"}, "UNUSED": {"http://x"}}
-    assert single.misdirected(single.stored(settings), bound) == ["OTHER"]
-    assert single.misdirected(single.stored({**settings, "upstream": "http://h"}), bound) == ["BOUND"]
-    assert single.misdirected(single.stored(PROXY), bound) == []
+    assert single.misdirected(single.stored(settings), [settings["upstream"]], bound) == ["OTHER"]
+    assert single.misdirected(single.stored(settings), ["http://h"], bound) == ["BOUND"]
+    assert single.misdirected(single.stored(PROXY), ["http://h"], bound) == []

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.config import single
 from gateway.config.document import Credentials, Document
 from gateway.config.overrides import Overrides
+from gateway.config.problem import ConfigError
+from gateway.config.schema.proxy import Proxy
 from gateway.control.composer import Composer
 from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
@@ -29,6 +32,7 @@ from gateway.store import schema
 from gateway.store.audit import Author
 from gateway.store.keys import KeyRing
 from gateway.store.proxies import StoredProxy
+from gateway.store.repository import Record
 from gateway.store.store import Store
 from gateway.workers.local_plane import LocalPlane
 
@@ -54,7 +58,12 @@ def written(folder: Path, *proxies: str, more: str = "") -> str:
 
 def stored(name: str, version: int = 1, **settings: object) -> StoredProxy:
     known = {"name": name, "path": f"/{name}", "upstream": "http://h", **settings}
-    return StoredProxy(f"id of {name}", name, version, NOON, NOON, known)
+    value: Proxy | ConfigError
+    try:
+        value = single.stored(known, name=f"proxy {name} of the database")
+    except ConfigError as error:
+        value = error
+    return Record(f"id of {name}", name, version, NOON, NOON, known, value)
 
 
 class Worker(LocalPlane):
@@ -70,10 +79,10 @@ class Worker(LocalPlane):
 
     @property
     def names(self) -> list[str]:
-        return sorted(proxy.name for proxy in self.document.proxies)
+        return sorted(proxy.name for proxy in self.document.routes)
 
     async def apply(self, document: Document) -> InForce:
-        if self.refused in [proxy.name for proxy in document.proxies]:
+        if self.refused in [proxy.name for proxy in document.routes]:
             raise OSError("the address is taken")
         if document != self.document:
             self._generation += 1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from unit.control.scene import NOON, line, stored, written
 
-from gateway.config import single
-from gateway.config.document import JwtIssuer
+from gateway.config.document import JwtIssuer, Missing
 from gateway.config.overrides import Overrides
 from gateway.config.parse import load_settings
 from gateway.config.schema.settings import Settings
@@ -35,14 +33,14 @@ def composer(tmp_path: Path) -> Composer:
 def test_the_file_wins_over_the_database(tmp_path: Path, composer: Composer) -> None:
     records = StoredRecords([stored("a"), stored("other", path="/a"), stored("b")])
     made = composer.compose(settings(tmp_path, line("a")), records)
-    assert [proxy.name for proxy in made.document.proxies] == ["a", "b"]
+    assert [proxy.name for proxy in made.document.routes] == ["a", "b"]
     assert not made.unusable
     assert made.document.listen == LISTEN  # the command line wins over both
 
 
 def test_one_proxy_that_cannot_be_served_takes_no_other_along(tmp_path: Path, composer: Composer) -> None:
     made = composer.compose(settings(tmp_path), StoredRecords([stored("bad", upstream="ftp://h"), stored("good")]))
-    assert [proxy.name for proxy in made.document.proxies] == ["good"]
+    assert [proxy.name for proxy in made.document.routes] == ["good"]
     assert made.unusable.keys() == {"bad"}
     assert "proxy bad of the database" in made.unusable["bad"]
 
@@ -53,28 +51,36 @@ def test_a_missing_secret_is_a_warning_once_the_database_was_read(
 ) -> None:
     file = settings(tmp_path, line("a", headers='{X-K: "{secret.K}"}'))
     made = composer.compose(file, StoredRecords(read=read))
-    assert [proxy.name for proxy in made.document.proxies] == ["a"]
+    assert [proxy.name for proxy in made.document.routes] == ["a"]
     assert any("{secret.K}" in warning for warning in made.warnings) == warned
 
 
-def test_each_version_of_a_proxy_is_checked_once(
-    tmp_path: Path, composer: Composer, monkeypatch: pytest.MonkeyPatch
+def test_a_proxy_of_the_database_may_have_the_name_of_an_upstream_of_the_file(
+    tmp_path: Path, composer: Composer
 ) -> None:
-    checked: list[str] = []
-    real = single.stored
+    """Each keeps the back end that it has."""
+    file = tmp_path / "gateway.yaml"
+    more = "upstreams: [{name: ai, endpoints: [{url: http://of.the.file}]}]\n"
+    file.write_text(written(tmp_path, line("chat", upstream="ai"), more=more))
+    made = composer.compose(load_settings(file, {}), StoredRecords([stored("ai", upstream="http://of.the.database")]))
+    urls = {upstream.name: upstream.endpoints[0].url for upstream in made.document.upstreams}
+    assert {route.name: urls[route.upstream] for route in made.document.routes} == {
+        "chat": "http://of.the.file",
+        "ai": "http://of.the.database",
+    }
 
-    def counting(*args: Any, **more: Any) -> Any:
-        checked.append(args[0]["name"])
-        return real(*args, **more)
 
-    monkeypatch.setattr(single, "stored", counting)
-    file = settings(tmp_path)
-    composer.compose(file, StoredRecords([stored("a"), stored("b")]))
-    composer.compose(file, StoredRecords([stored("a"), stored("b", version=2)]))
-    assert checked == ["a", "b", "b"]
-    composer.compose(file, StoredRecords())  # what is gone is forgotten
-    composer.compose(file, StoredRecords([stored("a")]))
-    assert checked == ["a", "b", "b", "a"]
+def test_a_bound_secret_goes_to_an_upstream_of_its_origin_alone(tmp_path: Path, composer: Composer) -> None:
+    file = tmp_path / "gateway.yaml"
+    more = "upstreams: [{name: ai, endpoints: [{url: http://ai.test/v1}]}]\n"
+    proxies = [
+        line(name, upstream="ai", headers=f'{{X-K: "{{secret.{key}}}"}}') for name, key in (("a", "A"), ("b", "B"))
+    ]
+    file.write_text(written(tmp_path, *proxies, more=more))
+    bound = {"A": frozenset({"http://ai.test"}), "B": frozenset({"http://other.test"})}
+    made = composer.compose(load_settings(file, {}), StoredRecords(secrets={"A": "1", "B": "2"}, bound=bound))
+    assert [route.headers[0].parts for route in made.document.routes] == [("1",), (Missing("secret.B"),)]
+    assert any("{secret.B}, which is bound to other origins" in warning for warning in made.warnings)
 
 
 def test_a_token_for_metrics_proves_nothing_to_a_proxy() -> None:

@@ -11,12 +11,13 @@ import pytest
 from harness.patience import eventually
 from unit.control.scene import ANN, DIGEST, Scene, line, scene, until
 
+from gateway.config import single
 from gateway.control import followers
 from gateway.control.followers import Followers
 from gateway.core.tasks import Tasks
 from gateway.store.problem import StoreUnavailable
 
-PROXY = {"name": "stored", "path": "/stored", "upstream": "http://h"}
+PROXY = single.stored({"name": "stored", "path": "/stored", "upstream": "http://h"})
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from harness.patience import eventually
 from unit.control.scene import ANN, line, scene
 
 from gateway.admin.live import Applied
+from gateway.config import single
 from gateway.control.live import LiveGateway
 from gateway.core.tasks import Tasks
 
@@ -16,7 +17,7 @@ async def test_a_change_is_applied_before_its_response(tmp_path: Path) -> None:
     async with scene(tmp_path, line("a")) as now:
         await now.sync.start(cold=False)
         live = LiveGateway(now.sync, now.report, now.plane, now.telemetry)
-        await now.store.proxies.create({"name": "b", "path": "/b", "upstream": "http://h"}, ANN)
+        await now.store.proxies.create(single.stored({"name": "b", "path": "/b", "upstream": "http://h"}), ANN)
         assert await live.apply() == Applied(2)
         assert now.worker.names == ["a", "b"]
         assert live.greeting().endswith("serves 2 proxies on http://127.0.0.1:80")

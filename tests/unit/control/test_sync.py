@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from unit.control.scene import ANN, DIGEST, line, scene
 
+from gateway.config import single
 from gateway.control.report import DATABASE_CHANGE
 from gateway.store.problem import StoreUnavailable
 
-PROXY = {"name": "stored", "path": "/stored", "upstream": "http://h"}
+PROXY = single.stored({"name": "stored", "path": "/stored", "upstream": "http://h"})
 
 
 async def test_file_and_database_reach_the_worker(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from gateway.config.schema.settings import Settings
 def test_a_proxy_of_three_keys_has_the_defaults_of_the_document() -> None:
     plain = {"name": "a", "path": "/a", "upstream": "http://h"}
     made = Proxy.model_validate(plain)
-    assert made.route({}, {}) == document.Route("a", "/a", "a")
-    assert made.own_upstream() == document.Upstream("a", (document.Endpoint("http://h"),))
+    assert made.route("a", {}, {}) == document.Route("a", "/a", "a")
+    assert made.own_upstream("a") == document.Upstream("a", (document.Endpoint("http://h"),))
 
 
 def test_headers_are_kept_out_of_the_representation() -> None:

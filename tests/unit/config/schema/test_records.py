@@ -8,8 +8,8 @@ import pytest
 from gateway.config import document
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.observability import Tracing
-from gateway.config.schema.protections import CircuitBreaker, Limiter, Queue, TimeoutConfig
-from gateway.config.schema.proxy import UPSTREAM_KEYS, Cors, Proxy
+from gateway.config.schema.protections import PROTECTIONS, CircuitBreaker, Limiter, Queue, TimeoutConfig
+from gateway.config.schema.proxy import Cors, Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
 from gateway.config.schema.settings import Settings, UpstreamNetworks
@@ -42,7 +42,7 @@ def test_sections_have_the_fields_and_defaults_of_the_records(
 @pytest.mark.parametrize(
     ("section", "record", "used_elsewhere"),
     [
-        (Proxy, document.Route, {"websocket", *UPSTREAM_KEYS}),
+        (Proxy, document.Route, {"websocket", *PROTECTIONS}),
         (Upstream, document.Upstream, {"timeout_config"}),
         (
             Settings,
