@@ -22,9 +22,10 @@ from gateway.proxy.listeners import Accepted, Listeners
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.rewrite import names
 from gateway.proxy.snapshot import Snapshot
+from gateway.wire.accept import Acceptor
 from gateway.wire.buffers import BufferPool
+from gateway.wire.connections import ServerConnection
 from gateway.wire.h1.head import HeadParser
-from gateway.wire.h1.server import H1Server
 from gateway.wire.hangup import HangupWatch
 from gateway.wire.turns import Turns
 
@@ -38,11 +39,10 @@ class Server:
     def __init__(self, buffers: BufferPool, parser: HeadParser, outer: OuterLayers) -> None:
         self.snapshot: Snapshot
         self.draining = False
-        self.connections: set[H1Server] = set()
+        self.connections: set[ServerConnection] = set()
         self.hangups = HangupWatch()
         self.turns = Turns()
-        self._buffers = buffers
-        self._parser = parser
+        self._acceptor = Acceptor(buffers, parser)
         self._outer = outer
         self.admission = Admission()
         self.listeners = Listeners(self._accept, self.admission.make_room)
@@ -59,12 +59,12 @@ class Server:
     def trusts(self, address: str) -> bool:
         return self.snapshot.trusts(address)
 
-    def opened(self, connection: H1Server) -> None:
+    def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
         if self.draining:
             connection.close_idle()
 
-    def closed(self, connection: H1Server) -> None:
+    def closed(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
         self.admission.closed(connection)
         if not self._any():
@@ -108,8 +108,7 @@ class Server:
         trusted = self.trusts(host)
         if not self.admission.admits(host, trusted=trusted):
             return None
-        loop = asyncio.get_running_loop()
-        connection = H1Server(loop, self._buffers, self._parser, self, b"http")
+        connection = self._acceptor.plain(asyncio.get_running_loop(), self)
         # From here on, and not when its transport is made a turn later: a drain in between waits for it.
         self.admission.opened(connection, host, trusted=trusted)
         return connection.protocol, partial(self.closed, connection)
@@ -118,15 +117,15 @@ class Server:
 
     @property
     def exchanges(self) -> int:
-        return sum(connection.exchange is not None for connection in self.connections)
+        return sum(len(connection.exchanges) for connection in self.connections)
 
     def running(self) -> list[Exchange]:
         """The exchanges that run."""
-        return [c.exchange for c in self.connections if c.exchange is not None]
+        return [exchange for connection in self.connections for exchange in connection.exchanges]
 
     def live(self) -> Counter[str]:
         """How many exchanges run, by the name of their proxy."""
-        return Counter(c.exchange.proxy for c in self.connections if c.exchange is not None)
+        return Counter(exchange.proxy for exchange in self.running())
 
     def _any(self) -> bool:
         """Whether a connection is open, or was accepted and has no transport yet."""

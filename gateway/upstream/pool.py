@@ -14,7 +14,7 @@ from time import monotonic
 
 from gateway.core.clock import Clock
 from gateway.upstream.connector import HardenedConnector
-from gateway.wire.h1.client import H1Client
+from gateway.wire.connections import ClientConnection
 from gateway.wire.timer import LazyTimer
 
 MAX_IDLE_PER_HOST = 100
@@ -66,10 +66,10 @@ class Pool:
         self._max_idle = max_idle
         self._clock = clock
         self._on_abandoned = on_abandoned
-        self._idle: dict[H1Client, float] = {}
+        self._idle: dict[ClientConnection, float] = {}
         """In the order in which they became idle; value: until when one may be used."""
-        self._resting: dict[H1Client, asyncio.TimerHandle] = {}
-        self._open: dict[H1Client, tuple[float, str]] = {}
+        self._resting: dict[ClientConnection, asyncio.TimerHandle] = {}
+        self._open: dict[ClientConnection, tuple[float, str]] = {}
         """Value: until when it is kept when it comes back, and the address that it leads to."""
         self._generation = 0
         """Counts the calls of `renew`."""
@@ -96,7 +96,7 @@ class Pool:
         """Connections, idle and in use."""
         return len(self._open)
 
-    def take(self) -> H1Client | None:
+    def take(self) -> ClientConnection | None:
         """The connection that became idle last, or None. Never waits."""
         idle = self._idle
         while idle:
@@ -108,7 +108,7 @@ class Pool:
             connection.abort()
         return None
 
-    async def dial(self) -> H1Client:
+    async def dial(self) -> ClientConnection:
         """A fresh connection; raises what `HardenedConnector.dial` raises."""
         self.dials += 1
         generation = self._generation
@@ -122,8 +122,8 @@ class Pool:
         self._open[connection] = until, self.connector.address_of(connection)
         return connection
 
-    def give_back(self, connection: H1Client) -> None:
-        """Keep a connection that is fit for reuse (`H1Client.release` said so)."""
+    def give_back(self, connection: ClientConnection) -> None:
+        """Keep a connection that is fit for reuse (`ClientStream.release` said so)."""
         if connection.named_body:
             self._let_rest(connection)
             return
@@ -153,14 +153,14 @@ class Pool:
         if not armed or until < armed or self.connector.stale_at < armed:  # nearly never: no call for it
             self._sweep_at(until)
 
-    def _let_rest(self, connection: H1Client) -> None:
+    def _let_rest(self, connection: ClientConnection) -> None:
         connection.named_body = False
         if self._closed or len(self._idle) + len(self._resting) >= self._max_idle:
             connection.abort()
             return
         self._resting[connection] = connection.loop.call_later(REST_SECONDS, self._rested, connection)
 
-    def _rested(self, connection: H1Client) -> None:
+    def _rested(self, connection: ClientConnection) -> None:
         del self._resting[connection]
         if connection.alive:
             connection.idle_limit = max(0.0, connection.idle_limit - REST_SECONDS)
@@ -187,7 +187,7 @@ class Pool:
         self._open = {connection: (-inf, address) for connection, (_, address) in self._open.items()}
         self._drop(list(self._idle))
 
-    def _drop(self, connections: Iterable[H1Client]) -> None:
+    def _drop(self, connections: Iterable[ClientConnection]) -> None:
         for connection in connections:
             del self._idle[connection]
             self._budget.used -= 1
@@ -212,7 +212,7 @@ class Pool:
             await self._drained
         await self.connector.aclose()
 
-    def _on_lost(self, connection: H1Client) -> None:
+    def _on_lost(self, connection: ClientConnection) -> None:
         if self._idle.pop(connection, None) is not None:
             self._budget.used -= 1
         resting = self._resting.pop(connection, None)

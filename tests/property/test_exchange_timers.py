@@ -26,10 +26,11 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.wire import link, timer
 from gateway.wire.buffers import BufferPool
-from gateway.wire.h1 import client, message, server
+from gateway.wire.h1 import client, message, request_body, request_heads, response_reader, server, server_stream, stall
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.server import CLOSED, H1Server
+from gateway.wire.hangup import HangupWatch
 
 pytestmark = pytest.mark.interpreted  # the clock of several modules is replaced
 
@@ -44,7 +45,8 @@ class Clock:
     @contextmanager
     def everywhere(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            for module in (link, timer, client, message, server):
+            readers = (client, message, request_body, request_heads, response_reader, server, server_stream, stall)
+            for module in (link, timer, *readers):
                 patch.setattr(module, "monotonic", self, raising=False)
             yield
 
@@ -161,6 +163,7 @@ class Service:
     def __init__(self, pool: Dialled, limits: Limits) -> None:
         self.limits = limits
         self.draining = False
+        self.hangups = HangupWatch()
         self.reasons: list[str] = []
         timeouts = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)
         endpoint = Endpoint(Origin.of("http://127.0.0.1:9"), pool, None)  # type: ignore[arg-type]
@@ -227,7 +230,7 @@ class Scene:
 
     def deadlines(self) -> list[Any]:
         down, up = self.down_connection, self.pool.connection
-        dogs = [down.timer, down._stall, up.timer]
+        dogs = [down.timer, down._stall and down._stall.timer, up.timer]
         return [dog for dog in dogs if dog is not None and dog.expires_at]
 
     @property

@@ -17,7 +17,7 @@ from harness.upstream import Link, Upstream
 
 from gateway.config.document import CircuitBreaker, Limits
 from gateway.wire import pace
-from gateway.wire.h1 import server
+from gateway.wire.h1 import stall
 from gateway.wire.h1.server import H1Server
 
 SHORT = 0.3
@@ -229,7 +229,7 @@ class TestRateFloor:
     def _hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pace, "GRACE", 0.1)
         monkeypatch.setattr(pace, "WINDOW", 0.3)
-        monkeypatch.setattr(server, "_STALL_TICK", 0.1)
+        monkeypatch.setattr(stall, "_TICK", 0.1)
 
     async def trickle(self, client: Client, data: bytes, every: float = 0.02, pieces: int = 150) -> None:
         with contextlib.suppress(OSError):
@@ -306,5 +306,5 @@ def test_the_kernels_account_is_where_we_read_it() -> None:
                 near.sendall(b"x" * 12345)
                 assert len(far.recv(12345, socket.MSG_WAITALL)) == 12345
                 info = near.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
-    acked = server._BYTES_ACKED.unpack_from(info, server._BYTES_ACKED_AT)[0]
+    acked = stall._BYTES_ACKED.unpack_from(info, stall._BYTES_ACKED_AT)[0]
     assert acked in (12345, 12346)  # the SYN counts as one

@@ -12,8 +12,10 @@ from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.errors import GatewayError
 from gateway.wire.buffers import BufferPool
+from gateway.wire.connections import ServerConnection
 from gateway.wire.h1.head import HeadParser
-from gateway.wire.h1.server import BUSY, CLOSED, DRAINING, FLUSHING, LINGERING, WAITING, H1Server, State
+from gateway.wire.h1.server import CLOSED, DRAINING, FLUSHING, HEAD, IDLE, LINGERING, NEW, SERVING, H1Server
+from gateway.wire.h1.states import ServerState
 from gateway.wire.hangup import HangupWatch
 from gateway.wire.turns import Turns
 
@@ -28,7 +30,7 @@ class Service:
         self.draining = False
         self.hangups = HangupWatch()
         self.turns = Turns()
-        self.connections: set[H1Server] = set()
+        self.connections: set[ServerConnection] = set()
         self.served: list[Exchange] = []
         self.refused: list[str] = []
         self.go_on = asyncio.Event()
@@ -49,10 +51,10 @@ class Service:
         self.refused.append(error.reason.code)
         exchange.downstream.respond(error.reason.status, b"", b"")
 
-    def opened(self, connection: H1Server) -> None:
+    def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
 
-    def closed(self, connection: H1Server) -> None:
+    def closed(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
 
 
@@ -63,7 +65,7 @@ class Stage:
         self.transport = ScriptedTransport(self.server, peername=("192.0.2.1", 5000))
 
     @property
-    def state(self) -> State:
+    def state(self) -> ServerState:
         return self.server.state
 
     async def turn(self) -> None:
@@ -81,10 +83,10 @@ async def test_one_request_after_the_other() -> None:
     assert stage.service.connections == {stage.server}
     assert stage.server.peer.address == "192.0.2.1:5000"
     for number in (1, 2):
-        assert stage.state is WAITING
+        assert stage.state is (NEW if number == 1 else IDLE)
         assert stage.server.timer.expires_at, "the wait for a request has a bound"
         stage.transport.say(GET)
-        assert stage.state is BUSY
+        assert stage.state is SERVING
         assert not stage.server.timer.expires_at
         await stage.turn()
         await stage.respond()
@@ -99,10 +101,11 @@ async def test_a_head_in_pieces_and_a_pipelined_request(size: int) -> None:
     raw = GET + GET.replace(b"/a", b"/b")
     for start in range(0, len(raw), size):
         stage.transport.say(raw[start : start + size])
+        assert stage.state is (SERVING if start + size >= len(GET) else HEAD)
     stage.service.go_on.set()
     await stage.turn()
     assert [ex.request.target for ex in stage.service.served] == [b"/a", b"/b"]
-    assert stage.state is WAITING
+    assert stage.state is IDLE
 
 
 async def test_a_request_that_is_none_is_refused_and_ends_the_connection() -> None:
@@ -125,7 +128,7 @@ async def test_a_small_rest_of_a_body_is_read_before_the_next_request() -> None:
     await stage.respond()
     assert stage.state is DRAINING
     stage.transport.say(b"67890" + GET)
-    assert stage.state is BUSY
+    assert stage.state is SERVING
     await stage.turn()
     assert stage.service.served[-1].request.target == b"/a"
 
@@ -148,7 +151,7 @@ async def test_no_request_begins_while_the_response_before_it_is_unsent() -> Non
     assert (stage.state, len(stage.service.served)) == (FLUSHING, 1)
     stage.transport.take()
     await stage.turn()
-    assert (stage.state, len(stage.service.served)) == (BUSY, 2)
+    assert (stage.state, len(stage.service.served)) == (SERVING, 2)
 
 
 @pytest.mark.parametrize("target", [b"/a", b"/sent"])

@@ -1,0 +1,112 @@
+"""What the rest of the gateway knows of a connection, whatever protocol it speaks.
+
+A connection of a caller asks its `Service`, which keeps a book of `ServerConnection`s. A connection to an endpoint is
+a `ClientConnection`: the stream of one request after the other, which its owner keeps in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Protocol
+
+from gateway.core.exchange import Exchange
+from gateway.core.limits import Limits
+from gateway.core.stream import ClientStream
+from gateway.errors import GatewayError, Reason
+from gateway.wire.hangup import HangupWatch
+from gateway.wire.turns import Turns
+
+
+class ServerConnection(Protocol):
+    """A connection of a caller."""
+
+    @property
+    def protocol(self) -> asyncio.BaseProtocol:
+        """Itself, as the types of event loops want it."""
+        ...
+
+    @property
+    def exchanges(self) -> Sequence[Exchange]:
+        """Those that run."""
+        ...
+
+    @property
+    def idle_since(self) -> float:
+        """When the wait for a request, or for the rest of its head, began; 0.0 while one is served."""
+        ...
+
+    def make_room(self) -> None:
+        """Close at once for the sake of another connection: this one is idle."""
+        ...
+
+    def close_idle(self) -> None:
+        """For a drain: close now if nothing is being served."""
+        ...
+
+    def cancel(self, reason: Reason) -> None:
+        """End the exchanges that run, as if they had failed for ``reason``, and the connection with them."""
+        ...
+
+
+class Service(Protocol):
+    """What a caller's connection asks of the data plane."""
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def hangups(self) -> HangupWatch: ...
+    @property
+    def turns(self) -> Turns: ...
+    def trusts(self, address: str) -> bool:
+        """Whether the peer's own X-Forwarded-* are believed."""
+        ...
+
+    def serve(self, exchange: Exchange) -> Coroutine[None, None, None]: ...
+    def refuse(self, exchange: Exchange, error: GatewayError) -> Coroutine[None, None, None]:
+        """Respond to a request that could not be parsed."""
+        ...
+
+    def opened(self, connection: ServerConnection) -> None: ...
+    def closed(self, connection: ServerConnection) -> None: ...
+
+
+class ClientConnection(ClientStream, Protocol):
+    """A connection to an endpoint, for one request at a time."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport | None
+    on_lost: Callable[[ClientConnection], None] | None
+    """Called once when the connection has closed."""
+    on_idle: Callable[[ClientConnection], None] | None
+    """Keeps the connection for another request; None: it is closed after its first one."""
+    body_idle: float
+    """Longest pause in a body, in seconds; 0: none."""
+    named_body: bool
+    """The last response spoke of a body that does not follow: the connection should rest before it is used again,
+    lest a body that follows all the same be read as a response."""
+    idle_limit: float
+    """Seconds after which the peer closes the connection when it is not used, as it said itself."""
+    abandoned_at: float
+    """When the caller that it worked for was seen to have left; 0.0: it had not."""
+
+    @property
+    def protocol(self) -> asyncio.BaseProtocol:
+        """Itself, as the types of event loops want it."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Bytes may still be written."""
+        ...
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def close(self) -> None:
+        """Close, once what was written is sent."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
