@@ -1,40 +1,18 @@
-"""The states of a connection to an endpoint, on a link without a socket."""
+"""The life of a connection to an endpoint, and its requests, on a link without a socket."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from harness.scripted import HeldSource, KeptReply, ScriptedTransport
+from harness.scripted import HeldSource
+from unit.wire.h1.stage import RESPONSE, EndpointStage
 
-from gateway import errors
-from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, OutgoingRequest
 from gateway.errors import GatewayError
-from gateway.wire.buffers import BufferPool
-from gateway.wire.h1.client import BODY, BROKEN, DONE, HEAD, IDLE, H1Client
-from gateway.wire.h1.head import HeadParser
-
-RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Stage:
-    def __init__(self, request: OutgoingRequest | None = None) -> None:
-        self.client = H1Client(asyncio.get_running_loop(), BufferPool(), HeadParser())
-        self.idle: list[H1Client] = []
-        self.client.on_idle = self.idle.append
-        self.transport = ScriptedTransport(self.client)
-        self.request = request or OutgoingRequest(
-            b"GET", b"/", b"up:1", b"A: 1\r\n", 0, takes_trailers=False, replaced=frozenset()
-        )
-
-    def send(self, body: bytes = b"") -> tuple[asyncio.Future[None], KeptReply]:
-        reply = KeptReply()
-        return self.client.send(self.request, b"B: 2\r\n", body, reply, Limits()), reply
+from gateway.wire.h1.client import BROKEN, DONE, HEAD, IDLE
 
 
 async def test_a_request_is_one_write_and_its_response_leads_back_to_idle() -> None:
-    stage = Stage()
+    stage = EndpointStage()
     assert stage.client.state is IDLE
     for number in (1, 2):
         done, reply = stage.send(b"body")
@@ -59,7 +37,7 @@ async def test_a_request_is_one_write_and_its_response_leads_back_to_idle() -> N
     ids=["close", "bytes behind the end", "request not used up"],
 )
 async def test_what_does_not_lead_back_to_idle(response: bytes, complete: bool) -> None:
-    stage = Stage()
+    stage = EndpointStage()
     done, _ = stage.send()
     stage.transport.say(response)
     await done
@@ -67,39 +45,9 @@ async def test_what_does_not_lead_back_to_idle(response: bytes, complete: bool) 
     assert (stage.client.state, stage.idle, stage.transport.closing) == (BROKEN, [], True)
 
 
-@pytest.mark.parametrize("parts", [1, 3, 1000])
-async def test_a_chunked_body(parts: int) -> None:
-    stage = Stage()
-    done, reply = stage.send()
-    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n"
-    size = -(-len(raw) // parts)
-    for start in range(0, len(raw), size):
-        assert not done.done()
-        stage.transport.say(raw[start : start + size])
-    await done
-    assert (bytes(reply.sink.received), reply.sink.trailers) == (b"abcde", [b"X-T: 1"])
-
-
-async def test_a_body_until_close_ends_with_the_eof_alone() -> None:
-    for eof in (True, False):
-        stage = Stage()
-        done, reply = stage.send()
-        stage.transport.say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
-        assert stage.client.state is BODY
-        if eof:
-            stage.client.eof_received()
-            await done
-        else:
-            stage.transport.lose()
-            with pytest.raises(GatewayError) as caught:
-                await done
-            assert caught.value.reason is errors.UPSTREAM_RESET
-        assert reply.sink.complete is eof
-
-
 async def test_only_a_silent_reused_connection_may_have_been_stale() -> None:
     for said, stale in ((b"", True), (b"HTTP/1.1 103 E\r\n\r\n", False), (b"HTTP/1.1 2", False)):
-        stage = Stage()
+        stage = EndpointStage()
         done, _ = stage.send()
         stage.transport.say(RESPONSE)
         await done
@@ -113,21 +61,11 @@ async def test_only_a_silent_reused_connection_may_have_been_stale() -> None:
         assert caught.value.retryable is stale, said
 
 
-async def test_bytes_without_a_request_break_it() -> None:
-    stage = Stage()
-    stage.transport.say(RESPONSE)
-    assert (stage.client.state, stage.transport.closing) == (BROKEN, True)
-    done, _ = stage.send()
-    with pytest.raises(GatewayError) as caught:
-        await done
-    assert caught.value.reason is errors.UPSTREAM_BAD_RESPONSE
-
-
 async def test_an_upload_holds_its_source_and_bounds_the_stall() -> None:
     request = OutgoingRequest(
         b"POST", b"/", b"up:1", b"", CHUNKED, takes_trailers=False, replaced=frozenset({b"x-key"})
     )
-    stage = Stage(request)
+    stage = EndpointStage(request)
     stage.client.body_idle = 5.0
     stage.send()
     source = HeldSource()
@@ -145,7 +83,7 @@ async def test_an_upload_holds_its_source_and_bounds_the_stall() -> None:
 
 
 async def test_abandoning_closes_the_connection() -> None:
-    stage = Stage()
+    stage = EndpointStage()
     stage.send()
     stage.client.abandon(12.5)
     assert (stage.client.abandoned_at, stage.transport.lost) == (12.5, True)
