@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import os
 import socket
 import ssl
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
-import aiohappyeyeballs
 import aiohttp
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.client_proto import ResponseHandler
@@ -30,16 +28,17 @@ from yarl import URL
 from gateway import errors
 from gateway.config.document import Timeouts
 from gateway.errors import GatewayError
-from gateway.upstream.forward_proxy import forward_proxy
+from gateway.upstream.forward_proxy import ForwardProxy, forward_proxy
 from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin
 from gateway.upstream.shortage import Shortages
+from gateway.upstream.sockets import Attempts, addr_info, hardened_socket
 from gateway.wire.buffers import BufferPool
-from gateway.wire.h1.client import H1Client
+from gateway.wire.connect import ConnectionMaker
+from gateway.wire.connections import ClientConnection
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.tls import TlsLayer
 
-_KEEPALIVE_SECONDS = 30
 _DNS_TTL_SECONDS = 10
 _NO_TIMEOUT = 10.0 * 365 * 86400
 """Seconds; event loops want a number for the TLS handshake."""
@@ -51,99 +50,6 @@ _SAY_NOTHING_OF_THE_ADDRESS = (errors.LOCAL_RESOURCES, errors.UPSTREAM_DENIED, e
 
 class _DialTimeoutError(Exception):
     """No address accepted a TCP connection in time."""
-
-
-class _Attempts:
-    """The addresses that one dial tried, and how each failed: `aiohappyeyeballs` keeps no more than a text of it.
-
-    To `aiohappyeyeballs` it is the socket factory and the event loop, of which it uses ``sock_connect`` alone.
-    """
-
-    __slots__ = ("_loop", "failures")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.failures: list[OSError] = []
-
-    async def first_of(
-        self, addresses: list[AddrInfoType], delay: float | None, interleave: int | None
-    ) -> socket.socket:
-        """A TCP connection to whichever of ``addresses`` answers first (RFC 8305). Raises OSError."""
-        if len(addresses) > 1:
-            return await aiohappyeyeballs.start_connection(
-                addr_infos=addresses,
-                happy_eyeballs_delay=delay,
-                interleave=interleave,
-                loop=cast(asyncio.AbstractEventLoop, self),
-                socket_factory=self._socket,
-            )
-        sock = self._socket(addresses[0])
-        try:
-            sock.setblocking(False)
-            await self.sock_connect(sock, addresses[0][4])
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        # Not loop.sock_connect: in uvloop it costs more than all the rest of a dial.
-        failure = sock.connect_ex(address)
-        if failure == errno.EINPROGRESS:
-            connected = self._loop.create_future()
-            try:
-                self._loop.add_writer(sock, _resolve, connected)
-            except OSError as error:
-                self.failures.append(error)
-                raise
-            try:
-                await connected
-            finally:
-                self._loop.remove_writer(sock)
-            failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if failure:
-            refusal = OSError(failure, os.strerror(failure))
-            self.failures.append(refusal)
-            raise refusal
-
-    def _socket(self, addr_info: tuple[Any, ...]) -> socket.socket:
-        try:
-            return _hardened_socket(addr_info)
-        except OSError as error:
-            self.failures.append(error)
-            raise
-
-
-def _hardened_socket(addr_info: tuple[Any, ...]) -> socket.socket:
-    """A socket whose dead peers are noticed: TCP keep-alive after 30 s of silence."""
-    family, kind, protocol, *_ = addr_info
-    made = socket.socket(family, kind, protocol)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_SECONDS)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_SECONDS)
-    except BaseException:
-        made.close()
-        raise
-    return made
-
-
-def _addr_info(host: str, port: int) -> AddrInfoType:
-    """``host`` is an IP address; the zone behind an IPv6 one is a name or a number (RFC 4007 11). Raises OSError."""
-    address, _, zone = host.partition("%")
-    if ":" not in address:
-        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
-    try:
-        scope = int(zone) if zone.isdigit() else socket.if_nametoindex(zone) if zone else 0
-    except OSError:
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
-    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, scope)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def tls_context() -> ssl.SSLContext:
@@ -176,44 +82,26 @@ class HardenedConnector(aiohttp.TCPConnector):
             limit=0,
             ssl=tls,
             ttl_dns_cache=_DNS_TTL_SECONDS,
-            socket_factory=_hardened_socket,
+            socket_factory=hardened_socket,
         )
         self.endpoint = endpoint
         self._dial_timeout = timeouts.dial or None
         self._tls_timeout = timeouts.tls_handshake or _NO_TIMEOUT
-        self._buffers = buffers
-        self._parser = parser
+        self._maker = ConnectionMaker(self._loop, buffers, parser)
         self._shortages = Shortages() if shortages is None else shortages
         self._guard = Guard() if guard is None else guard
+        self._tls = tls
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
         self.proxy_fields: list[tuple[bytes, bytes]] = []
         """What that proxy wants to see in each request."""
         self._peer = endpoint
-        """Whom we open a connection to: the endpoint, or the forward proxy on the way to it."""
+        """What we open a connection to: the endpoint, or the forward proxy on the way to it."""
         self._tunnel: ClientRequest | None = None
-        self.proxy = proxy = forward_proxy(endpoint)
+        self.proxy = forward_proxy(endpoint)
         """The forward proxy on the way."""
-        self._proxied = proxy is not None
-        if proxy is not None:
-            self._peer = Origin.of(proxy.url)
-            credentials: dict[str, str] = {}
-            if proxy.credentials:
-                pair = base64.b64encode(":".join(proxy.credentials).encode()).decode()
-                credentials = {"Proxy-Authorization": f"Basic {pair}"}
-            if endpoint.scheme == "https":
-                self._tunnel = ClientRequest(
-                    "GET",
-                    URL(endpoint.url),
-                    loop=self._loop,
-                    proxy=URL(proxy.url),
-                    proxy_headers=CIMultiDict(credentials),
-                    ssl=tls,
-                )
-            else:
-                self.absolute_form = endpoint.url.encode()
-                self.proxy_fields = [(name.encode(), value.encode()) for name, value in credentials.items()]
-        self._tls = tls
+        if self.proxy is not None:
+            self._go_through(self.proxy)
         self._secure = self._peer.scheme == "https" and self._tunnel is None
         self._named = not self._peer.is_address
         self.current: frozenset[str] | None = None
@@ -224,10 +112,27 @@ class HardenedConnector(aiohttp.TCPConnector):
         """Called when `current` has changed."""
         self._following: asyncio.Task[None] | None = None
 
-    def _make(self) -> H1Client:
-        return H1Client(self._loop, self._buffers, self._parser)
+    def _go_through(self, proxy: ForwardProxy) -> None:
+        """Reach the endpoint by way of ``proxy``: through a tunnel, or by requests in absolute form."""
+        self._peer = Origin.of(proxy.url)
+        credentials: dict[str, str] = {}
+        if proxy.credentials:
+            pair = base64.b64encode(":".join(proxy.credentials).encode()).decode()
+            credentials = {"Proxy-Authorization": f"Basic {pair}"}
+        if self.endpoint.scheme == "https":
+            self._tunnel = ClientRequest(
+                "GET",
+                URL(self.endpoint.url),
+                loop=self._loop,
+                proxy=URL(proxy.url),
+                proxy_headers=CIMultiDict(credentials),
+                ssl=self._tls,
+            )
+        else:
+            self.absolute_form = self.endpoint.url.encode()
+            self.proxy_fields = [(name.encode(), value.encode()) for name, value in credentials.items()]
 
-    async def dial(self) -> H1Client:
+    async def dial(self) -> ClientConnection:
         """Open a connection.
 
         Raises `GatewayError`: ``dial_failed``, ``dial_timeout``, ``dns_failed``, ``local_resources``, ``tls_failed``,
@@ -240,20 +145,20 @@ class HardenedConnector(aiohttp.TCPConnector):
                 self.clear_dns_cache(self._peer.host, self._peer.port)
             raise
 
-    async def _dial(self) -> H1Client:
+    async def _dial(self) -> ClientConnection:
         try:
-            if self._proxied:  # the proxy resolves the name: only an address can be checked here
+            if self.proxy is not None:  # the proxy resolves the name: only an address can be checked here
                 self._guard.check(self.endpoint)
             if self._tunnel is not None:
                 return await self._dial_through(self._tunnel)
             sock = await self._connect_to_peer()
-            connection = self._make()
             if self._secure:
-                layer = self._tls_layer(self._peer.name, connection)
+                connection, layer = self._maker.secure(self._tls, self._peer.name)
                 await self._loop.create_connection(lambda: layer.protocol, sock=sock)
                 await self._opened(layer)
             else:
-                await self._loop.create_connection(lambda: connection.protocol, sock=sock)
+                connection = plain = self._maker.plain()
+                await self._loop.create_connection(lambda: plain.protocol, sock=sock)
         except (TimeoutError, _DialTimeoutError):
             raise GatewayError(errors.DIAL_TIMEOUT) from None
         except aiohttp.ClientConnectorDNSError as error:
@@ -265,9 +170,6 @@ class HardenedConnector(aiohttp.TCPConnector):
         except aiohttp.ClientError:
             raise GatewayError(errors.DIAL_FAILED) from None
         return connection
-
-    def _tls_layer(self, server_name: str, connection: H1Client) -> TlsLayer:
-        return TlsLayer(self._loop, self._buffers, self._tls, server_name, connection)
 
     async def _opened(self, layer: TlsLayer) -> None:
         """Wait for the handshake; raises ``tls_failed``, ``tls_timeout``."""
@@ -294,15 +196,15 @@ class HardenedConnector(aiohttp.TCPConnector):
         """Where the peer is. A forward proxy was named by the operator: it may be anywhere."""
         host, port = self._peer.host, self._peer.port
         if not self._named:
-            found = [_addr_info(host, port)]
+            found = [addr_info(host, port)]
         else:
             try:
                 hosts = await self._resolve_host(host, port)
             except OSError as error:  # resolvers differ: the system's raises gaierror, aiodns a bare OSError
                 raise self._failure_to_resolve(error) from None
-            found = [_addr_info(each["host"], each["port"]) for each in hosts]
+            found = [addr_info(each["host"], each["port"]) for each in hosts]
         try:
-            permitted = found if self._proxied else self._guard.permitted(self._target, found)
+            permitted = found if self.proxy is not None else self._guard.permitted(self._target, found)
         except GatewayError:
             self._learn([])
             raise
@@ -338,7 +240,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         finally:
             self._following = None
 
-    def address_of(self, connection: H1Client) -> str:
+    def address_of(self, connection: ClientConnection) -> str:
         """The IP address that it leads to, as it stands in `current`; empty when it is lost already."""
         peer = None if connection.transport is None else connection.transport.get_extra_info("peername")
         return str(peer[0]).partition("%")[0] if peer else ""
@@ -355,7 +257,7 @@ class HardenedConnector(aiohttp.TCPConnector):
 
         Raises OSError, or `GatewayError` ``local_resources`` when no attempt failed by the fault of another.
         """
-        attempts = _Attempts(self._loop)
+        attempts = Attempts(self._loop)
         try:
             return await attempts.first_of(addresses, self._happy_eyeballs_delay, self._interleave)
         except OSError:
@@ -364,7 +266,7 @@ class HardenedConnector(aiohttp.TCPConnector):
                 raise short from None
             raise
 
-    async def _dial_through(self, tunnel: ClientRequest) -> H1Client:
+    async def _dial_through(self, tunnel: ClientRequest) -> ClientConnection:
         """A CONNECT is spoken by aiohttp's own protocol; ours takes the transport over afterwards."""
         limits = aiohttp.ClientTimeout(total=self._tls_timeout, connect=None, sock_connect=None)
         async with asyncio.timeout(self._dial_timeout and self._dial_timeout + self._tls_timeout):
@@ -373,8 +275,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         if transport is None or theirs is None:
             lease.close()
             raise GatewayError(errors.DIAL_FAILED)
-        ours = self._make()
-        layer = self._tls_layer(self.endpoint.name, ours)
+        ours, layer = self._maker.secure(self._tls, self.endpoint.name)
         transport.set_protocol(layer.protocol)
         theirs.connection_lost(None)  # so that closing aiohttp's account does not close the transport
         lease.close()

@@ -61,9 +61,10 @@ DOORS = {
     "yarl": ("upstream/",),
 }
 
-CONNECTIONS = {"gateway.wire.h1.client", "gateway.wire.h1.server"}
-MAKES_CONNECTIONS = {"proxy/server.py", "upstream/connector.py", "upstream/pool.py"}
-"""Who makes connections or keeps idle ones. All others know the streams of core/stream.py."""
+HTTP_1_1 = "gateway.wire.h1."
+HTTP_1_1_SHARED = {"gateway.wire.h1.grammar", "gateway.wire.h1.head"}
+"""Rules on bytes, and the parser whose memory of heads all connections share. Of all else in HTTP/1.1 others know the
+interfaces alone: core/stream.py, and wire/connections.py, whose connections wire/accept.py and wire/connect.py make."""
 
 EXCHANGES = {f"gateway.core.{name}" for name in ("attempt", "exchange", "layer", "message", "stream")}
 """What belongs to one request. A machine that knows none of it also serves a call that is no request."""
@@ -72,7 +73,20 @@ IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "s
 
 WIRE_WITH_IO = {
     f"wire/{name}.py"
-    for name in ("buffers", "h1/client", "h1/message", "h1/server", "hangup", "link", "timer", "tls", "turns")
+    for name in ("accept", "buffers", "connect", "connections", "hangup", "link", "timer", "tls", "turns")
+} | {
+    f"wire/h1/{name}.py"
+    for name in (
+        "client",
+        "message",
+        "peer_watch",
+        "request_body",
+        "request_heads",
+        "response_reader",
+        "server",
+        "server_stream",
+        "stall",
+    )
 }
 """The protocols and what serves them. All else in wire/ is rules on bytes, which a test may call without a loop."""
 
@@ -128,8 +142,16 @@ def test_a_policy_knows_no_exchange(module: Module) -> None:
 
 
 @pytest.mark.parametrize("module", [m for m in modules() if m.room != "wire"], ids=lambda m: m.name)
-def test_only_who_makes_connections_knows_them(module: Module) -> None:
-    assert not module.imports & CONNECTIONS or module.file in MAKES_CONNECTIONS, "use the streams of core/stream.py"
+def test_only_the_wire_knows_the_classes_of_http_1_1(module: Module) -> None:
+    seen = {name for name in module.imports if name.startswith(HTTP_1_1)} - HTTP_1_1_SHARED
+    assert not seen, f"{module.name}: use the streams of core/stream.py and the interfaces of wire/connections.py"
+
+
+def test_a_class_of_http_1_1_outside_of_the_wire_is_seen() -> None:
+    for name in ("client", "server", "server_stream", "states"):
+        culprit = Module("gateway.proxy.x", "proxy/x.py", frozenset({HTTP_1_1 + name}), True)
+        with pytest.raises(AssertionError, match="use the streams"):
+            test_only_the_wire_knows_the_classes_of_http_1_1(culprit)
 
 
 def test_an_exchange_in_a_policy_is_seen() -> None:

@@ -27,7 +27,7 @@ from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin
 from gateway.wire.buffers import BufferPool
-from gateway.wire.h1.client import H1Client
+from gateway.wire.connections import ClientConnection
 from gateway.wire.h1.head import HeadParser
 
 
@@ -215,7 +215,7 @@ async def resolving(url: str, resolver: Resolver, **timeouts: float) -> AsyncIte
         yield made
 
 
-def peer_of(connection: H1Client) -> str:
+def peer_of(connection: ClientConnection) -> str:
     assert connection.transport is not None
     return str(connection.transport.get_extra_info("peername")[0])
 
@@ -479,10 +479,10 @@ async def cancel_dials(made: HardenedConnector, count: int = 200) -> None:
             await asyncio.sleep(0)
         task.cancel()
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(outcome, H1Client):
-            outcome.abort()
-        else:
+        if isinstance(outcome, BaseException):
             assert isinstance(outcome, asyncio.CancelledError), outcome
+        else:
+            outcome.abort()
     await eventually(lambda: sockets() <= before, "every socket is closed")
 
 
