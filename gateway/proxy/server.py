@@ -74,7 +74,8 @@ class Server:
         """The coroutine that serves ``exchange`` by the snapshot that is live now, to the exchange's end."""
         request = exchange.request
         known = request.known
-        exchange.request_id = self._request_id(known.get(b"x-request-id"))
+        given = known.get(b"x-request-id")
+        exchange.request_id = next(self._ids) if given is None else self._request_id(given)
         snapshot = self.snapshot
         routed = request.routed
         if routed is not None and routed[0] is snapshot:
@@ -99,7 +100,7 @@ class Server:
         exchange.request_id = exchange.request_id or next(self._ids)
         return chain(fail, self._outer.observe(""), rescue)(exchange)  # type: ignore[return-value]
 
-    def _request_id(self, given: bytes | None) -> bytes:
+    def _request_id(self, given: bytes) -> bytes:
         if given and len(given) <= _MAX_REQUEST_ID and not given.translate(None, _VISIBLE):
             return given
         return next(self._ids)

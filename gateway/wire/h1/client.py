@@ -137,13 +137,15 @@ class H1Client(ResponseReader):
 
     def release(self, request_complete: bool) -> None:
         """Back to the pool when the connection is fit for another request, else closed."""
+        transport = self.transport
         self.timer.expires_at = 0.0
         self._done = self._sink = self._reply = None
         if (
             self.state is DONE
             and self._keep_alive
             and request_complete
-            and self.alive
+            and transport is not None
+            and not transport.is_closing()
             and self._source is None
             and self.on_idle is not None
         ):

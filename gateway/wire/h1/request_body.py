@@ -11,7 +11,7 @@ from time import monotonic
 
 from gateway import errors
 from gateway.core.exchange import Exchange
-from gateway.core.message import CHUNKED
+from gateway.core.message import CHUNKED, RequestHead
 from gateway.core.stream import ClientStream
 from gateway.errors import GatewayError
 from gateway.wire.buffers import BufferPool
@@ -227,12 +227,15 @@ class RequestBody(MessageWriter):
                 )
         return payload, consumed
 
-    def _expect_body(self, length: int) -> None:
-        """The head of a request announces a body of ``length``, as in `RequestHead`."""
-        self._left = length
+    def _expect_body(self, head: RequestHead) -> None:
+        """``head`` announces a body."""
+        self._left = head.length
         self._decoder = None
-        if length == CHUNKED:
+        if head.length == CHUNKED:
             self._decoder = ChunkedDecoder(errors.BAD_FRAMING, self.limits.max_trailer_bytes)
+        self._awaits_continue = (
+            head.minor == 1 and b"expect" in head.known and head.known[b"expect"].lower() == b"100-continue"
+        )
 
     # -- reading
 

@@ -173,7 +173,10 @@ class ResponseReader(MessageWriter):
                 self._scanned = 0
                 self._check_partial()
                 return
-            head = self._parse(window[:end])
+            raw, head = window[:end], self._last_response
+            # An endpoint often responds alike, byte for byte, within a second.
+            if head is None or raw != self._last_head or self._to_head:
+                head = self._parse(raw)
             data = data[end + 4 :]
             if head.status >= 200:
                 self._final(head, data, pooled=pooled)
@@ -206,9 +209,6 @@ class ResponseReader(MessageWriter):
             raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, f"The head of the response exceeds {limit} bytes")
 
     def _parse(self, head: bytes) -> ResponseHead:
-        # An endpoint often answers alike, byte for byte, within a second.
-        if head == self._last_head and self._last_response is not None and not self._to_head:
-            return self._last_response
         self._check_size(len(head))
         response = self._parser.response(head, to_head=self._to_head)
         if not self._to_head and len(head) <= MAX_KEPT_HEAD:

@@ -14,7 +14,7 @@ The connection is made of layers, each with its own file: a socket (`Link`), a m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from time import monotonic
 
 from gateway import errors
@@ -30,6 +30,8 @@ from gateway.wire.h1.server_stream import MAX_DRAIN
 from gateway.wire.h1.states import SERVER_TIMERS, ServerEvent, ServerState
 
 _MAX_LINGER_BYTES = 1 << 20
+_NONE: Coroutine[None, None, None] | None = None
+"""For a type checker, and the code that is compiled by it, what is set to a plain None stays None."""
 
 # Bound once: Python 3.11 takes 0.13 us to look a member up.
 NEW, IDLE, HEAD, SERVING, RECEIVING, HELD, FLUSHING, DRAINING, LINGERING, CLOSED = ServerState
@@ -38,7 +40,7 @@ NEW, IDLE, HEAD, SERVING, RECEIVING, HELD, FLUSHING, DRAINING, LINGERING, CLOSED
 class H1Server(RequestHeads):
     """A `gateway.wire.connections.ServerConnection`, and the `asyncio.BufferedProtocol` of its socket."""
 
-    __slots__ = ("_discarded", "_idle_since", "_scheme", "_task", "_wake")
+    __slots__ = ("_discarded", "_idle_since", "_scheme")
 
     def __init__(
         self,
@@ -50,9 +52,6 @@ class H1Server(RequestHeads):
     ) -> None:
         super().__init__(loop, buffers, parser, service)
         self._scheme = scheme
-        self._task: asyncio.Task[None] | None = None
-        self._wake: asyncio.Future[None] | None = None
-        """Resolved when there is work again."""
         self._idle_since = 0.0
         """When the wait for the current or the last head began."""
         self._discarded = 0
@@ -176,12 +175,6 @@ class H1Server(RequestHeads):
 
     # -- exchanges
 
-    def _start_work(self) -> None:
-        if self._task is None:
-            self._task = self.loop.create_task(self._serve())
-        elif self._wake is not None:
-            self._wake.set_result(None)
-
     async def _serve(self) -> None:
         """Run one exchange after the other. One task serves a connection for life: to make one a request costs more."""
         try:
@@ -193,12 +186,12 @@ class H1Server(RequestHeads):
                     self._wake = self.loop.create_future()
                     await self._wake
                     self._wake = None
-                    if self._answered and self._has_work():
+                    if self._answered and self._work is not None:
                         # No upstream slows this caller down: it could ask again as fast as we refuse.
                         self._answered = False
                         await self._service.turns.wait(self.loop)
                     continue
-                self._work = None
+                self._work = _NONE
                 try:
                     await work
                 finally:
@@ -210,7 +203,7 @@ class H1Server(RequestHeads):
                     if self._body_sink is not None:
                         self.stop_body()
                 self._after_exchange()
-                if self._has_work():  # its head had come already, and no event of the kernel made us wait
+                if self._work is not None:  # its head had come already, and no event of the kernel made us wait
                     await self._service.turns.wait(self.loop)
         except asyncio.CancelledError:
             if self._work is not None:  # cancelled before its turn
@@ -226,15 +219,13 @@ class H1Server(RequestHeads):
         finally:
             self._task = None
 
-    def _has_work(self) -> bool:
-        # A method, because a type checker takes what was set to None for None still, and compiled code is made of that.
-        return self._work is not None
-
     def _after_exchange(self) -> None:
         if self.transport is None or self.transport.is_closing():
             return
         if self.full:  # a response of our own that the caller has yet to take
             self.move(ServerEvent.FLUSH)
+        elif self._keep_alive and not self._left:
+            self._next_request()
         else:
             self._after_response()
 
@@ -244,7 +235,6 @@ class H1Server(RequestHeads):
 
     def _after_response(self) -> None:
         """The caller took the whole response: go on to the next request, or to the end of the connection."""
-        self._awaits_continue = False
         if not self._keep_alive or self._left > MAX_DRAIN:
             self._linger()
         elif self._left == 0:

@@ -79,7 +79,13 @@ class H1ServerStream(RequestBody):
         assert self.exchange is not None
         request = self.exchange.request
         minor = request.minor
-        keep = request.keep_alive and self._may_persist()
+        keep = (
+            request.keep_alive
+            and not (self._refused or self._awaits_continue or self._service.draining)
+            and self.limits.keepalive_timeout > 0
+            # A body that is still being uploaded may yet end; one that no one takes is read to its end when it is small.
+            and (self._left <= MAX_DRAIN or self._body_sink is not None)
+        )
         if length >= 0 and keep and minor:
             self._keep_alive = True
             self.chunked_out = False
@@ -98,12 +104,6 @@ class H1ServerStream(RequestBody):
         if not keep:
             return lines + b"Connection: close\r\n"
         return lines if minor else lines + b"Connection: keep-alive\r\n"
-
-    def _may_persist(self) -> bool:
-        if self._refused or self._service.draining or not self.limits.keepalive_timeout or self._awaits_continue:
-            return False
-        # A body that is still being uploaded may yet end; one that nobody takes is read to its end when it is small.
-        return self._body_sink is not None or self._left <= MAX_DRAIN
 
     # -- until it is taken
 
