@@ -83,7 +83,7 @@ class H1ServerStream(RequestBody):
             request.keep_alive
             and not (self._refused or self._awaits_continue or self._service.draining)
             and self.limits.keepalive_timeout > 0
-            # A body that is still being uploaded may yet end; one that no one takes is read to its end when it is small.
+            # A body that is still being uploaded may yet end; a small one that is not taken is read to its end.
             and (self._left <= MAX_DRAIN or self._body_sink is not None)
         )
         if length >= 0 and keep and minor:
