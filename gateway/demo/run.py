@@ -13,7 +13,7 @@ from gateway.control.options import Options
 from gateway.demo.ports import address_of, reserved
 from gateway.demo.script import Scene, text
 from gateway.demo.sidecar import Sidecar
-from gateway.workers.supervisor import Supervisor
+from gateway.workers.supervisor import supervise
 
 CONFIGURATION = Path(__file__).with_name("demo.yaml")
 
@@ -46,4 +46,4 @@ async def serve(listen: str, admin: str, folder: Path, out: TextIO) -> int:
             out.write(text(scene, CONFIGURATION.read_text()))
             out.flush()
 
-        return await Supervisor(Options(CONFIGURATION, Overrides()).encode(), env, tell).run()
+        return await supervise(Options(CONFIGURATION, Overrides()).encode(), env, tell)

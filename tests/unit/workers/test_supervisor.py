@@ -1,84 +1,129 @@
-"""How long the supervisor waits before it starts a child again, where its socket is, and how it begins."""
+"""Any number of children: each is started again, and the last worker that drains ends the gateway."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import logging
 import os
-import stat
+import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from harness.patience import eventually
 
-from gateway.workers.supervisor import Backoff, Child, private_folder
+from gateway.workers.child import Child
+from gateway.workers.inherited import Inherited
+from gateway.workers.supervisor import Supervisor, children
 
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_who_dies_at_once_waits_longer_and_longer() -> None:
-    clock = Clock()
-    backoff = Backoff(clock)
-    pauses = []
-    for _ in range(9):
-        backoff.started()
-        pauses.append(backoff.pause())
-    assert pauses == [0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+WORKER = """
+import pathlib, signal, sys
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(sys.argv[2])))
+pathlib.Path(sys.argv[1]).write_text("runs")
+while True:
+    signal.pause()
+"""
 
 
-def test_who_ran_for_a_while_is_started_at_once() -> None:
-    clock = Clock()
-    backoff = Backoff(clock)
-    for _ in range(5):
-        backoff.pause()
-    backoff.started()
-    clock.now += 10.0
-    assert backoff.pause() == 0.0
+def on_asyncio(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Run ``test`` on the event loop of a supervisor: uvloop keeps SIGCHLD to itself."""
+
+    @functools.wraps(test)
+    def run(*arguments: object, **named: object) -> None:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(test(*arguments, **named))
+
+    return run
 
 
-def test_an_end_is_told_once() -> None:
-    child = Child("x", ["false"], [])
-    assert child.ended() is None
-    child.start()
-    assert child.process is not None
-    child.process.wait()
-    assert child.ended() == 1
-    assert child.ended() is None
-    child.signal(15)
+def worker(place: Path, code: int = 0) -> Child:
+    return Child("worker", [sys.executable, "-c", WORKER, str(place), str(code)], serves=True)
 
 
-@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
-def test_nobody_else_enters_the_folder_of_the_channel(mask: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TMPDIR", raising=False)
-    before = os.umask(mask)
-    try:
-        made = private_folder()
-    finally:
-        os.umask(before)
-    try:
-        assert stat.S_IMODE(made.stat().st_mode) == 0o700
-    finally:
-        made.rmdir()
+@asynccontextmanager
+async def supervised(*entries: Child) -> AsyncIterator[asyncio.Task[int]]:
+    with Inherited() as inherited:
+        task = asyncio.ensure_future(Supervisor(entries, inherited.ready).run())
+        try:
+            yield task
+        finally:
+            if not task.done():
+                os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait({task})
 
 
-def test_a_folder_that_is_too_long_for_a_socket_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = tmp_path / ("x" * 100)
-    long.mkdir()
-    monkeypatch.setenv("TMPDIR", str(long))
-    made = private_folder()
-    try:
-        assert made.parent != long
-        assert len(os.fsencode(made)) < 100
-    finally:
-        made.rmdir()
+@on_asyncio
+async def test_all_workers_drain_and_the_worst_code_is_the_gateways(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in "abc"]
+    entries = [worker(place, code) for place, code in zip(places, (0, 3, 1), strict=True)]
+    async with supervised(*entries) as running:
+        await eventually(lambda: all(place.exists() for place in places), "three workers", 20)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(running, 20) == 3
+    assert all(entry.process is None for entry in entries)
+
+
+@on_asyncio
+async def test_each_that_dies_is_started_again_and_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    places = [tmp_path / name for name in "ab"]
+    entries = [worker(place) for place in places]
+    async with supervised(*entries) as running:
+        await eventually(lambda: all(place.exists() for place in places), "two workers", 20)
+        first, second = (entry.process for entry in entries)
+        places[0].unlink()
+        entries[0].signal(signal.SIGKILL)
+        await eventually(places[0].exists, "another worker", 20)
+        assert entries[0].process is not first
+        assert entries[1].process is second
+        assert caplog.messages == ["the worker ended (signal SIGKILL); it is started again in 0 s"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(running, 20) == 0
+
+
+@on_asyncio
+async def test_a_first_start_that_fails_is_the_end(tmp_path: Path) -> None:
+    control = Child("control process", [sys.executable, "-c", "raise SystemExit(2)"])
+    async with supervised(worker(tmp_path / "a"), control) as running:
+        assert await asyncio.wait_for(running, 20) == 2
+
+
+@on_asyncio
+async def test_a_child_that_cannot_be_started_again_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "gateway")
+    place = tmp_path / "a"
+    entry = worker(place)
+    async with supervised(entry):
+        await eventually(place.exists, "a worker", 20)
+        good, entry.command = entry.command, ["/no/python"]
+        place.unlink()
+        entry.signal(signal.SIGKILL)
+        await eventually(lambda: "can not be started" in caplog.text, "a failure", 20)
+        entry.command = good
+        await eventually(place.exists, "another worker", 20)
+
+
+def test_a_worker_gets_neither_the_options_nor_the_master_key() -> None:
+    with Inherited() as inherited:
+        entries = children(inherited, "{}", {"GATEWAY_MASTER_KEY": "k", "PATH": "/bin", "MINE": "x"}, ["MINE"])
+        serving, control = entries
+        assert (serving.serves, control.serves) == (True, False)
+        assert serving.env == {"PATH": "/bin", "MINE": "x"}
+        assert "{}" in control.command
+        assert "{}" not in serving.command
+        for entry in entries:
+            assert entry.pulse is not None
+            entry.pulse.close()
 
 
 def test_a_supervisor_that_the_system_refuses_is_a_failure_with_a_reason() -> None:
     # As a process: the log of the caller ends with the attempt.
-    code = "from gateway.workers import supervisor as s; s._PYTHON = ('/no/python',); raise SystemExit(s.become('{}'))"
+    code = "from gateway.workers import supervisor as s; s.PYTHON = ('/no/python',); raise SystemExit(s.become('{}'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stderr) == (1, "can not start: [Errno 2] No such file or directory\n")

@@ -1,0 +1,92 @@
+"""One process of the gateway, as its supervisor sees it: how it is started, whether it runs, when it starts again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+
+from gateway import launch
+from gateway.core.clock import Clock
+from gateway.workers.pulse import Pulse
+
+# -P: what lies in the folder where the gateway was started is data, and no code of ours.
+PYTHON: Final = (sys.executable, "-P", "-m")
+
+FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 5.0
+_SETTLED_SECONDS: Final = 10.0
+"""A child that ran this long starts again at once when it dies; others after longer and longer pauses."""
+
+
+class Backoff:
+    """How long to wait before the next start."""
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self._pause = 0.0
+        self._started_at = clock()
+
+    def started(self) -> None:
+        self._started_at = self._clock()
+
+    def pause(self) -> float:
+        """Seconds to wait after the death that was just seen."""
+        if self._clock() - self._started_at >= _SETTLED_SECONDS:
+            self._pause = 0.0
+        pause, self._pause = self._pause, min(max(self._pause * 2, FIRST_PAUSE), _LONGEST_PAUSE)
+        return pause
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """An entry of the supervisor's list. ``descriptors``: what the process inherits; ``env``: None for our own."""
+
+    name: str
+    command: Sequence[str]
+    descriptors: Sequence[int] = ()
+    env: Mapping[str, str] | None = field(default=None, repr=False)
+    pulse: Pulse | None = None
+    serves: bool = False
+    """It serves traffic: at the end it drains, and its exit code is the gateway's."""
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _backoff: Backoff = field(default_factory=Backoff, init=False, repr=False)
+
+    def start(self) -> None:
+        """Raises OSError when the system gives no process."""
+        self._backoff.started()
+        if self.pulse is not None:
+            self.pulse.began()
+        with launch.held():  # a signal that comes while the child still imports waits for its handler
+            self.process = subprocess.Popen(  # noqa: S603 - our own modules
+                self.command, pass_fds=self.descriptors, stdin=subprocess.DEVNULL, env=self.env
+            )
+
+    def signal(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def hangs(self) -> bool:
+        """Look once; True when it has been silent for too long."""
+        return self.process is not None and self.pulse is not None and self.pulse.hangs()
+
+    def kill(self) -> None:
+        """End it at once; what it wrote to its pulse is void."""
+        self.signal(signal.SIGKILL)
+        if self.pulse is not None:
+            self.pulse.began()
+
+    def ended(self) -> int | None:
+        """The exit code (negative: a signal) of a process that has ended, reported once; None while it runs."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return None
+        self.process = None
+        return code
+
+    def pause(self) -> float:
+        """Seconds to wait before the next start."""
+        return self._backoff.pause()

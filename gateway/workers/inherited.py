@@ -1,0 +1,63 @@
+"""What children inherit from their supervisor, so that it dies with none of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import tempfile
+from types import TracebackType
+from typing import Final, Self
+
+from gateway.observe import slabs
+
+_MAX_FOLDER: Final = 60
+"""Bytes of the name of a folder for a Unix socket, whose whole path may have 107 (unix(7))."""
+_FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - for a folder that no one else can enter
+
+
+class Inherited:
+    """The channel's listener, the memory of the counters, and two pipes. A context: it is closed at the end."""
+
+    def __init__(self) -> None:
+        self._folder = private_folder()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self.path = self._folder / "channel"
+        """Of the channel's socket."""
+        self._listener.bind(str(self.path))
+        self._listener.listen()
+        self.alive, self._held = os.pipe()
+        """A pipe that ends with the supervisor."""
+        self.ready, self.report_ready = os.pipe()
+        """A pipe for the news that traffic is served: its reading end, and that of the child that writes."""
+        os.set_blocking(self.ready, False)
+        self.slabs = slabs.create()
+
+    @property
+    def listener(self) -> int:
+        return self._listener.fileno()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.close()
+        for descriptor in (self.alive, self._held, self.ready, self.report_ready, self.slabs):
+            os.close(descriptor)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def private_folder() -> pathlib.Path:
+    """A new folder for a Unix socket, that no one else can enter. Raises OSError when there is no place for one.
+
+    ``TMPDIR`` may be missing, read-only, or too long for the address of a socket.
+    """
+    for place in (os.environ.get("TMPDIR", ""), *_FOLDERS):
+        if place and len(os.fsencode(place)) <= _MAX_FOLDER:
+            with contextlib.suppress(OSError):
+                return pathlib.Path(tempfile.mkdtemp(prefix="gateway-", dir=place))
+    raise OSError(f"no folder for a socket; make one of {', '.join(_FOLDERS)} writable, or set TMPDIR to a short one")
