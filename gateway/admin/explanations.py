@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from gateway import errors
 from gateway.admin.actor import Actor
@@ -72,7 +72,7 @@ async def _asked(answer: Awaitable[Answer]) -> Answer:
         raise unavailable(str(error)) from None
 
 
-def explained(record: Mapping[str, Any]) -> Resource:
+def explained(record: Mapping[str, object]) -> Resource:
     """``record``: a line of the access log, or what is known of a request that runs (it has a ``phase``)."""
     reason = errors.REASONS.get(str(record.get("reason", "")))
     spent = _spent(record)
@@ -98,33 +98,40 @@ def explained(record: Mapping[str, Any]) -> Resource:
     }
 
 
-def _spent(record: Mapping[str, Any]) -> dict[str, float]:
+def _spent(record: Mapping[str, object]) -> dict[str, float]:
     """Milliseconds by phase. A line has no latency of an upstream that never answered: it took what is left."""
-    spent: dict[str, float] = {name: record.get(name) or 0.0 for name in _PHASES}
-    if record.get("attempts") and record.get("upstream_latency_ms") is None:
-        left = round(record["duration_ms"] - sum(spent.values()), 3)
+    spent = {name: _number(record, name) for name in _PHASES}
+    if _number(record, "attempts") and record.get("upstream_latency_ms") is None:
+        left = round(_number(record, "duration_ms") - sum(spent.values()), 3)
         spent["upstream_latency_ms"] = left if left > _ROUNDING else 0.0
     return spent
 
 
-def _running(record: Mapping[str, Any]) -> str:
+def _running(record: Mapping[str, object]) -> str:
     of = f"proxy {record['proxy_name']}" if record["proxy_name"] else "no proxy"
-    return f"it runs for {record['age']:.1f} s, in phase {record['phase']} of {of}"
+    return f"it runs for {_number(record, 'age'):.1f} s, in phase {record['phase']} of {of}"
 
 
-def _ended(record: Mapping[str, Any], reason: errors.Reason | None) -> str:
-    took = f"{record['duration_ms']:.1f} ms"
+def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
+    took = f"{_number(record, 'duration_ms'):.1f} ms"
+    attempts = record["attempts"]
     by = f" by {record['upstream']}" if record["upstream"] else ""
     if reason is None:
         told = f"answered {record['status_code']}{by} in {took}"
     elif reason is errors.CLIENT_GONE:
         told = f"the client left after {took}"
-    elif record["attempts"]:
+    elif attempts:
         told = f"failed after {took}{by}: {reason.code} ({reason.details})"
     else:
         told = f"refused with {record['status_code']} {reason.code} before any upstream was asked: {reason.details}"
     if record["shadow"]:
         told += f"; {record['shadow']} would have refused it, were it not in shadow mode"
-    if record["attempts"] > 1:
-        told += f"; it took {record['attempts']} attempts"
+    if isinstance(attempts, int) and attempts > 1:
+        told += f"; it took {attempts} attempts"
     return told
+
+
+def _number(record: Mapping[str, object], name: str) -> float:
+    """0 for what is missing or null."""
+    value = record.get(name)
+    return value if isinstance(value, int | float) else 0.0

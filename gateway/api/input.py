@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -25,7 +25,7 @@ _VERSION: Final = re.compile(r'"([1-9][0-9]{0,8})"|([1-9][0-9]{0,8})')
 Path = tuple[str | int, ...]
 
 
-class _Twice(dict[str, Any]):
+class _Twice(dict[str, object]):
     """An object in which the key ``key`` stood more than once."""
 
     key: str = ""
@@ -35,7 +35,7 @@ class _TooLarge(int):
     """Stands for a whole number beyond 64 bits."""
 
 
-def parse_body(text: bytes) -> Mapping[str, Any]:
+def parse_body(text: bytes) -> Mapping[str, object]:
     """The JSON object that ``text`` is. Raises `AdminError` with the place or the path of what is wrong.
 
     Refused beyond the grammar: what another reader could take for something else (a key that stands twice, whole
@@ -55,9 +55,9 @@ def parse_body(text: bytes) -> Mapping[str, Any]:
     return found
 
 
-def parse_query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> dict[str, Any]:
+def parse_query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> dict[str, object]:
     """The parameters by name, as their kinds. Raises `AdminError` for unknown, doubled and malformed ones."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     wrong: list[Field] = []
     for name, text in given:
         kind = kinds.get(name)
@@ -92,13 +92,17 @@ def _tree(text: bytes) -> object:
         raise validation([("", _deep())]) from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
-    seen: set[str] = set()
     twice = _Twice(made)
-    twice.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            twice.key = key
+            break
+        seen.add(key)
     return twice
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway import __version__
 from gateway.admin.rights import metrics_readers_only, superusers_only
@@ -21,16 +21,17 @@ _ROLES: Final[dict[Right, tuple[str, ...]]] = {
     metrics_readers_only: ("superuser", "metrics"),
 }
 """Whose token opens a route: any of these (OpenAPI 3.1.0, Security Requirement Object)."""
+JsonObject = dict[str, object]
 _TEMPLATE: Final = "#/components/schemas/{model}"
 
 
-def document(routes: Sequence[Route]) -> dict[str, Any]:
+def document(routes: Sequence[Route]) -> JsonObject:
     used: list[type[BaseModel]] = [schemas.Error]
     for route in routes:
         used += [m for m in (route.body, *route.responses.values()) if m is not None]
-    pairs = [(m, "validation") for m in dict.fromkeys(used)]
-    _, definitions = models_json_schema(pairs, ref_template=_TEMPLATE)  # type: ignore[arg-type]
-    paths: dict[str, dict[str, Any]] = {}
+    pairs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in dict.fromkeys(used)]
+    _, definitions = models_json_schema(pairs, ref_template=_TEMPLATE)
+    paths: dict[str, JsonObject] = {}
     for route in routes:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route)
     return {
@@ -49,8 +50,8 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
-    operation: dict[str, Any] = {
+def _operation(route: Route) -> JsonObject:
+    operation: JsonObject = {
         "operationId": route.operation,
         "summary": route.summary,
         "responses": {str(status): _answer(model, route) for status, model in route.responses.items()}
@@ -75,7 +76,7 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
-def _answer(model: type[BaseModel] | None, route: Route) -> dict[str, Any]:
+def _answer(model: type[BaseModel] | None, route: Route) -> JsonObject:
     if route.stream is not None:
         events = {"text/event-stream": {"schema": {"type": "string"}}}
         return {"description": "Events `state` and `refusals`, whose data is JSON", "content": events}
@@ -86,17 +87,17 @@ def _answer(model: type[BaseModel] | None, route: Route) -> dict[str, Any]:
     return {"description": (model.__doc__ or "Done").splitlines()[0], "content": _json(model)}
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
+def _json(model: type[BaseModel]) -> JsonObject:
     return {"application/json": {"schema": {"$ref": _TEMPLATE.format(model=model.__name__)}}}
 
 
-def _in_path(name: str) -> dict[str, Any]:
+def _in_path(name: str) -> JsonObject:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
-def _in_query(query: Query) -> dict[str, Any]:
+def _in_query(query: Query) -> JsonObject:
     name, kind, meaning = query
-    schema: dict[str, Any] = {"type": _TYPES[kind]}
+    schema: JsonObject = {"type": _TYPES[kind]}
     if kind is int:
         schema |= {"minimum": 1, "maximum": 1000 if name == "per_page" else 1_000_000_000}
     return {"name": name, "in": "query", "required": False, "description": meaning, "schema": schema}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, TypeVar, cast
+from collections.abc import AsyncGenerator, Callable
+from typing import Final, TypeVar
 
 import orjson
 from aiohttp import web
@@ -122,7 +122,7 @@ def request_id(request: web.BaseRequest) -> str:
 class EventStream(web.StreamResponse):
     """Server-Sent Events, written where another answer ends. Who does not take one in time is cut."""
 
-    def __init__(self, events: Callable[[], AsyncIterator[bytes]], seconds: float) -> None:
+    def __init__(self, events: Callable[[], AsyncGenerator[bytes, None]], seconds: float) -> None:
         super().__init__(headers={"Content-Type": "text/event-stream"})
         self._events = events
         self._seconds = seconds
@@ -140,4 +140,4 @@ class EventStream(web.StreamResponse):
         except (AdminError, StoreError) as error:
             _log.debug("a live view ends: %s", error)  # the reader comes again, and is told in the usual shape
         finally:
-            await cast(Any, events).aclose()
+            await events.aclose()

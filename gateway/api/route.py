@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Final
@@ -26,7 +26,7 @@ PAGING: Final[tuple[Query, ...]] = (
 DRY_RUN: Final[Query] = ("dry_run", bool, "true: change nothing, and answer what would be touched.")
 
 Handler = Callable[[Call], Awaitable[Result]]
-Stream = Callable[[Call], AsyncIterator[bytes]]
+Stream = Callable[[Call], AsyncGenerator[bytes, None]]
 """Server-Sent Events, for as long as they are read."""
 Right = Callable[[Actor], None]
 """Raises `AdminError` for an actor who has it not."""

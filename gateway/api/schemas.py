@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,7 +66,7 @@ class NewToken(Body):
         ge=0,
         description="Seconds; 0: it never expires; null: 90 days for a superuser token, never for others.",
     )
-    claims: dict[str, Any] = Field(default={}, description="What access rules read as @request.auth.*.")
+    claims: dict[str, object] = Field(default={}, description="What access rules read as @request.auth.*.")
 
 
 class NewProxy(config.Proxy):
@@ -209,7 +209,7 @@ class TokenAnswer(Answer):
     kind: str
     superuser: bool
     metrics: bool
-    claims: dict[str, Any]
+    claims: dict[str, object]
     created: str
     expires_at: str | None
     last_used: str | None
@@ -255,24 +255,24 @@ class Explained(Answer):
     verdict: Literal["admit", "wait", "probe", "refuse"] = Field(description="What would become of a request now.")
     reason: str = Field(description="The code with which it would be refused.")
     sentence: str
-    active: list[dict[str, Any]] = Field(description="Requests that run, the oldest first; 100 at most.")
+    active: list[dict[str, object]] = Field(description="Requests that run, the oldest first; 100 at most.")
     active_count: int
-    limiter: dict[str, Any] | None
-    queue: dict[str, Any] | None
-    breaker: dict[str, Any] | None = Field(
+    limiter: dict[str, object] | None
+    queue: dict[str, object] | None
+    breaker: dict[str, object] | None = Field(
         description="With its newest moves, and the outcomes that led to each and that count now."
     )
-    pool: dict[str, Any]
+    pool: dict[str, object]
 
 
 class RequestExplained(Answer):
     """What became of a request, or what it does now."""
 
-    request: dict[str, Any] = Field(description="Its log line; of one that runs its proxy, phase and age.")
+    request: dict[str, object] = Field(description="Its log line; of one that runs its proxy, phase and age.")
     running: bool
     sentence: str
-    way: list[dict[str, Any]] = Field(description="Where its time went, in milliseconds.")
-    reason: dict[str, Any] | None = Field(description="Why it was refused, failed or was cut.")
+    way: list[dict[str, object]] = Field(description="Where its time went, in milliseconds.")
+    reason: dict[str, object] | None = Field(description="Why it was refused, failed or was cut.")
 
 
 class AuditEntry(Answer):
@@ -281,11 +281,13 @@ class AuditEntry(Answer):
     actor: str = Field(description="Who did it.")
     action: str = Field(description="What was done, as in proxy.update.")
     subject: str = Field(description="To what.")
-    detail: dict[str, Any]
+    detail: dict[str, object]
     client: str | None = Field(description="The address from which it was done.")
     credential: str | None = Field(description="The id of the token or login with which it was done.")
-    before: dict[str, Any] | None = Field(description="The values that were changed, as they were; secrets are masked.")
-    after: dict[str, Any] | None = Field(description="The values as they are since; secrets are masked.")
+    before: dict[str, object] | None = Field(
+        description="The values that were changed, as they were; secrets are masked."
+    )
+    after: dict[str, object] | None = Field(description="The values as they are since; secrets are masked.")
 
 
 class AuditList(Answer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Final
 
 from gateway.admin.actor import Actor
@@ -20,7 +20,7 @@ def event(name: str, data: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
 
-async def watch(administration: Administration, actor: Actor, quiet: float = _QUIET) -> AsyncIterator[bytes]:
+async def watch(administration: Administration, actor: Actor, quiet: float = _QUIET) -> AsyncGenerator[bytes, None]:
     """Until the token of ``actor`` is no longer good or the listener closes. Raises `AdminError`, `StoreError`."""
     with administration.live_feed.subscriber() as subscriber:
         yield _COMMENT

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import aiohttp
 from joserfc.jwk import JWKRegistry, OctKey
@@ -133,7 +133,7 @@ def usable(text: str | bytes, url: str) -> str:
     return json.dumps({"keys": keys})
 
 
-def _public(given: Any) -> dict[str, Any] | None:
+def _public(given: object) -> dict[str, object] | None:
     """The public part of a key; None for one to be left out.
 
     That is one that can not be read (RFC 7517 5 has it ignored and the others used), and a shared one: in a published

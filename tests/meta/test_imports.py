@@ -50,7 +50,7 @@ DOORS = {
     "msgspec": ("ipc/", "config/document.py"),
     "orjson": ("observe/", "proxy/", "admin/", "api/", "cli/"),
     "opentelemetry": ("observe/otlp.py",),
-    "prometheus_client": ("control/metrics/telemetry.py",),
+    "prometheus_client": ("control/metrics/",),
     "pybreaker": ("policy/circuit.py",),
     "pydantic": ("config/", "api/"),
     "pydantic_core": ("config/",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.api import schemas, sse
@@ -31,7 +31,7 @@ async def metrics(call: Call) -> Result:
     return 200, Text(content_type(open_metrics=open_metrics), text)
 
 
-def _events(call: Call) -> AsyncIterator[bytes]:
+def _events(call: Call) -> AsyncGenerator[bytes, None]:
     return sse.watch(call.administration, call.actor)
 
 

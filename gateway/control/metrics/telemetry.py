@@ -10,16 +10,16 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Metric, ProcessCollector, exposition
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
 from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot, unreachable
 from gateway.control.metrics.exposition import Exposition, comment
+from gateway.control.metrics.processes import ProcessMetrics
 from gateway.control.metrics.totals import totals
 from gateway.core.build import EDITION
 from gateway.ipc.channel import ChannelError
@@ -31,29 +31,6 @@ from gateway.workers import confinement
 
 _PATIENCE: Final = 1.0
 _NEWEST: Final = 50
-
-
-class _Process(ProcessCollector):
-    """The usual metrics of a process; what no other process can read comes from ``usage``, its own report."""
-
-    def __init__(self, namespace: str, pid: Callable[[], int | str], registry: CollectorRegistry) -> None:
-        self.usage: Mapping[str, int] = {}
-        """As `confinement.usage`; empty while there is none."""
-        self._names = f"{namespace}_process_" if namespace else "process_"
-        super().__init__(namespace, pid, registry=registry)
-
-    def collect(self) -> Iterator[Metric]:
-        reported = {self._names + name: value for name, value in self.usage.items() if value}
-        yield from (family for family in super().collect() if family.name not in reported)
-        for name, value in reported.items():
-            yield GaugeMetricFamily(name, _REPORTED[name.removeprefix(self._names)], value=float(value))
-
-
-_REPORTED: Final = {
-    "proportional_memory_bytes": "Proportional set size in bytes: pages that processes share are counted in parts.",
-    "open_fds": "Number of open file descriptors.",
-    "max_fds": "Maximum number of open file descriptors.",
-}
 
 
 class Telemetry:
@@ -69,8 +46,8 @@ class Telemetry:
         """Process id; 0 while it is not known."""
         self._reloads = {"ok": 0, "failed": 0}
         self._processes = CollectorRegistry()
-        self._process = _Process("", lambda: "self", self._processes)
-        self._worker_process = _Process("gateway_worker", lambda: self._worker or os.getpid(), self._processes)
+        self._process = ProcessMetrics("", lambda: "self", self._processes)
+        self._worker_process = ProcessMetrics("gateway_worker", lambda: self._worker or os.getpid(), self._processes)
 
     def reloaded(self, *, ok: bool) -> None:
         """A configuration was taken, or refused."""
