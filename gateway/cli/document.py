@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import orjson
@@ -18,7 +18,7 @@ _WRITTEN = (".yaml", ".yml", ".json", "")
 _WORD = re.compile("[A-Za-z_][A-Za-z_-]*")
 
 
-def read(file: pathlib.Path) -> dict[str, Any]:
+def read(file: pathlib.Path) -> dict[str, object]:
     """The mapping in the file, ``${VAR}`` put in. Raises `BadFile`."""
     from gateway.config import source
     from gateway.config.problem import ConfigError, Problem
@@ -38,16 +38,16 @@ def read(file: pathlib.Path) -> dict[str, Any]:
     return data
 
 
-def proxies(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def proxies(file: pathlib.Path, document: Mapping[str, object]) -> dict[str, dict[str, object]]:
     """The proxies in a file by name, each with every key, so that they can be compared. Raises `BadFile`."""
     listed = document.get("proxies")
     if not isinstance(listed, list):
         # A key that is misspelt must not read as "no proxies": --prune would delete them all.
         raise BadFile(f"{file}: proxies: must be a list; write proxies: [] for none")
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for index, settings in enumerate(listed):
         made = complete(settings, f"{file}: proxies.{index}")
-        if found.setdefault(made["name"], made) is not made:
+        if found.setdefault(str(made["name"]), made) is not made:
             raise BadFile(f"{file}: proxies.{index}.name: there is another {made['name']}; give each a name of its own")
     return found
 
@@ -59,7 +59,7 @@ class Secret(NamedTuple):
     origins: tuple[str, ...] = ()
 
 
-def secrets(file: pathlib.Path, document: Mapping[str, Any]) -> dict[str, Secret]:
+def secrets(file: pathlib.Path, document: Mapping[str, object]) -> dict[str, Secret]:
     """The secrets in a file: a text each, or a mapping with value and origins. Raises `BadFile`, which quotes none."""
     listed = document.get("secrets", {})
     if not isinstance(listed, dict):
@@ -80,7 +80,7 @@ def _secret(given: object, place: str) -> Secret:
     return Secret(str(given["value"]), tuple(map(str, origins)))
 
 
-def complete(settings: object, place: str) -> dict[str, Any]:
+def complete(settings: object, place: str) -> dict[str, object]:
     """A proxy of a file as the database stores it. Raises `BadFile`."""
     from gateway.config import single
     from gateway.config.problem import ConfigError
@@ -93,7 +93,7 @@ def complete(settings: object, place: str) -> dict[str, Any]:
         raise BadFile(str(error)) from None
 
 
-def write(file: pathlib.Path, document: Mapping[str, Any]) -> None:
+def write(file: pathlib.Path, document: Mapping[str, object]) -> None:
     """A new file is for its owner alone, and so is any with secrets. Raises OSError, and UsageError for its suffix."""
     text = _json(document) if _suffix(file) == ".json" else _yaml(document)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -118,11 +118,11 @@ def value_of(text: str) -> object:
         return text
 
 
-def _json(document: Mapping[str, Any]) -> str:
+def _json(document: Mapping[str, object]) -> str:
     return orjson.dumps(_escaped(document), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
-def _yaml(document: Mapping[str, Any]) -> str:
+def _yaml(document: Mapping[str, object]) -> str:
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -136,7 +136,7 @@ def _yaml(document: Mapping[str, Any]) -> str:
     return yaml.dump(_escaped(document), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _escaped(value: Any) -> Any:
+def _escaped(value: object) -> object:
     """A dollar in a value is written twice, or ``read`` would take it for a reference to the environment."""
     if isinstance(value, str):
         return value.replace("$", "$$")

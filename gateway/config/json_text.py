@@ -8,7 +8,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from gateway.config import scalar
-from gateway.config.node import MAX_DEPTH, Branch, Node, Place, Scalar, check_depth, open_brackets, too_deep
+from gateway.config.node import MAX_DEPTH, Branch, Node, Place, Scalar, check_depth, end_of, open_brackets, too_deep
 from gateway.config.problem import ConfigError, Path, Problem
 
 _DECODER = json.JSONDecoder()
@@ -57,7 +57,7 @@ class _Walker:
         return bisect_right(self.breaks, self.at) + 1
 
     def peek(self) -> str:
-        self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr] # matches nothing at least
+        self.at = end_of(_SPACE, self.text, self.at)
         return self.text[self.at]
 
     def node(self, path: Path) -> Node:
@@ -90,7 +90,7 @@ class _Walker:
         return str(value)
 
     def word(self, path: Path) -> object:
-        word = _WORD.match(self.text, self.at)[0]  # type: ignore[index] # the text is JSON, give or take NaN
+        word = self.text[self.at : end_of(_WORD, self.text, self.at)]
         if not _NUMBER.fullmatch(word) and word not in ("true", "false", "null"):
             message = "NaN and Infinity are not JSON; write a number"
             raise ConfigError(self.name, [Problem(message, path, self.line())])

@@ -88,6 +88,12 @@ def open_brackets(text: str) -> int:
     return deepest
 
 
+def end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where what ``pattern`` matches at ``at`` ends; ``at`` itself when it matches nothing."""
+    match = pattern.match(text, at)
+    return at if match is None else match.end()
+
+
 def grow(name: str, value: object, lines: Mapping[Path, int], path: Path = (), line: int = 1) -> Node:
     """The tree of plain data whose lines stand in ``lines``; what has none gets its parent's line."""
     check_depth(name, path, line)

@@ -6,7 +6,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
-from gateway.config.node import MAX_DEPTH, Node, Scalar, check_depth, grow, open_brackets, too_deep
+from gateway.config.node import MAX_DEPTH, Node, Scalar, check_depth, end_of, grow, open_brackets, too_deep
 from gateway.config.problem import ConfigError, Path, Problem
 
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -62,7 +62,7 @@ class _Locator:
 
     def skip(self) -> str:
         """The next character that means something, "" at the end."""
-        self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr] # matches nothing at least
+        self.at = end_of(_BLANK, self.text, self.at)
         return self.text[self.at : self.at + 1]
 
     def document(self) -> dict[Path, int]:
@@ -115,9 +115,9 @@ class _Locator:
         if first in "[{":
             self.branch(path, is_list=first == "[")
         elif first in "\"'":
-            self.at = _STRING.match(self.text, self.at).end()  # type: ignore[union-attr] # the text is TOML
+            self.at = end_of(_STRING, self.text, self.at)
         else:
-            self.at = _BARE.match(self.text, self.at).end()  # type: ignore[union-attr] # matches nothing at least
+            self.at = end_of(_BARE, self.text, self.at)
 
     def branch(self, path: Path, *, is_list: bool) -> None:
         check_depth(self.name, path, self.line())

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 _log = logging.getLogger("gateway")
 
@@ -39,7 +39,7 @@ class CallbackFailures:
             self._loop.set_exception_handler(None)
             self._loop = None
 
-    def heard(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def heard(self, _: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """``context`` as of `asyncio.loop.call_exception_handler`."""
         self.count += 1
         for name in ("protocol", "transport"):
@@ -50,7 +50,9 @@ class CallbackFailures:
                 except Exception as error:
                     self._tell("a connection could not be cut", error)
                 break
-        self._tell(str(context.get("message", "a callback failed")), context.get("exception"))
+        error = context.get("exception")
+        message = str(context.get("message", "a callback failed"))
+        self._tell(message, error if isinstance(error, BaseException) else None)
 
     def _tell(self, what: str, error: BaseException | None) -> None:
         now = self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -88,16 +88,16 @@ class Recent:
         self.refused += 1
         self._refusals.append(line)
 
-    def find(self, request_id: str) -> dict[str, Any] | None:
+    def find(self, request_id: str) -> dict[str, object] | None:
         """The line of the newest exchange with this id, parsed."""
         wanted = b'"request_id":' + orjson.dumps(request_id)
         line = self._lines.containing(wanted) or self._refusals.containing(wanted)
         if line is None:
             return None
-        found: dict[str, Any] = orjson.loads(line)
+        found: dict[str, object] = orjson.loads(line)
         return found
 
-    def refusals(self, since: int, most: int) -> tuple[int, list[dict[str, Any]]]:
+    def refusals(self, since: int, most: int) -> tuple[int, list[dict[str, object]]]:
         """(`refused`, the parsed lines after the first ``since`` of them: ``most`` at most, oldest first)."""
         wanted = min(most, len(self._refusals), max(0, self.refused - since))
         return self.refused, [orjson.loads(line) for line in self._refusals.newest(wanted)]
