@@ -50,9 +50,9 @@ class CallbackFailures:
                 except Exception as error:
                     self._tell("a connection could not be cut", error)
                 break
-        error = context.get("exception")
+        cause = context.get("exception")
         message = str(context.get("message", "a callback failed"))
-        self._tell(message, error if isinstance(error, BaseException) else None)
+        self._tell(message, cause if isinstance(cause, BaseException) else None)
 
     def _tell(self, what: str, error: BaseException | None) -> None:
         now = self._clock()
