@@ -125,6 +125,9 @@ class File:
     def proxies(self) -> tuple[Proxy, ...]:
         return tuple(map(single.stored, self.declared))
 
+    def urls(self, proxy: Proxy) -> list[str]:
+        return [proxy.upstream]
+
 
 class Clock:
     def __init__(self) -> None:
