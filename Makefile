@@ -144,7 +144,7 @@ compiled: $(VENV)-compiled/.installed ## the same gateway with its hot path comp
 # Without the checkout on the path, so that what is tested is what was compiled. What replaces a method of a class, or
 # inherits from one, only works on interpreted code.
 test-compiled: $(VENV)-compiled/.installed-dev ## the tests of the data plane, on the compiled gateway
-	@$(VENV)-compiled/bin/python -P -c 'from gateway.core.build import COMPILED; assert COMPILED'
+	@$(VENV)-compiled/bin/python -P -c 'from gateway.core.version import COMPILED; assert COMPILED'
 	@PYTHONSAFEPATH=1 $(VENV)-compiled/bin/python -m pytest -o pythonpath='tests loadtest' -m 'not interpreted' \
 	    tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) tests/e2e/test_each_reason.py \
 	    tests/e2e/test_phases.py tests/e2e/test_shadow.py tests/e2e/test_control_plane.py $(ARGS)

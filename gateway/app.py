@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Self
 import uvloop
 
 from gateway.config import installation, places
-from gateway.config.document import Document, Tracing
 from gateway.config.networks import Destinations
+from gateway.config.records import Document, Tracing
 from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
 from gateway.observe import families
+from gateway.observe.counters import CounterMap
 from gateway.observe.failures import CallbackFailures
-from gateway.observe.journal import Journal
 from gateway.observe.line_writer import LineWriter
-from gateway.observe.loop_watch import LoopWatch
+from gateway.observe.loop_lag import LoopLag
 from gateway.observe.metrics import Metrics
-from gateway.observe.recent import Recent
-from gateway.observe.slabs import Slabs
+from gateway.observe.recent_requests import Recent
+from gateway.observe.recorder import ExchangeRecorder
 from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
 from gateway.proxy.inspect.explain import explain, phase
@@ -68,18 +68,18 @@ def tune_gc() -> None:
 class Gateway:
     """A data plane in this event loop: ``async with Gateway(document) as gateway``, or `start` and `aclose`.
 
-    ``slabs``: where it counts; None: in memory of its own.
+    ``counters``: where it counts; None: in memory of its own.
     """
 
-    def __init__(self, document: Document, slabs: Slabs | None = None) -> None:
+    def __init__(self, document: Document, counters: CounterMap | None = None) -> None:
         self._document = document
         self.buffers = BufferPool()
-        self.slabs = Slabs() if slabs is None else slabs
-        self.metrics = Metrics(self.slabs)
+        self.counters = CounterMap() if counters is None else counters
+        self.metrics = Metrics(self.counters)
         self.recent = Recent()
-        self.journal = Journal(self.metrics, self.recent)
+        self.recorder = ExchangeRecorder(self.metrics, self.recent)
         self.failures = CallbackFailures()
-        self._watch: LoopWatch | None = None
+        self._watch: LoopLag | None = None
         self._tracing: Tracing | None = None
         self._spans: SpanExport | None = None
         self._closing = Tasks()
@@ -87,7 +87,7 @@ class Gateway:
         self._registry = Registry(self.buffers, parser, self._on_event)
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
-        self._outer = OuterLayers(self.journal.observe, identify(self.authenticator), self.via.encode())
+        self._outer = OuterLayers(self.recorder.observe, identify(self.authenticator), self.via.encode())
         self.server = Server(self.buffers, parser, self._outer)
         self._generation = 0
         self._sharers: Mapping[str, Sequence[str]] = {}
@@ -116,7 +116,7 @@ class Gateway:
         if forward_proxies:
             _log.info("forward proxies of the environment: %s; never for this machine", ", ".join(forward_proxies))
         await self.reload(self._document)
-        self._watch = LoopWatch(self.metrics, asyncio.get_running_loop())
+        self._watch = LoopLag(self.metrics, asyncio.get_running_loop())
         self._watch.start()
 
     async def reload(self, document: Document) -> None:
@@ -130,7 +130,7 @@ class Gateway:
         try:
             await self.server.listeners.listen(document.listen)
         except OSError:
-            if writer is not None and writer is not self.journal.writer:
+            if writer is not None and writer is not self.recorder.writer:
                 writer.close()
             raise
         for name, upstream in self._registry.upstreams.items():
@@ -147,26 +147,26 @@ class Gateway:
         self.server.admission.configure(document.limits)
         self._generation = snapshot.generation
         self._document = document
-        self.journal.replace_writer(writer)
+        self.recorder.replace_writer(writer)
         self._trace(document.tracing)
 
     def _trace(self, settings: Tracing | None) -> None:
         """Export the spans of sampled exchanges as ``settings`` say."""
         if settings == self._tracing:
             return
-        self.journal.flush()  # what is over still goes where it was to go
+        self.recorder.flush()  # what is over still goes where it was to go
         before, self._spans, self._tracing = self._spans, None, settings
-        self.journal.sampler = self.journal.export = None
+        self.recorder.sampler = self.recorder.export = None
         if settings is not None:
             from gateway.observe.otlp import SpanExport  # an extra, and slow to import
 
             self._spans = SpanExport(settings.endpoint, settings.service)
-            self.journal.sampler, self.journal.export = Sampler(settings.share), self._spans.export
+            self.recorder.sampler, self.recorder.export = Sampler(settings.share), self._spans.export
         if before is not None:
             self._closing.start(before.aclose(), "close the export of spans")
 
     def _writer(self, path: str | None) -> LineWriter | None:
-        current = self.journal.writer
+        current = self.recorder.writer
         if path is None or (current is not None and current.path == path):
             return current if path is not None else None
         try:
@@ -193,9 +193,9 @@ class Gateway:
 
     def reopen_log(self) -> None:
         """Open the access log's file again, after a rotation."""
-        writer = self.journal.writer
+        writer = self.recorder.writer
         if writer is not None:
-            self.journal.flush()
+            self.recorder.flush()
             try:
                 writer.reopen()
             except OSError as error:
@@ -208,7 +208,7 @@ class Gateway:
 
     def sample(self) -> None:
         """Bring counters and gauges up to date."""
-        self.journal.flush()
+        self.recorder.flush()
         live = self.server.live()
         for upstream in self._registry.upstreams.values():
             self._count_pool(upstream)
@@ -227,7 +227,7 @@ class Gateway:
                 (families.BUFFER_GETS, buffers.gets),
                 (families.BUFFER_PUTS, buffers.puts),
                 (families.BUFFER_ALLOCATIONS, buffers.allocations),
-                (families.LINES_DROPPED, self.journal.dropped),
+                (families.LINES_DROPPED, self.recorder.dropped),
                 (families.CALLBACK_FAILURES, self.failures.count),
             )
         )
@@ -253,7 +253,7 @@ class Gateway:
             if exchange.request_id == wanted:
                 age = monotonic() - exchange.start_at
                 return {"request_id": request_id, "proxy_name": exchange.proxy, "phase": phase(exchange), "age": age}
-        self.journal.flush()
+        self.recorder.flush()
         return self.recent.find(request_id)
 
     def _sample(self, name: str, upstream: Upstream, live: int) -> None:
@@ -291,7 +291,7 @@ class Gateway:
         await self._registry.aclose()
         if self._watch is not None:
             self._watch.close()
-        await self.journal.aclose()
+        await self.recorder.aclose()
         self._trace(None)
         await self._closing.finish()
         self.failures.detach()

@@ -13,10 +13,10 @@ import uvloop
 
 from gateway import launch
 from gateway.app import log_event
-from gateway.config.document import Credentials
-from gateway.config.parse import ConfigError
-from gateway.config.provider import Loaded, fingerprint, watch
+from gateway.config.load import ConfigError
+from gateway.config.records import Credentials
 from gateway.config.reloads import Reloads
+from gateway.config.watch import Loaded, fingerprint, watch
 from gateway.control.issuers import Issuers
 from gateway.control.key_file import KeyFile
 from gateway.core.events import Reloaded

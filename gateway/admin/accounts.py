@@ -22,7 +22,7 @@ from gateway.admin.throttle import Crowded, LoginThrottle, Turns
 from gateway.identity.tokens import digest, looks_like_token, mint
 from gateway.store.accounts import Token
 from gateway.store.audit import Author, moment
-from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound
+from gateway.store.errors import AlreadyExists, LastSuperuser, NotFound
 from gateway.store.store import Store
 
 _EMAIL = re.compile(r"[^\s@\x00-\x1f]{1,64}@[^\s@\x00-\x1f]{1,189}")

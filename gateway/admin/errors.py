@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
 
 Field = tuple[str, str]
 """(path of the field, what is wrong with it and how to mend it)"""

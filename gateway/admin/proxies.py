@@ -14,11 +14,11 @@ from gateway.admin.precedence import Settings, effective, shadowed
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.config import single
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
 from gateway.config.schema.proxy import Proxy
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import DataPlane, ProxyState
-from gateway.store.problem import AlreadyExists, NotFound
+from gateway.store.errors import AlreadyExists, NotFound
 from gateway.store.proxies import StoredProxy, hosts_key, name_taken, path_taken
 from gateway.store.repository import VersionConflict, usable
 from gateway.store.store import Store

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.config.header import is_credential, is_template
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
+from gateway.config.header_template import is_credential, is_template
 from gateway.config.schema.proxy import Proxy
 from gateway.ipc.messages import ProxyState
 from gateway.store.accounts import Superuser, Token

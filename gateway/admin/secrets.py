@@ -13,7 +13,7 @@ from gateway.admin.proxies import ProxyAdministration
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.config import values
-from gateway.store.problem import NotFound
+from gateway.store.errors import NotFound
 from gateway.store.secrets import Secret
 from gateway.store.store import Store
 

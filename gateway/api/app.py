@@ -22,7 +22,7 @@ from gateway.api.route import BASE, Route
 from gateway.api.static import Handler, StaticFiles, add_static_files
 from gateway.api.table import ROUTES
 from gateway.api.times import TIMES, Times
-from gateway.store.problem import StoreError, StoreUnavailable
+from gateway.store.errors import StoreError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 

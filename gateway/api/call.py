@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.admin.actor import Actor
 from gateway.admin.errors import validation
 from gateway.admin.service import Administration
-from gateway.config.finding import sentence
+from gateway.config.validation_messages import sentence
 
 _PER_PAGE: Final = 50
 

@@ -10,8 +10,8 @@ from typing import Final
 import orjson
 
 from gateway.admin.errors import Field, validation
-from gateway.config.json_text import STRING
-from gateway.config.node import open_brackets
+from gateway.config.formats.json_text import STRING
+from gateway.config.formats.tree import open_brackets
 
 MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20

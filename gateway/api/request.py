@@ -17,7 +17,7 @@ from gateway.api.connection import BROKEN_OFF, Connection
 from gateway.api.input import parse_body, parse_query, parse_version
 from gateway.api.responses import DEVICE, MAX_BODY, MAX_PUBLIC_BODY
 from gateway.api.route import Route
-from gateway.store.problem import StoreError
+from gateway.store.errors import StoreError
 
 _WHO_SECONDS: Final = 1.0
 """How long a health check waits to learn who asks: without the database it is answered as to a stranger."""

@@ -18,7 +18,7 @@ from gateway.admin.devices import LIFETIME
 from gateway.admin.errors import AdminError
 from gateway.api.call import LoginResult, Result, Text
 from gateway.api.route import BASE
-from gateway.store.problem import StoreError
+from gateway.store.errors import StoreError
 
 _log = logging.getLogger(__name__)
 

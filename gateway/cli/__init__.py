@@ -18,7 +18,7 @@ from gateway.cli.proxy import proxy
 from gateway.cli.run import check, demo, run, schema
 from gateway.cli.secret import secret
 from gateway.cli.transfer import export, import_, sync
-from gateway.core.build import EDITION
+from gateway.core.version import EDITION
 
 SERVING = frozenset({"run", "demo"})
 """Commands that handle signals themselves."""

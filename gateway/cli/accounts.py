@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import click
 
-from gateway.cli.caller import Caller, Target, quoted, standard_input, table
-from gateway.cli.document import value_of
+from gateway.cli.client import Caller, Target, quoted, standard_input, table
+from gateway.cli.files import value_of
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 

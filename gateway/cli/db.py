@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.caller import Target
+from gateway.cli.client import Target
 from gateway.cli.options import acts_here
 
 

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from gateway.cli.caller import Caller, Target, quoted
+from gateway.cli.client import Caller, Target, quoted
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import click
 from click.core import ParameterSource
 
-from gateway.cli.caller import Target
+from gateway.cli.client import Target
 
 _HERE = (
     click.option(

@@ -9,8 +9,8 @@ from typing import Any
 import click
 import orjson
 
-from gateway.cli.caller import Caller, Target, every_proxy, quoted, table
-from gateway.cli.document import complete, read, value_of
+from gateway.cli.client import Caller, Target, every_proxy, quoted, table
+from gateway.cli.files import complete, read, value_of
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 

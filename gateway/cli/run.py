@@ -15,12 +15,12 @@ import click
 
 from gateway import launch
 from gateway.config import values
+from gateway.config.errors import ConfigError
 from gateway.config.overrides import Overrides
-from gateway.config.problem import ConfigError
 from gateway.core.address import Address
 
 if TYPE_CHECKING:
-    from gateway.config.provider import Loaded
+    from gateway.config.watch import Loaded
 
 CAN_NOT_START = 1
 _LONGEST = 86400  # seconds, as drain_timeout of the file
@@ -45,7 +45,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> 
 def loader(config: pathlib.Path, overrides: Overrides) -> Callable[[], Loaded]:
     """A function that reads ``config`` afresh at each call and raises `ConfigError`."""
     from gateway.config import installation
-    from gateway.config.provider import FileProvider
+    from gateway.config.watch import FileProvider
 
     provider = FileProvider(config, os.environ)
 
@@ -101,10 +101,10 @@ def run(
 def _run(config: pathlib.Path, overrides: Overrides) -> int:
     """One process when the file is the whole configuration, else a supervised control process and a worker."""
     from gateway.cli import exposure
-    from gateway.config import parse, unmet
+    from gateway.config import load, unmet
     from gateway.observe.process_log import begin_process_log
 
-    settings = parse.load_settings(config, os.environ)
+    settings = load.load_settings(config, os.environ)
     begin_process_log()
     for sentence in (*exposure.warnings(settings, os.geteuid()), *unmet.remarks(settings)):
         logging.getLogger("gateway").warning("%s", sentence)
@@ -130,10 +130,10 @@ def check(config: pathlib.Path) -> None:
 
 
 def _check(config: pathlib.Path) -> int:
-    from gateway.config import parse, places, unmet
+    from gateway.config import load, places, unmet
     from gateway.config.remarks import remarks
 
-    settings = parse.load_settings(config, os.environ)
+    settings = load.load_settings(config, os.environ)
     count = len(settings.proxies)
     told = [*remarks(settings.proxies), *unmet.remarks(settings)]
     obstacles = list(places.problems(settings, os.environ.get("GATEWAY_ACCESS_LOG", "")))

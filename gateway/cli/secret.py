@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.caller import Caller, Target, hidden_input, quoted, table
+from gateway.cli.client import Caller, Target, hidden_input, quoted, table
 from gateway.cli.options import acts
 
 

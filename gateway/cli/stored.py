@@ -7,7 +7,7 @@ from gateway.config.schema.settings import Settings
 from gateway.store import remarks as store_remarks
 from gateway.store import schema
 from gateway.store.database import Database, file_of, is_embedded
-from gateway.store.problem import StoreError
+from gateway.store.errors import StoreError
 from gateway.store.proxies import ProxyRepository
 from gateway.store.repository import usable
 from gateway.store.secrets import origins

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import click
 
-from gateway.cli import document
-from gateway.cli.caller import Caller, Target, every_proxy, quoted
+from gateway.cli import files
+from gateway.cli.client import Caller, Target, every_proxy, quoted
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 
@@ -27,7 +27,7 @@ class Plan:
     delete: dict[str, int] = field(default_factory=dict)
     same: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    secrets: dict[str, document.Secret] = field(default_factory=dict)
+    secrets: dict[str, files.Secret] = field(default_factory=dict)
     """Stored whatever was there: what it was can not be compared."""
 
     def lines(self) -> list[str]:
@@ -85,7 +85,7 @@ def export(target: Target, file: pathlib.Path, secrets: bool) -> None:
                 key: {"value": value, "origins": bound[key]} if key in bound else value
                 for key, value in (await caller.reveal()).items()
             }
-        document.write(file, found)
+        files.write(file, found)
         count = len(found["proxies"])
         target.show(
             {"file": str(file), "proxies": count}, lambda: f"{file}: {count} {'proxy' if count == 1 else 'proxies'}"
@@ -120,9 +120,9 @@ def sync(target: Target, file: pathlib.Path, on_conflict: str, prune: bool, dry_
 def _transfer(
     target: Target, file: pathlib.Path, on_conflict: str, *, prune: bool, dry_run: bool, secrets: bool
 ) -> None:
-    given = document.read(file)
-    wanted = document.proxies(file, given)
-    values = document.secrets(file, given) if secrets else {}
+    given = files.read(file)
+    wanted = files.proxies(file, given)
+    values = files.secrets(file, given) if secrets else {}
 
     async def work(caller: Caller) -> None:
         plan = _plan(wanted, await _stored(caller), on_conflict, prune=prune)

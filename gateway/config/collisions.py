@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.config import values
-from gateway.config.node import Branch, locate
-from gateway.config.problem import Path, Problem
+from gateway.config.errors import Path, Problem
+from gateway.config.formats.tree import Branch, locate
 
 _Value = TypeVar("_Value")
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.config.document import Document
+from gateway.config.records import Document
 from gateway.core.address import Address
 
 _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from gateway.config.document import Document, UpstreamNetworks
+from gateway.config.records import Document, UpstreamNetworks
 from gateway.core.memo import Memo
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address

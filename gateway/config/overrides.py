@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from gateway.config.document import Document
+from gateway.config.records import Document
 from gateway.core.address import Address
 
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gateway.config.problem import Problem
+from gateway.config.errors import Problem
 from gateway.core.address import Address
 
 if TYPE_CHECKING:  # a worker imports this module, and no schema

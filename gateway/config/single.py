@@ -6,10 +6,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 
 from pydantic import ValidationError
 
-from gateway.config import finding, header, values
+from gateway.config import header_template, validation_messages, values
+from gateway.config.errors import ConfigError, Problem
+from gateway.config.formats.tree import Branch, grow
 from gateway.config.networks import Destinations
-from gateway.config.node import Branch, grow
-from gateway.config.problem import ConfigError, Problem
 from gateway.config.schema.proxy import Proxy
 
 _DESTINATIONS = Destinations()
@@ -36,11 +36,13 @@ def proxy(
     data = dict(settings)
     literal = list(_literal_credentials(data))
     try:
-        checked = Proxy.model_validate(data, context=header.Context(env, secrets, listed))
+        checked = Proxy.model_validate(data, context=header_template.Context(env, secrets, listed))
     except ValidationError as error:
         root = grow(name, data, {})
         assert isinstance(root, Branch)
-        raise ConfigError(name, [_without_line(p) for p in finding.problems(error, Proxy, root)] + literal) from None
+        raise ConfigError(
+            name, [_without_line(p) for p in validation_messages.problems(error, Proxy, root)] + literal
+        ) from None
     if checked.names_upstream:
         literal.append(_NO_URL)
     elif denied := destinations.denial_of_url(checked.upstream):
@@ -53,7 +55,7 @@ def proxy(
 def references(headers: object) -> set[str]:
     """The variables and secrets that ``headers`` name, as in ``{"env.A", "secret.B"}``; none if they are no mapping."""
     texts = headers.values() if isinstance(headers, Mapping) else ()
-    return set().union(*(header.references(text) for text in texts if isinstance(text, str)))
+    return set().union(*(header_template.references(text) for text in texts if isinstance(text, str)))
 
 
 def unknown_secrets(checked: Proxy, secrets: Container[str]) -> list[str]:
@@ -82,7 +84,7 @@ def is_own(variable: str) -> bool:
 def unlisted(checked: Proxy, listed: Container[str]) -> list[str]:
     """The variables that its headers name although a proxy of the database may not: they stay empty when it runs."""
     named = (key.partition(".")[2] for key in references(checked.headers) if key.startswith("env."))
-    return sorted(key for key in named if not header.readable({key: ""}, listed))
+    return sorted(key for key in named if not header_template.readable({key: ""}, listed))
 
 
 def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
@@ -91,11 +93,11 @@ def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
     Raises `ConfigError` all the same for what this version of the gateway can not serve.
     """
     try:
-        checked = Proxy.model_validate(dict(settings), context=header.Context(lenient=True))
+        checked = Proxy.model_validate(dict(settings), context=header_template.Context(lenient=True))
     except ValidationError as error:
         root = grow(name, dict(settings), {})
         assert isinstance(root, Branch)
-        raise ConfigError(name, map(_without_line, finding.problems(error, Proxy, root))) from None
+        raise ConfigError(name, map(_without_line, validation_messages.problems(error, Proxy, root))) from None
     if checked.names_upstream:
         raise ConfigError(name, [_NO_URL])
     return checked
@@ -104,7 +106,12 @@ def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
 def _literal_credentials(data: Mapping[str, object]) -> Iterator[Problem]:
     headers = data.get("headers")
     for field, text in headers.items() if isinstance(headers, Mapping) else ():
-        if isinstance(text, str) and text and header.is_credential(str(field)) and not header.is_template(text):
+        if (
+            isinstance(text, str)
+            and text
+            and header_template.is_credential(str(field))
+            and not header_template.is_template(text)
+        ):
             yield Problem(
                 "looks like a credential written out; store it as a secret and write {secret.NAME}, or {env.NAME}",
                 ("headers", str(field)),

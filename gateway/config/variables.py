@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.config import header, scalar
-from gateway.config.node import Node, Scalar, locate
-from gateway.config.problem import Path, Problem
+from gateway.config import header_template
+from gateway.config.errors import Path, Problem
+from gateway.config.formats import yaml_scalars
+from gateway.config.formats.tree import Node, Scalar, locate
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\{))")
 
@@ -20,7 +21,7 @@ class Substituted(str):
 
     @property
     def resolved(self) -> object:
-        return scalar.resolve(str(self))
+        return yaml_scalars.resolve(str(self))
 
 
 def _as_it_is(text: str) -> str:
@@ -83,7 +84,7 @@ class Substitution:
             return text
         try:
             # Values of `headers` are templates: what a variable holds is no part of them.
-            value = expand(text, self.env, header.quoted if "headers" in path[-2:-1] else _as_it_is)
+            value = expand(text, self.env, header_template.quoted if "headers" in path[-2:-1] else _as_it_is)
         except ValueError as error:
             self.problems.append(Problem(str(error), path, locate(self.root, path)[0]))
             return text

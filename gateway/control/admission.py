@@ -7,7 +7,7 @@ import logging
 
 from gateway.store import schema
 from gateway.store.database import is_embedded
-from gateway.store.problem import StoreError, StoreUnavailable
+from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.store import Store
 
 _log = logging.getLogger("gateway")

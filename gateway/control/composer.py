@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.admin.precedence import shadowed
-from gateway.config import header, installation
-from gateway.config.document import Credentials, Document, JwtIssuer, TokenRecord
-from gateway.config.problem import ConfigError
+from gateway.config import header_template, installation
+from gateway.config.errors import ConfigError
+from gateway.config.records import Credentials, Document, JwtIssuer, TokenRecord
 from gateway.config.schema.settings import Settings
 from gateway.control.options import Options
 from gateway.store.accounts import Token
@@ -56,7 +56,7 @@ class Composer:
         served = usable(candidates)
         unusable = {proxy.name: str(proxy.value) for proxy in candidates if isinstance(proxy.value, ConfigError)}
         # While the database is away no secret is known to be missing: it may be there when the database is back.
-        keys = stored.secrets if stored.read else header.AnySecret()
+        keys = stored.secrets if stored.read else header_template.AnySecret()
         warnings = frozenset(remarks(settings, served, keys, stored.bound))
         document = settings.record(self._env, stored.secrets, served, stored.bound)
         document = installation.named(self._options.overrides.apply(document), self._options.config)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Collection, Mapping
 
-from gateway.config import parse
+from gateway.config import load
 from gateway.config.networks import Destinations
-from gateway.config.provider import fingerprint
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
+from gateway.config.watch import fingerprint
 from gateway.core.address import Address
 
 
@@ -24,11 +24,11 @@ class DeclaredFile:
         self.env = env
         self.content = fingerprint(path)
         """Digest of the file that `settings` was read from."""
-        self.settings: Settings = parse.load_settings(path, env)
+        self.settings: Settings = load.load_settings(path, env)
 
     def read(self) -> Settings:
         """The file as it is now. Raises `ConfigError`."""
-        return parse.load_settings(self.path, self.env)
+        return load.load_settings(self.path, self.env)
 
     @property
     def template_env(self) -> Collection[str]:

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import time
 
-from gateway.config.provider import watch
 from gateway.config.schema.listeners import AUDIT_RETENTION
+from gateway.config.watch import watch
 from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
 from gateway.control.report import DATABASE_CHANGE
@@ -16,7 +16,7 @@ from gateway.control.sync import STORE_SECONDS, Sync
 from gateway.core.tasks import Tasks
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import WorkerClient
-from gateway.store.problem import StoreError
+from gateway.store.errors import StoreError
 from gateway.store.store import Store
 
 _log = logging.getLogger("gateway")

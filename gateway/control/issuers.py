@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from gateway.config.document import JwtIssuer
+from gateway.config.records import JwtIssuer
 from gateway.config.schema.auth import Jwt
 from gateway.control.jwks import JwksCache, NoShelf, Shelf, shared_key_set
 

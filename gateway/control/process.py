@@ -19,7 +19,7 @@ from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
 from gateway.api.server import AdminListener
 from gateway.config import values
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
 from gateway.control.admission import admit, admit_later, why_away
 from gateway.control.composer import Composer
 from gateway.control.declared import DeclaredFile
@@ -34,10 +34,10 @@ from gateway.core.tasks import Tasks
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import DataPlane
+from gateway.observe.counters import CounterMap
 from gateway.observe.process_log import begin_process_log
-from gateway.observe.slabs import Slabs
+from gateway.store.errors import StoreError
 from gateway.store.keys import KeyRing
-from gateway.store.problem import StoreError
 from gateway.store.store import Store
 from gateway.workers import confinement
 from gateway.workers.greeting import SIGHUP
@@ -53,9 +53,11 @@ _END_SECONDS: Final = 5.0
 class Process:
     """From the command line to the exit code."""
 
-    def __init__(self, options: Options, channel: str, alive: int, ready: int, slabs: Slabs, pulse: int) -> None:
+    def __init__(
+        self, options: Options, channel: str, alive: int, ready: int, counters: CounterMap, pulse: int
+    ) -> None:
         self._options = options
-        self._slabs = slabs
+        self._counters = counters
         self._channel = ChannelClient(channel, operations(DataPlane))
         self._alive = alive
         self._ready = ready
@@ -77,7 +79,7 @@ class Process:
             away = await self._admit(store, url, file_serves=bool(declared.settings.proxies))
             stack.push_async_callback(self._channel.aclose)
             plane = WorkerClient(self._channel)
-            telemetry = Telemetry(self._slabs, plane)
+            telemetry = Telemetry(self._counters, plane)
             stack.push_async_callback(telemetry.aclose)
             issuers = Issuers(store.key_sets)
             stack.push_async_callback(issuers.aclose)
@@ -155,11 +157,13 @@ def main(arguments: list[str]) -> int:
     """``arguments``: the channel's path, the descriptors of the supervisor's two pipes, of the worker's map and of the
     pipe to beat on, the `Options`.
     """
-    channel, alive, ready, slabs, pulse, options = arguments
+    channel, alive, ready, counters, pulse, options = arguments
     begin_process_log()
     confinement.seal()
     try:
-        process = Process(Options.decode(options), channel, int(alive), int(ready), Slabs(int(slabs)), int(pulse))
+        process = Process(
+            Options.decode(options), channel, int(alive), int(ready), CounterMap(int(counters)), int(pulse)
+        )
         return asyncio.run(process.run())
     except ConfigError as error:
         _log.error("%s", error)

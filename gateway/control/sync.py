@@ -10,16 +10,16 @@ import contextlib
 import logging
 import time
 
-from gateway.config.problem import ConfigError
-from gateway.config.provider import fingerprint
+from gateway.config.errors import ConfigError
 from gateway.config.reloads import Reloads
+from gateway.config.watch import fingerprint
 from gateway.control.composer import Composer, StoredRecords, credentials
 from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
 from gateway.control.report import DATABASE_CHANGE, Report
 from gateway.ipc.channel import ChannelError, RefusedError
 from gateway.ipc.client import WorkerClient
-from gateway.store.problem import StoreError, StoreUnavailable
+from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.store import Store
 from gateway.workers.greeting import SIGHUP, unchanged
 

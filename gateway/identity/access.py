@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from gateway import errors
-from gateway.config.document import AuthField, Route
+from gateway.config.records import AuthField, Route
 from gateway.core import path as paths
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gateway.config.document import Credentials, TokenRecord
+from gateway.config.records import Credentials, TokenRecord
 from gateway.core.credential import TOKEN_PREFIX, bearer
 from gateway.core.memo import Memo
 from gateway.core.principal import Principal

@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
 
-from gateway.config.document import JwtIssuer
+from gateway.config.records import JwtIssuer
 from gateway.core.memo import Memo
 from gateway.core.principal import Principal
 

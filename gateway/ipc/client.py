@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from gateway.config.document import Credentials, Document
+from gateway.config.records import Credentials, Document
 from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError
 from gateway.ipc.messages import BreakerPulse, DataPlane, Explanation, Health, InForce, ProxyState, Refusals
 

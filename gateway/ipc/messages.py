@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
-from gateway.config.document import Credentials, Document
+from gateway.config.records import Credentials, Document
 
 
 @dataclass(frozen=True, slots=True)

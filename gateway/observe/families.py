@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway import errors
-from gateway.observe.slabs import FIRST, SLAB_CELLS
+from gateway.observe.counters import FIRST, SLAB_CELLS
 from gateway.observe.timing import PHASES
 
 Kind = Literal["counter", "gauge"]

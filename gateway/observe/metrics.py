@@ -9,8 +9,8 @@ from typing import Final
 
 from gateway.core.exchange import Exchange
 from gateway.observe import families
+from gateway.observe.counters import CounterMap
 from gateway.observe.families import EXEMPLAR_CELLS, METHODS, OTHER, UNROUTED, Histogram
-from gateway.observe.slabs import Slabs
 from gateway.observe.timing import PHASES, Phases
 
 _METHODS: Final = {name.encode(): index for index, name in enumerate(METHODS)}
@@ -50,24 +50,24 @@ class _Proxy:
 class Metrics:
     """The writer of one map."""
 
-    def __init__(self, slabs: Slabs) -> None:
-        self._slabs = slabs
-        self._ints = slabs.ints
-        self._floats = slabs.floats
+    def __init__(self, counters: CounterMap) -> None:
+        self._counters = counters
+        self._ints = counters.ints
+        self._floats = counters.floats
         self._proxies: dict[str, _Proxy] = {}
         self._count_for([UNROUTED])  # and what a process before this one counted stays for `retain` to decide
 
     def retain(self, names: Iterable[str]) -> None:
         """Count for these proxies and for what has no route; the numbers of all others are forgotten."""
         wanted = {UNROUTED, *names}
-        for gone in set(self._slabs.names()) - wanted:
-            self._slabs.release(gone)
+        for gone in set(self._counters.names()) - wanted:
+            self._counters.release(gone)
             self._proxies.pop(gone, None)
         self._count_for(wanted - self._proxies.keys())
 
     def _count_for(self, names: Iterable[str]) -> None:
         for name in names:
-            base = self._slabs.claim(name)
+            base = self._counters.claim(name)
             if base is not None:
                 self._proxies[name] = _Proxy(base, self._known_cells(base))
 
@@ -274,6 +274,6 @@ class Metrics:
         self._floats[at] = time()
         self._floats[at + 1] = value
         start = (at + 3) * 8
-        self._slabs.bytes[start : start + len(name)] = name
+        self._counters.bytes[start : start + len(name)] = name
         # The sign tells a trace's id from a request's.
         self._ints[at + 2] = -len(name) if ex.trace_id else len(name)

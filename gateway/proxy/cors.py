@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.config.document import Cors
+from gateway.config.records import Cors
 
 
 def cors_fields(cors: Cors, request_fields: Iterable[bytes]) -> bytes:

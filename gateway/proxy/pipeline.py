@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.config import document
+from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
@@ -39,11 +39,11 @@ class OuterLayers:
     """
 
     observe: Callable[[str], Layer]
-    identify: Callable[[document.Route], Layer]
+    identify: Callable[[records.Route], Layer]
     via: bytes = VIA
 
 
-def route_chain(route: document.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
+def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
     """The handler of one route: what happens once for each request, however many attempts it takes."""
     return chain(
         # the attempt chain of the endpoint; where there are several, the balancer will choose among their chains
@@ -74,7 +74,7 @@ def route_chain(route: document.Route, upstream: Upstream, outer: OuterLayers) -
     )
 
 
-def attempt_chain(route: document.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA) -> Handler:
+def attempt_chain(route: records.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA) -> Handler:
     """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via."""
     return chain(
         send(route, endpoint, upstream.settings.timeouts.response_header, via),
@@ -83,7 +83,7 @@ def attempt_chain(route: document.Route, upstream: Upstream, endpoint: Endpoint,
     )
 
 
-def _limit(settings: document.Upstream, limiter: Limiter | None) -> Layer:
+def _limit(settings: records.Upstream, limiter: Limiter | None) -> Layer:
     """A queue cannot be enforced behind a limit that is not."""
     queue = settings.queue
     if limiter is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from time import monotonic
 
 from gateway import errors
-from gateway.config import document
+from gateway.config import records
 from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.stream import ClientStream, ServerStream
 from gateway.policy.retry import IDEMPOTENT
-from gateway.proxy.fields import ConfiguredFields
+from gateway.proxy.header_fields import ConfiguredFields
 from gateway.proxy.locations import Locations
 from gateway.proxy.reply import Relay, Upload
 from gateway.proxy.rewrite import VIA, RequestRewrite
@@ -20,7 +20,7 @@ from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 
 
-def send(route: document.Route, endpoint: Endpoint, response_header: float, via: bytes = VIA) -> Handler:
+def send(route: records.Route, endpoint: Endpoint, response_header: float, via: bytes = VIA) -> Handler:
     """Send the exchange's request to ``endpoint`` and relay the response.
 
     ``response_header``: seconds within which the response must begin after the whole request was sent; 0: no bound.
@@ -68,12 +68,12 @@ def send(route: document.Route, endpoint: Endpoint, response_header: float, via:
     return handle
 
 
-def _prefix(route: document.Route) -> bytes:
+def _prefix(route: records.Route) -> bytes:
     """What is stripped from the path."""
     return route.path.rstrip("/").encode() if route.strip_path else b""
 
 
-def _rewrite(route: document.Route, endpoint: Endpoint, fields: ConfiguredFields, via: bytes) -> RequestRewrite:
+def _rewrite(route: records.Route, endpoint: Endpoint, fields: ConfiguredFields, via: bytes) -> RequestRewrite:
     origin, connector = endpoint.origin, endpoint.pool.connector
     return RequestRewrite(
         None if route.preserve_host else origin.authority.encode(),
@@ -85,7 +85,7 @@ def _rewrite(route: document.Route, endpoint: Endpoint, fields: ConfiguredFields
     )
 
 
-def _locations(route: document.Route, origin: Origin) -> Locations | None:
+def _locations(route: records.Route, origin: Origin) -> Locations | None:
     if not route.rewrite_location:
         return None
     return Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))

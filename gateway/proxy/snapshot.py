@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway import errors
-from gateway.config import document
-from gateway.config.document import Cors, Document
+from gateway.config import records
+from gateway.config.records import Cors, Document
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, chain
 from gateway.errors import GatewayError, Reason
@@ -26,7 +26,7 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 class Served:
     """An active proxy: its settings, the upstream that its handler was built for, and that handler."""
 
-    settings: document.Route
+    settings: records.Route
     upstream: Upstream
     handle: Handler
 
@@ -75,13 +75,13 @@ class Snapshot:
         return any((mapped or peer) in network for network in self.trusted)
 
 
-def _served(route: document.Route, upstream: Upstream, outer: OuterLayers, known: Served | None) -> Served:
+def _served(route: records.Route, upstream: Upstream, outer: OuterLayers, known: Served | None) -> Served:
     if known is not None and known.upstream is upstream and known.settings == route:
         return known
     return Served(route, upstream, route_chain(route, upstream, outer))
 
 
-def _route(route: document.Route, served: Mapping[str, Served], outer: OuterLayers) -> Route:
+def _route(route: records.Route, served: Mapping[str, Served], outer: OuterLayers) -> Route:
     handle = (
         served[route.name].handle if route.active else _refusal(route.name, errors.PROXY_DISABLED, outer, route.cors)
     )

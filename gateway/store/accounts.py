@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.audit import Author, By, moment, record
 from gateway.store.database import Database
-from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound, StoreError
+from gateway.store.errors import AlreadyExists, LastSuperuser, NotFound, StoreError
 from gateway.store.tables import SUPERUSERS, TOKENS
 
 

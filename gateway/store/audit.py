@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.config import header
+from gateway.config import header_template
 from gateway.store.database import Database
 from gateway.store.tables import AUDIT, REVISION
 
@@ -105,10 +105,10 @@ def without_secrets(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def _shown(name: str, value: str) -> str:
-    if not value or not header.is_credential(name):
+    if not value or not header_template.is_credential(name):
         return value
-    written_out = header.literal(value)
-    return value if header.is_template(value) and len(written_out) <= _LONGEST_SCHEME else MASKED
+    written_out = header_template.literal(value)
+    return value if header_template.is_template(value) and len(written_out) <= _LONGEST_SCHEME else MASKED
 
 
 class AuditTrail:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from gateway.store.problem import StoreError, StoreUnavailable
+from gateway.store.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:  # with PostgreSQL nothing else of SQLite is imported
     from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.store.database import Database
-from gateway.store.problem import StoreError
+from gateway.store.errors import StoreError
 from gateway.store.tables import KEY_SETS
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.config import places
-from gateway.store.problem import KeyProblem
+from gateway.store.errors import KeyProblem
 
 VARIABLE = "GATEWAY_MASTER_KEY"
 

@@ -8,7 +8,7 @@ from typing import Final
 from gateway.config import single
 from gateway.config.schema.proxy import Proxy
 from gateway.store.database import Database
-from gateway.store.problem import AlreadyExists
+from gateway.store.errors import AlreadyExists
 from gateway.store.repository import Kind, Record, Repository, Unique
 from gateway.store.tables import PROXIES
 

@@ -17,11 +17,11 @@ from sqlalchemy import RowMapping, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
 from gateway.config.schema.section import Section
 from gateway.store.audit import By, moment, record
 from gateway.store.database import Database
-from gateway.store.problem import AlreadyExists, NotFound, StoreError
+from gateway.store.errors import AlreadyExists, NotFound, StoreError
 from gateway.store.tables import REVISION
 
 T = TypeVar("T", bound=Section)

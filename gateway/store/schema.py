@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from gateway.store.database import Database, file_of, is_embedded
-from gateway.store.problem import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
+from gateway.store.errors import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
 from gateway.store.tables import HEAD
 
 _MOVE_SECONDS: Final = 600.0

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.audit import By, moment, record
 from gateway.store.database import Database
+from gateway.store.errors import NotFound, StoreError
 from gateway.store.keys import KeyRing
-from gateway.store.problem import NotFound, StoreError
 from gateway.store.tables import SECRETS
 
 _SHOWN_OF_LONG: Final = 4

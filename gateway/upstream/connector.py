@@ -26,7 +26,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway import errors
-from gateway.config.document import Timeouts
+from gateway.config.records import Timeouts
 from gateway.errors import GatewayError
 from gateway.upstream.forward_proxy import ForwardProxy, forward_proxy
 from gateway.upstream.guard import Guard

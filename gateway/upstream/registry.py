@@ -11,9 +11,9 @@ import ssl
 from collections.abc import Iterable
 from functools import partial
 
-from gateway.config import document
-from gateway.config.document import CircuitBreaker, Timeouts
+from gateway.config import records
 from gateway.config.networks import Destinations
+from gateway.config.records import CircuitBreaker, Timeouts
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker, State
@@ -31,7 +31,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 
 
-def _places(settings: document.Upstream) -> int:
+def _places(settings: records.Upstream) -> int:
     """Places in which a request may wait: none where a queue only counts, in front of a limit that is enforced."""
     queue = settings.queue
     counts = queue.mode == "shadow" and settings.limiter.mode != "shadow"
@@ -54,7 +54,7 @@ class Registry:
         """Also those that no upstream has now: exchanges that run under an old limit still hold its permits."""
         self._retiring = Tasks()
 
-    def prepare(self, upstreams: Iterable[document.Upstream]) -> dict[str, Upstream]:
+    def prepare(self, upstreams: Iterable[records.Upstream]) -> dict[str, Upstream]:
         """The parts of ``upstreams`` by name. What is unchanged is borrowed, and nothing that is live is touched."""
         return {settings.name: self._prepare(settings) for settings in upstreams}
 
@@ -83,14 +83,14 @@ class Registry:
         self.adopt({})
         await self._retiring.finish()
 
-    def _prepare(self, settings: document.Upstream) -> Upstream:
+    def _prepare(self, settings: records.Upstream) -> Upstream:
         old = self.upstreams.get(settings.name)
         if old is not None and old.settings == settings:
             return old
         limiter = self._limiter(settings, old) if settings.max_concurrent else None
         return Upstream(settings, self._endpoint(settings, old), limiter)
 
-    def _endpoint(self, settings: document.Upstream, old: Upstream | None) -> Endpoint:
+    def _endpoint(self, settings: records.Upstream, old: Upstream | None) -> Endpoint:
         origin = Origin.of(settings.endpoints[0].url)
         pool, breaker = None, None
         if old is not None and old.endpoint.origin.url == origin.url:
@@ -117,7 +117,7 @@ class Registry:
                 shadow=breaker.mode == "shadow",
             )
 
-    def _limiter(self, settings: document.Upstream, old: Upstream | None) -> Limiter:
+    def _limiter(self, settings: records.Upstream, old: Upstream | None) -> Limiter:
         if old is not None and old.limiter is not None:
             return old.limiter
         limiter = self._limiters.get(settings.name) or Limiter(settings.max_concurrent, WaitQueue(_places(settings)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config import document
+from gateway.config import records
 from gateway.policy.limiter import Limiter
 from gateway.upstream.endpoint import Endpoint
 
@@ -13,7 +13,7 @@ from gateway.upstream.endpoint import Endpoint
 class Upstream:
     """What one generation of the configuration borrows; the limiter is shared with others of the same name."""
 
-    settings: document.Upstream
+    settings: records.Upstream
     endpoint: Endpoint
     """The only one, as long as nothing chooses among several."""
     limiter: Limiter | None

@@ -11,7 +11,7 @@ import tempfile
 from types import TracebackType
 from typing import Final, Self
 
-from gateway.observe import slabs
+from gateway.observe import counters
 
 _MAX_FOLDER: Final = 60
 """Bytes of the name of a folder for a Unix socket, whose whole path may have 107 (unix(7))."""
@@ -33,7 +33,7 @@ class Inherited:
         self.ready, self.report_ready = os.pipe()
         """A pipe for the news that traffic is served: its reading end, and that of the child that writes."""
         os.set_blocking(self.ready, False)
-        self.slabs = slabs.create()
+        self.counters = counters.create()
 
     @property
     def listener(self) -> int:
@@ -46,7 +46,7 @@ class Inherited:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._listener.close()
-        for descriptor in (self.alive, self._held, self.ready, self.report_ready, self.slabs):
+        for descriptor in (self.alive, self._held, self.ready, self.report_ready, self.counters):
             os.close(descriptor)
         shutil.rmtree(self._folder, ignore_errors=True)
 

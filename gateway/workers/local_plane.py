@@ -10,9 +10,9 @@ from typing import Final
 
 from gateway import launch
 from gateway.app import Gateway, draining, tune_gc
-from gateway.config.document import Credentials, Document
+from gateway.config.records import Credentials, Document
 from gateway.ipc.messages import BreakerPulse, DataPlane, Explanation, Health, InForce, ProxyState, Refusals
-from gateway.observe.slabs import Slabs
+from gateway.observe.counters import CounterMap
 from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")
@@ -22,10 +22,10 @@ END_SECONDS: Final = 10.0
 
 
 class LocalPlane(DataPlane):
-    """It serves from the first `apply` on. ``slabs``: where it counts; None: in memory of its own."""
+    """It serves from the first `apply` on. ``counters``: where it counts; None: in memory of its own."""
 
-    def __init__(self, slabs: Slabs | None = None) -> None:
-        self._slabs = slabs
+    def __init__(self, counters: CounterMap | None = None) -> None:
+        self._counters = counters
         self._credentials = Credentials()
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
@@ -42,7 +42,7 @@ class LocalPlane(DataPlane):
     async def apply(self, document: Document) -> InForce:
         """Put ``document`` in force. Raises OSError, changing nothing."""
         if self.gateway is None:
-            gateway = Gateway(document, self._slabs)
+            gateway = Gateway(document, self._counters)
             gateway.authenticator.credentials = self._credentials
             tune_gc()
             try:
@@ -90,7 +90,7 @@ class LocalPlane(DataPlane):
     async def refusals(self, since: int, most: int) -> Refusals:
         if self.gateway is None:
             return {"next": 0, "items": []}
-        self.gateway.journal.flush()
+        self.gateway.recorder.flush()
         count, items = self.gateway.recent.refusals(since, most)
         return {"next": count, "items": items}
 

@@ -179,7 +179,7 @@ def children(
 ) -> list[Child]:
     """The processes of a gateway. The parameters are those of `supervise`."""
     pulse = Pulse(_START_LOOKS, _WORKER_LOOKS)
-    shared = (inherited.listener, inherited.alive, inherited.slabs, pulse.writer)
+    shared = (inherited.listener, inherited.alive, inherited.counters, pulse.writer)
     worker = Child(
         "worker",
         [*PYTHON, "gateway.workers.worker", *map(str, shared)],
@@ -189,7 +189,7 @@ def children(
         serves=True,
     )
     pulse = Pulse(_START_LOOKS, _CONTROL_LOOKS)
-    given = (inherited.alive, inherited.report_ready, inherited.slabs, pulse.writer)
+    given = (inherited.alive, inherited.report_ready, inherited.counters, pulse.writer)
     path = str(inherited.path)
     control = Child(
         "control process",

@@ -16,8 +16,8 @@ import uvloop
 from gateway.ipc.channel import operations
 from gateway.ipc.messages import DataPlane
 from gateway.ipc.server import ChannelServer
+from gateway.observe.counters import CounterMap
 from gateway.observe.process_log import begin_process_log
-from gateway.observe.slabs import Slabs
 from gateway.workers import confinement
 from gateway.workers.local_plane import LocalPlane
 from gateway.workers.parent_watch import parent_watch
@@ -51,12 +51,12 @@ def main(arguments: list[str]) -> int:
     """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, its map, and the
     pipe to beat on.
     """
-    channel, alive, slabs, pulse = map(int, arguments)
+    channel, alive, counters, pulse = map(int, arguments)
     begin_process_log()
     confinement.seal()
 
     async def work() -> None:
-        await serve(LocalPlane(Slabs(slabs)), socket.socket(fileno=channel), alive, pulse)
+        await serve(LocalPlane(CounterMap(counters)), socket.socket(fileno=channel), alive, pulse)
 
     uvloop.run(work())
     return 0

@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.app import Gateway
-from gateway.config.document import CircuitBreaker, Document, Endpoint, Route, Upstream
+from gateway.config.records import CircuitBreaker, Document, Endpoint, Route, Upstream
 from gateway.core.address import Address
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser

@@ -12,7 +12,7 @@ from admin.conftest import EMAIL, PASSWORD, Api
 
 from gateway.api.table import ROUTES
 from gateway.identity.tokens import mint
-from gateway.store.problem import StoreUnavailable
+from gateway.store.errors import StoreUnavailable
 
 OPEN = {("post", "/auth/login"), ("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json")}
 

@@ -114,17 +114,17 @@ async def test_there_must_be_a_secret(api: Api) -> None:
 
 
 async def test_bindings_travel_with_the_values(api: Api, tmp_path: Path) -> None:
-    from gateway.cli import document
+    from gateway.cli import files
 
     file = tmp_path / "out.json"
-    document.write(file, {"secrets": {"A": "v", "B": {"value": "$w", "origins": ["https://b.example.org"]}}})
-    assert document.secrets(file, document.read(file)) == {
-        "A": document.Secret("v"),
-        "B": document.Secret("$w", ("https://b.example.org",)),
+    files.write(file, {"secrets": {"A": "v", "B": {"value": "$w", "origins": ["https://b.example.org"]}}})
+    assert files.secrets(file, files.read(file)) == {
+        "A": files.Secret("v"),
+        "B": files.Secret("$w", ("https://b.example.org",)),
     }
     for wrong in ({"value": 1}, {"origins": []}, {"value": "sk-live", "x": 1}, {"value": "sk-live", "origins": "a"}, 7):
         file.write_text(json.dumps({"secrets": {"A": wrong}}))
-        with pytest.raises(document.BadFile) as caught:
-            document.secrets(file, document.read(file))
+        with pytest.raises(files.BadFile) as caught:
+            files.secrets(file, files.read(file))
         assert "secrets.A" in caught.value.message
         assert "sk-live" not in caught.value.message

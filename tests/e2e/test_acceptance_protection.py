@@ -15,7 +15,7 @@ from harness.patience import PATIENCE, eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import CircuitBreaker, Queue
+from gateway.config.records import CircuitBreaker, Queue
 
 
 class Gate:

@@ -14,7 +14,7 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.stream import Stream
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import CircuitBreaker, Document
+from gateway.config.records import CircuitBreaker, Document
 
 STREAMS = 200
 RELOADS = 50

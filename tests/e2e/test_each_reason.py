@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.config.document import CircuitBreaker, Header, Limits, Missing, Queue
+from gateway.config.records import CircuitBreaker, Header, Limits, Missing, Queue
 from gateway.control.metrics.exposition import Exposition
 from gateway.errors import REASONS, Source
 from gateway.observe.otlp import SpanExport
@@ -327,7 +327,7 @@ class Spans:
         export = SpanExport("http://127.0.0.1:9/v1/traces", "gateway")
         export._processor.shutdown()
         export._processor = cast(Any, self)
-        rig.gateway.journal.sampler, rig.gateway.journal.export = Sampler(1.0), export.export
+        rig.gateway.recorder.sampler, rig.gateway.recorder.export = Sampler(1.0), export.export
 
     def on_end(self, span: ReadableSpan) -> None:
         if span.kind is SpanKind.SERVER:
@@ -362,7 +362,7 @@ def metric(rig: Rig, line: dict[str, Any]) -> tuple[str, int]:
     proxy, reason, status = line["proxy_name"] or "-", line["reason"], line["status_code"]
     alike = [other for other in rig.log.lines() if (other["proxy_name"] or "-") == proxy]
     counted = {"reason": 0.0, "status": 0.0}
-    for family in text_string_to_metric_families("".join(Exposition(rig.gateway.slabs).render(open_metrics=False))):
+    for family in text_string_to_metric_families("".join(Exposition(rig.gateway.counters).render(open_metrics=False))):
         for sample in family.samples:
             if sample.labels.get("proxy") != proxy:
                 continue
@@ -380,7 +380,7 @@ async def line_of(rig: Rig, request_id: str) -> dict[str, Any]:
     """The one line of that exchange in the access log, without waiting for the batch that it would go out with."""
 
     def found() -> list[dict[str, Any]]:
-        rig.gateway.journal.flush()
+        rig.gateway.recorder.flush()
         return [line for line in rig.log.lines() if line["request_id"] == request_id]
 
     await eventually(found, "its line in the access log")

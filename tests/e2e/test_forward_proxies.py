@@ -16,8 +16,8 @@ from harness.client import code_of
 from harness.rig import GatewayFor, proxy_to
 from harness.upstream import Upstream
 
-from gateway.config.document import AuthField, Header
-from gateway.config.parse import parse
+from gateway.config.load import parse
+from gateway.config.records import AuthField, Header
 
 SECRET = Header("X-Key", ("s3cret",), secret=True)
 

@@ -13,7 +13,7 @@ from harness.records import serving
 from harness.rig import GatewayFor, proxy_to
 from harness.upstream import Upstream
 
-from gateway.config.document import CircuitBreaker, UpstreamNetworks
+from gateway.config.records import CircuitBreaker, UpstreamNetworks
 from gateway.core.address import Address
 from gateway.policy.breaker import State
 from gateway.upstream import connector

@@ -29,8 +29,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 
 from gateway.cli.run import loader
+from gateway.config.errors import ConfigError
 from gateway.config.overrides import Overrides
-from gateway.config.problem import ConfigError
 from gateway.config.schema.json_schema import schema
 from gateway.control.issuers import Issuers
 from gateway.process import _keys_file

@@ -15,7 +15,7 @@ from harness.message import Message
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import Queue
+from gateway.config.records import Queue
 from gateway.observe import families
 from gateway.observe.timing import PHASES
 from gateway.proxy.rewrite import RequestRewrite
@@ -81,9 +81,9 @@ class Scene:
 
     def metric(self) -> Seen:
         self.rig.gateway.sample()
-        base = dict(self.rig.gateway.slabs.live())["p"]
+        base = dict(self.rig.gateway.counters.live())["p"]
         at = base + families.PHASE
-        return dict(zip(PHASES, self.rig.gateway.slabs.floats[at : at + len(PHASES)].tolist(), strict=True))
+        return dict(zip(PHASES, self.rig.gateway.counters.floats[at : at + len(PHASES)].tolist(), strict=True))
 
 
 LOGGED = {phase: f"{phase}_ms" for phase in PHASES} | {"own": "proxy_latency_ms", "first_byte": "upstream_latency_ms"}

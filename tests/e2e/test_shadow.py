@@ -12,7 +12,7 @@ from harness.patience import eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import CircuitBreaker, Limiter, Queue
+from gateway.config.records import CircuitBreaker, Limiter, Queue
 from gateway.observe import families
 
 ASKED = 8
@@ -54,13 +54,13 @@ async def asked_at_once(rig: Rig, gate: Gate, shadows: int) -> list[tuple[bytes,
 
 def arrived(rig: Rig) -> int:
     """Exchanges that run, or are over."""
-    rig.gateway.journal.flush()
+    rig.gateway.recorder.flush()
     return len(rig.gateway.server.running()) + len(rig.log.lines())
 
 
 def noted(rig: Rig) -> int:
     """Exchanges that would have been refused, be they over or not."""
-    rig.gateway.journal.flush()
+    rig.gateway.recorder.flush()
     over = sum(bool(line["shadow"]) for line in rig.log.lines())
     return over + sum(bool(exchange.shadow) for exchange in rig.gateway.server.running())
 
@@ -68,8 +68,8 @@ def noted(rig: Rig) -> int:
 def refused(rig: Rig) -> dict[str, int]:
     """What would have been refused, by reason."""
     rig.gateway.sample()
-    at = dict(rig.gateway.slabs.live())["p"] + families.SHADOW_REFUSALS
-    counts = rig.gateway.slabs.ints[at : at + len(families.SHADOWED)].tolist()
+    at = dict(rig.gateway.counters.live())["p"] + families.SHADOW_REFUSALS
+    counts = rig.gateway.counters.ints[at : at + len(families.SHADOWED)].tolist()
     return {reason: count for reason, count in zip(families.SHADOWED, counts, strict=True) if count}
 
 

@@ -15,7 +15,7 @@ from harness.patience import eventually
 from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Upstream
 
-from gateway.config.document import CircuitBreaker, Queue
+from gateway.config.records import CircuitBreaker, Queue
 from gateway.observe import families
 
 GUARDED = {"max_concurrent": 10, "circuit_breaker": CircuitBreaker(enabled=True, failure_threshold=1)}
@@ -119,13 +119,13 @@ async def test_how_soon_the_upstreams_work_ends_is_measured(gateway_for: Gateway
     client.close()
     await link.gone()
     gone = families.CLIENT_GONE
-    base = dict(rig.gateway.slabs.live())["p"]
+    base = dict(rig.gateway.counters.live())["p"]
 
     def measured() -> int:
-        return sum(rig.gateway.slabs.ints[base + gone.at : base + gone.sum_at])
+        return sum(rig.gateway.counters.ints[base + gone.at : base + gone.sum_at])
 
     await eventually(lambda: measured() == 1)
-    assert 0.0 < rig.gateway.slabs.floats[base + gone.sum_at] < 3.0
+    assert 0.0 < rig.gateway.counters.floats[base + gone.sum_at] < 3.0
 
 
 @pytest.mark.parametrize("way", WAYS)

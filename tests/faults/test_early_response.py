@@ -10,7 +10,7 @@ from harness.client import request
 from harness.rig import GatewayFor
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import CircuitBreaker
+from gateway.config.records import CircuitBreaker
 from gateway.wire.h1.client import H1Client
 
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=100)

@@ -19,7 +19,7 @@ from harness.patience import eventually
 from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
-from gateway.config.document import CircuitBreaker
+from gateway.config.records import CircuitBreaker
 from gateway.policy.breaker import State
 
 CONFIGURATION = """

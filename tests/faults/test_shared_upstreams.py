@@ -12,7 +12,7 @@ from harness.records import Proxied
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Upstream
 
-from gateway.config.document import CircuitBreaker
+from gateway.config.records import CircuitBreaker
 
 pytestmark = pytest.mark.plain
 

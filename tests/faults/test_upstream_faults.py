@@ -12,7 +12,7 @@ from harness.patience import eventually
 from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Link, Upstream, refused_url
 
-from gateway.config.document import CircuitBreaker
+from gateway.config.records import CircuitBreaker
 from gateway.policy.breaker import State
 
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from gateway.config.document import Document, Endpoint, Route, Upstream
+from gateway.config.records import Document, Endpoint, Route, Upstream
 
 _OF_THE_UPSTREAM = {field.name for field in fields(Upstream)} - {"name", "endpoints"}
 

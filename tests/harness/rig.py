@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.app import Gateway
-from gateway.config.document import Document, Limits, Timeouts
+from gateway.config.records import Document, Limits, Timeouts
 from gateway.core.address import Address
 from harness.access_log import AccessLog
 from harness.client import HOST, Client

@@ -47,7 +47,7 @@ DOORS = {
     "sqlalchemy": ("store/",),
     "aiohappyeyeballs": ("upstream/",),
     "click": ("cli/",),
-    "msgspec": ("ipc/", "config/document.py"),
+    "msgspec": ("ipc/", "config/records.py"),
     "orjson": ("observe/", "proxy/", "admin/", "api/", "cli/"),
     "opentelemetry": ("observe/otlp.py",),
     "prometheus_client": ("control/metrics/",),
@@ -56,7 +56,7 @@ DOORS = {
     "pydantic_core": ("config/",),
     "uvloop": ("app.py", "process.py", "workers/worker.py"),
     "watchfiles": ("config/",),
-    "yaml": ("config/", "cli/document.py"),
+    "yaml": ("config/", "cli/files.py"),
     "multidict": ("upstream/",),
     "yarl": ("upstream/",),
 }

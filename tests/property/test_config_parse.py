@@ -11,17 +11,17 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.config.document import Document
-from gateway.config.json_text import read as read_json
-from gateway.config.node import Branch, Node, Scalar
-from gateway.config.parse import ConfigError, Format, parse
+from gateway.config.formats.json_text import read as read_json
+from gateway.config.formats.toml_text import read as read_toml
+from gateway.config.formats.tree import Branch, Node, Scalar
+from gateway.config.formats.yaml_text import read as read_yaml
+from gateway.config.load import ConfigError, Format, parse
+from gateway.config.records import Document
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Listener
 from gateway.config.schema.protections import CircuitBreaker, Queue, TimeoutConfig
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
-from gateway.config.toml_text import read as read_toml
-from gateway.config.yaml_text import read as read_yaml
 
 SECTIONS = (Settings, Listener, Proxy, Queue, CircuitBreaker, TimeoutConfig, Limits)
 KEYS = sorted({key for section in SECTIONS for key in section.model_fields})

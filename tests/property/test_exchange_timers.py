@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config.document import Limits, Route, Timeouts
+from gateway.config.records import Limits, Route, Timeouts
 from gateway.core.exchange import Exchange
 from gateway.core.layer import chain
 from gateway.errors import GatewayError

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.scene import Nobody
 
-from gateway.config import document
+from gateway.config import records
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.path import canonical, forms, readings
@@ -47,7 +47,7 @@ def outcome(target: str, paths: tuple[str, ...], rule: str) -> str:
         if route is None:
             return "no_route"
         reached.append(route.path.decode())
-        identify(Authenticator())(document.Route("p", "/", "p", access_rule=rule))(inside)(
+        identify(Authenticator())(records.Route("p", "/", "p", access_rule=rule))(inside)(
             Exchange(Nobody(), head, 0.0)
         ).close()  # type: ignore[attr-defined]
     except GatewayError as error:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gateway.store.audit import Author
-from gateway.store.problem import AlreadyExists, LastSuperuser, NotFound, StoreError
+from gateway.store.errors import AlreadyExists, LastSuperuser, NotFound, StoreError
 from gateway.store.store import Store
 
 

@@ -10,11 +10,11 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.config import single
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.section import Section
 from gateway.store.database import Database
-from gateway.store.problem import AlreadyExists, NotFound, StoreError, StoreUnavailable
+from gateway.store.errors import AlreadyExists, NotFound, StoreError, StoreUnavailable
 from gateway.store.repository import VersionConflict, usable
 from gateway.store.store import Store
 from gateway.store.tables import PROXIES

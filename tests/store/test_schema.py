@@ -17,8 +17,8 @@ from sqlalchemy import inspect, text
 from gateway.config import single
 from gateway.store import schema, tables
 from gateway.store.database import Database
+from gateway.store.errors import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
 from gateway.store.keys import KeyRing
-from gateway.store.problem import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
 from gateway.store.store import Store
 
 PROXY = single.stored({"name": "a", "path": "/a", "upstream": "http://h", "max_concurrent": 5})

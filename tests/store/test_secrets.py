@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from gateway.store.database import Database
+from gateway.store.errors import KeyProblem, NotFound, StoreError
 from gateway.store.keys import KeyRing
-from gateway.store.problem import KeyProblem, NotFound, StoreError
 from gateway.store.secrets import mask
 from gateway.store.store import Store
 

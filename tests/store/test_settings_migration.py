@@ -14,8 +14,8 @@ from gateway.config import single
 from gateway.config.schema.proxy import Proxy
 from gateway.store import schema
 from gateway.store.database import Database
+from gateway.store.errors import StoreError
 from gateway.store.keys import KeyRing
-from gateway.store.problem import StoreError
 from gateway.store.store import Store
 
 KEYS = KeyRing.of("22" * 32)

@@ -14,7 +14,7 @@ from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
 from gateway.app import Gateway, draining
-from gateway.config.document import Document
+from gateway.config.records import Document
 from gateway.core.address import Address
 
 

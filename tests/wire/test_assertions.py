@@ -9,7 +9,7 @@ from harness.message import Message
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Upstream
 
-from gateway.config.document import AuthField, Credentials, Header, Part, TokenRecord
+from gateway.config.records import AuthField, Credentials, Header, Part, TokenRecord
 from gateway.core.forwarded import NAMES, POISON, PREFIXES, folded, is_claim
 from gateway.identity.tokens import digest
 

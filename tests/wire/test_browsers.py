@@ -9,7 +9,7 @@ from harness.client import code_of
 from harness.rig import GatewayFor, proxy_to
 from harness.upstream import Upstream
 
-from gateway.config.document import CircuitBreaker, Cors
+from gateway.config.records import CircuitBreaker, Cors
 
 APP = "https://app.test"
 CORS = Cors((APP,), ("X-Request-Id", "Retry-After"), True)

@@ -18,7 +18,7 @@ from harness.rig import GatewayFor
 from harness.upstream import Link, Upstream
 
 from gateway.core.exchange import Exchange
-from gateway.observe import journal
+from gateway.observe import recorder
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.server import H1Server
 
@@ -159,7 +159,7 @@ async def test_a_large_head_is_not_kept_for_the_log(
     gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exchanges wait for their log line, up to 256 of them: not with all that their clients sent."""
-    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 60.0)
+    monkeypatch.setattr(recorder, "_FLUSH_SECONDS", 60.0)
     upstream.behaviour = ok()
     rig = await gateway_for(upstream)
     large = [f"X-Large-{number}: {'y' * 250}" for number in range(100)]
@@ -167,7 +167,7 @@ async def test_a_large_head_is_not_kept_for_the_log(
     for lines in (large, ["X-Small: 1"], large):
         assert (await client.ask("/", *lines)).status == 200
     await rig.settled()
-    kept = [ex.request for ex in rig.gateway.journal._pending]
+    kept = [ex.request for ex in rig.gateway.recorder._pending]
     assert [bool(one.fields) for one in kept] == [False, True, False]
     assert [bool(one.rewritten) for one in kept] == [False, True, False]
     assert len(upstream.requests[2].lines) > 100, "the second large head had all its fields"

@@ -11,7 +11,7 @@ from harness.message import Message
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Upstream
 
-from gateway.config.document import Header
+from gateway.config.records import Header
 
 
 async def forwarded(rig: Rig, upstream: Upstream, raw: bytes) -> tuple[Message, Message]:

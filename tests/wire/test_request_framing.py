@@ -13,7 +13,7 @@ from harness.patience import eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Upstream
 
-from gateway.config.document import Limits
+from gateway.config.records import Limits
 
 BAD = {400}
 

@@ -12,7 +12,7 @@ from harness.patience import eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import Limits
+from gateway.config.records import Limits
 from gateway.upstream import pool
 
 GET_10 = b"GET /a HTTP/1.0\r\nHost: gateway.test\r\n\r\n"

@@ -15,7 +15,7 @@ from harness.patience import GLANCE, eventually
 from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import CircuitBreaker, Limits
+from gateway.config.records import CircuitBreaker, Limits
 from gateway.wire import pace
 from gateway.wire.h1 import stall
 from gateway.wire.h1.server import H1Server

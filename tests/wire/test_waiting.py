@@ -12,7 +12,7 @@ from harness.client import Client, request
 from harness.rig import GatewayFor
 from harness.upstream import Link, Upstream
 
-from gateway.config.document import Timeouts
+from gateway.config.records import Timeouts
 
 PAUSE = 0.25
 Play = Callable[[Client, Upstream], Awaitable[None]]

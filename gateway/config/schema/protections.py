@@ -9,12 +9,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import document
-from gateway.config.document import Mode
+from gateway.config import records
+from gateway.config.records import Mode
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Requests, Seconds
 
-_BREAKER, _QUEUE, _TIMEOUTS = document.CircuitBreaker(), document.Queue(), document.Timeouts()
+_BREAKER, _QUEUE, _TIMEOUTS = records.CircuitBreaker(), records.Queue(), records.Timeouts()
 
 
 class Limiter(Section):

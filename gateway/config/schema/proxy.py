@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import document, header, values
+from gateway.config import header_template, records, values
 from gateway.config.schema.protections import (
     PROTECTIONS,
     CircuitBreaker,
@@ -25,8 +25,8 @@ from gateway.config.schema.section import Section, only
 from gateway.config.schema.types import HeaderName, HeaderValue, Host, Listed, UpstreamNameOrUrl
 from gateway.rules.parser import compile_rule
 
-_CORS = document.Cors()
-_PROXY = document.Route("-", "/", "-")
+_CORS = records.Cors()
+_PROXY = records.Route("-", "/", "-")
 
 
 def _access_rule(text: str) -> str:
@@ -139,20 +139,20 @@ class Proxy(Section):
         """``upstream`` is the name of one that stands below `upstreams`; else it is a URL of its own."""
         return values.is_upstream_name(self.upstream)
 
-    def route(self, upstream: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> document.Route:
+    def route(self, upstream: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> records.Route:
         """What it serves, with variables and secrets put in. ``upstream``: the name of its upstream."""
         headers = tuple(
-            document.Header(name, header.resolve(text, env, secrets), header.is_secret(name, text))
+            records.Header(name, header_template.resolve(text, env, secrets), header_template.is_secret(name, text))
             for name, text in self.headers.items()
         )
-        return record_of(document.Route, self, headers=headers, upstream=upstream)
+        return record_of(records.Route, self, headers=headers, upstream=upstream)
 
-    def own_upstream(self, name: str) -> document.Upstream:
+    def own_upstream(self, name: str) -> records.Upstream:
         """The upstream of its own, as ``name``, when it has a URL."""
         return record_of(
-            document.Upstream,
+            records.Upstream,
             self,
             name=name,
-            endpoints=(document.Endpoint(self.upstream),),
-            timeouts=record_of(document.Timeouts, self.timeout_config),
+            endpoints=(records.Endpoint(self.upstream),),
+            timeouts=record_of(records.Timeouts, self.timeout_config),
         )

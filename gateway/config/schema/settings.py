@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import document, header, values
+from gateway.config import header_template, records, values
 from gateway.config.networks import Destinations
 from gateway.config.schema.auth import Auth
 from gateway.config.schema.limits import Limits
@@ -21,7 +21,7 @@ from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
 from gateway.config.schema.upstream import Upstream
 from gateway.core.address import Address
 
-_DOCUMENT = document.Document()
+_DOCUMENT = records.Document()
 _DEFAULT_LISTENERS = tuple(Listener(address=str(address)) for address in _DOCUMENT.listen)
 
 
@@ -128,7 +128,7 @@ class Settings(Section):
         if listen is None:
             listen = (values.address(listener.address) for listener in self.listen)
         own = [*listen, *(() if self.admin is None else (values.address(self.admin.listen),))]
-        networks = record_of(document.UpstreamNetworks, self.upstream_networks)
+        networks = record_of(records.UpstreamNetworks, self.upstream_networks)
         return Destinations(networks, ((address.host, address.port) for address in own))
 
     def record(
@@ -137,15 +137,15 @@ class Settings(Section):
         secrets: Mapping[str, str],
         more: Sequence[Proxy] = (),
         bound: Mapping[str, Container[str]] = MappingProxyType({}),
-    ) -> document.Document:
+    ) -> records.Document:
         """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in.
 
         ``more`` are the proxies of the database: they read the variables in `template_env` alone. ``bound``: the
         origins of secrets that are bound to some; a proxy with another upstream does not get such a secret.
         """
-        own, listed = header.readable(env), header.readable(env, self.template_env)
+        own, listed = header_template.readable(env), header_template.readable(env, self.template_env)
         return record_of(
-            document.Document,
+            records.Document,
             self,
             listen=tuple(values.address(listener.address) for listener in self.listen),
             access_log=self.access_log.path if self.access_log else None,
@@ -192,7 +192,7 @@ class Settings(Section):
         env: Mapping[str, str],
         secrets: Mapping[str, str],
         bound: Mapping[str, Container[str]],
-    ) -> document.Route:
+    ) -> records.Route:
         """With those of ``secrets`` that may be sent wherever its requests go."""
         if bound:
             there = [values.origin(url) for url in self.urls(proxy)]

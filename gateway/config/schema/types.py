@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from gateway.config import header, values
+from gateway.config import header_template, values
 
 DAY = 86400
 """Seconds."""
@@ -21,10 +21,10 @@ Listed = Annotated[tuple[T, ...], Field(strict=False)]
 
 
 def _header_value(text: str, info: ValidationInfo) -> str:
-    return header.template(text, info.context or header.Context())
+    return header_template.template(text, info.context or header_template.Context())
 
 
-HeaderName = Annotated[str, AfterValidator(header.name)]
+HeaderName = Annotated[str, AfterValidator(header_template.name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Host = Annotated[str, AfterValidator(values.route_host)]
 ListenAddress = Annotated[str, AfterValidator(values.listen_address)]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from gateway.config import document, values
+from gateway.config import records, values
 from gateway.config.schema.protections import (
     PROTECTIONS,
     CircuitBreaker,
@@ -57,10 +57,10 @@ class Upstream(Section):
         """Its keys that a proxy with a URL of its own has too."""
         return {key: getattr(self, key) for key in PROTECTIONS}
 
-    def record(self) -> document.Upstream:
+    def record(self) -> records.Upstream:
         return record_of(
-            document.Upstream,
+            records.Upstream,
             self,
-            endpoints=tuple(document.Endpoint(endpoint.url) for endpoint in self.endpoints),
-            timeouts=record_of(document.Timeouts, self.timeout_config),
+            endpoints=tuple(records.Endpoint(endpoint.url) for endpoint in self.endpoints),
+            timeouts=record_of(records.Timeouts, self.timeout_config),
         )

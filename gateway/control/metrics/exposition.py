@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Final
 
 from gateway.observe import families
+from gateway.observe.counters import CounterMap
 from gateway.observe.families import EXEMPLAR_CELLS, METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
-from gateway.observe.slabs import Slabs
 
 _OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
 _LENGTH: Final = 2
@@ -30,8 +30,8 @@ def comment(name: str, kind: str, help_: str, *, open_metrics: bool) -> str:
 class Exposition:
     """Renders one map. What does not change from scrape to scrape is kept, for as long as the proxies are the same."""
 
-    def __init__(self, slabs: Slabs) -> None:
-        self._slabs = slabs
+    def __init__(self, counters: CounterMap) -> None:
+        self._counters = counters
         self._live: list[tuple[str, int]] = []
         self._templates: dict[str, tuple[list[tuple[str, int]], str]] = {}
         """By family and format: whom it is for, and the lines of all of them."""
@@ -40,7 +40,7 @@ class Exposition:
 
     def render(self, *, open_metrics: bool) -> Iterator[str]:
         """The text of all families, in pieces; without the ``# EOF`` of OpenMetrics."""
-        live = self._slabs.live()
+        live = self._counters.live()
         if live != self._live:
             self._live = live
             self._templates.clear()
@@ -86,7 +86,7 @@ class Exposition:
         return known[1]
 
     def _cells(self, family: Values) -> memoryview[int] | memoryview[float]:
-        return self._slabs.floats if family.floating else self._slabs.ints
+        return self._counters.floats if family.floating else self._counters.ints
 
     def _sparse(self, family: Values, name: str, base: int) -> str:
         at = base + family.at
@@ -103,14 +103,14 @@ class Exposition:
         return "".join(found)
 
     def _open_seconds(self, family: Values, name: str, base: int) -> str:
-        seconds = self._slabs.floats[base + family.at]
-        since = self._slabs.floats[base + families.OPENED_AT]
+        seconds = self._counters.floats[base + family.at]
+        since = self._counters.floats[base + families.OPENED_AT]
         if since:
             seconds += max(0.0, monotonic() - since)
         return f"{family.name}{_labels(name, '')} {seconds!r}\n"
 
     def _histogram(self, family: Histogram, live: list[tuple[str, int]], *, with_ids: bool) -> str:
-        ints, floats, at, sum_at = self._slabs.ints, self._slabs.floats, family.at, family.sum_at
+        ints, floats, at, sum_at = self._counters.ints, self._counters.floats, family.at, family.sum_at
         shown: list[tuple[str, int]] = []
         numbers: list[object] = []
         for name, base in live:
@@ -137,17 +137,17 @@ class Exposition:
 
     def _exemplar(self, family: Histogram, base: int, bucket: int) -> str:
         at = base + family.exemplars + bucket * EXEMPLAR_CELLS
-        length = self._slabs.ints[at + _LENGTH]
+        length = self._counters.ints[at + _LENGTH]
         if not length:
             return ""
         start = (at + 3) * 8
-        text = bytes(self._slabs.bytes[start : start + abs(length)]).decode("ascii", "replace")
+        text = bytes(self._counters.bytes[start : start + abs(length)]).decode("ascii", "replace")
         label = "trace_id" if length < 0 else "request_id"
-        value, seconds = self._slabs.floats[at + 1], self._slabs.floats[at]
+        value, seconds = self._counters.floats[at + 1], self._counters.floats[at]
         return f' # {{{label}="{text.translate(_NOT_IN_LABELS)}"}} {value!r} {seconds:.3f}'
 
     def _requests(self, family: Requests, name: str, base: int) -> str:
-        ints, first = self._slabs.ints, base + family.at
+        ints, first = self._counters.ints, base + family.at
         lines = []
         for at in range(first, first + 2 * family.room, 2):
             key = ints[at]

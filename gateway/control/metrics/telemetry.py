@@ -21,12 +21,12 @@ from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot, unreachable
 from gateway.control.metrics.exposition import Exposition, comment
 from gateway.control.metrics.processes import ProcessMetrics
 from gateway.control.metrics.totals import totals
-from gateway.core.build import EDITION
+from gateway.core.version import EDITION
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import BreakerPulse, Refusals
 from gateway.observe import families
-from gateway.observe.slabs import Slabs
+from gateway.observe.counters import CounterMap
 from gateway.workers import confinement
 
 _PATIENCE: Final = 1.0
@@ -34,12 +34,12 @@ _NEWEST: Final = 50
 
 
 class Telemetry:
-    """``slabs``: the map of the worker behind ``plane``."""
+    """``counters``: the map of the worker behind ``plane``."""
 
-    def __init__(self, slabs: Slabs, plane: WorkerClient) -> None:
-        self._slabs = slabs
+    def __init__(self, counters: CounterMap, plane: WorkerClient) -> None:
+        self._counters = counters
         self._plane = plane
-        self._exposition = Exposition(slabs)
+        self._exposition = Exposition(counters)
         self._sampling: asyncio.Task[int] | None = None
         self._reporting: asyncio.Task[Mapping[str, int]] | None = None
         self._worker = 0
@@ -74,7 +74,7 @@ class Telemetry:
             breakers = None
         if breakers is None:
             return unreachable(self._plane.in_force.generation)
-        bases = dict(self._slabs.live())
+        bases = dict(self._counters.live())
         proxies = {name: self._proxy(told, bases[name]) for name, told in breakers.items() if name in bases}
         return {"at": time.time(), "reachable": True, "generation": self._plane.in_force.generation, "proxies": proxies}
 
@@ -145,7 +145,7 @@ class Telemetry:
         ]
 
     def _proxy(self, told: BreakerPulse, base: int) -> ProxySnapshot:
-        counted, ints = totals(self._slabs, base), self._slabs.ints
+        counted, ints = totals(self._counters, base), self._counters.ints
         return ProxySnapshot(
             requests=counted.requests,
             errors=counted.errors,

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from gateway import errors
 from gateway.errors import Source
 from gateway.observe import families
-from gateway.observe.slabs import Slabs
+from gateway.observe.counters import CounterMap
 
 _FAILURES: Final = frozenset(
     reason.code
@@ -30,9 +30,9 @@ class Totals(NamedTuple):
     bytes_out: int
 
 
-def totals(slabs: Slabs, base: int) -> Totals:
+def totals(counters: CounterMap, base: int) -> Totals:
     """The figures of the slab that begins at ``base``."""
-    ints = slabs.ints
+    ints = counters.ints
     at = base + families.REQUESTS.at
     table = ints[at : at + 2 * families.REQUESTS.room].tolist()
     by_status = [(key // 16, count) for key, count in zip(table[::2], table[1::2], strict=True) if key]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.config.document import Missing, Route
+from gateway.config.records import Missing, Route
 from gateway.core.exchange import Exchange
 from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
 from gateway.policy.breaker import Breaker, Judged, Move, State

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway import errors
-from gateway.config.document import Route
+from gateway.config.records import Route
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError

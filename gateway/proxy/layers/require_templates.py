@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway import errors
-from gateway.config.document import Header, Missing
+from gateway.config.records import Header, Missing
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError

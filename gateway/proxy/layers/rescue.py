@@ -7,7 +7,7 @@ import logging
 import orjson
 
 from gateway import errors
-from gateway.config.document import Cors
+from gateway.config.records import Cors
 from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer

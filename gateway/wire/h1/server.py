@@ -197,7 +197,7 @@ class H1Server(RequestHeads):
                 finally:
                     self.exchange = None
                     if self._large_request is not None:
-                        # The journal keeps its exchange until the log line is written, with up to 255 others.
+                        # The recorder keeps its exchange until the log line is written, with up to 255 others.
                         self._large_request.fields.clear()
                         self._large_request = None
                     if self._body_sink is not None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from gateway.cli.exposure import warnings
-from gateway.config import parse
+from gateway.config import load
 
 
 def heard(listen: str | None, user: int = 1000) -> list[str]:
     admin = "" if listen is None else f'admin: {{listen: "{listen}"}}\ndatabase: sqlite:///x.db\n'
-    return list(warnings(parse.settings_in(admin + "proxies: []\n", "yaml", "gateway.yaml", {}), user))
+    return list(warnings(load.settings_in(admin + "proxies: []\n", "yaml", "gateway.yaml", {}), user))
 
 
 @pytest.mark.parametrize("listen", [None, "127.0.0.1:8081", "[::1]:8081", "localhost:8081", "127.0.0.2:1"])

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli.caller import Target
+from gateway.cli.client import Target
 from gateway.cli.options import acts, acts_here
 
 FAR, NEAR, FILE = "http://far:1", "sqlite:///near.db", "near.yaml"

@@ -15,12 +15,12 @@ from click.testing import CliRunner, Result
 import gateway
 from gateway.cli import main
 from gateway.cli.run import loader
-from gateway.config.document import Document
+from gateway.config.load import ConfigError
 from gateway.config.overrides import Overrides
-from gateway.config.parse import ConfigError
+from gateway.config.records import Document
 from gateway.config.schema.json_schema import schema
 from gateway.core.address import Address
-from gateway.core.build import EDITION
+from gateway.core.version import EDITION
 
 GOOD = """\
 listen: 127.0.0.1:0

@@ -1,8 +1,8 @@
 import pytest
 
 from gateway.config.collisions import find
-from gateway.config.node import Branch, grow
-from gateway.config.problem import Path
+from gateway.config.errors import Path
+from gateway.config.formats.tree import Branch, grow
 
 
 def told(data: dict[str, object], lines: dict[Path, int] | None = None) -> list[str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config import installation, values
-from gateway.config.document import Document
+from gateway.config.records import Document
 from gateway.core.address import Address
 
 HERE = (Address("127.0.0.1", 8080), Address("::1", 8080))

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from gateway.config.document import Document, UpstreamNetworks
 from gateway.config.networks import Destinations, destination
+from gateway.config.records import Document, UpstreamNetworks
 from gateway.core.address import Address
 
 PLAIN = Destinations()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.config.document import Document
 from gateway.config.overrides import Overrides
+from gateway.config.records import Document
 from gateway.core.address import Address
 
 

@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from gateway.config import places
-from gateway.config.parse import settings_in
+from gateway.config.load import settings_in
 
 
 def found(text: str, access_log: str = "") -> list[str]:

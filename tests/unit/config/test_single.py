@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import single
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
 
 PROXY = {"name": "a", "path": "/a", "upstream": "http://h"}
 

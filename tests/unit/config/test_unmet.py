@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config import unmet
-from gateway.config.parse import settings_in
+from gateway.config.load import settings_in
 
 JWT = "auth: {jwt: [{issuer: i, audience: [a], algorithms: [HS256], secret: '" + "s" * 32 + "'}]}\n"
 DATABASE = "database: sqlite:///g.db\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.config.node import Branch, Place, Scalar, grow
+from gateway.config.formats.tree import Branch, Place, Scalar, grow
 from gateway.config.variables import Substituted, Substitution, expand
 
 ENV = {"NAME": "value", "EMPTY": "", "N": "5"}

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.config import single
-from gateway.config.document import Credentials, Document
+from gateway.config.errors import ConfigError
 from gateway.config.overrides import Overrides
-from gateway.config.problem import ConfigError
+from gateway.config.records import Credentials, Document
 from gateway.config.schema.proxy import Proxy
 from gateway.control.composer import Composer
 from gateway.control.declared import DeclaredFile
@@ -27,7 +27,7 @@ from gateway.ipc.channel import ChannelClient, operations
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import DataPlane, InForce
 from gateway.ipc.server import ChannelServer
-from gateway.observe.slabs import Slabs
+from gateway.observe.counters import CounterMap
 from gateway.store import schema
 from gateway.store.audit import Author
 from gateway.store.keys import KeyRing
@@ -132,7 +132,7 @@ async def scene(folder: Path, *proxies: str) -> AsyncIterator[Scene]:
     await server.start(listener)
     channel = ChannelClient(str(folder / "channel"), operations(DataPlane), timeout=5)
     plane = WorkerClient(channel)
-    telemetry = Telemetry(Slabs(), plane)
+    telemetry = Telemetry(CounterMap(), plane)
     issuers = Issuers(store.key_sets)
     try:
         yield Scene(DeclaredFile(file, {}), store, worker, plane, telemetry, Report(telemetry), issuers)

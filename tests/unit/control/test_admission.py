@@ -13,8 +13,8 @@ from harness.ports import reserved_port
 
 from gateway.control.admission import admit, admit_later, why_away
 from gateway.store import schema
+from gateway.store.errors import StoreUnavailable
 from gateway.store.keys import KeyRing
-from gateway.store.problem import StoreUnavailable
 from gateway.store.store import Store
 
 

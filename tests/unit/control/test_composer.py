@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from unit.control.scene import NOON, line, stored, written
 
-from gateway.config.document import JwtIssuer, Missing
+from gateway.config.load import load_settings
 from gateway.config.overrides import Overrides
-from gateway.config.parse import load_settings
+from gateway.config.records import JwtIssuer, Missing
 from gateway.config.schema.settings import Settings
 from gateway.control.composer import Composer, StoredRecords, credentials
 from gateway.control.options import Options

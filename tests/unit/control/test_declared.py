@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from gateway.config.problem import ConfigError
+from gateway.config.errors import ConfigError
 from gateway.control.declared import DeclaredFile
 
 

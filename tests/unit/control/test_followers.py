@@ -15,7 +15,7 @@ from gateway.config import single
 from gateway.control import followers
 from gateway.control.followers import Followers
 from gateway.core.tasks import Tasks
-from gateway.store.problem import StoreUnavailable
+from gateway.store.errors import StoreUnavailable
 
 PROXY = single.stored({"name": "stored", "path": "/stored", "upstream": "http://h"})
 

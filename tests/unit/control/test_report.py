@@ -6,18 +6,18 @@ import logging
 
 import pytest
 
-from gateway.config.document import Document
+from gateway.config.records import Document
 from gateway.control.composer import Composition
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.report import DATABASE_CHANGE, Report
 from gateway.ipc.channel import NoChannel
 from gateway.ipc.client import WorkerClient
-from gateway.observe.slabs import Slabs
+from gateway.observe.counters import CounterMap
 
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    return Telemetry(Slabs(), WorkerClient(NoChannel("away")))
+    return Telemetry(CounterMap(), WorkerClient(NoChannel("away")))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from unit.control.scene import ANN, DIGEST, line, scene
 
 from gateway.config import single
 from gateway.control.report import DATABASE_CHANGE
-from gateway.store.problem import StoreUnavailable
+from gateway.store.errors import StoreUnavailable
 
 PROXY = single.stored({"name": "stored", "path": "/stored", "upstream": "http://h"})
 

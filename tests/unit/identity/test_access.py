@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from unit.scene import Clock, Nobody
 
-from gateway.config.document import AuthField, Credentials, Header, JwtIssuer, Route, TokenRecord
+from gateway.config.records import AuthField, Credentials, Header, JwtIssuer, Route, TokenRecord
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer

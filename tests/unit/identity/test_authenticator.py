@@ -11,7 +11,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from gateway.config.document import Credentials, JwtIssuer, TokenRecord
+from gateway.config.records import Credentials, JwtIssuer, TokenRecord
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.budget import BURST
 from gateway.identity.tokens import digest, mint

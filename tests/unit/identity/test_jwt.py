@@ -11,7 +11,7 @@ import pytest
 from joserfc import jwe, jws, jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
-from gateway.config.document import JwtIssuer
+from gateway.config.records import JwtIssuer
 from gateway.control.jwks import shared_key_set
 from gateway.core.principal import Principal
 from gateway.identity.jwt import JwtVerifier, Refused

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from harness.patience import eventually
 
-from gateway.config.document import Credentials, Document, Route, TokenRecord
+from gateway.config.records import Credentials, Document, Route, TokenRecord
 from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, operations
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import DataPlane, Health, InForce, Refusals

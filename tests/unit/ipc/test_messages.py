@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gateway.config.document import (
+from gateway.config.records import (
     AuthField,
     CircuitBreaker,
     Cors,

@@ -12,7 +12,7 @@ import pytest
 from harness.patience import eventually
 
 from gateway.app import Gateway
-from gateway.config.document import Document
+from gateway.config.records import Document
 from gateway.core.address import Address
 from gateway.observe.failures import CallbackFailures
 from gateway.wire.timer import LazyTimer

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.observe import families
+from gateway.observe.counters import FIRST, SLAB_CELLS
 from gateway.observe.families import METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
-from gateway.observe.slabs import FIRST, SLAB_CELLS
 
 
 def cells(family: Family) -> range:

@@ -15,9 +15,9 @@ from gateway import errors
 from gateway.control.metrics.exposition import Exposition
 from gateway.core.exchange import Exchange
 from gateway.observe import families
+from gateway.observe.counters import CounterMap, create
 from gateway.observe.families import METHODS, PROCESS, PROXY
 from gateway.observe.metrics import Metrics
-from gateway.observe.slabs import Slabs, create
 from gateway.observe.timing import PHASES, phases
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -26,11 +26,11 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 class Counted:
     """One map with proxies ``p`` and ``q``."""
 
-    def __init__(self, slabs: Slabs | None = None) -> None:
-        self.slabs = Slabs() if slabs is None else slabs
-        self.metrics = Metrics(self.slabs)
+    def __init__(self, counters: CounterMap | None = None) -> None:
+        self.counters = CounterMap() if counters is None else counters
+        self.metrics = Metrics(self.counters)
         self.metrics.retain(["p", "q"])
-        self.exposition = Exposition(self.slabs)
+        self.exposition = Exposition(self.counters)
 
     def record(self, *, method: bytes = b"GET", **known: Any) -> Exchange:
         ex = exchange(method)
@@ -168,8 +168,8 @@ def test_deleted_proxies_disappear_and_come_back_empty(counted: Counted) -> None
 
 def test_the_next_process_goes_on_counting() -> None:
     descriptor = create()
-    Counted(Slabs(descriptor)).record()
-    heir = Counted(Slabs(descriptor))
+    Counted(CounterMap(descriptor)).record()
+    heir = Counted(CounterMap(descriptor))
     heir.record()
     assert heir.value("gateway_requests_total", proxy="p", method="GET", status="200") == 2
 

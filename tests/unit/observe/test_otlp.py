@@ -15,7 +15,7 @@ from harness.upstream import Upstream, refused_url
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from unit.scene import told
 
-from gateway.config.document import Document, Tracing
+from gateway.config.records import Document, Tracing
 from gateway.observe.otlp import SpanExport, intervals
 from gateway.observe.timing import phases
 

@@ -7,7 +7,7 @@ import pytest
 from unit.machines import RECOVERY, BreakerScene
 from unit.scene import Clock
 
-from gateway.config.document import CircuitBreaker
+from gateway.config.records import CircuitBreaker
 from gateway.core.outcome import Outcome
 from gateway.policy.breaker import TRANSITIONS, Breaker, Event, Judged, Move, State
 from gateway.policy.machine import REFUSED

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.document import Cors
+from gateway.config.records import Cors
 from gateway.proxy.cors import cors_fields
 
 APP = Cors(("https://app.test", "http://localhost:3000"), ("X-A", "X-B"))

@@ -11,7 +11,7 @@ import pytest
 from harness.scripted import ScriptedTransport
 
 from gateway import errors
-from gateway.config.document import Header, Route
+from gateway.config.records import Header, Route
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer

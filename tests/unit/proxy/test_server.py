@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from unit.scene import exchange
 
-from gateway.config.document import Document
+from gateway.config.records import Document
 from gateway.core.address import Address
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer

@@ -7,7 +7,7 @@ import pytest
 from harness.records import Proxied, proxy, serving
 from unit.scene import exchange
 
-from gateway.config.document import Document, Header, Route
+from gateway.config.records import Document, Header, Route
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.proxy.pipeline import OuterLayers

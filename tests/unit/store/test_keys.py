@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store.errors import KeyProblem
 from gateway.store.keys import KeyRing
-from gateway.store.problem import KeyProblem
 
 A, B = "aa" * 32, "bb" * 32
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from gateway.config import single
-from gateway.config.header import AnySecret
-from gateway.config.parse import settings_in
+from gateway.config.header_template import AnySecret
+from gateway.config.load import settings_in
 from gateway.config.schema.proxy import Proxy
 from gateway.store.remarks import remarks
 

@@ -10,11 +10,11 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import JSON, Column, Float, Integer, MetaData, String, Table, UniqueConstraint, insert
 
-from gateway.config.problem import ConfigError, Problem
+from gateway.config.errors import ConfigError, Problem
 from gateway.config.schema.section import Section
 from gateway.store.audit import AuditTrail
 from gateway.store.database import Database
-from gateway.store.problem import AlreadyExists, NotFound, StoreError
+from gateway.store.errors import AlreadyExists, NotFound, StoreError
 from gateway.store.repository import Kind, Repository, Unique, VersionConflict, usable
 from gateway.store.tables import AUDIT, REVISION
 

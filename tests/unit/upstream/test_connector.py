@@ -20,8 +20,8 @@ from harness.patience import eventually
 from harness.toolbox import unavailable
 from harness.upstream import BlackHole, refused_url
 
-from gateway.config.document import Timeouts, UpstreamNetworks
 from gateway.config.networks import Destinations
+from gateway.config.records import Timeouts, UpstreamNetworks
 from gateway.errors import GatewayError
 from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.guard import Guard

@@ -6,8 +6,8 @@ import socket
 import pytest
 from aiohappyeyeballs import AddrInfoType
 
-from gateway.config.document import UpstreamNetworks
 from gateway.config.networks import Destinations
+from gateway.config.records import UpstreamNetworks
 from gateway.errors import GatewayError
 from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin

@@ -8,7 +8,7 @@ from harness.patience import eventually
 from harness.upstream import Upstream
 from unit.scene import Clock
 
-from gateway.config.document import Timeouts
+from gateway.config.records import Timeouts
 from gateway.upstream.connector import HardenedConnector, tls_context
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Pool

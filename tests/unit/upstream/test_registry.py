@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.document import CircuitBreaker, Endpoint, Limiter, Queue, Upstream
+from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Upstream
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.policy.machine import REFUSED

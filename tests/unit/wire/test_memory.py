@@ -9,7 +9,7 @@ from harness.answers import answer, chunk, each_request, head
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Link, Upstream, refused_url
 
-from gateway.config.document import CircuitBreaker
+from gateway.config.records import CircuitBreaker
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.message import RequestHead

@@ -14,7 +14,7 @@ from harness.patience import eventually
 from harness.records import proxy, serving
 
 from gateway import launch
-from gateway.config.document import Credentials, Document, TokenRecord
+from gateway.config.records import Credentials, Document, TokenRecord
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.messages import Health, InForce

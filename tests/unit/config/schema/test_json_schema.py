@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config.header import Context
-from gateway.config.parse import parse
+from gateway.config.header_template import Context
+from gateway.config.load import parse
 from gateway.config.schema.json_schema import schema
 from gateway.config.schema.section import Section
 from gateway.config.schema.settings import Settings

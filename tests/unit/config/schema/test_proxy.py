@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway.config import document
-from gateway.config.header import Context
+from gateway.config import records
+from gateway.config.header_template import Context
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 
@@ -10,8 +10,8 @@ from gateway.config.schema.settings import Settings
 def test_a_proxy_of_three_keys_has_the_defaults_of_the_document() -> None:
     plain = {"name": "a", "path": "/a", "upstream": "http://h"}
     made = Proxy.model_validate(plain)
-    assert made.route("a", {}, {}) == document.Route("a", "/a", "a")
-    assert made.own_upstream("a") == document.Upstream("a", (document.Endpoint("http://h"),))
+    assert made.route("a", {}, {}) == records.Route("a", "/a", "a")
+    assert made.own_upstream("a") == records.Upstream("a", (records.Endpoint("http://h"),))
 
 
 def test_headers_are_kept_out_of_the_representation() -> None:
@@ -19,8 +19,8 @@ def test_headers_are_kept_out_of_the_representation() -> None:
     settings = Settings.model_validate({"proxies": [plain]}, context=Context({"KEY": "s3cret"}))
     record = settings.record({"KEY": "s3cret"}, {})
     assert record.routes[0].headers == (
-        document.Header("X-Key", ("s3cret",), secret=True),
-        document.Header("X-Empty", ()),
+        records.Header("X-Key", ("s3cret",), secret=True),
+        records.Header("X-Empty", ()),
     )
     assert "s3cret" not in repr(settings) + repr(record)
 

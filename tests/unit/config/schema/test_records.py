@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.config import document
+from gateway.config import records
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.observability import Tracing
 from gateway.config.schema.protections import PROTECTIONS, CircuitBreaker, Limiter, Queue, TimeoutConfig
@@ -18,12 +18,12 @@ from gateway.core import limits
 
 PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (Limits, limits.Limits),
-    (Limiter, document.Limiter),
-    (Queue, document.Queue),
-    (CircuitBreaker, document.CircuitBreaker),
-    (TimeoutConfig, document.Timeouts),
-    (Cors, document.Cors),
-    (UpstreamNetworks, document.UpstreamNetworks),
+    (Limiter, records.Limiter),
+    (Queue, records.Queue),
+    (CircuitBreaker, records.CircuitBreaker),
+    (TimeoutConfig, records.Timeouts),
+    (Cors, records.Cors),
+    (UpstreamNetworks, records.UpstreamNetworks),
 ]
 NOT_OF_THE_DATA_PLANE = {"admin", "database", "template_env", "worker_env", "auth", "workers", "proxies"}
 """Keys of the control plane, and `proxies`, which become routes and upstreams."""
@@ -42,14 +42,14 @@ def test_sections_have_the_fields_and_defaults_of_the_records(
 @pytest.mark.parametrize(
     ("section", "record", "used_elsewhere"),
     [
-        (Proxy, document.Route, {"websocket", *PROTECTIONS}),
-        (Upstream, document.Upstream, {"timeout_config"}),
+        (Proxy, records.Route, {"websocket", *PROTECTIONS}),
+        (Upstream, records.Upstream, {"timeout_config"}),
         (
             Settings,
-            document.Document,
+            records.Document,
             {"admin", "database", "template_env", "worker_env", "auth", "workers", "proxies"},
         ),
-        (Tracing, document.Tracing, set()),
+        (Tracing, records.Tracing, set()),
     ],
 )
 def test_no_key_is_lost_on_the_way(section: type[Section], record: type, used_elsewhere: set[str]) -> None:

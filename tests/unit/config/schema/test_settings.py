@@ -3,12 +3,12 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway.config import document, single
+from gateway.config import records, single
 from gateway.config.schema.settings import Settings
 
 
 def test_an_empty_file_would_mean_the_default_document() -> None:
-    assert Settings().record({}, {}) == document.Document()
+    assert Settings().record({}, {}) == records.Document()
 
 
 def test_a_proxy_of_the_database_reads_listed_variables_alone() -> None:
@@ -19,12 +19,12 @@ def test_a_proxy_of_the_database_reads_listed_variables_alone() -> None:
     (record,) = settings.record(env, {}, [stored]).routes
     assert {h.name: h.parts for h in record.headers} == {
         "A": ("eu",),
-        "B": (document.Missing("env.PGPASSWORD"),),
-        "C": (document.Missing("env.GATEWAY_MASTER_KEY"),),
+        "B": (records.Missing("env.PGPASSWORD"),),
+        "C": (records.Missing("env.GATEWAY_MASTER_KEY"),),
     }
     own = settings.model_copy(update={"proxies": (stored,)}).record(env, {}).routes[0]
     assert own.headers[1].parts == ("s3cret",)
-    assert own.headers[2].parts == (document.Missing("env.GATEWAY_MASTER_KEY"),)
+    assert own.headers[2].parts == (records.Missing("env.GATEWAY_MASTER_KEY"),)
 
 
 @pytest.mark.parametrize("key", ["template_env", "worker_env"])
@@ -48,4 +48,4 @@ def test_a_bound_secret_is_missing_for_every_other_origin() -> None:
     there = single.stored({"name": "b", "path": "/b", "upstream": "http://h", "headers": {"K": "{secret.KEY}"}})
     settings = Settings(database="sqlite:///g.db", proxies=(here, there))
     record = settings.record({}, {"KEY": "v"}, [here, there], {"KEY": {"https://h"}})
-    assert [p.headers[0].parts[0] for p in record.routes] == ["v", document.Missing("secret.KEY")] * 2
+    assert [p.headers[0].parts[0] for p in record.routes] == ["v", records.Missing("secret.KEY")] * 2

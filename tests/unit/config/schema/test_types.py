@@ -1,7 +1,7 @@
 import pytest
 from pydantic import Field, ValidationError
 
-from gateway.config.header import Context
+from gateway.config.header_template import Context
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import HeaderName, HeaderValue, Listed
 

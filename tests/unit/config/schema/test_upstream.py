@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.document import CircuitBreaker, Document, Endpoint, Queue, Route, Timeouts, Upstream
-from gateway.config.parse import ConfigError, parse
+from gateway.config.load import ConfigError, parse
+from gateway.config.records import CircuitBreaker, Document, Endpoint, Queue, Route, Timeouts, Upstream
 
 FILE = """\
 upstreams:

@@ -5,29 +5,29 @@ from __future__ import annotations
 import pytest
 
 from gateway.control.metrics.exposition import Exposition
+from gateway.observe.counters import CounterMap
 from gateway.observe.metrics import Metrics
-from gateway.observe.slabs import Slabs
 
 
 @pytest.mark.covers("FR-018", "T043")
 def test_a_family_stands_together_under_its_comments() -> None:
-    slabs = Slabs()
-    Metrics(slabs).retain(["a", "b"])
-    lines = "".join(Exposition(slabs).render(open_metrics=False)).splitlines()
+    counters = CounterMap()
+    Metrics(counters).retain(["a", "b"])
+    lines = "".join(Exposition(counters).render(open_metrics=False)).splitlines()
     at = lines.index("# TYPE gateway_in_flight gauge")
     assert lines[at - 1].startswith("# HELP gateway_in_flight Permits in use")
     assert lines[at + 1 : at + 4] == [f'gateway_in_flight{{proxy="{name}"}} 0' for name in ("-", "a", "b")]
 
 
 def test_open_metrics_names_a_counter_without_its_suffix() -> None:
-    text = "".join(Exposition(Slabs()).render(open_metrics=True))
+    text = "".join(Exposition(CounterMap()).render(open_metrics=True))
     assert "# TYPE gateway_buffer_gets counter" in text
     assert "gateway_buffer_gets_total 0" in text
 
 
 def test_no_template_outlives_its_proxy() -> None:
-    slabs = Slabs()
-    metrics, exposition = Metrics(slabs), Exposition(slabs)
+    counters = CounterMap()
+    metrics, exposition = Metrics(counters), Exposition(counters)
     for number in range(50):
         metrics.retain([f"p{number}"])
         text = "".join(exposition.render(open_metrics=True))

@@ -16,8 +16,8 @@ from gateway.control.metrics.telemetry import Telemetry
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import WorkerClient
 from gateway.ipc.messages import InForce
+from gateway.observe.counters import CounterMap
 from gateway.observe.metrics import Metrics
-from gateway.observe.slabs import Slabs
 
 
 class FakePlane:
@@ -57,9 +57,9 @@ def plane() -> FakePlane:
 
 @pytest.fixture
 async def telemetry(plane: FakePlane) -> AsyncIterator[Telemetry]:
-    slabs = Slabs()
-    Metrics(slabs).retain(["p"])
-    made = Telemetry(slabs, cast(WorkerClient, plane))
+    counters = CounterMap()
+    Metrics(counters).retain(["p"])
+    made = Telemetry(counters, cast(WorkerClient, plane))
     yield made
     await made.aclose()
 

@@ -5,21 +5,21 @@ from typing import Any
 from unit.scene import exchange
 
 from gateway.control.metrics.totals import totals
+from gateway.observe.counters import CounterMap
 from gateway.observe.metrics import Metrics
-from gateway.observe.slabs import Slabs
 from gateway.observe.timing import phases
 
 
 def figures(*exchanges: dict[str, Any]) -> Any:
-    slabs = Slabs()
-    metrics = Metrics(slabs)
+    counters = CounterMap()
+    metrics = Metrics(counters)
     metrics.retain(["p"])
     for known in exchanges:
         ex = exchange()
         for name, value in {"proxy": "p", "status": 200, "start_at": 1.0, "end_at": 1.02, **known}.items():
             setattr(ex, name, value)
         metrics.record(ex.proxy, [ex], [phases(ex)])
-    return totals(slabs, dict(slabs.live())["p"])
+    return totals(counters, dict(counters.live())["p"])
 
 
 def test_nothing_yet() -> None:

@@ -11,7 +11,7 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock, told
 
-from gateway.config.document import CircuitBreaker, Header, Limiter, Missing, Queue
+from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine

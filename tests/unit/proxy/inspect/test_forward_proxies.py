@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from harness.records import proxy
 
-from gateway.config.document import Header
+from gateway.config.records import Header
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint

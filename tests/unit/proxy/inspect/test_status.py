@@ -6,7 +6,7 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock
 
-from gateway.config.document import CircuitBreaker, Limiter, Queue
+from gateway.config.records import CircuitBreaker, Limiter, Queue
 from gateway.core.outcome import Outcome
 from gateway.observe import families
 from gateway.policy import limiter as machine

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway import errors
-from gateway.config.document import Header, Route
+from gateway.config.records import Header, Route
 from gateway.core.exchange import Exchange
 from gateway.errors import GatewayError
 from gateway.proxy.layers.keep_secrets import keep_secrets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import errors
-from gateway.config.document import AuthField, Header, Missing
+from gateway.config.records import AuthField, Header, Missing
 from gateway.core.exchange import Exchange
 from gateway.errors import GatewayError
 from gateway.proxy.layers.require_templates import require_templates

@@ -1,0 +1,212 @@
+"""Where a command acts: on the database here, or on a gateway far away. Both speak the routes of the REST API.
+
+Exit codes: 0; 1 failed; 2 bad input; 3 conflict; 4 not found; 5 not logged in, or not allowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import re
+import sys
+import urllib.parse
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+import click
+import orjson
+
+from gateway.cli.types import Json
+
+Result = TypeVar("Result")
+_PER_PAGE: Final = 1000
+_EXIT_CODES: Final = {400: 2, 401: 5, 403: 5, 404: 4, 409: 3, 413: 2, 415: 2, 428: 3}
+
+
+class BadFile(click.ClickException):
+    """A file that a command reads is wrong: each problem on a line that begins with the file."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, file=file, err=True)
+
+
+class Caller(Protocol):
+    """``path`` is below ``/api/gateway``."""
+
+    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
+        """The body of the answer. Raises `AdminError`."""
+        ...
+
+
+class Target:
+    """What the options of a command say about where it acts and how it answers."""
+
+    def __init__(
+        self,
+        config: pathlib.Path | None,
+        database: str | None,
+        server: str | None,
+        token: str | None,
+        token_file: pathlib.Path | None,
+        json: bool,
+    ) -> None:
+        self.config = config
+        self.database = database
+        self.server = server
+        self._token = token
+        self._token_file = token_file
+        self.json = json
+
+    def run(self, work: Callable[[Caller], Awaitable[None]]) -> None:
+        """Do ``work`` there; what is refused ends the program with a sentence and its exit code."""
+        self.finish(self._run(work))
+
+    def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of ``work``; what is refused ends the program with a sentence and its exit code."""
+        from gateway.admin.errors import AdminError, unavailable
+        from gateway.config.errors import ConfigError
+        from gateway.store.errors import StoreError
+
+        try:
+            return asyncio.run(work)
+        except AdminError as error:
+            self._fail(error)
+        except StoreError as error:
+            self._fail(unavailable(str(error)))
+        except ConfigError as error:
+            raise BadFile(str(error)) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from None
+
+    def show(self, value: Json, text: Callable[[], str]) -> None:
+        """``value`` as JSON where that is asked for, else ``text()``."""
+        if self.json:
+            click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+        else:
+            click.echo(text())
+
+    def token(self) -> str:
+        if self._token_file is not None:
+            try:
+                return self._token_file.read_text().strip()
+            except OSError as error:
+                raise click.ClickException(f"{self._token_file}: {error.strerror}") from None
+        if self._token:
+            return self._token
+        raise click.UsageError("--server needs a token: --token-file FILE, or the variable GATEWAY_TOKEN")
+
+    def database_url(self, *, there: bool = True) -> str:
+        """From --database, else from the configuration file. ``there``: it must have been made before."""
+        url = self._url()
+        try:
+            # Whoever opens a SQLite file that is not there makes it: for all to read, and with a key of its own.
+            file = pathlib.Path(_checked_database(url).removeprefix("sqlite:///"))
+        except ValueError as error:
+            raise click.UsageError(f"the database URL {error}") from None
+        if there and url.startswith("sqlite:") and not file.is_file():
+            from gateway.admin.errors import unavailable
+
+            self._fail(unavailable(f"the database {file} can not be found; check the path, or run: gateway db upgrade"))
+        return url
+
+    def _url(self) -> str:
+        if self.database is not None:
+            return self.database
+        if self.config is None:
+            raise click.UsageError("say where: --database URL, --config FILE, or --server URL")
+        from gateway.config import load
+
+        try:
+            settings = load.load_settings(self.config, os.environ)
+        except load.ConfigError as error:
+            raise BadFile(str(error)) from None
+        if settings.database is None:
+            raise click.UsageError(f"{self.config} names no database; add `database: sqlite:///gateway.db`")
+        return settings.database
+
+    async def _run(self, work: Callable[[Caller], Awaitable[None]]) -> None:
+        if self.server is not None:
+            from gateway.cli.remote import RemoteCaller
+
+            async with RemoteCaller(_checked_server(self.server), self.token()) as remote:
+                await work(remote)
+            return
+        from gateway.cli.local import local_caller
+
+        async with local_caller(self.database_url(), self.config) as local:
+            await work(local)
+
+    def _fail(self, error: Any) -> NoReturn:
+        if self.json:
+            click.echo(orjson.dumps(error.body(), option=orjson.OPT_INDENT_2).decode())
+        else:
+            click.echo(f"Error: {error.details}", err=True)
+        sys.exit(_EXIT_CODES.get(error.status, 1))
+
+
+def _checked_database(url: str) -> str:
+    from gateway.config import values
+
+    try:
+        urllib.parse.urlsplit(url).port  # noqa: B018 - raises
+    except ValueError:
+        raise ValueError("has no such port; write postgresql://USER@HOST:5432/NAME") from None
+    return values.database_url(url)
+
+
+def _checked_server(url: str) -> str:
+    """Never quotes it: it may hold a password."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise click.UsageError("--server is no address of an admin API; write http://127.0.0.1:8081")
+    return url
+
+
+async def every_proxy(caller: Caller, search: str = "") -> Json:
+    """All pages of the list of proxies as one."""
+    answer = await caller.call("GET", "/proxies", page=1, per_page=_PER_PAGE, search=search)
+    items, page = list(answer["items"]), 1
+    while page * _PER_PAGE < answer["total"]:
+        page += 1
+        items += (await caller.call("GET", "/proxies", page=page, per_page=_PER_PAGE, search=search))["items"]
+    return {**answer, "items": items, "per_page": max(_PER_PAGE, len(items))}
+
+
+def hidden_input(title: str, *, piped: bool) -> str:
+    """A value that is not to be shown: all of standard input when ``piped`` or when that is no terminal.
+
+    Else it is asked for. The terminal is not asked while standard input is a pipe, because
+    the value in the pipe would be lost.
+    """
+    if piped or not sys.stdin.isatty():
+        return standard_input()
+    return str(click.prompt(title, hide_input=True))
+
+
+def standard_input() -> str:
+    """All of it, without its last line break."""
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8; write it in this encoding") from None
+    return re.sub(r"\r?\n\Z", "", text)
+
+
+def table(rows: list[list[str]], titles: list[str]) -> str:
+    """Aligned columns under their titles."""
+    widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [titles, *rows]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def quoted(name: str) -> str:
+    """A name as one segment of a path."""
+    return urllib.parse.quote(name, safe="")

@@ -1,0 +1,98 @@
+"""pydantic's findings in plain sentences: what is wrong, and how to mend it, without the value that was found."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.config.errors import Path, Problem
+from gateway.config.formats.tree import Branch, locate
+from gateway.config.schema.section import Section
+
+_SENTENCES: Mapping[str, str] = {
+    "bool_type": "must be true or false; write it without quotes",
+    "dict_type": "must be a mapping; write `key: value` lines below it, or {} for none",
+    "finite_number": "must be a finite number; write a number of digits",
+    "float_type": "must be a number; write it in digits, without quotes and without a unit",
+    "int_from_float": "must be a whole number; write it without a decimal point",
+    "int_type": "must be a whole number; write it in digits, without quotes and without a unit",
+    "missing": "is required; add this key",
+    "model_type": "must be a mapping; write `key: value` lines below it",
+    "string_type": "must be text; put the value in quotes",
+    "tuple_type": "must be a list; write [first, second], or [] for none",
+}
+_BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def problems(error: ValidationError, model: type[Section], root: Branch) -> Iterator[Problem]:
+    """Every finding of ``error`` with the line that it speaks of.
+
+    A required key is not called missing where it is there with a typing error: one mistake is one finding.
+    """
+    found = [
+        (tuple(key for key in detail["loc"] if key != "[key]"), detail)
+        for detail in error.errors(include_url=False, include_input=False)
+    ]
+    meant = {
+        (*path[:-1], close)
+        for path, detail in found
+        if detail["type"] == "extra_forbidden" and (close := _close(_section_at(model, path[:-1]), str(path[-1])))
+    }
+    for path, detail in found:
+        if detail["type"] == "missing" and path in meant:
+            continue
+        line, shown = locate(root, path)
+        if detail["type"] == "extra_forbidden":
+            yield Problem(_unknown_key(_section_at(model, path[:-1]), str(path[-1])), shown, line)
+        else:
+            yield Problem(sentence(detail), shown, line)
+
+
+def sentence(detail: ErrorDetails) -> str:
+    """One finding in a sentence; never with the value that was found."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "unknown key; remove it"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"must be {words} {context[bound]:g}; write such a number"
+    return _SENTENCES.get(kind, detail["msg"])
+
+
+def _unknown_key(section: type[Section], key: str) -> str:
+    if key in section.refused:
+        return section.refused[key]
+    if close := _close(section, key):
+        return f"unknown key; did you mean {close}?"
+    return f"unknown key; remove it, the keys here are {', '.join(section.model_fields)}"
+
+
+def _close(section: type[Section], key: str) -> str:
+    """The key of ``section`` that was probably meant by the unknown ``key``; empty: none, or it is refused by name."""
+    if key in section.refused:
+        return ""
+    return next(iter(difflib.get_close_matches(key.lower(), list(section.model_fields), n=1)), "")
+
+
+def _section_at(model: type[Section], path: Path) -> type[Section]:
+    for key in path:
+        if isinstance(key, str):
+            model = _section_in(model.model_fields[key].annotation)
+    return model
+
+
+def _section_in(annotation: Any) -> type[Section]:
+    """The section inside of ``tuple[Annotated[Section, ...], ...]`` or ``Section | None``."""
+    while not (isinstance(annotation, type) and issubclass(annotation, Section)):
+        annotation = get_args(annotation)[0]
+    return annotation

@@ -1,0 +1,50 @@
+"""How much the process itself holds everybody up: how late its timers ring, and how long garbage collection takes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Mapping
+from time import monotonic
+from typing import Final
+
+from gateway.observe import families
+from gateway.observe.metrics import Metrics
+
+_PERIOD: Final = 0.1
+
+
+class LoopLag:
+    """Watches from `start` to `close`."""
+
+    def __init__(self, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
+        self._metrics = metrics
+        self._loop = loop
+        self._due = 0.0
+        self._began = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        gc.callbacks.append(self._on_collection)
+        self._again()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            gc.callbacks.remove(self._on_collection)
+
+    def _again(self) -> None:
+        self._due = monotonic() + _PERIOD
+        self._timer = self._loop.call_later(_PERIOD, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._metrics.observe(families.LOOP_LAG, max(0.0, monotonic() - self._due))
+        self._again()
+
+    def _on_collection(self, phase: str, _: Mapping[str, int]) -> None:
+        now = monotonic()
+        if phase == "start":
+            self._began = now
+        else:
+            self._metrics.observe(families.GC_PAUSE, now - self._began)

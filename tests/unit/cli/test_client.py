@@ -1,0 +1,160 @@
+"""What a command says when the place where it acts is wrong, or refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+from gateway.cli.client import every_proxy, quoted, table
+
+ENV = dict.fromkeys(("GATEWAY_SERVER", "GATEWAY_DATABASE", "GATEWAY_CONFIG", "GATEWAY_TOKEN"))
+
+
+def call(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(main, [str(a) for a in arguments], env={**ENV, "GATEWAY_MASTER_KEY": "11" * 32})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.mark.parametrize("command", [("proxy", "list"), ("db", "status"), ("db", "upgrade"), ("db", "rekey")])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://u:s3cret@h/x", "postgresql://u:s3cret@h:port/x", "postgresql://u:s3cret@h:99999/x"]
+)
+def test_a_url_that_is_no_database_is_bad_input_and_is_not_quoted(command: tuple[str, str], url: str) -> None:
+    result = call(*command, "--database", url)
+    assert (result.exit_code, "the database URL" in result.stderr, "s3cret" in result.output) == (2, True, False)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8081", "ftp://h", "http://", "http://u:s3cret@h", "http://h:port", "http://h/?token=s3cret"]
+)
+def test_a_url_that_is_no_server_is_bad_input_and_is_not_quoted(url: str) -> None:
+    result = call("proxy", "list", "--server", url, "--token", "x")
+    assert (result.exit_code, "no address of an admin API" in result.stderr, "s3cret" in result.output) == (
+        2,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize("command", [("proxy", "list"), ("db", "downgrade", "0001"), ("db", "rekey"), ("db", "backup")])
+def test_a_database_that_is_not_there_is_not_made(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Neither the file, which would be for all to read, nor a key."""
+    result = call(*command, "--database", f"sqlite:///{tmp_path}/typo.db")
+    assert (result.exit_code, "typo.db can not be found" in result.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_of_the_database_are_json_where_that_is_asked_for(tmp_path: Path) -> None:
+    result = call("proxy", "list", "--json", "--database", f"sqlite:///{tmp_path}/typo.db")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["code"], "can not be found" in told["details"]) == (1, "unavailable", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("database: [", "gateway.yaml:1:12: not valid YAML"),
+        ("proxies: [{name: x}]\ndatabase: sqlite:///g.db", "gateway.yaml:1: proxies.0.path: is required"),
+        ("proxies: []", "names no database"),
+    ],
+)
+def test_a_bad_configuration_is_bad_input(text: str, hint: str, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text)
+    result = call("proxy", "list", "--config", file)
+    assert (result.exit_code, hint in result.stderr) == (2, True), result.stderr
+
+
+def test_a_bad_configuration_beside_a_database_is_bad_input(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/g.db"
+    assert call("db", "upgrade", "--database", url).exit_code == 0
+    result = call("proxy", "list", "--database", url, "--config", tmp_path / "no.yaml")
+    assert (result.exit_code, "there is no such file" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("proxy", "get", "\udcff"),
+        ("proxy", "set", "web", "path=/\udcff", "upstream=http://h"),
+        ("secret", "set", "K", "--description", "\udcff", "--value-stdin"),
+        ("token", "create", "\udcff"),
+        ("token", "create", "t", "--claim", "k=\udcff"),
+    ],
+)
+def test_arguments_that_are_not_utf8_are_bad_input(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/g.db"
+    assert call("db", "upgrade", "--database", url).exit_code == 0
+    result = CliRunner().invoke(
+        main, [*arguments, "--database", url], env={**ENV, "GATEWAY_MASTER_KEY": "11" * 32}, input="value"
+    )
+    assert (result.exit_code, isinstance(result.exception, SystemExit)) == (2, True), result.exception
+
+
+class Pages:
+    """Stands for a gateway with ``total`` proxies."""
+
+    def __init__(self, total: int) -> None:
+        self.names = [f"p{number}" for number in range(total)]
+        self.asked: list[tuple[object, object]] = []
+
+    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: Any) -> Any:
+        self.asked.append((query["page"], query["search"]))
+        start = (query["page"] - 1) * query["per_page"]
+        items = self.names[start : start + query["per_page"]]
+        return {"items": items, "page": query["page"], "per_page": query["per_page"], "total": len(self.names)}
+
+
+@pytest.mark.parametrize(("total", "pages"), [(0, 1), (1000, 1), (1001, 2), (2500, 3)])
+async def test_every_page_is_asked_for(total: int, pages: int) -> None:
+    server = Pages(total)
+    found = await every_proxy(server, "web")
+    assert (found["items"], found["total"], found["page"]) == (server.names, total, 1)
+    assert server.asked == [(number + 1, "web") for number in range(pages)]
+
+
+def test_a_table_is_aligned() -> None:
+    assert table([["a", "long"], ["bbbbb", ""]], ["ONE", "TWO"]).splitlines() == ["ONE    TWO", "a      long", "bbbbb"]
+
+
+def test_a_name_is_one_segment() -> None:
+    assert quoted("a/b?c#d") == "a%2Fb%3Fc%23d"
+
+
+def test_the_command_line_is_light() -> None:
+    """`--help` and completion load nothing that only some commands need."""
+    heavy = "{'aiohttp', 'alembic', 'argon2', 'cryptography', 'joserfc', 'pydantic', 'sqlalchemy', 'uvloop', 'yaml'}"
+    script = f"import sys, gateway.cli; print(sorted({heavy} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_a_pipe_is_read_without_a_word(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/g.db"
+    assert call("db", "upgrade", "--database", url).exit_code == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "secret", "set", "KEY", "--database", url],
+        input="sk-correct-horse-1234567890\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,  # without a terminal
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "secret KEY is stored, ****7890\n", "")
+
+
+@pytest.mark.parametrize("command", [("secret", "set", "K", "--value-stdin"), ("superuser", "create", "a@example.org")])
+def test_standard_input_that_is_not_utf8_is_bad_input(command: tuple[str, ...], tmp_path: Path) -> None:
+    more = ["--password-stdin"] if command[0] == "superuser" else []
+    given = [*command, *more, "--database", f"sqlite:///{tmp_path}/g.db"]
+    result = CliRunner().invoke(main, given, env=ENV, input=b"s3cret\xff")
+    assert (result.exit_code, "not UTF-8" in result.stderr, "s3cret" in result.output) == (2, True, False)

@@ -1,0 +1,57 @@
+import pytest
+from pydantic import ValidationError
+
+from gateway.config import validation_messages
+from gateway.config.formats.tree import Branch, grow
+from gateway.config.schema.settings import Settings
+
+
+def sentences(data: dict[str, object]) -> list[str]:
+    root = grow("f", data, {})
+    assert isinstance(root, Branch)
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate(data, context={})
+    return [problem.render("f") for problem in validation_messages.problems(caught.value, Settings, root)]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"limit": {}}, "limit: unknown key; did you mean limits?"),
+        ({"MaxURI": 1, "limits": {"maxUri": 1}}, "limits.maxUri: unknown key; did you mean max_uri?"),
+        ({"limits": {"zzz": 1}}, "limits.zzz: unknown key; remove it, the keys here are max_uri, max_header_bytes,"),
+        ({"access_log": {"pth": "-"}}, "access_log.pth: unknown key; did you mean path?"),
+        ({"listen": [{}]}, "listen.0.address: is required; add this key"),
+        ({"proxies": [{"queue": {"timout": 1}}]}, "proxies.0.queue.timout: unknown key; did you mean timeout?"),
+        ({"drain_timeout": -1}, "drain_timeout: must be at least 0; write such a number"),
+        ({"limits": {"header_timeout": 0}}, "limits.header_timeout: must be above 0; write such a number"),
+        ({"limits": {"body_timeout": 86401}}, "limits.body_timeout: must be at most 86400; write such a number"),
+    ],
+)
+def test_sentences(data: dict[str, object], sentence: str) -> None:
+    assert any(told.startswith(f"f:1: {sentence}") for told in sentences(data)), sentences(data)
+
+
+def test_a_required_key_with_a_typing_error_is_one_finding() -> None:
+    proxy = {"name": "a", "path": "/a", "upstreem": "http://127.0.0.1:9"}
+    assert sentences({"proxies": [proxy]}) == ["f:1: proxies.0.upstreem: unknown key; did you mean upstream?"]
+    elsewhere = [{"name": "a", "path": "/a"}, {**proxy, "name": "b"}]
+    assert sentences({"proxies": elsewhere}) == [
+        "f:1: proxies.0.upstream: is required; add this key",
+        "f:1: proxies.1.upstreem: unknown key; did you mean upstream?",
+    ]
+
+
+@pytest.mark.parametrize("value", ["s3cret", ["s3cret"], {"s3cret": "s3cret"}, 3.5, None, True])
+@pytest.mark.parametrize("key", [key for key in Settings.model_fields if key != "limits"])
+def test_every_finding_is_in_our_words_and_without_the_value(key: str, value: object) -> None:
+    try:
+        Settings.model_validate({key: value})
+    except ValidationError:
+        told = [sentence for sentence in sentences({key: value}) if "s3cret: unknown key" not in sentence]
+        assert not [sentence for sentence in told if "Input should" in sentence or "s3cret" in sentence]
+        assert all("; " in sentence for sentence in told)
+    else:
+        allowed: dict[str, object] = {"admin": None, "database": None, "access_log": None, "drain_timeout": 3.5}
+        allowed["tracing"] = None
+        assert (key, value) == ("via", "s3cret") or value == (allowed | {"via": None})[key]
