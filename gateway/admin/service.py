@@ -6,19 +6,23 @@ import time
 from collections.abc import Callable
 
 from gateway.admin import representations
-from gateway.admin.accounts import AccountAdministration
 from gateway.admin.actor import Actor
+from gateway.admin.attempts import Attempts
+from gateway.admin.authentication import Authentication
 from gateway.admin.declared import Declared
 from gateway.admin.errors import validation
 from gateway.admin.explanations import Explanations
 from gateway.admin.live import Live
 from gateway.admin.live_feed import LiveFeed
+from gateway.admin.logins import LoginAdministration
 from gateway.admin.password import PasswordHasher
 from gateway.admin.proxies import ProxyAdministration
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.admin.secrets import SecretAdministration
+from gateway.admin.superusers import SuperuserAdministration
 from gateway.admin.throttle import LoginThrottle
+from gateway.admin.tokens import TokenAdministration
 from gateway.ipc.messages import DataPlane
 from gateway.store.store import Store
 
@@ -43,7 +47,11 @@ class Administration:
         self.explanations = Explanations(live, plane)
         self.proxies = ProxyAdministration(store, declared, live, plane)
         self.secrets = SecretAdministration(store, self.proxies, live)
-        self.accounts = AccountAdministration(store, live, passwords, throttle or LoginThrottle(), session_ttl, clock)
+        attempts = Attempts(throttle or LoginThrottle())
+        self.authentication = Authentication(store, clock)
+        self.logins = LoginAdministration(store, live, passwords, attempts, session_ttl, clock)
+        self.superusers = SuperuserAdministration(store, live, passwords, attempts)
+        self.tokens = TokenAdministration(store, live, clock)
 
     async def audit(self, actor: Actor, page: int = 1, per_page: int = 50) -> Resource:
         """Who did what, the newest first."""

@@ -66,7 +66,7 @@ async def _actor(request: web.Request, route: Route, administration: Administrat
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if len(request.headers.getall("Authorization", [])) != 1 or scheme.lower() != "bearer":
         raise unauthenticated()
-    actor = await administration.accounts.authenticate(token.strip(), request.remote or "")
+    actor = await administration.authentication.authenticate(token.strip(), request.remote or "")
     if actor is None:
         raise unauthenticated("The token is not good: it expired, was revoked, or never was")
     connection = request.protocol
@@ -83,7 +83,7 @@ async def _if_known(request: web.Request, administration: Administration) -> Act
     if scheme.lower() == "bearer":
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_WHO_SECONDS):
-                found = await administration.accounts.authenticate(token.strip())
+                found = await administration.authentication.authenticate(token.strip())
     return found or _STRANGER
 
 

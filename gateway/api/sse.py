@@ -30,7 +30,7 @@ async def watch(administration: Administration, actor: Actor, quiet: float = _QU
                     frame = await subscriber.frame()
             except TimeoutError:
                 frame = None
-            if subscriber.ended or not await administration.accounts.still_good(actor):
+            if subscriber.ended or not await administration.authentication.still_good(actor):
                 return
             yield _COMMENT if frame is None else b"".join(_events(frame))
 

@@ -261,7 +261,7 @@ async def test_a_closing_listener_ends_its_views(api: Api) -> None:
 
 async def test_silence_is_filled_with_comments(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.plane, "snapshot", asyncio.Event().wait)
-    actor = await api.administration.accounts.authenticate(api.token)
+    actor = await api.administration.authentication.authenticate(api.token)
     assert actor is not None
     async with aclosing(watch(api.administration, actor, quiet=0.05)) as parts:
         for _ in range(3):

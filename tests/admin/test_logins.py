@@ -13,7 +13,8 @@ import pytest
 from admin.conftest import EMAIL, PASSWORD, Answer, Api
 from harness.patience import eventually
 
-from gateway.admin.accounts import AccountAdministration
+from gateway.admin.attempts import Attempts
+from gateway.admin.logins import LoginAdministration
 from gateway.admin.password import PasswordHasher
 from gateway.admin.throttle import LoginThrottle, Rate, Turns
 
@@ -125,15 +126,9 @@ async def test_a_flood_of_logins_is_bounded_and_a_known_device_gets_its_turn(api
     device = device_of(await login(api))
     slow = Slow()
     passwords = PasswordHasher(slow)
-    api.administration.accounts = AccountAdministration(
-        api.store,
-        api.plane,
-        passwords,
-        LoginThrottle(api.clock, per_client=Rate(100, 1.0)),
-        600,
-        api.clock,
-        Turns(strangers=3, of_client=3, known=2),
-    )
+    throttle = LoginThrottle(api.clock, per_client=Rate(100, 1.0))
+    attempts = Attempts(throttle, Turns(strangers=3, of_client=3, known=2))
+    api.administration.logins = LoginAdministration(api.store, api.plane, passwords, attempts, 600, api.clock)
     strangers = [asyncio.create_task(login(api, "x", f"u{n}@example.org")) for n in range(40)]
     try:
         await eventually(lambda: sum(task.done() for task in strangers) == 37, "only three wait")

@@ -11,14 +11,14 @@ from gateway.api.route import route
 async def login(call: Call) -> Result:
     """Log in."""
     body = call.model(schemas.Login)
-    made = await call.administration.accounts.login(body.email, body.password, call.client, call.device)
+    made = await call.administration.logins.login(body.email, body.password, call.client, call.device)
     return 200, LoginResult(made.session, made.device)
 
 
 @route("POST", "/auth/logout", responds={204: None})
 async def logout(call: Call) -> Result:
     """End this login."""
-    await call.administration.accounts.logout(call.actor)
+    await call.administration.logins.logout(call.actor)
     return 204, None
 
 
@@ -26,17 +26,17 @@ async def logout(call: Call) -> Result:
 async def change_password(call: Call) -> Result:
     """Change your own password; your other logins end."""
     body = call.model(schemas.PasswordChange)
-    return 200, await call.administration.accounts.change_password(call.actor, body.current, body.password)
+    return 200, await call.administration.superusers.change_password(call.actor, body.current, body.password)
 
 
 @route("GET", "/sessions", responds={200: schemas.SessionList})
 async def list_sessions(call: Call) -> Result:
     """List logins."""
-    return 200, await call.administration.accounts.sessions(call.actor)
+    return 200, await call.administration.logins.sessions(call.actor)
 
 
 @route("DELETE", "/sessions/{id}", responds={204: None})
 async def end_session(call: Call) -> Result:
     """End a login."""
-    await call.administration.accounts.end_session(call.actor, call.parameters["id"])
+    await call.administration.logins.end_session(call.actor, call.parameters["id"])
     return 204, None

@@ -1,0 +1,40 @@
+"""Who sends a request, by the token that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway.admin.actor import Actor
+from gateway.identity.tokens import digest, looks_like_token
+from gateway.store.accounts import Token
+from gateway.store.store import Store
+
+
+class Authentication:
+    """Keeps the tokens of the database until something changes there. ``clock`` gives seconds of the epoch."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._tokens: Mapping[str, Token] = {}
+        self._revision = -1
+
+    async def authenticate(self, token: str, client: str = "") -> Actor | None:
+        """Who shows this token; None for one that is not valid."""
+        return await self._actor(digest(token), client) if looks_like_token(token) else None
+
+    async def still_good(self, actor: Actor) -> bool:
+        """Whether the token of ``actor`` was neither revoked, nor has expired, since."""
+        return await self._actor(actor.digest) == actor
+
+    async def _actor(self, key: str, client: str = "") -> Actor | None:
+        revision = await self._store.revision()
+        if revision != self._revision:
+            self._tokens = await self._store.tokens.all()
+            self._revision = revision
+        found = self._tokens.get(key)
+        if found is None or 0 < found.expires_at <= self._clock():
+            return None
+        session = found.kind == "superuser"
+        name = found.name if session else f"token:{found.name}"
+        return Actor(name, found.superuser, key, found.scope, found.id, session, found.owner, client)
