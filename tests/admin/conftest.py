@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,10 @@ from gateway.admin.service import Administration
 from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot
 from gateway.admin.throttle import LoginThrottle, Rate
 from gateway.api.server import AdminListener
-from gateway.config import single
+from gateway.config import parse
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.settings import Settings
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
@@ -117,16 +119,22 @@ class File:
     """Stands for the configuration file."""
 
     declared: tuple[Mapping[str, object], ...] = ()
+    upstreams: tuple[Mapping[str, object], ...] = ()
     name: str = "gateway.yaml"
     env: Mapping[str, str] = field(default_factory=lambda: {"SET": "x", "UNLISTED": "x", "GATEWAY_X": "x"})
     template_env: tuple[str, ...] = ("SET", "UNSET")
     destinations: Destinations = field(default_factory=lambda: Destinations(own=[("127.0.0.1", 8081)]))
 
+    @property
+    def _settings(self) -> Settings:
+        written = {"database": "sqlite:///x.db", "upstreams": self.upstreams, "proxies": self.declared}
+        return parse.settings_in(json.dumps(written), "json", self.name, self.env)
+
     def proxies(self) -> tuple[Proxy, ...]:
-        return tuple(map(single.stored, self.declared))
+        return self._settings.protected_proxies()
 
     def urls(self, proxy: Proxy) -> list[str]:
-        return [proxy.upstream]
+        return self._settings.urls(proxy)
 
 
 class Clock:

@@ -77,17 +77,24 @@ async def test_what_stays_at_the_origins_is_free(api: Api) -> None:
 async def test_a_binding_that_a_proxy_breaks_is_refused(api: Api) -> None:
     await api.call("PUT", "/secrets/KEY", {"value": "v"})
     await api.call("POST", "/proxies", WEB)
-    api.file.declared = ({"name": "own", "path": "/own", "upstream": "http://h", "headers": {"X": "{secret.KEY}"}},)
+    api.file.upstreams = ({"name": "named", "endpoints": [{"url": "http://h"}], "max_concurrent": 7},)
+    headers = {"X": "{secret.KEY}"}
+    api.file.declared = (
+        {"name": "own", "path": "/own", "upstream": "http://h", "headers": headers},
+        {"name": "shared", "path": "/shared", "upstream": "named", "headers": headers},
+    )
     for method, body in (
         ("PATCH", {"origins": ["https://api.example.org"]}),
         ("PUT", {"value": "w", "origins": ["https://api.example.org"]}),
     ):
         refused = await api.call(method, "/secrets/KEY", body)
         assert (refused.status, refused.body["code"]) == (409, "secret_in_use")
-        assert "send this secret elsewhere: own;" in refused.body["details"]
+        assert "send this secret elsewhere: own, shared;" in refused.body["details"]
     assert (await api.store.secrets.reveal())["KEY"] == "v"
     both = await api.call("PATCH", "/secrets/KEY", {"origins": ["https://api.example.org", "http://H:80"]})
     assert both.body["origins"] == ["http://h", "https://api.example.org"]
+    shared = (await api.call("GET", "/proxies/shared")).body
+    assert (shared["upstream"], shared["max_concurrent"]) == ("named", 7)
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,16 @@ def test_secrets_that_may_not_go_to_an_upstream() -> None:
     assert single.misdirected(single.stored(settings), [settings["upstream"]], bound) == ["OTHER"]
     assert single.misdirected(single.stored(settings), ["http://h"], bound) == ["BOUND"]
     assert single.misdirected(single.stored(PROXY), ["http://h"], bound) == []
+
+
+def test_an_upstream_that_only_a_file_can_name() -> None:
+    (problem,) = problems(upstream="ai")
+    assert problem == ("upstream", "must be a URL such as http://host:port; proxies of a file alone name an upstream")
+    with pytest.raises(ConfigError, match="must be a URL"):
+        single.stored({**PROXY, "upstream": "ai"})
+
+
+def test_a_secret_that_may_be_sent_to_some_of_the_places_alone() -> None:
+    checked = single.stored({**PROXY, "headers": {"A": "{secret.KEY}"}})
+    assert single.misdirected(checked, ["http://h", "http://x"], {"KEY": {"http://h"}}) == ["KEY"]
+    assert single.misdirected(checked, ["http://h", "http://x"], {"KEY": {"http://h", "http://x"}}) == []

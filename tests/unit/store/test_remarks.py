@@ -41,6 +41,14 @@ def test_a_secret_that_is_bound_to_another_origin() -> None:
     assert sentence.startswith("proxy a of the file names {secret.KEY}, which is bound to other origins than")
 
 
+def test_a_secret_that_is_bound_to_another_origin_than_the_upstream_that_a_proxy_names() -> None:
+    file = FILE.replace('"http://127.0.0.1:9"', "ai") + "upstreams: [{name: ai, endpoints: [{url: http://h:9}]}]\n"
+    settings = settings_in(file, "yaml", "f", {})
+    assert list(remarks(settings, [], {"KEY"}, {"KEY": {"http://h:9"}})) == []
+    (sentence,) = remarks(settings, [], {"KEY"}, {"KEY": {"http://h"}})
+    assert sentence.startswith("proxy a of the file names {secret.KEY}, which is bound to other origins than")
+
+
 def test_a_variable_that_is_not_listed() -> None:
     b = stored({"X": "{env.HOME}"})
     (sentence,) = said({"KEY"}, {}, b)
