@@ -20,7 +20,7 @@ from gateway.admin.service import Administration
 from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot
 from gateway.admin.throttle import LoginThrottle, Rate
 from gateway.api.server import AdminListener
-from gateway.config import parse
+from gateway.config import load
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
@@ -128,7 +128,7 @@ class File:
     @property
     def _settings(self) -> Settings:
         written = {"database": "sqlite:///x.db", "upstreams": self.upstreams, "proxies": self.declared}
-        return parse.settings_in(json.dumps(written), "json", self.name, self.env)
+        return load.settings_in(json.dumps(written), "json", self.name, self.env)
 
     def proxies(self) -> tuple[Proxy, ...]:
         return self._settings.protected_proxies()
