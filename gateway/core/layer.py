@@ -5,11 +5,11 @@ A layer whose feature is off returns the handler it was given, so that a protect
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 from gateway.core.exchange import Exchange
 
-Handler = Callable[[Exchange], Awaitable[None]]
+Handler = Callable[[Exchange], Coroutine[None, None, None]]
 Layer = Callable[[Handler], Handler]
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # a handler serves exchanges, which have heads
+    from gateway.core.layer import Handler
 
 
 class RequestHead:
@@ -54,8 +57,8 @@ class RequestHead:
         """None: there are none."""
         self.rewritten: tuple[object, OutgoingRequest] | None = None
         """What was made of it for the upstream, and by which rewrite; good for the next equal head."""
-        self.routed: tuple[object, object] | None = None
-        """Its handler, and the snapshot that chose it."""
+        self.routed: tuple[object, Handler] | None = None
+        """The snapshot that chose its handler, and the handler."""
         self.logged = ""
         """What the access log tells of it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from time import monotonic
 
@@ -34,7 +34,7 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
 
         def layer(next_handler: Handler) -> Handler:
             # Not a coroutine: it never waits.
-            def handle(ex: Exchange) -> Awaitable[None]:
+            def handle(ex: Exchange) -> Coroutine[None, None, None]:
                 began = monotonic()
                 ex.principal = principal = authenticator.authenticate(
                     ex.request.known.get(b"authorization"), lambda: ex.downstream.peer.real_client(ex.request)

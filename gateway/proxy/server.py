@@ -11,7 +11,7 @@ from itertools import count
 
 from gateway import errors
 from gateway.core.exchange import Exchange
-from gateway.core.layer import Handler, chain
+from gateway.core.layer import chain
 from gateway.core.limits import Limits
 from gateway.core.target import path_of
 from gateway.errors import GatewayError
@@ -79,26 +79,25 @@ class Server:
         snapshot = self.snapshot
         routed = request.routed
         if routed is not None and routed[0] is snapshot:
-            kept: Handler = routed[1]  # type: ignore[assignment] # cast() is a call
-            return kept(exchange)  # type: ignore[return-value]
+            return routed[1](exchange)
         if b"via" in known and names(known[b"via"], self._outer.via):
             return self.refuse(exchange, GatewayError(errors.LOOP_DETECTED))
         if request.target == b"*":
-            return chain(options, self._outer.observe(""), rescue)(exchange)  # type: ignore[return-value]
+            return chain(options, self._outer.observe(""), rescue)(exchange)
         try:
             route = snapshot.router.match(known.get(b"host", b""), path_of(request.target))
         except GatewayError as error:
             return self.refuse(exchange, error)
         handle = snapshot.unrouted if route is None else route.handle
         request.routed = (snapshot, handle)
-        return handle(exchange)  # type: ignore[return-value]
+        return handle(exchange)
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> Coroutine[None, None, None]:
         async def fail(_: Exchange) -> None:
             raise error
 
         exchange.request_id = exchange.request_id or next(self._ids)
-        return chain(fail, self._outer.observe(""), rescue)(exchange)  # type: ignore[return-value]
+        return chain(fail, self._outer.observe(""), rescue)(exchange)
 
     def _request_id(self, given: bytes) -> bytes:
         if given and len(given) <= _MAX_REQUEST_ID and not given.translate(None, _VISIBLE):

@@ -11,7 +11,7 @@ import asyncio
 import select
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import Protocol
 
 _MOST = 64
 """Events taken per turn of the event loop; the others stay in the kernel for the next turn."""
@@ -62,7 +62,8 @@ class HangupWatch:
         self._held.clear()
         if self._poller is not None and self._loop is not None:
             # uvloop's returns None where the types promise a bool, which compiled code holds it to.
-            cast("Callable[[int], object]", self._loop.remove_reader)(self._poller.fileno())
+            remove: Callable[[int], object] = self._loop.remove_reader
+            remove(self._poller.fileno())
             self._poller.close()
             self._poller = None
 

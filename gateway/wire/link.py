@@ -15,9 +15,9 @@ import os
 import socket
 import struct
 from time import monotonic
-from typing import cast
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
+from gateway.wire.loop_types import as_protocol, as_transport
 
 MAX_UNSENT = 1 << 20
 """Bytes that the kernel takes beyond those that are on their way (TCP_NOTSENT_LOWAT). A peer that reads nothing would
@@ -89,7 +89,7 @@ class Link:
     @property
     def protocol(self) -> asyncio.BaseProtocol:
         """Itself, as the types of event loops want it."""
-        return cast(asyncio.BaseProtocol, self)
+        return as_protocol(self)
 
     # -- life
 
@@ -98,13 +98,12 @@ class Link:
             self._connected(transport)
         except Exception as error:
             # The one callback after whose failure uvloop neither closes the transport nor says which it was.
-            cast(asyncio.Transport, transport).abort()
+            as_transport(transport).abort()
             context = {"message": "a connection could not begin", "exception": error, "transport": transport}
             self.loop.call_exception_handler(context)
 
     def _connected(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are not registered as asyncio.Transport, though they are.
-        self.transport = made = cast(asyncio.Transport, transport)
+        self.transport = made = as_transport(transport)
         raw = transport.get_extra_info("socket")
         if raw is not None:
             with contextlib.suppress(OSError):  # no TCP socket, or closed already

@@ -25,6 +25,7 @@ from typing import cast
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 from gateway.wire.link import Link
+from gateway.wire.loop_types import as_protocol, as_transport
 
 _MAX_REST = 262144
 """Bytes that are still taken from the kernel after a failed write."""
@@ -92,7 +93,7 @@ class TlsLayer:
     @property
     def protocol(self) -> asyncio.BaseProtocol:
         """Itself, as the types of event loops want it."""
-        return cast(asyncio.BaseProtocol, self)
+        return as_protocol(self)
 
     async def opened(self) -> None:
         """Wait for the end of the handshake.
@@ -105,7 +106,7 @@ class TlsLayer:
     # -- the protocol of the TCP transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._tcp = tcp = cast(asyncio.Transport, transport)
+        self._tcp = tcp = as_transport(transport)
         if transport.get_extra_info("sslcontext") is None:
             tcp.set_write_buffer_limits(high=0)
             raw = transport.get_extra_info("socket")
@@ -220,7 +221,7 @@ class TlsLayer:
         else:
             self._flush()
             self._made = self._open = True
-            self._above.connection_made(cast(asyncio.BaseTransport, self))
+            self._above.connection_made(as_transport(self))
             if not self._opened.done():
                 self._opened.set_result(None)
             self._deliver()

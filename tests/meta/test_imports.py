@@ -73,7 +73,7 @@ IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "s
 
 WIRE_WITH_IO = {
     f"wire/{name}.py"
-    for name in ("accept", "buffers", "connect", "connections", "hangup", "link", "timer", "tls", "turns")
+    for name in ("accept", "buffers", "connect", "connections", "hangup", "link", "loop_types", "timer", "tls", "turns")
 } | {
     f"wire/h1/{name}.py"
     for name in (

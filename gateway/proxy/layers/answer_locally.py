@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 
 from gateway import errors
 from gateway.core.exchange import Exchange
@@ -22,7 +22,7 @@ def answer_locally(next_handler: Handler) -> Handler:
     """
 
     # Not a coroutine: nearly every request has neither field, and then costs no more than this look.
-    def handle(ex: Exchange) -> Awaitable[None]:
+    def handle(ex: Exchange) -> Coroutine[None, None, None]:
         known = ex.request.known
         return rare(ex) if b"upgrade" in known or b"max-forwards" in known else next_handler(ex)
 

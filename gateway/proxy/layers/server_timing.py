@@ -6,7 +6,7 @@ after it stands in a trailer for clients that say they take trailers (RFC 9110 6
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Coroutine, Iterable
 from time import monotonic
 from typing import Final
 
@@ -26,7 +26,7 @@ def server_timing(*, enabled: bool) -> Layer:
 
     def layer(next_handler: Handler) -> Handler:
         # Not a coroutine: it never waits.
-        def handle(ex: Exchange) -> Awaitable[None]:
+        def handle(ex: Exchange) -> Coroutine[None, None, None]:
             ex.timed = True
             return next_handler(ex)
 
