@@ -178,15 +178,9 @@ class TokenRepository:
                 if password_hash is not None:
                     await _check_password(connection, owner, password_hash)
                 await connection.execute(insert(TOKENS).values(**row))
-                if kind == "superuser":
-                    author = Author(author.name, author.client, made.id)
-                    await record(connection, author, "login.ok", name, after={"expires_at": expires_at})
-                else:
-                    await record(connection, author, "token.create", name, after=_facts(made))
+                await _record_creation(connection, author, made)
         except IntegrityError as error:
-            if "foreign key" in str(error.orig).lower():
-                raise NotFound("the superuser to whom it would belong was deleted meanwhile") from None
-            raise StoreError("the database refuses this token: it is there already, or outside its bounds") from None
+            raise _rejected(error) from None
         return made
 
     async def list(self, kind: str | None = None) -> list[Token]:
@@ -234,6 +228,20 @@ class TokenRepository:
         async with self._database.writing() as connection:
             gone = delete(TOKENS).where(TOKENS.c.expires_at > 0, TOKENS.c.expires_at <= now)
             return (await connection.execute(gone)).rowcount
+
+
+async def _record_creation(connection: AsyncConnection, author: Author, made: Token) -> None:
+    if made.kind == "superuser":
+        author = Author(author.name, author.client, made.id)
+        await record(connection, author, "login.ok", made.name, after={"expires_at": made.expires_at})
+    else:
+        await record(connection, author, "token.create", made.name, after=_facts(made))
+
+
+def _rejected(error: IntegrityError) -> StoreError:
+    if "foreign key" in str(error.orig).lower():
+        return NotFound("the superuser to whom it would belong was deleted meanwhile")
+    return StoreError("the database rejects this token: it is there already, or outside its bounds")
 
 
 async def _check_password(connection: AsyncConnection, owner: str | None, password_hash: str) -> None:
