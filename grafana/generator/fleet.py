@@ -11,7 +11,7 @@ RATIO = ((0.001, "yellow"), (0.01, "orange"), (0.05, "red"))
 BURN = ((1, "yellow"), (6, "orange"), (14.4, "red"))
 
 FAULTS = {
-    0: ("nobody's", "green"),
+    0: ("no one's", "green"),
     1: ("upstream", "red"),
     2: ("gateway", "purple"),
     3: ("upstream, gateway", "red"),
@@ -61,7 +61,7 @@ NOW = Row(
         ),
         stat(
             "Upstreams' fault",
-            "Share of exchanges that an upstream failed: broken connections, timeouts, broken answers, its own 5xx, "
+            "Share of exchanges that an upstream failed: broken connections, timeouts, broken responses, its own 5xx, "
             "and what its open breaker refuses. When it is not green, the table below names the proxy; call the owner "
             "of its upstream.",
             "percentunit",
@@ -80,16 +80,16 @@ NOW = Row(
         ),
         stat(
             "Callers who left",
-            "Share of requests whose client went away before its answer was complete. Some always do. When it rises, "
-            "answers have become slower than callers have patience: look at the latency of their upstream.",
+            "Share of requests whose client went away before its response was complete. Some always do. When it rises, "
+            "responses have become slower than callers have patience: look at the latency of their upstream.",
             "percentunit",
             Query(_share("client_gone", "requests"), "left"),
             steps=((0.05, "yellow"), (0.2, "orange")),
         ),
         stat(
             "Breakers not closed",
-            "Breakers that are open or half-open now. The timeline below tells which, and since when. They close by "
-            "themselves once their upstream answers again.",
+            "Breakers that are open or half-open now. The timeline below shows which, and since when. They close by "
+            "themselves once their upstream responds again.",
             "none",
             Query(f"count(gateway_circuit_breaker_state{{{P}}} > 0) or vector(0)", "breakers"),
             steps=((1, "red"),),
@@ -116,7 +116,7 @@ PROXIES = Row(
             "One line for each proxy, the worst first; its name opens it in depth. FAULT names who fails: the "
             "upstream beyond 1 %, the gateway beyond 0.1 %, callers who leave beyond 20 %. ACTION is what the gateway "
             "does about it. BURN is the speed at which the upstream's error budget is used up, over an hour: 1 lasts "
-            "a month, 14.4 calls somebody. The proxy - stands for requests that no proxy took.",
+            "a month, 14.4 pages. The proxy - stands for requests that no proxy took.",
             "proxy",
             [
                 Column("fault", FAULT, texts=FAULTS, width=180),
@@ -165,8 +165,8 @@ COURSE = Row(
         ),
         timeseries(
             "Failures, by whose fault",
-            "Failed exchanges per second, charged to one side each. One colour that stands out is the answer to whom "
-            "to call. The gateway's refusals are not failures; they stand on the right.",
+            "Failed exchanges per second, charged to one side each. One colour that stands out shows "
+            "whom to call. The gateway's refusals are not failures; they are on the right.",
             "reqps",
             Query(f"sum(proxy:gateway_upstream_bad:rate5m{{{P}}})", "upstream"),
             Query(f"sum(proxy:gateway_own_bad:rate5m{{{P}}})", "gateway"),
@@ -205,7 +205,7 @@ COURSE = Row(
         timeseries(
             "Upstreams' error budgets",
             "How fast each upstream uses up its error budget, over an hour. 1 makes it last 30 days; above 14.4 "
-            "somebody is called at once, above 6 after some hours.",
+            "an alert pages at once, above 6 after some hours.",
             "none",
             Query(
                 f"proxy:gateway_upstream_bad:ratio1h{{{P}}} / scalar(gateway:slo_upstream_availability:budget)",
@@ -216,7 +216,7 @@ COURSE = Row(
         ),
         timeseries(
             "Requests, by proxy",
-            "Finished requests per second. Callers that retry show as a rise along with failures: tell them to heed "
+            "Finished requests per second. Callers that retry show as a rise along with failures: ask them to obey "
             "Retry-After.",
             "reqps",
             Query(f"proxy:gateway_requests:rate5m{{{P}}}", "{{proxy}}"),
@@ -224,7 +224,7 @@ COURSE = Row(
         ),
         timeseries(
             "Upstreams' latency, p99",
-            "From the request sent to the first byte of the answer; of the slowest 1 %. It rises before an upstream "
+            "From the request sent to the first byte of the response; of the slowest 1 %. It rises before an upstream "
             "fails: with it rise permits in use, then waiting, then 429.",
             "s",
             Query(

@@ -23,8 +23,8 @@ NOW = Row(
     [
         stat(
             "Worker",
-            "The process that carries all traffic. Down: nobody can connect; the supervisor starts it again within "
-            "seconds, and standard error tells why it ended.",
+            "The process that carries all traffic. Down: no one can connect; the supervisor starts it again within "
+            "seconds, and standard error says why it ended.",
             "none",
             Query(f"min(gateway_worker_up{{{INSTANCE}}})", "worker"),
             texts=UP,
@@ -62,7 +62,7 @@ NOW = Row(
         ),
         gauge(
             "File descriptors",
-            "Share in use of what the worker may open. Near 100 % nobody can connect: raise the limit (ulimit -n, "
+            "Share in use of what the worker may open. Near 100 % no one can connect: raise the limit (ulimit -n, "
             "LimitNOFILE).",
             "percentunit",
             Query(
@@ -88,7 +88,7 @@ SPEED = Row(
         timeseries(
             "Overhead budget",
             "Speed at which the budget of exchanges above 5 ms is used up, over an hour: 1 lasts 30 days, 14.4 calls "
-            "somebody. Give it a core of its own, or take traffic away.",
+            "another process. Give it a core of its own, or take traffic away.",
             "none",
             Query(
                 f"instance:gateway_overhead_slow:ratio1h{{{INSTANCE}}} / scalar(gateway:slo_gateway_overhead:budget)",
@@ -189,7 +189,7 @@ LEAKS = Row(
         timeseries(
             "Requests that no proxy took",
             "Per second, by reason. no_route: a caller has a wrong path, or a proxy is missing. bad_request and the "
-            "like: somebody sends what is no HTTP.",
+            "like: a client sends something other than HTTP.",
             "reqps",
             Query(
                 f'sum by (reason) (rate(gateway_errors_total{{{INSTANCE},proxy="-"}}[$__rate_interval]))',
@@ -217,7 +217,7 @@ FAULTS = Row(
         ),
         timeseries(
             "Reloads",
-            "Within a rate interval. After one that failed, the last good configuration stays in force and what was "
+            "Within a rate interval. After one that failed, the last good configuration stays active and what was "
             "changed has no effect: standard error names file, line and remedy.",
             "none",
             Query(
@@ -228,7 +228,7 @@ FAULTS = Row(
         ),
         states(
             "Worker up",
-            "Each gap is a worker that ended, and cut the exchanges that it had. Standard error tells why it did; the "
+            "Each gap is a worker that ended, and cut the exchanges that it had. Standard error says why it did; the "
             "kernel's log, whether memory was short.",
             Query(f"gateway_worker_up{{{INSTANCE}}}", "{{instance}}"),
             UP,
@@ -244,7 +244,7 @@ FAULTS = Row(
         ),
         table(
             "Gateways",
-            "One line for each. Generations count the configurations that came in force. Gateways of one fleet that "
+            "One line for each. Generations count the configurations that were applied. Gateways of one fleet that "
             "differ in it for long do not have the same configuration: one does not reach the database, or refuses "
             "what is there. Started lately, without anybody's doing: its worker ended by itself.",
             "instance",
@@ -270,7 +270,7 @@ FAULTS = Row(
         table(
             "Versions",
             "Which versions run, and how many gateways of each. More than one for longer than an update takes: "
-            "somebody forgot one.",
+            "one was forgotten.",
             "version",
             [Column("gateways", f"count by (version) (gateway_build_info{{{INSTANCE}}})")],
             height=5,

@@ -34,7 +34,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """``body`` is its JSON but for the place; ``width`` and ``height`` are in Grafana's grid."""
+    """``body`` is its JSON without the place; ``width`` and ``height`` are in Grafana's grid."""
 
     body: Json
     width: int
@@ -382,7 +382,7 @@ def _reloads() -> Json:
         "target": {
             "refId": "Reloads",
             "expr": "changes(gateway_config_generation[1m]) > 0",
-            "legendFormat": "a new configuration is in force",
+            "legendFormat": "a new configuration is active",
         },
     }
 

@@ -34,7 +34,7 @@ NOW = Row(
         stat(
             "Upstream fails",
             "Share of exchanges that the upstream failed within five minutes, its own 5xx and its open breaker "
-            "included. Above 1.44 % it uses up its error budget 14 times too fast: call its owner, and tell him the "
+            "included. Above 1.44 % it uses up its error budget 14 times too fast: call its owner, and name the "
             "reasons below.",
             "percentunit",
             Query(f"proxy:gateway_upstream_bad:ratio5m{{{ONE}}}", "upstream"),
@@ -82,8 +82,8 @@ FAULT = Row(
     "Whose fault?",
     [
         timeseries(
-            "Answers, by status",
-            "Answers per second, by exact status; 499 means that the client was gone. A 5xx that has no reason in the "
+            "Responses, by status",
+            "Responses per second, by exact status; 499 means that the client was gone. A 5xx without a reason in the "
             "panel on the right came from the upstream itself and was passed on as it was.",
             "reqps",
             Query(_rate("gateway_requests_total", "status"), "{{status}}"),
@@ -92,14 +92,14 @@ FAULT = Row(
         timeseries(
             "Refused, failed and cut, by reason",
             "Per second, with whose doing it is. The reason is the same word as in the X-Gateway-Reason header and in "
-            "the access log; the README's table tells what each means.",
+            "the access log; the README's table says what each means.",
             "reqps",
             Query(_rate("gateway_errors_total", "source, reason"), "{{source}}: {{reason}}"),
             stacked=True,
         ),
         timeseries(
             "Error budgets",
-            "Speed at which the budgets are used up, over an hour: 1 lasts 30 days, 14.4 calls somebody at once. If "
+            "Speed at which the budgets are used up, over an hour: 1 lasts 30 days, 14.4 pages at once. If "
             "the upstream's is the higher one, the gateway only reports it.",
             "none",
             Query(
@@ -120,7 +120,7 @@ TIME = Row(
     [
         heatmap(
             "Whole time of requests",
-            "From the request's head to the answer's last byte: many requests where it is dark. Two bands are two "
+            "From the request's head to the response's last byte: many requests where it is dark. Two bands are two "
             "kinds of requests; a band that climbs is an upstream that slows down. The points lead to single requests "
             "by their id.",
             "gateway_request_duration_seconds",
@@ -129,7 +129,7 @@ TIME = Row(
         timeseries(
             "Phases",
             "Seconds spent per second in each phase; together, the number of requests that are under way. The phase "
-            "that grew tells whom to ask: first_byte and transfer the upstream, upload and blocked the clients, queue "
+            "that grew shows the cause: first_byte and transfer the upstream, upload and blocked the clients, queue "
             "the limiter, dial the network, own the gateway.",
             "none",
             Query(_rate("gateway_phase_seconds_total", "phase"), "{{phase}}"),
@@ -138,21 +138,21 @@ TIME = Row(
         ),
         timeseries(
             "Upstream's latency",
-            "From the request sent to the first byte of the answer. It rises before an upstream fails. When p50 is as "
-            "ever and p99 rises, some of its work is slow; when both rise, it is overloaded.",
+            "From the request sent to the first byte of the response. It rises before an upstream fails. When p50 is "
+            "as usual and p99 rises, some of its work is slow; when both rise, it is overloaded.",
             "s",
             *_quantiles("gateway_upstream_latency_seconds", 0.5, 0.95, 0.99),
         ),
         timeseries(
             "Time to the first byte",
-            "What a caller waits before an answer begins: the queue and the gateway's own time included. Much more "
+            "What a caller waits before a response begins: the queue and the gateway's own time included. Much more "
             "than the upstream's latency means that requests wait for permits.",
             "s",
             *_quantiles("gateway_time_to_first_byte_seconds", 0.5, 0.95, 0.99),
         ),
         timeseries(
             "Duration of streams",
-            "Whole time of answers whose length was not known when they began. They hold their permit to the end, so "
+            "Whole time of responses whose length was not known when they began. They hold their permit to the end, so "
             "longer ones need a higher max_concurrent for the same traffic.",
             "s",
             *_quantiles("gateway_stream_duration_seconds", 0.5, 0.95, 0.99),
@@ -174,8 +174,8 @@ TIME = Row(
         ),
         timeseries(
             "From a client's leaving to the end of its work",
-            "How long the upstream goes on working for nobody; below 0.1 s it should be. Longer: the event loop is "
-            "late, see Internals.",
+            "How long the upstream goes on working for a caller that left; it should be below 0.1 s. Longer: "
+            "the event loop is late, see Internals.",
             "s",
             *_quantiles("gateway_client_gone_to_upstream_closed_seconds", 0.5, 0.99),
             steps=((0.1, "red"),),
@@ -188,7 +188,7 @@ PROTECTIONS = Row(
     [
         timeseries(
             "Limiter and queue",
-            "Permits in use and requests waiting, against their limits (0: none). In use at the limit with nobody "
+            "Permits in use and requests waiting, against their limits (0: none). In use at the limit with no one "
             "waiting is a proxy that is well used; a queue that never empties is one that is too small for its "
             "demand.",
             "none",
@@ -281,10 +281,10 @@ CONNECTIONS = Row(
         ),
         timeseries(
             "Bytes",
-            "Of bodies, per second. A fall of answers' bytes with the same number of requests: they became errors.",
+            "Of bodies, per second. A fall of responses' bytes with the same number of requests: they became errors.",
             "Bps",
             Query(_rate("gateway_request_bytes_total"), "requests"),
-            Query(_rate("gateway_response_bytes_total"), "answers"),
+            Query(_rate("gateway_response_bytes_total"), "responses"),
         ),
     ],
 )
