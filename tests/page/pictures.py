@@ -1,4 +1,4 @@
-"""Draws docs/images anew: `make pictures`. It is no test, so pytest does not find it by itself."""
+"""Draws docs/images again: `make pictures`. It is no test, so pytest does not find it by itself."""
 
 from __future__ import annotations
 

@@ -358,7 +358,7 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         sentence="a request would be forwarded as a probe: the recovery time is over",
         breaker=breaker(*moves, next_probe=now - 1, outcomes=[outcome(9, now, "", "ignored")]),
     )
-    await expect(why.locator(".badge")).to_have_text("Probes")  # asked anew by itself
+    await expect(why.locator(".badge")).to_have_text("Probes")  # polled again by itself
     await expect(why).to_contain_text("Next probewith the next request")
     await expect(why.get_by_text("requests running")).to_be_hidden()
     await expect(why.get_by_role("button", name="Request r000009")).to_be_visible()
@@ -373,11 +373,11 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
     await expect(box.locator(".way")).to_have_text("opening a connection0.3 msin the gateway itself0.1 ms")
     await page.keyboard.press("Escape")
     await rows.first.get_by_role("button", name="Request r000000").click()
-    await expect(box).to_contain_text("remembers no such request any more")
+    await expect(box).to_contain_text("no longer remembers this request")
     await page.keyboard.press("Escape")
 
     api.plane.reachable = False
-    await expect(why.locator(".verdict")).to_have_text("The gateway can not tell now: the worker does not answer.")
+    await expect(why.locator(".verdict")).to_have_text("The gateway cannot explain it now: the worker does not answer.")
     await expect(rows).to_have_count(2)
     await expect(rows.first).to_be_hidden()
     api.plane.reachable = True
@@ -411,7 +411,7 @@ async def test_a_refusal_is_opened_to_its_explanation(api: Api, visit: Visit) ->
     for line, said in (
         (lines.nth(2), "Refused with 429 queue_timeout before any upstream was asked"),
         (lines.nth(1), "A newer request came with the same id"),
-        (lines.nth(0), "remembers no such request any more"),
+        (lines.nth(0), "no longer remembers this request"),
     ):
         await line.locator("summary").click()
         await expect(line).to_contain_text(said)

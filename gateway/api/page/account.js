@@ -56,7 +56,7 @@ export class Account {
   }
 
   async #end(item) {
-    const text = [`It came from ${item.client ?? 'an unknown address'}. Whoever has it must log in again.`];
+    const text = [`It came from ${item.client ?? 'an unknown address'}. Its holder must log in again.`];
     if (!await confirm({ title: `End this login of ${item.email}?`, text, action: 'End it', danger: true })) return;
     try {
       await call('DELETE', `/sessions/${encodeURIComponent(item.id)}`);

@@ -11,7 +11,7 @@ export const session = {
 
 export class Refused extends Error {
   constructor(status, body) {
-    super(body?.details ?? `The gateway answered ${status}`);
+    super(body?.details ?? `The gateway responded with ${status}`);
     this.status = status;
     this.body = body ?? {};
     this.code = this.body.code ?? '';
@@ -35,7 +35,7 @@ export async function call(method, path, body, version) {
   try {
     answer = await open(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw new Refused(0, { details: 'The gateway can not be reached; nothing is known of what became of this' });
+    throw new Refused(0, { details: 'The gateway cannot be reached; the result of this request is unknown' });
   }
   const text = await answer.text();
   let parsed = null;

@@ -1,4 +1,4 @@
-// The live page: log in, then one board that is told once a second what happens.
+// The live page: log in, then one board that gets the state once a second.
 
 import { announce, byId, h, mark, say } from './dom.js';
 import { Account } from './account.js';
@@ -12,7 +12,7 @@ import { Live } from './live.js';
 import { login } from './login.js';
 import { Refusals } from './refusals.js';
 
-// What the address names. It can hold anything that somebody typed.
+// What the address names. It can hold anything that a user typed.
 function named() {
   const [, name] = /^#\/proxies\/(.+)$/.exec(location.hash) ?? [];
   try { return name && decodeURIComponent(name); } catch { return undefined; }
@@ -92,7 +92,7 @@ class Board {
       const answer = await call('GET', '/proxies?per_page=1000');
       this.#proxies = answer.items;
       this.list.settle(this.#proxies);
-      this.#warn(answer.applied.error ? `The newest configuration is not in force: ${answer.applied.error}` : '');
+      this.#warn(answer.applied.error ? `The newest configuration is not active: ${answer.applied.error}` : '');
       if (this.state) this.list.draw(this.state, this.history);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -109,7 +109,7 @@ class Board {
     this.state = state;
     if (state.reachable) this.history.add(state.proxies);
     if (state.reachable && this.#generation !== state.generation) {
-      if (this.#generation !== null) this.load(); // somebody changed something
+      if (this.#generation !== null) this.load(); // the configuration changed
       this.#generation = state.generation;
     }
     this.list.draw(state, this.history);
@@ -121,7 +121,7 @@ class Board {
   #reach(reachable) {
     mark(byId('link'), 'data-state', reachable ? 'live' : 'away');
     say(byId('link-text'), reachable ? 'Live' : 'Data plane unreachable');
-    if (reachable !== this.#reachable) announce(reachable ? 'The data plane is reached again' : 'The data plane can not be reached');
+    if (reachable !== this.#reachable) announce(reachable ? 'The data plane is reached again' : 'The data plane cannot be reached');
     this.#reachable = reachable;
   }
 

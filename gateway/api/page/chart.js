@@ -1,4 +1,4 @@
-// Small pictures of figures. Each stands beside its number, so that nobody needs to see it.
+// Small charts. Each is beside its number, so that reading the chart is optional.
 
 import { h, svg, mark } from './dom.js';
 

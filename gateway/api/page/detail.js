@@ -86,8 +86,8 @@ export class Detail {
       ['Limit', p.max_concurrent ? `${p.max_concurrent} at a time${mode('limit')}` : 'none'],
       ['Queue', p.queue.max_waiting ? `${p.queue.max_waiting} wait, ${p.queue.timeout} s at most${mode('queue')}` : 'none'],
       ['Breaker', p.circuit_breaker.enabled ? `opens after ${p.circuit_breaker.failure_threshold} failures, for ${p.circuit_breaker.recovery_timeout} s${mode('breaker')}` : 'off'],
-      ['Timeouts', `connect ${time(t.dial)}, start of the answer ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],
-      ...(p.server_timing ? [['Server-Timing', 'told to callers']] : []),
+      ['Timeouts', `connect ${time(t.dial)}, start of the response ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],
+      ...(p.server_timing ? [['Server-Timing', 'sent to callers']] : []),
       ...(p.rewrite_location ? [['Locations', "the upstream's become the callers'"]] : []),
       ...(p.cors?.allow_origins.length ? [['Pages that read refusals', p.cors.allow_origins.join(', ')]] : []),
       ...Object.entries(p.headers).map(([name, value]) => [name, value]),
@@ -134,7 +134,7 @@ export class Detail {
     const { name, version } = this.proxy;
     await this.#try(async () => {
       const told = await call('DELETE', proxyPath(name, '?dry_run=true'), undefined, version);
-      const text = ['This can not be undone. Deleting it does this:', impact(told.impact)];
+      const text = ['This cannot be undone. Deleting it does this:', impact(told.impact)];
       if (!await confirm({ title: `Delete ${name}?`, text, action: 'Delete', word: name, danger: true })) return;
       await call('DELETE', proxyPath(name), undefined, version);
       announce(`Proxy ${name} is deleted`);

@@ -41,7 +41,7 @@ export function closeAll() {
   stack.forEach(({ element }) => element.close());
 }
 
-// False when somebody wants to stay.
+// False when the user wants to stay.
 export async function leaveAll() {
   while (stack.length) if (!await stack.at(-1).leave()) return false;
   return true;
@@ -64,7 +64,7 @@ export function confirm({ title, text, action, word = '', danger = false }) {
 }
 
 const FATE = {
-  kept: 'stays', made: 'is made', replaced: 'is replaced', resized: 'is resized', reset: 'starts anew', dropped: 'is dropped', none: '',
+  kept: 'stays', made: 'is made', replaced: 'is replaced', resized: 'is resized', reset: 'starts again', dropped: 'is dropped', none: '',
 };
 
 // What a change touches, in sentences.

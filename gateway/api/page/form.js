@@ -1,4 +1,4 @@
-// Create and edit a proxy. Hints are given while typing; what is right is decided by the gateway, and told at the field.
+// Create and edit a proxy. Hints are given while typing; the gateway validates, and errors are shown at the field.
 
 import { h, announce } from './dom.js';
 import { Refused, call, proxyPath } from './api.js';
@@ -35,10 +35,10 @@ class Form {
       this.#basics(),
       this.#group('Limit and queue', ['max_concurrent', 'limiter', 'queue'],
         this.#number('max_concurrent', 'Most requests at a time', '0: no limit'),
-        this.#number('queue.max_waiting', 'Most that wait', '0: nobody waits, 429 at once'),
+        this.#number('queue.max_waiting', 'Most that wait', '0: no one waits, 429 at once'),
         this.#number('queue.timeout', 'Longest wait', 'seconds', 'any'),
         this.#mode('limiter.mode', 'Mode of the limit', 'In shadow it counts and logs what it and its queue would refuse, and refuses nothing.'),
-        this.#mode('queue.mode', 'Mode of the queue', 'In shadow nobody waits, and what the queue would refuse is reckoned and counted.')),
+        this.#mode('queue.mode', 'Mode of the queue', 'In shadow no one waits, and what the queue would refuse is estimated and counted.')),
       this.#group('Circuit breaker', ['circuit_breaker'],
         this.#check('circuit_breaker.enabled', 'The breaker watches this proxy'),
         this.#number('circuit_breaker.failure_threshold', 'Failures in a row that open it', '1 to 100'),
@@ -48,12 +48,12 @@ class Form {
       this.#group('Timeouts and timing', ['timeout_config', 'server_timing'],
         this.#number('timeout_config.dial', 'Connect', 'seconds', 'any'),
         this.#number('timeout_config.tls_handshake', 'TLS handshake', 'seconds, 0: none', 'any'),
-        this.#number('timeout_config.response_header', 'Start of the answer', 'seconds, 0: none', 'any'),
-        this.#number('timeout_config.body_idle', 'Silence within the answer', 'seconds, 0: none', 'any'),
-        this.#number('timeout_config.idle', 'Keep unused connections', 'seconds, 0: for ever', 'any'),
+        this.#number('timeout_config.response_header', 'Start of the response', 'seconds, 0: none', 'any'),
+        this.#number('timeout_config.body_idle', 'Silence within the response', 'seconds, 0: none', 'any'),
+        this.#number('timeout_config.idle', 'Keep unused connections', 'seconds, 0: forever', 'any'),
         this.#number('timeout_config.max_age', 'Use a connection for', 'seconds, 0: no limit', 'any'),
         this.#number('timeout_config.total', 'The whole exchange', 'seconds, 0: none', 'any'),
-        this.#check('server_timing', 'Tell callers where the time went, in a Server-Timing field')),
+        this.#check('server_timing', 'Show callers where the time went, in a Server-Timing field')),
       this.#group('Browsers', ['rewrite_location', 'cors'],
         this.#text('cors.allow_origins', 'Pages that may read refusals', 'origins with commas between, as in https://app.example.org; empty: none', 'wide'),
         this.#text('cors.expose_headers', 'Header fields that they may read', 'with commas between', 'wide'),
@@ -165,7 +165,7 @@ class Form {
       const settings = this.#settings(false);
       const path = this.proxy ? proxyPath(this.proxy.name, '?dry_run=true') : '/proxies?dry_run=true';
       const told = await call(this.proxy ? 'PUT' : 'POST', path, settings, this.version);
-      this.#outcome.replaceChildren(h('h3', {}, 'It is good. Saving it does this:'), impact(told.impact));
+      this.#outcome.replaceChildren(h('h3', {}, 'It is valid. Saving it does this:'), impact(told.impact));
       this.#outcome.scrollIntoView({ block: 'nearest' });
     } catch (error) {
       this.#refused(error);
@@ -230,7 +230,7 @@ class Form {
       h('tbody', {}, rows.map(([path, mine, there]) => h('tr', {}, h('th', { scope: 'row' }, path), h('td', {}, shown(mine)), h('td', {}, shown(there))))));
     const keep = () => { this.version = current.version; this.base = theirs; this.#clear(); this.save.focus(); };
     this.#summary.replaceChildren(
-      h('h3', {}, 'Somebody else changed this proxy meanwhile'),
+      h('h3', {}, 'Another user changed this proxy meanwhile'),
       h('p', {}, rows.length ? `It has version ${current.version} now. This is different:` : `It has version ${current.version} now, with the same settings as yours.`),
       rows.length ? h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Differences' }, table) : '',
       h('div', { class: 'actions' },

@@ -43,7 +43,7 @@ export function ago(epoch, now) {
   return `${Math.floor(past / 3600)} h`;
 }
 
-// The gateway tells why in words without a capital or a stop.
+// The gateway's explanations begin without a capital and end without a full stop.
 export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 export const plural = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;

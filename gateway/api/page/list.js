@@ -158,7 +158,7 @@ export class List {
     const fits = (row) => [row.name, row.proxy.path, row.proxy.upstream, ...row.proxy.hosts].some((text) => text.toLowerCase().includes(wanted));
     const rows = [...this.#rows.values()].filter(fits).sort(ORDERS[this.#order.value][1]);
     const elements = rows.map((row) => row.element);
-    // Whoever stands in the list with the keyboard keeps the place: a move in the tree would take the focus away.
+    // A keyboard user keeps the focus: a move in the tree would take it away.
     const moved = elements.length !== this.#list.children.length || elements.some((element, index) => element !== this.#list.children[index]);
     if (moved) {
       const focused = document.activeElement;

@@ -1,4 +1,4 @@
-// The live view: Server-Sent Events read by fetch, since EventSource can not send a token.
+// The live view: Server-Sent Events read by fetch, since EventSource cannot send a token.
 
 import { open, lost } from './api.js';
 
@@ -26,7 +26,7 @@ export class Live extends EventTarget {
       this.#tell('link', { state: 'connecting', tries: this.#tries });
       try {
         await this.#read(stopped);
-      } catch { /* broken off: told below, and tried again */ }
+      } catch { /* broken off: reported below, and tried again */ }
       if (stopped.aborted) return;
       const wait = Math.min(SLOWEST, 500 * 2 ** this.#tries) * (0.75 + Math.random() / 2);
       this.#tries += 1;

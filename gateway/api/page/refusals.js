@@ -39,7 +39,7 @@ export class Refusals {
 
   add(items) {
     const known = new Set(this.#items.map((item) => item.request_id + item.ts));
-    const fresh = items.filter((item) => !known.has(item.request_id + item.ts)); // a new stream tells the newest again
+    const fresh = items.filter((item) => !known.has(item.request_id + item.ts)); // a new stream repeats the newest
     if (!fresh.length) return;
     this.#items = [...fresh.reverse(), ...this.#items].slice(0, KEPT);
     this.#choices();
@@ -59,11 +59,11 @@ export class Refusals {
       h('summary', {},
         h('time', { datetime: new Date(item.ts * 1000).toISOString() }, clock(item.ts)),
         h('span', { class: 'status', 'data-kind': item.status_code >= 500 ? 'bad' : 'warn' }, String(item.status_code)),
-        h('span', { class: 'reason' }, item.reason || 'upstream answer'),
+        h('span', { class: 'reason' }, item.reason || 'upstream response'),
         h('span', { class: 'what' }, `${item.method} ${item.path}`),
         h('span', { class: 'whose' }, item.proxy_name)),
       h('div', { class: 'why' },
-        h('p', {}, reason ? `${reason.title}: ${reason.details}. ${whose(reason.source)}` : 'The upstream itself answered so; the gateway passed it on.'),
+        h('p', {}, reason ? `${reason.title}: ${reason.details}. ${whose(reason.source)}` : 'The upstream itself sent this response; the gateway relayed it.'),
         way,
         h('dl', { class: 'facts' },
           fact('Request', item.request_id), fact('Client', item.client), fact('Upstream', item.upstream),

@@ -27,7 +27,7 @@ async function fill(element, text, id, ts) {
     if (ts === undefined && found.reason) element.append(h('p', { class: 'muted' }, `Read more: ${found.reason.page}`));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    say(text, error.status === 404 ? 'The gateway remembers no such request any more; its line in the access log tells the rest.' : `It can not be told now: ${error.message}.`);
+    say(text, error.status === 404 ? 'The gateway no longer remembers this request; its line in the access log has the rest.' : `It cannot be shown now: ${error.message}.`);
   }
 }
 

@@ -21,8 +21,8 @@ export const MODES = [['enforce', 'Enforce'], ['shadow', 'Shadow']];
 export const RULES = [
   ['', 'Superusers alone'],
   ['true', 'Everybody'],
-  ["@request.auth.id != ''", 'Whoever proved who he is'],
-  ['false', 'Nobody'],
+  ["@request.auth.id != ''", 'Every authenticated caller'],
+  ['false', 'No one'],
 ];
 
 // The protections that only watch. A queue has no more power than the limit that it belongs to.

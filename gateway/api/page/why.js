@@ -1,4 +1,4 @@
-// Why a proxy admits or refuses now, asked anew every two seconds while somebody looks.
+// Why a proxy admits or refuses now, polled every two seconds while it is shown.
 
 import { h, keep, mark, say } from './dom.js';
 import { Refused, call } from './api.js';
@@ -9,7 +9,7 @@ import { requestLink } from './request.js';
 
 const PERIOD = 2000; // milliseconds
 const VERDICT = { admit: ['good', 'Forwards'], wait: ['warn', 'Lets wait'], probe: ['warn', 'Probes'], refuse: ['bad', 'Refuses'] };
-const PHASE = { queue: 'waits for a permit', dial: 'connects', upload: 'sends the request', first_byte: 'waits for the answer', transfer: 'receives the answer' };
+const PHASE = { queue: 'waits for a permit', dial: 'connects', upload: 'sends the request', first_byte: 'waits for the response', transfer: 'receives the response' };
 
 const FACTS = {
   Breaker: ({ breaker: b, at }) => b && `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}, ${b.failures} of ${plural(b.failure_threshold, 'failure')} in a row`,
@@ -65,7 +65,7 @@ export class Why {
       if (!signal.aborted) this.#draw(told);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      this.#say('off', 'Not known', error.status === 404 ? 'No traffic can reach it now, so there is nothing to explain.' : `The gateway can not tell now: ${error.message}.`);
+      this.#say('off', 'Not known', error.status === 404 ? 'No traffic can reach it now, so there is nothing to explain.' : `The gateway cannot explain it now: ${error.message}.`);
       this.#known.hidden = true;
     }
   }
