@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class Source(enum.Enum):
-    """Whose doing it is: decides the blame in logs and metrics, never the control flow."""
+    """Which side caused it: decides the blame in logs and metrics, never the control flow."""
 
     DOWNSTREAM = "downstream"
     GATEWAY = "gateway"
@@ -64,9 +64,9 @@ TEMPLATE_MISSING = Reason(
     500,
     "Template Variable Missing",
     _G,
-    "A header of this proxy needs a value that is not set or can not be sent",
+    "A header of this proxy needs a value that is not set or cannot be sent",
 )
-INTERNAL = Reason("internal", 500, "Internal Server Error", _G, "The gateway failed; its log tells more")
+INTERNAL = Reason("internal", 500, "Internal Server Error", _G, "The gateway failed; its log has the details")
 WEBSOCKET_DISABLED = Reason(
     "websocket_disabled", 501, "WebSocket Not Supported", _G, "The gateway does not support WebSocket on this proxy"
 )
@@ -111,10 +111,11 @@ REASONS: dict[str, Reason] = {r.code: r for r in list(globals().values()) if isi
 
 
 class GatewayError(Exception):
-    """An exchange that cannot go on, told in one `Reason`.
+    """An exchange that cannot go on, for one `Reason`.
 
-    ``retryable`` is decided where the error is born: nothing of an answer was seen and the connection was a reused one,
-    so that the same bytes may be sent once more if the request itself allows it. ``retry_after`` is in whole seconds.
+    ``retryable`` is decided where the error is raised: nothing of a response was seen and the connection was a reused
+    one, so that the same bytes may be sent once more if the request itself allows it. ``retry_after`` is in whole
+    seconds.
     """
 
     def __init__(
