@@ -195,7 +195,7 @@ def _private(path: pathlib.Path) -> Iterator[Callable[[str], object]]:
     except FileExistsError:
         raise click.ClickException(f"{path} is there already; name a new file, or remove it first") from None
     except OSError as error:
-        raise click.ClickException(f"{path} can not be made: {error.strerror}") from None
+        raise click.ClickException(f"{path} cannot be made: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "w") as file:
             os.fchmod(file.fileno(), 0o600)  # whatever the umask takes away
@@ -208,7 +208,7 @@ def _private(path: pathlib.Path) -> Iterator[Callable[[str], object]]:
 @token.command("list")
 @acts
 def list_tokens(target: Target) -> None:
-    """List tokens; what they are can not be shown."""
+    """List tokens; what they are cannot be shown."""
 
     async def work(caller: Caller) -> None:
         found = await caller.call("GET", "/tokens")

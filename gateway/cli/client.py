@@ -37,12 +37,12 @@ class Caller(Protocol):
     """``path`` is below ``/api/gateway``."""
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
-        """The body of the answer. Raises `AdminError`."""
+        """The body of the response. Raises `AdminError`."""
         ...
 
 
 class Target:
-    """What the options of a command say about where it acts and how it answers."""
+    """What the options of a command say about where it acts and how it shows its result."""
 
     def __init__(
         self,
@@ -103,14 +103,14 @@ class Target:
         """From --database, else from the configuration file. ``there``: it must have been made before."""
         url = self._url()
         try:
-            # Whoever opens a SQLite file that is not there makes it: for all to read, and with a key of its own.
+            # Opening a missing SQLite file creates it: readable by all, and with a key of its own.
             file = pathlib.Path(_checked_database(url).removeprefix("sqlite:///"))
         except ValueError as error:
             raise click.UsageError(f"the database URL {error}") from None
         if there and url.startswith("sqlite:") and not file.is_file():
             from gateway.admin.errors import unavailable
 
-            self._fail(unavailable(f"the database {file} can not be found; check the path, or run: gateway db upgrade"))
+            self._fail(unavailable(f"the database {file} cannot be found; check the path, or run: gateway db upgrade"))
         return url
 
     def _url(self) -> str:

@@ -40,7 +40,7 @@ def downgrade(target: Target, to: str) -> None:
 @db.command()
 @acts_here
 def status(target: Target) -> None:
-    """Tell the revision of the database, and what an upgrade would run."""
+    """Show the revision of the database, and what an upgrade would run."""
     from gateway.store import schema
 
     _show(target, target.finish(schema.status(target.database_url(there=False))))
@@ -74,7 +74,7 @@ def rekey(target: Target) -> None:
             await store.aclose()
 
     count = target.finish(work())
-    target.show({"rekeyed": count}, lambda: f"{count} secrets were encrypted anew")
+    target.show({"rekeyed": count}, lambda: f"{count} secrets were encrypted again")
 
 
 def _show(target: Target, status: Any) -> None:

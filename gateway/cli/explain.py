@@ -13,10 +13,10 @@ from gateway.cli.types import Json
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--request", "request_id", metavar="ID", help="Explain this request (the X-Request-Id of its answer).")
+@click.option("--request", "request_id", metavar="ID", help="Explain this request (the X-Request-Id of its response).")
 @acts
 def explain(target: Target, name: str | None, request_id: str | None) -> None:
-    """Tell why proxy NAME admits or refuses now, or what became of a recent request."""
+    """Show why proxy NAME admits or refuses now, or what happened to a recent request."""
     if (name is None) == (request_id is None):
         raise click.UsageError("name a proxy, or a request by --request ID")
 
@@ -32,7 +32,7 @@ def explain(target: Target, name: str | None, request_id: str | None) -> None:
 
 
 def request_text(found: Json) -> str:
-    """What `GET /requests/{id}` answers, for people."""
+    """The response of `GET /requests/{id}`, for people."""
     record = found["request"]
     lines = [f"{record['request_id']}: {found['sentence']}"]
     if "method" in record:
@@ -45,7 +45,7 @@ def request_text(found: Json) -> str:
 
 
 def upstream_text(found: Json) -> str:
-    """What `GET /upstreams/{name}/explain` answers, for people."""
+    """The response of `GET /upstreams/{name}/explain`, for people."""
     now = found["at"]
     lines = [f"{found['proxy']}: {found['sentence']}"]
     limiter, queue, breaker, pool = found["limiter"], found["queue"], found["breaker"], found["pool"]

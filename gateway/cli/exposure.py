@@ -13,7 +13,7 @@ def warnings(settings: Settings, user: int) -> Iterator[str]:
     """Sentences that name the risk and the fix. ``user``: the effective user id of this process."""
     if user == 0:
         yield (
-            "it runs as root: whoever finds a hole in it has the whole machine; run it as a user of its own "
+            "it runs as root: a hole in it would open the whole machine; run it as a user of its own "
             "(User= in a systemd unit, USER in an image), and give that user the files of the configuration"
         )
     if settings.admin is not None:

@@ -40,7 +40,7 @@ class LocalCaller:
         self._administration = administration
 
     async def reveal(self) -> dict[str, str]:
-        """The values of all secrets, for an export; the audit trail tells of it."""
+        """The values of all secrets, for an export; the audit trail records it."""
         return await self._administration.secrets.reveal(_ACTOR)
 
     async def origins(self) -> dict[str, list[str]]:
@@ -60,7 +60,7 @@ class LocalCaller:
 
 @asynccontextmanager
 async def local_caller(url: str, config: pathlib.Path | None) -> AsyncIterator[LocalCaller]:
-    """Raises `StoreError` when the database is not upgraded or can not be opened, `ConfigError` for the file."""
+    """Raises `StoreError` when the database is not upgraded or cannot be opened, `ConfigError` for the file."""
     declared: Declared = Undeclared(dict(os.environ)) if config is None else DeclaredFile(config, dict(os.environ))
     store = await Store.open(url, KeyRing.for_database(url, os.environ))
     away = WorkerClient(NoChannel(ELSEWHERE))

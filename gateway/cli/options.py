@@ -24,7 +24,7 @@ _HERE = (
     ),
     click.option("--database", metavar="URL", envvar="GATEWAY_DATABASE", help="Act on this database."),
 )
-_JSON = click.option("--json", "json_", is_flag=True, help="Answer in JSON.")
+_JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 _FAR_AWAY = (
     click.option(
         "--server", metavar="URL", envvar="GATEWAY_SERVER", help="Act on the gateway whose admin API is here."

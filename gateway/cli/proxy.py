@@ -53,8 +53,8 @@ def get(target: Target, name: str) -> None:
 @click.argument("name")
 @click.argument("assignments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--file", type=click.Path(path_type=pathlib.Path), help="YAML, JSON or TOML with the whole proxy.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; tell what would be touched.")
-@click.option("--wait", is_flag=True, help="Fail unless the running gateway has it in force (needs --server).")
+@click.option("--dry-run", is_flag=True, help="Change nothing; show what would be touched.")
+@click.option("--wait", is_flag=True, help="Fail unless the running gateway applied it (needs --server).")
 @acts
 def set_(
     target: Target, name: str, assignments: tuple[str, ...], file: pathlib.Path | None, dry_run: bool, wait: bool
@@ -64,7 +64,7 @@ def set_(
     KEY may be dotted, as in circuit_breaker.enabled=true; VALUE is JSON, or text; null takes the default again.
     """
     if wait and target.server is None:
-        raise click.UsageError("--wait needs --server: only the running gateway knows what is in force")
+        raise click.UsageError("--wait needs --server: only the running gateway knows what is applied")
     if wait and dry_run:
         raise click.UsageError("--wait goes without --dry-run: nothing comes into force")
     if file is None and not assignments:
@@ -87,7 +87,7 @@ def set_(
             answer = await caller.call("PATCH", path, {**changes, "version": version}, dry_run=dry_run)
         target.show(answer, lambda: _told(name, answer, dry_run=dry_run))
         if wait and answer["applied"]["error"]:
-            click.echo(f"Error: not in force: {answer['applied']['error']}", err=True)
+            click.echo(f"Error: not applied: {answer['applied']['error']}", err=True)
             sys.exit(1)
 
     target.run(work)
@@ -96,7 +96,7 @@ def set_(
 @proxy.command()
 @click.argument("name")
 @click.option("--version", type=int, help="Only if it is still this version.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; tell what would be touched.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; show what would be touched.")
 @acts
 def delete(target: Target, name: str, version: int | None, dry_run: bool) -> None:
     """Delete a proxy."""

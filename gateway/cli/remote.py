@@ -48,7 +48,7 @@ class RemoteCaller:
                 if "X-Request-Id" not in response.headers:
                     raise self._no_gateway()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise AdminError(503, "unavailable", "", f"{self._base} can not be reached ({error})") from None
+            raise AdminError(503, "unavailable", "", f"{self._base} cannot be reached ({error})") from None
         try:
             answer = orjson.loads(text) if text else None
         except orjson.JSONDecodeError:
@@ -62,7 +62,7 @@ class RemoteCaller:
         raise self._no_gateway()
 
     def _no_gateway(self) -> AdminError:
-        details = f"{self._base} does not answer as the admin API does; check the address, and name the admin listener"
+        details = f"{self._base} does not respond as the admin API does; check the address, and name the admin listener"
         return AdminError(502, "no_gateway", "Bad Gateway", details)
 
 
@@ -70,7 +70,7 @@ def _encoded(body: Mapping[str, object]) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError:  # what orjson says of it may quote a secret
-        raise validation([("", "holds what JSON can not; write UTF-8 and numbers of 64 bits")]) from None
+        raise validation([("", "holds what JSON cannot; write UTF-8 and numbers of 64 bits")]) from None
 
 
 def _error(status: int, told: Mapping[str, Json]) -> AdminError:

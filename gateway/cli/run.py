@@ -1,4 +1,4 @@
-"""`gateway run | check | schema | demo`. Exit codes: 0; 1 when it can not start or fails; 2 for a bad configuration."""
+"""`gateway run | check | schema | demo`. Exit codes: 0; 1 when it cannot start or fails; 2 for a bad configuration."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ def _run(config: pathlib.Path, overrides: Overrides) -> int:
 @click.command()
 @_config
 def check(config: pathlib.Path) -> None:
-    """Tell whether the configuration file is usable, and every problem in it.
+    """Check whether the configuration file is usable, and show every problem in it.
 
     The exit code is 2 for a bad file, and 1 when the gateway could not write its access log or its database here.
-    Where the database can be read, what the file keeps its proxies from doing is told too, as warnings.
+    Where the database can be read, what the file keeps its proxies from doing is shown too, as warnings.
     """
     sys.exit(_or_bad_configuration(lambda: _check(config)))
 
@@ -204,4 +204,4 @@ def demo(listen: tuple[Address, ...], admin: tuple[Address, ...], folder: pathli
         begin_process_log()  # the tour is written from the event loop too
         sys.exit(demonstration.run(here, there, folder.resolve(), sys.stdout))
     except OSError as error:
-        raise click.ClickException(f"can not listen on {here} and {there}: {error}") from None
+        raise click.ClickException(f"cannot listen on {here} and {there}: {error}") from None

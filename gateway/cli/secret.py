@@ -69,7 +69,7 @@ def list_(target: Target) -> None:
 
 @secret.command()
 @click.argument("key")
-@click.option("--force", is_flag=True, help="Even while proxies name it; they answer 500 then.")
+@click.option("--force", is_flag=True, help="Even while proxies name it; they then respond with 500.")
 @acts
 def delete(target: Target, key: str, force: bool) -> None:
     """Delete a secret."""

@@ -1,4 +1,4 @@
-"""What `gateway check` tells of the proxies in the database. It changes nothing there, and makes no file."""
+"""What `gateway check` reports about the proxies in the database. It changes nothing there, and makes no file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.store.secrets import origins
 
 
 async def remarks(settings: Settings) -> list[str]:
-    """Sentences about the proxies of ``settings.database``; one that says so when it can not be read."""
+    """Sentences about the proxies of ``settings.database``; one that says so when it cannot be read."""
     assert settings.database is not None
     database = Database(settings.database)
     try:

@@ -156,7 +156,7 @@ async def _carry_out(caller: Caller, plan: Plan) -> None:
 
 
 _Step = tuple[str, str, str, Mapping[str, object] | None, Mapping[str, object]]
-"""(how it is told, method, path, body, query)"""
+"""(how it is shown, method, path, body, query)"""
 
 
 def _steps(plan: Plan) -> Iterator[_Step]:

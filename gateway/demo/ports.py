@@ -1,4 +1,4 @@
-"""A port that is known before anyone listens on it, and that nobody else gets meanwhile."""
+"""A port that is known before any process listens on it, and that no other process gets meanwhile."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from gateway.core.address import Address
 def reserved(address: str) -> socket.socket:
     """A socket bound to ``host:port`` (port 0: any that is free) that never listens. Raises OSError when it is in use.
 
-    As long as it is open the kernel gives its port to nobody who asks for any port, or who dials out; a server that
-    asks for this very one may still listen on it (SO_REUSEADDR on both, socket(7)).
+    As long as it is open the kernel gives its port to no process that binds to any port, or that dials out; a server
+    that asks for this very one may still listen on it (SO_REUSEADDR on both, socket(7)).
     """
     host, _, port = address.rpartition(":")
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -21,7 +21,7 @@ CONFIGURATION = Path(__file__).with_name("demo.yaml")
 def run(listen: str, admin: str, folder: Path, out: TextIO) -> int:
     """Serve on ``listen`` and ``admin`` (``host:port``), with a database in ``folder``, until SIGINT or SIGTERM.
 
-    Raises OSError when an address can not be listened on.
+    Raises OSError when an address cannot be listened on.
     """
     with reserved(listen) as public, reserved(admin) as private:
         return asyncio.run(serve(address_of(public), address_of(private), folder, out))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 TEN_AT_ONCE = "seq 10 | xargs -P 10 -I@ curl -s -o /dev/null"
 STATUS_AND_RETRY = "grep -iE '^(HTTP|Retry-After)' | sort | uniq -c"
-"""Header lines are counted, so that ten answers become three lines."""
+"""Header lines are counted, so that ten responses become three lines."""
 BREAKER_LINES = "grep -iE '^(HTTP|X-Circuit-Breaker|Retry-After)'"
 
 
@@ -109,7 +109,7 @@ def _gateway() -> Path:
 
 
 def _login(scene: Scene) -> str:
-    """Make a superuser, who may be there already, and put a token of his into ``$token``."""
+    """Make a superuser, which may exist already, and put its token into ``$token``."""
     login = f'{{"email":"{EMAIL}","password":"{PASSWORD}"}}'
     create = f"echo '{PASSWORD}' | {_gateway()} superuser create {EMAIL} --password-stdin"
     ask = f"curl -s -H 'Content-Type: application/json' -d '{login}' {scene.admin}/api/gateway/auth/login"
@@ -142,7 +142,7 @@ def _administer(scene: Scene) -> str:
 
 
 def text(scene: Scene, configuration: str) -> str:
-    """All that is printed before the access log. ``configuration`` is the YAML in force."""
+    """All that is printed before the access log. ``configuration`` is the active YAML."""
     lines = "\n\n".join(
         f"{textwrap.fill(f'{number}. {step.shows}', 110, subsequent_indent='   ')}\n   {step.command}"
         for number, step in enumerate(steps(scene), 1)

@@ -91,7 +91,7 @@ async def test_a_proxy_from_a_file(shell: Shell, tmp_path: Path) -> None:
 
 
 async def test_a_variable_needs_the_file_that_lists_it(shell: Shell, tmp_path: Path) -> None:
-    """Without the configuration file a command can not know what `template_env` lists."""
+    """Without the configuration file a command cannot know what `template_env` lists."""
     settings = ("path=/web", "upstream=http://127.0.0.1:9", "headers.X-Set={env.SET}")
     made = await shell("proxy", "set", "web", *settings)
     assert (made.exit_code, "add SET to template_env" in made.stderr) == ((0, False) if shell.remote else (2, True))
@@ -201,7 +201,7 @@ async def test_nothing_that_is_there_is_written_over_or_followed(shell: Shell, t
     assert not (tmp_path / "not there").exists()
     nowhere = await shell("token", "create", "ci", "--to", str(tmp_path / "no" / "folder"))
     assert (nowhere.exit_code, "No such file" in nowhere.stderr) == (1, True)
-    assert [t["name"] for t in (await shell.json("token", "list"))["items"]] == ["t"], "no token nobody has"
+    assert [t["name"] for t in (await shell.json("token", "list"))["items"]] == ["t"], "no token without a holder"
 
 
 async def test_a_token_that_is_refused_leaves_no_file(shell: Shell, tmp_path: Path) -> None:
@@ -283,11 +283,11 @@ async def test_secrets_leave_only_where_the_database_is(shell: Shell, tmp_path: 
 
 async def test_a_server_that_is_away_or_no_gateway(api: Api) -> None:
     for arguments, code, hint in (
-        (["--server", "http://127.0.0.1:1", "--token", "x"], 1, "can not be reached"),
+        (["--server", "http://127.0.0.1:1", "--token", "x"], 1, "cannot be reached"),
         (["--server", api.base, "--token", "bwt_x"], 5, "The token is not good"),
         (["--server", api.base], 2, "needs a token"),
         ([], 2, "say where"),
-        (["--database", "sqlite:////nowhere/x.db"], 1, "can not be"),
+        (["--database", "sqlite:////nowhere/x.db"], 1, "cannot be"),
     ):
         result: Result = await asyncio.to_thread(CliRunner().invoke, main, ["proxy", "list", *arguments])
         assert (result.exit_code, hint in result.stderr) == (code, True), result.stderr
@@ -298,9 +298,9 @@ async def test_waiting_needs_a_gateway(shell: Shell, api: Api) -> None:
     if not shell.remote:
         assert (await shell(*command)).exit_code == 2
         return
-    api.plane.error = "the worker can not be reached"
+    api.plane.error = "the worker cannot be reached"
     result = await shell(*command)
-    assert (result.exit_code, "not in force: the worker can not be reached" in result.stderr) == (1, True)
+    assert (result.exit_code, "not applied: the worker cannot be reached" in result.stderr) == (1, True)
     api.plane.error = ""
     assert (await shell(*command)).exit_code == 0
 
@@ -320,7 +320,7 @@ def test_the_schema_by_hand(tmp_path: Path) -> None:
     assert db("upgrade").exit_code == 0
     assert Path(db("backup").stdout.strip()).is_file()
     assert db("backup", "--to", str(tmp_path / "g.db")).exit_code == 1
-    assert db("rekey").stdout == "0 secrets were encrypted anew\n"
+    assert db("rekey").stdout == "0 secrets were encrypted again\n"
 
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])

@@ -49,14 +49,14 @@ def test_a_url_that_is_no_server_is_bad_input_and_is_not_quoted(url: str) -> Non
 def test_a_database_that_is_not_there_is_not_made(command: tuple[str, ...], tmp_path: Path) -> None:
     """Neither the file, which would be for all to read, nor a key."""
     result = call(*command, "--database", f"sqlite:///{tmp_path}/typo.db")
-    assert (result.exit_code, "typo.db can not be found" in result.stderr) == (1, True)
+    assert (result.exit_code, "typo.db cannot be found" in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_of_the_database_are_json_where_that_is_asked_for(tmp_path: Path) -> None:
     result = call("proxy", "list", "--json", "--database", f"sqlite:///{tmp_path}/typo.db")
     told = json.loads(result.stdout)
-    assert (result.exit_code, told["code"], "can not be found" in told["details"]) == (1, "unavailable", True)
+    assert (result.exit_code, told["code"], "cannot be found" in told["details"]) == (1, "unavailable", True)
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_demo_on_an_address_that_is_taken_is_a_failure_and_no_traceback() -> Non
     command = [sys.executable, "-m", "gateway", "demo", "--listen", "192.0.2.1:1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("Error: can not listen on 192.0.2.1:1")
+    assert ended.stderr.startswith("Error: cannot listen on 192.0.2.1:1")
     assert "Traceback" not in ended.stderr
 
 
