@@ -1,1 +1,1 @@
-"""What happened, told to people and machines: sinks, and the layer that feeds them."""
+"""Reports what happened, to people and machines: sinks, and the layer that feeds them."""

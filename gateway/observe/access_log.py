@@ -28,7 +28,7 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
     described = request.logged
     if not described:
         described = _described(ex)
-        if request.target:  # else one head stands for all requests that were none, whoever sent them
+        if request.target:  # else one head stands for all malformed requests, from any client
             request.logged = described
     name = ex.request_id.decode() if ex.request_id.isalnum() else _text(ex.request_id)
     identity, queue, pool, dial, upload, first_byte, transfer, blocked, own = phases

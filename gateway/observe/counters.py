@@ -1,8 +1,8 @@
 """Memory in which one process counts and others read: numbers of 8 bytes, in one slab for each proxy.
 
-A worker is the only writer of its map; the descriptor belongs to whoever started it, so that a worker that died leaves
-its counts to the next one, and a scrape needs nobody's help. An aligned number of 8 bytes is written and read whole;
-between two numbers nothing is promised.
+A worker is the only writer of its map; the descriptor belongs to the process that started it, so that a worker that
+died leaves its counts to the next one, and a scrape needs no help of the worker. An aligned number of 8 bytes is
+written and read whole; between two numbers nothing is promised.
 
     slab 0          the process itself; its first cell says how many counters were ever used
     slab 1, 2, ...  cell 0: 1 in use, 0 free; cell 1: length of the name; cells 2 to 9: the name; then the numbers
@@ -68,7 +68,7 @@ class CounterMap:
         text = name.encode()[:_MAX_NAME]
         self.bytes[start + _NAME * _CELL : start + _NAME * _CELL + len(text)] = text
         self.ints[base + 1] = len(text)
-        self.ints[base] = 1  # last: whoever reads meanwhile sees a whole slab or none
+        self.ints[base] = 1  # last: a concurrent reader sees a whole slab or none
         self.ints[0] = max(self.ints[0], base // SLAB_CELLS)
         self._bases[name] = base
         return base

@@ -1,6 +1,6 @@
 """What goes wrong in callbacks of the event loop: the one place that hears of it.
 
-An exception in a callback of a protocol, of a timer or of a task is a mistake of ours, and somebody may have found out
+An exception in a callback of a protocol, of a timer or of a task is a mistake of ours, and a caller may have found out
 how to cause it. So it must not leave a connection open, and must not fill the log: the connection that it came from is
 cut, it is counted, and once a second one of them is logged.
 """
@@ -29,7 +29,7 @@ class CallbackFailures:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hear of everything that fails in ``loop``, unless somebody else does already."""
+        """Receive everything that fails in ``loop``, unless another handler is installed already."""
         if loop.get_exception_handler() is None:
             loop.set_exception_handler(self.heard)
             self._loop = loop

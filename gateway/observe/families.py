@@ -116,7 +116,7 @@ class Sheet:
 
 LATENCY: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STREAMS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Answers of models take minutes."""
+"""Responses of models take minutes."""
 _OWN: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 _GONE: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -139,7 +139,7 @@ PROXY: Final = Sheet()
 _of = PROXY
 
 REQUESTS: Final = _of.requests(
-    "gateway_requests_total", "Finished requests; status 499: the client left before its answer was complete.", 56
+    "gateway_requests_total", "Finished requests; status 499: the client left before its response was complete.", 56
 )
 ERRORS: Final = _of.values(
     "gateway_errors_total",
@@ -149,10 +149,10 @@ ERRORS: Final = _of.values(
     sparse=True,
 )
 DURATION: Final = _of.histogram(
-    "gateway_request_duration_seconds", "From the request's head to the answer's last byte.", LATENCY, exemplars=True
+    "gateway_request_duration_seconds", "From the request's head to the response's last byte.", LATENCY, exemplars=True
 )
 UPSTREAM_LATENCY: Final = _of.histogram(
-    "gateway_upstream_latency_seconds", "From the request's last byte sent to the answer's first byte.", LATENCY
+    "gateway_upstream_latency_seconds", "From the request's last byte sent to the response's first byte.", LATENCY
 )
 OVERHEAD: Final = _of.histogram(
     "gateway_overhead_seconds",
@@ -161,10 +161,10 @@ OVERHEAD: Final = _of.histogram(
 )
 QUEUE: Final = _of.histogram("gateway_queue_seconds", "Time in the queue of those who had to wait.", LATENCY)
 TTFB: Final = _of.histogram(
-    "gateway_time_to_first_byte_seconds", "From the request's head to the head of its answer.", STREAMS
+    "gateway_time_to_first_byte_seconds", "From the request's head to the head of its response.", STREAMS
 )
 STREAM: Final = _of.histogram(
-    "gateway_stream_duration_seconds", "Whole time of requests whose answer had no length when it began.", STREAMS
+    "gateway_stream_duration_seconds", "Whole time of requests whose response had no length when it began.", STREAMS
 )
 CLIENT_GONE: Final = _of.histogram(
     "gateway_client_gone_to_upstream_closed_seconds",
@@ -180,7 +180,9 @@ PHASE: Final = _of.values(
     sparse=True,
 )
 BYTES_IN: Final = _of.values("gateway_request_bytes_total", "counter", "Bytes of request bodies taken.", sparse=True)
-BYTES_OUT: Final = _of.values("gateway_response_bytes_total", "counter", "Bytes of answers' bodies given.", sparse=True)
+BYTES_OUT: Final = _of.values(
+    "gateway_response_bytes_total", "counter", "Bytes of responses' bodies given.", sparse=True
+)
 RETRIES: Final = _of.values(
     "gateway_retries_total", "counter", "Second attempts, made because a pooled connection was stale.", sparse=True
 )
@@ -246,12 +248,12 @@ CALLBACK_FAILURES: Final = _of.values(
     "counter",
     "Exceptions in callbacks of the event loop: mistakes of the gateway; the connection was cut.",
 )
-GENERATION: Final = _of.values("gateway_config_generation", "gauge", "Configurations that came in force so far.")
+GENERATION: Final = _of.values("gateway_config_generation", "gauge", "Configurations that were applied so far.")
 BUFFER_GETS: Final = _of.values("gateway_buffer_gets_total", "counter", "Times that a relay buffer was needed.")
 BUFFER_PUTS: Final = _of.values("gateway_buffer_puts_total", "counter", "Relay buffers that came back.")
 BUFFER_ALLOCATIONS: Final = _of.values("gateway_buffer_allocations_total", "counter", "Relay buffers that were made.")
 LINES_DROPPED: Final = _of.values(
-    "gateway_log_lines_dropped_total", "counter", "Access-log lines lost because nobody took them."
+    "gateway_log_lines_dropped_total", "counter", "Access-log lines lost because their reader was too slow."
 )
 LOOP_LAG: Final = _of.histogram(
     "gateway_event_loop_lag_seconds", "How late a timer of the event loop rang; sampled ten times a second.", _GONE

@@ -1,6 +1,6 @@
-"""Writes lines to a file, a pipe, a socket or a terminal from a thread of its own, so that nobody waits for them.
+"""Writes lines to a file, a pipe, a socket or a terminal from a thread of its own, so that no caller waits for them.
 
-An event loop must never write to a descriptor that can block: whoever reads the other end of a pipe could then stop all
+An event loop must never write to a descriptor that can block: the reader of the other end of a pipe could then stop all
 traffic. The descriptor stays as it is: standard output is shared with the shell that started the process, and making it
 non-blocking would change it for the shell too. So a thread writes, and may block. What it does not write in time is
 kept up to a bound; beyond that lines are dropped, the longest first, and counted.
@@ -39,7 +39,7 @@ class LineWriter:
     """Every method may be called from any thread and returns at once.
 
     ``path`` "-" stands for the descriptor ``standard``, by default standard output. ``notice`` makes a line from the
-    number of lines that were lost before it; None: no such line. Raises OSError when the file can not be opened.
+    number of lines that were lost before it; None: no such line. Raises OSError when the file cannot be opened.
     """
 
     def __init__(self, path: str, standard: int = 1, notice: Callable[[int], bytes] | None = None) -> None:
@@ -146,7 +146,7 @@ class LineWriter:
         self._targets.clear()
 
     def _shed(self) -> None:
-        """Drop the longest lines, and of equal ones the newest: many short lines tell more than few long ones."""
+        """Drop the longest lines, and of equal ones the newest: many short lines say more than few long ones."""
         for target in self._targets:
             lines = target.lines
             # Negative positions: of two lines of one length the later one comes first.
@@ -213,7 +213,7 @@ class LineWriter:
         while rest:
             try:
                 written = os.write(fd, rest)
-            except BlockingIOError:  # it is a pipe that we opened ourselves, or somebody else made it non-blocking
+            except BlockingIOError:  # it is a pipe that we opened ourselves, or another process made it non-blocking
                 if not self._wait_for(fd):
                     break
                 continue

@@ -1,4 +1,4 @@
-"""Counts what happened into the map, and notes how things stand when somebody looks. Called between exchanges only."""
+"""Counts what happened into the map, and updates the gauges at a scrape. Called between exchanges only."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class Metrics:
     # -- how things stand
 
     def note(self, cells: Iterable[tuple[int, int]], proxy: str = "") -> None:
-        """Set gauges, or counters that somebody else keeps: (cell, value); of the process itself without a proxy."""
+        """Set gauges, or counters that another part keeps: (cell, value); of the process itself without a proxy."""
         found = self._proxies.get(proxy)
         if found is not None or not proxy:
             ints, base = self._ints, found.base if found is not None else 0

@@ -1,7 +1,7 @@
 """The process's own log: what is no access log goes to standard error, a line each, by a `LineWriter`.
 
 Everything that would write to ``sys.stderr`` or ``sys.stdout`` by itself goes the same way: tracebacks, warnings, what
-the interpreter reports of objects that it can not finalise. None of it may block an event loop.
+the interpreter reports of objects that it cannot finalise. None of it may block an event loop.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class _Handler(logging.Handler):
             text = self.format(record)
         except Exception:
             # logging.Handler.handleError would write a traceback for each such call.
-            text = f"a log entry of {record.name} (line {record.lineno}) can not be formatted"
+            text = f"a log entry of {record.name} (line {record.lineno}) cannot be formatted"
         self._writer.write([entry(text)])
 
     def close(self) -> None:
-        """At the end of the process, by `logging.shutdown`: what was logged is written, when somebody takes it."""
+        """At the end of the process, by `logging.shutdown`: what was logged is written, if the reader takes it."""
         _end(self._writer)
         super().close()
 
@@ -69,12 +69,12 @@ def entry(text: str) -> bytes:
 
 
 def _lost(count: int) -> bytes:
-    return entry(f"{count} {'line was' if count == 1 else 'lines were'} lost here: nobody took them in time")
+    return entry(f"{count} {'line was' if count == 1 else 'lines were'} lost here: no one took them in time")
 
 
 def begin_process_log() -> None:
     """Log to standard error from now on, and let nothing else of this process write to it."""
-    # watchfiles tells of every change in the folder, an access log beside the configuration included; alembic of
+    # watchfiles logs every change in the folder, an access log beside the configuration included; alembic of
     # each of its own plugins.
     for talkative in ("watchfiles", "alembic"):
         logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The newest exchanges, kept for whoever asks "why was this refused?" a moment later."""
+"""The newest exchanges, kept so that "why was this refused?" can be explained a moment later."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Ring:
 
 
 class Recent:
-    """Log lines in memory; refusals and failures apart, so that a flood of good answers does not wash them away."""
+    """Log lines in memory; refusals and failures apart, so that a flood of good responses does not evict them."""
 
     def __init__(
         self,

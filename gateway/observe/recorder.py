@@ -1,4 +1,4 @@
-"""Tells of every exchange once it is over: counters, the access log, what is kept for explanations, traces.
+"""Records every exchange once it is over: counters, the access log, what is kept for explanations, traces.
 
 All of it happens in batches, a moment later: the processor's caches reward that, and no exchange waits for it. A batch
 is described in slices, with a turn of the event loop between them: with long lines a whole one takes milliseconds.

@@ -1,6 +1,6 @@
 """Where the time of an exchange went: phases that add up to its wall time.
 
-identity    proving who asks, and the access rule
+identity    authentication and the access rule
 queue       waiting for a permit
 pool        taking a pooled connection
 dial        opening a connection: name, TCP, TLS
@@ -37,7 +37,7 @@ def phases(ex: Exchange) -> Phases:
         if asked < sent < answered:
             upload = sent - asked
             first_byte += answered - sent
-        elif sent or first:  # no body, or an answer that came before all of it was sent
+        elif sent or first:  # no body, or a response that came before all of it was sent
             first_byte += answered - asked
         else:
             upload = end - asked

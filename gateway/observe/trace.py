@@ -1,7 +1,7 @@
-"""W3C Trace Context: which trace a request belongs to, and whether its spans are to be told.
+"""W3C Trace Context: which trace a request belongs to, and whether its spans are exported.
 
-A ``traceparent`` that the client sent travels on as it came, whatever it says: a proxy that tells no span of its own
-must not put itself between two that do (W3C Trace Context, 3.4 and 4.3). Only where we tell a span does the upstream
+A ``traceparent`` that the client sent travels on as it came, whatever it says: a proxy that exports no span of its own
+must not put itself between two that do (W3C Trace Context, 3.4 and 4.3). Only where we export a span does the upstream
 get ours as its parent: for requests whose sender sampled them, and, when asked for, for a share of those without one.
 """
 
@@ -36,7 +36,7 @@ def parse(traceparent: bytes) -> tuple[bytes, bytes, bool] | None:
 
 
 class Sampler:
-    """Whose spans are told. ``share`` of the requests without a trace begin one; ``chance`` gives 0 to 1, and bits."""
+    """Which spans are exported. ``share`` of requests without a trace begin one; ``chance`` gives 0 to 1, and bits."""
 
     __slots__ = ("_bits", "_chance", "_share")
 
@@ -51,7 +51,7 @@ class Sampler:
         self._bits = bits
 
     def decide(self, ex: Exchange, parsed: tuple[bytes, bytes, bool] | None) -> None:
-        """Set ``trace`` (and ``parent``) where a span is to be told; ``parsed`` is what came with the request."""
+        """Set ``trace`` (and ``parent``) where a span is to be exported; ``parsed`` is what came with the request."""
         if parsed is None:
             if self._share and self._chance() < self._share:
                 ex.trace_id = b"%032x" % (self._bits(128) or 1)

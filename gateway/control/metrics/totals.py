@@ -39,7 +39,7 @@ def totals(counters: CounterMap, base: int) -> Totals:
     at = base + families.ERRORS
     reasons = dict(zip(families.REASONS, ints[at : at + len(families.REASONS)].tolist(), strict=True))
     failed = sum(count for code, count in reasons.items() if code in _FAILURES)
-    # Answers of the upstream's own with such a status are failures too, and have no reason.
+    # The upstream's own responses with such a status are failures too, and have no reason.
     bad = sum(count for status, count in by_status if status >= 500)
     ours = sum(count for code, count in reasons.items() if errors.REASONS[code].status >= 500)
     at = base + families.DURATION.at

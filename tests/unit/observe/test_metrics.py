@@ -203,7 +203,7 @@ def test_gauges_are_there_from_the_start(counted: Counted) -> None:
     assert counted.value("gateway_protection_mode", proxy="p", protection="breaker") == 1
     assert counted.value("gateway_pool_dials_total", proxy="p") == 4
     assert counted.value("gateway_connections") == 9
-    counted.metrics.note([(families.IN_FLIGHT, 3)], "nobody")
+    counted.metrics.note([(families.IN_FLIGHT, 3)], "no one")
 
 
 def test_every_family_follows_the_conventions() -> None:

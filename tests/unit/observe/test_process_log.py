@@ -40,7 +40,7 @@ def test_it_begins_once() -> None:
 
 def test_an_entry_that_can_not_be_formatted_is_told_in_one_line() -> None:
     told = run("logging.getLogger('x').warning('%d', 'text')").stderr
-    assert (told.count("\n"), "can not be formatted" in told) == (1, True)
+    assert (told.count("\n"), "cannot be formatted" in told) == (1, True)
 
 
 def test_any_text_becomes_bytes() -> None:
@@ -52,7 +52,7 @@ def test_any_text_becomes_bytes() -> None:
 
 @pytest.fixture(params=["pipe", "unix socket", "terminal"])
 def stalled(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
-    """A descriptor for standard error, and one that nobody reads at its other end."""
+    """A descriptor for standard error, and one that no one reads at its other end."""
     if request.param == "pipe":
         reader, writer = os.pipe()
     elif request.param == "terminal":

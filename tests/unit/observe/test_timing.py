@@ -30,7 +30,7 @@ def spent(**times: Any) -> dict[str, float]:
             {"asked_at": 0.1, "sent_at": 0.1, "first_byte_at": 5.0, "end_at": 5.2},
             {"first_byte": 4.9, "own": 0.3},
         ),
-        (  # an answer that came before the request was sent whole
+        (  # a response that came before the request was sent whole
             {"asked_at": 0.1, "sent_at": 6.0, "first_byte_at": 5.0, "end_at": 6.0},
             {"first_byte": 4.9, "own": 1.1},
         ),
