@@ -18,7 +18,7 @@ def bearer(authorization: bytes) -> bytes:
 
 
 def holds_own_token(authorization: bytes) -> bool:
-    """Whether a token of the gateway stands in the value of Authorization, be it good or not.
+    """Whether the value of Authorization holds a token of the gateway, valid or not.
 
     Wider than `bearer`: what could only be meant for the gateway goes to no upstream, however it is written.
     """

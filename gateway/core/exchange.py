@@ -1,4 +1,4 @@
-"""An exchange: one request and its answer, from the parsed head to the last byte, with every attempt in between."""
+"""An exchange: one request and its response, from the parsed head to the last byte, with every attempt in between."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class Exchange:
     request: RequestHead
     request_id: bytes
     principal: Principal | None
-    """Who asks, when the caller proved it."""
+    """The caller, when it is authenticated."""
     proxy: str
     """Name of the proxy that serves it."""
     start_at: float
     """The head was parsed."""
     commit_at: float
-    """The head of the answer went to the client."""
+    """The head of the response went to the client."""
     end_at: float
     gone_at: float
     """The client was seen to have left."""
     identified: float
-    """Seconds spent on who asks and whether they may."""
+    """Seconds spent on authentication and the access rule."""
     queued: float
     """Seconds spent waiting for a permit."""
     retried: float
@@ -72,11 +72,11 @@ class Exchange:
     """The last one."""
     attempts: int
     committed: bool
-    """The first byte of an answer was sent: the point of no return."""
+    """The first byte of a response was sent: the point of no return."""
     streamed: bool
-    """The answer's length was not known when it began."""
+    """The response's length was not known when it began."""
     timed: bool
-    """The client is told where the time went (Server-Timing)."""
+    """The response says where the time went (Server-Timing)."""
     trace: bytes
     """The ``traceparent`` that the upstream gets instead of the client's; empty: the client's travels on."""
     parent: bytes
@@ -91,7 +91,7 @@ class Exchange:
     bytes_in: int
     """Bytes of the request body taken from the client."""
     bytes_out: int
-    """Bytes of the answer's body given to the client."""
+    """Bytes of the response's body given to the client."""
     breaker: str
     """State of the breaker when it was asked; empty without one."""
     concurrent: int

@@ -1,9 +1,9 @@
-"""The one list of header fields in which reverse proxies tell a back end how a request came, and from whom.
+"""The one list of header fields in which reverse proxies say to a back end how a request came, and from whom.
 
-A back end believes these fields, so no stranger may send them: the gateway takes them from every peer that is not in
-``trusted_proxies``. From a trusted one they travel on as they came, in their plain spelling alone. Names are compared
-as CGI-style back ends read them (RFC 3875 4.1.18): case does not count, and neither does which character stands
-between letters and digits, so that ``X_Real_IP`` is ``X-Real-IP``.
+A back end believes these fields, so no untrusted peer may send them: the gateway takes them from every peer that is not
+in ``trusted_proxies``. From a trusted one they travel on as they came, in their plain spelling alone. Names are
+compared as CGI-style back ends read them (RFC 3875 4.1.18): case does not count, and neither does which character
+stands between letters and digits, so that ``X_Real_IP`` is ``X-Real-IP``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NAMES: Final = frozenset(
 )
 
 POISON: Final = frozenset({b"proxy"})
-"""Nobody may send these: a CGI program takes ``Proxy`` for the variable HTTP_PROXY, and then calls out through it."""
+"""No peer may send these: a CGI program reads ``Proxy`` as the variable HTTP_PROXY, and then connects through it."""
 
 
 def folded(name: bytes) -> bytes:

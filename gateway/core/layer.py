@@ -1,6 +1,6 @@
 """The one interface of the data plane: a `Handler` serves an exchange, a `Layer` wraps a handler.
 
-A layer whose feature is off returns the handler it was given, so that a protection that nobody asked for costs nothing.
+A layer whose feature is off returns the handler it was given, so that a protection that is off costs nothing.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class RequestHead:
     fields joined by a comma. ``target`` is always in origin-form (or ``*``): an absolute-form target has been taken
     apart by the parser. ``claims`` are lines of the list in `gateway.core.forwarded`, which travel on for a trusted
     peer alone. Connections share
-    equal heads between exchanges: but for what is remembered in the last three attributes, nothing may be changed.
+    equal heads between exchanges: nothing may be changed, except for what the last three attributes remember.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class RequestHead:
         self.routed: tuple[object, Handler] | None = None
         """The snapshot that chose its handler, and the handler."""
         self.logged = ""
-        """What the access log tells of it."""
+        """What the access log says about it."""
 
     def having(self, known: dict[bytes, bytes]) -> RequestHead:
         """An equal head with other ``known`` fields, and nothing remembered."""

@@ -6,7 +6,7 @@ import enum
 
 
 class Outcome(enum.Enum):
-    """SUCCESS and FAILURE teach the breaker; IGNORED (client gone, own refusal, stale connection) teaches nobody."""
+    """SUCCESS and FAILURE change the breaker; IGNORED (client gone, own refusal, stale connection) changes nothing."""
 
     SUCCESS = "success"
     FAILURE = "failure"

@@ -1,4 +1,4 @@
-"""Who asks: the caller as the access rules and header templates see it."""
+"""The caller as the access rules and header templates see it."""
 
 from __future__ import annotations
 

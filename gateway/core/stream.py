@@ -151,7 +151,7 @@ class ServerStream(Sink, Source, Protocol):
         ...
 
     def stop_body(self) -> None:
-        """Nobody takes more of the body."""
+        """The body is not read any further."""
         ...
 
     def interim(self, head: ResponseHead) -> None:
