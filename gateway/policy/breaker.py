@@ -6,7 +6,7 @@ After M. Nygard, "Release It!", with gobreaker's generations. Three states, move
                ``failure_threshold`` of them in a row is the event THRESHOLD.
     OPEN       nothing passes. The first request that asks when ``recovery_timeout`` seconds have gone by is the event
                RECOVERY: there is no timer, and nothing that ends meanwhile prolongs the time.
-    HALF_OPEN  at most ``half_open_requests`` probes are inside at once. The first that tells something decides:
+    HALF_OPEN  at most ``half_open_requests`` probes are inside at once. The first conclusive outcome decides:
                PROBE_OK closes the circuit, PROBE_FAILED opens it again for the whole time.
 
 RESET, by an operator, closes it from anywhere. `TRANSITIONS` is this text as data; what is not in it cannot happen.
@@ -64,7 +64,7 @@ class State(enum.IntEnum):
 
 
 class Event(enum.Enum):
-    """What moves a breaker; the value is the cause that listeners are told."""
+    """What moves a breaker; the value is the cause that listeners get."""
 
     THRESHOLD = "failure_threshold"
     RECOVERY = "recovery_timeout"
@@ -211,7 +211,7 @@ class Breaker(Machine):
     ) -> None:
         """Report how the call ended that ``permit`` was given for; a second release of a permit changes nothing.
 
-        How long the call took teaches this breaker nothing. ``reason`` (code of the error, empty without one),
+        This breaker ignores how long the call took. ``reason`` (code of the error, empty without one),
         ``status`` and ``request_id`` are for explanations.
         """
         store = self.store

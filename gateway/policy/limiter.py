@@ -1,8 +1,8 @@
 """A semaphore per proxy: at most ``max`` exchanges inside, the rest refused or queued, and an honest Retry-After.
 
 Two facts carry the whole machine. A permit that becomes free goes to the first waiter at once and is counted as in use
-before that waiter's task has even woken; so whenever somebody waits, all permits are in use, and a newcomer who finds
-a free one overtakes nobody. And a waiter is admitted by the result of its future alone: if its task is cancelled in the
+before that waiter's task has even woken; so whenever a request waits, all permits are in use, and a newcomer who finds
+a free one overtakes no one. And a waiter is admitted by the result of its future alone: if its task is cancelled in the
 moment between, the permit is passed on to the next.
 """
 
@@ -125,8 +125,8 @@ class Limiter(Waitable):
     def join(self, timeout: float | None = None) -> Waiter | None:
         """Take a place in the queue, for ``timeout`` seconds (None: no bound); None when it is full.
 
-        The result of the waiter is a permit that its owner has to `release`, or `REFUSED`. Whoever goes before it has
-        one calls `leave`.
+        The result of the waiter is a permit that its owner has to `release`, or `REFUSED`. A caller that leaves before
+        it has one calls `leave`.
         """
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
@@ -179,7 +179,7 @@ class Limiter(Waitable):
     def _returns(self) -> tuple[float, float, float]:
         """Permits that return in a second by Little's law, requests that may come in one, seconds to serve who waits.
 
-        All three by what is in use and waits now, and how long permits were held of late.
+        All three by what is in use and waits now, and how long permits were held recently.
         """
         limit = self.store.limit
         rate = limit / (self._hold or UNKNOWN_HOLD)

@@ -16,7 +16,7 @@ class WaitQueue(Generic[W]):
     """First come, first served, with room for ``max_waiting``; every operation is O(1), leaving from the middle too.
 
     ``max_waiting`` may be changed at any time: those who wait keep their place, newcomers meet the new bound; 0 admits
-    nobody. ``waiters`` is to be read, oldest first.
+    no one. ``waiters`` is to be read, oldest first.
     """
 
     __slots__ = ("max_waiting", "waiters")
@@ -45,5 +45,5 @@ class WaitQueue(Generic[W]):
         self.waiters.pop(waiter, None)
 
     def pop(self) -> W | None:
-        """The one who has waited longest, who then no longer waits; None when nobody does."""
+        """Remove and return the waiter that has waited longest; None when the queue is empty."""
         return self.waiters.popitem(last=False)[0] if self.waiters else None

@@ -1,6 +1,6 @@
 """Where a machine keeps the numbers that all processes have to agree on.
 
-A machine reads the numbers for each decision and keeps no copy, so that machines over one store tell one truth. A store
+A machine reads the numbers for each decision and keeps no copy, so that machines over one store agree. A store
 that is shared implements the same operations, each of them atomic. What only one process needs stays in the machine:
 which of the permits are its own, who waits in it, what it measured, and its history.
 """

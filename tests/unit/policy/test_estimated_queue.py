@@ -35,4 +35,4 @@ def test_nothing_is_known_of_a_limit_that_was_never_used() -> None:
     queue = EstimatedQueue(Limiter(1, clock=clock), max_waiting=1, timeout=1.0)
     assert [queue.rejection(), queue.rejection()] == ["", "queue_full"]
     clock.now += 1.0
-    assert queue.rejection() == "", "nobody waits for longer"
+    assert queue.rejection() == "", "no one waits for longer"

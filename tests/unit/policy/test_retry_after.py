@@ -49,7 +49,7 @@ class Scene:
 
 
 class TestCrowd:
-    """Many at once, and nobody after them."""
+    """Many at once, and no one after them."""
 
     @pytest.mark.covers("FR-011")
     def test_it_comes_back_as_fast_as_the_upstream_bears(self) -> None:
