@@ -85,7 +85,7 @@ async def read(reader: asyncio.StreamReader, decoder: msgspec.json.Decoder[Messa
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     except msgspec.DecodeError as error:
-        raise ChannelError(f"a message can not be read: {error}") from None
+        raise ChannelError(f"a message cannot be read: {error}") from None
 
 
 def packed(message: Request | Response) -> bytes:
@@ -128,10 +128,10 @@ class ChannelClient:
                     response = await self._exchange(op, body)
             except TimeoutError:
                 await self._hang_up()
-                raise ChannelError(f"the worker did not answer {op} within {self._timeout:g} seconds") from None
+                raise ChannelError(f"the worker did not respond to {op} within {self._timeout:g} seconds") from None
             except OSError as error:
                 await self._hang_up()
-                raise ChannelError(f"the worker can not be reached: {error}") from None
+                raise ChannelError(f"the worker cannot be reached: {error}") from None
             except BaseException:
                 await self._hang_up()
                 raise
@@ -141,7 +141,7 @@ class ChannelClient:
             # Decoded by the annotation of `method`, where `Result` comes from.
             return cast(Result, self._table[op].result.decode(response.body))
         except msgspec.DecodeError as error:
-            raise ChannelError(f"the worker's response to {op} can not be read: {error}") from None
+            raise ChannelError(f"the worker's response to {op} cannot be read: {error}") from None
 
     async def aclose(self) -> None:
         await self._hang_up()
@@ -160,7 +160,7 @@ class ChannelClient:
         if response is None:
             raise ConnectionResetError("it closed the channel")
         if response.id != number:
-            raise ChannelError("the worker answered another question")
+            raise ChannelError("the worker's response belongs to another request")
         return response
 
     async def _hang_up(self) -> None:

@@ -41,7 +41,7 @@ class WorkerClient(DataPlane):
         return await self._channel.call(DataPlane.ping)
 
     async def apply(self, document: Document) -> InForce:
-        """Put ``document`` in force. Raises `RefusedError`, changing nothing, when the worker cannot serve it.
+        """Apply ``document``. Raises `RefusedError`, changing nothing, when the worker cannot serve it.
 
         Raises `ChannelError` when the worker is away: it gets the document as soon as it is back.
         """

@@ -15,7 +15,7 @@ from gateway.config.records import Credentials, Document
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """``generation`` counts the configurations that came in force; ``addresses``: host and port of each listener."""
+    """``generation`` counts the configurations that were applied; ``addresses``: host and port of each listener."""
 
     generation: int
     addresses: tuple[tuple[str, int], ...]
@@ -160,7 +160,7 @@ class DataPlane(Protocol):
     async def ping(self) -> Health: ...
 
     async def apply(self, document: Document) -> InForce:
-        """Put ``document`` in force. Raises OSError (behind a channel `RefusedError`) when it cannot be served."""
+        """Apply ``document``. Raises OSError (behind a channel `RefusedError`) when it cannot be served."""
         ...
 
     async def identify(self, credentials: Credentials) -> None:

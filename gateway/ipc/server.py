@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class ChannelServer:
-    """Answers each request by the method of ``target`` with its name, one after the other on each connection.
+    """Serves each request by the method of ``target`` with its name, one after the other on each connection.
 
     ``table``: the `operations` of the interface that ``target`` implements; nothing else of it can be called.
     """

@@ -99,7 +99,7 @@ def test_the_operations_are_the_public_methods() -> None:
 
 
 def test_every_type_of_a_data_plane_can_travel() -> None:
-    """A decoder is made for each annotation, which fails for what JSON can not hold."""
+    """A decoder is made for each annotation, which fails for what JSON cannot hold."""
     assert operations(DataPlane).keys() == {name for name in vars(DataPlane) if not name.startswith("_")}
 
 
@@ -126,7 +126,7 @@ async def test_a_refusal_leaves_the_connection_whole(client: ChannelClient) -> N
 
 
 async def test_a_result_of_another_type_is_an_error_of_the_channel(client: ChannelClient) -> None:
-    with pytest.raises(ChannelError, match="response to number can not be read") as caught:
+    with pytest.raises(ChannelError, match="response to number cannot be read") as caught:
         await client.call(Service.number)
     assert not isinstance(caught.value, RefusedError)
     assert await client.call(Service.echo, PAIR) == PAIR
@@ -135,7 +135,7 @@ async def test_a_result_of_another_type_is_an_error_of_the_channel(client: Chann
 
 async def test_a_worker_that_does_not_answer(end: End) -> None:
     client = ChannelClient(str(end.path), TABLE, timeout=0.3)
-    with pytest.raises(ChannelError, match="did not answer hang within") as caught:
+    with pytest.raises(ChannelError, match="did not respond to hang within") as caught:
         await client.call(Service.hang)
     assert not isinstance(caught.value, RefusedError)
     assert await client.call(Service.echo, PAIR) == PAIR
@@ -148,7 +148,7 @@ async def test_a_worker_that_is_away_and_comes_back(client: ChannelClient, end: 
     await end.close()
     end.path.unlink(missing_ok=True)  # from Python 3.13 on the server itself does it
     for _ in range(2):
-        with pytest.raises(ChannelError, match="can not be reached"):
+        with pytest.raises(ChannelError, match="cannot be reached"):
             await client.call(Service.echo, PAIR)
     await end.open()
     assert await client.call(Service.echo, PAIR) == PAIR

@@ -1,4 +1,4 @@
-"""What the worker's end says to requests that it can not serve."""
+"""What the worker's end says to requests that it cannot serve."""
 
 from __future__ import annotations
 
