@@ -115,7 +115,7 @@ def test_each_variable_is_declared_and_used(name: str) -> None:
 
 @pytest.mark.covers("T066")
 def test_every_family_stands_in_some_dashboard() -> None:
-    """A metric that nobody looks at is not worth its room; those of rules stand there through the rules."""
+    """A metric without a reader is not worth its cost; rules are readers too."""
     rules = yaml.safe_load((ROOT / "grafana/prometheus/rules/recording.yml").read_text())
     exprs = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     exprs += [target["expr"] for name in dashboards.names() for target in _targets(name)]

@@ -136,7 +136,7 @@ PLAYS: tuple[Play, ...] = (
 
 @asynccontextmanager
 async def going_on(deployment: Deployment) -> AsyncIterator[None]:
-    """All plays, again and again. Each is played to its end: one that does not come to it is told by its name."""
+    """All plays, again and again. Each is played to its end: one that does not come to it is named."""
     over = asyncio.Event()
 
     async def again(play: Play) -> None:
