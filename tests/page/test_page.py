@@ -294,7 +294,7 @@ async def test_protections_run_in_shadow(api: Api, visit: Visit) -> None:
     await page.get_by_label("Mode of the limit").select_option("Shadow")
     await page.get_by_label("The breaker watches this proxy").check()
     await page.get_by_label("Mode of the breaker").select_option("Shadow")
-    await page.get_by_label("Tell callers where the time went").check()
+    await page.get_by_label("Show callers where the time went").check()
     await page.get_by_role("button", name="Save").click()
     await expect(visit.row("web").locator(".tag")).to_have_text("shadow: limit, queue, breaker")
     saved = (await api.call("GET", "/proxies/web")).body

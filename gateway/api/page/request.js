@@ -12,7 +12,7 @@ export const whose = (source) => `The cause lies with ${WHOSE[source]}.`;
 // Asked for once, when it is needed. `ts`: of the log line that is meant, since callers may use an id twice.
 export function told(id, ts) {
   const text = h('p', {}, 'Asking the gateway …');
-  const element = h('div', { class: 'stack tight told', 'aria-busy': 'true' }, text);
+  const element = h('div', { class: 'stack tight', 'aria-busy': 'true' }, text);
   fill(element, text, id, ts).finally(() => element.removeAttribute('aria-busy'));
   return element;
 }
