@@ -1,4 +1,4 @@
-"""What the worker is told, and told again when it is a new one."""
+"""What is sent to the worker, and sent again to a new one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CREDENTIALS = Credentials({"d": TokenRecord("1", "ci")})
 
 
 class Worker(LocalPlane):
-    """Remembers what it was told; refuses documents whose first proxy is ``refused``. It serves no traffic."""
+    """Remembers what it was sent; refuses documents whose first proxy is ``refused``. It serves no traffic."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

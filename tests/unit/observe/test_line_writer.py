@@ -132,7 +132,7 @@ async def test_after_its_end_it_takes_nothing(tmp_path: Path) -> None:
 
 
 async def test_of_a_backlog_that_is_too_large_the_longest_lines_go_first(tmp_path: Path) -> None:
-    """Whoever sends long paths cannot push the short lines of others out of the log."""
+    """A caller that sends long paths cannot push the short lines of others out of the log."""
     short = [b"%04d" % i + b"s" * 95 + b"\n" for i in range(1000)]
     long = [b"%04d" % i + b"l" * 8095 + b"\n" for i in range(1000)]
     with pipe(tmp_path / "pipe") as reader:

@@ -1,4 +1,4 @@
-"""The process's own log: what goes into it, and that nothing waits for whoever reads it."""
+"""The process's own log: what goes into it, and that nothing waits for its reader."""
 
 from __future__ import annotations
 

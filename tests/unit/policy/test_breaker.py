@@ -26,7 +26,7 @@ class Scene(BreakerScene):
         self.breaker.on_change = self.note
 
     def note(self, old: State, new: State, cause: str) -> None:
-        assert self.breaker.state is new, "a listener sees the new state in force"
+        assert self.breaker.state is new, "a listener sees the new state"
         self.changes.append((old, new, cause))
 
     def bring_to(self, state: State) -> Self:

@@ -221,7 +221,7 @@ class TestOverload:
 
 
 class Loop:
-    """Users who ask, think, and come again when they were told to; ``rate`` a second are served, ``room`` may wait."""
+    """Users who ask, think, and come again after Retry-After; ``rate`` a second are served, ``room`` may wait."""
 
     THINK = 10
     """All times in tenths of a second."""
@@ -278,7 +278,8 @@ def test_users_who_obey_are_served_at_the_next_try() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_comes_the_ledger_stays_within_its_bounds(seed: int) -> None:
-    """Promises are whole seconds from 1 to the most, after those who wait, and a look tells what the next is told."""
+    """Promises are whole seconds from 1 to the most, after those who wait, and a peek shows what the next caller
+    gets."""
     dice = random.Random(seed)
     scene = Scene(dice.choice((0.01, 0.5, 10.0, 1000.0)))
     for _ in range(300):
