@@ -185,7 +185,7 @@ def create_token(
 
 @contextmanager
 def _private(path: pathlib.Path) -> Iterator[Callable[[str], object]]:
-    """A new file for its owner alone; it is gone again when nothing comes of it.
+    """A new file that only its owner can read; it is removed again on failure.
 
     It is made before what it is to hold, so that no token exists that could not be written down. Nothing that is
     there already is followed or changed, be it a file, a link or a pipe.
@@ -208,7 +208,7 @@ def _private(path: pathlib.Path) -> Iterator[Callable[[str], object]]:
 @token.command("list")
 @acts
 def list_tokens(target: Target) -> None:
-    """List tokens; what they are cannot be shown."""
+    """List tokens; their values cannot be shown."""
 
     async def work(caller: Caller) -> None:
         found = await caller.call("GET", "/tokens")

@@ -1,4 +1,4 @@
-"""Where a command acts: on the database here, or on a gateway far away. Both speak the routes of the REST API.
+"""Where a command acts: on the database here, or on a remote gateway. Both speak the routes of the REST API.
 
 Exit codes: 0; 1 failed; 2 bad input; 3 conflict; 4 not found; 5 not logged in, or not allowed.
 """
@@ -61,7 +61,7 @@ class Target:
         self.json = json
 
     def run(self, work: Callable[[Caller], Awaitable[None]]) -> None:
-        """Do ``work`` there; what is refused ends the program with a sentence and its exit code."""
+        """Do ``work`` there; an error ends the program with a sentence and its exit code."""
         self.finish(self._run(work))
 
     def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -100,7 +100,7 @@ class Target:
         raise click.UsageError("--server needs a token: --token-file FILE, or the variable GATEWAY_TOKEN")
 
     def database_url(self, *, there: bool = True) -> str:
-        """From --database, else from the configuration file. ``there``: it must have been made before."""
+        """From --database, else from the configuration file. ``there``: it must exist."""
         url = self._url()
         try:
             # Opening a missing SQLite file creates it: readable by all, and with a key of its own.

@@ -1,4 +1,4 @@
-"""`gateway explain`: why an upstream refuses, and what became of a request."""
+"""`gateway explain`: why an upstream refuses, and what happened to a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator should hear once, at the start: ways in which this gateway is more exposed than it has to be."""
+"""Warnings at the start: ways in which this gateway is more exposed than it has to be."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class LocalCaller:
         return await self._administration.secrets.reveal(_ACTOR)
 
     async def origins(self) -> dict[str, list[str]]:
-        """Where the secrets may be sent to that are bound to origins."""
+        """The origins to which bound secrets may be sent."""
         return await self._administration.secrets.origins(_ACTOR)
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:

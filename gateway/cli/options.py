@@ -45,7 +45,7 @@ def acts(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def acts_here(command: Callable[..., None]) -> Callable[..., None]:
-    """As `acts`, for what no API can do."""
+    """As `acts`, for commands without a route of the API."""
     return _with_options(command, (*_HERE, _JSON))
 
 
@@ -91,6 +91,6 @@ def _check_encoding(parameters: Mapping[str, object]) -> None:
 
 
 def _written() -> set[str]:
-    """The parameters that stand on the command line, and not in the environment."""
+    """The parameters from the command line, without those from the environment."""
     context = click.get_current_context()
     return {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}

@@ -24,7 +24,7 @@ def proxy() -> None:
 
 
 @proxy.command("list")
-@click.option("--search", default="", help="Look into name, path, upstream and hosts.")
+@click.option("--search", default="", help="Search in name, path, upstream and hosts.")
 @acts
 def list_(target: Target, search: str) -> None:
     """List the proxies of file and database, with what runs."""

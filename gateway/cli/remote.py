@@ -1,4 +1,4 @@
-"""Acts on a gateway far away, over its REST API."""
+"""Acts on a remote gateway, over its REST API."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class RemoteCaller:
 def _encoded(body: Mapping[str, object]) -> bytes:
     try:
         return orjson.dumps(body)
-    except TypeError:  # what orjson says of it may quote a secret
+    except TypeError:  # the message of orjson may quote a secret
         raise validation([("", "holds what JSON cannot; write UTF-8 and numbers of 64 bits")]) from None
 
 
