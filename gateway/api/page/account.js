@@ -1,4 +1,4 @@
-// Who is logged in, and the password of the superuser who looks.
+// The current logins, and the password of the superuser who is logged in here.
 
 import { announce, h, keep, say } from './dom.js';
 import { Refused, call } from './api.js';

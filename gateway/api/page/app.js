@@ -68,7 +68,7 @@ class Board {
     if (wanted) this.#open(wanted);
   }
 
-  // A closed drawer leaves a step in the history; the next one takes its place, so that each way back leads somewhere.
+  // A closed drawer leaves an entry in the history; the next one replaces it, so that each step back changes the view.
   #go(proxy) {
     history[history.state?.closed ? 'replaceState' : 'pushState'](null, '', addressOf(proxy.name));
     this.#open(proxy);

@@ -25,7 +25,7 @@ export function dialog(kind, title, build, mayLeave = () => true) {
     'dialog', { class: kind, 'aria-labelledby': id, oncancel: escape },
     h('header', {}, heading, h('button', { type: 'button', class: 'quiet icon', 'aria-label': 'Close', onclick: leave }, '✕')),
   );
-  // The browser lets a second Escape in a row through, whatever becomes of `cancel`.
+  // The browser closes the dialog on a second Escape in a row, even when `cancel` was prevented.
   element.addEventListener('keydown', (event) => { if (event.key === 'Escape') escape(event); });
   const entry = { element, leave };
   element.addEventListener('close', () => { stack.splice(stack.indexOf(entry), 1); element.remove(); done(result); });
@@ -47,7 +47,7 @@ export async function leaveAll() {
   return true;
 }
 
-// A question whose answer has consequences. With `word`, that has to be typed first.
+// A confirmation of an action that has consequences. With `word`, that has to be typed first.
 export function confirm({ title, text, action, word = '', danger = false }) {
   return dialog('box', title, (close) => {
     const typed = word && h('input', { id: 'confirm-word', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false' });

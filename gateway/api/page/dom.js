@@ -27,13 +27,13 @@ export function mark(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-// For those who do not see the screen: changes of state, never each tick.
+// For screen readers: changes of state, never each tick.
 export function announce(text) {
   byId('told').textContent = text;
 }
 
-// Rows for `items`, as pairs of a key and what `make` makes one of: who stays keeps its row, with what is open in it.
-// Keys may repeat: callers choose the ids of their requests.
+// Rows for `items`, as pairs of a key and what `make` makes one of: an item that stays keeps its row, with what is open
+// in it. Keys may repeat: callers choose the ids of their requests.
 export function keep(list, items, make) {
   const old = new Map([...list.children].map((row) => [row.dataset.key, row]));
   const seen = new Map();

@@ -145,7 +145,7 @@ class Form {
     if (own) input.focus();
   }
 
-  // What is in the fields. A number that is none travels as text, so that the gateway says what is wrong with it.
+  // What is in the fields. An invalid number is sent as text, so that the gateway says what is wrong with it.
   #settings(withNewSecret = true) {
     const made = structuredClone(this.base);
     for (const [path, input] of this.#inputs) {
@@ -240,7 +240,7 @@ class Form {
   }
 }
 
-// A key or a click is made quickly, and what was typed would be gone.
+// An accidental key or click must not lose the input.
 async function mayLeave(form) {
   const text = ['What you changed here is not saved.'];
   return !form.isTouched || confirm({ title: 'Leave without saving?', text, action: 'Leave', danger: true });

@@ -33,7 +33,7 @@ export function state(proxy, figures) {
   return ['good', 'Normal'];
 }
 
-// Quiet: it says that something only watches, not that anything is wrong.
+// Muted: it shows that a protection is in shadow mode, not that anything is wrong.
 export function shadowTag(proxy) {
   const parts = shadows(proxy);
   return parts.length > 0 && h('span', { class: 'tag shadow' }, `shadow: ${parts.join(', ')}`);

@@ -1,4 +1,4 @@
-// The way in.
+// The login form.
 
 import { h } from './dom.js';
 import { call, session } from './api.js';

@@ -53,7 +53,7 @@ export class Refusals {
     const reason = this.#reasons[item.reason];
     const fact = (label, value) => value && h('div', {}, h('dt', {}, label), h('dd', {}, value));
     const way = h('div', {});
-    // What a tail of hundreds would ask for at once is asked for when one is opened.
+    // Details are requested when an entry is opened, because a list of hundreds would request them all at once.
     const opened = () => { if (!way.firstChild) way.append(told(item.request_id, item.ts)); };
     return h('li', {}, h('details', { ontoggle: opened },
       h('summary', {},

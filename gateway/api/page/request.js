@@ -1,4 +1,4 @@
-// What became of one request: in a sentence, and where its time went.
+// What happened to one request: in a sentence, and where its time went.
 
 import { h, say } from './dom.js';
 import { Refused, call } from './api.js';
@@ -9,7 +9,7 @@ const WHOSE = { downstream: 'the client', gateway: 'the gateway', upstream: 'the
 
 export const whose = (source) => `The cause lies with ${WHOSE[source]}.`;
 
-// Asked for once, when it is needed. `ts`: of the log line that is meant, since callers may use an id twice.
+// Requested once, when it is needed. `ts`: of the log line that is meant, since callers may use an id twice.
 export function told(id, ts) {
   const text = h('p', {}, 'Asking the gateway …');
   const element = h('div', { class: 'stack tight', 'aria-busy': 'true' }, text);

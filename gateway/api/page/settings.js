@@ -25,7 +25,7 @@ export const RULES = [
   ['false', 'No one'],
 ];
 
-// The protections that only watch. A queue has no more power than the limit that it belongs to.
+// The protections in shadow mode. A queue has no more power than the limit that it belongs to.
 export function shadows({ max_concurrent: limit, limiter, queue, circuit_breaker: breaker }) {
   const inShadow = {
     limit: limit > 0 && limiter.mode === 'shadow',
@@ -69,7 +69,7 @@ export function joinAuth(auth, rest) {
   return { ...rest, Authorization: `${auth.kind === 'bearer' ? 'Bearer' : 'Basic'} ${template}` };
 }
 
-// Scheme, host and port of a URL. What is none travels as it is, so that the gateway says what is wrong with it.
+// Scheme, host and port of a URL. An invalid one is sent as it is, so that the gateway says what is wrong with it.
 export const origin = (url) => (URL.canParse(url) ? new URL(url).origin : url);
 
 export const basicValue = (user, password) => btoa(String.fromCharCode(...new TextEncoder().encode(`${user}:${password}`)));

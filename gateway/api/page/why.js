@@ -38,7 +38,7 @@ export class Why {
     this.name = name;
     const facts = Object.keys(FACTS).map((label) => (this.#rows[label] = h('div', {}, h('dt', {}, label), (this.#cells[label] = h('dd', {})))));
     this.parts = {
-      moves: h('div', {}, h('h4', {}, 'How the breaker came here'), this.#moves),
+      moves: h('div', {}, h('h4', {}, 'How the breaker got here'), this.#moves),
       counting: h('div', {}, h('h4', {}, 'What counts since then'), this.#counting),
       running: h('div', {}, this.#runningTitle, this.#running),
     };
