@@ -347,7 +347,7 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
     rows = why.locator(".moves > li")
     await expect(rows).to_contain_text(["Closed → Open: failure threshold", "Open → Closed: reset by eve@example.org"])
     await expect(why).to_contain_text("7 requests running, the 2 oldest of them")
-    await expect(why.locator(".holder").first).to_contain_text("waits for the answer, for 13 s")
+    await expect(why.locator(".holder").first).to_contain_text("waits for the response, for 13 s")
 
     await rows.first.locator("summary").click()
     await expect(rows.first.locator(".outcomes > li")).to_have_count(3)
