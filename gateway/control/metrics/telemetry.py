@@ -132,10 +132,10 @@ class Telemetry:
             lines(
                 "gateway_build_info",
                 "gauge",
-                "Always 1; the labels tell what runs.",
+                "Always 1; the labels show what runs.",
                 (f'{{version="{__version__}",python="{python}",edition="{EDITION}"}}', 1),
             ),
-            lines("gateway_worker_up", "gauge", "1: the worker answered; 0: its figures are old.", ("", int(up))),
+            lines("gateway_worker_up", "gauge", "1: the worker responded; 0: its figures are old.", ("", int(up))),
             lines(
                 "gateway_reloads_total",
                 "counter",
