@@ -28,7 +28,7 @@ class Plan:
     same: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     secrets: dict[str, files.Secret] = field(default_factory=dict)
-    """Stored whatever was there: what it was can not be compared."""
+    """Stored whatever was there: what it was cannot be compared."""
 
     def lines(self) -> list[str]:
         return [

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from math import inf
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:  # a handler serves exchanges, which have heads
-    from gateway.core.layer import Handler
+from typing import Final
 
 
 class RequestHead:
@@ -57,7 +55,7 @@ class RequestHead:
         """None: there are none."""
         self.rewritten: tuple[object, OutgoingRequest] | None = None
         """What was made of it for the upstream, and by which rewrite; good for the next equal head."""
-        self.routed: tuple[object, Handler] | None = None
+        self.routed: tuple[object, Callable[..., Coroutine[None, None, None]]] | None = None
         """The snapshot that chose its handler, and the handler."""
         self.logged = ""
         """What the access log says about it."""
