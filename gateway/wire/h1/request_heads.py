@@ -68,7 +68,10 @@ class RequestHeads(H1ServerStream):
         if empty:
             del stash[:empty]
             self._scanned = 0
-        if not stash or stash == b"\r":
+        if not stash:
+            return
+        if stash == b"\r":  # it may be the half of one more
+            self.move(ServerEvent.PART)
             return
         end = stash.find(b"\r\n\r\n", max(0, self._scanned - 3), self.limits.max_header_bytes + 4)
         if end >= 0:
