@@ -66,6 +66,11 @@ HTTP_1_1_SHARED = {"gateway.wire.h1.grammar", "gateway.wire.h1.head"}
 """Rules on bytes, and the parser whose memory of heads all connections share. Of all else in HTTP/1.1 others know the
 interfaces alone: core/stream.py, and wire/connections.py, whose connections wire/accept.py and wire/connect.py make."""
 
+BELOW_HTTP_1_1 = {
+    f"gateway.wire.{name}" for name in ("buffers", "connections", "hangup", "link", "pace", "timer", "turns")
+}
+"""What a protocol rests on. It knows neither who chooses it nor another protocol, so that each is a folder of its own."""
+
 EXCHANGES = {f"gateway.core.{name}" for name in ("attempt", "exchange", "layer", "message", "stream")}
 """What belongs to one request. A machine that knows none of it also serves a call that is no request."""
 
@@ -145,6 +150,19 @@ def test_a_policy_knows_no_exchange(module: Module) -> None:
 def test_only_the_wire_knows_the_classes_of_http_1_1(module: Module) -> None:
     seen = {name for name in module.imports if name.startswith(HTTP_1_1)} - HTTP_1_1_SHARED
     assert not seen, f"{module.name}: use the streams of core/stream.py and the interfaces of wire/connections.py"
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.file.startswith("wire/h1/")], ids=lambda m: m.name)
+def test_http_1_1_knows_no_other_protocol(module: Module) -> None:
+    wire = {name for name in module.imports if name.startswith("gateway.wire.") and not name.startswith(HTTP_1_1)}
+    assert wire - {"gateway.wire.h1"} <= BELOW_HTTP_1_1, f"{module.name} is below what chooses or joins protocols"
+
+
+def test_another_protocol_in_http_1_1_is_seen() -> None:
+    for name in ("accept", "h2.session", "tunnel", "tls"):
+        culprit = Module("gateway.wire.h1.x", "wire/h1/x.py", frozenset({f"gateway.wire.{name}"}), True)
+        with pytest.raises(AssertionError, match="is below what"):
+            test_http_1_1_knows_no_other_protocol(culprit)
 
 
 def test_a_class_of_http_1_1_outside_of_the_wire_is_seen() -> None:
