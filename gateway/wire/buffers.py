@@ -14,7 +14,7 @@ class BufferPool:
 
     Only a buffer that a transport could not flush at once is *lent*: the transport keeps a reference, not a copy, and
     gives it back when it has flushed (`take_back`). Meanwhile another buffer is current. Up to ``capacity`` buffers are
-    made and kept; beyond that one is made all the same, counted in `fallbacks` and thrown away when it returns: a
+    made and kept; beyond that one is still made, counted in `fallbacks` and thrown away when it returns: a
     shortage costs memory, never a request.
     """
 

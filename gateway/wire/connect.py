@@ -13,7 +13,7 @@ from gateway.wire.tls import TlsLayer
 
 
 class ConnectionMaker:
-    """Makes the connections of one event loop; each gets its transport from who dials."""
+    """Makes the connections of one event loop; each gets its transport from the code that dials."""
 
     __slots__ = ("_buffers", "_loop", "_parser")
 

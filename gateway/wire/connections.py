@@ -1,7 +1,7 @@
 """What the rest of the gateway knows of a connection, whatever protocol it speaks.
 
-A connection of a caller asks its `Service`, which keeps a book of `ServerConnection`s. A connection to an endpoint is
-a `ClientConnection`: the stream of one request after the other, which its owner keeps in between.
+A connection of a caller calls its `Service`, which keeps the list of `ServerConnection`s. A connection to an endpoint
+is a `ClientConnection`: the stream of one request after the other, which its owner keeps in between.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ServerConnection(Protocol):
 
 
 class Service(Protocol):
-    """What a caller's connection asks of the data plane."""
+    """What a caller's connection needs from the data plane."""
 
     @property
     def limits(self) -> Limits: ...
@@ -61,7 +61,7 @@ class Service(Protocol):
     @property
     def turns(self) -> Turns: ...
     def trusts(self, address: str) -> bool:
-        """Whether the peer's own X-Forwarded-* are believed."""
+        """Whether the peer's own X-Forwarded-* are trusted."""
         ...
 
     def serve(self, exchange: Exchange) -> Coroutine[None, None, None]: ...
@@ -85,12 +85,12 @@ class ClientConnection(ClientStream, Protocol):
     body_idle: float
     """Longest pause in a body, in seconds; 0: none."""
     named_body: bool
-    """The last response spoke of a body that does not follow: the connection should rest before it is used again,
-    lest a body that follows all the same be read as a response."""
+    """The last response announced a body that does not follow. The connection should rest before it is used again, so
+    that a body that follows nevertheless is not read as a response."""
     idle_limit: float
-    """Seconds after which the peer closes the connection when it is not used, as it said itself."""
+    """Seconds after which the peer closes an unused connection, as its Keep-Alive field announced."""
     abandoned_at: float
-    """When the caller that it worked for was seen to have left; 0.0: it had not."""
+    """When the departure of the caller that it served was noticed; 0.0: the caller had not left."""
 
     @property
     def protocol(self) -> asyncio.BaseProtocol:

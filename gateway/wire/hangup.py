@@ -1,4 +1,4 @@
-"""Notices peers that leave while nobody reads from them.
+"""Notices peers that leave while nothing is read from them.
 
 An event loop that has stopped reading a socket does not learn of a FIN or RST. One epoll for all such sockets does: it
 waits for EPOLLRDHUP alone, and its own descriptor is one reader of the event loop. A held connection then costs nothing
@@ -76,7 +76,7 @@ class HangupWatch:
                 self.forget(descriptor, connection)
                 try:
                     connection.peer_left()
-                except Exception as error:  # the others of this turn are still to hear of theirs
+                except Exception as error:  # the other watchers of this turn are still to be called
                     asyncio.get_running_loop().call_exception_handler(
                         {"message": "a hang-up could not be handled", "exception": error, "protocol": connection}
                     )

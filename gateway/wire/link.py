@@ -20,9 +20,9 @@ from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 from gateway.wire.loop_types import as_protocol, as_transport
 
 MAX_UNSENT = 1 << 20
-"""Bytes that the kernel takes beyond those that are on their way (TCP_NOTSENT_LOWAT). A peer that reads nothing would
-else make it hold 4 MiB, and 300 such peers all the memory that a machine of 24 GiB gives to TCP. Less than 1 MiB costs
-more: 12 % of the processor time of a large response at 256 KiB.
+"""Bytes that the kernel takes beyond those in flight (TCP_NOTSENT_LOWAT). Otherwise a peer that reads nothing makes it
+hold 4 MiB, and 300 such peers use all the memory that a machine of 24 GiB gives to TCP. Less than 1 MiB costs more:
+12 % of the processor time of a large response at 256 KiB.
 """
 FULL_READS = 16
 """Reads that fill the buffer, until others get their turn. libuv takes 32 of one socket before it looks at the next.
@@ -30,7 +30,7 @@ FULL_READS = 16
 With 16 the slowest of parallel downloads take less time; below that each of them costs more.
 """
 MANY_PIECES = 256
-"""Chunks in one read, from which on taking them apart is what costs."""
+"""From this many chunks in one read, parsing them is the main cost."""
 SOME_PIECES = 64
 """Chunks in one read that are work enough for a turn: many equal ones, or chunks of less than 512 bytes."""
 FEW_PIECES = 16
@@ -168,8 +168,8 @@ class Link:
             self.transport.resume_reading()
 
     def full_read(self) -> None:
-        """The read that was just taken filled the buffer, and the event loop reads on at once. Not for ever: one fast
-        connection would keep all others waiting.
+        """The read that was just taken filled the buffer, and the event loop reads on at once. Not without limit: one
+        fast connection would keep all others waiting.
         """
         self._reads += 1
         if self._reads >= FULL_READS:
@@ -221,7 +221,7 @@ class Link:
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                sent = 0  # the transport meets an error too, and deals with it
+                sent = 0  # the transport meets the same error and handles it
                 if self._first_error is None:
                     self._first_error = error
             if sent == len(data):

@@ -15,9 +15,9 @@ WINDOW = 30.0
 class Pace:
     """Counts the seconds that we wait for a peer, and what it moves meanwhile. The caller gives the clock's readings.
 
-    ``rate``: bytes a second, 0: no floor. Only time between `begin` and `pause` counts, so that the time in which the
-    other side keeps us is not held against this peer. A window begins with the first progress after the one before, so
-    that a pause within the idle timeout is never an offence by itself.
+    ``rate``: bytes a second, 0: no floor. Only time between `begin` and `pause` counts, so that delays of the other
+    side are not counted against this peer. A window begins with the first progress after the previous window, so that a
+    pause within the idle timeout alone is never a violation.
     """
 
     __slots__ = ("_bytes", "_opened", "_since", "_waited", "rate")

@@ -1,7 +1,7 @@
 """One timer a connection that is moved without being re-armed.
 
 ``call_later`` and ``cancel`` cost a microsecond and more; a connection moves its deadline several times a request and
-hardly ever reaches it. So the timer stays where it is, and when it fires too early it is set anew for what is left.
+hardly ever reaches it. So the timer stays where it is, and when it fires too early it is armed again for the rest.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class LazyTimer:
         self.expires_at = 0.0
 
     def close(self) -> None:
-        """Disarm for good, cancel the timer, and drop the reference to the owner, whose method ``expire`` is. Otherwise
-        only the garbage collector frees the two.
+        """Disarm permanently, cancel the timer, and drop the reference to the owner, because ``expire`` is its method.
+        Otherwise only the garbage collector frees the two.
         """
         self.expires_at = 0.0
         self._expire = _nothing
@@ -67,6 +67,6 @@ class LazyTimer:
         try:
             self._expire()
         except Exception as error:
-            # Who hears of it cuts the connection: without a timer it could stay for good.
+            # The exception handler cuts the connection: without a timer it could stay open forever.
             owner = getattr(self._expire, "__self__", None)
             self._loop.call_exception_handler({"message": "a timeout failed", "exception": error, "protocol": owner})

@@ -2,7 +2,7 @@
 
 The event loop has TLS transports of its own. They do not fit a relay, because
 
-- they tell nothing of what the TCP transport below holds, and pause late: a sink holds more than one read;
+- they do not report what the TCP transport below holds, and pause late: a sink holds more than one read;
 - at the FIN they drop what they have read and not yet delivered: the end of a response that came faster than it was
   relayed is lost;
 - after a failed write they deliver nothing that has arrived: an early response is lost.
@@ -34,7 +34,7 @@ _MAX_REST = 262144
 class TlsLayer:
     """The client's side of TLS on one connection. Dial a TCP connection with `protocol`, then await `opened`.
 
-    The connection above hears `connection_made` when the handshake is complete, and never when it fails.
+    `connection_made` of the connection above is called when the handshake is complete, and never when it fails.
     """
 
     __slots__ = (
@@ -82,13 +82,13 @@ class TlsLayer:
         self._made = False
         """The handshake is complete: the connection above exists."""
         self._open = False
-        """The handshake is complete, and no end has been seen or asked for."""
+        """The handshake is complete, and no end has been seen or requested."""
         self._paused = False
         """The connection above reads nothing for now."""
         self._reads_on = False
         """A call of `_read_on` is due."""
         self._last_words = False
-        """What comes is the last, and is delivered although the connection above would pause it."""
+        """The bytes that come are the last. They are delivered even if the connection above has paused reading."""
 
     @property
     def protocol(self) -> asyncio.BaseProtocol:
@@ -194,7 +194,7 @@ class TlsLayer:
             self._loop.call_soon(self._read_on)
 
     def close(self) -> None:
-        """Say close_notify, send what is unsent, close; the peer's close_notify is not waited for (RFC 8446 6.1)."""
+        """Send close_notify and what is unsent, then close; the peer's close_notify is not awaited (RFC 8446 6.1)."""
         if self._open:
             self._say_goodbye()
         self._open = False
@@ -229,7 +229,7 @@ class TlsLayer:
     def _fail(self, error: Exception) -> None:
         if not self._opened.done():
             self._opened.set_exception(error)
-            self._opened.exception()  # a dial that was cancelled asks for it no more: that is no error of the program
+            self._opened.exception()  # a cancelled dial no longer awaits it: that is no error of the program
 
     def _flush(self) -> None:
         data, tcp = self._outgoing.read(), self._tcp
@@ -239,7 +239,7 @@ class TlsLayer:
             try:
                 sent = os.write(self._fd, data)
             except OSError:
-                sent = 0  # the transport meets the same error, and deals with it
+                sent = 0  # the transport meets the same error and handles it
             if sent == len(data):
                 return
             data = data[sent:]
@@ -276,7 +276,7 @@ class TlsLayer:
         return got, True
 
     def _end(self, got: int, *, broken: bool = False) -> None:
-        """The peer said close_notify, or what it sent is no TLS; ``got`` bytes came before."""
+        """The peer sent close_notify, or something that is not TLS; ``got`` bytes came before."""
         if got:
             self._above.buffer_updated(got)
         if broken or not self._open:
@@ -310,6 +310,6 @@ class TlsLayer:
             self.buffer_updated(size)
 
     def _say_goodbye(self) -> None:
-        with contextlib.suppress(ssl.SSLError):  # SSLWantReadError above all: the peer has not said it yet
+        with contextlib.suppress(ssl.SSLError):  # SSLWantReadError above all: the peer has not sent close_notify yet
             self._tls.unwrap()
         self._flush()

@@ -19,7 +19,7 @@ _CRLF = b"\r\n"
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _MAX_PLAIN_DIGITS = 8
 _FRAMING_OF_A_PIECE = 64 * 5
-"""A chunk has five bytes of framing and more; to take 64 equal ones apart costs as much as one by itself."""
+"""A chunk has five bytes of framing and more; decoding 64 equal ones costs as much as decoding one by itself."""
 _MAX_CHUNK_LINE = 256
 _MAX_EXTENSIONS = 16384
 _SMALL_CHUNK = 32
@@ -50,7 +50,7 @@ _SIZE, _DATA, _DATA_END, _TRAILERS = _State  # bound once: Python 3.11 takes 0.1
 
 
 class ChunkedDecoder:
-    """Takes a chunked body apart, however the bytes are split; chunk extensions are checked and dropped.
+    """Decodes a chunked body, however the bytes are split; chunk extensions are checked and dropped.
 
     ``bad`` is the reason of the `GatewayError` that broken framing raises. After `done` is True no more may be fed;
     `trailers` then holds the trailer lines that may travel on.
@@ -110,8 +110,8 @@ class ChunkedDecoder:
     def whole_chunks(self, data: bytes) -> int:
         """Size of the payload when ``data`` is nothing but whole chunks, plainly written; -1 when it needs `feed`.
 
-        The common case of a streamed answer, told in a tenth of the time: such bytes may travel on as they are. The
-        last chunk, without trailers, may be among them: `done` is then True.
+        The common case of a streamed response, recognised in a tenth of the time: such bytes may travel on unchanged.
+        The last chunk, without trailers, may be among them: `done` is then True.
         """
         if self._state is not _SIZE or self._line:
             return -1
@@ -136,8 +136,8 @@ class ChunkedDecoder:
         """Take the whole chunks without extensions that ``data`` has from ``position`` on, and the line of one that is
         not whole; return where they end.
 
-        A chunk of one byte costs six on the wire. Taken line by line it would cost a hundred times what the network
-        asks for it.
+        A chunk of one byte costs six on the wire. Taken line by line it would cost a hundred times as much as the
+        network does.
         """
         while True:
             pieces: list[bytes] = []
@@ -203,7 +203,7 @@ class ChunkedDecoder:
         if self._trailer_bytes > self._max_trailers:
             self._refuse("The trailers are too long")
         plain = folded(name)
-        # Who sent it is not known here: nobody's claims of how the request came are taken from trailers.
+        # The sender is not known here: trailers are no trusted source of claims about how the request came.
         if plain not in _NOT_IN_TRAILERS and plain not in POISON and not is_claim(plain):
             self.trailers.append(line)
 
@@ -214,8 +214,8 @@ class ChunkedDecoder:
 def _plain_chunks(window: bytes, pieces: list[bytes]) -> tuple[int, int]:
     """Append the payload of the chunks that stand whole at the start of ``window``.
 
-    Returns how many bytes they are, and 0. When the line of one more is there, it is one of the bytes, and its size is
-    told instead of the 0.
+    Returns how many bytes they are, and 0. When the line of one more chunk is there, the bytes include it, and its size
+    is returned instead of the 0.
     """
     position, end = 0, len(window)
     while position < end:

@@ -1,4 +1,4 @@
-"""The client's side of HTTP/1.1: one connection to an endpoint, one request at a time, whose stream it is.
+"""The client's side of HTTP/1.1: one connection to an endpoint, which is the stream of one request at a time.
 
     IDLE --send--> HEAD --final head--> BODY --last byte--> DONE --release--> IDLE
 
@@ -56,7 +56,7 @@ class H1Client(ResponseReader):
         self.requests = 0
         """Requests sent on this connection; above 1 it was reused."""
         self.abandoned_at = 0.0
-        """When the caller that it worked for was seen to have left."""
+        """When the departure of the caller that it served was noticed."""
         self._replaced: frozenset[bytes] = frozenset()
         """Folded names of fields that the caller may not send, in trailers neither."""
         self._head_reason = errors.HEADER_TIMEOUT
@@ -150,7 +150,7 @@ class H1Client(ResponseReader):
             and self.on_idle is not None
         ):
             self.state = IDLE
-            if self._stopped:  # the caller has yet to take the end of the response: no matter of the next one's
+            if self._stopped:  # the caller has yet to take the end of the response: the next response is not affected
                 self.resume_reading()
             self.on_idle(self)
         else:
@@ -176,7 +176,7 @@ class H1Client(ResponseReader):
 
     def eof_received(self) -> None:
         self._eof = True
-        # What it has not read it will not answer: a close that waits for it to be sent would have no end.
+        # No response follows to what the endpoint has not read: a close that waits for the send would never end.
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,13 +1,13 @@
 """Heads of requests and responses: bytes in, `RequestHead` or `ResponseHead` out, or a `GatewayError`.
 
-Own code and not llhttp, for reasons that were measured or seen: llhttp refuses methods that it does not list although
+Own code and not llhttp, for reasons that were measured or seen: llhttp rejects methods that it does not list although
 RFC 9110 9.1 leaves them open; on a request with ``Upgrade`` it takes the body for another protocol, where a gateway
 that ignores the upgrade must still frame the body; through its callbacks the original bytes of a field line are
-lost; what it lets through (``gzip, chunked``, HTTP/1.0 with chunked, other versions, absolute-form against Host) had
-to be refused by our own rules anyway; and it costs no more. llhttp and h11 are the second opinions in the property
+lost; what it accepts (``gzip, chunked``, HTTP/1.0 with chunked, other versions, absolute-form against Host) had
+to be rejected by our own rules anyway; and it costs no more. llhttp and h11 are the second opinions in the property
 tests.
 
-The rule throughout: what two recipients could read in two ways is refused. There is no lenient mode.
+The rule throughout: what two recipients could read in two ways is rejected. There is no lenient mode.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _RESPONSE_FIELDS: dict[bytes, int] = {
     b"x-request-id": _DROP,
 }
 
-# Framing and routing never yield to a Connection field that lists them: else the body would outlive its length.
+# Framing and routing fields stay even when a Connection field lists them: otherwise the body would lose its length.
 _NEVER_LISTED = frozenset({b"content-length", b"host", b"transfer-encoding", b"trailer", b"via"})
 _LISTED_ANYWAY = frozenset({b"close", b"keep-alive", b"te", b"upgrade", b"http2-settings", b"proxy-connection"})
 
@@ -97,9 +97,9 @@ def _refuse(reason: Reason, details: str) -> NoReturn:
 
 
 class _Lines:
-    """Checks field lines and remembers those that it has seen: connections repeat most of their lines for ever.
+    """Checks field lines and remembers those that it has seen: connections repeat most of their lines in each head.
 
-    Every line is checked whole on its own, so that the memory changes the cost and never the verdict.
+    Every line is checked whole and on its own, so that the memory changes the cost and never the result.
     """
 
     __slots__ = ("_bad", "_of_requests", "_seen", "_table")
@@ -140,7 +140,7 @@ class _Lines:
         return known
 
     def _learn(self, line: bytes) -> tuple[bytes, bytes, int]:
-        """(name, value, kind); the name is empty when nobody here reads the field (RFC 9112 5, RFC 9110 5.5)."""
+        """(name, value, kind); the name is empty when nothing here reads the field (RFC 9112 5, RFC 9110 5.5)."""
         colon = line.find(b":")
         name = line[:colon].lower()
         # Folded lines, white space before the colon and a missing or empty name fail here (RFC 9112 5.1, 5.2).
@@ -164,7 +164,7 @@ class _Lines:
 
 
 def _length(value: bytes, bad: Reason) -> int:
-    """Content-Length = 1*DIGIT (RFC 9110 8.6); lists of equal values are refused too."""
+    """Content-Length = 1*DIGIT (RFC 9110 8.6); lists of equal values are rejected too."""
     if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
         _refuse(bad, "Content-Length is not one decimal number")
     return int(value)
@@ -192,7 +192,7 @@ def _connection(value: bytes, minor: int, fields: list[bytes]) -> bool:
 
 
 def _origin_form(method: bytes, target: bytes, known: dict[bytes, bytes]) -> bytes:
-    """Take a target in another form apart (RFC 9112 3.2); it must agree with Host."""
+    """Split a target in another form (RFC 9112 3.2); it must agree with Host."""
     if target == b"*" and method == b"OPTIONS":
         return target
     host = known.get(b"host")
@@ -207,7 +207,7 @@ def _origin_form(method: bytes, target: bytes, known: dict[bytes, bytes]) -> byt
     if host is None:
         known[b"host"] = authority
     elif _same_authority(authority, scheme) != _same_authority(host, scheme):
-        # RFC 9112 3.2.2 lets the target win; two recipients would read two hosts, so that it is refused instead.
+        # RFC 9112 3.2.2 lets the target win; two recipients would read two hosts, so it is rejected instead.
         _refuse(errors.BAD_REQUEST, "The request target and Host name different authorities")
     if method == b"OPTIONS" and not path:
         return b"*"
@@ -287,7 +287,7 @@ class HeadParser:
         return RequestHead(method, target, minor, fields, known, length, keep_alive, claims or None)
 
     def response(self, head: bytes, *, to_head: bool) -> ResponseHead:
-        """Parse a response's head, given without the empty line that ends it; ``to_head``: it answers a HEAD request.
+        """Parse a response's head, given without the empty line that ends it; ``to_head``: it responds to HEAD.
 
         Raises `GatewayError` ``upstream_bad_response``.
         """

@@ -25,7 +25,7 @@ class MessageWriter(Link):
     def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
         super().__init__(loop, buffers)
         self._source: Source | None = None
-        """Whose bytes are written here, and who is held when they come too fast."""
+        """The source of the bytes that are written here; it is held when they come too fast."""
         self._prelude = b""
         """Bytes that go out with the first of the body: the head."""
         self._trailer: Trailer | None = None

@@ -24,8 +24,8 @@ from gateway.wire.pace import Pace
 from gateway.wire.timer import LazyTimer
 
 MAX_STASH = 16384
-"""Bytes that are read ahead of the request that is served; at most one read more. The kernel keeps the rest: a caller
-that leaves behind a full receive window cannot be noticed, and its connection holds this much until its request ends.
+"""Bytes that are read ahead of the request that is served; at most one read more. The kernel keeps the rest. A caller
+that leaves behind a full receive window goes unnoticed, and its connection holds this much until its request ends.
 """
 RECEIVING = ServerState.RECEIVING  # bound once: Python 3.11 takes 0.13 us to look a member up
 
@@ -67,7 +67,7 @@ class RequestBody(MessageWriter):
         self._decoder: ChunkedDecoder | None = None
         self._awaits_continue = False
         self._refused = False
-        """The request, or its body, could not be parsed: who knows what follows it."""
+        """The request, or its body, could not be parsed: what follows it has no known meaning."""
         self._body_sink: ClientStream | None = None
         """Where the body is relayed to, in the states RECEIVING and HELD."""
         self._on_uploaded: Callable[[], None] | None = None

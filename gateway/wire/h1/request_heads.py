@@ -91,7 +91,7 @@ class RequestHeads(H1ServerStream):
 
     def _begin(self, lines: bytes) -> None:
         """Start the exchange of the request whose head is ``lines``, without the empty line that ended it."""
-        # A connection often asks the same again, byte for byte: polling, health checks, load tests.
+        # A connection often repeats a request, byte for byte: polling, health checks, load tests.
         head = self._last_request
         if head is None or lines != self._last_head:
             try:
@@ -117,7 +117,7 @@ class RequestHeads(H1ServerStream):
         return request
 
     def _check_partial(self, stash: bytearray) -> None:
-        """Refuse what can no longer become a good head."""
+        """Reject what can no longer become a valid head."""
         limits = self.limits
         if len(stash) > limits.max_uri + 64 and stash.find(b"\r\n", 0, limits.max_uri + 64) < 0:
             raise GatewayError(errors.URI_TOO_LONG, f"The request line exceeds {limits.max_uri} bytes")

@@ -37,7 +37,7 @@ HEAD, STALLED, BODY, HELD, DONE = (
 
 
 class ResponseReader(MessageWriter):
-    """Base of the side of HTTP/1.1 that asks: a `gateway.core.stream.Source`."""
+    """Base of the client's side of HTTP/1.1: a `gateway.core.stream.Source`."""
 
     __slots__ = (
         "_decoder",
@@ -91,10 +91,10 @@ class ResponseReader(MessageWriter):
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self.named_body = False
-        """The last response spoke of a body that does not follow: the connection should rest before it is used again,
-        lest a body that follows all the same be read as a response."""
+        """The last response announced a body that does not follow. The connection should rest before it is used again,
+        so that a body that follows nevertheless is not read as a response."""
         self.idle_limit = inf
-        """Seconds after which the peer closes the connection when it is not used, as it said itself."""
+        """Seconds after which the peer closes an unused connection, as its Keep-Alive field announced."""
 
     def move(self, event: ClientEvent) -> bool:
         """Follow the table of `states.py`, to the next state and its timer; False when the state ignores ``event``.
@@ -132,7 +132,7 @@ class ResponseReader(MessageWriter):
             if self.timer.expires_at:
                 self.timer.expires_at = now + self.body_idle  # later than before: the timer may stay
             decoder, sink = self._decoder, self._sink
-            # The way of a streamed token, kept short: no call that it can do without.
+            # The path of a streamed token, kept short: it makes no avoidable call.
             if decoder is not None and nbytes < COPY_BELOW and sink is not None and sink.takes_chunks:
                 chunks = data.tobytes()
                 size = decoder.whole_chunks(chunks)
@@ -174,7 +174,7 @@ class ResponseReader(MessageWriter):
                 self._check_partial()
                 return
             raw, head = window[:end], self._last_response
-            # An endpoint often responds alike, byte for byte, within a second.
+            # An endpoint often repeats a head, byte for byte, within a second.
             if head is None or raw != self._last_head or self._to_head:
                 head = self._parse(raw)
             data = data[end + 4 :]
@@ -196,11 +196,11 @@ class ResponseReader(MessageWriter):
         self._take_heads(memoryview(bytes(stash)), pooled=False)
 
     def _check_partial(self) -> None:
-        """Refuse what can no longer become a good head."""
+        """Reject what can no longer become a valid head."""
         stash = self._stash
         self._check_size(len(stash))
         if BARE_LINE_END.search(stash, max(0, self._scanned - 1)) or stash[:5] != b"HTTP/"[: len(stash)]:
-            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1")
+            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The response is not HTTP/1.1")
         self._scanned = len(stash)
 
     def _check_size(self, size: int) -> None:
@@ -301,7 +301,7 @@ class ResponseReader(MessageWriter):
             self._done.set_result(None)
 
     def hold(self) -> None:
-        # The caller is slow: no fault of the endpoint, whose time stops.
+        # The caller is slow: no fault of the endpoint, so its timer stops.
         if self.move(ClientEvent.HOLD):
             self.pause_reading()
 

@@ -18,7 +18,7 @@ def request_head(request: OutgoingRequest) -> bytes:
         request.target,
         request.authority,
         b"Transfer-Encoding: chunked\r\n" if request.length == CHUNKED else b"",
-        # RFC 9110 10.1.4: TE speaks of this connection, and the caller's wish for trailers travels on by it.
+        # RFC 9110 10.1.4: TE concerns this connection alone; it also carries the caller's wish for trailers on.
         b"TE: trailers\r\nConnection: TE\r\n" if request.takes_trailers else b"",
         request.fields,
     )
@@ -73,5 +73,5 @@ def interim_head(response: ResponseHead) -> bytes:
 
 
 def own_head(status: int, fields: bytes) -> bytes:
-    """The head of an answer of the gateway's own; ``fields`` are whole lines."""
+    """The head of a local response (the gateway's own); ``fields`` are whole lines."""
     return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, _REASON_PHRASES.get(status, b""), _date.line(), fields)

@@ -31,7 +31,7 @@ from gateway.wire.h1.states import SERVER_TIMERS, ServerEvent, ServerState
 
 _MAX_LINGER_BYTES = 1 << 20
 _NONE: Coroutine[None, None, None] | None = None
-"""For a type checker, and the code that is compiled by it, what is set to a plain None stays None."""
+"""For a type checker, and the code compiled from its types, an attribute that is set to a plain None stays None."""
 
 # Bound once: Python 3.11 takes 0.13 us to look a member up.
 NEW, IDLE, HEAD, SERVING, RECEIVING, HELD, FLUSHING, DRAINING, LINGERING, CLOSED = ServerState
@@ -108,7 +108,7 @@ class H1Server(RequestHeads):
             self.transport.close()
 
     def make_room(self) -> None:
-        """Close at once for the sake of other connections: nothing is being served."""
+        """Close at once to make room for other connections: nothing is being served."""
         self.move(ServerEvent.CUT)
         self.abort()
 
@@ -187,7 +187,7 @@ class H1Server(RequestHeads):
                     await self._wake
                     self._wake = None
                     if self._answered and self._work is not None:
-                        # No upstream slows this caller down: it could ask again as fast as we refuse.
+                        # No upstream slows this caller down: it could repeat as fast as the gateway refuses.
                         self._answered = False
                         await self._service.turns.wait(self.loop)
                     continue
@@ -247,7 +247,7 @@ class H1Server(RequestHeads):
             self._drain(bytes(stash))
 
     def _drain(self, data: bytes) -> None:
-        """Read the rest of a body that nobody wants, to reach the next request."""
+        """Read the rest of a body that no one takes, to reach the next request."""
         self._discarded += len(data)
         try:
             _, consumed = self._payload(memoryview(data))

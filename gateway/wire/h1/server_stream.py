@@ -145,7 +145,7 @@ class H1ServerStream(RequestBody):
     # -- end
 
     def cut(self) -> None:
-        """Break off: what was sent of a response must not look like a complete one."""
+        """Cut the connection: what was sent of a response must not look like a complete one."""
         self.move(ServerEvent.CUT)
         if self._until_close:
             self.reset()

@@ -1,6 +1,6 @@
 """A caller that is too slow to take what is written: neither a permit nor a close waits for it without a bound.
 
-Made when bytes first wait for the caller, because most connections never come to that.
+Made when bytes first wait for the caller, because on most connections they never do.
 """
 
 from __future__ import annotations

@@ -31,11 +31,11 @@ class ServerState(enum.Enum):
     RECEIVING = enum.auto()
     """As SERVING, and the body of the request is relayed."""
     HELD = enum.auto()
-    """As RECEIVING, but the endpoint takes nothing. That time is the endpoint's, whose stream bounds it."""
+    """As RECEIVING, but the endpoint takes nothing. The endpoint's stream bounds that time."""
     FLUSHING = enum.auto()
     """The exchange is over, and the caller has yet to take the response. `StallWatch` bounds it."""
     DRAINING = enum.auto()
-    """The rest of a body is read that no one wants, to reach the next request."""
+    """The rest of a body that no one takes is read, to reach the next request."""
     LINGERING = enum.auto()
     """The last response is sent, and what the caller still sends is dropped. A close with unread bytes makes the kernel
     send a RST, which can destroy a response that is still on its way (RFC 9112 9.6)."""
@@ -120,14 +120,14 @@ class ClientState(enum.Enum):
 
     IDLE = enum.auto()
     HEAD = enum.auto()
-    """A request was sent, or is being sent; the head of its response is to come. Its exchange says how long that may
+    """A request was sent, or is being sent; the head of its response is to come. Its exchange sets how long that may
     take."""
     STALLED = enum.auto()
     """As HEAD, and the endpoint does not take the body of the request."""
     BODY = enum.auto()
     HELD = enum.auto()
-    """As BODY, but the caller takes nothing. That is no fault of the endpoint, whose time stops: the caller's stream
-    bounds it."""
+    """As BODY, but the caller takes nothing. That is no fault of the endpoint, so its timer stops: the caller's stream
+    bounds the time."""
     DONE = enum.auto()
     """The response has ended; the exchange has yet to `release` the connection."""
     BROKEN = enum.auto()
@@ -158,7 +158,7 @@ class ClientEvent(enum.Enum):
     TAKEN = enum.auto()
     """The endpoint takes it again."""
     EXPECT = enum.auto()
-    """The exchange says how long the head may take from now on."""
+    """The exchange sets how long the head may take from now on."""
     HOLD = enum.auto()
     """The caller takes no more of the response's body."""
     RESUME = enum.auto()
@@ -168,7 +168,7 @@ class ClientEvent(enum.Enum):
     DROP = enum.auto()
     """The exchange is over, and the connection is not fit for another."""
     FAIL = enum.auto()
-    """The request is ended by an error, or its exchange is broken off."""
+    """An error ends the request, or its exchange is cut."""
 
 
 _CLIENT = """

@@ -76,9 +76,9 @@ async def test_our_own_fault_is_logged_and_says_nothing(caplog: pytest.LogCaptur
 
 @pytest.mark.covers("EC-004", "T031b")
 async def test_an_answer_that_is_no_http_is_told_in_the_process_log(caplog: pytest.LogCaptureFixture) -> None:
-    await run(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The answer is not HTTP/1.1"))
+    await run(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The response is not HTTP/1.1"))
     await run(GatewayError(errors.UPSTREAM_RESET))
-    assert [(r.levelname, "The answer is not HTTP/1.1" in r.getMessage()) for r in caplog.records] == [
+    assert [(r.levelname, "The response is not HTTP/1.1" in r.getMessage()) for r in caplog.records] == [
         ("WARNING", True)
     ]
 
