@@ -41,7 +41,7 @@ from gateway.wire.tls import TlsLayer
 
 _DNS_TTL_SECONDS = 10
 _NO_TIMEOUT = 10.0 * 365 * 86400
-"""Seconds; event loops want a number for the TLS handshake."""
+"""Seconds; event loops require a number for the TLS handshake."""
 
 
 _SAY_NOTHING_OF_THE_ADDRESS = (errors.LOCAL_RESOURCES, errors.UPSTREAM_DENIED, errors.DNS_FAILED)
@@ -94,7 +94,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
         self.proxy_fields: list[tuple[bytes, bytes]] = []
-        """What that proxy wants to see in each request."""
+        """The field lines that this proxy requires in each request."""
         self._peer = endpoint
         """What we open a connection to: the endpoint, or the forward proxy on the way to it."""
         self._tunnel: ClientRequest | None = None
@@ -107,7 +107,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self.current: frozenset[str] | None = None
         """The addresses that the peer's name had when it was last resolved; None: nothing is resolved."""
         self.stale_at = 0.0 if self._named else inf
-        """When that is to be looked at again (monotonic clock)."""
+        """When the name is to be resolved again (monotonic clock)."""
         self.on_moved: Callable[[], object] = lambda: None
         """Called when `current` has changed."""
         self._following: asyncio.Task[None] | None = None
@@ -212,7 +212,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         return permitted
 
     def _learn(self, addresses: list[AddrInfoType]) -> None:
-        """The name has these addresses now, be it from the cache."""
+        """The name has these addresses now, possibly from the cache."""
         if not self._named:
             return
         now = monotonic()
@@ -226,7 +226,7 @@ class HardenedConnector(aiohttp.TCPConnector):
     def follow(self) -> None:
         """Resolve the name again, in the background: the connections that are open should not outlive its change."""
         if self._following is None:
-            # At once: until the name is resolved nobody is to ask for the same again.
+            # At once: until the name is resolved no other caller may start the same query.
             self.stale_at = monotonic() + _DNS_TTL_SECONDS
             self._following = asyncio.get_running_loop().create_task(self._follow(), name=f"resolve {self._peer.host}")
 
@@ -236,7 +236,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             async with asyncio.timeout(_DNS_TTL_SECONDS):
                 await self._addresses()
         except (GatewayError, OSError):
-            pass  # nobody waits for it, and a resolver that is away says nothing about the name
+            pass  # no one awaits it, and a resolver that is away says nothing about the name
         finally:
             self._following = None
 
@@ -253,9 +253,9 @@ class HardenedConnector(aiohttp.TCPConnector):
         await self.close()
 
     async def _connect(self, addresses: list[AddrInfoType]) -> socket.socket:
-        """A TCP connection to whichever of ``addresses`` answers first.
+        """A TCP connection to the first of ``addresses`` that accepts one.
 
-        Raises OSError, or `GatewayError` ``local_resources`` when no attempt failed by the fault of another.
+        Raises OSError, or `GatewayError` ``local_resources`` when every attempt failed for a local reason.
         """
         attempts = Attempts(self._loop)
         try:
@@ -267,7 +267,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise
 
     async def _dial_through(self, tunnel: ClientRequest) -> ClientConnection:
-        """A CONNECT is spoken by aiohttp's own protocol; ours takes the transport over afterwards."""
+        """aiohttp's own protocol sends the CONNECT; ours takes the transport over afterwards."""
         limits = aiohttp.ClientTimeout(total=self._tls_timeout, connect=None, sock_connect=None)
         async with asyncio.timeout(self._dial_timeout and self._dial_timeout + self._tls_timeout):
             lease = await self.connect(tunnel, [], limits)
@@ -286,7 +286,7 @@ class HardenedConnector(aiohttp.TCPConnector):
     async def _start_tls_connection(
         self, underlying_transport: asyncio.Transport, *args: Any, **kwargs: Any
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
-        """What aiohttp calls when its CONNECT has succeeded: TLS with the endpoint is a `TlsLayer`'s matter."""
+        """What aiohttp calls when its CONNECT has succeeded: a `TlsLayer` does TLS with the endpoint."""
         theirs = ResponseHandler(self._loop)
         theirs.connection_made(underlying_transport)
         return underlying_transport, theirs

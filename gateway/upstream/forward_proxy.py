@@ -8,7 +8,7 @@ takes names, addresses and networks:
     10.0.0.0/8      addresses of the network, also when they are written as IPv4 within IPv6
     *               everything
 
-A network says nothing about a name: whom a name stands for is asked by the forward proxy and not here.
+A network says nothing about a name: the forward proxy resolves names, not this module.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def settings(env: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _variable(env: Mapping[str, str], name: str) -> tuple[str, str] | None:
-    """(name, value); the lower-case name wins, and set to nothing it takes the other one out of force."""
+    """(name, value); the lower-case name wins, and an empty value disables the other one."""
     for spelling in (name, name.upper()):
         if spelling in env:
             value = env[spelling].strip()

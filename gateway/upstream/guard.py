@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Shared by all connectors of a data plane, so that a new configuration holds for them at once.
+    """Shared by all connectors of a data plane, so that a new configuration applies to them at once.
 
     ``destinations`` is to be replaced, never changed.
     """
@@ -29,7 +29,7 @@ class Guard:
         self._throttle = OnceASecond(_log)
 
     def check(self, endpoint: Origin) -> None:
-        """Raises `GatewayError` ``upstream_denied`` for an endpoint whose address is denied; says nothing of names."""
+        """Raises `GatewayError` ``upstream_denied`` for an endpoint whose address is denied; names are not checked."""
         if endpoint.is_address and (denied := self.destinations.denial(endpoint.host, endpoint.port)):
             self._deny(endpoint.host, denied)
 

@@ -21,13 +21,14 @@ MAX_IDLE_PER_HOST = 100
 MAX_IDLE = 1000
 REST_SECONDS = 1.0
 """How long a connection is not used after a response that named a body without having one (HEAD, 304). An upstream that
-sends the body all the same does so within that time, and the connection is closed before it serves another request.
+sends the body nevertheless does so within that time, and the connection is closed before it serves another request.
 """
 _HINT_MARGIN = 1.0
 """Seconds before the end that an upstream names in Keep-Alive, and at most half of them, in which its connection is not
 used: a request that meets the close would fail, or be sent twice."""
 _TIMER_SECONDS = 0.001
-"""A timer may fire so much too early: what is due by then is done, or it would fire again and again until then."""
+"""A timer may fire this much too early. What is due within it is done at once; otherwise the timer would fire again and
+again until then."""
 _SPREAD = 0.9
 """Connections that were opened together are not closed together: each gets at least this share of ``max_age``."""
 
@@ -43,7 +44,7 @@ class IdleBudget:
 
 
 class Pool:
-    """Hands out connections and takes them back. A full pool never refuses: it closes what it can not keep."""
+    """Hands out connections and takes them back. A full pool never refuses: it closes what it cannot keep."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Pool:
         clock: Clock = monotonic,
         on_abandoned: Callable[[float], object] = lambda seconds: None,
     ) -> None:
-        """``on_abandoned`` is told how long after a client had left the connection that worked for it was closed."""
+        """``on_abandoned`` gets the seconds from a client's departure to the close of the connection that served it."""
         self.connector = connector
         self._idle_timeout = idle_timeout
         self._body_idle = body_idle
@@ -82,7 +83,7 @@ class Pool:
         connector.on_moved = self.follow
 
     def news(self) -> tuple[int, int]:
-        """Dials and reuses since this was last asked."""
+        """Dials and reuses since the last call."""
         now, before = (self.dials, self.reuses), self._told
         self._told = now
         return now[0] - before[0], now[1] - before[1]
@@ -167,7 +168,7 @@ class Pool:
             self.give_back(connection)
 
     def sweep(self) -> None:
-        """Close what was idle for too long, and look whether the endpoint's name has moved."""
+        """Close what was idle for too long, and check whether the endpoint's name has moved."""
         now = self._clock() + _TIMER_SECONDS
         if now >= self.connector.stale_at:
             self.connector.follow()
@@ -182,7 +183,7 @@ class Pool:
             self._drop([connection for connection in self._idle if self._open[connection][1] not in current])
 
     def renew(self) -> None:
-        """Use no connection again that is open now: idle ones are closed at once, others when they come back."""
+        """Reuse none of the connections that are open now: idle ones are closed at once, others when they come back."""
         self._generation += 1
         self._open = {connection: (-inf, address) for connection, (_, address) in self._open.items()}
         self._drop(list(self._idle))

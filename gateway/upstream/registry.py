@@ -71,7 +71,7 @@ class Registry:
                 self._retire(upstream.endpoint.pool)
 
     def restrict(self, destinations: Destinations) -> None:
-        """Connect to these alone from now on. Connections of before are used for no further request."""
+        """Connect to these alone from now on. Earlier connections are used for no further request."""
         if destinations == self.guard.destinations:
             return
         self.guard.destinations = destinations

@@ -47,7 +47,7 @@ def _lack_of_descriptors() -> OSError | None:
 
 
 class OnceASecond:
-    """Errors of one kind in the process log: one line a second at most, which counts those that were left out."""
+    """Errors of one kind in the process log: one line a second at most, with the number of suppressed ones."""
 
     __slots__ = ("_clock", "_log", "_quiet_until", "_unlogged")
 
@@ -78,7 +78,7 @@ class Shortages:
         self._throttle = OnceASecond(_log, clock)
 
     def failure(self, target: str, failures: Iterable[BaseException]) -> GatewayError | None:
-        """The error of a dial that failed so, when each of its attempts failed for a reason of our own; else None.
+        """The error of a failed dial when each of its attempts failed for a local reason; else None.
 
         ``target`` is where it led, for the log.
         """
@@ -91,7 +91,7 @@ class Shortages:
         """As `failure`, of a name that could not be resolved.
 
         A resolver that can open neither a socket nor its files says "try again" or "no such name" and not what it
-        lacks. So a name is only to blame while there are descriptors, and there were all through the last second.
+        lacks. So a failure is only the name's while there are descriptors, and there were throughout the last second.
         """
         if error.errno == socket.EAI_MEMORY or is_local(error):
             return self._noted(target, error)

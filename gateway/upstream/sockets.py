@@ -29,7 +29,7 @@ class Attempts:
     async def first_of(
         self, addresses: list[AddrInfoType], delay: float | None, interleave: int | None
     ) -> socket.socket:
-        """A TCP connection to whichever of ``addresses`` answers first (RFC 8305). Raises OSError."""
+        """A TCP connection to the first of ``addresses`` that accepts one (RFC 8305). Raises OSError."""
         if len(addresses) > 1:
             return await aiohappyeyeballs.start_connection(
                 addr_infos=addresses,
