@@ -1,1 +1,1 @@
-"""Who may use a proxy."""
+"""Authentication of callers, and the access rules of proxies."""

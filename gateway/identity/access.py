@@ -22,8 +22,8 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
     """The layer of each proxy. 401 ``unauthenticated`` without a valid credential, 403 ``forbidden`` for all others.
 
     ``"true"`` admits every caller, ``"false"`` none (403, logged in or not), ``""`` superusers alone. A superuser is a
-    caller like any other for every other rule. 400 ``bad_request`` when the rule would judge the path otherwise as
-    another back end reads it.
+    caller like any other for every other rule. 400 ``bad_request`` when the rule's result would depend on
+    how a back end reads the path.
     """
 
     def layer_of(route: Route) -> Layer:
@@ -77,7 +77,7 @@ class _Reading:
 
 
 def _for_each_reading(rule: Rule) -> Rule:
-    """``rule``, but its verdict must be the same for every path that a back end may read in the target."""
+    """``rule``, but its result must be the same for every path that a back end may read in the target."""
 
     def verdict(principal: Principal | None, head: Head) -> bool:
         admitted = rule(principal, head)

@@ -1,4 +1,4 @@
-"""From the Authorization field to a principal, by what the control process said last."""
+"""From the Authorization field to a principal, by the credentials that the control process sent last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG_SECONDS: Final = 1.0
 class Authenticator:
     """Belongs to one event loop. ``wall_clock`` gives seconds of the epoch.
 
-    Why a token was refused goes to the log, once a second at most; the token itself never does.
+    The reason why a token was rejected is logged, once a second at most; the token itself never is.
     """
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
@@ -33,7 +33,7 @@ class Authenticator:
         self._jwt = JwtVerifier(())
         self._budget = FailureBudget()
         self._known: Memo[bytes, tuple[TokenRecord, Principal, str]] = Memo(_MAX_REMEMBERED)
-        """By the field's value: who presented a good token before, so that it is not hashed each time."""
+        """By the field's value: the principals of valid tokens seen before, so that a token is not hashed each time."""
         self._used: dict[str, float] = {}
         self._logged_at = 0.0
         self._unlogged = 0
@@ -103,7 +103,7 @@ class Authenticator:
             self._unlogged += 1
             return
         more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
-        _log.warning("a token from %s was refused: %s%s", client() or "a caller", reason, more)
+        _log.warning("a token from %s was rejected: %s%s", client() or "a caller", reason, more)
         self._logged_at, self._unlogged = now, 0
 
     def _look_up(self, authorization: bytes, token: str) -> tuple[TokenRecord, Principal, str] | None:

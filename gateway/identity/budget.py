@@ -1,9 +1,9 @@
-"""How many bad signatures a client address may make us verify: each costs up to a millisecond of the worker's core.
+"""How many bad signatures are verified for a client address: each costs up to a millisecond of the worker's core.
 
 Each address has `BURST` failures, and gets `PER_SECOND` back. When they are used up, no signature of that address is
 verified, so a token that was verified before still passes: it needs no verification. Many callers may share one address
-(NAT), so a caller whose token was good from that address within the last hours keeps failures of his own, and his next
-token passes while another one behind the same address attacks. Only a caller who is new there has to wait.
+(NAT), so a caller whose token was valid from that address within the last hours has a separate allowance, and its next
+token passes while another caller behind the same address attacks. Only a caller that is new there has to wait.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gateway.core.memo import Memo
 BURST: Final = 50
 PER_SECOND: Final = 5.0
 KNOWN_BURST: Final = 5
-"""For a caller whose token was good from the same address before."""
+"""For a caller whose token was valid from the same address before."""
 KNOWN_PER_SECOND: Final = 0.5
 _MAX_REMEMBERED: Final = 8192
 _IPV6_PREFIX: Final = 64
-"""Bits of an IPv6 address that one client has: the rest it chooses."""
+"""Bits of an IPv6 address that identify a client: the client chooses the rest."""
 
 
 class _Allowance:

@@ -1,7 +1,7 @@
 """JSON Web Tokens of trusted issuers (RFC 7519, RFC 8725): verified once, remembered until they expire.
 
 A signature costs up to a millisecond, all other checks a few microseconds. So the header and the claims are checked
-first, as they stand in the token: they can only refuse it. What is accepted is checked again after the signature.
+first, as they stand in the token: they can only reject it. What is accepted is checked again after the signature.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway.core.principal import Principal
 LEEWAY: Final = 30
 """Seconds by which clocks may differ."""
 _LATEST: Final = 253_402_300_800
-"""The end of the year 9999: what lies beyond is no time, and a token would never end."""
+"""The end of the year 9999: a later value is not accepted as a time, because the token would never expire."""
 _MAX_LENGTH: Final = 8192
 _MAX_REMEMBERED: Final = 4096
 _REFUSED_SECONDS: Final = 5.0
@@ -54,7 +54,7 @@ class Refused:
 
 
 class Budget(Protocol):
-    """Bounds the signatures that fail, by who presents them."""
+    """Bounds the signatures that fail, for each caller."""
 
     def allows(self, issuer: str, subject: str) -> bool:
         """Whether a signature of this token may be verified now. Both are claims that are not verified yet."""
@@ -113,7 +113,7 @@ class _Issuer:
         return any(key.kid == kid for key in self._keys)
 
     def objection(self, claims: Mapping[str, Any], now: float) -> Refused | None:
-        """What is wrong with the claims of a token of this issuer at ``now``; None when all is well."""
+        """What is wrong with the claims of a token of this issuer at ``now``; None when nothing is."""
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if claims.get("iss") != self.settings.issuer:
@@ -139,7 +139,7 @@ def _fits(key: _Key, alg: str) -> bool:
 
 
 def _objection_to_times(claims: Mapping[str, Any], now: float) -> Refused | None:
-    """RFC 7519 4.1.4 to 4.1.6. A token without an end is not accepted."""
+    """RFC 7519 4.1.4 to 4.1.6. A token without an expiry is not accepted."""
     times = {name: claims.get(name) for name in ("exp", "nbf", "iat")}
     for name, value in times.items():
         if value is not None and not _is_time(value):
@@ -162,14 +162,14 @@ def _is_time(value: object) -> bool:
 
 
 def shown(text: str) -> str:
-    """A text of a stranger's for a log line: short, and without control characters."""
+    """Untrusted text for a log line: short, and without control characters."""
     return ascii(text[:_MAX_SHOWN])
 
 
 class JwtVerifier:
-    """Verifies tokens of ``issuers``. A verified one costs a hash the next time, a refused one is refused again.
+    """Verifies tokens of ``issuers``. A verified one costs a hash the next time, a rejected one is rejected again.
 
-    What is verified and what is refused are remembered apart, so that bad tokens never push good ones out.
+    Verified and rejected tokens are remembered separately, so that bad tokens never evict good ones.
     """
 
     def __init__(self, issuers: Sequence[JwtIssuer]) -> None:
@@ -181,8 +181,8 @@ class JwtVerifier:
     def replace(self, issuers: Sequence[JwtIssuer]) -> None:
         """Trust ``issuers`` from now on. Issuers that have not changed keep what was verified.
 
-        An issuer whose keys are not known (``keys`` is "") keeps those that it has here: an issuer that is away, or a
-        control process that has just started, takes no good key back.
+        An issuer whose keys are not known (``keys`` is "") keeps those that it has here: an unreachable issuer, or a
+        control process that has just started, revokes no valid key.
         """
         known = {issuer.settings.keys_url: issuer.settings.keys for issuer in self._issuers if issuer.settings.keys}
         same = {issuer.settings: issuer for issuer in self._issuers}
@@ -202,9 +202,9 @@ class JwtVerifier:
         return sorted(wanted)
 
     def verify(self, token: str, now: float, budget: Callable[[], Budget] = NoBudget) -> Principal | Refused:
-        """Who the token speaks for at ``now`` (seconds of the epoch), or why it proves nothing.
+        """The principal of the token at ``now`` (seconds of the epoch), or why it proves nothing.
 
-        ``budget`` is asked for only when a signature has to be verified; None: without a bound.
+        ``budget`` is called only when a signature has to be verified; the default sets no bound.
         """
         if len(token) > _MAX_LENGTH:
             return Refused(f"it is longer than {_MAX_LENGTH} characters")
@@ -246,7 +246,7 @@ class JwtVerifier:
             if claims is None:
                 refused = Refused(f"its signature is of no key of the issuer {issuer.settings.issuer} that fits")
                 continue
-            # The library reads the same bytes, but what counts is what it says they are.
+            # The library parses the same bytes again; its result, not ours, decides.
             if (objection := issuer.objection(claims, now)) is not None:
                 refused = objection
                 continue
@@ -258,7 +258,7 @@ class JwtVerifier:
         return refused
 
     def _candidates(self, issuer: _Issuer, parsed: _Parsed, now: float) -> list[_Key] | Refused:
-        """All that can be said without a signature: the keys that may have signed, or why it is refused."""
+        """All checks that need no signature: the keys that may have signed, or why the token is rejected."""
         objection = issuer.objection(parsed.claims, now)
         if objection is not None:
             return objection
@@ -273,7 +273,7 @@ class JwtVerifier:
 
     def _remember(self, key: bytes, issuer: _Issuer, claims: Mapping[str, Any]) -> Principal:
         identity = str(claims[issuer.settings.id_claim])
-        # What a token says of itself must not pass for what the gateway says.
+        # A claim of the token must not pass for a value that the gateway sets.
         kept = {k: v for k, v in claims.items() if k not in ("id", "kind", "superuser")}
         principal = Principal(identity, "jwt", claims={**kept, "id": identity, "kind": "jwt"})
         self._good.put(key, (principal, float(claims["exp"]) + LEEWAY, issuer))

@@ -20,7 +20,7 @@ def mint() -> str:
 def digest(token: str) -> str:
     """Hex SHA-256. A slow hash would add nothing: there is no guessing 256 random bits.
 
-    Raises UnicodeEncodeError for lone surrogates, in which bytes of a header may come; ask `looks_like_token` before.
+    Raises UnicodeEncodeError for lone surrogates, in which bytes of a header may come; call `looks_like_token` before.
     """
     return hashlib.sha256(token.encode()).hexdigest()
 

@@ -227,7 +227,7 @@ async def test_callers_with_tokens_of_trusted_issuers(tmp_path: Path, upstream: 
             assert await made.status(bearer("https://i", second, "RS256")) == 401
             told = made.log.read_text()
             assert "a token from 127.0.0.1" in told
-            assert "was refused: " in told
+            assert "was rejected: " in told
             assert good.split(".")[2] not in told
 
             made.write(auth={"jwt": [public]}, proxies=[proxy])  # by a reload

@@ -361,6 +361,6 @@ async def test_a_failure_counts_for_the_client_behind_a_trusted_proxy(caplog: py
 
     for number in range(BURST):
         assert await asks("198.51.100.7", f"{bad}{number:04}") == "unauthenticated"
-    assert "from 198.51.100.7 was refused" in caplog.text
+    assert "from 198.51.100.7 was rejected" in caplog.text
     assert await asks("198.51.100.7", good) == "unauthenticated"
     assert await asks("198.51.100.8", good) != "unauthenticated"

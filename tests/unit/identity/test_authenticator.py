@@ -215,18 +215,18 @@ def test_the_log_says_why_once_a_second_and_never_what(clock: Clock, caplog: pyt
         clock.now += 1.0
     told = reasons(caplog)
     assert told == [
-        "a token from 192.0.2.1:7 was refused: the token 'ci\\n' has expired",
-        "a token from 192.0.2.1:7 was refused: no such token is stored (2 more since the last such line)",
+        "a token from 192.0.2.1:7 was rejected: the token 'ci\\n' has expired",
+        "a token from 192.0.2.1:7 was rejected: no such token is stored (2 more since the last such line)",
         (
-            "a token from 192.0.2.1:7 was refused: its signature is of no key of the issuer https://i that fits "
+            "a token from 192.0.2.1:7 was rejected: its signature is of no key of the issuer https://i that fits "
             "(2 more since the last such line)"
         ),
-        "a token from 192.0.2.1:7 was refused: it expired 1002 seconds ago (2 more since the last such line)",
+        "a token from 192.0.2.1:7 was rejected: it expired 1002 seconds ago (2 more since the last such line)",
         (
-            "a token from 192.0.2.1:7 was refused: it is neither a token of the gateway nor a JSON Web Token "
+            "a token from 192.0.2.1:7 was rejected: it is neither a token of the gateway nor a JSON Web Token "
             "(2 more since the last such line)"
         ),
-        "a token from 192.0.2.1:7 was refused: it is no JSON Web Token (2 more since the last such line)",
+        "a token from 192.0.2.1:7 was rejected: it is no JSON Web Token (2 more since the last such line)",
     ]
     assert not [value for value in values[:4] if value[7:].decode() in " ".join(told)]
 
