@@ -1,7 +1,7 @@
-"""What may stand once only: addresses, names, (host, path) pairs, header names. And names that stand nowhere.
+"""Values that must be unique (addresses, names, (host, path) pairs, header names), and names that refer to nothing.
 
-The check reads the plain data, not the model, so that it also reports when other values are wrong; what is malformed is
-left to the model.
+The check reads the plain data, not the model, so that it also reports when other values are wrong; the model reports
+what is malformed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(slots=True)
 class _Register:
-    """Who came first with a value; each later one is a `Problem` at its own line."""
+    """The first use of each value; each later use is a `Problem` at its own line."""
 
     root: Branch
     what: str
@@ -34,7 +34,7 @@ class _Register:
 
 
 def find(data: object, root: Branch) -> Iterator[Problem]:
-    """Every second use in ``data``, the plain data of the file, whose lines ``root`` knows."""
+    """Every second use in ``data``, the plain data of the file; ``root`` has its lines."""
     settings = _mapping(data)
     yield from _listeners(settings, root)
     names, routes = _Register(root, "the same name"), _Register(root, "the same path for the same host")

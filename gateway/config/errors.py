@@ -10,7 +10,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding. Lines and columns count from 1, 0 is "unknown"; ``message`` says what to mend, without the value."""
+    """One finding. Lines and columns count from 1, 0 is "unknown"; ``message`` says what to fix, without the value."""
 
     message: str
     path: Path = ()
@@ -26,7 +26,7 @@ class Problem:
 class ConfigError(Exception):
     """A configuration that cannot be used. ``problems`` holds all of them, in the order of their lines.
 
-    Its text is one line for each problem: ``file:line: path.to.key: what is wrong, and how to mend it``.
+    Its text is one line for each problem: ``file:line: path.to.key: what is wrong, and how to fix it``.
     """
 
     def __init__(self, name: str, problems: Iterable[Problem]) -> None:

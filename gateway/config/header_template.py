@@ -1,9 +1,9 @@
 """The header fields that a proxy adds to a request: their names, and the templates of their values.
 
 A template is text with references in it: ``{env.NAME}`` to a variable of the environment, ``{secret.NAME}`` to the
-store of secrets, ``@request.auth.NAME`` to what the caller proved to be. What a reference stands for is never searched
-for references again, and neither is what ``${VAR}`` of the file puts in: `quoted` writes it so that a template reads it
-as text, with ``{char.brace}`` for a brace and ``{char.at}`` for an at sign that could begin a reference.
+store of secrets, ``@request.auth.NAME`` to a claim of the authenticated caller. The value of a reference is never
+searched for references again, and neither is what ``${VAR}`` of the file inserts: `quoted` writes it so that a template
+reads it as text, with ``{char.brace}`` for a brace and ``{char.at}`` for an at sign that could begin a reference.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.config import values
 from gateway.config.records import AuthField, Missing, Part
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5: what no field value may hold; a tab it may
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5: what no field value may hold; a tab is allowed
 # RFC 9110 7.6.1: fields of one connection; RFC 9112 6: fields that frame the message
 _OF_THE_CONNECTION = frozenset(
     (
@@ -49,14 +49,14 @@ class Context:
 
 
 class AnySecret:
-    """Every key: while a file is read, the store is not open yet. What is missing then is told later."""
+    """Every key: while a file is read, the store is not open yet. What is missing then is reported later."""
 
     def __contains__(self, key: object) -> bool:
         return True
 
 
 def name(text: str) -> str:
-    """Raises ValueError for what is no field name, and for fields that the gateway itself must decide."""
+    """Raises ValueError for an invalid field name, and for fields that the gateway itself must set."""
     if not _TOKEN.fullmatch(text):
         raise ValueError("is no name of a header field; use letters, digits and - alone (RFC 9110 5.6.2)")
     if text.lower() == "host":
@@ -72,7 +72,7 @@ def is_credential(name: str) -> bool:
 
 
 def is_secret(name: str, text: str) -> bool:
-    """Whether the value may be one that not everybody on the way should read: better one field too many."""
+    """Whether the value may be one that hops on the way should not read; in doubt, yes."""
     return bool(references(text)) or (bool(text) and is_credential(name))
 
 
@@ -134,7 +134,7 @@ def quoted(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """What stands in a template besides its references."""
+    """The text of a template besides its references."""
     return _REFERENCE.sub("", text)
 
 
@@ -144,7 +144,7 @@ def references(text: str) -> set[str]:
 
 
 def resolve(text: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[Part, ...]:
-    """The parts to send, blanks at the ends taken off; () means that the field is left out.
+    """The parts to send, without blanks at the ends; () means that the field is left out.
 
     What is not set, or could not be sent, becomes a `Missing`.
     """
@@ -179,7 +179,7 @@ def _looked_up(kind: str, key: str, values: Mapping[str, str]) -> str | Missing:
             _check_value(value)
     except ValueError:
         if kind == "env":
-            return value or ""  # told at the check, where the sentence can name it
+            return value or ""  # reported by the check, where the sentence can name it
         value = None
     return Missing(f"{kind}.{key}") if value is None else value
 

@@ -22,7 +22,7 @@ def named(document: Document, config: pathlib.Path) -> Document:
 
 
 def pseudonym(config: pathlib.Path, listen: Iterable[Address]) -> str:
-    """A name (RFC 9110 7.6.3) that tells nothing of the machine, the file and the addresses that it is made of.
+    """A name (RFC 9110 7.6.3) that does not disclose the machine, the file and the addresses that it is derived from.
 
     Gateways on one machine differ in their file or, in containers that share its network, in their addresses.
     """
@@ -32,7 +32,7 @@ def pseudonym(config: pathlib.Path, listen: Iterable[Address]) -> str:
 
 
 def passing() -> str:
-    """A name for a gateway that has no file: for as long as it lives."""
+    """A name for a gateway that has no file; it lasts as long as the process."""
     return _name(secrets.token_hex(_DIGITS))
 
 

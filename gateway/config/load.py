@@ -1,4 +1,4 @@
-"""From a file or a text to a checked `Document`, or to a `ConfigError` that tells all problems with their lines."""
+"""From a file or a text to a checked `Document`, or to a `ConfigError` with all problems and their lines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_settings(path: pathlib.Path, env: Mapping[str, str]) -> Settings:
 
 
 def parse(text: str, format: Format, name: str, env: Mapping[str, str]) -> Document:  # noqa: A002 - the contract's word
-    """The document in ``text``; ``name`` stands where errors name the file. Raises `ConfigError`."""
+    """The document in ``text``; errors call the file ``name``. Raises `ConfigError`."""
     return settings_in(text, format, name, env).record(env, {})
 
 
@@ -64,7 +64,7 @@ def _denied(settings: Settings, root: Branch) -> Iterator[Problem]:
 
 
 def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
-    """Each URL of an upstream, and where it stands."""
+    """Each URL of an upstream, with its place in the file."""
     for index, upstream in enumerate(settings.upstreams):
         for number, endpoint in enumerate(upstream.endpoints):
             yield ("upstreams", index, "endpoints", number, "url"), endpoint.url

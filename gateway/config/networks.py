@@ -1,7 +1,7 @@
 """Which addresses the gateway connects to for an upstream, however they are spelled.
 
-Who may store a proxy could otherwise read what only this machine can reach: the credentials that a cloud hands out at a
-link-local address, and the gateway's own listeners. Checked when a proxy is saved, and again at each dial on the
+Otherwise anyone who may store a proxy could read what only this machine can reach: the credentials that a cloud serves
+at a link-local address, and the gateway's own listeners. Checked when a proxy is saved, and again at each dial on the
 addresses that are really dialled, because a name may resolve to something else by then (DNS rebinding).
 """
 
@@ -47,7 +47,7 @@ def destination(address: str) -> Ip:
 
 
 class Destinations:
-    """What `UpstreamNetworks` and the listeners of this gateway leave. Equal when they are made of the same."""
+    """The addresses that `UpstreamNetworks` and the listeners of this gateway allow. Equal when made of equal parts."""
 
     __slots__ = ("_allow", "_deny", "_key", "_known", "_own", "_own_everywhere")
 
@@ -85,7 +85,7 @@ class Destinations:
         return hash(self._key)
 
     def denial(self, address: str, port: int) -> str:
-        """Why nobody connects to this IP address and port; empty when the gateway may."""
+        """Why the gateway does not connect to this IP address and port; empty when it may."""
         known = self._known.get((address, port))
         if known is not None:
             return known
@@ -106,7 +106,7 @@ class Destinations:
         return ""
 
     def denial_of_url(self, url: str) -> str:
-        """`denial` of what an upstream's URL says by itself. A name other than localhost is only known at the dial."""
+        """`denial` of the host in an upstream's URL. Names other than localhost are resolved only at the dial."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
         for text in _loopback(host) or (host,):
@@ -126,7 +126,7 @@ def _loopback(host: str) -> tuple[str, ...]:
 
 
 def _is_here(ip: Ip) -> bool:
-    """Whether it is an address of this machine: the kernel knows, and binds no socket to any other."""
+    """Whether it is an address of this machine: the kernel binds no socket to any other."""
     if ip.is_loopback:
         return True
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6

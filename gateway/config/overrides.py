@@ -1,4 +1,4 @@
-"""What the command line and the environment say over the file."""
+"""Settings of the command line and the environment that override the file."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _SQLITE = "sqlite:///"
 
 
 def problems(settings: Settings, access_log: str = "") -> Iterator[Problem]:
-    """What keeps a gateway of ``settings`` from starting here and now. Nothing is made or opened for it.
+    """What prevents a gateway with ``settings`` from starting here and now. Nothing is created or opened for it.
 
     ``access_log``: the path that replaces the one of the file, as of `Overrides`; empty: none does. Addresses are not
     tried, because the gateway that serves now has them.
@@ -38,7 +38,7 @@ def problems(settings: Settings, access_log: str = "") -> Iterator[Problem]:
 
 
 def obstacle(path: str | pathlib.Path) -> OSError | None:
-    """Why this process could not open ``path`` for writing, or make it; None: nothing is known against it."""
+    """Why this process could not open ``path`` for writing, or create it; None: no obstacle is known."""
     file = pathlib.Path(path)
     try:
         if not stat.S_ISDIR(file.parent.stat().st_mode):
@@ -60,11 +60,11 @@ def file_failure(key: str, path: str | pathlib.Path, error: OSError) -> OSError:
 def listen_failure(key: str, host: str, port: int, error: OSError) -> OSError:
     """``error`` with a sentence for its text. ``key``: the key of the configuration that names the address."""
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
-    return OSError(f"{key}: can not listen on {Address(host, port)}: {reason}; {_listen_remedy(key, error)}")
+    return OSError(f"{key}: cannot listen on {Address(host, port)}: {reason}; {_listen_remedy(key, error)}")
 
 
 def _file_sentence(key: str, path: str | pathlib.Path, error: OSError) -> str:
-    return f"{path} can not be written: {error.strerror}; {_file_remedy(key, path, error.errno)}"
+    return f"{path} cannot be written: {error.strerror}; {_file_remedy(key, path, error.errno)}"
 
 
 def _file_remedy(key: str, path: str | pathlib.Path, number: int | None) -> str:

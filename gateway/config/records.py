@@ -1,7 +1,7 @@
 """The snapshot document: the whole configuration as plain frozen records, checked and with every default filled in.
 
 This is all that the data plane ever sees of the configuration. A control process sends it to its workers as JSON, so it
-holds nothing that JSON can not hold. All times are seconds, all sizes bytes; 0 means "none" or "no limit" throughout.
+holds nothing that JSON cannot hold. All times are seconds, all sizes bytes; 0 means "none" or "no limit" throughout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.core.address import Address
 from gateway.core.limits import Limits
 
 Mode = Literal["enforce", "shadow"]
-"""Of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
+"""The mode of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """What responses of the gateway's own tell browsers (Fetch 3.3). On when there is an origin.
+    """The CORS fields of the gateway's own responses (Fetch 3.3). On when there is an origin.
 
     ``allow_origins`` are serialized origins, or ``*`` alone, which never goes with ``allow_credentials``.
     """
@@ -66,7 +66,7 @@ class Timeouts:
 
 
 class AuthField(msgspec.Struct, frozen=True, tag="auth"):
-    """A place in a header's value for what the caller proved to be: a claim, dotted when it lies deeper."""
+    """A place in a header's value for a claim of the authenticated caller, dotted when it is nested."""
 
     field: str
 
@@ -77,7 +77,7 @@ class Missing(msgspec.Struct, frozen=True, tag="missing"):
     reference: str
 
 
-Part = str | AuthField | Missing  # tagged structs, because JSON alone does not tell two records apart
+Part = str | AuthField | Missing  # tagged structs, because JSON alone does not distinguish two records
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a proxy serves, and for whom. ``name`` is the proxy's, ``upstream`` the name of an `Upstream`.
+    """What a proxy serves, and which callers it admits. ``name`` is the proxy's, ``upstream`` names an `Upstream`.
 
     ``path`` has no trailing slash unless it is ``/``; ``hosts`` are lower-case and without a port. ``headers`` have
     every variable and secret put in already.
@@ -198,10 +198,10 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class JwtIssuer:
-    """An issuer whose JSON Web Tokens are believed; ``keys`` is its key set (RFC 7517) as JSON text.
+    """An issuer whose JSON Web Tokens are trusted; ``keys`` is its key set (RFC 7517) as JSON text.
 
-    ``keys`` "": they are not known, so who has older ones of ``keys_url`` keeps them. ``keys_url``: where the issuer
-    publishes them; "" for a shared secret.
+    ``keys`` "": they are not known, so a worker that has older ones of ``keys_url`` keeps them. ``keys_url``: where the
+    issuer publishes them; "" for a shared secret.
     """
 
     issuer: str
@@ -214,7 +214,7 @@ class JwtIssuer:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What callers may prove themselves with. ``tokens`` by the hex SHA-256 of the whole token."""
+    """What callers may authenticate with. ``tokens`` by the hex SHA-256 of the whole token."""
 
     tokens: Mapping[str, TokenRecord] = field(default_factory=dict, repr=False)
     issuers: tuple[JwtIssuer, ...] = ()

@@ -1,4 +1,4 @@
-"""Reloads that are asked for faster than they are done: one runs, one waits, and the rest is the same as that one."""
+"""Merges reloads that are requested faster than they run: one runs, one waits, and further requests join that one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 
 class Reloads:
-    """``reload`` takes a word for where the wish came from, and never runs twice at once."""
+    """``reload`` takes the source of the request, and never runs twice at once."""
 
     def __init__(self, reload: Callable[[str], Awaitable[None]]) -> None:
         self._reload = reload
@@ -15,7 +15,7 @@ class Reloads:
         self._waiting = False
 
     async def ask(self, source: str) -> None:
-        """Reload, or return at once when a reload waits already: it has not read anything yet.
+        """Reload, or return at once when a reload already waits: that one has not read anything yet.
 
         Raises what ``reload`` raises.
         """

@@ -1,4 +1,4 @@
-"""What `gateway check` warns of: proxies that work as they are written, but perhaps not as they are meant."""
+"""Warnings of `gateway check`: proxies that work as written, but perhaps not as intended."""
 
 from __future__ import annotations
 

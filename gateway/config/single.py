@@ -1,4 +1,4 @@
-"""One proxy by itself, as the admin API and the database give it: checked by the very rules of the file."""
+"""One proxy by itself, as the admin API and the database give it: checked by the same rules as the file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def proxy(
     ``listed`` are the variables of ``env`` that it may name (`template_env` of the file), ``destinations`` the
     addresses that its upstream may have.
 
-    Raises `ConfigError`, whose problems have the path of the field. Credentials must be references here, unlike in a
-    file: what is stored as it is would be shown to every reader of the proxy.
+    Raises `ConfigError`; its problems have the path of the field. Credentials must be references here, unlike in a
+    file: a literal credential would be shown to every reader of the proxy.
     """
     data = dict(settings)
     literal = list(_literal_credentials(data))
@@ -90,7 +90,7 @@ def unlisted(checked: Proxy, listed: Container[str]) -> list[str]:
 def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
     """A proxy that was checked when it was saved: what its references name may have vanished since.
 
-    Raises `ConfigError` all the same for what this version of the gateway can not serve.
+    Still raises `ConfigError` for what this version of the gateway cannot serve.
     """
     try:
         checked = Proxy.model_validate(dict(settings), context=header_template.Context(lenient=True))

@@ -1,4 +1,4 @@
-"""pydantic's findings in plain sentences: what is wrong, and how to mend it, without the value that was found."""
+"""pydantic's findings in plain sentences: what is wrong, and how to fix it, without the value that was found."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
 
 
 def problems(error: ValidationError, model: type[Section], root: Branch) -> Iterator[Problem]:
-    """Every finding of ``error`` with the line that it speaks of.
+    """Every finding of ``error`` with the line that it concerns.
 
     A required key is not called missing where it is there with a typing error: one mistake is one finding.
     """

@@ -1,6 +1,6 @@
 """The single values of the contract: each function takes text, gives the checked value or raises ValueError.
 
-The sentence of the error says what is wrong and how to mend it; it never quotes the value, which may be a secret.
+The sentence of the error says what is wrong and how to fix it; it never quotes the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _PATH_LENGTH = 500
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 OWN_VARIABLES = "GATEWAY_"
-"""What the names of the gateway's own environment variables begin with. Some are secrets, so no template reads them."""
+"""The prefix of the gateway's own environment variables. Some are secrets, so no template reads them."""
 _RESERVED = ("/api/gateway", "/_")
 
 
@@ -242,5 +242,5 @@ def key_set_url(text: str) -> str:
     upstream_url(text)
     parts = urlsplit(text)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise ValueError("must be https, so that nobody on the way can exchange the keys; write https://")
+        raise ValueError("must be https, so that no one on the way can replace the keys; write https://")
     return text

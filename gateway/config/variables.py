@@ -15,7 +15,7 @@ _REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\{
 
 
 class Substituted(str):
-    """Text that came out of references alone: a field that needs a number, a boolean or null takes `resolved`."""
+    """Text made of references alone: a field that needs a number, a boolean or null takes `resolved`."""
 
     __slots__ = ()
 
@@ -31,7 +31,7 @@ def _as_it_is(text: str) -> str:
 def expand(text: str, env: Mapping[str, str], quoted: Callable[[str], str] = _as_it_is) -> str:
     """``text`` with its references replaced. The default serves when the variable is unset or empty, as in a shell.
 
-    ``quoted`` writes the value of a variable so that the field takes it for text; a default is a part of the file.
+    ``quoted`` writes the value of a variable so that the field reads it as text; a default is a part of the file.
 
     Raises ValueError with a sentence that names the variable and quotes no value.
     """

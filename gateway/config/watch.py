@@ -1,4 +1,4 @@
-"""Where the document comes from while the gateway runs, and the news that it may have changed."""
+"""The source of the document while the gateway runs, and the watch that notices when it may have changed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gateway.config.records import Document
 from gateway.config.schema.auth import Auth
 
 DEBOUNCE = 0.2  # seconds of silence after which a burst of changes counts as one
-RECHECK = 2.0  # seconds; finds changes that no watched directory tells, as behind a symlink or on a network file system
+RECHECK = 2.0  # seconds; finds changes that no watched directory reports: symlinks, network file systems
 _LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""What this process or machine lacks: no news of a file that cannot be read for such a reason."""
+"""Lack of resources in this process or machine: a file that cannot be read for such a reason counts as unchanged."""
 
 
 class Loaded(NamedTuple):
-    """What stands in a file: the document, and how callers prove who they are."""
+    """The content of a file: the document, and how callers authenticate."""
 
     document: Document
     auth: Auth
@@ -53,9 +53,9 @@ async def watch(
     """Call ``on_change`` whenever the content of ``path`` differs from what it was; runs until it is cancelled.
 
     The directory is watched and not the file: editors and Kubernetes (``..data``) put a new file in the old one's
-    place, and a watch on the old one would see nothing more. A file that vanishes is a change too: loading it tells so,
-    and its return is the next change. ``since`` is the `fingerprint` that was taken before the first load: a change
-    between that and the beginning of the watch is told at once. None: only changes from now on.
+    place, and a watch on the old one would see nothing more. A file that vanishes is a change too: loading it reports
+    that, and its return is the next change. ``since`` is the `fingerprint` that was taken before the first load: a
+    change between that and the beginning of the watch is reported at once. None: only changes from now on.
 
     Where the directory cannot be watched the file is read every ``recheck`` seconds. Raises what ``on_change`` raises.
     """

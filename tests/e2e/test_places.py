@@ -274,9 +274,9 @@ def test_a_place_that_the_machine_does_not_give_is_one_line_with_the_remedy(faul
         }
         no = tmp_path / "no"
         values[fault], told = {
-            "access_log.path": (f"{no}/access.log", f"{no}/access.log can not be written: No such file or directory; "),
-            "database": (f"sqlite:///{no}/own.db", f"{no}/own.db can not be written: No such file or directory; "),
-        }.get(fault, (f"127.0.0.1:{port}", f"can not listen on 127.0.0.1:{port}: Address already in use; "))
+            "access_log.path": (f"{no}/access.log", f"{no}/access.log cannot be written: No such file or directory; "),
+            "database": (f"sqlite:///{no}/own.db", f"{no}/own.db cannot be written: No such file or directory; "),
+        }.get(fault, (f"127.0.0.1:{port}", f"cannot listen on 127.0.0.1:{port}: Address already in use; "))
         config = tmp_path / "gateway.yaml"
         config.write_text(
             f"listen: {values['listen']}\nadmin: {{listen: {values['admin.listen']}}}\n"

@@ -1,4 +1,4 @@
-"""JSON, strict (RFC 8259), with the line of every key and item; duplicate keys are refused."""
+"""JSON, strict (RFC 8259), with the line of every key and item; duplicate keys are rejected."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 def read(text: str, name: str, problems: list[Problem]) -> Node:
     """The tree of ``text``; a text of spaces alone is an empty scalar.
 
-    Duplicate keys are added to ``problems``; raises `ConfigError` for what leaves no tree to look at.
+    Duplicate keys are added to ``problems``; raises `ConfigError` when no tree results.
     """
     if not text.strip(" \t\n\r"):
         return Scalar(None)
     try:
-        json.loads(text, parse_int=len)  # the syntax alone: `len` makes no number of a thousand digits
+        json.loads(text, parse_int=len)  # the syntax alone: `len` converts no number of a thousand digits
     except (json.JSONDecodeError, RecursionError) as error:
         raise ConfigError(name, [_syntax_problem(text, error)]) from None
     return _Walker(name, text, problems).node(())
 
 
 def _syntax_problem(text: str, error: json.JSONDecodeError | RecursionError) -> Problem:
-    """json has no bound on depth but the stack of the interpreter."""
+    """json's only bound on depth is the stack of the interpreter."""
     if isinstance(error, RecursionError) or open_brackets(STRING.sub("", text)) > MAX_DEPTH:
         return too_deep()
     message = f"not valid JSON: {error.msg}; check the commas, the quotes and the brackets before this place"

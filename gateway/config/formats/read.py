@@ -24,10 +24,10 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\
 
 
 def format_of(path: pathlib.Path) -> Format:
-    """Raises `ConfigError` for a suffix that stands for no format."""
+    """Raises `ConfigError` for the suffix of no known format."""
     found = _SUFFIXES.get(path.suffix.lower())
     if found is None:
-        message = f"the suffix tells no format; name the file *{', *'.join(_SUFFIXES)}"
+        message = f"the suffix is that of no known format; name the file *{', *'.join(_SUFFIXES)}"
         raise ConfigError(str(path), [Problem(message)])
     return found
 
@@ -58,13 +58,13 @@ def _unreadable(error: OSError) -> str:
 
 
 def tree_of(text: str, format: Format, name: str, problems: list[Problem]) -> Branch:  # noqa: A002 - the contract's word
-    """The tree of ``text``; what does not keep the rest from being checked is added to ``problems``.
+    """The tree of ``text``; errors that do not prevent further checks are added to ``problems``.
 
     Raises `ConfigError` for broken syntax and when there is no mapping at the top.
     """
     if stray := _UNPRINTABLE.search(text):
         at = stray.start()
-        message = f"the character U+{ord(stray[0]):04X} does not belong into a configuration; remove it"
+        message = f"the character U+{ord(stray[0]):04X} does not belong in a configuration; remove it"
         line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
         raise ConfigError(name, [Problem(message, (), line, column)])
     node = _READERS[format](text, name, problems)

@@ -19,7 +19,7 @@ _BARE = re.compile(r"[^,\]}#\n]*")
 def read(text: str, name: str, _problems: list[Problem]) -> Node:
     """The tree of ``text``; a text without a key is an empty scalar.
 
-    Raises `ConfigError` for all that is no TOML; duplicate keys are among it.
+    Raises `ConfigError` for everything that is not TOML, duplicate keys included.
     """
     try:
         data = tomllib.loads(text)
@@ -35,7 +35,7 @@ def read(text: str, name: str, _problems: list[Problem]) -> Node:
 
 
 def _syntax_problem(text: str, told: str) -> Problem:
-    """tomllib tells the place only in its sentence, and only up to the end of the document."""
+    """tomllib reports the place only in its sentence, and only before the end of the document."""
     if open_brackets(_STRING.sub("", text)) > MAX_DEPTH:
         return too_deep()
     place = _PLACE.search(told)
@@ -46,7 +46,7 @@ def _syntax_problem(text: str, told: str) -> Problem:
 
 @dataclass(slots=True)
 class _Locator:
-    """Finds the lines of keys and items in a text that tomllib has accepted; it judges nothing itself."""
+    """Finds the lines of keys and items in a text that tomllib has accepted; it checks nothing itself."""
 
     name: str
     text: str
@@ -61,7 +61,7 @@ class _Locator:
         return self._counted[1]
 
     def skip(self) -> str:
-        """The next character that means something, "" at the end."""
+        """The next significant character, "" at the end."""
         self.at = end_of(_BLANK, self.text, self.at)
         return self.text[self.at : self.at + 1]
 

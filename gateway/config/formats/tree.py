@@ -1,4 +1,4 @@
-"""A configuration text as a tree that remembers its lines: what the readers of all three formats hand over."""
+"""A configuration text as a tree with line numbers: what the readers of all three formats return."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def check_depth(name: str, path: Path, line: int) -> None:
 
 
 def too_deep(line: int = 1) -> Problem:
-    """What is said of a text whose levels go beyond `MAX_DEPTH`, by each reader in the same words."""
+    """The message for a text nested deeper than `MAX_DEPTH`; each reader uses it."""
     return Problem(f"nested deeper than {MAX_DEPTH} levels; remove the inner levels", (), line)
 
 
 def open_brackets(text: str) -> int:
     """The most brackets and braces of ``text`` that are open at one place; quotes mean nothing here.
 
-    For a text that a library has refused: each has a bound on depth of its own, or none, and its own words for it.
+    For a text that a library has rejected: each has its own bound on depth, or none, and its own message for it.
     """
     depth = deepest = 0
     for bracket in re.findall(r"[\[{\]}]", text):
@@ -95,7 +95,7 @@ def end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def grow(name: str, value: object, lines: Mapping[Path, int], path: Path = (), line: int = 1) -> Node:
-    """The tree of plain data whose lines stand in ``lines``; what has none gets its parent's line."""
+    """The tree of plain data with the lines in ``lines``; what has no line gets its parent's."""
     check_depth(name, path, line)
     if not isinstance(value, dict | list):
         return Scalar(value)

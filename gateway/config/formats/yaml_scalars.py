@@ -14,7 +14,7 @@ _DIGITS = 300  # a longer whole number fits no setting and would only cost time
 
 
 def resolve(text: str) -> str | int | float | bool | None:
-    """The value that an unquoted scalar stands for; text when it is nothing else.
+    """The value of an unquoted scalar; text when it has no other type.
 
     >>> [resolve(text) for text in ("5", "0x1f", "1e3", "True", "~", "yes", "1:30")]
     [5, 31, 1000.0, True, None, 'yes', '1:30']

@@ -1,4 +1,4 @@
-"""YAML, read from the parser's events: duplicate keys refused, aliases safe, every value with its line.
+"""YAML, read from the parser's events: duplicate keys rejected, aliases safe, every value with its line.
 
 PyYAML's own constructors are not used: they follow YAML 1.1 (``yes`` is a boolean), keep the last of two equal keys and
 know neither lines nor a bound on depth.
@@ -23,7 +23,7 @@ _TAG = "tag:yaml.org,2002:"
 def read(text: str, name: str, problems: list[Problem]) -> Node:
     """The tree of the one document in ``text``; a text without a document is an empty scalar.
 
-    Duplicate keys are added to ``problems``; raises `ConfigError` for what leaves no tree to look at.
+    Duplicate keys are added to ``problems``; raises `ConfigError` when no tree results.
     """
     try:
         return _Composer(name, yaml.parse(text, Loader=_LOADER), problems).document()
@@ -31,15 +31,15 @@ def read(text: str, name: str, problems: list[Problem]) -> Node:
         _check_depth(text, name, error.problem_mark)
         problem = _syntax_problem(text, error)
     except yaml.YAMLError:
-        problem = Problem("not valid YAML; check for characters that do not belong into a text file")
+        problem = Problem("not valid YAML; check for characters that do not belong in a text file")
     raise ConfigError(name, [problem])
 
 
 def _check_depth(text: str, name: str, mark: yaml.Mark | None) -> None:
-    """Raises `ConfigError` when ``text`` is nested too deeply up to ``mark``, where the parser refused it.
+    """Raises `ConfigError` when ``text`` is nested too deeply up to ``mark``, where the parser rejected it.
 
-    libyaml has a bound of its own, and reads a thousand brackets ahead before it tells of the first. PyYAML's parser in
-    Python hands over one level after the other; it is slow, so it is asked only where the levels can be that many.
+    libyaml has its own bound, and reads a thousand brackets ahead before it reports the first. PyYAML's parser in
+    Python reports one level after the other; it is slow, so it is used only where the text can have that many levels.
     """
     if mark and (mark.column >= MAX_DEPTH or open_brackets(text[: mark.index]) > MAX_DEPTH):
         with contextlib.suppress(yaml.YAMLError):

@@ -1,6 +1,6 @@
 """The sections of the configuration file as pydantic models: every key with its bounds, meaning, example and unit.
 
-A key stands in two places: the record of `config.document` names it with its default, and the section of the same name
+A key stands in two places: the record of `config.records` names it with its default, and the section of the same name
 here says what may be written. The docstring below a key is its description in the JSON Schema and in the reference.
 
 No key is without effect. What the gateway cannot do yet is rejected with a sentence that says so: `Section.refused`

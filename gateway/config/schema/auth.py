@@ -1,4 +1,4 @@
-"""Who may prove what: issuers of JSON Web Tokens."""
+"""How callers authenticate: issuers of JSON Web Tokens."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Jwt(Section):
 
 
 class Auth(Section):
-    """How callers prove who they are, besides the gateway's own tokens."""
+    """How callers authenticate, besides the gateway's own tokens."""
 
     jwt: Listed[Jwt] = Field(default=())
     """Issuers of JSON Web Tokens (RFC 7519)."""
     keys_file: str | None = Field(default=None, min_length=1, examples=["/var/lib/gateway/keys.json"])
-    """Where keys from a `jwks_url` are kept for the time in which their issuer is away, over restarts. `null`: beside
-    the configuration file, with `.keys` behind its name. Read at start. With a `database` the keys are kept there, and
-    this key is refused."""
+    """File that keeps keys from a `jwks_url` over restarts, for the time in which their issuer is unreachable. `null`:
+    beside the configuration file, with `.keys` after its name. Read at start. With a `database` the keys are kept
+    there, and this key is rejected."""

@@ -9,7 +9,7 @@ from gateway.config.schema.settings import Settings
 
 
 def schema() -> dict[str, object]:
-    """The schema as plain data. Addresses, paths and unique names are left to ``gateway check``."""
+    """The schema as plain data. ``gateway check`` checks addresses, paths and unique names."""
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
         **Settings.model_json_schema(schema_generator=_Generator),

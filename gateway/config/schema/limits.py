@@ -45,7 +45,8 @@ class Limits(Section):
     """Most connections of clients at a time. `auto`, and at most: half of the descriptors that the process may open,
     less 64, because an exchange takes a second one for its upstream. From 90 % on, the client with most connections
     loses its oldest idle ones; no client gets more than nine times what is free; idle connections are closed before a
-    new one is refused. A client is an IPv4 address or an IPv6 /64; `trusted_proxies` are no client. 0: as `auto`."""
+    new one is refused. A client is an IPv4 address or an IPv6 /64; `trusted_proxies` do not count as clients. 0: as
+    `auto`."""
     max_connections_per_client: int = Field(
         default=_LIMITS.max_connections_per_client, ge=0, le=1 << 20, examples=[200]
     )
@@ -78,4 +79,4 @@ class Limits(Section):
     `client_timeout`, or are cut when the response has begun. A request body is no longer measured when its response
     has begun. 0: no floor."""
     keepalive_timeout: Seconds = Field(default=_LIMITS.keepalive_timeout, ge=0, le=DAY, examples=[65])
-    """Seconds that an idle connection is kept for the next request. 0: closed after each answer."""
+    """Seconds that an idle connection is kept for the next request. 0: closed after each response."""

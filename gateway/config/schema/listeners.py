@@ -21,7 +21,7 @@ def listed(value: object) -> object:
 
 
 def as_listener(value: object) -> object:
-    """The mapping that an entry of `listen` stands for. Raises ValueError for what is neither text nor mapping."""
+    """An entry of `listen` as a mapping. Raises ValueError for what is neither text nor mapping."""
     if isinstance(value, dict):
         return value
     if isinstance(value, str):
@@ -36,7 +36,7 @@ class Listener(Section):
 
     address: ListenAddress = Field(examples=["127.0.0.1:8080"])
     """`host:port`; IPv6 in brackets, as in `[::1]:8080`; port 0 takes any free port. TLS listeners do not exist yet:
-    `tls` is refused."""
+    `tls` is rejected."""
 
 
 class Admin(Section):
@@ -45,9 +45,9 @@ class Admin(Section):
     listen: ListenAddress = Field(default="127.0.0.1:8081", examples=["127.0.0.1:8081"])
     """`host:port` of the control plane. It has no TLS: keep it on loopback, or behind a proxy that ends TLS."""
     hosts: Listed[Host] = Field(default=(), examples=[["gateway-admin.example.org"]])
-    """Names by which it may be called, besides `localhost` and its own address; other Host values are refused (DNS
+    """Names by which it may be called, besides `localhost` and its own address; other Host values are rejected (DNS
     rebinding)."""
     session_ttl: Seconds = Field(default=43200, ge=60, le=30 * DAY, examples=[3600])
-    """Seconds that a login is good for."""
+    """Seconds that a login stays valid."""
     audit_retention: Seconds = Field(default=AUDIT_RETENTION, ge=0, le=100 * 365 * DAY, examples=[7776000])
-    """Seconds that entries of the audit trail are kept; the default is a year. 0: for good."""
+    """Seconds that entries of the audit trail are kept; the default is a year. 0: forever."""

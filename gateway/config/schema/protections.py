@@ -33,8 +33,8 @@ class Queue(Section):
     timeout: Seconds = Field(default=_QUEUE.timeout, ge=0, le=3600, validate_default=True, examples=[10])
     """Seconds that a request waits at most; then 429. 0: no queue."""
     mode: Mode = Field(default="enforce", examples=["shadow"])
-    """`enforce`, or `shadow`: nobody waits, as without a queue, and what the queue would refuse is reckoned and
-    counted."""
+    """`enforce`, or `shadow`: no request waits, as without a queue, and the requests that the queue would refuse are
+    estimated and counted."""
 
     @field_validator("timeout", mode="after")
     @classmethod
@@ -45,7 +45,7 @@ class Queue(Section):
 
 
 class CircuitBreaker(Section):
-    """Fences off an upstream that keeps failing: 503 at once until it may be tried again."""
+    """Stops sending requests to an upstream that keeps failing: 503 at once until it may be tried again."""
 
     mode: Mode = Field(default="enforce", examples=["shadow"])
     """`enforce`, or `shadow`: the breaker follows the upstream and counts what it would refuse, and refuses nothing."""
@@ -60,16 +60,16 @@ class CircuitBreaker(Section):
 
 
 class TimeoutConfig(Section):
-    """Times of an exchange with the upstream."""
+    """Time limits of an exchange with the upstream."""
 
     dial: Seconds = Field(default=_TIMEOUTS.dial, gt=0, le=3600, examples=[1])
     """Seconds to connect; then 504."""
     tls_handshake: Seconds = Field(default=_TIMEOUTS.tls_handshake, ge=0, le=DAY, examples=[3])
     """Seconds for the TLS handshake; then 504. 0: no limit."""
     response_header: Seconds = Field(default=_TIMEOUTS.response_header, ge=0, le=DAY, examples=[120])
-    """Seconds from the end of the request to the head of the answer; then 504. 0: no limit."""
+    """Seconds from the end of the request to the head of the response; then 504. 0: no limit."""
     body_idle: Seconds = Field(default=_TIMEOUTS.body_idle, ge=0, le=DAY, examples=[60])
-    """Seconds without a byte of the answer's body; then the answer is cut. 0: no limit."""
+    """Seconds without a byte of the response's body; then the response is cut. 0: no limit."""
     idle: Seconds = Field(default=_TIMEOUTS.idle, ge=0, le=DAY, examples=[30])
     """Seconds that an unused connection to the upstream is kept. 0: no limit."""
     max_age: Seconds = Field(default=_TIMEOUTS.max_age, ge=0, le=DAY, examples=[600])

@@ -42,8 +42,8 @@ def _quoted_rule(value: object) -> object:
 
 
 class Cors(Section):
-    """What the gateway's own responses, as 401, 429 and 503, tell browsers, so that pages of other origins can read
-    them. Responses of the upstream are its own matter.
+    """The CORS fields of the gateway's own responses, such as 401, 429 and 503, so that pages of other origins can read
+    them. An upstream sets the fields of its own responses.
     """
 
     allow_origins: Listed[Annotated[str, AfterValidator(values.page_origin)]] = Field(
@@ -96,27 +96,27 @@ class Proxy(Section):
     access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
         default=_PROXY.access_rule, max_length=2000, examples=["@request.auth.role = 'admin'"]
     )
-    """Who is let in, in quotes. "true": everyone; "false": nobody (403); "": superusers alone; else a rule."""
+    """Which callers are admitted, in quotes. "true": all; "false": none (403); "": superusers alone; else a rule."""
     headers: dict[HeaderName, HeaderValue] = Field(
         default={}, repr=False, examples=[{"Authorization": "Bearer {secret.KEY}"}]
     )
     """Header fields set on each request: `{env.NAME}` is a variable of the environment, `{secret.NAME}` a secret of the
-    database, `@request.auth.NAME` what the caller proved to be. Empty: left out."""
+    database, `@request.auth.NAME` a claim of the authenticated caller. Empty: left out."""
     active: bool = Field(default=_PROXY.active, examples=[False])
-    """`false`: the proxy is switched off and answers 404."""
+    """`false`: the proxy is switched off and responds with 404."""
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     server_timing: bool = Field(default=_PROXY.server_timing, examples=[True])
-    """`true`: answers tell the caller where the time went, in a `Server-Timing` field, and after a chunked body in a
+    """`true`: responses show the caller where the time went, in a `Server-Timing` field, and after a chunked body in a
     trailer for callers that send `TE: trailers`."""
     rewrite_location: bool = Field(default=_PROXY.rewrite_location, examples=[True])
     """`true`: paths of the upstream in `Location`, `Content-Location` and the `Path` of cookies become those by which
     callers know them."""
     cors: Cors = Field(default=Cors())
-    """What the gateway's own responses tell browsers."""
+    """The CORS fields of the gateway's own responses."""
     clear_text_proxy: bool = Field(default=_PROXY.clear_text_proxy, examples=[True])
     """`true`: `headers` with a variable, a secret or a credential may travel to an `http://` upstream through the
     forward proxy that `http_proxy` of the environment names, which can read them. `false`: such requests get 502

@@ -43,7 +43,7 @@ class Section(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Descriptions on one line, because the line breaks of the source say nothing to a reader of the schema."""
+        """Descriptions on one line, because the line breaks of the source mean nothing to a reader of the schema."""
         reference = handler(core_schema)
         for key in handler.resolve_ref_schema(reference)["properties"].values():
             if "description" in key:

@@ -26,7 +26,7 @@ _DEFAULT_LISTENERS = tuple(Listener(address=str(address)) for address in _DOCUME
 
 
 def _one_or_many(schema: dict[str, Any]) -> None:
-    """The schema of a list whose entries are texts too, and which one entry may stand for."""
+    """The schema of a list whose entries may be texts too; a single entry may replace the list."""
     entry: list[object] = [{"type": "string"}, schema.pop("items")]
     many = {"type": schema.pop("type"), "minItems": 1, "items": {"anyOf": entry}}
     schema["anyOf"] = [*entry, many]
@@ -66,7 +66,7 @@ class Settings(Section):
     `PYTHON*`, `LD_*`, `MALLOC_*`, `SSL_CERT_*`, `*_proxy`, `*_PROXY`, `OTEL_*`, `NOTIFY_*` and `AIOHTTP_*` alone. Read
     at start. It needs a `database`: without one there is no worker process."""
     auth: Auth = Field(default=Auth())
-    """How callers prove who they are."""
+    """How callers authenticate."""
     workers: Annotated[
         Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
     ] = Field(default=1, examples=[1])
@@ -77,21 +77,21 @@ class Settings(Section):
     access_log: AccessLog | None = Field(default=AccessLog())
     """The access log; `null`: none."""
     trusted_proxies: Listed[Network] = Field(default=_DOCUMENT.trusted_proxies, examples=[["10.0.0.0/8", "192.0.2.7"]])
-    """Addresses or networks (CIDR) whose `X-Forwarded-*` fields are believed."""
+    """Addresses or networks (CIDR) whose `X-Forwarded-*` fields are trusted."""
     upstream_networks: UpstreamNetworks = Field(default=UpstreamNetworks())
-    """Which addresses upstreams may have. A proxy with a denied address is refused when it is saved; a dial to one ends
-    as 502 `upstream_denied`. It holds for the address that is dialled, so a forward proxy of the environment may be
-    anywhere."""
+    """Which addresses upstreams may have. A proxy with a denied address is rejected when it is saved; a dial to one
+    ends as 502 `upstream_denied`. The rule applies to the address that is dialled, so a forward proxy of the
+    environment may be anywhere."""
     via: Annotated[str, AfterValidator(values.pseudonym)] | None = Field(default=None, examples=["edge-1"])
-    """The name of this gateway in the header field `Via`. A request that has it already went in a circle, and gets 508
+    """The name of this gateway in the header field `Via`. A request that already has it went in a circle, and gets 508
     `loop_detected`. `null`: made of the machine, the path of this file and `listen`, so that it is unique, and stays
     over restarts. Read at start."""
     drain_timeout: Seconds = Field(default=_DOCUMENT.drain_timeout, ge=0, le=DAY, examples=[60])
     """Seconds to finish running requests on SIGTERM; what runs longer is cut."""
     limits: Limits = Field(default=Limits())
-    """What a client may send, and in what time."""
+    """Bounds of what clients and upstreams may send, and of how long clients may take."""
     upstreams: Listed[Upstream] = Field(default=())
-    """Back ends that proxies of this file name, to share their limits, breakers and connections."""
+    """Back ends that several proxies of this file can name, to share their limits, breakers and connections."""
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
 
@@ -173,7 +173,7 @@ class Settings(Section):
         )
 
     def urls(self, proxy: Proxy) -> list[str]:
-        """Where requests of ``proxy`` go: the URL of its own, or those of the upstream that it names."""
+        """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names."""
         if not proxy.names_upstream:
             return [proxy.upstream]
         named = (upstream for upstream in self.upstreams if upstream.name == proxy.upstream)

@@ -17,7 +17,7 @@ Seconds = Annotated[float, Field(json_schema_extra={"x-unit": "seconds"})]
 Bytes = Annotated[int, Field(json_schema_extra={"x-unit": "bytes"})]
 Requests = Annotated[int, Field(json_schema_extra={"x-unit": "requests"})]
 Listed = Annotated[tuple[T, ...], Field(strict=False)]
-"""A list of the file; strict pydantic would ask for a tuple."""
+"""A list of the file; strict pydantic would require a tuple."""
 
 
 def _header_value(text: str, info: ValidationInfo) -> str:

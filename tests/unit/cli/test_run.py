@@ -110,7 +110,7 @@ def test_check_names_places_that_the_machine_does_not_have(config: pathlib.Path)
     config.write_text(f"access_log: {{path: {no}/access.log}}\ndatabase: sqlite:///{no}/own.db\n{GOOD}")
     result = call("check", "--config", config)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert [line.partition(" can not be written: ")[0] for line in result.stderr.splitlines()] == [
+    assert [line.partition(" cannot be written: ")[0] for line in result.stderr.splitlines()] == [
         f"{config}: access_log.path: {no}/access.log",
         f"{config}: database: {no}/own.db",
     ]

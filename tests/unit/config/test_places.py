@@ -21,7 +21,7 @@ def found(text: str, access_log: str = "") -> list[str]:
 def test_folders_that_are_missing(tmp_path: pathlib.Path) -> None:
     no = tmp_path / "no"
     assert found(f"access_log: {{path: {no}/access.log}}\ndatabase: sqlite:///{no}/own.db") == [
-        f"f: {key}: {no}/{name} can not be written: No such file or directory; make the folder {no}, or change {key}"
+        f"f: {key}: {no}/{name} cannot be written: No such file or directory; make the folder {no}, or change {key}"
         for key, name in (("access_log.path", "access.log"), ("database", "own.db"))
     ]
     assert list(tmp_path.iterdir()) == []
@@ -48,7 +48,7 @@ def test_a_path_of_the_command_line_replaces_that_of_the_file(tmp_path: pathlib.
     text = f"access_log: {{path: {tmp_path}/no/x}}"
     assert found(text, "-") == found(text, "off") == []
     (sentence,) = found("access_log: null", f"{tmp_path}/no/y")
-    assert f"{tmp_path}/no/y can not be written" in sentence
+    assert f"{tmp_path}/no/y cannot be written" in sentence
 
 
 def test_what_this_user_may_not_write(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,5 +70,5 @@ def test_what_this_user_may_not_write(tmp_path: pathlib.Path, monkeypatch: pytes
 )
 def test_addresses(error: OSError, remedy: str) -> None:
     told = str(places.listen_failure("listen", "::1", 80, error))
-    assert told.startswith("listen: can not listen on [::1]:80: ")
+    assert told.startswith("listen: cannot listen on [::1]:80: ")
     assert remedy in told

@@ -85,7 +85,7 @@ def test_files_that_are_no_keys(tmp_path: Path) -> None:
 
 
 def test_a_database_that_can_not_be_made_is_named_and_not_its_key(tmp_path: Path) -> None:
-    with pytest.raises(KeyProblem, match=f"^database: {tmp_path}/no/g.db can not be written: No such file"):
+    with pytest.raises(KeyProblem, match=f"^database: {tmp_path}/no/g.db cannot be written: No such file"):
         KeyRing.for_database(f"sqlite:///{tmp_path}/no/g.db", {})
 
 
