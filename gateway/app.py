@@ -341,6 +341,6 @@ def log_event(event: Event) -> None:
             mode = ", in shadow mode" if shadow else ""
             _log.warning("breaker of %s: %s -> %s (%s%s)", upstream, old, new, cause.replace("_", " "), mode)
         case Reloaded(generation, source, ""):
-            _log.info("configuration %d in force (%s)", generation, source)
+            _log.info("configuration %d applied (%s)", generation, source)
         case Reloaded(generation, source, error):
-            _log.error("%s refused, configuration %d stays in force:\n%s", source, generation, error)
+            _log.error("%s rejected, configuration %d stays active:\n%s", source, generation, error)

@@ -152,5 +152,5 @@ def run(load: Callable[[], Loaded], config: Path | None) -> int:
     try:
         return uvloop.run(main())
     except OSError as error:
-        _log.error("can not start: %s", error)
+        _log.error("cannot start: %s", error)
         return 1

@@ -62,7 +62,7 @@ class Followers:
                     await self._sync.apply_current(DATABASE_CHANGE)
             except (StoreError, OSError, TimeoutError) as error:
                 if not away:
-                    _log.error("the database is away, what was read last stays in force: %s", error or "no answer")
+                    _log.error("the database is away, what was read last stays applied: %s", error or "no response")
                 away = True
                 await asyncio.sleep(_POLL_SECONDS)
 

@@ -169,7 +169,7 @@ def main(arguments: list[str]) -> int:
         _log.error("%s", error)
         return launch.BAD_CONFIGURATION
     except (StoreError, ChannelError, OSError) as error:
-        _log.error("can not start: %s", error)
+        _log.error("cannot start: %s", error)
         return 1
 
 

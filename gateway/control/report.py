@@ -40,9 +40,9 @@ class Report:
         if error or generation != self._generation:
             self._telemetry.reloaded(ok=not error)
         if error:
-            _log.error("%s refused, configuration %d stays in force:\n%s", source, generation, error)
+            _log.error("%s rejected, configuration %d stays active:\n%s", source, generation, error)
         elif generation != self._generation:  # a login changes nothing that is served
-            _log.info("configuration %d in force (%s)", generation, source)
+            _log.info("configuration %d applied (%s)", generation, source)
         elif before or source != DATABASE_CHANGE:
             _log.info("%s", unchanged(source, generation))
         self._generation = generation

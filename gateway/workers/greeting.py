@@ -1,4 +1,4 @@
-"""What a process logs of the configuration that is in force. Control logs it, and imports nothing of the data plane."""
+"""What a process logs of the active configuration. Control logs it, and imports nothing of the data plane."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
 
 def unchanged(source: str, generation: int) -> str:
     """That a reload found nothing to change, in one line: without it no one knows that a signal arrived."""
-    return f"configuration {generation} stays in force ({source}, nothing has changed)"
+    return f"configuration {generation} stays active ({source}, nothing has changed)"

@@ -127,7 +127,7 @@ class Supervisor:
             child.start()
         except OSError as error:
             pause = max(child.pause(), FIRST_PAUSE)
-            _log.error("the %s can not be started (%s); it is tried again in %g s", child.name, error, pause)
+            _log.error("the %s cannot be started (%s); it is tried again in %g s", child.name, error, pause)
             asyncio.get_running_loop().call_later(pause, self._start_again, child)
 
     def _stop(self) -> None:
@@ -228,7 +228,7 @@ def become(options: str, worker_env: Sequence[str] = ()) -> int:
     try:
         os.execv(command[0], command)  # noqa: S606 - our own module
     except OSError as error:
-        os.write(2, f"can not start: {error}\n".encode())  # the log has ended
+        os.write(2, f"cannot start: {error}\n".encode())  # the log has ended
     return 1
 
 
@@ -240,7 +240,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return asyncio.run(supervise(options, worker_env=worker_env))
     except OSError as error:
-        _log.error("can not start: %s", error)
+        _log.error("cannot start: %s", error)
         return 1
 
 

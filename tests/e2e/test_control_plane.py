@@ -292,13 +292,13 @@ async def test_a_reload_that_changes_nothing_is_logged(tmp_path: Path) -> None:
 
     async with Deployment(tmp_path) as gateway:
         gateway.signal(signal.SIGHUP)
-        line = "configuration 1 stays in force (SIGHUP, nothing has changed)"
+        line = "configuration 1 stays active (SIGHUP, nothing has changed)"
         await eventually(said(line), line, 10)
         gateway.write("[{name: filed}]")
-        line = "file change refused, configuration 1 stays in force"
+        line = "file change rejected, configuration 1 stays active"
         await eventually(said(line), line, 10)
         gateway.write("[]")
-        line = "configuration 1 stays in force (file change, nothing has changed)"
+        line = "configuration 1 stays active (file change, nothing has changed)"
         await eventually(said(line), line, 10)
 
 

@@ -121,5 +121,5 @@ def test_a_variable_that_can_not_be_used_ends_the_start(tmp_path: Path) -> None:
         timeout=30,
     )
     assert process.returncode == 1
-    assert re.search(r"can not start: http_proxy names no forward proxy that can be used; write", process.stderr)
+    assert re.search(r"cannot start: http_proxy names no forward proxy that can be used; write", process.stderr)
     assert "s3cret" not in process.stderr

@@ -290,5 +290,5 @@ def test_a_place_that_the_machine_does_not_give_is_one_line_with_the_remedy(faul
         )
     assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
     (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
-    assert f"can not start: {fault}: {told}" in line
+    assert f"cannot start: {fault}: {told}" in line
     assert line.endswith(f"or change {fault}")

@@ -90,14 +90,14 @@ def test_reloads_by_file_and_by_signal_and_refuses_bad_ones(running: Gateway) ->
 
 def test_a_reload_that_changes_nothing_is_logged(running: Gateway) -> None:
     running.process.send_signal(signal.SIGHUP)
-    running.until(lambda: "configuration 1 stays in force (SIGHUP, nothing has changed)" in running.told())
+    running.until(lambda: "configuration 1 stays active (SIGHUP, nothing has changed)" in running.told())
     good = running.config.read_text()
     running.write("nonsense: true\n")
-    running.until(lambda: "file change refused, configuration 1 stays in force" in running.told())
+    running.until(lambda: "file change rejected, configuration 1 stays active" in running.told())
     running.write(good)
-    running.until(lambda: "configuration 1 stays in force (file change, nothing has changed)" in running.told())
+    running.until(lambda: "configuration 1 stays active (file change, nothing has changed)" in running.told())
     running.write(good + "# a comment\n")
-    again = "configuration 1 stays in force (file change, nothing has changed)"
+    again = "configuration 1 stays active (file change, nothing has changed)"
     running.until(lambda: running.told().count(again) == 2)
 
 
@@ -115,16 +115,16 @@ def seconds(process: subprocess.Popen[bytes]) -> float:
 def test_many_signals_are_few_reloads(running: Gateway) -> None:
     head = f"listen: 127.0.0.1:{running.port}\n"
     running.write(head + many(300, 1))
-    running.until(lambda: "configuration 2 in force" in running.told(), 30)
+    running.until(lambda: "configuration 2 applied" in running.told(), 30)
     before = seconds(running.process)
     for _ in range(100):
         running.process.send_signal(signal.SIGHUP)
         time.sleep(0.002)
-    running.write(head + many(300, 2))  # what is in the file after the last signal comes in force
+    running.write(head + many(300, 2))  # what is in the file after the last signal is applied
     for _ in range(100):
         running.process.send_signal(signal.SIGHUP)
         time.sleep(0.002)
-    running.until(lambda: "configuration 3 in force" in running.told(), 30)
+    running.until(lambda: "configuration 3 applied" in running.told(), 30)
     assert seconds(running.process) - before < 10, "to read 300 proxies takes a third of a second"
     running.process.terminate()
     assert running.process.wait(20) == 0

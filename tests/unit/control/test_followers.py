@@ -55,7 +55,7 @@ async def test_a_database_that_was_away(
     async with following(tmp_path) as now:
         with monkeypatch.context() as patch:
             patch.setattr(now.store, "revision", away)
-            await eventually(lambda: "stays in force: the disk is gone" in caplog.text, "the loss to be logged", 20)
+            await eventually(lambda: "stays applied: the disk is gone" in caplog.text, "the loss to be logged", 20)
         await eventually(lambda: "the database is back" in caplog.messages, "the return to be logged", 20)
         await now.store.proxies.create(PROXY, ANN)
         await eventually(lambda: now.worker.names == ["stored"], "the database to be applied", 20)

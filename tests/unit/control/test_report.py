@@ -45,9 +45,9 @@ def test_a_reload_has_one_line(report: Report, caplog: pytest.LogCaptureFixture)
     report.reloaded("file change", "", 2)
     assert report.error == ""
     assert caplog.messages == [
-        "configuration 2 in force (file change)",
-        "SIGHUP refused, configuration 2 stays in force:\nno such key",
-        "configuration 2 stays in force (file change, nothing has changed)",
+        "configuration 2 applied (file change)",
+        "SIGHUP rejected, configuration 2 stays active:\nno such key",
+        "configuration 2 stays active (file change, nothing has changed)",
     ]
 
 

@@ -72,7 +72,7 @@ async def test_a_signal_that_finds_nothing_new_is_logged(tmp_path: Path, caplog:
         await now.sync.reload("file change")
         assert "nothing has changed" not in caplog.text
         await now.sync.reload("SIGHUP")
-        assert "configuration 1 stays in force (SIGHUP, nothing has changed)" in caplog.messages
+        assert "configuration 1 stays active (SIGHUP, nothing has changed)" in caplog.messages
 
 
 async def test_without_the_database_the_file_is_applied_all_the_same(

@@ -104,7 +104,7 @@ async def test_a_child_that_cannot_be_started_again_is_tried_again(
         good, entry.command = entry.command, ["/no/python"]
         place.unlink()
         entry.signal(signal.SIGKILL)
-        await eventually(lambda: "can not be started" in caplog.text, "a failure", 20)
+        await eventually(lambda: "cannot be started" in caplog.text, "a failure", 20)
         entry.command = good
         await eventually(place.exists, "another worker", 20)
 
@@ -126,4 +126,4 @@ def test_a_supervisor_that_the_system_refuses_is_a_failure_with_a_reason() -> No
     # As a process: the log of the caller ends with the attempt.
     code = "from gateway.workers import supervisor as s; s.PYTHON = ('/no/python',); raise SystemExit(s.become('{}'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
-    assert (ended.returncode, ended.stderr) == (1, "can not start: [Errno 2] No such file or directory\n")
+    assert (ended.returncode, ended.stderr) == (1, "cannot start: [Errno 2] No such file or directory\n")
