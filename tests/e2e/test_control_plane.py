@@ -272,7 +272,7 @@ async def test_file_signal_and_command_line_lead_to_the_same_reload(tmp_path: Pa
         gateway.write(f'[{{name: filed, path: /filed, upstream: "{upstream.url}", access_rule: "true"}}]')
         await when(lambda: _is(gateway, "/filed", 200), 10)
         gateway.write("[{name: filed}]")
-        await eventually(lambda: "file change refused" in gateway.log.read_text(), "the refusal", 10)
+        await eventually(lambda: "file change rejected" in gateway.log.read_text(), "the refusal", 10)
         assert "proxies.0.path: is required" in (await gateway.call("GET", "/proxies"))["applied"]["error"]
         assert await gateway.get("/filed") == (200, "")
         gateway.write("[]")

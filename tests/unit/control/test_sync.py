@@ -44,7 +44,7 @@ async def test_an_invalid_file_changes_nothing(tmp_path: Path, caplog: pytest.Lo
         await now.sync.reload("file change")
         assert now.worker.names == ["a"]
         assert "upstream" in now.report.error
-        assert "file change refused" in caplog.text
+        assert "file change rejected" in caplog.text
         now.write(line("b"))
         await now.sync.reload("file change")
         assert (now.worker.names, now.report.error) == (["b"], "")
