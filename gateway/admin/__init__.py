@@ -1,1 +1,1 @@
-"""What superusers may do (`service`), without HTTP."""
+"""The operations of superusers (`service`), without HTTP."""

@@ -1,4 +1,4 @@
-"""Who does something in the control plane."""
+"""The authenticated caller of a control plane operation."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from gateway.store.audit import Author
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something: ``name`` stands in the audit trail. ``digest``: of the token, when one was shown."""
+    """The caller: ``name`` is logged in the audit trail. ``digest``: of the token, when one was sent."""
 
     name: str
     superuser: bool
     digest: str = ""
     scope: str | None = None
-    """All that the token is good for: "metrics"; None: everything that its owner may."""
+    """The only thing that the token allows: "metrics"; None: everything that its owner may do."""
     credential: str = ""
-    """The id of the token or login that was shown."""
+    """The id of the token or login that was sent."""
     session: bool = False
-    """It was a login, and no token."""
+    """The credential was a login, not a token."""
     owner: str | None = None
     """The id of the superuser who logged in, or with whom the token ends."""
     client: str = field(default="", compare=False)
-    """The address from which the request came."""
+    """The address that sent the request."""
 
     @property
     def author(self) -> Author:

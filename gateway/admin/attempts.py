@@ -1,4 +1,4 @@
-"""Passwords that clients send: each try is counted before it is made, and few are made at a time."""
+"""Password checks for clients: each try is counted before it runs, and only a few run at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.admin.throttle import Crowded, LoginThrottle, Turns
 
 
 class Attempts:
-    """``throttle`` counts those that fail, ``turns`` bounds those that run."""
+    """``throttle`` counts the tries that fail, ``turns`` bounds those that run."""
 
     def __init__(self, throttle: LoginThrottle, turns: Turns | None = None) -> None:
         self._throttle = throttle
@@ -18,7 +18,7 @@ class Attempts:
 
     @contextmanager
     def attempt(self, client: str, account: str, device: str = "") -> Iterator[None]:
-        """Around the slow part of a try: counted before it, so that many tries at once are as many.
+        """Wrap the slow part of a try. The try is counted before it, so that concurrent tries all count.
 
         Raises `AdminError` when the client has to wait.
         """

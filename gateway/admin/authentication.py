@@ -1,4 +1,4 @@
-"""Who sends a request, by the token that it shows."""
+"""Authenticates a request by its token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.store.store import Store
 
 
 class Authentication:
-    """Keeps the tokens of the database until something changes there. ``clock`` gives seconds of the epoch."""
+    """Caches the tokens of the database until something changes there. ``clock`` gives seconds of the epoch."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
@@ -20,11 +20,11 @@ class Authentication:
         self._revision = -1
 
     async def authenticate(self, token: str, client: str = "") -> Actor | None:
-        """Who shows this token; None for one that is not valid."""
+        """The owner of this token; None when it is not valid."""
         return await self._actor(digest(token), client) if looks_like_token(token) else None
 
     async def still_good(self, actor: Actor) -> bool:
-        """Whether the token of ``actor`` was neither revoked, nor has expired, since."""
+        """Whether the token of ``actor`` is still valid: neither revoked nor expired since."""
         return await self._actor(actor.digest) == actor
 
     async def _actor(self, key: str, client: str = "") -> Actor | None:

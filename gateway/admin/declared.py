@@ -10,11 +10,11 @@ from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
 
 _ANYWHERE = Destinations()
-"""Without a file there is no listener to spare, and the built-in list alone."""
+"""Without a file no listener has to be excluded, and only the built-in list applies."""
 
 
 class Declared(Protocol):
-    """What stands in the configuration file."""
+    """The content of the configuration file."""
 
     @property
     def name(self) -> str:

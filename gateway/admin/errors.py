@@ -1,4 +1,4 @@
-"""Refusals of the control plane, in the words of the data plane's error bodies."""
+"""Errors of the control plane, in the shape of the data plane's error bodies."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from gateway.config.errors import ConfigError
 
 Field = tuple[str, str]
-"""(path of the field, what is wrong with it and how to mend it)"""
+"""(path of the field, what is wrong with it and how to fix it)"""
 
 
 class AdminError(Exception):
-    """``extra`` stands beside the usual keys of the body."""
+    """``extra``: further keys of the body, beside the usual ones."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ def validation(fields: Iterable[Field]) -> AdminError:
 
 
 def invalid(error: ConfigError) -> AdminError:
-    """What the rules of the configuration say against a proxy."""
+    """The configuration rules that a proxy violates."""
     return validation((".".join(map(str, p.path)), p.message) for p in error.problems)
 
 

@@ -1,4 +1,4 @@
-"""Metrics, and answers to "why?": of an upstream as it stands, and of one request."""
+"""Metrics, and explanations: of the current state of an upstream, and of one request."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from gateway.ipc.messages import DataPlane
 Answer = TypeVar("Answer")
 
 _PHASES: Final = {
-    "identity_ms": "finding out who asks",
+    "identity_ms": "authenticating the caller",
     "queue_ms": "waiting for a permit",
     "pool_ms": "taking a pooled connection",
     "dial_ms": "opening a connection",
     "upload_ms": "sending the request",
     "upstream_latency_ms": "waiting for the upstream's first byte",
-    "transfer_ms": "receiving the answer",
-    "blocked_ms": "waiting for a client slow to take it",
+    "transfer_ms": "receiving the response",
+    "blocked_ms": "waiting for a client slow to read it",
     "proxy_latency_ms": "in the gateway itself",
 }
 _SHOWN_ABOVE: Final = 0.0005
-"""Milliseconds: what is less is nothing at three digits."""
+"""Milliseconds: a smaller value is zero at three digits."""
 _ROUNDING: Final = 0.01
 """Milliseconds by which the phases of a log line may miss its duration."""
 
 
 class Explanations:
-    """All methods raise `AdminError`, also when nobody can be asked."""
+    """All methods raise `AdminError`, also when the data plane cannot be reached."""
 
     def __init__(self, live: Live, plane: DataPlane) -> None:
         self._live = live
@@ -46,7 +46,7 @@ class Explanations:
         return await self._live.metrics(open_metrics=open_metrics)
 
     async def upstream(self, actor: Actor, name: str) -> Resource:
-        """State, since when and why, of breaker, limiter, queue and pool; what would become of a request now."""
+        """State of breaker, limiter, queue and pool, with time and cause; what would happen to a request now."""
         superusers_only(actor)
         found = await _asked(self._plane.explain(name))
         if found is None:
@@ -54,7 +54,7 @@ class Explanations:
         return dict(found)
 
     async def request(self, actor: Actor, request_id: str) -> Resource:
-        """The way that a recent request took, and the reason for its end."""
+        """The phases of a recent request, and the reason for its end."""
         superusers_only(actor)
         found = await _asked(self._plane.find(request_id))
         if found is None:
@@ -73,7 +73,7 @@ async def _asked(answer: Awaitable[Answer]) -> Answer:
 
 
 def explained(record: Mapping[str, object]) -> Resource:
-    """``record``: a line of the access log, or what is known of a request that runs (it has a ``phase``)."""
+    """``record``: a line of the access log, or the state of a running request (it has a ``phase``)."""
     reason = errors.REASONS.get(str(record.get("reason", "")))
     spent = _spent(record)
     way = [
@@ -99,7 +99,7 @@ def explained(record: Mapping[str, object]) -> Resource:
 
 
 def _spent(record: Mapping[str, object]) -> dict[str, float]:
-    """Milliseconds by phase. A line has no latency of an upstream that never answered: it took what is left."""
+    """Milliseconds by phase. An upstream without a response has no latency in the line: it took the rest."""
     spent = {name: _number(record, name) for name in _PHASES}
     if _number(record, "attempts") and record.get("upstream_latency_ms") is None:
         left = round(_number(record, "duration_ms") - sum(spent.values()), 3)

@@ -1,4 +1,4 @@
-"""What a change would touch, told before it is made. Follows `gateway.upstream.registry`, which keeps the rest."""
+"""Computes what a change would touch before it is made. Follows `gateway.upstream.registry`, which keeps the rest."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class RouteChange(TypedDict):
 
 
 class UpstreamChange(TypedDict):
-    """What becomes of the parts of a proxy that outlive a reload: kept, made, replaced, resized, reset or dropped."""
+    """What happens to the parts of a proxy that survive a reload: kept, made, replaced, resized, reset or dropped."""
 
     proxy: str
     breaker: str
     limiter: str
     pool: str
     streams: int
-    """Live exchanges of this proxy. They go on under the old settings to their end."""
+    """Live exchanges of this proxy. They finish under the old settings."""
 
 
 class Impact(TypedDict):
@@ -38,10 +38,10 @@ class Impact(TypedDict):
 
 
 def impact(before: Sequence[Proxy], after: Sequence[Proxy], state: Mapping[str, ProxyState]) -> Impact:
-    """The difference between two lists of proxies that are served."""
+    """The difference between two lists of served proxies."""
     old, new = ({proxy.name: proxy for proxy in proxies} for proxies in (before, after))
     pairs = ((name, (old.get(name), new.get(name))) for name in sorted(old.keys() | new.keys()))
-    # Nearly all are the same object on both sides, so that only the others are compared key by key.
+    # Nearly all are the same object on both sides, so only the others are compared key by key.
     touched = {name: pair for name, pair in pairs if pair[0] is not pair[1] and pair[0] != pair[1]}
     upstreams = [_upstream(name, was, is_, state) for name, (was, is_) in touched.items()]
     return {

@@ -1,4 +1,4 @@
-"""What keeps the data plane current and watches it, as the services see it."""
+"""The part that keeps the data plane current and watches it, as the services see it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Applied:
 
 
 class Live(Protocol):
-    """What keeps the data plane current, and watches it; the data plane itself is a `DataPlane` beside it."""
+    """Keeps the data plane current and watches it; the data plane itself is a separate `DataPlane`."""
 
     async def apply(self) -> Applied:
-        """A change was committed: put it in force, and say so when it is."""
+        """Apply a change that was committed; returns once it is applied or has failed."""
         ...
 
     def applied(self) -> Applied:
-        """How the last reload went, whoever asked for it."""
+        """The result of the last reload, from any source."""
         ...
 
     async def metrics(self, *, open_metrics: bool) -> str:
@@ -34,7 +34,7 @@ class Live(Protocol):
         ...
 
     async def snapshot(self) -> LiveSnapshot:
-        """What all proxies do now."""
+        """The current state of all proxies."""
         ...
 
     async def refusals(self, since: int) -> Refusals:
@@ -47,7 +47,7 @@ ELSEWHERE: Final = "only the gateway that runs knows; name its admin listener wi
 
 
 class NotRunning:
-    """A store without a gateway, or whose gateway finds changes out by itself."""
+    """A store without a gateway, or whose gateway detects changes by itself."""
 
     async def apply(self) -> Applied:
         return self.applied()

@@ -22,16 +22,16 @@ from gateway.admin.snapshot import unreachable
 _log = logging.getLogger(__name__)
 
 _KEPT: Final = 200
-"""Refusals that a subscriber who falls behind may still get."""
+"""Refusals that are kept for a subscriber that falls behind."""
 _KEPT_BYTES: Final = 512 << 10
-"""Of their lines: clients choose how long a path is, and each subscriber may get all of them in one event."""
+"""Bounds their lines: clients choose the length of a path, and a subscriber may get all of them in one event."""
 
 Line = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """JSON texts, made once for all subscribers. ``refusals``: those that this one has not seen, oldest first."""
+    """JSON texts, made once for all subscribers. ``refusals``: those new to this subscriber, oldest first."""
 
     state: bytes
     refusals: tuple[bytes, ...]
@@ -119,7 +119,7 @@ class LiveFeed:
             except Exception as error:
                 # Subscribers get a frame that says "unreachable", and the polling goes on.
                 if not self._failed:
-                    _log.warning("the data plane could not be asked: %s", error or type(error).__name__)
+                    _log.warning("the data plane could not be polled: %s", error or type(error).__name__)
                 self._failed = True
             if fresh is not None:
                 since = fresh["next"]
@@ -132,7 +132,7 @@ class LiveFeed:
 
 
 class Subscriber:
-    """One live view. It misses the frames that it is too slow for; refusals are kept for a while."""
+    """One live view. A slow subscriber misses frames; refusals are kept for a while."""
 
     def __init__(self, feed: LiveFeed) -> None:
         self._feed = feed
@@ -150,7 +150,7 @@ class Subscriber:
         self._woken.set()
 
     async def frame(self) -> Frame | None:
-        """The next one; None when there is nothing to send, as at the end."""
+        """The next frame; None when there is nothing to send, as at the end."""
         await self._woken.wait()
         self._woken.clear()
         latest = self._feed.latest

@@ -1,4 +1,4 @@
-"""Logins of superusers: they begin with a password, and end by themselves or by a request."""
+"""Logins of superusers: they begin with a password, and end by expiry or by a request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gateway.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """``session``: the response; ``device``: what takes the client's next logins out of the count of strangers."""
+    """``session``: the response; ``device``: excludes the client's next logins from the count of unknown clients."""
 
     session: Resource
     device: str
@@ -51,7 +51,7 @@ class LoginAdministration:
         self._clock = clock
 
     async def login(self, email: str, password: str, client: str, device: str = "") -> Login:
-        """A token for a superuser. ``client``: the peer's address; ``device``: what an earlier `Login` gave it.
+        """A token for a superuser. ``client``: the peer's address; ``device``: the cookie of an earlier `Login`.
 
         An unknown account gets the same response after the same delay, so that no one learns which accounts exist.
         """
@@ -64,7 +64,7 @@ class LoginAdministration:
                 found = await self._store.superusers.by_email(account)
             good = await self._passwords.verify(found[1] if found else None, password[:1000])
         if found is None or not good:
-            # What was typed as an email may be a password: only an account that exists is named.
+            # A password may be typed in the email field: only an existing account is logged by name.
             who = Author(f"client {client}", client)
             await self._store.audit.add(who, "login.failed", found[0].email if found else "unknown")
             raise unauthenticated("The email or the password is wrong")
@@ -102,7 +102,7 @@ class LoginAdministration:
         return {"items": [representations.session(record, current=record.id == actor.credential) for record in found]}
 
     async def end_session(self, actor: Actor, id: str) -> None:  # noqa: A002 - the resource's own word
-        """A login is no good from now on."""
+        """Revoke a login."""
         superusers_only(actor)
         try:
             await self._store.tokens.delete(id, actor.author, "superuser")

@@ -13,18 +13,18 @@ _LONGEST: Final = 1000
 
 
 def check_strength(password: str) -> None:
-    """Raises ValueError for what is too easily guessed, or too long to hash."""
+    """Raises ValueError for a password that is too easily guessed, or too long to hash."""
     if len(password) < _SHORTEST:
         raise ValueError(f"a password has at least {_SHORTEST} characters; choose a longer one")
     if len(password) > _LONGEST:
         raise ValueError(f"a password has at most {_LONGEST} characters; choose a shorter one")
-    # Bytes of a terminal that are no UTF-8 come as lone surrogates, and can not be hashed.
+    # Terminal bytes that are not UTF-8 arrive as lone surrogates, which cannot be hashed.
     if any("\ud800" <= character <= "\udfff" for character in password):
         raise ValueError("a password must be text in UTF-8; choose other characters")
 
 
 class PasswordHasher:
-    """One at a time, so that logins can not take all of the processor: each hash costs 150 ms and 64 MiB."""
+    """One at a time, so that logins cannot take all of the processor: each hash costs 150 ms and 64 MiB."""
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
         self._hasher = hasher or argon2.PasswordHasher()
@@ -35,7 +35,7 @@ class PasswordHasher:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._hasher.hash, password)
 
     async def verify(self, hashed: str | None, password: str) -> bool:
-        """Whether it is the password. None, for somebody who does not exist, takes as long and is never right."""
+        """Whether it is the password. None, for an unknown account, takes as long and is never right."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._verify, hashed, password)
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Which proxies are served when the file and the database declare some: the file wins over the database."""
+"""Selects the served proxies when both the file and the database declare some: the file has precedence."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def routes(proxy: Proxy) -> set[tuple[str, str]]:
 
 
 def shadowed(declared: Sequence[Proxy], stored: Iterable[Proxy]) -> set[str]:
-    """Names of which no stored proxy is served: those of the file, and those that have one of its routes."""
+    """Names of proxies of the database that are not served: names of the file, and proxies with one of its routes."""
     taken = set().union(*map(routes, declared))
     return {proxy.name for proxy in declared} | {proxy.name for proxy in stored if routes(proxy) & taken}
 
 
 def effective(declared: Sequence[Proxy], stored: Sequence[Proxy]) -> list[Proxy]:
-    """The proxies that are served: those of the file, then those of the database that it does not shadow."""
+    """The served proxies: those of the file, then those of the database that it does not shadow."""
     hidden = shadowed(declared, stored)
     return [*declared, *(proxy for proxy in stored if proxy.name not in hidden)]

@@ -1,4 +1,4 @@
-"""Proxies: list, change and delete them, and tell beforehand what a change would touch."""
+"""Proxies: list, change and delete them, and compute beforehand what a change would touch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ProxyAdministration:
         self._plane = plane
 
     async def find(self, actor: Actor, *, page: int = 1, per_page: int = 50, search: str = "") -> Resource:
-        """Those of the file and of the database, by name. ``search`` looks into name, path, upstream and hosts."""
+        """Proxies of the file and of the database, by name. ``search`` matches name, path, upstream and hosts."""
         superusers_only(actor)
         if page < 1 or not 1 <= per_page <= _MAX_PER_PAGE:
             raise validation([("page", f"must be 1 or more, and per_page 1 to {_MAX_PER_PAGE}; write such numbers")])
@@ -53,7 +53,7 @@ class ProxyAdministration:
 
     async def get(self, actor: Actor, name: str) -> Resource:
         superusers_only(actor)
-        for proxy in self._declared.proxies():  # the file's own stands first
+        for proxy in self._declared.proxies():  # the file has precedence
             if proxy.name == name:
                 return resource.declared_proxy(proxy, f"file:{self._declared.name}", await self._state())
         for stored in await self._store.proxies.list():
@@ -79,7 +79,7 @@ class ProxyAdministration:
     async def replace(
         self, actor: Actor, name: str, settings: Settings, version: int | None, *, dry_run: bool = False
     ) -> Resource:
-        """Put ``settings`` in the place of ``version``; keys that are left out get their defaults."""
+        """Replace ``version`` by ``settings``; missing keys get their defaults."""
         superusers_only(actor)
         current, stored = await self._writable(name)
         expected = self._expected(version, current)
@@ -102,7 +102,7 @@ class ProxyAdministration:
     async def patch(
         self, actor: Actor, name: str, patch: Settings, version: int | None, *, dry_run: bool = False
     ) -> Resource:
-        """Change some keys (RFC 7396): null puts a key back to its default, mappings are merged."""
+        """Change some keys (RFC 7396): null resets a key to its default, mappings are merged."""
         superusers_only(actor)
         current, _ = await self._writable(name)
         merged = _merged(current.settings, patch)
@@ -127,7 +127,7 @@ class ProxyAdministration:
         return await self._done(None, before, after)
 
     async def validate(self, actor: Actor, settings: Settings) -> Resource:
-        """A proxy that may or may not be there yet: what it would touch, or what is wrong with it."""
+        """Check a new or existing proxy: what it would touch, or what is wrong with it."""
         superusers_only(actor)
         names = {proxy.name: proxy for proxy in await self._store.proxies.list()}
         known = names.get(str(settings.get("name")))
@@ -147,7 +147,7 @@ class ProxyAdministration:
         """Names of the proxies, of file and database, whose headers name the secret."""
         stored = await self._store.proxies.list()
         headers: list[tuple[str, object]] = [(proxy.name, proxy.headers) for proxy in self._declared.proxies()]
-        headers += [(proxy.name, proxy.settings.get("headers")) for proxy in stored]  # also of those that are unusable
+        headers += [(proxy.name, proxy.settings.get("headers")) for proxy in stored]  # unusable proxies too
         return sorted(name for name, fields in headers if f"secret.{key}" in single.references(fields))
 
     async def strays(self, key: str, origins: Collection[str]) -> list[str]:
@@ -157,7 +157,7 @@ class ProxyAdministration:
         return sorted(proxy.name for proxy, urls in everything if single.misdirected(proxy, urls, {key: origins}))
 
     async def _state(self) -> Mapping[str, ProxyState]:
-        """What runs now, by proxy; empty while the data plane is away."""
+        """The current state by proxy; empty while the data plane is away."""
         try:
             return await self._plane.state()
         except ChannelError:
@@ -178,10 +178,10 @@ class ProxyAdministration:
         source = f"file:{self._declared.name}"
         items = [resource.declared_proxy(proxy, source, state) for proxy in declared]
         items += [resource.stored_proxy(p, source if p.name in hidden else None, state) for p in stored]
-        return sorted(items, key=lambda item: str(item["name"]))  # stable: the file's own before its shadow
+        return sorted(items, key=lambda item: str(item["name"]))  # stable: the file before the database
 
     def _shadow(self, stored: StoredProxy) -> str | None:
-        """What is served instead of a stored proxy, if something is."""
+        """The proxy or route that is served instead of a stored proxy, if any."""
         hidden = shadowed(self._declared.proxies(), usable([stored]))
         return f"file:{self._declared.name}" if stored.name in hidden else None
 
@@ -271,7 +271,7 @@ def _merged(target: Mapping[str, object], patch: Mapping[str, object]) -> dict[s
 
 
 def _check_free(proxy: Proxy, others: Sequence[StoredProxy]) -> None:
-    """What the database would say at once, told by a dry run."""
+    """The conflict checks of the database, for a dry run."""
     if any(other.name == proxy.name for other in others):
         raise _taken(name_taken(proxy))
     route = proxy.path, hosts_key(proxy.hosts)

@@ -1,4 +1,4 @@
-"""Counters since the start become what a person reads: so many a second, half of them faster than so long."""
+"""Converts counters since the start into rates per second and latency percentiles."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final, TypedDict
 from gateway.admin.snapshot import LiveSnapshot, ProxyGauges, ProxySnapshot
 
 WINDOW: Final = 5
-"""Snapshots that one rate looks back over: a single second says little where little is asked."""
+"""Snapshots that one rate spans: a single second says little at a low request rate."""
 
 _COUNTERS: Final = ("requests", "errors", "refused", "shadowed", "bytes_in", "bytes_out")
 
 
 class ProxyRates(ProxyGauges):
-    """Rates are per second, latencies in seconds; null where nothing is known yet."""
+    """Rates are per second, latencies in seconds; null where no value is known yet."""
 
     requests: float | None
     errors: float | None
@@ -59,13 +59,13 @@ class Rates:
 
 
 def _restarted(before: LiveSnapshot, snapshot: LiveSnapshot) -> bool:
-    """Whether another worker counts from nothing, or may do so soon."""
+    """Whether a new worker counts from zero, or may do so soon."""
     was, now = before["proxies"], snapshot["proxies"]
     return not snapshot["reachable"] or any(now[n]["requests"] < was[n]["requests"] for n in was.keys() & now.keys())
 
 
 def _since(before: LiveSnapshot | None, snapshot: LiveSnapshot, name: str) -> tuple[ProxySnapshot | None, float]:
-    """The proxy as it was, and the seconds since; None where there is nothing to compare with."""
+    """The earlier snapshot of the proxy, and the seconds since; None without one to compare with."""
     was = before["proxies"].get(name) if before is not None else None
     seconds = snapshot["at"] - before["at"] if before is not None else 0.0
     if was is None or seconds <= 0:
@@ -117,9 +117,9 @@ def _latencies(now: ProxySnapshot, was: ProxySnapshot | None) -> tuple[float | N
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], part: float) -> float | None:
-    """The value below which ``part`` of the observations lie, as if they lay evenly in their bucket.
+    """The value below which ``part`` of the observations lie, interpolated evenly in their bucket.
 
-    What is slower than the last bound is told as the last bound. None without any observation.
+    A value above the last bound is reported as the last bound. None without any observation.
     """
     wanted = part * sum(counts)
     if not wanted:

@@ -27,7 +27,7 @@ def settings_of(proxy: Proxy) -> Resource:
 
 
 def masked(settings: Resource) -> Resource:
-    """Without credentials that stand written out in a file."""
+    """The settings without credentials that are written out in a file."""
     headers = settings["headers"]
     assert isinstance(headers, dict)
     shown = {n: MASKED if is_credential(n) and v and not is_template(v) else v for n, v in headers.items()}
@@ -47,7 +47,7 @@ def stored_proxy(proxy: StoredProxy, shadowed_by: str | None, state: Mapping[str
 
 
 def stored_settings(proxy: StoredProxy) -> Resource:
-    """What this version of the gateway cannot use is shown as it is stored, so that it can be fixed or deleted."""
+    """Settings that this version cannot use are shown as stored, so that they can be fixed or deleted."""
     if isinstance(proxy.value, ConfigError):
         return settings_of(_DEFAULTS) | without_secrets(proxy.settings)
     return settings_of(proxy.value)

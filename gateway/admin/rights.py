@@ -1,4 +1,4 @@
-"""Who may use the control plane: superusers, and tokens that have their right."""
+"""Authorization of the control plane: superusers, and tokens with the right."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def superusers_only(actor: Actor) -> None:
 
 
 def metrics_readers_only(actor: Actor) -> None:
-    """Superusers, and tokens of that scope. Raises `AdminError` 403."""
+    """Allows superusers, and tokens of that scope. Raises `AdminError` 403."""
     if not actor.superuser and actor.scope != "metrics":
         raise forbidden()

@@ -1,8 +1,8 @@
-"""Who may be connected to the admin listener: a bound on connections that never keeps a new caller out for idle ones.
+"""Limits the connections of the admin listener: idle connections never keep a new caller out.
 
-A connection costs its owner nothing, so strangers may open as many as they like. When the seats are taken, the
-connection that has waited for its client longest gives its seat up: one that was never used by a superuser first, of
-the client that has most of them. A connection for which the gateway works keeps its seat.
+A connection costs its client nothing, so an unauthenticated client can open any number. When all seats are taken, the
+connection that has waited longest for its client is cut: first one that no superuser has used, of the client with the
+most connections. A connection whose request the gateway is serving keeps its seat.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Final
 from gateway.core.clock import Clock, monotonic
 
 MOST: Final = 256
-"""The control process has to keep descriptors for the database and for its workers."""
+"""The control process needs descriptors for the database and for its workers."""
 RESERVED: Final = 32
-"""Seats that only this machine gets: its health checks and its commands."""
+"""Seats that are reserved for this machine: its health checks and its commands."""
 MOST_OF_CLIENT: Final = 96
-"""Of one address that is not this machine's."""
+"""Limit for one address that is not of this machine."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is an address of this machine's own. An empty one is the peer of a Unix socket."""
+    """Whether ``host`` is an address of this machine. An empty one is the peer of a Unix socket."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0]) if host else None
     except ValueError:
@@ -42,9 +42,9 @@ class Seat:
     client: str
     cut: Callable[[], object]
     waits_since: float | None = 0.0
-    """Since when the gateway waits for the client; None: it works for it."""
+    """Since when the gateway waits for the client; None: it serves a request."""
     known: bool = False
-    """A superuser logged in, or showed a token, on this connection."""
+    """A superuser logged in, or sent a token, on this connection."""
     local: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class Seats:
         return len(self._taken)
 
     def take(self, seat: Seat) -> bool:
-        """False when there is no room, since the gateway works for all connections that could be cut for this one."""
+        """False when there is no room: every connection that could be cut for this one has a request running."""
         if not seat.local and self._of_client[seat.client] >= self._most_of_client:
             if not self._free(seat.client):
                 return False
@@ -84,7 +84,7 @@ class Seats:
         return True
 
     def leave(self, seat: Seat) -> None:
-        """The connection is over. Harmless for one that has no seat any more."""
+        """The connection has closed. No effect for one without a seat."""
         if seat in self._taken:
             self._taken.remove(seat)
             self._of_client[seat.client] -= 1
@@ -96,7 +96,7 @@ class Seats:
         seat.waits_since = self._clock()
 
     def _free(self, client: str | None = None) -> bool:
-        """Cut a connection, of ``client`` or of anybody; False when there is none to cut."""
+        """Cut a connection, of ``client`` or of any client; False when there is none to cut."""
         victim: Seat | None = None
         best: tuple[bool, int, float] | None = None
         for seat in self._taken:

@@ -49,7 +49,7 @@ class SecretAdministration:
         description: str = "",
         origins: Sequence[str] | None = None,
     ) -> Resource:
-        """``origins``: the only upstream origins that it may be sent to; []: every one; None: as it is."""
+        """``origins``: the only upstream origins that it may be sent to; []: every one; None: unchanged."""
         superusers_only(actor)
         _check(key, value, description)
         allowed = None if origins is None else await self._allowed(key, origins)
@@ -57,7 +57,7 @@ class SecretAdministration:
         return await self._done(record)
 
     async def bind(self, actor: Actor, key: str, origins: Sequence[str]) -> Resource:
-        """Say where it may be sent to, as `put`. Refused while a proxy would send it elsewhere."""
+        """Set the origins it may be sent to, as `put`. Rejected while a proxy would send it elsewhere."""
         superusers_only(actor)
         allowed = await self._allowed(key, origins)
         try:
@@ -88,19 +88,19 @@ class SecretAdministration:
         return representations.secret(record) | {"applied": {"generation": applied.generation, "error": applied.error}}
 
     async def origins(self, actor: Actor) -> dict[str, list[str]]:
-        """Where the secrets may be sent to that are bound to origins."""
+        """The origins of the secrets that are bound to some."""
         superusers_only(actor)
         return {key: sorted(found) for key, found in (await self._store.secrets.bound()).items()}
 
     async def reveal(self, actor: Actor) -> dict[str, str]:
-        """The values. No route leads here: only who can read the database and its key may have them."""
+        """The values. No route calls this: they are only for those who can read the database and its key."""
         superusers_only(actor)
         values = await self._store.secrets.reveal()
         await self._store.audit.add(actor.author, "secret.export", "*", {"count": len(values)})
         return values
 
     async def delete(self, actor: Actor, key: str, *, force: bool = False) -> Resource:
-        """Refused while proxies name it, unless ``force``: they answer 500 ``template_missing`` then."""
+        """Rejected while proxies name it, unless ``force``: those proxies then respond 500 ``template_missing``."""
         superusers_only(actor)
         if await self._store.secrets.get(key) is None:
             raise not_found(f"there is no secret {key}")

@@ -1,4 +1,4 @@
-"""All that a superuser may do, without HTTP: the REST API and the command line are thin over it."""
+"""All operations of a superuser, without HTTP: the REST API and the command line are thin layers over it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Administration:
         self.tokens = TokenAdministration(store, live, clock)
 
     async def audit(self, actor: Actor, page: int = 1, per_page: int = 50) -> Resource:
-        """Who did what, the newest first."""
+        """Entries of the audit trail, the newest first."""
         superusers_only(actor)
         if page < 1 or not 1 <= per_page <= 1000:
             raise validation([("page", "must be 1 or more, and per_page 1 to 1000; write such numbers")])

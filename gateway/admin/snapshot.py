@@ -1,4 +1,4 @@
-"""What all proxies do at a moment, as the live view and the metrics of each proxy are made from."""
+"""The state of all proxies at one moment: the source of the live view and of the metrics of each proxy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gateway.ipc.messages import Transition
 
 
 class Latency(TypedDict):
-    """A histogram: ``counts`` has one more than ``bounds``, for what was slower than the last of them."""
+    """A histogram: ``counts`` has one more than ``bounds``, for values above the last bound."""
 
     bounds: list[float]
     counts: list[int]
 
 
 class ProxyGauges(TypedDict):
-    """How a proxy stands at a moment."""
+    """The state of a proxy at one moment."""
 
     in_flight: int
     limit: int
@@ -28,7 +28,7 @@ class ProxyGauges(TypedDict):
     breaker: str
     """closed, open, half_open or off"""
     breaker_since: float
-    """Seconds of the epoch; 0 when it has been so from the start."""
+    """Seconds of the epoch; 0 when unchanged since the start."""
     breaker_history: list[Transition]
     """Oldest first."""
     pool_open: int
@@ -36,15 +36,15 @@ class ProxyGauges(TypedDict):
 
 
 class ProxySnapshot(ProxyGauges):
-    """How a proxy stands, and counters of what it did since the gateway's start."""
+    """The state of a proxy, and its counters since the gateway's start."""
 
     requests: int
     errors: int
-    """What failed at the upstream or in the gateway, answers of the upstream's own of 500 and above included."""
+    """Failures at the upstream or in the gateway, including the upstream's own responses of 500 and above."""
     refused: int
-    """What the gateway turned away."""
+    """Requests that the gateway refused."""
     shadowed: int
-    """What would have been refused, were the protection enforced."""
+    """Requests that an enforced protection would have refused."""
     latency: Latency
     bytes_in: int
     bytes_out: int
@@ -54,11 +54,11 @@ class LiveSnapshot(TypedDict):
     at: float
     """Seconds of the epoch."""
     reachable: bool
-    """False while the worker can not be asked; there are no proxies then."""
+    """False while the worker cannot be reached; there are no proxies then."""
     generation: int
     proxies: Mapping[str, ProxySnapshot]
 
 
 def unreachable(generation: int = 0) -> LiveSnapshot:
-    """What is told while nobody can be asked."""
+    """The snapshot while the worker cannot be reached."""
     return {"at": time.time(), "reachable": False, "generation": generation, "proxies": {}}

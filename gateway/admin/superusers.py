@@ -54,7 +54,7 @@ class SuperuserAdministration:
         await self._live.apply()
 
     async def change_password(self, actor: Actor, current: str, password: str) -> Resource:
-        """Of the superuser who asks: the other logins end. ``current``: a stolen login must not be enough."""
+        """Change the caller's own password: the other logins end. ``current``: a stolen login must not be enough."""
         superusers_only(actor)
         if not actor.session or actor.owner is None:
             details = "a token has no password; log in, or let a superuser set it by its account"
@@ -79,7 +79,7 @@ class SuperuserAdministration:
         *,
         tokens: bool = False,
     ) -> Resource:
-        """Of another superuser: all logins of that one end, and with ``tokens`` the superuser tokens made by it."""
+        """Set another superuser's password: all their logins end, with ``tokens`` also their superuser tokens."""
         superusers_only(actor)
         if actor.session and actor.owner == id:
             raise conflict("own_password", "your own password is changed with the current one: POST /auth/password")
@@ -109,7 +109,7 @@ def is_email(text: str) -> bool:
 
 
 def _check_password(password: str) -> None:
-    """Raises `AdminError` for one that is too easily guessed."""
+    """Raises `AdminError` for a password that is too easily guessed."""
     try:
         check_strength(password)
     except ValueError as error:

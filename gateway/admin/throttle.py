@@ -1,9 +1,9 @@
-"""How often logins may fail, and how many passwords are computed at a time.
+"""Limits how often logins may fail, and how many password hashes are computed at a time.
 
-Failures are counted for each client and account, and for each account over all clients. A client that is known is
-outside both counts and has one of its own: a device that logged in to the account before shows a cookie that says so.
-So an attacker who shares an address with a superuser, as behind a proxy or a NAT, slows himself down and not the
-superuser's devices. A client address that logged in before is outside the count of the account alone.
+Failures are counted for each client and account, and for each account over all clients. A known device is outside both
+counts and has its own: a device that logged in to the account before sends a cookie that proves it. So an attacker that
+shares an address with a superuser, as behind a proxy or a NAT, is throttled, and the superuser's devices are not. A
+client address that logged in before is outside the count of the account only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.core.memo import Memo
 
 _MAX_REMEMBERED: Final = 10_000
 _NETWORK_V6: Final = 64
-"""Bits. A client has all addresses of such a network (RFC 6177), and must not have a count for each."""
+"""Bits. A client owns all addresses of such a network (RFC 6177), and must not get a count for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class _Buckets:
         return 0.0 if level >= 1.0 else (1.0 - level) * self._rate.seconds
 
     def take(self, key: str) -> None:
-        # The debt has a bottom: an attack of any length makes nobody wait longer than a short one.
+        # The debt is bounded: a long attack makes no one wait longer than a short one.
         self._levels.put(key, (max(self._level(key) - 1.0, -float(self._rate.burst)), self._clock()))
 
     def give_back(self, key: str) -> None:
@@ -58,13 +58,13 @@ class _Buckets:
 
 
 class LoginThrottle:
-    """Ask `check` first. ``device``: the id of a device that logged in to this account before; empty: a stranger's.
+    """Call `check` first. ``device``: the id of a device that logged in to this account before; empty: unknown.
 
-    A try is counted by `failed` before its slow part, so that many at once are as many; `withdrawn` takes that back,
-    and so does `succeeded`.
+    `failed` counts a try before its slow part, so that concurrent tries all count; `withdrawn` and `succeeded` undo
+    that.
 
-    One client fails more slowly than the count of an account refills, so that no single address keeps strangers from
-    other addresses out: that takes as many addresses as the ratio of the two rates.
+    The rate of one client is below the refill rate of an account, so that no single address can lock out unknown
+    clients at other addresses: that takes as many addresses as the ratio of the two rates.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class LoginThrottle:
         self._accounts.take(account)
 
     def withdrawn(self, client: str, account: str, device: str = "") -> None:
-        """The try that was counted last did not fail. What others failed at the same address stays counted."""
+        """The last counted try did not fail. Failures of others at the same address stay counted."""
         if device:
             self._devices.give_back(device)
             return
@@ -110,15 +110,15 @@ class LoginThrottle:
         self._welcome.put(_pair(client, account), None)
 
 
-class Crowded(Exception):  # noqa: N818 - a state, not a mistake
-    """Too many passwords are computed or wait for that."""
+class Crowded(Exception):  # noqa: N818 - a state, not an error
+    """Too many password hashes are running or waiting."""
 
 
 class Turns:
-    """Bounds the passwords that are computed and that wait for it: each costs 150 ms and 64 MiB.
+    """Bounds the password hashes that run and that wait: each costs 150 ms and 64 MiB.
 
-    Strangers have ``strangers`` places, a client of theirs ``of_client`` of them; known devices have places of their
-    own, so that a flood of strangers delays them by what those few places take, and no more.
+    Unknown clients share ``strangers`` places, of which one client gets ``of_client``. Known devices have their own
+    places, so that a flood of unknown clients delays them by those few hashes at most.
     """
 
     def __init__(self, strangers: int = 8, of_client: int = 4, known: int = 4) -> None:
@@ -153,7 +153,7 @@ class Turns:
 
 
 def network(client: str) -> str:
-    """By what a client is counted: an IPv4 address, or the /64 network of an IPv6 address."""
+    """The key by which a client is counted: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         address = ipaddress.ip_address(client.partition("%")[0])
     except ValueError:

@@ -45,9 +45,9 @@ class TokenAdministration:
         expires_in: float | None = None,
         claims: Mapping[str, object] | None = None,
     ) -> Resource:
-        """A token; its text stands in the response this once. ``metrics``: it may read metrics, and nothing else.
+        """A token; only this response shows its text. ``metrics``: it may read metrics, and nothing else.
 
-        ``expires_in`` in seconds; 0: without an end; None: 90 days for a superuser token, without an end for others.
+        ``expires_in`` in seconds; 0: no expiry; None: 90 days for a superuser token, no expiry for others.
         A superuser token ends with the superuser who made it, or who made the token that made it.
         """
         superusers_only(actor)
@@ -77,7 +77,7 @@ class TokenAdministration:
         return representations.token(made) | {"token": token}
 
     async def delete(self, actor: Actor, id: str) -> None:  # noqa: A002 - the resource's own word
-        """Revoked at once."""
+        """Revoke a token, with immediate effect."""
         superusers_only(actor)
         try:
             await self._store.tokens.delete(id, actor.author, "token")
