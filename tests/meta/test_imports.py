@@ -69,7 +69,7 @@ interfaces alone: core/stream.py, and wire/connections.py, whose connections wir
 BELOW_HTTP_1_1 = {
     f"gateway.wire.{name}" for name in ("buffers", "connections", "hangup", "link", "pace", "timer", "turns")
 }
-"""What a protocol rests on. It knows neither who chooses it nor another protocol, so that each is a folder of its own."""
+"""What a protocol rests on. It knows neither what chooses it nor another protocol: each is a folder of its own."""
 
 EXCHANGES = {f"gateway.core.{name}" for name in ("attempt", "exchange", "layer", "message", "stream")}
 """What belongs to one request. A machine that knows none of it also serves a call that is no request."""

@@ -166,6 +166,6 @@ def test_an_address_in_use_is_a_runtime_error(tmp_path: Path, running: Gateway) 
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
     assert line.endswith(
-        f"can not start: listen: cannot listen on 127.0.0.1:{running.port}: Address already in use; "
+        f"cannot start: listen: cannot listen on 127.0.0.1:{running.port}: Address already in use; "
         "stop the program that uses it, or change listen"
     )
