@@ -35,9 +35,9 @@ _log = logging.getLogger("gateway")
 RESERVED = 64
 """Descriptors that no connection gets: listeners, logs, the channel to the control process, files that are loaded."""
 _MOST_DESCRIPTORS = 1 << 20
-"""What an unlimited RLIMIT_NOFILE is taken for."""
+"""The value used for an unlimited RLIMIT_NOFILE."""
 _SHARE = 9
-"""A client may hold so many times what is free."""
+"""A client may hold this many times the number of free connections."""
 _SCAN_SHARE = 20
 """After a search for idle connections that found none, this many times its duration passes before the next one."""
 _SCAN_PAUSE = 0.05
@@ -67,7 +67,7 @@ class Client:
         self.name = name
         self.connections: dict[Idler, None] = {}
         self.barren_until = 0.0
-        """No idle connection was found; until then none is looked for."""
+        """No idle connection was found; until this time no search is made."""
 
 
 def client_of(host: str) -> str:
@@ -93,12 +93,12 @@ def descriptors() -> int:
 
 
 def room_in(descriptors: int) -> int:
-    """Connections that so many descriptors are enough for: an exchange takes a second one for its upstream."""
+    """The connections that so many descriptors suffice for: an exchange takes a second one for its upstream."""
     return max(1, (descriptors - RESERVED) // 2)
 
 
 class Admission:
-    """The book of open connections, by client. `limit` is never exceeded."""
+    """The list of open connections, by client. `limit` is never exceeded."""
 
     def __init__(self, clock: Clock = monotonic) -> None:
         self._clock = clock
@@ -126,7 +126,7 @@ class Admission:
         return len(self._owner)
 
     def configure(self, limits: Limits) -> None:
-        """Take ``limits`` in force for the connections that come from now on."""
+        """Apply ``limits`` to the connections that come from now on."""
         usable = descriptors()
         room = room_in(usable)
         wanted = room if limits.max_connections in (AUTO, 0) else limits.max_connections
@@ -188,7 +188,7 @@ class Admission:
         self._owner[connection] = client
 
     def closed(self, connection: Idler) -> None:
-        """``connection`` is over. Does nothing for one that is not in the book."""
+        """``connection`` is over. Does nothing for one that is not in the list."""
         client = self._owner.pop(connection, None)
         if client is None:
             return
@@ -199,7 +199,7 @@ class Admission:
                 del self._clients[client.name]
 
     def make_room(self) -> bool:
-        """Close the oldest idle connections of the largest client that has any; False when nobody has."""
+        """Close the oldest idle connections of the largest client that has any; False when none has."""
         began = self._clock()
         if began < self._barren_until:
             return False
@@ -247,7 +247,7 @@ class Admission:
         if after:
             self._by_size.setdefault(after, {})[client] = None
         if after > self._largest or (before == self._largest and before not in self._by_size):
-            self._largest = after  # who was alone at the top stays there
+            self._largest = after  # a client that was alone at the top stays there
 
     def _tell(self, why: str) -> None:
         """In the process's log, once a second."""

@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 class ConfiguredFields:
     """``fixed`` are (name, value); `lines` makes the rest for one caller; ``names`` are those of all, empty ones too.
 
-    A field that the configuration names is never taken from the caller, whatever becomes of our own value.
+    A field that the configuration names is never taken from the caller, even if its configured value is not sent.
     """
 
     __slots__ = ("_personal", "fixed", "names")
@@ -41,7 +41,7 @@ class ConfiguredFields:
 
 
 def _value(parts: tuple[Part, ...], principal: Principal | None) -> bytes:
-    """Empty when a claim does not fit: half of a value would say something else of the caller."""
+    """Empty when a claim does not fit: a partial value would make a false statement about the caller."""
     text = ""
     for part in parts:
         piece = _claim(part.field, principal) if isinstance(part, AuthField) else str(part)

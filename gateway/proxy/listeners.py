@@ -1,7 +1,7 @@
 """The listening sockets of the data plane.
 
-They are accepted from here and not by the event loop: libuv ends a listener for good when it runs out of descriptors
-at the wrong moment, and has accepted a connection before anybody can refuse it.
+Connections are accepted here and not by the event loop: libuv closes a listener permanently when it runs out of
+descriptors at the wrong moment, and accepts a connection before any code can refuse it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ Accepted = tuple[asyncio.BaseProtocol, Callable[[], object]]
 
 
 class Listeners:
-    """Every connection that comes in gets the protocol that ``accept`` makes of the peer's host.
+    """Every incoming connection gets the protocol that ``accept`` makes for the peer's host.
 
     ``accept`` returns None to refuse it: the connection is then closed before anything is read. Beside the protocol it
-    returns what is called when the event loop could not make a transport of the connection. ``starved`` is called when
+    returns what is called when the event loop could not make a transport for the connection. ``starved`` is called when
     the process has no descriptor for a new connection.
     """
 
@@ -82,7 +82,7 @@ class Listeners:
         self._open.update(opened)
 
     def close(self) -> None:
-        """Accept nothing more; connections that were accepted live on."""
+        """Accept nothing more; accepted connections stay open."""
         for sockets in self._open.values():
             self._end(sockets)
         self._open.clear()

@@ -15,7 +15,7 @@ _URL = re.compile(rb"(?:(https?):)?//([^/?#]*)", re.IGNORECASE)
 _PATH_ATTRIBUTE = re.compile(rb"(;[ \t]*path[ \t]*=[ \t]*)([^;]*)", re.IGNORECASE)
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 _BOUND_TO_ROOT = b"__host-"
-"""RFC 6265bis 4.1.3.2: a cookie whose name begins so is only taken with the path /."""
+"""RFC 6265bis 4.1.3.2: a cookie with this prefix in its name is accepted only with the path /."""
 
 
 class Locations:
@@ -59,7 +59,7 @@ class Locations:
     def _location(self, value: bytes, host: bytes) -> bytes:
         match = _URL.match(value)
         if match is None:
-            # A path without a slash at the beginning is relative to what the caller asked for, and right as it is.
+            # A path without a slash at the beginning is relative to the caller's request target, and correct as it is.
             return (self._path(value) or value) if value[:1] == b"/" else value
         scheme = (match[1] or self._scheme).lower()
         authority = _plain_authority(scheme, match[2])

@@ -1,4 +1,4 @@
-"""THE MAP: the way of an exchange, outermost layer first, and why each layer stands where it stands.
+"""THE MAP: the path of an exchange, outermost layer first, and the reason for the place of each layer.
 
 route chain     once for each request: record, identify, limit, retry
 attempt chain   once for each attempt at an endpoint: judge, send

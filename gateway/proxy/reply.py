@@ -15,7 +15,7 @@ from gateway.proxy.layers.server_timing import timing_fields
 from gateway.proxy.locations import Locations
 
 CONTINUE_SECONDS = 1.0
-"""How long an upstream may take to respond to ``Expect: 100-continue`` before the body is sent all the same."""
+"""How long an upstream may take to respond to ``Expect: 100-continue`` before the body is sent anyway."""
 
 _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 

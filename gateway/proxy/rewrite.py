@@ -32,8 +32,8 @@ def names(via: bytes, name: bytes) -> bool:
 def forwarding_lines(peer: Peer, request: RequestHead, prefix: bytes = b"") -> bytes:
     """X-Forwarded-For, -Host, -Proto, and -Prefix when a ``prefix`` was stripped from the path.
 
-    For a trusted peer what it says itself stands before it, and the other fields of the list in
-    `gateway.core.forwarded` travel on; those of all others are dropped.
+    The values of a trusted peer's own fields stand before them, and its other fields of the list in
+    `gateway.core.forwarded` travel on; those of all other peers are dropped.
     """
     known = request.known
     host = known.get(b"host", b"")

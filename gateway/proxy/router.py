@@ -62,7 +62,7 @@ class _Table:
 
 
 class Router:
-    """The routes of a named host are asked first, then those of ``*.domain``, then those of any host."""
+    """The routes of a named host are searched first, then those of ``*.domain``, then those of any host."""
 
     __slots__ = ("_any", "_exact", "_wildcard")
 

@@ -1,4 +1,4 @@
-"""The live snapshot and the connections that ask it: finds the route of each request, drains."""
+"""The live snapshot and the connections that use it: finds the route of each request, drains."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 
 
 class Server:
-    """The data plane's `Service`: every connection asks it, and it reads the live snapshot."""
+    """The data plane's `Service`: every connection calls it, and it reads the live snapshot."""
 
     def __init__(self, buffers: BufferPool, parser: HeadParser, outer: OuterLayers) -> None:
         self.snapshot: Snapshot
@@ -50,7 +50,7 @@ class Server:
         # Unique over processes and restarts: 48 random bits, then a count.
         self._ids = map((os.urandom(6).hex().encode() + b"%010x").__mod__, count(1))
 
-    # -- what connections ask
+    # -- what connections call
 
     @property
     def limits(self) -> Limits:
@@ -148,7 +148,7 @@ class Server:
         return True
 
     async def cut(self) -> None:
-        """End every exchange and connection now; returns when the last has noticed."""
+        """End every exchange and connection now; returns when the last has ended."""
         self.draining = True
         self.listeners.close()
         self._idle.clear()

@@ -1,1 +1,1 @@
-"""What the data plane says of itself when it is asked: status, explanations."""
+"""What the data plane reports about itself on request: status, explanations."""

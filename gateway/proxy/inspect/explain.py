@@ -1,4 +1,4 @@
-"""Why a proxy's protections stand as they stand, in facts and in a sentence: from the machines themselves.
+"""Why a proxy's protections are in their present state, in facts and in a sentence: from the machines themselves.
 
 Everything here is read, nothing is counted for it: an explanation costs the data path nothing.
 """

@@ -15,10 +15,10 @@ _ALLOW = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 
 
 def answer_locally(next_handler: Handler) -> Handler:
-    """A friendly 501 for WebSocket, and OPTIONS whose hops are used up.
+    """Responds with an explicit 501 to WebSocket, and to OPTIONS with no hops left.
 
-    Any other upgrade is ignored, as RFC 9110 7.8 allows, and the request served as it is. OPTIONS with Max-Forwards is
-    answered by the last recipient; others count down (RFC 9110 7.6.2).
+    Any other upgrade is ignored, as RFC 9110 7.8 allows, and the request served as it is. The last recipient responds
+    to OPTIONS with Max-Forwards; others count down (RFC 9110 7.6.2).
     """
 
     # Not a coroutine: nearly every request has neither field, and then costs no more than this look.

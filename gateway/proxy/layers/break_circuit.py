@@ -1,4 +1,4 @@
-"""Applies the circuit breaker: rejects what it does not admit, and reports how each admitted attempt ended."""
+"""Applies the circuit breaker: refuses what it does not admit, and reports how each admitted attempt ended."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ IGNORED: Final = Outcome.IGNORED
 def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
     """What a failed attempt says about its upstream.
 
-    A stale pooled connection (``retryable``) says nothing: the retry will show the truth. Neither do the client's
-    faults and our own refusals; the total timeout is our word, but it may be the upstream's doing.
+    A stale pooled connection (``retryable``) says nothing: the retry decides. Neither do the client's faults and our
+    own refusals; the total timeout is ours, but the upstream may have caused it.
     """
     if error.retryable:
         return IGNORED
@@ -42,7 +42,7 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
 
 
 def break_circuit(breaker: Breaker | None) -> Layer:
-    """Let an attempt through when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
+    """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
     the middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS. Sets ``breaker``; in shadow mode

@@ -23,8 +23,8 @@ current_task: _TaskOf = asyncio.current_task  # type: ignore[assignment]
 class Expiry:
     """The alarm of one exchange: cancels its task, and knows that it did.
 
-    It leaves the reason in ``exchange.reason``, where the layers below learn why they are being cancelled; whoever else
-    interrupts an exchange does the same, and the first has the word.
+    It sets the reason in ``exchange.reason``, where the layers below read why they are being cancelled; all other code
+    that interrupts an exchange does the same, and the first reason stays.
     """
 
     __slots__ = ("cancelling", "exchange", "fired", "task")

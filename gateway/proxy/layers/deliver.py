@@ -9,7 +9,7 @@ from gateway.core.layer import Handler
 def deliver(next_handler: Handler) -> Handler:
     """Wait until the client has taken what was written of the response. Sets ``blocked``.
 
-    How long that may take is the client connection's matter: it cancels the exchange (CLIENT_TIMEOUT, CLIENT_GONE).
+    The client connection bounds how long that may take: it cancels the exchange (CLIENT_TIMEOUT, CLIENT_GONE).
     """
 
     async def handle(ex: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""Applies the limiter: one permit for all attempts of an exchange and its whole response, or a rejection."""
+"""Applies the limiter: one permit for all attempts of an exchange and its whole response, or a refusal."""
 
 from __future__ import annotations
 

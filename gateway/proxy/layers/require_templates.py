@@ -1,4 +1,4 @@
-"""No request is sent without a header that the configuration demands."""
+"""No request is sent without a header that the configuration requires."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 
 
 def require_templates(headers: Iterable[Header]) -> Layer:
-    """Refuse with ``template_missing`` while a variable or secret that the headers name is not set."""
+    """Reject with ``template_missing`` while a variable or secret that the headers name is not set."""
     missing = any(isinstance(part, Missing) for header in headers for part in header.parts)
 
     def layer(next_handler: Handler) -> Handler:

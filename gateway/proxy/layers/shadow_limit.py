@@ -1,6 +1,6 @@
-"""Applies a limit and a queue that only count: what they would have rejected is noted, and no response changes.
+"""Applies a limit and a queue that only count: what they would have refused is recorded, and no response changes.
 
-The limit runs on the limiter that enforcing would use. A request that would have been rejected takes no permit. One
+The limit runs on the limiter that enforcing would use. A request that would have been refused takes no permit. One
 that would have had to wait holds its place for as long as it would, or until it is over. So the permits in use stay
 those of a gateway that enforces the limit, and the count is what that gateway would have seen.
 """
@@ -16,7 +16,7 @@ from gateway.policy.machine import REFUSED
 
 
 def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
-    """Admit every exchange; set ``shadow`` where and when `limit` would reject it."""
+    """Admit every exchange; set ``shadow`` where and when `limit` would refuse it."""
     clock = limiter.clock
 
     def layer(next_handler: Handler) -> Handler:
