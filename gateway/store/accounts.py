@@ -30,8 +30,8 @@ class Superuser:
 class Token:
     """``kind`` "superuser": a login. ``expires_at`` in epoch seconds, 0: never.
 
-    ``owner``: the id of the superuser with whom it ends; ``maker``: the name of its maker. Both are None for tokens
-    that were made before makers were noted.
+    ``owner``: the id of the superuser; the token ends with it. ``maker``: the name of its maker. Both are None for
+    tokens that were made before makers were recorded.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Token:
     last_used: datetime | None
     claims: Mapping[str, object]
     scope: str | None = None
-    """All that it is good for: "metrics"; None: everything that its kind allows."""
+    """The only use that it allows: "metrics"; None: everything that its kind allows."""
     maker: str | None = None
     client: str | None = None
     """The address from which a login came."""
@@ -57,7 +57,7 @@ class SuperuserRepository:
         self._database = database
 
     async def create(self, email: str, password_hash: str, actor: By) -> Superuser:
-        """Raises `AlreadyExists`, and `StoreError` for what is no email."""
+        """Raises `AlreadyExists`, and `StoreError` for an invalid email."""
         made = Superuser(uuid.uuid4().hex, email.lower(), moment(time.time()))
         row = {"id": made.id, "email": made.email, "password_hash": password_hash, "created": made.created.timestamp()}
         try:
@@ -108,7 +108,7 @@ class SuperuserRepository:
         keep: str = "",
         tokens: bool = False,
     ) -> str:
-        """Change the password; the superuser's email. All logins end but the one with the digest ``keep``.
+        """Change the password; the superuser's email. All logins end except the one with the digest ``keep``.
 
         ``tokens``: the superuser tokens that this superuser made end too. Raises `NotFound`.
         """
@@ -124,7 +124,7 @@ class SuperuserRepository:
 
 
 async def _end(connection: AsyncConnection, owner: str, kinds: Sequence[str], keep: str = "") -> dict[str, object]:
-    """End what belongs to a superuser, but for the digest ``keep``: how many, for the audit trail."""
+    """End what belongs to a superuser, except the digest ``keep``; return how many, for the audit trail."""
     ended: dict[str, object] = {}
     for kind in kinds:
         gone = delete(TOKENS).where(TOKENS.c.owner == owner, TOKENS.c.kind == kind, TOKENS.c.digest != keep)
@@ -191,7 +191,7 @@ class TokenRepository:
             return [_token(row) for row in rows.mappings()]
 
     async def all(self) -> dict[str, Token]:
-        """Those that are good now, by their digest."""
+        """Those that are valid now, by their digest."""
         good = or_(TOKENS.c.expires_at == 0, TOKENS.c.expires_at > time.time())
         async with self._database.reading() as connection:
             rows = await connection.execute(select(TOKENS).where(good))
@@ -217,14 +217,14 @@ class TokenRepository:
                 await record(connection, actor, "logout", actor if isinstance(actor, str) else actor.name)
 
     async def touch(self, used: Mapping[str, float]) -> None:
-        """Note the last use of tokens, by digest in epoch seconds. It is no change that anybody must hear of."""
+        """Note the last use of tokens, by digest in epoch seconds. No one is notified of it."""
         statement = update(TOKENS).where(TOKENS.c.digest == bindparam("d")).values(last_used=bindparam("at"))
         if used:
             async with self._database.writing() as connection:
                 await connection.execute(statement, [{"d": digest, "at": at} for digest, at in used.items()])
 
     async def purge(self, now: float) -> int:
-        """Delete what expired before ``now``; how many."""
+        """Delete what expired before ``now``; return how many."""
         async with self._database.writing() as connection:
             gone = delete(TOKENS).where(TOKENS.c.expires_at > 0, TOKENS.c.expires_at <= now)
             return (await connection.execute(gone)).rowcount
@@ -245,7 +245,7 @@ def _rejected(error: IntegrityError) -> StoreError:
 
 
 async def _check_password(connection: AsyncConnection, owner: str | None, password_hash: str) -> None:
-    """A password that was changed while it was verified opens nothing any more."""
+    """A password that was changed while it was verified no longer admits its user."""
     query = select(SUPERUSERS.c.password_hash).where(SUPERUSERS.c.id == owner)
     if (await connection.execute(query)).scalar_one_or_none() != password_hash:
         raise NotFound("the superuser was deleted, or has another password, meanwhile")

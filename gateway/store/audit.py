@@ -1,4 +1,4 @@
-"""The audit trail, and the count of changes by which others see that something is new."""
+"""The audit trail, and the count of changes by which other processes notice a change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.store.database import Database
 from gateway.store.tables import AUDIT, REVISION
 
 _PRUNED_AT_ONCE: Final = 1000
-"""Rows: one transaction keeps other writers waiting no longer than that takes."""
+"""Rows in one transaction; it bounds how long other writers wait."""
 _LONGEST_SCHEME: Final = 12
 MASKED: Final = "****"
 
@@ -27,7 +27,7 @@ def moment(seconds: float) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who does something. ``client``: the address, ``credential``: the id of the token or login that was shown."""
+    """The author of an action. ``client``: the address, ``credential``: the id of the token or login presented."""
 
     name: str
     client: str = ""
@@ -35,7 +35,7 @@ class Author:
 
 
 By = Author | str
-"""A text is the name of an author of whom nothing else is known."""
+"""A text is the name of an author with no other known attributes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class AuditTrail:
         self._database = database
 
     async def add(self, by: By, action: str, subject: str, detail: Mapping[str, object] | None = None) -> None:
-        """A row for what changes nothing in the store, as a login that failed: it counts as no change."""
+        """A row for what changes nothing in the store, such as a failed login: it counts as no change."""
         async with self._database.writing() as connection:
             await _write(connection, by, action, subject, detail)
 
@@ -143,7 +143,7 @@ class AuditTrail:
         ], total
 
     async def prune(self, before: float) -> int:
-        """Delete rows older than ``before`` (epoch seconds), some at a time; how many. It counts as no change."""
+        """Delete rows older than ``before`` (epoch seconds), in batches; return how many. It counts as no change."""
         gone = 0
         while True:
             old = select(AUDIT.c.id).where(AUDIT.c.at < before).order_by(AUDIT.c.at).limit(_PRUNED_AT_ONCE)

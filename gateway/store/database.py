@@ -21,9 +21,9 @@ if TYPE_CHECKING:  # with PostgreSQL nothing else of SQLite is imported
 
 _ANSWER_SECONDS: Final = 5.0
 _WRITERS: Final = 0x62726B77
-"""The advisory lock of PostgreSQL that writers hold; any number that nobody else uses."""
+"""The advisory lock of PostgreSQL that writers hold; any number that no other program uses."""
 _ARGUMENT: Final = "query argument"
-"""With this asyncpg tells of a value that it can not send, and then the value itself."""
+"""asyncpg's prefix for a value that it cannot send. The value follows it, so the text must not be passed on."""
 
 
 def is_embedded(url: str) -> bool:
@@ -78,25 +78,25 @@ class Database:
 
 @asynccontextmanager
 async def _explained() -> AsyncIterator[None]:
-    """Driver errors hold statements and values: what goes on is a sentence without them."""
+    """Driver errors hold statements and values: only a sentence without them is passed on."""
     try:
         yield
     except IntegrityError:
         raise
     except UnicodeEncodeError:
-        raise StoreError("a text holds characters that are no Unicode; write it in UTF-8") from None
+        raise StoreError("a text holds characters that are not Unicode; write it in UTF-8") from None
     except OverflowError:  # SQLite's driver
         raise _refused() from None
     except DBAPIError as error:
         if _ARGUMENT in str(error.orig):
             raise _refused() from None
-        raise StoreUnavailable(f"the database does not answer as it should ({_cause(error)})") from None
+        raise StoreUnavailable(f"the database does not respond as it should ({_cause(error)})") from None
     except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-        raise StoreUnavailable(f"the database can not be reached ({type(error).__name__})") from None
+        raise StoreUnavailable(f"the database cannot be reached ({type(error).__name__})") from None
 
 
 def _refused() -> StoreError:
-    return StoreError("the database refuses a value: it is of the wrong kind, or outside the bounds of its column")
+    return StoreError("the database rejects a value: it is of the wrong kind, or outside the bounds of its column")
 
 
 def _cause(error: DBAPIError) -> str:

@@ -8,7 +8,7 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):  # noqa: N818 - a state, not a mistake
-    """The database does not answer, or not as a database of ours."""
+    """The database does not respond, or not as a database of this gateway."""
 
 
 class SchemaBehind(StoreError):  # noqa: N818
@@ -16,7 +16,7 @@ class SchemaBehind(StoreError):  # noqa: N818
 
 
 class SchemaNewer(StoreError):  # noqa: N818
-    """The database was upgraded by a newer gateway: this one must not touch it."""
+    """The database was upgraded by a newer gateway: this one must not use it."""
 
 
 class KeyProblem(StoreError):  # noqa: N818

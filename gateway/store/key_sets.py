@@ -1,4 +1,4 @@
-"""Key sets of token issuers, kept for the time in which an issuer is away: public keys, as JSON text."""
+"""Key sets of token issuers, kept for the time in which an issuer is unreachable: public keys, as JSON text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class KeySetRepository:
-    """No configuration: nobody but a control process that starts has to hear of a change."""
+    """No configuration: only a control process that starts needs to notice a change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class KeySetRepository:
             return {row.url: row.key_set for row in rows}
 
     async def save(self, sets: Mapping[str, str]) -> bool:
-        """Keep these beside the others; False when the database is away."""
+        """Store these beside the others; False when the database is unavailable."""
         try:
             async with self._database.writing() as connection:
                 await connection.execute(delete(KEY_SETS).where(KEY_SETS.c.url.in_(sets)))
@@ -37,7 +37,7 @@ class KeySetRepository:
                 rows = [{"url": url, "key_set": keys, "updated": now} for url, keys in sets.items()]
                 await connection.execute(insert(KEY_SETS), rows)
         except IntegrityError:
-            _log.warning("the database does not take the keys of %s: an address is too long", ", ".join(sorted(sets)))
+            _log.warning("the database rejects the keys of %s: an address is too long", ", ".join(sorted(sets)))
         except StoreError:
             return False
         return True

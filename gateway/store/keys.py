@@ -64,12 +64,12 @@ class KeyRing:
 
     @classmethod
     def embedded(cls, path: pathlib.Path) -> KeyRing:
-        """The keys in ``path``, a line each; a new file, for its owner alone, when there is none."""
+        """The keys in ``path``, a line each; a new file, readable by its owner alone, when there is none."""
         if not path.exists():
             try:
                 _make(path)
             except OSError as error:
-                raise KeyProblem(f"the key file {path} can not be made: {error.strerror}") from None
+                raise KeyProblem(f"the key file {path} cannot be made: {error.strerror}") from None
         return cls._read(path)
 
     @classmethod
@@ -78,7 +78,7 @@ class KeyRing:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise KeyProblem(f"the key file {path} can not be read: {error}") from None
+            raise KeyProblem(f"the key file {path} cannot be read: {error}") from None
         if mode & 0o077:
             raise KeyProblem(f"the key file {path} is open to others; run chmod 600 {path}")
         try:
@@ -107,7 +107,7 @@ class KeyRing:
 
 
 def _make(path: pathlib.Path) -> None:
-    """A new key, in its place as a whole or not at all; what another process has put there meanwhile stays."""
+    """A new key, written atomically; a key that another process has put there meanwhile stays."""
     draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""What an operator should know about stored proxies: they are served, and some of their requests can not work."""
+"""Warnings about stored proxies that are served although some of their requests cannot work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.config.schema.settings import Settings
 def remarks(
     settings: Settings, stored: Iterable[Proxy], secrets: Container[str], bound: Mapping[str, Container[str]]
 ) -> Iterator[str]:
-    """A sentence for each thing that a proxy names and does not get.
+    """A sentence for each reference of a proxy that has no value.
 
     ``settings``: the file; ``secrets``: the keys of all secrets; ``bound``: the origins of those that are bound to
     some.

@@ -69,7 +69,7 @@ class Record(Generic[T]):
 
 
 class VersionConflict(StoreError, Generic[T]):  # noqa: N818 - a state, not a mistake
-    """Another change came first. ``current`` is what stands now."""
+    """Another change came first. ``current`` is the record as it is now."""
 
     def __init__(self, current: Record[T]) -> None:
         super().__init__("it was changed meanwhile; read it again and repeat the change")
@@ -92,7 +92,7 @@ class Repository(Generic[T]):
         """That of the changes that `_all` knows."""
 
     async def list(self) -> tuple[Record[T], ...]:
-        """All, by name. Read again only when something has changed, no matter who changed it."""
+        """All, by name. Read again only when something has changed, in whatever process."""
         table = self._kind.table
         async with self._database.reading() as connection:
             revision = (await connection.execute(select(REVISION.c.value))).scalar_one()
@@ -108,7 +108,7 @@ class Repository(Generic[T]):
             return await self._find(connection, name)
 
     async def create(self, value: T, actor: By) -> Record[T]:
-        """Raises `AlreadyExists` when something of it that must be unique is taken."""
+        """Raises `AlreadyExists` when a value that must be unique is taken."""
         kind, now = self._kind, time.time()
         row = {"id": uuid.uuid4().hex, "created": now, **self._columns(value, 1, now)}
         settings = _complete(value)
@@ -122,9 +122,9 @@ class Repository(Generic[T]):
             raise self._refusal(error, value) from None
 
     async def update(self, name: str, value: T, version: int, actor: By) -> Record[T]:
-        """Put ``value``, which may have another name, in the place of version ``version``.
+        """Replace version ``version`` by ``value``, which may have another name.
 
-        Raises `NotFound`, `VersionConflict` when another version stands there, `AlreadyExists` as `create`.
+        Raises `NotFound`, `VersionConflict` when another version is stored, `AlreadyExists` as `create`.
         """
         kind = self._kind
         row = self._columns(value, version + 1, time.time())
@@ -140,7 +140,7 @@ class Repository(Generic[T]):
             raise self._refusal(error, value) from None
 
     async def delete(self, name: str, version: int | None, actor: By) -> None:
-        """``version`` None: whatever stands there. Raises `NotFound`, `VersionConflict`."""
+        """``version`` None: any version. Raises `NotFound`, `VersionConflict`."""
         kind = self._kind
         async with self._database.writing() as connection:
             before = await self._get(connection, name)

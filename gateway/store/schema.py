@@ -1,7 +1,7 @@
 """The database's schema: which revision it has, and the way to another one.
 
-An upgrade is one transaction on both databases: who dies half way leaves the old schema whole, and of two that upgrade
-at once one waits and then finds nothing to do. Alembic is imported only when something has to change.
+An upgrade is one transaction on both databases: a process that dies half way leaves the old schema intact, and of two
+that upgrade at once one waits and then finds nothing to do. Alembic is imported only when something has to change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.store.errors import SchemaBehind, SchemaNewer, StoreError, StoreUna
 from gateway.store.tables import HEAD
 
 _MOVE_SECONDS: Final = 600.0
-"""How long a revision may take, and others wait for it: it goes over all rows, and must not be tried by two."""
+"""How long a revision may take, and others wait for it: it visits all rows, and two must not run it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ async def status(url: str) -> Status:
 async def revision_of(database: Database) -> str | None:
     """None: no schema yet. Raises `StoreUnavailable`."""
     if is_embedded(database.url) and await asyncio.to_thread(_is_missing, file_of(database.url)):
-        return None  # to connect would make the file, for everybody to read
+        return None  # to connect would create the file, readable by everyone
     async with database.reading() as connection:
         return await connection.run_sync(_revision)
 
@@ -90,7 +90,7 @@ def check(current: str | None) -> None:
 
 
 async def upgrade(url: str, to: str = "head") -> Status:
-    """Upgrade to revision ``to``; a SQLite file that has something in it is backed up first.
+    """Upgrade to revision ``to``; a SQLite file that is not empty is backed up first.
 
     Raises `SchemaNewer`, `StoreUnavailable`, or `StoreError` when a revision failed: nothing has changed then.
     """
@@ -119,7 +119,7 @@ async def downgrade(url: str, to: str) -> Status:
 async def backup(url: str, target: pathlib.Path | None = None) -> pathlib.Path:
     """A copy of a SQLite database, for its owner alone, beside it unless ``target`` says where. Raises `StoreError`."""
     if not is_embedded(url):
-        raise StoreError("a PostgreSQL database is backed up by its own means; run pg_dump")
+        raise StoreError("a PostgreSQL database is backed up by its own tools; run pg_dump")
     source = file_of(url)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     target = target or source.with_name(f"{source.name}.{stamp}.backup")
@@ -134,7 +134,7 @@ def _make_private(path: pathlib.Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise StoreUnavailable(f"the database {path} can not be made: {error.strerror}") from None
+        raise StoreUnavailable(f"the database {path} cannot be made: {error.strerror}") from None
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -143,7 +143,7 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
-        raise StoreError(f"the backup {target} can not be made: {error.strerror}") from None
+        raise StoreError(f"the backup {target} cannot be made: {error.strerror}") from None
     try:
         with closing(sqlite3.connect(source)) as from_, closing(sqlite3.connect(target)) as to:
             from_.backup(to)
@@ -159,7 +159,7 @@ async def _move(url: str, move: Callable[[Connection, str], None], to: str) -> S
             await connection.run_sync(move, to)
     except IntegrityError:
         raise StoreError(
-            f"the schema can not be moved to {to}: rows in the database break a rule of a revision; nothing has changed"
+            f"the schema cannot be moved to {to}: rows in the database break a rule of a revision; nothing has changed"
         ) from None
     finally:
         await database.aclose()
@@ -188,4 +188,4 @@ def _run(command: Callable[..., None], connection: Connection, to: str) -> None:
     try:
         command(config, to)
     except CommandError as error:
-        raise StoreError(f"the schema can not be moved to {to}: {error}") from None
+        raise StoreError(f"the schema cannot be moved to {to}: {error}") from None

@@ -35,7 +35,7 @@ class Secret:
 
 
 def mask(value: str) -> str:
-    """What people may see of a secret: at most the last four characters, and only of a long one."""
+    """The part of a secret that users may see: at most the last four characters, and only of a long one."""
     return "****" + (value[-_SHOWN_OF_LONG:] if len(value) >= _LONG else "")
 
 
@@ -51,7 +51,7 @@ class SecretRepository:
     async def put(
         self, key: str, value: str, actor: By, description: str = "", origins: Sequence[str] | None = None
     ) -> Secret:
-        """Store a new secret, or a new value of one that is there.
+        """Store a new secret, or a new value of an existing one.
 
         ``origins``: the only upstream origins that it may be sent to; (): every one; None: as it is. Raises
         `StoreError` when it is too long.
@@ -77,7 +77,7 @@ class SecretRepository:
             raise StoreError("the database refuses this secret: its key or its value is too long") from None
 
     async def bind(self, key: str, origins: Sequence[str], actor: By) -> Secret:
-        """Say where it may be sent to, as `put`. Raises `NotFound`, and `StoreError` for too many origins."""
+        """Set where it may be sent to, as `put` does. Raises `NotFound`, and `StoreError` for too many origins."""
         here = SECRETS.c.key == key
         try:
             async with self._database.writing() as connection:
@@ -100,7 +100,7 @@ class SecretRepository:
         try:
             return self._keys.encrypt(value, _place(key))
         except UnicodeEncodeError:  # its text would hold the value
-            raise StoreError("a secret holds characters that are no Unicode; write it in UTF-8") from None
+            raise StoreError("a secret holds characters that are not Unicode; write it in UTF-8") from None
 
     async def list(self) -> list[Secret]:
         async with self._database.reading() as connection:
@@ -131,7 +131,7 @@ class SecretRepository:
         return {row.key: self._keys.decrypt(row.value, _place(row.key)) for row in rows}
 
     async def rekey(self, actor: By) -> int:
-        """Encrypt with the current key what an older one encrypted; how many there were. Raises `KeyProblem`."""
+        """Encrypt with the current key what an older one encrypted; return how many. Raises `KeyProblem`."""
         async with self._database.writing() as connection:
             rows = (await connection.execute(select(SECRETS.c.key, SECRETS.c.value))).all()
             old = [row for row in rows if not self._keys.is_current(row.value)]
@@ -148,7 +148,7 @@ async def _find(connection: AsyncConnection, key: str) -> RowMapping | None:
 
 
 def _facts(row: RowMapping) -> dict[str, object]:
-    """What the audit trail keeps of a secret: nothing of its value but what people may see."""
+    """What the audit trail keeps of a secret: of its value only the part that users may see."""
     return {
         "masked_value": row["masked"],
         "description": row["description"],

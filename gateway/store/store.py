@@ -18,7 +18,7 @@ from gateway.store.tables import REVISION
 
 
 class Store:
-    """Get one by `open`. Every method of its parts raises `StoreUnavailable` when the database is away."""
+    """Get one by `open`. Every method of its parts raises `StoreUnavailable` when the database cannot be reached."""
 
     def __init__(self, database: Database, keys: KeyRing) -> None:
         self._database = database

@@ -113,7 +113,7 @@ async def test_health_tells_strangers_no_details(api: Api) -> None:
 
 async def test_health_is_told_while_the_database_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away() -> int:
-        raise StoreUnavailable("the database can not be reached")
+        raise StoreUnavailable("the database cannot be reached")
 
     monkeypatch.setattr(api.store, "revision", away)
     for path, body in (("/healthz", {"status": "healthy"}), ("/readyz", {"status": "ready"})):

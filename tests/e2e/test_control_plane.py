@@ -371,7 +371,7 @@ async def test_a_bad_start_is_told_and_ends(tmp_path: Path) -> None:
     gateway = Deployment(tmp_path)
     for config, database, code, hint in (
         ("[{name: x}]", "", 2, "proxies.0.path: is required"),
-        ("[]", "postgresql://u:s3cret@127.0.0.1:1/x", 1, "can not be reached"),
+        ("[]", "postgresql://u:s3cret@127.0.0.1:1/x", 1, "cannot be reached"),
     ):
         gateway.database = database or gateway.database
         gateway.write(config)

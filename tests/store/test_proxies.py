@@ -264,7 +264,7 @@ async def test_every_change_is_counted_and_told(store: Store) -> None:
 
 async def test_a_value_that_the_driver_can_not_send_is_refused_and_not_shown(store: Store, url: str) -> None:
     database = Database(url)
-    with pytest.raises(StoreError, match="refuses a value") as caught:
+    with pytest.raises(StoreError, match="rejects a value") as caught:
         async with database.writing() as connection:
             await connection.execute(update(PROXIES).values(version=2**65 + 12345))
     await database.aclose()

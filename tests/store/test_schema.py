@@ -87,7 +87,7 @@ async def test_a_newer_database_is_left_alone(url: str) -> None:
 
 
 async def test_an_unknown_revision_is_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="can not be moved to 0042"):
+    with pytest.raises(StoreError, match="cannot be moved to 0042"):
         await schema.upgrade(url, "0042")
     assert (await schema.status(url)).current is None
 
@@ -244,5 +244,5 @@ async def test_a_database_that_is_not_there_or_is_none(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await schema.upgrade(f"sqlite:///{tmp_path}/no/such/folder.db")
     (tmp_path / "text.db").write_text("this is no database, whatever its name says")
-    with pytest.raises(StoreUnavailable, match="does not answer as it should"):
+    with pytest.raises(StoreUnavailable, match="does not respond as it should"):
         await schema.status(f"sqlite:///{tmp_path}/text.db")

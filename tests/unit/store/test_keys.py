@@ -80,7 +80,7 @@ def test_files_that_are_no_keys(tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(KeyProblem, match="malformed"):
         KeyRing.embedded(path)
-    with pytest.raises(KeyProblem, match="can not be made"):
+    with pytest.raises(KeyProblem, match="cannot be made"):
         KeyRing.embedded(tmp_path / "no" / "folder")
 
 
