@@ -122,7 +122,7 @@ class _Issuer:
             return Refused(f"it is for another audience than the issuer {self.settings.issuer} has here")
         identity = claims.get(self.settings.id_claim)
         if not isinstance(identity, str) or not identity:
-            return Refused(f"its claim {self.settings.id_claim} is missing or is no text")
+            return Refused(f"its claim {self.settings.id_claim} is missing or is not text")
         return _objection_to_times(claims, now)
 
 
@@ -143,10 +143,10 @@ def _objection_to_times(claims: Mapping[str, Any], now: float) -> Refused | None
     times = {name: claims.get(name) for name in ("exp", "nbf", "iat")}
     for name, value in times.items():
         if value is not None and not _is_time(value):
-            return Refused(f"its claim {name} is no time")
+            return Refused(f"its claim {name} is not a time")
     expires, begins, issued = times["exp"], times["nbf"], times["iat"]
     if expires is None:
-        return Refused("it has no end (exp)")
+        return Refused("it has no expiry (exp)")
     if now >= expires + LEEWAY:
         return Refused(f"it expired {now - expires:.0f} seconds ago")
     if begins is not None and now < begins - LEEWAY:
@@ -285,12 +285,12 @@ def _parse(token: str) -> _Parsed | Refused:
     head, body, *rest = token.split(".")
     header, claims = _object(head), _object(body)
     if len(rest) != 1 or header is None or claims is None:
-        return Refused("it is no JSON Web Token")
+        return Refused("it is not a JSON Web Token")
     alg, kid = header.get("alg"), header.get("kid")
     if not isinstance(alg, str) or alg not in _KEY_TYPES:
         return Refused("it names no algorithm that is known here")
     if kid is not None and not isinstance(kid, str):
-        return Refused("its key id is no text")
+        return Refused("its key id is not text")
     return _Parsed(alg, kid, claims)
 
 

@@ -226,7 +226,7 @@ def test_the_log_says_why_once_a_second_and_never_what(clock: Clock, caplog: pyt
             "a token from 192.0.2.1:7 was rejected: it is neither a token of the gateway nor a JSON Web Token "
             "(2 more since the last such line)"
         ),
-        "a token from 192.0.2.1:7 was rejected: it is no JSON Web Token (2 more since the last such line)",
+        "a token from 192.0.2.1:7 was rejected: it is not a JSON Web Token (2 more since the last such line)",
     ]
     assert not [value for value in values[:4] if value[7:].decode() in " ".join(told)]
 
