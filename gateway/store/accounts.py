@@ -67,7 +67,7 @@ class SuperuserRepository:
         except IntegrityError as error:
             if "superusers.email" in str(error.orig) or "superusers_email_key" in str(error.orig):
                 raise AlreadyExists("email", f"there is a superuser {made.email} already") from None
-            raise StoreError("the database refuses this superuser: a value is outside its bounds") from None
+            raise StoreError("the database rejects this superuser: a value is outside its bounds") from None
         return made
 
     async def by_email(self, email: str) -> tuple[Superuser, str] | None:

@@ -185,7 +185,7 @@ class Repository(Generic[T]):
         for unique in self._kind.unique:
             if unique.index in text or f"{self._kind.table.name}.{unique.column}" in text:
                 return unique.explain(value)
-        return StoreError(f"the database refuses this {self._kind.noun}: a value is outside its bounds")
+        return StoreError(f"the database rejects this {self._kind.noun}: a value is outside its bounds")
 
 
 async def _record_update(

@@ -74,7 +74,7 @@ class SecretRepository:
                 await record(connection, actor, "secret.put", key, before=was, after=_facts(after))
                 return _secret(after)
         except IntegrityError:
-            raise StoreError("the database refuses this secret: its key or its value is too long") from None
+            raise StoreError("the database rejects this secret: its key or its value is too long") from None
 
     async def bind(self, key: str, origins: Sequence[str], actor: By) -> Secret:
         """Set where it may be sent to, as `put` does. Raises `NotFound`, and `StoreError` for too many origins."""
@@ -90,7 +90,7 @@ class SecretRepository:
                 await record(connection, actor, "secret.bind", key, before=_facts(before), after=_facts(after))
                 return _secret(after)
         except IntegrityError:
-            raise StoreError("the database refuses these origins: there are too many of them") from None
+            raise StoreError("the database rejects these origins: there are too many of them") from None
 
     async def bound(self) -> dict[str, frozenset[str]]:
         """The origins of the secrets that are bound to some."""

@@ -130,7 +130,7 @@ async def test_bytes_of_a_terminal_that_are_no_text_are_refused(store: Store) ->
 )
 async def test_a_token_that_is_refused_does_not_show(store: Store, digest: str, changes: dict[str, object]) -> None:
     await token(store, "a")
-    with pytest.raises(StoreError, match="refuses this token") as caught:
+    with pytest.raises(StoreError, match="rejects this token") as caught:
         await token(store, digest, **changes)
     assert digest * 8 not in str(caught.value)
     assert (await store.audit.list())[1] == 1

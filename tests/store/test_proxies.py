@@ -192,7 +192,7 @@ async def test_delete(store: Store) -> None:
 
 
 async def test_what_is_too_long_is_refused_and_nothing_is_left_of_it(store: Store) -> None:
-    with pytest.raises(StoreError, match="refuses this proxy: a value is outside its bounds"):
+    with pytest.raises(StoreError, match="rejects this proxy: a value is outside its bounds"):
         await store.proxies.create(plain("a", headers={"X": "y" * 2_000_000}), "t")
     assert await store.proxies.list() == ()
     assert (await store.audit.list())[1] == 0

@@ -129,7 +129,7 @@ async def test_what_is_taken_is_explained_by_the_kind_and_all_else_is_a_refusal(
     await doors.create(Door(name="b", room="hall", wall="south"), "me")
     with pytest.raises(AlreadyExists):
         await doors.update("b", Door(name="b", room="hall"), 1, "me")
-    with pytest.raises(StoreError, match="the database refuses this door: a value is outside its bounds") as refused:
+    with pytest.raises(StoreError, match="the database rejects this door: a value is outside its bounds") as refused:
         await doors.create(Door(name="b", room="attic"), "me")  # nothing explains the name of this kind
     assert type(refused.value) is StoreError
 
