@@ -30,7 +30,7 @@ class _Register:
         if owner != path:
             line, shown = locate(self.root, path)
             before = locate(self.root, owner)[0]
-            yield Problem(f"{self.what} stands already in line {before}; change or remove one of the two", shown, line)
+            yield Problem(f"{self.what} is already in line {before}; change or remove one of the two", shown, line)
 
 
 def find(data: object, root: Branch) -> Iterator[Problem]:

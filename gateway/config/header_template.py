@@ -58,7 +58,7 @@ class AnySecret:
 def name(text: str) -> str:
     """Raises ValueError for an invalid field name, and for fields that the gateway itself must set."""
     if not _TOKEN.fullmatch(text):
-        raise ValueError("is no name of a header field; use letters, digits and - alone (RFC 9110 5.6.2)")
+        raise ValueError("is not the name of a header field; use letters, digits and - alone (RFC 9110 5.6.2)")
     if text.lower() == "host":
         raise ValueError("the gateway sets Host itself; use preserve_host to send the caller's, and remove this field")
     if text.lower() in _OF_THE_CONNECTION:

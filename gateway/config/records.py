@@ -121,7 +121,7 @@ class Route:
     """What a proxy serves, and which callers it admits. ``name`` is the proxy's, ``upstream`` names an `Upstream`.
 
     ``path`` has no trailing slash unless it is ``/``; ``hosts`` are lower-case and without a port. ``headers`` have
-    every variable and secret put in already.
+    every variable and secret inserted already.
     """
 
     name: str

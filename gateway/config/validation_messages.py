@@ -78,7 +78,7 @@ def _unknown_key(section: type[Section], key: str) -> str:
 
 
 def _close(section: type[Section], key: str) -> str:
-    """The key of ``section`` that was probably meant by the unknown ``key``; empty: none, or it is refused by name."""
+    """The key of ``section`` that was probably meant by the unknown ``key``; empty: none, or it is rejected by name."""
     if key in section.refused:
         return ""
     return next(iter(difflib.get_close_matches(key.lower(), list(section.model_fields), n=1)), "")

@@ -123,7 +123,7 @@ def page_origin(text: str) -> str:
         raise ValueError("every page can make its origin null; write the origins of your pages")
     scheme, separator, authority = lower.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme) or not authority.isascii():
-        raise ValueError("is no origin; write https://app.example.org, without a path, or * for all")
+        raise ValueError("is not an origin; write https://app.example.org, without a path, or * for all")
     if re.search(r"[/?#@*\s]", authority):
         raise ValueError("must be an origin alone; remove the user, the path, the query and every *")
     _check_authority(authority)
@@ -214,7 +214,7 @@ def network(text: str) -> str:
 def kept_variable(text: str) -> str:
     """The name of an environment variable that may leave the gateway's own hands: none of ``GATEWAY_*``."""
     if not _VARIABLE.fullmatch(text):
-        raise ValueError("is no name of an environment variable; write letters, digits and _, without ${}")
+        raise ValueError("is not the name of an environment variable; write letters, digits and _, without ${}")
     if text.startswith(OWN_VARIABLES):
         raise ValueError(f"{OWN_VARIABLES}* are the gateway's own, its master key among them; remove this name")
     return text
@@ -234,7 +234,7 @@ def database_url(text: str) -> str:
         return text
     if scheme == "postgresql" and separator and (urlsplit(text).hostname or "host=" in urlsplit(text).query):
         return text
-    raise ValueError("is no database; write sqlite:///FILE for one machine, postgresql://USER@HOST/NAME for a fleet")
+    raise ValueError("is not a database; write sqlite:///FILE for one machine, postgresql://USER@HOST/NAME for a fleet")
 
 
 def key_set_url(text: str) -> str:

@@ -14,7 +14,7 @@ MAX_DEPTH = 32  # the contract needs 6 levels; the bound keeps recursion over a 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scalar:
-    """``plain`` marks an unquoted YAML scalar: it is resolved once more after ``${VAR}`` was put in."""
+    """``plain`` marks an unquoted YAML scalar: it is resolved once more after ``${VAR}`` was replaced."""
 
     value: object
     plain: bool = False
@@ -38,7 +38,7 @@ class Branch:
         """Put ``place`` under the last key of ``path``; the second use of a key is a problem and changes nothing."""
         first = self.places.setdefault(path[-1], place)
         if first is not place:
-            message = f"this key stands already in line {first.line}; remove one of the two"
+            message = f"this key is already in line {first.line}; remove one of the two"
             problems.append(Problem(message, path, place.line))
 
 

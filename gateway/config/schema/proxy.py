@@ -140,7 +140,7 @@ class Proxy(Section):
         return values.is_upstream_name(self.upstream)
 
     def route(self, upstream: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> records.Route:
-        """What it serves, with variables and secrets put in. ``upstream``: the name of its upstream."""
+        """What it serves, with variables and secrets inserted. ``upstream``: the name of its upstream."""
         headers = tuple(
             records.Header(name, header_template.resolve(text, env, secrets), header_template.is_secret(name, text))
             for name, text in self.headers.items()

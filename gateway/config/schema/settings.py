@@ -138,7 +138,7 @@ class Settings(Section):
         more: Sequence[Proxy] = (),
         bound: Mapping[str, Container[str]] = MappingProxyType({}),
     ) -> records.Document:
-        """The snapshot document: the proxies of the file and ``more``, with variables and secrets put in.
+        """The snapshot document: the proxies of the file and ``more``, with variables and secrets inserted.
 
         ``more`` are the proxies of the database: they read the variables in `template_env` alone. ``bound``: the
         origins of secrets that are bound to some; a proxy with another upstream does not get such a secret.

@@ -14,7 +14,7 @@ def told(data: dict[str, object], lines: dict[Path, int] | None = None) -> list[
 def test_two_proxies_of_one_name() -> None:
     lines: dict[Path, int] = {("proxies", 0): 3, ("proxies", 1): 7}
     assert told({"proxies": [{"name": "a"}, {"name": "a"}, {"name": "b"}]}, lines) == [
-        "f:7: proxies.1.name: the same name stands already in line 3; change or remove one of the two"
+        "f:7: proxies.1.name: the same name is already in line 3; change or remove one of the two"
     ]
 
 
@@ -28,7 +28,7 @@ def test_two_proxies_of_one_name() -> None:
 )
 def test_two_proxies_of_one_path_and_host(one: object, two: object, where: str) -> None:
     assert [line.split(": ")[1:3] for line in told({"proxies": [one, two]})] == [
-        [where, "the same path for the same host stands already in line 1; change or remove one of the two"]
+        [where, "the same path for the same host is already in line 1; change or remove one of the two"]
     ]
 
 
@@ -52,7 +52,7 @@ def test_a_host_twice_in_one_proxy_is_told_once() -> None:
 def test_a_header_twice_in_other_letters() -> None:
     assert told({"proxies": [{"headers": {"X-Key": "", "x-key": ""}}]}) == [
         (
-            "f:1: proxies.0.headers.x-key: the same header in other letters stands already in line 1; "
+            "f:1: proxies.0.headers.x-key: the same header in other letters is already in line 1; "
             "change or remove one of the two"
         )
     ]

@@ -190,8 +190,8 @@ def test_an_alias_repeats_a_value() -> None:
         ("listen: [h:1, h:1]", "f:1: listen.1: the same address", "change or remove"),
         ("\nadmin: {listen: h:1}", "f:1: database: the admin listener needs a database", "set sqlite:///"),
         ("\nadmin: {listen: h}\ndatabase: sqlite:///x", "f:2: admin.listen: must be host:port", "write 127"),
-        ("\ndatabase: mysql://x", "f:2: database: is no database", "write sqlite:///"),
-        ("\ndatabase: sqlite://x", "f:2: database: is no database", "write sqlite:///"),
+        ("\ndatabase: mysql://x", "f:2: database: is not a database", "write sqlite:///"),
+        ("\ndatabase: sqlite://x", "f:2: database: is not a database", "write sqlite:///"),
         (
             "\nauth: {jwt: [{issuer: i, audience: [a], algorithms: [RS256]}]}",
             "f:2: auth.jwt.0.secret: an issuer has either",
@@ -233,7 +233,7 @@ def test_an_alias_repeats_a_value() -> None:
         ("proxies:\n- name: a\n  path: /", "f:2: proxies.0.upstream: is required", "add this key"),
         ("proxys: []", "f:1: proxys: unknown key", "did you mean proxies?"),
         ("a: ${NOPE}", "f:1: a: ${NOPE} is not set", "set it in the environment"),
-        ("a: 1\na: 2", "f:2: a: this key stands already in line 1", "remove one"),
+        ("a: 1\na: 2", "f:2: a: this key is already in line 1", "remove one"),
     ],
 )
 def test_refusals_at_the_top(text: str, line: str, hint: str) -> None:
@@ -288,7 +288,7 @@ def test_refusals_at_the_top(text: str, line: str, hint: str) -> None:
         ("timeout_config: {conect: 1}", "f:5: proxies.0.timeout_config.conect: unknown key", "keys here are dial"),
         ("headers: [a]", "f:5: proxies.0.headers: must be a mapping", "or {} for none"),
         ("headers:\n  X-N: 5", "f:6: proxies.0.headers.X-N: must be text", "in quotes"),
-        ("headers:\n  a b: x", "f:6: proxies.0.headers.a b: is no name of a header", "use letters"),
+        ("headers:\n  a b: x", "f:6: proxies.0.headers.a b: is not the name of a header", "use letters"),
         ("headers:\n  Host: x", "f:6: proxies.0.headers.Host: the gateway sets Host", "use preserve_host"),
         ("headers:\n  TE: x", "f:6: proxies.0.headers.TE: this field belongs to the connection", "remove it"),
         ("headers:\n  A: x\n  a: x", "f:7: proxies.0.headers.a: the same header", "change or remove"),

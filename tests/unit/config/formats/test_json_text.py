@@ -43,8 +43,8 @@ def test_duplicate_keys_are_told_with_both_lines() -> None:
     problems: list[Problem] = []
     read('{"a": 1,\n "b": {"c": 1,\n "c": 2},\n "\\u0061": 2}', "f.json", problems)
     assert [problem.render("f.json") for problem in problems] == [
-        "f.json:3: b.c: this key stands already in line 2; remove one of the two",
-        "f.json:4: a: this key stands already in line 1; remove one of the two",
+        "f.json:3: b.c: this key is already in line 2; remove one of the two",
+        "f.json:4: a: this key is already in line 1; remove one of the two",
     ]
 
 

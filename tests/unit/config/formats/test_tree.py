@@ -28,7 +28,7 @@ def test_the_second_use_of_a_key_is_a_problem_and_changes_nothing() -> None:
     branch.add(("a",), Place(5, Scalar(2)), problems)
     assert branch.places == {"a": first}
     assert [problem.render("f") for problem in problems] == [
-        "f:5: a: this key stands already in line 1; remove one of the two"
+        "f:5: a: this key is already in line 1; remove one of the two"
     ]
 
 

@@ -75,8 +75,8 @@ def test_duplicate_keys_are_told_with_both_lines() -> None:
     problems: list[Problem] = []
     read("a:\n  b: 1\n  c: 2\n  b: 3\nd: 1\nd: 2\n", "f.yaml", problems)
     assert [problem.render("f.yaml") for problem in problems] == [
-        "f.yaml:4: a.b: this key stands already in line 2; remove one of the two",
-        "f.yaml:6: d: this key stands already in line 5; remove one of the two",
+        "f.yaml:4: a.b: this key is already in line 2; remove one of the two",
+        "f.yaml:6: d: this key is already in line 5; remove one of the two",
     ]
 
 

@@ -35,7 +35,7 @@ def test_headers_are_kept_out_of_the_representation() -> None:
         ({"allow_origins": ["null"]}, "every page can make its origin null"),
         ({"allow_origins": ["*", "https://app.test"]}, "write it alone"),
         ({"allow_origins": ["*"], "allow_credentials": True}, "list the origins instead of \\*"),
-        ({"expose_headers": ["a b"]}, "no name of a header field"),
+        ({"expose_headers": ["a b"]}, "not the name of a header field"),
         ({"allow_methods": ["GET"]}, "Extra inputs"),
     ],
 )

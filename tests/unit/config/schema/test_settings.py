@@ -33,9 +33,9 @@ def test_a_proxy_of_the_database_reads_listed_variables_alone() -> None:
     [
         (["REGION"], None, "without a database there is no"),
         (["GATEWAY_MASTER_KEY"], "sqlite:///g.db", "the gateway's own"),
-        (["${REGION}"], "sqlite:///g.db", "no name of an environment variable"),
-        (["A-B"], "sqlite:///g.db", "no name of an environment variable"),
-        ([""], "sqlite:///g.db", "no name of an environment variable"),
+        (["${REGION}"], "sqlite:///g.db", "not the name of an environment variable"),
+        (["A-B"], "sqlite:///g.db", "not the name of an environment variable"),
+        ([""], "sqlite:///g.db", "not the name of an environment variable"),
     ],
 )
 def test_lists_of_variables(key: str, names: list[str], database: str | None, hint: str) -> None:

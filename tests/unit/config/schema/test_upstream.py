@@ -96,7 +96,7 @@ def test_a_proxy_that_names_an_upstream_has_none_of_its_keys(key: str) -> None:
             "name: own",
             "name: ai",
             (
-                "f:10: proxies.1.name: the same name of an upstream stands already in line 2; change or remove one of "
+                "f:10: proxies.1.name: the same name of an upstream is already in line 2; change or remove one of "
                 "the two"
             ),
         ),
@@ -112,7 +112,7 @@ def test_a_proxy_that_names_an_upstream_has_none_of_its_keys(key: str) -> None:
             "proxies:",
             "  - {name: ai, endpoints: [{url: http://h}]}\nproxies:",
             (
-                "f:8: upstreams.1.name: the same name of an upstream stands already in line 2; change or remove one of "
+                "f:8: upstreams.1.name: the same name of an upstream is already in line 2; change or remove one of "
                 "the two"
             ),
         ),
