@@ -47,7 +47,7 @@ class AdminListener:
         )
 
     async def start(self) -> None:
-        """Raises OSError when the address can not be opened."""
+        """Raises OSError when the address cannot be opened."""
         await self._runner.setup()
         server = self._runner.server
         assert server is not None

@@ -52,5 +52,5 @@ async def admit_later(store: Store, url: str) -> None:
             continue
         except StoreError as error:
             if str(error) != logged:
-                _log.error("the database can not be used: %s", error)
+                _log.error("the database cannot be used: %s", error)
             logged = str(error)

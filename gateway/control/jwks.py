@@ -63,7 +63,7 @@ class JwksCache:
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str) -> str:
-        """The key set as JSON text; the last good one when it can not be had now, "" when none is known."""
+        """The key set as JSON text; the last good one when it cannot be had now, "" when none is known."""
         async with self._locks.setdefault(url, asyncio.Lock()):
             if self._clock() >= self._fresh_until.get(url, -1.0):
                 await self._refresh(url)
@@ -74,12 +74,12 @@ class JwksCache:
         return self._sets.get(url, "")
 
     def restore(self, sets: Mapping[str, str]) -> None:
-        """Know these from before a restart, until they are fetched. What can not be used is left out."""
+        """Know these from before a restart, until they are fetched. What cannot be used is left out."""
         for url, text in sets.items():
             try:
                 self._sets.setdefault(url, usable(text, url))
             except _UNUSABLE as error:
-                _log.warning("the kept keys of %s can not be used (%s)", url, type(error).__name__)
+                _log.warning("the kept keys of %s cannot be used (%s)", url, type(error).__name__)
 
     def want(self, url: str) -> None:
         """A token named a key that is not in this set: fetch it at the next `get` that its pause allows."""
@@ -129,14 +129,14 @@ def usable(text: str | bytes, url: str) -> str:
     if given and not keys:
         raise ValueError("none of the keys can be used")
     if len(keys) < len(given):
-        _log.warning("%d of the keys of %s can not be used and are left out", len(given) - len(keys), url)
+        _log.warning("%d of the keys of %s cannot be used and are left out", len(given) - len(keys), url)
     return json.dumps({"keys": keys})
 
 
 def _public(given: object) -> dict[str, object] | None:
     """The public part of a key; None for one to be left out.
 
-    That is one that can not be read (RFC 7517 5 has it ignored and the others used), and a shared one: in a published
+    That is one that cannot be read (RFC 7517 5 has it ignored and the others used), and a shared one: in a published
     set it would let anybody sign.
     """
     if not isinstance(given, dict) or given.get("kty") not in ("RSA", "EC", "OKP"):

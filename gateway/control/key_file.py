@@ -19,18 +19,18 @@ _MAX_BYTES = 16 << 20
 
 
 class KeyFile:
-    """``path``: the file; it need not be there. What can not be read or written is logged, once for each cause."""
+    """``path``: the file; it need not be there. What cannot be read or written is logged, once for each cause."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self._told = ""
 
     async def load(self) -> Mapping[str, str]:
-        """The key sets by their address; none when the file is missing or can not be trusted."""
+        """The key sets by their address; none when the file is missing or cannot be trusted."""
         return await asyncio.to_thread(self._load)
 
     async def save(self, sets: Mapping[str, str]) -> bool:
-        """Keep these beside the others; False when the file can not be written."""
+        """Keep these beside the others; False when the file cannot be written."""
         return await asyncio.to_thread(self._save, sets)
 
     def _load(self) -> Mapping[str, str]:
@@ -44,7 +44,7 @@ class KeyFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
-            self._tell(f"it can not be read ({_cause(error)})")
+            self._tell(f"it cannot be read ({_cause(error)})")
             return {}
         if not isinstance(found, dict):
             self._tell("it holds no key sets; remove it")
@@ -64,7 +64,7 @@ class KeyFile:
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as error:
-            self._tell(f"it can not be written ({_cause(error)}); set auth.keys_file to a place where it can")
+            self._tell(f"it cannot be written ({_cause(error)}); set auth.keys_file to a place where it can")
             return False
         return True
 

@@ -1,7 +1,7 @@
 """`gateway demo` as its reader meets it: the real command, and every printed line run by a shell.
 
 Each line is given to bash as printed; what it must show is written down here once more, in terms that a program can
-check, so that text and truth can not part.
+check, so that text and truth cannot part.
 """
 
 from __future__ import annotations

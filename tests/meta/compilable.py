@@ -38,7 +38,7 @@ def compiled_files() -> list[str]:
 
 
 def refusals(files: Sequence[str]) -> Iterator[str]:
-    """A line for each place that can not be compiled."""
+    """A line for each place that cannot be compiled."""
     options = CompilerOptions()
     cache = FileSystemCache()
     try:

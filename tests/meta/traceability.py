@@ -3,7 +3,7 @@
     python tests/meta/traceability.py
 
 writes the page. The marks are read from the source text, which takes a third of a second, where collecting the tests
-takes several; a mark that can not be read so is an error, and pytest itself refuses one that is not registered.
+takes several; a mark that cannot be read so is an error, and pytest itself refuses one that is not registered.
 """
 
 from __future__ import annotations

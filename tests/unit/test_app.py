@@ -103,7 +103,7 @@ async def test_a_drain_that_takes_too_long_cuts(gateway_for: GatewayFor, upstrea
 
 
 def test_a_data_plane_refuses_a_loop_on_which_each_read_would_fail() -> None:
-    """Before it listens: nobody connects to a gateway that can not read."""
+    """Before it listens: nobody connects to a gateway that cannot read."""
 
     async def start() -> list[tuple[str, int]]:
         gateway = Gateway(Document(listen=(Address("127.0.0.1", 0),), access_log=None))

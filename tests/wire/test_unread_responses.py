@@ -189,7 +189,7 @@ async def test_a_half_close_behind_a_request_does_not_hold_the_permit(
 
 
 async def echo_while_reading(link: Link) -> None:
-    """Send each byte back as it comes, and read no more while it can not be sent."""
+    """Send each byte back as it comes, and read no more while it cannot be sent."""
     await link.head()
     await link.send(head("Content-Length: 100000000"))
     while await link.fill():

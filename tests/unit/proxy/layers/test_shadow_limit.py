@@ -124,7 +124,7 @@ async def test_a_permit_that_comes_as_the_time_is_up_is_kept() -> None:
     limiter, inside = Limiter(1, WaitQueue(1)), Inside()
     assert limiter.try_acquire() != REFUSED
     ex, task = await enter(shadow_limit(limiter, 0.005)(inside), inside)
-    time.sleep(0.01)  # noqa: ASYNC251 - the timer is due, and the loop can not see to it yet
+    time.sleep(0.01)  # noqa: ASYNC251 - the timer is due, and the loop cannot see to it yet
     give_back(limiter)
     await asyncio.sleep(GLANCE)
     assert (limiter.in_flight, limiter.waiting, ex.shadow) == (1, 0, "")
