@@ -1,1 +1,1 @@
-"""The control process: keeps what the workers serve current, and shows what they do."""
+"""The control process: keeps the configuration of the workers current, and shows their state."""

@@ -1,4 +1,4 @@
-"""Whether the database can be used at the start, and its use from then on."""
+"""Checks whether the database can be used at the start, and admits it as soon as it can."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _log = logging.getLogger("gateway")
 
 _POLL_SECONDS = 0.2
 _COLD_SECONDS = 2.0
-"""Longer than this the proxies of the file do not wait for the database."""
+"""Limit of the wait for the database at the start; then the proxies of the file are served without it."""
 
 
 async def why_away(url: str) -> str:
-    """Why the database cannot be used now; empty when it answers."""
+    """Why the database cannot be used now; empty when it responds."""
     asking = asyncio.ensure_future(schema.status(url))
     await asyncio.wait({asking}, timeout=_COLD_SECONDS)
     if not asking.done():
-        # It goes on: to cancel a statement of SQLite means to wait for it.
+        # It is not cancelled: to cancel a statement of SQLite means to wait for it.
         asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return f"no answer within {_COLD_SECONDS:g} seconds"
+        return f"no response within {_COLD_SECONDS:g} seconds"
     try:
         await asking
     except StoreUnavailable as error:

@@ -1,4 +1,4 @@
-"""What the data plane gets, made from the settings of the file and the records of the database; no I/O and no log."""
+"""Composes the data plane's configuration from the file's settings and the database's records; no I/O, no log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.store.repository import usable
 
 @dataclass(frozen=True, slots=True)
 class StoredRecords:
-    """What was read from the database last."""
+    """The last state that was read from the database."""
 
     proxies: Sequence[StoredProxy] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -28,7 +28,7 @@ class StoredRecords:
     tokens: Mapping[str, Token] = field(default_factory=dict)
     """By digest."""
     read: bool = True
-    """False: nothing was read yet, because the database is away."""
+    """False: nothing was read yet, because the database is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Composition:
 
     document: Document
     unusable: Mapping[str, str]
-    """Why proxies of the database are left out, by name."""
+    """Why proxies of the database are omitted, by name."""
     warnings: frozenset[str]
-    """What is wrong with proxies that are served all the same."""
+    """Problems of proxies that are served nevertheless."""
 
 
 class Composer:
-    """Composes by the options of the command line. ``env`` serves the templates of headers."""
+    """Composes with the options of the command line. ``env``: the variables for header templates."""
 
     def __init__(self, options: Options, env: Mapping[str, str]) -> None:
         self._options = options
@@ -64,10 +64,10 @@ class Composer:
 
 
 def credentials(tokens: Mapping[str, Token], issuers: tuple[JwtIssuer, ...]) -> Credentials:
-    """What callers of proxies may prove who they are with. ``tokens``: by digest."""
+    """The credentials that callers of proxies may use. ``tokens``: by digest."""
     records = {
         digest: TokenRecord(token.id, token.name, token.kind, token.superuser, token.expires_at, token.claims)
         for digest, token in tokens.items()
-        if token.scope is None  # a token for the control plane alone proves nothing to a proxy
+        if token.scope is None  # a token for the control plane only is no credential for a proxy
     }
     return Credentials(records, issuers)

@@ -17,7 +17,7 @@ class DeclaredFile:
     """The part of the configuration that stands in the file (the `Declared` of the admin room)."""
 
     def __init__(self, path: pathlib.Path, env: Mapping[str, str], listen: tuple[Address, ...] | None = None) -> None:
-        """``listen``: where the gateway listens, when the command line says so and not the file."""
+        """``listen``: the address from the command line, which replaces that of the file."""
         self.name = path.name
         self.path = path
         self._listen = listen
@@ -27,7 +27,7 @@ class DeclaredFile:
         self.settings: Settings = load.load_settings(path, env)
 
     def read(self) -> Settings:
-        """The file as it is now. Raises `ConfigError`."""
+        """Read the current file. Raises `ConfigError`."""
         return load.load_settings(self.path, self.env)
 
     @property

@@ -27,7 +27,7 @@ _PRUNE_SECONDS = 3600.0
 
 
 class Followers:
-    """Keep ``sync`` up with file, database and issuers, and the database up with what happens."""
+    """Keep ``sync`` current with file, database and issuers, and record the use of tokens in the database."""
 
     def __init__(self, declared: DeclaredFile, store: Store, plane: WorkerClient, sync: Sync, issuers: Issuers) -> None:
         self._declared = declared
@@ -49,7 +49,7 @@ class Followers:
         await watch(self._declared.path, lambda: self._sync.reload("file change"), since=self._declared.content)
 
     async def _follow_store(self, *, away: bool) -> None:
-        """Changes that others made: another node of the fleet, the command line on this machine."""
+        """Apply changes made elsewhere: by another node of the fleet, or by the command line on this machine."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             try:
@@ -67,7 +67,7 @@ class Followers:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _follow_issuers(self) -> None:
-        """Fetch the keys of issuers when they are due; no change of anything else waits for that."""
+        """Fetch the keys of issuers when they are due; no other change waits for that."""
 
         async def changed() -> None:
             with contextlib.suppress(StoreError, OSError, TimeoutError):

@@ -1,4 +1,4 @@
-"""The trusted issuers of JSON Web Tokens with their keys: kept up to date for whoever verifies the tokens."""
+"""The trusted issuers of JSON Web Tokens with their keys: kept current for the verifier of the tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POLL_SECONDS = 0.2
 
 
 class Issuers:
-    """Keys once known stay good while an issuer is away, and over restarts: they are on ``shelf``."""
+    """Known keys stay valid while an issuer is unreachable, and across restarts: they are on ``shelf``."""
 
     def __init__(self, shelf: Shelf | None = None, cache: JwksCache | None = None) -> None:
         self._cache = cache or JwksCache()
@@ -22,14 +22,14 @@ class Issuers:
         self._restored = False
 
     async def restore(self) -> None:
-        """Know what the shelf has; once it was read, nothing more happens."""
+        """Load the keys from the shelf; no effect once it was read."""
         if not self._restored:
             self._shelved = dict(await self._shelf.load())
             self._cache.restore(self._shelved)
             self._restored = True
 
     def of(self, trusted: Sequence[Jwt]) -> tuple[JwtIssuer, ...]:
-        """The issuers with the keys that are known now; ``keys`` is "" where none are."""
+        """The issuers with their known keys; ``keys`` is "" where none are known."""
         return tuple(self._issuer(jwt) for jwt in trusted)
 
     def want(self, urls: Iterable[str]) -> None:
@@ -43,7 +43,7 @@ class Issuers:
         wanted: Callable[[], Iterable[str]],
         changed: Callable[[], Awaitable[None]],
     ) -> None:
-        """Fetch the keys that are due until cancelled, and call ``changed`` when others are known than before.
+        """Fetch the keys that are due until cancelled, and call ``changed`` when the known keys change.
 
         ``wanted`` gives the addresses for `want`. An issuer that is slow delays no other one.
         """

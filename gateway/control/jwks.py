@@ -1,4 +1,4 @@
-"""Key sets of token issuers (RFC 7517): fetched, kept while an issuer is away, and kept on a shelf over restarts."""
+"""Key sets of token issuers (RFC 7517): fetched, kept while an issuer is away, and kept on a shelf across restarts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _REFRESH_SECONDS: Final = 300.0
 _RETRY_SECONDS: Final = 15.0
 _FETCH_SECONDS: Final = 3.0
 _ASKED_SECONDS: Final = 15.0
-"""A key that is missing in a set has it fetched again, but not sooner than this after the last time: the name of the
-key comes from a token that nobody has verified."""
+"""Least time from a fetch to one that a missing key triggers: the name of the key comes from a token that is not
+verified."""
 _MAX_BYTES: Final = 1 << 20
 
 
 class Shelf(Protocol):
-    """Where key sets outlive the process. The keys in memory are good without it."""
+    """Stores key sets across restarts. The keys in memory work without it."""
 
     async def load(self) -> Mapping[str, str]:
         """The key sets by their address, as `usable` gave them."""
@@ -37,7 +37,7 @@ class Shelf(Protocol):
 
 
 class NoShelf:
-    """Key sets end with the process."""
+    """Stores nothing: key sets end with the process."""
 
     async def load(self) -> Mapping[str, str]:
         return {}
@@ -52,7 +52,7 @@ def shared_key_set(secret: str) -> str:
 
 
 class JwksCache:
-    """`get` answers at once from what is known; what is old is fetched first, once for all who ask."""
+    """`get` returns a known set at once; an old one is fetched first, once for all concurrent callers."""
 
     def __init__(self, clock: Clock = monotonic) -> None:
         self._clock = clock
@@ -70,7 +70,7 @@ class JwksCache:
         return self.known(url)
 
     def known(self, url: str) -> str:
-        """What is known now, without a fetch; "" for nothing."""
+        """The known key set, without a fetch; "" for none."""
         return self._sets.get(url, "")
 
     def restore(self, sets: Mapping[str, str]) -> None:
@@ -134,7 +134,7 @@ def usable(text: str | bytes, url: str) -> str:
 
 
 def _public(given: object) -> dict[str, object] | None:
-    """The public part of a key; None for one to be left out.
+    """The public part of a key; None for one to be omitted.
 
     That is one that cannot be read (RFC 7517 5 has it ignored and the others used), and a shared one: in a published
     set it would let anybody sign.
@@ -143,5 +143,5 @@ def _public(given: object) -> dict[str, object] | None:
         return None
     try:
         return dict(JWKRegistry.import_key(given).as_dict(private=False))
-    except Exception:  # of many kinds, by what is wrong; one strange key must not take the good ones along
+    except Exception:  # of many types, depending on the fault; one bad key must not make the good ones unusable
         return None

@@ -1,6 +1,6 @@
-"""A file in which key sets of issuers outlive a gateway without a database.
+"""A file that keeps the key sets of issuers across restarts of a gateway without a database.
 
-The keys are public, but whoever can write the file can sign tokens: it is for its owner alone.
+The keys are public, but anyone who can write the file can sign tokens: only its owner may write it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class KeyFile:
             try:
                 with os.fdopen(descriptor, "w") as file:
                     file.write(text)
-                draft.rename(self.path)  # whole or not at all: a crash leaves the old one
+                draft.rename(self.path)  # atomic: a crash leaves the old file
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as error:

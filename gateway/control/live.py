@@ -1,4 +1,4 @@
-"""What the admin room and the API see of this process: the `Live` of one, the `Health` of the other."""
+"""This process as the admin room (`Live`) and the API (`Health`) see it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.workers.greeting import greeting
 
 
 class LiveGateway:
-    """Passes each question to the part that knows."""
+    """Delegates each call to the responsible part."""
 
     def __init__(self, sync: Sync, report: Report, plane: WorkerClient, telemetry: Telemetry) -> None:
         self._sync = sync
@@ -39,7 +39,7 @@ class LiveGateway:
         return await self._telemetry.metrics(open_metrics=open_metrics)
 
     def greeting(self) -> str:
-        """One line for the operator: what is served where."""
+        """One line for the operator: the number of proxies and the addresses."""
         return greeting(self._plane.in_force.addresses, self._sync.served)
 
     def live(self) -> dict[str, object]:

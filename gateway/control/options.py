@@ -1,4 +1,4 @@
-"""What the command line gave, on its way to the control process: the supervisor passes it on as it is."""
+"""The options of the command line for the control process: the supervisor passes them on unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Options:
 
     @classmethod
     def decode(cls, text: str) -> Options:
-        """Raises KeyError or ValueError for what `encode` did not make."""
+        """Raises KeyError or ValueError for a text that `encode` did not make."""
         data = json.loads(text)
         listen = None if data["listen"] is None else tuple(Address(*pair) for pair in data["listen"])
         return cls(pathlib.Path(data["config"]), Overrides(listen, data["access_log"], data["drain_timeout"]))

@@ -1,4 +1,4 @@
-"""The control process: owns configuration file, database and admin API, and tells the worker what to serve.
+"""The control process: owns configuration file, database and admin API, and sends the worker its configuration.
 
 When it dies the supervisor starts another, which reads everything again.
 """
@@ -69,7 +69,7 @@ class Process:
     async def run(self) -> int:
         """Serve until a signal, the supervisor's end or a task that failed; the exit code."""
         async with contextlib.AsyncExitStack() as stack:
-            # First: the database may take its time, and the supervisor has to see that this process lives.
+            # First: the database may be slow, and the supervisor has to see that this process lives.
             stack.enter_context(beating(self._pulse))
             declared = DeclaredFile(self._options.config, os.environ, self._options.overrides.listen)
             url = declared.settings.database
@@ -100,7 +100,7 @@ class Process:
         return self._code
 
     async def _admit(self, store: Store, url: str, *, file_serves: bool) -> bool:
-        """Use the database, or return True when it is away and ``file_serves`` proxies without it.
+        """Use the database, or return True when it is unavailable and ``file_serves`` proxies without it.
 
         Without a proxy in the file nothing could be served: then the start waits for the database, or fails.
         """
@@ -119,7 +119,7 @@ class Process:
         live: LiveGateway,
         plane: WorkerClient,
     ) -> str:
-        """Open the admin listener until ``stack`` is left; where it is, for the log. Empty without one."""
+        """Open the admin listener until ``stack`` exits. Returns its address for the log; empty without one."""
         admin = declared.settings.admin
         if admin is None:
             return ""
@@ -135,7 +135,7 @@ class Process:
         return f"; admin on {listener.url}"
 
     def _task_failed(self, task: asyncio.Task[None]) -> None:
-        # A process that no longer follows something is worse than none: the supervisor starts another.
+        # A process that silently stopped following is worse than none: the supervisor starts another.
         _log.error("to %s failed", task.get_name(), exc_info=task.exception())
         self._code = 1
         self._stop()

@@ -1,4 +1,4 @@
-"""What the control process logs and counts of its configurations: each problem once, each reload with its end."""
+"""Logs and counts the configurations of the control process: each problem once, each reload with its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Report:
         """Why the newest configuration is not applied; empty when it is."""
 
     def composed(self, composition: Composition) -> None:
-        """Log what is new among the problems of the proxies."""
+        """Log the new problems of the proxies."""
         for name in composition.unusable.keys() - self._unusable:
             _log.error("left out, the others are served: %s", composition.unusable[name])
         self._unusable = frozenset(composition.unusable)
@@ -35,13 +35,13 @@ class Report:
         self._warnings = composition.warnings
 
     def reloaded(self, source: str, error: str, generation: int) -> None:
-        """Log how a reload ended. ``generation``: the configuration that is applied since."""
+        """Log the result of a reload. ``generation``: the configuration that is now active."""
         before, self.error = self.error, error
         if error or generation != self._generation:
             self._telemetry.reloaded(ok=not error)
         if error:
             _log.error("%s rejected, configuration %d stays active:\n%s", source, generation, error)
-        elif generation != self._generation:  # a login changes nothing that is served
+        elif generation != self._generation:  # a login changes no served configuration
             _log.info("configuration %d applied (%s)", generation, source)
         elif before or source != DATABASE_CHANGE:
             _log.info("%s", unchanged(source, generation))

@@ -1,6 +1,6 @@
-"""Keeps the worker current: reads file and database, composes what it is to serve, and sends it.
+"""Keeps the worker current: reads file and database, composes the worker's configuration, and sends it.
 
-Traffic never waits for it. While the database is away, what was read last stays applied.
+Traffic never waits for it. While the database is unavailable, the last state that was read stays applied.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from gateway.workers.greeting import SIGHUP, unchanged
 _log = logging.getLogger("gateway")
 
 STORE_SECONDS = 5.0
-"""Longer than this the control process does not wait for its database."""
+"""Limit of the control process's wait for its database."""
 _POLL_SECONDS = 0.2
 _WORKER_SECONDS = 60.0
-"""What a worker may take to begin."""
+"""Limit of a worker's start."""
 _UNREAD = -1
 """The revision of a database that has to be read again."""
 
 
 class Sync:
-    """One reload at a time, whoever asks for it."""
+    """One reload at a time, from any source."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Sync:
         """Proxies that the worker serves."""
 
     async def start(self, *, cold: bool) -> None:
-        """Apply the first configuration; ``cold``: that of the file alone, because the database is away.
+        """Apply the first configuration; ``cold``: that of the file only, because the database is unavailable.
 
         Raises `ChannelError`, `StoreError`, OSError.
         """
@@ -84,20 +84,20 @@ class Sync:
         self.revision = revision
 
     async def reload(self, source: str) -> None:
-        """Read the file again; of many requests that wait only one is done. An invalid file is logged and ignored."""
+        """Read the file again; concurrent requests are merged into one. An invalid file is logged and ignored."""
         await self._reloads.ask(source)
 
     async def apply_current(self, source: str) -> bool:
-        """Apply what stands in file and database now; False when the worker refused it.
+        """Apply the current content of file and database; False when the worker rejected it.
 
-        What failed for another reason is tried again as soon as the database or the worker is back.
+        A failure for another reason is retried as soon as the database or the worker is back.
         """
         async with self._lock:
             error, refused = "", False
             try:
                 await self._apply(source)
             except TimeoutError:
-                error, self.revision = f"the database did not answer within {STORE_SECONDS:g} seconds", _UNREAD
+                error, self.revision = f"the database did not respond within {STORE_SECONDS:g} seconds", _UNREAD
             except RefusedError as caught:
                 error, refused = str(caught), True
             except ChannelError as caught:
@@ -108,7 +108,7 @@ class Sync:
         return not refused
 
     async def identify(self) -> None:
-        """Send the credentials that are known now."""
+        """Send the current credentials."""
         with contextlib.suppress(StoreUnavailable):
             await self._issuers.restore()
         issuers = self._issuers.of(self._declared.settings.auth.jwt)
@@ -142,7 +142,7 @@ class Sync:
         except (StoreUnavailable, TimeoutError):
             if source == DATABASE_CHANGE:
                 raise
-            revision = _UNREAD  # the file is applied all the same, and the rest is read when the database is back
+            revision = _UNREAD  # the file is applied nevertheless, and the rest is read when the database is back
         await self.identify()
         composition = self._composer.compose(self._declared.settings, self._stored)
         self._report.composed(composition)
@@ -151,7 +151,7 @@ class Sync:
         await self._plane.apply(composition.document)
 
     async def _read(self) -> int:
-        """Read all of the database that is served from; its revision. Raises `StoreError`."""
+        """Read the served records of the database; returns its revision. Raises `StoreError`."""
         store = self._store
         revision = await store.revision()
         self._stored = StoredRecords(

@@ -1,1 +1,1 @@
-"""Metrics of the data plane, read from the memory that it shares."""
+"""Metrics of the data plane, read from its shared memory."""

@@ -1,7 +1,7 @@
 """Maps as text: the Prometheus exposition format 0.0.4 and OpenMetrics 1.0.
 
-An own renderer, because of its speed: prometheus_client takes 123 ms for 500 proxies, which would be 123 ms for
-everybody. It fills one template for each proxy and family, made when the proxy is first seen.
+This is an own renderer because of speed: prometheus_client takes 123 ms for 500 proxies, and blocks the loop for all
+callers meanwhile. It fills one template for each proxy and family, which is made when the proxy is first seen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.observe.families import EXEMPLAR_CELLS, METHODS, PROCESS, PROXY, Fa
 
 _OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
 _LENGTH: Final = 2
-"""Of the cells of an exemplar, the one with the length of its id."""
+"""Index of the exemplar's cell that holds the length of its id."""
 _NOT_IN_LABELS: Final = str.maketrans({'"': "", "\\": "", "\n": ""})
 
 
@@ -28,15 +28,15 @@ def comment(name: str, kind: str, help_: str, *, open_metrics: bool) -> str:
 
 
 class Exposition:
-    """Renders one map. What does not change from scrape to scrape is kept, for as long as the proxies are the same."""
+    """Renders one map. Text that is the same in each scrape is cached while the set of proxies is unchanged."""
 
     def __init__(self, counters: CounterMap) -> None:
         self._counters = counters
         self._live: list[tuple[str, int]] = []
         self._templates: dict[str, tuple[list[tuple[str, int]], str]] = {}
-        """By family and format: whom it is for, and the lines of all of them."""
+        """By family and format: the proxies, and the template of their lines."""
         self._series: dict[tuple[int, int], str] = {}
-        """Name and labels of a series that was seen, by its cell and what stands there."""
+        """Name and labels of a known series, by its cell and the cell's value."""
 
     def render(self, *, open_metrics: bool) -> Iterator[str]:
         """The text of all families, in pieces; without the ``# EOF`` of OpenMetrics."""
@@ -79,7 +79,7 @@ class Exposition:
         return template % tuple([cells[base + cell] for _, base in live for cell in range(at, at + count)])
 
     def _template(self, key: str, live: list[tuple[str, int]], lines: Callable[[str], str]) -> str:
-        """One template for all proxies of a family: a scrape formats each family at one stroke."""
+        """One template for all proxies of a family: a scrape formats each family in one operation."""
         known = self._templates.get(key)
         if known is None or known[0] != live:
             known = self._templates[key] = live, "".join(lines(name) for name, _ in live)

@@ -1,4 +1,4 @@
-"""The usual metrics of a process, those that only the process itself can read included."""
+"""The standard metrics of a process, including those that only the process itself can read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REPORTED: Final = {
 
 
 class ProcessMetrics(ProcessCollector):
-    """The usual metrics of a process; what no other process can read comes from ``usage``, its own report."""
+    """The standard metrics of a process; values that only the process can read come from its report, ``usage``."""
 
     def __init__(self, namespace: str, pid: Callable[[], int | str], registry: CollectorRegistry) -> None:
         self.usage: Mapping[str, int] = {}

@@ -1,6 +1,6 @@
-"""What the control process tells of the data plane: it reads the worker's map, and asks the worker for the rest.
+"""The control process's view of the data plane: it reads the worker's map, and requests the rest from the worker.
 
-A worker that hangs or is away delays nobody: the map is there all the same, as it stood last, and says that it is old.
+A worker that hangs or is down delays no one: its map stays readable with the last values, marked as old.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class Telemetry:
         self._worker_process = ProcessMetrics("gateway_worker", lambda: self._worker or os.getpid(), self._processes)
 
     def reloaded(self, *, ok: bool) -> None:
-        """A configuration was taken, or refused."""
+        """Count a configuration that was applied or rejected."""
         self._reloads["ok" if ok else "failed"] += 1
 
     async def metrics(self, *, open_metrics: bool) -> str:
-        """Everything, in the text format of Prometheus or in OpenMetrics."""
+        """All metrics, in the text format of Prometheus or in OpenMetrics."""
         up = await self._sample()
         if up:
             await self._note_usage()
         self._process.usage = await asyncio.to_thread(confinement.usage)
         parts = [*self._own(up=up, open_metrics=open_metrics), *self._exposition.render(open_metrics=open_metrics)]
-        # That of OpenMetrics ends with its # EOF.
+        # The OpenMetrics text ends with its # EOF.
         encode: Callable[[CollectorRegistry], bytes] = (
             open_metrics_exposition.generate_latest if open_metrics else exposition.generate_latest
         )
@@ -91,10 +91,10 @@ class Telemetry:
                 await asyncio.gather(task, return_exceptions=True)
 
     async def _sample(self) -> bool:
-        """True once the worker has brought its map up to date; False when it does not answer in time."""
+        """True once the worker has updated its map; False when it does not respond in time."""
         if self._sampling is None:
             self._sampling = asyncio.ensure_future(self._plane.sample())
-        # Not cancelled when it is late: that would break the channel off, and is no better the next time.
+        # Not cancelled when it is late: that would close the channel, and the next sample would be no faster.
         sampling = self._sampling
         await asyncio.wait({sampling}, timeout=_PATIENCE)
         if not sampling.done():
@@ -108,7 +108,7 @@ class Telemetry:
         return True
 
     async def _note_usage(self) -> None:
-        """The worker's report of its process; a late one is taken at the next scrape, because nobody waits for it."""
+        """The worker's report of its process; a late one is used at the next scrape, because no scrape waits for it."""
         if self._reporting is None:
             self._reporting = asyncio.ensure_future(self._plane.usage())
         reporting = self._reporting
@@ -139,7 +139,7 @@ class Telemetry:
             lines(
                 "gateway_reloads_total",
                 "counter",
-                "Configurations that were taken, or refused.",
+                "Configurations that were applied or rejected.",
                 *((f'{{result="{result}"}}', count) for result, count in self._reloads.items()),
             ),
         ]

@@ -1,4 +1,4 @@
-"""What a proxy's slab says in a few figures, for those who look at all proxies at once."""
+"""Summarizes a proxy's slab in a few numbers, for views of all proxies."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _LEFT: Final = frozenset({errors.CLIENT_GONE.code})
 
 
 class Totals(NamedTuple):
-    """Since the start. ``errors``: what failed at the upstream or in the gateway; ``refused``: what we turned away."""
+    """Counts since the start. ``errors``: failures at the upstream or in the gateway; ``refused``: refused requests."""
 
     requests: int
     errors: int
     refused: int
     shadowed: int
     latency: list[int]
-    """A count for each of `families.LATENCY`, and one for what was slower."""
+    """A count for each of `families.LATENCY`, and one for slower values."""
     bytes_in: int
     bytes_out: int
 
 
 def totals(counters: CounterMap, base: int) -> Totals:
-    """The figures of the slab that begins at ``base``."""
+    """The totals of the slab that begins at ``base``."""
     ints = counters.ints
     at = base + families.REQUESTS.at
     table = ints[at : at + 2 * families.REQUESTS.room].tolist()
