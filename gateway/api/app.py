@@ -1,6 +1,6 @@
 """The API as an application of aiohttp.web, made from the table of routes.
 
-Everything is closed that the table does not open.
+A path that is not in the table is closed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 def application(
     administration: Administration, health: Health, hosts: Iterable[str] = (), times: Times = TIMES
 ) -> web.Application:
-    """``hosts``: names by which it may be called, besides those of this machine."""
+    """``hosts``: names by which it may be called, in addition to those of this machine."""
     allowed = _LOCAL | {host.lower() for host in hosts}
 
     @web.middleware

@@ -1,4 +1,4 @@
-"""One request as a handler gets it, and what a handler returns: neither knows HTTP."""
+"""One request as a handler gets it, and the result that it returns: both are independent of HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Health(Protocol):
-    """How the gateway is: asked by load balancers and orchestrators."""
+    """The health of the gateway, for load balancers and orchestrators."""
 
     def live(self) -> Mapping[str, object]: ...
     def ready(self) -> tuple[bool, Mapping[str, object]]: ...
@@ -38,7 +38,7 @@ class Call:
     body: Mapping[str, object] = field(default_factory=dict)
     if_match: int | None = None
     accept: str = ""
-    """What the caller wants to have the response in."""
+    """The media types that the caller accepts for the response."""
     described: Mapping[str, object] = field(default_factory=dict)
     """The OpenAPI document."""
     device: str = field(default="", repr=False)
@@ -80,7 +80,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A response that is no JSON."""
+    """A response that is not JSON."""
 
     kind: str
     """Its media type, with parameters."""
@@ -89,7 +89,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class LoginResult:
-    """The response to a login: ``device`` travels in a cookie that later logins show."""
+    """The response to a login: ``device`` is set as a cookie that later logins send."""
 
     body: Mapping[str, object]
     device: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""One connection to the API: aiohttp's, with bounds on time and seats, and without its own words."""
+"""One connection to the API: aiohttp's, with bounds on time and seats, and with our error bodies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BROKEN_OFF: Final = (web.RequestPayloadError, http_exceptions.HttpProcessingErro
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection, in our words: its own refusals would show its version, and quote what was sent."""
+    """aiohttp's connection with our error bodies: its own would show its version, and quote the input."""
 
     __slots__ = ("_answer_seconds", "_busy", "_head_seconds", "_head_timer", "_seats", "seat")
 
@@ -36,7 +36,7 @@ class Connection(web.RequestHandler):
         self._head_seconds = times.head
         self._head_timer: asyncio.TimerHandle | None = None
         self._busy = False
-        """A whole head is here whose response is not."""
+        """A whole head has arrived, and its response is not complete."""
         self._seats = seats
         self.seat: Seat | None = None
 
@@ -67,12 +67,12 @@ class Connection(web.RequestHandler):
                 self.seat.waits_since = None
 
     def waits(self) -> None:
-        """The next step is the client's."""
+        """Wait for the client."""
         if self.seat is not None:
             self._seats.waits(self.seat)
 
     def works(self) -> None:
-        """The next step is ours."""
+        """The gateway serves a request."""
         if self.seat is not None:
             self.seat.waits_since = None
 
@@ -91,7 +91,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer to whoever takes it in time. What aiohttp refused by itself is refused in our shape."""
+        """Send the response to a client that reads it in time. A rejection by aiohttp gets our error body."""
         if isinstance(resp, web.HTTPException):
             resp = refusal(request, of_http(resp), resp.headers.get("Allow", ""))
         try:
@@ -112,7 +112,7 @@ class Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The answer to bytes that are no request, without them."""
+        """The response to bytes that are not a request; it does not quote them."""
         if status < 500:
             _log.debug("a request could not be read: %s", type(exc).__name__)
             too_long = isinstance(exc, http_exceptions.LineTooLong)
@@ -125,7 +125,7 @@ class Connection(web.RequestHandler):
         return answer
 
     def log_exception(self, *args: object, **more: object) -> None:
-        """A body that breaks off is no failure of ours, and its traceback would quote it."""
+        """A truncated body is not our failure, and its traceback would quote it."""
         error = more.get("exc_info")
         if isinstance(error, BROKEN_OFF):
             _log.debug("a connection ended: %s", type(error).__name__)

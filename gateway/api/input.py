@@ -1,4 +1,4 @@
-"""What a client sends, from text to checked values, before any model sees it. No message holds a value."""
+"""Parses client input from text to checked values, before any model sees it. No message holds a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.config.formats.tree import open_brackets
 MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 20
 _MAX_NAMED: Final = 20
-"""Problems that one answer tells; a body of a megabyte may have more."""
+"""Problems that one response reports; a body of a megabyte may have more."""
 _MAX_SHOWN: Final = 200
 _LARGEST: Final = 1_000_000_000
 _WHOLE: Final = re.compile(r"[1-9][0-9]{0,9}")
@@ -38,8 +38,8 @@ class _TooLarge(int):
 def parse_body(text: bytes) -> Mapping[str, object]:
     """The JSON object that ``text`` is. Raises `AdminError` with the place or the path of what is wrong.
 
-    Refused beyond the grammar: what another reader could take for something else (a key that stands twice, whole
-    numbers beyond 64 bits), what no database stores (NUL), and nesting deeper than `MAX_DEPTH`.
+    Also rejected: what another parser could read differently (a duplicate key, whole numbers beyond 64 bits), what no
+    database stores (NUL), and nesting deeper than `MAX_DEPTH`.
     """
     try:
         found = orjson.loads(text)
@@ -47,7 +47,7 @@ def parse_body(text: bytes) -> Mapping[str, object]:
         if open_brackets(STRING.sub("", text.decode(errors="replace"))) > MAX_DEPTH:
             raise validation([("", _deep())]) from None  # orjson has a bound of its own, in its own words
         place = f"line {error.lineno}, column {error.colno}"
-        raise validation([("", f"the body is no JSON: {error.msg} at {place}; mend it there")]) from None
+        raise validation([("", f"the body is no JSON: {error.msg} at {place}; fix it there")]) from None
     if not isinstance(found, dict):
         raise validation([("", "the body must be a JSON object; write {...}")])
     if problems := [problem for problem, _ in zip(_problems(_tree(text), ()), range(_MAX_NAMED), strict=False)]:

@@ -1,4 +1,4 @@
-"""What a handler gets to know of a request: who sent it, its parameters and its body, each checked."""
+"""Builds the handler's view of a request: the caller, the parameters and the body, each checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.api.route import Route
 from gateway.store.errors import StoreError
 
 _WHO_SECONDS: Final = 1.0
-"""How long a health check waits to learn who asks: without the database it is answered as to a stranger."""
+"""How long a health check waits to authenticate the caller: without the database the caller counts as unknown."""
 _STRANGER: Final = Actor("", False)
 
 
@@ -62,7 +62,7 @@ async def _caller(request: web.Request, route: Route, administration: Administra
 
 
 async def _actor(request: web.Request, route: Route, administration: Administration) -> Actor:
-    """Who asks: a superuser, or a token with that right; nobody else gets any further."""
+    """The caller: a superuser, or a token with that right; all others are rejected."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if len(request.headers.getall("Authorization", [])) != 1 or scheme.lower() != "bearer":
         raise unauthenticated()
@@ -77,7 +77,7 @@ async def _actor(request: web.Request, route: Route, administration: Administrat
 
 
 async def _if_known(request: web.Request, administration: Administration) -> Actor:
-    """Who asks; nobody without a good token, and while the database is away."""
+    """The caller; unknown without a valid token, and while the database is unavailable."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     found = None
     if scheme.lower() == "bearer":
@@ -125,6 +125,6 @@ def _if_match(request: web.Request, route: Route) -> int | None:
     if text is None or route.method in ("GET", "HEAD"):
         return None
     if not route.versioned:
-        # To pass over it in silence would lose what another wrote meanwhile.
+        # To ignore it would lose what another caller wrote meanwhile.
         raise validation([("If-Match", "is not met for this resource; leave it out")])
     return parse_version(text)

@@ -1,6 +1,6 @@
-"""Responses in our words: the fields of each, refusals in the shape of the data plane's errors, and event streams.
+"""Builds responses: their header fields, errors in the shape of the data plane's, and event streams.
 
-Nothing of a request's body or head ever stands in a response or in a log.
+No response and no log line quotes a request's body or head.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 MAX_BODY: Final = 1 << 20
 MAX_PUBLIC_BODY: Final = 1 << 14
-"""Of a route that nobody has to log in for: what is parsed there costs the time of all."""
+"""Body limit of routes without a login: parsing blocks the event loop for all."""
 DEVICE: Final = "gateway_device"
 _MAX_ID: Final = 128
 _ID: Final = web.RequestKey("id", str)
@@ -43,7 +43,7 @@ _OF_STATUS: Final = {
     417: ("Expectation Failed", "Only Expect: 100-continue is met; leave others out"),
 }
 
-INTERNAL: Final = AdminError(500, "internal", "Internal Server Error", "The gateway failed; its log tells more")
+INTERNAL: Final = AdminError(500, "internal", "Internal Server Error", "The gateway failed; its log shows more")
 NO_REQUEST: Final = AdminError(400, "bad_request", "Bad Request", "This is no HTTP/1.1 request; see RFC 9112")
 HEAD_TOO_LARGE: Final = AdminError(
     431, "headers_too_large", "Request Header Fields Too Large", "A line of the head may have 8190 bytes; shorten it"
@@ -51,7 +51,7 @@ HEAD_TOO_LARGE: Final = AdminError(
 
 
 def respond(request: web.Request, result: Result) -> web.Response:
-    """What a handler returned, over HTTP."""
+    """The HTTP response for a handler's result."""
     status, body = result
     if body is None:
         return web.Response(status=status)
@@ -120,7 +120,7 @@ def request_id(request: web.BaseRequest) -> str:
 
 
 class EventStream(web.StreamResponse):
-    """Server-Sent Events, written where another answer ends. Who does not take one in time is cut."""
+    """Server-Sent Events, written where another response ends. A client that does not read one in time is cut."""
 
     def __init__(self, events: Callable[[], AsyncGenerator[bytes, None]], seconds: float) -> None:
         super().__init__(headers={"Content-Type": "text/event-stream"})
@@ -128,7 +128,7 @@ class EventStream(web.StreamResponse):
         self._seconds = seconds
 
     async def pump(self, request: web.BaseRequest) -> None:
-        """Raises TimeoutError for a slow reader, ConnectionError for one who left."""
+        """Raises TimeoutError for a slow client, ConnectionError for one that left."""
         await self.prepare(request)
         if request.method == "HEAD":
             return
@@ -138,6 +138,6 @@ class EventStream(web.StreamResponse):
                 async with asyncio.timeout(self._seconds):
                     await self.write(event)
         except (AdminError, StoreError) as error:
-            _log.debug("a live view ends: %s", error)  # the reader comes again, and is told in the usual shape
+            _log.debug("a live view ends: %s", error)  # the client reconnects, and gets the usual error body
         finally:
             await events.aclose()

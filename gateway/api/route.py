@@ -23,13 +23,13 @@ PAGING: Final[tuple[Query, ...]] = (
     ("page", int, "The page, from 1."),
     ("per_page", int, "Items on a page, 1 to 1000."),
 )
-DRY_RUN: Final[Query] = ("dry_run", bool, "true: change nothing, and answer what would be touched.")
+DRY_RUN: Final[Query] = ("dry_run", bool, "true: change nothing, and report what would be touched.")
 
 Handler = Callable[[Call], Awaitable[Result]]
 Stream = Callable[[Call], AsyncGenerator[bytes, None]]
 """Server-Sent Events, for as long as they are read."""
 Right = Callable[[Actor], None]
-"""Raises `AdminError` for an actor who has it not."""
+"""Raises `AdminError` for an actor without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,11 @@ class Route:
     public: bool
     """Callers need not log in for it."""
     tells_superusers: bool
-    """It is public, and tells a superuser more."""
+    """It is public, and shows a superuser more."""
     versioned: bool
     """If-Match may name the version that is changed."""
     stream: Stream | None
-    """What follows in the place of a body when ``handler`` has admitted the caller."""
+    """Replaces the body after ``handler`` has admitted the caller."""
     right: Right
     """Checked before anything of the request is looked at."""
     kind: str

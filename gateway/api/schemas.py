@@ -1,4 +1,4 @@
-"""Bodies of requests and answers, as pydantic models: what is checked, and what the OpenAPI document shows."""
+"""Bodies of requests and responses, as pydantic models: what is checked, and what the OpenAPI document shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.config.schema import proxy as config
 
 
 class Body(BaseModel):
-    """What a client sends: nothing unknown, nothing converted; errors never hold what was sent."""
+    """A request body: unknown keys are rejected, nothing is converted; errors never quote the input."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -45,12 +45,12 @@ class NewSecret(Body):
         default=None,
         max_length=100,
         description="The only upstream origins it may be sent to, as in https://api.example.org; []: every one; null: "
-        "as it is.",
+        "unchanged.",
     )
 
 
 class SecretBinding(Body):
-    """Where a secret may be sent to."""
+    """The origins that a secret may be sent to."""
 
     origins: list[str] = Field(
         max_length=100, description="Upstream origins, as in https://api.example.org; []: every one."
@@ -60,7 +60,7 @@ class SecretBinding(Body):
 class NewToken(Body):
     name: str = Field(min_length=1, max_length=100)
     superuser: bool = Field(default=False, description="true: it may use this API.")
-    metrics: bool = Field(default=False, description="true: it may read metrics, and is good for nothing else.")
+    metrics: bool = Field(default=False, description="true: it may read metrics, and nothing else.")
     expires_in: float | None = Field(
         default=None,
         ge=0,
@@ -76,7 +76,7 @@ class NewProxy(config.Proxy):
 
 
 class ProxyPatch(BaseModel):
-    """Some keys of a proxy (RFC 7396); null puts a key back to its default."""
+    """Some keys of a proxy (RFC 7396); null resets a key to its default."""
 
     model_config = ConfigDict(extra="allow")
     version: int | None = Field(default=None, ge=1)
@@ -88,7 +88,7 @@ class Answer(BaseModel):
 
 class FieldError(Answer):
     path: str = Field(description="Keys that lead to the value, with dots.")
-    message: str = Field(description="What is wrong with it, and how to mend it.")
+    message: str = Field(description="What is wrong with it, and how to fix it.")
 
 
 class Error(BaseModel):
@@ -96,7 +96,7 @@ class Error(BaseModel):
 
     error: str = Field(description="A title for people.")
     details: str = Field(description="What is wrong, and what to do.")
-    code: str = Field(description="The word for programs; also in X-Gateway-Reason.")
+    code: str = Field(description="The code for programs; also in X-Gateway-Reason.")
     request_id: str
     fields: list[FieldError] = Field(default=[], description="The values that are wrong.")
 
@@ -104,7 +104,7 @@ class Error(BaseModel):
 class State(Answer):
     in_flight: int = Field(description="Permits in use.")
     waiting: int = Field(description="Requests in the queue.")
-    streams: int = Field(description="Exchanges that run.")
+    streams: int = Field(description="Running exchanges.")
     breaker: str = Field(description="closed, open, half_open or off")
     connections_open: int = Field(description="Connections to the upstream, idle and in use.")
     connections_idle: int
@@ -118,13 +118,13 @@ class RouteChange(Answer):
 
 
 class UpstreamChange(Answer):
-    """What becomes of what a proxy has learnt: kept, made, replaced, resized, reset, dropped or none."""
+    """What happens to the state of a proxy: kept, made, replaced, resized, reset, dropped or none."""
 
     proxy: str
     breaker: str
     limiter: str
     pool: str
-    streams: int = Field(description="Exchanges that run; they end under the old settings.")
+    streams: int = Field(description="Running exchanges; they finish under the old settings.")
 
 
 class Impact(Answer):
@@ -132,18 +132,18 @@ class Impact(Answer):
 
     routes: list[RouteChange]
     upstreams: list[UpstreamChange]
-    streams: int = Field(description="Exchanges of all proxies that are touched.")
+    streams: int = Field(description="Running exchanges of all touched proxies.")
 
 
 class Applied(Answer):
-    """Whether the data plane has it in force."""
+    """Whether the data plane has applied it."""
 
-    generation: int = Field(description="Counts the configurations that came in force.")
-    error: str = Field(description="Why it is not in force; empty when it is.")
+    generation: int = Field(description="Counts the applied configurations.")
+    error: str = Field(description="Why it is not applied; empty when it is.")
 
 
 class ProxyAnswer(config.Proxy):
-    """A proxy with what is known of it. ``applied`` and ``impact`` stand in the answer to a change."""
+    """A proxy with its state. ``applied`` and ``impact`` are part of the response to a change."""
 
     id: str | None = Field(description="null: it stands in the file.")
     version: int | None = Field(description="null: it stands in the file.")
@@ -151,13 +151,13 @@ class ProxyAnswer(config.Proxy):
     updated: str | None
     source: str = Field(description="database, or the file.")
     shadowed_by: str | None = Field(description="What hides it: the file has the same name or route.")
-    state: State | None = Field(description="null: it is not served, or the worker did not answer.")
+    state: State | None = Field(description="null: it is not served, or the worker did not respond.")
     impact: Impact | None = None
     applied: Applied | None = None
 
 
 class ProxyList(Answer):
-    """``applied``: how the last reload went, of the file or of the database."""
+    """``applied``: the result of the last reload, of the file or of the database."""
 
     items: list[ProxyAnswer]
     page: int
@@ -213,9 +213,9 @@ class TokenAnswer(Answer):
     created: str
     expires_at: str | None
     last_used: str | None
-    maker: str | None = Field(description="Who made it; null: it was made before makers were noted.")
-    ends_with_maker: bool = Field(description="It ends when its maker is no superuser any more.")
-    token: str | None = Field(default=None, description="The token itself, in the answer to its creation alone.")
+    maker: str | None = Field(description="Who made it; null: it was made before makers were recorded.")
+    ends_with_maker: bool = Field(description="It ends when its maker is no longer a superuser.")
+    token: str | None = Field(default=None, description="The token itself, only in the response to its creation.")
 
 
 class TokenList(Answer):
@@ -228,14 +228,14 @@ class Session(Answer):
 
 
 class SessionEntry(Answer):
-    """A login that is good now."""
+    """A valid login."""
 
     id: str
     email: str
-    client: str | None = Field(description="The address from which it came.")
+    client: str | None = Field(description="The address that sent it.")
     created: str
     expires_at: str
-    current: bool = Field(description="It is the one with which this was asked.")
+    current: bool = Field(description="It is the login of this request.")
 
 
 class SessionList(Answer):
@@ -248,14 +248,14 @@ class PasswordChanged(Answer):
 
 
 class Explained(Answer):
-    """Why a proxy's protections stand as they stand. Times are seconds of the epoch, null: the protection is off."""
+    """Why a proxy's protections are in their state. Times are seconds of the epoch, null: the protection is off."""
 
     proxy: str
     at: float
-    verdict: Literal["admit", "wait", "probe", "refuse"] = Field(description="What would become of a request now.")
+    verdict: Literal["admit", "wait", "probe", "refuse"] = Field(description="What would happen to a request now.")
     reason: str = Field(description="The code with which it would be refused.")
     sentence: str
-    active: list[dict[str, object]] = Field(description="Requests that run, the oldest first; 100 at most.")
+    active: list[dict[str, object]] = Field(description="Running requests, the oldest first; 100 at most.")
     active_count: int
     limiter: dict[str, object] | None
     queue: dict[str, object] | None
@@ -266,9 +266,9 @@ class Explained(Answer):
 
 
 class RequestExplained(Answer):
-    """What became of a request, or what it does now."""
+    """What happened to a request, or its current phase."""
 
-    request: dict[str, object] = Field(description="Its log line; of one that runs its proxy, phase and age.")
+    request: dict[str, object] = Field(description="Its log line; of a running one its proxy, phase and age.")
     running: bool
     sentence: str
     way: list[dict[str, object]] = Field(description="Where its time went, in milliseconds.")
@@ -284,10 +284,8 @@ class AuditEntry(Answer):
     detail: dict[str, object]
     client: str | None = Field(description="The address from which it was done.")
     credential: str | None = Field(description="The id of the token or login with which it was done.")
-    before: dict[str, object] | None = Field(
-        description="The values that were changed, as they were; secrets are masked."
-    )
-    after: dict[str, object] | None = Field(description="The values as they are since; secrets are masked.")
+    before: dict[str, object] | None = Field(description="The changed values before the change; secrets are masked.")
+    after: dict[str, object] | None = Field(description="The values after the change; secrets are masked.")
 
 
 class AuditList(Answer):

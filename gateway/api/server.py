@@ -66,13 +66,13 @@ class AdminListener:
 
     @property
     def url(self) -> str:
-        """Where it listens; with the port that was taken when any would do."""
+        """Where it listens; with the actual port when the configured one is 0."""
         opened = self._sockets.sockets if self._sockets is not None else ()
         host, port = opened[0].getsockname()[:2] if opened else (self._host, self._port)
         return Address(host, port).url()
 
     async def aclose(self) -> None:
-        """Take no more connections, let requests end for a moment, cut the rest."""
+        """Accept no more connections, let requests finish for a moment, cut the rest."""
         if self._sockets is not None:
             self._sockets.close()
         await self._runner.cleanup()

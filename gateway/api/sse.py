@@ -11,7 +11,7 @@ from gateway.admin.live_feed import Frame
 from gateway.admin.service import Administration
 
 _QUIET: Final = 5.0
-"""Seconds without an event after which a comment tells the reader, and what lies between, that we are there."""
+"""Seconds without an event after which a comment shows the client, and proxies on the path, that we are alive."""
 _COMMENT: Final = b": here\n\n"
 
 

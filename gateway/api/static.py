@@ -14,9 +14,9 @@ from aiohttp import web
 from gateway.errors import REASONS
 
 _HEADERS: Final = {
-    # The files change with the gateway alone; to ask whether they did costs next to nothing.
+    # The files change only with the gateway; a revalidation costs almost nothing.
     "Cache-Control": "no-cache",
-    # Trusted types: no text of a caller's ever becomes markup, whatever the code does.
+    # Trusted types: no text of a caller can become markup, whatever the code does.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'",

@@ -1,4 +1,4 @@
-"""How the gateway is, and the description of its API: for everyone."""
+"""The health of the gateway, and the description of its API: for everyone."""
 
 from __future__ import annotations
 

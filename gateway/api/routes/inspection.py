@@ -1,4 +1,4 @@
-"""What the data plane does, and why: explanations, metrics and the live view."""
+"""The state of the data plane: explanations, metrics and the live view."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def explain_upstream(call: Call) -> Result:
 
 @route("GET", "/requests/{id}", responds={200: schemas.RequestExplained})
 async def explain_request(call: Call) -> Result:
-    """What became of a recent request."""
+    """What happened to a recent request."""
     return 200, await call.administration.explanations.request(call.actor, call.parameters["id"])
 
 
