@@ -72,7 +72,7 @@ format: $(VENV)/.installed-dev ## put the code in its form, by ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.installed ## write the generated parts of docs/ anew, from the code and from measurements
+docs: $(VENV)/.installed ## write the generated parts of docs/ again, from the code and from measurements
 	@$(BIN)/python docs/generator docs
 
 # What make coverage runs. Alone: what each module does by itself. Together: the rooms whose tests need a database or a
@@ -96,7 +96,7 @@ mutants: $(VENV)/.installed-dev ## change the policies in every small way; the t
 	@$(BIN)/mutmut run
 	@$(BIN)/python tests/meta/mutants.py
 
-traceability: $(VENV)/.installed-dev ## write docs/traceability.md anew, from docs/requirements.yaml and the tests
+traceability: $(VENV)/.installed-dev ## write docs/traceability.md again, from docs/requirements.yaml and the tests
 	@$(BIN)/python tests/meta/traceability.py
 
 bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
@@ -128,10 +128,10 @@ tuning: $(VENV)/.installed-dev ## what settings are worth, into build/results (f
 load: $(VENV)/.installed-load ## locust scenarios against a real gateway (SCENARIO=steady or all, DURATION=, RATE=, WEB=1, RECORD=1; alone: a list)
 	@PYTHONPATH=loadtest $(BIN)/python -m load $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(WEB),--web) $(RECORDED)
 
-dashboards: $(VENV)/.installed ## write grafana/dashboards anew, from grafana/generator
+dashboards: $(VENV)/.installed ## write grafana/dashboards again, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards
 
-pictures: $(VENV)/.installed-dev ## draw docs/images anew, in a real Chromium
+pictures: $(VENV)/.installed-dev ## draw docs/images again, in a real Chromium
 	@$(BIN)/python -m pytest -q tests/page/pictures.py
 
 wheel: $(VENV)/.installed-wheel ## a wheel for this Python and platform in dist/, with the hot path compiled (needs a C compiler; two minutes)

@@ -50,12 +50,12 @@ _log = logging.getLogger("gateway")
 
 
 def draining(connections: int) -> str:
-    """How many connections are waited for at the end, in one line."""
+    """The number of connections that the drain waits for, in one line."""
     return f"draining: {connections} {'connection' if connections == 1 else 'connections'}"
 
 
 def tune_gc() -> None:
-    """Collect less often, and never what lives as long as the process.
+    """Collect less often, and never the objects that live as long as the process.
 
     Exchanges free themselves by reference counting; a collection after each 700 new objects, the default, only finds
     that a burst of new streams is alive.
@@ -68,7 +68,7 @@ def tune_gc() -> None:
 class Gateway:
     """A data plane in this event loop: ``async with Gateway(document) as gateway``, or `start` and `aclose`.
 
-    ``counters``: where it counts; None: in memory of its own.
+    ``counters``: the counters that it uses; None: its own memory.
     """
 
     def __init__(self, document: Document, counters: CounterMap | None = None) -> None:
@@ -106,13 +106,13 @@ class Gateway:
         """Listen and serve. Raises OSError when an address or the access log cannot be opened, and for a `http_proxy`
         that cannot be used.
 
-        Raises RuntimeError on any loop but uvloop's: another would take our protocols for streaming ones, because they
+        Raises RuntimeError on any loop but uvloop's: another would treat our protocols as streaming ones, because they
         do not inherit from `asyncio.BufferedProtocol`, and each read would fail.
         """
         if not isinstance(asyncio.get_running_loop(), uvloop.Loop):
             raise RuntimeError("the data plane runs on uvloop alone; start it with uvloop.run(...)")
         self.failures.attach(asyncio.get_running_loop())
-        forward_proxies = forward_proxy.settings()  # also those that apply to nothing must be usable
+        forward_proxies = forward_proxy.settings()  # even unused ones must be valid
         if forward_proxies:
             _log.info("forward proxies of the environment: %s; never for this machine", ", ".join(forward_proxies))
         await self.reload(self._document)
@@ -135,7 +135,7 @@ class Gateway:
             raise
         for name, upstream in self._registry.upstreams.items():
             if upstreams.get(name) is not upstream:
-                self._count_pool(upstream)  # it may be replaced now, and its counts with it
+                self._count_pool(upstream)  # a replacement would lose its counts
         self.metrics.retain(route.name for route in document.routes)
         self._registry.adopt(upstreams)
         self._registry.restrict(Destinations.of(document, self.addresses))
@@ -154,7 +154,7 @@ class Gateway:
         """Export the spans of sampled exchanges as ``settings`` say."""
         if settings == self._tracing:
             return
-        self.recorder.flush()  # what is over still goes where it was to go
+        self.recorder.flush()  # finished exchanges still go to the old destination
         before, self._spans, self._tracing = self._spans, None, settings
         self.recorder.sampler = self.recorder.export = None
         if settings is not None:
@@ -179,7 +179,7 @@ class Gateway:
         return await self.server.drain(timeout)
 
     async def drain_or_cut(self, cut: asyncio.Event) -> None:
-        """Drain as the document says; ``cut`` ends the patience at once."""
+        """Drain as the document says; ``cut`` ends the wait at once."""
         drained = asyncio.ensure_future(self.drain(self._document.drain_timeout))
         cutting = asyncio.ensure_future(cut.wait())
         await asyncio.wait({drained, cutting}, return_when=asyncio.FIRST_COMPLETED)
@@ -238,7 +238,7 @@ class Gateway:
         return {name: breaker_pulse(served.upstream, epoch) for name, served in self._served.items()}
 
     def explain(self, name: str) -> Explanation | None:
-        """Why a proxy's protections stand as they stand; None when no such proxy is active."""
+        """Why a proxy's protections are in their state; None when no such proxy is active."""
         served = self._served.get(name)
         if served is None:
             return None
@@ -247,7 +247,7 @@ class Gateway:
         return explain(served, live, monotonic(), time() - monotonic())
 
     def find(self, request_id: str) -> dict[str, object] | None:
-        """The log line of a recent exchange; of one that runs, its proxy, phase and age in seconds."""
+        """The log line of a recent exchange; of a running one, its proxy, phase and age in seconds."""
         wanted = request_id.encode("latin-1", "replace")
         for exchange in self.server.running():
             if exchange.request_id == wanted:
@@ -278,7 +278,7 @@ class Gateway:
         log_event(event)
 
     def reset_breaker(self, name: str, by: str = "") -> bool:
-        """Close the breaker of a proxy by hand; False when there is none. ``by``: who says so."""
+        """Close the breaker of a proxy by hand; False when there is none. ``by``: the operator."""
         served = self._served.get(name)
         if served is None or served.upstream.endpoint.breaker is None:
             return False
@@ -286,7 +286,7 @@ class Gateway:
         return True
 
     async def aclose(self) -> None:
-        """Cut what runs and give everything back."""
+        """Cut running exchanges and release all resources."""
         await self.server.cut()
         await self._registry.aclose()
         if self._watch is not None:

@@ -1,7 +1,7 @@
-"""What a process does before anything else: it must live in every place that shells, cron, containers and service
-managers start it in.
+"""The first steps of a process: it must run in every environment in which shells, cron, containers and service managers
+start it.
 
-Nothing heavy is imported here, for all of this has to happen before the imports of the gateway take their second.
+Nothing heavy is imported here, because this has to happen before the imports of the gateway, which take a second.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ BAD_CONFIGURATION: Final = 2
 """Exit code of a process that cannot use its configuration."""
 
 SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
-"""What a gateway handles. The default action of each would end the process."""
+"""The signals that a gateway handles. The default action of each would end the process."""
 
 _OTHERS: Final = 0o027
-"""Bits that no file of ours needs, whatever umask the gateway was started with: others get nothing."""
+"""Permissions that are always masked, whatever umask the gateway was started with: others get no access."""
 _OWNER: Final = 0o077
 """A umask beyond this would keep the gateway from its own files."""
 
@@ -34,7 +34,7 @@ def hold_signals() -> None:
 
 
 def release_signals() -> None:
-    """`SIGNALS` mean what they mean to any other process: for commands that do not serve."""
+    """Deliver `SIGNALS` again, as in any other process: for commands that do not serve."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
@@ -94,15 +94,15 @@ def reap_orphans(own: Callable[[int], bool]) -> None:
         except ChildProcessError:
             return
         if ended is None or own(ended.si_pid):
-            return  # one of ours ended this moment: its own SIGCHLD comes next, and with it another call
+            return  # a child of ours just ended: its own SIGCHLD comes next, and with it another call
         with contextlib.suppress(ChildProcessError):
             os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def end_within(seconds: float, code: int, last_words: Callable[[], object]) -> None:
-    """End this process after ``seconds`` whatever it does then, unless it has ended before.
+    """End this process after ``seconds`` in any case, unless it has ended before.
 
-    For what no timeout of an event loop reaches: a thread that hangs in a name look-up, a loop that hangs itself.
+    For hangs that no timeout of an event loop covers: a thread in a name look-up, or the loop itself.
     ``last_words`` is called before.
     """
 
@@ -111,5 +111,5 @@ def end_within(seconds: float, code: int, last_words: Callable[[], object]) -> N
         last_words()
         os._exit(code)
 
-    with contextlib.suppress(RuntimeError):  # no thread is to be had: then nothing of it hangs either
+    with contextlib.suppress(RuntimeError):  # no thread can be started: then none of ours hangs either
         threading.Thread(target=end, name="end", daemon=True).start()

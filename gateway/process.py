@@ -43,7 +43,7 @@ class Process:
         """Digest of the file that is applied."""
         self._seen = self._content
         self._refused = False
-        """The file was refused when it was read last."""
+        """The last read of the file was rejected."""
         self._loaded = load()
         self._plane = LocalPlane()
         self._generation = 0
@@ -88,13 +88,13 @@ class Process:
         await watch(config, lambda: self._reloads.ask("file change"), since=self._seen)
 
     async def reload(self, source: str) -> None:
-        """Load the configuration again; a bad one is logged and changes nothing. One reload at a time."""
+        """Load the configuration again; an invalid one is logged and changes nothing. One reload at a time."""
         await self._started.wait()
         try:
             # In threads: to parse some hundred proxies takes as long as a thousand requests.
             content = None if self._config is None else await asyncio.to_thread(fingerprint, self._config)
             if content is not None and content == self._content:
-                # A file change that a signal was quicker to apply needs no line of its own.
+                # A file change that a signal has already applied needs no line of its own.
                 if source == SIGHUP or self._refused:
                     _log.info("%s", unchanged(source, self._generation))
                 self._refused = False
@@ -135,7 +135,7 @@ async def _reap_orphans() -> None:
 
 
 def _keys_file(loaded: Loaded, config: Path | None) -> Path | None:
-    """Where the keys of issuers outlive this process."""
+    """The shelf that keeps the keys of issuers across restarts."""
     if loaded.auth.keys_file is not None:
         return Path(loaded.auth.keys_file)
     return None if config is None else config.with_name(config.name + ".keys")

@@ -1,4 +1,4 @@
-"""One process of the gateway, as its supervisor sees it: how it is started, whether it runs, when it starts again."""
+"""One child process of the supervisor: how it is started, whether it runs, when it is restarted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway import launch
 from gateway.core.clock import Clock
 from gateway.workers.pulse import Pulse
 
-# -P: what lies in the folder where the gateway was started is data, and no code of ours.
+# -P: files in the folder where the gateway was started are data, and must not be imported.
 PYTHON: Final = (sys.executable, "-P", "-m")
 
 FIRST_PAUSE: Final = 0.05
@@ -57,7 +57,7 @@ class Child:
     _backoff: Backoff = field(default_factory=Backoff, init=False, repr=False)
 
     def start(self) -> None:
-        """Raises OSError when the system gives no process."""
+        """Raises OSError when the system cannot start a process."""
         self._backoff.started()
         if self.pulse is not None:
             self.pulse.began()
@@ -71,11 +71,11 @@ class Child:
             self.process.send_signal(number)
 
     def hangs(self) -> bool:
-        """Look once; True when it has been silent for too long."""
+        """Check the pulse once; True when the child has been silent for too long."""
         return self.process is not None and self.pulse is not None and self.pulse.hangs()
 
     def kill(self) -> None:
-        """End it at once; what it wrote to its pulse is void."""
+        """Kill it; its unread beats are discarded."""
         self.signal(signal.SIGKILL)
         if self.pulse is not None:
             self.pulse.began()

@@ -1,7 +1,7 @@
-"""What a process of ours keeps to itself: the environment that a worker gets, and no image of its memory for others.
+"""Confines the gateway's processes: the environment of a worker is reduced, and no process exposes its memory.
 
 The control process holds the master key and the password of the database; a worker holds secrets that header templates
-send, and needs neither of those two. So a worker starts with the variables of a list alone, and no process of ours
+send, and needs neither of those two. So a worker starts only with the variables of a list, and no process of ours
 leaves a core file or lets another process of the same user read its memory.
 """
 
@@ -23,9 +23,9 @@ KEPT: Final = (
 """Names of the variables that a worker keeps. Each changes how the interpreter, the allocator, TLS, the way to
 upstreams or tracing works; none of them names a secret of the gateway."""
 OURS: Final = "GATEWAY_*"
-"""Never kept, but for `OPEN`: the master key is among them."""
+"""Never kept, except `OPEN`: the master key is among them."""
 OPEN: Final = "GATEWAY_DUMPABLE"
-"""With the value 1, processes stay open to profilers and debuggers of their user: for a machine where one measures."""
+"""With the value 1, profilers and debuggers of the same user can attach to processes: for measurements."""
 
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 _SMAPS: Final = pathlib.Path("/proc/self/smaps_rollup")
@@ -50,7 +50,7 @@ def seal() -> None:
     """No core file and no debugger of the same user for this process: its memory holds secrets (prctl(2)).
 
     As a consequence only root and the process itself can read its ``/proc/PID/environ``, ``fd`` and ``smaps_rollup``.
-    Where the system has no prctl(2), the limit of the core file alone is set. Nothing is done when `OPEN` says so.
+    Where the system has no prctl(2), only the limit of the core file is set. Nothing is done when `OPEN` says so.
     """
     if os.environ.get(OPEN) == "1":
         return
@@ -61,9 +61,9 @@ def seal() -> None:
 
 
 def usage() -> dict[str, int]:
-    """What this process uses now: proportional set size in bytes, open descriptors and their limit.
+    """The resource usage of this process: proportional set size in bytes, open descriptors and their limit.
 
-    0: the system does not tell. No other process of the same user could read the first two after `seal`.
+    0: the system does not report it. No other process of the same user could read the first two after `seal`.
     """
     return {
         "proportional_memory_bytes": _proportional(),

@@ -1,4 +1,4 @@
-"""What a process logs of the active configuration. Control logs it, and imports nothing of the data plane."""
+"""Log lines about the active configuration. Control logs them too, and imports nothing of the data plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway import __version__
 from gateway.core.address import Address
 
 SIGHUP: Final = "SIGHUP"
-"""The source of a reload that an operator asked for by the signal."""
+"""The source of a reload that an operator requested by the signal."""
 
 
 def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
@@ -19,5 +19,5 @@ def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
 
 
 def unchanged(source: str, generation: int) -> str:
-    """That a reload found nothing to change, in one line: without it no one knows that a signal arrived."""
+    """One line for a reload that found no change: without it an operator cannot see that the signal arrived."""
     return f"configuration {generation} stays active ({source}, nothing has changed)"

@@ -1,4 +1,4 @@
-"""What children inherit from their supervisor, so that it dies with none of them."""
+"""Descriptors that children inherit from their supervisor, so that they survive the death of a child."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Inherited:
         self.alive, self._held = os.pipe()
         """A pipe that ends with the supervisor."""
         self.ready, self.report_ready = os.pipe()
-        """A pipe for the news that traffic is served: its reading end, and that of the child that writes."""
+        """A pipe that signals that traffic is served: its reading end, and the writing end for the child."""
         os.set_blocking(self.ready, False)
         self.counters = counters.create()
 

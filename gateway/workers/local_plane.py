@@ -1,4 +1,4 @@
-"""A data plane in this process: what a worker serves over its channel, and what the one-process mode uses directly."""
+"""A data plane in this process: a worker serves it over its channel, and the one-process mode uses it directly."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gateway.workers import confinement
 _log = logging.getLogger("gateway")
 
 END_SECONDS: Final = 10.0
-"""What the end may take after the drain."""
+"""Limit of the shutdown after the drain."""
 
 
 class LocalPlane(DataPlane):
-    """It serves from the first `apply` on. ``counters``: where it counts; None: in memory of its own."""
+    """Serves from the first `apply` on. ``counters``: the counters that it uses; None: its own memory."""
 
     def __init__(self, counters: CounterMap | None = None) -> None:
         self._counters = counters
@@ -40,7 +40,7 @@ class LocalPlane(DataPlane):
         return [] if self.gateway is None else self.gateway.authenticator.take_wanted()
 
     async def apply(self, document: Document) -> InForce:
-        """Put ``document`` in force. Raises OSError, changing nothing."""
+        """Apply ``document``. Raises OSError, changing nothing."""
         if self.gateway is None:
             gateway = Gateway(document, self._counters)
             gateway.authenticator.credentials = self._credentials

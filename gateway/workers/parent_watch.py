@@ -1,4 +1,4 @@
-"""How a child notices that its supervisor has ended: it holds one end of a pipe whose other end closes with it."""
+"""Lets a child detect the end of its supervisor: the child holds one end of a pipe, whose other end then closes."""
 
 from __future__ import annotations
 

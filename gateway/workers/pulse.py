@@ -1,8 +1,8 @@
-"""How the supervisor notices that a child hangs: while its event loop turns, the child writes to a pipe twice a second.
+"""Lets the supervisor detect a hung child: while its event loop runs, a child writes to a pipe twice a second.
 
-A hung process keeps its sockets and its place: nothing but silence tells it from one that works. What counts is not
-time but looks without a beat: when the supervisor itself was stopped for a while (Ctrl-Z in a terminal stops the whole
-group), nobody is blamed for the silence.
+A hung process keeps its sockets: only its silence distinguishes it from one that works. The supervisor counts checks
+without a beat, not time: when the supervisor itself was stopped for a while (Ctrl-Z in a terminal stops the whole
+group), no child is killed for the silence.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from collections.abc import Iterator
 from typing import Final
 
 PERIOD: Final = 0.5
-"""Seconds between two beats, and between two looks."""
+"""Seconds between two beats, and between two checks."""
 
 
 class Pulse:
-    """The supervisor's end, with the pipe. ``starting`` and ``running``: looks without a beat, before the first one of
-    a process and after it, that mean that it hangs.
+    """The supervisor's end, with the pipe. ``starting`` and ``running``: how many checks without a beat mean a hang,
+    before and after the first beat of a process.
     """
 
     def __init__(self, starting: int, running: int) -> None:
         self._reader, self.writer = os.pipe()
         for descriptor in (self._reader, self.writer):
-            os.set_blocking(descriptor, False)  # both ends are ours alone, and nobody may wait for the other
+            os.set_blocking(descriptor, False)  # only we hold the ends, and neither may block on the other
         self._starting = starting
         self._running = running
         self.began()
 
     def began(self) -> None:
-        """A new process was started: what the one before it wrote is void."""
+        """A new process was started: discard the beats of the one before."""
         self._drain()
         self._beaten = False
         self._silent = 0
 
     def hangs(self) -> bool:
-        """Look once, at every `PERIOD`; True when the child has been silent for too long."""
+        """Check once, at every `PERIOD`; True when the child has been silent for too long."""
         if self._drain():
             self._beaten = True
             self._silent = 0
@@ -59,13 +59,13 @@ class Pulse:
 
 @contextlib.contextmanager
 def beating(descriptor: int) -> Iterator[None]:
-    """The child's end: beat while the context lasts and the event loop turns."""
+    """The child's end: beat while the context lasts and the event loop runs."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
 
     def beat() -> None:
         nonlocal timer
-        with contextlib.suppress(OSError):  # the supervisor is gone, or has not looked for hours
+        with contextlib.suppress(OSError):  # the supervisor is gone, or has not read for hours
             os.write(descriptor, b".")
         timer = loop.call_later(PERIOD, beat)
 

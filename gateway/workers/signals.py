@@ -1,6 +1,6 @@
 """Handlers of signals on the event loop of a process that was started with its signals held (`gateway.launch`).
 
-It stands apart from the data plane because the supervisor uses it too, and imports nothing heavy.
+It is separate from the data plane because the supervisor uses it too, and imports nothing heavy.
 """
 
 from __future__ import annotations

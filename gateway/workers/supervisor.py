@@ -34,7 +34,7 @@ from gateway.workers.signals import signals
 _log = logging.getLogger("gateway")
 
 _START_LOOKS: Final = 240
-"""Two minutes to begin, on a machine that is busy."""
+"""Two minutes to start, on a busy machine."""
 _WORKER_LOOKS: Final = 10
 """Five seconds: traffic waits for it."""
 _CONTROL_LOOKS: Final = 60
@@ -43,7 +43,7 @@ _END_SECONDS: Final = 5.0
 
 
 class Supervisor:
-    """``children`` are started in this order, and ended in it too: those that serve stand first.
+    """``children`` are started in this order, and stopped in it too: those that serve come first.
 
     ``ready``: the reading end of a pipe to which a child writes when traffic is served for the first time; then
     ``on_ready`` is called, and from then on each death is followed by a start.
@@ -92,7 +92,7 @@ class Supervisor:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
-            self._reap()  # what ended before the handler of SIGCHLD was there
+            self._reap()  # children that ended before the handler of SIGCHLD was installed
             for child in self._children:
                 if child.hangs():
                     _log.error("the %s hangs: it is killed", child.name)

@@ -1,7 +1,7 @@
 """The worker process: a data plane alone, on uvloop, used by the control process over the channel.
 
-It never asks the control process for anything. When that dies, the last snapshot and the last credentials stay in
-force; when the supervisor dies, the worker drains and ends.
+It never asks the control process for anything. When that dies, the last snapshot and the last credentials stay
+active; when the supervisor dies, the worker drains and ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: i
     handlers: dict[int, Callable[[], object]] = {
         signal.SIGTERM: plane.stop,
         signal.SIGUSR1: plane.reopen_log,
-        # A terminal sends these to the whole group: the supervisor decides what they mean.
+        # A terminal sends these to the whole group: only the supervisor handles them.
         signal.SIGINT: lambda: None,
         signal.SIGHUP: lambda: None,
     }
