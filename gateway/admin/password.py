@@ -29,7 +29,7 @@ class PasswordHasher:
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
         self._hasher = hasher or argon2.PasswordHasher()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._nobody = self._hasher.hash("no account has this password")
 
     async def hash(self, password: str) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._hasher.hash, password)
