@@ -91,7 +91,7 @@ class Gateway:
         self.server = Server(self.buffers, parser, self._outer)
         self._generation = 0
         self._sharers: Mapping[str, Sequence[str]] = {}
-        """The names of the proxies of each upstream."""
+        """The names of the active proxies of each upstream."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -330,7 +330,8 @@ class Gateway:
 def _sharers(document: Document) -> Mapping[str, Sequence[str]]:
     sharers: dict[str, list[str]] = {}
     for route in document.routes:
-        sharers.setdefault(route.upstream, []).append(route.name)
+        if route.active:
+            sharers.setdefault(route.upstream, []).append(route.name)
     return sharers
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from gateway.config import values
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
+from gateway.config.schema.protections import PROTECTIONS
 
 _Value = TypeVar("_Value")
 
@@ -24,6 +25,8 @@ class _Register:
     root: Branch
     what: str
     first: dict[object, Path] = field(default_factory=dict)
+    incomplete: bool = False
+    """A value is wrong, so that another one may be missing here."""
 
     def enter(self, value: object, path: Path) -> Iterator[Problem]:
         owner = self.first.setdefault(value, path)
@@ -38,10 +41,12 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
     settings = _mapping(data)
     yield from _listeners(settings, root)
     names, routes = _Register(root, "the same name"), _Register(root, "the same path for the same host")
-    upstreams = _Register(root, "the same name of an upstream")
+    upstreams = _Register(root, "an upstream of this name")
     for index, upstream in enumerate(map(_mapping, _list(settings.get("upstreams")))):
-        if isinstance(name := upstream.get("name"), str):
+        if isinstance(name := upstream.get("name"), str) and values.is_upstream_name(name):
             yield from upstreams.enter(name, ("upstreams", index, "name"))
+        else:
+            upstreams.incomplete = True
     for index, proxy in enumerate(map(_mapping, _list(settings.get("proxies")))):
         at: Path = ("proxies", index)
         if isinstance(name := proxy.get("name"), str):
@@ -52,14 +57,21 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
 
 
 def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Iterator[Problem]:
-    """A name must be that of an entry of `upstreams`; a proxy with a URL of its own has an upstream of its name."""
+    """A name must be that of an entry of `upstreams`, which then has the protections."""
     named = proxy.get("upstream")
     if not isinstance(named, str):
         return
     if not values.is_upstream_name(named):
-        if (name := proxy.get("name")) in upstreams.first:
+        name = proxy.get("name")
+        if isinstance(name, str) and name in upstreams.first:
             yield from upstreams.enter(name, (*at, "name"))
-    elif named not in upstreams.first:
+    elif named in upstreams.first:
+        for key in PROTECTIONS:
+            if key in proxy:
+                line, shown = locate(upstreams.root, (*at, key))
+                message = "belongs to the upstream that this proxy names; write it there, below `upstreams`"
+                yield Problem(message, shown, line)
+    elif not upstreams.incomplete:
         line, shown = locate(upstreams.root, (*at, "upstream"))
         there = ", ".join(sorted(map(str, upstreams.first))) or "none"
         yield Problem(

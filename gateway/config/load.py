@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import traceback
 from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
@@ -40,6 +41,20 @@ def parse(text: str, format: Format, name: str, env: Mapping[str, str]) -> Docum
 
 def settings_in(text: str, format: Format, name: str, env: Mapping[str, str]) -> Settings:  # noqa: A002
     """The settings in ``text``, as `parse`."""
+    try:
+        return _checked(text, format, name, env)
+    except ConfigError:
+        raise
+    except Exception as error:
+        # Whoever follows the file goes on with the configuration before, instead of ending. The exception itself may
+        # hold a secret, so that its place is all that is shown.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{pathlib.Path(place.filename).name}:{place.lineno}"
+        message = f"the check ends with {type(error).__name__} at {where}, a fault of the gateway; please report it"
+        raise ConfigError(name, [Problem(message)]) from None
+
+
+def _checked(text: str, format: Format, name: str, env: Mapping[str, str]) -> Settings:  # noqa: A002
     problems: list[Problem] = []
     root = read.tree_of(text, format, name, problems)
     substitution = Substitution(root, env)
@@ -48,7 +63,7 @@ def settings_in(text: str, format: Format, name: str, env: Mapping[str, str]) ->
     unset = {problem.path for problem in substitution.problems}
     problems += substitution.problems
     problems += (problem for problem in findings if not _lies_below(problem.path, unset))
-    problems += collisions.find(data, root)
+    problems += (problem for problem in collisions.find(data, root) if not _lies_below(problem.path, unset))
     problems += () if settings is None else _denied(settings, root)
     if problems or settings is None:
         raise ConfigError(name, problems)

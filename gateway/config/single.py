@@ -35,6 +35,8 @@ def proxy(
     """
     data = dict(settings)
     literal = list(_literal_credentials(data))
+    if isinstance(named := data.get("upstream"), str) and values.is_upstream_name(named):
+        literal.append(_NO_URL)
     try:
         checked = Proxy.model_validate(data, context=header_template.Context(env, secrets, listed))
     except ValidationError as error:
@@ -43,9 +45,7 @@ def proxy(
         raise ConfigError(
             name, [_without_line(p) for p in validation_messages.problems(error, Proxy, root)] + literal
         ) from None
-    if checked.names_upstream:
-        literal.append(_NO_URL)
-    elif denied := destinations.denial_of_url(checked.upstream):
+    if not checked.names_upstream and (denied := destinations.denial_of_url(checked.upstream)):
         literal.append(Problem(denied, ("upstream",)))
     if literal:
         raise ConfigError(name, literal)

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.config.errors import ConfigError
+from gateway.config.errors import ConfigError, Problem
 from gateway.config.schema.section import Section
 from gateway.store.audit import By, moment, record
 from gateway.store.database import Database
@@ -164,10 +164,21 @@ class Repository(Generic[T]):
     def _record(self, row: RowMapping, known: Record[T] | None = None) -> Record[T]:
         """``known``: the record as it was; its value is used again if the settings are the same."""
         name, settings = str(row["name"]), row["settings"]
+        if not isinstance(settings, dict):
+            return self._unreadable(row)
         same = known is not None and (known.name, known.settings) == (name, settings)
         value = known.value if known is not None and same else self._value(name, settings)
         created, updated = moment(row["created"]), moment(row["updated"])
         return Record(row["id"], name, row["version"], created, updated, settings, value)
+
+    def _unreadable(self, row: RowMapping) -> Record[T]:
+        """A row that was changed by hand: its settings are no mapping."""
+        name = str(row["name"])
+        problem = Problem("the stored settings are not a mapping; write them again")
+        error = ConfigError(f"{self._kind.noun} {name} of the database", [problem])
+        return Record(
+            row["id"], name, row["version"], moment(row["created"]), moment(row["updated"]), {"name": name}, error
+        )
 
     def _value(self, name: str, settings: Mapping[str, object]) -> T | ConfigError:
         try:

@@ -161,6 +161,8 @@ async def _move(url: str, move: Callable[[Connection, str], None], to: str) -> S
         raise StoreError(
             f"the schema cannot be moved to {to}: rows in the database break a rule of a revision; nothing has changed"
         ) from None
+    except ValueError as error:  # of a revision, which says what does not fit
+        raise StoreError(f"the schema cannot be moved to {to}: {error}; nothing has changed") from None
     finally:
         await database.aclose()
     return await status(url)

@@ -2,10 +2,13 @@
 
 Name, path and hosts_key stay columns, because the database keeps them unique. A column that was NULL becomes a key that
 is left out, and `timeout` becomes `timeout_config.total`. Going down moves all of it back. Settings for which there is
-no column, because they are newer, stay in a nullable column `settings`, and going up finds them there. Headers of more
-than 10000 characters, and sections of more than 1000, are too long for the columns: going down then changes nothing.
+no column, because they are newer, stay in a nullable column `settings`. Going up finds them there, unless the proxy was
+changed meanwhile: then it has what it was changed to and nothing else. Headers of more than 10000 characters, CORS of
+more than 20000, upstreams of more than 2000 and other sections of more than 1000 are too long for the columns: going
+down then names the proxies and changes nothing.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -50,6 +53,13 @@ OPTIONAL: Final[Mapping[str, tuple[sa.types.TypeEngine[object], str]]] = {
     "cors": (JSON, "JSON CHECK (length(CAST(cors AS TEXT)) <= 20000)"),
 }
 """Columns of later revisions, NULL for the default: type, and the definition that their revision gave them."""
+LONGEST: Final = {
+    "upstream": 2000,
+    "headers": 10000,
+    "cors": 20000,
+    **dict.fromkeys(("circuit_breaker", "timeout_config", "queue", "limiter"), 1000),
+}
+"""Characters that the columns of revision 0007 hold, of text or of JSON."""
 WITHOUT_COLUMN: Final = {"websocket": False, "clear_text_proxy": False}
 """Settings of a gateway of revision 0007 that had no column, and so always their defaults."""
 
@@ -67,7 +77,7 @@ def upgrade() -> None:
         return
     if "settings" not in present:
         op.add_column("proxies", sa.Column("settings", JSON))
-    table = _table("id", "name", "path", "settings", *old)
+    table = _table("id", "name", "path", "version", "settings", *old)
     for row in op.get_bind().execute(sa.select(table)).mappings().all():
         _fill(table, row["id"], {"settings": _settings(row, old)})
     op.drop_index("idx_proxies_active", "proxies", if_exists=True)
@@ -85,7 +95,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     if "upstream" in _present():
         return
-    rows = op.get_bind().execute(sa.select(_table("id", "settings"))).mappings().all()
+    rows = op.get_bind().execute(sa.select(_table("id", "name", "version", "settings"))).mappings().all()
+    if too_long := [text for row in rows for text in _too_long(row)]:
+        raise ValueError("; ".join(too_long))
     rest = {row["id"]: dict(_without_column(row["settings"])) for row in rows}
     _back_to_0001(rows, keep=any(rest.values()))
     for name, (_, definition) in OPTIONAL.items():
@@ -93,7 +105,8 @@ def downgrade() -> None:
     for row in rows:
         _fill(_table("id", *OPTIONAL), row["id"], _optional(row["settings"]))
         if any(rest.values()):
-            _fill(_table("id", "settings"), row["id"], {"settings": rest[row["id"]] or None})
+            kept = {"version": row["version"], "settings": rest[row["id"]]} if rest[row["id"]] else None
+            _fill(_table("id", "settings"), row["id"], {"settings": kept})
     op.create_index("idx_proxies_active", "proxies", ["active"])
 
 
@@ -122,13 +135,24 @@ def _back_to_0001(rows: list[sa.RowMapping], *, keep: bool) -> None:
 
 
 def _settings(row: sa.RowMapping, old: list[str]) -> dict[str, object]:
-    """The row as it would stand in the file. What is in `settings` already had no column."""
+    """The row as it would stand in the file. What is kept in `settings` had no column, and is older than a change."""
+    kept = row["settings"] or {}
+    newer = kept.get("settings", {}) if kept.get("version") == row["version"] else {}
     values = {name: row[name] for name in old if name not in ("timeout", "timeout_config") and row[name] is not None}
     timeouts = dict(row.get("timeout_config") or {})
     if row.get("timeout"):
         timeouts["total"] = row["timeout"]
     timeout_config = {"timeout_config": timeouts} if timeouts else {}
-    return {**(row["settings"] or {}), "name": row["name"], "path": row["path"], **values, **timeout_config}
+    return {**newer, "name": row["name"], "path": row["path"], **values, **timeout_config}
+
+
+def _too_long(row: sa.RowMapping) -> Iterator[str]:
+    """What of the proxy does not fit into the columns."""
+    for key, most in LONGEST.items():
+        value = row["settings"].get(key)
+        text = value if isinstance(value, str) else json.dumps(value)
+        if value is not None and len(text) > most:
+            yield f"{key} of proxy {row['name']} has more than {most} characters; shorten it"
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:
@@ -173,7 +197,14 @@ def _restated(checks: Mapping[str, str]) -> list[sa.CheckConstraint]:
 
 
 def _table(*columns: str) -> sa.TableClause:
-    kinds = {"id": sa.String(), "name": sa.String(), "path": sa.String(), "settings": JSON, **TYPES}
+    kinds = {
+        "id": sa.String(),
+        "name": sa.String(),
+        "path": sa.String(),
+        "version": sa.Integer(),
+        "settings": JSON,
+        **TYPES,
+    }
     return sa.table("proxies", *(sa.column(name, kinds[name]) for name in columns))
 
 

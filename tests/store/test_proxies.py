@@ -84,6 +84,21 @@ async def test_what_this_version_can_not_use_is_kept_with_the_reason(store: Stor
     assert (await store.audit.list())[0][0].before == {"name": "b", "color": 1}
 
 
+@pytest.mark.parametrize("settings", ["[]", "null", "7"])
+async def test_settings_that_are_no_mapping_keep_no_other_proxy_away(store: Store, url: str, settings: str) -> None:
+    """A row that was changed by hand."""
+    await store.proxies.create(plain("a"), "t")
+    await store.proxies.create(plain("b"), "t")
+    await execute(url, f"UPDATE proxies SET settings = '{settings}' WHERE name = 'b'")
+    found = await store.proxies.get("b")
+    assert found is not None
+    assert str(found.value) == "proxy b of the database: the stored settings are not a mapping; write them again"
+    await store.proxies.create(plain("c"), "t")  # so that there is something new
+    assert usable(await store.proxies.list()) == [plain("a"), plain("c")]
+    fixed = await store.proxies.update("b", plain("b"), found.version, "t")
+    assert fixed.value == plain("b")
+
+
 async def test_the_list_is_read_again_when_something_has_changed_and_checked_where_it_has(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

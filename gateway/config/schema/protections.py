@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import records
+from gateway.config import records, values
 from gateway.config.records import Mode
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Requests, Seconds
@@ -81,6 +81,8 @@ class TimeoutConfig(Section):
 
 
 def _behind_a_limit(queue: Queue, info: ValidationInfo) -> Queue:
+    if values.is_upstream_name(info.data.get("upstream", "")):  # then neither belongs here
+        return queue
     if queue.max_waiting and not info.data.get("max_concurrent", 1):
         raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
     return queue

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from gateway.config import header_template, records, values
 from gateway.config.schema.protections import (
-    PROTECTIONS,
     CircuitBreaker,
     CircuitBreakerKey,
     Limiter,
@@ -126,13 +125,6 @@ class Proxy(Section):
         only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
     ] = Field(default=False, examples=[False])
     """Only `false` so far: a WebSocket upgrade gets 501."""
-
-    @field_validator(*PROTECTIONS, mode="before")
-    @classmethod
-    def _of_the_upstream(cls, value: object, info: ValidationInfo) -> object:
-        if values.is_upstream_name(info.data.get("upstream", "")):
-            raise ValueError("belongs to the upstream that this proxy names; write it there, below `upstreams`")
-        return value
 
     @property
     def names_upstream(self) -> bool:

@@ -18,7 +18,7 @@ from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section, only
 from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
-from gateway.config.schema.upstream import Upstream
+from gateway.config.schema.upstream import Upstream, named
 from gateway.core.address import Address
 
 _DOCUMENT = records.Document()
@@ -167,24 +167,23 @@ class Settings(Section):
 
     def protected_proxies(self) -> tuple[Proxy, ...]:
         """The proxies, each with the protections of the upstream that it names, so that one sees what it has."""
-        named = {upstream.name: upstream.protections() for upstream in self.upstreams}
+        protections = {upstream.name: upstream.protections() for upstream in self.upstreams}
         return tuple(
-            proxy.model_copy(update=named[proxy.upstream]) if proxy.names_upstream else proxy for proxy in self.proxies
+            proxy.model_copy(update=protections[proxy.upstream]) if proxy.names_upstream else proxy
+            for proxy in self.proxies
         )
 
     def urls(self, proxy: Proxy) -> list[str]:
         """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names."""
         if not proxy.names_upstream:
             return [proxy.upstream]
-        named = (upstream for upstream in self.upstreams if upstream.name == proxy.upstream)
-        return [endpoint.url for upstream in named for endpoint in upstream.endpoints]
+        entries = (upstream for upstream in self.upstreams if upstream.name == proxy.upstream)
+        return [endpoint.url for upstream in entries for endpoint in upstream.endpoints]
 
-    def _upstream_of(self, proxy: Proxy) -> str:
-        """The name of its upstream. A proxy of the database may have the name of one that stands in the file."""
-        if proxy.names_upstream:
-            return proxy.upstream
-        taken = any(upstream.name == proxy.name for upstream in self.upstreams)
-        return f"{proxy.name} (proxy)" if taken else proxy.name
+    @staticmethod
+    def _upstream_of(proxy: Proxy) -> str:
+        """The name that the record of its upstream has."""
+        return named(proxy.upstream) if proxy.names_upstream else proxy.name
 
     def _route(
         self,

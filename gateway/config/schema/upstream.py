@@ -24,6 +24,15 @@ from gateway.config.schema.section import Section
 from gateway.config.schema.types import Listed, UpstreamUrl
 
 
+def named(name: str) -> str:
+    """The name that the record of an entry of `upstreams` has.
+
+    No proxy has such a name, so that neither entry nor proxy takes over what belongs to the other when one of them is
+    added or removed.
+    """
+    return f"upstream {name}"
+
+
 class Endpoint(Section):
     """One address of an upstream."""
 
@@ -61,6 +70,7 @@ class Upstream(Section):
         return record_of(
             records.Upstream,
             self,
+            name=named(self.name),
             endpoints=tuple(records.Endpoint(endpoint.url) for endpoint in self.endpoints),
             timeouts=record_of(records.Timeouts, self.timeout_config),
         )

@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import re
 import traceback
 
 import pytest
 
+from gateway.config import collisions
 from gateway.config.load import ConfigError, Format, load, parse
 from gateway.config.records import CircuitBreaker, Document, Endpoint, Header, Queue, Route, Timeouts, Upstream
 from gateway.core.address import Address
@@ -435,3 +437,18 @@ def test_a_template_in_a_variable_is_text(value: str, written: str) -> None:
 def test_the_file_may_name_a_variable_by_another() -> None:
     text = proxy('headers: {X-Key: "{env.${WHICH}}"}')
     assert parse(text, "yaml", "f", {**ENV, "WHICH": "SIDECAR_KEY"}).routes[0].headers[0].parts == ("s3cret",)
+
+
+def test_a_fault_of_the_check_is_reported_and_ends_no_follower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exception may hold a secret, so that only its kind and its place are shown."""
+
+    def broken(*_: object) -> None:
+        raise TypeError("unhashable: sk-live-9")
+
+    monkeypatch.setattr(collisions, "find", broken)
+    with pytest.raises(ConfigError) as caught:
+        parse("proxies: []", "yaml", "f", {})
+    assert re.fullmatch(
+        r"f: the check ends with TypeError at test_load.py:\d+, a fault of the gateway; please report it",
+        str(caught.value),
+    )

@@ -23,6 +23,13 @@ def test_a_good_one() -> None:
     assert made.route("a", {}, {"KEY": "v"}).headers[0].parts == ("v",)
 
 
+def test_a_proxy_of_the_database_has_a_url() -> None:
+    """Nothing else is wrong with its protections, and all that is wrong is reported at once."""
+    url = ("upstream", "must be a URL such as http://host:port; proxies of a file alone name an upstream")
+    assert problems(upstream="ai", max_concurrent=3) == [url]
+    assert problems(upstream="ai", active="yes") == [("active", "must be true or false; write it without quotes"), url]
+
+
 def test_every_problem_has_its_path() -> None:
     found = problems(path="a", timeout_config={"dial": 0}, color="red", max_concurrent="5")
     assert [path for path, _ in found] == ["path", "max_concurrent", "timeout_config.dial", "color"]

@@ -29,10 +29,10 @@ def told(text: str) -> list[str]:
 
 def test_proxies_share_what_they_name() -> None:
     assert parse(FILE, "yaml", "f", {}) == Document(
-        routes=(Route("chat", "/chat", "ai"), Route("own", "/own", "own")),
+        routes=(Route("chat", "/chat", "upstream ai"), Route("own", "/own", "own")),
         upstreams=(
             Upstream(
-                "ai",
+                "upstream ai",
                 (Endpoint("http://h:1/base"),),
                 max_concurrent=5,
                 queue=Queue(3, 1),
@@ -95,10 +95,7 @@ def test_a_proxy_that_names_an_upstream_has_none_of_its_keys(key: str) -> None:
         (
             "name: own",
             "name: ai",
-            (
-                "f:10: proxies.1.name: the same name of an upstream is already in line 2; change or remove one of "
-                "the two"
-            ),
+            ("f:10: proxies.1.name: an upstream of this name is already in line 2; change or remove one of the two"),
         ),
         (
             "max_concurrent: 5",
@@ -111,10 +108,7 @@ def test_a_proxy_that_names_an_upstream_has_none_of_its_keys(key: str) -> None:
         (
             "proxies:",
             "  - {name: ai, endpoints: [{url: http://h}]}\nproxies:",
-            (
-                "f:8: upstreams.1.name: the same name of an upstream is already in line 2; change or remove one of "
-                "the two"
-            ),
+            ("f:8: upstreams.1.name: an upstream of this name is already in line 2; change or remove one of the two"),
         ),
     ],
 )
@@ -123,5 +117,26 @@ def test_mistakes(old: str, new: str, message: str) -> None:
     assert line.startswith(message)
 
 
+def test_a_name_that_is_wrong_is_one_error_and_hides_no_other() -> None:
+    """The protections are where they belong if the name is a URL without its scheme."""
+    text = FILE.replace("upstream: ai}", "upstream: localhost, max_concurrent: 3, queue: {max_waiting: 1, timeout: 1}}")
+    (line,) = told(text)
+    assert line.startswith("f:9: proxies.0.upstream: there is no upstream of this name")
+
+
+@pytest.mark.parametrize("name", ["${UNSET}", "'a b'", "[a]"])
+def test_an_upstream_whose_name_is_wrong_is_not_missing_too(name: str) -> None:
+    (line,) = told(FILE.replace("name: ai", f"name: {name}"))
+    assert line.startswith("f:2: upstreams.0.name: ")
+
+
+@pytest.mark.parametrize("name", ["[x]", "{x: y}", "7"])
+def test_a_name_of_a_proxy_that_is_no_text(name: str) -> None:
+    (line,) = told(FILE.replace("name: own", f"name: {name}"))
+    assert line == "f:10: proxies.1.name: must be text; put the value in quotes"
+
+
 def test_a_proxy_may_have_the_name_of_the_upstream_that_it_names() -> None:
-    assert parse(FILE.replace("name: chat", "name: ai"), "yaml", "f", {}).routes[0] == Route("ai", "/chat", "ai")
+    assert parse(FILE.replace("name: chat", "name: ai"), "yaml", "f", {}).routes[0] == Route(
+        "ai", "/chat", "upstream ai"
+    )
