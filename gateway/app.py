@@ -263,7 +263,7 @@ class Gateway:
         self.metrics.note_open(name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
 
     def _count_pool(self, upstream: Upstream) -> None:
-        dials, reuses = upstream.endpoint.pool.news()
+        dials, reuses = upstream.endpoint.pool.take_counts()
         for name in self._sharers.get(upstream.settings.name, ()):
             self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), name)
 

@@ -79,13 +79,13 @@ class Pool:
         self._sweeper = LazyTimer(asyncio.get_running_loop(), self.sweep)
         self.dials = 0
         self.reuses = 0
-        self._told = (0, 0)
+        self._taken = (0, 0)
         connector.on_moved = self.follow
 
-    def news(self) -> tuple[int, int]:
+    def take_counts(self) -> tuple[int, int]:
         """Dials and reuses since the last call."""
-        now, before = (self.dials, self.reuses), self._told
-        self._told = now
+        now, before = (self.dials, self.reuses), self._taken
+        self._taken = now
         return now[0] - before[0], now[1] - before[1]
 
     @property
