@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 import aiohttp
-from joserfc.jwk import JWKRegistry, OctKey
 
 from gateway.core.clock import Clock, monotonic
 
@@ -48,6 +47,8 @@ class NoShelf:
 
 def shared_key_set(secret: str) -> str:
     """The key set of an issuer that shares ``secret`` with us."""
+    from joserfc.jwk import OctKey  # takes memory that a gateway without issuers does not need
+
     return json.dumps({"keys": [OctKey.import_key(secret).as_dict(private=True)]})
 
 
@@ -141,6 +142,8 @@ def _public(given: object) -> dict[str, object] | None:
     """
     if not isinstance(given, dict) or given.get("kty") not in ("RSA", "EC", "OKP"):
         return None
+    from joserfc.jwk import JWKRegistry
+
     try:
         return dict(JWKRegistry.import_key(given).as_dict(private=False))
     except Exception:  # of many types, depending on the fault; one bad key must not make the good ones unusable

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.records import Credentials, TokenRecord
 from gateway.core.credential import TOKEN_PREFIX, bearer
 from gateway.core.memo import Memo
 from gateway.core.principal import Principal
 from gateway.identity.budget import FailureBudget, client_key
-from gateway.identity.jwt import JwtVerifier, Refused, shown
+from gateway.identity.refusal import Refused, shown
 from gateway.identity.tokens import digest
+
+if TYPE_CHECKING:
+    from gateway.identity.jwt import JwtVerifier
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ class Authenticator:
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self._clock = wall_clock
         self._credentials = Credentials()
-        self._jwt = JwtVerifier(())
+        self._jwt: JwtVerifier | None = None
+        """Made when there are issuers, because its library takes 4 MiB that a worker without issuers does not need."""
         self._budget = FailureBudget()
         self._known: Memo[bytes, tuple[TokenRecord, Principal, str]] = Memo(_MAX_REMEMBERED)
         """By the field's value: the principals of valid tokens seen before, so that a token is not hashed each time."""
@@ -46,9 +50,16 @@ class Authenticator:
     def credentials(self, credentials: Credentials) -> None:
         """Applied at once: a token that is no longer among them proves nothing from now on."""
         if credentials.issuers != self._credentials.issuers:
-            self._jwt.replace(credentials.issuers)
+            self._verifier().replace(credentials.issuers)
         self._credentials = credentials
         self._known.clear()
+
+    def _verifier(self) -> JwtVerifier:
+        if self._jwt is None:
+            from gateway.identity.jwt import JwtVerifier
+
+            self._jwt = JwtVerifier(())
+        return self._jwt
 
     def authenticate(self, authorization: bytes | None, client: Callable[[], str] = str) -> Principal | None:
         """The caller's principal; None without a valid credential.
@@ -84,11 +95,14 @@ class Authenticator:
 
     def take_wanted(self) -> list[str]:
         """Addresses of key sets to be fetched again: tokens named keys that are not in them."""
-        return self._jwt.take_wanted()
+        return [] if self._jwt is None else self._jwt.take_wanted()
 
     def _verify(self, token: str, client: Callable[[], str]) -> Principal | None:
         if token.count(".") != 2:
             self._refuse("it is neither a token of the gateway nor a JSON Web Token", client)
+            return None
+        if self._jwt is None:
+            self._refuse("it is a JSON Web Token, and there is no issuer in auth.jwt", client)
             return None
         now = self._clock()
         verdict = self._jwt.verify(token, now, lambda: self._budget.of(client_key(client()), now))

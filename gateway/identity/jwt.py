@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from joserfc import jwt
@@ -22,6 +21,7 @@ from joserfc.jwk import ECKey, JWKRegistry, OctKey, OKPKey, RSAKey
 from gateway.config.records import JwtIssuer
 from gateway.core.memo import Memo
 from gateway.core.principal import Principal
+from gateway.identity.refusal import Refused, shown
 
 LEEWAY: Final = 30
 """Seconds by which clocks may differ."""
@@ -32,7 +32,6 @@ _MAX_REMEMBERED: Final = 4096
 _REFUSED_SECONDS: Final = 5.0
 _MAX_KEYS: Final = 16
 """Keys that are tried for one token; a set with more that fit should name them by ``kid``."""
-_MAX_SHOWN: Final = 64
 
 _KEY_TYPES: Final[Mapping[str, tuple[str, str | None]]] = {
     **{f"HS{bits}": ("oct", None) for bits in (256, 384, 512)},
@@ -44,13 +43,6 @@ _KEY_TYPES: Final[Mapping[str, tuple[str, str | None]]] = {
 """``kty`` and ``crv`` of the keys of an algorithm (RFC 7518 3.1)."""
 
 _Key = OctKey | RSAKey | ECKey | OKPKey
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a token proves nothing: a sentence that holds no part of it but a shortened ``kid`` or ``alg``."""
-
-    reason: str
 
 
 class Budget(Protocol):
@@ -159,11 +151,6 @@ def _objection_to_times(claims: Mapping[str, Any], now: float) -> Refused | None
 def _is_time(value: object) -> bool:
     """NumericDate (RFC 7519 2). JSON as Python reads it has NaN, infinities and integers of any size too."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LATEST
-
-
-def shown(text: str) -> str:
-    """Untrusted text for a log line: short, and without control characters."""
-    return ascii(text[:_MAX_SHOWN])
 
 
 class JwtVerifier:

@@ -98,6 +98,11 @@ def test_the_supervisor_brings_nothing_of_others() -> None:
     assert rooms <= {"core", "launch", "observe", "workers"}
 
 
+def test_a_worker_without_issuers_brings_nothing_that_verifies_tokens() -> None:
+    """It takes 10 MiB of memory, a part of it shared."""
+    assert not {"joserfc", "cryptography"} & brought_by("gateway.workers.worker")
+
+
 def test_the_control_process_brings_nothing_of_the_data_plane() -> None:
     """It knows its interface alone (`gateway.ipc`): the rest would take 6 MiB."""
     brought = brought_by("gateway.control.process")

@@ -14,7 +14,8 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from gateway.config.records import JwtIssuer
 from gateway.control.jwks import shared_key_set
 from gateway.core.principal import Principal
-from gateway.identity.jwt import JwtVerifier, Refused
+from gateway.identity.jwt import JwtVerifier
+from gateway.identity.refusal import Refused
 
 NOW = 1_800_000_000.0
 RSA = RSAKey.generate_key(2048, {"kid": "r1"})
