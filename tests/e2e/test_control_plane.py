@@ -214,11 +214,9 @@ async def test_traffic_goes_on_while_the_database_hangs(tmp_path: Path, upstream
         assert load.failed == []
 
 
-async def test_traffic_goes_on_while_postgresql_is_away(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
-) -> None:
+async def test_traffic_goes_on_while_postgresql_is_away(tmp_path: Path, upstream: Upstream) -> None:
     upstream.behaviour = ok()
-    with contextmanager(postgres.start)(tmp_path_factory.mktemp("pg")) as server:
+    with contextmanager(postgres.start)() as server:
         behind = Deployment(tmp_path, database=server.database())
         refused = await asyncio.to_thread(behind.cli, "run")
         assert (refused.returncode, "gateway db upgrade" in refused.stderr) == (1, True)

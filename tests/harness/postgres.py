@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -47,10 +48,14 @@ class Postgres:
         self._server.cleanup()
 
 
-def start(folder: pathlib.Path) -> Iterator[Postgres]:
-    server = _started(folder)
-    yield server
-    server.stop()
+def start() -> Iterator[Postgres]:
+    # Not below pytest's folder, which each run of pytest closes to other users, as the server's is one.
+    with tempfile.TemporaryDirectory(prefix="gateway-postgres-", ignore_cleanup_errors=True) as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o711)
+        server = _started(folder)
+        yield server
+        server.stop()
 
 
 def _started(folder: pathlib.Path) -> Postgres:

@@ -16,8 +16,8 @@ KEYS = "11" * 32
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Postgres]:
-    yield from postgres.start(tmp_path_factory.mktemp("postgres"))
+def server() -> Iterator[postgres.Postgres]:
+    yield from postgres.start()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
