@@ -10,12 +10,13 @@ from gateway.admin import representations
 from gateway.admin.actor import Actor
 from gateway.admin.attempts import Attempts
 from gateway.admin.devices import Devices
-from gateway.admin.errors import not_found, unauthenticated
+from gateway.admin.errors import unauthenticated
 from gateway.admin.live import Live
 from gateway.admin.password import PasswordHasher
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.admin.superusers import is_email
+from gateway.admin.tokens import revoke
 from gateway.identity.tokens import digest, mint
 from gateway.store.audit import Author, moment
 from gateway.store.errors import NotFound
@@ -103,12 +104,7 @@ class LoginAdministration:
 
     async def end_session(self, actor: Actor, id: str) -> None:  # noqa: A002 - the resource's own word
         """Revoke a login."""
-        superusers_only(actor)
-        try:
-            await self._store.tokens.delete(id, actor.author, "superuser")
-        except NotFound as error:
-            raise not_found(str(error)) from None
-        await self._live.apply()
+        await revoke(self._store, self._live, actor, id, "superuser")
 
 
 def _time(seconds: float) -> str:

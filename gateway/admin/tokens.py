@@ -78,12 +78,17 @@ class TokenAdministration:
 
     async def delete(self, actor: Actor, id: str) -> None:  # noqa: A002 - the resource's own word
         """Revoke a token, with immediate effect."""
-        superusers_only(actor)
-        try:
-            await self._store.tokens.delete(id, actor.author, "token")
-        except NotFound as error:
-            raise not_found(str(error)) from None
-        await self._live.apply()
+        await revoke(self._store, self._live, actor, id, "token")
+
+
+async def revoke(store: Store, live: Live, actor: Actor, id: str, kind: str) -> None:  # noqa: A002 - the resource's own word
+    """Delete the token or login ``id``, and apply that before the response. Raises `AdminError`."""
+    superusers_only(actor)
+    try:
+        await store.tokens.delete(id, actor.author, kind)
+    except NotFound as error:
+        raise not_found(str(error)) from None
+    await live.apply()
 
 
 def _check(name: str, expires_in: float | None, claims: Mapping[str, object]) -> None:
