@@ -38,7 +38,7 @@ class Followers:
 
     def start(self, tasks: Tasks, *, away: bool) -> None:
         """Start all of them. ``away``: the database is away now."""
-        tasks.start(self._plane.keep_told(), "watch the worker")
+        tasks.start(self._plane.keep_synced(), "watch the worker")
         tasks.start(self._watch_file(), "watch the file")
         tasks.start(self._follow_store(away=away), "follow the database")
         tasks.start(self._follow_issuers(), "follow the issuers of tokens")

@@ -28,7 +28,7 @@ class WorkerClient(DataPlane):
         self._lock = asyncio.Lock()
         self._document: Document | None = None
         self._credentials = Credentials()
-        self._told = 0
+        self._synced = 0
         """Number of the connection whose worker knows everything."""
         self.in_force = InForce(0, ())
         """What the worker said last."""
@@ -49,7 +49,7 @@ class WorkerClient(DataPlane):
             before, self._document = self._document, document
             if document == before:
                 await self.ping()
-                if self._told == self._channel.dials:
+                if self._synced == self._channel.dials:
                     return self.in_force  # to apply it again would cost the worker time that traffic needs
             try:
                 await self._tell(identify=False)
@@ -96,14 +96,14 @@ class WorkerClient(DataPlane):
         wanted, self._wanted = self._wanted, set()
         return sorted(wanted)
 
-    async def keep_told(self) -> None:
+    async def keep_synced(self) -> None:
         """Watch the worker until cancelled: a new one gets everything at once."""
         while True:
             try:
                 health = await self.ping()
                 self.draining = health.draining
                 self._wanted.update(health.wanted)
-                if self._told != self._channel.dials:
+                if self._synced != self._channel.dials:
                     async with self._lock:
                         await self._tell(identify=True)
                 pause = _PING_SECONDS
@@ -118,8 +118,8 @@ class WorkerClient(DataPlane):
     async def _tell(self, *, identify: bool) -> None:
         await self.ping()
         number = self._channel.dials  # should it break from here on, the next watch sees another number
-        if identify or self._told != number:
+        if identify or self._synced != number:
             await self._channel.call(DataPlane.identify, self._credentials)
         if self._document is not None:
             self.in_force = await self._channel.call(DataPlane.apply, self._document)
-        self._told = number
+        self._synced = number

@@ -44,6 +44,6 @@ async def test_it_is_ready_while_a_worker_serves(tmp_path: Path) -> None:
         await now.sync.start(cold=False)
         assert not live.ready()[0], "no worker was seen yet"
         tasks = Tasks()
-        tasks.start(now.plane.keep_told(), "watch the worker")
+        tasks.start(now.plane.keep_synced(), "watch the worker")
         await eventually(lambda: live.ready()[0], "a worker", 20)
         await tasks.aclose()

@@ -112,7 +112,7 @@ async def test_each_operation_reaches_the_worker(plane: WorkerClient, tmp_path: 
 async def test_missing_keys_are_asked_for_once(plane: WorkerClient, tmp_path: Path) -> None:
     worker = Worker(tmp_path / "channel")
     worker.wanted = ("http://b/keys", "http://a/keys")
-    watch = asyncio.create_task(plane.keep_told())
+    watch = asyncio.create_task(plane.keep_synced())
     async with worker.run():
         await eventually(lambda: plane.reachable, "the first ping")
         assert plane.take_wanted() == ["http://a/keys", "http://b/keys"]
@@ -138,14 +138,14 @@ async def test_what_was_refused_is_forgotten(plane: WorkerClient, tmp_path: Path
         worker.refused = "b"
         with pytest.raises(RefusedError, match="the address is taken"):
             await plane.apply(SECOND)
-    watch = asyncio.create_task(plane.keep_told())
+    watch = asyncio.create_task(plane.keep_synced())
     async with fresh.run():
         await eventually(lambda: fresh.names == ["a"], "the last good one")
         watch.cancel()
 
 
 async def test_a_new_worker_hears_everything(plane: WorkerClient, tmp_path: Path) -> None:
-    watch = asyncio.create_task(plane.keep_told())
+    watch = asyncio.create_task(plane.keep_synced())
     await eventually(lambda: not plane.reachable)
     with pytest.raises(ChannelError):
         await plane.apply(FIRST)
