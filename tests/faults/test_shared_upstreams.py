@@ -13,6 +13,7 @@ from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Upstream
 
 from gateway.config.records import CircuitBreaker
+from gateway.observe import families
 
 pytestmark = pytest.mark.plain
 
@@ -64,6 +65,11 @@ async def test_they_share_its_connections(gateway_for: GatewayFor, upstream: Ups
     await link.send(answer(b"two"))
     assert (await second.response()).body == b"two"
     assert (pool.dials, pool.reuses) == (1, 1)
+    rig.gateway.sample()
+    counters = rig.gateway.counters
+    for base in (counters.claim(name) for name in ("chat", "embed")):
+        assert base is not None
+        assert (counters.ints[base + families.DIALS], counters.ints[base + families.REUSES]) == (1, 1)
 
 
 async def test_they_share_its_breaker_and_either_resets_it(gateway_for: GatewayFor) -> None:

@@ -231,6 +231,18 @@ def test_the_log_says_why_once_a_second_and_never_what(clock: Clock, caplog: pyt
     assert not [value for value in values[:4] if value[7:].decode() in " ".join(told)]
 
 
+def test_without_issuers_no_json_web_token_proves_anything(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """What verifies tokens is not even loaded; it is as soon as there is an issuer."""
+    made = Authenticator(clock)
+    assert made.authenticate(signed(), at("192.0.2.1:7")) is None
+    assert reasons(caplog) == [
+        "a token from 192.0.2.1:7 was rejected: it is a JSON Web Token, and there is no issuer in auth.jwt"
+    ]
+    assert made.take_wanted() == []
+    made.credentials = Credentials({}, (issuer(),))
+    assert made.authenticate(signed(), at("192.0.2.1:7")) is not None
+
+
 def test_who_shows_no_token_is_not_in_the_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for value in (None, b"", b"Basic abc", b"Bearer"):
         assert Authenticator(clock).authenticate(value, at("192.0.2.1:7")) is None
