@@ -117,18 +117,18 @@ def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
     attempts = record["attempts"]
     by = f" by {record['upstream']}" if record["upstream"] else ""
     if reason is None:
-        told = f"answered {record['status_code']}{by} in {took}"
+        text = f"answered {record['status_code']}{by} in {took}"
     elif reason is errors.CLIENT_GONE:
-        told = f"the client left after {took}"
+        text = f"the client left after {took}"
     elif attempts:
-        told = f"failed after {took}{by}: {reason.code} ({reason.details})"
+        text = f"failed after {took}{by}: {reason.code} ({reason.details})"
     else:
-        told = f"refused with {record['status_code']} {reason.code} before any upstream was asked: {reason.details}"
+        text = f"refused with {record['status_code']} {reason.code} before any upstream was asked: {reason.details}"
     if record["shadow"]:
-        told += f"; {record['shadow']} would have refused it, were it not in shadow mode"
+        text += f"; {record['shadow']} would have refused it, were it not in shadow mode"
     if isinstance(attempts, int) and attempts > 1:
-        told += f"; it took {attempts} attempts"
-    return told
+        text += f"; it took {attempts} attempts"
+    return text
 
 
 def _number(record: Mapping[str, object], name: str) -> float:

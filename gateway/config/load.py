@@ -46,8 +46,8 @@ def settings_in(text: str, format: Format, name: str, env: Mapping[str, str]) ->
     except ConfigError:
         raise
     except Exception as error:
-        # Whoever follows the file goes on with the configuration before, instead of ending. The exception itself may
-        # hold a secret, so that its place is all that is shown.
+        # Reported like any other problem, because the task that follows the file must go on. The exception itself may
+        # hold a secret, so its kind and place are all that is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{pathlib.Path(place.filename).name}:{place.lineno}"
         message = f"the check ends with {type(error).__name__} at {where}, a fault of the gateway; please report it"

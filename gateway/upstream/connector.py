@@ -62,7 +62,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 class HardenedConnector(aiohttp.TCPConnector):
-    """Opens connections to one endpoint with the timeouts of one proxy."""
+    """Opens connections to one endpoint with the timeouts of its upstream."""
 
     def __init__(
         self,

@@ -75,7 +75,7 @@ class Telemetry:
         if breakers is None:
             return unreachable(self._plane.in_force.generation)
         bases = dict(self._counters.live())
-        proxies = {name: self._proxy(told, bases[name]) for name, told in breakers.items() if name in bases}
+        proxies = {name: self._proxy(pulse, bases[name]) for name, pulse in breakers.items() if name in bases}
         return {"at": time.time(), "reachable": True, "generation": self._plane.in_force.generation, "proxies": proxies}
 
     async def refusals(self, since: int) -> Refusals:
@@ -144,7 +144,7 @@ class Telemetry:
             ),
         ]
 
-    def _proxy(self, told: BreakerPulse, base: int) -> ProxySnapshot:
+    def _proxy(self, pulse: BreakerPulse, base: int) -> ProxySnapshot:
         counted, ints = totals(self._counters, base), self._counters.ints
         return ProxySnapshot(
             requests=counted.requests,
@@ -159,9 +159,9 @@ class Telemetry:
             waiting=ints[base + families.WAITING],
             queue_limit=ints[base + families.QUEUE_LIMIT],
             streams=ints[base + families.ACTIVE],
-            breaker=told["breaker"],
-            breaker_since=told["since"],
-            breaker_history=told["history"],
+            breaker=pulse["breaker"],
+            breaker_since=pulse["since"],
+            breaker_history=pulse["history"],
             pool_open=ints[base + families.POOL_OPEN],
             pool_idle=ints[base + families.POOL_IDLE],
         )
