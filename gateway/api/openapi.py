@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.api import schemas
 from gateway.api.route import BASE, Query, Right, Route
+from gateway.config.schema.json_schema import Untitled
 
 _TYPES: Final[dict[type, str]] = {int: "integer", str: "string", bool: "boolean"}
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -30,7 +31,7 @@ def document(routes: Sequence[Route]) -> JsonObject:
     for route in routes:
         used += [m for m in (route.body, *route.responses.values()) if m is not None]
     pairs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in dict.fromkeys(used)]
-    _, definitions = models_json_schema(pairs, ref_template=_TEMPLATE)
+    _, definitions = models_json_schema(pairs, ref_template=_TEMPLATE, schema_generator=Untitled)
     paths: dict[str, JsonObject] = {}
     for route in routes:
         paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route)

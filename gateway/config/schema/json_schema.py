@@ -17,8 +17,15 @@ def schema() -> dict[str, object]:
     }
 
 
-class _Generator(GenerateJsonSchema):
-    """Admits ``${VAR}`` where a number or a boolean is needed, as the reader does, and adds no titles."""
+class Untitled(GenerateJsonSchema):
+    """Adds no titles to fields: the title that pydantic makes of a name has no more to say than the name."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+
+class _Generator(Untitled):
+    """Admits ``${VAR}`` where a number or a boolean is needed, as the reader does."""
 
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
         return _or_reference(super().int_schema(schema))
@@ -28,9 +35,6 @@ class _Generator(GenerateJsonSchema):
 
     def bool_schema(self, schema: core_schema.BoolSchema) -> JsonSchemaValue:
         return _or_reference(super().bool_schema(schema))
-
-    def field_title_should_be_set(self, schema: object) -> bool:
-        return False
 
 
 def _or_reference(plain: JsonSchemaValue) -> JsonSchemaValue:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import records, values
 from gateway.config.records import Mode
+from gateway.config.schema.form import in_group
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Requests, Seconds
 
@@ -20,19 +21,21 @@ _BREAKER, _QUEUE, _TIMEOUTS = records.CircuitBreaker(), records.Queue(), records
 class Limiter(Section):
     """How max_concurrent is applied."""
 
-    mode: Mode = Field(default="enforce", examples=["shadow"])
+    mode: Mode = Field(default="enforce", title="Mode of the limit", examples=["shadow"])
     """`enforce`, or `shadow`: the limit and its queue count and log what they would refuse, and refuse nothing."""
 
 
 class Queue(Section):
     """Requests above max_concurrent wait instead of getting 429. On when both numbers are above 0."""
 
-    max_waiting: Requests = Field(default=_QUEUE.max_waiting, ge=0, le=100_000, examples=[20])
+    max_waiting: Requests = Field(default=_QUEUE.max_waiting, ge=0, le=100_000, title="Most that wait", examples=[20])
     """Most requests that wait for a place instead of getting 429. 0: no queue. A queue needs `max_concurrent` and
     `timeout` above 0."""
-    timeout: Seconds = Field(default=_QUEUE.timeout, ge=0, le=3600, validate_default=True, examples=[10])
+    timeout: Seconds = Field(
+        default=_QUEUE.timeout, ge=0, le=3600, validate_default=True, title="Longest wait", examples=[10]
+    )
     """Seconds that a request waits at most; then 429. 0: no queue."""
-    mode: Mode = Field(default="enforce", examples=["shadow"])
+    mode: Mode = Field(default="enforce", title="Mode of the queue", examples=["shadow"])
     """`enforce`, or `shadow`: no request waits, as without a queue, and the requests that the queue would refuse are
     estimated and counted."""
 
@@ -47,36 +50,46 @@ class Queue(Section):
 class CircuitBreaker(Section):
     """Stops sending requests to an upstream that keeps failing: 503 at once until it may be tried again."""
 
-    mode: Mode = Field(default="enforce", examples=["shadow"])
-    """`enforce`, or `shadow`: the breaker follows the upstream and counts what it would refuse, and refuses nothing."""
-    enabled: bool = Field(default=_BREAKER.enabled, examples=[True])
+    enabled: bool = Field(default=_BREAKER.enabled, title="The breaker watches the upstream", examples=[True])
     """`true`: the breaker watches the upstream."""
-    failure_threshold: int = Field(default=_BREAKER.failure_threshold, ge=1, le=100, examples=[3])
+    failure_threshold: int = Field(
+        default=_BREAKER.failure_threshold, ge=1, le=100, title="Failures in a row that open it", examples=[3]
+    )
     """Failures in a row that open the breaker."""
-    recovery_timeout: Seconds = Field(default=_BREAKER.recovery_timeout, gt=0, le=3600, examples=[10])
+    recovery_timeout: Seconds = Field(
+        default=_BREAKER.recovery_timeout, gt=0, le=3600, title="Refuses for", examples=[10]
+    )
     """Seconds that an open breaker refuses before a trial."""
-    half_open_requests: Requests = Field(default=_BREAKER.half_open_requests, ge=1, le=10, examples=[2])
+    half_open_requests: Requests = Field(
+        default=_BREAKER.half_open_requests, ge=1, le=10, title="Probes at a time", examples=[2]
+    )
     """Requests that may try the upstream at the same time."""
+    mode: Mode = Field(default="enforce", title="Mode of the breaker", examples=["shadow"])
+    """`enforce`, or `shadow`: the breaker follows the upstream and counts what it would refuse, and refuses nothing."""
 
 
 class TimeoutConfig(Section):
     """Time limits of an exchange with the upstream."""
 
-    dial: Seconds = Field(default=_TIMEOUTS.dial, gt=0, le=3600, examples=[1])
+    dial: Seconds = Field(default=_TIMEOUTS.dial, gt=0, le=3600, title="Connect", examples=[1])
     """Seconds to connect; then 504."""
-    tls_handshake: Seconds = Field(default=_TIMEOUTS.tls_handshake, ge=0, le=DAY, examples=[3])
+    tls_handshake: Seconds = Field(default=_TIMEOUTS.tls_handshake, ge=0, le=DAY, title="TLS handshake", examples=[3])
     """Seconds for the TLS handshake; then 504. 0: no limit."""
-    response_header: Seconds = Field(default=_TIMEOUTS.response_header, ge=0, le=DAY, examples=[120])
+    response_header: Seconds = Field(
+        default=_TIMEOUTS.response_header, ge=0, le=DAY, title="Start of the response", examples=[120]
+    )
     """Seconds from the end of the request to the head of the response; then 504. 0: no limit."""
-    body_idle: Seconds = Field(default=_TIMEOUTS.body_idle, ge=0, le=DAY, examples=[60])
+    body_idle: Seconds = Field(
+        default=_TIMEOUTS.body_idle, ge=0, le=DAY, title="Silence within the response", examples=[60]
+    )
     """Seconds without a byte of the response's body; then the response is cut. 0: no limit."""
-    idle: Seconds = Field(default=_TIMEOUTS.idle, ge=0, le=DAY, examples=[30])
+    idle: Seconds = Field(default=_TIMEOUTS.idle, ge=0, le=DAY, title="Keep unused connections", examples=[30])
     """Seconds that an unused connection to the upstream is kept. 0: no limit."""
-    max_age: Seconds = Field(default=_TIMEOUTS.max_age, ge=0, le=DAY, examples=[600])
+    max_age: Seconds = Field(default=_TIMEOUTS.max_age, ge=0, le=DAY, title="Use a connection for", examples=[600])
     """Seconds after which a connection to the upstream is used for no further request, so that traffic follows what
     stands behind an address that stays the same. Connections opened together get 90 to 100 % of it, and no exchange is
     cut. 0: no limit."""
-    total: Seconds = Field(default=_TIMEOUTS.total, ge=0, le=DAY, examples=[600])
+    total: Seconds = Field(default=_TIMEOUTS.total, ge=0, le=DAY, title="The whole exchange", examples=[600])
     """Seconds for the whole exchange, its streams too. 0: no limit."""
 
 
@@ -96,13 +109,24 @@ MaxConcurrent = Annotated[
     Field(
         ge=0,
         le=10_000,
+        title="Most requests at a time",
         examples=[5],
+        json_schema_extra=in_group("Limit and queue"),
         description="Most requests at a time, their bodies included; then 429 or the queue. 0: no limit.",
     ),
 ]
-LimiterKey = Annotated[Limiter, Field(description="How max_concurrent is applied.")]
-QueueKey = Annotated[
-    Queue, Field(description="Where requests above max_concurrent wait."), AfterValidator(_behind_a_limit)
+LimiterKey = Annotated[
+    Limiter, Field(description="How max_concurrent is applied.", json_schema_extra=in_group("Limit and queue"))
 ]
-CircuitBreakerKey = Annotated[CircuitBreaker, Field(description="The circuit breaker.")]
-TimeoutConfigKey = Annotated[TimeoutConfig, Field(description="How long the parts of an exchange may take.")]
+QueueKey = Annotated[
+    Queue,
+    Field(description="Where requests above max_concurrent wait.", json_schema_extra=in_group("Limit and queue")),
+    AfterValidator(_behind_a_limit),
+]
+CircuitBreakerKey = Annotated[
+    CircuitBreaker, Field(description="The circuit breaker.", json_schema_extra=in_group("Circuit breaker"))
+]
+TimeoutConfigKey = Annotated[
+    TimeoutConfig,
+    Field(description="How long the parts of an exchange may take.", json_schema_extra=in_group("Timeouts and timing")),
+]

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import header_template, records, values
+from gateway.config.schema.form import choices, in_group, typed, widget
 from gateway.config.schema.protections import (
     CircuitBreaker,
     CircuitBreakerKey,
@@ -26,6 +27,15 @@ from gateway.rules.parser import compile_rule
 
 _CORS = records.Cors()
 _PROXY = records.Route("-", "/", "-")
+_CALLERS = choices(
+    {
+        "": "Superusers alone",
+        "true": "Everybody",
+        "@request.auth.id != ''": "Every authenticated caller",
+        "false": "No one",
+    },
+    own="A rule of your own",
+)
 
 
 def _access_rule(text: str) -> str:
@@ -46,13 +56,22 @@ class Cors(Section):
     """
 
     allow_origins: Listed[Annotated[str, AfterValidator(values.page_origin)]] = Field(
-        default=_CORS.allow_origins, examples=[["https://app.example.org"]]
+        default=_CORS.allow_origins, title="Pages that may read refusals", examples=[["https://app.example.org"]]
     )
     """Origins of the pages that may read them: `https://app.example.org`, without a path; `*` alone for all. Empty:
     none."""
-    expose_headers: Listed[HeaderName] = Field(default=_CORS.expose_headers, examples=[["X-Request-Id", "Retry-After"]])
+    expose_headers: Listed[HeaderName] = Field(
+        default=_CORS.expose_headers,
+        title="Header fields that they may read",
+        examples=[["X-Request-Id", "Retry-After"]],
+    )
     """Header fields that the pages may read."""
-    allow_credentials: bool = Field(default=_CORS.allow_credentials, validate_default=True, examples=[True])
+    allow_credentials: bool = Field(
+        default=_CORS.allow_credentials,
+        validate_default=True,
+        title="Also for requests with cookies",
+        examples=[True],
+    )
     """`true`: also for requests with cookies or other credentials. Not with the origin `*`."""
 
     @field_validator("allow_origins", mode="after")
@@ -75,48 +94,95 @@ class Proxy(Section):
 
     refused: ClassVar = {"timeout": "there is no such key; write timeout_config: {total: SECONDS}"}
 
-    name: Annotated[str, AfterValidator(values.proxy_name)] = Field(examples=["sidecar"])
+    name: Annotated[str, AfterValidator(values.proxy_name)] = Field(
+        examples=["sidecar"],
+        json_schema_extra=in_group("Basics")
+        | typed("^[A-Za-z0-9_.-]{1,64}$", "Letters, digits, _ . and - only, 64 at most"),
+    )
     """The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`; unique."""
-    path: Annotated[str, AfterValidator(values.route_path)] = Field(examples=["/-/ai"])
+    path: Annotated[str, AfterValidator(values.route_path)] = Field(
+        examples=["/-/ai"], json_schema_extra=in_group("Basics") | typed("^/", "Begin with a slash")
+    )
     """Prefix to serve, at segment boundaries; the longest wins. At most 500 characters, without a query, `//`, `.` or
     `..`; a slash at the end is dropped. `/` serves all. `/api/gateway` and `/_`, with all below them, belong to the
     gateway."""
-    hosts: Listed[Host] = Field(default=_PROXY.hosts, examples=[["example.org", "*.example.org"]])
+    hosts: Listed[Host] = Field(
+        default=_PROXY.hosts, examples=[["example.org", "*.example.org"]], json_schema_extra=in_group("Basics")
+    )
     """Hosts to serve: names, IP addresses, or `*.example.org` for all names below; without a port, any case. Empty:
     every host. No two proxies may have the same path for the same host."""
-    upstream: UpstreamNameOrUrl = Field(examples=["http://127.0.0.1:9000/base"])
+    upstream: UpstreamNameOrUrl = Field(
+        examples=["http://127.0.0.1:9000/base"],
+        json_schema_extra=in_group("Basics")
+        | typed("^https?://[^/@]+", "Begin with http:// or https://, then the host"),
+    )
     """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment. Or, in a
     file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker` and
     `timeout_config` stand there and not here."""
-    strip_path: bool = Field(default=_PROXY.strip_path, examples=[False])
+    strip_path: bool = Field(
+        default=_PROXY.strip_path,
+        title="Remove the prefix before forwarding",
+        examples=[False],
+        json_schema_extra=in_group("Basics"),
+    )
     """`true`: the prefix is removed from the forwarded path."""
-    preserve_host: bool = Field(default=_PROXY.preserve_host, examples=[True])
+    preserve_host: bool = Field(
+        default=_PROXY.preserve_host,
+        title="Forward the caller's Host",
+        examples=[True],
+        json_schema_extra=in_group("Basics"),
+    )
     """`true`: the caller's Host is forwarded; `false`: the upstream's own."""
     access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
-        default=_PROXY.access_rule, max_length=2000, examples=["@request.auth.role = 'admin'"]
+        default=_PROXY.access_rule,
+        max_length=2000,
+        title="Who may pass",
+        examples=["@request.auth.role = 'admin'"],
+        json_schema_extra=in_group("Basics") | _CALLERS,
     )
-    """Which callers are admitted, in quotes. "true": all; "false": none (403); "": superusers alone; else a rule."""
-    headers: dict[HeaderName, HeaderValue] = Field(
-        default={}, repr=False, examples=[{"Authorization": "Bearer {secret.KEY}"}]
+    """Which callers are admitted: "true" all, "false" none (403), "" superusers alone, else a rule. In a file it stands
+    in quotes."""
+    active: bool = Field(
+        default=_PROXY.active, title="Switched on", examples=[False], json_schema_extra=in_group("Basics")
     )
-    """Header fields set on each request: `{env.NAME}` is a variable of the environment, `{secret.NAME}` a secret of the
-    database, `@request.auth.NAME` a claim of the authenticated caller. Empty: left out."""
-    active: bool = Field(default=_PROXY.active, examples=[False])
     """`false`: the proxy is switched off and responds with 404."""
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
-    server_timing: bool = Field(default=_PROXY.server_timing, examples=[True])
+    server_timing: bool = Field(
+        default=_PROXY.server_timing,
+        title="Show callers where the time went",
+        examples=[True],
+        json_schema_extra=in_group("Timeouts and timing"),
+    )
     """`true`: responses show the caller where the time went, in a `Server-Timing` field, and after a chunked body in a
     trailer for callers that send `TE: trailers`."""
-    rewrite_location: bool = Field(default=_PROXY.rewrite_location, examples=[True])
+    rewrite_location: bool = Field(
+        default=_PROXY.rewrite_location,
+        title="Translate locations and cookies of the upstream for callers",
+        examples=[True],
+        json_schema_extra=in_group("Browsers"),
+    )
     """`true`: paths of the upstream in `Location`, `Content-Location` and the `Path` of cookies become those by which
     callers know them."""
-    cors: Cors = Field(default=Cors())
+    cors: Cors = Field(default=Cors(), json_schema_extra=in_group("Browsers"))
     """The CORS fields of the gateway's own responses."""
-    clear_text_proxy: bool = Field(default=_PROXY.clear_text_proxy, examples=[True])
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={},
+        repr=False,
+        examples=[{"Authorization": "Bearer {secret.KEY}"}],
+        json_schema_extra=in_group("Login at the upstream, headers") | widget("headers"),
+    )
+    """Header fields set on each request: `{env.NAME}` is a variable of the environment, `{secret.NAME}` a secret of the
+    database, `@request.auth.NAME` a claim of the authenticated caller. Empty: left out."""
+    clear_text_proxy: bool = Field(
+        default=_PROXY.clear_text_proxy,
+        title="A forward proxy (http_proxy) may read the secrets in the headers",
+        examples=[True],
+        json_schema_extra=in_group("Login at the upstream, headers"),
+    )
     """`true`: `headers` with a variable, a secret or a credential may travel to an `http://` upstream through the
     forward proxy that `http_proxy` of the environment names, which can read them. `false`: such requests get 502
     `upstream_denied`."""
