@@ -74,6 +74,7 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
             await summary.click()
         await page.get_by_label("Login at the upstream", exact=True).select_option("basic")
         await page.get_by_role("button", name="Add a header").click()
+        await page.get_by_role("button", name="Explain all").click()
 
     async def wrong() -> None:
         await page.get_by_label("Path").fill("nowhere")

@@ -33,7 +33,7 @@ async def test_a_proxy_is_made_breaks_and_is_mended(tmp_path: Path, upstream: Up
         await page.get_by_label("Upstream", exact=True).fill(upstream.url)
         await page.get_by_label("Who may pass").select_option("Everybody")
         await page.get_by_text("Circuit breaker", exact=True).click()
-        await page.get_by_label("The breaker watches this proxy").check()
+        await page.get_by_label("The breaker watches the upstream").check()
         await page.get_by_label("Failures in a row").fill("2")
         await page.get_by_role("button", name="Create").click()
         await expect(visit.row("web").locator(".badge")).to_have_text("Normal")

@@ -11,6 +11,7 @@ import { BREAKER, List, addressOf } from './list.js';
 import { Live } from './live.js';
 import { login } from './login.js';
 import { Refusals } from './refusals.js';
+import { proxySchema } from './schema.js';
 
 // What the address names. It can hold anything that a user typed.
 function named() {
@@ -89,6 +90,7 @@ class Board {
 
   async load() {
     try {
+      this.schema ??= await proxySchema();
       const answer = await call('GET', '/proxies?per_page=1000');
       this.#proxies = answer.items;
       this.list.settle(this.#proxies);

@@ -6,7 +6,7 @@ import { confirm, dialog, impact } from './dialog.js';
 import { Meter, Sparkline, Strip } from './chart.js';
 import { BREAKER, badge, shadowTag, state } from './list.js';
 import { ago, bytes, clock, count, rate, seconds } from './format.js';
-import { ruleText, shadows } from './settings.js';
+import { get, shadows } from './settings.js';
 import { Why } from './why.js';
 
 const FIGURES = [
@@ -22,6 +22,14 @@ const FIGURES = [
   ['waiting', 'Waiting', (f) => (f.queue_limit ? `${f.waiting} / ${f.queue_limit}` : count(f.waiting))],
   ['streams', 'Live exchanges', (f) => count(f.streams)],
   ['pool', 'Pool, open · idle', (f) => `${f.pool_open} · ${f.pool_idle}`],
+];
+
+// Settings that the sentences below speak of. All others are listed when they differ from their default.
+const SAID = [
+  'name', 'path', 'hosts', 'upstream', 'active', 'access_rule', 'strip_path', 'preserve_host', 'headers', 'max_concurrent', 'limiter.mode',
+  'queue.max_waiting', 'queue.timeout', 'queue.mode', 'circuit_breaker.enabled', 'circuit_breaker.failure_threshold',
+  'circuit_breaker.recovery_timeout', 'circuit_breaker.mode', 'timeout_config.dial', 'timeout_config.response_header',
+  'timeout_config.body_idle', 'timeout_config.total',
 ];
 
 export class Detail {
@@ -76,20 +84,19 @@ export class Detail {
 
   #settings() {
     const p = this.proxy;
+    const { schema } = this.board;
     const time = (value) => (value ? `${value} s` : 'none');
     const t = p.timeout_config;
     const mode = (part) => (shadows(p).includes(part) ? ', in shadow: refuses nothing' : '');
     const facts = [
-      ['Who may pass', ruleText(p.access_rule)],
+      ['Who may pass', schema.at('access_rule').say(p.access_rule)],
       ['Prefix', p.strip_path ? 'removed before forwarding' : 'kept'],
       ['Host', p.preserve_host ? "the caller's" : "the upstream's own"],
       ['Limit', p.max_concurrent ? `${p.max_concurrent} at a time${mode('limit')}` : 'none'],
       ['Queue', p.queue.max_waiting ? `${p.queue.max_waiting} wait, ${p.queue.timeout} s at most${mode('queue')}` : 'none'],
       ['Breaker', p.circuit_breaker.enabled ? `opens after ${p.circuit_breaker.failure_threshold} failures, for ${p.circuit_breaker.recovery_timeout} s${mode('breaker')}` : 'off'],
       ['Timeouts', `connect ${time(t.dial)}, start of the response ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],
-      ...(p.server_timing ? [['Server-Timing', 'sent to callers']] : []),
-      ...(p.rewrite_location ? [['Locations', "the upstream's become the callers'"]] : []),
-      ...(p.cors?.allow_origins.length ? [['Pages that read refusals', p.cors.allow_origins.join(', ')]] : []),
+      ...schema.changed(p).filter(({ path }) => !SAID.includes(path)).map((setting) => [setting.label, setting.say(get(p, setting.path)) || 'none']),
       ...Object.entries(p.headers).map(([name, value]) => [name, value]),
       ['Source', p.source === 'database' ? `database, version ${p.version}` : p.source.replace(':', ' ')],
     ];

@@ -2,11 +2,11 @@
 
 import { h } from './dom.js';
 import { Refused, call } from './api.js';
-import { basicValue, origin } from './settings.js';
+import { basicValue, joinAuth, origin, splitAuth } from './settings.js';
 
 const KINDS = [['none', 'None'], ['bearer', 'Bearer token'], ['basic', 'User and password (Basic)'], ['header', 'A header of your own']];
 
-export class AuthPanel {
+class AuthPanel {
   #kind = h('select', { id: 'a-kind', onchange: () => this.#arrange() }, KINDS.map(([value, label]) => h('option', { value }, label)));
   #header = h('input', { id: 'a-header', type: 'text', spellcheck: 'false', placeholder: 'X-Api-Key', 'aria-describedby': 'a-header-error' });
   #secret = h('input', { id: 'a-secret', type: 'text', list: 'a-secrets', spellcheck: 'false', autocapitalize: 'off', 'aria-describedby': 'a-secret-hint a-secret-error' });
@@ -79,7 +79,7 @@ export class AuthPanel {
   }
 }
 
-export class HeaderRows {
+class HeaderRows {
   #rows = h('div', { class: 'stack tight wide' });
   #number = 0;
 
@@ -108,6 +108,33 @@ export class HeaderRows {
     this.#rows.append(row);
     return row;
   }
+}
+
+// Both together: the field of all headers.
+export class HeadersField {
+  path = 'headers';
+
+  constructor(headers, { secrets }) {
+    const { rest, ...auth } = splitAuth(headers);
+    this.auth = new AuthPanel(auth, secrets);
+    this.rows = new HeaderRows(rest);
+    this.element = [this.auth.element, this.rows.element];
+  }
+
+  get value() { return joinAuth(this.auth.value, this.rows.value); }
+
+  // For a check: a secret that is not stored yet is not known to the gateway.
+  get draft() { return this.auth.value.isNew ? this.rows.value : this.value; }
+
+  // All that was typed.
+  get state() { return [this.auth.value, this.rows.value]; }
+
+  input(path) {
+    const header = path.startsWith('headers.') && path.slice(8);
+    return header ? this.rows.input(header) ?? this.auth.input(header) : undefined;
+  }
+
+  store(settings) { return this.auth.store(settings.upstream); }
 }
 
 function field(id, label, input, hint = '') {

@@ -1,30 +1,5 @@
 // A proxy's settings as the fields of a form, and back.
 
-const OF_THE_RECORD = ['id', 'version', 'created', 'updated', 'source', 'shadowed_by', 'state', 'impact', 'applied'];
-
-// What the API takes. Keys that this page does not know are kept as they are.
-export const settingsOf = (proxy) => Object.fromEntries(Object.entries(proxy).filter(([key]) => !OF_THE_RECORD.includes(key)));
-
-export const FRESH = {
-  name: '', path: '', hosts: [], upstream: '', strip_path: true, preserve_host: false, access_rule: '', headers: {}, active: true,
-  max_concurrent: 0, limiter: { mode: 'enforce' }, queue: { max_waiting: 0, timeout: 0, mode: 'enforce' },
-  circuit_breaker: { enabled: false, failure_threshold: 5, recovery_timeout: 30, half_open_requests: 1, mode: 'enforce' },
-  timeout_config: { dial: 2, tls_handshake: 5, response_header: 30, body_idle: 300, idle: 90, max_age: 3600, total: 0 }, server_timing: false, clear_text_proxy: false,
-  rewrite_location: false, cors: { allow_origins: [], expose_headers: ['X-Request-Id', 'X-Gateway-Reason', 'Retry-After'], allow_credentials: false },
-};
-
-// Texts that are written with commas between.
-export const LISTS = ['hosts', 'cors.allow_origins', 'cors.expose_headers'];
-
-export const MODES = [['enforce', 'Enforce'], ['shadow', 'Shadow']];
-
-export const RULES = [
-  ['', 'Superusers alone'],
-  ['true', 'Everybody'],
-  ["@request.auth.id != ''", 'Every authenticated caller'],
-  ['false', 'No one'],
-];
-
 // The protections in shadow mode. A queue has no more power than the limit that it belongs to.
 export function shadows({ max_concurrent: limit, limiter, queue, circuit_breaker: breaker }) {
   const inShadow = {
@@ -34,8 +9,6 @@ export function shadows({ max_concurrent: limit, limiter, queue, circuit_breaker
   };
   return Object.keys(inShadow).filter((part) => inShadow[part]);
 }
-
-export const ruleText = (rule) => RULES.find(([value]) => value === rule)?.[1] ?? rule;
 
 export const get = (object, path) => path.split('.').reduce((part, key) => part?.[key], object);
 

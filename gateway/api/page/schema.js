@@ -1,0 +1,124 @@
+// The settings of a proxy, as the JSON Schema of the API describes them. No key is named here: a new one has its field.
+
+import { call } from './api.js';
+import { get } from './settings.js';
+
+const REFERENCE = '#/components/schemas/';
+const LAST = 'Other settings'; // the group of plain keys that name none
+
+export const words = (key) => `${key[0].toUpperCase()}${key.slice(1).replaceAll('_', ' ')}`;
+
+// Sentences of a description. The first says what the key is, and those of "0: no limit." what a special value means.
+const sentences = (text) => text.split(/(?<=\.)\s+(?=[A-Z0-9`"*])/);
+const isSpecial = (sentence) => /^(0|Empty): /.test(sentence);
+
+// `a`, `b` and null of anyOf, as [type without null, whether null is admitted].
+function withoutNull(node) {
+  const some = node.anyOf?.filter((one) => one.type !== 'null') ?? [];
+  const isNullable = some.length > 0 && some.length < node.anyOf.length;
+  return some.length === 1 ? [{ ...some[0], ...node, anyOf: undefined }, isNullable] : [node, isNullable];
+}
+
+function bounds({ minimum, exclusiveMinimum, maximum, 'x-unit': unit = '' }) {
+  const range = [
+    exclusiveMinimum !== undefined ? `above ${exclusiveMinimum}` : minimum !== undefined && maximum === undefined ? `${minimum} or more` : minimum,
+    maximum === undefined ? undefined : exclusiveMinimum === undefined && minimum !== undefined ? `to ${maximum}` : `at most ${maximum}`,
+  ].filter((part) => part !== undefined);
+  return `${range.join(exclusiveMinimum === undefined ? ' ' : ', ')} ${unit}`.trim();
+}
+
+// A value in words, or '' for one that says nothing.
+export function inWords(value, { 'x-unit': unit = '' } = {}) {
+  if (value === undefined || value === null || value === '') return '';
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  if (Array.isArray(value)) return value.every((one) => typeof one !== 'object') ? value.join(', ') : JSON.stringify(value);
+  if (typeof value === 'object') return Object.keys(value).length ? JSON.stringify(value) : '';
+  return typeof value === 'number' ? `${value} ${unit}`.trim() : value;
+}
+
+// One setting. `path` as the API names it in errors: keys with dots.
+class Setting {
+  constructor(path, group, node, isRequired) {
+    const key = path.slice(path.lastIndexOf('.') + 1);
+    [this.node, this.isNullable] = withoutNull(node);
+    Object.assign(this, { path, group, isRequired, label: node.title ?? words(key) });
+    const { type, enum: values } = this.node;
+    const [first = '', ...more] = node.description ? sentences(node.description) : [];
+    const isSaid = type === 'boolean' && node.title !== undefined; // the label of the box is a sentence already
+    const range = bounds(this.node);
+    this.brief = isSaid ? '' : [first, range && `${words(range)}.`, ...more.filter(isSpecial)].filter(Boolean).join(' ');
+    const [example] = node.examples ?? [];
+    this.example = type === 'boolean' || values ? '' : inWords(example); // users see all values of these
+    const fallback = inWords(node.default, node);
+    this.rest = [
+      ...(isSaid ? [first, ...more] : more.filter((sentence) => !isSpecial(sentence))),
+      ...(fallback ? [`Default: ${fallback}.`] : []), ...(this.example ? [`Example: \`${this.example}\``] : []),
+    ].join(' ');
+  }
+
+  // The label of a value that users select, else the value in words.
+  say(value) {
+    const choices = this.node['x-choices'] ?? {};
+    return Object.hasOwn(choices, value) ? choices[value] : inWords(value, this.node);
+  }
+}
+
+export class ProxySchema {
+  settings = []; // in the order of the schema
+
+  // `schemas`: those of the OpenAPI document, by name.
+  constructor(schemas) {
+    this.schemas = schemas;
+    const { properties, required = [] } = schemas.Proxy;
+    this.#collect(properties, required, '', undefined);
+    this.fresh = Object.fromEntries(Object.entries(properties).map(([key, node]) => [key, this.#fresh(node)]));
+    this.ofTheRecord = Object.keys(schemas.ProxyAnswer.properties).filter((key) => !(key in properties));
+  }
+
+  // [title, settings] of each group, in the order of their first setting; those without a group come last.
+  get groups() {
+    const groups = new Map(this.settings.map((setting) => [setting.group, []]));
+    for (const setting of this.settings) groups.get(setting.group).push(setting);
+    return [...groups].sort(([a], [b]) => (a === LAST) - (b === LAST));
+  }
+
+  at(path) {
+    return this.settings.find((setting) => setting.path === path);
+  }
+
+  // Those that are not at their default.
+  changed(proxy) {
+    return this.settings.filter(({ path }) => JSON.stringify(get(proxy, path)) !== JSON.stringify(get(this.fresh, path)));
+  }
+
+  // What the API takes of a proxy. Keys that the schema does not know are kept as they are.
+  settingsOf(proxy) {
+    return Object.fromEntries(Object.entries(proxy).filter(([key]) => !this.ofTheRecord.includes(key)));
+  }
+
+  #resolve(node) {
+    return node.$ref ? { ...this.schemas[node.$ref.replace(REFERENCE, '')], title: undefined, ...node } : node;
+  }
+
+  #collect(properties, required, prefix, group) {
+    for (const [key, node] of Object.entries(properties)) {
+      const path = prefix + key;
+      const resolved = this.#resolve(node);
+      const own = node['x-group'] ?? group;
+      if (resolved.properties) this.#collect(resolved.properties, resolved.required ?? [], `${path}.`, own ?? node.title ?? words(key));
+      else if (!('const' in resolved)) this.settings.push(new Setting(path, own ?? LAST, resolved, required.includes(key))); // one value: there is nothing to set
+    }
+  }
+
+  #fresh(node) {
+    const { default: value, type, properties } = this.#resolve(node);
+    if (value !== undefined) return value;
+    if (properties) return Object.fromEntries(Object.entries(properties).map(([key, inner]) => [key, this.#fresh(inner)]));
+    return { string: '', array: [], object: {} }[type] ?? null;
+  }
+}
+
+export async function proxySchema() {
+  const { components } = await call('GET', '/openapi.json');
+  return new ProxySchema(components.schemas);
+}
