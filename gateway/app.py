@@ -140,15 +140,23 @@ class Gateway:
         self._registry.adopt(upstreams)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
-        self._sharers = _sharers(document)
-        for name, served in snapshot.served.items():
-            if before is None or before.served.get(name) is not served:
-                log_forward_proxy(served)
+        self._sharers = document.sharers()
+        self._note_changes(before.served if before is not None else {}, snapshot.served)
         self.server.admission.configure(document.limits)
         self._generation = snapshot.generation
         self._document = document
         self.recorder.replace_writer(writer)
         self._trace(document.tracing)
+
+    def _note_changes(self, before: Mapping[str, Served], after: Mapping[str, Served]) -> None:
+        """Gauges change with the configuration, so that no time counts for a breaker that is gone."""
+        live = self.server.live()
+        for name in {**before, **after}:
+            served = after.get(name)
+            if served is not before.get(name):
+                self._sample(name, served, live[name])
+                if served is not None:
+                    log_forward_proxy(served)
 
     def _trace(self, settings: Tracing | None) -> None:
         """Export the spans of sampled exchanges as ``settings`` say."""
@@ -212,8 +220,8 @@ class Gateway:
         live = self.server.live()
         for upstream in self._registry.upstreams.values():
             self._count_pool(upstream)
-        for name, served in self._served.items():
-            self._sample(name, served.upstream, live.get(name, 0))
+        for route in self._document.routes:
+            self._sample(route.name, self._served.get(route.name), live[route.name])
         buffers, admission = self.buffers, self.server.admission
         self.metrics.note(
             (
@@ -256,8 +264,10 @@ class Gateway:
         self.recorder.flush()
         return self.recent.find(request_id)
 
-    def _sample(self, name: str, upstream: Upstream, live: int) -> None:
-        breaker = upstream.endpoint.breaker
+    def _sample(self, name: str, served: Served | None, live: int) -> None:
+        """``served`` is None for a proxy that is switched off."""
+        upstream = served.upstream if served is not None else None
+        breaker = upstream.endpoint.breaker if upstream is not None else None
         self.metrics.note(gauges(upstream, live), name)
         is_open = breaker is not None and breaker.state is State.OPEN
         self.metrics.note_open(name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
@@ -325,14 +335,6 @@ class Gateway:
     @property
     def connections(self) -> int:
         return len(self.server.connections)
-
-
-def _sharers(document: Document) -> Mapping[str, Sequence[str]]:
-    sharers: dict[str, list[str]] = {}
-    for route in document.routes:
-        if route.active:
-            sharers.setdefault(route.upstream, []).append(route.name)
-    return sharers
 
 
 def log_event(event: Event) -> None:

@@ -183,6 +183,14 @@ class Document:
         used = {route.upstream for route in self.routes if route.active}
         return [upstream for upstream in self.upstreams if upstream.name in used]
 
+    def sharers(self) -> dict[str, list[str]]:
+        """The names of the active proxies of each upstream that one names."""
+        sharers: dict[str, list[str]] = {}
+        for route in self.routes:
+            if route.active:
+                sharers.setdefault(route.upstream, []).append(route.name)
+        return sharers
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:

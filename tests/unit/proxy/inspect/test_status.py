@@ -80,3 +80,10 @@ def test_an_open_breaker_shows() -> None:
     settings = CircuitBreaker(enabled=True, mode="shadow")
     shown = dict(gauges(upstream(breaker=opened(Clock()), circuit_breaker=settings), 0))
     assert (shown[families.BREAKER_STATE], shown[families.MODE + 2]) == (1, 1)
+
+
+def test_a_proxy_that_is_switched_off_has_the_same_gauges_and_only_what_still_runs() -> None:
+    shown = dict(gauges(None, 2))
+    assert shown.keys() == dict(gauges(upstream(limited=True), 0)).keys()
+    assert {cell for cell, value in shown.items() if value == 2} == {families.ACTIVE, families.IN_FLIGHT}
+    assert sum(shown.values()) == 4
