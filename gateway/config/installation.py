@@ -18,7 +18,11 @@ _DIGITS = 12
 
 def named(document: Document, config: pathlib.Path) -> Document:
     """``document`` with a name for Via; ``config`` is the file that it comes from."""
-    return document if document.via else replace(document, via=pseudonym(config, document.listen))
+    return (
+        document
+        if document.via
+        else replace(document, via=pseudonym(config, (listener.address for listener in document.listen)))
+    )
 
 
 def pseudonym(config: pathlib.Path, listen: Iterable[Address]) -> str:

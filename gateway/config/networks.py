@@ -75,8 +75,8 @@ class Destinations:
     @classmethod
     def of(cls, document: Document, listening: Iterable[tuple[str, int]] = ()) -> Destinations:
         """``listening``: where it really listens, when that is known."""
-        own = [(address.host, address.port) for address in (*document.listen, *document.own_listeners)]
-        return cls(document.upstream_networks, [*own, *listening])
+        own = [*(listener.address for listener in document.listen), *document.own_listeners]
+        return cls(document.upstream_networks, [*((address.host, address.port) for address in own), *listening])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Destinations) and other._key == self._key

@@ -158,6 +158,17 @@ class Tracing:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """An address on which callers are served, and what is spoken there.
+
+    ``http2``: HTTP/2 is served besides HTTP/1.1, to callers that begin with its preface (RFC 9113 3.4).
+    """
+
+    address: Address
+    http2: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """Everything. ``access_log`` is a path, ``-`` for standard output, or None for no access log.
 
@@ -165,7 +176,7 @@ class Document:
     empty: one that is made up at start.
     """
 
-    listen: tuple[Address, ...] = (Address("127.0.0.1", 8080),)
+    listen: tuple[Listener, ...] = (Listener(Address("127.0.0.1", 8080)),)
     access_log: str | None = "-"
     trusted_proxies: tuple[str, ...] = ()
     drain_timeout: float = 30.0

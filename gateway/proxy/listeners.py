@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from gateway.config import places
+from gateway.config.records import Listener
 from gateway.core.address import Address
 from gateway.core.tasks import Tasks
 
@@ -36,7 +37,7 @@ Accepted = tuple[asyncio.BaseProtocol, Callable[[], object]]
 
 
 class Listeners:
-    """Every incoming connection gets the protocol that ``accept`` makes for the peer's host.
+    """Every incoming connection gets the protocol that ``accept`` makes for the listener and the peer's host.
 
     ``accept`` returns None to refuse it: the connection is then closed before anything is read. Beside the protocol it
     returns what is called when the event loop could not make a transport for the connection. ``starved`` is called when
@@ -45,12 +46,14 @@ class Listeners:
 
     def __init__(
         self,
-        accept: Callable[[str], Accepted | None],
+        accept: Callable[[Listener, str], Accepted | None],
         starved: Callable[[], object] = lambda: None,
     ) -> None:
         self._accept = accept
         self._starved = starved
         self._open: dict[Address, list[socket.socket]] = {}
+        self._settings: dict[Address, Listener] = {}
+        """What new connections of each open address get."""
         self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
         self._starting = Tasks()
         self._silent_until = 0.0
@@ -62,9 +65,12 @@ class Listeners:
         """(host, port) of every open socket."""
         return [sock.getsockname()[:2] for sockets in self._open.values() for sock in sockets]
 
-    async def listen(self, addresses: Iterable[Address]) -> None:
-        """Listen on exactly these; what is open already stays open. Raises OSError, changing nothing."""
-        wanted = list(dict.fromkeys(addresses))
+    async def listen(self, listeners: Iterable[Listener]) -> None:
+        """Listen on exactly these; what is open already stays open, with its new settings for new connections.
+
+        Of two for one address the last counts. Raises OSError, changing nothing.
+        """
+        wanted = {listener.address: listener for listener in listeners}
         opened: dict[Address, list[socket.socket]] = {}
         try:
             for address in wanted:
@@ -74,11 +80,12 @@ class Listeners:
             for sockets in opened.values():
                 _close(sockets)
             raise
-        for address in self._open.keys() - set(wanted):
+        for address in self._open.keys() - wanted.keys():
             self._end(self._open.pop(address))
-        for sockets in opened.values():
+        self._settings = wanted
+        for address, sockets in opened.items():
             for sock in sockets:
-                asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock)
+                asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock, address)
         self._open.update(opened)
 
     def close(self) -> None:
@@ -96,7 +103,7 @@ class Listeners:
                 resting.cancel()
         _close(sockets)
 
-    def _take(self, listener: socket.socket) -> None:
+    def _take(self, listener: socket.socket, address: Address) -> None:
         for _ in range(_PER_TURN):
             try:
                 sock, peer = listener.accept()
@@ -105,11 +112,11 @@ class Listeners:
             except OSError as error:
                 if error.errno in _ABORTED:
                     continue
-                self._rest(listener, error)
+                self._rest(listener, address, error)
                 return
             accepted = None
             try:
-                accepted = self._accept(peer[0])
+                accepted = self._accept(self._settings[address], peer[0])
             except Exception:
                 self._complain("a new connection was closed", exc_info=True)
             if accepted is None:
@@ -124,14 +131,14 @@ class Listeners:
             sock.close()
             lost()
 
-    def _rest(self, listener: socket.socket, error: OSError) -> None:
+    def _rest(self, listener: socket.socket, address: Address, error: OSError) -> None:
         """Whatever is wrong, the kernel keeps the connections that wait: try again in a moment, and do not spin."""
         self.failures += 1
         self._complain(f"new connections wait, because accept failed: {error.strerror}")
         self._starved()
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener.fileno())
-        self._resting[listener] = loop.call_later(_REST_SECONDS, self._resume, listener)
+        self._resting[listener] = loop.call_later(_REST_SECONDS, self._resume, listener, address)
 
     def _complain(self, text: str, *, exc_info: bool = False) -> None:
         """In the process's log, once a second."""
@@ -140,9 +147,9 @@ class Listeners:
             self._silent_until = now + 1.0
             _log.error("%s", text, exc_info=exc_info)
 
-    def _resume(self, listener: socket.socket) -> None:
+    def _resume(self, listener: socket.socket, address: Address) -> None:
         del self._resting[listener]
-        asyncio.get_running_loop().add_reader(listener.fileno(), self._take, listener)
+        asyncio.get_running_loop().add_reader(listener.fileno(), self._take, listener, address)
 
 
 def _close(sockets: Iterable[socket.socket]) -> None:

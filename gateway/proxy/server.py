@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 
 from gateway import errors
+from gateway.config.records import Listener
 from gateway.core.exchange import Exchange
 from gateway.core.layer import chain
 from gateway.core.limits import Limits
@@ -104,7 +105,7 @@ class Server:
             return given
         return next(self._ids)
 
-    def _accept(self, host: str) -> Accepted | None:
+    def _accept(self, listener: Listener, host: str) -> Accepted | None:
         trusted = self.trusts(host)
         if not self.admission.admits(host, trusted=trusted):
             return None

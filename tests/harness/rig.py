@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.app import Gateway
-from gateway.config.records import Document, Limits, Timeouts
+from gateway.config.records import Document, Limits, Listener, Timeouts
 from gateway.core.address import Address
 from harness.access_log import AccessLog
 from harness.client import HOST, Client
@@ -118,7 +118,7 @@ class Workshop:
     ) -> Rig:
         path = self._directory / f"access-{len(self._rigs)}.log"
         document = Document(
-            listen=(Address("127.0.0.1", 0),),
+            listen=(Listener(Address("127.0.0.1", 0)),),
             access_log=str(path),
             trusted_proxies=trusted_proxies,
             drain_timeout=1,

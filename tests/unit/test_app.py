@@ -14,7 +14,7 @@ from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
 from gateway.app import Gateway, draining
-from gateway.config.records import Document
+from gateway.config.records import Document, Listener
 from gateway.core.address import Address
 
 
@@ -59,7 +59,7 @@ async def test_an_address_that_is_taken_changes_nothing(gateway_for: GatewayFor,
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
-            await rig.gateway.reload(replace(rig.document, listen=(Address("127.0.0.1", port),), routes=()))
+            await rig.gateway.reload(replace(rig.document, listen=(Listener(Address("127.0.0.1", port)),), routes=()))
     assert (rig.gateway.addresses, rig.gateway.generation) == (before, 1)
     assert rig.gateway.upstreams.keys() == {"p"}
 
@@ -67,7 +67,7 @@ async def test_an_address_that_is_taken_changes_nothing(gateway_for: GatewayFor,
 async def test_listeners_follow_the_configuration(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream)
     (old,) = rig.gateway.addresses
-    await rig.gateway.reload(replace(rig.document, listen=(Address("localhost", 0),)))
+    await rig.gateway.reload(replace(rig.document, listen=(Listener(Address("localhost", 0)),)))
     assert old not in rig.gateway.addresses
     with pytest.raises(OSError, match=r"[Rr]efused"):
         await asyncio.open_connection(*old)
@@ -106,7 +106,7 @@ def test_a_data_plane_refuses_a_loop_on_which_each_read_would_fail() -> None:
     """Before it listens: nobody connects to a gateway that cannot read."""
 
     async def start() -> list[tuple[str, int]]:
-        gateway = Gateway(Document(listen=(Address("127.0.0.1", 0),), access_log=None))
+        gateway = Gateway(Document(listen=(Listener(Address("127.0.0.1", 0)),), access_log=None))
         try:
             with pytest.raises(RuntimeError, match=r"uvloop\.run"):
                 await gateway.start()

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from gateway.config import records, values
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Host, Listed, ListenAddress, Seconds
 
@@ -37,6 +38,9 @@ class Listener(Section):
     address: ListenAddress = Field(examples=["127.0.0.1:8080"])
     """`host:port`; IPv6 in brackets, as in `[::1]:8080`; port 0 takes any free port. TLS listeners do not exist yet:
     `tls` is rejected."""
+
+    def record(self) -> records.Listener:
+        return records.Listener(values.address(self.address))
 
 
 class Admin(Section):

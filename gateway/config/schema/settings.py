@@ -22,7 +22,7 @@ from gateway.config.schema.upstream import Upstream, named
 from gateway.core.address import Address
 
 _DOCUMENT = records.Document()
-_DEFAULT_LISTENERS = tuple(Listener(address=str(address)) for address in _DOCUMENT.listen)
+_DEFAULT_LISTENERS = tuple(Listener(address=str(listener.address)) for listener in _DOCUMENT.listen)
 
 
 def _one_or_many(schema: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ class Settings(Section):
         return record_of(
             records.Document,
             self,
-            listen=tuple(values.address(listener.address) for listener in self.listen),
+            listen=tuple(listener.record() for listener in self.listen),
             access_log=self.access_log.path if self.access_log else None,
             own_listeners=() if self.admin is None else (values.address(self.admin.listen),),
             via=self.via or "",

@@ -17,7 +17,7 @@ from gateway.cli import main
 from gateway.cli.run import loader
 from gateway.config.load import ConfigError
 from gateway.config.overrides import Overrides
-from gateway.config.records import Document
+from gateway.config.records import Document, Listener
 from gateway.config.schema.json_schema import schema
 from gateway.core.address import Address
 from gateway.core.version import EDITION
@@ -183,7 +183,7 @@ def test_the_loader_reads_the_file_anew_and_applies_the_overrides(config: pathli
     load = loader(config, Overrides((Address("h", 1), Address("h", 2)), "off", 5.0))
     document = load().document
     assert (document.listen, document.access_log, document.drain_timeout) == (
-        (Address("h", 1), Address("h", 2)),
+        (Listener(Address("h", 1)), Listener(Address("h", 2))),
         None,
         5.0,
     )
@@ -196,7 +196,7 @@ def test_the_loader_reads_the_file_anew_and_applies_the_overrides(config: pathli
 
 
 def test_without_overrides_the_file_decides() -> None:
-    document = Document(listen=(Address("h", 1),), access_log=None, drain_timeout=7)
+    document = Document(listen=(Listener(Address("h", 1)),), access_log=None, drain_timeout=7)
     assert Overrides().apply(document) == document
     assert Overrides(access_log="-").apply(document).access_log == "-"
 

@@ -35,4 +35,6 @@ def test_it_tells_nothing_of_what_it_is_made_of() -> None:
 def test_a_name_that_the_operator_gave_is_kept() -> None:
     config = Path("gateway.yaml")
     assert installation.named(Document(via="edge-1"), config).via == "edge-1"
-    assert installation.named(Document(), config).via == installation.pseudonym(config, Document().listen)
+    assert installation.named(Document(), config).via == installation.pseudonym(
+        config, [one.address for one in Document().listen]
+    )

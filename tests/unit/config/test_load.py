@@ -9,7 +9,17 @@ import pytest
 
 from gateway.config import collisions
 from gateway.config.load import ConfigError, Format, load, parse
-from gateway.config.records import CircuitBreaker, Document, Endpoint, Header, Queue, Route, Timeouts, Upstream
+from gateway.config.records import (
+    CircuitBreaker,
+    Document,
+    Endpoint,
+    Header,
+    Listener,
+    Queue,
+    Route,
+    Timeouts,
+    Upstream,
+)
 from gateway.core.address import Address
 from gateway.core.limits import Limits
 
@@ -45,7 +55,7 @@ proxies:
 """
 
 DOCUMENT = Document(
-    listen=(Address("127.0.0.1", 8080),),
+    listen=(Listener(Address("127.0.0.1", 8080)),),
     access_log="-",
     trusted_proxies=("10.0.0.0/8", "192.0.2.7/32"),
     drain_timeout=30,
@@ -140,7 +150,7 @@ def test_the_same_in_json(tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_listen(text: str, listen: list[Address]) -> None:
-    assert parse(text, "yaml", "f", ENV).listen == tuple(listen)
+    assert parse(text, "yaml", "f", ENV).listen == tuple(map(Listener, listen))
 
 
 def test_no_access_log() -> None:

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from gateway.config.networks import Destinations, destination
-from gateway.config.records import Document, UpstreamNetworks
+from gateway.config.records import Document, Listener, UpstreamNetworks
 from gateway.core.address import Address
 
 PLAIN = Destinations()
@@ -105,7 +105,7 @@ def test_no_network_opens_a_listener_of_our_own() -> None:
 
 
 def test_those_of_a_document() -> None:
-    document = Document(listen=(Address("127.0.0.1", 0),), own_listeners=(Address("127.0.0.1", 8081),))
+    document = Document(listen=(Listener(Address("127.0.0.1", 0)),), own_listeners=(Address("127.0.0.1", 8081),))
     made = Destinations.of(document, [("127.0.0.1", 40001)])
     assert made.denial("127.0.0.1", 8081) != ""
     assert made.denial("127.0.0.1", 40001) != ""

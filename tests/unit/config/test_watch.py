@@ -7,6 +7,7 @@ import pytest
 from harness.descriptors import no_descriptor_left
 
 from gateway.config.load import ConfigError
+from gateway.config.records import Listener
 from gateway.config.watch import FileProvider, fingerprint, watch
 from gateway.core.address import Address
 
@@ -61,9 +62,9 @@ def test_load_reads_the_file_each_time(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "gateway.yaml"
     provider = FileProvider(file, {"PORT": "1"})
     file.write_text("listen: h:${PORT}")
-    assert provider.load().document.listen == (Address("h", 1),)
+    assert provider.load().document.listen == (Listener(Address("h", 1)),)
     file.write_text("listen: h:2")
-    assert provider.load().document.listen == (Address("h", 2),)
+    assert provider.load().document.listen == (Listener(Address("h", 2)),)
     file.unlink()
     with pytest.raises(ConfigError, match="no such file"):
         provider.load()

@@ -9,7 +9,7 @@ from unit.control.scene import NOON, line, stored, written
 
 from gateway.config.load import load_settings
 from gateway.config.overrides import Overrides
-from gateway.config.records import JwtIssuer, Missing
+from gateway.config.records import JwtIssuer, Listener, Missing
 from gateway.config.schema.settings import Settings
 from gateway.control.composer import Composer, StoredRecords, credentials
 from gateway.control.options import Options
@@ -35,7 +35,7 @@ def test_the_file_wins_over_the_database(tmp_path: Path, composer: Composer) -> 
     made = composer.compose(settings(tmp_path, line("a")), records)
     assert [proxy.name for proxy in made.document.routes] == ["a", "b"]
     assert not made.unusable
-    assert made.document.listen == LISTEN  # the command line wins over both
+    assert made.document.listen == tuple(map(Listener, LISTEN))  # the command line wins over both
 
 
 def test_one_proxy_that_cannot_be_served_takes_no_other_along(tmp_path: Path, composer: Composer) -> None:

@@ -16,6 +16,7 @@ from gateway.config.records import (
     Header,
     JwtIssuer,
     Limiter,
+    Listener,
     Missing,
     Queue,
     Route,
@@ -62,7 +63,7 @@ def travelled(record: Record) -> Record:
 
 def test_a_document_survives_the_way() -> None:
     document = Document(
-        (Address("::1", 0), Address("h", 1)),
+        (Listener(Address("::1", 0)), Listener(Address("h", 1), http2=True)),
         None,
         ("10.0.0.0/8",),
         1.0,

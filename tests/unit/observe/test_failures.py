@@ -12,7 +12,7 @@ import pytest
 from harness.patience import eventually
 
 from gateway.app import Gateway
-from gateway.config.records import Document
+from gateway.config.records import Document, Listener
 from gateway.core.address import Address
 from gateway.observe.failures import CallbackFailures
 from gateway.wire.timer import LazyTimer
@@ -134,7 +134,7 @@ async def test_a_peer_that_has_no_name_any_more_leaves_nothing_behind(
     when: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It resets while it waits in the kernel, or between the accept and the first callback: then it has no address."""
-    document = Document(listen=(Address("127.0.0.1", 0),), trusted_proxies=("10.0.0.0/8",))
+    document = Document(listen=(Listener(Address("127.0.0.1", 0)),), trusted_proxies=("10.0.0.0/8",))
     async with Gateway(document) as gateway:
 
         def descriptors() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from unit.scene import exchange
 
-from gateway.config.records import Document
+from gateway.config.records import Document, Listener
 from gateway.core.address import Address
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
@@ -139,7 +139,7 @@ async def test_two_servers_never_make_the_same_id() -> None:
 
 async def test_a_drain_without_connections_is_over_at_once() -> None:
     server = Service().server
-    await server.listeners.listen([Address("127.0.0.1", 0)])
+    await server.listeners.listen([Listener(Address("127.0.0.1", 0))])
     assert await server.drain(0)
     assert (server.listeners.addresses, server.draining) == ([], True)
     await server.cut()

@@ -14,7 +14,7 @@ from harness.patience import eventually
 from harness.records import proxy, serving
 
 from gateway import launch
-from gateway.config.records import Credentials, Document, TokenRecord
+from gateway.config.records import Credentials, Document, Listener, TokenRecord
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.messages import Health, InForce
@@ -22,7 +22,7 @@ from gateway.workers import local_plane
 from gateway.workers.local_plane import LocalPlane
 
 DOCUMENT = serving(
-    Document(listen=(Address("127.0.0.1", 0),), access_log=None, drain_timeout=0.0),
+    Document(listen=(Listener(Address("127.0.0.1", 0)),), access_log=None, drain_timeout=0.0),
     proxy("p", "/p", "http://127.0.0.1:1", access_rule="@request.auth.id = 'ci'"),
 )
 
@@ -83,7 +83,7 @@ async def test_each_configuration_counts_once(plane: LocalPlane) -> None:
 
 async def test_a_first_configuration_that_can_not_be_served_leaves_nothing(plane: LocalPlane) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-        await plane.apply(replace(DOCUMENT, listen=(Address(*taken.getsockname()[:2]),)))
+        await plane.apply(replace(DOCUMENT, listen=(Listener(Address(*taken.getsockname()[:2])),)))
     assert plane.gateway is None
     assert (await plane.apply(DOCUMENT)).generation == 1
 
