@@ -37,7 +37,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connect import ConnectionMaker
 from gateway.wire.connections import ClientConnection
 from gateway.wire.h1.head import HeadParser
-from gateway.wire.tls import TlsLayer
+from gateway.wire.tls_client import ClientTls
 
 _DNS_TTL_SECONDS = 10
 _NO_TIMEOUT = 10.0 * 365 * 86400
@@ -171,7 +171,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise GatewayError(errors.DIAL_FAILED) from None
         return connection
 
-    async def _opened(self, layer: TlsLayer) -> None:
+    async def _opened(self, layer: ClientTls) -> None:
         """Wait for the handshake; raises ``tls_failed``, ``tls_timeout``."""
         try:
             async with asyncio.timeout(self._tls_timeout):
@@ -286,7 +286,7 @@ class HardenedConnector(aiohttp.TCPConnector):
     async def _start_tls_connection(
         self, underlying_transport: asyncio.Transport, *args: Any, **kwargs: Any
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
-        """What aiohttp calls when its CONNECT has succeeded: a `TlsLayer` does TLS with the endpoint."""
+        """What aiohttp calls when its CONNECT has succeeded: a `ClientTls` does TLS with the endpoint."""
         theirs = ResponseHandler(self._loop)
         theirs.connection_made(underlying_transport)
         return underlying_transport, theirs

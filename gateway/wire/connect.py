@@ -9,7 +9,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import ClientConnection
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
-from gateway.wire.tls import TlsLayer
+from gateway.wire.tls_client import ClientTls
 
 
 class ConnectionMaker:
@@ -26,7 +26,7 @@ class ConnectionMaker:
         """A connection on a TCP transport."""
         return H1Client(self._loop, self._buffers, self._parser)
 
-    def secure(self, context: ssl.SSLContext, server_name: str) -> tuple[ClientConnection, TlsLayer]:
-        """A connection, and the TLS below it, which gets the transport; `TlsLayer.opened` is to be awaited."""
+    def secure(self, context: ssl.SSLContext, server_name: str) -> tuple[ClientConnection, ClientTls]:
+        """A connection, and the TLS below it, which gets the transport; `ClientTls.opened` is to be awaited."""
         connection = H1Client(self._loop, self._buffers, self._parser)
-        return connection, TlsLayer(self._loop, self._buffers, context, server_name, connection)
+        return connection, ClientTls(self._loop, self._buffers, context, server_name, connection)

@@ -32,7 +32,7 @@ _MAX_REST = 262144
 
 
 class TlsLayer:
-    """The client's side of TLS on one connection. Dial a TCP connection with `protocol`, then await `opened`.
+    """One side of TLS on one connection; `tls_client` and `tls_server` have what differs between the two.
 
     `connection_made` of the connection above is called when the handshake is complete, and never when it fails.
     """
@@ -43,46 +43,41 @@ class TlsLayer:
         "_context",
         "_encrypt",
         "_fd",
+        "_finished",
         "_incoming",
         "_last_words",
-        "_loop",
         "_made",
         "_open",
-        "_opened",
         "_outgoing",
         "_paused",
         "_read_into",
         "_reads_on",
         "_tcp",
         "_tls",
+        "loop",
     )
 
     _tcp: asyncio.Transport | None
+    _above: Link
+    """The connection above; the server's side makes it at the end of the handshake."""
+    _tls: ssl.SSLObject
+    _context: ssl.SSLContext
+    _encrypt: Callable[[bytes | memoryview], int]
+    _read_into: Callable[[int, memoryview], int]
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        buffers: BufferPool,
-        context: ssl.SSLContext,
-        server_name: str,
-        above: Link,
-    ) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
+        self.loop = loop
         self._buffers = buffers
-        self._context = context
-        self._above = above
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._read_into = cast("Callable[[int, memoryview], int]", self._tls.read)
-        self._encrypt = self._tls.write
         self._tcp = None
         self._fd = -1
-        self._opened: asyncio.Future[None] = loop.create_future()
         self._made = False
         """The handshake is complete: the connection above exists."""
         self._open = False
         """The handshake is complete, and no end has been seen or requested."""
+        self._finished = False
+        """close_notify was sent: nothing is written any more."""
         self._paused = False
         """The connection above reads nothing for now."""
         self._reads_on = False
@@ -95,13 +90,24 @@ class TlsLayer:
         """Itself, as the types of event loops want it."""
         return as_protocol(self)
 
-    async def opened(self) -> None:
-        """Wait for the end of the handshake.
+    def _use(self, context: ssl.SSLContext, tls: ssl.SSLObject) -> None:
+        """``tls``: made of ``context``, `_incoming` and `_outgoing`."""
+        self._context = context
+        self._tls = tls
+        self._read_into = cast("Callable[[int, memoryview], int]", tls.read)
+        self._encrypt = tls.write
 
-        Raises `ssl.SSLError` when the two sides do not agree, the certificate included, and `OSError` when the
-        connection ends before.
-        """
-        await self._opened
+    def _begin(self) -> None:
+        """The TCP connection is open."""
+        raise NotImplementedError
+
+    def _established(self) -> None:
+        """The handshake is complete: what is above is ready for `connection_made`."""
+        raise NotImplementedError
+
+    def _failed(self, error: Exception) -> None:
+        """The handshake failed with ``error``, or the connection ended during it."""
+        raise NotImplementedError
 
     # -- the protocol of the TCP transport
 
@@ -113,7 +119,7 @@ class TlsLayer:
             self._fd = raw.fileno() if raw is not None else -1
         else:  # a tunnel through a forward proxy that is itself spoken to over TLS
             tcp.set_write_buffer_limits(high=1)
-        self._shake_hands()
+        self._begin()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffers.current
@@ -136,18 +142,20 @@ class TlsLayer:
         if self._made:
             self._above.connection_lost(exc)
         else:
-            self._fail(exc or ConnectionResetError("The peer ended the connection during the handshake"))
+            self._failed(exc or ConnectionResetError("The peer ended the connection during the handshake"))
 
     def pause_writing(self) -> None:
-        self._above.pause_writing()
+        if self._made:
+            self._above.pause_writing()
 
     def resume_writing(self) -> None:
-        self._above.resume_writing()
+        if self._made:
+            self._above.resume_writing()
 
     # -- the transport of the connection above
 
     def write(self, data: bytes | memoryview) -> None:
-        if not self._open:
+        if not self._open or self._finished:
             return
         try:
             written = self._encrypt(data)
@@ -191,11 +199,20 @@ class TlsLayer:
         # What has been read comes first. The TCP transport reads on after it, so that no FIN overtakes it.
         if not self._reads_on:
             self._reads_on = True
-            self._loop.call_soon(self._read_on)
+            self.loop.call_soon(self._read_on)
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Send close_notify; what the peer sends is still delivered (RFC 8446 6.1)."""
+        if self._open and not self._finished:
+            self._finished = True
+            self._say_goodbye()
 
     def close(self) -> None:
         """Send close_notify and what is unsent, then close; the peer's close_notify is not awaited (RFC 8446 6.1)."""
-        if self._open:
+        if self._open and not self._finished:
             self._say_goodbye()
         self._open = False
         if self._tcp is not None:
@@ -216,20 +233,17 @@ class TlsLayer:
             self._flush()
         except ssl.SSLError as error:
             self._flush()  # the alert
-            self._fail(error)
-            self.abort()
+            self._failed(error)
+            if self._tcp is not None:
+                self._tcp.close()  # and no abort, whose reset could overtake the alert
         else:
             self._flush()
+            self._established()
             self._made = self._open = True
             self._above.connection_made(as_transport(self))
-            if not self._opened.done():
-                self._opened.set_result(None)
+            if self.get_write_buffer_size():  # the TCP transport has paused already, and does not do so again
+                self._above.pause_writing()
             self._deliver()
-
-    def _fail(self, error: Exception) -> None:
-        if not self._opened.done():
-            self._opened.set_exception(error)
-            self._opened.exception()  # a cancelled dial no longer awaits it: that is no error of the program
 
     def _flush(self) -> None:
         data, tcp = self._outgoing.read(), self._tcp
@@ -270,6 +284,9 @@ class TlsLayer:
                     return got, False
         except ssl.SSLWantReadError:
             return got, False
+        except ssl.SSLZeroReturnError:  # instead of the 0, once our own close_notify was sent
+            self._end(got)
+            return 0, False
         except ssl.SSLError:
             self._end(got, broken=True)
             return 0, False

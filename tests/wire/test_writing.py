@@ -26,7 +26,7 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.message import COPY_BELOW, MessageWriter
-from gateway.wire.tls import TlsLayer
+from gateway.wire.tls_client import ClientTls
 
 pytestmark = pytest.mark.interpreted  # `Sink` inherits from a class of the gateway's
 
@@ -98,7 +98,7 @@ async def sink(buffer: int = 0, scheme: str = "http") -> AsyncIterator[tuple[Sin
     made = Sink(loop, pool)
     if scheme == "https":
         peer: Stream = TlsLink(far)
-        layer = TlsLayer(loop, pool, trusting(), "127.0.0.1", made)
+        layer = ClientTls(loop, pool, trusting(), "127.0.0.1", made)
         await loop.create_connection(lambda: layer.protocol, sock=near)
         await asyncio.gather(layer.opened(), cast(TlsLink, peer).open())
     else:
@@ -343,7 +343,7 @@ async def test_under_tls_no_byte_goes_past_the_transport() -> None:
     )
     pool = BufferPool()
     made = Sink(loop, pool)
-    layer = TlsLayer(loop, pool, trusting(), "127.0.0.1", made)
+    layer = ClientTls(loop, pool, trusting(), "127.0.0.1", made)
     await loop.create_connection(lambda: layer.protocol, *before.sockets[0].getsockname())
     await layer.opened()
     sent = bytearray()

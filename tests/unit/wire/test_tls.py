@@ -1,53 +1,25 @@
-"""`TlsLayer`: a transport that hides nothing, delays nothing, and ends as its peer ended."""
+"""`ClientTls`: a transport that hides nothing, delays nothing, and ends as its peer ended."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from harness.patience import eventually
 from harness.tls import TlsLink, authority
+from unit.wire.above import Above
 
 from gateway.upstream.connector import tls_context
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
-from gateway.wire.link import Link
-from gateway.wire.tls import TlsLayer
+from gateway.wire.tls_client import ClientTls
 
 pytestmark = pytest.mark.interpreted  # `Above` inherits from a class of the gateway's
 
 RECORD = 16384
-
-
-class Above(Link):
-    """Notes what it hears. ``on_data`` is called with the size of each delivery."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffers: BufferPool) -> None:
-        super().__init__(loop, buffers)
-        self.pool = buffers
-        self.got = bytearray()
-        self.sizes: list[int] = []
-        self.events: list[str] = []
-        self.on_data: Callable[[int], None] = lambda size: None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.events.append("made")
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.got += self.pool.current[:nbytes]
-        self.sizes.append(nbytes)
-        self.on_data(nbytes)
-
-    def eof_received(self) -> None:
-        self.events.append("eof")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.events.append("lost")
 
 
 def trusting() -> ssl.SSLContext:
@@ -56,10 +28,10 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
-async def wired(far: socket.socket, near: socket.socket, context: ssl.SSLContext) -> tuple[Above, TlsLayer, TlsLink]:
+async def wired(far: socket.socket, near: socket.socket, context: ssl.SSLContext) -> tuple[Above, ClientTls, TlsLink]:
     loop, pool = asyncio.get_running_loop(), BufferPool()
     above = Above(loop, pool)
-    layer = TlsLayer(loop, pool, context, "127.0.0.1", above)
+    layer = ClientTls(loop, pool, context, "127.0.0.1", above)
     await loop.create_connection(lambda: layer.protocol, sock=near)
     return above, layer, TlsLink(far)
 
@@ -67,7 +39,7 @@ async def wired(far: socket.socket, near: socket.socket, context: ssl.SSLContext
 @asynccontextmanager
 async def layered(
     buffer: int = 0, client: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[Above, TlsLayer, TlsLink]]:
+) -> AsyncIterator[tuple[Above, ClientTls, TlsLink]]:
     """(the connection above, the layer, the peer), after the handshake."""
     with socket.socket() as listener:
         if buffer:
