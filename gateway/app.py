@@ -33,7 +33,7 @@ from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
 from gateway.proxy.inspect.explain import explain, phase
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
-from gateway.proxy.inspect.status import breaker_pulse, gauges, state
+from gateway.proxy.inspect.status import breaker_pulse, gauges, process_gauges, state
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Served, Snapshot
@@ -124,9 +124,11 @@ class Gateway:
         upstreams = self._registry.prepare(document.used_upstreams())
         before = self.server.snapshot if self._generation else None
         snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._outer, before)
+        certificates = self.server.certificates.prepare(document.listen)
         writer = self._writer(document.access_log)
         if self._generation == 0:
             self.server.snapshot = snapshot
+            self.server.certificates.adopt(certificates)
         try:
             await self.server.listeners.listen(document.listen)
         except OSError:
@@ -140,6 +142,7 @@ class Gateway:
         self._registry.adopt(upstreams)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
+        self.server.certificates.adopt(certificates)
         self._sharers = document.sharers()
         self._note_changes(before.served if before is not None else {}, snapshot.served)
         self.server.admission.configure(document.limits)
@@ -222,19 +225,10 @@ class Gateway:
             self._count_pool(upstream)
         for route in self._document.routes:
             self._sample(route.name, self._served.get(route.name), live[route.name])
-        buffers, admission = self.buffers, self.server.admission
         self.metrics.note(
             (
-                (families.CONNECTIONS, len(self.server.connections)),
-                (families.CONNECTION_LIMIT, admission.limit),
-                (families.CONNECTIONS_REFUSED, admission.refused),
-                (families.CONNECTIONS_REFUSED + 1, admission.refused_client),
-                (families.CONNECTIONS_CLOSED_IDLE, admission.closed_idle),
-                (families.ACCEPT_FAILURES, self.server.listeners.failures),
+                *process_gauges(self.server, self.buffers),
                 (families.GENERATION, self._generation),
-                (families.BUFFER_GETS, buffers.gets),
-                (families.BUFFER_PUTS, buffers.puts),
-                (families.BUFFER_ALLOCATIONS, buffers.allocations),
                 (families.LINES_DROPPED, self.recorder.dropped),
                 (families.CALLBACK_FAILURES, self.failures.count),
             )

@@ -48,6 +48,13 @@ BODY_TOO_LARGE = Reason(
     "body_too_large", 413, "Content Too Large", _D, "The request body exceeds limits.max_body_bytes"
 )
 URI_TOO_LONG = Reason("uri_too_long", 414, "URI Too Long", _D, "The request target exceeds limits.max_uri")
+MISDIRECTED = Reason(
+    "misdirected",
+    421,
+    "Misdirected Request",
+    _D,
+    "This host asks for other client certificates than the connection was opened with",
+)
 HEADERS_TOO_LARGE = Reason(
     "headers_too_large", 431, "Request Header Fields Too Large", _D, "The header section exceeds the configured limits"
 )

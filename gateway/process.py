@@ -13,6 +13,7 @@ import uvloop
 
 from gateway import launch
 from gateway.app import log_event
+from gateway.config import expiry
 from gateway.config.load import ConfigError
 from gateway.config.records import Credentials
 from gateway.config.reloads import Reloads
@@ -68,6 +69,7 @@ class Process:
                 self._started.set()
                 if self._config is not None:
                     self._tasks.start(self._watch(self._config), "watch configuration")
+                self._tasks.start(expiry.warn(self._certificates), "watch certificates")
                 if not self._plane.stopping:
                     _log.info("%s", greeting(in_force.addresses, len(self._loaded.document.routes)))
                 await self._plane.until_drained()
@@ -84,8 +86,16 @@ class Process:
     async def _follow_issuers(self) -> None:
         await self._issuers.follow(lambda: self._loaded.auth.jwt, self._plane.take_wanted, self._identify)
 
+    def _certificates(self) -> list[expiry.Expiring]:
+        return expiry.expiring(self._loaded.document.listen)
+
     async def _watch(self, config: Path) -> None:
-        await watch(config, lambda: self._reloads.ask("file change"), since=self._seen)
+        await watch(
+            config,
+            lambda: self._reloads.ask("file change"),
+            since=self._seen,
+            sources=lambda: self._loaded.sources,
+        )
 
     async def reload(self, source: str) -> None:
         """Load the configuration again; an invalid one is logged and changes nothing. One reload at a time."""
@@ -93,7 +103,7 @@ class Process:
         try:
             # In threads: to parse some hundred proxies takes as long as a thousand requests.
             content = None if self._config is None else await asyncio.to_thread(fingerprint, self._config)
-            if content is not None and content == self._content:
+            if content is not None and content == self._content and await asyncio.to_thread(self._loaded.current):
                 # A file change that a signal has already applied needs no line of its own.
                 if source == SIGHUP or self._refused:
                     _log.info("%s", unchanged(source, self._generation))

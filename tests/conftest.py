@@ -67,7 +67,7 @@ async def gateway_for(tmp_path: Path, upstream: Upstream, request: pytest.Fixtur
     from harness.rig import Workshop
 
     before = asyncio.all_tasks()
-    workshop = Workshop(tmp_path)
+    workshop = Workshop(tmp_path, over=os.environ.get("TESTS_OVER", "plain"))
     yield workshop
     passed = request.node.stash.get(PASSED, False)
     await workshop.aclose(check=passed)

@@ -158,6 +158,34 @@ class Tracing:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate of a listener: PEM texts, and what the certificate says. ``key`` is not encrypted.
+
+    ``names``: DNS names, also ``*.name``, and IP addresses, lower-case; ``expires_at`` is seconds since the epoch.
+    ``client_ca``: the authorities that sign the callers' certificates, PEM; "" where ``client_auth`` is ``none``.
+    """
+
+    chain: str = field(repr=False)
+    key: str = field(repr=False)
+    names: tuple[str, ...]
+    expires_at: float
+    client_auth: str = "none"
+    client_ca: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS of a listener. The first of ``certificates`` serves unknown names.
+
+    ``principal``: by which names in its certificate a caller is known: ``uri``, ``dns``, ``cn``, the preferred first.
+    """
+
+    certificates: tuple[Certificate, ...]
+    principal: tuple[str, ...] = ()
+    min_version: str = "1.2"
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """An address on which callers are served, and what is spoken there.
 
@@ -166,6 +194,7 @@ class Listener:
 
     address: Address
     http2: bool = False
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ def sentence(detail: ErrorDetails) -> str:
         return "unknown key; remove it"
     if kind == "value_error":
         return str(context["error"])
+    if kind == "literal_error":
+        return f"must be {context['expected']}; write one of them"
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return f"must be {words} {context[bound]:g}; write such a number"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import watchfiles
 
-from gateway.config import load
+from gateway.config import certificate_files, load
+from gateway.config.certificate_files import Sources
 from gateway.config.records import Document
 from gateway.config.schema.auth import Auth
 
@@ -23,10 +24,15 @@ _LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Loaded(NamedTuple):
-    """The content of a file: the document, and how callers authenticate."""
+    """The content of a file: the document, how callers authenticate, and the certificates' files that it names."""
 
     document: Document
     auth: Auth
+    sources: Sources
+
+    def current(self) -> bool:
+        """Whether the certificates' files are still as they were."""
+        return certificate_files.current(self.sources) == self.sources
 
 
 class FileProvider:
@@ -39,7 +45,7 @@ class FileProvider:
     def load(self) -> Loaded:
         """The configuration as it is now. Raises `ConfigError`."""
         settings = load.load_settings(self.path, self._env)
-        return Loaded(settings.record(self._env, {}), settings.auth)
+        return Loaded(settings.record(self._env, {}), settings.auth, settings.sources())
 
 
 async def watch(
@@ -47,10 +53,14 @@ async def watch(
     on_change: Callable[[], Awaitable[None] | None],
     *,
     since: bytes | None = None,
+    sources: Callable[[], Sources] = dict,
     debounce: float = DEBOUNCE,
     recheck: float = RECHECK,
 ) -> None:
     """Call ``on_change`` whenever the content of ``path`` differs from what it was; runs until it is cancelled.
+
+    ``sources``: the further files that the applied configuration was read from, with their digests then. A change of
+    one is a change too; it is noticed within ``recheck`` seconds.
 
     The directory is watched and not the file: editors and Kubernetes (``..data``) put a new file in the old one's
     place, and a watch on the old one would see nothing more. A file that vanishes is a change too: loading it reports
@@ -62,6 +72,7 @@ async def watch(
     seen = fingerprint(path)
     if since is not None and seen != since and (pending := on_change()) is not None:
         await pending
+    named = sources()
     async with contextlib.aclosing(_wakings(path.parent, debounce, recheck)) as wakings:
         async for _ in wakings:
             try:
@@ -70,9 +81,10 @@ async def watch(
                 if error.errno in _LACKS:
                     continue  # it says nothing about the file
                 current = None
-            if current == seen:
+            named_now = certificate_files.current(sources())
+            if current == seen and named_now == named:
                 continue
-            seen = current
+            seen, named = current, named_now
             if (pending := on_change()) is not None:
                 await pending
 

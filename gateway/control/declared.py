@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Collection, Mapping
 
-from gateway.config import load
+from gateway.config import certificate_files, load
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
@@ -29,6 +29,11 @@ class DeclaredFile:
     def read(self) -> Settings:
         """Read the current file. Raises `ConfigError`."""
         return load.load_settings(self.path, self.env)
+
+    def certificates_current(self) -> bool:
+        """Whether the files of certificates are as they were when `settings` was read."""
+        sources = self.settings.sources()
+        return certificate_files.current(sources) == sources
 
     @property
     def template_env(self) -> Collection[str]:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 
+from gateway.config import expiry
 from gateway.config.schema.listeners import AUDIT_RETENTION
 from gateway.config.watch import watch
 from gateway.control.declared import DeclaredFile
@@ -44,9 +45,15 @@ class Followers:
         tasks.start(self._follow_issuers(), "follow the issuers of tokens")
         tasks.start(self._record_token_use(), "note the use of tokens")
         tasks.start(self._prune(), "delete what is over")
+        tasks.start(expiry.warn(lambda: self._declared.settings.certificates()), "watch certificates")
 
     async def _watch_file(self) -> None:
-        await watch(self._declared.path, lambda: self._sync.reload("file change"), since=self._declared.content)
+        await watch(
+            self._declared.path,
+            lambda: self._sync.reload("file change"),
+            since=self._declared.content,
+            sources=lambda: self._declared.settings.sources(),
+        )
 
     async def _follow_store(self, *, away: bool) -> None:
         """Apply changes made elsewhere: by another node of the fleet, or by the command line on this machine."""

@@ -79,7 +79,7 @@ class Process:
             away = await self._admit(store, url, file_serves=bool(declared.settings.proxies))
             stack.push_async_callback(self._channel.aclose)
             plane = WorkerClient(self._channel)
-            telemetry = Telemetry(self._counters, plane)
+            telemetry = Telemetry(self._counters, plane, lambda: declared.settings.certificates())
             stack.push_async_callback(telemetry.aclose)
             issuers = Issuers(store.key_sets)
             stack.push_async_callback(issuers.aclose)

@@ -117,7 +117,8 @@ class Sync:
 
     async def _reload(self, source: str) -> None:
         content = await asyncio.to_thread(fingerprint, self._declared.path)
-        if content is not None and content == self._declared.content and not self._report.error:
+        same = content is not None and content == self._declared.content and not self._report.error
+        if same and await asyncio.to_thread(self._declared.certificates_current):
             if source == SIGHUP:
                 _log.info("%s", unchanged(source, self._plane.in_force.generation))
             return

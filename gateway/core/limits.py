@@ -29,3 +29,4 @@ class Limits:
     max_trailer_bytes: int = 8192
     max_response_header_bytes: int = 65536
     max_interim_responses: int = 100
+    tls_handshake_timeout: float = 5.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller that proved who it is. ``kind``: "superuser" (a login), "token" (a gateway token) or "jwt"."""
+    """A caller that proved who it is. ``kind``: "superuser" (a login), "token" (a gateway token), "jwt" or
+    "certificate" (of TLS)."""
 
     id: str
     kind: str

@@ -11,11 +11,13 @@ from gateway.config.records import AuthField, Route
 from gateway.core import path as paths
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.message import RequestHead
+from gateway.core.peer import ClientCertificate
 from gateway.core.principal import Principal
 from gateway.errors import GatewayError
 from gateway.identity.authenticator import Authenticator
-from gateway.rules.evaluate import Head, Rule
-from gateway.rules.parser import asks_path, compile_rule
+from gateway.rules.evaluate import CertifiedHead, Head, Rule
+from gateway.rules.parser import asks_certificate, asks_path, compile_rule
 
 
 def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
@@ -30,6 +32,7 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
         rule = _rule(route.access_rule)
         if rule is None and not any(isinstance(part, AuthField) for header in route.headers for part in header.parts):
             return lambda next_handler: next_handler
+        certified = asks_certificate(route.access_rule)
         anonymous = errors.FORBIDDEN if route.access_rule == "false" else errors.UNAUTHENTICATED
 
         def layer(next_handler: Handler) -> Handler:
@@ -39,7 +42,14 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
                 ex.principal = principal = authenticator.authenticate(
                     ex.request.known.get(b"authorization"), lambda: ex.downstream.peer.real_client(ex.request)
                 )
-                admitted = rule is None or rule(principal, ex.request)
+                head: Head = ex.request
+                tls = ex.downstream.peer.tls
+                if tls is not None and tls.certificate is not None:
+                    if principal is None:
+                        ex.principal = principal = certified_principal(tls.certificate)
+                    if certified:
+                        head = _certified(ex.request, tls.certificate)
+                admitted = rule is None or rule(principal, head)
                 ex.identified = monotonic() - began
                 if admitted:
                     return next_handler(ex)
@@ -50,6 +60,19 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
         return layer
 
     return layer_of
+
+
+def certified_principal(certificate: ClientCertificate) -> Principal | None:
+    """The caller by its certificate; None where the listener's rule finds no name in it."""
+    name = certificate.principal
+    if not name:
+        return None
+    claims = {"id": name, "name": name, "kind": "certificate", "superuser": False, "subject": certificate.subject}
+    return Principal(name, "certificate", claims=claims)
+
+
+def _certified(head: RequestHead, certificate: ClientCertificate) -> CertifiedHead:
+    return CertifiedHead(head.method, head.target, head.fields, head.known, certificate)
 
 
 def _rule(text: str) -> Rule | None:
@@ -76,6 +99,12 @@ class _Reading:
     known: dict[bytes, bytes]
 
 
+def _with_target(head: Head, target: bytes) -> Head:
+    if isinstance(head, CertifiedHead):
+        return CertifiedHead(head.method, target, head.fields, head.known, head.certificate)
+    return _Reading(head.method, target, head.fields, head.known)
+
+
 def _for_each_reading(rule: Rule) -> Rule:
     """``rule``, but its result must be the same for every path that a back end may read in the target."""
 
@@ -90,8 +119,7 @@ def _for_each_reading(rule: Rule) -> Rule:
             raise GatewayError(errors.BAD_REQUEST, "The path is encoded too many times") from None
         for form in forms:
             # A decoded question mark is a part of the path, which the rule must not cut off as a query.
-            read = _Reading(head.method, form.replace(b"?", b"%3F"), head.fields, head.known)
-            if rule(principal, read) is not admitted:
+            if rule(principal, _with_target(head, form.replace(b"?", b"%3F"))) is not admitted:
                 raise GatewayError(
                     errors.BAD_REQUEST,
                     "The access rule judges another spelling of this path otherwise; write it plainly",

@@ -60,7 +60,13 @@ def _described(ex: Exchange) -> str:
     path = _text(_cut(target if query < 0 else target[:query], _MAX_PATH))
     method = _cut(request.method, _MAX_METHOD).decode()
     peer = ex.downstream.peer
-    return f'"method":"{method}","path":"{path}","client":"{peer.real_client(request)}","peer":"{peer.address}"'
+    tls = peer.tls
+    version = "" if tls is None else tls.version
+    certificate = "" if tls is None or tls.certificate is None else tls.certificate.fingerprint
+    return (
+        f'"method":"{method}","path":"{path}","client":"{peer.real_client(request)}","peer":"{peer.address}",'
+        f'"tls":"{version}","client_certificate":"{certificate}"'
+    )
 
 
 def _cut(value: bytes, most: int) -> bytes:

@@ -133,6 +133,18 @@ TRANSITIONS: Final = (
     ("open", "closed", "reset"),
     ("half_open", "closed", "reset"),
 )
+HANDSHAKE_OUTCOMES: Final = (
+    "full",
+    "resumed",
+    "refused",
+    "timeout",
+    "left",
+    "not_tls",
+    "no_protocol",
+    "room",
+    "draining",
+)
+"""As `gateway.wire.handshakes` counts them."""
 PROTECTIONS: Final = ("limiter", "queue", "breaker")
 
 PROXY: Final = Sheet()
@@ -242,6 +254,16 @@ CONNECTIONS_CLOSED_IDLE: Final = _of.values(
 )
 ACCEPT_FAILURES: Final = _of.values(
     "gateway_accept_failures_total", "counter", "Times that no connection could be accepted for lack of descriptors."
+)
+HANDSHAKES: Final = _of.values(
+    "gateway_tls_handshakes_total",
+    "counter",
+    "TLS handshakes of clients: completed (full, resumed), or how they failed.",
+    [f'outcome="{outcome}"' for outcome in HANDSHAKE_OUTCOMES],
+    sparse=True,
+)
+HANDSHAKES_OPEN: Final = _of.values(
+    "gateway_tls_handshakes_in_progress", "gauge", "TLS handshakes of clients that are not complete."
 )
 CALLBACK_FAILURES: Final = _of.values(
     "gateway_callback_failures_total",

@@ -198,6 +198,13 @@ class Admission:
             if not client.connections:
                 del self._clients[client.name]
 
+    def replaced(self, before: Idler, connection: Idler) -> None:
+        """``connection`` is open instead of ``before``."""
+        client = self._owner.pop(before)
+        del client.connections[before]
+        client.connections[connection] = None
+        self._owner[connection] = client
+
     def make_room(self) -> bool:
         """Close the oldest idle connections of the largest client that has any; False when none has."""
         began = self._clock()

@@ -17,6 +17,7 @@ from gateway.core.limits import Limits
 from gateway.core.target import path_of
 from gateway.errors import GatewayError
 from gateway.proxy.admission import Admission
+from gateway.proxy.certificates import Certificates
 from gateway.proxy.layers.answer_locally import options
 from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.listeners import Accepted, Listeners
@@ -27,6 +28,7 @@ from gateway.wire.accept import Acceptor
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import ServerConnection
 from gateway.wire.h1.head import HeadParser
+from gateway.wire.handshakes import Handshakes
 from gateway.wire.hangup import HangupWatch
 from gateway.wire.turns import Turns
 
@@ -44,6 +46,7 @@ class Server:
         self.hangups = HangupWatch()
         self.turns = Turns()
         self._acceptor = Acceptor(buffers, parser)
+        self.certificates = Certificates()
         self._outer = outer
         self.admission = Admission()
         self.listeners = Listeners(self._accept, self.admission.make_room)
@@ -65,6 +68,10 @@ class Server:
         if self.draining:
             connection.close_idle()
 
+    def replaced(self, before: ServerConnection, connection: ServerConnection) -> None:
+        self.connections.discard(before)
+        self.admission.replaced(before, connection)
+
     def closed(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
         self.admission.closed(connection)
@@ -81,6 +88,9 @@ class Server:
         routed = request.routed
         if routed is not None and routed[0] is snapshot:
             return routed[1](exchange)
+        tls = exchange.downstream.peer.tls
+        if tls is not None and tls.misdirected(known.get(b"host", b"")):
+            return self.refuse(exchange, GatewayError(errors.MISDIRECTED))
         if b"via" in known and names(known[b"via"], self._outer.via):
             return self.refuse(exchange, GatewayError(errors.LOOP_DETECTED))
         if request.target == b"*":
@@ -109,12 +119,21 @@ class Server:
         trusted = self.trusts(host)
         if not self.admission.admits(host, trusted=trusted):
             return None
-        connection = self._acceptor.plain(asyncio.get_running_loop(), self)
+        loop = asyncio.get_running_loop()
+        if listener.tls is None:
+            connection = self._acceptor.plain(loop, self)
+        else:
+            connection = self._acceptor.secure(loop, self, self.certificates.of(listener.address))
         # From here on, and not when its transport is made a turn later: a drain in between waits for it.
         self.admission.opened(connection, host, trusted=trusted)
         return connection.protocol, partial(self.closed, connection)
 
     # -- life
+
+    @property
+    def handshakes(self) -> Handshakes:
+        """The TLS handshakes of callers."""
+        return self._acceptor.handshakes
 
     @property
     def exchanges(self) -> int:

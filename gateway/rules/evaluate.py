@@ -9,9 +9,11 @@ a member.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from gateway.core import forwarded, host
+from gateway.core.peer import ClientCertificate
 from gateway.core.principal import Principal
 
 Value = str | int | float | bool | None
@@ -24,6 +26,17 @@ class Head(Protocol):
     target: bytes
     fields: list[bytes]
     known: dict[bytes, bytes]
+
+
+@dataclass(slots=True)
+class CertifiedHead:
+    """A request's head together with the certificate that its caller has shown."""
+
+    method: bytes
+    target: bytes
+    fields: list[bytes]
+    known: dict[bytes, bytes]
+    certificate: ClientCertificate
 
 
 Rule = Callable[[Principal | None, Head], bool]
@@ -40,7 +53,7 @@ class Constant(NamedTuple):
 class Field(NamedTuple):
     read: _Read
     kind: str = ""
-    """``claim``, ``method`` or ``host``; empty for those that are compared like any text."""
+    """``claim``, ``names``, ``method`` or ``host``; empty for those that are compared like any text."""
 
 
 def claim(path: tuple[str, ...]) -> _Read:
@@ -80,6 +93,20 @@ def header(name: bytes) -> _Read:
         if not travels and name in head.known:
             values.append(head.known[name])
         return b", ".join(values).decode("latin-1") or None
+
+    return read
+
+
+def certificate(name: str) -> _Read:
+    """Reads ``subject``, ``san`` (a list) or ``fingerprint`` of the caller's certificate."""
+
+    def read(principal: Principal | None, head: Head) -> object:
+        if not isinstance(head, CertifiedHead):
+            return None
+        shown = head.certificate
+        if name == "san":
+            return list(shown.names)
+        return (shown.subject if name == "subject" else shown.fingerprint) or None
 
     return read
 

@@ -4,8 +4,9 @@
     any     = all *( "||" all )
     all     = unit *( "&&" unit )
     unit    = "(" any ")" / "true" / "false" / operand ( "=" / "!=" ) operand
-            / operand [ "not" ] "in" "@request.auth." name
+            / operand [ "not" ] "in" ( "@request.auth." name / "@request.tls.san" )
     operand = "@request.auth." name / "@request.headers." name / "@request.method" / "@request.path"
+            / "@request.tls." ( "subject" / "san" / "fingerprint" )
             / "'" text "'" / DQUOTE text DQUOTE / number / "true" / "false" / "null"
 
 Comparing is strict: text equals text, a number a number, a boolean a boolean, and nothing else. Whatever is not there
@@ -20,6 +21,10 @@ the other side names one.
 ``@request.path`` is the path as it was sent, without the query. When a back end may read another path in it
 (`gateway.core.path`) and the verdict would be another one for that path, `gateway.identity.access` rejects the
 request.
+
+``@request.tls`` is the certificate that the caller has shown to a listener with ``client_auth``: its subject as RFC
+4514 writes it, the list of its alternative names, and the SHA-256 of its DER form in lower-case hex digits. Without a
+certificate all three are null.
 
 A header that stands more than once is all its values joined by ", ", so that no single one of them decides. What
 callers could claim about the way they came (`gateway.core.forwarded`) cannot be compared.
@@ -39,6 +44,7 @@ _MAX_LENGTH: Final = 2000
 _MAX_DEPTH: Final = 32
 
 _WORDS: Final[dict[str, Value]] = {"true": True, "false": False, "null": None}
+_TLS: Final = "@request.tls."
 _HEADER = re.compile(r"[A-Za-z0-9_\-]+")
 _CLAIM = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -56,6 +62,11 @@ def compile_rule(text: str) -> Rule:
 def asks_path(text: str) -> bool:
     """Whether the rule in ``text`` depends on ``@request.path``. Raises `RuleError`."""
     return any(token.text == "@request.path" for token in tokens(text))
+
+
+def asks_certificate(text: str) -> bool:
+    """Whether the rule in ``text`` depends on ``@request.tls``. Raises `RuleError`."""
+    return any(token.kind == "reference" and token.text.startswith(_TLS) for token in tokens(text))
 
 
 def paths_in(text: str) -> list[str]:
@@ -126,8 +137,10 @@ class _Parser:
             raise RuleError(word.at, f"expected in instead of {shown(word)}; write not in")
         token = self._peek()
         right = self._operand()
-        if isinstance(right, Constant) or right.kind != "claim":
-            raise RuleError(token.at, "behind in stands a list of the caller's; write @request.auth.NAME")
+        if isinstance(right, Constant) or right.kind not in ("claim", "names"):
+            raise RuleError(
+                token.at, "behind in stands a list of the caller's; write @request.auth.NAME or @request.tls.san"
+            )
         rule = evaluate.member(left, right)
         return evaluate.negated(rule) if negated else rule
 
@@ -166,6 +179,8 @@ def _reference(token: Token) -> Field:
         return Field(lambda principal, head: head.target.partition(b"?")[0].decode("latin-1"))
     if name.startswith("@request.auth.") and _CLAIM.fullmatch(name[14:]):
         return Field(evaluate.claim(tuple(name[14:].split("."))), "claim")
+    if name.startswith(_TLS) and name[13:] in ("subject", "san", "fingerprint"):
+        return Field(evaluate.certificate(name[13:]), "names" if name[13:] == "san" else "")
     if name.startswith("@request.headers.") and _HEADER.fullmatch(name[17:]):
         header = name[17:].lower().replace("_", "-")
         if forwarded.is_claim(header.encode()):
@@ -173,6 +188,6 @@ def _reference(token: Token) -> Field:
         return Field(evaluate.header(header.encode()), "host" if header == "host" else "")
     raise RuleError(
         token.at,
-        f"there is no field {name}; there are @request.auth.NAME, @request.headers.NAME, @request.method and "
-        "@request.path",
+        f"there is no field {name}; there are @request.auth.NAME, @request.headers.NAME, @request.method, "
+        "@request.path, @request.tls.subject, @request.tls.san and @request.tls.fingerprint",
     )

@@ -114,7 +114,7 @@ class Rehearsal:
         self.upstream.on_lost = pool._on_lost  # noqa: SLF001
         self.upstream.on_idle = pool.give_back
         pool.give_back(self.upstream)
-        self.downstream = H1Server(self._loop, gateway.buffers, parser, gateway.server, b"http")
+        self.downstream = H1Server(self._loop, gateway.buffers, parser, gateway.server, None)
         self.downstream.connection_made(CountingTransport(self._told))
 
     async def run(self, dialogue: Dialogue, count: int) -> None:

@@ -24,6 +24,7 @@ from harness.answers import answer, each_request, ok
 from harness.ending import end
 from harness.patience import ANSWER, eventually
 from harness.ports import reserved_port
+from harness.tls import write_certificates
 from harness.upstream import Upstream
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
@@ -43,10 +44,16 @@ DEFS: Mapping[str, Any] = schema()["$defs"]  # type: ignore[assignment] # a sche
 SHARED = {"issuer": "https://h", "audience": ["g"], "algorithms": ["HS256"], "secret": SECRET}
 JWT = {"issuer": "https://i", "audience": ["a"], "algorithms": ["ES256"], "jwks_url": "https://h/keys"}
 PROXY = {"name": "p", "path": "/p", "upstream": "http://h"}
+CERTIFICATE = {"cert": "b.pem", "key": "b.key"}
 UPSTREAM = {"name": "u", "endpoints": [{"url": "http://u"}]}
 PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Settings": ((), {}),
     "Listener": (("listen", 0), {"listen": [{"address": "127.0.0.1:1"}]}),
+    "Tls": (("listen", 0, "tls"), {"listen": [{"address": "127.0.0.1:1", "tls": {"certificates": [CERTIFICATE]}}]}),
+    "Certificate": (
+        ("listen", 0, "tls", "certificates", 0),
+        {"listen": [{"address": "127.0.0.1:1", "tls": {"certificates": [CERTIFICATE]}}]},
+    ),
     "AccessLog": (("access_log",), {"access_log": {}}),
     "Tracing": (("tracing",), {"tracing": {"endpoint": "http://127.0.0.1:4318/"}}),
     "Admin": (("admin",), {"admin": {}}),
@@ -68,6 +75,12 @@ TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("Jwt", "secret"): {"algorithms": ["HS256"], "jwks_url": None},
+    ("Certificate", "cert"): {"key": "a.key"},
+    ("Certificate", "key"): {"cert": "a.pem"},
+    ("Certificate", "client_auth"): {"client_ca": "callers.pem"},
+    ("Certificate", "client_ca"): {"client_auth": "required"},
+    ("Tls", "client_auth"): {"client_ca": "callers.pem"},
+    ("Tls", "client_ca"): {"client_auth": "required"},
 }
 """What else must stand there for a key's example to be accepted."""
 REFUSED: Mapping[tuple[str, str], str] = {
@@ -132,6 +145,8 @@ def test_each_key_changes_what_the_data_plane_gets_or_is_refused(
 ) -> None:
     for variable, value in ENV.items():
         monkeypatch.setenv(variable, value)
+    write_certificates(tmp_path)
+    monkeypatch.chdir(tmp_path)
     written = with_key(section, TOGETHER.get((section, name), {}) | {name: example})
     if (section, name) in REFUSED:
         with pytest.raises(ConfigError, match=REFUSED[section, name]):

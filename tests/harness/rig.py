@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.app import Gateway
-from gateway.config.records import Document, Limits, Listener, Timeouts
+from gateway.config.records import Document, Limits, Listener, Timeouts, Tls
 from gateway.core.address import Address
 from harness.access_log import AccessLog
 from harness.client import HOST, Client
 from harness.message import Message
 from harness.patience import eventually
 from harness.records import Proxied, proxies_of, proxy, serving
+from harness.tls import TlsClient, listener_tls, trusting
 from harness.upstream import BlackHole, Upstream
 
 TIMEOUTS = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)
@@ -44,7 +45,11 @@ class Rig:
         await self.gateway.reload(serving(self.document, first.having(**changes), *others))
 
     async def connect(self, *, receive_buffer: int = 0) -> Client:
-        client = await Client.connect(self.gateway.addresses[0], receive_buffer=receive_buffer)
+        client: Client
+        if self.document.listen[0].tls is None:
+            client = await Client.connect(self.gateway.addresses[0], receive_buffer=receive_buffer)
+        else:
+            client = await TlsClient.dial(self.gateway.addresses[0], trusting(), receive_buffer=receive_buffer)
         self.clients.append(client)
         return client
 
@@ -88,6 +93,7 @@ class GatewayFor(Protocol):
         limits: Limits = ...,
         trusted_proxies: tuple[str, ...] = ...,
         proxies: tuple[Proxied, ...] = ...,
+        tls: Tls | None = ...,
         **proxy: Any,
     ) -> Rig: ...
 
@@ -101,8 +107,10 @@ def proxy_to(upstream: Upstream | BlackHole | str, **changes: Any) -> Proxied:
 class Workshop:
     """Builds the gateways of one test and takes them down in order."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, over: str = "plain") -> None:
+        """``over``: what clients speak below HTTP, ``plain`` or ``tls``."""
         self._directory = directory
+        self._tls = listener_tls() if over == "tls" else None
         self._rigs: list[Rig] = []
         self._complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self._complaints.append(context))
@@ -114,11 +122,12 @@ class Workshop:
         limits: Limits = LIMITS,
         trusted_proxies: tuple[str, ...] = (),
         proxies: tuple[Proxied, ...] = (),
+        tls: Tls | None = None,
         **changes: Any,
     ) -> Rig:
         path = self._directory / f"access-{len(self._rigs)}.log"
         document = Document(
-            listen=(Listener(Address("127.0.0.1", 0)),),
+            listen=(Listener(Address("127.0.0.1", 0), tls=tls or self._tls),),
             access_log=str(path),
             trusted_proxies=trusted_proxies,
             drain_timeout=1,

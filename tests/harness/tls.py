@@ -1,4 +1,5 @@
-"""The upstream's end of a TLS connection, as exact as the plain one: each byte, FIN, close_notify and RST by itself."""
+"""The other end of a TLS connection of the gateway, as exact as the plain one: each byte, FIN, close_notify and RST by
+itself."""
 
 from __future__ import annotations
 
@@ -8,10 +9,13 @@ import socket
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import trustme
 
-from harness.stream import RESET_ON_CLOSE
+from gateway.config.records import Certificate, Tls
+from harness.client import Client
+from harness.stream import RESET_ON_CLOSE, Stream
 from harness.upstream import Link, Upstream
 
 
@@ -29,6 +33,38 @@ def server_context() -> ssl.SSLContext:
     return context
 
 
+def certificate(*names: str, client_auth: str = "none", client_ca: trustme.CA | None = None) -> Certificate:
+    """Of a listener, signed by `authority`."""
+    issued = authority().issue_cert(*names)
+    chain = "".join(pem.bytes().decode() for pem in issued.cert_chain_pems)
+    pem = "" if client_ca is None else client_ca.cert_pem.bytes().decode()
+    return Certificate(chain, issued.private_key_pem.bytes().decode(), names, 4e9, client_auth, pem)
+
+
+@functools.cache
+def listener_tls() -> Tls:
+    """Of the listener of most tests."""
+    return Tls((certificate("gateway.test", "127.0.0.1"),))
+
+
+def trusting(**versions: ssl.TLSVersion) -> ssl.SSLContext:
+    """Of a client that trusts `authority`; with what ``versions`` names, ``minimum_version`` or ``maximum_version``."""
+    context = ssl.create_default_context(cadata=authority().cert_pem.bytes().decode())
+    for name, version in versions.items():
+        setattr(context, name, version)
+    return context
+
+
+def write_certificates(directory: Path) -> None:
+    """The files of the examples in the schema: ``a.pem``, ``a.key``, ``b.pem``, ``b.key``, and two authorities."""
+    for name in ("a", "b"):
+        made = certificate(f"{name}.test")
+        (directory / f"{name}.pem").write_text(made.chain)
+        (directory / f"{name}.key").write_text(made.key)
+    for name in ("callers", "partners"):
+        trustme.CA().cert_pem.write_to_path(directory / f"{name}.pem")
+
+
 def write_authority(directory: Path) -> str:
     """The path of a file with the certificate of `authority`, for SSL_CERT_FILE."""
     path = directory / "authority.pem"
@@ -36,27 +72,30 @@ def write_authority(directory: Path) -> str:
     return str(path)
 
 
-class TlsLink(Link):
-    """A `Link` through TLS; `half_close` and `close` send close_notify before the FIN, `cut` and `reset` do not."""
+class TlsStream(Stream):
+    """A `Stream` through TLS; `half_close` and `close` send close_notify before the FIN, `cut` and `reset` do not."""
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
-        super().__init__(sock)
+    def secure(self, context: ssl.SSLContext, *, server_side: bool, name: str = "") -> None:
+        """TLS from here on; then `open`."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = (context or server_context()).wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name or None)
         self._writing = asyncio.Lock()
         self.notified = False
         """The gateway said close_notify."""
+        self.refused: ssl.SSLError | None = None
+        """Why the handshake failed."""
 
     async def open(self) -> bool:
         """Complete the handshake; False when the gateway does not."""
         while True:
             try:
-                self._tls.do_handshake()
+                self.tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._flush()
                 if not await self._receive():
                     return False
-            except ssl.SSLError:
+            except ssl.SSLError as error:
+                self.refused = error
                 return False
             else:
                 await self._flush()
@@ -65,12 +104,13 @@ class TlsLink(Link):
     async def fill(self, size: int = 65536) -> bool:
         while not self.ended and not self.closed:
             try:
-                data = self._tls.read(size)
+                data = self.tls.read(size)
             except ssl.SSLWantReadError:
                 if not await self._receive():
                     return False
                 continue
-            except ssl.SSLError:
+            except ssl.SSLError as error:
+                self.refused = error
                 data = b""
             else:
                 self.notified = not data
@@ -78,15 +118,15 @@ class TlsLink(Link):
             return bool(data)
         return False
 
-    async def send(self, *parts: bytes) -> TlsLink:
+    async def send(self, *parts: bytes) -> Self:
         data = b"".join(parts)
         if data:
-            self._tls.write(data)
+            self.tls.write(data)
             await self._flush()
         return self
 
     def push(self, data: bytes) -> None:
-        self._tls.write(data)
+        self.tls.write(data)
         super().push(self._outgoing.read())
 
     def half_close(self) -> None:
@@ -129,9 +169,31 @@ class TlsLink(Link):
 
     def _say_goodbye(self) -> None:
         with suppress(ssl.SSLError):  # SSLWantReadError above all: the gateway has not said it yet
-            self._tls.unwrap()
+            self.tls.unwrap()
         with suppress(OSError):
             self.sock.send(self._outgoing.read())
+
+
+class TlsLink(TlsStream, Link):
+    """One connection of the gateway, as an upstream behind TLS sees it."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(sock)
+        self.secure(context or server_context(), server_side=True)
+
+
+class TlsClient(TlsStream, Client):
+    """A caller of a listener with TLS."""
+
+    @classmethod
+    async def dial(
+        cls, address: tuple[str, int], context: ssl.SSLContext, name: str = "gateway.test", *, receive_buffer: int = 0
+    ) -> TlsClient:
+        """Connected, and with an attempt at the handshake: `refused` has the error of one that failed."""
+        client = await cls.connect(address, receive_buffer=receive_buffer)
+        client.secure(context, server_side=False, name=name)
+        await client.open()
+        return client
 
 
 class TlsUpstream(Upstream):

@@ -42,7 +42,7 @@ DOORS = {
     ),
     "alembic": ("store/schema.py",),
     "argon2": ("admin/password.py",),
-    "cryptography": ("store/keys.py",),
+    "cryptography": ("store/keys.py", "config/certificate_files.py"),
     "joserfc": ("identity/", "control/jwks.py"),
     "sqlalchemy": ("store/",),
     "aiohappyeyeballs": ("upstream/",),
@@ -78,7 +78,21 @@ IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "s
 
 WIRE_WITH_IO = {
     f"wire/{name}.py"
-    for name in ("accept", "buffers", "connect", "connections", "hangup", "link", "loop_types", "timer", "tls", "turns")
+    for name in (
+        "accept",
+        "buffers",
+        "connect",
+        "connections",
+        "hangup",
+        "link",
+        "loop_types",
+        "server_names",
+        "timer",
+        "tls",
+        "tls_client",
+        "tls_server",
+        "turns",
+    )
 } | {
     f"wire/h1/{name}.py"
     for name in (

@@ -217,7 +217,7 @@ class Scene:
         self.pool = Dialled(loop, buffers)
         self.up = self.pool.transport
         self.service = Service(self.pool, Limits(body_timeout=3.0))
-        self.down_connection = H1Server(loop, buffers, HeadParser(), self.service, b"http")  # type: ignore[arg-type]
+        self.down_connection = H1Server(loop, buffers, HeadParser(), self.service, None)  # type: ignore[arg-type]
         self.down = Transport(loop, self.down_connection)
         self.answered = False
         self.sent = {"client": 0, "upstream": 0}

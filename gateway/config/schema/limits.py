@@ -66,6 +66,8 @@ class Limits(Section):
     as large as `max_response_header_bytes`."""
     first_byte_timeout: Seconds = Field(default=_LIMITS.first_byte_timeout, ge=0, le=DAY, examples=[5])
     """Seconds for a new connection to send its first byte; then it is closed. 0: as long as `keepalive_timeout`."""
+    tls_handshake_timeout: Seconds = Field(default=_LIMITS.tls_handshake_timeout, gt=0, le=DAY, examples=[3])
+    """Seconds for a new connection of a listener with TLS to complete its handshake; then it is closed."""
     header_timeout: Seconds = Field(default=_LIMITS.header_timeout, gt=0, le=DAY, examples=[5])
     """Seconds for a client to send a whole request head; then 408."""
     body_timeout: Seconds = Field(default=_LIMITS.body_timeout, gt=0, le=DAY, examples=[30])

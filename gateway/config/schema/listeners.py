@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from gateway.config import records, values
 from gateway.config.schema.section import Section
+from gateway.config.schema.tls import Tls
 from gateway.config.schema.types import DAY, Host, Listed, ListenAddress, Seconds
 
 AUDIT_RETENTION = 365 * DAY
@@ -33,14 +32,13 @@ def as_listener(value: object) -> object:
 class Listener(Section):
     """One address on which the gateway accepts connections."""
 
-    refused: ClassVar = {"tls": "TLS listeners do not exist yet; end TLS in front of the gateway and remove this key"}
-
     address: ListenAddress = Field(examples=["127.0.0.1:8080"])
-    """`host:port`; IPv6 in brackets, as in `[::1]:8080`; port 0 takes any free port. TLS listeners do not exist yet:
-    `tls` is rejected."""
+    """`host:port`; IPv6 in brackets, as in `[::1]:8080`; port 0 takes any free port."""
+    tls: Tls | None = Field(default=None)
+    """TLS with the callers. `null`: none, what they send is not encrypted."""
 
     def record(self) -> records.Listener:
-        return records.Listener(values.address(self.address))
+        return records.Listener(values.address(self.address), tls=None if self.tls is None else self.tls.record())
 
 
 class Admin(Section):

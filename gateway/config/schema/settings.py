@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import header_template, records, values
+from gateway.config.certificate_files import Sources
+from gateway.config.expiry import Expiring, expiring
 from gateway.config.networks import Destinations
 from gateway.config.schema.auth import Auth
 from gateway.config.schema.limits import Limits
@@ -17,6 +19,7 @@ from gateway.config.schema.observability import AccessLog, Tracing
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section, only
+from gateway.config.schema.tls import Tls
 from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
 from gateway.config.schema.upstream import Upstream, named
 from gateway.core.address import Address
@@ -164,6 +167,17 @@ class Settings(Section):
                 ),
             ),
         )
+
+    def sources(self) -> Sources:
+        """The files of certificates that it was read from."""
+        return {path: digest for tls in self._tls() for part in tls.sources() for path, digest in part.items()}
+
+    def certificates(self) -> list[Expiring]:
+        """Those of the listeners."""
+        return expiring(listener.record() for listener in self.listen)
+
+    def _tls(self) -> list[Tls]:
+        return [listener.tls for listener in self.listen if listener.tls is not None]
 
     def protected_proxies(self) -> tuple[Proxy, ...]:
         """The proxies, each with the protections of the upstream that it names, so that one sees what it has."""

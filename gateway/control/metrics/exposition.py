@@ -18,7 +18,7 @@ from gateway.observe.families import EXEMPLAR_CELLS, METHODS, PROCESS, PROXY, Fa
 _OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
 _LENGTH: Final = 2
 """Index of the exemplar's cell that holds the length of its id."""
-_NOT_IN_LABELS: Final = str.maketrans({'"': "", "\\": "", "\n": ""})
+NOT_IN_LABELS: Final = str.maketrans({'"': "", "\\": "", "\n": ""})
 
 
 def comment(name: str, kind: str, help_: str, *, open_metrics: bool) -> str:
@@ -144,7 +144,7 @@ class Exposition:
         text = bytes(self._counters.bytes[start : start + abs(length)]).decode("ascii", "replace")
         label = "trace_id" if length < 0 else "request_id"
         value, seconds = self._counters.floats[at + 1], self._counters.floats[at]
-        return f' # {{{label}="{text.translate(_NOT_IN_LABELS)}"}} {value!r} {seconds:.3f}'
+        return f' # {{{label}="{text.translate(NOT_IN_LABELS)}"}} {value!r} {seconds:.3f}'
 
     def _requests(self, family: Requests, name: str, base: int) -> str:
         ints, first = self._counters.ints, base + family.at

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, exposition
@@ -18,7 +18,8 @@ from prometheus_client.openmetrics import exposition as open_metrics_exposition
 
 from gateway import __version__
 from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot, unreachable
-from gateway.control.metrics.exposition import Exposition, comment
+from gateway.config.expiry import Expiring
+from gateway.control.metrics.exposition import NOT_IN_LABELS, Exposition, comment
 from gateway.control.metrics.processes import ProcessMetrics
 from gateway.control.metrics.totals import totals
 from gateway.core.version import EDITION
@@ -36,9 +37,16 @@ _NEWEST: Final = 50
 class Telemetry:
     """``counters``: the map of the worker behind ``plane``."""
 
-    def __init__(self, counters: CounterMap, plane: WorkerClient) -> None:
+    def __init__(
+        self,
+        counters: CounterMap,
+        plane: WorkerClient,
+        certificates: Callable[[], Iterable[Expiring]] = tuple,
+    ) -> None:
+        """``certificates``: those of the listeners."""
         self._counters = counters
         self._plane = plane
+        self._certificates = certificates
         self._exposition = Exposition(counters)
         self._sampling: asyncio.Task[int] | None = None
         self._reporting: asyncio.Task[Mapping[str, int]] | None = None
@@ -142,7 +150,24 @@ class Telemetry:
                 "Configurations that were applied or rejected.",
                 *((f'{{result="{result}"}}', count) for result, count in self._reloads.items()),
             ),
+            *self._expiry(open_metrics=open_metrics),
         ]
+
+    def _expiry(self, *, open_metrics: bool) -> Iterator[str]:
+        """When the certificates end; where two have listener and name in common, the earlier end."""
+        ends: dict[tuple[str, str], float] = {}
+        for listener, name, end in self._certificates():
+            ends[listener, name] = min(end, ends.get((listener, name), end))
+        if ends:
+            yield comment(
+                "gateway_certificate_expiry_seconds",
+                "gauge",
+                "When a certificate of a listener ends, in seconds of the epoch.",
+                open_metrics=open_metrics,
+            )
+        for (listener, name), end in ends.items():
+            label = name.translate(NOT_IN_LABELS)
+            yield f'gateway_certificate_expiry_seconds{{listener="{listener}",name="{label}"}} {end!r}\n'
 
     def _proxy(self, pulse: BreakerPulse, base: int) -> ProxySnapshot:
         counted, ints = totals(self._counters, base), self._counters.ints

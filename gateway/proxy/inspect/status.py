@@ -6,7 +6,9 @@ from typing import Final
 
 from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
+from gateway.proxy.server import Server
 from gateway.upstream.upstream import Upstream
+from gateway.wire.buffers import BufferPool
 
 _GAUGES: Final = [
     cell
@@ -69,6 +71,24 @@ def gauges(upstream: Upstream | None, live: int) -> tuple[tuple[int, int], ...]:
         (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
         (families.POOL_OPEN, now["connections_open"]),
         (families.POOL_IDLE, now["connections_idle"]),
+    )
+
+
+def process_gauges(server: Server, buffers: BufferPool) -> tuple[tuple[int, int], ...]:
+    """(cell of `families.PROCESS`, value) of what belongs to no proxy."""
+    admission, handshakes = server.admission, server.handshakes
+    return (
+        (families.CONNECTIONS, len(server.connections)),
+        (families.CONNECTION_LIMIT, admission.limit),
+        (families.CONNECTIONS_REFUSED, admission.refused),
+        (families.CONNECTIONS_REFUSED + 1, admission.refused_client),
+        (families.CONNECTIONS_CLOSED_IDLE, admission.closed_idle),
+        (families.ACCEPT_FAILURES, server.listeners.failures),
+        *((families.HANDSHAKES + at, count) for at, count in enumerate(handshakes.counts.values())),
+        (families.HANDSHAKES_OPEN, len(handshakes)),
+        (families.BUFFER_GETS, buffers.gets),
+        (families.BUFFER_PUTS, buffers.puts),
+        (families.BUFFER_ALLOCATIONS, buffers.allocations),
     )
 
 

@@ -19,7 +19,7 @@ from time import monotonic
 
 from gateway import errors
 from gateway.core.exchange import Exchange
-from gateway.core.peer import Peer
+from gateway.core.peer import Peer, TlsFacts
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import Service
@@ -40,7 +40,7 @@ NEW, IDLE, HEAD, SERVING, RECEIVING, HELD, FLUSHING, DRAINING, LINGERING, CLOSED
 class H1Server(RequestHeads):
     """A `gateway.wire.connections.ServerConnection`, and the `asyncio.BufferedProtocol` of its socket."""
 
-    __slots__ = ("_discarded", "_idle_since", "_scheme")
+    __slots__ = ("_discarded", "_idle_since", "_tls")
 
     def __init__(
         self,
@@ -48,10 +48,11 @@ class H1Server(RequestHeads):
         buffers: BufferPool,
         parser: HeadParser,
         service: Service,
-        scheme: bytes,
+        tls: TlsFacts | None,
     ) -> None:
+        """``tls``: of the handshake, where there is TLS below."""
         super().__init__(loop, buffers, parser, service)
-        self._scheme = scheme
+        self._tls = tls
         self._idle_since = 0.0
         """When the wait for the current or the last head began."""
         self._discarded = 0
@@ -65,7 +66,9 @@ class H1Server(RequestHeads):
         if not peer:  # it has reset the connection already, and has no name any more
             self.abort()
             return
-        self.peer = Peer(str(peer[0]), int(peer[1]), self._scheme, self._service.trusts)
+        tls = self._tls
+        scheme = b"http" if tls is None else b"https"
+        self.peer = Peer(str(peer[0]), int(peer[1]), scheme, self._service.trusts, tls)
         self._service.opened(self)
         self._idle_since = now = monotonic()
         bound = SERVER_TIMERS[NEW]

@@ -2,9 +2,11 @@ import json
 import pathlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.tls import write_certificates
 
 from gateway.config.header_template import Context
 from gateway.config.load import parse
@@ -94,6 +96,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "Proxy": {"name": "p", "path": "/p", "upstream": "http://h"},
     "Upstream": {"name": "u", "endpoints": [{"url": "http://h"}]},
     "Listener": {"address": "127.0.0.1:1"},
+    "Tls": {"certificates": [{"cert": "a.pem", "key": "a.key"}]},
+    "Certificate": {"cert": "a.pem", "key": "a.key"},
     "Tracing": {"endpoint": "http://127.0.0.1:4318/"},
     "Jwt": {"issuer": "i", "audience": ["a"], "algorithms": ["RS256"], "jwks_url": "https://h/keys"},
 }
@@ -103,13 +107,19 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},
+    ("Tls", "client_auth"): {"client_ca": "callers.pem"},
+    ("Tls", "client_ca"): {"client_auth": "required"},
 }
 """What else must stand there for a key's example to make sense."""
 ENV = {"JWT_SECRET": "s" * 32}
 
 
 @pytest.mark.parametrize(("mapping", "name", "key"), list(leaves()))
-def test_every_key_has_an_example_that_is_good(mapping: str, name: str, key: dict[str, Any]) -> None:
+def test_every_key_has_an_example_that_is_good(
+    mapping: str, name: str, key: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_certificates(tmp_path)
+    monkeypatch.chdir(tmp_path)
     models = {one.__name__: one for one in Section.__subclasses__() if one.__module__.startswith("gateway.config.")}
     (example,) = key["examples"]
     if isinstance(example, str) and example.startswith("${"):

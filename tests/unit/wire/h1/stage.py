@@ -78,7 +78,7 @@ class CallerStage:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.service = Service(limits or Limits())
-        self.server = H1Server(asyncio.get_running_loop(), BufferPool(), HeadParser(), self.service, b"http")
+        self.server = H1Server(asyncio.get_running_loop(), BufferPool(), HeadParser(), self.service, None)
         self.transport = ScriptedTransport(self.server, peername=("192.0.2.1", 5000))
 
     @property

@@ -1,0 +1,94 @@
+"""TLS as an operator runs it: a renewed certificate is applied without a restart, with and without a database."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.test_one_process import OneProcess
+from harness.answers import ok
+from harness.client import request
+from harness.deployment import Deployment
+from harness.patience import eventually
+from harness.tls import TlsClient, certificate, trusting
+from harness.upstream import Upstream
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def write(folder: Path, *names: str) -> str:
+    """A certificate in ``a.pem`` and ``a.key``, each in the place of the one before; its serial number."""
+    made = certificate(*names)
+    for name, text in (("a.key", made.key), ("a.pem", made.chain)):
+        new = folder / f"{name}.new"
+        new.write_text(text)
+        new.rename(folder / name)
+    return made.chain
+
+
+async def shown(port: int, name: str = "a.test") -> str:
+    """The certificate that a new connection gets, as PEM; it serves a request too."""
+    client = await TlsClient.dial(("127.0.0.1", port), trusting(), name)
+    try:
+        assert client.refused is None, client.refused
+        await client.send(request("/p/", host=name))
+        assert (await client.response()).status == 200
+        der = client.tls.getpeercert(True)
+        assert der is not None
+        return ssl.DER_cert_to_PEM_cert(der)
+    finally:
+        client.close()
+
+
+async def until_shown(port: int, chain: str) -> None:
+    end = time.monotonic() + 15
+    while (pem := await shown(port)) not in chain:
+        assert time.monotonic() < end, pem
+
+
+@asynccontextmanager
+async def one_process(folder: Path, upstream: Upstream) -> AsyncIterator[tuple[int, Callable[[], str]]]:
+    gateway = OneProcess(folder)
+    tls = {"certificates": [{"cert": "a.pem", "key": "a.key"}]}
+    gateway.write(
+        listen={"address": f"127.0.0.1:{gateway.port}", "tls": tls},
+        proxies=[{"name": "p", "path": "/p", "upstream": upstream.url, "access_rule": "true"}],
+    )
+    async with gateway:
+        yield gateway.port, gateway.log.read_text
+
+
+@asynccontextmanager
+async def deployment(folder: Path, upstream: Upstream) -> AsyncIterator[tuple[int, Callable[[], str]]]:
+    proxies = json.dumps([{"name": "p", "path": "/p", "upstream": upstream.url, "access_rule": "true"}])
+    listen = "{address: 127.0.0.1:0, tls: {certificates: [{cert: a.pem, key: a.key}]}}"
+    async with Deployment(folder, proxies=proxies, listen=listen) as gateway:
+        async with gateway.session.get(
+            f"{gateway.admin}/api/gateway/metrics", headers={"Authorization": f"Bearer {gateway.token}"}
+        ) as answer:
+            text = await answer.text()
+        assert 'gateway_certificate_expiry_seconds{listener="127.0.0.1:0",name="a.test"}' in text
+        yield int(gateway.url.rpartition(":")[2]), gateway.log.read_text
+
+
+@pytest.mark.parametrize("run", [one_process, deployment])
+async def test_a_renewed_certificate_is_applied(run: Callable[..., Any], tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    before = write(tmp_path, "a.test")
+    async with run(tmp_path, upstream) as (port, log):
+        assert await shown(port) in before
+        await until_shown(port, write(tmp_path, "a.test"))
+        # The files of two certificates: nothing changes, and the log says why, once.
+        (tmp_path / "a.key").write_text(certificate("a.test").key)
+        await eventually(lambda: "does not belong to the private key" in log(), "the reason", 15)
+        current = await shown(port)
+        last = write(tmp_path, "a.test")
+        await until_shown(port, last)
+        assert current not in last
+        assert log().count("does not belong to the private key") == 1
