@@ -42,7 +42,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: attacks help run test check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
+.PHONY: attacks help run test test-protocols check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
     wheel compiled test-compiled lock upgrade sbom
 
@@ -148,6 +148,9 @@ test-compiled: $(VENV)-compiled/.installed-dev ## the tests of the data plane, o
 	@PYTHONSAFEPATH=1 $(VENV)-compiled/bin/python -m pytest -o pythonpath='tests loadtest' -m 'not interpreted' \
 	    tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) tests/e2e/test_each_reason.py \
 	    tests/e2e/test_phases.py tests/e2e/test_shadow.py tests/e2e/test_control_plane.py $(ARGS)
+
+test-protocols: $(VENV)/.installed-dev ## the dialogues of tests/wire and tests/faults with callers over TLS; without TLS, make test has them
+	@TESTS_OVER=tls $(BIN)/python -m pytest -n auto tests/wire tests/faults -m 'not protocols' $(ARGS)
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \

@@ -62,12 +62,22 @@ def black_hole() -> Iterator[BlackHole]:
 
 
 @pytest.fixture
-async def gateway_for(tmp_path: Path, upstream: Upstream, request: pytest.FixtureRequest) -> AsyncIterator[GatewayFor]:
+def over(request: pytest.FixtureRequest) -> str:
+    """What callers speak below HTTP: ``plain`` or ``tls``. The variable TESTS_OVER is for `make test-protocols`."""
+    if request.node.get_closest_marker("raw") is not None:
+        return "plain"
+    return str(getattr(request, "param", os.environ.get("TESTS_OVER", "plain")))
+
+
+@pytest.fixture
+async def gateway_for(
+    tmp_path: Path, upstream: Upstream, over: str, request: pytest.FixtureRequest
+) -> AsyncIterator[GatewayFor]:
     """Starts gateways. At the end no exchange, permit, buffer or task is left, and no error went uncaught."""
     from harness.rig import Workshop
 
     before = asyncio.all_tasks()
-    workshop = Workshop(tmp_path, over=os.environ.get("TESTS_OVER", "plain"))
+    workshop = Workshop(tmp_path, over=over)
     yield workshop
     passed = request.node.stash.get(PASSED, False)
     await workshop.aclose(check=passed)

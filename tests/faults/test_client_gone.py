@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import struct
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -18,17 +14,14 @@ from harness.upstream import BlackHole, Upstream
 from gateway.config.records import CircuitBreaker, Queue
 from gateway.observe import families
 
+pytestmark = pytest.mark.protocols
+
 GUARDED = {"max_concurrent": 10, "circuit_breaker": CircuitBreaker(enabled=True, failure_threshold=1)}
 WAYS = ["close", "reset", "half-close"]
 
 
 def leave(client: Client, way: str) -> None:
-    if way == "half-close":
-        client.sock.shutdown(socket.SHUT_WR)
-        return
-    if way == "reset":
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
+    {"half-close": client.half_close, "reset": client.reset, "close": client.close}[way]()
 
 
 async def nothing_learnt(rig: Rig) -> None:
@@ -137,11 +130,9 @@ async def test_while_the_upstream_takes_nothing(gateway_for: GatewayFor, upstrea
     await client.send(request("/", "Content-Length: 100000000", method="POST"))
     link = await upstream.link()
     await link.head()
-    with suppress(BlockingIOError):
-        for _ in range(10_000):
-            client.sock.send(bytes(65536))
-            await asyncio.sleep(0)
-    await eventually(lambda: len(rig.gateway.server.hangups) == 1, "the peer is watched")
+    await eventually(
+        lambda: not client.offer(bytes(65536)) and len(rig.gateway.server.hangups) == 1, "the peer is watched"
+    )
     leave(client, way)
     await link.gone()
     await nothing_learnt(rig)

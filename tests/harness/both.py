@@ -13,7 +13,8 @@ __all__ = ["pytest_generate_tests", "upstream_class"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked ``plain`` or ``secure`` runs once: over TCP alone, or over TLS alone."""
+    """A test marked ``plain`` or ``secure`` runs once: over TCP alone, or over TLS alone. One that is marked
+    ``protocols`` has callers over each protocol besides."""
     if "upstream_class" in metafunc.fixturenames:
         classes = [Upstream, TlsUpstream]
         if metafunc.definition.get_closest_marker("plain") is not None:
@@ -21,6 +22,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if metafunc.definition.get_closest_marker("secure") is not None:
             classes = [TlsUpstream]
         metafunc.parametrize("upstream_class", classes, ids=[made.scheme for made in classes], indirect=True)
+    if "gateway_for" in metafunc.fixturenames and metafunc.definition.get_closest_marker("protocols") is not None:
+        metafunc.parametrize("over", ["plain", "tls"], indirect=True)
 
 
 @pytest.fixture

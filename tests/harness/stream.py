@@ -106,6 +106,13 @@ class Stream:
         """Give all to the kernel at once, without a turn of the event loop."""
         assert self.sock.send(data) == len(data)
 
+    def offer(self, data: bytes) -> int:
+        """Give what the kernel takes at once; how many bytes of ``data`` that were."""
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+
     def half_close(self) -> None:
         """FIN, and go on reading."""
         self.sock.shutdown(socket.SHUT_WR)

@@ -80,6 +80,8 @@ class TlsStream(Stream):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side, name or None)
         self._writing = asyncio.Lock()
+        self._offered = b""
+        """Bytes of a record that `offer` could not give to the kernel."""
         self.notified = False
         """The gateway said close_notify."""
         self.refused: ssl.SSLError | None = None
@@ -128,6 +130,16 @@ class TlsStream(Stream):
     def push(self, data: bytes) -> None:
         self.tls.write(data)
         super().push(self._outgoing.read())
+
+    def offer(self, data: bytes) -> int:
+        if not self._offered:
+            taken = self.tls.write(data[:16384])
+            self._offered = self._outgoing.read()
+        else:
+            taken = 0  # the rest of a record goes first
+        with suppress(BlockingIOError):
+            self._offered = self._offered[self.sock.send(self._offered) :]
+        return taken
 
     def half_close(self) -> None:
         self._say_goodbye()

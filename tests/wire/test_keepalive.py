@@ -282,6 +282,7 @@ async def test_a_body_that_moves_is_not_slow(gateway_for: GatewayFor, upstream: 
 
 
 @pytest.mark.plain
+@pytest.mark.raw  # their handshakes take longer than the test may wait
 async def test_a_thousand_idle_connections_hinder_nobody(gateway_for: GatewayFor, upstream: Upstream) -> None:
     upstream.behaviour = ok()
     rig = await gateway_for(upstream)

@@ -15,6 +15,8 @@ from harness.rig import GatewayFor
 from harness.stream import Stream
 from harness.upstream import Link, Upstream
 
+pytestmark = pytest.mark.protocols
+
 EXCHANGES = 12
 MUTANTS = 30
 SIZES = [0, 1, 2, 7, 100, 4095, 4096, 4097, 20_000, 70_000]

@@ -181,12 +181,14 @@ SPOOFED = [
 ]
 
 
-async def test_an_untrusted_peer_can_not_forge_where_it_comes_from(gateway_for: GatewayFor, upstream: Upstream) -> None:
+async def test_an_untrusted_peer_can_not_forge_where_it_comes_from(
+    gateway_for: GatewayFor, upstream: Upstream, over: str
+) -> None:
     rig = await gateway_for(upstream, trusted_proxies=("10.0.0.0/8",))
     seen, _ = await forwarded(rig, upstream, request("/", *SPOOFED))
     assert seen.get("x-forwarded-for") == b"127.0.0.1"
     assert seen.get("x-forwarded-host") == b"gateway.test"
-    assert seen.get("x-forwarded-proto") == b"http"
+    assert seen.get("x-forwarded-proto") == (b"https" if over == "tls" else b"http")
 
 
 async def test_a_trusted_proxy_is_believed(gateway_for: GatewayFor, upstream: Upstream) -> None:
