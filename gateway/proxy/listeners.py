@@ -7,21 +7,20 @@ descriptors at the wrong moment, and accepts a connection before any code can re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any
 
-from gateway.config import places
 from gateway.config.records import Listener
 from gateway.core.address import Address
 from gateway.core.tasks import Tasks
+from gateway.proxy.bindings import Bindings, Name, close, name_of
 
 _log = logging.getLogger("gateway")
 
-_BACKLOG = 4096
 _PER_TURN = 16
 """Connections accepted per turn of the event loop: traffic that runs already is not kept waiting by new clients."""
 _REST_SECONDS = 0.1
@@ -51,9 +50,10 @@ class Listeners:
     ) -> None:
         self._accept = accept
         self._starved = starved
-        self._open: dict[Address, list[socket.socket]] = {}
+        self._bindings = Bindings()
         self._settings: dict[Address, Listener] = {}
-        """What new connections of each open address get."""
+        """What new connections of each address get."""
+        self._open: dict[Name, socket.socket] = {}
         self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
         self._starting = Tasks()
         self._silent_until = 0.0
@@ -63,45 +63,54 @@ class Listeners:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """(host, port) of every open socket."""
-        return [sock.getsockname()[:2] for sockets in self._open.values() for sock in sockets]
+        return [sock.getsockname()[:2] for sock in self._open.values()]
 
     async def listen(self, listeners: Iterable[Listener]) -> None:
-        """Listen on exactly these; what is open already stays open, with its new settings for new connections.
+        """Listen on exactly these; what is open already, under any spelling, stays open without a gap, with its new
+        settings for new connections. Of two for one address the last counts.
 
-        Of two for one address the last counts. Raises OSError, changing nothing.
+        Raises OSError with a sentence for its text, changing nothing.
         """
         wanted = {listener.address: listener for listener in listeners}
-        opened: dict[Address, list[socket.socket]] = {}
+        if wanted.keys() == self._settings.keys():
+            self._settings = wanted
+            return
+        opened: dict[Name, socket.socket] = {}
+        owners: dict[Name, Address] = {}
         try:
             for address in wanted:
-                if address not in self._open:
-                    opened[address] = await _bound(address)
+                for sock in await self._bindings.open(address):
+                    name = name_of(sock)
+                    if opened.setdefault(name, sock) is sock:
+                        owners[name] = address
+                    else:
+                        sock.close()  # two spellings of one address
+            await self._bindings.keep(wanted)
         except BaseException:
-            for sockets in opened.values():
-                _close(sockets)
+            close(opened.values())
+            with contextlib.suppress(OSError):  # the first error says what is wrong
+                await self._bindings.keep(self._settings)
             raise
-        for address in self._open.keys() - wanted.keys():
-            self._end(self._open.pop(address))
-        self._settings = wanted
-        for address, sockets in opened.items():
-            for sock in sockets:
-                asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock, address)
-        self._open.update(opened)
+        before, self._open, self._settings = self._open, opened, wanted
+        for name, sock in opened.items():
+            asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock, owners[name])
+        self._end(before.values())  # of a socket that stays, this is one descriptor of two
 
     def close(self) -> None:
         """Accept nothing more; accepted connections stay open."""
-        for sockets in self._open.values():
-            self._end(sockets)
+        self._end(self._open.values())
         self._open.clear()
+        self._settings = {}
+        self._bindings.close()
 
-    def _end(self, sockets: list[socket.socket]) -> None:
+    def _end(self, sockets: Iterable[socket.socket]) -> None:
         loop = asyncio.get_running_loop()
         for sock in sockets:
             loop.remove_reader(sock.fileno())
             resting = self._resting.pop(sock, None)
             if resting is not None:
                 resting.cancel()
-        _close(sockets)
+            sock.close()
 
     def _take(self, listener: socket.socket, address: Address) -> None:
         for _ in range(_PER_TURN):
@@ -112,6 +121,9 @@ class Listeners:
             except OSError as error:
                 if error.errno in _ABORTED:
                     continue
+                if error.errno == errno.EINVAL:  # it listens no more: its owner has closed it
+                    asyncio.get_running_loop().remove_reader(listener.fileno())
+                    return
                 self._rest(listener, address, error)
                 return
             accepted = None
@@ -150,46 +162,3 @@ class Listeners:
     def _resume(self, listener: socket.socket, address: Address) -> None:
         del self._resting[listener]
         asyncio.get_running_loop().add_reader(listener.fileno(), self._take, listener, address)
-
-
-def _close(sockets: Iterable[socket.socket]) -> None:
-    for sock in sockets:
-        sock.close()
-
-
-async def _bound(address: Address) -> list[socket.socket]:
-    """A listening socket for each address that the name of ``address`` stands for; no host: all of IPv4 and IPv6."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as error:
-        raise places.listen_failure("listen", address.host, address.port, error) from None
-    sockets: list[socket.socket] = []
-    try:
-        for family, _, _, _, where in dict.fromkeys(found):
-            try:
-                sockets.append(_listener(family, where))
-            except OSError as error:
-                # No host means all addresses; a machine without IPv6 has none of that family.
-                if address.host or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) or len(found) == 1:
-                    raise places.listen_failure("listen", str(where[0]), address.port, error) from None
-    except BaseException:
-        _close(sockets)
-        raise
-    return sockets
-
-
-def _listener(family: int, where: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(where)
-        sock.listen(_BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -1,0 +1,104 @@
+"""What is bound once is found again by its real address; real sockets, because the kernel decides what is in use."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.core.address import Address
+from gateway.proxy.bindings import Bindings, close
+
+FREE = Address("127.0.0.1", 0)
+
+
+@pytest.fixture
+async def bindings() -> AsyncIterator[Bindings]:
+    made = Bindings()
+    yield made
+    made.close()
+
+
+async def ports(bindings: Bindings, address: Address) -> dict[int, int]:
+    """The ports of ``address`` by family."""
+    sockets = await bindings.open(address)
+    try:
+        return {sock.family: sock.getsockname()[1] for sock in sockets}
+    finally:
+        close(sockets)
+
+
+async def port(bindings: Bindings, address: Address) -> int:
+    return (await ports(bindings, address))[socket.AF_INET]
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+async def test_an_address_keeps_its_port_until_it_is_wanted_no_more(bindings: Bindings) -> None:
+    first = await port(bindings, FREE)
+    assert await port(bindings, FREE) == first
+    await bindings.keep([FREE])
+    assert await port(bindings, FREE) == first
+    await bindings.keep([])
+    assert not listens(first)
+
+
+@pytest.mark.parametrize("spelling", ["127.0.0.1", "localhost", "127.1"])
+async def test_a_port_that_the_system_chose_can_be_written_down(bindings: Bindings, spelling: str) -> None:
+    chosen = await port(bindings, Address(spelling, 0))
+    for other in ("127.0.0.1", "localhost"):
+        assert await port(bindings, Address(other, chosen)) == chosen
+    await bindings.keep([Address("127.0.0.1", chosen)])
+    assert listens(chosen)
+    await bindings.keep([])
+    assert not listens(chosen)
+
+
+async def test_of_all_addresses_of_the_machine_one_can_stay(bindings: Bindings) -> None:
+    every = await ports(bindings, Address("", 0))
+    kept = Address("0.0.0.0", every[socket.AF_INET])
+    assert await ports(bindings, kept) == {socket.AF_INET: kept.port}
+    await bindings.keep([kept])
+    assert listens(kept.port)
+    assert socket.AF_INET6 not in every or not listens(every[socket.AF_INET6], "::1")
+
+
+async def test_a_duplicate_alone_does_not_listen_on(bindings: Bindings) -> None:
+    (given,) = await bindings.open(FREE)
+    where = given.getsockname()[1]
+    await bindings.keep([])
+    assert not listens(where)
+    with pytest.raises(OSError, match="Invalid argument"):
+        given.accept()
+    given.close()
+
+
+async def test_what_fails_leaves_nothing_behind(bindings: Bindings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = Address("localhost", taken.getsockname()[1])
+        with pytest.raises(OSError, match=r"listen: cannot listen on 127\.0\.0\.1:\d+: Address already in use; stop"):
+            await bindings.open(busy)
+        assert not listens(busy.port, "::1")
+    assert await port(bindings, busy) == busy.port
+
+
+@pytest.mark.parametrize("name", ["nowhere.invalid", f"{'x' * 64}.invalid"])
+async def test_a_name_without_an_address_is_a_sentence(bindings: Bindings, name: str) -> None:
+    with pytest.raises(OSError, match=rf"listen: cannot listen on {name}:80: .*; write an address of this machine"):
+        await bindings.open(Address(name, 80))
+
+
+async def test_after_the_end_nothing_is_opened() -> None:
+    bindings = Bindings()
+    chosen = await port(bindings, FREE)
+    bindings.close()
+    assert not listens(chosen)
+    with pytest.raises(OSError, match="the gateway is stopping"):
+        await bindings.open(FREE)
