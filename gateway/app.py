@@ -31,6 +31,7 @@ from gateway.observe.recent_requests import Recent
 from gateway.observe.recorder import ExchangeRecorder
 from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
+from gateway.proxy.bindings import Binder
 from gateway.proxy.inspect.explain import explain, phase
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.inspect.status import breaker_pulse, gauges, process_gauges, state
@@ -68,10 +69,11 @@ def tune_gc() -> None:
 class Gateway:
     """A data plane in this event loop: ``async with Gateway(document) as gateway``, or `start` and `aclose`.
 
-    ``counters``: the counters that it uses; None: its own memory.
+    ``counters``: the counters that it uses; None: its own memory. ``binder``: the owner of the sockets on which it
+    listens, which stay open at its end; None: its own.
     """
 
-    def __init__(self, document: Document, counters: CounterMap | None = None) -> None:
+    def __init__(self, document: Document, counters: CounterMap | None = None, binder: Binder | None = None) -> None:
         self._document = document
         self.buffers = BufferPool()
         self.counters = CounterMap() if counters is None else counters
@@ -88,7 +90,7 @@ class Gateway:
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
         self._outer = OuterLayers(self.recorder.observe, identify(self.authenticator), self.via.encode())
-        self.server = Server(self.buffers, parser, self._outer)
+        self.server = Server(self.buffers, parser, self._outer, binder)
         self._generation = 0
         self._sharers: Mapping[str, Sequence[str]] = {}
         """The names of the active proxies of each upstream."""

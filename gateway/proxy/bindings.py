@@ -11,7 +11,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from gateway.config import places
 from gateway.core.address import Address
@@ -22,7 +22,15 @@ Name = tuple[int, tuple[Any, ...]]
 """The family of a socket, and the address that the kernel gave it. No two listening sockets have the same."""
 
 
-class Bindings:
+class Binder(Protocol):
+    """`Bindings`, in this process or in another."""
+
+    async def open(self, address: Address) -> list[socket.socket]: ...
+
+    async def keep(self, addresses: Collection[Address]) -> None: ...
+
+
+class Bindings(Binder):
     """The owner of listening sockets. It gives out duplicates of their descriptors, which the receiver closes."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from time import monotonic
 from gateway.config.records import Listener
 from gateway.core.address import Address
 from gateway.core.tasks import Tasks
-from gateway.proxy.bindings import Bindings, Name, close, name_of
+from gateway.proxy.bindings import Binder, Bindings, Name, close, name_of
 
 _log = logging.getLogger("gateway")
 
@@ -40,17 +40,21 @@ class Listeners:
 
     ``accept`` returns None to refuse it: the connection is then closed before anything is read. Beside the protocol it
     returns what is called when the event loop could not make a transport for the connection. ``starved`` is called when
-    the process has no descriptor for a new connection.
+    the process has no descriptor for a new connection. ``binder``: the owner of the sockets, which stay open when it
+    listens no more; None: they are its own.
     """
 
     def __init__(
         self,
         accept: Callable[[Listener, str], Accepted | None],
         starved: Callable[[], object] = lambda: None,
+        binder: Binder | None = None,
     ) -> None:
         self._accept = accept
         self._starved = starved
-        self._bindings = Bindings()
+        self._own = Bindings()
+        self._binder: Binder = self._own if binder is None else binder
+        self._closed = False
         self._settings: dict[Address, Listener] = {}
         """What new connections of each address get."""
         self._open: dict[Name, socket.socket] = {}
@@ -75,33 +79,48 @@ class Listeners:
         if wanted.keys() == self._settings.keys():
             self._settings = wanted
             return
-        opened: dict[Name, socket.socket] = {}
-        owners: dict[Name, Address] = {}
+        opened = await self._opened(wanted)
+        try:
+            await self._binder.keep(wanted)
+            self._check()
+        except BaseException:
+            close(sock for sock, _ in opened.values())
+            raise
+        before = self._open
+        self._open = {name: sock for name, (sock, _) in opened.items()}
+        self._settings = wanted
+        for sock, address in opened.values():
+            asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock, address)
+        self._end(before.values())  # of a socket that stays, this is one descriptor of two
+
+    async def _opened(self, wanted: Iterable[Address]) -> dict[Name, tuple[socket.socket, Address]]:
+        """A socket for each address, and what it was opened for."""
+        opened: dict[Name, tuple[socket.socket, Address]] = {}
         try:
             for address in wanted:
-                for sock in await self._bindings.open(address):
-                    name = name_of(sock)
-                    if opened.setdefault(name, sock) is sock:
-                        owners[name] = address
-                    else:
+                for sock in await self._binder.open(address):
+                    if name_of(sock) in opened:
                         sock.close()  # two spellings of one address
-            await self._bindings.keep(wanted)
+                    else:
+                        opened[name_of(sock)] = sock, address
+            self._check()
         except BaseException:
-            close(opened.values())
+            close(sock for sock, _ in opened.values())
             with contextlib.suppress(OSError):  # the first error says what is wrong
-                await self._bindings.keep(self._settings)
+                await self._binder.keep(self._settings)
             raise
-        before, self._open, self._settings = self._open, opened, wanted
-        for name, sock in opened.items():
-            asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock, owners[name])
-        self._end(before.values())  # of a socket that stays, this is one descriptor of two
+        return opened
+
+    def _check(self) -> None:
+        if self._closed:  # while the sockets were opened
+            raise OSError("listen: the gateway is stopping")
 
     def close(self) -> None:
         """Accept nothing more; accepted connections stay open."""
+        self._closed = True
         self._end(self._open.values())
         self._open.clear()
-        self._settings = {}
-        self._bindings.close()
+        self._own.close()
 
     def _end(self, sockets: Iterable[socket.socket]) -> None:
         loop = asyncio.get_running_loop()

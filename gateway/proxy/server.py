@@ -17,6 +17,7 @@ from gateway.core.limits import Limits
 from gateway.core.target import path_of
 from gateway.errors import GatewayError
 from gateway.proxy.admission import Admission
+from gateway.proxy.bindings import Binder
 from gateway.proxy.certificates import Certificates
 from gateway.proxy.layers.answer_locally import options
 from gateway.proxy.layers.rescue import rescue
@@ -39,7 +40,9 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 class Server:
     """The data plane's `Service`: every connection calls it, and it reads the live snapshot."""
 
-    def __init__(self, buffers: BufferPool, parser: HeadParser, outer: OuterLayers) -> None:
+    def __init__(
+        self, buffers: BufferPool, parser: HeadParser, outer: OuterLayers, binder: Binder | None = None
+    ) -> None:
         self.snapshot: Snapshot
         self.draining = False
         self.connections: set[ServerConnection] = set()
@@ -49,7 +52,7 @@ class Server:
         self.certificates = Certificates()
         self._outer = outer
         self.admission = Admission()
-        self.listeners = Listeners(self._accept, self.admission.make_room)
+        self.listeners = Listeners(self._accept, self.admission.make_room, binder)
         self._idle = asyncio.Event()
         # Unique over processes and restarts: 48 random bits, then a count.
         self._ids = map((os.urandom(6).hex().encode() + b"%010x").__mod__, count(1))

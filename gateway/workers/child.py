@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Final
 from gateway import launch
 from gateway.core.clock import Clock
 from gateway.workers.pulse import Pulse
+from gateway.workers.sockets import OwnedSockets
 
 # -P: files in the folder where the gateway was started are data, and must not be imported.
 PYTHON: Final = (sys.executable, "-P", "-m")
@@ -51,6 +53,8 @@ class Child:
     descriptors: Sequence[int] = ()
     env: Mapping[str, str] | None = field(default=None, repr=False)
     pulse: Pulse | None = None
+    sockets: OwnedSockets | None = None
+    """Of a worker: the listening sockets that it uses. Each process gets a line to them as its last argument."""
     serves: bool = False
     """It serves traffic: at the end it drains, and its exit code is the gateway's."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -61,9 +65,14 @@ class Child:
         self._backoff.started()
         if self.pulse is not None:
             self.pulse.began()
-        with launch.held():  # a signal that comes while the child still imports waits for its handler
+        with contextlib.ExitStack() as stack:
+            lines = () if self.sockets is None else (stack.enter_context(self.sockets.line()),)
+            stack.enter_context(launch.held())  # a signal that comes while the child still imports waits
             self.process = subprocess.Popen(  # noqa: S603 - our own modules
-                self.command, pass_fds=self.descriptors, stdin=subprocess.DEVNULL, env=self.env
+                [*self.command, *map(str, lines)],
+                pass_fds=(*self.descriptors, *lines),
+                stdin=subprocess.DEVNULL,
+                env=self.env,
             )
 
     def signal(self, number: int) -> None:

@@ -13,6 +13,7 @@ from gateway.app import Gateway, draining, tune_gc
 from gateway.config.records import Credentials, Document
 from gateway.ipc.messages import BreakerPulse, DataPlane, Explanation, Health, InForce, ProxyState, Refusals
 from gateway.observe.counters import CounterMap
+from gateway.proxy.bindings import Binder
 from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")
@@ -22,10 +23,12 @@ END_SECONDS: Final = 10.0
 
 
 class LocalPlane(DataPlane):
-    """Serves from the first `apply` on. ``counters``: the counters that it uses; None: its own memory."""
+    """Serves from the first `apply` on. ``counters`` and ``binder``: those of `Gateway`."""
 
-    def __init__(self, counters: CounterMap | None = None) -> None:
+    def __init__(self, counters: CounterMap | None = None, binder: Binder | None = None) -> None:
         self._counters = counters
+        self._binder = binder
+        self._applying = asyncio.Lock()
         self._credentials = Credentials()
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
@@ -41,19 +44,24 @@ class LocalPlane(DataPlane):
 
     async def apply(self, document: Document) -> InForce:
         """Apply ``document``. Raises OSError, changing nothing."""
-        if self.gateway is None:
-            gateway = Gateway(document, self._counters)
-            gateway.authenticator.credentials = self._credentials
-            tune_gc()
-            try:
-                await gateway.start()
-            except BaseException:
-                await gateway.aclose()
-                raise
-            self.gateway = gateway
-        elif document != self.gateway.document:
-            await self.gateway.reload(document)
-        return InForce(self.gateway.generation, tuple(self.gateway.addresses))
+        async with self._applying:  # a control process may be replaced while the worker listens for it
+            if self.gateway is None:
+                self.gateway = await self._started(document)
+            elif document != self.gateway.document:
+                await self.gateway.reload(document)
+            return InForce(self.gateway.generation, tuple(self.gateway.addresses))
+
+    async def _started(self, document: Document) -> Gateway:
+        gateway = Gateway(document, self._counters, self._binder)
+        gateway.authenticator.credentials = self._credentials
+        tune_gc()
+        try:
+            await gateway.start()
+        except BaseException:
+            await gateway.aclose()
+            raise
+        gateway.authenticator.credentials = self._credentials  # they may have come in the meantime
+        return gateway
 
     async def identify(self, credentials: Credentials) -> None:
         self._credentials = credentials

@@ -1,11 +1,13 @@
 """The supervisor: starts the worker and the control process, and starts them again when they die.
 
-It does nothing else, so that nothing can make it fail: no configuration, no database, no traffic. It imports nothing
+No configuration, no database and no traffic can make it fail, because it knows none of them. It imports nothing
 heavy, and takes the place of the process that read the command line (`become`). Its children watch a
 pipe whose other end it holds; should it be killed all the same, they end by themselves and leave no orphan. It watches
-a pipe of each child in turn: one that hangs or was stopped is killed and replaced.
+a pipe of each child in turn: one that hangs or was stopped is killed and replaced. It owns the sockets on which workers
+listen (`sockets`): callers wait while a worker is replaced, and are not refused.
 
-    SIGTERM, SIGINT   the worker drains, then the control process ends; a second one cuts what still runs
+    SIGTERM, SIGINT   the listening sockets are closed, the worker drains, then the control process ends; a second one
+                      cuts what still runs
     SIGHUP            the control process reloads
     SIGUSR1           the worker opens its access log again
     SIGCHLD           a child ended; process 1 of a container also gets the orphans of others, whose codes it takes
@@ -30,6 +32,7 @@ from gateway.workers.child import FIRST_PAUSE, PYTHON, Child
 from gateway.workers.inherited import Inherited
 from gateway.workers.pulse import PERIOD, Pulse
 from gateway.workers.signals import signals
+from gateway.workers.sockets import OwnedSockets
 
 _log = logging.getLogger("gateway")
 
@@ -78,6 +81,7 @@ class Supervisor:
             await self._end()
 
     async def _end(self) -> None:
+        self._refuse()
         for child in self._children:
             child.signal(signal.SIGTERM)
         for child in self._children:
@@ -88,6 +92,8 @@ class Supervisor:
                 await asyncio.to_thread(child.process.wait)
             if child.pulse is not None:
                 child.pulse.close()
+            if child.sockets is not None:
+                await child.sockets.aclose()
 
     async def _watch(self) -> None:
         while True:
@@ -132,9 +138,16 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._stopping = True
+        self._refuse()
         for worker in self._workers:
             worker.signal(signal.SIGTERM)
         self._end_after_workers()
+
+    def _refuse(self) -> None:
+        """Whatever the workers do: no one serves a caller that connects from here on, so none must wait."""
+        for child in self._children:
+            if child.sockets is not None:
+                child.sockets.close()
 
     def _end_after_workers(self) -> None:
         if not self._over.done() and all(worker.process is None for worker in self._workers):
@@ -186,6 +199,7 @@ def children(
         shared,
         confinement.environment(os.environ if env is None else env, worker_env),
         pulse,
+        OwnedSockets(),
         serves=True,
     )
     pulse = Pulse(_START_LOOKS, _CONTROL_LOOKS)
@@ -237,8 +251,14 @@ def main(arguments: Sequence[str]) -> int:
     options, *worker_env = arguments
     begin_process_log()
     confinement.seal()
+
+    async def work() -> int:
+        code = await supervise(options, worker_env=worker_env)
+        launch.end_within(_END_SECONDS, code, logging.shutdown)  # the look-up of a name may hang in a thread
+        return code
+
     try:
-        return asyncio.run(supervise(options, worker_env=worker_env))
+        return asyncio.run(work())
     except OSError as error:
         _log.error("cannot start: %s", error)
         return 1

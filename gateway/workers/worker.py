@@ -23,6 +23,7 @@ from gateway.workers.local_plane import LocalPlane
 from gateway.workers.parent_watch import parent_watch
 from gateway.workers.pulse import beating
 from gateway.workers.signals import signals
+from gateway.workers.sockets import LentSockets
 
 
 async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: int) -> None:
@@ -48,15 +49,19 @@ async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: i
 
 
 def main(arguments: list[str]) -> int:
-    """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, its map, and the
-    pipe to beat on.
+    """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, its map, the pipe to
+    beat on, and the line to the listening sockets of callers.
     """
-    channel, alive, counters, pulse = map(int, arguments)
+    channel, alive, counters, pulse, line = map(int, arguments)
     begin_process_log()
     confinement.seal()
 
     async def work() -> None:
-        await serve(LocalPlane(CounterMap(counters)), socket.socket(fileno=channel), alive, pulse)
+        sockets = LentSockets(socket.socket(fileno=line))
+        try:
+            await serve(LocalPlane(CounterMap(counters), sockets), socket.socket(fileno=channel), alive, pulse)
+        finally:
+            sockets.close()
 
     uvloop.run(work())
     return 0

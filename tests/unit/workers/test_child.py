@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from gateway.workers.child import Backoff, Child
+from gateway.workers.sockets import OwnedSockets
 
 
 class Clock:
@@ -41,3 +44,15 @@ def test_an_end_is_told_once() -> None:
     assert child.ended() == 1
     assert child.ended() is None
     child.signal(15)
+
+
+async def test_each_process_gets_a_new_line_to_the_sockets() -> None:
+    code = "import os, stat, sys; sys.exit(3 if stat.S_ISSOCK(os.fstat(int(sys.argv[1])).st_mode) else 4)"
+    sockets = OwnedSockets()
+    child = Child("x", [sys.executable, "-c", code], sockets=sockets)
+    for _ in range(2):
+        child.start()
+        assert child.process is not None
+        child.process.wait()
+        assert child.ended() == 3
+    await sockets.aclose()

@@ -81,6 +81,12 @@ async def test_each_configuration_counts_once(plane: LocalPlane) -> None:
     assert explanation["proxy"] == "p"
 
 
+async def test_two_that_apply_the_first_configuration_start_one_data_plane(plane: LocalPlane) -> None:
+    first, second = await asyncio.gather(plane.apply(DOCUMENT), plane.apply(replace(DOCUMENT)))
+    assert first == second
+    assert first.generation == 1
+
+
 async def test_a_first_configuration_that_can_not_be_served_leaves_nothing(plane: LocalPlane) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         await plane.apply(replace(DOCUMENT, listen=(Listener(Address(*taken.getsockname()[:2])),)))
