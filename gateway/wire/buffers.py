@@ -16,12 +16,29 @@ class BufferPool:
     gives it back when it has flushed (`take_back`). Meanwhile another buffer is current. Up to ``capacity`` buffers are
     made and kept; beyond that one is still made, counted in `fallbacks` and thrown away when it returns: a
     shortage costs memory, never a request.
+
+    One read of HTTP/2 feeds several sinks. Each that could not flush its part has a loan of its own (`lend_again`), and
+    the buffer is free when the last of them has flushed.
     """
 
-    __slots__ = ("_free", "allocations", "capacity", "current", "fallbacks", "gets", "outstanding", "puts")
+    __slots__ = (
+        "_free",
+        "_newest_loan",
+        "_shared",
+        "allocations",
+        "capacity",
+        "current",
+        "fallbacks",
+        "gets",
+        "outstanding",
+        "puts",
+    )
 
     def __init__(self, capacity: int = 1024) -> None:
         self._free: list[memoryview] = []
+        self._newest_loan: memoryview | None = None
+        self._shared: dict[int, int] = {}
+        """Loans besides the first of the buffers that have several, by the identity of the memory."""
         self.capacity = capacity
         self.gets = 0
         """Times that a buffer was needed."""
@@ -30,26 +47,53 @@ class BufferPool:
         """Buffers made, the fallbacks included; all other gets were reuse."""
         self.fallbacks = 0
         self.outstanding = 0
-        """Buffers on loan now."""
+        """Loans of buffers now."""
         self.current = self._get()
 
     def lend(self) -> memoryview:
         """Give `current` away, until `take_back`; another one takes its place."""
-        lent = self.current
+        self._newest_loan = lent = self.current
         self.outstanding += 1
         self.current = self._get()
+        return lent
+
+    def lend_again(self, piece: memoryview) -> memoryview | None:
+        """The buffer that ``piece`` lies in, lent once more, when that is the one that was lent last; else None.
+
+        For a read of which an earlier part was lent. Within its callback no other read can have made a newer loan.
+        """
+        lent = self._newest_loan
+        if lent is None or lent.obj is not piece.obj:
+            return None
+        self.outstanding += 1
+        self._shared[id(lent.obj)] = self._shared.get(id(lent.obj), 0) + 1
         return lent
 
     def take_back(self, buffer: memoryview) -> None:
         """A lent buffer was flushed."""
         self.puts += 1
         self.outstanding -= 1
+        if self._is_lent_elsewhere(buffer):
+            return
         if len(self._free) < self.capacity:
             self._free.append(buffer)
 
-    def forget(self, count: int) -> None:
-        """``count`` lent buffers will not come back: their transport died with them."""
-        self.outstanding -= count
+    def forget(self, buffers: list[memoryview]) -> None:
+        """These loans do not end: their transport died with them. Who shares such a buffer still gives it back."""
+        self.outstanding -= len(buffers)
+        for buffer in buffers:
+            self._is_lent_elsewhere(buffer)
+
+    def _is_lent_elsewhere(self, buffer: memoryview) -> bool:
+        """Whether there is a loan besides the one that ends now; it is one less afterwards."""
+        if buffer is self._newest_loan:
+            self._newest_loan = None  # it may be current again: then a piece of it is no part of the read that was lent
+        if not self._shared:
+            return False
+        more = self._shared.pop(id(buffer.obj), 0)
+        if more > 1:
+            self._shared[id(buffer.obj)] = more - 1
+        return more > 0
 
     def _get(self) -> memoryview:
         self.gets += 1

@@ -117,7 +117,7 @@ class Link:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        self._buffers.forget(len(self._lent))
+        self._buffers.forget(self._lent)
         self._lent.clear()
 
     @property

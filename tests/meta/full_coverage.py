@@ -29,8 +29,9 @@ WHOLE = (
     "gateway/proxy/layers/retry.py",
     "gateway/proxy/layers/shadow_limit.py",
     "gateway/wire/buffers.py",
+    "gateway/wire/fields.py",
+    "gateway/wire/grammar.py",
     "gateway/wire/h1/chunked.py",
-    "gateway/wire/h1/grammar.py",
     "gateway/wire/h1/head.py",
 )
 

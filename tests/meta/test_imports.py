@@ -61,14 +61,15 @@ DOORS = {
     "yarl": ("upstream/",),
 }
 
-HTTP_1_1 = "gateway.wire.h1."
-HTTP_1_1_SHARED = {"gateway.wire.h1.grammar", "gateway.wire.h1.head"}
-"""Rules on bytes, and the parser whose memory of heads all connections share. Of all else in HTTP/1.1 others know the
-interfaces alone: core/stream.py, and wire/connections.py, whose connections wire/accept.py and wire/connect.py make."""
+PROTOCOLS = ("gateway.wire.h1.", "gateway.wire.h2.")
+SHARED_MEMORIES = {"gateway.wire.h1.head"}
+"""The parser whose memory of heads all connections share. Of all else in a protocol others know the interfaces alone:
+core/stream.py, and wire/connections.py, whose connections wire/accept.py and wire/connect.py make."""
 
-BELOW_HTTP_1_1 = {
-    f"gateway.wire.{name}" for name in ("buffers", "connections", "hangup", "link", "pace", "timer", "turns")
-}
+BELOW_PROTOCOLS = {
+    f"gateway.wire.{name}"
+    for name in ("buffers", "connections", "fields", "grammar", "hangup", "http_date", "link", "pace", "peer_watch")
+} | {f"gateway.wire.{name}" for name in ("stall", "state_table", "timer", "turns")}
 """What a protocol rests on. It knows neither what chooses it nor another protocol: each is a folder of its own."""
 
 EXCHANGES = {f"gateway.core.{name}" for name in ("attempt", "exchange", "layer", "message", "stream")}
@@ -91,21 +92,13 @@ WIRE_WITH_IO = {
         "tls",
         "tls_client",
         "tls_server",
+        "peer_watch",
+        "stall",
         "turns",
     )
 } | {
     f"wire/h1/{name}.py"
-    for name in (
-        "client",
-        "message",
-        "peer_watch",
-        "request_body",
-        "request_heads",
-        "response_reader",
-        "server",
-        "server_stream",
-        "stall",
-    )
+    for name in ("client", "message", "request_body", "request_heads", "response_reader", "server", "server_stream")
 }
 """The protocols and what serves them. All else in wire/ is rules on bytes, which a test may call without a loop."""
 
@@ -161,29 +154,36 @@ def test_a_policy_knows_no_exchange(module: Module) -> None:
 
 
 @pytest.mark.parametrize("module", [m for m in modules() if m.room != "wire"], ids=lambda m: m.name)
-def test_only_the_wire_knows_the_classes_of_http_1_1(module: Module) -> None:
-    seen = {name for name in module.imports if name.startswith(HTTP_1_1)} - HTTP_1_1_SHARED
+def test_only_the_wire_knows_the_classes_of_a_protocol(module: Module) -> None:
+    seen = {name for name in module.imports if name.startswith(PROTOCOLS)} - SHARED_MEMORIES
     assert not seen, f"{module.name}: use the streams of core/stream.py and the interfaces of wire/connections.py"
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if m.file.startswith("wire/h1/")], ids=lambda m: m.name)
-def test_http_1_1_knows_no_other_protocol(module: Module) -> None:
-    wire = {name for name in module.imports if name.startswith("gateway.wire.") and not name.startswith(HTTP_1_1)}
-    assert wire - {"gateway.wire.h1"} <= BELOW_HTTP_1_1, f"{module.name} is below what chooses or joins protocols"
+@pytest.mark.parametrize(
+    "module",
+    [m for m in modules() if f"gateway.{m.file.replace('/', '.')}".startswith(PROTOCOLS)],
+    ids=lambda m: m.name,
+)
+def test_a_protocol_knows_no_other_protocol(module: Module) -> None:
+    own = module.name.rpartition(".")[0]
+    wire = {name for name in module.imports if name.startswith("gateway.wire.") and not name.startswith(f"{own}.")}
+    assert wire - {own} <= BELOW_PROTOCOLS, f"{module.name} is below what chooses or joins protocols"
 
 
-def test_another_protocol_in_http_1_1_is_seen() -> None:
-    for name in ("accept", "h2.session", "tunnel", "tls"):
-        culprit = Module("gateway.wire.h1.x", "wire/h1/x.py", frozenset({f"gateway.wire.{name}"}), True)
-        with pytest.raises(AssertionError, match="is below what"):
-            test_http_1_1_knows_no_other_protocol(culprit)
+def test_another_protocol_in_one_is_seen() -> None:
+    for own, others in (("h1", ("accept", "h2.frames", "tunnel", "tls")), ("h2", ("accept", "h1.head", "tunnel"))):
+        for name in others:
+            seen = frozenset({f"gateway.wire.{name}"})
+            culprit = Module(f"gateway.wire.{own}.x", f"wire/{own}/x.py", seen, True)
+            with pytest.raises(AssertionError, match="is below what"):
+                test_a_protocol_knows_no_other_protocol(culprit)
 
 
-def test_a_class_of_http_1_1_outside_of_the_wire_is_seen() -> None:
-    for name in ("client", "server", "server_stream", "states"):
-        culprit = Module("gateway.proxy.x", "proxy/x.py", frozenset({HTTP_1_1 + name}), True)
+def test_a_class_of_a_protocol_outside_of_the_wire_is_seen() -> None:
+    for name in ("h1.client", "h1.server", "h1.server_stream", "h1.states", "h2.server"):
+        culprit = Module("gateway.proxy.x", "proxy/x.py", frozenset({f"gateway.wire.{name}"}), True)
         with pytest.raises(AssertionError, match="use the streams"):
-            test_only_the_wire_knows_the_classes_of_http_1_1(culprit)
+            test_only_the_wire_knows_the_classes_of_a_protocol(culprit)
 
 
 def test_an_exchange_in_a_policy_is_seen() -> None:

@@ -9,7 +9,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import RequestHead
 from gateway.errors import GatewayError
-from gateway.wire.h1.grammar import tokens
+from gateway.wire.grammar import tokens
 
 _ALLOW = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 

@@ -6,9 +6,9 @@ import enum
 import re
 from typing import NoReturn
 
-from gateway.core.forwarded import POISON, folded, is_claim
 from gateway.errors import GatewayError, Reason
-from gateway.wire.h1.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
+from gateway.wire.fields import passes_as_trailer
+from gateway.wire.grammar import CHUNK_LINE, FIELD_BYTES, TOKEN_BYTES
 
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_TRAILERS = 8192
@@ -30,13 +30,6 @@ _SIZES = {b"%x" % size: size for size in range(1, 256)} | {b"%X" % size: size fo
 """Sizes of small chunks by what stands in their lines."""
 _RUNS: dict[bytes, re.Pattern[bytes]] = {}
 """By the line of a chunk of less than 16 bytes: such chunks, one behind the other. There are 176 such lines at most."""
-
-# RFC 9110 6.5.1: no framing, routing, authentication, request modifiers or content handling in trailers.
-_NOT_IN_TRAILERS = frozenset(
-    b"authorization cache-control connection content-encoding content-length content-range content-type cookie date "
-    b"expect expires forwarded host keep-alive max-forwards proxy-authenticate proxy-authorization proxy-connection "
-    b"range set-cookie te trailer transfer-encoding upgrade via www-authenticate x-request-id".split()
-)
 
 
 class _State(enum.IntEnum):
@@ -202,9 +195,7 @@ class ChunkedDecoder:
             self._refuse("A trailer line is not of the form name:value")
         if self._trailer_bytes > self._max_trailers:
             self._refuse("The trailers are too long")
-        plain = folded(name)
-        # The sender is not known here: trailers are no trusted source of claims about how the request came.
-        if plain not in _NOT_IN_TRAILERS and plain not in POISON and not is_claim(plain):
+        if passes_as_trailer(name):
             self.trailers.append(line)
 
     def _refuse(self, details: str) -> NoReturn:

@@ -16,80 +16,30 @@ from math import inf
 from typing import Final, NoReturn
 
 from gateway import errors
-from gateway.core.forwarded import POISON, folded, is_claim
 from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from gateway.errors import GatewayError, Reason
-from gateway.wire.h1.grammar import FIELD_BYTES, HOST, STATUS_LINE, TARGET_BYTES, TOKEN_BYTES, tokens
-
-# What becomes of a field that the gateway knows: KEEP lets its line travel on untouched, SINGLE forbids a second one,
-# CLAIM keeps the line apart: it travels on when the peer is trusted.
-_DROP: Final = 0
-_KEEP: Final = 1
-_SINGLE: Final = 2
-_CLAIM: Final = 4
-
-# RFC 9110 7.6.1 names the hop-by-hop fields; Proxy-Authenticate and Proxy-Authorization concern this hop alone.
-_HOP_BY_HOP: dict[bytes, int] = dict.fromkeys(
-    [
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    ],
-    _DROP,
+from gateway.wire.fields import (
+    CLAIM,
+    KEEP,
+    NOT_SERVED,
+    REQUEST_FIELDS,
+    RESPONSE_FIELDS,
+    SINGLE,
+    comparable_authority,
+    content_length,
+    kind_of_stranger,
 )
-
-
-_REQUEST_FIELDS: dict[bytes, int] = {
-    **_HOP_BY_HOP,
-    b"authorization": _KEEP,
-    b"host": _SINGLE,
-    b"content-length": _SINGLE | _KEEP,
-    b"expect": _DROP,
-    b"http2-settings": _DROP,
-    b"max-forwards": _DROP,
-    b"traceparent": _KEEP,
-    b"via": _KEEP,
-    b"x-request-id": _DROP,
-    b"x-forwarded-for": _DROP,
-    b"x-forwarded-host": _DROP,
-    b"x-forwarded-proto": _DROP,
-    b"x-forwarded-prefix": _DROP,
-    b"forwarded": _DROP,
-}
-_RESPONSE_FIELDS: dict[bytes, int] = {
-    **_HOP_BY_HOP,
-    b"content-length": _SINGLE | _KEEP,
-    b"date": _KEEP,
-    b"x-request-id": _DROP,
-}
+from gateway.wire.grammar import FIELD_BYTES, HOST, STATUS_LINE, TARGET_BYTES, TOKEN_BYTES, tokens
 
 # Framing and routing fields stay even when a Connection field lists them: otherwise the body would lose its length.
 _NEVER_LISTED = frozenset({b"content-length", b"host", b"transfer-encoding", b"trailer", b"via"})
 _LISTED_ANYWAY = frozenset({b"close", b"keep-alive", b"te", b"upgrade", b"http2-settings", b"proxy-connection"})
 
 _PERSISTENT = frozenset({b"keep-alive", b"Keep-Alive"})
-_NOT_SERVED = frozenset({b"CONNECT", b"TRACE"})
 _CRLF: Final = b"\r\n"
-_MAX_LENGTH_DIGITS: Final = 18
 _MAX_REMEMBERED: Final = 2048
 _MAX_REMEMBERED_LINE: Final = 256
-
-
-def _kind_of_stranger(name: bytes) -> int:
-    """What becomes of a field of a request that is not in the table; ``name`` is lower-case."""
-    plain = folded(name)
-    if is_claim(plain):
-        return _CLAIM if name == plain else _DROP
-    # Another spelling of a field that the gateway decides: a CGI-style back end would take it for that field.
-    if plain in POISON or (plain != name and plain in _REQUEST_FIELDS):
-        return _DROP
-    return _KEEP
 
 
 def _refuse(reason: Reason, details: str) -> NoReturn:
@@ -106,7 +56,7 @@ class _Lines:
 
     def __init__(self, table: dict[bytes, int], bad: Reason) -> None:
         self._table = table
-        self._of_requests = table is _REQUEST_FIELDS
+        self._of_requests = table is REQUEST_FIELDS
         self._bad = bad
         self._seen: dict[bytes, tuple[bytes, bytes, int]] = {}
 
@@ -126,14 +76,14 @@ class _Lines:
             if entry is None:
                 entry = self._learn(line)
             name, value, kind = entry
-            if kind & _KEEP:
+            if kind & KEEP:
                 fields.append(line)
-            elif kind & _CLAIM:
+            elif kind & CLAIM:
                 claims.append(line)
             if not name:
                 continue
             if name in known:
-                if kind & _SINGLE:
+                if kind & SINGLE:
                     _refuse(self._bad, f"The header field {name.decode()} is repeated")
                 value = known[name] + b", " + value
             known[name] = value
@@ -150,7 +100,7 @@ class _Lines:
             _refuse(self._bad, "A control character, or a CR or LF that is not part of a CRLF, stands in a header line")
         kind = self._table.get(name)
         if kind is None:
-            entry = (b"", b"", _kind_of_stranger(name) if self._of_requests else _KEEP)
+            entry = (b"", b"", kind_of_stranger(name) if self._of_requests else KEEP)
         else:
             value = line[colon + 1 :].strip(b" \t")
             if name == b"host" and not HOST.fullmatch(value):
@@ -161,13 +111,6 @@ class _Lines:
                 self._seen.clear()
             self._seen[line] = entry
         return entry
-
-
-def _length(value: bytes, bad: Reason) -> int:
-    """Content-Length = 1*DIGIT (RFC 9110 8.6); lists of equal values are rejected too."""
-    if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
-        _refuse(bad, "Content-Length is not one decimal number")
-    return int(value)
 
 
 def _chunked(known: dict[bytes, bytes], minor: int, bad: Reason) -> None:
@@ -206,7 +149,7 @@ def _origin_form(method: bytes, target: bytes, known: dict[bytes, bytes]) -> byt
         _refuse(errors.BAD_REQUEST, "The authority of the request target is not valid")
     if host is None:
         known[b"host"] = authority
-    elif _same_authority(authority, scheme) != _same_authority(host, scheme):
+    elif comparable_authority(authority, scheme) != comparable_authority(host, scheme):
         # RFC 9112 3.2.2 lets the target win; two recipients would read two hosts, so it is rejected instead.
         _refuse(errors.BAD_REQUEST, "The request target and Host name different authorities")
     if method == b"OPTIONS" and not path:
@@ -224,19 +167,14 @@ def _idle_limit(value: bytes) -> float:
     return inf
 
 
-def _same_authority(authority: bytes, scheme: bytes) -> bytes:
-    default = b":80" if scheme == b"http" else b":443"
-    return authority.lower().removesuffix(b":").removesuffix(default)
-
-
 class HeadParser:
     """Parses the heads of one event loop's connections."""
 
     __slots__ = ("_request_lines", "_response_lines", "_statuses")
 
     def __init__(self) -> None:
-        self._request_lines = _Lines(_REQUEST_FIELDS, errors.BAD_REQUEST)
-        self._response_lines = _Lines(_RESPONSE_FIELDS, errors.UPSTREAM_BAD_RESPONSE)
+        self._request_lines = _Lines(REQUEST_FIELDS, errors.BAD_REQUEST)
+        self._response_lines = _Lines(RESPONSE_FIELDS, errors.UPSTREAM_BAD_RESPONSE)
         self._statuses: dict[bytes, tuple[int, int, bytes]] = {}
 
     def request(self, head: bytes, limits: Limits) -> RequestHead:
@@ -275,10 +213,10 @@ class HeadParser:
             _chunked(known, minor, errors.BAD_FRAMING)
             length = CHUNKED
         elif b"content-length" in known:
-            length = _length(known[b"content-length"], errors.BAD_FRAMING)
+            length = content_length(known[b"content-length"], errors.BAD_FRAMING)
             if 0 < limits.max_body_bytes < length:
                 _refuse(errors.BODY_TOO_LARGE, f"The request body exceeds {limits.max_body_bytes} bytes")
-        if method in _NOT_SERVED:
+        if method in NOT_SERVED:
             _refuse(errors.NOT_IMPLEMENTED, f"The gateway does not serve {method.decode()}")
         if minor and b"host" not in known:
             _refuse(errors.BAD_REQUEST, "Host is missing")
@@ -303,7 +241,7 @@ class HeadParser:
             _chunked(known, minor, bad)
             length = CHUNKED
         elif b"content-length" in known:
-            length = _length(known[b"content-length"], bad)
+            length = content_length(known[b"content-length"], bad)
         else:
             length = UNTIL_CLOSE
         if to_head or status < 200 or status in (204, 304):  # RFC 9112 6.3: no body, whatever the fields say

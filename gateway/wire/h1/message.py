@@ -81,13 +81,18 @@ class MessageWriter(Link):
         else:
             transport.write(piece)
         self._prelude = b""
-        if (
-            pooled
-            and self._lends
-            and transport.get_write_buffer_size()
-            and piece.obj is self._buffers.current.obj  # not payload that was joined from many small chunks
-        ):
-            self._lent.append(self._buffers.lend())
+        if pooled and self._lends and transport.get_write_buffer_size():
+            self._lend(piece)
+
+    def _lend(self, piece: memoryview) -> None:
+        """Keep the buffer that ``piece`` lies in until the transport has flushed; none for payload that was joined."""
+        buffers = self._buffers
+        if piece.obj is buffers.current.obj:
+            self._lent.append(buffers.lend())
+        else:
+            again = buffers.lend_again(piece)
+            if again is not None:
+                self._lent.append(again)
 
     def chunks(self, raw: bytes, size: int) -> None:
         """Write whole chunks as they came, when `chunked_out`; ``size``: of their payload."""

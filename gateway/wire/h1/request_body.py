@@ -18,9 +18,10 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import Service
 from gateway.wire.h1.chunked import ChunkedDecoder
 from gateway.wire.h1.message import MessageWriter
-from gateway.wire.h1.peer_watch import PeerWatch
-from gateway.wire.h1.states import SERVER, SERVER_TIMERS, ServerEvent, ServerState, following
+from gateway.wire.h1.states import SERVER, SERVER_TIMERS, ServerEvent, ServerState
 from gateway.wire.pace import Pace
+from gateway.wire.peer_watch import PeerWatch
+from gateway.wire.state_table import following
 from gateway.wire.timer import LazyTimer
 
 MAX_STASH = 16384

@@ -12,7 +12,7 @@ from gateway.core.message import MAX_KEPT_HEAD, RequestHead
 from gateway.errors import GatewayError
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import Service
-from gateway.wire.h1.grammar import BARE_LINE_END, TOKEN_BYTES
+from gateway.wire.grammar import BARE_LINE_END, TOKEN_BYTES
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.server_stream import H1ServerStream
 from gateway.wire.h1.states import ServerEvent, ServerState

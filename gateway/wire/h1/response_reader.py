@@ -16,11 +16,12 @@ from gateway.core.message import CHUNKED, MAX_KEPT_HEAD, UNTIL_CLOSE, ResponseHe
 from gateway.core.stream import Reply, Sink
 from gateway.errors import GatewayError
 from gateway.wire.buffers import BufferPool
+from gateway.wire.grammar import BARE_LINE_END
 from gateway.wire.h1.chunked import ChunkedDecoder
-from gateway.wire.h1.grammar import BARE_LINE_END
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.message import COPY_BELOW, MessageWriter
-from gateway.wire.h1.states import CLIENT, CLIENT_TIMERS, ClientEvent, ClientState, following
+from gateway.wire.h1.states import CLIENT, CLIENT_TIMERS, ClientEvent, ClientState
+from gateway.wire.state_table import following
 from gateway.wire.timer import LazyTimer
 
 _HEAD_WINDOW = 4096

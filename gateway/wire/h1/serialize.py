@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import http
-import time
-from email.utils import formatdate
 
 from gateway.core.message import CHUNKED, OutgoingRequest, ResponseHead
+from gateway.wire.http_date import DATE
 
 _REASON_PHRASES = {s.value: s.phrase.encode() for s in http.HTTPStatus}
 
@@ -22,26 +21,6 @@ def request_head(request: OutgoingRequest) -> bytes:
         b"TE: trailers\r\nConnection: TE\r\n" if request.takes_trailers else b"",
         request.fields,
     )
-
-
-class HttpDate:
-    """The value of Date (RFC 9110 6.6.1), made once a second."""
-
-    __slots__ = ("_line", "_second")
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._line = b""
-
-    def line(self) -> bytes:
-        now = int(time.time())
-        if now != self._second:
-            self._second = now
-            self._line = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
-        return self._line
-
-
-_date = HttpDate()
 
 
 def response_head(response: ResponseHead, framing: bytes, lines: bytes) -> bytes:
@@ -62,7 +41,7 @@ def _render_response(response: ResponseHead) -> bytes:
         response.status,
         response.reason,
         b"%b\r\n" % b"\r\n".join(fields) if fields else b"",
-        b"" if b"date" in response.known else _date.line(),  # RFC 9110 6.6.1: a recipient with a clock adds it
+        b"" if b"date" in response.known else DATE.line(),  # RFC 9110 6.6.1: a recipient with a clock adds it
     )
 
 
@@ -74,4 +53,4 @@ def interim_head(response: ResponseHead) -> bytes:
 
 def own_head(status: int, fields: bytes) -> bytes:
     """The head of a local response (the gateway's own); ``fields`` are whole lines."""
-    return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, _REASON_PHRASES.get(status, b""), _date.line(), fields)
+    return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, _REASON_PHRASES.get(status, b""), DATE.line(), fields)

@@ -15,8 +15,8 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import Service
 from gateway.wire.h1.request_body import RequestBody
 from gateway.wire.h1.serialize import interim_head, own_head, response_head
-from gateway.wire.h1.stall import StallWatch
 from gateway.wire.h1.states import ServerEvent
+from gateway.wire.stall import StallWatch
 
 MAX_DRAIN = 65536
 """A request body up to this size is read to its end after an early response, to keep the connection."""

@@ -53,7 +53,31 @@ def test_a_shortage_is_counted_and_warned_of_and_costs_no_request(caplog: pytest
 
 def test_buffers_that_died_with_their_transport() -> None:
     pool = BufferPool()
-    pool.lend()
-    pool.lend()
-    pool.forget(2)
+    pool.forget([pool.lend(), pool.lend()])
     assert pool.outstanding == 0
+
+
+def test_a_read_that_feeds_several_sinks_is_free_when_the_last_has_flushed() -> None:
+    pool = BufferPool()
+    first, second, third = pool.current[:10], pool.current[10:20], pool.current[20:]
+    lent = pool.lend()
+    assert first.obj is lent.obj
+    again, more = pool.lend_again(second), pool.lend_again(third)
+    assert again is not None is not more
+    assert pool.outstanding == 3
+    pool.take_back(lent)
+    pool.forget([more])
+    assert pool.outstanding == 1
+    pool.lend()
+    assert pool.current is not lent, "the second sink has yet to flush"
+    pool.take_back(again)
+    pool.lend()
+    assert pool.current is lent
+
+
+def test_what_was_never_lent_or_is_back_is_not_lent_again() -> None:
+    pool = BufferPool()
+    assert pool.lend_again(memoryview(b"joined from small chunks")) is None
+    piece = pool.current[:5]
+    pool.take_back(pool.lend())
+    assert pool.lend_again(piece) is None

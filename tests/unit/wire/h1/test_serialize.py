@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from gateway.core.message import CHUNKED, OutgoingRequest
 from gateway.wire.h1.head import HeadParser
-from gateway.wire.h1.serialize import HttpDate, interim_head, own_head, request_head, response_head
+from gateway.wire.h1.serialize import interim_head, own_head, request_head, response_head
 
 
 def test_what_speaks_of_the_connection_is_added_here() -> None:
@@ -27,9 +27,3 @@ def test_own_and_interim_heads() -> None:
     assert own_head(429, b"Retry-After: 1\r\n").startswith(b"HTTP/1.1 429 Too Many Requests\r\nDate: ")
     early = HeadParser().response(b"HTTP/1.1 103 Early Hints\r\nLink: </x>", to_head=False)
     assert interim_head(early) == b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-
-
-def test_the_date_is_an_imf_fixdate() -> None:
-    line = HttpDate().line()
-    assert line.startswith(b"Date: ")
-    assert line.endswith(b" GMT\r\n")

@@ -23,8 +23,6 @@ from gateway.wire.h1.states import (
     ClientState,
     ServerEvent,
     ServerState,
-    timers_in,
-    transitions_in,
 )
 
 LIMITS = Limits(first_byte_timeout=11, keepalive_timeout=22, header_timeout=33, body_timeout=44)
@@ -274,31 +272,3 @@ async def test_abandoning_is_the_end_in_every_state() -> None:
         stage.reach(state, ClientEvent.PART)
         stage.client.abandon(0.0)
         assert stage.client.state is ClientState.BROKEN
-
-
-class TestReading:
-    """The text of a table."""
-
-    HEAD = " ".join(state.name for state in ClientState)
-
-    def table(self, *rows: str) -> str:
-        return "\n".join(["", self.HEAD, "timer" + " -" * len(ClientState), *rows, ""])
-
-    def test_an_empty_cell_is_not_accepted(self) -> None:
-        with pytest.raises(ValueError, match="zip"):
-            transitions_in(self.table("SEND" + " ." * (len(ClientState) - 1)), ClientState, ClientEvent)
-
-    def test_nor_an_event_without_a_row(self) -> None:
-        rows = [f"{event.name}{' .' * len(ClientState)}" for event in ClientEvent]
-        assert transitions_in(self.table(*rows), ClientState, ClientEvent).keys() == set(ClientEvent)
-        with pytest.raises(ValueError, match="an event is missing"):
-            transitions_in(self.table(*rows[1:]), ClientState, ClientEvent)
-
-    def test_nor_a_state_without_a_column(self) -> None:
-        self.HEAD = self.HEAD.replace("IDLE ", "")
-        with pytest.raises(ValueError, match="a state is missing"):
-            timers_in(self.table(), ClientState)
-
-    def test_nor_a_word_that_is_no_state(self) -> None:
-        with pytest.raises(KeyError):
-            transitions_in(self.table("SEND" + " ELSEWHERE" * len(ClientState)), ClientState, ClientEvent)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from harness.patience import eventually
 
-from gateway.wire.h1 import peer_watch
-from gateway.wire.h1.peer_watch import PeerWatch
+from gateway.wire import peer_watch
 from gateway.wire.hangup import HangupWatch
+from gateway.wire.peer_watch import PeerWatch
 
 
 class Held:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.core.limits import Limits
-from gateway.wire.h1.stall import StallWatch
+from gateway.wire.stall import StallWatch
 
 
 class Kernel(asyncio.Transport):

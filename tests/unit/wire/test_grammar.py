@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.wire.h1.grammar import BARE_LINE_END, HOST, tokens
+from gateway.wire.grammar import BARE_LINE_END, HOST, tokens
 
 
 @pytest.mark.parametrize("value", [b"a", b"a:1", b"a_b.c", b"[::1]:80", b"127.0.0.1", b"a%20b", b"a:"])
