@@ -33,6 +33,9 @@ WHOLE = (
     "gateway/wire/grammar.py",
     "gateway/wire/h1/chunked.py",
     "gateway/wire/h1/head.py",
+    "gateway/wire/h2/encoder.py",
+    "gateway/wire/h2/hpack.py",
+    "gateway/wire/h2/huffman.py",
 )
 
 

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import hpack
+import pytest
+
+from gateway.wire.h2.encoder import NO_TABLE, Encoder, field
+
+
+def read(block: bytes) -> list[tuple[bytes, bytes]]:
+    return [tuple(f) for f in hpack.Decoder().decode(block, raw=True)]  # type: ignore[misc]
+
+
+def test_a_field_of_the_static_table_is_one_byte() -> None:
+    assert field(b":status", b"200") == Encoder().status(200) == b"\x88"
+    assert field(b"accept-encoding", b"gzip, deflate") == b"\x90"
+
+
+def test_a_line_of_http_1_1() -> None:
+    made = Encoder()
+    for _ in range(2):
+        assert read(made.line(b"Content-Type:  text/html \t")) == [(b"content-type", b"text/html")]
+        assert read(made.line(b"X-Odd: a:b")) == [(b"x-odd", b"a:b")]
+        assert read(made.line(b"X-Empty:")) == [(b"x-empty", b"")]
+
+
+@pytest.mark.parametrize("name", [b"Connection", b"keep-alive", b"TRANSFER-ENCODING", b"upgrade", b"Proxy-Connection"])
+def test_what_speaks_of_the_connection_has_no_place(name: bytes) -> None:
+    assert Encoder().line(name + b": x") == b""
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"cookie", b"set-cookie", b"proxy-authorization"])
+def test_secrets_are_never_indexed_nor_remembered(name: bytes) -> None:
+    made = Encoder()
+    line = made.line(name + b": s")
+    assert line[0] & 0xF0 == 0x10
+    assert read(line) == [(name, b"s")]
+    assert not made._lines
+
+
+def test_lines() -> None:
+    made = Encoder()
+    assert read(made.lines(b"X-Request-Id: 0123\r\n")) == [(b"x-request-id", b"0123")]
+    lines = b"X-Request-Id: 01\r\nConnection: close\r\nServer-Timing: a;dur=1\r\nVia: 1.1 x\r\n"
+    assert read(made.lines(lines)) == [(b"x-request-id", b"01"), (b"server-timing", b"a;dur=1"), (b"via", b"1.1 x")]
+    assert list(made._lines) == [b"Via: 1.1 x"]
+    assert made.lines(b"") == b""
+
+
+def test_the_memory_is_bounded() -> None:
+    made = Encoder()
+    for number in range(5000):
+        made.line(b"X: %d" % number)
+    made.line(b"X: " + b"x" * 300)
+    assert len(made._lines) <= 2048
+
+
+def test_long_values_and_the_empty_table() -> None:
+    value = bytes(range(0x21, 0x7F)) * 40
+    assert read(NO_TABLE + field(b"x", value)) == [(b"x", value)]
