@@ -33,7 +33,10 @@ WHOLE = (
     "gateway/wire/grammar.py",
     "gateway/wire/h1/chunked.py",
     "gateway/wire/h1/head.py",
+    "gateway/wire/h2/budget.py",
     "gateway/wire/h2/encoder.py",
+    "gateway/wire/h2/frame_reader.py",
+    "gateway/wire/h2/frames.py",
     "gateway/wire/h2/hpack.py",
     "gateway/wire/h2/huffman.py",
 )

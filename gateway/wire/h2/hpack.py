@@ -108,7 +108,7 @@ class Decoder:
             if room < 0 or left < 0:
                 self.too_large = True
                 out.clear()
-            elif not self.too_large:
+            else:
                 out.append(entry)
         return out
 

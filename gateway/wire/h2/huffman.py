@@ -77,16 +77,14 @@ class HuffmanDecoder:
 
     def _plant(self, symbol: int, code: int, bits: int) -> None:
         node = 0
-        for shift in range(bits - 1, -1, -1):
+        for shift in range(bits - 1, 0, -1):
             branch = self._right if code >> shift & 1 else self._left
-            if not shift:
-                branch[node] = ~symbol
-                return
             if not branch[node]:
                 self._left.append(0)
                 self._right.append(0)
                 branch[node] = len(self._left) - 1
             node = branch[node]
+        (self._right if code & 1 else self._left)[node] = ~symbol
 
     def decode(self, data: bytes) -> bytes:
         """Raises `H2Error` for what the code does not allow (RFC 7541 5.2)."""
