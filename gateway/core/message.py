@@ -6,6 +6,9 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Final
 
+HTTP_2: Final = 2
+"""As `RequestHead.minor`: the request came over HTTP/2, which has no minor versions."""
+
 
 class RequestHead:
     """A request's head.
@@ -46,6 +49,7 @@ class RequestHead:
         self.method = method
         self.target = target
         self.minor = minor
+        """Of the version 1.0 or 1.1 of HTTP; or `HTTP_2`."""
         self.fields = fields
         self.known = known
         self.length = length
@@ -104,6 +108,7 @@ class ResponseHead:
     """A response's head; ``fields`` and ``known`` as in `RequestHead`."""
 
     __slots__ = (
+        "block",
         "fields",
         "idle_limit",
         "keep_alive",
@@ -140,6 +145,8 @@ class ResponseHead:
         """Its fields speak of a body that by the rules does not follow (HEAD, 304): a broken sender may send one."""
         self.rendered: bytes | None = None
         """The part of it that every client gets, when it was made once."""
+        self.block: bytes | None = None
+        """The same in the notation of HTTP/2."""
 
 
 MAX_KEPT_HEAD: Final = 4096
