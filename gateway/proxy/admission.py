@@ -199,11 +199,12 @@ class Admission:
                 del self._clients[client.name]
 
     def replaced(self, before: Idler, connection: Idler) -> None:
-        """``connection`` is open instead of ``before``."""
-        client = self._owner.pop(before)
-        del client.connections[before]
-        client.connections[connection] = None
-        self._owner[connection] = client
+        """``connection`` serves the socket of ``before`` from now on."""
+        client = self._owner.pop(before, None)
+        if client is not None:
+            del client.connections[before]
+            client.connections[connection] = None
+            self._owner[connection] = client
 
     def make_room(self) -> bool:
         """Close the oldest idle connections of the largest client that has any; False when none has."""

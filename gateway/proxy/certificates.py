@@ -10,6 +10,7 @@ from gateway.core.address import Address
 from gateway.wire.server_names import ServerNames, TlsIdentity
 
 _HTTP_1_1 = (b"http/1.1",)
+_HTTP_2 = (b"h2", b"http/1.1")
 
 _Wanted = tuple[records.Certificate, str, tuple[bytes, ...]]
 """All that a context is made of: the certificate, the lowest version, and the protocols."""
@@ -28,7 +29,10 @@ class Certificates:
     def prepare(self, listeners: Iterable[records.Listener]) -> dict[records.Listener, list[TlsIdentity]]:
         """The contexts of those listeners that have TLS. Raises OSError for a certificate that cannot be used."""
         return {
-            listener: [self._identity(certificate, listener.tls) for certificate in listener.tls.certificates]
+            listener: [
+                self._identity(certificate, listener.tls, _protocols(listener))
+                for certificate in listener.tls.certificates
+            ]
             for listener in listeners
             if listener.tls is not None
         }
@@ -40,13 +44,14 @@ class Certificates:
         for listener, identities in prepared.items():
             tls = listener.tls
             assert tls is not None
+            protocols = _protocols(listener)
             for certificate, identity in zip(tls.certificates, identities, strict=True):
-                self._identities[certificate, tls.min_version, _HTTP_1_1] = identity
+                self._identities[certificate, tls.min_version, protocols] = identity
             names = self._names.get(listener.address)
             if names is None:
-                names = ServerNames(identities, _HTTP_1_1, tls.principal)
+                names = ServerNames(identities, protocols, tls.principal)
             else:
-                names.replace(identities, _HTTP_1_1, tls.principal)
+                names.replace(identities, protocols, tls.principal)
             kept[listener.address] = names
         self._names = kept
 
@@ -54,8 +59,10 @@ class Certificates:
         """What the listener on ``address`` shows. Raises KeyError for one without TLS."""
         return self._names[address]
 
-    def _identity(self, certificate: records.Certificate, tls: records.Tls) -> TlsIdentity:
-        known = self._identities.get((certificate, tls.min_version, _HTTP_1_1))
+    def _identity(
+        self, certificate: records.Certificate, tls: records.Tls, protocols: tuple[bytes, ...]
+    ) -> TlsIdentity:
+        known = self._identities.get((certificate, tls.min_version, protocols))
         if known is not None:
             return known
         try:
@@ -65,9 +72,14 @@ class Certificates:
                 min_version=tls.min_version,
                 client_auth=certificate.client_auth,
                 client_ca=certificate.client_ca,
-                alpn=_HTTP_1_1,
+                alpn=protocols,
             )
         except (ssl.SSLError, ValueError) as error:
             name = certificate.names[0] if certificate.names else "without a name"
             raise OSError(f"listen.tls: the certificate {name} cannot be used: {error}") from None
         return TlsIdentity(context, certificate.names, (certificate.client_auth, certificate.client_ca))
+
+
+def _protocols(listener: records.Listener) -> tuple[bytes, ...]:
+    """Those of ALPN, the preferred one first."""
+    return _HTTP_2 if listener.http2 else _HTTP_1_1

@@ -124,7 +124,7 @@ class Server:
             return None
         loop = asyncio.get_running_loop()
         if listener.tls is None:
-            connection = self._acceptor.plain(loop, self)
+            connection = self._acceptor.plain(loop, self, http2=listener.http2)
         else:
             connection = self._acceptor.secure(loop, self, self.certificates.of(listener.address))
         # From here on, and not when its transport is made a turn later: a drain in between waits for it.

@@ -37,6 +37,9 @@ class ScriptedTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert high == 0, "what the kernel does not take holds the source at once"
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.link = protocol
+
     def get_write_buffer_size(self) -> int:
         return len(self.waiting)
 

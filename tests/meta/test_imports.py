@@ -77,29 +77,34 @@ EXCHANGES = {f"gateway.core.{name}" for name in ("attempt", "exchange", "layer",
 
 IO = {"asyncio", "logging", "os", "pathlib", "select", "selectors", "signal", "socket", "ssl", "subprocess"}
 
-WIRE_WITH_IO = {
-    f"wire/{name}.py"
-    for name in (
-        "accept",
-        "buffers",
-        "connect",
-        "connections",
-        "hangup",
-        "link",
-        "loop_types",
-        "server_names",
-        "timer",
-        "tls",
-        "tls_client",
-        "tls_server",
-        "peer_watch",
-        "stall",
-        "turns",
-    )
-} | {
-    f"wire/h1/{name}.py"
-    for name in ("client", "message", "request_body", "request_heads", "response_reader", "server", "server_stream")
-}
+WIRE_WITH_IO = (
+    {
+        f"wire/{name}.py"
+        for name in (
+            "accept",
+            "buffers",
+            "connect",
+            "connections",
+            "hangup",
+            "link",
+            "loop_types",
+            "peer_watch",
+            "prior_knowledge",
+            "server_names",
+            "stall",
+            "timer",
+            "tls",
+            "tls_client",
+            "tls_server",
+            "turns",
+        )
+    }
+    | {
+        f"wire/h1/{name}.py"
+        for name in ("client", "message", "request_body", "request_heads", "response_reader", "server", "server_stream")
+    }
+    | {f"wire/h2/{name}.py" for name in ("exchanges", "outlet", "server", "server_stream", "session")}
+)
 """The protocols and what serves them. All else in wire/ is rules on bytes, which a test may call without a loop."""
 
 

@@ -34,11 +34,18 @@ class Listener(Section):
 
     address: ListenAddress = Field(examples=["127.0.0.1:8080"])
     """`host:port`; IPv6 in brackets, as in `[::1]:8080`; port 0 takes any free port."""
+    http2: bool | None = Field(default=None, examples=[True])
+    """Serve HTTP/2 besides HTTP/1.1. With TLS the handshake chooses (ALPN). Without TLS it is for clients that know
+    beforehand that HTTP/2 is spoken here: `curl --http2-prior-knowledge`, gRPC without TLS, another proxy. `null`: with
+    TLS alone."""
     tls: Tls | None = Field(default=None)
     """TLS with the callers. `null`: none, what they send is not encrypted."""
 
     def record(self) -> records.Listener:
-        return records.Listener(values.address(self.address), tls=None if self.tls is None else self.tls.record())
+        tls = None if self.tls is None else self.tls.record()
+        return records.Listener(
+            values.address(self.address), self.tls is not None if self.http2 is None else self.http2, tls
+        )
 
 
 class Admin(Section):

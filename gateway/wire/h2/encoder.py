@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.core.message import ResponseHead
 from gateway.wire.h2.hpack import STATIC
 from gateway.wire.h2.huffman import huffman_encoded, huffman_size
+from gateway.wire.http_date import DATE
 
 NO_TABLE: Final = b"\x20"
 """Begins the first block of a connection: the table is empty from now on (RFC 7541 4.2). A peer that allows less than
-the default size expects to be told."""
+the default size waits for it."""
 
 _EXACT: Final = {(entry.name, entry.value): index for index, entry in enumerate(STATIC) if entry.value}
 _NAMES: Final = {STATIC[index].name: index for index in range(len(STATIC) - 1, 0, -1)}
@@ -105,3 +107,30 @@ class Encoder:
                 lines[len(_REQUEST_ID) : -2]
             )  # what each response has, and most have alone
         return b"".join([self.line(line) for line in lines.split(b"\r\n") if line])
+
+    def response(self, response: ResponseHead) -> bytes:
+        """What every client gets of the head of ``response``."""
+        block = response.block
+        if block is not None:
+            return block
+        fields = response.fields
+        if response.status == 204:  # RFC 9110 8.6: no Content-Length in a 204
+            fields = [line for line in fields if line[:15].lower() != b"content-length:"]
+        block = self.status(response.status) + b"".join([self.line(line) for line in fields])
+        if b"date" not in response.known:  # RFC 9110 6.6.1: a recipient with a clock adds it
+            return block + self.lines(DATE.line())
+        response.block = block
+        return block
+
+    def interim(self, response: ResponseHead) -> bytes:
+        """The head of a 1xx (RFC 9110 15.2)."""
+        return self.status(response.status) + b"".join([self.line(line) for line in response.fields])
+
+    def own(self, status: int, lines: bytes, length: int) -> bytes:
+        """The head of a local response (the gateway's own) with a body of ``length`` bytes."""
+        return b"%b%b%b%b" % (
+            self.status(status),
+            self.lines(DATE.line()),
+            self.lines(lines),
+            field(b"content-length", b"%d" % length),
+        )

@@ -153,6 +153,11 @@ def test_listen(text: str, listen: list[Address]) -> None:
     assert parse(text, "yaml", "f", ENV).listen == tuple(map(Listener, listen))
 
 
+def test_http2_on_a_listener() -> None:
+    found = parse("listen: [h:1, {address: h:2, http2: true}]", "yaml", "f", ENV).listen
+    assert found == (Listener(Address("h", 1)), Listener(Address("h", 2), http2=True))
+
+
 def test_no_access_log() -> None:
     assert parse("access_log: null", "yaml", "f", ENV).access_log is None
 

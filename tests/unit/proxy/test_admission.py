@@ -239,3 +239,18 @@ def test_the_book_agrees_with_what_is_open_after_any_history(seed: int) -> None:
     for one in [one for one in door.open if not one.closed]:
         door.leave(one)
     assert (len(door.book), door.book._clients, door.book._by_size, door.book._largest) == (0, {}, {}, 0)
+
+
+def test_one_that_takes_over_a_socket_counts_in_the_place_of_the_other() -> None:
+    door = Door()
+    door.come(2, "192.0.2.1", idle=True)
+    before, other = door.open
+    after = Connection("192.0.2.1", before.idle_since)
+    door.book.replaced(before, after)
+    door.book.replaced(Connection("192.0.2.2"), Connection("192.0.2.2"))  # of which the book knows nothing
+    assert (len(door.book), door.book.held_by("192.0.2.1")) == (2, 2)
+    assert door.book.make_room()
+    assert door.book.make_room()
+    assert (before.closed, after.closed, other.closed) == (False, True, True)
+    door.book.closed(after)
+    assert len(door.book) == 0

@@ -69,6 +69,9 @@ class Service:
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
 
+    def replaced(self, before: ServerConnection, connection: ServerConnection) -> None:
+        self.connections.discard(before)
+
     def closed(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
 
