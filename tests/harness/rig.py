@@ -94,6 +94,7 @@ class GatewayFor(Protocol):
         trusted_proxies: tuple[str, ...] = ...,
         proxies: tuple[Proxied, ...] = ...,
         tls: Tls | None = ...,
+        http2: bool = ...,
         **proxy: Any,
     ) -> Rig: ...
 
@@ -123,11 +124,12 @@ class Workshop:
         trusted_proxies: tuple[str, ...] = (),
         proxies: tuple[Proxied, ...] = (),
         tls: Tls | None = None,
+        http2: bool = False,
         **changes: Any,
     ) -> Rig:
         path = self._directory / f"access-{len(self._rigs)}.log"
         document = Document(
-            listen=(Listener(Address("127.0.0.1", 0), tls=tls or self._tls),),
+            listen=(Listener(Address("127.0.0.1", 0), http2, tls or self._tls),),
             access_log=str(path),
             trusted_proxies=trusted_proxies,
             drain_timeout=1,

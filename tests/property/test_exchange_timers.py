@@ -24,9 +24,9 @@ from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.send import send
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
-from gateway.wire import link, timer
+from gateway.wire import link, stall, timer
 from gateway.wire.buffers import BufferPool
-from gateway.wire.h1 import client, message, request_body, request_heads, response_reader, server, server_stream, stall
+from gateway.wire.h1 import client, message, request_body, request_heads, response_reader, server, server_stream
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.server import CLOSED, H1Server

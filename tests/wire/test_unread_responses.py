@@ -16,8 +16,7 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
 from gateway.config.records import CircuitBreaker, Limits
-from gateway.wire import pace
-from gateway.wire.h1 import stall
+from gateway.wire import pace, stall
 from gateway.wire.h1.server import H1Server
 
 pytestmark = pytest.mark.protocols

@@ -25,7 +25,7 @@ class CallerStage:
         self.service = Service(limits or Limits())
         self.buffers = BufferPool()
         loop = asyncio.get_running_loop()
-        self.server = H2Server(loop, self.buffers, Shared(), self.service, b"http", lambda: self.now)
+        self.server = H2Server(loop, self.buffers, Shared(), self.service, None, lambda: self.now)
         self.transport = ScriptedTransport(self.server, peername=("192.0.2.1", 5000))
         self.reader = Reader()
         if greeted:

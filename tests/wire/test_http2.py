@@ -1,0 +1,343 @@
+"""HTTP/2 from callers, to endpoints that speak HTTP/1.1: what each side sees."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from harness.answers import LAST_CHUNK, OK, answer, chunk, each_request, echo, head, ok
+from harness.frames import GET, POST, Fields, block
+from harness.http2 import Http2Client
+from harness.message import Message
+from harness.patience import GLANCE, eventually
+from harness.rig import TIMEOUTS, GatewayFor, Rig
+from harness.upstream import Upstream
+
+from gateway.config.records import Limits
+from gateway.wire.h2.codes import CANCEL, ENHANCE_YOUR_CALM, HEADERS, INTERNAL_ERROR, MAX_FRAME, NO_ERROR
+from gateway.wire.h2.frames import frame, rst_stream, settings, window_update
+
+
+async def client_of(rig: Rig, *, window: int | None = None) -> Http2Client:
+    client = await Http2Client.connect(rig.gateway.addresses[0], window=window)
+    rig.clients.append(client)  # type: ignore[arg-type]
+    return client
+
+
+async def test_a_request_and_its_response(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    upstream.behaviour = each_request(lambda _: answer(b"hello", "X-Up: 1", "Keep-Alive: timeout=5"))
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1, [*GET, (b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"te", b"trailers")])
+    response = await client.response()
+    assert (response.status, response.body) == (200, b"hello")
+    assert response.fields[b"x-up"] == b"1"
+    assert b"keep-alive" not in response.fields
+    (request,) = upstream.requests
+    assert request.get("cookie") == b"a=1; b=2"
+    assert request.get("te") == b"trailers"
+    assert request.get("x-forwarded-host") == b"a"
+    assert request.get("via").startswith(b"2 ")  # type: ignore[union-attr]
+
+
+async def test_many_streams_at_once_never_mix(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    upstream.behaviour = echo()
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    for ident in range(1, 101, 2):
+        await client.request(ident, [*POST[:3], (b":path", b"/%d" % ident)], ended=False)
+    for ident in range(1, 101, 2):
+        await client.data(ident, b"%d" % ident * 100)
+    for ident in range(1, 101, 2):
+        await client.data(ident, b"", ended=True)
+    for ident in range(1, 101, 2):
+        response = await client.response(ident)
+        assert response.body == b"%d" % ident * 100
+        assert response.fields[b"x-target"] == b"/%d" % ident
+
+
+async def test_a_body_with_its_length_and_one_without(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    upstream.behaviour = echo()
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    for ident, more in ((1, [(b"content-length", b"5")]), (3, [])):
+        await client.request(ident, [*POST, *more], ended=False)
+        await client.data(ident, b"hello", ended=True)
+        assert (await client.response(ident)).body == b"hello"
+    first, second = upstream.requests
+    assert (first.get("content-length"), first.get("transfer-encoding")) == (b"5", None)
+    assert (second.get("content-length"), second.get("transfer-encoding")) == (None, b"chunked")
+
+
+async def test_trailers_both_ways_and_early_hints(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1, POST, ended=False)
+    await client.data(1, b"hello")
+    await client.send(frame(HEADERS, 5, 1, block([(b"x-sum", b"7")])))
+    link = await upstream.link()
+    request = await link.request()
+    assert request.trailers == [b"x-sum: 7"]
+    await link.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+    await link.send(head("Transfer-Encoding: chunked"), chunk(b"ok"), b"0\r\nGrpc-Status: 0\r\n\r\n")
+    response = await client.response()
+    assert [early[b":status"] for early in response.interims] == [b"103"]
+    assert (response.body, response.trailers) == (b"ok", {b"grpc-status": b"0"})
+
+
+async def test_100_continue(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1, [*POST, (b"expect", b"100-continue"), (b"content-length", b"2")], ended=False)
+    link = await upstream.link()
+    message = await link.head()
+    await link.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    response = await client.some(1, lambda r: r.interims)
+    assert response.interims[0][b":status"] == b"100"
+    await client.data(1, b"hi", ended=True)
+    await link.body(message)
+    await link.send(OK)
+    assert (await client.response()).body == b"ok"
+
+
+async def test_a_large_body_each_way_with_small_windows(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    upstream.behaviour = echo()
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    body = bytes(range(256)) * 2048
+
+    async def send() -> None:
+        await client.request(1, [*POST, (b"content-length", b"%d" % len(body))], ended=False)
+        allowed, sent, seen = 65535, 0, 0
+        while sent < len(body):
+            for found in client.frames[seen:]:
+                allowed += found.number if found.kind == 8 and found.ident == 1 else 0
+            seen = len(client.frames)
+            size = min(MAX_FRAME, allowed, len(body) - sent)
+            if size:
+                await client.data(1, body[sent : sent + size], ended=sent + size == len(body))
+                sent, allowed = sent + size, allowed - size
+            else:
+                await client.read()
+
+    await send()
+    opened = 0
+    while not client.responses.get(1) or not client.responses[1].ended:
+        await client.read()
+        got = len(client.responses[1].body) if 1 in client.responses else 0
+        if got > opened:
+            await client.send(window_update(1, got - opened), window_update(0, got - opened))
+            opened = got
+    assert client.responses[1].body == body
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param([*GET, (b"transfer-encoding", b"chunked")], id="CVE-2021-33193 transfer-encoding"),
+        pytest.param([*GET, (b"content-length", b"5")], id="CVE-2021-21409 a length without a body"),
+        pytest.param([*GET[:3], (b":path", b"/a HTTP/1.1\r\nHost: b\r\n\r\nGET /b")], id="CRLF in :path"),
+        pytest.param([(b":method", b"GET /b HTTP/1.1\r\nx:"), *GET[1:]], id="CVE-2021-39240 :method"),
+        pytest.param([*GET, (b"x", b"1\r\nhost: b")], id="CVE-2025-57804 CRLF in a value"),
+        pytest.param([*GET, (b"host", b"b")], id="CVE-2021-39242 Host differs"),
+        pytest.param([*GET[:3], (b":path", b"/a#b")], id="CVE-2023-45539 # in :path"),
+    ],
+)
+async def test_what_would_be_another_request_reaches_no_endpoint(
+    gateway_for: GatewayFor, upstream: Upstream, fields: Fields
+) -> None:
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1, fields)
+    assert (await client.response()).status == 400
+    await client.request(3)
+    assert (await client.response(3)).status == 200
+    assert len(upstream.requests) == 1
+    refused, served = await rig.log.wait(2)
+    assert refused["reason"] in ("bad_request", "bad_framing")
+    assert served["reason"] == ""
+
+
+async def test_cve_2021_21295_a_body_of_another_length_is_cut(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1, [*POST, (b"content-length", b"5")], ended=False)
+    await client.data(1, b"abc")
+    link = await upstream.link()
+    await link.head()
+    await client.data(1, b"defgh", ended=True)
+    assert (await client.response()).code == 1
+    assert await link.broken()
+
+
+async def test_a_caller_that_resets_ends_the_work_of_the_endpoint(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True, max_concurrent=1)
+    client = await client_of(rig)
+    await client.request(1)
+    link = await upstream.link()
+    await link.request()
+    began = asyncio.get_running_loop().time()
+    await client.send(rst_stream(1, CANCEL))
+    await link.gone()
+    await eventually(lambda: rig.permits() == 0, "the permit is back")
+    assert asyncio.get_running_loop().time() - began < 1.0
+    (line,) = await rig.log.wait(1)
+    assert line["reason"] == "client_gone"
+
+
+async def test_cve_2023_44487_streams_that_one_read_begins_and_resets_reach_no_endpoint(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream, http2=True, max_concurrent=5)
+    client = await client_of(rig)
+    flood = b"".join(frame(HEADERS, 5, ident, block(GET)) + rst_stream(ident, 8) for ident in range(1, 2001, 2))
+    client.push(flood)
+    assert await client.goaway() == ENHANCE_YOUR_CALM
+    assert upstream.accepted == 0
+    assert rig.permits() == 0
+
+
+async def test_cve_2016_1546_windows_that_stay_shut_free_their_permits(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    upstream.behaviour = each_request(lambda _: answer(b"x" * 100_000))
+    rig = await gateway_for(upstream, http2=True, max_concurrent=5, limits=replace(Limits(), body_timeout=0.4))
+    client = await client_of(rig, window=0)
+    for ident in range(1, 11, 2):
+        await client.request(ident)
+    await eventually(lambda: rig.permits() == 5, "all permits are in use")
+    for ident in range(1, 11, 2):
+        assert (await client.response(ident)).code == CANCEL
+    await eventually(lambda: rig.permits() == 0, "the permits are back")
+    assert {line["reason"] for line in await rig.log.wait(5)} == {"client_timeout"}
+
+
+async def test_one_slow_stream_does_not_hold_the_others(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    upstream.behaviour = each_request(lambda m: answer(b"x" * (1 << 20) if m.target == b"/big" else b"ok"))
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig, window=1000)
+    await client.request(1, [*GET[:3], (b":path", b"/big")])
+    await client.some(1, lambda r: len(r.body) == 1000)
+    for ident in range(3, 31, 2):
+        await client.request(ident)
+        assert (await client.response(ident)).body == b"ok"
+    assert len(client.responses[1].body) == 1000
+
+
+async def test_a_response_that_broke_off_is_reset(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    for ident, framing in ((1, "Content-Length: 10"), (3, "Transfer-Encoding: chunked")):
+        await client.request(ident)
+        link = await upstream.link()
+        await link.request()
+        await link.send(head(framing), b"5\r\nabcde\r\n" if ident == 3 else b"abcde")
+        await client.some(ident, lambda r: r.body)
+        link.close()
+        response = await client.response(ident)
+        assert (response.ended, response.code) == (False, INTERNAL_ERROR)
+
+
+async def test_an_own_response_to_an_upload_ends_it(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True, active=False)
+    client = await client_of(rig)
+    await client.request(1, POST, ended=False)
+    response = await client.response()
+    assert (response.status, response.fields[b"x-gateway-reason"]) == (404, b"proxy_disabled")
+    await client.some(1, lambda r: r.code is not None)
+    assert client.responses[1].code == NO_ERROR
+
+
+async def test_an_upload_that_stops_is_408(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True, limits=replace(Limits(), body_timeout=0.3))
+    client = await client_of(rig)
+    await client.request(1, POST, ended=False)
+    await client.data(1, b"abc")
+    response = await client.response()
+    assert (response.status, response.fields[b"x-gateway-reason"]) == (408, b"client_timeout")
+    assert await (await upstream.link()).broken()
+
+
+async def test_uploads_that_their_endpoint_does_not_take_leave_the_connection_open(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    for ident in range(1, 41, 2):
+        await client.request(ident, POST, ended=False)
+        for _ in range(4):
+            await client.data(ident, bytes(16000))
+    upstream.behaviour = ok()  # of connections that come from now on
+    await client.request(41)
+    assert (await client.response(41)).body == b"ok"
+
+
+async def test_a_drain_finishes_what_runs(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1)
+    link = await upstream.link()
+    await link.request()
+    draining = asyncio.ensure_future(rig.gateway.server.drain(5))
+    await client.some(0, lambda _: any(f.kind == 7 for f in client.frames))
+    await link.send(OK)
+    assert (await client.response()).body == b"ok"
+    assert await draining
+    assert await client.goaway() == NO_ERROR
+
+
+async def test_both_protocols_on_one_listener(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream, http2=True)
+    assert (await rig.ask()).status == 200
+    client = await client_of(rig)
+    await client.request(1)
+    assert (await client.response()).status == 200
+
+
+async def test_without_the_setting_the_preface_is_a_bad_request(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream)
+    client = await client_of(rig)
+    assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
+    assert upstream.accepted == 0
+
+
+async def test_a_head_beyond_the_limits_is_431(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1, [*GET, *[(b"x-%d" % number, b"y") for number in range(200)]])
+    assert (await client.response()).status == 431
+    assert upstream.accepted == 0
+    await client.send(settings([]))
+    await asyncio.sleep(GLANCE)
+    assert not client.ended
+
+
+async def test_to_head_there_is_no_body(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    def reply(message: Message) -> bytes:
+        assert message.method == b"HEAD"
+        return head("Content-Length: 5")
+
+    upstream.behaviour = each_request(reply)
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    await client.request(1, [(b":method", b"HEAD"), *GET[1:]])
+    response = await client.response()
+    assert (response.fields[b"content-length"], response.body) == (b"5", b"")
+
+
+async def test_a_stream_of_tokens_comes_as_it_is_sent(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True, timeouts=replace(TIMEOUTS, body_idle=5))
+    client = await client_of(rig)
+    await client.request(1)
+    link = await upstream.link()
+    await link.request()
+    await link.send(head("Transfer-Encoding: chunked"))
+    for number in range(20):
+        await link.send(chunk(b"token %d\n" % number))
+        await client.some(1, lambda r, n=number: b"token %d\n" % n in r.body)
+    await link.send(LAST_CHUNK)
+    assert (await client.response()).ended
