@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 
 from gateway.core.exchange import Exchange
+from gateway.core.message import VERSIONS
 from gateway.observe.timing import Phases
 
 _NO_WAITS: Final = '"queue_ms":0,"identity_ms":0,"dial_ms":0,"upload_ms":0,"transfer_ms":0,"blocked_ms":0'
@@ -64,7 +65,8 @@ def _described(ex: Exchange) -> str:
     version = "" if tls is None else tls.version
     certificate = "" if tls is None or tls.certificate is None else tls.certificate.fingerprint
     return (
-        f'"method":"{method}","path":"{path}","client":"{peer.real_client(request)}","peer":"{peer.address}",'
+        f'"method":"{method}","path":"{path}","protocol":"HTTP/{VERSIONS[request.minor]}",'
+        f'"client":"{peer.real_client(request)}","peer":"{peer.address}",'
         f'"tls":"{version}","client_certificate":"{certificate}"'
     )
 

@@ -21,6 +21,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from gateway import __version__
 from gateway.core.exchange import Exchange
+from gateway.core.message import VERSIONS
 from gateway.observe.timing import PHASES, Phases
 
 _SHUTDOWN_SECONDS: Final = 2.0
@@ -122,6 +123,7 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
         "http.request.method": ex.request.method.decode(),
         "url.path": ex.request.target.partition(b"?")[0].decode(),
         "http.response.status_code": ex.status,
+        "network.protocol.version": VERSIONS[ex.request.minor],
         "client.address": ex.downstream.peer.address.rpartition(":")[0].strip("[]"),
         "gateway.request_id": ex.request_id.decode(),
         "gateway.proxy": ex.proxy,

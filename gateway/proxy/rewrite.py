@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from gateway.core.credential import holds_own_token
 from gateway.core.forwarded import folded, is_claim
-from gateway.core.message import MAX_KEPT_HEAD, OutgoingRequest, RequestHead
+from gateway.core.message import MAX_KEPT_HEAD, VERSIONS, OutgoingRequest, RequestHead
 from gateway.core.peer import Peer
 from gateway.core.target import join
 
@@ -83,7 +83,7 @@ class RequestRewrite:
         ``base`` is put before the path, and ``prefix`` is stripped from it, as in `target.join`; the prefix is named in
         X-Forwarded-Prefix. ``via``: the name of this gateway in Via, behind the version that was received.
         """
-        self._via = tuple(b"Via: %b %b\r\n" % (version, via) for version in (b"1.0", b"1.1", b"2"))
+        self._via = tuple(b"Via: %b %b\r\n" % (version.encode(), via) for version in VERSIONS)
         self._authority = authority
         self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
         self.replaced = frozenset(map(folded, [*replaced, *(name for name, _ in configured)]))

@@ -44,6 +44,7 @@ def test_every_field_of_a_line() -> None:
         "bytes_out": 4,
         "circuit_state": "closed",
         "concurrent_count": 2,
+        "protocol": "HTTP/1.1",
         "client": "192.0.2.1:5000",
         "peer": "192.0.2.1:5000",
         "upstream": "u:1",
