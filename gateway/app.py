@@ -155,11 +155,11 @@ class Gateway:
 
     def _note_changes(self, before: Mapping[str, Served], after: Mapping[str, Served]) -> None:
         """Gauges change with the configuration, so that no time counts for a breaker that is gone."""
-        live = self.server.live()
+        live, tunnels = self.server.live(), self.server.tunnels()
         for name in {**before, **after}:
             served = after.get(name)
             if served is not before.get(name):
-                self._sample(name, served, live[name])
+                self._sample(name, served, live[name], tunnels[name])
                 if served is not None:
                     log_forward_proxy(served)
 
@@ -222,11 +222,11 @@ class Gateway:
     def sample(self) -> None:
         """Bring counters and gauges up to date."""
         self.recorder.flush()
-        live = self.server.live()
+        live, tunnels = self.server.live(), self.server.tunnels()
         for upstream in self._registry.upstreams.values():
             self._count_pool(upstream)
         for route in self._document.routes:
-            self._sample(route.name, self._served.get(route.name), live[route.name])
+            self._sample(route.name, self._served.get(route.name), live[route.name], tunnels[route.name])
         self.metrics.note(
             (
                 *process_gauges(self.server, self.buffers),
@@ -260,11 +260,11 @@ class Gateway:
         self.recorder.flush()
         return self.recent.find(request_id)
 
-    def _sample(self, name: str, served: Served | None, live: int) -> None:
+    def _sample(self, name: str, served: Served | None, live: int, tunnels: int) -> None:
         """``served`` is None for a proxy that is switched off."""
         upstream = served.upstream if served is not None else None
         breaker = upstream.endpoint.breaker if upstream is not None else None
-        self.metrics.note(gauges(upstream, live), name)
+        self.metrics.note(gauges(upstream, live, tunnels), name)
         is_open = breaker is not None and breaker.state is State.OPEN
         self.metrics.note_open(name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
 

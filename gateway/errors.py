@@ -109,6 +109,9 @@ BODY_IDLE_TIMEOUT = Reason(
     _U,
     "The upstream stopped while it took the request or sent its response",
 )
+TUNNEL_IDLE_TIMEOUT = Reason(
+    "tunnel_idle_timeout", 504, "Gateway Timeout", _G, "No byte came through the tunnel for the time of tunnel_idle"
+)
 TOTAL_TIMEOUT = Reason("total_timeout", 504, "Gateway Timeout", _G, "The exchange exceeded its total time")
 LOOP_DETECTED = Reason(
     "loop_detected", 508, "Loop Detected", _G, "The request came through this gateway before; its upstream leads back"

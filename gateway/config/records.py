@@ -138,6 +138,8 @@ class Route:
     cors: Cors = Cors()
     clear_text_proxy: bool = False
     """Secrets may be read by a forward proxy."""
+    websocket: bool = False
+    tunnel_idle: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

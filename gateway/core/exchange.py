@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
 from gateway.core.stream import ServerStream
+
+SWITCHED: Final = 101
+"""The status of an exchange that has become a tunnel."""
 
 
 class Exchange:

@@ -76,7 +76,17 @@ class RequestHead:
 class OutgoingRequest:
     """A request as an endpoint is to get it, in no protocol's notation yet. Equal requests of a connection share it."""
 
-    __slots__ = ("authority", "fields", "length", "method", "rendered", "replaced", "takes_trailers", "target")
+    __slots__ = (
+        "authority",
+        "fields",
+        "length",
+        "method",
+        "rendered",
+        "replaced",
+        "takes_trailers",
+        "target",
+        "upgrade",
+    )
 
     def __init__(
         self,
@@ -88,6 +98,7 @@ class OutgoingRequest:
         *,
         takes_trailers: bool,
         replaced: frozenset[bytes],
+        upgrade: bytes = b"",
     ) -> None:
         self.method = method
         self.target = target
@@ -102,6 +113,8 @@ class OutgoingRequest:
         """The caller takes trailers (RFC 9110 10.1.4)."""
         self.replaced = replaced
         """Folded names of fields that the caller may not send, in trailers neither."""
+        self.upgrade = upgrade
+        """The protocol that the endpoint is asked to switch to, in lower case; empty: none."""
         self.rendered: bytes | None = None
         """Its head in the notation of HTTP/1.1, without the empty line, when it was made once."""
 

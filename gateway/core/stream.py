@@ -7,6 +7,9 @@ A body flows from a `Source` to a `Sink` inside the callbacks of the event loop,
 A sink that is full calls `Source.hold`, and `Source.resume` when it takes bytes again. So a `ServerStream` is the
 source of the request's body and the sink of the response's, and a `ClientStream` the other way round.
 
+An endpoint may switch protocols instead of responding (`Reply.switch`). The two streams are then the ends of a
+`Tunnel`, and what each of them reads goes to the other one as it is.
+
 HTTP/1.1 serves one request at a time on a connection. There the connection itself is the stream of the request that
 runs, because a second object would hold nothing of its own and cost time at each request and each streamed frame.
 """
@@ -14,7 +17,7 @@ runs, because a second object would hold nothing of its own and cost time at eac
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.core.limits import Limits
 from gateway.core.message import OutgoingRequest, ResponseHead
@@ -74,6 +77,102 @@ class Sink(Protocol):
         ...
 
 
+class Passage(Source, Protocol):
+    """One way through a tunnel: where the end that reads puts its bytes, and the source of those that the other end
+    writes."""
+
+    pieces: int
+    """Frames that began in the last `data`: what they cost."""
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        """As `Sink.data`."""
+        ...
+
+    def flush(self) -> None:
+        """Nothing has come yet: what precedes it does not wait."""
+        ...
+
+    def end(self) -> None:
+        """The end that reads has seen the last byte. Does nothing when it is called again."""
+        ...
+
+
+class TunnelEnd(Source, Protocol):
+    """One side of a tunnel: the stream of an exchange that has switched protocols. Nothing is framed any more."""
+
+    full: bool
+    """Bytes that were written wait for the peer."""
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        """As `Sink.data`."""
+        ...
+
+    def flush(self) -> None:
+        """As `Sink.flush`."""
+        ...
+
+    def finish(self) -> None:
+        """Write nothing more: the peer sees the end after all that was written, and may itself go on."""
+        ...
+
+    def waiting(self) -> int:
+        """Bytes that were written and that the peer's host has not acknowledged yet."""
+        ...
+
+
+TUNNEL_ENDS: Final = ("client", "upstream", "idle", "drained", "cut")
+"""What ends a tunnel: a side that ended first, too long a silence, the farewell of a gateway that goes down, a cut."""
+
+
+class Tunnel(Protocol):
+    """What an exchange becomes when its endpoint switches protocols: two passages between two streams."""
+
+    ending: str
+    """The first of `TUNNEL_ENDS` that came; empty: it is open."""
+
+    @property
+    def inward(self) -> Passage:
+        """From the caller to the endpoint."""
+        ...
+
+    @property
+    def outward(self) -> Passage:
+        """From the endpoint to the caller."""
+        ...
+
+    @property
+    def clean(self) -> bool:
+        """Both sides have taken leave as the protocol wants it (RFC 6455 7.1.4)."""
+        ...
+
+    async def over(self, idle: float) -> None:
+        """Wait for its end. ``idle``: seconds without a byte after which it ends; 0: no bound.
+
+        Raises `GatewayError`: ``tunnel_idle_timeout``, ``upstream_reset``.
+        """
+        ...
+
+    def caller_lost(self) -> bool:
+        """The caller's stream has broken off; whether that is more than the rest of an end."""
+        ...
+
+    def caller_leaves(self) -> None:
+        """The caller has ended, behind bytes that the endpoint does not take."""
+        ...
+
+    def endpoint_lost(self) -> None:
+        """The endpoint's stream has broken off."""
+        ...
+
+    def drain(self) -> None:
+        """The gateway goes down: take leave of both sides as soon as their protocol allows it."""
+        ...
+
+    def cut(self, gone_at: float) -> None:
+        """End it now. ``gone_at`` as in `ClientStream.abandon`."""
+        ...
+
+
 class Reply(Protocol):
     """What a `ClientStream` gives its response to."""
 
@@ -85,8 +184,12 @@ class Reply(Protocol):
         """The final response: the sink of its body, which comes from ``source``; None: it is there already."""
         ...
 
+    def switch(self, head: ResponseHead) -> None:
+        """The endpoint switches to the protocol that it was asked for, with this head: `ClientStream.join` follows."""
+        ...
 
-class ClientStream(Sink, Source, Protocol):
+
+class ClientStream(Sink, TunnelEnd, Protocol):
     """A request to an endpoint, and its response."""
 
     first_byte_at: float
@@ -100,7 +203,8 @@ class ClientStream(Sink, Source, Protocol):
         """Send the head and a ``body`` that is complete; the result is there with the last byte of the response.
 
         ``lines``: more field lines, each ended by CRLF. ``limits``: bounds of the response. Awaiting it raises
-        `GatewayError`.
+        `GatewayError`. When the endpoint switches protocols, the result is there with the head, and `release` does
+        nothing: the tunnel has the stream.
         """
         ...
 
@@ -114,6 +218,10 @@ class ClientStream(Sink, Source, Protocol):
 
     def fail(self, error: GatewayError) -> None:
         """End the request with ``error``."""
+        ...
+
+    def join(self, tunnel: Tunnel) -> None:
+        """The head of the response was passed on: this stream is the far end of ``tunnel``."""
         ...
 
     def release(self, request_complete: bool) -> None:
@@ -131,6 +239,8 @@ class ServerStream(Sink, Source, Protocol):
     peer: Peer
     limits: Limits
     """Bounds of the messages of this stream."""
+    tunnel: Tunnel | None
+    """What the exchange has become by `switch`. It stays when it is over."""
 
     @property
     def body_complete(self) -> bool:
@@ -164,6 +274,10 @@ class ServerStream(Sink, Source, Protocol):
         ``lines``: field lines besides those of ``head``, each ended by CRLF. ``trailer``: a field that follows the
         body, where the protocol and the framing allow one.
         """
+        ...
+
+    def switch(self, head: ResponseHead, lines: bytes, far: ClientStream) -> None:
+        """Switch protocols as the endpoint at ``far`` has done, and begin the tunnel. ``lines`` as in `begin`."""
         ...
 
     def respond(self, status: int, lines: bytes, body: bytes) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway import errors
+from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe.counters import FIRST, SLAB_CELLS
 from gateway.observe.timing import PHASES
 
@@ -118,6 +119,7 @@ LATENCY: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STREAMS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Responses of models take minutes."""
 _OWN: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+_TUNNELS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0)
 _GONE: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 UNROUTED: Final = "-"
@@ -178,6 +180,16 @@ TTFB: Final = _of.histogram(
 STREAM: Final = _of.histogram(
     "gateway_stream_duration_seconds", "Whole time of requests whose response had no length when it began.", STREAMS
 )
+TUNNELS: Final = _of.values("gateway_tunnels", "gauge", "WebSockets that are open now.")
+TUNNELS_ENDED: Final = _of.values(
+    "gateway_tunnels_ended_total",
+    "counter",
+    "WebSockets that have ended, by what ended them: the side that ended first (client, upstream), tunnel_idle (idle), "
+    "the farewell of a gateway that goes down (drained), a cut at the end of the drain (cut).",
+    [f'end="{end}"' for end in TUNNEL_ENDS],
+    sparse=True,
+)
+TUNNEL_DURATION: Final = _of.histogram("gateway_tunnel_duration_seconds", "How long WebSockets were open.", _TUNNELS)
 CLIENT_GONE: Final = _of.histogram(
     "gateway_client_gone_to_upstream_closed_seconds",
     "From a client's leaving to the end of the upstream's work.",

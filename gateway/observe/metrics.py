@@ -8,6 +8,7 @@ from time import time
 from typing import Final
 
 from gateway.core.exchange import Exchange
+from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.observe.families import EXEMPLAR_CELLS, METHODS, OTHER, UNROUTED, Histogram
@@ -84,7 +85,7 @@ class Metrics:
             return
         if len(exchanges) < _FEW:
             for ex, times in zip(exchanges, spent, strict=True):
-                self._record_one(proxy, ex, times)
+                self._record_one(proxy, ex, times, ex.end_at - ex.start_at)
             return
         ints, floats, base = self._ints, self._floats, proxy.base
         counts: dict[tuple[bytes, int], int] = {}
@@ -110,12 +111,24 @@ class Metrics:
             if ex.reason or ex.streamed or ex.shadow or ex.attempts > 1:
                 self._record_rare(base, ex)
 
-    def _record_one(self, proxy: _Proxy, ex: Exchange, spent: Phases) -> None:
+    def record_tunnel(self, ex: Exchange, spent: Phases) -> None:
+        """A tunnel has ended. As a request it counts up to its switch: how long it was open is no one's latency."""
+        proxy = self._proxies.get(ex.proxy)
+        if proxy is None:
+            return
+        identity, queue, pool, dial, upload, first_byte, _, _, own = spent
+        before = identity, queue, pool, dial, upload, first_byte, 0.0, 0.0, own
+        self._record_one(proxy, ex, before, ex.commit_at - ex.start_at)
+        tunnel = ex.downstream.tunnel
+        if tunnel is not None and tunnel.ending in TUNNEL_ENDS:
+            self._ints[proxy.base + families.TUNNELS_ENDED + TUNNEL_ENDS.index(tunnel.ending)] += 1
+        self._observe(proxy.base, families.TUNNEL_DURATION, ex.end_at - ex.commit_at)
+
+    def _record_one(self, proxy: _Proxy, ex: Exchange, spent: Phases, duration: float) -> None:
         """As `record`, for one."""
         ints, floats, base = self._ints, self._floats, proxy.base
         method, status = ex.request.method, ex.status
         ints[proxy.cells.get((method, status)) or self._request_cell(proxy, method, status)] += 1
-        duration = ex.end_at - ex.start_at
         bucket = bisect_left(_DURATION.bounds, duration)
         ints[base + _DURATION.at + bucket] += 1
         floats[base + _DURATION_SUM] += duration

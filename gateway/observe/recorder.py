@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, time
 
 from gateway import errors
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.observe.access_log import line
+from gateway.observe.access_log import line, tunnel_line
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent_requests import Recent
@@ -134,13 +134,18 @@ class ExchangeRecorder:
         proxy = None
         for ex in part:
             spent = phases(ex)
-            if ex.proxy != proxy:
-                proxy = ex.proxy
-                exchanges, all_spent = by_proxy.setdefault(proxy, ([], []))
-            exchanges.append(ex)
-            all_spent.append(spent)
+            describe = line
+            if ex.status == SWITCHED:
+                describe = tunnel_line
+                self._metrics.record_tunnel(ex, spent)
+            else:
+                if ex.proxy != proxy:
+                    proxy = ex.proxy
+                    exchanges, all_spent = by_proxy.setdefault(proxy, ([], []))
+                exchanges.append(ex)
+                all_spent.append(spent)
             if writer is not None or ex.reason or ex.shadow:
-                text = line(ex, spent, epoch)
+                text = describe(ex, spent, epoch)
                 lines.append(text)
                 if ex.reason:
                     self._recent.keep_refusal(text)
@@ -196,5 +201,5 @@ def cancelled(ex: Exchange) -> None:
     """An exchange that was cut from outside: the reason was left in it, and the client saw no status of ours."""
     reason = errors.REASONS.get(ex.reason, errors.CLIENT_GONE)
     ex.reason = reason.code
-    if reason is errors.CLIENT_GONE or not ex.committed:
+    if (reason is errors.CLIENT_GONE and ex.status != SWITCHED) or not ex.committed:
         ex.status = reason.status

@@ -24,6 +24,7 @@ from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.layers.retry import retry
 from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
+from gateway.proxy.layers.tunnel import tunnel
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.send import send
 from gateway.upstream.endpoint import Endpoint
@@ -57,7 +58,7 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) ->
         # must be above everything that costs or waits because a caller who is not admitted must not take a place
         outer.identify(route),
         # must be below identify because a stranger does not learn which features a proxy has
-        answer_locally,
+        answer_locally(websocket=route.websocket),
         # must be below identify for the same reason; above the limiter because such a request cannot go on
         require_templates(route.headers),
         # must be above the limiter for the same reason
@@ -69,6 +70,9 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) ->
         # must be below the limiter because a permit covers the response until the kernel has it; above retry and the
         # breaker because a slow client says nothing about the upstream
         deliver,
+        # must be below the limiter because a permit covers the whole tunnel; above retry and the breaker because its
+        # end says nothing about the upstream, which did what it was asked for when it switched
+        tunnel(route.tunnel_idle, enabled=route.websocket),
         # must be above the breaker because each attempt is judged
         retry(),
     )

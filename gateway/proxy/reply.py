@@ -54,6 +54,19 @@ class Relay:
         ex.commit_at = monotonic()
         return down
 
+    def switch(self, head: ResponseHead) -> None:
+        """Commit: the exchange becomes a tunnel, which the layers above wait for."""
+        ex = self.exchange
+        ex.status = head.status
+        ex.committed = True
+        if self._locations is not None:
+            head = self._locations.rewritten(head, ex.request.known.get(b"host", b""))
+        lines = self._lines
+        if ex.timed:
+            lines += timing_fields(ex, self.stream)[0]
+        ex.downstream.switch(head, lines, self.stream)
+        ex.commit_at = monotonic()
+
 
 class _Phase(enum.Enum):
     HELD = enum.auto()

@@ -13,6 +13,7 @@ from gateway.core.forwarded import folded, is_claim
 from gateway.core.message import MAX_KEPT_HEAD, VERSIONS, OutgoingRequest, RequestHead
 from gateway.core.peer import Peer
 from gateway.core.target import join
+from gateway.proxy.websocket import PROTOCOL, wants_websocket
 
 VIA = b"breakwater"
 """RFC 9110 7.6.3: a gateway names itself in each request that it forwards; the name of one that was given none."""
@@ -66,7 +67,17 @@ class RequestRewrite:
     replace.
     """
 
-    __slots__ = ("_authority", "_base", "_configured", "_prefix", "_replaces_claims", "_strip", "_via", "replaced")
+    __slots__ = (
+        "_authority",
+        "_base",
+        "_configured",
+        "_prefix",
+        "_replaces_claims",
+        "_strip",
+        "_via",
+        "_websocket",
+        "replaced",
+    )
 
     def __init__(
         self,
@@ -77,12 +88,15 @@ class RequestRewrite:
         base: bytes = b"",
         prefix: bytes = b"",
         via: bytes = VIA,
+        websocket: bool = False,
     ) -> None:
         """``authority`` None: the caller's own Host travels on. ``replaced``: more fields that the caller may not send.
 
         ``base`` is put before the path, and ``prefix`` is stripped from it, as in `target.join`; the prefix is named in
         X-Forwarded-Prefix. ``via``: the name of this gateway in Via, behind the version that was received.
+        ``websocket``: the upstream may be asked to switch to it, as the caller asks.
         """
+        self._websocket = websocket
         self._via = tuple(b"Via: %b %b\r\n" % (version.encode(), via) for version in VERSIONS)
         self._authority = authority
         self._configured = b"".join(b"%b: %b\r\n" % field for field in configured)
@@ -133,6 +147,7 @@ class RequestRewrite:
             request.length,
             takes_trailers=b"te" in known and b"trailers" in known[b"te"].lower(),
             replaced=self.replaced,
+            upgrade=PROTOCOL if self._websocket and wants_websocket(request) else b"",
         )
 
     def _unreplaced(self, lines: list[bytes]) -> list[bytes]:

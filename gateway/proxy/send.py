@@ -82,6 +82,7 @@ def _rewrite(route: records.Route, endpoint: Endpoint, fields: ConfiguredFields,
         base=connector.absolute_form + origin.base,
         prefix=_prefix(route),
         via=via,
+        websocket=route.websocket,
     )
 
 

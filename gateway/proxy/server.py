@@ -11,9 +11,10 @@ from itertools import count
 
 from gateway import errors
 from gateway.config.records import Listener
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import chain
 from gateway.core.limits import Limits
+from gateway.core.stream import ClientStream, TunnelEnd
 from gateway.core.target import path_of
 from gateway.errors import GatewayError
 from gateway.proxy.admission import Admission
@@ -31,6 +32,7 @@ from gateway.wire.connections import ServerConnection
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.handshakes import Handshakes
 from gateway.wire.hangup import HangupWatch
+from gateway.wire.tunnel import Tunnel
 from gateway.wire.turns import Turns
 
 _MAX_REQUEST_ID = 128
@@ -113,6 +115,10 @@ class Server:
         exchange.request_id = exchange.request_id or next(self._ids)
         return chain(fail, self._outer.observe(""), rescue)(exchange)
 
+    def join(self, near: TunnelEnd, far: ClientStream) -> Tunnel:
+        """Make the tunnel of an exchange. WebSocket is the only protocol that is switched to."""
+        return Tunnel(asyncio.get_running_loop(), near, far, framed=True)
+
     def _request_id(self, given: bytes) -> bytes:
         if given and len(given) <= _MAX_REQUEST_ID and not given.translate(None, _VISIBLE):
             return given
@@ -149,6 +155,10 @@ class Server:
     def live(self) -> Counter[str]:
         """How many exchanges run, by the name of their proxy."""
         return Counter(exchange.proxy for exchange in self.running())
+
+    def tunnels(self) -> Counter[str]:
+        """How many of them are tunnels, by the name of their proxy."""
+        return Counter(exchange.proxy for exchange in self.running() if exchange.status == SWITCHED)
 
     def _any(self) -> bool:
         """Whether a connection is open, or was accepted and has no transport yet."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
-from gateway.core.stream import ClientStream
+from gateway.core.stream import ClientStream, Tunnel, TunnelEnd
 from gateway.errors import GatewayError, Reason
 from gateway.wire.hangup import HangupWatch
 from gateway.wire.turns import Turns
@@ -44,7 +44,7 @@ class ServerConnection(Protocol):
         ...
 
     def close_idle(self) -> None:
-        """For a drain: close now if nothing is being served."""
+        """For a drain: close now if nothing is being served, and take leave in tunnels."""
         ...
 
     def cancel(self, reason: Reason) -> None:
@@ -70,6 +70,10 @@ class Service(Protocol):
     def serve(self, exchange: Exchange) -> Coroutine[None, None, None]: ...
     def refuse(self, exchange: Exchange, error: GatewayError) -> Coroutine[None, None, None]:
         """Respond to a request that could not be parsed."""
+        ...
+
+    def join(self, near: TunnelEnd, far: ClientStream) -> Tunnel:
+        """Make the tunnel between the streams of a caller and of an endpoint."""
         ...
 
     def opened(self, connection: ServerConnection) -> None: ...

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import socket
 import struct
+import sys
+import termios
 from time import monotonic
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
@@ -36,6 +39,8 @@ SOME_PIECES = 64
 FEW_PIECES = 16
 SMALL_READ = 2048
 """Bytes of a read from a peer that sends such chunks: as much work as a request."""
+_TCP_CLOSE = 7
+"""A state of linux/tcp_states.h: the first byte of struct tcp_info."""
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
@@ -130,6 +135,35 @@ class Link:
         """Bytes that were written and that the kernel has not taken yet."""
         return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
+    def was_reset(self) -> bool:
+        """The peer has broken off, and not only ended its bytes, as far as the kernel knows."""
+        raw = None if self.transport is None else self.transport.get_extra_info("socket")
+        if raw is None:
+            return self.transport is None
+        try:
+            return bool(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE)
+        except OSError:
+            return True
+
+    def waiting(self) -> int:
+        """Bytes that were written and that the peer's host has not acknowledged yet."""
+        transport = self.transport
+        if transport is None:
+            return 0
+        raw = transport.get_extra_info("socket")
+        inside = 0
+        if raw is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed already
+                queued = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+                inside = int.from_bytes(queued, sys.byteorder)
+        return transport.get_write_buffer_size() + inside
+
+    def finish(self) -> None:
+        """Write nothing more: the peer sees the end after all that was written, and may itself go on."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+
     def abort(self) -> None:
         """Close at once and drop what is not sent."""
         if self.transport is not None:
@@ -153,9 +187,9 @@ class Link:
         """Take what lies in the pool's current buffer: it is overwritten after the return unless it is lent."""
         raise NotImplementedError
 
-    def eof_received(self) -> None:
-        """The peer sends no more; the transport closes."""
-        return
+    def eof_received(self) -> bool:
+        """The peer sends no more. False: the transport closes; True: it stays, to write."""
+        return False
 
     def pause_reading(self) -> None:
         self._stopped = True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from gateway.core.limits import Limits
 from gateway.core.message import ResponseHead
 from gateway.core.peer import Peer
-from gateway.core.stream import ClientStream, Source, Trailer
+from gateway.core.stream import ClientStream, Source, Trailer, Tunnel
 
 
 class MemoryStream:
@@ -32,6 +32,7 @@ class MemoryStream:
         "status",
         "takes_chunks",
         "trailers",
+        "tunnel",
     )
 
     def __init__(self, peer: Peer, limits: Limits, body: bytes = b"") -> None:
@@ -39,6 +40,7 @@ class MemoryStream:
         self.limits = limits
         self._body: bytes | None = body or None
         self._trailer: Trailer | None = None
+        self.tunnel: Tunnel | None = None
         self.full = False
         self.takes_chunks = False
         self.body_out = 0
@@ -99,6 +101,9 @@ class MemoryStream:
         self.head = head
         self.lines = lines
         self._trailer = trailer
+
+    def switch(self, head: ResponseHead, lines: bytes, far: ClientStream) -> None:
+        raise AssertionError("a stream in memory asks for no other protocol")
 
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
         self.stop_body()

@@ -49,7 +49,9 @@ class TlsLayer:
         "_made",
         "_open",
         "_outgoing",
+        "_owes_end",
         "_paused",
+        "_peer_ended",
         "_read_into",
         "_reads_on",
         "_tcp",
@@ -75,9 +77,13 @@ class TlsLayer:
         self._made = False
         """The handshake is complete: the connection above exists."""
         self._open = False
-        """The handshake is complete, and no end has been seen or requested."""
+        """The handshake is complete, and no end of both directions has been seen or requested."""
         self._finished = False
-        """close_notify was sent: nothing is written any more."""
+        """The connection above writes nothing any more."""
+        self._owes_end = False
+        """Our close_notify waits until all that has come is delivered: OpenSSL breaks off when it meets more."""
+        self._peer_ended = False
+        """The peer has sent close_notify, and the connection above still writes."""
         self._paused = False
         """The connection above reads nothing for now."""
         self._reads_on = False
@@ -125,14 +131,16 @@ class TlsLayer:
         return self._buffers.current
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._peer_ended:  # RFC 8446 6.1: what follows close_notify is ignored
+            return
         self._incoming.write(self._buffers.current[:nbytes])
         if self._open:
             self._deliver()
         elif not self._made:
             self._shake_hands()
 
-    def eof_received(self) -> None:
-        return None
+    def eof_received(self) -> bool:
+        return self._peer_ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._open and exc is not None:
@@ -205,14 +213,14 @@ class TlsLayer:
         return True
 
     def write_eof(self) -> None:
-        """Send close_notify; what the peer sends is still delivered (RFC 8446 6.1)."""
+        """Send close_notify behind all that was written; what the peer sends is still delivered (RFC 8446 6.1)."""
         if self._open and not self._finished:
-            self._finished = True
-            self._say_goodbye()
+            self._finished = self._owes_end = True
+            self._pay_end()
 
     def close(self) -> None:
         """Send close_notify and what is unsent, then close; the peer's close_notify is not awaited (RFC 8446 6.1)."""
-        if self._open and not self._finished:
+        if self._open and (self._owes_end or not self._finished):
             self._say_goodbye()
         self._open = False
         if self._tcp is not None:
@@ -262,12 +270,19 @@ class TlsLayer:
     def _deliver(self) -> None:
         """Give the connection above what can be decrypted, as much at a time as one read brings without TLS."""
         more = True
-        while more and self._open and not self._paused:
+        while more and self._open and not self._paused and not self._peer_ended:
             got, more = self._decrypt(self._above.get_buffer(BUFFER_SIZE))
             if got:
                 self._above.buffer_updated(got)
+        if self._owes_end:
+            self._pay_end()
         if self._outgoing.pending:
             self._flush()
+
+    def _pay_end(self) -> None:
+        if self._open and not self._incoming.pending and not self._tls.pending():
+            self._owes_end = False
+            self._say_goodbye()
 
     def _decrypt(self, room: memoryview) -> tuple[int, bool]:
         """(bytes that were put into ``room``, whether there is more)."""
@@ -284,7 +299,7 @@ class TlsLayer:
                     return got, False
         except ssl.SSLWantReadError:
             return got, False
-        except ssl.SSLZeroReturnError:  # instead of the 0, once our own close_notify was sent
+        except ssl.SSLZeroReturnError:  # instead of 0 bytes, when we have sent ours
             self._end(got)
             return 0, False
         except ssl.SSLError:
@@ -299,8 +314,10 @@ class TlsLayer:
         if broken or not self._open:
             self.abort()
             return
-        self._above.eof_received()
-        self.close()
+        if self._above.eof_received():
+            self._peer_ended = True
+        else:
+            self.close()
 
     def _read_on(self) -> None:
         self._reads_on = False

@@ -153,10 +153,12 @@ async def test_the_file_wins_and_can_not_be_changed_here(api: Api) -> None:
 
 
 async def test_every_setting_is_stored(api: Api) -> None:
-    settings = {"clear_text_proxy": True, "rewrite_location": True, "timeout_config": {"total": 9.0}}
+    settings: dict[str, object] = {"clear_text_proxy": True, "rewrite_location": True, "timeout_config": {"total": 9.0}}
+    settings |= {"websocket": True, "tunnel_idle": 60.0}
     await api.call("POST", "/proxies", WEB | settings)
     shown = (await api.call("GET", "/proxies/web")).body
-    assert (shown["clear_text_proxy"], shown["rewrite_location"], shown["websocket"]) == (True, True, False)
+    assert (shown["clear_text_proxy"], shown["rewrite_location"]) == (True, True)
+    assert (shown["websocket"], shown["tunnel_idle"]) == (True, 60.0)
     assert (shown["timeout_config"]["total"], shown["timeout_config"]["dial"]) == (9.0, 2.0)
 
 

@@ -16,6 +16,8 @@ from harness.message import Message, Truncated
 from harness.patience import eventually
 from harness.rig import LIMITS, TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Link, Upstream, refused_url
+from harness.websocket import SWITCHED
+from harness.websocket import UPGRADE as HANDSHAKE
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
@@ -118,6 +120,32 @@ async def a_reader_that_stops(scene: Scene) -> None:
     sending = asyncio.ensure_future(link.send(head("Content-Length: 20000000"), b"x" * 20_000_000))
     await scene.rig.log.wait()
     await sending
+
+
+async def a_tunnel(scene: Scene) -> Link:
+    link = await scene.asked(*HANDSHAKE)
+    await link.send(SWITCHED)
+    assert (await scene.client.response()).status == 101
+    return link
+
+
+async def a_silent_tunnel(scene: Scene) -> None:
+    await a_tunnel(scene)
+
+
+async def a_tunnel_that_breaks_off(scene: Scene) -> None:
+    (await a_tunnel(scene)).reset()
+
+
+async def a_tunnel_that_the_client_resets(scene: Scene) -> None:
+    await a_tunnel(scene)
+    scene.client.reset()
+
+
+async def a_drain_of_a_tunnel(scene: Scene) -> None:
+    await (await a_tunnel(scene)).send(b"\x81")
+    await scene.client.expect(b"\x81")
+    await scene.rig.gateway.drain(SHORT)
 
 
 async def one_too_many(scene: Scene) -> None:
@@ -239,6 +267,8 @@ def times(**seconds: float) -> dict[str, Any]:
 
 ONE = {"max_concurrent": 1}
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
+SOCKETS = {"websocket": True, "tunnel_idle": SHORT}
+STAYS = {"tunnel_idle": LONG}
 BOTH_LENGTHS = ("Content-Length: 2", "Transfer-Encoding: chunked")
 NEEDS_A_SECRET = (Header("X-Key", (Missing("secret.KEY"),)),)
 
@@ -274,6 +304,10 @@ ROWS = [
     Row("template_missing", "a secret that is gone", says(ask()), {"headers": NEEDS_A_SECRET}),
     Row("internal", "an exception", a_fault_of_our_own),
     Row("websocket_disabled", "a handshake", says(ask(*UPGRADE))),
+    Row("client_gone", "out of a WebSocket", a_tunnel_that_the_client_resets, SOCKETS, ending=LEFT, status=101),
+    Row("tunnel_idle_timeout", "a silent WebSocket", a_silent_tunnel, SOCKETS, ending=CUT, status=101),
+    Row("upstream_reset", "a WebSocket", a_tunnel_that_breaks_off, SOCKETS, ending=CUT, status=101, failures=0),
+    Row("draining", "a WebSocket in mid-frame", a_drain_of_a_tunnel, SOCKETS | STAYS, ending=CUT, status=101),
     Row("not_implemented", "TRACE", says(ask(method="TRACE"))),
     Row("not_implemented", "CONNECT", says(ask(method="CONNECT", target="gateway.test:80"))),
     Row("dial_failed", "nobody listens", says(ask()), to="refused"),

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.core.limits import Limits
 from gateway.core.message import ResponseHead
 from gateway.core.peer import Peer
-from gateway.core.stream import Source
+from gateway.core.stream import Source, Tunnel
 from gateway.wire.link import Link
 from gateway.wire.memory import MemoryStream
 
@@ -122,10 +122,43 @@ class HeldSource:
         self.held = False
 
 
+class ScriptedEnd(HeldSource):
+    """One side of a tunnel: it notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.written = bytearray()
+        self.flushed = False
+        self.finished = False
+        self.unacknowledged = 0
+        self.abandoned: list[float] = []
+        self.tunnel: Tunnel | None = None
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        assert not self.finished, "nothing is written behind the end"
+        self.written += piece
+
+    def flush(self) -> None:
+        self.flushed = True
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def waiting(self) -> int:
+        return self.unacknowledged
+
+    def join(self, tunnel: Tunnel) -> None:
+        self.tunnel = tunnel
+
+    def abandon(self, gone_at: float) -> None:
+        self.abandoned.append(gone_at)
+
+
 class KeptReply:
     """A reply that keeps the response in memory."""
 
     def __init__(self) -> None:
+        self.switched: ResponseHead | None = None
         self.sink = MemoryStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits())
 
     def interim(self, head: ResponseHead) -> None:
@@ -134,3 +167,6 @@ class KeptReply:
     def begin(self, head: ResponseHead, source: Source | None) -> MemoryStream:
         self.sink.begin(head, b"", source, None)
         return self.sink
+
+    def switch(self, head: ResponseHead) -> None:
+        self.switched = head

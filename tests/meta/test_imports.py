@@ -96,6 +96,7 @@ WIRE_WITH_IO = (
             "tls",
             "tls_client",
             "tls_server",
+            "tunnel",
             "turns",
         )
     }

@@ -9,7 +9,7 @@ import { requestLink } from './request.js';
 
 const PERIOD = 2000; // milliseconds
 const VERDICT = { admit: ['good', 'Forwards'], wait: ['warn', 'Lets wait'], probe: ['warn', 'Probes'], refuse: ['bad', 'Refuses'] };
-const PHASE = { queue: 'waits for a permit', dial: 'connects', upload: 'sends the request', first_byte: 'waits for the response', transfer: 'receives the response' };
+const PHASE = { queue: 'waits for a permit', dial: 'connects', upload: 'sends the request', first_byte: 'waits for the response', transfer: 'receives the response', tunnel: 'has a WebSocket open' };
 
 const FACTS = {
   Breaker: ({ breaker: b, at }) => b && `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}, ${b.failures} of ${plural(b.failure_threshold, 'failure')} in a row`,

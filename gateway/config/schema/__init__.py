@@ -5,5 +5,5 @@ here says what may be written. The docstring below a key is its description in t
 the form of the live page, which is made from the schema; `form` has the little that it cannot say.
 
 No key is without effect. What the gateway cannot do yet is rejected with a sentence that says so: `Section.refused`
-names keys that people try, and the one-valued fields (`workers`, `websocket`) carry their sentence with them.
+names keys that people try, and the one-valued field (`workers`) carries its sentence with it.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -21,8 +21,8 @@ from gateway.config.schema.protections import (
     TimeoutConfigKey,
 )
 from gateway.config.schema.records import record_of
-from gateway.config.schema.section import Section, only
-from gateway.config.schema.types import HeaderName, HeaderValue, Host, Listed, UpstreamNameOrUrl
+from gateway.config.schema.section import Section
+from gateway.config.schema.types import DAY, HeaderName, HeaderValue, Host, Listed, Seconds, UpstreamNameOrUrl
 from gateway.rules.parser import compile_rule
 
 _CORS = records.Cors()
@@ -186,11 +186,20 @@ class Proxy(Section):
     """`true`: `headers` with a variable, a secret or a credential may travel to an `http://` upstream through the
     forward proxy that `http_proxy` of the environment names, which can read them. `false`: such requests get 502
     `upstream_denied`."""
-    websocket: Annotated[
-        Literal[False],
-        only(False, "WebSocket does not exist yet; write false, and such requests get a clear 501"),
-    ] = Field(default=False, examples=[False])
-    """Only `false` so far: a WebSocket upgrade gets 501."""
+    websocket: bool = Field(
+        default=_PROXY.websocket, title="Relay WebSockets", examples=[True], json_schema_extra=in_group("WebSocket")
+    )
+    """`true`: a WebSocket is relayed to the upstream, and holds its place of `max_concurrent` until it closes; `false`:
+    it gets 501."""
+    tunnel_idle: Seconds = Field(
+        default=_PROXY.tunnel_idle,
+        title="Longest silence of a WebSocket",
+        ge=0,
+        le=DAY,
+        examples=[3600],
+        json_schema_extra=in_group("WebSocket") | {"x-unit": "seconds"},
+    )
+    """Seconds without a byte in either direction after which a WebSocket is cut. 0: no limit."""
 
     @property
     def names_upstream(self) -> bool:

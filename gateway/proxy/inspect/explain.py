@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.config.records import Missing, Route
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import SWITCHED, Exchange
 from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
 from gateway.policy.breaker import Breaker, Judged, Move, State
 from gateway.policy.limiter import Limiter
@@ -60,7 +60,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
 def phase(ex: Exchange) -> str:
     """What an exchange is doing now."""
     if ex.committed:
-        return "transfer"
+        return "tunnel" if ex.status == SWITCHED else "transfer"
     if ex.attempt.asked_at:
         return "first_byte" if ex.attempt.sent_at else "upload"
     return "dial" if ex.attempts else "queue"

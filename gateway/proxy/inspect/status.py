@@ -16,8 +16,6 @@ _GAUGES: Final = [
     if isinstance(family, families.Values) and family.kind == "gauge"
     for cell in range(family.at, family.at + len(family.labels))
 ]
-_RUNNING: Final = (families.ACTIVE, families.IN_FLIGHT)
-"""Gauges of a proxy without limiter that count its exchanges."""
 
 
 def state(upstream: Upstream, live: int) -> ProxyState:
@@ -46,20 +44,22 @@ def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
     return {"breaker": breaker.state.api_word, "since": moves[-1].at + epoch if moves else 0.0, "history": history}
 
 
-def gauges(upstream: Upstream | None, live: int) -> tuple[tuple[int, int], ...]:
-    """(cell of `families.PROXY`, value) of each gauge.
+def gauges(upstream: Upstream | None, live: int, tunnels: int = 0) -> tuple[tuple[int, int], ...]:
+    """(cell of `families.PROXY`, value) of each gauge. ``tunnels``: how many of the ``live`` exchanges are some.
 
     ``upstream`` is None for a proxy that is switched off: ``live`` exchanges still run, and all else is 0. What its
     limiter, queue, breaker and pool showed last is no longer true of it, because they are gone or serve other proxies.
     """
     if upstream is None:
-        return tuple([(cell, live if cell in _RUNNING else 0) for cell in _GAUGES])
+        running = {families.ACTIVE: live, families.IN_FLIGHT: live, families.TUNNELS: tunnels}
+        return tuple([(cell, running.get(cell, 0)) for cell in _GAUGES])
     settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.endpoint.breaker
     now = state(upstream, live)
     places = settings.queue.max_waiting if limiter is not None else 0
     limited = _mode(settings.limiter.mode) if limiter is not None else 0
     return (
         (families.ACTIVE, live),
+        (families.TUNNELS, tunnels),
         (families.IN_FLIGHT, now["in_flight"]),
         (families.LIMIT, limiter.max if limiter is not None else 0),
         (families.WAITING, now["waiting"]),

@@ -6,21 +6,24 @@ from collections.abc import Coroutine
 
 from gateway import errors
 from gateway.core.exchange import Exchange
-from gateway.core.layer import Handler
-from gateway.core.message import RequestHead
+from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError
-from gateway.wire.grammar import tokens
+from gateway.proxy.websocket import check_handshake, wants_websocket
 
 _ALLOW = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 
 
-def answer_locally(next_handler: Handler) -> Handler:
-    """Responds with an explicit 501 to WebSocket, and to OPTIONS with no hops left.
+def answer_locally(*, websocket: bool) -> Layer:
+    """Responds to OPTIONS with no hops left, and to WebSocket with an explicit 501 unless ``websocket``.
 
-    Any other upgrade is ignored, as RFC 9110 7.8 allows, and the request served as it is. The last recipient responds
-    to OPTIONS with Max-Forwards; others count down (RFC 9110 7.6.2).
+    With it a handshake that is not valid is refused, and a valid one goes on. Any other upgrade is ignored, as RFC 9110
+    7.8 allows, and the request served as it is. The last recipient responds to OPTIONS with Max-Forwards; others count
+    down (RFC 9110 7.6.2).
     """
+    return lambda next_handler: _answer_locally(next_handler, websocket=websocket)
 
+
+def _answer_locally(next_handler: Handler, *, websocket: bool) -> Handler:
     # Not a coroutine: nearly every request has neither field, and then costs no more than this look.
     def handle(ex: Exchange) -> Coroutine[None, None, None]:
         known = ex.request.known
@@ -28,8 +31,10 @@ def answer_locally(next_handler: Handler) -> Handler:
 
     async def rare(ex: Exchange) -> None:
         known = ex.request.known
-        if b"upgrade" in known and _wants_websocket(ex.request):
-            raise GatewayError(errors.WEBSOCKET_DISABLED)
+        if wants_websocket(ex.request):
+            if not websocket:
+                raise GatewayError(errors.WEBSOCKET_DISABLED)
+            check_handshake(ex.request)
         if b"max-forwards" in known and ex.request.method == b"OPTIONS":
             left = known[b"max-forwards"]
             if not left.isdigit() or len(left) > 9:
@@ -42,13 +47,6 @@ def answer_locally(next_handler: Handler) -> Handler:
         await next_handler(ex)
 
     return handle
-
-
-def _wants_websocket(request: RequestHead) -> bool:
-    # RFC 9110 7.8: in HTTP/1.0, or without the connection option (others may stand beside it), it means nothing.
-    if not request.minor or b"upgrade" not in tokens(request.known.get(b"connection", b"")):
-        return False
-    return b"websocket" in tokens(request.known[b"upgrade"])
 
 
 async def options(ex: Exchange) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.clock import Clock, monotonic
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import TOTAL_TIMEOUT, GatewayError
 
@@ -36,7 +36,7 @@ class Expiry:
         self.fired = False
 
     def fire(self) -> None:
-        if self.task.cancelling() > self.cancelling:
+        if self.task.cancelling() > self.cancelling or self.exchange.status == SWITCHED:
             return
         self.fired = True
         self.exchange.reason = TOTAL_TIMEOUT.code
@@ -54,7 +54,10 @@ class Expiry:
 
 
 def deadline(total: float, clock: Clock = monotonic) -> Layer:
-    """End what takes longer than ``total`` seconds (0: never) with TOTAL_TIMEOUT. Sets ``deadline``."""
+    """End what takes longer than ``total`` seconds (0: never) with TOTAL_TIMEOUT. Sets ``deadline``.
+
+    A tunnel is not ended: its time begins where the deadline's ends, at the 101.
+    """
     if total <= 0.0:
         return lambda next_handler: next_handler
 

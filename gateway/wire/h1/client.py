@@ -17,11 +17,12 @@ from time import monotonic
 from gateway import errors
 from gateway.core.forwarded import folded
 from gateway.core.limits import Limits
-from gateway.core.message import CHUNKED, UNTIL_CLOSE, OutgoingRequest
-from gateway.core.stream import Reply, Source
+from gateway.core.message import CHUNKED, UNTIL_CLOSE, OutgoingRequest, ResponseHead
+from gateway.core.stream import Reply, Source, Tunnel
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import ClientConnection
+from gateway.wire.grammar import tokens
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.response_reader import ResponseReader
 from gateway.wire.h1.serialize import request_head
@@ -31,8 +32,9 @@ _MAX_REST = 262144
 """Bytes that are still taken from the kernel after a failed write."""
 
 # Bound once: Python 3.11 takes 0.13 us to look a member up.
-IDLE, HEAD, STALLED, BODY, HELD, DONE, BROKEN, CLOSED = ClientState
+IDLE, HEAD, STALLED, BODY, HELD, DONE, TUNNEL, BROKEN, CLOSED = ClientState
 _ANSWERING = (HEAD, STALLED, BODY, HELD)
+_READING = (*_ANSWERING, TUNNEL)
 
 
 class H1Client(ResponseReader):
@@ -42,6 +44,8 @@ class H1Client(ResponseReader):
         "_eof",
         "_head_reason",
         "_replaced",
+        "_tunnel",
+        "_upgrade",
         "abandoned_at",
         "on_idle",
         "on_lost",
@@ -61,6 +65,10 @@ class H1Client(ResponseReader):
         """Folded names of fields that the caller may not send, in trailers neither."""
         self._head_reason = errors.HEADER_TIMEOUT
         """Why the request fails when the timer ends in HEAD."""
+        self._upgrade = b""
+        """The protocol that the request asks for; empty: none."""
+        self._tunnel: Tunnel | None = None
+        """In the state TUNNEL."""
         self._eof = False
         """The endpoint ended its bytes itself: by FIN, or by close_notify under TLS, where anyone can send a FIN."""
 
@@ -83,6 +91,7 @@ class H1Client(ResponseReader):
             return done
         self.state = HEAD
         self._to_head = request.method == b"HEAD"
+        self._upgrade = request.upgrade
         self._replaced = request.replaced
         self._reply = reply
         self.limits = limits
@@ -133,6 +142,44 @@ class H1Client(ResponseReader):
             self.move(ClientEvent.TAKEN)
         super().resume_writing()
 
+    # -- a tunnel
+
+    def _switch(self, head: ResponseHead, data: memoryview, *, pooled: bool) -> None:
+        """The endpoint has switched protocols; ``data`` is the first that it says in the new one (RFC 9110 7.8)."""
+        reply, asked = self._reply, self._upgrade
+        if not asked:
+            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The response switches protocols")
+        if (
+            not head.minor
+            or tokens(head.known.get(b"upgrade", b"")) != [asked]
+            or b"upgrade" not in tokens(head.known.get(b"connection", b""))
+        ):
+            raise GatewayError(
+                errors.UPSTREAM_BAD_RESPONSE, f"The response does not switch to {asked.decode()}, which was asked for"
+            )
+        if reply is None:
+            return
+        self.move(ClientEvent.SWITCH)
+        reply.switch(head)
+        if data:
+            self._pass_on(data, pooled=pooled)
+        elif self._tunnel is not None:
+            self._tunnel.outward.flush()
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def _pass_on(self, data: memoryview, *, pooled: bool) -> None:
+        if self._tunnel is not None:
+            way = self._tunnel.outward
+            way.data(data, pooled=pooled)
+            self.took_pieces(way.pieces)
+
+    def join(self, tunnel: Tunnel) -> None:
+        """As `ClientStream.join`."""
+        self._tunnel = tunnel
+        self.chunked_out = False
+        self.start(b"", tunnel.inward)
+
     # -- its end
 
     def release(self, request_complete: bool) -> None:
@@ -153,7 +200,7 @@ class H1Client(ResponseReader):
             if self._stopped:  # the caller has yet to take the end of the response: the next response is not affected
                 self.resume_reading()
             self.on_idle(self)
-        else:
+        elif self.state is not TUNNEL:  # which ends it by `abandon`
             self.move(ClientEvent.DROP)
             self.abort()
 
@@ -174,10 +221,14 @@ class H1Client(ResponseReader):
 
     # -- events of the transport
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
+        if self._tunnel is not None and self.state is TUNNEL:
+            self._tunnel.outward.end()
+            return True
         self._eof = True
         # No response follows to what the endpoint has not read: a close that waits for the send would never end.
         self.abort()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self._fd >= 0:
@@ -193,6 +244,9 @@ class H1Client(ResponseReader):
             self._fail(errors.UPSTREAM_RESET, "")
         else:
             self.move(ClientEvent.LOST)
+        if self._tunnel is not None:
+            self._tunnel.endpoint_lost()
+            self._tunnel = None
         self.timer.close()
         if self.on_lost is not None:
             self.on_lost(self)
@@ -206,7 +260,7 @@ class H1Client(ResponseReader):
         (RFC 9112 9.6). The kernel keeps what it received before the reset.
         """
         taken = 0
-        while self.state in _ANSWERING and taken < _MAX_REST:
+        while self.state in _READING and taken < _MAX_REST:
             try:
                 size = os.readv(self._fd, [self._buffers.current])
             except OSError:

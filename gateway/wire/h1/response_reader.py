@@ -28,12 +28,13 @@ _HEAD_WINDOW = 4096
 _LIMITS = Limits()
 
 # Bound once: Python 3.11 takes 0.13 us to look a member up.
-HEAD, STALLED, BODY, HELD, DONE = (
+HEAD, STALLED, BODY, HELD, DONE, TUNNEL = (
     ClientState.HEAD,
     ClientState.STALLED,
     ClientState.BODY,
     ClientState.HELD,
     ClientState.DONE,
+    ClientState.TUNNEL,
 )
 
 
@@ -153,6 +154,10 @@ class ResponseReader(MessageWriter):
                 self._take_heads(data, pooled=True)
             except GatewayError as error:
                 self.fail(error)
+        elif state is TUNNEL:
+            self._pass_on(data, pooled=True)
+            if nbytes == self._read_size:
+                self.full_read()
         elif self.move(ClientEvent.PART):  # they belong to no request
             self.abort()
 
@@ -181,6 +186,9 @@ class ResponseReader(MessageWriter):
             data = data[end + 4 :]
             if head.status >= 200:
                 self._final(head, data, pooled=pooled)
+                return
+            if head.status == 101:
+                self._switch(head, data, pooled=pooled)
                 return
             self._interim(head)
             if data:
@@ -220,8 +228,6 @@ class ResponseReader(MessageWriter):
     def _interim(self, head: ResponseHead) -> None:
         self._interim_count += 1
         self.first_byte_at = 0.0
-        if head.status == 101:
-            raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The response switches protocols")
         if self._interim_count > self.limits.max_interim_responses:
             raise GatewayError(
                 errors.UPSTREAM_BAD_RESPONSE,
@@ -255,6 +261,14 @@ class ResponseReader(MessageWriter):
             self._relay(data, pooled=pooled)
         else:
             sink.flush()
+
+    def _switch(self, head: ResponseHead, data: memoryview, *, pooled: bool) -> None:
+        """The endpoint sent a 101; ``data`` is what follows it."""
+        raise NotImplementedError
+
+    def _pass_on(self, data: memoryview, *, pooled: bool) -> None:
+        """Bytes of a tunnel."""
+        raise NotImplementedError
 
     # -- the body
 
@@ -303,9 +317,9 @@ class ResponseReader(MessageWriter):
 
     def hold(self) -> None:
         # The caller is slow: no fault of the endpoint, so its timer stops.
-        if self.move(ClientEvent.HOLD):
+        if self.move(ClientEvent.HOLD) or self.state is TUNNEL:
             self.pause_reading()
 
     def resume(self) -> None:
-        if self.move(ClientEvent.RESUME):
+        if self.move(ClientEvent.RESUME) or self.state is TUNNEL:
             self.resume_reading()

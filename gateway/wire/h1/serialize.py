@@ -17,10 +17,17 @@ def request_head(request: OutgoingRequest) -> bytes:
         request.target,
         request.authority,
         b"Transfer-Encoding: chunked\r\n" if request.length == CHUNKED else b"",
-        # RFC 9110 10.1.4: TE concerns this connection alone; it also carries the caller's wish for trailers on.
-        b"TE: trailers\r\nConnection: TE\r\n" if request.takes_trailers else b"",
+        _connection(request),
         request.fields,
     )
+
+
+def _connection(request: OutgoingRequest) -> bytes:
+    """The lines that speak of this connection alone (RFC 9110 7.6.1)."""
+    if request.upgrade:
+        return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % request.upgrade
+    # RFC 9110 10.1.4: TE concerns this connection alone; it also carries the caller's wish for trailers on.
+    return b"TE: trailers\r\nConnection: TE\r\n" if request.takes_trailers else b""
 
 
 def response_head(response: ResponseHead, framing: bytes, lines: bytes) -> bytes:
@@ -49,6 +56,18 @@ def interim_head(response: ResponseHead) -> bytes:
     """A 1xx on its way to the client (RFC 9110 15.2)."""
     fields = b"".join(line + b"\r\n" for line in response.fields)
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (response.status, response.reason, fields)
+
+
+def switch_head(response: ResponseHead, lines: bytes) -> bytes:
+    """A 101 on its way to the client; ``lines``: more field lines, each ended by CRLF (RFC 9110 7.8, 15.2.2)."""
+    # RFC 9110 8.6: no Content-Length in a 1xx
+    fields = [line for line in response.fields if line[:15].lower() != b"content-length:"]
+    return b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n" % (
+        response.reason,
+        b"".join([line + b"\r\n" for line in fields]),
+        response.known[b"upgrade"],
+        lines,
+    )
 
 
 def own_head(status: int, fields: bytes) -> bytes:

@@ -34,7 +34,7 @@ _NONE: Coroutine[None, None, None] | None = None
 """For a type checker, and the code compiled from its types, an attribute that is set to a plain None stays None."""
 
 # Bound once: Python 3.11 takes 0.13 us to look a member up.
-NEW, IDLE, HEAD, SERVING, RECEIVING, HELD, FLUSHING, DRAINING, LINGERING, CLOSED = ServerState
+NEW, IDLE, HEAD, SERVING, RECEIVING, HELD, FLUSHING, DRAINING, LINGERING, TUNNEL, CLOSED = ServerState
 
 
 class H1Server(RequestHeads):
@@ -77,23 +77,36 @@ class H1Server(RequestHeads):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        tunnelled = self.state is TUNNEL
         self.move(ServerEvent.LOST)
         self._service.closed(self)
         self.timer.close()
-        if self._sent is None or not self._sent.done():  # else the caller took everything before it left
+        if tunnelled and self.tunnel is not None and not self.tunnel.caller_lost():
+            self.full = False  # the exchange ends by itself, and nothing waits for the caller any more
+        elif self._sent is None or not self._sent.done():  # else the caller took everything before it left
             self._interrupt(errors.CLIENT_GONE)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
+        if self.tunnel is not None and self.state is TUNNEL:
+            self.tunnel.inward.end()
+            return True
         # A caller that half-closes while it waits counts as gone, as with nginx, Envoy and Go; the transport closes,
         # once it has flushed. A response that goes on must not wait for that.
         if self.exchange is not None and self.full and self._sent is None:
             self._peer_left()
+        return False
 
     def _peer_left(self) -> None:
         if self.move(ServerEvent.LEFT):
             self.cancel(errors.CLIENT_GONE)
+        elif self.tunnel is not None and self.state is TUNNEL:
+            if self.was_reset():
+                self.tunnel.caller_lost()
+                self.cancel(errors.CLIENT_GONE)
+            else:
+                self.tunnel.caller_leaves()
 
     @property
     def exchanges(self) -> Sequence[Exchange]:
@@ -106,9 +119,11 @@ class H1Server(RequestHeads):
         return self._idle_since if state is IDLE or state is NEW or state is HEAD else 0.0
 
     def close_idle(self) -> None:
-        """For a drain: close now if nothing is being served."""
+        """For a drain: close now if nothing is being served, and take leave in a tunnel."""
         if self.move(ServerEvent.SWEPT) and self.transport is not None:
             self.transport.close()
+        elif self.tunnel is not None and self.state is TUNNEL:
+            self.tunnel.drain()
 
     def make_room(self) -> None:
         """Close at once to make room for other connections: nothing is being served."""
@@ -155,6 +170,10 @@ class H1Server(RequestHeads):
             self._discarded += len(data)
             if self._discarded > _MAX_LINGER_BYTES:
                 self.make_room()
+        elif state is TUNNEL:
+            self._pass_on(data, pooled=True)
+            if nbytes == self._read_size:
+                self.full_read()
 
     def _on_timeout(self) -> None:
         before = self.state

@@ -38,6 +38,9 @@ class ServerState(enum.Enum):
     LINGERING = enum.auto()
     """The last response is sent, and what the caller still sends is dropped. A close with unread bytes makes the kernel
     send a RST, which can destroy a response that is still on its way (RFC 9112 9.6)."""
+    TUNNEL = enum.auto()
+    """The endpoint has switched protocols: what is read belongs to a tunnel, which has a timer and states of its own
+    (`gateway.wire.tunnel`)."""
     CLOSED = enum.auto()
     """The transport is closed, or about to be."""
 
@@ -69,6 +72,8 @@ class ServerEvent(enum.Enum):
     """The endpoint takes it again."""
     STOPPED = enum.auto()
     """No one takes more of it."""
+    SWITCH = enum.auto()
+    """The endpoint has switched to the protocol that the caller asked for."""
     FLUSH = enum.auto()
     """The exchange is over before the caller has taken the response. It is followed by one of the next four."""
     NEXT = enum.auto()
@@ -82,26 +87,27 @@ class ServerEvent(enum.Enum):
 
 
 _SERVER = """
-         NEW        IDLE      HEAD    SERVING   RECEIVING HELD    FLUSHING  DRAINING  LINGERING CLOSED
-timer    first_byte keepalive header  -         body      -       -         body      linger    -
-PART     HEAD       HEAD      .       .         .         .       .         .         .         .
-WHOLE    SERVING    SERVING   SERVING .         SERVING   .       .         IDLE      .         .
-EXPIRED  CLOSED     CLOSED    SERVING -         SERVING   -       -         CLOSED    CLOSED    -
-STALLED  CLOSED     CLOSED    CLOSED  CLOSED    CLOSED    CLOSED  CLOSED    CLOSED    CLOSED    .
-LEFT     .          .         .       CLOSED    CLOSED    CLOSED  CLOSED    .         .         .
-EOF      .          .         .       .         .         .       .         .         .         .
-LOST     CLOSED     CLOSED    CLOSED  CLOSED    CLOSED    CLOSED  CLOSED    CLOSED    CLOSED    .
-SWEPT    CLOSED     CLOSED    .       .         .         .       .         .         .         .
-CUT      CLOSED     CLOSED    CLOSED  CLOSED    CLOSED    CLOSED  CLOSED    CLOSED    CLOSED    .
-PIPED    -          -         -       RECEIVING -         -       -         -         -         .
-HOLD     .          .         .       .         HELD      .       .         .         .         .
-RESUME   .          .         .       .         .         RECEIVING .       .         .         .
-STOPPED  .          .         .       .         SERVING   SERVING .         .         .         .
-FLUSH    -          -         -       FLUSHING  -         -       -         -         -         -
-NEXT     -          -         -       IDLE      -         -       IDLE      -         -         -
-REST     -          -         -       DRAINING  -         -       DRAINING  -         -         -
-LINGER   -          -         -       LINGERING -         -       LINGERING LINGERING -         -
-CLOSE    -          -         -       CLOSED    -         -       CLOSED    CLOSED    -         -
+         NEW        IDLE      HEAD      SERVING   RECEIVING HELD      FLUSHING  DRAINING  LINGERING TUNNEL    CLOSED
+timer    first_byte keepalive header    -         body      -         -         body      linger    -         -
+PART     HEAD       HEAD      .         .         .         .         .         .         .         .         .
+WHOLE    SERVING    SERVING   SERVING   .         SERVING   .         .         IDLE      .         .         .
+EXPIRED  CLOSED     CLOSED    SERVING   -         SERVING   -         -         CLOSED    CLOSED    -         -
+STALLED  CLOSED     CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    .
+LEFT     .          .         .         CLOSED    CLOSED    CLOSED    CLOSED    .         .         .         .
+EOF      .          .         .         .         .         .         .         .         .         .         .
+LOST     CLOSED     CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    .
+SWEPT    CLOSED     CLOSED    .         .         .         .         .         .         .         .         .
+CUT      CLOSED     CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    CLOSED    .
+PIPED    -          -         -         RECEIVING -         -         -         -         -         -         .
+HOLD     .          .         .         .         HELD      .         .         .         .         .         .
+RESUME   .          .         .         .         .         RECEIVING .         .         .         .         .
+STOPPED  .          .         .         .         SERVING   SERVING   .         .         .         .         .
+SWITCH   -          -         -         TUNNEL    -         -         -         -         -         -         .
+FLUSH    -          -         -         FLUSHING  -         -         -         -         -         -         -
+NEXT     -          -         -         IDLE      -         -         IDLE      -         -         -         -
+REST     -          -         -         DRAINING  -         -         DRAINING  -         -         -         -
+LINGER   -          -         -         LINGERING -         -         LINGERING LINGERING -         LINGERING -
+CLOSE    -          -         -         CLOSED    -         -         CLOSED    CLOSED    -         CLOSED    -
 """
 
 Bound = Callable[[Limits], float]
@@ -129,6 +135,9 @@ class ClientState(enum.Enum):
     bounds the time."""
     DONE = enum.auto()
     """The response has ended; the exchange has yet to `release` the connection."""
+    TUNNEL = enum.auto()
+    """The endpoint has switched protocols: what is read belongs to a tunnel, which bounds the time. `release` leaves
+    the connection to it."""
     BROKEN = enum.auto()
     """Something went wrong: the connection is closed and never used again."""
     CLOSED = enum.auto()
@@ -162,6 +171,8 @@ class ClientEvent(enum.Enum):
     """The caller takes no more of the response's body."""
     RESUME = enum.auto()
     """The caller takes it again."""
+    SWITCH = enum.auto()
+    """Bytes that complete a 101 to a request that asked for it."""
     KEEP = enum.auto()
     """The exchange is over, and the connection is fit for another."""
     DROP = enum.auto()
@@ -171,24 +182,25 @@ class ClientEvent(enum.Enum):
 
 
 _CLIENT = """
-         IDLE    HEAD    STALLED BODY      HELD    DONE    BROKEN  CLOSED
-timer    -       expect  idle    idle      -       -       -       -
-SEND     HEAD    BROKEN  BROKEN  BROKEN    BROKEN  BROKEN  .       BROKEN
-PART     BROKEN  .       .       .         .       BROKEN  .       .
-BEGIN    BROKEN  BODY    BODY    .         .       BROKEN  .       .
-END      BROKEN  DONE    DONE    DONE      DONE    BROKEN  .       .
-BAD      BROKEN  BROKEN  BROKEN  BROKEN    BROKEN  BROKEN  .       .
-EXPIRED  -       BROKEN  BROKEN  BROKEN    -       -       -       -
-EOF      CLOSED  BROKEN  BROKEN  DONE      DONE    .       .       .
-LOST     CLOSED  BROKEN  BROKEN  BROKEN    BROKEN  .       .       .
-FULL     .       STALLED .       .         .       .       .       .
-TAKEN    .       .       HEAD    .         .       .       .       .
-EXPECT   .       .       HEAD    .         .       .       .       .
-HOLD     .       .       .       HELD      .       .       .       .
-RESUME   .       .       .       .         BODY    .       .       .
-KEEP     -       -       -       -         -       IDLE    -       -
-DROP     BROKEN  BROKEN  BROKEN  BROKEN    BROKEN  BROKEN  .       BROKEN
-FAIL     BROKEN  BROKEN  BROKEN  BROKEN    BROKEN  BROKEN  .       BROKEN
+         IDLE    HEAD    STALLED BODY    HELD    DONE    TUNNEL  BROKEN  CLOSED
+timer    -       expect  idle    idle    -       -       -       -       -
+SEND     HEAD    BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  .       BROKEN
+PART     BROKEN  .       .       .       .       BROKEN  .       .       .
+BEGIN    BROKEN  BODY    BODY    .       .       BROKEN  .       .       .
+END      BROKEN  DONE    DONE    DONE    DONE    BROKEN  .       .       .
+BAD      BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  .       .       .
+EXPIRED  -       BROKEN  BROKEN  BROKEN  -       -       -       -       -
+EOF      CLOSED  BROKEN  BROKEN  DONE    DONE    .       .       .       .
+LOST     CLOSED  BROKEN  BROKEN  BROKEN  BROKEN  .       BROKEN  .       .
+FULL     .       STALLED .       .       .       .       .       .       .
+TAKEN    .       .       HEAD    .       .       .       .       .       .
+EXPECT   .       .       HEAD    .       .       .       .       .       .
+HOLD     .       .       .       HELD    .       .       .       .       .
+RESUME   .       .       .       .       BODY    .       .       .       .
+SWITCH   -       TUNNEL  -       -       -       -       -       .       .
+KEEP     -       -       -       -       -       IDLE    -       -       -
+DROP     BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  .       .       BROKEN
+FAIL     BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  .       BROKEN
 """
 """In HEAD the exchange arms the timer, by `expect_within`, with a reason of its own."""
 

@@ -34,7 +34,7 @@ class Waiter(Protocol):
     """A stream that has more to send than a window or the socket took."""
 
     def send_more(self, most: int) -> None:
-        """Send up to ``most`` bytes. It enters `Outlet.waiting` again if there is more, and its own window is open."""
+        """Send up to ``most`` bytes. It enters `Outlet.waiters` again if there is more, and its own window is open."""
         ...
 
 
@@ -55,7 +55,7 @@ class Outlet(Link):
         "limits",
         "peer_window",
         "send_window",
-        "waiting",
+        "waiters",
     )
 
     def __init__(
@@ -80,7 +80,7 @@ class Outlet(Link):
         """The same on a stream that begins now."""
         self.answered = False
         """A response was the gateway's own: the next requests wait for their turn."""
-        self.waiting: dict[Waiter, None] = {}
+        self.waiters: dict[Waiter, None] = {}
         """Streams whose own window is open, first come, first served."""
         self._stall: StallWatch | None = None
         self._peer_watch: PeerWatch | None = None
@@ -89,7 +89,7 @@ class Outlet(Link):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._batch.clear()
-        self.waiting.clear()
+        self.waiters.clear()
         if self._stall is not None:
             self._stall.close()
         if self._peer_watch is not None:
@@ -132,7 +132,7 @@ class Outlet(Link):
 
     def pump(self) -> None:
         """Let those that wait send what the window of the connection and the socket take."""
-        waiting = self.waiting
+        waiting = self.waiters
         while waiting and not self.full and self.send_window > 0:
             first = next(iter(waiting))
             del waiting[first]

@@ -99,11 +99,12 @@ class H2Server(Exchanges):
             self._drain_timer.cancel()
         self._service.closed(self)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         # A caller that half-closes while it waits counts as gone, as in HTTP/1.1; the transport closes, once it has
         # flushed. Responses that go on must not wait for that.
         if self._runners and not self._lingering:
             self.cancel(errors.CLIENT_GONE)
+        return False
 
     def _peer_left(self) -> None:
         self.cancel(errors.CLIENT_GONE)

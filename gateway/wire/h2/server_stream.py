@@ -8,7 +8,7 @@ from time import monotonic
 from gateway import errors
 from gateway.core.message import ResponseHead
 from gateway.core.peer import Peer
-from gateway.core.stream import Source, Trailer
+from gateway.core.stream import ClientStream, Source, Trailer, Tunnel
 from gateway.wire.h2.codes import DATA, END_STREAM, FLOW_CONTROL_ERROR, MAX_FRAME, MAX_WINDOW
 from gateway.wire.h2.encoder import field
 from gateway.wire.h2.frames import HEAD, frame
@@ -46,11 +46,13 @@ class H2ServerStream(RequestBody):
         "response_state",
         "send_window",
         "takes_chunks",
+        "tunnel",
     )
 
     def __init__(self, link: Outlet, ident: int, peer: Peer) -> None:
         super().__init__(link, ident)
         self.peer = peer
+        self.tunnel: Tunnel | None = None
         self.response_state = WAITING
         self.send_window = link.peer_window
         self.full = False
@@ -228,7 +230,7 @@ class H2ServerStream(RequestBody):
 
     def _block(self) -> None:
         if self.send_window > 0:
-            self._link.waiting[self] = None
+            self._link.waiters[self] = None
         if self.full:
             return
         self.full = True
@@ -245,7 +247,7 @@ class H2ServerStream(RequestBody):
         if self.send_window > MAX_WINDOW:
             self._link.fault(self.ident, FLOW_CONTROL_ERROR, errors.BAD_REQUEST)
         elif self.full and self.send_window > 0:
-            self._link.waiting[self] = None
+            self._link.waiters[self] = None
 
     def send_more(self, most: int) -> None:
         """As `gateway.wire.h2.outlet.Waiter`."""
@@ -266,7 +268,7 @@ class H2ServerStream(RequestBody):
             if self._send_timer is not None:
                 self._send_timer.arm(now + self.limits.body_timeout)
             if self.send_window > 0:
-                link.waiting[self] = None
+                link.waiters[self] = None
         elif self._end_due:
             self._send_end(self._trailers_out)
         elif self._source is not None:
@@ -297,6 +299,9 @@ class H2ServerStream(RequestBody):
 
     # -- end
 
+    def switch(self, head: ResponseHead, lines: bytes, far: ClientStream) -> None:
+        raise AssertionError("a request of HTTP/2 has no Upgrade, so no endpoint is asked for another protocol")
+
     def cut(self) -> None:
         """Reset the stream: what was sent of a response must not look like a complete one."""
         self._link.cut_off(self.ident)
@@ -305,7 +310,7 @@ class H2ServerStream(RequestBody):
         """The stream has ended, by END_STREAM of both sides, RST_STREAM, or with its connection."""
         self.close_request()
         self.move_response(ResponseEvent.CLOSED)
-        self._link.waiting.pop(self, None)
+        self._link.waiters.pop(self, None)
         self._pending = self._prelude = b""
         self.full = False
         self._source = self._trailer = None

@@ -51,7 +51,8 @@ proxies:
     queue: {max_waiting: 20, timeout: 2.5}
     circuit_breaker: {enabled: true, failure_threshold: 3, recovery_timeout: 30, half_open_requests: 1}
     timeout_config: {dial: 2, tls_handshake: 5, response_header: 30, body_idle: 300, idle: 90, total: 0}
-    websocket: false
+    websocket: true
+    tunnel_idle: 60
 """
 
 DOCUMENT = Document(
@@ -67,6 +68,8 @@ DOCUMENT = Document(
             upstream="sidecar",
             access_rule="true",
             headers=(Header("Authorization", ("Bearer s3cret",), secret=True),),
+            websocket=True,
+            tunnel_idle=60,
         ),
     ),
     upstreams=(
@@ -90,6 +93,8 @@ path = "/-/ai"
 upstream = "http://127.0.0.1:9000/base"
 access_rule = "true"
 max_concurrent = 5
+websocket = true
+tunnel_idle = 60
 queue = {max_waiting = 20, timeout = 2.5}
 headers.Authorization = "Bearer {env.SIDECAR_KEY}"
 [proxies.circuit_breaker]
@@ -127,6 +132,8 @@ def test_the_same_in_json(tmp_path: pathlib.Path) -> None:
                 "upstream": "http://127.0.0.1:9000/base",
                 "access_rule": "true",
                 "max_concurrent": 5,
+                "websocket": True,
+                "tunnel_idle": 60,
                 "queue": {"max_waiting": 20, "timeout": 2.5},
                 "headers": {"Authorization": "Bearer {env.SIDECAR_KEY}"},
                 "circuit_breaker": {"enabled": True, "failure_threshold": 3},
@@ -277,8 +284,9 @@ def test_refusals_at_the_top(text: str, line: str, hint: str) -> None:
             "f:5: proxies.0.access_rule: at character 18: there is no",
             "write =",
         ),
-        ("websocket: true", "f:5: proxies.0.websocket: WebSocket does not exist yet", "write false"),
-        ("websocket: 0", "f:5: proxies.0.websocket: WebSocket does not exist yet", "write false"),
+        ("websocket: 0", "f:5: proxies.0.websocket: must be true or false", "write it"),
+        ("tunnel_idle: -1", "f:5: proxies.0.tunnel_idle: must be", "0"),
+        ("tunnel_idle: 90000", "f:5: proxies.0.tunnel_idle: must be", "86400"),
         ("hosts: h", "f:5: proxies.0.hosts: must be a list", "write [first"),
         ("hosts:\n- h:80", "f:6: proxies.0.hosts.0: must be a host alone", "remove the scheme, the port"),
         ("hosts: [h, H]", "f:5: proxies.0.hosts.1: the same host", "change or remove"),

@@ -44,6 +44,8 @@ ROUTE = Route(
     server_timing=True,
     rewrite_location=True,
     cors=Cors(("https://a.example",), ("X-A", "X-B"), True),
+    websocket=True,
+    tunnel_idle=7.5,
 )
 UPSTREAM = Upstream(
     "u",

@@ -19,6 +19,8 @@ class Above(Link):
         self.sizes: list[int] = []
         self.events: list[str] = []
         self.on_data: Callable[[int], None] = lambda size: None
+        self.stays = False
+        """The peer's end is not the end of this side."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -29,8 +31,9 @@ class Above(Link):
         self.sizes.append(nbytes)
         self.on_data(nbytes)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         self.events.append("eof")
+        return self.stays
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
+from harness.patience import eventually
 from harness.scripted import ScriptedTransport
+from harness.stream import RESET_ON_CLOSE
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 from gateway.wire.link import FEW_PIECES, FULL_READS, MANY_PIECES, SMALL_READ, Link
@@ -44,6 +47,60 @@ async def test_nothing_is_written_after_the_end() -> None:
     link.abort()
     link.write(b"late")
     assert (link.alive, bytes(transport.taken)) == (False, b"")
+
+
+async def test_the_end_behind_what_was_written() -> None:
+    link = Reader()
+    transport = ScriptedTransport(link)
+    link.finish()
+    assert transport.eof
+    assert link.eof_received() is False, "by itself a link closes when its peer has ended"
+    link.abort()
+    transport.eof = False
+    link.finish()
+    assert not transport.eof
+
+
+async def test_bytes_that_the_peer_has_yet_to_take() -> None:
+    link = Reader()
+    assert link.waiting() == 0
+    near, far = socket.socketpair()
+    transport = ScriptedTransport(link, socket=near)
+    transport.stop()
+    link.transport.write(b"inside") if link.transport else None
+    assert link.waiting() == 6
+    near.send(b"x" * 1000)
+    assert link.waiting() > 6, "those that the kernel has are among them"
+    far.close()
+    near.close()
+    assert link.waiting() == 6
+
+
+async def test_a_reset_is_told_from_an_end() -> None:
+    def connected() -> tuple[Reader, socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            near = socket.create_connection(listener.getsockname())
+            far, _ = listener.accept()
+        link = Reader()
+        ScriptedTransport(link, socket=near)
+        return link, far
+
+    link, far = connected()
+    assert not link.was_reset()
+    far.shutdown(socket.SHUT_WR)
+    await asyncio.sleep(0.01)
+    assert not link.was_reset()
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    far.close()
+    await eventually(link.was_reset)
+    assert link.transport is not None
+    link.transport.get_extra_info("socket").close()
+    assert link.was_reset()
+    link.abort()
+    assert link.was_reset()
+    unknown = Reader()
+    ScriptedTransport(unknown)
+    assert not unknown.was_reset()
 
 
 async def test_a_fast_peer_lets_others_have_their_turn() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import cast
 
 import pytest
 from harness.answers import answer, chunk, each_request, head
@@ -12,8 +13,9 @@ from harness.upstream import Link, Upstream, refused_url
 from gateway.config.records import CircuitBreaker
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
-from gateway.core.message import RequestHead
+from gateway.core.message import RequestHead, ResponseHead
 from gateway.core.peer import Peer
+from gateway.core.stream import ClientStream
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.memory import MemoryStream
 
@@ -82,6 +84,13 @@ async def test_a_response_that_breaks_off_is_not_complete(gateway_for: GatewayFo
     rig = await gateway_for(upstream)
     stream, exchange = await served(rig, parsed(b"GET / HTTP/1.1"))
     assert (stream.status, stream.complete, exchange.reason) == (200, False, "upstream_reset")
+
+
+def test_it_never_switches() -> None:
+    stream = MemoryStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits())
+    assert stream.tunnel is None
+    with pytest.raises(AssertionError, match="asks for no other protocol"):
+        stream.switch(ResponseHead(101, b"", 1, [], {}, 0, True), b"", cast("ClientStream", None))
 
 
 async def test_refusals_and_the_machines_are_the_same(gateway_for: GatewayFor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -150,6 +151,77 @@ async def test_a_close_flushes_what_is_unsent() -> None:
         layer.close()
         assert await peer.rest() == b"x" * sent
         assert peer.notified
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_this_side_may_end_first(version: ssl.TLSVersion) -> None:
+    context = trusting()
+    context.minimum_version = context.maximum_version = version
+    async with layered(client=context) as (above, layer, peer):
+        above.stays = True
+        layer.write(b"all")
+        above.finish()
+        above.finish()
+        layer.write(b"more")
+        assert await peer.rest() == b"all"
+        assert peer.notified
+        await peer.send(b"x" * 100_000)
+        await eventually(lambda: len(above.got) == 100_000, "the peer goes on")
+        peer.half_close()
+        await eventually(lambda: above.events[-1] == "eof", "and ends")
+        assert layer.get_write_buffer_size() == 0
+
+
+async def test_the_end_of_this_side_waits_for_what_has_come() -> None:
+    """OpenSSL breaks off when it meets bytes while it says close_notify; none may be lost for that."""
+    body = bytes(range(256)) * 500
+    async with layered() as (above, layer, peer):
+        above.stays = True
+        layer._paused = True  # and the TCP transport reads on, as it does for the rest of a read
+        await peer.send(body)
+        await eventually(lambda: layer._incoming.pending > len(body))
+        above.finish()
+        assert not layer._outgoing.pending
+        layer.resume_reading()
+        assert await peer.rest() == b""
+        assert peer.notified
+        assert above.got == body
+        await peer.send(b"more")
+        await eventually(lambda: above.got == body + b"more")
+
+
+async def test_a_close_pays_an_end_that_is_due() -> None:
+    async with layered() as (above, layer, peer):
+        layer._paused = True
+        await peer.send(b"x" * 100_000)
+        await eventually(lambda: layer._incoming.pending > 100_000)
+        layer.write(b"last")
+        above.finish()
+        layer.close()
+        assert (await peer.rest()).startswith(b"last")
+
+
+@pytest.mark.parametrize("way", ["half_close", "then more"])
+async def test_this_side_may_go_on_when_the_peer_has_ended(way: str) -> None:
+    async with layered() as (above, layer, peer):
+        above.stays = True
+        await peer.send(b"last")
+        if way == "half_close":
+            peer.half_close()
+        else:  # RFC 8446 6.1: what follows close_notify is ignored
+            with contextlib.suppress(ssl.SSLError):
+                peer._tls.unwrap()
+            await peer._flush()
+            await eventually(lambda: above.events[-1] == "eof")
+            peer.sock.send(b"x" * 1000)
+        await eventually(lambda: above.events[-1] == "eof")
+        assert above.got == b"last"
+        assert not layer.is_closing()
+        layer.write(b"x" * 100_000)
+        above.finish()
+        assert await peer.exactly(100_000) == b"x" * 100_000
+        if way == "half_close":
+            assert await peer.rest() == b""
 
 
 async def test_what_came_before_a_failed_write_is_delivered() -> None:

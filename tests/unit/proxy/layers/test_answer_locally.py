@@ -42,10 +42,10 @@ def asking(method: bytes = b"GET", minor: int = 1, **known: bytes) -> Exchange:
     return ex
 
 
-async def passes(ex: Exchange) -> RequestHead | None:
+async def passes(ex: Exchange, *, websocket: bool = False) -> RequestHead | None:
     """The head that goes on; None when the request was answered here."""
     below = Upstream()
-    await answer_locally(below)(ex)
+    await answer_locally(websocket=websocket)(below)(ex)
     assert bool(below.heads) != ex.committed
     return below.heads[0] if below.heads else None
 
@@ -53,7 +53,7 @@ async def passes(ex: Exchange) -> RequestHead | None:
 async def test_what_has_neither_field_goes_straight_to_the_next_handler() -> None:
     """The common case is not even a coroutine of its own."""
     below = Upstream()
-    awaitable = answer_locally(below)(asking())
+    awaitable = answer_locally(websocket=True)(below)(asking())
     assert awaitable.__qualname__ == "Upstream.__call__"  # type: ignore[attr-defined]
     await awaitable
 
@@ -73,6 +73,20 @@ async def test_websocket_is_refused_in_words(upgrade: bytes, connection: bytes, 
     assert (caught.value.reason.code, caught.value.reason.status) == ("websocket_disabled", 501)
 
 
+async def test_a_handshake_goes_on_where_websocket_is_served() -> None:
+    ex = asking(upgrade=b"websocket", connection=b"upgrade")
+    head = ex.request
+    head.fields += [b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"Sec-WebSocket-Version: 13"]
+    assert await passes(ex, websocket=True) is head
+
+
+async def test_a_handshake_that_is_not_valid_does_not() -> None:
+    with pytest.raises(GatewayError, match="Sec-WebSocket-Key is missing") as caught:
+        await passes(asking(upgrade=b"websocket", connection=b"upgrade"), websocket=True)
+    assert caught.value.reason.code == "bad_request"
+
+
+@pytest.mark.parametrize("websocket", [False, True])
 @pytest.mark.parametrize(
     ("upgrade", "connection", "minor"),
     [
@@ -83,11 +97,11 @@ async def test_websocket_is_refused_in_words(upgrade: bytes, connection: bytes, 
         (b"websockets", b"upgrade", 1),
     ],
 )
-async def test_any_other_upgrade_is_ignored(upgrade: bytes, connection: bytes, minor: int) -> None:
+async def test_any_other_upgrade_is_ignored(upgrade: bytes, connection: bytes, minor: int, websocket: bool) -> None:
     """RFC 9110 7.8."""
     ex = asking(minor=minor, upgrade=upgrade, connection=connection)
     head = ex.request
-    assert await passes(ex) is head
+    assert await passes(ex, websocket=websocket) is head
 
 
 async def test_max_forwards_counts_down_on_a_copy() -> None:

@@ -89,6 +89,22 @@ async def test_the_alarm_is_switched_off_at_the_end() -> None:
     assert (ex.status, ex.reason, current_task().cancelling()) == (200, "", 0)
 
 
+async def test_a_tunnel_is_not_ended() -> None:
+    """The time of a tunnel begins where the deadline's ends: at the 101."""
+    ended = asyncio.Event()
+
+    async def below(ex: Exchange) -> None:
+        ex.status = 101
+        await ended.wait()
+
+    ex = exchange()
+    task = await started(deadline(SHORT)(below), ex)
+    await asyncio.sleep(SHORT * 5)
+    assert (task.done(), task.cancelling(), ex.reason) == (False, 0, "")
+    ended.set()
+    await task
+
+
 async def test_an_error_from_below_passes_and_switches_the_alarm_off() -> None:
     async def below(ex: Exchange) -> None:
         raise GatewayError(UPSTREAM_RESET)

@@ -12,7 +12,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.message import OutgoingRequest
 from gateway.core.peer import Peer
-from gateway.core.stream import Source
+from gateway.core.stream import ClientStream, Source, TunnelEnd
 from gateway.errors import GatewayError
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import ClientConnection, ServerConnection
@@ -23,6 +23,7 @@ from gateway.wire.h1.states import ServerState
 from gateway.wire.hangup import HangupWatch
 from gateway.wire.memory import MemoryStream
 from gateway.wire.timer import LazyTimer
+from gateway.wire.tunnel import Tunnel
 from gateway.wire.turns import Turns
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -57,7 +58,10 @@ class Service:
     async def _respond(self, exchange: Exchange) -> None:
         self.served.append(exchange)
         await self.go_on.wait()
-        exchange.downstream.respond(200, b"X: 1\r\n", b"ok")
+        if exchange.downstream.tunnel is not None:
+            exchange.downstream.tunnel.cut(0.0)
+        else:
+            exchange.downstream.respond(200, b"X: 1\r\n", b"ok")
         await exchange.downstream.sent() if exchange.request.target == b"/sent" else None
 
     async def refuse(self, exchange: Exchange, error: GatewayError) -> None:
@@ -65,6 +69,9 @@ class Service:
         if not self.refuses_at_once:
             await self.go_on.wait()
         exchange.downstream.respond(error.reason.status, b"", b"")
+
+    def join(self, near: TunnelEnd, far: ClientStream) -> Tunnel:
+        return Tunnel(asyncio.get_running_loop(), near, far, framed=True)
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness.scripted import HeldSource
+from harness.scripted import HeldSource, ScriptedEnd
+from harness.websocket import SWITCHED
 from unit.wire.h1.stage import GET, RESPONSE, CallerStage, EndpointStage, KeptRequest, seconds_left
 
 from gateway import errors
 from gateway.core.limits import Limits
-from gateway.core.message import CHUNKED, OutgoingRequest
+from gateway.core.message import CHUNKED, OutgoingRequest, ResponseHead
 from gateway.errors import GatewayError
 from gateway.wire.h1.states import (
     CLIENT,
@@ -24,6 +25,7 @@ from gateway.wire.h1.states import (
     ServerEvent,
     ServerState,
 )
+from gateway.wire.tunnel import Tunnel
 
 LIMITS = Limits(first_byte_timeout=11, keepalive_timeout=22, header_timeout=33, body_timeout=44)
 """Each bound is another one, so that a timer shows what it was armed for."""
@@ -32,6 +34,7 @@ CHUNKS = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\
 LAST = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 REQUESTS = {ServerEvent.REST: POST, ServerEvent.LINGER: LAST + GET, ServerEvent.CLOSE: LAST}
 """What is served, so that the end of its response is this event; another request for all other events."""
+SWITCH = ResponseHead(101, b"Switching Protocols", 1, [], {b"upgrade": b"websocket"}, 0, True)
 
 
 class Caller(CallerStage):
@@ -39,6 +42,7 @@ class Caller(CallerStage):
         super().__init__(LIMITS)
         self.service.refuses_at_once = False
         self.sink = KeptRequest()
+        self.far = ScriptedEnd()
 
     def say(self, data: bytes) -> None:
         """Also what had come before reading stopped."""
@@ -48,6 +52,9 @@ class Caller(CallerStage):
 
     def pipe(self) -> None:
         self.server.pipe(self.sink, lambda: None)  # type: ignore[arg-type]
+
+    def switch(self) -> None:
+        self.server.switch(SWITCH, b"", self.far)  # type: ignore[arg-type]
 
     async def reach(self, state: ServerState, event: ServerEvent) -> None:
         say, turn = self.say, self.turn
@@ -79,6 +86,12 @@ class Caller(CallerStage):
             say(LAST + GET)
             await turn()
             await self.respond()
+        elif state is ServerState.TUNNEL:
+            say(GET)
+            await turn()
+            self.switch()
+            if event is ServerEvent.LINGER:
+                self.server.hold()
         elif state is ServerState.CLOSED:
             self.transport.lose()
         assert self.state is state, "the stage is set"
@@ -98,6 +111,7 @@ class Caller(CallerStage):
             ServerEvent.HOLD: server.hold,
             ServerEvent.RESUME: server.resume,
             ServerEvent.STOPPED: server.stop_body,
+            ServerEvent.SWITCH: self.switch,
         }
         if event is ServerEvent.PART:
             self.say((GET[9:12] if state is ServerState.HEAD else GET[:9]) if waits_for_head else b"4")
@@ -112,7 +126,7 @@ class Caller(CallerStage):
         elif event is ServerEvent.FLUSH:
             self.transport.stop()
             await self.respond()
-        elif state is ServerState.SERVING:
+        elif state in (ServerState.SERVING, ServerState.TUNNEL):
             await self.respond()
         elif state is ServerState.FLUSHING:
             self.transport.take()
@@ -145,7 +159,9 @@ async def test_a_connection_of_a_caller(state: ServerState, event: ServerEvent) 
 
 
 @pytest.mark.parametrize(
-    "state", [each for each in ServerState if each is not ServerState.CLOSED], ids=lambda state: state.name
+    "state",
+    [each for each in ServerState if each not in (ServerState.TUNNEL, ServerState.CLOSED)],
+    ids=lambda state: state.name,
 )
 async def test_in_every_state_bytes_wait_for_a_bounded_time(state: ServerState) -> None:
     stage = Caller()
@@ -154,6 +170,24 @@ async def test_in_every_state_bytes_wait_for_a_bounded_time(state: ServerState) 
     stage.server.write(b"unsent")
     assert stage.server._stall is not None
     assert seconds_left(stage.server._stall.timer) == 10, "the first look"
+    stage.transport.lose()
+    await stage.turn()
+
+
+async def test_a_tunnel_bounds_the_time_itself_until_it_is_over() -> None:
+    stage = Caller()
+    await stage.reach(ServerState.TUNNEL, ServerEvent.PART)
+    stage.transport.stop()
+    stage.server.data(memoryview(b"unsent"), pooled=False)
+    assert stage.server._stall is None
+    assert stage.far.held
+    waits = asyncio.ensure_future(stage.server.sent())
+    await stage.turn()
+    assert stage.server._stall is not None
+    assert seconds_left(stage.server._stall.timer) == 10, "then its last bytes are like those of any response"
+    stage.transport.take()
+    await waits
+    assert stage.server._stall.timer.expires_at == 0.0
     stage.transport.lose()
     await stage.turn()
 
@@ -170,13 +204,20 @@ ERROR = GatewayError(errors.INTERNAL)
 class Endpoint(EndpointStage):
     def __init__(self) -> None:
         super().__init__(
-            OutgoingRequest(b"POST", b"/", b"up:1", b"", CHUNKED, takes_trailers=False, replaced=frozenset())
+            OutgoingRequest(
+                b"POST", b"/", b"up:1", b"", CHUNKED, takes_trailers=False, replaced=frozenset(), upgrade=b"websocket"
+            )
         )
         self.client.body_idle = 5.0
 
     def start(self) -> None:
-        done, _ = self.send()
+        done, reply = self.send()
+        reply.switch = self.switched  # type: ignore[method-assign]
         done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    def switched(self, head: ResponseHead) -> None:
+        near = ScriptedEnd()
+        self.client.join(Tunnel(asyncio.get_running_loop(), near, self.client, framed=False))
 
     def reach(self, state: ClientState, event: ClientEvent) -> None:
         client = self.client
@@ -195,6 +236,8 @@ class Endpoint(EndpointStage):
                 client.hold()
         elif state is ClientState.DONE:
             self.transport.say(RESPONSE)
+        elif state is ClientState.TUNNEL:
+            self.transport.say(SWITCHED)
         elif state is ClientState.BROKEN:
             client.fail(ERROR)
         assert client.state is state, "the stage is set"
@@ -204,6 +247,7 @@ class Endpoint(EndpointStage):
             bodies = {ClientEvent.END: b"4567890", ClientEvent.BAD: b"no chunk\r\n"}
             return bodies.get(event, b"4")
         heads = {ClientEvent.PART: RESPONSE[:9], ClientEvent.BEGIN: HEAD_OF_TEN, ClientEvent.END: RESPONSE}
+        heads[ClientEvent.SWITCH] = SWITCHED
         return heads.get(event, b"garbage\r\n\r\n")
 
     def do(self, event: ClientEvent) -> None:
@@ -222,7 +266,7 @@ class Endpoint(EndpointStage):
             ClientEvent.DROP: lambda: client.release(request_complete=False),
             ClientEvent.FAIL: lambda: client.fail(ERROR),
         }
-        if event in (ClientEvent.FULL, ClientEvent.TAKEN):
+        if event in (ClientEvent.FULL, ClientEvent.TAKEN) and client.state is not ClientState.TUNNEL:
             client._source = HeldSource()
         if event in ways:
             ways[event]()
@@ -236,8 +280,8 @@ class Endpoint(EndpointStage):
         self.client._on_timeout()
 
     def end_of_file(self) -> None:
-        self.client.eof_received()
-        self.transport.lose()
+        if not self.client.eof_received():
+            self.transport.lose()
 
 
 @pytest.mark.parametrize("state", ClientState, ids=lambda state: state.name)
