@@ -16,11 +16,14 @@ from harness.client import Client, request
 from harness.patience import eventually
 from harness.rig import GatewayFor
 from harness.upstream import Link, Upstream
+from harness.websocket import SWITCHED, frame, masked, upgrade
 
 from gateway.core.exchange import Exchange
 from gateway.observe import recorder
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.server import H1Server
+from gateway.wire.passage import Way
+from gateway.wire.tunnel import Tunnel
 
 ROUNDS = 5
 Dialogue = Callable[[Client, Callable[[], Awaitable[Link]]], Awaitable[None]]
@@ -105,6 +108,46 @@ async def bad_request(client: Client, link: Callable[[], Awaitable[Link]]) -> No
     await client.response()
 
 
+async def a_tunnel(client: Client, link: Callable[[], Awaitable[Link]]) -> Link:
+    await client.send(upgrade())
+    upstream = await link()
+    await upstream.head()
+    await upstream.send(SWITCHED, frame(b"hello"))
+    await client.response()
+    await client.send(masked(b"hello"))
+    await upstream.expect(masked(b"hello"))
+    return upstream
+
+
+async def upstream_leaves_a_tunnel(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    (await a_tunnel(client, link)).close()
+    await client.rest()
+
+
+async def client_leaves_a_tunnel(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    upstream = await a_tunnel(client, link)
+    client.close()
+    await upstream.gone()
+    upstream.close()
+
+
+async def a_tunnel_is_reset(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    upstream = await a_tunnel(client, link)
+    client.reset()
+    await upstream.gone()
+
+
+async def a_tunnel_is_reset_by_the_upstream(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    (await a_tunnel(client, link)).reset()
+    await client.rest()
+
+
+async def a_tunnel_falls_silent(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
+    upstream = await a_tunnel(client, link)
+    await client.rest()
+    await upstream.gone()
+
+
 async def nothing_sent(client: Client, link: Callable[[], Awaitable[Link]]) -> None:
     del client, link
 
@@ -120,6 +163,11 @@ DIALOGUES: list[Dialogue] = [
     body_until_close,
     bad_response,
     bad_request,
+    upstream_leaves_a_tunnel,
+    client_leaves_a_tunnel,
+    a_tunnel_is_reset,
+    a_tunnel_is_reset_by_the_upstream,
+    a_tunnel_falls_silent,
     nothing_sent,
 ]
 
@@ -133,7 +181,7 @@ def _no_collector() -> Iterator[None]:
 
 
 def alive() -> dict[str, int]:
-    kinds = (H1Server, H1Client, Exchange)
+    kinds = (H1Server, H1Client, Exchange, Tunnel, Way)
     found = [type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds)]
     return {kind.__name__: found.count(kind.__name__) for kind in kinds}
 
@@ -144,7 +192,7 @@ def alive() -> dict[str, int]:
 async def test_an_ended_connection_is_freed_at_once(
     gateway_for: GatewayFor, upstream: Upstream, dialogue: Dialogue, timed: bool
 ) -> None:
-    rig = await gateway_for(upstream, server_timing=timed)
+    rig = await gateway_for(upstream, server_timing=timed, websocket=True, tunnel_idle=0.3)
     before = alive()
     for _ in range(ROUNDS):
         client = await rig.connect()
