@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 OPEN = """(url) => new Promise((done, failed) => {
   const ws = window.ws = new WebSocket(url, ['chat']);
   window.got = [];
-  window.ended = new Promise((told) => {
-    ws.onclose = ({ code, reason, wasClean }) => told({ code, reason, wasClean });
+  window.ended = new Promise((note) => {
+    ws.onclose = ({ code, reason, wasClean }) => note({ code, reason, wasClean });
   });
   ws.onmessage = ({ data }) => window.got.push(data);
   ws.onopen = () => done([ws.protocol, ws.extensions]);

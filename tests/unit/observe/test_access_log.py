@@ -6,7 +6,7 @@ import pytest
 from unit.scene import told
 
 from gateway.core.peer import Peer
-from gateway.observe.access_log import line
+from gateway.observe.access_log import line, tunnel_line
 from gateway.observe.timing import phases
 
 
@@ -52,6 +52,22 @@ def test_every_field_of_a_line() -> None:
         "reused": True,
         "shadow": "queue_full",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    }
+
+
+class Ended:
+    ending, clean = "upstream", True
+
+
+@pytest.mark.parametrize(("tunnel", "end", "clean"), [(Ended(), "upstream", True), (None, "", False)])
+def test_the_line_of_a_tunnel(tunnel: Ended | None, end: str, clean: bool) -> None:
+    ex = told(request_id=b"a", status=101, start_at=10.0, commit_at=10.5, end_at=70.5)
+    ex.downstream.tunnel = tunnel  # type: ignore[assignment]
+    described = json.loads(tunnel_line(ex, phases(ex), 1000.0))
+    plain = json.loads(line(ex, phases(ex), 1000.0))
+    assert described == plain | {
+        "protocol": "websocket",
+        "tunnel": {"end": end, "clean": clean, "open_ms": 60_000.0},
     }
 
 

@@ -138,6 +138,38 @@ def test_the_rest_of_an_exchange(counted: Counted) -> None:
 
 
 @pytest.mark.covers("T042")
+class Ended:
+    def __init__(self, ending: str) -> None:
+        self.ending = ending
+
+
+def test_a_tunnel_counts_as_a_request_up_to_its_switch(counted: Counted) -> None:
+    for ending in ("client", "client", "drained", ""):
+        ex = exchange()
+        facts = {"proxy": "p", "status": 101, "start_at": 100.0, "commit_at": 100.5, "end_at": 3700.5, "bytes_out": 7}
+        set_facts(ex, **facts, asked_at=100.1, sent_at=100.1, first_byte_at=100.4, last_byte_at=3700.0)
+        ex.downstream.tunnel = Ended(ending)  # type: ignore[assignment]
+        counted.metrics.record_tunnel(ex, phases(ex))
+    found = counted.samples()
+    p = ("proxy", "p")
+    assert found["gateway_requests_total", (("method", "GET"), p, ("status", "101"))] == 4
+    assert found["gateway_request_duration_seconds_sum", (p,)] == pytest.approx(2.0)
+    assert ("gateway_phase_seconds_total", (("phase", "transfer"), p)) not in found
+    assert found["gateway_response_bytes_total", (p,)] == 28
+    assert found["gateway_tunnels_ended_total", (("end", "client"), p)] == 2
+    assert found["gateway_tunnels_ended_total", (("end", "drained"), p)] == 1
+    assert ("gateway_tunnels_ended_total", (("end", "cut"), p)) not in found
+    assert found["gateway_tunnel_duration_seconds_sum", (p,)] == pytest.approx(4 * 3600.0)
+    assert found["gateway_tunnel_duration_seconds_bucket", (("le", "3600.0"), p)] == 4
+
+
+def test_a_tunnel_of_a_deleted_proxy_is_not_counted(counted: Counted) -> None:
+    ex = exchange()
+    set_facts(ex, proxy="gone", status=101, start_at=1.0, commit_at=2.0, end_at=3.0)
+    counted.metrics.record_tunnel(ex, phases(ex))
+    assert not any(("proxy", "gone") in labels for _, labels in counted.samples())
+
+
 def test_a_breaker_that_was_open_between_two_scrapes_is_seen(counted: Counted) -> None:
     moves = counted.metrics.breaker_moved
     moves("p", "closed", "open", "failure_threshold", 10.0)

@@ -210,7 +210,7 @@ async def test_this_side_may_go_on_when_the_peer_has_ended(way: str) -> None:
             peer.half_close()
         else:  # RFC 8446 6.1: what follows close_notify is ignored
             with contextlib.suppress(ssl.SSLError):
-                peer._tls.unwrap()
+                peer.tls.unwrap()
             await peer._flush()
             await eventually(lambda: above.events[-1] == "eof")
             peer.sock.send(b"x" * 1000)
