@@ -54,14 +54,14 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
 
 
 def tunnel_line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
-    """The line of an exchange that became a tunnel: also its protocol, what ended it, whether both sides took leave,
+    """The line of an exchange that became a tunnel: also what was spoken in it, what ended it, whether both sides took leave,
     and how long it was open."""
     tunnel = ex.downstream.tunnel
     ending, clean = ("", False) if tunnel is None else (tunnel.ending, tunnel.clean)
     return (
         line(ex, phases, epoch)[:-2]
         + (
-            f',"protocol":"websocket","tunnel":{{"end":"{ending}","clean":{"true" if clean else "false"},'
+            f',"tunnel":{{"protocol":"websocket","end":"{ending}","clean":{"true" if clean else "false"},'
             f'"open_ms":{_ms(ex.end_at - ex.commit_at)}}}}}\n'
         ).encode()
     )

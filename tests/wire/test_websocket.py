@@ -71,7 +71,7 @@ async def test_the_handshake_goes_through_as_it_is(gateway_for: GatewayFor, upst
     await both_ways(client, link)
     await closes(client, link, rig)
     line = await rig.log.last()
-    assert (line["status_code"], line["reason"], line["protocol"]) == (101, "", "websocket")
+    assert (line["status_code"], line["reason"], line["tunnel"]["protocol"]) == (101, "", "websocket")
     assert (line["bytes_in"], line["bytes_out"]) == (len(masked(b"ping")), len(frame(b"pong")))
 
 
@@ -152,7 +152,7 @@ async def test_another_response_is_relayed_and_the_connection_goes_on(
     assert upstream.accepted == 1, "both connections went back to where they came from"
     await rig.settled()
     assert [line["status_code"] for line in await rig.log.wait(2)] == [status] * 2
-    assert all("protocol" not in line for line in rig.log.lines())
+    assert all("tunnel" not in line for line in rig.log.lines())
 
 
 WITHOUT = {

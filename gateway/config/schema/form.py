@@ -18,8 +18,8 @@ Group = Literal[
     "Circuit breaker",
     "Timeouts and timing",
     "Browsers",
-    "WebSocket",
     "Login at the upstream, headers",
+    "WebSocket",
 ]
 """The groups of fields, for mistyped ones to be found. The page shows them in the order in which keys name them."""
 

@@ -23,6 +23,7 @@ def test_what_holds_when_nothing_is_said() -> None:
         "max_trailer_bytes": 8192,
         "max_response_header_bytes": 65536,
         "max_interim_responses": 100,
+        "tls_handshake_timeout": 5.0,
     }
 
 

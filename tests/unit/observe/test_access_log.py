@@ -47,6 +47,8 @@ def test_every_field_of_a_line() -> None:
         "protocol": "HTTP/1.1",
         "client": "192.0.2.1:5000",
         "peer": "192.0.2.1:5000",
+        "tls": "",
+        "client_certificate": "",
         "upstream": "u:1",
         "attempts": 1,
         "reused": True,
@@ -66,8 +68,7 @@ def test_the_line_of_a_tunnel(tunnel: Ended | None, end: str, clean: bool) -> No
     described = json.loads(tunnel_line(ex, phases(ex), 1000.0))
     plain = json.loads(line(ex, phases(ex), 1000.0))
     assert described == plain | {
-        "protocol": "websocket",
-        "tunnel": {"end": end, "clean": clean, "open_ms": 60_000.0},
+        "tunnel": {"protocol": "websocket", "end": end, "clean": clean, "open_ms": 60_000.0},
     }
 
 

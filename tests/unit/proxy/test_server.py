@@ -9,6 +9,7 @@ from gateway.config.records import Document, Listener
 from gateway.core.address import Address
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.peer import Peer
 from gateway.errors import BAD_REQUEST, GatewayError
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.router import Route, Router
@@ -19,7 +20,7 @@ from gateway.wire.h1.head import HeadParser
 
 
 class Client:
-    client = "192.0.2.1:5000"
+    peer = Peer("192.0.2.1", 5000, b"http", lambda address: False)
 
     def __init__(self) -> None:
         self.told: list[int] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from harness.patience import eventually
 
+from gateway.config.records import Listener
 from gateway.core.address import Address
 from gateway.proxy.bindings import close
 from gateway.proxy.listeners import Listeners
@@ -159,10 +160,12 @@ def unblocked(sock: socket.socket) -> socket.socket:
 async def test_a_drain_during_a_reload_opens_nothing(owned: OwnedSockets) -> None:
     """It is the supervisor that says when callers are refused: the list of the next worker is the one before."""
     lent = worker(owned)
-    listeners = Listeners(lambda _: None, binder=lent)
-    await listeners.listen([FREE])
+    listeners = Listeners(lambda *_: None, binder=lent)
+    await listeners.listen([Listener(FREE)])
     (where,) = listeners.addresses
-    changing = asyncio.ensure_future(listeners.listen([Address("127.0.0.1", where[1]), Address("localhost", 0)]))
+    changing = asyncio.ensure_future(
+        listeners.listen([Listener(Address("127.0.0.1", where[1])), Listener(Address("localhost", 0))])
+    )
     await asyncio.sleep(0)
     listeners.close()
     with pytest.raises(OSError, match="the gateway is stopping"):
