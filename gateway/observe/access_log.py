@@ -54,8 +54,8 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
 
 
 def tunnel_line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
-    """The line of an exchange that became a tunnel: also what was spoken in it, what ended it, whether both sides took leave,
-    and how long it was open."""
+    """The line of an exchange that became a tunnel: also what was spoken in it, what ended it, whether both sides took
+    leave, and how long it was open."""
     tunnel = ex.downstream.tunnel
     ending, clean = ("", False) if tunnel is None else (tunnel.ending, tunnel.clean)
     return (

@@ -272,9 +272,10 @@ class RequestBody:
 
     def close_request(self) -> None:
         """The stream has ended."""
-        self.move_request(RequestEvent.CLOSED)
-        self._parts.clear()
-        self._stash.clear()
+        if self.request_state is not DONE:
+            self.move_request(RequestEvent.CLOSED)
+            self._parts.clear()
+            self._stash.clear()
         self._sink = self._on_uploaded = None
         if self._body_timer is not None:
             self._body_timer.close()

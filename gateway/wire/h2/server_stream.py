@@ -79,7 +79,9 @@ class H2ServerStream(RequestBody):
         self._send_pace: Pace | None = None
 
     def move_response(self, event: ResponseEvent) -> bool:
-        """As `move_request`."""
+        """As `move_request`. The transitions of a small response, to SENDING and to DONE, do the same by hand, because a call
+        costs.
+        """
         after = following(RESPONSE[event], self.response_state)
         if after is self.response_state:
             return False
@@ -114,7 +116,8 @@ class H2ServerStream(RequestBody):
         if trailer is not None and head.length:
             block += field(b"trailer", trailer.name.lower())
             self._trailer = trailer
-        if self.move_response(ResponseEvent.BEGIN):
+        if self.response_state is WAITING:
+            self.response_state = SENDING
             self._prelude = block
             self._source = source
 
@@ -122,7 +125,8 @@ class H2ServerStream(RequestBody):
         """As `ServerStream.respond`."""
         assert self.exchange is not None
         self.stop_body()
-        if self.move_response(ResponseEvent.BEGIN):
+        if self.response_state is WAITING:
+            self.response_state = SENDING
             self._prelude = self._link.encoder.own(status, lines, len(body))
             self._link.answered = True
             self.whole(memoryview(b"" if self.exchange.request.method == b"HEAD" else body))
@@ -221,7 +225,7 @@ class H2ServerStream(RequestBody):
         self._ended()
 
     def _ended(self) -> None:
-        self.move_response(ResponseEvent.END)
+        self.response_state = DONE
         self._source = self._trailer = None
         self._end_due = False
         self._link.response_ended(self.ident)
@@ -309,7 +313,8 @@ class H2ServerStream(RequestBody):
     def close(self) -> None:
         """The stream has ended, by END_STREAM of both sides, RST_STREAM, or with its connection."""
         self.close_request()
-        self.move_response(ResponseEvent.CLOSED)
+        if self.response_state is not DONE:
+            self.move_response(ResponseEvent.CLOSED)
         self._link.waiters.pop(self, None)
         self._pending = self._prelude = b""
         self.full = False
