@@ -15,8 +15,10 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import Upstream
 
 from gateway.config.records import Limits
-from gateway.wire.h2.codes import CANCEL, ENHANCE_YOUR_CALM, HEADERS, INTERNAL_ERROR, MAX_FRAME, NO_ERROR
+from gateway.wire.h2.codes import CANCEL, DATA, ENHANCE_YOUR_CALM, HEADERS, INTERNAL_ERROR, NO_ERROR, WINDOW_UPDATE
 from gateway.wire.h2.frames import frame, rst_stream, settings, window_update
+from gateway.wire.h2.server import H2Server
+from gateway.wire.h2.states import RequestState
 
 
 async def client_of(rig: Rig, *, window: int | None = None) -> Http2Client:
@@ -102,27 +104,37 @@ async def test_100_continue(gateway_for: GatewayFor, upstream: Upstream) -> None
     assert (await client.response()).body == b"ok"
 
 
+async def upload(client: Http2Client, bodies: dict[int, bytes]) -> None:
+    """Send them side by side, a piece of each in one write, as far as the windows of the streams are open."""
+    allowed = dict.fromkeys(bodies, 65535)
+    sent = dict.fromkeys(bodies, 0)
+    seen = 0
+    while any(sent[ident] < len(body) for ident, body in bodies.items()):
+        for found in client.frames[seen:]:
+            if found.kind == WINDOW_UPDATE and found.ident:
+                allowed[found.ident] += found.number
+        seen = len(client.frames)
+        pieces = b""
+        for ident, body in bodies.items():
+            size = min(8000, allowed[ident], len(body) - sent[ident])
+            if size:
+                piece = body[sent[ident] : sent[ident] + size]
+                sent[ident] += size
+                allowed[ident] -= size
+                pieces += frame(DATA, sent[ident] == len(body), ident, piece)
+        if pieces:
+            await client.send(pieces)
+        else:
+            await client.read()
+
+
 async def test_a_large_body_each_way_with_small_windows(gateway_for: GatewayFor, upstream: Upstream) -> None:
     upstream.behaviour = echo()
     rig = await gateway_for(upstream, http2=True)
     client = await client_of(rig)
     body = bytes(range(256)) * 2048
-
-    async def send() -> None:
-        await client.request(1, [*POST, (b"content-length", b"%d" % len(body))], ended=False)
-        allowed, sent, seen = 65535, 0, 0
-        while sent < len(body):
-            for found in client.frames[seen:]:
-                allowed += found.number if found.kind == 8 and found.ident == 1 else 0
-            seen = len(client.frames)
-            size = min(MAX_FRAME, allowed, len(body) - sent)
-            if size:
-                await client.data(1, body[sent : sent + size], ended=sent + size == len(body))
-                sent, allowed = sent + size, allowed - size
-            else:
-                await client.read()
-
-    await send()
+    await client.request(1, [*POST, (b"content-length", b"%d" % len(body))], ended=False)
+    await upload(client, {1: body})
     opened = 0
     while not client.responses.get(1) or not client.responses[1].ended:
         await client.read()
@@ -131,6 +143,40 @@ async def test_a_large_body_each_way_with_small_windows(gateway_for: GatewayFor,
             await client.send(window_update(1, got - opened), window_update(0, got - opened))
             opened = got
     assert client.responses[1].body == body
+
+
+def held(rig: Rig) -> int:
+    """Streams whose endpoint takes nothing."""
+    (connection,) = (c for c in rig.gateway.server.connections if isinstance(c, H2Server))
+    return sum(stream.request_state is RequestState.HELD for stream in connection.streams.values())
+
+
+@pytest.mark.plain
+async def test_one_read_that_feeds_endpoints_that_are_slow_never_mixes(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """Each waits for its part of what one read brought."""
+    slow = Upstream(receive_buffer=4096)
+    async with slow:
+        rig = await gateway_for(slow, http2=True, timeouts=replace(TIMEOUTS, body_idle=30))
+        client = await client_of(rig)
+        bodies = {ident: b"%d|" % ident * 1_500_000 for ident in (1, 3, 5)}
+        for ident in bodies:
+            await client.request(ident, [*POST[:3], (b":path", b"/%d" % ident)], ended=False)
+        sending = asyncio.ensure_future(upload(client, bodies))
+        try:
+            links = [await slow.link() for _ in bodies]
+            await eventually(lambda: held(rig) == len(bodies), "every endpoint is full", 20)
+            requests = await asyncio.gather(*(link.request() for link in links))
+            await sending
+        finally:
+            sending.cancel()
+        for request in requests:
+            assert request.body == bodies[int(request.target[1:])]
+        for link in links:
+            await link.send(OK)
+        for ident in bodies:
+            assert (await client.response(ident)).body == b"ok"
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ class H2ServerStream(RequestBody):
         self._send_pace: Pace | None = None
 
     def move_response(self, event: ResponseEvent) -> bool:
-        """As `move_request`. The transitions of a small response, to SENDING and to DONE, do the same by hand, because a call
-        costs.
+        """As `move_request`. The transitions of a small response, to SENDING and to DONE, do the same by hand, because
+        a call costs.
         """
         after = following(RESPONSE[event], self.response_state)
         if after is self.response_state:

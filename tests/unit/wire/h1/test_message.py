@@ -97,3 +97,24 @@ async def test_a_lost_connection_holds_nobody() -> None:
     made.data(memoryview(b"x"), pooled=False)
     made.flush()
     assert (source.held, bytes(transport.taken)) == (False, b"")
+
+
+async def test_sinks_that_one_read_feeds_share_its_buffer_until_the_last_has_flushed() -> None:
+    pool = BufferPool()
+    made = [MessageWriter(asyncio.get_running_loop(), pool) for _ in range(3)]
+    transports = [ScriptedTransport(one) for one in made]
+    shared = pool.current
+    for one, transport in zip(made, transports, strict=True):
+        transport.stop()
+        one.start(b"", HeldSource())
+    for index, one in enumerate(made):
+        one.data(shared[index * COPY_BELOW : (index + 1) * COPY_BELOW], pooled=True)
+        one.data(memoryview(bytes(COPY_BELOW)), pooled=True)  # joined from small chunks: it lies in no buffer
+    assert pool.outstanding == 3
+    transports[0].take()
+    transports[1].lose()
+    pool.lend()
+    assert pool.current is not shared, "one of them has yet to flush"
+    transports[2].take()
+    pool.lend()
+    assert pool.current is shared
