@@ -87,7 +87,8 @@ class Process:
         await self._issuers.follow(lambda: self._loaded.auth.jwt, self._plane.take_wanted, self._identify)
 
     def _certificates(self) -> list[expiry.Expiring]:
-        return expiry.expiring(self._loaded.document.listen)
+        document = self._loaded.document
+        return expiry.expiring(document.listen, document.upstreams)
 
     async def _watch(self, config: Path) -> None:
         await watch(

@@ -51,23 +51,33 @@ class Authorities:
     sources: Sources
 
 
-def read_certificate(cert: str, key: str) -> Certificate:
-    """``cert`` and ``key``: paths, which may be the same. Raises ValueError."""
-    chain, chain_digest = _read("cert", cert)
-    text, key_digest = _read("key", key)
+def read_certificate(cert: str, key: str, keys: tuple[str, str] = ("cert", "key")) -> Certificate:
+    """``cert`` and ``key``: paths, which may be the same; ``keys``: those of the configuration that name them.
+
+    Raises ValueError.
+    """
+    chain, chain_digest = _read(keys[0], cert)
+    text, key_digest = _read(keys[1], key)
     certificates, found = _CERTIFICATE.findall(chain), _KEY.search(text)
     if not certificates:
-        raise ValueError(f"cert: {cert} holds no certificate; write one that begins with -----BEGIN CERTIFICATE-----")
+        raise ValueError(
+            f"{keys[0]}: {cert} holds no certificate; write one that begins with -----BEGIN CERTIFICATE-----"
+        )
     if found is None:
-        raise ValueError(f"key: {key} holds no private key; name the file with -----BEGIN PRIVATE KEY-----")
+        raise ValueError(f"{keys[1]}: {key} holds no private key; name the file with -----BEGIN PRIVATE KEY-----")
     if found["kind"].startswith(_ENCRYPTED) or "Proc-Type: 4,ENCRYPTED" in found[0]:
-        raise ValueError(f"key: {key} is encrypted; decrypt it with `openssl pkey`, and let only the gateway read it")
+        raise ValueError(
+            f"{keys[1]}: {key} is encrypted; decrypt it with `openssl pkey`, and let only the gateway read it"
+        )
     pem = "\n".join(certificates) + "\n"
     try:
         tls_context.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), pem, found[0])
     except (ssl.SSLError, ValueError) as error:
-        raise ValueError(f"cert: {cert} {_why(error, key)}") from None
-    names, expires_at = _facts(pem, cert)
+        raise ValueError(f"{keys[0]}: {cert} {_why(error, key)}") from None
+    try:
+        names, expires_at = _facts(pem)
+    except ValueError:
+        raise ValueError(f"{keys[0]}: {cert} holds a certificate that cannot be parsed; make it again") from None
     return Certificate(pem, found[0], names, expires_at, {cert: chain_digest, key: key_digest})
 
 
@@ -126,16 +136,12 @@ def _why(error: Exception, key: str) -> str:
     return f"cannot be used with {key} ({reason or type(error).__name__}); make sure that both are PEM and whole"
 
 
-def _facts(pem: str, path: str) -> tuple[tuple[str, ...], float]:
-    """Names and end of the certificate."""
+def _facts(pem: str) -> tuple[tuple[str, ...], float]:
+    """Names and end of the certificate. Raises ValueError."""
     from cryptography import x509  # 20 ms, which a gateway without TLS does not need
 
-    try:
-        certificates = x509.load_pem_x509_certificates(pem.encode("latin-1"))
-        names = _names(certificates[0])
-    except ValueError:
-        raise ValueError(f"cert: {path} holds a certificate that cannot be parsed; make it again") from None
-    return names, min(certificate.not_valid_after_utc.timestamp() for certificate in certificates)
+    certificates = x509.load_pem_x509_certificates(pem.encode("latin-1"))
+    return _names(certificates[0]), min(certificate.not_valid_after_utc.timestamp() for certificate in certificates)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""When the certificates of the listeners end, and the warnings before."""
+"""When the certificates of the gateway end, and the warnings before."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from gateway.config.records import Listener
+from gateway.config.records import Certificate, Listener, Upstream
 
 _log = logging.getLogger("gateway")
 
@@ -21,22 +21,33 @@ _LOOK_SECONDS: Final = 60.0
 class Expiring(NamedTuple):
     """A certificate in use."""
 
-    listener: str
-    """Its address, as ``host:port``."""
+    place: Literal["listen", "admin", "upstream"]
+    """Where it is shown: to callers, to operators, or to an upstream."""
+    where: str
+    """The listener's address, as ``host:port``, or the upstream's name."""
     name: str
     """The first name in the certificate; empty: it has none."""
     expires_at: float
     """Seconds of the epoch."""
 
 
-def expiring(listeners: Iterable[Listener]) -> list[Expiring]:
-    """The certificates of ``listeners``."""
+def expiring(listeners: Iterable[Listener], upstreams: Iterable[Upstream]) -> list[Expiring]:
+    """The certificates that ``listeners`` show, and those that are shown to ``upstreams``."""
     return [
-        Expiring(str(listener.address), certificate.names[0] if certificate.names else "", certificate.expires_at)
+        Expiring("listen", str(listener.address), first_name(certificate), certificate.expires_at)
         for listener in listeners
         if listener.tls is not None
         for certificate in listener.tls.certificates
+    ] + [
+        Expiring("upstream", upstream.shown_name, certificate.name, certificate.expires_at)
+        for upstream in upstreams
+        if (certificate := upstream.tls.certificate) is not None
     ]
+
+
+def first_name(certificate: Certificate) -> str:
+    """Empty when the certificate has no name."""
+    return certificate.names[0] if certificate.names else ""
 
 
 class ExpiryWarnings:
@@ -63,9 +74,10 @@ class ExpiryWarnings:
 
 def _sentence(certificate: Expiring, left: float) -> str:
     day = time.strftime("%Y-%m-%d", time.gmtime(certificate.expires_at))
-    what = f"listen {certificate.listener}: the certificate {certificate.name or 'without a name'}"
+    kind, peers = ("client certificate", "upstreams") if certificate.place == "upstream" else ("certificate", "clients")
+    what = f"{certificate.place} {certificate.where}: the {kind} {certificate.name or 'without a name'}"
     if left <= 0:
-        return f"{what} ended on {day}, so clients reject it; replace its files with new ones"
+        return f"{what} ended on {day}, so {peers} reject it; replace its files with new ones"
     days = int(left // _DAY)
     when = f"in {days} days" if days > 1 else "within two days"
     return f"{what} ends on {day}, {when}; replace its files with new ones"

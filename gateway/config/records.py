@@ -100,6 +100,36 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate that the gateway shows to an upstream: PEM texts, and what the certificate says.
+
+    ``key`` is not encrypted. ``name``: the first name in it; "": none. ``expires_at`` is seconds since the epoch.
+    """
+
+    chain: str = field(repr=False)
+    key: str = field(repr=False)
+    name: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """TLS with an ``https://`` upstream. Its certificate is verified always.
+
+    ``ca``: the authorities that sign it, PEM; "": those of the system. ``server_name``: the name that is asked for
+    (SNI) and that the certificate must hold; "": the host of the URL.
+    """
+
+    ca: str = field(default="", repr=False)
+    certificate: ClientCertificate | None = None
+    server_name: str = ""
+
+
+NAMED = "upstream "
+"""Begins the name of an `Upstream` that is an entry of `upstreams`. No proxy has such a name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """A back end: where it is, and what protects it.
 
@@ -114,6 +144,12 @@ class Upstream:
     queue: Queue = Queue()
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     timeouts: Timeouts = Timeouts()
+    tls: UpstreamTls = UpstreamTls()
+
+    @property
+    def shown_name(self) -> str:
+        """The name in the file: of the entry of `upstreams`, or of the proxy."""
+        return self.name.removeprefix(NAMED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,14 @@ from gateway.config.schema.proxy import Proxy
 _DESTINATIONS = Destinations()
 _NO_URL = Problem("must be a URL such as http://host:port; proxies of a file alone name an upstream", ("upstream",))
 
+_NO_TLS = Problem(
+    "names files of the gateway's machine, which only those who can write its configuration file may choose; move this "
+    "proxy to the file, or remove this key",
+    ("tls",),
+)
+"""It is said without a look at the files, so that no one learns of them. A `server_name` alone is not admitted either:
+with it, a secret that is bound to an origin could be sent to a server with another certificate."""
+
 
 def proxy(
     settings: Mapping[str, object],
@@ -35,6 +43,8 @@ def proxy(
     """
     data = dict(settings)
     literal = list(_literal_credentials(data))
+    if data.pop("tls", None) is not None:
+        literal.append(_NO_TLS)
     if isinstance(named := data.get("upstream"), str) and values.is_upstream_name(named):
         literal.append(_NO_URL)
     try:
@@ -92,6 +102,8 @@ def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
 
     Still raises `ConfigError` for what this version of the gateway cannot serve.
     """
+    if settings.get("tls") is not None:
+        raise ConfigError(name, [_NO_TLS])
     try:
         checked = Proxy.model_validate(dict(settings), context=header_template.Context(lenient=True))
     except ValidationError as error:

@@ -38,6 +38,26 @@ def server_context(
     return context
 
 
+def client_context(*, ca: str = "", chain: str = "", key: str = "") -> ssl.SSLContext:
+    """For connections to upstreams: the certificate and the name are verified; HTTP/1.1 by ALPN.
+
+    ``ca``: the authorities, PEM; "": those of the system. ``chain`` and ``key``: the certificate to show when the
+    upstream asks for one; "": none. Raises as `server_context`.
+    """
+    context = ssl.create_default_context(cadata=ca or None)
+    if ca:
+        # Each of them is trusted by itself, also one that another authority has signed. And an authority of one's own
+        # often leaves out what RFC 5280 requires of public ones (Python 3.13 checks that by default).
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.set_alpn_protocols(["http/1.1"])
+    # A renegotiation (TLS 1.2 and before) would make a write wait for a read; it serves client certificates alone.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if chain:
+        load_pair(context, chain, key)
+    return context
+
+
 def load_pair(context: ssl.SSLContext, chain: str, key: str) -> None:
     """Use the certificate ``chain`` with its ``key`` in ``context``. Raises as `server_context`."""
     with _file(f"{chain}\n{key}") as path:

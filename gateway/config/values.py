@@ -114,6 +114,13 @@ def route_host(text: str) -> str:
     return host
 
 
+def server_name(text: str) -> str:
+    """The name or address that a certificate must hold: a `route_host` without ``*.``."""
+    if text.startswith("*."):
+        raise ValueError("must be one name; write it without *., as the certificate of the upstream covers it")
+    return route_host(text)
+
+
 def page_origin(text: str) -> str:
     """A serialized origin (RFC 6454 6.2), lower-case and without its scheme's own port, or ``*`` for any."""
     lower = text.lower()

@@ -33,6 +33,7 @@ from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin
 from gateway.upstream.shortage import Shortages
 from gateway.upstream.sockets import Attempts, addr_info, hardened_socket
+from gateway.upstream.tls import EndpointTls, TlsFailures
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connect import ConnectionMaker
 from gateway.wire.connections import ClientConnection
@@ -52,15 +53,6 @@ class _DialTimeoutError(Exception):
     """No address accepted a TCP connection in time."""
 
 
-def tls_context() -> ssl.SSLContext:
-    """Verifies certificates and names against the system's authorities; HTTP/1.1 by ALPN."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    # A renegotiation (TLS 1.2 and before) would make a write wait for a read; it serves client certificates alone.
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    return context
-
-
 class HardenedConnector(aiohttp.TCPConnector):
     """Opens connections to one endpoint with the timeouts of its upstream."""
 
@@ -70,7 +62,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         timeouts: Timeouts,
         buffers: BufferPool,
         parser: HeadParser,
-        tls: ssl.SSLContext,
+        tls: EndpointTls,
         shortages: Shortages | None = None,
         guard: Guard | None = None,
     ) -> None:
@@ -80,7 +72,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             )
         super().__init__(
             limit=0,
-            ssl=tls,
+            ssl=tls.forward_proxy,
             ttl_dns_cache=_DNS_TTL_SECONDS,
             socket_factory=hardened_socket,
         )
@@ -90,7 +82,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self._maker = ConnectionMaker(self._loop, buffers, parser)
         self._shortages = Shortages() if shortages is None else shortages
         self._guard = Guard() if guard is None else guard
-        self._tls = tls
+        self.tls = tls
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
         self.proxy_fields: list[tuple[bytes, bytes]] = []
@@ -102,6 +94,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         """The forward proxy on the way."""
         if self.proxy is not None:
             self._go_through(self.proxy)
+        self._tls_failures = TlsFailures(endpoint.url, self._peer.url)
         self._secure = self._peer.scheme == "https" and self._tunnel is None
         self._named = not self._peer.is_address
         self.current: frozenset[str] | None = None
@@ -126,7 +119,7 @@ class HardenedConnector(aiohttp.TCPConnector):
                 loop=self._loop,
                 proxy=URL(proxy.url),
                 proxy_headers=CIMultiDict(credentials),
-                ssl=self._tls,
+                ssl=self.tls.forward_proxy,
             )
         else:
             self.absolute_form = self.endpoint.url.encode()
@@ -153,7 +146,7 @@ class HardenedConnector(aiohttp.TCPConnector):
                 return await self._dial_through(self._tunnel)
             sock = await self._connect_to_peer()
             if self._secure:
-                connection, layer = self._maker.secure(self._tls, self._peer.name)
+                connection, layer = self._secured()
                 await self._loop.create_connection(lambda: layer.protocol, sock=sock)
                 await self._opened(layer)
             else:
@@ -163,13 +156,24 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise GatewayError(errors.DIAL_TIMEOUT) from None
         except aiohttp.ClientConnectorDNSError as error:
             raise self._failure_to_resolve(error.os_error) from None
-        except (aiohttp.ClientSSLError, ssl.SSLError):
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:  # a tunnel's forward proxy is spoken to over TLS
+            self._tls_failures.with_forward_proxy(_cause(error))
             raise GatewayError(errors.TLS_FAILED) from None
         except (OSError, MemoryError) as error:
             raise self._failure(error) from None
         except aiohttp.ClientError:
             raise GatewayError(errors.DIAL_FAILED) from None
         return connection
+
+    def _secured(self) -> tuple[ClientConnection, ClientTls]:
+        """A connection with TLS to the endpoint, or to a forward proxy that takes plain requests over TLS."""
+        if self._peer is self.endpoint or self._tunnel is not None:
+            connection, layer = self._maker.secure(self.tls.endpoint, self.tls.server_name or self.endpoint.name)
+            layer.on_failure = self._tls_failures.with_endpoint
+        else:
+            connection, layer = self._maker.secure(self.tls.forward_proxy, self._peer.name)
+            layer.on_failure = self._tls_failures.with_forward_proxy
+        return connection, layer
 
     async def _opened(self, layer: ClientTls) -> None:
         """Wait for the handshake; raises ``tls_failed``, ``tls_timeout``."""
@@ -179,7 +183,8 @@ class HardenedConnector(aiohttp.TCPConnector):
         except TimeoutError:
             layer.abort()
             raise GatewayError(errors.TLS_TIMEOUT) from None
-        except (ssl.SSLError, ConnectionError):
+        except (ssl.SSLError, ConnectionError) as error:
+            layer.on_failure(error)
             raise GatewayError(errors.TLS_FAILED) from None
         except asyncio.CancelledError:
             layer.abort()
@@ -275,7 +280,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         if transport is None or theirs is None:
             lease.close()
             raise GatewayError(errors.DIAL_FAILED)
-        ours, layer = self._maker.secure(self._tls, self.endpoint.name)
+        ours, layer = self._secured()
         transport.set_protocol(layer.protocol)
         theirs.connection_lost(None)  # so that closing aiohttp's account does not close the transport
         lease.close()
@@ -325,3 +330,10 @@ class HardenedConnector(aiohttp.TCPConnector):
             addr_infos.clear()
             raise failed(request.connection_key, error) from error
         return await self._loop.create_connection(*args, **kwargs, sock=sock)
+
+
+def _cause(error: Exception) -> Exception:
+    """What aiohttp has wrapped."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error

@@ -1,31 +1,31 @@
 """The state that outlives a reload: pools, limiters and breakers, by the name of their upstream.
 
-A pool's identity is the origin and the timeouts that its connections were made with; a breaker's is the origin that it
-judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so that
-permits in use stay counted and a circuit stays open.
+A pool's identity is the origin, and the timeouts and the TLS that its connections were made with; a breaker's is the
+origin that it judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so
+that permits in use stay counted and a circuit stays open.
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterable
 from functools import partial
 
 from gateway.config import records
 from gateway.config.networks import Destinations
-from gateway.config.records import CircuitBreaker, Timeouts
+from gateway.config.records import CircuitBreaker
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker, State
 from gateway.policy.circuit import Circuit
 from gateway.policy.limiter import Limiter
 from gateway.policy.queue import WaitQueue
-from gateway.upstream.connector import HardenedConnector, tls_context
+from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Pool
 from gateway.upstream.shortage import Shortages
+from gateway.upstream.tls import TlsContexts
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
@@ -49,13 +49,16 @@ class Registry:
         self._budget = IdleBudget()
         self._shortages = Shortages()
         self.guard = Guard()
-        self._tls: ssl.SSLContext | None = None
+        self._tls = TlsContexts()
         self._limiters: dict[str, Limiter] = {}
         """Also those that no upstream has now: exchanges that run under an old limit still hold its permits."""
         self._retiring = Tasks()
 
     def prepare(self, upstreams: Iterable[records.Upstream]) -> dict[str, Upstream]:
-        """The parts of ``upstreams`` by name. What is unchanged is borrowed, and nothing that is live is touched."""
+        """The parts of ``upstreams`` by name. What is unchanged is borrowed, and nothing that is live is touched.
+
+        Raises OSError for a certificate that cannot be used.
+        """
         return {settings.name: self._prepare(settings) for settings in upstreams}
 
     def adopt(self, prepared: dict[str, Upstream]) -> None:
@@ -64,6 +67,7 @@ class Registry:
             self._configure(upstream)
         for name in [name for name, limiter in self._limiters.items() if name not in prepared and limiter.idle]:
             del self._limiters[name]
+        self._tls.keep(upstream.settings.tls for upstream in prepared.values())
         kept = {id(upstream.endpoint.pool) for upstream in prepared.values()}
         old, self.upstreams = self.upstreams, prepared
         for upstream in old.values():
@@ -95,12 +99,13 @@ class Registry:
         pool, breaker = None, None
         if old is not None and old.endpoint.origin.url == origin.url:
             breaker = old.endpoint.breaker
-            pool = old.endpoint.pool if old.settings.timeouts == settings.timeouts else None
+            same = old.settings.timeouts == settings.timeouts and old.settings.tls == settings.tls
+            pool = old.endpoint.pool if same else None
         if not settings.circuit_breaker.enabled:
             breaker = None
         elif breaker is None:
             breaker = self._breaker(settings.name, settings.circuit_breaker)
-        return Endpoint(origin, pool or self._pool(settings.name, origin, settings.timeouts), breaker)
+        return Endpoint(origin, pool or self._pool(settings, origin), breaker)
 
     def _configure(self, upstream: Upstream) -> None:
         settings = upstream.settings
@@ -124,12 +129,9 @@ class Registry:
         self._limiters[settings.name] = limiter
         return limiter
 
-    def _pool(self, name: str, origin: Origin, timeouts: Timeouts) -> Pool:
-        if self._tls is None:
-            self._tls = tls_context()
-        connector = HardenedConnector(
-            origin, timeouts, self._buffers, self._parser, self._tls, self._shortages, self.guard
-        )
+    def _pool(self, settings: records.Upstream, origin: Origin) -> Pool:
+        name, timeouts, tls = settings.name, settings.timeouts, self._tls.of(settings.tls)
+        connector = HardenedConnector(origin, timeouts, self._buffers, self._parser, tls, self._shortages, self.guard)
         return Pool(
             connector,
             timeouts.idle,

@@ -115,6 +115,9 @@ class TlsLayer:
         """The handshake failed with ``error``, or the connection ended during it."""
         raise NotImplementedError
 
+    def _broken(self, error: ssl.SSLError) -> None:
+        """The peer sent an alert, or what is not TLS, after the handshake."""
+
     # -- the protocol of the TCP transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -302,7 +305,8 @@ class TlsLayer:
         except ssl.SSLZeroReturnError:  # instead of 0 bytes, when we have sent ours
             self._end(got)
             return 0, False
-        except ssl.SSLError:
+        except ssl.SSLError as error:
+            self._broken(error)
             self._end(got, broken=True)
             return 0, False
         return got, True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 
 from gateway.wire.buffers import BufferPool
 from gateway.wire.link import Link
@@ -13,7 +14,7 @@ from gateway.wire.tls import TlsLayer
 class ClientTls(TlsLayer):
     """Dial a TCP connection with `protocol`, then await `opened`."""
 
-    __slots__ = ("_opened",)
+    __slots__ = ("_opened", "on_failure")
 
     def __init__(
         self,
@@ -27,6 +28,9 @@ class ClientTls(TlsLayer):
         self._above = above
         self._use(context, context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name))
         self._opened: asyncio.Future[None] = loop.create_future()
+        self.on_failure: Callable[[Exception], object] = _ignore
+        """Called with the alert of a peer that ends TLS after the handshake: with TLS 1.3, one that rejects our
+        certificate."""
 
     async def opened(self) -> None:
         """Wait for the end of the handshake.
@@ -43,7 +47,15 @@ class ClientTls(TlsLayer):
         if not self._opened.done():  # else the dial was cancelled
             self._opened.set_result(None)
 
+    def _broken(self, error: ssl.SSLError) -> None:
+        if "ALERT" in (error.reason or ""):
+            self.on_failure(error)
+
     def _failed(self, error: Exception) -> None:
         if not self._opened.done():
             self._opened.set_exception(error)
             self._opened.exception()  # a cancelled dial no longer awaits it: that is no error of the program
+
+
+def _ignore(_: Exception) -> None:
+    pass

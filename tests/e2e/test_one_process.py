@@ -45,7 +45,7 @@ SHARED = {"issuer": "https://h", "audience": ["g"], "algorithms": ["HS256"], "se
 JWT = {"issuer": "https://i", "audience": ["a"], "algorithms": ["ES256"], "jwks_url": "https://h/keys"}
 PROXY = {"name": "p", "path": "/p", "upstream": "http://h"}
 CERTIFICATE = {"cert": "b.pem", "key": "b.key"}
-UPSTREAM = {"name": "u", "endpoints": [{"url": "http://u"}]}
+UPSTREAM = {"name": "u", "endpoints": [{"url": "https://u"}]}
 PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Settings": ((), {}),
     "Listener": (("listen", 0), {"listen": [{"address": "127.0.0.1:1"}]}),
@@ -63,6 +63,7 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "UpstreamNetworks": (("upstream_networks",), {"upstream_networks": {}}),
     "Upstream": (("upstreams", 0), {"upstreams": [UPSTREAM]}),
     "Endpoint": (("upstreams", 0, "endpoints", 0), {"upstreams": [UPSTREAM]}),
+    "UpstreamTls": (("upstreams", 0, "tls"), {"upstreams": [UPSTREAM | {"tls": {}}]}),
     "Proxy": (("proxies", 0), {"proxies": [PROXY]}),
     "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"max_concurrent": 3, "limiter": {}}]}),
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
@@ -81,6 +82,8 @@ TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
     ("Certificate", "client_ca"): {"client_auth": "required"},
     ("Tls", "client_auth"): {"client_ca": "callers.pem"},
     ("Tls", "client_ca"): {"client_auth": "required"},
+    ("UpstreamTls", "client_cert"): {"client_key": "a.key"},
+    ("UpstreamTls", "client_key"): {"client_cert": "a.pem"},
 }
 """What else must stand there for a key's example to be accepted."""
 REFUSED: Mapping[tuple[str, str], str] = {

@@ -16,14 +16,23 @@ from harness.answers import ok
 from harness.client import request
 from harness.deployment import Deployment
 from harness.patience import eventually
-from harness.tls import TlsClient, certificate, trusting
+from harness.tls import (
+    TlsClient,
+    TlsLink,
+    TlsUpstream,
+    authority,
+    certificate,
+    client_certificate,
+    pem_of,
+    trusting,
+)
 from harness.upstream import Upstream
 
 pytestmark = pytest.mark.timeout(120)
 
 
 def write(folder: Path, *names: str) -> str:
-    """A certificate in ``a.pem`` and ``a.key``, each in the place of the one before; its serial number."""
+    """A certificate in ``a.pem`` and ``a.key``, each in the place of the one before; its chain."""
     made = certificate(*names)
     for name, text in (("a.key", made.key), ("a.pem", made.chain)):
         new = folder / f"{name}.new"
@@ -53,20 +62,22 @@ async def until_shown(port: int, chain: str) -> None:
 
 
 @asynccontextmanager
-async def one_process(folder: Path, upstream: Upstream) -> AsyncIterator[tuple[int, Callable[[], str]]]:
+async def one_process(
+    folder: Path, upstream: Upstream, **proxy: object
+) -> AsyncIterator[tuple[int, Callable[[], str]]]:
     gateway = OneProcess(folder)
     tls = {"certificates": [{"cert": "a.pem", "key": "a.key"}]}
     gateway.write(
         listen={"address": f"127.0.0.1:{gateway.port}", "tls": tls},
-        proxies=[{"name": "p", "path": "/p", "upstream": upstream.url, "access_rule": "true"}],
+        proxies=[{"name": "p", "path": "/p", "upstream": upstream.url, "access_rule": "true", **proxy}],
     )
     async with gateway:
         yield gateway.port, gateway.log.read_text
 
 
 @asynccontextmanager
-async def deployment(folder: Path, upstream: Upstream) -> AsyncIterator[tuple[int, Callable[[], str]]]:
-    proxies = json.dumps([{"name": "p", "path": "/p", "upstream": upstream.url, "access_rule": "true"}])
+async def deployment(folder: Path, upstream: Upstream, **proxy: object) -> AsyncIterator[tuple[int, Callable[[], str]]]:
+    proxies = json.dumps([{"name": "p", "path": "/p", "upstream": upstream.url, "access_rule": "true", **proxy}])
     listen = "{address: 127.0.0.1:0, tls: {certificates: [{cert: a.pem, key: a.key}]}}"
     async with Deployment(folder, proxies=proxies, listen=listen) as gateway:
         async with gateway.session.get(
@@ -74,6 +85,7 @@ async def deployment(folder: Path, upstream: Upstream) -> AsyncIterator[tuple[in
         ) as answer:
             text = await answer.text()
         assert 'gateway_certificate_expiry_seconds{listener="127.0.0.1:0",name="a.test"}' in text
+        assert ('gateway_certificate_expiry_seconds{upstream="p",name="g.test"}' in text) is ("tls" in proxy)
         yield int(gateway.url.rpartition(":")[2]), gateway.log.read_text
 
 
@@ -92,3 +104,38 @@ async def test_a_renewed_certificate_is_applied(run: Callable[..., Any], tmp_pat
         await until_shown(port, last)
         assert current not in last
         assert log().count("does not belong to the private key") == 1
+
+
+@pytest.mark.parametrize("run", [one_process, deployment])
+async def test_a_renewed_client_certificate_is_shown(run: Callable[..., Any], tmp_path: Path) -> None:
+    write(tmp_path, "a.test")
+    (tmp_path / "authority.pem").write_text(pem_of(authority()))
+    tls = {"ca": "authority.pem", "client_cert": "g.pem", "client_key": "g.key", "server_name": "ai.test"}
+
+    def renew() -> str:
+        made = client_certificate("g.test", issuer=authority())
+        (tmp_path / "g.key").write_text(made.key)
+        (tmp_path / "g.pem").write_text(made.chain)
+        return made.chain
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority().issue_cert("ai.test").configure_cert(context)
+    authority().configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with TlsUpstream(ok()) as upstream:
+        upstream.context = context
+
+        def seen() -> str:
+            link = upstream.links[-1]
+            assert isinstance(link, TlsLink)
+            return ssl.DER_cert_to_PEM_cert(link.tls.getpeercert(True) or b"")
+
+        first = renew()
+        async with run(tmp_path, upstream, tls=tls) as (port, _):
+            await shown(port)
+            assert seen() in first
+            second = renew()
+            end = time.monotonic() + 15
+            while seen() not in second:
+                assert time.monotonic() < end, "the renewed certificate is never shown"
+                await shown(port)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.app import Gateway
-from gateway.config.records import Document, Limits, Listener, Timeouts, Tls
+from gateway.config.records import Document, Limits, Listener, Timeouts, Tls, UpstreamTls
 from gateway.core.address import Address
 from harness.access_log import AccessLog
 from harness.client import HOST, Client
@@ -23,6 +23,7 @@ TIMEOUTS = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idl
 
 
 LIMITS = Limits()
+UPSTREAM_TLS = UpstreamTls()
 
 
 class Rig:
@@ -95,6 +96,7 @@ class GatewayFor(Protocol):
         proxies: tuple[Proxied, ...] = ...,
         tls: Tls | None = ...,
         http2: bool = ...,
+        upstream_tls: UpstreamTls = ...,
         **proxy: Any,
     ) -> Rig: ...
 
@@ -125,6 +127,7 @@ class Workshop:
         proxies: tuple[Proxied, ...] = (),
         tls: Tls | None = None,
         http2: bool = False,
+        upstream_tls: UpstreamTls = UPSTREAM_TLS,
         **changes: Any,
     ) -> Rig:
         path = self._directory / f"access-{len(self._rigs)}.log"
@@ -135,7 +138,7 @@ class Workshop:
             drain_timeout=1,
             limits=limits,
         )
-        document = serving(document, *(proxies or (proxy_to(upstream, **changes),)))
+        document = serving(document, *(proxies or (proxy_to(upstream, tls=upstream_tls, **changes),)))
         rig = Rig(Gateway(document), AccessLog(path), document)
         await rig.gateway.start()
         self._rigs.append(rig)

@@ -13,7 +13,7 @@ from typing import Self
 
 import trustme
 
-from gateway.config.records import Certificate, Tls
+from gateway.config.records import Certificate, ClientCertificate, Tls
 from harness.client import Client
 from harness.stream import RESET_ON_CLOSE, Stream
 from harness.upstream import Link, Upstream
@@ -37,8 +37,20 @@ def certificate(*names: str, client_auth: str = "none", client_ca: trustme.CA | 
     """Of a listener, signed by `authority`."""
     issued = authority().issue_cert(*names)
     chain = "".join(pem.bytes().decode() for pem in issued.cert_chain_pems)
-    pem = "" if client_ca is None else client_ca.cert_pem.bytes().decode()
+    pem = "" if client_ca is None else pem_of(client_ca)
     return Certificate(chain, issued.private_key_pem.bytes().decode(), names, 4e9, client_auth, pem)
+
+
+def client_certificate(name: str, *, issuer: trustme.CA, key: str = "") -> ClientCertificate:
+    """That the gateway shows to an upstream; with ``key``, which belongs to another, if it is given."""
+    issued = issuer.issue_cert(name)
+    chain = "".join(pem.bytes().decode() for pem in issued.cert_chain_pems)
+    return ClientCertificate(chain, key or issued.private_key_pem.bytes().decode(), name, 4e9)
+
+
+def pem_of(issuer: trustme.CA) -> str:
+    """The certificate of an authority."""
+    return issuer.cert_pem.bytes().decode()
 
 
 @functools.cache
@@ -212,9 +224,11 @@ class TlsUpstream(Upstream):
     """An `Upstream` behind TLS: a connection counts as accepted once its handshake is complete."""
 
     scheme = "https"
+    context: ssl.SSLContext | None = None
+    """In the place of `server_context`, for the connections from now on."""
 
     def _take(self, sock: socket.socket) -> None:
-        self._spawn(self._open(TlsLink(sock)))
+        self._spawn(self._open(TlsLink(sock, self.context)))
 
     async def _open(self, link: TlsLink) -> None:
         if await link.open():

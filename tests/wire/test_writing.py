@@ -18,10 +18,10 @@ from harness.stream import Stream
 from harness.tls import TlsLink, authority, server_context
 
 from gateway import errors
+from gateway.config.tls_context import client_context
 from gateway.core.limits import Limits
 from gateway.core.message import OutgoingRequest
 from gateway.errors import GatewayError
-from gateway.upstream.connector import tls_context
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
@@ -82,7 +82,7 @@ def socket_pair(buffer: int = 0) -> tuple[socket.socket, socket.socket]:
 
 
 def trusting() -> ssl.SSLContext:
-    context = tls_context()
+    context = client_context()
     authority().configure_trust(context)
     return context
 

@@ -33,8 +33,9 @@ def in_group(group: Group) -> JsonDict:
     return {"x-group": group}
 
 
-def widget(name: Literal["headers"]) -> JsonDict:
-    """A key that has a field of its own kind; ``headers``: the login at the upstream, and the other header fields."""
+def widget(name: Literal["headers", "none"]) -> JsonDict:
+    """A key that has a field of its own kind; ``headers``: the login at the upstream, and the other header fields;
+    ``none``: no field, because the key stands in the file alone."""
     return {"x-widget": name}
 
 

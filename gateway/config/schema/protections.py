@@ -1,4 +1,4 @@
-"""The protections of an upstream: limiter, queue, breaker and timeouts.
+"""The protections of an upstream: limiter, queue, breaker, timeouts, and TLS.
 
 A proxy with a URL of its own has the same keys as an upstream, so each of them is a type here, with its meaning.
 """
@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import records, values
 from gateway.config.records import Mode
-from gateway.config.schema.form import in_group
+from gateway.config.schema.form import in_group, widget
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Requests, Seconds
+from gateway.config.schema.upstream_tls import UpstreamTls
 
 _BREAKER, _QUEUE, _TIMEOUTS = records.CircuitBreaker(), records.Queue(), records.Timeouts()
 
@@ -101,7 +102,15 @@ def _behind_a_limit(queue: Queue, info: ValidationInfo) -> Queue:
     return queue
 
 
-PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config")
+def _on_https(tls: UpstreamTls | None, info: ValidationInfo) -> UpstreamTls | None:
+    own = info.data.get("upstream", "")
+    urls = [endpoint.url for endpoint in info.data.get("endpoints", ())] or [own]
+    if tls is not None and any(url.lower().startswith("http://") for url in urls):
+        raise ValueError("has no effect on an http:// URL; write https://, or remove this key")
+    return tls
+
+
+PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config", "tls")
 """Keys of an upstream, which a proxy has only when its upstream is a URL of its own."""
 
 MaxConcurrent = Annotated[
@@ -129,4 +138,13 @@ CircuitBreakerKey = Annotated[
 TimeoutConfigKey = Annotated[
     TimeoutConfig,
     Field(description="How long the parts of an exchange may take.", json_schema_extra=in_group("Timeouts and timing")),
+]
+TlsKey = Annotated[
+    UpstreamTls | None,
+    Field(
+        description="TLS with an `https://` upstream. `null`: its certificate is verified with the authorities of the "
+        "system, and the gateway shows none. In the file alone: it names files of the gateway's machine.",
+        json_schema_extra=widget("none"),
+    ),
+    AfterValidator(_on_https),
 ]

@@ -19,6 +19,7 @@ from gateway.config.schema.protections import (
     QueueKey,
     TimeoutConfig,
     TimeoutConfigKey,
+    TlsKey,
 )
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
@@ -117,8 +118,8 @@ class Proxy(Section):
         | typed("^https?://[^/@]+", "Begin with http:// or https://, then the host"),
     )
     """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment. Or, in a
-    file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker` and
-    `timeout_config` stand there and not here."""
+    file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker`,
+    `timeout_config` and `tls` stand there and not here."""
     strip_path: bool = Field(
         default=_PROXY.strip_path,
         title="Remove the prefix before forwarding",
@@ -151,6 +152,7 @@ class Proxy(Section):
     queue: QueueKey = Queue()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
+    tls: TlsKey = None
     server_timing: bool = Field(
         default=_PROXY.server_timing,
         title="Show callers where the time went",
@@ -222,4 +224,5 @@ class Proxy(Section):
             name=name,
             endpoints=(records.Endpoint(self.upstream),),
             timeouts=record_of(records.Timeouts, self.timeout_config),
+            tls=records.UpstreamTls() if self.tls is None else self.tls.record(),
         )

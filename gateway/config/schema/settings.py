@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from gateway.config.schema.section import Section, only
 from gateway.config.schema.tls import Tls
 from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
 from gateway.config.schema.upstream import Upstream, named
+from gateway.config.schema.upstream_tls import UpstreamTls
 from gateway.core.address import Address
 
 _DOCUMENT = records.Document()
@@ -160,24 +161,32 @@ class Settings(Section):
             ),
             upstreams=(
                 *(upstream.record() for upstream in self.upstreams),
-                *(
-                    proxy.own_upstream(self._upstream_of(proxy))
-                    for proxy in (*self.proxies, *more)
-                    if not proxy.names_upstream
-                ),
+                *(self._own_upstream(proxy) for proxy in (*self.proxies, *more) if not proxy.names_upstream),
             ),
         )
 
     def sources(self) -> Sources:
         """The files of certificates that it was read from."""
-        return {path: digest for tls in self._tls() for part in tls.sources() for path, digest in part.items()}
+        found = (tls for tls in self._tls() if tls is not None)
+        return {path: digest for tls in found for part in tls.sources() for path, digest in part.items()}
 
     def certificates(self) -> list[Expiring]:
-        """Those of the listeners."""
-        return expiring(listener.record() for listener in self.listen)
+        """Those of the listeners, and those that are shown to upstreams."""
+        return expiring(
+            (listener.record() for listener in self.listen if listener.tls is not None),
+            (
+                *(upstream.record() for upstream in self.upstreams if upstream.tls is not None),
+                *(self._own_upstream(proxy) for proxy in self.proxies if proxy.tls is not None),
+            ),
+        )
 
-    def _tls(self) -> list[Tls]:
-        return [listener.tls for listener in self.listen if listener.tls is not None]
+    def _tls(self) -> Iterator[Tls | UpstreamTls | None]:
+        yield from (listener.tls for listener in self.listen)
+        yield from (upstream.tls for upstream in self.upstreams)
+        yield from (proxy.tls for proxy in self.proxies)
+
+    def _own_upstream(self, proxy: Proxy) -> records.Upstream:
+        return proxy.own_upstream(self._upstream_of(proxy))
 
     def protected_proxies(self) -> tuple[Proxy, ...]:
         """The proxies, each with the protections of the upstream that it names, so that one sees what it has."""

@@ -18,6 +18,7 @@ from gateway.config.schema.protections import (
     QueueKey,
     TimeoutConfig,
     TimeoutConfigKey,
+    TlsKey,
 )
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
@@ -30,7 +31,7 @@ def named(name: str) -> str:
     No proxy has such a name, so that neither entry nor proxy takes over what belongs to the other when one of them is
     added or removed.
     """
-    return f"upstream {name}"
+    return f"{records.NAMED}{name}"
 
 
 class Endpoint(Section):
@@ -61,6 +62,7 @@ class Upstream(Section):
     queue: QueueKey = Queue()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
+    tls: TlsKey = None
 
     def protections(self) -> dict[str, object]:
         """Its keys that a proxy with a URL of its own has too."""
@@ -73,4 +75,5 @@ class Upstream(Section):
             name=named(self.name),
             endpoints=tuple(records.Endpoint(endpoint.url) for endpoint in self.endpoints),
             timeouts=record_of(records.Timeouts, self.timeout_config),
+            tls=records.UpstreamTls() if self.tls is None else self.tls.record(),
         )

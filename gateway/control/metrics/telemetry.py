@@ -31,6 +31,7 @@ from gateway.observe.counters import CounterMap
 from gateway.workers import confinement
 
 _PATIENCE: Final = 1.0
+_EXPIRY_LABELS: Final = {"listen": 'listener="%s"', "admin": 'listener="admin %s"', "upstream": 'upstream="%s"'}
 _NEWEST: Final = 50
 
 
@@ -154,20 +155,20 @@ class Telemetry:
         ]
 
     def _expiry(self, *, open_metrics: bool) -> Iterator[str]:
-        """When the certificates end; where two have listener and name in common, the earlier end."""
-        ends: dict[tuple[str, str], float] = {}
-        for listener, name, end in self._certificates():
-            ends[listener, name] = min(end, ends.get((listener, name), end))
+        """When the certificates end; where two have all labels in common, the earlier end."""
+        ends: dict[str, float] = {}
+        for place, where, name, end in self._certificates():
+            labels = f'{_EXPIRY_LABELS[place] % where},name="{name.translate(NOT_IN_LABELS)}"'
+            ends[labels] = min(end, ends.get(labels, end))
         if ends:
             yield comment(
                 "gateway_certificate_expiry_seconds",
                 "gauge",
-                "When a certificate of a listener ends, in seconds of the epoch.",
+                "When a certificate of a listener, or one that is shown to an upstream, ends, in seconds of the epoch.",
                 open_metrics=open_metrics,
             )
-        for (listener, name), end in ends.items():
-            label = name.translate(NOT_IN_LABELS)
-            yield f'gateway_certificate_expiry_seconds{{listener="{listener}",name="{label}"}} {end!r}\n'
+        for labels, end in ends.items():
+            yield f"gateway_certificate_expiry_seconds{{{labels}}} {end!r}\n"
 
     def _proxy(self, pulse: BreakerPulse, base: int) -> ProxySnapshot:
         counted, ints = totals(self._counters, base), self._counters.ints

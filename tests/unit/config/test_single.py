@@ -89,3 +89,19 @@ def test_a_secret_that_may_be_sent_to_some_of_the_places_alone() -> None:
     checked = single.stored({**PROXY, "headers": {"A": "{secret.KEY}"}})
     assert single.misdirected(checked, ["http://h", "http://x"], {"KEY": {"http://h"}}) == ["KEY"]
     assert single.misdirected(checked, ["http://h", "http://x"], {"KEY": {"http://h", "http://x"}}) == []
+
+
+@pytest.mark.parametrize(
+    "tls", [{"ca": "/etc/passwd"}, {"client_cert": "/no/such", "client_key": 5}, {"server_name": "h"}]
+)
+def test_tls_names_files_of_the_machine_which_nobody_looks_at(tls: dict[str, object]) -> None:
+    ((path, message),) = problems(upstream="https://h", tls=tls)
+    assert path == "tls"
+    assert message.startswith("names files of the gateway's machine, which only those who can write")
+    with pytest.raises(ConfigError, match="names files of the gateway's machine"):
+        single.stored({**PROXY, "upstream": "https://h", "tls": tls})
+
+
+def test_no_tls_written_out_is_none() -> None:
+    assert single.proxy({**PROXY, "tls": None}, env={}, secrets=set()).tls is None
+    assert single.stored({**PROXY, "tls": None}).tls is None

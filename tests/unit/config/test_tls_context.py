@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 
 import pytest
-from harness.tls import authority, certificate
+from harness.tls import authority, certificate, pem_of
 
 from gateway.config import tls_context
 
@@ -54,3 +54,13 @@ def test_what_openssl_refuses(spoil: Callable[[str, str], tuple[str, str]]) -> N
     made = certificate("a.test")
     with pytest.raises(ssl.SSLError):
         tls_context.load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *spoil(made.chain, made.key))
+
+
+def test_a_client_verifies_always() -> None:
+    system, own = tls_context.client_context(), tls_context.client_context(ca=pem_of(authority()))
+    for context in (system, own):
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+        assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+        assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert len(own.get_ca_certs()) == 1

@@ -264,3 +264,10 @@ def test_pseudonym(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "edge 1", "a,b", "a(b)", "x" * 65, "\u00e9"])
 def test_pseudonym_refuses(text: str) -> None:
     refuses(values.pseudonym, text, "write a name such as edge-1")
+
+
+def test_server_name() -> None:
+    assert values.server_name("AI.example.org") == "ai.example.org"
+    assert values.server_name("10.0.0.1") == "10.0.0.1"
+    refuses(values.server_name, "*.example.org", "must be one name")
+    refuses(values.server_name, "a b", "write example.org")

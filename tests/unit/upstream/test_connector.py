@@ -22,13 +22,19 @@ from harness.upstream import BlackHole, refused_url
 
 from gateway.config.networks import Destinations
 from gateway.config.records import Timeouts, UpstreamNetworks
+from gateway.config.tls_context import client_context
 from gateway.errors import GatewayError
-from gateway.upstream.connector import HardenedConnector, tls_context
+from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin
+from gateway.upstream.tls import EndpointTls
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import ClientConnection
 from gateway.wire.h1.head import HeadParser
+
+
+def secured(context: ssl.SSLContext | None = None) -> EndpointTls:
+    return EndpointTls(context or client_context(), context or client_context())
 
 
 @asynccontextmanager
@@ -36,7 +42,7 @@ async def connector(
     url: str, tls: ssl.SSLContext | None = None, guard: Guard | None = None, **timeouts: float
 ) -> AsyncIterator[HardenedConnector]:
     made = HardenedConnector(
-        Origin.of(url), Timeouts(**timeouts), BufferPool(), HeadParser(), tls or tls_context(), guard=guard
+        Origin.of(url), Timeouts(**timeouts), BufferPool(), HeadParser(), secured(tls), guard=guard
     )
     try:
         yield made
@@ -127,7 +133,7 @@ async def test_certificates_are_verified() -> None:
     async with listener(silence, server) as port:
         async with connector(f"https://127.0.0.1:{port}") as stranger:
             assert await code_of_dial(stranger) == "tls_failed"
-        trusting = tls_context()
+        trusting = client_context()
         authority.configure_trust(trusting)
         async with connector(f"https://127.0.0.1:{port}", trusting) as friend:
             connection = await friend.dial()
@@ -139,7 +145,7 @@ async def test_a_name_that_the_certificate_does_not_hold() -> None:
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("other.example").configure_cert(server)
-    trusting = tls_context()
+    trusting = client_context()
     authority.configure_trust(trusting)
     async with listener(silence, server) as port, connector(f"https://127.0.0.1:{port}", trusting) as made:
         assert await code_of_dial(made) == "tls_failed"
@@ -170,7 +176,7 @@ async def test_https_goes_through_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> N
         async with listener(tunnel) as port:
             monkeypatch.setenv("https_proxy", f"http://u:p@127.0.0.1:{port}")
             monkeypatch.setenv("no_proxy", "")
-            trusting = tls_context()
+            trusting = client_context()
             authority.configure_trust(trusting)
             async with connector(f"https://origin.test:{endpoint}", trusting) as made:
                 connection = await made.dial()
@@ -558,7 +564,7 @@ def authority_for(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(name).configure_cert(server)
-    trusting = tls_context()
+    trusting = client_context()
     authority.configure_trust(trusting)
     return server, trusting
 
@@ -655,7 +661,7 @@ async def test_a_tunnel_that_is_never_ready(monkeypatch: pytest.MonkeyPatch, ans
 async def test_the_pure_python_parsers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIOHTTP_NO_EXTENSIONS", "1")
     with pytest.raises(RuntimeError, match="AIOHTTP_NO_EXTENSIONS"):
-        HardenedConnector(Origin.of("http://a"), Timeouts(), BufferPool(), HeadParser(), tls_context())
+        HardenedConnector(Origin.of("http://a"), Timeouts(), BufferPool(), HeadParser(), secured())
 
 
 async def test_the_private_seams_of_aiohttp_are_still_there() -> None:

@@ -8,19 +8,22 @@ from harness.patience import eventually
 from harness.upstream import Upstream
 from unit.scene import Clock
 
-from gateway.config.records import Timeouts
-from gateway.upstream.connector import HardenedConnector, tls_context
+from gateway.config.records import Timeouts, UpstreamTls
+from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Pool
+from gateway.upstream.tls import TlsContexts
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
+
+TLS = TlsContexts().of(UpstreamTls())
 
 
 def pool_to(
     upstream: Upstream, clock: Clock, *, idle: float = 90, max_idle: int = 100, budget: IdleBudget | None = None
 ) -> Pool:
     timeouts = replace(Timeouts(), idle=idle)
-    connector = HardenedConnector(Origin.of(upstream.url), timeouts, BufferPool(), HeadParser(), tls_context())
+    connector = HardenedConnector(Origin.of(upstream.url), timeouts, BufferPool(), HeadParser(), TLS)
     return Pool(connector, idle, 300, budget or IdleBudget(), max_idle=max_idle, clock=clock)
 
 
@@ -59,7 +62,7 @@ async def test_caps_close_what_can_not_be_kept_and_refuse_nobody(upstream: Upstr
 async def test_the_caps_that_hold_when_nothing_is_said(upstream: Upstream) -> None:
     budget = IdleBudget()
     assert budget.limit == 1000
-    connector = HardenedConnector(Origin.of(upstream.url), Timeouts(), BufferPool(), HeadParser(), tls_context())
+    connector = HardenedConnector(Origin.of(upstream.url), Timeouts(), BufferPool(), HeadParser(), TLS)
     pool = Pool(connector, 90, 300, budget)
     for connection in [await pool.dial() for _ in range(102)]:
         pool.give_back(connection)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from harness.tls import authority, pem_of
 
-from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Upstream
+from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Upstream, UpstreamTls
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.policy.machine import REFUSED
@@ -107,6 +108,23 @@ async def test_other_timeouts_need_other_connections_but_the_verdict_stays() -> 
     reload(made, replace(A, timeouts=replace(A.timeouts, idle=1)))
     assert made.upstreams["a"].endpoint.pool is not old.endpoint.pool
     assert made.upstreams["a"].endpoint.breaker is old.endpoint.breaker
+    await made.aclose()
+
+
+async def test_other_tls_needs_other_connections_and_equal_settings_share_a_context() -> None:
+    ours = UpstreamTls(pem_of(authority()), server_name="a.test")
+    secure = replace(A, endpoints=(Endpoint("https://127.0.0.1:1"),), tls=ours)
+    made = registry(secure, replace(secure, name="b", tls=replace(ours, server_name="b.test")))
+    old = made.upstreams["a"]
+    contexts = [made.upstreams[name].endpoint.pool.connector.tls for name in ("a", "b")]
+    assert contexts[0].endpoint is contexts[1].endpoint
+    assert [one.server_name for one in contexts] == ["a.test", "b.test"]
+    reload(made, replace(secure, tls=UpstreamTls(ours.ca)))
+    assert made.upstreams["a"].endpoint.pool is not old.endpoint.pool
+    assert made.upstreams["a"].endpoint.breaker is old.endpoint.breaker
+    assert made.upstreams["a"].endpoint.pool.connector.tls.endpoint is contexts[0].endpoint
+    reload(made, A)
+    assert made.upstreams["a"].endpoint.pool.connector.tls.endpoint is contexts[0].forward_proxy, "of the system"
     await made.aclose()
 
 

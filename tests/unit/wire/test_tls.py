@@ -14,7 +14,7 @@ from harness.patience import eventually
 from harness.tls import TlsLink, authority
 from unit.wire.above import Above
 
-from gateway.upstream.connector import tls_context
+from gateway.config.tls_context import client_context
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 from gateway.wire.tls_client import ClientTls
 
@@ -24,7 +24,7 @@ RECORD = 16384
 
 
 def trusting() -> ssl.SSLContext:
-    context = tls_context()
+    context = client_context()
     authority().configure_trust(context)
     return context
 
@@ -251,7 +251,7 @@ async def test_tls_1_2() -> None:
 async def test_a_handshake_that_fails(way: str) -> None:
     near, far = socket.socketpair()
     near.setblocking(False)
-    stranger = tls_context()
+    stranger = client_context()
     above, layer, peer = await wired(far, near, stranger if way == "stranger" else trusting())
     if way == "eof":
         far.shutdown(socket.SHUT_WR)

@@ -109,6 +109,8 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},
     ("Tls", "client_auth"): {"client_ca": "callers.pem"},
     ("Tls", "client_ca"): {"client_auth": "required"},
+    ("UpstreamTls", "client_cert"): {"client_key": "a.key"},
+    ("UpstreamTls", "client_key"): {"client_cert": "a.pem"},
 }
 """What else must stand there for a key's example to make sense."""
 ENV = {"JWT_SECRET": "s" * 32}

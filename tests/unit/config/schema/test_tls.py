@@ -85,4 +85,4 @@ def test_the_files_that_it_was_read_from() -> None:
     text = f"listen: {{address: 'h:1', tls: {{certificates: [{A}], client_auth: required, client_ca: callers.pem}}}}"
     settings = settings_in(text, "yaml", "f", {})
     assert settings.sources().keys() == {"a.pem", "a.key", "callers.pem"}
-    assert [(each.listener, each.name) for each in settings.certificates()] == [("h:1", "a.test")]
+    assert [(each.where, each.name) for each in settings.certificates()] == [("h:1", "a.test")]
