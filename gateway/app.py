@@ -316,6 +316,11 @@ class Gateway:
         return self.server.listeners.addresses
 
     @property
+    def secure_addresses(self) -> list[tuple[str, int]]:
+        """Those of `addresses` where TLS is spoken."""
+        return self.server.listeners.secure
+
+    @property
     def _served(self) -> Mapping[str, Served]:
         """The active proxies by name."""
         return self.server.snapshot.served if self._generation else {}

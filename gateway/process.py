@@ -71,7 +71,7 @@ class Process:
                     self._tasks.start(self._watch(self._config), "watch configuration")
                 self._tasks.start(expiry.warn(self._certificates), "watch certificates")
                 if not self._plane.stopping:
-                    _log.info("%s", greeting(in_force.addresses, len(self._loaded.document.routes)))
+                    _log.info("%s", greeting(in_force, len(self._loaded.document.routes)))
                 await self._plane.until_drained()
         finally:
             await self._tasks.aclose()

@@ -40,7 +40,7 @@ class LiveGateway:
 
     def greeting(self) -> str:
         """One line for the operator: the number of proxies and the addresses."""
-        return greeting(self._plane.in_force.addresses, self._sync.served)
+        return greeting(self._plane.in_force, self._sync.served)
 
     def live(self) -> dict[str, object]:
         return {"status": "healthy", "version": __version__}

@@ -15,10 +15,14 @@ from gateway.config.records import Credentials, Document
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """``generation`` counts the configurations that were applied; ``addresses``: host and port of each listener."""
+    """``generation`` counts the configurations that were applied; ``addresses``: host and port of each listener.
+
+    ``secure``: those among them where TLS is spoken.
+    """
 
     generation: int
     addresses: tuple[tuple[str, int], ...]
+    secure: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

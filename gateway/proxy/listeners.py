@@ -57,7 +57,8 @@ class Listeners:
         self._closed = False
         self._settings: dict[Address, Listener] = {}
         """What new connections of each address get."""
-        self._open: dict[Name, socket.socket] = {}
+        self._open: dict[Name, tuple[socket.socket, Address]] = {}
+        """Each socket, and what it was opened for."""
         self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
         self._starting = Tasks()
         self._silent_until = 0.0
@@ -67,7 +68,13 @@ class Listeners:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """(host, port) of every open socket."""
-        return [sock.getsockname()[:2] for sock in self._open.values()]
+        return [sock.getsockname()[:2] for sock, _ in self._open.values()]
+
+    @property
+    def secure(self) -> list[tuple[str, int]]:
+        """Those of `addresses` where TLS is spoken."""
+        settings = self._settings
+        return [sock.getsockname()[:2] for sock, of in self._open.values() if settings[of].tls is not None]
 
     async def listen(self, listeners: Iterable[Listener]) -> None:
         """Listen on exactly these; what is open already, under any spelling, stays open without a gap, with its new
@@ -86,12 +93,10 @@ class Listeners:
         except BaseException:
             close(sock for sock, _ in opened.values())
             raise
-        before = self._open
-        self._open = {name: sock for name, (sock, _) in opened.items()}
-        self._settings = wanted
+        before, self._open, self._settings = self._open, opened, wanted
         for sock, address in opened.values():
             asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock, address)
-        self._end(before.values())  # of a socket that stays, this is one descriptor of two
+        self._end(sock for sock, _ in before.values())  # of a socket that stays, this is one descriptor of two
 
     async def _opened(self, wanted: Iterable[Address]) -> dict[Name, tuple[socket.socket, Address]]:
         """A socket for each address, and what it was opened for."""
@@ -118,7 +123,7 @@ class Listeners:
     def close(self) -> None:
         """Accept nothing more; accepted connections stay open."""
         self._closed = True
-        self._end(self._open.values())
+        self._end(sock for sock, _ in self._open.values())
         self._open.clear()
         self._own.close()
 

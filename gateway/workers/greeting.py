@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from gateway import __version__
 from gateway.core.address import Address
+from gateway.ipc.messages import InForce
 
 SIGHUP: Final = "SIGHUP"
 """The source of a reload that an operator requested by the signal."""
 
 
-def greeting(addresses: Iterable[tuple[str, int]], proxies: int) -> str:
-    """One line for the operator: how many proxies are served on which addresses (host and port)."""
-    where = ", ".join(Address(host, port).url() for host, port in addresses)
+def greeting(in_force: InForce, proxies: int) -> str:
+    """One line for the operator: how many proxies are served on which addresses."""
+    where = ", ".join(
+        Address(*address).url("https" if address in in_force.secure else "http") for address in in_force.addresses
+    )
     return f"gateway {__version__} serves {proxies} {'proxy' if proxies == 1 else 'proxies'} on {where}"
 
 

@@ -49,7 +49,8 @@ class LocalPlane(DataPlane):
                 self.gateway = await self._started(document)
             elif document != self.gateway.document:
                 await self.gateway.reload(document)
-            return InForce(self.gateway.generation, tuple(self.gateway.addresses))
+            gateway = self.gateway
+            return InForce(gateway.generation, tuple(gateway.addresses), tuple(gateway.secure_addresses))
 
     async def _started(self, document: Document) -> Gateway:
         gateway = Gateway(document, self._counters, self._binder)

@@ -26,7 +26,7 @@ from harness.patience import ANSWER, eventually
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
 _MODULES = {"control": "gateway.control.process", "worker": "gateway.workers.worker"}
-_GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (http://[^;\s]+)(?:; admin on (\S+))?")
+_GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (https?://[^;\s]+)(?:; admin on (\S+))?")
 START = 45.0
 """Seconds for processes to start on a busy machine."""
 
@@ -35,10 +35,18 @@ class Deployment:
     """`start` it; ``url`` is where it serves, ``admin`` the base of its API."""
 
     def __init__(
-        self, folder: Path, *, proxies: str = "[]", more: str = "", database: str = "", listen: str = "127.0.0.1:0"
+        self,
+        folder: Path,
+        *,
+        proxies: str = "[]",
+        more: str = "",
+        database: str = "",
+        listen: str = "127.0.0.1:0",
+        admin: str = "{listen: 127.0.0.1:0}",
     ) -> None:
         self.folder = folder
         self.listen = listen
+        self.admin_section = admin
         self.database = database or f"sqlite:///{folder}/gateway.db"
         self.config = folder / "gateway.yaml"
         self.log = folder / "log"
@@ -52,7 +60,7 @@ class Deployment:
 
     def write(self, proxies: str, more: str = "") -> None:
         self.config.write_text(
-            f"listen: {self.listen}\nadmin: {{listen: 127.0.0.1:0}}\ndatabase: {self.database}\n"
+            f"listen: {self.listen}\nadmin: {self.admin_section}\ndatabase: {self.database}\n"
             f"access_log: {{path: {self.folder}/access.log}}\n{more}\nproxies: {proxies}\n"
         )
 

@@ -106,7 +106,7 @@ export class ProxySchema {
       const resolved = this.#resolve(node);
       const own = node['x-group'] ?? group;
       if (resolved.properties) this.#collect(resolved.properties, resolved.required ?? [], `${path}.`, own ?? node.title ?? words(key));
-      else if (!('const' in resolved)) this.settings.push(new Setting(path, own ?? LAST, resolved, required.includes(key))); // one value: there is nothing to set
+      else if (!('const' in resolved) && node['x-widget'] !== 'none') this.settings.push(new Setting(path, own ?? LAST, resolved, required.includes(key))); // one value: there is nothing to set
     }
   }
 

@@ -118,7 +118,7 @@ async def test_a_socket_that_its_owner_closed_is_no_failure(
     listeners: Listeners, caplog: pytest.LogCaptureFixture
 ) -> None:
     await listeners.listen([FREE])
-    (sock,) = listeners._open.values()
+    ((sock, _),) = listeners._open.values()
     sock.shutdown(socket.SHUT_RDWR)
     listeners._take(sock, FREE.address)
     assert not asyncio.get_running_loop().remove_reader(sock.fileno()), "it is read no more"
