@@ -71,6 +71,11 @@ class Seats:
     def __len__(self) -> int:
         return len(self._taken)
 
+    def taken(self, client: str, cut: Callable[[], object]) -> Seat | None:
+        """A seat for a new connection of ``client``; None when there is no room. ``cut`` ends the connection."""
+        seat = Seat(client, cut)
+        return seat if self.take(seat) else None
+
     def take(self, seat: Seat) -> bool:
         """False when there is no room: every connection that could be cut for this one has a request running."""
         if not seat.local and self._of_client[seat.client] >= self._most_of_client:

@@ -23,7 +23,8 @@ class Connection(web.RequestHandler):
 
     __slots__ = ("_answer_seconds", "_busy", "_head_seconds", "_head_timer", "_seats", "seat")
 
-    def __init__(self, server: web.Server, times: Times, seats: Seats) -> None:
+    def __init__(self, server: web.Server, times: Times, seats: Seats, seat: Seat | None = None) -> None:
+        """``seat``: the one that it has already, from before its TLS handshake."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -38,17 +39,18 @@ class Connection(web.RequestHandler):
         self._busy = False
         """A whole head has arrived, and its response is not complete."""
         self._seats = seats
-        self.seat: Seat | None = None
+        self.seat = seat
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")  # None when the peer has left already, "" on a Unix socket
-        seat = Seat(str(peer[0]) if isinstance(peer, tuple) else "", self._cut)
-        if self._seats.take(seat):
-            self.seat = seat
-            self._await_head()
+        if self.seat is None:
+            self.seat = self._seats.taken(client_of(transport), self._cut)
         else:
+            self.seat.cut = self._cut
+        if self.seat is None:
             self._cut()
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end_head()
@@ -132,3 +134,9 @@ class Connection(web.RequestHandler):
         else:
             known = error if isinstance(error, BaseException) else None
             _log.error("a connection to the control plane failed", exc_info=known)
+
+
+def client_of(transport: asyncio.BaseTransport) -> str:
+    """The peer's IP address; "" for one on a Unix socket, and for one that has left already."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""

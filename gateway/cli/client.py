@@ -12,12 +12,18 @@ import re
 import sys
 import urllib.parse
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Final, NoReturn, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
 import click
 import orjson
 
 from gateway.cli.types import Json
+
+if TYPE_CHECKING:
+    import ssl
+
+    from gateway.cli.remote import RemoteCaller
 
 Result = TypeVar("Result")
 _PER_PAGE: Final = 1000
@@ -41,6 +47,50 @@ class Caller(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A gateway elsewhere, as the options name it."""
+
+    server: str
+    """URL of its admin API, or ``unix:`` and a path."""
+    _token: str | None = field(repr=False)
+    _token_file: pathlib.Path | None
+    _ca: pathlib.Path | None
+    _cert: pathlib.Path | None
+
+    def caller(self) -> RemoteCaller:
+        """Raises `click.ClickException` for an option that cannot be used."""
+        from gateway.cli.remote import RemoteCaller
+
+        server = _checked_server(self.server)
+        return RemoteCaller(server, self._read_token(), self._tls(server))
+
+    def _read_token(self) -> str:
+        if self._token_file is not None:
+            try:
+                return self._token_file.read_text().strip()
+            except OSError as error:
+                raise click.ClickException(f"{self._token_file}: {error.strerror}") from None
+        if self._token:
+            return self._token
+        raise click.UsageError("--server needs a token: --token-file FILE, or the variable GATEWAY_TOKEN")
+
+    def _tls(self, server: str) -> ssl.SSLContext | None:
+        """None: no TLS. The variables GATEWAY_CA and GATEWAY_CERT may be set although this server has none."""
+        if not server.startswith("https:"):
+            return None
+        from gateway.config import certificate_files, tls_context
+
+        try:
+            ca = "" if self._ca is None else certificate_files.read_authorities("--ca", str(self._ca)).pem
+            if self._cert is None:
+                return tls_context.client_context(ca=ca)
+            shown = certificate_files.read_certificate(str(self._cert), str(self._cert), ("--cert", "--cert"))
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+        return tls_context.client_context(ca=ca, chain=shown.chain, key=shown.key)
+
+
 class Target:
     """What the options of a command say about where it acts and how it shows its result."""
 
@@ -48,16 +98,12 @@ class Target:
         self,
         config: pathlib.Path | None,
         database: str | None,
-        server: str | None,
-        token: str | None,
-        token_file: pathlib.Path | None,
+        remote: Remote | None,
         json: bool,
     ) -> None:
         self.config = config
         self.database = database
-        self.server = server
-        self._token = token
-        self._token_file = token_file
+        self.remote = remote
         self.json = json
 
     def run(self, work: Callable[[Caller], Awaitable[None]]) -> None:
@@ -89,16 +135,6 @@ class Target:
         else:
             click.echo(text())
 
-    def token(self) -> str:
-        if self._token_file is not None:
-            try:
-                return self._token_file.read_text().strip()
-            except OSError as error:
-                raise click.ClickException(f"{self._token_file}: {error.strerror}") from None
-        if self._token:
-            return self._token
-        raise click.UsageError("--server needs a token: --token-file FILE, or the variable GATEWAY_TOKEN")
-
     def database_url(self, *, there: bool = True) -> str:
         """From --database, else from the configuration file. ``there``: it must exist."""
         url = self._url()
@@ -129,10 +165,8 @@ class Target:
         return settings.database
 
     async def _run(self, work: Callable[[Caller], Awaitable[None]]) -> None:
-        if self.server is not None:
-            from gateway.cli.remote import RemoteCaller
-
-            async with RemoteCaller(_checked_server(self.server), self.token()) as remote:
+        if self.remote is not None:
+            async with self.remote.caller() as remote:
                 await work(remote)
             return
         from gateway.cli.local import local_caller
@@ -160,13 +194,18 @@ def _checked_database(url: str) -> str:
 
 def _checked_server(url: str) -> str:
     """Never quotes it: it may hold a password."""
+    if url.startswith("unix:/"):
+        return url
     try:
         parts = urllib.parse.urlsplit(url)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
-        raise click.UsageError("--server is no address of an admin API; write http://127.0.0.1:8081")
+        raise click.UsageError(
+            "--server is no address of an admin API; write http://127.0.0.1:8081, https://HOST:8081 or "
+            "unix:/run/gateway/admin.sock"
+        )
     return url
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.admin.seats import is_loopback
-from gateway.config import values
 from gateway.config.schema.settings import Settings
 
 
@@ -16,11 +15,10 @@ def warnings(settings: Settings, user: int) -> Iterator[str]:
             "it runs as root: a hole in it would open the whole machine; run it as a user of its own "
             "(User= in a systemd unit, USER in an image), and give that user the files of the configuration"
         )
-    if settings.admin is not None:
-        host = values.address(settings.admin.listen).host
-        if host != "localhost" and not is_loopback(host):
+    admin = settings.admin
+    for address in () if admin is None or admin.tls is not None else admin.network_address:
+        if address.host != "localhost" and not is_loopback(address.host):
             yield (
-                f"the admin listener {settings.admin.listen} can be reached from other machines and has no TLS: "
-                "passwords and tokens travel in clear text; set admin.listen to 127.0.0.1:8081, and put a proxy "
-                "that ends TLS in front of it"
+                f"the admin listener {address} can be reached from other machines and has no TLS: passwords and tokens "
+                "travel in clear text; set admin.tls, or set admin.listen to 127.0.0.1:8081"
             )

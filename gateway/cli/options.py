@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import click
 from click.core import ParameterSource
 
-from gateway.cli.client import Target
+from gateway.cli.client import Remote, Target
 
 _HERE = (
     click.option(
@@ -27,13 +27,28 @@ _HERE = (
 _JSON = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 _FAR_AWAY = (
     click.option(
-        "--server", metavar="URL", envvar="GATEWAY_SERVER", help="Act on the gateway whose admin API is here."
+        "--server",
+        metavar="URL",
+        envvar="GATEWAY_SERVER",
+        help="Act on the gateway whose admin API is here: http://, https:// or unix:/path.",
     ),
     click.option(
         "--token",
         metavar="TOKEN",
         envvar="GATEWAY_TOKEN",
         help="Token for --server. Others see it in the list of processes: better use the variable or --token-file.",
+    ),
+    click.option(
+        "--ca",
+        type=click.Path(path_type=pathlib.Path),
+        envvar="GATEWAY_CA",
+        help="Authorities, in PEM, for the certificate of an https:// --server; without it those of the system.",
+    ),
+    click.option(
+        "--cert",
+        type=click.Path(path_type=pathlib.Path),
+        envvar="GATEWAY_CERT",
+        help="Certificate with its key, in PEM, for a --server that requires one.",
     ),
     click.option("--token-file", type=click.Path(path_type=pathlib.Path), help="File with the token for --server."),
 )
@@ -60,6 +75,8 @@ def _with_options(
         server: str | None = None,
         token: str | None = None,
         token_file: pathlib.Path | None = None,
+        ca: pathlib.Path | None = None,
+        cert: pathlib.Path | None = None,
         **rest: object,
     ) -> None:
         _check_encoding(rest)
@@ -72,7 +89,8 @@ def _with_options(
             server = None
             config = config if "config" in written else None
             database = database if "database" in written else None
-        command(Target(config, database, server, token, token_file, json_), **rest)
+        remote = None if server is None else Remote(server, token, token_file, ca, cert)
+        command(Target(config, database, remote, json_), **rest)
 
     for option in reversed(options):
         with_target = option(with_target)

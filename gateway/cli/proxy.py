@@ -63,7 +63,7 @@ def set_(
 
     KEY may be dotted, as in circuit_breaker.enabled=true; VALUE is JSON, or text; null takes the default again.
     """
-    if wait and target.server is None:
+    if wait and target.remote is None:
         raise click.UsageError("--wait needs --server: only the running gateway knows what is applied")
     if wait and dry_run:
         raise click.UsageError("--wait goes without --dry-run: nothing comes into force")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -16,16 +17,22 @@ _SECONDS: Final = 30.0
 
 
 class RemoteCaller:
-    """``server`` is the URL of the admin listener."""
+    """``server`` is the URL of the admin listener, or ``unix:`` and the path of its socket; ``tls`` is for ``https://``."""
 
-    def __init__(self, server: str, token: str) -> None:
-        self._base = server.rstrip("/") + "/api/gateway"
+    def __init__(self, server: str, token: str, tls: ssl.SSLContext | None = None) -> None:
+        self._socket = server.removeprefix("unix:") if server.startswith("unix:") else ""
+        self._base = ("http://localhost" if self._socket else server.rstrip("/")) + "/api/gateway"
+        self._where = server if self._socket else self._base
+        self._tls = tls
         self._token = token
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector(ssl=self._tls or True)
         self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {self._token}"}, timeout=aiohttp.ClientTimeout(total=_SECONDS)
+            connector=connector,
+            headers={"Authorization": f"Bearer {self._token}"},
+            timeout=aiohttp.ClientTimeout(total=_SECONDS),
         )
         return self
 
@@ -47,8 +54,11 @@ class RemoteCaller:
                 text = await response.read()
                 if "X-Request-Id" not in response.headers:
                     raise self._no_gateway()
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = f"shows a certificate that is rejected ({error.certificate_error}); name its authority in --ca"
+            raise AdminError(502, "no_gateway", "Bad Gateway", f"{self._where} {why}") from None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise AdminError(503, "unavailable", "", f"{self._base} cannot be reached ({error})") from None
+            raise AdminError(503, "unavailable", "", f"{self._where} cannot be reached ({error})") from None
         try:
             answer = orjson.loads(text) if text else None
         except orjson.JSONDecodeError:
@@ -62,7 +72,7 @@ class RemoteCaller:
         raise self._no_gateway()
 
     def _no_gateway(self) -> AdminError:
-        details = f"{self._base} does not respond as the admin API does; check the address, and name the admin listener"
+        details = f"{self._where} does not respond as the admin API does; name the address of the admin listener"
         return AdminError(502, "no_gateway", "Bad Gateway", details)
 
 

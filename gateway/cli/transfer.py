@@ -69,7 +69,7 @@ _FILE = click.argument("file", type=click.Path(path_type=pathlib.Path))
 @acts
 def export(target: Target, file: pathlib.Path, secrets: bool) -> None:
     """Write the proxies of the database to FILE (.yaml or .json), in the shape of the configuration file."""
-    if secrets and target.server is not None:
+    if secrets and target.remote is not None:
         raise click.UsageError("secrets never leave a gateway over its API; export them where the database is")
 
     async def work(caller: Caller) -> None:

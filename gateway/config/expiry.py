@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
 from gateway.config.records import Certificate, Listener, Upstream
@@ -31,14 +31,21 @@ class Expiring(NamedTuple):
     """Seconds of the epoch."""
 
 
-def expiring(listeners: Iterable[Listener], upstreams: Iterable[Upstream]) -> list[Expiring]:
-    """The certificates that ``listeners`` show, and those that are shown to ``upstreams``."""
+def expiring(
+    listeners: Iterable[Listener], upstreams: Iterable[Upstream], admin: Iterable[Listener] = ()
+) -> list[Expiring]:
+    """The certificates that ``listeners`` and ``admin`` show, and those that are shown to ``upstreams``."""
+    return [*_shown("listen", listeners), *_shown("admin", admin), *_shown_to(upstreams)]
+
+
+def _shown(place: Literal["listen", "admin"], listeners: Iterable[Listener]) -> Iterator[Expiring]:
+    for listener in listeners:
+        for certificate in () if listener.tls is None else listener.tls.certificates:
+            yield Expiring(place, str(listener.address), first_name(certificate), certificate.expires_at)
+
+
+def _shown_to(upstreams: Iterable[Upstream]) -> list[Expiring]:
     return [
-        Expiring("listen", str(listener.address), first_name(certificate), certificate.expires_at)
-        for listener in listeners
-        if listener.tls is not None
-        for certificate in listener.tls.certificates
-    ] + [
         Expiring("upstream", upstream.shown_name, certificate.name, certificate.expires_at)
         for upstream in upstreams
         if (certificate := upstream.tls.certificate) is not None

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gateway.config.errors import Problem
-from gateway.core.address import Address
+from gateway.core.address import Address, UnixSocket
 
 if TYPE_CHECKING:  # a worker imports this module, and no schema
     from gateway.config.schema.settings import Settings
@@ -35,6 +35,23 @@ def problems(settings: Settings, access_log: str = "") -> Iterator[Problem]:
         file = settings.database.removeprefix(_SQLITE)
         if error := obstacle(file):
             yield Problem(_file_sentence("database", file, error), ("database",))
+    admin = None if settings.admin is None else settings.admin.address
+    if isinstance(admin, UnixSocket) and (error := _socket_obstacle(admin.path)):
+        yield Problem(_socket_sentence(admin, error), ("admin", "listen"))
+
+
+def _socket_obstacle(path: str) -> OSError | None:
+    """Why this process could not make a socket file at ``path``. One that is there is replaced, or is the gateway's own
+    that runs now."""
+    file = pathlib.Path(path)
+    try:
+        if not stat.S_ISDIR(file.parent.stat().st_mode):
+            return _error(errno.ENOTDIR)
+        if os.path.lexists(file) and not stat.S_ISSOCK(file.lstat().st_mode):
+            return _error(errno.EEXIST)
+    except OSError as error:
+        return error
+    return _unwritable(file.parent, os.W_OK | os.X_OK)
 
 
 def obstacle(path: str | pathlib.Path) -> OSError | None:
@@ -48,7 +65,10 @@ def obstacle(path: str | pathlib.Path) -> OSError | None:
         there = file.exists()
     except OSError as error:
         return error
-    target, mode = (file, os.W_OK) if there else (file.parent, os.W_OK | os.X_OK)
+    return _unwritable(file, os.W_OK) if there else _unwritable(file.parent, os.W_OK | os.X_OK)
+
+
+def _unwritable(target: pathlib.Path, mode: int) -> OSError | None:
     return None if os.access(target, mode, effective_ids=True) else _error(errno.EACCES)
 
 
@@ -61,6 +81,27 @@ def listen_failure(key: str, host: str, port: int, error: OSError) -> OSError:
     """``error`` with a sentence for its text. ``key``: the key of the configuration that names the address."""
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
     return OSError(f"{key}: cannot listen on {Address(host, port)}: {reason}; {_listen_remedy(key, error)}")
+
+
+def admin_failure(where: Address | UnixSocket, error: OSError) -> OSError:
+    """``error`` of the admin listener with a sentence for its text."""
+    if isinstance(where, UnixSocket):
+        return OSError(f"admin.listen: {_socket_sentence(where, error)}")
+    return listen_failure("admin.listen", where.host, where.port, error)
+
+
+def _socket_sentence(where: UnixSocket, error: OSError) -> str:
+    folder = pathlib.Path(where.path).parent
+    if error.errno == errno.EEXIST:
+        return f"cannot listen on {where}: there is a file that is no socket; remove it, or change admin.listen"
+    if error.errno == errno.EADDRINUSE:
+        return f"cannot listen on {where}: another process does; stop that program, or change admin.listen"
+    remedy = "change admin.listen"
+    if error.errno == errno.ENOENT:
+        remedy = f"make the folder {folder} (RuntimeDirectory= in a systemd unit), or change admin.listen"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = f"let the user of the gateway write the folder {folder}, or change admin.listen"
+    return f"cannot listen on {where}: {error.strerror}; {remedy}"
 
 
 def _file_sentence(key: str, path: str | pathlib.Path, error: OSError) -> str:

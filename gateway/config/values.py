@@ -9,7 +9,7 @@ import ipaddress
 import re
 from urllib.parse import unquote, urlsplit
 
-from gateway.core.address import Address, bracketed
+from gateway.core.address import Address, UnixSocket, bracketed
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # RFC 1123 2.1, and the underscore that container networks use in names
@@ -23,6 +23,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 # RFC 3986 3.3: pchar and "/"
 _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _PATH_LENGTH = 500
+_UNIX_PATH_LENGTH = 107  # unix(7): sun_path has 108 bytes, the last of them 0
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 OWN_VARIABLES = "GATEWAY_"
 """The prefix of the gateway's own environment variables. Some are secrets, so no template reads them."""
@@ -72,6 +73,29 @@ def address(text: str) -> Address:
 def listen_address(text: str) -> str:
     """The text of an `address`, checked."""
     address(text)
+    return text
+
+
+def unix_socket(text: str) -> UnixSocket:
+    """``unix:/path``."""
+    path = text.removeprefix("unix:")
+    if path == text or not path.startswith("/") or path.startswith("//") or path.endswith("/"):
+        raise ValueError("must be unix: and an absolute path; write unix:/run/gateway/admin.sock")
+    if not path.isprintable():
+        raise ValueError("the path holds a character that cannot be printed; choose another path")
+    if len(path.encode()) > _UNIX_PATH_LENGTH:
+        raise ValueError(f"the path has more than {_UNIX_PATH_LENGTH} bytes; choose a shorter one")
+    return UnixSocket(path)
+
+
+def admin_address(text: str) -> Address | UnixSocket:
+    """An `address` or a `unix_socket`."""
+    return unix_socket(text) if text.startswith("unix:") else address(text)
+
+
+def admin_listen(text: str) -> str:
+    """The text of an `admin_address`, checked."""
+    admin_address(text)
     return text
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from gateway.config import certificate_files, load
 from gateway.config.networks import Destinations
+from gateway.config.records import Tls
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 from gateway.config.watch import fingerprint
@@ -25,6 +26,12 @@ class DeclaredFile:
         self.content = fingerprint(path)
         """Digest of the file that `settings` was read from."""
         self.settings: Settings = load.load_settings(path, env)
+
+    def admin_tls(self) -> Tls | None:
+        """TLS of the admin listener, as the file has it now."""
+        admin = self.settings.admin
+        found = () if admin is None else admin.records()
+        return next((listener.tls for listener in found), None)
 
     def read(self) -> Settings:
         """Read the current file. Raises `ConfigError`."""

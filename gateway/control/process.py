@@ -18,7 +18,6 @@ from gateway import launch
 from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
 from gateway.api.server import AdminListener
-from gateway.config import values
 from gateway.config.errors import ConfigError
 from gateway.control.admission import admit, admit_later, why_away
 from gateway.control.composer import Composer
@@ -128,8 +127,7 @@ class Process:
         administration = Administration(
             store, declared, live, plane, passwords=passwords, session_ttl=admin.session_ttl
         )
-        address = values.address(admin.listen)
-        listener = AdminListener(administration, live, address.host, address.port, admin.hosts)
+        listener = AdminListener(administration, live, admin.address, admin.hosts, tls=declared.admin_tls)
         await listener.start()
         stack.push_async_callback(listener.aclose)
         return f"; admin on {listener.url}"

@@ -12,6 +12,7 @@ import time
 
 from gateway.config.errors import ConfigError
 from gateway.config.reloads import Reloads
+from gateway.config.schema.settings import Settings
 from gateway.config.watch import fingerprint
 from gateway.control.composer import Composer, StoredRecords, credentials
 from gateway.control.declared import DeclaredFile
@@ -128,8 +129,7 @@ class Sync:
             self._report.reloaded(source, str(error), self._plane.in_force.generation)
             return
         before, self._declared.settings = self._declared.settings, settings
-        at_start = (settings.admin, settings.database, settings.worker_env)
-        if at_start != (before.admin, before.database, before.worker_env):
+        if _of_the_start(settings) != _of_the_start(before):
             _log.warning("admin, database and worker_env take effect at the next start")
         if await self.apply_current(source):
             self._declared.content = content
@@ -162,3 +162,13 @@ class Sync:
             await store.tokens.all(),
         )
         return revision
+
+
+def _of_the_start(settings: Settings) -> object:
+    """What takes effect at a start alone: as it is written, and not what stands in the files that it names.
+
+    Of the TLS of the admin listener that is whether there is any.
+    """
+    admin = settings.admin
+    written = None if admin is None else (admin.model_dump(exclude={"tls"}), admin.tls is None)
+    return written, settings.database, settings.worker_env

@@ -1,4 +1,4 @@
-"""Host and port, and how they are written: an IPv6 address in brackets (RFC 3986 3.2.2)."""
+"""Where to listen, and how that is written: an IPv6 address stands in brackets (RFC 3986 3.2.2)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ class Address:
     def url(self, scheme: str = "http") -> str:
         """The origin, as in ``http://[::1]:8080``."""
         return f"{scheme}://{self}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """Where to listen on this machine alone. ``path`` is absolute. As text: ``unix:path``."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
 
 
 def bracketed(host: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -24,12 +25,21 @@ from gateway.config import load
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
+from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
 from gateway.store import schema
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
+
+ON_ASYNCIO = {"test_listener.py"}
+"""Files whose tests run on the event loop of the control process."""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]] | None:
+    return {"asyncio": asyncio.new_event_loop} if item.path.name in ON_ASYNCIO else None
+
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
 IDLE: ProxyState = {
@@ -201,7 +211,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
             store, file, plane, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
         )
         made.administration = administration
-        listener = AdminListener(administration, plane, "127.0.0.1", 0)
+        listener = AdminListener(administration, plane, Address("127.0.0.1", 0))
         await listener.start()
         made.base = listener.url
         made.token = await made.make_token(superuser=True)

@@ -24,6 +24,7 @@ from gateway.api.route import BASE
 from gateway.api.server import AdminListener
 from gateway.api.table import ROUTES
 from gateway.api.times import Times
+from gateway.core.address import Address
 
 HEALTHZ = b"GET /api/gateway/healthz HTTP/1.1\r\nHost: localhost\r\n"
 PATIENCE = 5.0
@@ -76,7 +77,7 @@ async def peer(base: str) -> AsyncIterator[Peer]:
 
 @asynccontextmanager
 async def listening(api: Api, **times: float) -> AsyncIterator[AdminListener]:
-    listener = AdminListener(api.administration, api.plane, "127.0.0.1", 0, (), Times(**times))
+    listener = AdminListener(api.administration, api.plane, Address("127.0.0.1", 0), (), Times(**times))
     await listener.start()
     try:
         yield listener
@@ -275,7 +276,7 @@ def _held(begun: asyncio.Event, go_on: asyncio.Event) -> Callable[[], Any]:
 
 async def test_an_address_that_is_taken(api: Api) -> None:
     host, port = api.base.removeprefix("http://").split(":")
-    second = AdminListener(api.administration, api.plane, host, int(port))
+    second = AdminListener(api.administration, api.plane, Address(host, int(port)))
     with pytest.raises(OSError, match="in use"):
         await second.start()
     await second.aclose()
@@ -283,7 +284,7 @@ async def test_an_address_that_is_taken(api: Api) -> None:
 
 
 async def test_nothing_is_opened_before_its_start(api: Api) -> None:
-    listener = AdminListener(api.administration, api.plane, "127.0.0.1", 0)
+    listener = AdminListener(api.administration, api.plane, Address("127.0.0.1", 0))
     assert listener.url == "http://127.0.0.1:0"
     await listener.aclose()
 

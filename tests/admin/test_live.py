@@ -24,6 +24,7 @@ from gateway.admin.snapshot import LiveSnapshot
 from gateway.api.server import AdminListener
 from gateway.api.sse import watch
 from gateway.api.times import Times
+from gateway.core.address import Address
 
 Event = tuple[str, Any]
 
@@ -214,7 +215,7 @@ async def test_a_data_plane_that_fails_or_hangs_is_away(api: Api, monkeypatch: p
 
 @asynccontextmanager
 async def listening(api: Api, times: Times) -> AsyncIterator[AdminListener]:
-    listener = AdminListener(api.administration, api.plane, "127.0.0.1", 0, (), times)
+    listener = AdminListener(api.administration, api.plane, Address("127.0.0.1", 0), (), times)
     await listener.start()
     try:
         yield listener

@@ -17,6 +17,7 @@ from gateway.admin.seats import Seat, Seats, is_loopback
 from gateway.api.route import BASE
 from gateway.api.server import AdminListener
 from gateway.api.times import Times
+from gateway.core.address import Address
 
 HEALTHZ = f"GET {BASE}/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 LOGIN = f"POST {BASE}/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
@@ -73,7 +74,7 @@ async def crowd(base: str, first: bytes = b"", drip: bytes = b"") -> AsyncIterat
 
 @asynccontextmanager
 async def listening(api: Api, seats: Seats | None = None, **times: float) -> AsyncIterator[AdminListener]:
-    listener = AdminListener(api.administration, api.plane, "127.0.0.1", 0, (), Times(**times), seats)
+    listener = AdminListener(api.administration, api.plane, Address("127.0.0.1", 0), (), Times(**times), seats)
     await listener.start()
     try:
         yield listener

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -72,6 +74,7 @@ async def one_process(
         proxies=[{"name": "p", "path": "/p", "upstream": upstream.url, "access_rule": "true", **proxy}],
     )
     async with gateway:
+        await eventually(lambda: f"on https://127.0.0.1:{gateway.port}" in gateway.log.read_text(), "the greeting", 15)
         yield gateway.port, gateway.log.read_text
 
 
@@ -86,6 +89,7 @@ async def deployment(folder: Path, upstream: Upstream, **proxy: object) -> Async
             text = await answer.text()
         assert 'gateway_certificate_expiry_seconds{listener="127.0.0.1:0",name="a.test"}' in text
         assert ('gateway_certificate_expiry_seconds{upstream="p",name="g.test"}' in text) is ("tls" in proxy)
+        assert gateway.url.startswith("https://127.0.0.1:")
         yield int(gateway.url.rpartition(":")[2]), gateway.log.read_text
 
 
@@ -139,3 +143,52 @@ async def test_a_renewed_client_certificate_is_shown(run: Callable[..., Any], tm
             while seen() not in second:
                 assert time.monotonic() < end, "the renewed certificate is never shown"
                 await shown(port)
+
+
+async def test_the_admin_listener_shows_its_renewed_certificate(tmp_path: Path) -> None:
+    """And says "at the next start" of other changes alone."""
+    before = write(tmp_path, "localhost", "127.0.0.1")
+    admin = "{listen: 127.0.0.1:0, tls: {certificates: [{cert: a.pem, key: a.key}]}}"
+    async with Deployment(tmp_path, admin=admin) as gateway:
+        port = int(gateway.admin.rpartition(":")[2])
+        assert gateway.admin == f"https://127.0.0.1:{port}"
+        headers = {"Authorization": f"Bearer {gateway.token}"}
+        where = f"{gateway.admin}/api/gateway/metrics"
+        async with gateway.session.get(where, headers=headers, ssl=trusting()) as answer:
+            text = await answer.text()
+        assert 'gateway_certificate_expiry_seconds{listener="admin 127.0.0.1:0",name="localhost"}' in text
+
+        async def seen() -> str:
+            client = await TlsClient.dial(("127.0.0.1", port), trusting(), "localhost")
+            try:
+                return ssl.DER_cert_to_PEM_cert(client.tls.getpeercert(True) or b"")
+            finally:
+                client.close()
+
+        assert await seen() in before
+        after = write(tmp_path, "localhost", "127.0.0.1")
+        end = time.monotonic() + 15
+        while await seen() not in after:
+            assert time.monotonic() < end, "the renewed certificate is never shown"
+            await asyncio.sleep(0.05)
+        assert "take effect at the next start" not in gateway.log.read_text()
+        gateway.admin_section = admin.replace("listen:", "session_ttl: 600, listen:")
+        gateway.write("[]")
+        await eventually(lambda: "take effect at the next start" in gateway.log.read_text(), "the warning", 15)
+
+
+async def test_the_admin_listener_on_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    async with Deployment(tmp_path, admin=f"{{listen: 'unix:{path}'}}") as gateway:
+        assert gateway.admin == f"unix:{path}"
+        command = ["proxy", "list", "--server", gateway.admin, "--token", gateway.token]
+        result = gateway.cli(*command, config=False)
+        assert (result.returncode, result.stdout[:4]) == (0, "NAME"), result.stderr
+        control = gateway.pid("control")
+        gateway.kill("control")  # its socket file stays, and the next one replaces it
+        await gateway.replaced("control", control)
+        await gateway.greeted(2)
+        assert gateway.cli(*command, config=False).returncode == 0
+        gateway.signal(signal.SIGTERM)
+        await gateway.ended()
+        assert not path.exists()

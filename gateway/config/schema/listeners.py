@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Iterator
+
+from pydantic import Field, ValidationInfo, field_validator
 
 from gateway.config import records, values
 from gateway.config.schema.section import Section
 from gateway.config.schema.tls import Tls
-from gateway.config.schema.types import DAY, Host, Listed, ListenAddress, Seconds
+from gateway.config.schema.types import DAY, AdminAddress, Host, Listed, ListenAddress, Seconds
+from gateway.core.address import Address, UnixSocket
 
 AUDIT_RETENTION = 365 * DAY
 """Seconds; also where there is no admin listener: the command line writes the audit trail too."""
@@ -51,8 +54,11 @@ class Listener(Section):
 class Admin(Section):
     """The control plane: REST API for superusers, health."""
 
-    listen: ListenAddress = Field(default="127.0.0.1:8081", examples=["127.0.0.1:8081"])
-    """`host:port` of the control plane. It has no TLS: keep it on loopback, or behind a proxy that ends TLS."""
+    listen: AdminAddress = Field(default="127.0.0.1:8081", examples=["127.0.0.1:8081"])
+    """`host:port`, or `unix:/path` for a Unix socket with mode 0660. Without `tls`, keep it on loopback."""
+    tls: Tls | None = Field(default=None)
+    """TLS with operators, with one certificate. A change of its files, and of its keys, is applied to new connections;
+    whether there is TLS at all is read at start. `null`: none."""
     hosts: Listed[Host] = Field(default=(), examples=[["gateway-admin.example.org"]])
     """Names by which it may be called, besides `localhost` and its own address; other Host values are rejected (DNS
     rebinding)."""
@@ -60,3 +66,31 @@ class Admin(Section):
     """Seconds that a login stays valid."""
     audit_retention: Seconds = Field(default=AUDIT_RETENTION, ge=0, le=100 * 365 * DAY, examples=[7776000])
     """Seconds that entries of the audit trail are kept; the default is a year. 0: forever."""
+
+    @field_validator("tls", mode="after")
+    @classmethod
+    def _one_certificate(cls, tls: Tls | None, info: ValidationInfo) -> Tls | None:
+        if tls is None:
+            return None
+        if str(info.data.get("listen", "")).startswith("unix:"):
+            raise ValueError("has no effect on a Unix socket, which never leaves this machine; remove this key")
+        if len(tls.certificates) > 1:
+            raise ValueError("the admin listener shows one certificate; name that one in certificates")
+        if "principal" in tls.model_fields_set:
+            raise ValueError("principal has no effect: operators are known by their tokens; remove it")
+        return tls
+
+    @property
+    def address(self) -> Address | UnixSocket:
+        return values.admin_address(self.listen)
+
+    @property
+    def network_address(self) -> tuple[Address, ...]:
+        """The address that other machines, or upstreams, could lead to; none for a Unix socket."""
+        address = self.address
+        return (address,) if isinstance(address, Address) else ()
+
+    def records(self) -> Iterator[records.Listener]:
+        """The network address with its TLS; none for a Unix socket."""
+        for address in self.network_address:
+            yield records.Listener(address, tls=None if self.tls is None else self.tls.record())

@@ -131,7 +131,7 @@ class Settings(Section):
         """The addresses that upstreams may have. ``listen``: where the gateway listens instead of `listen`."""
         if listen is None:
             listen = (values.address(listener.address) for listener in self.listen)
-        own = [*listen, *(() if self.admin is None else (values.address(self.admin.listen),))]
+        own = [*listen, *self._own()]
         networks = record_of(records.UpstreamNetworks, self.upstream_networks)
         return Destinations(networks, ((address.host, address.port) for address in own))
 
@@ -153,7 +153,7 @@ class Settings(Section):
             self,
             listen=tuple(listener.record() for listener in self.listen),
             access_log=self.access_log.path if self.access_log else None,
-            own_listeners=() if self.admin is None else (values.address(self.admin.listen),),
+            own_listeners=self._own(),
             via=self.via or "",
             routes=(
                 *(self._route(proxy, own, secrets, bound) for proxy in self.proxies),
@@ -172,15 +172,22 @@ class Settings(Section):
 
     def certificates(self) -> list[Expiring]:
         """Those of the listeners, and those that are shown to upstreams."""
+        admin = self.admin
         return expiring(
             (listener.record() for listener in self.listen if listener.tls is not None),
             (
                 *(upstream.record() for upstream in self.upstreams if upstream.tls is not None),
                 *(self._own_upstream(proxy) for proxy in self.proxies if proxy.tls is not None),
             ),
+            () if admin is None else admin.records(),
         )
 
+    def _own(self) -> tuple[Address, ...]:
+        """The addresses besides `listen`."""
+        return () if self.admin is None else self.admin.network_address
+
     def _tls(self) -> Iterator[Tls | UpstreamTls | None]:
+        yield None if self.admin is None else self.admin.tls
         yield from (listener.tls for listener in self.listen)
         yield from (upstream.tls for upstream in self.upstreams)
         yield from (proxy.tls for proxy in self.proxies)

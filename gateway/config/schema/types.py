@@ -27,6 +27,7 @@ def _header_value(text: str, info: ValidationInfo) -> str:
 HeaderName = Annotated[str, AfterValidator(header_template.name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Host = Annotated[str, AfterValidator(values.route_host)]
+AdminAddress = Annotated[str, AfterValidator(values.admin_listen)]
 ListenAddress = Annotated[str, AfterValidator(values.listen_address)]
 Network = Annotated[str, AfterValidator(values.network)]
 UpstreamUrl = Annotated[str, AfterValidator(values.upstream_url)]

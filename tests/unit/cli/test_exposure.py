@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from harness.tls import write_certificates
 
 from gateway.cli.exposure import warnings
 from gateway.config import load
@@ -21,6 +24,14 @@ def test_an_admin_listener_off_loopback_is_named_with_the_fix(listen: str) -> No
     (sentence,) = heard(listen)
     assert listen in sentence
     assert "admin.listen" in sentence
+
+
+def test_tls_and_a_unix_socket_are_not_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_certificates(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for admin in ("{listen: '0.0.0.0:8081', tls: {certificates: [{cert: a.pem, key: a.key}]}}", "{listen: 'unix:/x'}"):
+        text = f"admin: {admin}\ndatabase: sqlite:///x.db"
+        assert list(warnings(load.settings_in(text, "yaml", "gateway.yaml", {}), 1000)) == []
 
 
 def test_root_is_named_with_the_fix() -> None:

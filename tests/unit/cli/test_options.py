@@ -17,13 +17,13 @@ FAR, NEAR, FILE = "http://far:1", "sqlite:///near.db", "near.yaml"
 @click.command()
 @acts
 def anywhere(target: Target) -> None:
-    click.echo(f"{target.server} {target.database} {target.config}")
+    click.echo(f"{target.remote and target.remote.server} {target.database} {target.config}")
 
 
 @click.command()
 @acts_here
 def here(target: Target) -> None:
-    click.echo(f"{target.server} {target.database} {target.config}")
+    click.echo(f"{target.remote and target.remote.server} {target.database} {target.config}")
 
 
 def call(command: click.Command, *arguments: str, **env: str) -> Result:

@@ -72,3 +72,26 @@ def test_addresses(error: OSError, remedy: str) -> None:
     told = str(places.listen_failure("listen", "::1", 80, error))
     assert told.startswith("listen: cannot listen on [::1]:80: ")
     assert remedy in told
+
+
+def admin_at(path: pathlib.Path) -> list[str]:
+    return found(f"admin: {{listen: 'unix:{path}'}}\ndatabase: postgresql://h/x")
+
+
+def test_a_socket_file_needs_a_folder_that_can_be_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert admin_at(tmp_path / "a.sock") == []
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "a.sock"))
+        assert admin_at(tmp_path / "a.sock") == [], "the gateway that runs has it"
+    (tmp_path / "file").touch()
+    (sentence,) = admin_at(tmp_path / "file")
+    assert sentence.startswith(f"f: admin.listen: cannot listen on unix:{tmp_path}/file: there is a file that is no")
+    (sentence,) = admin_at(tmp_path / "no" / "a.sock")
+    assert f"make the folder {tmp_path}/no (RuntimeDirectory=" in sentence
+    (sentence,) = admin_at(tmp_path / "file" / "a.sock")
+    assert "Not a directory; change admin.listen" in sentence
+    monkeypatch.setattr(os, "access", lambda path, mode, effective_ids: False)  # root may write everywhere
+    (sentence,) = admin_at(tmp_path / "a.sock")
+    assert sentence.endswith(f"let the user of the gateway write the folder {tmp_path}, or change admin.listen")

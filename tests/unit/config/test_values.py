@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.config import values
-from gateway.core.address import Address
+from gateway.core.address import Address, UnixSocket
 
 
 @pytest.mark.parametrize(
@@ -271,3 +271,26 @@ def test_server_name() -> None:
     assert values.server_name("10.0.0.1") == "10.0.0.1"
     refuses(values.server_name, "*.example.org", "must be one name")
     refuses(values.server_name, "a b", "write example.org")
+
+
+def test_admin_address() -> None:
+    assert values.admin_address("unix:/run/gateway/admin.sock") == UnixSocket("/run/gateway/admin.sock")
+    assert str(values.admin_address("unix:/a b")) == "unix:/a b"
+    assert values.admin_address("[::1]:1") == Address("::1", 1)
+    assert values.admin_listen("unix:/x") == "unix:/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("unix:admin.sock", "write unix:/run/gateway/admin.sock"),
+        ("unix:", "write unix:/run/gateway/admin.sock"),
+        ("unix:///run/x", "write unix:/run/gateway/admin.sock"),
+        ("unix:/run/", "write unix:/run/gateway/admin.sock"),
+        ("unix:/a\0b", "cannot be printed"),
+        ("unix:/" + "é" * 54, "more than 107 bytes"),
+        ("/run/x", "must be host:port"),
+    ],
+)
+def test_admin_address_refuses(text: str, hint: str) -> None:
+    refuses(values.admin_listen, text, hint)

@@ -10,6 +10,8 @@ from harness.tls import write_certificates
 from gateway.config.errors import ConfigError
 from gateway.config.load import settings_in
 from gateway.config.records import Listener
+from gateway.config.schema.settings import Settings
+from gateway.core.address import Address
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +88,37 @@ def test_the_files_that_it_was_read_from() -> None:
     settings = settings_in(text, "yaml", "f", {})
     assert settings.sources().keys() == {"a.pem", "a.key", "callers.pem"}
     assert [(each.where, each.name) for each in settings.certificates()] == [("h:1", "a.test")]
+
+
+def admin(tls: str, listen: str = "0.0.0.0:8081") -> Settings:
+    return settings_in(f"admin: {{listen: '{listen}', tls: {tls}}}\ndatabase: sqlite:///x.db", "yaml", "f", {})
+
+
+def test_the_admin_listener_has_the_same_section() -> None:
+    made = admin(f"{{certificates: [{A}], client_auth: required, client_ca: callers.pem}}")
+    assert made.sources().keys() == {"a.pem", "a.key", "callers.pem"}
+    assert [each[:3] for each in made.certificates()] == [("admin", "0.0.0.0:8081", "a.test")]
+    assert made.record({}, {}).own_listeners == (Address("0.0.0.0", 8081),)
+
+
+@pytest.mark.parametrize(
+    ("tls", "listen", "sentence"),
+    [
+        (f"{{certificates: [{A}, {B}]}}", "h:1", "the admin listener shows one certificate"),
+        (f"{{certificates: [{A}], principal: [cn]}}", "h:1", "principal has no effect: operators are known by"),
+        (f"{{certificates: [{A}]}}", "unix:/x", "has no effect on a Unix socket"),
+        ("{certificates: [{cert: a.pem, key: b.key}]}", "h:1", "does not belong to"),
+    ],
+)
+def test_what_cannot_be_meant_of_the_admin_listener(tls: str, listen: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        admin(tls, listen)
+    assert str(caught.value).startswith("f:1: admin.tls")
+    assert sentence in str(caught.value)
+
+
+def test_a_unix_socket_is_no_address_of_its_own() -> None:
+    made = admin("null", "unix:/run/x.sock")
+    assert made.record({}, {}).own_listeners == ()
+    assert made.certificates() == []
+    made.destinations()
