@@ -126,6 +126,40 @@ SPEED = Row(
     ],
 )
 
+TLS = Row(
+    "Does TLS work?",
+    [
+        timeseries(
+            "TLS handshakes",
+            "With clients, per second, by outcome. Full and resumed are complete. Many refused: one side rejects the "
+            "certificate of the other. Not TLS: most often plain HTTP on this port. Timeout and room: peers that begin "
+            "handshakes and do not finish them.",
+            "ops",
+            Query(_rate("gateway_tls_handshakes_total", "outcome"), "{{outcome}}"),
+            stacked=True,
+        ),
+        timeseries(
+            "TLS handshakes in progress",
+            "With clients. At 1000 the oldest is closed for each new one. Many for long: a flood, or clients behind "
+            "a line that loses packets; see the outcomes beside it.",
+            "none",
+            Query(f"gateway_tls_handshakes_in_progress{{{INSTANCE}}}", "{{instance}}"),
+            steps=((1000, "red"),),
+        ),
+        timeseries(
+            "Days until certificates end",
+            "Of listeners, and those that are shown to upstreams. Below the line of 30 days renew it: the gateway "
+            "takes new files within seconds. At 0 its peers reject it.",
+            "d",
+            Query(
+                f"(gateway_certificate_expiry_seconds{{{INSTANCE}}} - time()) / 86400",
+                "{{instance}} {{listener}}{{upstream}} {{name}}",
+            ),
+            steps=((7, "red"), (30, "orange")),
+        ),
+    ],
+)
+
 LEAKS = Row(
     "Does it leak?",
     [
@@ -283,6 +317,6 @@ INTERNALS = Dashboard(
     "Breakwater: internals",
     "The gateway itself: is it up, is it fast, does it leak, and what does it say about its own faults?",
     [Variable("instance", "Gateway", "label_values(gateway_worker_up, instance)")],
-    [NOW, SPEED, LEAKS, FAULTS],
+    [NOW, SPEED, TLS, LEAKS, FAULTS],
     [("Fleet", "breakwater-fleet"), ("One proxy", "breakwater-proxy")],
 )

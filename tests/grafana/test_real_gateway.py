@@ -21,6 +21,7 @@ from harness.client import Client
 from harness.deployment import Deployment
 from harness.message import Truncated
 from harness.prometheus import Prometheus
+from harness.tls import write_certificates
 from harness.upstream import Link, Upstream, refused_url
 
 pytestmark = pytest.mark.timeout(240)  # the first time, Prometheus may have to be fetched
@@ -68,6 +69,9 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     proxies[0]["circuit_breaker"] = {**BREAKER, "mode": "shadow"}
     folder = tmp_path / "gateway"
     folder.mkdir()
+    write_certificates(folder)
+    shown = {"client_cert": "a.pem", "client_key": "a.key"}
+    proxies.append({**common, "name": "secure", "path": "/secure", "upstream": "https://h.invalid", "tls": shown})
     async with Deployment(folder, proxies=json.dumps(proxies)) as made:
         yield made
 

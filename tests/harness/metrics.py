@@ -106,7 +106,9 @@ OF_GATEWAY: Mapping[str, Family] = {
     "gateway_accept_failures_total": Family("counter"),
     "gateway_tls_handshakes_total": Family("counter", _each("outcome", *HANDSHAKE_OUTCOMES)),
     "gateway_tls_handshakes_in_progress": Family("gauge"),
-    "gateway_certificate_expiry_seconds": Family("gauge", ({"listener": "0.0.0.0:443", "name": "a.test"},), value=4e9),
+    "gateway_certificate_expiry_seconds": Family(
+        "gauge", ({"listener": "0.0.0.0:443", "name": "a.test"}, {"upstream": "ai", "name": "g.test"}), value=4e9
+    ),
     "gateway_config_generation": Family("gauge", value=3),
     "gateway_event_loop_lag_seconds": Family("histogram", buckets=GONE, value=10),
     "gateway_gc_pause_seconds": Family("histogram", buckets=OWN),
