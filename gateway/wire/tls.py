@@ -261,14 +261,12 @@ class TlsLayer:
         if not data or tcp is None:
             return
         if self._fd >= 0 and not tcp.get_write_buffer_size():
-            try:
-                sent = os.write(self._fd, data)
+            try:  # noqa: SIM105 - a context costs more than the write of a small record
+                data = data[os.write(self._fd, data) :]
             except OSError:
-                sent = 0  # the transport meets the same error and handles it
-            if sent == len(data):
-                return
-            data = data[sent:]
-        tcp.write(data)
+                pass  # the transport meets the same error and handles it
+        if data:
+            tcp.write(data)
 
     def _deliver(self) -> None:
         """Give the connection above what can be decrypted, as much at a time as one read brings without TLS."""
