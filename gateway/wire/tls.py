@@ -199,10 +199,8 @@ class TlsLayer:
         return not self._open
 
     def pause_reading(self) -> None:
-        if self._last_words:
-            return
-        self._paused = True
-        if self._tcp is not None:
+        self._paused = not self._last_words
+        if self._paused and self._tcp is not None:
             self._tcp.pause_reading()
 
     def resume_reading(self) -> None:
