@@ -3,6 +3,7 @@ from __future__ import annotations
 import hpack
 import pytest
 
+from gateway.core.message import ResponseHead
 from gateway.wire.h2.encoder import NO_TABLE, Encoder, field
 
 
@@ -59,3 +60,21 @@ def test_the_memory_is_bounded() -> None:
 def test_long_values_and_the_empty_table() -> None:
     value = bytes(range(0x21, 0x7F)) * 40
     assert read(NO_TABLE + field(b"x", value)) == [(b"x", value)]
+
+
+def test_heads_of_responses() -> None:
+    made = Encoder()
+    dated = ResponseHead(204, b"", 1, [b"Content-Length: 0", b"Connection: x", b"Date: D"], {b"date": b"D"}, 0, True)
+    assert read(made.response(dated)) == [(b":status", b"204"), (b"date", b"D")]
+    assert made.response(dated) is made.response(dated)
+    undated = ResponseHead(200, b"", 1, [b"Content-Length: 0"], {}, 0, True)
+    assert [name for name, _ in read(made.response(undated))] == [b":status", b"content-length", b"date"]
+    assert undated.block is None, "the date of another second is another one"
+    early = ResponseHead(103, b"", 1, [b"Link: </a>"], {}, 0, True)
+    assert read(made.interim(early)) == [(b":status", b"103"), (b"link", b"</a>")]
+    own = read(made.own(429, b"Retry-After: 1\r\n", 5))
+    assert [pair for pair in own if pair[0] != b"date"] == [
+        (b":status", b"429"),
+        (b"retry-after", b"1"),
+        (b"content-length", b"5"),
+    ]
