@@ -20,34 +20,41 @@ class Source(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One row of the table: the word, the HTTP status, the title callers see and a default explanation."""
+    """One row of the table: the word, the HTTP status, the title callers see and a default explanation.
+
+    ``grpc``: the status for callers of gRPC (grpc/grpc, doc/statuscodes.md).
+    """
 
     code: str
     status: int
     title: str
     source: Source
     details: str
+    grpc: int = 14
 
 
 _D, _G, _U = Source.DOWNSTREAM, Source.GATEWAY, Source.UPSTREAM
 
-BAD_REQUEST = Reason("bad_request", 400, "Bad Request", _D, "The request is not valid HTTP/1.1")
-BAD_FRAMING = Reason("bad_framing", 400, "Bad Request", _D, "The length of the request body is ambiguous")
+BAD_REQUEST = Reason("bad_request", 400, "Bad Request", _D, "The request is not valid HTTP/1.1", grpc=13)
+BAD_FRAMING = Reason("bad_framing", 400, "Bad Request", _D, "The length of the request body is ambiguous", grpc=13)
 UNAUTHENTICATED = Reason(
     "unauthenticated",
     401,
     "Authentication required",
     _D,
     "The access rule of this proxy does not admit this request without a valid token",
+    grpc=16,
 )
-FORBIDDEN = Reason("forbidden", 403, "Access Denied", _D, "The access rule of this proxy does not admit this request")
-NO_ROUTE = Reason("no_route", 404, "Proxy Not Found", _D, "No proxy serves this host and path")
-PROXY_DISABLED = Reason("proxy_disabled", 404, "Proxy Disabled", _G, "This proxy is switched off")
-CLIENT_TIMEOUT = Reason("client_timeout", 408, "Request Timeout", _D, "The client was too slow")
+FORBIDDEN = Reason(
+    "forbidden", 403, "Access Denied", _D, "The access rule of this proxy does not admit this request", grpc=7
+)
+NO_ROUTE = Reason("no_route", 404, "Proxy Not Found", _D, "No proxy serves this host and path", grpc=12)
+PROXY_DISABLED = Reason("proxy_disabled", 404, "Proxy Disabled", _G, "This proxy is switched off", grpc=12)
+CLIENT_TIMEOUT = Reason("client_timeout", 408, "Request Timeout", _D, "The client was too slow", grpc=4)
 BODY_TOO_LARGE = Reason(
-    "body_too_large", 413, "Content Too Large", _D, "The request body exceeds limits.max_body_bytes"
+    "body_too_large", 413, "Content Too Large", _D, "The request body exceeds limits.max_body_bytes", grpc=8
 )
-URI_TOO_LONG = Reason("uri_too_long", 414, "URI Too Long", _D, "The request target exceeds limits.max_uri")
+URI_TOO_LONG = Reason("uri_too_long", 414, "URI Too Long", _D, "The request target exceeds limits.max_uri", grpc=8)
 MISDIRECTED = Reason(
     "misdirected",
     421,
@@ -56,7 +63,12 @@ MISDIRECTED = Reason(
     "This host asks for other client certificates than the connection was opened with",
 )
 HEADERS_TOO_LARGE = Reason(
-    "headers_too_large", 431, "Request Header Fields Too Large", _D, "The header section exceeds the configured limits"
+    "headers_too_large",
+    431,
+    "Request Header Fields Too Large",
+    _D,
+    "The header section exceeds the configured limits",
+    grpc=8,
 )
 CONCURRENCY_LIMIT = Reason(
     "concurrency_limit", 429, "Too Many Requests", _G, "AI Engine is at capacity, please retry later"
@@ -64,7 +76,7 @@ CONCURRENCY_LIMIT = Reason(
 QUEUE_FULL = Reason("queue_full", 429, "Too Many Requests", _G, "AI Engine is at capacity and its queue is full")
 QUEUE_TIMEOUT = Reason("queue_timeout", 429, "Too Many Requests", _G, "No place became free in the queue's time")
 CLIENT_GONE = Reason(
-    "client_gone", 499, "Client Closed Request", _D, "The client left before the response was complete"
+    "client_gone", 499, "Client Closed Request", _D, "The client left before the response was complete", grpc=1
 )
 TEMPLATE_MISSING = Reason(
     "template_missing",
@@ -72,12 +84,20 @@ TEMPLATE_MISSING = Reason(
     "Template Variable Missing",
     _G,
     "A header of this proxy needs a value that is not set or cannot be sent",
+    grpc=13,
 )
-INTERNAL = Reason("internal", 500, "Internal Server Error", _G, "The gateway failed; its log has the details")
+INTERNAL = Reason("internal", 500, "Internal Server Error", _G, "The gateway failed; its log has the details", grpc=13)
 WEBSOCKET_DISABLED = Reason(
-    "websocket_disabled", 501, "WebSocket Not Supported", _G, "The gateway does not support WebSocket on this proxy"
+    "websocket_disabled",
+    501,
+    "WebSocket Not Supported",
+    _G,
+    "The gateway does not support WebSocket on this proxy",
+    grpc=12,
 )
-NOT_IMPLEMENTED = Reason("not_implemented", 501, "Not Implemented", _D, "The gateway does not serve this method")
+NOT_IMPLEMENTED = Reason(
+    "not_implemented", 501, "Not Implemented", _D, "The gateway does not serve this method", grpc=12
+)
 DIAL_FAILED = Reason("dial_failed", 502, "Upstream Unavailable", _U, "No connection to the upstream could be opened")
 DNS_FAILED = Reason("dns_failed", 502, "Upstream Unavailable", _U, "The name of the upstream could not be resolved")
 TLS_FAILED = Reason("tls_failed", 502, "Upstream Unavailable", _U, "The TLS handshake with the upstream failed")
@@ -88,7 +108,7 @@ UPSTREAM_RESET = Reason(
     "upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its response ended"
 )
 UPSTREAM_BAD_RESPONSE = Reason(
-    "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's response is not valid HTTP/1.1"
+    "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's response is not valid HTTP/1.1", grpc=13
 )
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
@@ -112,9 +132,14 @@ BODY_IDLE_TIMEOUT = Reason(
 TUNNEL_IDLE_TIMEOUT = Reason(
     "tunnel_idle_timeout", 504, "Gateway Timeout", _G, "No byte came through the tunnel for the time of tunnel_idle"
 )
-TOTAL_TIMEOUT = Reason("total_timeout", 504, "Gateway Timeout", _G, "The exchange exceeded its total time")
+TOTAL_TIMEOUT = Reason("total_timeout", 504, "Gateway Timeout", _G, "The exchange exceeded its total time", grpc=4)
 LOOP_DETECTED = Reason(
-    "loop_detected", 508, "Loop Detected", _G, "The request came through this gateway before; its upstream leads back"
+    "loop_detected",
+    508,
+    "Loop Detected",
+    _G,
+    "The request came through this gateway before; its upstream leads back",
+    grpc=13,
 )
 
 REASONS: dict[str, Reason] = {r.code: r for r in list(globals().values()) if isinstance(r, Reason)}

@@ -11,6 +11,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.stream import ClientStream, ServerStream
 from gateway.policy.retry import IDEMPOTENT
+from gateway.proxy.grpc import TIMEOUT, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
 from gateway.proxy.locations import Locations
 from gateway.proxy.reply import Relay, Upload
@@ -41,6 +42,8 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
         outgoing = rewrite.request(request, down.peer, ex.trace)
         identified = b"X-Request-Id: %b\r\n" % ex.request_id
         lines = fields.lines(ex.principal) + identified
+        if TIMEOUT in request.known:
+            lines += timeout_line(ex, monotonic())
         try:
             body = _whole_body(ex, down) if request.length else b""
             if body is None:

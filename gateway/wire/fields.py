@@ -39,6 +39,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"host": SINGLE,
     b"content-length": SINGLE | KEEP,
     b"expect": DROP,
+    b"grpc-timeout": DROP,
     b"http2-settings": DROP,
     b"max-forwards": DROP,
     b"traceparent": KEEP,

@@ -65,7 +65,8 @@ def deadline(total: float, clock: Clock = monotonic) -> Layer:
         async def handle(ex: Exchange) -> None:
             loop = asyncio.get_running_loop()
             expiry = Expiry(ex, current_task(loop))
-            ex.deadline = clock() + total
+            at = clock() + total
+            ex.deadline = min(at, ex.deadline) if ex.deadline else at
             timer = loop.call_later(total, expiry.fire)
             try:
                 await next_handler(ex)

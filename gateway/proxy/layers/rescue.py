@@ -13,6 +13,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError
 from gateway.proxy.cors import cors_fields
+from gateway.proxy.grpc import is_grpc, refusal_fields
 from gateway.proxy.layers.server_timing import head_field
 
 _log = logging.getLogger(__name__)
@@ -89,8 +90,12 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
     if ex.committed:
         ex.downstream.cut()
         return
-    ex.status = reason.status
     ex.committed = True
+    if is_grpc(ex.request):
+        ex.status = 200  # gRPC has its own
+        ex.downstream.respond(200, refusal_fields(error) + _named(ex, error), b"")
+        return
+    ex.status = reason.status
     body = orjson.dumps(
         {
             "error": reason.title,
@@ -106,11 +111,12 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
     ex.bytes_out = len(body)
 
 
+def _named(ex: Exchange, error: GatewayError) -> bytes:
+    return b"X-Gateway-Reason: %b\r\nX-Request-Id: %b\r\n" % (error.reason.code.encode(), ex.request_id)
+
+
 def _fields(ex: Exchange, error: GatewayError) -> bytes:
-    fields = b"Content-Type: application/json\r\nX-Gateway-Reason: %b\r\nX-Request-Id: %b\r\n" % (
-        error.reason.code.encode(),
-        ex.request_id,
-    )
+    fields = b"Content-Type: application/json\r\n" + _named(ex, error)
     if error.retry_after:
         fields += b"Retry-After: %d\r\n" % error.retry_after
     for name, value in error.headers:
