@@ -10,11 +10,12 @@ from typing import Any, cast
 
 import pytest
 from harness.answers import chunk, head
-from harness.client import Client, request
+from harness.client import HOST, Client, request
 from harness.descriptors import no_descriptor_left
 from harness.message import Message, Truncated
 from harness.patience import eventually
 from harness.rig import LIMITS, TIMEOUTS, GatewayFor, Rig
+from harness.tls import authority, certificate
 from harness.upstream import BlackHole, Link, Upstream, refused_url
 from harness.websocket import SWITCHED
 from harness.websocket import UPGRADE as HANDSHAKE
@@ -22,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.config.records import CircuitBreaker, Header, Limits, Missing, Queue
+from gateway.config.records import CircuitBreaker, Header, Limits, Missing, Queue, Tls
 from gateway.control.metrics.exposition import Exposition
 from gateway.errors import REASONS, Source
 from gateway.observe.otlp import SpanExport
@@ -61,8 +62,8 @@ class Scene:
 Play = Callable[[Scene], Awaitable[None]]
 
 
-def ask(*lines: str, target: str = "/", method: str = "GET", body: bytes = b"") -> bytes:
-    return request(target, f"X-Request-Id: {ID}", *lines, method=method, body=body)
+def ask(*lines: str, target: str = "/", method: str = "GET", body: bytes = b"", host: str = HOST.decode()) -> bytes:
+    return request(target, f"X-Request-Id: {ID}", *lines, method=method, body=body, host=host)
 
 
 def says(data: bytes) -> Play:
@@ -254,6 +255,7 @@ class Row:
     play: Play
     proxy: dict[str, Any] = field(default_factory=dict)
     limits: Limits = LIMITS
+    tls: Tls | None = None
     to: str = "http"
     behaviour: Callable[[Link], Awaitable[None]] | None = None
     ending: str = ANSWER
@@ -271,6 +273,10 @@ SOCKETS = {"websocket": True, "tunnel_idle": SHORT}
 STAYS = {"tunnel_idle": LONG}
 BOTH_LENGTHS = ("Content-Length: 2", "Transfer-Encoding: chunked")
 NEEDS_A_SECRET = (Header("X-Key", (Missing("secret.KEY"),)),)
+
+TWO_DOMAINS = Tls(
+    (certificate("gateway.test"), certificate("closed.test", client_auth="required", client_ca=authority()))
+)
 
 ROWS = [
     Row("bad_request", "no Host", says(b"GET / HTTP/1.1\r\n\r\n")),
@@ -294,6 +300,7 @@ ROWS = [
     Row("body_too_large", "by its length", says(ask(method="POST", body=b"x" * 11)), limits=Limits(max_body_bytes=10)),
     Row("body_too_large", "in chunks", too_many_chunks, limits=Limits(max_body_bytes=10)),
     Row("uri_too_long", "65 bytes", says(ask(target="/" + "x" * 64)), limits=Limits(max_uri=64)),
+    Row("misdirected", "a name with client certificates", says(ask(host="closed.test")), tls=TWO_DOMAINS),
     Row("headers_too_large", "three of two", says(ask("X-Three: 3")), limits=Limits(max_headers=2)),
     Row("headers_too_large", "too many bytes", says(b"GET / HTTP/1.1\r\nX: " + b"x" * 600), limits=Limits(64, 512)),
     Row("concurrency_limit", "a second one", one_too_many, ONE),
@@ -457,7 +464,7 @@ async def test_each_reason(row: Row, gateway_for: GatewayFor, upstream: Upstream
     reason = REASONS[row.code]
     upstream.behaviour = row.behaviour
     settings = {"circuit_breaker": ATTENTIVE, "max_concurrent": 100} | row.proxy
-    rig = await gateway_for(url_of(row, upstream, black_hole), limits=row.limits, **settings)
+    rig = await gateway_for(url_of(row, upstream, black_hole), limits=row.limits, tls=row.tls, **settings)
     spans = Spans(rig)
     client = await rig.connect(receive_buffer=4096)
     await row.play(Scene(rig, client, upstream))

@@ -361,6 +361,7 @@ class TestDrain:
         client.close()
         assert await draining
         assert (await rig.log.last())["tunnel"] == {
+            "protocol": "websocket",
             "end": "upstream",
             "clean": True,
             "open_ms": (await rig.log.last())["tunnel"]["open_ms"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from itertools import count
@@ -21,7 +22,7 @@ from harness.client import Client
 from harness.deployment import Deployment
 from harness.message import Truncated
 from harness.prometheus import Prometheus
-from harness.tls import write_certificates
+from harness.tls import TlsClient, trusting, write_certificates
 from harness.upstream import Link, Upstream, refused_url
 
 pytestmark = pytest.mark.timeout(240)  # the first time, Prometheus may have to be fetched
@@ -72,7 +73,8 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     write_certificates(folder)
     shown = {"client_cert": "a.pem", "client_key": "a.key"}
     proxies.append({**common, "name": "secure", "path": "/secure", "upstream": "https://h.invalid", "tls": shown})
-    async with Deployment(folder, proxies=json.dumps(proxies)) as made:
+    listen = "[127.0.0.1:0, {address: 127.0.0.2:0, tls: {certificates: [{cert: a.pem, key: a.key}]}}]"
+    async with Deployment(folder, proxies=json.dumps(proxies), listen=listen) as made:
         yield made
 
 
@@ -118,6 +120,14 @@ async def crowd(deployment: Deployment) -> None:
         await asyncio.sleep(1)
 
 
+async def shakes_hands(deployment: Deployment) -> None:
+    """A client of the listener with TLS."""
+    found = re.findall(r"https://127\.0\.0\.2:(\d+)", deployment.log.read_text())
+    client = await TlsClient.dial(("127.0.0.2", int(found[-1])), trusting(), "a.test")
+    assert client.refused is None, client.refused
+    client.close()
+
+
 async def lacks(deployment: Deployment) -> None:
     """A proxy whose secret is gone."""
     await deployment.get("/lacking/x")
@@ -132,6 +142,7 @@ PLAYS: tuple[Play, ...] = (
     *(asks(path) for path in ("/shadowed/slow", "/shadowed/fine", "/dead/x", "/dead/y", "/closed/x", "/nowhere")),
     uploads,
     lacks,
+    shakes_hands,
     crowd,
     leaves,
     reloads,

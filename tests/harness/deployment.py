@@ -26,7 +26,7 @@ from harness.patience import ANSWER, eventually
 
 EMAIL, PASSWORD = "root@example.org", "correct horse battery"
 _MODULES = {"control": "gateway.control.process", "worker": "gateway.workers.worker"}
-_GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (https?://[^;\s]+)(?:; admin on (\S+))?")
+_GREETING = re.compile(r"gateway \S+ serves \d+ prox\w+ on (https?://[^;,\s]+)(?:, [^;\s]+)*(?:; admin on (\S+))?")
 START = 45.0
 """Seconds for processes to start on a busy machine."""
 

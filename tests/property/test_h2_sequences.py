@@ -77,7 +77,7 @@ async def play(moves: list[Any]) -> None:
         model.check(stage)
         server = stage.server
         assert server._leaving == sum(s.leaving for s in server._runners)
-        assert set(server.waiting) <= set(server.streams.values())
+        assert set(server.waiters) <= set(server.streams.values())
     stage.transport.lose()
     await stage.turn()
     assert errors == []
