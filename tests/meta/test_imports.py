@@ -104,7 +104,21 @@ WIRE_WITH_IO = (
         f"wire/h1/{name}.py"
         for name in ("client", "message", "request_body", "request_heads", "response_reader", "server", "server_stream")
     }
-    | {f"wire/h2/{name}.py" for name in ("exchanges", "outlet", "server", "server_stream", "session")}
+    | {
+        f"wire/h2/{name}.py"
+        for name in (
+            "client",
+            "client_frames",
+            "client_response",
+            "client_stream",
+            "exchanges",
+            "frame_writer",
+            "outlet",
+            "server",
+            "server_stream",
+            "session",
+        )
+    }
 )
 """The protocols and what serves them. All else in wire/ is rules on bytes, which a test may call without a loop."""
 

@@ -43,11 +43,33 @@ CANCEL: Final = 8
 COMPRESSION_ERROR: Final = 9
 ENHANCE_YOUR_CALM: Final = 11
 
+_NAMES: Final = (
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+)
+
 MAX_FRAME: Final = 16384
 """Bytes of a frame's payload, either way: the least that a peer must accept, and the most that is accepted here."""
 MAX_STREAM_ID: Final = (1 << 31) - 1
 MAX_WINDOW: Final = (1 << 31) - 1
 DEFAULT_WINDOW: Final = 65535
+
+
+def code_name(code: int) -> str:
+    """As RFC 9113 7 names it."""
+    return _NAMES[code] if code < len(_NAMES) else f"code {code}"
 
 
 class H2Error(Exception):

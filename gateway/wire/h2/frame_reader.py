@@ -60,7 +60,7 @@ class Receiver(Protocol):
         """Payload. ``ended``: the body ends with it."""
         ...
 
-    def on_reset(self, ident: int) -> None: ...
+    def on_reset(self, ident: int, code: int) -> None: ...
     def on_window(self, ident: int, step: int) -> None:
         """``ident`` 0: of the connection. ``step`` is above 0."""
         ...
@@ -265,7 +265,7 @@ class FrameReader:
             self._window_update(ident, payload)
         elif kind == RST_STREAM:
             self._sized(len(payload) == 4, ident > 0, "RST_STREAM")
-            self._receiver.on_reset(ident)
+            self._receiver.on_reset(ident, WORD.unpack(payload)[0])
         elif kind == SETTINGS:
             self._settings(flags, ident, payload)
         elif kind == PING:

@@ -42,7 +42,8 @@ class Entry:
         """As in `gateway.wire.fields`; -1: it is not checked yet."""
 
 
-def _static() -> list[Entry]:
+def static_table() -> list[Entry]:
+    """RFC 7541, appendix A, from index 1 on. What is learned of an entry holds for one kind of message."""
     entries = [Entry(b"", b"")]
     for text in _STATIC.split(b"|"):
         name, _, value = text.partition(b"=")
@@ -50,23 +51,30 @@ def _static() -> list[Entry]:
     return entries
 
 
-STATIC: Final = _static()
+STATIC: Final = static_table()
+"""As requests have it."""
 STATIC_LENGTH: Final = len(STATIC) - 1
 
 
 class Decoder:
     """Of one connection. A block must be decoded even if its stream is refused, because it may change the table."""
 
-    __slots__ = ("_huffman", "_limit", "_max_fields", "_max_size", "_size", "_table", "too_large", "version")
+    __slots__ = ("_huffman", "_limit", "_max_fields", "_size", "_static", "_table", "max_size", "too_large", "version")
 
-    def __init__(self, huffman: HuffmanDecoder, max_size: int, max_fields: int) -> None:
-        """``max_size``: bytes of the fields of a block, each with `ENTRY_OVERHEAD`; ``max_fields``: how many."""
+    def __init__(
+        self, huffman: HuffmanDecoder, max_size: int, max_fields: int, static: list[Entry] | None = None
+    ) -> None:
+        """``max_size``: bytes of the fields of a block, each with `ENTRY_OVERHEAD`; ``max_fields``: how many.
+
+        ``static``: a `static_table`; None: `STATIC`.
+        """
         self._huffman = huffman
+        self._static = STATIC if static is None else static
         self._table: list[Entry] = []
         """The newest last."""
         self._size = 0
         self._limit = TABLE_SIZE
-        self._max_size = max_size
+        self.max_size = max_size
         self._max_fields = max_fields
         self.version = 0
         """Another number after each block that changed the table: between, equal bytes are equal fields."""
@@ -76,7 +84,7 @@ class Decoder:
     def decode(self, block: bytes) -> list[Entry]:
         """The fields of ``block``. Raises `H2Error`."""
         out: list[Entry] = []
-        room, left = self._max_size, self._max_fields
+        room, left = self.max_size, self._max_fields
         position, end = 0, len(block)
         self.too_large = False
         if end and block[0] & 0xE0 == 0x20:
@@ -130,7 +138,7 @@ class Decoder:
 
     def _entry(self, index: int) -> Entry:
         if 0 < index <= STATIC_LENGTH:
-            return STATIC[index]
+            return self._static[index]
         beyond = index - STATIC_LENGTH
         if not index or beyond > len(self._table):
             raise H2Error(COMPRESSION_ERROR, "an index points to no entry of the table")

@@ -36,14 +36,13 @@ from gateway.wire.h2.codes import (
     STREAM_CLOSED,
     H2Error,
 )
-from gateway.wire.h2.encoder import Encoder
 from gateway.wire.h2.frame_reader import MAX_BLOCK, FrameReader
 from gateway.wire.h2.frames import frame, rst_stream, settings, window_update
 from gateway.wire.h2.head import HeadReader
-from gateway.wire.h2.huffman import HuffmanDecoder
 from gateway.wire.h2.outlet import Outlet
 from gateway.wire.h2.request_body import STREAM_WINDOW
 from gateway.wire.h2.server_stream import H2ServerStream
+from gateway.wire.h2.shared import Shared as Shared
 
 MAX_STREAMS: Final = 128
 """At once. One whose exchange has yet to end counts, however its stream ended."""
@@ -51,16 +50,6 @@ CONNECTION_WINDOW: Final = 1 << 20
 _MAX_REMEMBERED: Final = 256
 """Streams that were closed last: what still comes on them was on its way, or is a fault."""
 NO_REQUEST: Final = RequestHead(b"", b"", HTTP_2, [], {}, 0, True)
-
-
-class Shared:
-    """What the connections of one event loop have in common: memories that change the cost and never the result."""
-
-    __slots__ = ("encoder", "huffman")
-
-    def __init__(self) -> None:
-        self.encoder = Encoder()
-        self.huffman = HuffmanDecoder()
 
 
 class Session(Outlet):
@@ -221,7 +210,7 @@ class Session(Outlet):
 
     # -- control
 
-    def on_reset(self, ident: int) -> None:
+    def on_reset(self, ident: int, code: int) -> None:
         stream = self.streams.get(ident)
         if stream is None:
             self._check_begun(ident)

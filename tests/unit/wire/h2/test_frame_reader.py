@@ -35,8 +35,8 @@ class Calls:
         else:
             self.seen.append(("data", ident, bytes(piece), ended))
 
-    def on_reset(self, ident: int) -> None:
-        self.seen.append(("reset", ident))
+    def on_reset(self, ident: int, code: int) -> None:
+        self.seen.append(("reset", ident, code))
 
     def on_window(self, ident: int, step: int) -> None:
         self.seen.append(("window", ident, step))
@@ -82,7 +82,7 @@ ALL = [
     (frame(1, 1, 1, b"a") + frame(9, 0, 1, b"b") + frame(9, 4, 1, b"c"), [("headers", 1, b"abc", True)]),
     (frame(2, 0, 1, b"12345"), []),
     (frame(2, 0, 1, b"1234"), [("error", 1, 6)]),
-    (frame(3, 0, 1, b"\0\0\0\x08"), [("reset", 1)]),
+    (frame(3, 0, 1, b"\0\0\0\x08"), [("reset", 1, 8)]),
     (settings([(4, 5)]), [("settings", [(4, 5)])]),
     (frame(4, 1, 0, b""), []),
     (frame(6, 0, 0, b"12345678"), [("ping", b"12345678")]),
