@@ -149,8 +149,9 @@ class GatewayError(Exception):
     """An exchange that cannot go on, for one `Reason`.
 
     ``retryable`` is decided where the error is raised: nothing of a response was seen and the connection was a reused
-    one, so that the same bytes may be sent once more if the request itself allows it. ``retry_after`` is in whole
-    seconds.
+    one, so that the same bytes may be sent once more if the request itself allows it. ``unprocessed``: the upstream
+    said that it has done nothing with the request (RFC 9113 8.7), so that any method allows it. ``retry_after`` is in
+    whole seconds.
     """
 
     def __init__(
@@ -159,6 +160,7 @@ class GatewayError(Exception):
         details: str = "",
         *,
         retryable: bool = False,
+        unprocessed: bool = False,
         retry_after: int = 0,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
@@ -166,5 +168,6 @@ class GatewayError(Exception):
         self.reason = reason
         self.details = details or reason.details
         self.retryable = retryable
+        self.unprocessed = unprocessed
         self.retry_after = retry_after
         self.headers = headers

@@ -34,6 +34,12 @@ def _may_retry(ex: Exchange, error: GatewayError, now: float) -> bool:
         ex.deadline,
         now,
         retryable=error.retryable,
+        unprocessed=error.unprocessed,
         committed=ex.committed,
-        replayable=ex.request.length == 0 or ex.body is not None,
+        replayable=ex.request.length == 0 or ex.body is not None or _untouched(ex),
     )
+
+
+def _untouched(ex: Exchange) -> bool:
+    """Nothing of the request's body was taken from the caller yet."""
+    return not ex.bytes_in and not ex.downstream.body_complete

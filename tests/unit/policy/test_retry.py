@@ -10,10 +10,19 @@ def allowed(
     deadline: float = 0.0,
     *,
     retryable: bool = True,
+    unprocessed: bool = False,
     committed: bool = False,
     replayable: bool = True,
 ) -> bool:
-    return may_retry(method, deadline, 1000.0, retryable=retryable, committed=committed, replayable=replayable)
+    return may_retry(
+        method,
+        deadline,
+        1000.0,
+        retryable=retryable,
+        unprocessed=unprocessed,
+        committed=committed,
+        replayable=replayable,
+    )
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"])
@@ -24,6 +33,14 @@ def test_idempotent_methods(method: bytes) -> None:
 @pytest.mark.parametrize("method", [b"POST", b"PATCH", b"CONNECT", b"get", b"PURGE", b"LOCK"])
 def test_all_other_methods_are_sent_once(method: bytes) -> None:
     assert not allowed(method)
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PATCH"])
+def test_what_was_not_processed_is_repeated_whatever_its_method(method: bytes) -> None:
+    assert allowed(method, retryable=False, unprocessed=True)
+    assert not allowed(method, unprocessed=True, committed=True)
+    assert not allowed(method, unprocessed=True, replayable=False)
+    assert not allowed(method, 1000.0, unprocessed=True)
 
 
 def test_a_body_that_was_relayed_cannot_be_replayed() -> None:

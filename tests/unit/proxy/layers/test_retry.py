@@ -82,6 +82,7 @@ async def test_a_request_that_may_not_be_repeated_is_not() -> None:
 @pytest.mark.parametrize("length", [1, 1000, CHUNKED])
 async def test_a_body_that_was_relayed_is_not_sent_again(length: int) -> None:
     ex, attempts = exchange(b"PUT", length), Attempts(stale())
+    ex.bytes_in = 1
     with pytest.raises(GatewayError):
         await retry(Clock())(attempts)(ex)
     assert attempts.seen == [1]
@@ -94,6 +95,22 @@ async def test_a_body_that_was_taken_whole_is_sent_again(method: bytes, seen: li
     with contextlib.suppress(GatewayError):
         await retry(Clock())(attempts)(ex)
     assert attempts.seen == seen
+
+
+@pytest.mark.parametrize(("complete", "seen"), [(False, [1, 2]), (True, [1])])
+async def test_a_body_of_which_nothing_was_taken_is_relayed_then(complete: bool, seen: list[int]) -> None:
+    ex, attempts = exchange(b"PUT", CHUNKED), Attempts(stale())
+    ex.downstream.body_complete = complete  # type: ignore[misc] # no stream
+    with contextlib.suppress(GatewayError):
+        await retry(Clock())(attempts)(ex)
+    assert attempts.seen == seen
+
+
+async def test_what_the_endpoint_has_not_begun_with_is_sent_again_whatever_it_is() -> None:
+    ex, attempts = exchange(b"POST", 4), Attempts(GatewayError(UPSTREAM_RESET, unprocessed=True))
+    ex.body = b"abcd"
+    await retry(Clock())(attempts)(ex)
+    assert attempts.seen == [1, 2]
 
 
 async def test_nothing_is_sent_again_after_the_first_byte() -> None:
