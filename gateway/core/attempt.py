@@ -8,7 +8,17 @@ from typing import Final
 class Attempt:
     """Times are readings of the monotonic clock in seconds, 0.0 = not reached."""
 
-    __slots__ = ("asked_at", "dialled", "endpoint", "first_byte_at", "last_byte_at", "pooled", "reused", "sent_at")
+    __slots__ = (
+        "asked_at",
+        "dialled",
+        "endpoint",
+        "first_byte_at",
+        "http_version",
+        "last_byte_at",
+        "pooled",
+        "reused",
+        "sent_at",
+    )
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -27,6 +37,8 @@ class Attempt:
         """Seconds spent opening a connection."""
         self.reused = False
         """The connection came from the pool."""
+        self.http_version = ""
+        """As `ClientStream.http_version`; empty before there is a stream."""
 
 
 NO_ATTEMPT: Final = Attempt("")

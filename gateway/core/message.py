@@ -78,6 +78,7 @@ class OutgoingRequest:
 
     __slots__ = (
         "authority",
+        "block",
         "fields",
         "length",
         "method",
@@ -117,6 +118,8 @@ class OutgoingRequest:
         """The protocol that the endpoint is asked to switch to, in lower case; empty: none."""
         self.rendered: bytes | None = None
         """Its head in the notation of HTTP/1.1, without the empty line, when it was made once."""
+        self.block: bytes | None = None
+        """The same in the notation of HTTP/2."""
 
 
 class ResponseHead:

@@ -196,6 +196,8 @@ class ClientStream(Sink, TunnelEnd, Protocol):
     """When the first byte of the final response came (monotonic clock, seconds); 0.0: none has come."""
     last_byte_at: float
     """When the newest bytes came."""
+    http_version: str
+    """What is spoken to the endpoint: ``http/1.1`` or ``h2``, as ALPN names them (RFC 7301 6)."""
 
     def send(
         self, request: OutgoingRequest, lines: bytes, body: bytes, reply: Reply, limits: Limits

@@ -49,6 +49,7 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
         f'"pool_ms":{_ms(pool)},{waits},"bytes_in":{ex.bytes_in},"bytes_out":{ex.bytes_out},'
         f'"circuit_state":"{ex.breaker}","concurrent_count":{ex.concurrent},'
         f'"upstream":"{attempt.endpoint}","attempts":{ex.attempts},"reused":{"true" if attempt.reused else "false"},'
+        f'"upstream_protocol":"{attempt.http_version}",'
         f'"shadow":"{ex.shadow}","trace_id":"{ex.trace_id.decode()}"}}\n'
     ).encode()
 

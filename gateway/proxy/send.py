@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import Final
 
 from gateway import errors
 from gateway.config import records
@@ -19,6 +20,9 @@ from gateway.proxy.rewrite import VIA, RequestRewrite
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
+
+HTTP_2: Final = "h2"
+"""There an endpoint may say that it has done nothing with a request: then it is repeated, whatever its method."""
 
 
 def send(route: records.Route, endpoint: Endpoint, response_header: float, via: bytes = VIA) -> Handler:
@@ -39,6 +43,7 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
         stream = _pooled(ex, attempt, pool)
         if stream is None:
             stream = await _dial(attempt, pool)
+        attempt.http_version = stream.http_version
         outgoing = rewrite.request(request, down.peer, ex.trace)
         identified = b"X-Request-Id: %b\r\n" % ex.request_id
         lines = fields.lines(ex.principal) + identified
@@ -126,6 +131,7 @@ def _whole_body(ex: Exchange, down: ServerStream) -> bytes | None:
     body = ex.body
     if body is None and not down.awaits_continue:
         body = down.take_body()
-        if ex.attempt.reused and ex.request.method in IDEMPOTENT:
+        attempt = ex.attempt
+        if (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == HTTP_2:
             ex.body = body
     return body

@@ -1,7 +1,8 @@
 """What the rest of the gateway knows of a connection, whatever protocol it speaks.
 
 A connection of a caller calls its `Service`, which keeps the list of `ServerConnection`s. A connection to an endpoint
-is a `ClientConnection`: the stream of one request after the other, which its owner keeps in between.
+is a `ClientConnection`: the stream of one request after the other, which its owner keeps in between; or, where many
+requests share it, a `ClientSession`.
 """
 
 from __future__ import annotations
@@ -116,6 +117,63 @@ class ClientConnection(ClientStream, Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
     def close(self) -> None:
         """Close, once what was written is sent."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class ClientSession(Protocol):
+    """A connection to an endpoint, for many requests at a time."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport | None
+    on_lost: Callable[[ClientSession], None] | None
+    """Called once when the connection has closed."""
+    on_free: Callable[[ClientSession], None] | None
+    """Called when there is room for a stream again, and when a stream has ended."""
+    on_abandoned: Callable[[float], object] | None
+    """Called with the seconds from a caller's departure until its request was ended here."""
+    body_idle: float
+    """Longest pause in a body, in seconds; 0: none."""
+    leaving: bool
+    """No more streams begin: one side said so, or the connection seems to lead nowhere. It closes with the last one."""
+
+    @property
+    def protocol(self) -> asyncio.BaseProtocol:
+        """As `ClientConnection.protocol`."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Streams that may be opened now; none when below 1."""
+        ...
+
+    @property
+    def streams(self) -> int:
+        """Those that were opened and have not ended."""
+        ...
+
+    @property
+    def limit(self) -> int:
+        """Streams that may run at once."""
+        ...
+
+    async def opened(self) -> None:
+        """Wait until the endpoint has said how many streams it allows.
+
+        Raises OSError when the connection ends before, and `GatewayError` when the endpoint speaks another protocol.
+        """
+        ...
+
+    def open(self) -> ClientStream:
+        """A stream, when there is `room`."""
+        ...
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def leave(self) -> None:
+        """Begin no more streams, and close when those that run have ended."""
         ...
 
     def abort(self) -> None:

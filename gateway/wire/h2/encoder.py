@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.message import ResponseHead
+from gateway.core.message import OutgoingRequest, ResponseHead
 from gateway.wire.h2.hpack import STATIC
 from gateway.wire.h2.huffman import huffman_encoded, huffman_size
 from gateway.wire.http_date import DATE
@@ -57,6 +57,8 @@ def _string(text: bytes) -> bytes:
 
 
 _REQUEST_ID_NAME: Final = b"\x00" + _string(b"x-request-id")
+_TRAILERS: Final = b"\x00" + _string(b"te") + _string(b"trailers")
+"""RFC 9113 8.2.2: the one value that TE may have."""
 
 
 def field(name: bytes, value: bytes) -> bytes:
@@ -107,6 +109,22 @@ class Encoder:
                 lines[len(_REQUEST_ID) : -2]
             )  # what each response has, and most have alone
         return b"".join([self.line(line) for line in lines.split(b"\r\n") if line])
+
+    def request(self, request: OutgoingRequest, scheme: bytes) -> bytes:
+        """The head of ``request``, which goes to one endpoint alone, so that ``scheme`` is always the same."""
+        block = request.block
+        if block is None:
+            block = request.block = b"".join(
+                [
+                    field(b":method", request.method),
+                    field(b":scheme", scheme),
+                    field(b":authority", request.authority),
+                    field(b":path", request.target),
+                    self.lines(request.fields),
+                    _TRAILERS if request.takes_trailers else b"",
+                ]
+            )
+        return block
 
     def response(self, response: ResponseHead) -> bytes:
         """What every client gets of the head of ``response``."""

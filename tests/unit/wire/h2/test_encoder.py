@@ -3,7 +3,7 @@ from __future__ import annotations
 import hpack
 import pytest
 
-from gateway.core.message import ResponseHead
+from gateway.core.message import CHUNKED, OutgoingRequest, ResponseHead
 from gateway.wire.h2.encoder import NO_TABLE, Encoder, field
 
 
@@ -78,3 +78,23 @@ def test_heads_of_responses() -> None:
         (b"retry-after", b"1"),
         (b"content-length", b"5"),
     ]
+
+
+def test_a_request_is_made_once() -> None:
+    fields = b"Content-Length: 3\r\nConnection: x\r\nTE: gzip\r\nX-A: 1\r\nCookie: c\r\n"
+    request = OutgoingRequest(b"POST", b"/x?y", b"up.test", fields, CHUNKED, takes_trailers=True, replaced=frozenset())
+    made = Encoder()
+    block = made.request(request, b"https")
+    assert read(block) == [
+        (b":method", b"POST"),
+        (b":scheme", b"https"),
+        (b":authority", b"up.test"),
+        (b":path", b"/x?y"),
+        (b"content-length", b"3"),
+        (b"x-a", b"1"),
+        (b"cookie", b"c"),
+        (b"te", b"trailers"),
+    ]
+    assert made.request(request, b"https") is block
+    request.takes_trailers, request.block = False, None
+    assert (b"te", b"trailers") not in read(made.request(request, b"https"))
