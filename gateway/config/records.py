@@ -19,6 +19,10 @@ Mode = Literal["enforce", "shadow"]
 """The mode of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
 
 
+Http2 = Literal["auto", "always", "never"]
+"""Whether HTTP/2 is spoken to an upstream: ``auto`` where ALPN chooses it, so not without TLS."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limiter:
     mode: Mode = "enforce"
@@ -145,6 +149,7 @@ class Upstream:
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     timeouts: Timeouts = Timeouts()
     tls: UpstreamTls = UpstreamTls()
+    http2: Http2 = "auto"
 
     @property
     def shown_name(self) -> str:

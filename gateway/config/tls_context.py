@@ -8,7 +8,7 @@ import contextlib
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2: forward secrecy and AEAD alone. All suites of TLS 1.3 have both, and OpenSSL chooses those by itself."""
@@ -38,8 +38,10 @@ def server_context(
     return context
 
 
-def client_context(*, ca: str = "", chain: str = "", key: str = "") -> ssl.SSLContext:
-    """For connections to upstreams: the certificate and the name are verified; HTTP/1.1 by ALPN.
+def client_context(
+    *, ca: str = "", chain: str = "", key: str = "", alpn: Sequence[str] = ("http/1.1",)
+) -> ssl.SSLContext:
+    """For connections to upstreams: the certificate and the name are verified. ``alpn``: the protocols to offer.
 
     ``ca``: the authorities, PEM; "": those of the system. ``chain`` and ``key``: the certificate to show when the
     upstream asks for one; "": none. Raises as `server_context`.
@@ -50,7 +52,7 @@ def client_context(*, ca: str = "", chain: str = "", key: str = "") -> ssl.SSLCo
         # often leaves out what RFC 5280 requires of public ones (Python 3.13 checks that by default).
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(list(alpn))
     # A renegotiation (TLS 1.2 and before) would make a write wait for a read; it serves client certificates alone.
     context.options |= ssl.OP_NO_RENEGOTIATION
     if chain:

@@ -177,6 +177,8 @@ def upstream_url(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise ValueError("holds a space or a character outside ASCII; write it percent-encoded, a host name as xn--")
     scheme, separator, rest = text.partition("://")
+    if scheme.lower() == "h2c" and separator:
+        raise ValueError("h2c:// is short for http:// with http2: always; remove another http2, or write http://")
     if scheme.lower() not in ("http", "https") or not separator:
         raise ValueError("must begin with http:// or https://; write http://host:port/path")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

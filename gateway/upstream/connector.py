@@ -35,8 +35,8 @@ from gateway.upstream.shortage import Shortages
 from gateway.upstream.sockets import Attempts, addr_info, hardened_socket
 from gateway.upstream.tls import EndpointTls, TlsFailures
 from gateway.wire.buffers import BufferPool
-from gateway.wire.connect import ConnectionMaker
-from gateway.wire.connections import ClientConnection
+from gateway.wire.connect import ConnectionMaker, Dialled, Http2, Memories
+from gateway.wire.connections import ClientConnection, ClientSession
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.tls_client import ClientTls
 
@@ -65,6 +65,8 @@ class HardenedConnector(aiohttp.TCPConnector):
         tls: EndpointTls,
         shortages: Shortages | None = None,
         guard: Guard | None = None,
+        http2: Http2 = "never",
+        memories: Memories | None = None,
     ) -> None:
         if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
             raise RuntimeError(
@@ -79,7 +81,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self.endpoint = endpoint
         self._dial_timeout = timeouts.dial or None
         self._tls_timeout = timeouts.tls_handshake or _NO_TIMEOUT
-        self._maker = ConnectionMaker(self._loop, buffers, parser)
+        self._maker = ConnectionMaker(self._loop, buffers, parser, http2, memories)
         self._shortages = Shortages() if shortages is None else shortages
         self._guard = Guard() if guard is None else guard
         self.tls = tls
@@ -121,15 +123,26 @@ class HardenedConnector(aiohttp.TCPConnector):
                 proxy_headers=CIMultiDict(credentials),
                 ssl=self.tls.forward_proxy,
             )
+        elif self._maker.http2 == "always":
+            raise OSError(
+                f"{proxy.variable} names a forward proxy for {self.endpoint.url}, and HTTP/2 without TLS goes through "
+                "none; write http2: never, or name the host in NO_PROXY"
+            )
         else:
             self.absolute_form = self.endpoint.url.encode()
             self.proxy_fields = [(name.encode(), value.encode()) for name, value in credentials.items()]
 
     async def dial(self) -> ClientConnection:
-        """Open a connection.
+        """Open a connection to an endpoint to which no HTTP/2 is spoken. Raises as `dial_any`."""
+        connection = (await self.dial_any()).connection
+        assert connection is not None, "HTTP/2 is spoken to this endpoint"
+        return connection
+
+    async def dial_any(self) -> Dialled:
+        """Open a connection, in the protocol that the two sides agree on.
 
         Raises `GatewayError`: ``dial_failed``, ``dial_timeout``, ``dns_failed``, ``local_resources``, ``tls_failed``,
-        ``tls_timeout``, ``upstream_denied``.
+        ``tls_timeout``, ``upstream_bad_response``, ``upstream_denied``.
         """
         try:
             return await self._dial()
@@ -138,7 +151,7 @@ class HardenedConnector(aiohttp.TCPConnector):
                 self.clear_dns_cache(self._peer.host, self._peer.port)
             raise
 
-    async def _dial(self) -> ClientConnection:
+    async def _dial(self) -> Dialled:
         try:
             if self.proxy is not None:  # the proxy resolves the name: only an address can be checked here
                 self._guard.check(self.endpoint)
@@ -146,12 +159,14 @@ class HardenedConnector(aiohttp.TCPConnector):
                 return await self._dial_through(self._tunnel)
             sock = await self._connect_to_peer()
             if self._secure:
-                connection, layer = self._secured()
+                dialled, layer = self._secured()
                 await self._loop.create_connection(lambda: layer.protocol, sock=sock)
                 await self._opened(layer)
             else:
-                connection = plain = self._maker.plain()
+                dialled = plain = self._maker.plain()
                 await self._loop.create_connection(lambda: plain.protocol, sock=sock)
+            if dialled.session is not None:
+                await self._greeted(dialled.session)
         except (TimeoutError, _DialTimeoutError):
             raise GatewayError(errors.DIAL_TIMEOUT) from None
         except aiohttp.ClientConnectorDNSError as error:
@@ -163,17 +178,26 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise self._failure(error) from None
         except aiohttp.ClientError:
             raise GatewayError(errors.DIAL_FAILED) from None
-        return connection
+        return dialled
 
-    def _secured(self) -> tuple[ClientConnection, ClientTls]:
+    async def _greeted(self, session: ClientSession) -> None:
+        """Wait for the endpoint's SETTINGS: without them no one knows how many streams it allows."""
+        try:
+            async with asyncio.timeout(self._dial_timeout):
+                await session.opened()
+        except BaseException:
+            session.abort()
+            raise
+
+    def _secured(self) -> tuple[Dialled, ClientTls]:
         """A connection with TLS to the endpoint, or to a forward proxy that takes plain requests over TLS."""
         if self._peer is self.endpoint or self._tunnel is not None:
-            connection, layer = self._maker.secure(self.tls.endpoint, self.tls.server_name or self.endpoint.name)
+            dialled, layer = self._maker.secure(self.tls.endpoint, self.tls.server_name or self.endpoint.name)
             layer.on_failure = self._tls_failures.with_endpoint
         else:
-            connection, layer = self._maker.secure(self.tls.forward_proxy, self._peer.name)
+            dialled, layer = self._maker.secure(self.tls.forward_proxy, self._peer.name)
             layer.on_failure = self._tls_failures.with_forward_proxy
-        return connection, layer
+        return dialled, layer
 
     async def _opened(self, layer: ClientTls) -> None:
         """Wait for the handshake; raises ``tls_failed``, ``tls_timeout``."""
@@ -245,7 +269,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         finally:
             self._following = None
 
-    def address_of(self, connection: ClientConnection) -> str:
+    def address_of(self, connection: ClientConnection | ClientSession) -> str:
         """The IP address that it leads to, as it stands in `current`; empty when it is lost already."""
         peer = None if connection.transport is None else connection.transport.get_extra_info("peername")
         return str(peer[0]).partition("%")[0] if peer else ""
@@ -271,7 +295,7 @@ class HardenedConnector(aiohttp.TCPConnector):
                 raise short from None
             raise
 
-    async def _dial_through(self, tunnel: ClientRequest) -> ClientConnection:
+    async def _dial_through(self, tunnel: ClientRequest) -> Dialled:
         """aiohttp's own protocol sends the CONNECT; ours takes the transport over afterwards."""
         limits = aiohttp.ClientTimeout(total=self._tls_timeout, connect=None, sock_connect=None)
         async with asyncio.timeout(self._dial_timeout and self._dial_timeout + self._tls_timeout):
@@ -286,6 +310,8 @@ class HardenedConnector(aiohttp.TCPConnector):
         lease.close()
         layer.connection_made(transport)
         await self._opened(layer)
+        if ours.session is not None:
+            await self._greeted(ours.session)
         return ours
 
     async def _start_tls_connection(

@@ -13,6 +13,7 @@ from random import uniform
 from time import monotonic
 
 from gateway.core.clock import Clock
+from gateway.core.stream import ClientStream
 from gateway.upstream.connector import HardenedConnector
 from gateway.wire.connections import ClientConnection
 from gateway.wire.timer import LazyTimer
@@ -97,8 +98,8 @@ class Pool:
         """Connections, idle and in use."""
         return len(self._open)
 
-    def take(self) -> ClientConnection | None:
-        """The connection that became idle last, or None. Never waits."""
+    def take(self) -> ClientStream | None:
+        """A stream on a connection that is open: the one that became idle last. None without one; never waits."""
         idle = self._idle
         while idle:
             connection, until = idle.popitem()
@@ -109,19 +110,26 @@ class Pool:
             connection.abort()
         return None
 
-    async def dial(self) -> ClientConnection:
-        """A fresh connection; raises what `HardenedConnector.dial` raises."""
+    async def dial(self) -> ClientStream:
+        """A stream on a fresh connection; raises what `HardenedConnector.dial` raises."""
         self.dials += 1
         generation = self._generation
         connection = await self.connector.dial()
+        self._adopt(connection, generation)
+        return connection
+
+    def _adopt(self, connection: ClientConnection, generation: int) -> None:
+        """Keep account of a connection that was dialled in the ``generation``."""
         connection.on_lost = self._on_lost
         connection.on_idle = self.give_back
         connection.body_idle = self._body_idle
-        until = self._clock() + self._max_age * uniform(_SPREAD, 1.0) if self._max_age else inf  # noqa: S311
+        self._open[connection] = self._kept_until(generation), self.connector.address_of(connection)
+
+    def _kept_until(self, generation: int) -> float:
+        """Until when a connection that was dialled in the ``generation`` is used for new requests."""
         if generation != self._generation:
-            until = -inf
-        self._open[connection] = until, self.connector.address_of(connection)
-        return connection
+            return -inf
+        return self._clock() + self._max_age * uniform(_SPREAD, 1.0) if self._max_age else inf  # noqa: S311
 
     def give_back(self, connection: ClientConnection) -> None:
         """Keep a connection that is fit for reuse (`ClientStream.release` said so)."""
@@ -208,7 +216,7 @@ class Pool:
         idle, self._idle = self._idle, {}
         for connection in (*idle, *self._resting):
             connection.abort()
-        if self._open:
+        if self.open:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
         await self.connector.aclose()
@@ -222,5 +230,8 @@ class Pool:
         self._open.pop(connection, None)
         if connection.abandoned_at:
             self._on_abandoned(monotonic() - connection.abandoned_at)
-        if self._drained is not None and not self._open and not self._drained.done():
+        self._check_drained()
+
+    def _check_drained(self) -> None:
+        if self._drained is not None and not self.open and not self._drained.done():
             self._drained.set_result(None)

@@ -1,7 +1,7 @@
 """The state that outlives a reload: pools, limiters and breakers, by the name of their upstream.
 
-A pool's identity is the origin, and the timeouts and the TLS that its connections were made with; a breaker's is the
-origin that it judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so
+A pool's identity is the origin, and the timeouts, TLS and protocols that its connections were made with; a breaker's is
+the origin that it judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so
 that permits in use stay counted and a circuit stays open.
 """
 
@@ -24,10 +24,12 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Pool
+from gateway.upstream.sessions import SessionPool
 from gateway.upstream.shortage import Shortages
 from gateway.upstream.tls import TlsContexts
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
+from gateway.wire.connect import Http2, Memories
 from gateway.wire.h1.head import HeadParser
 
 
@@ -50,6 +52,7 @@ class Registry:
         self._shortages = Shortages()
         self.guard = Guard()
         self._tls = TlsContexts()
+        self._memories = Memories()
         self._limiters: dict[str, Limiter] = {}
         """Also those that no upstream has now: exchanges that run under an old limit still hold its permits."""
         self._retiring = Tasks()
@@ -99,7 +102,8 @@ class Registry:
         pool, breaker = None, None
         if old is not None and old.endpoint.origin.url == origin.url:
             breaker = old.endpoint.breaker
-            same = old.settings.timeouts == settings.timeouts and old.settings.tls == settings.tls
+            before = old.settings
+            same = (before.timeouts, before.tls, before.http2) == (settings.timeouts, settings.tls, settings.http2)
             pool = old.endpoint.pool if same else None
         if not settings.circuit_breaker.enabled:
             breaker = None
@@ -130,9 +134,20 @@ class Registry:
         return limiter
 
     def _pool(self, settings: records.Upstream, origin: Origin) -> Pool:
-        name, timeouts, tls = settings.name, settings.timeouts, self._tls.of(settings.tls)
-        connector = HardenedConnector(origin, timeouts, self._buffers, self._parser, tls, self._shortages, self.guard)
-        return Pool(
+        name, timeouts = settings.name, settings.timeouts
+        http2: Http2 = "never" if settings.http2 == "auto" and origin.scheme == "http" else settings.http2
+        connector = HardenedConnector(
+            origin,
+            timeouts,
+            self._buffers,
+            self._parser,
+            self._tls.of(settings.tls, http2),
+            self._shortages,
+            self.guard,
+            http2,
+            self._memories,
+        )
+        return (Pool if http2 == "never" else SessionPool)(
             connector,
             timeouts.idle,
             timeouts.body_idle,

@@ -11,11 +11,12 @@ from gateway.config import tls_context
 from gateway.config.records import ClientCertificate, UpstreamTls
 from gateway.core.clock import Clock, monotonic
 from gateway.upstream.shortage import OnceASecond
+from gateway.wire.connect import ALPN, Http2
 
 _log = logging.getLogger(__name__)
 
-_Wanted = tuple[str, ClientCertificate | None]
-"""All that a context is made of: the authorities, and the certificate that is shown."""
+_Wanted = tuple[str, ClientCertificate | None, Http2]
+"""All that a context is made of: the authorities, the certificate that is shown, and the protocols."""
 
 _ALERTS_ABOUT_OURS = (
     "BAD_CERTIFICATE",
@@ -50,25 +51,27 @@ class TlsContexts:
     def __init__(self) -> None:
         self._known: dict[_Wanted, ssl.SSLContext] = {}
 
-    def of(self, settings: UpstreamTls) -> EndpointTls:
+    def of(self, settings: UpstreamTls, http2: Http2 = "never") -> EndpointTls:
         """Raises OSError for a certificate that cannot be used."""
         return EndpointTls(
-            self._context(settings.ca, settings.certificate), self._context("", None), settings.server_name
+            self._context(settings.ca, settings.certificate, http2),
+            self._context("", None, "never"),
+            settings.server_name,
         )
 
     def keep(self, used: Iterable[UpstreamTls]) -> None:
         wanted = {("", None), *((settings.ca, settings.certificate) for settings in used)}
-        self._known = {key: context for key, context in self._known.items() if key in wanted}
+        self._known = {key: context for key, context in self._known.items() if key[:2] in wanted}
 
-    def _context(self, ca: str, certificate: ClientCertificate | None) -> ssl.SSLContext:
-        known = self._known.get((ca, certificate))
+    def _context(self, ca: str, certificate: ClientCertificate | None, http2: Http2) -> ssl.SSLContext:
+        known = self._known.get((ca, certificate, http2))
         if known is None:
             chain, key = ("", "") if certificate is None else (certificate.chain, certificate.key)
             try:
-                known = tls_context.client_context(ca=ca, chain=chain, key=key)
+                known = tls_context.client_context(ca=ca, chain=chain, key=key, alpn=ALPN[http2])
             except (ssl.SSLError, ValueError) as error:
                 raise OSError(f"tls of an upstream: a certificate in it cannot be used: {error}") from None
-            self._known[ca, certificate] = known
+            self._known[ca, certificate, http2] = known
         return known
 
 

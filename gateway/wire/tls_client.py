@@ -14,7 +14,7 @@ from gateway.wire.tls import TlsLayer
 class ClientTls(TlsLayer):
     """Dial a TCP connection with `protocol`, then await `opened`."""
 
-    __slots__ = ("_opened", "on_failure")
+    __slots__ = ("_make_above", "_opened", "on_failure")
 
     def __init__(
         self,
@@ -22,10 +22,11 @@ class ClientTls(TlsLayer):
         buffers: BufferPool,
         context: ssl.SSLContext,
         server_name: str,
-        above: Link,
+        above: Callable[[str | None], Link],
     ) -> None:
+        """``above``: makes the connection above, of what ALPN chose, if anything."""
         super().__init__(loop, buffers)
-        self._above = above
+        self._make_above = above
         self._use(context, context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name))
         self._opened: asyncio.Future[None] = loop.create_future()
         self.on_failure: Callable[[Exception], object] = _ignore
@@ -44,6 +45,7 @@ class ClientTls(TlsLayer):
         self._shake_hands()
 
     def _established(self) -> None:
+        self._above = self._make_above(self._tls.selected_alpn_protocol())
         if not self._opened.done():  # else the dial was cancelled
             self._opened.set_result(None)
 

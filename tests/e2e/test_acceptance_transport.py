@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ssl
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
 from harness.answers import OK, ok
 from harness.client import code_of, request
+from harness.http2_upstream import Http2TlsUpstream, speaking
+from harness.http2_upstream import echo as echo_2
 from harness.rig import TIMEOUTS, GatewayFor, proxy_to
+from harness.tls import write_authority
 from harness.upstream import BlackHole, Upstream
 
 SLACK = 0.5
@@ -84,28 +84,15 @@ async def test_t012_t060_sc001_connections_are_reused(
 
 
 @pytest.mark.covers("FR-007", "T010")
-async def test_t010_an_upstream_of_two_protocols_is_spoken_to_in_http_1_1(
+async def test_t010_http_2_is_attempted(
     gateway_for: GatewayFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where HTTP/2 would be preferred by the other side, both agree on HTTP/1.1, and the connection is used again."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.set_alpn_protocols(["h2", "http/1.1"])
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
-    agreed: list[str | None] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        agreed.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
-        while not reader.at_eof():
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /x HTTP/1.1\r\n")
-                writer.write(OK)
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
-        rig = await gateway_for(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        assert [(await rig.ask("/x")).body for _ in range(3)] == [b"ok"] * 3
+    """An upstream of both protocols is spoken to in HTTP/2, on one connection, however many ask."""
+    monkeypatch.setenv("SSL_CERT_FILE", write_authority(tmp_path))
+    async with Http2TlsUpstream(speaking(echo_2)) as two:
+        rig = await gateway_for(two, proxies=(proxy_to(two),))
+        responses = await asyncio.gather(*(rig.ask(f"/{number}") for number in range(20)))
+        assert [m.body for m in responses] == [b"GET /%d " % number for number in range(20)]
+        assert {line["upstream_protocol"] for line in await rig.log.wait(20)} == {"h2"}
+        assert two.accepted == 1
         await rig.aclose(check=True)
-    assert agreed == ["http/1.1"]

@@ -98,7 +98,7 @@ async def sink(buffer: int = 0, scheme: str = "http") -> AsyncIterator[tuple[Sin
     made = Sink(loop, pool)
     if scheme == "https":
         peer: Stream = TlsLink(far)
-        layer = ClientTls(loop, pool, trusting(), "127.0.0.1", made)
+        layer = ClientTls(loop, pool, trusting(), "127.0.0.1", lambda _: made)
         await loop.create_connection(lambda: layer.protocol, sock=near)
         await asyncio.gather(layer.opened(), cast(TlsLink, peer).open())
     else:
@@ -343,7 +343,7 @@ async def test_under_tls_no_byte_goes_past_the_transport() -> None:
     )
     pool = BufferPool()
     made = Sink(loop, pool)
-    layer = ClientTls(loop, pool, trusting(), "127.0.0.1", made)
+    layer = ClientTls(loop, pool, trusting(), "127.0.0.1", lambda _: made)
     await loop.create_connection(lambda: layer.protocol, *before.sockets[0].getsockname())
     await layer.opened()
     sent = bytearray()

@@ -5,12 +5,12 @@ A proxy with a URL of its own has the same keys as an upstream, so each of them 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import records, values
-from gateway.config.records import Mode
+from gateway.config.records import Http2, Mode
 from gateway.config.schema.form import in_group, widget
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Requests, Seconds
@@ -110,8 +110,21 @@ def _on_https(tls: UpstreamTls | None, info: ValidationInfo) -> UpstreamTls | No
     return tls
 
 
-PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config", "tls")
+PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config", "tls", "http2")
 """Keys of an upstream, which a proxy has only when its upstream is a URL of its own."""
+
+_H2C = "h2c://"
+"""The scheme of a URL that is short for ``http://`` with `http2: always`."""
+
+
+def is_h2c(url: object) -> TypeGuard[str]:
+    return isinstance(url, str) and url[: len(_H2C)].lower() == _H2C
+
+
+def without_h2c(url: str) -> str:
+    """``url`` with the scheme that is spoken."""
+    return f"http://{url[len(_H2C) :]}"
+
 
 MaxConcurrent = Annotated[
     Requests,
@@ -147,4 +160,15 @@ TlsKey = Annotated[
         json_schema_extra=widget("none"),
     ),
     AfterValidator(_on_https),
+]
+Http2Key = Annotated[
+    Http2,
+    Field(
+        examples=["always"],
+        title="HTTP/2 to the upstream",
+        description="Whether HTTP/2 is spoken to the upstream: `auto` where an `https://` upstream chooses it in its "
+        "TLS handshake (ALPN), and no proxy relays WebSockets to it; `always`, without asking, so also to an `http://` "
+        "upstream; `never`. A URL that begins with `h2c://` is short for `http://` with `always`.",
+        json_schema_extra=in_group("Timeouts and timing"),
+    ),
 ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config import header_template, records, values
 from gateway.config.schema.form import choices, in_group, typed, widget
 from gateway.config.schema.protections import (
     CircuitBreaker,
     CircuitBreakerKey,
+    Http2Key,
     Limiter,
     LimiterKey,
     MaxConcurrent,
@@ -20,6 +21,8 @@ from gateway.config.schema.protections import (
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
+    is_h2c,
+    without_h2c,
 )
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
@@ -119,7 +122,7 @@ class Proxy(Section):
     )
     """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment. Or, in a
     file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker`,
-    `timeout_config` and `tls` stand there and not here."""
+    `timeout_config`, `tls` and `http2` stand there and not here."""
     strip_path: bool = Field(
         default=_PROXY.strip_path,
         title="Remove the prefix before forwarding",
@@ -153,6 +156,7 @@ class Proxy(Section):
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
+    http2: Http2Key = "auto"
     server_timing: bool = Field(
         default=_PROXY.server_timing,
         title="Show callers where the time went",
@@ -202,6 +206,19 @@ class Proxy(Section):
         json_schema_extra=in_group("WebSocket") | {"x-unit": "seconds"},
     )
     """Seconds without a byte in either direction after which a WebSocket is cut. 0: no limit."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out_h2c(cls, data: object) -> object:
+        if isinstance(data, dict) and is_h2c(url := data.get("upstream")) and data.get("http2", "always") == "always":
+            return data | {"upstream": without_h2c(url), "http2": "always"}
+        return data
+
+    @model_validator(mode="after")
+    def _tunnels_over_http_1_1(self) -> Self:
+        if self.websocket and self.http2 == "always":
+            raise ValueError("WebSockets go over HTTP/1.1, and http2: always excludes it; write auto or never")
+        return self
 
     @property
     def names_upstream(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -120,6 +121,18 @@ class Settings(Section):
             raise ValueError("without a database there is no worker process, so this has no effect; remove this key")
         return names
 
+    @field_validator("proxies", mode="after")
+    @classmethod
+    def _tunnels_over_http_1_1(cls, proxies: tuple[Proxy, ...], info: ValidationInfo) -> tuple[Proxy, ...]:
+        always = {upstream.name for upstream in info.data.get("upstreams", ()) if upstream.http2 == "always"}
+        for proxy in proxies:
+            if proxy.websocket and proxy.names_upstream and proxy.upstream in always:
+                raise ValueError(
+                    f"proxy {proxy.name} relays WebSockets, which go over HTTP/1.1, and its upstream has http2: always; "
+                    "write auto or never there"
+                )
+        return proxies
+
     @field_validator("template_env", mode="after")
     @classmethod
     def _records_there(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -148,6 +161,11 @@ class Settings(Section):
         origins of secrets that are bound to some; a proxy with another upstream does not get such a secret.
         """
         own, listed = header_template.readable(env), header_template.readable(env, self.template_env)
+        tunnelled = {self._upstream_of(proxy) for proxy in (*self.proxies, *more) if proxy.websocket}
+        upstreams = (
+            *(upstream.record() for upstream in self.upstreams),
+            *(self._own_upstream(proxy) for proxy in (*self.proxies, *more) if not proxy.names_upstream),
+        )
         return record_of(
             records.Document,
             self,
@@ -159,9 +177,10 @@ class Settings(Section):
                 *(self._route(proxy, own, secrets, bound) for proxy in self.proxies),
                 *(self._route(proxy, listed, secrets, bound) for proxy in more),
             ),
-            upstreams=(
-                *(upstream.record() for upstream in self.upstreams),
-                *(self._own_upstream(proxy) for proxy in (*self.proxies, *more) if not proxy.names_upstream),
+            upstreams=tuple(
+                # A WebSocket begins with an Upgrade, which HTTP/2 does not have.
+                dataclasses.replace(upstream, http2="never") if upstream.name in tunnelled else upstream
+                for upstream in upstreams
             ),
         )
 

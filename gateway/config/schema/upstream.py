@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import records, values
 from gateway.config.schema.protections import (
     PROTECTIONS,
     CircuitBreaker,
     CircuitBreakerKey,
+    Http2Key,
     Limiter,
     LimiterKey,
     MaxConcurrent,
@@ -19,6 +20,8 @@ from gateway.config.schema.protections import (
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
+    is_h2c,
+    without_h2c,
 )
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
@@ -63,6 +66,22 @@ class Upstream(Section):
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
+    http2: Http2Key = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out_h2c(cls, data: object) -> object:
+        endpoints = data.get("endpoints") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(endpoints, list | tuple):
+            return data
+        short = any(isinstance(each, dict) and is_h2c(each.get("url")) for each in endpoints)
+        if not short or data.get("http2", "always") != "always":
+            return data
+        spelled = [
+            each | {"url": without_h2c(each["url"])} if isinstance(each, dict) and is_h2c(each.get("url")) else each
+            for each in endpoints
+        ]
+        return data | {"endpoints": spelled, "http2": "always"}
 
     def protections(self) -> dict[str, object]:
         """Its keys that a proxy with a URL of its own has too."""

@@ -169,7 +169,7 @@ class BodyWriter:
 
     def _block(self) -> None:
         if self.send_window > 0:
-            self._writer.waiting[self] = None
+            self._writer.waiters[self] = None
         if self.full:
             return
         self.full = True
@@ -184,7 +184,7 @@ class BodyWriter:
         if self.send_window > MAX_WINDOW:
             self._on_overflow()
         elif self.full and self.send_window > 0:
-            self._writer.waiting[self] = None
+            self._writer.waiters[self] = None
 
     def send_more(self, most: int) -> None:
         """As `gateway.wire.h2.frame_writer.Waiter`."""
@@ -200,7 +200,7 @@ class BodyWriter:
         self._send_frames(memoryview(pending)[:size], ended=last)
         if self.full:
             if self.send_window > 0:
-                writer.waiting[self] = None
+                writer.waiters[self] = None
             return
         self._on_taken()
         if self._end_due:
@@ -211,7 +211,7 @@ class BodyWriter:
     def stop_writing(self) -> None:
         """Nothing more is written: the stream has ended."""
         self.written = True
-        self._writer.waiting.pop(self, None)
+        self._writer.waiters.pop(self, None)
         self._pending = b""
         self._end_due = self.full = False
         self._source = None

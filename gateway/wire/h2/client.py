@@ -88,9 +88,10 @@ class H2Client(ClientFrames):
         if self.transport is not None:
             self.transport.close()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
         # No response follows to what the endpoint has not read: a close that waits for the send would never end.
         self.abort()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self._fd >= 0 and not self._broken:

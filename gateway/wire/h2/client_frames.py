@@ -174,7 +174,7 @@ class ClientFrames(FrameWriter):
     def _over(self, stream: ClientResponse) -> None:
         """The stream has ended on the wire."""
         if self._streams.pop(stream.ident, None) is not None:
-            self.waiting.pop(stream, None)
+            self.waiters.pop(stream, None)
             self._free()
 
     def _free(self) -> None:

@@ -9,7 +9,7 @@ from gateway import errors
 from gateway.core.forwarded import folded
 from gateway.core.limits import Limits
 from gateway.core.message import OutgoingRequest
-from gateway.core.stream import Reply, Source
+from gateway.core.stream import Reply, Source, Tunnel
 from gateway.errors import GatewayError, Reason
 from gateway.wire.h2.carrier import Carrier
 from gateway.wire.h2.client_response import HEAD, ClientResponse
@@ -81,6 +81,17 @@ class H2ClientStream(ClientResponse):
         if self._replaced:
             trailers = [line for line in trailers if folded(line[: line.find(b":")]) not in self._replaced]
         super().end(trailers)
+
+    # -- never the end of a tunnel: no upgrade is asked for in HTTP/2
+
+    def join(self, tunnel: Tunnel) -> None:
+        raise AssertionError("a request of HTTP/2 asks for no other protocol")
+
+    def finish(self) -> None:
+        raise AssertionError("a request of HTTP/2 asks for no other protocol")
+
+    def waiting(self) -> int:
+        raise AssertionError("a request of HTTP/2 asks for no other protocol")
 
     def _on_full(self) -> None:
         self.move(ClientEvent.FULL)

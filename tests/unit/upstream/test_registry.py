@@ -12,7 +12,9 @@ from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Ups
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.policy.machine import REFUSED
+from gateway.upstream.pool import Pool
 from gateway.upstream.registry import Registry
+from gateway.upstream.sessions import SessionPool
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 
@@ -159,4 +161,31 @@ async def test_a_breaker_tells_the_sink() -> None:
     for _ in range(2):
         breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     assert events == [BreakerChanged("a", "closed", "open", "failure_threshold")]
+    await made.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "http2", "pool"),
+    [
+        ("http://127.0.0.1:1", "auto", Pool),
+        ("http://127.0.0.1:1", "never", Pool),
+        ("http://127.0.0.1:1", "always", SessionPool),
+        ("https://127.0.0.1:1", "auto", SessionPool),
+        ("https://127.0.0.1:1", "always", SessionPool),
+        ("https://127.0.0.1:1", "never", Pool),
+    ],
+)
+async def test_connections_are_shared_where_http_2_may_be_spoken(url: str, http2: Any, pool: type) -> None:
+    made = registry(replace(A, endpoints=(Endpoint(url),), http2=http2))
+    assert type(made.upstreams["a"].endpoint.pool) is pool
+    await made.aclose()
+
+
+async def test_another_protocol_makes_other_connections() -> None:
+    made = registry(A)
+    before = made.upstreams["a"].endpoint
+    reload(made, replace(A, http2="always"))
+    after = made.upstreams["a"].endpoint
+    assert after.pool is not before.pool
+    assert after.breaker is before.breaker
     await made.aclose()

@@ -32,7 +32,7 @@ def trusting() -> ssl.SSLContext:
 async def wired(far: socket.socket, near: socket.socket, context: ssl.SSLContext) -> tuple[Above, ClientTls, TlsLink]:
     loop, pool = asyncio.get_running_loop(), BufferPool()
     above = Above(loop, pool)
-    layer = ClientTls(loop, pool, context, "127.0.0.1", above)
+    layer = ClientTls(loop, pool, context, "127.0.0.1", lambda _: above)
     await loop.create_connection(lambda: layer.protocol, sock=near)
     return above, layer, TlsLink(far)
 

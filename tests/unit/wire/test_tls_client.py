@@ -18,7 +18,7 @@ pytestmark = pytest.mark.interpreted  # `Above` inherits from a class of the gat
 def made() -> tuple[ClientTls, Above, ScriptedTransport]:
     loop, pool = asyncio.get_running_loop(), BufferPool()
     above = Above(loop, pool)
-    layer = ClientTls(loop, pool, ssl.create_default_context(), "a.test", above)
+    layer = ClientTls(loop, pool, ssl.create_default_context(), "a.test", lambda _: above)
     return layer, above, ScriptedTransport(layer)
 
 

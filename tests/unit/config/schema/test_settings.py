@@ -4,6 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import records, single
+from gateway.config.errors import ConfigError
+from gateway.config.load import parse
 from gateway.config.schema.settings import Settings
 
 
@@ -49,3 +51,32 @@ def test_a_bound_secret_is_missing_for_every_other_origin() -> None:
     settings = Settings(database="sqlite:///g.db", proxies=(here, there))
     record = settings.record({}, {"KEY": "v"}, [here, there], {"KEY": {"https://h"}})
     assert [p.headers[0].parts[0] for p in record.routes] == ["v", records.Missing("secret.KEY")] * 2
+
+
+def test_where_web_sockets_are_relayed_http_1_1_is_spoken() -> None:
+    text = (
+        "upstreams: [{name: u, endpoints: [{url: 'https://u'}]}, {name: v, endpoints: [{url: 'https://v'}]}]\n"
+        "proxies:\n"
+        "- {name: a, path: /a, upstream: u, websocket: true}\n"
+        "- {name: b, path: /b, upstream: 'https://b', websocket: true}\n"
+        "- {name: c, path: /c, upstream: v}\n"
+    )
+    document = parse(text, "yaml", "f", {})
+    assert {upstream.name: upstream.http2 for upstream in document.upstreams} == {
+        "upstream u": "never",
+        "upstream v": "auto",
+        "b": "never",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "proxies: [{name: a, path: /a, upstream: 'https://a', websocket: true, http2: always}]",
+        "upstreams: [{name: u, endpoints: [{url: 'https://u'}], http2: always}]\n"
+        "proxies: [{name: a, path: /a, upstream: u, websocket: true}]",
+    ],
+)
+def test_web_sockets_over_http_2_alone_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="WebSockets.* HTTP/1.1.*write auto or never"):
+        parse(text, "yaml", "f", {})

@@ -140,3 +140,47 @@ def test_a_proxy_may_have_the_name_of_the_upstream_that_it_names() -> None:
     assert parse(FILE.replace("name: chat", "name: ai"), "yaml", "f", {}).routes[0] == Route(
         "ai", "/chat", "upstream ai"
     )
+
+
+@pytest.mark.parametrize(
+    ("keys", "mode"),
+    [("", "auto"), ("http2: never", "never"), ("http2: always", "always")],
+)
+def test_the_protocol_that_is_spoken(keys: str, mode: str) -> None:
+    more = f", {keys}" if keys else ""
+    own = parse(f"proxies: [{{name: a, path: /, upstream: http://h{more}}}]", "yaml", "f", {})
+    shared = parse(f"upstreams: [{{name: a, endpoints: [{{url: http://h}}]{more}}}]", "yaml", "f", {})
+    assert [document.upstreams[0].http2 for document in (own, shared)] == [mode, mode]
+
+
+@pytest.mark.parametrize("url", ["h2c://h:1/base", "H2C://h:1/base", "${URL}"])
+@pytest.mark.parametrize("keys", ["", ", http2: always"])
+def test_h2c_is_short_for_http_with_http2_always(url: str, keys: str) -> None:
+    env = {"URL": "h2c://h:1/base"}
+    own = parse(f'proxies: [{{name: a, path: /, upstream: "{url}"{keys}}}]', "yaml", "f", env)
+    shared = parse(f'upstreams: [{{name: a, endpoints: [{{url: "{url}"}}]{keys}}}]', "yaml", "f", env)
+    for document in (own, shared):
+        assert (document.upstreams[0].endpoints, document.upstreams[0].http2) == (
+            (Endpoint("http://h:1/base"),),
+            "always",
+        )
+
+
+@pytest.mark.parametrize("mode", ["auto", "never"])
+def test_h2c_beside_another_protocol(mode: str) -> None:
+    own = told(f"proxies: [{{name: a, path: /, upstream: h2c://h, http2: {mode}}}]")
+    shared = told(f"upstreams: [{{name: a, endpoints: [{{url: h2c://h}}], http2: {mode}}}]")
+    assert "h2c:// is short for http:// with http2: always" in own[-1] + own[0]
+    assert "h2c:// is short for http:// with http2: always" in shared[-1] + shared[0]
+
+
+def test_the_protocol_stands_at_the_upstream_that_a_proxy_names() -> None:
+    text = (
+        "upstreams: [{name: a, endpoints: [{url: http://h}]}]\nproxies: [{name: p, path: /, upstream: a, http2: never}]"
+    )
+    assert "belongs to the upstream that this proxy names" in told(text)[-1]
+
+
+@pytest.mark.parametrize("broken", ["endpoints: 5", "endpoints: [5]", "endpoints: [{url: 5}]"])
+def test_what_is_no_list_of_endpoints_is_told_so(broken: str) -> None:
+    assert "endpoints" in told(f"upstreams: [{{name: a, {broken}}}]")[-1]
