@@ -72,12 +72,7 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise RuntimeError(
                 "AIOHTTP_NO_EXTENSIONS is set: the gateway does not run on aiohttp's pure-Python parsers"
             )
-        super().__init__(
-            limit=0,
-            ssl=tls.forward_proxy,
-            ttl_dns_cache=_DNS_TTL_SECONDS,
-            socket_factory=hardened_socket,
-        )
+        super().__init__(limit=0, ssl=tls.forward_proxy, ttl_dns_cache=_DNS_TTL_SECONDS, socket_factory=hardened_socket)
         self.endpoint = endpoint
         self._dial_timeout = timeouts.dial or None
         self._tls_timeout = timeouts.tls_handshake or _NO_TIMEOUT

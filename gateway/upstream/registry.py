@@ -1,8 +1,8 @@
 """The state that outlives a reload: pools, limiters and breakers, by the name of their upstream.
 
 A pool's identity is the origin, and the timeouts, TLS and protocols that its connections were made with; a breaker's is
-the origin that it judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place, so
-that permits in use stay counted and a circuit stays open.
+the origin that it judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place,
+so that permits in use stay counted and a circuit stays open.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ class Settings(Section):
         for proxy in proxies:
             if proxy.websocket and proxy.names_upstream and proxy.upstream in always:
                 raise ValueError(
-                    f"proxy {proxy.name} relays WebSockets, which go over HTTP/1.1, and its upstream has http2: always; "
-                    "write auto or never there"
+                    f"proxy {proxy.name} relays WebSockets, which go over HTTP/1.1, and its upstream has http2: "
+                    "always; write auto or never there"
                 )
         return proxies
 

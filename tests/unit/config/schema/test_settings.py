@@ -73,10 +73,10 @@ def test_where_web_sockets_are_relayed_http_1_1_is_spoken() -> None:
     "text",
     [
         "proxies: [{name: a, path: /a, upstream: 'https://a', websocket: true, http2: always}]",
-        "upstreams: [{name: u, endpoints: [{url: 'https://u'}], http2: always}]\n"
-        "proxies: [{name: a, path: /a, upstream: u, websocket: true}]",
+        "{upstreams: [{name: u, endpoints: [{url: 'https://u'}], http2: always}], "  # noqa: ISC004 - one text
+        "proxies: [{name: a, path: /a, upstream: u, websocket: true}]}",
     ],
 )
 def test_web_sockets_over_http_2_alone_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="WebSockets.* HTTP/1.1.*write auto or never"):
+    with pytest.raises(ConfigError, match=r"WebSockets.* HTTP/1\.1.*write auto or never"):
         parse(text, "yaml", "f", {})
