@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.app import Gateway
-from gateway.config.records import CircuitBreaker, Document, Endpoint, Route, Upstream
+from gateway.config.records import CircuitBreaker, Document, Endpoint, Listener, Route, Upstream
 from gateway.core.address import Address
 from gateway.wire.h1.client import H1Client
 from gateway.wire.h1.head import HeadParser
@@ -154,7 +154,7 @@ async def rehearsal(each: Callable[[], None] | None = None) -> AsyncIterator[Reh
     )
     with tempfile.TemporaryDirectory() as folder:
         log = str(Path(folder) / "log")
-        document = Document((Address("127.0.0.1", 0),), log, routes=(route,), upstreams=(upstream,))
+        document = Document((Listener(Address("127.0.0.1", 0)),), log, routes=(route,), upstreams=(upstream,))
         async with Gateway(document) as gateway:
             stage = Rehearsal(gateway, each)
             yield stage
