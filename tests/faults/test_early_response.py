@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from harness.answers import answer, chunk, head
 from harness.client import request
-from harness.rig import GatewayFor
+from harness.rig import GatewayFor, proxy_to
 from harness.upstream import Link, Upstream
 
 from gateway.config.records import CircuitBreaker
@@ -42,7 +42,9 @@ def leave(link: Link, way: str) -> None:
 )
 async def test_a_rejected_upload(gateway_for: GatewayFor, upstream: Upstream, name: str, way: str) -> None:
     """RFC 9112 9.6: the close of an upstream that has unread bytes resets; what it said before has arrived."""
-    rig = await gateway_for(upstream, circuit_breaker=BREAKER)
+    # A shared dial takes a turn of the loop more. Then the upload is there before the response is read, and the reset
+    # destroys what of 100 KB is still on the upstream's side.
+    rig = await gateway_for(upstream, proxies=(proxy_to(upstream, circuit_breaker=BREAKER, http2="never"),))
     for _ in range(3):
         client = await rig.connect()
         await client.send(request("/", "Content-Length: 3000000", method="POST"), b"x" * 100_000)
