@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 from gateway.errors import GatewayError
 
-if TYPE_CHECKING:
-    from gateway.wire.h2.client_response import ClientResponse
+Carried = TypeVar("Carried", contravariant=True)
+"""The class of its streams."""
 
 
-class Carrier(Protocol):
+class Carrier(Protocol[Carried]):
     """The connection that a stream is on."""
 
     scheme: bytes
     read_at: float
     """When bytes came last."""
 
-    def begin(self, stream: ClientResponse) -> bool:
+    def begin(self, stream: Carried) -> bool:
         """Give ``stream`` its number; False when the connection takes no more streams."""
         ...
 
-    def end(self, stream: ClientResponse, code: int) -> None:
+    def end(self, stream: Carried, code: int) -> None:
         """The stream is over: reset it with ``code`` unless it has ended, or not begun."""
         ...
 
-    def fault(self, stream: ClientResponse, code: int, error: GatewayError) -> None:
+    def fault(self, stream: Carried, code: int, error: GatewayError) -> None:
         """The endpoint broke a rule on ``stream``: reset it with ``code``, and fail its request."""
         ...
 
-    def touch(self, stream: ClientResponse) -> None:
+    def touch(self, stream: Carried) -> None:
         """`ClientResponse.deliver` is to be called at the end of this read."""
         ...
 

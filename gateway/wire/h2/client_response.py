@@ -63,7 +63,7 @@ class ClientResponse(BodyWriter):
         "state",
     )
 
-    def __init__(self, carrier: Carrier, writer: FrameWriter, body_idle: float) -> None:
+    def __init__(self, carrier: Carrier[ClientResponse], writer: FrameWriter, body_idle: float) -> None:
         """``body_idle``: longest pause in a body, in seconds; 0: none."""
         super().__init__(writer)
         self._carrier = carrier

@@ -23,7 +23,7 @@ class H2ClientStream(ClientResponse):
 
     __slots__ = ("_replaced", "http_version")
 
-    def __init__(self, carrier: Carrier, writer: FrameWriter, body_idle: float) -> None:
+    def __init__(self, carrier: Carrier[ClientResponse], writer: FrameWriter, body_idle: float) -> None:
         """As `ClientResponse`."""
         super().__init__(carrier, writer, body_idle)
         self.http_version = "h2"
