@@ -80,6 +80,7 @@ DOCUMENT = Document(
             queue=Queue(20, 2.5),
             circuit_breaker=CircuitBreaker(True, 3, 30, 1),
             timeouts=Timeouts(2, 5, 30, 300, 90, 0),
+            http2="never",
         ),
     ),
 )

@@ -581,9 +581,9 @@ async def test_a_handshake_without_a_limit() -> None:
 
 
 async def test_a_handshake_without_a_limit_waits() -> None:
-    async with listener(silence) as port, connector(f"https://127.0.0.1:{port}", dial=0.02, tls_handshake=0) as made:
+    async with listener(silence) as port, connector(f"https://127.0.0.1:{port}", dial=0.2, tls_handshake=0) as made:
         dial = asyncio.ensure_future(made.dial())
-        done, _ = await asyncio.wait([dial], timeout=0.2)
+        done, _ = await asyncio.wait([dial], timeout=0.4)
         assert not done
         dial.cancel()
         await asyncio.wait([dial])

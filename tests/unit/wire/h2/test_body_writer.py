@@ -87,11 +87,11 @@ async def test_what_they_do_not_take_waits_and_holds_its_source(narrow: str) -> 
     assert stage.sent() == [(b"abcd", False)]
     assert (stage.body.full, stage.body.notes) == (True, ["full"])
     if narrow == "stream":
-        assert stage.writer.waiting == {}
+        assert stage.writer.waiters == {}
         stage.body.open_window(1)
     else:
         stage.writer.send_window = 1
-    assert list(stage.writer.waiting) == [stage.body]
+    assert list(stage.writer.waiters) == [stage.body]
     stage.writer.pump()
     assert stage.sent() == [(b"e", False)]
     stage.body.open_window(100)
@@ -170,7 +170,7 @@ async def test_nothing_is_written_behind_the_end() -> None:
     stage.body.flush()
     stage.body.send_more(10)
     assert stage.sent() == [(b"ab", False)]
-    assert (stage.body.full, stage.writer.waiting) == (False, {})
+    assert (stage.body.full, stage.writer.waiters) == (False, {})
 
 
 async def test_chunks_do_not_exist_here() -> None:
@@ -187,6 +187,6 @@ async def test_a_full_socket_holds_too() -> None:
     stage.transport.stop()
     stage.writer.write(b"x")
     stage.give(b"abc")
-    assert (stage.source.held, list(stage.writer.waiting)) == (True, [stage.body])
+    assert (stage.source.held, list(stage.writer.waiters)) == (True, [stage.body])
     stage.transport.take()
     assert not stage.source.held

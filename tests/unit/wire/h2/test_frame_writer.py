@@ -62,21 +62,21 @@ class Waiter:
         self.left -= size
         self.writer.send_window -= size
         if self.left:
-            self.writer.waiting[self] = None
+            self.writer.waiters[self] = None
 
 
 @pytest.mark.interpreted
 async def test_those_that_wait_are_served_in_turn_a_slice_each() -> None:
     writer, _ = made()
     one, two = Waiter(writer, 40_000), Waiter(writer, 20_000)
-    writer.waiting[one] = writer.waiting[two] = None
+    writer.waiters[one] = writer.waiters[two] = None
     writer.send_window = 50_000
     writer.pump()
     assert (one.sizes, two.sizes) == ([16384, 16384], [16384, 848])
-    assert list(writer.waiting) == [one, two]
+    assert list(writer.waiters) == [one, two]
     writer.send_window = 50_000
     writer.pump()
-    assert (one.left, two.left, writer.waiting) == (0, 0, {})
+    assert (one.left, two.left, writer.waiters) == (0, 0, {})
 
 
 @pytest.mark.interpreted
@@ -85,7 +85,7 @@ async def test_nothing_is_sent_while_the_socket_is_full_and_all_when_it_is_not()
     waiter = Waiter(writer, 10)
     transport.stop()
     writer.write(b"x")
-    writer.waiting[waiter] = None
+    writer.waiters[waiter] = None
     writer.pump()
     assert waiter.sizes == []
     transport.take()
