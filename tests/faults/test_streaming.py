@@ -15,8 +15,6 @@ from harness.patience import eventually
 from harness.rig import GatewayFor
 from harness.upstream import Link, Upstream
 
-pytestmark = pytest.mark.protocols
-
 
 async def test_each_event_arrives_while_the_next_is_withheld(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream)

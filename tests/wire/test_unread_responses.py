@@ -19,8 +19,6 @@ from gateway.config.records import CircuitBreaker, Limits
 from gateway.wire import pace, stall
 from gateway.wire.h1.server import H1Server
 
-pytestmark = pytest.mark.protocols
-
 SHORT = 0.3
 BIG = b"x" * (8 << 20)
 """More than the kernel's buffers take."""

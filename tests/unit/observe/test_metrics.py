@@ -137,7 +137,6 @@ def test_the_rest_of_an_exchange(counted: Counted) -> None:
     assert counted.value("gateway_shadow_refusals_total", proxy="p", reason="queue_full") == 1
 
 
-@pytest.mark.covers("T042")
 class Ended:
     def __init__(self, ending: str) -> None:
         self.ending = ending
@@ -170,6 +169,7 @@ def test_a_tunnel_of_a_deleted_proxy_is_not_counted(counted: Counted) -> None:
     assert not any(("proxy", "gone") in labels for _, labels in counted.samples())
 
 
+@pytest.mark.covers("T042")
 def test_a_breaker_that_was_open_between_two_scrapes_is_seen(counted: Counted) -> None:
     moves = counted.metrics.breaker_moved
     moves("p", "closed", "open", "failure_threshold", 10.0)
