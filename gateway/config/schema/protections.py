@@ -164,7 +164,7 @@ TlsKey = Annotated[
 Http2Key = Annotated[
     Http2,
     Field(
-        examples=["always"],
+        examples=["never"],
         title="HTTP/2 to the upstream",
         description="Whether HTTP/2 is spoken to the upstream: `auto` where an `https://` upstream chooses it in its "
         "TLS handshake (ALPN), and no proxy relays WebSockets to it; `always`, without asking, so also to an `http://` "
