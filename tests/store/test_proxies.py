@@ -40,7 +40,7 @@ def plain(name: str, **changes: object) -> Proxy:
 async def test_every_setting_survives_the_way(store: Store) -> None:
     made = await store.proxies.create(FULL, "root@x")
     assert made.value == FULL
-    assert made.settings.keys() == Proxy.model_fields.keys()
+    assert made.settings.keys() == Proxy.model_fields.keys() - {"tls"}  # which stands in the file alone
     assert (made.version, made.name) == (1, "full")
     assert await store.proxies.get("full") == made
     assert await store.proxies.list() == (made,)
