@@ -13,6 +13,7 @@ from harness.answers import answer, each_request, echo
 from harness.client import Client
 from harness.debian import found, prepare
 from harness.rig import GatewayFor
+from harness.tls import listener_tls, write_authority
 from harness.toolbox import unavailable
 from harness.upstream import Upstream
 
@@ -41,6 +42,23 @@ async def run(*command: str | Path) -> tuple[int, bytes]:
 def base(rig) -> str:  # type: ignore[no-untyped-def]
     host, port = rig.gateway.addresses[0]
     return f"http://{host}:{port}"
+
+
+@pytest.mark.parametrize(("offered", "spoken"), [("--http2", b"2"), ("--http1.1", b"1.1")])
+async def test_curl_chooses_in_the_handshake(
+    gateway_for: GatewayFor, upstream: Upstream, tmp_path: Path, offered: str, spoken: bytes
+) -> None:
+    upstream.behaviour = echo()
+    rig = await gateway_for(upstream, http2=True, tls=listener_tls())
+    port, body, back = rig.gateway.addresses[0][1], tmp_path / "body", tmp_path / "back"
+    body.write_bytes(BODY)
+    curl = ("curl", "-sS", offered, "--max-time", "30", "--cacert", write_authority(tmp_path))
+    where = ("--resolve", f"gateway.test:{port}:127.0.0.1", f"https://gateway.test:{port}/a")
+    code, out = await run(*curl, "-o", back, "-w", "%{http_version} %{response_code}", "-T", body, *where)
+    assert (code, out) == (0, spoken + b" 200")
+    assert back.read_bytes() == BODY
+    line = await rig.log.last()
+    assert (line["protocol"], line["tls"]) == (f"HTTP/{spoken.decode()}", "TLSv1.3")
 
 
 async def test_curl(gateway_for: GatewayFor, upstream: Upstream, tmp_path: Path) -> None:
