@@ -219,7 +219,7 @@ class TestProcesses:
             assert await gateway.ended() == 0
             await eventually(lambda: peers.closed[-1:] == [(1001, "")])
         lines = (tmp_path / "access.log").read_text().splitlines()
-        assert sum('"tunnel":{"end":"drained","clean":true' in line for line in lines) == 1
+        assert sum('"tunnel":{"protocol":"websocket","end":"drained","clean":true' in line for line in lines) == 1
 
     async def refusal(self, gateway: Deployment) -> int:
         try:
