@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 MAX_HELLO: Final = 65536
 """Bytes of a ClientHello, its record headers included. OpenSSL takes up to 131,396; real ones have below 4,096."""
 
-_HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
+_FIRST: Final = b"\x16\x03"
+"""The beginning of each record: a handshake, of any version from SSL 3 on."""
 _RECORD: Final = 16384
 _SERVER_NAME: Final = 0
 _ALPN: Final = 16
@@ -33,50 +34,62 @@ class NotTlsError(ValueError):
     """The bytes are no ClientHello."""
 
 
-def read_client_hello(data: bytes) -> ClientHello | None:
-    """The ClientHello at the beginning of ``data``; None: more bytes are needed.
+class HelloReader:
+    """Takes the bytes of a connection until its ClientHello is complete. It looks at each byte once: a hello in single
+    bytes, or in records of one, costs no more than any other."""
 
-    Raises `NotTlsError` (RFC 8446 4.1.2, 5.1; RFC 6066 3; RFC 7301 3.1).
-    """
-    body = _message(data)
-    if body is None:
-        return None
-    try:
-        return _parsed(body)
-    except IndexError:
-        raise NotTlsError("the ClientHello is cut short") from None
+    __slots__ = ("_at", "_message", "data")
 
+    def __init__(self) -> None:
+        self.data = bytearray()
+        """All that came, for OpenSSL."""
+        self._at = 0
+        """Where the next record begins."""
+        self._message = bytearray()
+        """The handshake message, joined from its records."""
 
-def _message(data: bytes) -> bytes | None:
-    """The body of the first handshake message, joined from its records; None: it is not complete."""
-    message = b""
-    at = 0
-    while len(message) < 4 or len(message) < 4 + int.from_bytes(message[1:4], "big"):
-        header = data[at : at + 5]
-        if header[:1] not in (b"", b"\x16") or header[1:2] not in (b"", b"\x03"):
-            raise NotTlsError("not a TLS handshake")
+    def feed(self, piece: bytes | memoryview) -> ClientHello | None:
+        """The ClientHello; None: more bytes are needed.
+
+        Raises `NotTlsError` (RFC 8446 4.1.2, 5.1; RFC 6066 3; RFC 7301 3.1).
+        """
+        self.data += piece
+        while not self._complete():
+            if not self._take_record():
+                if len(self.data) >= MAX_HELLO:
+                    raise NotTlsError("the ClientHello is too long")
+                return None
+        try:
+            return _parsed(bytes(self._message[4 : 4 + _length(self._message)]))
+        except IndexError:
+            raise NotTlsError("the ClientHello is cut short") from None
+
+    def _complete(self) -> bool:
+        message = self._message
         if message and message[0] != _CLIENT_HELLO:
             raise NotTlsError("not a ClientHello")
+        return len(message) >= 4 and len(message) >= 4 + _length(message)
+
+    def _take_record(self) -> bool:
+        """Add the next record to the message; False: it is not complete."""
+        header = self.data[self._at : self._at + 5]
+        if not _FIRST.startswith(header[:2]):
+            raise NotTlsError("not a TLS handshake")
         if len(header) < 5:
-            _bound(data)
-            return None
-        size = int.from_bytes(header[3:5], "big")
+            return False
+        start, size = self._at + 5, _number(header, 3)
         if not 0 < size <= _RECORD:
             raise NotTlsError("a record of a size that TLS does not allow")
-        if len(data) < at + 5 + size:
-            _bound(data)
-            return None
-        message += data[at + 5 : at + 5 + size]
-        at += 5 + size
-    if message[0] != _CLIENT_HELLO:
-        raise NotTlsError("not a ClientHello")
-    return message[4 : 4 + int.from_bytes(message[1:4], "big")]
+        if len(self.data) < start + size:
+            return False
+        self._message += self.data[start : start + size]
+        self._at = start + size
+        return True
 
 
-def _bound(data: bytes) -> None:
-    """More bytes are needed."""
-    if len(data) >= MAX_HELLO:
-        raise NotTlsError("the ClientHello is too long")
+def _length(message: bytearray) -> int:
+    """Of the body, as the head of the handshake message has it."""
+    return int.from_bytes(message[1:4], "big")
 
 
 def _parsed(body: bytes) -> ClientHello:
@@ -107,7 +120,7 @@ def _parsed(body: bytes) -> ClientHello:
     return ClientHello(name, protocols)
 
 
-def _number(data: bytes, at: int) -> int:
+def _number(data: bytes | bytearray, at: int) -> int:
     """Two bytes. Raises IndexError where they are not there."""
     return data[at] << 8 | data[at + 1]
 

@@ -21,7 +21,7 @@ from gateway.core.peer import TlsFacts
 from gateway.errors import Reason
 from gateway.wire.buffers import BufferPool
 from gateway.wire.client_certificate import client_certificate
-from gateway.wire.client_hello import ClientHello, NotTlsError, read_client_hello
+from gateway.wire.client_hello import ClientHello, HelloReader, NotTlsError
 from gateway.wire.connections import Service
 from gateway.wire.handshakes import Handshakes
 from gateway.wire.link import Link
@@ -68,10 +68,12 @@ class ServerTls(TlsLayer):
         self._names = names
         self._handshakes = handshakes
         self._build = above
-        self._hello: bytearray | None = bytearray()
-        """What has come of the ClientHello; None: OpenSSL has it."""
+        self._hello: HelloReader | None = HelloReader()
+        """Reads the ClientHello; None: OpenSSL has it."""
         self._server_name = b""
         self._timer = LazyTimer(loop, self._on_timeout)
+        """Runs until the handshake is complete or the connection is lost: also while an alert waits for a client that
+        takes nothing."""
         self.idle_since = monotonic()
         """No request is being served: the connection may be closed for the sake of another."""
 
@@ -104,9 +106,8 @@ class ServerTls(TlsLayer):
         if hello is None:
             super().buffer_updated(nbytes)
             return
-        hello += self._buffers.current[:nbytes]
         try:
-            read = read_client_hello(bytes(hello))
+            read = hello.feed(self._buffers.current[:nbytes])
         except NotTlsError:
             self._give_up("not_tls")
             return
@@ -115,6 +116,7 @@ class ServerTls(TlsLayer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hello = None
+        self._timer.close()
         super().connection_lost(exc)
         if not self._made:
             self.service.closed(self)
@@ -130,7 +132,7 @@ class ServerTls(TlsLayer):
             return
         names = self._names
         if hello.protocols and not any(protocol in names.alpn for protocol in hello.protocols):
-            self._end_handshake("no_protocol")
+            self._handshakes.end(self, "no_protocol")
             tcp.write(_NO_PROTOCOL)
             tcp.close()
             return
@@ -146,14 +148,15 @@ class ServerTls(TlsLayer):
         self._identity = self._names.find(self._server_name)
         context = self._identity.context
         self._use(context, context.wrap_bio(self._incoming, self._outgoing, server_side=True))
-        self._incoming.write(hello)
+        self._incoming.write(hello.data)
         tcp.resume_reading()
         self._shake_hands()
         return True
 
     def _established(self) -> None:
         tls = self._tls
-        self._end_handshake("resumed" if tls.session_reused else "full")
+        self._timer.close()
+        self._handshakes.end(self, "resumed" if tls.session_reused else "full")
         domain = self._identity.domain
         certificate = None
         if domain[0] != "none":
@@ -167,17 +170,13 @@ class ServerTls(TlsLayer):
         self._above = self._build(self, tls.selected_alpn_protocol() or "http/1.1", facts)
 
     def _failed(self, error: Exception) -> None:
-        self._end_handshake("refused" if isinstance(error, ssl.SSLError) else "left")
+        self._handshakes.end(self, "refused" if isinstance(error, ssl.SSLError) else "left")
 
     def _on_timeout(self) -> None:
         self._give_up("timeout")
 
     def _give_up(self, outcome: str) -> None:
-        self._end_handshake(outcome)
+        self._handshakes.end(self, outcome)
         self._hello = None
         if self._tcp is not None:
             self._tcp.abort()
-
-    def _end_handshake(self, outcome: str) -> None:
-        self._handshakes.end(self, outcome)
-        self._timer.close()

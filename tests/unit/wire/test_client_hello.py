@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.client_hello import MAX_HELLO, ClientHello, NotTlsError, read_client_hello
+from gateway.wire.client_hello import MAX_HELLO, ClientHello, HelloReader, NotTlsError
+
+
+def read_client_hello(data: bytes) -> ClientHello | None:
+    return HelloReader().feed(data)
 
 
 def hello(name: str | None = "a.test", *protocols: str) -> bytes:
@@ -61,6 +65,16 @@ def test_in_many_records(size: int) -> None:
 def test_every_beginning_of_it_needs_more() -> None:
     data = hello("a.test", "h2")
     assert all(read_client_hello(data[:size]) is None for size in range(len(data)))
+
+
+@pytest.mark.parametrize("size", [1, 400])
+def test_in_single_bytes(size: int) -> None:
+    data = in_records(GENUINE, size)
+    reader = HelloReader()
+    found = [reader.feed(data[at : at + 1]) for at in range(len(data))]
+    assert found[:-1] == [None] * (len(data) - 1)
+    assert found[-1] == read_client_hello(GENUINE)
+    assert reader.data == data
 
 
 def test_a_dot_at_the_end_does_not_count() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 from harness.patience import eventually
+from harness.scripted import ScriptedTransport
 from harness.tls import TlsClient, certificate, trusting
 from unit.wire.above import Above
 from unit.wire.h1.stage import Service
@@ -36,14 +39,17 @@ def names() -> ServerNames:
     return ServerNames([TlsIdentity(context, made.names, ("none", ""))], (b"http/1.1",), ())
 
 
+LIMITS = Limits()
+
+
 class Scene:
     """One connection of a client to the layer."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = LIMITS) -> None:
         loop = asyncio.get_running_loop()
         self.pool = BufferPool()
         self.above = Above(loop, self.pool)
-        self.service = Service(Limits())
+        self.service = Service(limits)
         self.handshakes = Handshakes()
         self.facts: list[tuple[str, TlsFacts]] = []
         self.layer = ServerTls(loop, self.pool, self.service, names(), self.handshakes, self._make)
@@ -132,3 +138,25 @@ async def test_it_is_idle_and_makes_room() -> None:
         scene.layer.make_room()
         await client.rest()
         assert scene.handshakes.counts["room"] == 1
+
+
+@pytest.mark.parametrize("protocols", [[], ["spdy/3"]], ids=["garbage", "no_protocol"])
+async def test_an_alert_that_no_one_takes_holds_nothing(protocols: list[str]) -> None:
+    """The transport closes when it has flushed, and this client never takes the bytes."""
+    scene = Scene(Limits(tls_handshake_timeout=0.1))
+    transport = ScriptedTransport(cast(Link, scene.layer))
+    transport.stop()
+    context, outgoing = trusting(), ssl.MemoryBIO()
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="gateway.test").do_handshake()
+    transport.say(outgoing.read())
+    if not protocols:
+        await eventually(lambda: transport.waiting and transport.reading, "the server has said its part")
+        transport.say(b"\x16\x03\x03\0\4aaaa")
+    assert transport.closing
+    assert not transport.lost
+    await eventually(lambda: transport.lost, "it is cut")
+    assert not scene.service.connections
+    assert sum(scene.handshakes.counts.values()) == 1
