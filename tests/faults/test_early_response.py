@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import sys
-import termios
 
 import pytest
 from harness.answers import answer, chunk, head
 from harness.client import request
 from harness.patience import eventually
 from harness.rig import GatewayFor
+from harness.stream import unacknowledged
 from harness.upstream import Link, Upstream
 
 from gateway.config.records import CircuitBreaker
@@ -40,11 +38,6 @@ def leave(link: Link, way: str) -> None:
         link.half_close()
 
 
-def unacknowledged(link: Link) -> int:
-    """Bytes that were sent, and that the gateway's kernel has not acknowledged (TIOCOUTQ, tcp(7))."""
-    return int.from_bytes(fcntl.ioctl(link.sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-
-
 @pytest.mark.parametrize(
     ("name", "way"),
     [(name, way) for name in RESPONSES for way in WAYS if name != "413 until close" or way == "half-close"],
@@ -60,7 +53,7 @@ async def test_a_rejected_upload(gateway_for: GatewayFor, upstream: Upstream, na
         await link.send(RESPONSES[name])
         if way != "half-close":
             # A reset destroys what has not left the upstream's kernel, and 100 KB are more than one window.
-            await eventually(lambda: not unacknowledged(link), "the response has arrived")  # noqa: B023 - awaited at once
+            await eventually(lambda: not unacknowledged(link.sock), "the response has arrived")  # noqa: B023 - awaited at once
         leave(link, way)
         sending = asyncio.ensure_future(client.send(*[b"x" * 100_000] * 29))
         response = await client.response()

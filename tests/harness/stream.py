@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from typing import Self
 
 from harness.patience import GLANCE, PATIENCE
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: `close` sends RST instead of FIN."""
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes that were written and that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7))."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 class Stream:

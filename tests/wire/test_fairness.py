@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import socket
-import struct
-import termios
 from collections import Counter
 
 import pytest
@@ -15,6 +12,7 @@ from harness.answers import chunk, echo, head, ok
 from harness.client import Client, request
 from harness.patience import GLANCE, eventually
 from harness.rig import GatewayFor
+from harness.stream import unacknowledged
 from harness.upstream import Upstream
 
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
@@ -174,10 +172,9 @@ async def test_a_fast_peer_is_read_a_bounded_number_of_times_a_turn() -> None:
 
 
 def held_by_the_kernel(connection: Link) -> int:
-    """Bytes that were written and that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    """As `unacknowledged`."""
     assert connection.transport is not None
-    descriptor = connection.transport.get_extra_info("socket").fileno()
-    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))[0])
+    return unacknowledged(connection.transport.get_extra_info("socket"))
 
 
 async def test_the_kernel_holds_little_for_a_client_that_reads_nothing(
