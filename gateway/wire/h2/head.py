@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from gateway import errors
 from gateway.core.limits import Limits
-from gateway.core.message import CHUNKED, HTTP_2, MAX_KEPT_HEAD, RequestHead
+from gateway.core.message import CHUNKED, HTTP_2, RequestHead
 from gateway.errors import GatewayError, Reason
 from gateway.wire.fields import (
     CLAIM,
@@ -24,6 +24,7 @@ from gateway.wire.fields import (
     passes_as_trailer,
 )
 from gateway.wire.grammar import FIELD_BYTES, HOST, TARGET_BYTES, TOKEN_BYTES
+from gateway.wire.h2.head_memory import HeadMemory
 from gateway.wire.h2.hpack import Decoder, Entry
 from gateway.wire.h2.huffman import HuffmanDecoder
 
@@ -39,8 +40,6 @@ _OF_THE_CONNECTION: Final = frozenset(
 """RFC 9113 8.2.2: a request with one of these is malformed."""
 _COLON: Final = 0x3A
 _SLASH: Final = 0x2F
-_MAX_KEPT_BLOCK: Final = 1024
-_MAX_KEPT: Final = 16
 
 
 def _refuse(reason: Reason, details: str) -> NoReturn:
@@ -73,23 +72,15 @@ class _Pseudo:
 
 
 class HeadReader:
-    """The header blocks of one connection.
+    """The header blocks of one connection."""
 
-    A block that leaves the table of HPACK as it was is remembered with its head until the table changes. A client that
-    asks the same again costs one look-up.
-    """
-
-    __slots__ = ("_decoder", "_kept_bytes", "_limits", "_unended", "_version", "_whole")
+    __slots__ = ("_decoder", "_limits", "_memory", "_version")
 
     def __init__(self, huffman: HuffmanDecoder, limits: Limits) -> None:
         self._decoder = Decoder(huffman, limits.max_header_bytes, limits.max_headers + _PSEUDO_FIELDS)
         self._limits = limits
         self._version = 0
-        self._whole: dict[bytes, RequestHead] = {}
-        """Heads that were remembered, of requests without a body."""
-        self._unended: dict[bytes, RequestHead] = {}
-        """The same, of those with one."""
-        self._kept_bytes = 0
+        self._memory: HeadMemory[RequestHead] = HeadMemory()
 
     def request(self, block: bytes, *, ended: bool) -> RequestHead:
         """``ended``: no body follows.
@@ -97,18 +88,18 @@ class HeadReader:
         Raises `GatewayError` as the parser of HTTP/1.1 does, for this request alone, and `H2Error` for a block that
         cannot be decoded, after which no other can.
         """
-        memory = self._whole if ended else self._unended
-        head = memory.get(block)
+        memory = self._memory
+        head = (memory.whole if ended else memory.unended).get(block)
         if head is not None:
             return head
         decoder = self._decoder
         entries = decoder.decode(block)
         if decoder.version != self._version:
-            self._forget()
+            self._memory.forget()
             self._version = decoder.version
             return self._parsed(entries, ended=ended)
         head = self._parsed(entries, ended=ended)
-        self._keep(memory, block, head)
+        memory.keep(block, head, ended=ended)
         return head
 
     def trailers(self, block: bytes) -> list[bytes]:
@@ -116,7 +107,7 @@ class HeadReader:
         decoder = self._decoder
         entries = decoder.decode(block)
         if decoder.version != self._version:
-            self._forget()
+            self._memory.forget()
             self._version = decoder.version
         if decoder.too_large or sum([entry.size for entry in entries]) > self._limits.max_trailer_bytes:
             _refuse(errors.HEADERS_TOO_LARGE, "The trailers are too long")
@@ -134,22 +125,8 @@ class HeadReader:
         """Follow the table alone: the stream of ``block`` is refused, or gone. Raises `H2Error`."""
         self._decoder.decode(block)
         if self._decoder.version != self._version:
-            self._forget()
+            self._memory.forget()
             self._version = self._decoder.version
-
-    def _keep(self, memory: dict[bytes, RequestHead], block: bytes, head: RequestHead) -> None:
-        size = len(block) + sum(map(len, head.fields))
-        if len(block) > _MAX_KEPT_BLOCK or size > MAX_KEPT_HEAD:
-            return
-        if self._kept_bytes + size > MAX_KEPT_HEAD or len(memory) >= _MAX_KEPT:
-            self._forget()
-        self._kept_bytes += size
-        memory[block] = head
-
-    def _forget(self) -> None:
-        self._whole.clear()
-        self._unended.clear()
-        self._kept_bytes = 0
 
     def _parsed(self, entries: list[Entry], *, ended: bool) -> RequestHead:
         limits = self._limits

@@ -10,10 +10,11 @@ from typing import Final, NoReturn
 
 from gateway import errors
 from gateway.core.limits import Limits
-from gateway.core.message import CHUNKED, HTTP_2, MAX_KEPT_HEAD, ResponseHead
+from gateway.core.message import CHUNKED, HTTP_2, ResponseHead
 from gateway.errors import GatewayError
 from gateway.wire.fields import KEEP, RESPONSE_FIELDS, SINGLE, content_length, passes_as_trailer
 from gateway.wire.grammar import FIELD_BYTES, TOKEN_BYTES
+from gateway.wire.h2.head_memory import HeadMemory
 from gateway.wire.h2.hpack import Decoder, Entry, static_table
 from gateway.wire.h2.huffman import HuffmanDecoder
 
@@ -29,8 +30,6 @@ _OF_THE_CONNECTION: Final = frozenset(
 _PHRASES: Final = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 _STATIC: Final = static_table()
 """As responses have it."""
-_MAX_KEPT_BLOCK: Final = 1024
-_MAX_KEPT: Final = 16
 
 
 def _refuse(details: str) -> NoReturn:
@@ -38,20 +37,13 @@ def _refuse(details: str) -> NoReturn:
 
 
 class ResponseHeads:
-    """The header blocks that come on one connection.
+    """The header blocks that come on one connection."""
 
-    A block that leaves the table of HPACK as it was is remembered with its head until the table changes.
-    """
-
-    __slots__ = ("_decoder", "_kept_bytes", "_unended", "_whole")
+    __slots__ = ("_decoder", "_memory")
 
     def __init__(self, huffman: HuffmanDecoder) -> None:
         self._decoder = Decoder(huffman, 0, _MAX_FIELDS, _STATIC)
-        self._whole: dict[bytes, ResponseHead] = {}
-        """Heads that were remembered, of responses that ended with them."""
-        self._unended: dict[bytes, ResponseHead] = {}
-        """The same, of all others."""
-        self._kept_bytes = 0
+        self._memory: HeadMemory[ResponseHead] = HeadMemory()
 
     def response(self, block: bytes, limits: Limits, *, to_head: bool, ended: bool) -> ResponseHead:
         """``to_head``: it responds to HEAD. ``ended``: nothing follows.
@@ -59,16 +51,16 @@ class ResponseHeads:
         Raises `GatewayError` ``upstream_bad_response`` for this response alone, and `H2Error` for a block that cannot
         be decoded, after which no other can.
         """
-        memory = self._whole if ended else self._unended
+        memory = self._memory
         if not to_head:
-            head = memory.get(block)
+            head = (memory.whole if ended else memory.unended).get(block)
             if head is not None:
                 return head
         version = self._decoder.version
         entries = self._decode(block, limits.max_response_header_bytes)
         head = _parsed(entries, to_head=to_head, ended=ended)
         if not to_head and version == self._decoder.version:
-            self._keep(memory, block, head)
+            memory.keep(block, head, ended=ended)
         return head
 
     def trailers(self, block: bytes, limits: Limits) -> list[bytes]:
@@ -94,24 +86,10 @@ class ResponseHeads:
         decoder.max_size = most
         entries = decoder.decode(block)
         if version != decoder.version:
-            self._forget()
+            self._memory.forget()
         if decoder.too_large and needed:
             _refuse(f"A header section of the response exceeds {most} bytes")
         return entries
-
-    def _keep(self, memory: dict[bytes, ResponseHead], block: bytes, head: ResponseHead) -> None:
-        size = len(block) + sum(map(len, head.fields))
-        if len(block) > _MAX_KEPT_BLOCK or size > MAX_KEPT_HEAD:
-            return
-        if self._kept_bytes + size > MAX_KEPT_HEAD or len(memory) >= _MAX_KEPT:
-            self._forget()
-        self._kept_bytes += size
-        memory[block] = head
-
-    def _forget(self) -> None:
-        self._whole.clear()
-        self._unended.clear()
-        self._kept_bytes = 0
 
 
 def _parsed(entries: list[Entry], *, to_head: bool, ended: bool) -> ResponseHead:

@@ -182,10 +182,10 @@ def test_the_memory_of_heads_is_bounded() -> None:
     reader = HeadReader(HUFFMAN, Limits())
     for number in range(200):
         reader.request(block([*GET, (b"a", b"%d" % number)]), ended=True)
-        assert len(reader._whole) <= 16
+        assert len(reader._memory.whole) <= 16
     for number in range(10):
         reader.request(block([*GET, (b"a", b"%d" % number + b"x" * 900)]), ended=True)
-        assert reader._kept_bytes <= 4096
+        assert reader._memory._bytes <= 4096
     large = block([*GET, (b"a", b"x" * 5000)])
     assert reader.request(large, ended=True) is not reader.request(large, ended=True)
 

@@ -167,7 +167,7 @@ def test_the_memory_has_a_bound() -> None:
     heads = ResponseHeads(HUFFMAN)
     for number in range(100):
         heads.response(block([*OK, (b"x", b"%d" % number)]), LIMITS, to_head=False, ended=True)
-    assert len(heads._whole) <= 16
+    assert len(heads._memory.whole) <= 16
     large = block([*OK, (b"x", b"v" * 5000)])
     assert heads.response(large, LIMITS, to_head=False, ended=True) is not heads.response(
         large, LIMITS, to_head=False, ended=True
