@@ -13,6 +13,7 @@ from typing import Protocol
 
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
+from gateway.core.peer import Peer, TlsFacts
 from gateway.core.stream import ClientStream, Tunnel, TunnelEnd
 from gateway.errors import GatewayError, Reason
 from gateway.wire.hangup import HangupWatch
@@ -179,3 +180,11 @@ class ClientSession(Protocol):
     def abort(self) -> None:
         """Close at once."""
         ...
+
+
+def peer_of(transport: asyncio.BaseTransport, trusts: Callable[[str], bool], tls: TlsFacts | None) -> Peer | None:
+    """The caller at the other end; None when it has reset the connection already, and has no name any more."""
+    name = transport.get_extra_info("peername")
+    if not name:
+        return None
+    return Peer(str(name[0]), int(name[1]), b"http" if tls is None else b"https", trusts, tls)

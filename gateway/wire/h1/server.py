@@ -19,10 +19,10 @@ from time import monotonic
 
 from gateway import errors
 from gateway.core.exchange import Exchange
-from gateway.core.peer import Peer, TlsFacts
+from gateway.core.peer import TlsFacts
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
-from gateway.wire.connections import Service
+from gateway.wire.connections import Service, peer_of
 from gateway.wire.h1.head import HeadParser
 from gateway.wire.h1.request_body import MAX_STASH
 from gateway.wire.h1.request_heads import RequestHeads
@@ -62,13 +62,11 @@ class H1Server(RequestHeads):
 
     def _connected(self, transport: asyncio.BaseTransport) -> None:
         super()._connected(transport)
-        peer = transport.get_extra_info("peername")
-        if not peer:  # it has reset the connection already, and has no name any more
+        peer = peer_of(transport, self._service.trusts, self._tls)
+        if peer is None:
             self.abort()
             return
-        tls = self._tls
-        scheme = b"http" if tls is None else b"https"
-        self.peer = Peer(str(peer[0]), int(peer[1]), scheme, self._service.trusts, tls)
+        self.peer = peer
         self._service.opened(self)
         self._idle_since = now = monotonic()
         bound = SERVER_TIMERS[NEW]

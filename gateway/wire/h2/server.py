@@ -14,10 +14,10 @@ from typing import Final
 
 from gateway import errors
 from gateway.core.clock import Clock
-from gateway.core.peer import Peer, TlsFacts
+from gateway.core.peer import TlsFacts
 from gateway.errors import Reason
 from gateway.wire.buffers import BufferPool
-from gateway.wire.connections import Service
+from gateway.wire.connections import Service, peer_of
 from gateway.wire.h2.codes import CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, MAX_STREAM_ID, NO_ERROR, PING, H2Error
 from gateway.wire.h2.exchanges import Exchanges
 from gateway.wire.h2.frames import frame, goaway
@@ -78,13 +78,11 @@ class H2Server(Exchanges):
 
     def _connected(self, transport: asyncio.BaseTransport) -> None:
         super()._connected(transport)
-        peer = transport.get_extra_info("peername")
-        if not peer:  # it has reset the connection already, and has no name any more
+        peer = peer_of(transport, self._service.trusts, self._tls)
+        if peer is None:
             self.abort()
             return
-        tls = self._tls
-        scheme = b"http" if tls is None else b"https"
-        self.peer = Peer(str(peer[0]), int(peer[1]), scheme, self._service.trusts, tls)
+        self.peer = peer
         self._greet()
         self._idle_since = now = monotonic()
         limits = self.limits
