@@ -32,11 +32,11 @@ class BodyWriter:
         "written",
     )
 
-    def __init__(self, writer: FrameWriter) -> None:
+    def __init__(self, writer: FrameWriter, ident: int = 0, send_window: int = 0) -> None:
         self._writer = writer
-        self.ident = 0
+        self.ident = ident
         """Its number; 0 before it begins."""
-        self.send_window = 0
+        self.send_window = send_window
         """Bytes of DATA that the peer still takes on it."""
         self.full = False
         """Bytes wait for a window, or for the socket."""
@@ -56,12 +56,24 @@ class BodyWriter:
     # -- what the two sides do about it
 
     def _on_full(self) -> None:
-        """The peer takes no more."""
+        """The peer takes no more, since `_blocked_since`."""
         raise NotImplementedError
 
     def _on_taken(self) -> None:
-        """The peer has taken all that waited."""
+        """The peer takes all that waited."""
         raise NotImplementedError
+
+    def _takes_in_time(self, size: int) -> bool:
+        """The peer takes ``size`` bytes of what waits; False: that is too little, and it is dealt with."""
+        del size
+        return True
+
+    def _on_taken_in_part(self) -> None:
+        """The peer has taken something, and more waits."""
+
+    def _trailers_due(self) -> bool:
+        """Trailers follow the body."""
+        return bool(self._trailers_out)
 
     def _on_written(self) -> None:
         """END_STREAM was sent."""
@@ -88,7 +100,7 @@ class BodyWriter:
             self.data(memoryview(b"".join(parts)), pooled=False)
 
     def chunks(self, raw: bytes, size: int) -> None:
-        raise NotImplementedError  # never, because `takes_chunks` is False
+        raise AssertionError("HTTP/2 has no chunks")
 
     def flush(self) -> None:
         """The head has gone out already."""
@@ -98,9 +110,10 @@ class BodyWriter:
         if self.written:
             return
         self.body_out = len(body)
+        is_last = bool(body) and not self._trailers_due()
         if body:
-            self._send(body, last=True)
-        else:
+            self._send(body, last=is_last)
+        if not is_last:
             self.end([])
 
     def end(self, trailers: list[bytes]) -> None:
@@ -115,13 +128,13 @@ class BodyWriter:
             self._send_end(trailers)
 
     def ended(self) -> None:
-        """As `chunks`."""
-        raise NotImplementedError
+        raise AssertionError("HTTP/2 has no chunks")
 
     # -- frames
 
     def _send(self, piece: memoryview, *, last: bool) -> None:
         """``last``: END_STREAM follows, and no trailers."""
+        self.flush()
         writer, size = self._writer, len(piece)
         fits = 0
         if not self.full and not writer.full:
@@ -190,20 +203,20 @@ class BodyWriter:
         """As `gateway.wire.h2.frame_writer.Waiter`."""
         pending, writer = self._pending, self._writer
         size = min(len(pending), most, self.send_window, writer.send_window)
-        if size <= 0 or self.written:
+        if size <= 0 or self.written or not self._takes_in_time(size):
             return
         self._pending = pending[size:]
         if not self._pending:
             self.full = False
             self.blocked += monotonic() - self._blocked_since
-        last = self._end_due and not self.full and not self._trailers_out
+            self._on_taken()
+        last = self._end_due and not self.full and not self._trailers_due()
         self._send_frames(memoryview(pending)[:size], ended=last)
         if self.full:
+            self._on_taken_in_part()
             if self.send_window > 0:
                 writer.waiters[self] = None
-            return
-        self._on_taken()
-        if self._end_due:
+        elif self._end_due:
             self._send_end(self._trailers_out)
         elif self._source is not None:
             self._source.resume()

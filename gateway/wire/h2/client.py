@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.wire.h2.client_frames import CONNECTION_WINDOW, ClientFrames
+from gateway.wire.h2.client_frames import ClientFrames
 from gateway.wire.h2.client_response import STREAM_WINDOW
 from gateway.wire.h2.client_stream import H2ClientStream
 from gateway.wire.h2.codes import (
@@ -26,6 +26,7 @@ from gateway.wire.h2.codes import (
     PREFACE,
     H2Error,
 )
+from gateway.wire.h2.frame_writer import CONNECTION_WINDOW
 from gateway.wire.h2.frames import goaway, settings, window_update
 
 _MAX_UNSENT: Final = 1 << 20

@@ -17,12 +17,10 @@ from gateway.wire.h2.client_response import ClientResponse
 from gateway.wire.h2.codes import (
     ACK,
     ENABLE_PUSH,
-    FLOW_CONTROL_ERROR,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
     MAX_FRAME,
     MAX_STREAM_ID,
-    MAX_WINDOW,
     NO_ERROR,
     PING,
     PROTOCOL_ERROR,
@@ -34,14 +32,13 @@ from gateway.wire.h2.codes import (
 )
 from gateway.wire.h2.frame_reader import FrameReader
 from gateway.wire.h2.frame_writer import FrameWriter
-from gateway.wire.h2.frames import frame, rst_stream, window_update
+from gateway.wire.h2.frames import frame, rst_stream
 from gateway.wire.h2.response_heads import ResponseHeads
 from gateway.wire.h2.shared import Shared
 from gateway.wire.timer import LazyTimer
 
 MAX_STREAMS: Final = 100
 """At once, whatever more the endpoint allows: beyond that another connection is better."""
-CONNECTION_WINDOW: Final = 1 << 20
 _MAX_BLOCK: Final = 9 * MAX_FRAME
 _MAX_REMEMBERED: Final = 256
 """Streams that were reset here last: what still comes on them was on its way."""
@@ -55,14 +52,12 @@ class ClientFrames(FrameWriter):
     __slots__ = (
         "_broken",
         "_budget",
-        "_consumed",
         "_going",
         "_heads",
         "_last",
         "_limit",
         "_opened",
         "_reader",
-        "_receive_window",
         "_reset_here",
         "_streams",
         "_taken",
@@ -108,9 +103,6 @@ class ClientFrames(FrameWriter):
         self._budget = Budget("frames that move nothing", 10_000, 330, clock)
         self._reader = FrameReader(self, self._budget, preface=False, max_block=_MAX_BLOCK)
         self._heads = ResponseHeads(shared.huffman)
-        self._receive_window = CONNECTION_WINDOW
-        self._consumed = 0
-        """Bytes of DATA that came and are not credited yet."""
         self._going = False
         """No stream may begin: the endpoint has said so, or the numbers are used up (RFC 9113 5.1.1)."""
         self._broken = False
@@ -228,14 +220,7 @@ class ClientFrames(FrameWriter):
         self._late(ident, "HEADERS")
 
     def on_data_frame(self, ident: int, size: int) -> None:
-        self._receive_window -= size
-        if self._receive_window < 0:
-            raise H2Error(FLOW_CONTROL_ERROR, "more came than the window of the connection allows")
-        self._consumed += size
-        if self._consumed * 2 >= CONNECTION_WINDOW:
-            self._receive_window += self._consumed
-            self.emit(window_update(0, self._consumed))
-            self._consumed = 0
+        self.credit(size)
         stream = self._streams.get(ident)
         if stream is not None:
             stream.begin_frame(size)
@@ -272,9 +257,7 @@ class ClientFrames(FrameWriter):
 
     def on_window(self, ident: int, step: int) -> None:
         if not ident:
-            self.send_window += step
-            if self.send_window > MAX_WINDOW:
-                raise H2Error(FLOW_CONTROL_ERROR, "the window of the connection is too large")
+            self.widen(step)
             return
         stream = self._streams.get(ident)
         if stream is None:

@@ -1,4 +1,4 @@
-"""What one side of a connection of HTTP/2 writes: frames, the windows that the peer has opened, and whose turn it is.
+"""What one side of a connection of HTTP/2 writes: frames, the windows of the connection, and whose turn it is.
 
 Frames of one turn of the event loop leave together, in one write. What the windows or the socket do not take stays with
 its stream, whose source is held; the streams that wait are served in turn, a slice each.
@@ -10,11 +10,12 @@ import asyncio
 from typing import Final, Protocol
 
 from gateway.wire.buffers import BufferPool
-from gateway.wire.h2.codes import DEFAULT_WINDOW
+from gateway.wire.h2.codes import DEFAULT_WINDOW, FLOW_CONTROL_ERROR, MAX_WINDOW, H2Error
 from gateway.wire.h2.encoder import NO_TABLE, Encoder
-from gateway.wire.h2.frames import header_frames
+from gateway.wire.h2.frames import header_frames, window_update
 from gateway.wire.link import Link
 
+CONNECTION_WINDOW: Final = 1 << 20
 _SLICE: Final = 16384
 """Bytes that a stream may send before another one that waits has its turn."""
 _MAX_BATCH: Final = 65536
@@ -36,7 +37,9 @@ class FrameWriter(Link):
     __slots__ = (
         "_batch",
         "_batch_size",
+        "_consumed",
         "_flush_due",
+        "_receive_window",
         "_table_told",
         "encoder",
         "peer_window",
@@ -55,6 +58,9 @@ class FrameWriter(Link):
         """Bytes of DATA that the peer still takes on the connection."""
         self.peer_window = DEFAULT_WINDOW
         """The same on a stream that begins now."""
+        self._receive_window = CONNECTION_WINDOW
+        self._consumed = 0
+        """Bytes of DATA that came and are not credited yet."""
         self.waiters: dict[Waiter, None] = {}
         """Streams whose own window is open, first come, first served."""
 
@@ -92,6 +98,26 @@ class FrameWriter(Link):
         batch.clear()
         self._batch_size = 0
         self.write(data)
+
+    def credit(self, size: int) -> None:
+        """Give the peer back what a frame of DATA took of the connection's window, when half of that is used.
+
+        Raises `H2Error` for a frame that is larger than the window.
+        """
+        self._receive_window -= size
+        if self._receive_window < 0:
+            raise H2Error(FLOW_CONTROL_ERROR, "more came than the window of the connection allows")
+        self._consumed += size
+        if self._consumed * 2 >= CONNECTION_WINDOW:
+            self._receive_window += self._consumed
+            self.emit(window_update(0, self._consumed))
+            self._consumed = 0
+
+    def widen(self, step: int) -> None:
+        """The peer takes ``step`` bytes more on the connection. Raises `H2Error` beyond what any window may be."""
+        self.send_window += step
+        if self.send_window > MAX_WINDOW:
+            raise H2Error(FLOW_CONTROL_ERROR, "the window of the connection is too large")
 
     def pump(self) -> None:
         """Let those that wait send what the window of the connection and the socket take."""

@@ -16,6 +16,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.message import CHUNKED, RequestHead
 from gateway.core.stream import ClientStream
 from gateway.errors import GatewayError
+from gateway.wire.h2.body_writer import BodyWriter
 from gateway.wire.h2.codes import FLOW_CONTROL_ERROR, PROTOCOL_ERROR
 from gateway.wire.h2.frames import window_update
 from gateway.wire.h2.outlet import Outlet
@@ -30,8 +31,8 @@ STREAM_WINDOW: Final = 65536
 OPEN, RECEIVING, HELD, REST, DONE = RequestState
 
 
-class RequestBody:
-    """Base of a stream of a server: a `gateway.core.stream.Source`."""
+class RequestBody(BodyWriter):
+    """Base of a stream of a server: a `gateway.core.stream.Source`, above the sink of its response."""
 
     __slots__ = (
         "_awaits_continue",
@@ -50,14 +51,13 @@ class RequestBody:
         "_trailers_in",
         "_upload_pace",
         "exchange",
-        "ident",
         "limits",
         "request_state",
     )
 
     def __init__(self, link: Outlet, ident: int) -> None:
+        super().__init__(link, ident, link.peer_window)
         self._link = link
-        self.ident = ident
         self.limits = link.limits
         self.exchange: Exchange | None = None
         """While it runs."""

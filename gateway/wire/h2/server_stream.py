@@ -9,9 +9,8 @@ from gateway import errors
 from gateway.core.message import ResponseHead
 from gateway.core.peer import Peer
 from gateway.core.stream import ClientStream, Source, Trailer, Tunnel
-from gateway.wire.h2.codes import DATA, END_STREAM, FLOW_CONTROL_ERROR, MAX_FRAME, MAX_WINDOW
+from gateway.wire.h2.codes import FLOW_CONTROL_ERROR
 from gateway.wire.h2.encoder import field
-from gateway.wire.h2.frames import HEAD, frame
 from gateway.wire.h2.outlet import Outlet
 from gateway.wire.h2.request_body import RequestBody
 from gateway.wire.h2.states import RESPONSE, RESPONSE_TIMERS, ResponseEvent, ResponseState
@@ -27,25 +26,15 @@ class H2ServerStream(RequestBody):
     """A `gateway.core.stream.ServerStream`. The session above it is its `Outlet`, and knows it by its number."""
 
     __slots__ = (
-        "_blocked_since",
-        "_end_due",
-        "_pending",
         "_prelude",
         "_send_pace",
         "_send_timer",
         "_sent",
-        "_source",
         "_trailer",
-        "_trailers_out",
-        "blocked",
-        "body_out",
-        "full",
         "leaving",
         "malformed",
         "peer",
         "response_state",
-        "send_window",
-        "takes_chunks",
         "tunnel",
     )
 
@@ -54,26 +43,13 @@ class H2ServerStream(RequestBody):
         self.peer = peer
         self.tunnel: Tunnel | None = None
         self.response_state = WAITING
-        self.send_window = link.peer_window
-        self.full = False
-        """Bytes of the response wait for a window, or for the socket."""
-        self.takes_chunks = False
-        self.body_out = 0
-        self.blocked = 0.0
         self.malformed = False
         """The request breaks a rule of HTTP/2: its stream is reset behind the response."""
         self.leaving = False
         """The stream is closed, and its exchange has yet to end."""
-        self._blocked_since = 0.0
         self._prelude = b""
         """The header block of the response, which goes out with the first of the body."""
-        self._pending = b""
-        """What waits."""
-        self._end_due = False
-        """The end of the body waits too."""
-        self._trailers_out: list[bytes] = []
         self._trailer: Trailer | None = None
-        self._source: Source | None = None
         self._sent: asyncio.Future[None] | None = None
         self._send_timer: LazyTimer | None = None
         self._send_pace: Pace | None = None
@@ -137,153 +113,56 @@ class H2ServerStream(RequestBody):
         if prelude:
             self._link.emit_headers(self.ident, prelude, ended=False)
 
-    # -- body
-
-    def data(self, piece: memoryview, *, pooled: bool) -> None:
-        """As `Sink.data`. What cannot be sent is copied: no transport gets the buffer of the pool."""
-        del pooled
-        if self.response_state is not DONE and piece:
-            self.body_out += len(piece)
-            self._send(piece, last=False)
+    # -- body: a `BodyWriter`
 
     def pieces(self, parts: list[memoryview], *, pooled: bool) -> None:
+        """As `Sink.pieces`: a caller gets a frame for each, as they came."""
         for part in parts:
             self.data(part, pooled=pooled)
 
-    def chunks(self, raw: bytes, size: int) -> None:
-        raise AssertionError("HTTP/2 has no chunks")
-
-    def ended(self) -> None:
-        raise AssertionError("HTTP/2 has no chunks")
-
-    def whole(self, body: memoryview) -> None:
-        """The body in one piece."""
-        if self.response_state is DONE:
-            return
-        self.body_out = len(body)
-        if body:
-            self._send(body, last=self._trailer is None)
-        if self.response_state is not DONE and not self._end_due:
-            self.end([])
-
-    def end(self, trailers: list[bytes]) -> None:
-        """The body is complete."""
-        self._source = None
-        if self.response_state is DONE:
-            return
-        if self.full:
-            self._end_due = True
-            self._trailers_out = trailers
-        else:
-            self._send_end(trailers)
-
-    def _send(self, piece: memoryview, *, last: bool) -> None:
-        """``last``: END_STREAM follows, and no trailers."""
-        self.flush()
-        link, size = self._link, len(piece)
-        fits = 0
-        if not self.full and not link.full:
-            fits = min(size, self.send_window, link.send_window)
-        if fits == size:
-            self._send_frames(piece, ended=last)
-            return
-        if fits > 0:
-            self._send_frames(piece[:fits], ended=False)
-            piece = piece[fits:]
-        self._pending += piece
-        self._end_due = last
-        self._block()
-
-    def _send_frames(self, piece: memoryview, *, ended: bool) -> None:
-        link, ident, size = self._link, self.ident, len(piece)
-        self.send_window -= size
-        link.send_window -= size
-        start = 0
-        while size - start > MAX_FRAME:
-            link.emit(frame(DATA, 0, ident, bytes(piece[start : start + MAX_FRAME])))
-            start += MAX_FRAME
-        rest = size - start
-        flags = END_STREAM if ended else 0
-        link.emit(HEAD.pack(rest >> 8, rest & 0xFF, DATA, flags, ident) + (piece[start:] if start else piece))
-        if ended:
-            self._ended()
-
     def _send_end(self, trailers: list[bytes]) -> None:
-        link = self._link
         if self._trailer is not None:
             trailers = [*trailers, self._trailer.line()]
             self._trailer = None
         if trailers:
             self.flush()
-            encoder = link.encoder
-            link.emit_headers(self.ident, b"".join([encoder.line(line) for line in trailers]), ended=True)
-        elif self._prelude:  # RFC 9113 8.1: a response without a body is one frame
-            link.emit_headers(self.ident, self._prelude, ended=True)
+        prelude, self._prelude = self._prelude, b""
+        if prelude:  # RFC 9113 8.1: a response without a body is one frame
+            self._link.emit_headers(self.ident, prelude, ended=True)
+            self._written()
         else:
-            link.emit(frame(DATA, END_STREAM, self.ident, b""))
-        self._prelude = b""
-        self._ended()
+            super()._send_end(trailers)
 
-    def _ended(self) -> None:
+    def _trailers_due(self) -> bool:
+        return self._trailer is not None or super()._trailers_due()
+
+    def _on_written(self) -> None:
         self.response_state = DONE
-        self._source = self._trailer = None
-        self._end_due = False
+        self._trailer = None
         self._link.response_ended(self.ident)
 
-    # -- windows
+    def _on_overflow(self) -> None:
+        self._link.fault(self.ident, FLOW_CONTROL_ERROR, errors.BAD_REQUEST)
 
-    def _block(self) -> None:
-        if self.send_window > 0:
-            self._link.waiters[self] = None
-        if self.full:
-            return
-        self.full = True
-        self._blocked_since = now = monotonic()
+    def _on_full(self) -> None:
         self.move_response(ResponseEvent.BLOCK)
         if self._send_pace is not None:
-            self._send_pace.begin(now)
-        if self._source is not None:
-            self._source.hold()
+            self._send_pace.begin(self._blocked_since)
 
-    def open_window(self, step: int) -> None:
-        """The caller takes ``step`` bytes more on this stream. Raises as `Outlet.fault`."""
-        self.send_window += step
-        if self.send_window > MAX_WINDOW:
-            self._link.fault(self.ident, FLOW_CONTROL_ERROR, errors.BAD_REQUEST)
-        elif self.full and self.send_window > 0:
-            self._link.waiters[self] = None
-
-    def send_more(self, most: int) -> None:
-        """As `gateway.wire.h2.outlet.Waiter`."""
-        pending, link = self._pending, self._link
-        size = min(len(pending), most, self.send_window, link.send_window)
-        if size <= 0 or self.response_state is not BLOCKED:
-            return
-        now = monotonic()
-        if self._send_pace is not None and self._send_pace.too_slow(size, now):
+    def _takes_in_time(self, size: int) -> bool:
+        if self._send_pace is not None and self._send_pace.too_slow(size, monotonic()):
             self._on_send_timeout()
-            return
-        self._pending = pending[size:]
-        if not self._pending:
-            self._unblock(now)
-        last = self._end_due and not self.full and not self._trailers_out and self._trailer is None
-        self._send_frames(memoryview(pending)[:size], ended=last)
-        if self.full:
-            if self._send_timer is not None:
-                self._send_timer.arm(now + self.limits.body_timeout)
-            if self.send_window > 0:
-                link.waiters[self] = None
-        elif self._end_due:
-            self._send_end(self._trailers_out)
-        elif self._source is not None:
-            self._source.resume()
+            return False
+        return True
 
-    def _unblock(self, now: float) -> None:
-        self.full = False
-        self.blocked += now - self._blocked_since
+    def _on_taken_in_part(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.arm(monotonic() + self.limits.body_timeout)
+
+    def _on_taken(self) -> None:
         self.move_response(ResponseEvent.TAKEN)
         if self._send_pace is not None:
-            self._send_pace.pause(now)
+            self._send_pace.pause(monotonic())
         if self._sent is not None and not self._sent.done():
             self._sent.set_result(None)
 
@@ -315,10 +194,9 @@ class H2ServerStream(RequestBody):
         self.close_request()
         if self.response_state is not DONE:
             self.move_response(ResponseEvent.CLOSED)
-        self._link.waiters.pop(self, None)
-        self._pending = self._prelude = b""
-        self.full = False
-        self._source = self._trailer = None
+        self.stop_writing()
+        self._prelude = b""
+        self._trailer = None
         if self._send_timer is not None:
             self._send_timer.close()
             self._send_timer = None

@@ -37,6 +37,7 @@ from gateway.wire.h2.codes import (
     H2Error,
 )
 from gateway.wire.h2.frame_reader import MAX_BLOCK, FrameReader
+from gateway.wire.h2.frame_writer import CONNECTION_WINDOW
 from gateway.wire.h2.frames import frame, rst_stream, settings, window_update
 from gateway.wire.h2.head import HeadReader
 from gateway.wire.h2.outlet import Outlet
@@ -46,7 +47,6 @@ from gateway.wire.h2.shared import Shared as Shared
 
 MAX_STREAMS: Final = 128
 """At once. One whose exchange has yet to end counts, however its stream ended."""
-CONNECTION_WINDOW: Final = 1 << 20
 _MAX_REMEMBERED: Final = 256
 """Streams that were closed last: what still comes on them was on its way, or is a fault."""
 NO_REQUEST: Final = RequestHead(b"", b"", HTTP_2, [], {}, 0, True)
@@ -58,14 +58,12 @@ class Session(Outlet):
     __slots__ = (
         "_budget",
         "_closed",
-        "_consumed",
         "_fresh",
         "_heads",
         "_last",
         "_leaving",
         "_open",
         "_reader",
-        "_receive_window",
         "_refusing",
         "_resets",
         "_service",
@@ -101,9 +99,6 @@ class Session(Outlet):
         self._resets = Budget("streams that were reset", 200, 33, clock)
         self._reader = FrameReader(self, self._budget, preface=True, max_block=max(MAX_BLOCK, limits.max_header_bytes))
         self._heads = HeadReader(shared.huffman, limits)
-        self._receive_window = CONNECTION_WINDOW
-        self._consumed = 0
-        """Bytes of DATA that came and are not credited yet."""
 
     def _greet(self) -> None:
         pairs = [
@@ -180,14 +175,7 @@ class Session(Outlet):
     # -- bodies
 
     def on_data_frame(self, ident: int, size: int) -> None:
-        self._receive_window -= size
-        if self._receive_window < 0:
-            raise H2Error(FLOW_CONTROL_ERROR, "more came than the window of the connection allows")
-        self._consumed += size
-        if self._consumed * 2 >= CONNECTION_WINDOW:
-            self._receive_window += self._consumed
-            self.emit(window_update(0, self._consumed))
-            self._consumed = 0
+        self.credit(size)
         stream = self.streams.get(ident)
         if stream is None:
             self._check_begun(ident)
@@ -222,9 +210,7 @@ class Session(Outlet):
 
     def on_window(self, ident: int, step: int) -> None:
         if not ident:
-            self.send_window += step
-            if self.send_window > MAX_WINDOW:
-                raise H2Error(FLOW_CONTROL_ERROR, "the window of the connection is too large")
+            self.widen(step)
             return
         stream = self.streams.get(ident)
         if stream is None:

@@ -98,7 +98,7 @@ async def test_what_they_do_not_take_waits_and_holds_its_source(narrow: str) -> 
     stage.writer.send_window = 100
     stage.writer.pump()
     assert stage.sent() == [(b"f", False), (b"", True)] or stage.body.written
-    assert (stage.body.full, stage.body.written, stage.body.notes[-1]) == (False, True, "taken")
+    assert (stage.body.full, stage.body.written, stage.body.notes[-2:]) == (False, True, ["taken", "written"])
 
 
 async def test_a_source_goes_on_when_all_is_taken() -> None:
@@ -176,9 +176,9 @@ async def test_nothing_is_written_behind_the_end() -> None:
 async def test_chunks_do_not_exist_here() -> None:
     body = Stage().body
     assert not body.takes_chunks
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(AssertionError):
         body.chunks(b"", 0)
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(AssertionError):
         body.ended()
 
 
