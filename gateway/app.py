@@ -16,7 +16,7 @@ import uvloop
 from gateway.config import installation, places
 from gateway.config.networks import Destinations
 from gateway.config.records import Document, Tracing
-from gateway.core.events import BreakerChanged, Event, Reloaded, UpstreamClosed
+from gateway.core.events import BreakerChanged, Event, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
@@ -27,6 +27,7 @@ from gateway.observe.failures import CallbackFailures
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.loop_lag import LoopLag
 from gateway.observe.metrics import Metrics
+from gateway.observe.process_log import log_event
 from gateway.observe.recent_requests import Recent
 from gateway.observe.recorder import ExchangeRecorder
 from gateway.observe.trace import Sampler
@@ -336,15 +337,3 @@ class Gateway:
     @property
     def connections(self) -> int:
         return len(self.server.connections)
-
-
-def log_event(event: Event) -> None:
-    """Write ``event`` to the log of the process."""
-    match event:
-        case BreakerChanged(upstream, old, new, cause, shadow):
-            mode = ", in shadow mode" if shadow else ""
-            _log.warning("breaker of %s: %s -> %s (%s%s)", upstream, old, new, cause.replace("_", " "), mode)
-        case Reloaded(generation, source, ""):
-            _log.info("configuration %d applied (%s)", generation, source)
-        case Reloaded(generation, source, error):
-            _log.error("%s rejected, configuration %d stays active:\n%s", source, generation, error)

@@ -12,7 +12,6 @@ from pathlib import Path
 import uvloop
 
 from gateway import launch
-from gateway.app import log_event
 from gateway.config import expiry
 from gateway.config.load import ConfigError
 from gateway.config.records import Credentials
@@ -22,7 +21,7 @@ from gateway.control.issuers import Issuers
 from gateway.control.key_file import KeyFile
 from gateway.core.events import Reloaded
 from gateway.core.tasks import Tasks
-from gateway.observe.process_log import begin_process_log
+from gateway.observe.process_log import begin_process_log, log_event
 from gateway.workers import confinement
 from gateway.workers.greeting import SIGHUP, greeting, unchanged
 from gateway.workers.local_plane import LocalPlane

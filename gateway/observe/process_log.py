@@ -12,7 +12,10 @@ import logging
 import sys
 from typing import Final
 
+from gateway.core.events import BreakerChanged, Event, Reloaded
 from gateway.observe.line_writer import LineWriter
+
+_log = logging.getLogger("gateway")
 
 PATIENCE: Final = 1.0
 """Seconds that the end of a process waits for its last lines to be taken."""
@@ -94,3 +97,15 @@ def begin_process_log() -> None:
 def _end(writer: LineWriter) -> None:
     writer.close()
     writer.join(PATIENCE)
+
+
+def log_event(event: Event) -> None:
+    """Write ``event`` to the log of the process."""
+    match event:
+        case BreakerChanged(upstream, old, new, cause, shadow):
+            mode = ", in shadow mode" if shadow else ""
+            _log.warning("breaker of %s: %s -> %s (%s%s)", upstream, old, new, cause.replace("_", " "), mode)
+        case Reloaded(generation, source, ""):
+            _log.info("configuration %d applied (%s)", generation, source)
+        case Reloaded(generation, source, error):
+            _log.error("%s rejected, configuration %d stays active:\n%s", source, generation, error)

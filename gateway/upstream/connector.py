@@ -167,7 +167,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         except aiohttp.ClientConnectorDNSError as error:
             raise self._failure_to_resolve(error.os_error) from None
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:  # a tunnel's forward proxy is spoken to over TLS
-            self._tls_failures.with_forward_proxy(_cause(error))
+            self._tls_failures.with_forward_proxy(error)
             raise GatewayError(errors.TLS_FAILED) from None
         except (OSError, MemoryError) as error:
             raise self._failure(error) from None
@@ -326,12 +326,8 @@ class HardenedConnector(aiohttp.TCPConnector):
 
     def _failure(self, error: OSError | MemoryError) -> GatewayError:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-        return self._shortages.failure(self._target, [cause]) or GatewayError(self._reason(cause))
-
-    def _reason(self, cause: BaseException) -> errors.Reason:
-        if isinstance(cause, _DialTimeoutError | TimeoutError):
-            return errors.DIAL_TIMEOUT
-        return errors.DIAL_FAILED
+        reason = errors.DIAL_TIMEOUT if isinstance(cause, _DialTimeoutError | TimeoutError) else errors.DIAL_FAILED
+        return self._shortages.failure(self._target, [cause]) or GatewayError(reason)
 
     async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
         """aiohttp has one timeout for TCP to a proxy and TLS with the endpoint; here each has its own."""
@@ -351,10 +347,3 @@ class HardenedConnector(aiohttp.TCPConnector):
             addr_infos.clear()
             raise failed(request.connection_key, error) from error
         return await self._loop.create_connection(*args, **kwargs, sock=sock)
-
-
-def _cause(error: Exception) -> Exception:
-    """What aiohttp has wrapped."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return error.certificate_error
-    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import aiohttp
+
 from gateway.config import tls_context
 from gateway.config.records import ClientCertificate, UpstreamTls
 from gateway.core.clock import Clock, monotonic
@@ -92,7 +94,7 @@ class TlsFailures:
 
     def with_forward_proxy(self, error: Exception) -> None:
         """It is verified with the authorities of the system."""
-        what, _ = _told(error)
+        what, _ = _told(_cause(error))
         self._throttle.error(
             f"no TLS with the forward proxy {self._forward_proxy}, on the way to {self._endpoint}: {what}; it is "
             "verified with the authorities of the system alone, and SSL_CERT_FILE of the environment names others"
@@ -115,3 +117,10 @@ def _told(error: Exception) -> tuple[str, str]:
     if reason in _NO_TLS:
         return f"it does not speak TLS ({words})", "make sure that the port is right, or write http://"
     return f"the two sides do not agree ({words})", "compare their TLS versions, and see if it needs tls.client_cert"
+
+
+def _cause(error: Exception) -> Exception:
+    """What aiohttp has wrapped."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
