@@ -149,7 +149,7 @@ test-compiled: $(VENV)-compiled/.installed-dev ## the tests of the data plane, o
 	    tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) tests/e2e/test_each_reason.py \
 	    tests/e2e/test_phases.py tests/e2e/test_shadow.py tests/e2e/test_control_plane.py $(ARGS)
 
-test-protocols: $(VENV)/.installed-dev ## the dialogues of tests/wire and tests/faults with callers over TLS; without TLS, make test has them
+test-protocols: $(VENV)/.installed-dev ## the dialogues of tests/wire and tests/faults that make test holds over plain TCP alone, over TLS on both sides
 	@TESTS_OVER=tls $(BIN)/python -m pytest -n auto tests/wire tests/faults -m 'not protocols' $(ARGS)
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has

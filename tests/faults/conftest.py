@@ -1,4 +1,4 @@
-"""Every dialogue with an upstream is held twice: over plain TCP, and over TLS."""
+"""What dialogues are held over."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ from harness.websocket import CLOSE, GOING_AWAY, SWITCHED, frame, masked, switch
 from gateway.config.records import CircuitBreaker, Limits, Queue
 from gateway.observe import families
 
+pytestmark = pytest.mark.protocols
+
 GUARDED = {
     "websocket": True,
     "max_concurrent": 1,

@@ -1,7 +1,8 @@
-"""Hold each dialogue over plain TCP and over TLS; the conftest.py of a folder imports both names."""
+"""What a dialogue is held over, plain TCP or TLS; the conftest.py of a folder imports both names."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,24 @@ __all__ = ["pytest_generate_tests", "upstream_class"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked ``plain`` or ``secure`` runs once: over TCP alone, or over TLS alone. One that is marked
-    ``protocols`` has callers over each protocol besides."""
-    if "upstream_class" in metafunc.fixturenames:
-        classes = [Upstream, TlsUpstream]
-        if metafunc.definition.get_closest_marker("plain") is not None:
-            classes = [Upstream]
-        if metafunc.definition.get_closest_marker("secure") is not None:
-            classes = [TlsUpstream]
-        metafunc.parametrize("upstream_class", classes, ids=[made.scheme for made in classes], indirect=True)
-    if "gateway_for" in metafunc.fixturenames and metafunc.definition.get_closest_marker("protocols") is not None:
+    """A dialogue is held once, over plain TCP. With the mark ``protocols`` it is held over TLS on both sides too.
+
+    ``plain`` and ``secure`` choose for the upstream's side alone. `make test-protocols` holds all others over TLS,
+    because most do not depend on what is below HTTP, and twice the time of each is too much for each change.
+    """
+    marked = metafunc.definition.get_closest_marker
+    called = "gateway_for" in metafunc.fixturenames
+    if "upstream_class" not in metafunc.fixturenames:
+        return
+    if marked("plain") is None and marked("secure") is None and marked("protocols") is not None:
+        names = "upstream_class,over" if called else "upstream_class"
+        ways = [(Upstream, "plain"), (TlsUpstream, "tls")] if called else [Upstream, TlsUpstream]
+        metafunc.parametrize(names, ways, ids=["plain", "tls"], indirect=True)
+        return
+    secure = marked("secure") is not None or (marked("plain") is None and os.environ.get("TESTS_OVER") == "tls")
+    made = TlsUpstream if secure else Upstream
+    metafunc.parametrize("upstream_class", [made], ids=[made.scheme], indirect=True)
+    if called and marked("protocols") is not None:
         metafunc.parametrize("over", ["plain", "tls"], indirect=True)
 
 

@@ -40,6 +40,8 @@ from gateway.wire.h2.codes import (
 )
 from gateway.wire.h2.frames import frame, goaway, rst_stream, settings, window_update
 
+pytestmark = [pytest.mark.protocols, pytest.mark.raw]  # TLS to the upstream matters here, TLS to callers does not
+
 Gateway = Callable[..., Awaitable[Rig]]
 
 

@@ -15,6 +15,8 @@ from harness.upstream import Link, Upstream
 from gateway.config.records import Limits
 from gateway.upstream import pool
 
+pytestmark = pytest.mark.protocols
+
 GET_10 = b"GET /a HTTP/1.0\r\nHost: gateway.test\r\n\r\n"
 
 
