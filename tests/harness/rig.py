@@ -18,7 +18,7 @@ from harness.records import Proxied, proxies_of, proxy, serving
 from harness.tls import TlsClient, listener_tls, trusting
 from harness.upstream import BlackHole, Upstream
 
-TIMEOUTS = Timeouts(dial=2, tls_handshake=5, response_header=2, body_idle=2, idle=5, total=0)
+TIMEOUTS = Timeouts(dial=10, tls_handshake=10, response_header=10, body_idle=10, idle=10, total=0)
 """Long enough never to matter, short enough never to hang; a test of a timeout sets its own."""
 
 
