@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.records import Limits, Route, Timeouts
@@ -293,7 +293,6 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=300)
 @given(st.sampled_from(sorted(REQUESTS)), st.sampled_from(sorted(RESPONSES)), MOVES)
 def test_a_deadline_is_always_armed(request: str, response: str, moves: list[tuple[str, int]]) -> None:
     clock = Clock()

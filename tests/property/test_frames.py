@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import Frame
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from unit.wire.h2.test_frame_reader import Calls, reader
 
@@ -31,7 +31,6 @@ def outcome(data: bytes, cuts: list[int]) -> tuple[list[tuple[object, ...]], int
     return calls.seen, None
 
 
-@settings(max_examples=1000)
 @given(streams, st.lists(st.integers(0, 200), max_size=6))
 def test_the_split_does_not_matter(data: bytes, cuts: list[int]) -> None:
     whole, parts = outcome(data, []), outcome(data, cuts)
@@ -42,7 +41,6 @@ def test_the_split_does_not_matter(data: bytes, cuts: list[int]) -> None:
         assert [c for c in whole[0] if c[0] != "data"] == [c for c in parts[0] if c[0] != "data"]
 
 
-@settings(max_examples=500)
 @given(st.lists(frames, max_size=6))
 def test_what_is_accepted_hyperframe_reads_alike(parts: list[bytes]) -> None:
     seen, code = outcome(b"".join(parts), [])

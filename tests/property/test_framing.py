@@ -6,7 +6,7 @@ import contextlib
 import itertools
 
 import httptools
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import BAD_FRAMING, GatewayError
@@ -84,7 +84,6 @@ def test_a_body_that_is_cut_is_not_done(parts: list[bytes], extension: bytes, at
     assert not decode(cut(wire, at))[1]
 
 
-@settings(max_examples=600)
 @given(payloads, extensions, noise, splits)
 def test_what_is_accepted_llhttp_accepts_alike(
     parts: list[bytes], extension: bytes, change: tuple[int, bytes], at: list[int]
@@ -109,7 +108,6 @@ def test_what_is_accepted_llhttp_accepts_alike(
         assert told.body == payload
 
 
-@settings(max_examples=600)
 @given(payloads, extensions, noise, st.booleans(), st.booleans())
 def test_whole_chunks_agree_with_the_decoder(
     parts: list[bytes], extension: bytes, change: tuple[int, bytes], ended: bool, mutate: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.frames import block
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.limits import Limits
@@ -62,7 +62,6 @@ def read(head: list[tuple[bytes, bytes]], *, ended: bool) -> RequestHead | None:
         return None
 
 
-@settings(max_examples=1500)
 @given(starts, fields, st.booleans())
 def test_what_is_accepted_http_1_1_reads_alike(
     start: list[tuple[bytes, bytes]], more: list[tuple[bytes, bytes]], ended: bool
@@ -78,7 +77,6 @@ def test_what_is_accepted_http_1_1_reads_alike(
     assert [line for line in again.fields if line in head.fields] == head.fields
 
 
-@settings(max_examples=300)
 @given(starts, fields, st.booleans())
 def test_the_memory_never_changes_a_verdict(
     start: list[tuple[bytes, bytes]], more: list[tuple[bytes, bytes]], ended: bool

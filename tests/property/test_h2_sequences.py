@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from harness.frames import GET, POST, block
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from unit.wire.h2.stage import CallerStage
 
@@ -90,7 +90,6 @@ async def play(moves: list[Any]) -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-@settings(max_examples=600)
 @given(st.lists(moves_of_a_client, max_size=25))
 def test_any_sequence(moves: list[Any]) -> None:
     asyncio.run(play(moves))

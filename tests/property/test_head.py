@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import h11
 import httptools
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.limits import Limits
@@ -70,7 +70,6 @@ class Llhttp:
         self.headers.append((name, value))
 
 
-@settings(max_examples=1500)
 @given(heads, mutations)
 def test_what_is_accepted_others_read_alike(raw: bytes, changes: list[tuple[int, bytes]]) -> None:
     raw = mutate(raw, changes)
@@ -120,7 +119,6 @@ statuses = st.sampled_from(
 )
 
 
-@settings(max_examples=600)
 @given(statuses, st.lists(lines, max_size=4), mutations)
 def test_an_accepted_answer_llhttp_accepts(
     status: bytes, fields: list[bytes], changes: list[tuple[int, bytes]]

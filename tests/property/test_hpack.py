@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hpack
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.h2.codes import H2Error
@@ -26,7 +26,6 @@ def decoder() -> Decoder:
     return Decoder(HUFFMAN, 1 << 20, 1000)
 
 
-@settings(max_examples=300)
 @given(st.lists(st.tuples(heads, sizes, st.booleans()), max_size=12))
 def test_blocks_of_hpack_with_a_table_that_changes(messages: list[tuple[list[tuple[bytes, bytes]], int, bool]]) -> None:
     encoder, ours = hpack.Encoder(), decoder()
@@ -38,7 +37,6 @@ def test_blocks_of_hpack_with_a_table_that_changes(messages: list[tuple[list[tup
         assert len(ours._table) == len(encoder.header_table.dynamic_entries)
 
 
-@settings(max_examples=300)
 @given(st.lists(heads, max_size=4))
 def test_what_we_encode(messages: list[list[tuple[bytes, bytes]]]) -> None:
     theirs, ours = hpack.Decoder(), decoder()
@@ -48,7 +46,6 @@ def test_what_we_encode(messages: list[list[tuple[bytes, bytes]]]) -> None:
         assert [(entry.name, entry.value) for entry in ours.decode(block)] == head
 
 
-@settings(max_examples=1000)
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=4))
 def test_any_bytes_are_read_alike(blocks: list[bytes]) -> None:
     """hpack allows integers of any length, and empty names; nothing else may differ."""
