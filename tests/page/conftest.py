@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -55,10 +55,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         chromium.prepare()
 
 
+@pytest.fixture(scope="session")
+def chromium_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chromium.running(tmp_path_factory.mktemp("chromium")) as url:
+        yield url
+
+
 @pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    async with chromium.browser(tmp_path) as launched:
-        yield launched
+async def browser(chromium_url: str) -> AsyncIterator[Browser]:
+    async with chromium.connected(chromium_url) as browser:
+        yield browser
 
 
 async def open_page(context: BrowserContext, base: str) -> Visit:
