@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -30,11 +31,10 @@ def where(gateway: Deployment) -> tuple[str, int]:
 
 
 def refused(address: tuple[str, int]) -> bool:
-    try:
-        socket.create_connection(address, timeout=5).close()
-    except ConnectionRefusedError:
-        return True
-    return False
+    """Not so while it is accepted, and not when it was in the queue of a listener that closed in the same moment."""
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        return probe.connect_ex(address) == errno.ECONNREFUSED
 
 
 async def relisten(gateway: Deployment, listen: str) -> None:
