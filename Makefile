@@ -44,7 +44,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: attacks help run test test-protocols check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
-    wheel compiled test-compiled lock upgrade sbom
+    wheel compiled test-compiled lock upgrade sbom fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -113,6 +113,9 @@ peers: $(VENV)/.installed $(VENV)-peers/.installed ## side by side with other pr
 
 peers-table: $(VENV)/.installed ## write the table of docs/peers.md again, from the figures that were measured
 	@$(BIN)/python -m loadtest.peers --write
+
+fuzz: $(VENV)/.installed-dev $(VENV)-fuzz/.installed ## fuzz the parsers with atheris, into build/fuzz (TARGET=, SECONDS=60 for each)
+	@PYTHONPATH=tests:$(VENV)-fuzz $(BIN)/python -m fuzz '$(TARGET)' $(or $(SECONDS),60)
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests: nothing leaks (some minutes)
 	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
@@ -219,6 +222,12 @@ $(VENV)-peers/.installed: loadtest/peers/requirements.txt
 	@echo "installing the peers that are on PyPI into $(VENV)-peers"
 	@$(PYTHON) -m venv $(VENV)-peers
 	@$(VENV)-peers/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -r $<
+	@touch $@
+
+# Beside the other tools, not among them: it has wheels for few platforms.
+$(VENV)-fuzz/.installed: tests/fuzz/requirements.txt $(VENV)/.installed-dev
+	@echo "installing the fuzzer into $(VENV)-fuzz"
+	@$(PIP_INSTALL) --upgrade --target $(VENV)-fuzz --require-hashes --only-binary :all: --no-deps -r $<
 	@touch $@
 
 $(VENV)-compiled/.installed: pyproject.toml requirements/run.txt $(wildcard gateway/*.py gateway/*/*.py migrations/*.py migrations/*/*.py)

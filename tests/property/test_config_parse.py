@@ -94,6 +94,10 @@ def outcome(text: str, format_: Format) -> Document | ConfigError:
 @example("json", '{"\\ud800": "\\udfff"}')
 @example("json", "1" * 5000)
 def test_any_text_gives_a_document_or_a_config_error(format_: Format, text: str) -> None:
+    a_document_or_a_config_error(format_, text)
+
+
+def a_document_or_a_config_error(format_: Format, text: str) -> None:
     result = outcome(text, format_)
     if isinstance(result, ConfigError):
         assert result.problems

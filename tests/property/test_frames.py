@@ -33,6 +33,10 @@ def outcome(data: bytes, cuts: list[int]) -> tuple[list[tuple[object, ...]], int
 
 @given(streams, st.lists(st.integers(0, 200), max_size=6))
 def test_the_split_does_not_matter(data: bytes, cuts: list[int]) -> None:
+    read_alike(data, cuts)
+
+
+def read_alike(data: bytes, cuts: list[int]) -> None:
     whole, parts = outcome(data, []), outcome(data, cuts)
     assert whole[1] == parts[1]
     if whole[1] is None:

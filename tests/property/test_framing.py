@@ -91,7 +91,11 @@ def test_what_is_accepted_llhttp_accepts_alike(
     """Mutated bodies: we may be stricter than llhttp, and never read another body than it does."""
     wire = encode(parts, extension)
     where, what = change
-    wire = wire[:where] + what + wire[where + len(what) :]
+    llhttp_reads_alike(wire[:where] + what + wire[where + len(what) :], at)
+
+
+def llhttp_reads_alike(wire: bytes, at: list[int]) -> None:
+    """However ``wire`` is split, also at ``at``."""
     try:
         payload, done, _ = decode([wire])
     except GatewayError:

@@ -72,7 +72,10 @@ class Llhttp:
 
 @given(heads, mutations)
 def test_what_is_accepted_others_read_alike(raw: bytes, changes: list[tuple[int, bytes]]) -> None:
-    raw = mutate(raw, changes)
+    others_read_alike(mutate(raw, changes))
+
+
+def others_read_alike(raw: bytes) -> None:
     head = parse(HeadParser(), raw)
     seen_before = parse(USED, raw)
     if isinstance(head, str):
@@ -81,7 +84,7 @@ def test_what_is_accepted_others_read_alike(raw: bytes, changes: list[tuple[int,
     assert isinstance(seen_before, RequestHead)
     assert (seen_before.fields, seen_before.known, seen_before.length) == (head.fields, head.known, head.length)
     told = Llhttp(raw)
-    if "Invalid method" not in told.error:  # llhttp knows a fixed list of methods, RFC 9110 9.1 does not
+    if "method" not in told.error:  # llhttp knows a fixed list of methods, RFC 9110 9.1 does not
         assert not told.error, "llhttp refuses what we accept"
         assert told.method == head.method
         # Host may stand in an absolute-form target alone.
@@ -123,7 +126,10 @@ statuses = st.sampled_from(
 def test_an_accepted_answer_llhttp_accepts(
     status: bytes, fields: list[bytes], changes: list[tuple[int, bytes]]
 ) -> None:
-    raw = mutate(status + b"\r\n" + b"".join(line + b"\r\n" for line in fields), changes)
+    llhttp_accepts(mutate(status + b"\r\n" + b"".join(line + b"\r\n" for line in fields), changes))
+
+
+def llhttp_accepts(raw: bytes) -> None:
     try:
         head = HeadParser().response(raw.removesuffix(b"\r\n"), to_head=False)
     except GatewayError:
@@ -132,5 +138,8 @@ def test_an_accepted_answer_llhttp_accepts(
     class Quiet: ...
 
     parser = httptools.HttpResponseParser(Quiet())
-    parser.feed_data(raw.removesuffix(b"\r\n") + b"\r\n\r\n")
+    try:
+        parser.feed_data(raw.removesuffix(b"\r\n") + b"\r\n\r\n")
+    except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
+        assert "Upgrade" in repr(error)  # noqa: PT017 - it stops there; any other error is a refusal
     assert parser.get_status_code() == head.status
