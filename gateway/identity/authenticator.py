@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.config.records import Credentials, TokenRecord
 from gateway.core.credential import TOKEN_PREFIX, bearer
 from gateway.core.memo import Memo
+from gateway.core.once_a_second import OnceASecond
 from gateway.core.principal import Principal
 from gateway.identity.budget import FailureBudget, client_key
 from gateway.identity.refusal import Refused, shown
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAX_REMEMBERED: Final = 4096
-_LOG_SECONDS: Final = 1.0
 
 
 class Authenticator:
@@ -39,8 +39,7 @@ class Authenticator:
         self._known: Memo[bytes, tuple[TokenRecord, Principal, str]] = Memo(_MAX_REMEMBERED)
         """By the field's value: the principals of valid tokens seen before, so that a token is not hashed each time."""
         self._used: dict[str, float] = {}
-        self._logged_at = 0.0
-        self._unlogged = 0
+        self._throttle = OnceASecond(wall_clock)
 
     @property
     def credentials(self) -> Credentials:
@@ -112,13 +111,8 @@ class Authenticator:
         return verdict
 
     def _refuse(self, reason: str, client: Callable[[], str]) -> None:
-        now = self._clock()
-        if 0 <= now - self._logged_at < _LOG_SECONDS:
-            self._unlogged += 1
-            return
-        more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
-        _log.warning("a token from %s was rejected: %s%s", client() or "a caller", reason, more)
-        self._logged_at, self._unlogged = now, 0
+        if (more := self._throttle.due()) is not None:
+            _log.warning("a token from %s was rejected: %s%s", client() or "a caller", reason, more)
 
     def _look_up(self, authorization: bytes, token: str) -> tuple[TokenRecord, Principal, str] | None:
         key = digest(token)

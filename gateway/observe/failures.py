@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from time import monotonic
-from typing import Final
+
+from gateway.core.clock import Clock, monotonic
+from gateway.core.once_a_second import OnceASecond
 
 _log = logging.getLogger("gateway")
-
-_SILENT_SECONDS: Final = 1.0
 
 
 class CallbackFailures:
     """The exception handler of one event loop, from `attach` to `detach`."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Clock = monotonic) -> None:
         self.count = 0
-        self._clock = clock
-        self._silent_until = 0.0
-        self._untold = 0
+        self._throttle = OnceASecond(clock)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -55,10 +51,5 @@ class CallbackFailures:
         self._tell(message, cause if isinstance(cause, BaseException) else None)
 
     def _tell(self, what: str, error: BaseException | None) -> None:
-        now = self._clock()
-        if now < self._silent_until:
-            self._untold += 1
-            return
-        more = f" ({self._untold} more like it)" if self._untold else ""
-        self._silent_until, self._untold = now + _SILENT_SECONDS, 0
-        _log.error("%s%s", what, more, exc_info=error)
+        if (more := self._throttle.due()) is not None:
+            _log.error("%s%s", what, more, exc_info=error)

@@ -29,6 +29,7 @@ from typing import Protocol
 
 from gateway.core.clock import Clock, monotonic
 from gateway.core.limits import AUTO, Limits
+from gateway.core.once_a_second import OnceASecond
 
 _log = logging.getLogger("gateway")
 
@@ -118,8 +119,7 @@ class Admission:
         """Connections that were refused because their client had too many."""
         self.closed_idle = 0
         """Idle connections that were closed to make room."""
-        self._silent_until = 0.0
-        self._untold = 0
+        self._throttle = OnceASecond(clock)
 
     def __len__(self) -> int:
         """Open connections."""
@@ -259,10 +259,5 @@ class Admission:
 
     def _tell(self, why: str) -> None:
         """In the process's log, once a second."""
-        now = self._clock()
-        if now < self._silent_until:
-            self._untold += 1
-            return
-        more = f" ({self._untold} more since the last such line)" if self._untold else ""
-        self._silent_until, self._untold = now + 1.0, 0
-        _log.warning("a new connection was refused: %s%s", why, more)
+        if (more := self._throttle.due()) is not None:
+            _log.warning("a new connection was refused: %s%s", why, more)

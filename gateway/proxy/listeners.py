@@ -12,10 +12,10 @@ import errno
 import logging
 import socket
 from collections.abc import Callable, Iterable
-from time import monotonic
 
 from gateway.config.records import Listener
 from gateway.core.address import Address
+from gateway.core.once_a_second import OnceASecond
 from gateway.core.tasks import Tasks
 from gateway.proxy.bindings import Binder, Bindings, Name, close, name_of
 
@@ -61,7 +61,7 @@ class Listeners:
         """Each socket, and what it was opened for."""
         self._resting: dict[socket.socket, asyncio.TimerHandle] = {}
         self._starting = Tasks()
-        self._silent_until = 0.0
+        self._throttle = OnceASecond()
         self.failures = 0
         """Accepts that the kernel refused for lack of descriptors or memory."""
 
@@ -178,10 +178,8 @@ class Listeners:
 
     def _complain(self, text: str, *, exc_info: bool = False) -> None:
         """In the process's log, once a second."""
-        now = monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + 1.0
-            _log.error("%s", text, exc_info=exc_info)
+        if (more := self._throttle.due()) is not None:
+            _log.error("%s%s", text, more, exc_info=exc_info)
 
     def _resume(self, listener: socket.socket, address: Address) -> None:
         del self._resting[listener]

@@ -9,9 +9,9 @@ from aiohappyeyeballs import AddrInfoType
 
 from gateway import errors
 from gateway.config.networks import Destinations
+from gateway.core.once_a_second import OnceASecond
 from gateway.errors import GatewayError
 from gateway.upstream.origin import Origin
-from gateway.upstream.shortage import OnceASecond
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Guard:
 
     def __init__(self, destinations: Destinations | None = None) -> None:
         self.destinations = Destinations() if destinations is None else destinations
-        self._throttle = OnceASecond(_log)
+        self._throttle = OnceASecond()
 
     def check(self, endpoint: Origin) -> None:
         """Raises `GatewayError` ``upstream_denied`` for an endpoint whose address is denied; names are not checked."""
@@ -48,5 +48,6 @@ class Guard:
 
     def _deny(self, target: str, why: str) -> NoReturn:
         # The log has the cause; the caller does not, because it would show what names resolve to.
-        self._throttle.error(f"no connection to {target}: {why}")
+        if (more := self._throttle.due()) is not None:
+            _log.error("no connection to %s: %s%s", target, why, more)
         raise GatewayError(errors.UPSTREAM_DENIED)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from gateway import errors
 from gateway.core.clock import Clock, monotonic
+from gateway.core.once_a_second import OnceASecond
 from gateway.errors import GatewayError
 
 _log = logging.getLogger(__name__)
@@ -46,27 +47,6 @@ def _lack_of_descriptors() -> OSError | None:
     return None
 
 
-class OnceASecond:
-    """Errors of one kind in the process log: one line a second at most, with the number of suppressed ones."""
-
-    __slots__ = ("_clock", "_log", "_quiet_until", "_unlogged")
-
-    def __init__(self, log: logging.Logger, clock: Clock = monotonic) -> None:
-        self._log = log
-        self._clock = clock
-        self._quiet_until = float("-inf")
-        self._unlogged = 0
-
-    def error(self, text: str) -> None:
-        now = self._clock()
-        if now < self._quiet_until:
-            self._unlogged += 1
-            return
-        more = f" ({self._unlogged} more since the last such line)" if self._unlogged else ""
-        self._quiet_until, self._unlogged = now + 1.0, 0
-        self._log.error("%s%s", text, more)
-
-
 class Shortages:
     """Those of one data plane. Its log says what is missing, at most once a second however many dials fail."""
 
@@ -75,7 +55,7 @@ class Shortages:
     def __init__(self, clock: Clock = monotonic) -> None:
         self._clock = clock
         self._last = float("-inf")
-        self._throttle = OnceASecond(_log, clock)
+        self._throttle = OnceASecond(clock)
 
     def failure(self, target: str, failures: Iterable[BaseException]) -> GatewayError | None:
         """The error of a failed dial when each of its attempts failed for a local reason; else None.
@@ -104,7 +84,9 @@ class Shortages:
 
     def _noted(self, target: str, cause: BaseException) -> GatewayError:
         self._last = self._clock()
-        self._throttle.error(f"no connection to {target}: this machine lacks a resource: {_told(cause)}; {_FIX}")
+        if (more := self._throttle.due()) is not None:
+            lack = f"this machine lacks a resource: {_told(cause)}; {_FIX}"
+            _log.error("no connection to %s: %s%s", target, lack, more)
         return GatewayError(errors.LOCAL_RESOURCES, retry_after=_RETRY_AFTER)
 
 

@@ -12,7 +12,7 @@ import aiohttp
 from gateway.config import tls_context
 from gateway.config.records import ClientCertificate, UpstreamTls
 from gateway.core.clock import Clock, monotonic
-from gateway.upstream.shortage import OnceASecond
+from gateway.core.once_a_second import OnceASecond
 from gateway.wire.connect import ALPN, Http2
 
 _log = logging.getLogger(__name__)
@@ -86,19 +86,25 @@ class TlsFailures:
         """``endpoint``: its origin; ``forward_proxy``: the origin of the one on the way to it."""
         self._endpoint = endpoint
         self._forward_proxy = forward_proxy
-        self._throttle = OnceASecond(_log, clock)
+        self._throttle = OnceASecond(clock)
 
     def with_endpoint(self, error: Exception) -> None:
-        what, remedy = _told(error)
-        self._throttle.error(f"no TLS with {self._endpoint}: {what}; {remedy}")
+        if (more := self._throttle.due()) is not None:
+            what, remedy = _told(error)
+            _log.error("no TLS with %s: %s; %s%s", self._endpoint, what, remedy, more)
 
     def with_forward_proxy(self, error: Exception) -> None:
         """It is verified with the authorities of the system."""
-        what, _ = _told(_cause(error))
-        self._throttle.error(
-            f"no TLS with the forward proxy {self._forward_proxy}, on the way to {self._endpoint}: {what}; it is "
-            "verified with the authorities of the system alone, and SSL_CERT_FILE of the environment names others"
-        )
+        if (more := self._throttle.due()) is not None:
+            what, _ = _told(_cause(error))
+            _log.error(
+                "no TLS with the forward proxy %s, on the way to %s: %s; it is verified with the authorities of the "
+                "system alone, and SSL_CERT_FILE of the environment names others%s",
+                self._forward_proxy,
+                self._endpoint,
+                what,
+                more,
+            )
 
 
 def _told(error: Exception) -> tuple[str, str]:

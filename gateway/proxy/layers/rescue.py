@@ -8,9 +8,9 @@ import orjson
 
 from gateway import errors
 from gateway.config.records import Cors
-from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.once_a_second import OnceASecond
 from gateway.errors import GatewayError
 from gateway.proxy.cors import cors_fields
 from gateway.proxy.grpc import is_grpc, refusal_fields
@@ -22,38 +22,6 @@ _log = logging.getLogger(__name__)
 _CHALLENGE = b'WWW-Authenticate: Bearer realm="gateway"\r\n'
 
 
-class ThrottledWarning:
-    """Warnings about malformed upstream responses: one a second, with the number that was suppressed."""
-
-    __slots__ = ("_clock", "_silent_until", "_suppressed")
-
-    def __init__(self, clock: Clock = monotonic) -> None:
-        self._clock = clock
-        self._silent_until = 0.0
-        self._suppressed = 0
-
-    def rejected(self, ex: Exchange, error: GatewayError) -> None:
-        if (more := self._due()) is not None:
-            _log.warning(
-                "proxy %s: the response of %s is rejected: %s%s", ex.proxy, ex.attempt.endpoint, error.details, more
-            )
-
-    def crashed(self, ex: Exchange) -> None:
-        """The exception that is being handled is a fault of the gateway."""
-        if (more := self._due()) is not None:
-            _log.exception("exchange %s failed%s", ex.request_id.decode("latin-1"), more)
-
-    def _due(self) -> str | None:
-        """What is added to the log line; None while it is too early for one."""
-        now = self._clock()
-        if now < self._silent_until:
-            self._suppressed += 1
-            return None
-        more = f" ({self._suppressed} more like it)" if self._suppressed else ""
-        self._silent_until, self._suppressed = now + 1.0, 0
-        return more
-
-
 def rescue(next_handler: Handler) -> Handler:
     """One response for each error."""
     return rescue_for(Cors())(next_handler)
@@ -63,19 +31,21 @@ def rescue_for(cors: Cors) -> Layer:
     """`rescue` whose responses can be read by the pages that ``cors`` names."""
 
     def layer(next_handler: Handler) -> Handler:
-        malformed, crashes = ThrottledWarning(), ThrottledWarning()
+        malformed, crashes = OnceASecond(), OnceASecond()
 
         async def handle(ex: Exchange) -> None:
             try:
                 await next_handler(ex)
             except GatewayError as error:
-                if error.reason is errors.UPSTREAM_BAD_RESPONSE:
-                    malformed.rejected(ex, error)
+                if error.reason is errors.UPSTREAM_BAD_RESPONSE and (more := malformed.due()) is not None:
+                    where = ex.proxy, ex.attempt.endpoint
+                    _log.warning("proxy %s: the response of %s is rejected: %s%s", *where, error.details, more)
                 respond(ex, error, cors)
                 # Its frames lead to the connection, which they would keep until the garbage collector runs.
                 error.__traceback__ = error.__context__ = error.__cause__ = None
             except Exception:
-                crashes.crashed(ex)
+                if (more := crashes.due()) is not None:
+                    _log.exception("exchange %s failed%s", ex.request_id.decode("latin-1"), more)
                 respond(ex, GatewayError(errors.INTERNAL), cors)
 
         return handle

@@ -113,7 +113,7 @@ async def test_what_was_not_logged_is_counted_in_the_next_entry(caplog: pytest.L
     for at in (0.0, 0.1, 0.9, 1.0):
         clock.now = at
         failures.heard(loop, {"message": f"at {at}", "exception": None})
-    assert [record.getMessage() for record in caplog.records] == ["at 0.0", "at 1.0 (2 more like it)"]
+    assert [record.getMessage() for record in caplog.records] == ["at 0.0", "at 1.0 (2 more since the last such line)"]
 
 
 async def test_a_handler_that_is_there_already_stays() -> None:
