@@ -33,7 +33,7 @@ from gateway.observe.recorder import ExchangeRecorder
 from gateway.observe.trace import Sampler
 from gateway.policy.breaker import State
 from gateway.proxy.bindings import Binder
-from gateway.proxy.inspect.explain import explain, phase
+from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.inspect.status import breaker_pulse, gauges, process_gauges, state
 from gateway.proxy.pipeline import OuterLayers
@@ -252,12 +252,11 @@ class Gateway:
         return explain(served, live, monotonic(), time() - monotonic())
 
     def find(self, request_id: str) -> dict[str, object] | None:
-        """The log line of a recent exchange; of a running one, its proxy, phase and age in seconds."""
+        """The log line of a recent exchange; of a running one, its proxy, phase, protocols and age in seconds."""
         wanted = request_id.encode("latin-1", "replace")
         for exchange in self.server.running():
             if exchange.request_id == wanted:
-                age = monotonic() - exchange.start_at
-                return {"request_id": request_id, "proxy_name": exchange.proxy, "phase": phase(exchange), "age": age}
+                return {"proxy_name": exchange.proxy, **holder(exchange, monotonic())}
         self.recorder.flush()
         return self.recent.find(request_id)
 

@@ -268,7 +268,9 @@ class Explained(Answer):
 class RequestExplained(Answer):
     """What happened to a request, or its current phase."""
 
-    request: dict[str, object] = Field(description="Its log line; of a running one its proxy, phase and age.")
+    request: dict[str, object] = Field(
+        description="Its log line; of a running one its proxy, phase, protocols and age."
+    )
     running: bool
     sentence: str
     way: list[dict[str, object]] = Field(description="Where its time went, in milliseconds.")

@@ -38,6 +38,8 @@ def request_text(found: Json) -> str:
     if "method" in record:
         of = f", proxy {record['proxy_name']}" if record["proxy_name"] else ""
         lines.append(f"  {record['method']} {record['path']} from {record['client']}{of}")
+    if spoken := _protocols(record):
+        lines.append(f"  {spoken}")
     lines += [f"  {step['ms']:10.3f} ms  {step['meaning']}" for step in found["way"]]
     if found["reason"] is not None:
         lines.append(f"  see {found['reason']['page']}")
@@ -59,10 +61,23 @@ def upstream_text(found: Json) -> str:
     if breaker is not None:
         lines += _breaker(breaker, now)
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
-    lines += [f"  running: {ex['request_id']} {ex['phase']} for {ex['age']:.1f} s" for ex in found["active"][:10]]
+    if pool["sessions"]:
+        lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"
+    lines += [
+        f"  running: {ex['request_id']} {ex['phase']} for {ex['age']:.1f} s, {_protocols(ex)}"
+        for ex in found["active"][:10]
+    ]
     if found["active_count"] > 10:
         lines.append(f"  and {found['active_count'] - 10} more")
     return "\n".join(lines)
+
+
+def _protocols(record: Json) -> str:
+    """What both sides of a request speak; of the upstream's, if it was reached."""
+    if "protocol" not in record:
+        return ""
+    upstream = f", HTTP/{record['upstream_protocol']} to the upstream" if record["upstream_protocol"] else ""
+    return f"HTTP/{record['protocol']} from the client{upstream}"
 
 
 def _breaker(breaker: Json, now: float) -> list[str]:

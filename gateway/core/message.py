@@ -9,7 +9,8 @@ from typing import Final
 HTTP_2: Final = 2
 """As `RequestHead.minor`: the request came over HTTP/2, which has no minor versions."""
 VERSIONS: Final = ("1.0", "1.1", "2")
-"""By `RequestHead.minor`."""
+"""By `RequestHead.minor`: what logs, metrics, traces and explanations say, on both sides. The words are those of
+``network.protocol.version`` in the semantic conventions of OpenTelemetry."""
 
 
 class RequestHead:

@@ -197,7 +197,7 @@ class ClientStream(Sink, TunnelEnd, Protocol):
     last_byte_at: float
     """When the newest bytes came."""
     http_version: str
-    """What is spoken to the endpoint: ``http/1.1`` or ``h2``, as ALPN names them (RFC 7301 6)."""
+    """What is spoken to the endpoint: one of `gateway.core.message.VERSIONS`."""
 
     def send(
         self, request: OutgoingRequest, lines: bytes, body: bytes, reply: Reply, limits: Limits

@@ -109,6 +109,10 @@ class Holder(TypedDict):
     request_id: str
     phase: str
     age: float
+    protocol: str
+    """The version of HTTP of the client's side, as in the access log."""
+    upstream_protocol: str
+    """Of the upstream's side; empty: it is not reached yet."""
 
 
 class LimiterTold(TypedDict):
@@ -133,6 +137,10 @@ class PoolTold(TypedDict):
     open: int
     idle: int
     in_use: int
+    sessions: int
+    """Those of ``open`` that speak HTTP/2, which many requests share."""
+    streams: int
+    """Requests that run on them."""
     dials: int
     reuses: int
     idle_timeout: float
@@ -200,7 +208,7 @@ class DataPlane(Protocol):
         ...
 
     async def find(self, request_id: str) -> Mapping[str, object] | None:
-        """The log line of a recent exchange; of one that runs, its proxy, phase and age in seconds."""
+        """The log line of a recent exchange; of one that runs, its proxy, phase, protocols and age in seconds."""
         ...
 
     async def refusals(self, since: int, most: int) -> Refusals:

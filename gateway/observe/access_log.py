@@ -80,7 +80,7 @@ def _described(ex: Exchange) -> str:
     version = "" if tls is None else tls.version
     certificate = "" if tls is None or tls.certificate is None else tls.certificate.fingerprint
     return (
-        f'"method":"{method}","path":"{path}","protocol":"HTTP/{VERSIONS[request.minor]}",'
+        f'"method":"{method}","path":"{path}","protocol":"{VERSIONS[request.minor]}",'
         f'"client":"{peer.real_client(request)}","peer":"{peer.address}",'
         f'"tls":"{version}","client_certificate":"{certificate}"'
     )

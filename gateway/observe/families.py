@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway import errors
+from gateway.core.message import VERSIONS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe.counters import FIRST, SLAB_CELLS
 from gateway.observe.timing import PHASES
@@ -180,6 +181,19 @@ TTFB: Final = _of.histogram(
 STREAM: Final = _of.histogram(
     "gateway_stream_duration_seconds", "Whole time of requests whose response had no length when it began.", STREAMS
 )
+BY_PROTOCOL: Final = _of.values(
+    "gateway_requests_by_protocol_total",
+    "counter",
+    "Finished requests by the version of HTTP of each side: of the client (downstream), and to the upstream for those "
+    "that reached it.",
+    [
+        *(f'side="downstream",protocol="{version}"' for version in VERSIONS),
+        *(f'side="upstream",protocol="{version}"' for version in VERSIONS[1:]),
+    ],
+    sparse=True,
+)
+BY_UPSTREAM_PROTOCOL: Final = BY_PROTOCOL + len(VERSIONS)
+"""The first cell of the upstream's side, where nothing older than 1.1 is spoken."""
 TUNNELS: Final = _of.values("gateway_tunnels", "gauge", "WebSockets that are open now.")
 TUNNELS_ENDED: Final = _of.values(
     "gateway_tunnels_ended_total",
@@ -190,6 +204,13 @@ TUNNELS_ENDED: Final = _of.values(
     sparse=True,
 )
 TUNNEL_DURATION: Final = _of.histogram("gateway_tunnel_duration_seconds", "How long WebSockets were open.", _TUNNELS)
+TUNNEL_BYTES: Final = _of.values(
+    "gateway_tunnel_bytes_total",
+    "counter",
+    "Bytes that WebSockets carried from the client (in) and to it (out); counted when they end.",
+    ['direction="in"', 'direction="out"'],
+    sparse=True,
+)
 CLIENT_GONE: Final = _of.histogram(
     "gateway_client_gone_to_upstream_closed_seconds",
     "From a client's leaving to the end of the upstream's work.",
@@ -245,6 +266,12 @@ OPENED_AT: Final = PROXY.hidden(1)
 """Since when the breaker is open, on the monotonic clock, which all processes of a machine share; 0: it is not."""
 POOL_OPEN: Final = _of.values("gateway_pool_open", "gauge", "Connections to the upstream, idle ones included.")
 POOL_IDLE: Final = _of.values("gateway_pool_idle", "gauge", "Idle connections to the upstream.")
+POOL_SESSIONS: Final = _of.values(
+    "gateway_pool_sessions", "gauge", "Those of gateway_pool_open that speak HTTP/2, which many requests share."
+)
+POOL_STREAMS: Final = _of.values(
+    "gateway_pool_streams", "gauge", "Requests that run on connections of HTTP/2 to the upstream."
+)
 DIALS: Final = _of.values("gateway_pool_dials_total", "counter", "Connections that were opened, or tried to be.")
 REUSES: Final = _of.values("gateway_pool_reuses_total", "counter", "Requests that went over a pooled connection.")
 
@@ -252,6 +279,12 @@ PROCESS: Final = Sheet()
 _of = PROCESS
 
 CONNECTIONS: Final = _of.values("gateway_connections", "gauge", "Open connections of clients.")
+HTTP_2_CONNECTIONS: Final = _of.values(
+    "gateway_http2_connections", "gauge", "Those of gateway_connections that speak HTTP/2."
+)
+HTTP_2_STREAMS: Final = _of.values(
+    "gateway_http2_streams", "gauge", "Requests of clients that run on connections of HTTP/2."
+)
 CONNECTION_LIMIT: Final = _of.values(
     "gateway_connections_limit", "gauge", "Most connections of clients that are accepted (limits.max_connections)."
 )

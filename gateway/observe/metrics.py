@@ -8,6 +8,7 @@ from time import time
 from typing import Final
 
 from gateway.core.exchange import Exchange
+from gateway.core.message import HTTP_2, VERSIONS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
@@ -107,9 +108,23 @@ class Metrics:
         self._observe_all(base, _TTFB, [ex.commit_at - ex.start_at for ex in exchanges if ex.commit_at])
         ints[base + families.BYTES_IN] += sum([ex.bytes_in for ex in exchanges])
         ints[base + families.BYTES_OUT] += sum([ex.bytes_out for ex in exchanges])
+        self._count_protocols(base, exchanges)
         for ex in exchanges:
             if ex.reason or ex.streamed or ex.shadow or ex.attempts > 1:
                 self._record_rare(base, ex)
+
+    def _count_protocols(self, base: int, exchanges: Sequence[Exchange]) -> None:
+        """By the versions of both sides. Lists of them are counted in C; one by one costs ten times that."""
+        ints, at = self._ints, base + families.BY_PROTOCOL
+        spoken = [ex.request.minor for ex in exchanges]
+        one, two = spoken.count(1), spoken.count(HTTP_2)
+        ints[at] += len(spoken) - one - two
+        ints[at + 1] += one
+        ints[at + HTTP_2] += two
+        at = base + families.BY_UPSTREAM_PROTOCOL
+        asked = [ex.attempt.http_version for ex in exchanges]
+        for cell, version in enumerate(VERSIONS[1:], at):
+            ints[cell] += asked.count(version)
 
     def record_tunnel(self, ex: Exchange, spent: Phases) -> None:
         """A tunnel has ended. As a request it counts up to its switch: how long it was open is no one's latency."""
@@ -122,6 +137,8 @@ class Metrics:
         tunnel = ex.downstream.tunnel
         if tunnel is not None and tunnel.ending in TUNNEL_ENDS:
             self._ints[proxy.base + families.TUNNELS_ENDED + TUNNEL_ENDS.index(tunnel.ending)] += 1
+        for cell, amount in enumerate((ex.bytes_in, ex.bytes_out), proxy.base + families.TUNNEL_BYTES):
+            self._ints[cell] += amount
         self._observe(proxy.base, families.TUNNEL_DURATION, ex.end_at - ex.commit_at)
 
     def _record_one(self, proxy: _Proxy, ex: Exchange, spent: Phases, duration: float) -> None:
@@ -153,6 +170,9 @@ class Metrics:
             ttfb = ex.commit_at - ex.start_at
             ints[base + _TTFB.at + bisect_left(_TTFB.bounds, ttfb)] += 1
             floats[base + _TTFB_SUM] += ttfb
+        ints[base + families.BY_PROTOCOL + ex.request.minor] += 1
+        if ex.attempt.http_version:
+            ints[base + families.BY_UPSTREAM_PROTOCOL + (ex.attempt.http_version != "1.1")] += 1
         if ex.bytes_in:
             ints[base + families.BYTES_IN] += ex.bytes_in
         if ex.bytes_out:

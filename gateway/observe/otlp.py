@@ -128,6 +128,7 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
         "gateway.request_id": ex.request_id.decode(),
         "gateway.proxy": ex.proxy,
         "gateway.upstream": ex.attempt.endpoint,
+        "gateway.upstream_protocol": ex.attempt.http_version,
         "gateway.attempts": ex.attempts,
         **{f"gateway.{phase}_ms": seconds * 1e3 for phase, seconds in zip(PHASES, phases, strict=True)},
     }

@@ -21,7 +21,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 
-HTTP_2: Final = "h2"
+_HTTP_2: Final = "2"
 """There an endpoint may say that it has done nothing with a request: then it is repeated, whatever its method."""
 
 
@@ -132,6 +132,6 @@ def _whole_body(ex: Exchange, down: ServerStream) -> bytes | None:
     if body is None and not down.awaits_continue:
         body = down.take_body()
         attempt = ex.attempt
-        if (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == HTTP_2:
+        if (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == _HTTP_2:
             ex.body = body
     return body

@@ -98,6 +98,16 @@ class Pool:
         """Connections, idle and in use."""
         return len(self._open)
 
+    @property
+    def sessions(self) -> int:
+        """Those of `open` that speak HTTP/2."""
+        return 0
+
+    @property
+    def streams(self) -> int:
+        """Requests that run on them."""
+        return 0
+
     def take(self) -> ClientStream | None:
         """A stream on a connection that is open: the one that became idle last. None without one; never waits."""
         idle = self._idle

@@ -77,6 +77,16 @@ class SessionPool(Pool):
         """Connections, idle and in use."""
         return super().open + len(self._sessions)
 
+    @property
+    def sessions(self) -> int:
+        """As `Pool.sessions`."""
+        return len(self._sessions)
+
+    @property
+    def streams(self) -> int:
+        """As `Pool.streams`."""
+        return sum([session.streams for session in self._sessions])
+
     # -- a place for a request
 
     def take(self) -> ClientStream | None:

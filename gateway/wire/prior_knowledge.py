@@ -51,6 +51,10 @@ class PriorKnowledge(Link):
         self._service.closed(self)
 
     @property
+    def http_version(self) -> str:
+        return ""
+
+    @property
     def exchanges(self) -> Sequence[Exchange]:
         return ()
 

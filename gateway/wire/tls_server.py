@@ -80,6 +80,10 @@ class ServerTls(TlsLayer):
     # -- a connection of the service, until the one above is
 
     @property
+    def http_version(self) -> str:
+        return ""
+
+    @property
     def exchanges(self) -> Sequence[Exchange]:
         return ()
 

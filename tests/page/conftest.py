@@ -106,6 +106,8 @@ def refusal(name: str, reason: str, status: int, number: int = 0) -> dict[str, o
         "queue_ms": 10000.2 if reason == "queue_timeout" else 0.0,
         "circuit_state": "open" if reason == "breaker_open" else "closed",
         "client": "192.0.2.7",
+        "protocol": "2",
+        "upstream_protocol": "",
         "upstream": "",
     }
 
@@ -164,6 +166,8 @@ def explanation(name: str, **known: Any) -> Explanation:
             "open": 3,
             "idle": 3,
             "in_use": 0,
+            "sessions": 2,
+            "streams": 9,
             "dials": 7,
             "reuses": 412,
             "idle_timeout": 90.0,

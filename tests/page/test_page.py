@@ -244,6 +244,7 @@ async def test_refusals_are_told_explained_filtered_and_paused(api: Api, visit: 
     await lines.first.locator("summary").click()
     await expect(lines.first).to_contain_text("AI Engine is at capacity, please retry later")
     await expect(lines.first).to_contain_text("docs/reasons/concurrency_limit.md")
+    await expect(lines.first).to_contain_text("ProtocolsHTTP/2 from the client")
     await page.get_by_label("Proxy").select_option("web")
     await expect(lines).to_have_count(1)
     await page.get_by_label("Reason").select_option("concurrency_limit")
@@ -305,7 +306,8 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         move(now - 90, "open", "closed", "reset", by="eve@example.org"),
         move(now - 20, "closed", "open", "failure_threshold", *failed),
     ]
-    holder = {"request_id": "slow-1", "phase": "first_byte", "age": 12.5}
+    spoken = {"protocol": "2", "upstream_protocol": "1.1"}
+    holder = {"request_id": "slow-1", "phase": "first_byte", "age": 12.5, **spoken}
     refusing = "a request would be refused (503 breaker_open) for 10.0 s more"
     api.plane.explanations["web"] = explanation(
         "web",
@@ -322,13 +324,20 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
     why = page.locator("dialog section").filter(has=page.get_by_role("heading", name="Why", exact=True))
     await expect(why.locator(".badge")).to_have_text("Refuses")
     await expect(why.locator(".verdict")).to_have_text("A request would be refused (503 breaker_open) for 10.0 s more.")
-    for fact in ("Open for 20 s, 3 of 3 failures in a row", "0 of 4 wait, 10 s at most", "3 open, 0 in use"):
+    for fact in (
+        "Open for 20 s, 3 of 3 failures in a row",
+        "0 of 4 wait, 10 s at most",
+        "3 open, 0 in use",
+        "2 connections with 9 requests",
+    ):
         await expect(why).to_contain_text(fact)
     await expect(why).to_contain_text(re.compile("Next probein (10|9)"))
     rows = why.locator(".moves > li")
     await expect(rows).to_contain_text(["Closed → Open: failure threshold", "Open → Closed: reset by eve@example.org"])
     await expect(why).to_contain_text("7 requests running, the 2 oldest of them")
-    await expect(why.locator(".holder").first).to_contain_text("waits for the response, for 13 s")
+    await expect(why.locator(".holder").first).to_contain_text(
+        "waits for the response, for 13 s; HTTP/2 from the client, HTTP/1.1 to the upstream"
+    )
 
     await rows.first.locator("summary").click()
     await expect(rows.first.locator(".outcomes > li")).to_have_count(3)
@@ -351,6 +360,7 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         "Failed after 0.4 ms: dial_failed (No connection to the upstream could be opened)."
     )
     await expect(box).to_contain_text("The cause lies with the upstream.")
+    await expect(box).to_contain_text("HTTP/2 from the client.")
     await expect(box.locator(".way")).to_have_text("opening a connection0.3 msin the gateway itself0.1 ms")
     await page.keyboard.press("Escape")
     await rows.first.get_by_role("button", name="Request r000000").click()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from harness.answers import echo as echo_1_1
 from harness.client import Client, code_of, request
-from harness.frames import block
+from harness.frames import GET, block
 from harness.http2 import Http2Client
 from harness.http2_upstream import Asked, Http2TlsUpstream, Pairs, Session, echo, speaking
 from harness.message import Truncated
@@ -21,6 +21,7 @@ from harness.tls import TlsUpstream, write_authority
 from harness.upstream import Upstream
 
 from gateway.config.records import Timeouts
+from gateway.control.metrics.exposition import Exposition
 from gateway.core.limits import Limits
 from gateway.wire.h2.codes import (
     CANCEL,
@@ -112,8 +113,8 @@ async def test_the_log_says_what_was_spoken(gateway: Gateway, upstream: Upstream
     for _ in range(2):
         assert (await rig.ask()).status == 200
     first, second = await rig.log.wait(2)
-    assert (first["upstream_protocol"], first["reused"]) == ("h2", False)
-    assert (second["upstream_protocol"], second["reused"]) == ("h2", True)
+    assert (first["upstream_protocol"], first["reused"]) == ("2", False)
+    assert (second["upstream_protocol"], second["reused"]) == ("2", True)
     assert upstream.accepted == 1
 
 
@@ -174,6 +175,51 @@ async def test_over_http_2_on_both_sides(gateway: Gateway, upstream: Upstream) -
         client.close()
     assert [interim[b":status"] for interim in response.interims] == [b"103"]
     assert (response.status, response.body, response.trailers) == (200, b"abc", {b"grpc-status": b"0"})
+
+
+async def test_operators_see_the_protocols_of_both_sides(gateway: Gateway, upstream: Upstream) -> None:
+    rig = await gateway(http2=True)
+    client = await Http2Client.connect(rig.gateway.addresses[0])
+    try:
+        await client.request(1, [*GET, (b"x-request-id", b"this")])
+        session = await accept(upstream)
+        asked = await session.request()
+        spoken = {"protocol": "2", "upstream_protocol": "2"}
+        told, found = rig.gateway.explain("p"), rig.gateway.find("this")
+        assert told is not None
+        assert found is not None
+        assert (told["pool"]["sessions"], told["pool"]["streams"]) == (1, 1)
+        assert told["active"][0].items() >= spoken.items()
+        assert found.items() >= spoken.items()
+        rig.gateway.sample()
+        running = shown(rig)
+        await session.respond(asked, b"body")
+        assert (await client.response()).status == 200
+        _, response = await asking(rig)
+        await session.respond(await session.request(), b"")
+        assert (await response).status == 200
+    finally:
+        client.close()
+    lines = await rig.log.wait(2)
+    assert [(line["protocol"], line["upstream_protocol"]) for line in lines] == [("2", "2"), ("1.1", "2")]
+    gauges = ("gateway_http2_connections", "gateway_http2_streams")
+    pool = ('gateway_pool_sessions{proxy="p"}', 'gateway_pool_streams{proxy="p"}')
+    assert {name: running[name] for name in (*gauges, *pool)} == dict.fromkeys((*gauges, *pool), "1")
+    await eventually(lambda: rig.gateway.sample() or shown(rig)[gauges[0]] == "0", "the client has left")
+    ended = shown(rig)
+    assert [ended[name] for name in (gauges[1], *pool)] == ["0", "1", "0"]
+    of = 'gateway_requests_by_protocol_total{proxy="p",side="%s",protocol="%s"}'
+    assert [ended.get(of % side) for side in (("downstream", "1.1"), ("downstream", "2"), ("upstream", "2"))] == [
+        "1",
+        "1",
+        "2",
+    ]
+
+
+def shown(rig: Rig) -> dict[str, str]:
+    """What a scrape of its counters shows."""
+    lines = "".join(Exposition(rig.gateway.counters).render(open_metrics=False)).splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if line[0] != "#")  # type: ignore[misc]
 
 
 async def test_trailers_only_stay_one_frame(gateway: Gateway, upstream: Upstream) -> None:
@@ -909,7 +955,7 @@ async def test_http_1_1_where_alpn_does_not_choose_http_2(
         for _ in range(2):
             responses = await asyncio.gather(*(rig.ask(f"/{number}") for number in range(20)))
             assert {m.status for m in responses} == {200}
-        assert {line["upstream_protocol"] for line in await rig.log.wait(40)} == {"http/1.1"}
+        assert {line["upstream_protocol"] for line in await rig.log.wait(40)} == {"1.1"}
         pool = rig.p.endpoint.pool
         assert pool.open == pool.idle == other.accepted <= 20
         assert pool.reuses > 0
@@ -921,7 +967,7 @@ async def test_never(gateway_for: GatewayFor, upstream: Upstream, trusted: None)
     async with Http2TlsUpstream(echo_1_1()) as other:
         rig = await gateway_for(other, proxies=(proxy_to(other, http2="never"),))
         assert (await rig.ask()).status == 200
-        assert (await rig.log.last())["upstream_protocol"] == "http/1.1"
+        assert (await rig.log.last())["upstream_protocol"] == "1.1"
 
 
 @pytest.mark.plain
@@ -930,7 +976,7 @@ async def test_always_over_tls_does_not_ask(gateway_for: GatewayFor, upstream: U
     async with TlsUpstream(speaking(echo)) as other:
         rig = await gateway_for(other, proxies=(proxy_to(other, http2="always"),))
         assert (await rig.ask()).body == b"GET / "
-        assert (await rig.log.last())["upstream_protocol"] == "h2"
+        assert (await rig.log.last())["upstream_protocol"] == "2"
 
 
 @pytest.mark.plain
@@ -938,4 +984,4 @@ async def test_an_http_upstream_is_not_asked(gateway_for: GatewayFor, upstream: 
     upstream.behaviour = echo_1_1()
     rig = await gateway_for(upstream)
     assert (await rig.ask()).status == 200
-    assert (await rig.log.last())["upstream_protocol"] == "http/1.1"
+    assert (await rig.log.last())["upstream_protocol"] == "1.1"

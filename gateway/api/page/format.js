@@ -46,4 +46,7 @@ export function ago(epoch, now) {
 // The gateway's explanations begin without a capital and end without a full stop.
 export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
+// The versions of HTTP of both sides; a request that was refused has none at the upstream's.
+export const protocols = ({ protocol, upstream_protocol: to }) => (protocol ? `HTTP/${protocol} from the client${to ? `, HTTP/${to} to the upstream` : ''}` : '');
+
 export const plural = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;

@@ -1,7 +1,7 @@
 // The newest exchanges that were refused or failed, each with its reason in plain words.
 
 import { h, keep, say } from './dom.js';
-import { clock, plural, seconds } from './format.js';
+import { clock, plural, protocols, seconds } from './format.js';
 import { told, whose } from './request.js';
 
 const KEPT = 300;
@@ -66,7 +66,7 @@ export class Refusals {
         h('p', {}, reason ? `${reason.title}: ${reason.details}. ${whose(reason.source)}` : 'The upstream itself sent this response; the gateway relayed it.'),
         way,
         h('dl', { class: 'facts' },
-          fact('Request', item.request_id), fact('Client', item.client), fact('Upstream', item.upstream),
+          fact('Request', item.request_id), fact('Client', item.client), fact('Upstream', item.upstream), fact('Protocols', protocols(item)),
           fact('Took', seconds(item.duration_ms / 1000)), fact('Queued', item.queue_ms ? seconds(item.queue_ms / 1000) : ''),
           fact('Breaker', item.circuit_state), fact('Read more', reason ? `docs/reasons/${item.reason}.md` : '')))));
   }

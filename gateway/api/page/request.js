@@ -3,7 +3,7 @@
 import { h, say } from './dom.js';
 import { Refused, call } from './api.js';
 import { dialog } from './dialog.js';
-import { sentence, seconds } from './format.js';
+import { protocols, sentence, seconds } from './format.js';
 
 const WHOSE = { downstream: 'the client', gateway: 'the gateway', upstream: 'the upstream' };
 
@@ -23,6 +23,7 @@ async function fill(element, text, id, ts) {
     if (ts !== undefined && found.request.ts !== ts) { say(text, 'A newer request came with the same id, so the way of this one is not known any more.'); return; }
     say(text, sentence(found.sentence));
     if (ts === undefined && found.reason) element.append(h('p', { class: 'muted' }, `${found.reason.meaning}. ${whose(found.reason.source)}`));
+    if (ts === undefined && protocols(found.request)) element.append(h('p', { class: 'muted' }, `${protocols(found.request)}.`));
     if (found.way.length) element.append(way(found.way));
     if (ts === undefined && found.reason) element.append(h('p', { class: 'muted' }, `Read more: ${found.reason.page}`));
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import { h, keep, mark, say } from './dom.js';
 import { Refused, call } from './api.js';
-import { ago, clock, plural, seconds, sentence } from './format.js';
+import { ago, clock, plural, protocols, seconds, sentence } from './format.js';
 import { BREAKER, badge } from './list.js';
 import { pause } from './live.js';
 import { requestLink } from './request.js';
@@ -18,6 +18,7 @@ const FACTS = {
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
   Connections: ({ pool: p }) => `${p.open} open, ${p.in_use} in use; ${p.dials} dialled, ${p.reuses} times reused`,
+  'HTTP/2': ({ pool: p }) => p.sessions && `${plural(p.sessions, 'connection')} with ${plural(p.streams, 'request')}`,
 };
 
 const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
@@ -87,7 +88,7 @@ export class Why {
     keep(this.#moves, moves.map((move) => [`${move.at}`, move]).reverse(), moved);
     keep(this.#counting, outcomes.map((outcome) => [outcome.request_id + outcome.at, outcome]).reverse(), judged);
     keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
-    told.active.forEach(({ phase, age }, index) => say(this.#running.children[index].lastElementChild, `${PHASE[phase] ?? phase}, for ${seconds(age)}`));
+    told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, protocols(one)].filter(Boolean).join('; ')));
     const rest = told.active_count - told.active.length;
     say(this.#runningTitle, `${plural(told.active_count, 'request')} running${rest > 0 ? `, the ${told.active.length} oldest of them` : ''}`);
     this.parts.moves.hidden = !moves.length;

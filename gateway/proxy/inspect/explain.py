@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from gateway.config.records import Missing, Route
 from gateway.core.exchange import SWITCHED, Exchange
+from gateway.core.message import VERSIONS
 from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
 from gateway.policy.breaker import Breaker, Judged, Move, State
 from gateway.policy.limiter import Limiter
@@ -33,7 +34,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
         "verdict": verdict,
         "reason": reason,
         "sentence": sentence,
-        "active": [_holder(ex, now) for ex in running[:_MOST_HOLDERS]],
+        "active": [holder(ex, now) for ex in running[:_MOST_HOLDERS]],
         "active_count": len(running),
         "limiter": None if limiter is None else _limiter(limiter, settings.limiter.mode),
         "queue": None
@@ -50,6 +51,8 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
             "open": pool.open,
             "idle": pool.idle,
             "in_use": pool.open - pool.idle,
+            "sessions": pool.sessions,
+            "streams": pool.streams,
             "dials": pool.dials,
             "reuses": pool.reuses,
             "idle_timeout": settings.timeouts.idle,
@@ -64,6 +67,17 @@ def phase(ex: Exchange) -> str:
     if ex.attempt.asked_at:
         return "first_byte" if ex.attempt.sent_at else "upload"
     return "dial" if ex.attempts else "queue"
+
+
+def holder(ex: Exchange, now: float) -> Holder:
+    """What is shown of an exchange that runs. ``now`` is on the monotonic clock."""
+    return {
+        "request_id": ex.request_id.decode("latin-1"),
+        "phase": phase(ex),
+        "age": now - ex.start_at,
+        "protocol": VERSIONS[ex.request.minor],
+        "upstream_protocol": ex.attempt.http_version,
+    }
 
 
 def _verdict(served: Served) -> tuple[str, str, str]:
@@ -128,10 +142,6 @@ def _fence(breaker: Breaker) -> tuple[str, str, str]:
             return "refuse", "breaker_open", f"a request would be refused (503 breaker_open) while {inside}"
         return "probe", "", "a request would be forwarded as a probe: the breaker is half-open"
     return "admit", "", ""
-
-
-def _holder(ex: Exchange, now: float) -> Holder:
-    return {"request_id": ex.request_id.decode("latin-1"), "phase": phase(ex), "age": now - ex.start_at}
 
 
 def _limiter(limiter: Limiter, mode: str) -> LimiterTold:

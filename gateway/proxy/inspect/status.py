@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.core.message import HTTP_2, VERSIONS
 from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
 from gateway.proxy.server import Server
@@ -71,14 +72,19 @@ def gauges(upstream: Upstream | None, live: int, tunnels: int = 0) -> tuple[tupl
         (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
         (families.POOL_OPEN, now["connections_open"]),
         (families.POOL_IDLE, now["connections_idle"]),
+        (families.POOL_SESSIONS, upstream.endpoint.pool.sessions),
+        (families.POOL_STREAMS, upstream.endpoint.pool.streams),
     )
 
 
 def process_gauges(server: Server, buffers: BufferPool) -> tuple[tuple[int, int], ...]:
     """(cell of `families.PROCESS`, value) of what belongs to no proxy."""
     admission, handshakes = server.admission, server.handshakes
+    shared = [connection for connection in server.connections if connection.http_version == VERSIONS[HTTP_2]]
     return (
         (families.CONNECTIONS, len(server.connections)),
+        (families.HTTP_2_CONNECTIONS, len(shared)),
+        (families.HTTP_2_STREAMS, sum([len(connection.exchanges) for connection in shared])),
         (families.CONNECTION_LIMIT, admission.limit),
         (families.CONNECTIONS_REFUSED, admission.refused),
         (families.CONNECTIONS_REFUSED + 1, admission.refused_client),

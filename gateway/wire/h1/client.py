@@ -58,7 +58,7 @@ class H1Client(ResponseReader):
         self.on_lost: Callable[[ClientConnection], None] | None = None
         self.on_idle: Callable[[ClientConnection], None] | None = None
         """Keeps the connection for another request; None: it is closed after its first one."""
-        self.http_version = "http/1.1"
+        self.http_version = "1.1"
         self.requests = 0
         """Requests sent on this connection; above 1 it was reused."""
         self.abandoned_at = 0.0

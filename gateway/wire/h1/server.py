@@ -107,6 +107,10 @@ class H1Server(RequestHeads):
                 self.tunnel.caller_leaves()
 
     @property
+    def http_version(self) -> str:
+        return "1.1"
+
+    @property
     def exchanges(self) -> Sequence[Exchange]:
         return () if self.exchange is None else (self.exchange,)
 

@@ -26,7 +26,7 @@ class H2ClientStream(ClientResponse):
     def __init__(self, carrier: Carrier[ClientResponse], writer: FrameWriter, body_idle: float) -> None:
         """As `ClientResponse`."""
         super().__init__(carrier, writer, body_idle)
-        self.http_version = "h2"
+        self.http_version = "2"
         self._replaced: frozenset[bytes] = frozenset()
         """Folded names of fields that the caller may not send, in trailers neither."""
 

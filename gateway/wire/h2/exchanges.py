@@ -70,6 +70,10 @@ class Exchanges(Session):
         self._idle.clear()
 
     @property
+    def http_version(self) -> str:
+        return "2"
+
+    @property
     def exchanges(self) -> Sequence[Exchange]:
         return [stream.exchange for stream in self._runners if stream.exchange is not None]
 

@@ -16,7 +16,7 @@ def test_every_field_of_a_line() -> None:
         request_id=b'a"b\\c', proxy="p", status=200, reason="", start_at=10.0, asked_at=10.3, sent_at=10.3,
         first_byte_at=10.4, commit_at=10.401, last_byte_at=10.4, end_at=10.402, queued=0.2, dialled=0.05,
         identified=0.01, pooled=0.001, bytes_in=3, bytes_out=4, breaker="closed", concurrent=2, endpoint="u:1",
-        http_version="h2", attempts=1, reused=True, shadow="queue_full", trace_id=b"0af7651916cd43dd8448eb211c80319c",
+        http_version="2", attempts=1, reused=True, shadow="queue_full", trace_id=b"0af7651916cd43dd8448eb211c80319c",
     )  # fmt: skip
     ex.request.target = b'/a"b\\c?key=secret'
     raw = line(ex, phases(ex), 1000.0)
@@ -44,7 +44,7 @@ def test_every_field_of_a_line() -> None:
         "bytes_out": 4,
         "circuit_state": "closed",
         "concurrent_count": 2,
-        "protocol": "HTTP/1.1",
+        "protocol": "1.1",
         "client": "192.0.2.1:5000",
         "peer": "192.0.2.1:5000",
         "tls": "",
@@ -52,7 +52,7 @@ def test_every_field_of_a_line() -> None:
         "upstream": "u:1",
         "attempts": 1,
         "reused": True,
-        "upstream_protocol": "h2",
+        "upstream_protocol": "2",
         "shadow": "queue_full",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
     }

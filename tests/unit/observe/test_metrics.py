@@ -137,6 +137,22 @@ def test_the_rest_of_an_exchange(counted: Counted) -> None:
     assert counted.value("gateway_shadow_refusals_total", proxy="p", reason="queue_full") == 1
 
 
+def test_the_protocols_of_both_sides(counted: Counted) -> None:
+    for minor, upstream in ((0, "1.1"), (1, ""), (2, "2"), (2, "2"), (2, "1.1")):
+        ex = exchange()
+        ex.request.minor = minor
+        set_facts(ex, proxy="p", start_at=1.0, end_at=2.0, http_version=upstream)
+        counted.metrics.record("p", [ex], [phases(ex)])
+    found = counted.samples()
+    name, of = "gateway_requests_by_protocol_total", ("proxy", "p")
+    spoken = {
+        (side, version): found.get((name, (("protocol", version), of, ("side", side))))
+        for side in ("downstream", "upstream")
+        for version in ("1.0", "1.1", "2")
+    }
+    assert list(spoken.values()) == [1, 1, 3, None, 2, 2]
+
+
 class Ended:
     def __init__(self, ending: str) -> None:
         self.ending = ending
@@ -145,7 +161,7 @@ class Ended:
 def test_a_tunnel_counts_as_a_request_up_to_its_switch(counted: Counted) -> None:
     for ending in ("client", "client", "drained", ""):
         ex = exchange()
-        facts = {"proxy": "p", "status": 101, "start_at": 100.0, "commit_at": 100.5, "end_at": 3700.5, "bytes_out": 7}
+        facts = {"proxy": "p", "status": 101, "start_at": 100.0, "commit_at": 100.5, "end_at": 3700.5, "bytes_in": 3}
         set_facts(ex, **facts, asked_at=100.1, sent_at=100.1, first_byte_at=100.4, last_byte_at=3700.0)
         ex.downstream.tunnel = Ended(ending)  # type: ignore[assignment]
         counted.metrics.record_tunnel(ex, phases(ex))
@@ -154,7 +170,8 @@ def test_a_tunnel_counts_as_a_request_up_to_its_switch(counted: Counted) -> None
     assert found["gateway_requests_total", (("method", "GET"), p, ("status", "101"))] == 4
     assert found["gateway_request_duration_seconds_sum", (p,)] == pytest.approx(2.0)
     assert ("gateway_phase_seconds_total", (("phase", "transfer"), p)) not in found
-    assert found["gateway_response_bytes_total", (p,)] == 28
+    assert found["gateway_request_bytes_total", (p,)] == 12
+    assert found["gateway_tunnel_bytes_total", (("direction", "in"), p)] == 12
     assert found["gateway_tunnels_ended_total", (("end", "client"), p)] == 2
     assert found["gateway_tunnels_ended_total", (("end", "drained"), p)] == 1
     assert ("gateway_tunnels_ended_total", (("end", "cut"), p)) not in found
@@ -268,7 +285,7 @@ def test_many_at_a_time_are_counted_as_each_alone() -> None:
         ex = alone.record(
             end_at=100.0 + chance.lognormvariate(-4, 3) + queued, queued=queued, bytes_in=chance.randrange(9),
             status=chance.choice([200, 404, 503]), streamed=chance.random() < 0.5, attempts=2,
-            reason=chance.choice(["", "internal"]),
+            reason=chance.choice(["", "internal"]), http_version=chance.choice(["", "1.1", "2"]),
         )  # fmt: skip
         exchanges.append(ex)
     together.metrics.record("p", exchanges, [phases(ex) for ex in exchanges])

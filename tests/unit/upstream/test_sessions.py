@@ -17,7 +17,7 @@ from gateway.wire.connect import Dialled
 
 
 class Stream:
-    http_version = "h2"
+    http_version = "2"
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -75,7 +75,7 @@ class Session:
 class Connection:
     """For one request at a time."""
 
-    http_version = "http/1.1"
+    http_version = "1.1"
     named_body = False
     idle_limit = inf
     abandoned_at = 0.0

@@ -28,7 +28,7 @@ EPOCH = 1_700_000_000.0
 
 
 class NoPool:
-    open, idle, dials, reuses = 3, 1, 5, 9
+    open, idle, dials, reuses, sessions, streams = 3, 1, 5, 9, 2, 7
 
 
 class Scene:
@@ -67,7 +67,8 @@ def test_nothing_stands_in_the_way() -> None:
     assert (found["verdict"], found["limiter"], found["queue"], found["breaker"]) == ("admit", None, None, None)
     assert found["sentence"] == "a request would be forwarded at once: there is no limit"
     assert found["pool"] == {
-        "endpoint": "http://h:1", "open": 3, "idle": 1, "in_use": 2, "dials": 5, "reuses": 9, "idle_timeout": 90.0,
+        "endpoint": "http://h:1", "open": 3, "idle": 1, "in_use": 2, "sessions": 2, "streams": 7, "dials": 5,
+        "reuses": 9, "idle_timeout": 90.0,
     }  # fmt: skip
 
 
@@ -164,9 +165,10 @@ def test_who_waits_may_meet_the_breaker_afterwards() -> None:
 def test_those_inside_are_named_with_what_they_do() -> None:
     scene = Scene()
     young, old = told(start_at=999.0, request_id=b"young"), told(start_at=990.0, request_id=b"old", committed=True)
+    old.request.minor, old.attempt.http_version = 2, "1.1"
     assert scene.told(young, old)["active"] == [
-        {"request_id": "old", "phase": "transfer", "age": 10.0},
-        {"request_id": "young", "phase": "queue", "age": 1.0},
+        {"request_id": "old", "phase": "transfer", "age": 10.0, "protocol": "2", "upstream_protocol": "1.1"},
+        {"request_id": "young", "phase": "queue", "age": 1.0, "protocol": "1.1", "upstream_protocol": ""},
     ]
     assert scene.told(*[young] * 150)["active_count"] == 150
     assert len(scene.told(*[young] * 150)["active"]) == 100

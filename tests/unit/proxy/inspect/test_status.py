@@ -19,7 +19,7 @@ from gateway.upstream.upstream import Upstream
 
 
 class NoPool:
-    open, idle = 3, 1
+    open, idle, sessions, streams = 3, 1, 0, 0
 
 
 def upstream(*, limited: bool = False, breaker: Breaker | None = None, **settings: Any) -> Upstream:
