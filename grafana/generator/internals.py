@@ -214,6 +214,14 @@ LEAKS = Row(
             Query(f"sum by (instance) (gateway_active_connections{{{INSTANCE}}})", "{{instance}} requests"),
         ),
         timeseries(
+            "HTTP/2 of clients",
+            "Connections that speak HTTP/2, and the requests that run on them. Many requests on one connection are "
+            "normal; a climb without an end is a client that does not end its streams.",
+            "none",
+            Query(f"gateway_http2_connections{{{INSTANCE}}}", "{{instance}} connections"),
+            Query(f"gateway_http2_streams{{{INSTANCE}}}", "{{instance}} requests"),
+        ),
+        timeseries(
             "Open file descriptors",
             "Of the worker process. The number follows that of its connections; when it climbs without them, "
             "descriptors leak: report it.",

@@ -273,6 +273,21 @@ CONNECTIONS = Row(
             Query(_rate("gateway_pool_reuses_total"), "reused"),
         ),
         timeseries(
+            "Versions of HTTP",
+            "Requests per second by version: of the callers (downstream), and to the upstream. 1.1 to an upstream that "
+            "speaks HTTP/2: set http2 of the upstream, or see whether a forward proxy or WebSockets exclude it.",
+            "reqps",
+            Query(_rate("gateway_requests_by_protocol_total", "side, protocol"), "{{side}}: {{protocol}}"),
+        ),
+        timeseries(
+            "HTTP/2 to the upstream",
+            "Connections that many requests share, and the requests that run on them. As many connections as requests: "
+            "the upstream allows few streams on a connection (SETTINGS_MAX_CONCURRENT_STREAMS).",
+            "none",
+            Query(f"sum(gateway_pool_sessions{{{P}}})", "connections"),
+            Query(f"sum(gateway_pool_streams{{{P}}})", "requests"),
+        ),
+        timeseries(
             "Second attempts",
             "Per second; made because a pooled connection was closed by the upstream just then. A few are normal. "
             "Many: the upstream's keep-alive time is shorter than idle of timeout_config.",
@@ -289,10 +304,45 @@ CONNECTIONS = Row(
     ],
 )
 
+WEBSOCKETS = Row(
+    "WebSockets",
+    [
+        timeseries(
+            "Open WebSockets",
+            "Each holds a permit and two connections. A climb that never ends: clients that do not close them, or "
+            "tunnel_idle is too long.",
+            "none",
+            Query(f"sum(gateway_tunnels{{{P}}})", "open"),
+        ),
+        timeseries(
+            "Bytes of WebSockets",
+            "Per second, from the client (in) and to it (out), of those that have ended. A WebSocket counts at its end "
+            "as a whole, so long ones show as peaks.",
+            "Bps",
+            Query(_rate("gateway_tunnel_bytes_total", "direction"), "{{direction}}"),
+        ),
+        timeseries(
+            "Ends of WebSockets",
+            "Per second, by what ended them. Many idle: the peers send no Pings within tunnel_idle. cut: still open at "
+            "the end of drain_timeout.",
+            "ops",
+            Query(_rate("gateway_tunnels_ended_total", "end"), "{{end}}"),
+            stacked=True,
+        ),
+        timeseries(
+            "How long WebSockets were open",
+            "Of those that have ended. Short ones in large numbers are clients that connect again and again: see what "
+            "ended them.",
+            "s",
+            *_quantiles("gateway_tunnel_duration_seconds", 0.5, 0.95),
+        ),
+    ],
+)
+
 PROXY = Dashboard(
     "breakwater-proxy",
     "Breakwater: one proxy",
-    "One proxy in depth: its failures by reason, where its time goes, its protections and its connections.",
+    "One proxy in depth: its failures by reason, where its time goes, its protections and connections, its WebSockets.",
     [
         Variable("instance", "Gateway", "label_values(gateway_circuit_breaker_state, instance)"),
         Variable(
@@ -302,6 +352,6 @@ PROXY = Dashboard(
             several=False,
         ),
     ],
-    [NOW, FAULT, TIME, PROTECTIONS, CONNECTIONS],
+    [NOW, FAULT, TIME, PROTECTIONS, CONNECTIONS, WEBSOCKETS],
     [("Fleet", "breakwater-fleet"), ("Internals", "breakwater-internals")],
 )

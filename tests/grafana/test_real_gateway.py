@@ -1,7 +1,7 @@
 """A real Prometheus scrapes a real gateway while everything that can go wrong goes wrong: every panel has data.
 
 What the fake of `test_live` has by construction, this one has to live through: refusals, failures, retries, streams,
-clients that leave, a queue, shadows and breakers.
+WebSockets, clients that leave, a queue, shadows and breakers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from harness.message import Truncated
 from harness.prometheus import Prometheus
 from harness.tls import TlsClient, trusting, write_certificates
 from harness.upstream import Link, Upstream, refused_url
+from harness.websocket import SWITCHED, frame, masked, upgrade
 
 pytestmark = pytest.mark.timeout(240)  # the first time, Prometheus may have to be fetched
 
@@ -44,6 +45,10 @@ async def sidecar(link: Link) -> None:
                 await link.send(chunk(b"data: token\n\n"))
                 await asyncio.sleep(0.02)
             await link.send(b"0\r\n\r\n")
+        elif kind == b"socket":
+            await link.send(SWITCHED, frame(b"hello"))
+            await link.expect(masked(b"hi"))
+            return
         elif kind == b"slow":
             await asyncio.sleep(0.2)
             await link.send(answer(b"late"))
@@ -62,7 +67,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     queue = {"max_waiting": 2, "timeout": 0.3}
     proxies = [
         # The one that is looked at in depth: it has everything.
-        {**common, "name": "sidecar", "path": "/sidecar", "max_concurrent": 2, "queue": queue},
+        {**common, "name": "sidecar", "path": "/sidecar", "max_concurrent": 2, "queue": queue, "websocket": True},
         {**common, "name": "shadowed", "path": "/shadowed", "max_concurrent": 1, "limiter": {"mode": "shadow"}},
         {**common, "name": "dead", "path": "/dead", "upstream": refused_url()},
         {**common, "name": "closed", "path": "/closed", "access_rule": "false"},
@@ -128,6 +133,17 @@ async def shakes_hands(deployment: Deployment) -> None:
     client.close()
 
 
+async def talks(deployment: Deployment) -> None:
+    """A client with a WebSocket, which is rejected while there is no permit for it."""
+    host, port = deployment.url.removeprefix("http://").split(":")
+    client = await Client.connect((host, int(port)))
+    with closing(client):
+        await client.send(upgrade("/sidecar/socket"))
+        if (await client.response()).status == 101:
+            await client.send(masked(b"hi"))
+            await client.rest()
+
+
 async def lacks(deployment: Deployment) -> None:
     """A proxy whose secret is gone."""
     await deployment.get("/lacking/x")
@@ -143,6 +159,7 @@ PLAYS: tuple[Play, ...] = (
     uploads,
     lacks,
     shakes_hands,
+    talks,
     crowd,
     leaves,
     reloads,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from gateway.core.stream import TUNNEL_ENDS
 from gateway.errors import REASONS
 from gateway.observe.families import HANDSHAKE_OUTCOMES
 
@@ -86,6 +87,15 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_pool_reuses_total": Family("counter", value=8),
     "gateway_request_bytes_total": Family("counter", value=1000),
     "gateway_response_bytes_total": Family("counter", value=9000),
+    "gateway_requests_by_protocol_total": Family(
+        "counter", tuple({"side": s, "protocol": p} for s in ("downstream", "upstream") for p in ("1.1", "2")), (), 4
+    ),
+    "gateway_pool_sessions": Family("gauge", value=2),
+    "gateway_pool_streams": Family("gauge", value=11),
+    "gateway_tunnels": Family("gauge", value=3),
+    "gateway_tunnels_ended_total": Family("counter", _each("end", *TUNNEL_ENDS), (), 0.1),
+    "gateway_tunnel_bytes_total": Family("counter", _each("direction", "in", "out"), (), 500),
+    "gateway_tunnel_duration_seconds": Family("histogram", buckets=(1, 10, 60, 300, 1800, 3600, 14400, 86400)),
     "gateway_retries_total": Family("counter", value=0.2),
     "gateway_shadow_refusals_total": Family(
         "counter", _each("reason", "concurrency_limit", "queue_full", "queue_timeout", "breaker_open")
@@ -96,6 +106,8 @@ OF_GATEWAY: Mapping[str, Family] = {
     "gateway_build_info": Family("gauge", ({"version": "0.0.0", "python": "3.11.0"},)),
     "gateway_worker_up": Family("gauge"),
     "gateway_connections": Family("gauge", value=12),
+    "gateway_http2_connections": Family("gauge", value=4),
+    "gateway_http2_streams": Family("gauge", value=30),
     "gateway_buffer_gets_total": Family("counter", value=20),
     "gateway_buffer_puts_total": Family("counter", value=19),
     "gateway_buffer_allocations_total": Family("counter"),
