@@ -35,7 +35,7 @@ class Reason:
 
 _D, _G, _U = Source.DOWNSTREAM, Source.GATEWAY, Source.UPSTREAM
 
-BAD_REQUEST = Reason("bad_request", 400, "Bad Request", _D, "The request is not valid HTTP/1.1", grpc=13)
+BAD_REQUEST = Reason("bad_request", 400, "Bad Request", _D, "The request is not valid HTTP", grpc=13)
 BAD_FRAMING = Reason("bad_framing", 400, "Bad Request", _D, "The length of the request body is ambiguous", grpc=13)
 UNAUTHENTICATED = Reason(
     "unauthenticated",
@@ -108,7 +108,7 @@ UPSTREAM_RESET = Reason(
     "upstream_reset", 502, "Upstream Unavailable", _U, "The upstream closed before its response ended"
 )
 UPSTREAM_BAD_RESPONSE = Reason(
-    "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's response is not valid HTTP/1.1", grpc=13
+    "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's response is not valid HTTP", grpc=13
 )
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"

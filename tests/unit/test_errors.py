@@ -89,3 +89,7 @@ def test_an_error_may_tell_more() -> None:
     assert (error.details, error.retryable, error.retry_after) == ("nobody listens", True, 3)
     assert error.headers == (("X-Circuit-Breaker", "open"),)
     assert error.args == ("dial_failed", "nobody listens"), "a traceback names the reason and the details"
+
+
+def test_no_reason_names_a_version_that_the_caller_may_not_speak() -> None:
+    assert not [reason.code for reason in REASONS.values() if "HTTP/" in reason.details]
