@@ -178,7 +178,7 @@ def upstream_url(text: str) -> str:
         raise ValueError("holds a space or a character outside ASCII; write it percent-encoded, a host name as xn--")
     scheme, separator, rest = text.partition("://")
     if scheme.lower() == "h2c" and separator:
-        raise ValueError("h2c:// is short for http:// with http2: always; remove another http2, or write http://")
+        raise ValueError("h2c:// is short for http:// with http2: always; remove http2: never, or write http://")
     if scheme.lower() not in ("http", "https") or not separator:
         raise ValueError("must begin with http:// or https://; write http://host:port/path")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

@@ -56,7 +56,10 @@ async def test_create_with_an_error_at_its_field_then_check_then_save(api: Api, 
     await page.get_by_label("Name", exact=True).fill("chat bot")
     await expect(page.locator("[id='f-name-error']")).to_contain_text("Letters, digits")  # a hint, while typing
     await page.get_by_label("Path").fill("/chat")
-    await page.get_by_label("Upstream", exact=True).fill("http://127.0.0.1:9000")
+    await page.get_by_label("Upstream", exact=True).fill("h2c:/")
+    await expect(page.locator("[id='f-upstream-error']")).to_contain_text("h2c://")
+    await page.get_by_label("Upstream", exact=True).fill("h2c://127.0.0.1:9000")
+    await expect(page.locator("[id='f-upstream-error']")).to_be_empty()
     await page.get_by_text("Circuit breaker", exact=True).click()
     await page.get_by_label("Failures in a row").fill("1000")
     await page.get_by_text("Circuit breaker", exact=True).click()
@@ -78,6 +81,7 @@ async def test_create_with_an_error_at_its_field_then_check_then_save(api: Api, 
     await expect(visit.row("chat")).to_be_visible()
     made = (await api.call("GET", "/proxies/chat")).body
     assert (made["version"], made["circuit_breaker"]["failure_threshold"]) == (1, 3)
+    assert (made["upstream"], made["http2"]) == ("http://127.0.0.1:9000", "always")
 
 
 @pytest.mark.covers("FR-026")

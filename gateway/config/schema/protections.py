@@ -5,6 +5,7 @@ A proxy with a URL of its own has the same keys as an upstream, so each of them 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, TypeGuard
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -119,6 +120,11 @@ _H2C = "h2c://"
 
 def is_h2c(url: object) -> TypeGuard[str]:
     return isinstance(url, str) and url[: len(_H2C)].lower() == _H2C
+
+
+def goes_with_h2c(settings: Mapping[str, object]) -> bool:
+    """Whether ``http2`` of ``settings`` leaves the choice to the URL. `auto` does: forms send it for every upstream."""
+    return settings.get("http2", "auto") in ("auto", "always")
 
 
 def without_h2c(url: str) -> str:

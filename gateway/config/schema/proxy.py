@@ -21,6 +21,7 @@ from gateway.config.schema.protections import (
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
+    goes_with_h2c,
     is_h2c,
     without_h2c,
 )
@@ -118,10 +119,10 @@ class Proxy(Section):
     upstream: UpstreamNameOrUrl = Field(
         examples=["http://127.0.0.1:9000/base"],
         json_schema_extra=in_group("Basics")
-        | typed("^https?://[^/@]+", "Begin with http:// or https://, then the host"),
+        | typed("^([Hh][Tt][Tt][Pp][Ss]?|[Hh]2[Cc])://[^/@]+", "Begin with http://, https:// or h2c://, then the host"),
     )
-    """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment. Or, in a
-    file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker`,
+    """`http://`, `https://` or `h2c://` URL: host, optional port and base path; without a user, a query or a fragment.
+    Or, in a file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker`,
     `timeout_config`, `tls` and `http2` stand there and not here."""
     strip_path: bool = Field(
         default=_PROXY.strip_path,
@@ -210,7 +211,7 @@ class Proxy(Section):
     @model_validator(mode="before")
     @classmethod
     def _spell_out_h2c(cls, data: object) -> object:
-        if isinstance(data, dict) and is_h2c(url := data.get("upstream")) and data.get("http2", "always") == "always":
+        if isinstance(data, dict) and is_h2c(url := data.get("upstream")) and goes_with_h2c(data):
             return data | {"upstream": without_h2c(url), "http2": "always"}
         return data
 

@@ -20,6 +20,7 @@ from gateway.config.schema.protections import (
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
+    goes_with_h2c,
     is_h2c,
     without_h2c,
 )
@@ -75,7 +76,7 @@ class Upstream(Section):
         if not isinstance(data, dict) or not isinstance(endpoints, list | tuple):
             return data
         short = any(isinstance(each, dict) and is_h2c(each.get("url")) for each in endpoints)
-        if not short or data.get("http2", "always") != "always":
+        if not short or not goes_with_h2c(data):
             return data
         spelled = [
             each | {"url": without_h2c(each["url"])} if isinstance(each, dict) and is_h2c(each.get("url")) else each

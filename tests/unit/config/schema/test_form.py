@@ -37,6 +37,13 @@ def test_a_hint_is_silent_about_what_is_good(name: str) -> None:
     assert not pattern.search("a b")
 
 
+@pytest.mark.parametrize("url", ["http://h", "HTTPS://h:1/base", "h2c://h:1", "H2C://[::1]:1"])
+def test_each_scheme_may_be_typed(url: str) -> None:
+    assert re.search(PROXY["upstream"]["x-typed"]["pattern"], url)
+    shown = Proxy(name="x", path="/", upstream="http://x").model_dump()  # the form sends each key
+    assert Proxy.model_validate({**shown, "upstream": url}).http2 == ("always" if url[1] == "2" else "auto")
+
+
 @pytest.mark.parametrize("value", PROXY["access_rule"]["x-choices"])
 def test_what_users_select_is_good(value: str) -> None:
     assert Proxy(name="x", path="/", upstream="http://x", access_rule=value).access_rule == value

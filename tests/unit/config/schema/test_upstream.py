@@ -154,7 +154,7 @@ def test_the_protocol_that_is_spoken(keys: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["h2c://h:1/base", "H2C://h:1/base", "${URL}"])
-@pytest.mark.parametrize("keys", ["", ", http2: always"])
+@pytest.mark.parametrize("keys", ["", ", http2: auto", ", http2: always"])
 def test_h2c_is_short_for_http_with_http2_always(url: str, keys: str) -> None:
     env = {"URL": "h2c://h:1/base"}
     own = parse(f'proxies: [{{name: a, path: /, upstream: "{url}"{keys}}}]', "yaml", "f", env)
@@ -166,7 +166,7 @@ def test_h2c_is_short_for_http_with_http2_always(url: str, keys: str) -> None:
         )
 
 
-@pytest.mark.parametrize("mode", ["auto", "never"])
+@pytest.mark.parametrize("mode", ["never", "perhaps"])
 def test_h2c_beside_another_protocol(mode: str) -> None:
     own = told(f"proxies: [{{name: a, path: /, upstream: h2c://h, http2: {mode}}}]")
     shared = told(f"upstreams: [{{name: a, endpoints: [{{url: h2c://h}}], http2: {mode}}}]")
