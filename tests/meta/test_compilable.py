@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,23 @@ def test_the_modules_are_those_of_the_wheel() -> None:
     assert {"gateway/proxy/server.py", "gateway/wire/h1/head.py", "gateway/errors.py"} <= files
     assert not {file for file in files if file.endswith("__init__.py")}
     assert "gateway/core/limits.py" not in files
+
+
+def classes(path: Path) -> Iterator[ast.ClassDef]:
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef))
+
+
+def test_no_interpreted_class_inherits_from_a_compiled_one() -> None:
+    """It would raise TypeError in the compiled edition, when the first object is made."""
+    compiled = {Path(file) for file in compiled_files()}
+    native = {
+        f"{'.'.join(path.relative_to(ROOT).with_suffix('').parts)}.{c.name}" for path in compiled for c in classes(path)
+    }
+    for path in set((ROOT / "gateway").rglob("*.py")) - compiled:
+        imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        names = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+        for made in classes(path):
+            bases = {names.get(base.id) for base in made.bases if isinstance(base, ast.Name)}
+            assert not bases & native, (
+                f"compile {path.relative_to(ROOT)} too: {made.name} inherits from {bases & native}"
+            )
