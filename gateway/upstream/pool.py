@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from random import uniform
 from time import monotonic
+from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.stream import ClientStream
@@ -44,30 +45,34 @@ class IdleBudget:
         self.used = 0
 
 
+class Keeping(NamedTuple):
+    """Which connections a pool keeps, and for how long."""
+
+    idle_timeout: float
+    """Seconds without a request; 0: no limit."""
+    body_idle: float
+    """Longest pause in a body, in seconds; 0: none."""
+    budget: IdleBudget
+    max_age: float = 0.0
+    """Seconds after which a connection begins no more requests; 0: no limit."""
+    max_idle: int = MAX_IDLE_PER_HOST
+    clock: Clock = monotonic
+    on_abandoned: Callable[[float], object] = lambda seconds: None
+    """Gets the seconds from a client's departure to the close of the connection that served it."""
+
+
 class Pool:
     """Hands out connections and takes them back. A full pool never refuses: it closes what it cannot keep."""
 
-    def __init__(
-        self,
-        connector: HardenedConnector,
-        idle_timeout: float,
-        body_idle: float,
-        budget: IdleBudget,
-        *,
-        max_age: float = 0.0,
-        max_idle: int = MAX_IDLE_PER_HOST,
-        clock: Clock = monotonic,
-        on_abandoned: Callable[[float], object] = lambda seconds: None,
-    ) -> None:
-        """``on_abandoned`` gets the seconds from a client's departure to the close of the connection that served it."""
+    def __init__(self, connector: HardenedConnector, keeping: Keeping) -> None:
         self.connector = connector
-        self._idle_timeout = idle_timeout
-        self._body_idle = body_idle
-        self._budget = budget
-        self._max_age = max_age
-        self._max_idle = max_idle
-        self._clock = clock
-        self._on_abandoned = on_abandoned
+        self._idle_timeout = keeping.idle_timeout
+        self._body_idle = keeping.body_idle
+        self._budget = keeping.budget
+        self._max_age = keeping.max_age
+        self._max_idle = keeping.max_idle
+        self._clock = keeping.clock
+        self._on_abandoned = keeping.on_abandoned
         self._idle: dict[ClientConnection, float] = {}
         """In the order in which they became idle; value: until when one may be used."""
         self._resting: dict[ClientConnection, asyncio.TimerHandle] = {}

@@ -23,7 +23,7 @@ from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
 from gateway.upstream.origin import Origin
-from gateway.upstream.pool import IdleBudget, Pool
+from gateway.upstream.pool import IdleBudget, Keeping, Pool
 from gateway.upstream.sessions import SessionPool
 from gateway.upstream.shortage import Shortages
 from gateway.upstream.tls import TlsContexts
@@ -147,14 +147,14 @@ class Registry:
             http2,
             self._memories,
         )
-        return (Pool if http2 == "never" else SessionPool)(
-            connector,
+        keeping = Keeping(
             timeouts.idle,
             timeouts.body_idle,
             self._budget,
-            max_age=timeouts.max_age,
+            timeouts.max_age,
             on_abandoned=lambda seconds: self._sink(UpstreamClosed(name, seconds)),
         )
+        return (Pool if http2 == "never" else SessionPool)(connector, keeping)
 
     def _breaker(self, name: str, settings: CircuitBreaker) -> Breaker:
         breaker = Breaker(settings.failure_threshold, settings.recovery_timeout, settings.half_open_requests, name=name)

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from math import inf
-from time import monotonic
 
 from gateway import errors
-from gateway.core.clock import Clock
 from gateway.core.stream import ClientStream
 from gateway.core.tasks import Tasks
 from gateway.errors import GatewayError
 from gateway.upstream.connector import HardenedConnector
-from gateway.upstream.pool import MAX_IDLE_PER_HOST, IdleBudget, Pool
+from gateway.upstream.pool import Keeping, Pool
 from gateway.wire.connections import ClientConnection, ClientSession
 
 _MOST_STREAMS = 100
@@ -30,28 +27,8 @@ _MOST_STREAMS = 100
 class SessionPool(Pool):
     """As `Pool`, whose face it has."""
 
-    def __init__(
-        self,
-        connector: HardenedConnector,
-        idle_timeout: float,
-        body_idle: float,
-        budget: IdleBudget,
-        *,
-        max_age: float = 0.0,
-        max_idle: int = MAX_IDLE_PER_HOST,
-        clock: Clock = monotonic,
-        on_abandoned: Callable[[float], object] = lambda seconds: None,
-    ) -> None:
-        super().__init__(
-            connector,
-            idle_timeout,
-            body_idle,
-            budget,
-            max_age=max_age,
-            max_idle=max_idle,
-            clock=clock,
-            on_abandoned=on_abandoned,
-        )
+    def __init__(self, connector: HardenedConnector, keeping: Keeping) -> None:
+        super().__init__(connector, keeping)
         self._sessions: dict[ClientSession, tuple[float, str]] = {}
         """All that are open; value: until when one begins streams, and the address that it leads to."""
         self._free: dict[ClientSession, None] = {}

@@ -11,7 +11,7 @@ from unit.scene import Clock
 from gateway.config.records import Timeouts, UpstreamTls
 from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.origin import Origin
-from gateway.upstream.pool import IdleBudget, Pool
+from gateway.upstream.pool import IdleBudget, Keeping, Pool
 from gateway.upstream.tls import TlsContexts
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
@@ -24,7 +24,7 @@ def pool_to(
 ) -> Pool:
     timeouts = replace(Timeouts(), idle=idle)
     connector = HardenedConnector(Origin.of(upstream.url), timeouts, BufferPool(), HeadParser(), TLS)
-    return Pool(connector, idle, 300, budget or IdleBudget(), max_idle=max_idle, clock=clock)
+    return Pool(connector, Keeping(idle, 300, budget or IdleBudget(), max_idle=max_idle, clock=clock))
 
 
 async def test_the_newest_is_used_first(upstream: Upstream) -> None:
@@ -63,7 +63,7 @@ async def test_the_caps_that_hold_when_nothing_is_said(upstream: Upstream) -> No
     budget = IdleBudget()
     assert budget.limit == 1000
     connector = HardenedConnector(Origin.of(upstream.url), Timeouts(), BufferPool(), HeadParser(), TLS)
-    pool = Pool(connector, 90, 300, budget)
+    pool = Pool(connector, Keeping(90, 300, budget))
     for connection in [await pool.dial() for _ in range(102)]:
         pool.give_back(connection)
     assert (pool.idle, budget.used) == (100, 100)

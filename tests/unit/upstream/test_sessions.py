@@ -11,7 +11,7 @@ from unit.scene import Clock
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.upstream.pool import IdleBudget
+from gateway.upstream.pool import IdleBudget, Keeping
 from gateway.upstream.sessions import SessionPool
 from gateway.wire.connect import Dialled
 
@@ -125,11 +125,7 @@ class Stage:
         idle = settings.pop("idle", 90.0)
         self.pool = SessionPool(
             self.connector,  # type: ignore[arg-type]
-            idle,
-            300.0,
-            self.budget,
-            clock=self.clock,
-            **settings,  # type: ignore[arg-type]
+            Keeping(idle, 300.0, self.budget, clock=self.clock, **settings),  # type: ignore[arg-type]
         )
         self.sessions: list[Session] = []
 
