@@ -61,10 +61,10 @@ def upstream_text(found: Json) -> str:
     if breaker is not None:
         lines += _breaker(breaker, now)
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
-    if pool["sessions"]:
+    if pool.get("sessions"):  # a gateway of another version does not send them
         lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"
     lines += [
-        f"  running: {ex['request_id']} {ex['phase']} for {ex['age']:.1f} s, {_protocols(ex)}"
+        f"  running: {ex['request_id']} {ex['phase']} for {ex['age']:.1f} s {_protocols(ex)}".rstrip()
         for ex in found["active"][:10]
     ]
     if found["active_count"] > 10:

@@ -215,6 +215,7 @@ async def test_what_became_of_a_request(deployment: Deployment) -> None:
     shown = remote(deployment, "explain", "--request", "fine")
     assert "fine: answered 200 by 127.0.0.1:" in shown
     assert "GET /good/x from 127.0.0.1" in shown
+    assert "HTTP/1.1 from the client, HTTP/1.1 to the upstream" in shown
     assert "hidden" not in shown
     assert "not among the newest" in remote(deployment, "explain", "--request", "unknown", code=4)
 

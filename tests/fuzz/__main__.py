@@ -31,16 +31,21 @@ def one(name: str, seconds: str) -> None:
     atheris.Fuzz()
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Each target in a process of its own; 1 when one broke."""
     chosen, seconds = sys.argv[1:3]
     names = chosen.split(",") if chosen else sorted(folder.name for folder in (HERE / "corpus").iterdir())
     broken = []
     for name in names:
-        print(f"== {name}, {seconds} s", flush=True)
+        say(f"== {name}, {seconds} s")
         if subprocess.run([sys.executable, "-m", "fuzz", name, seconds, "one"], check=False).returncode:
             broken.append(name)
-    print(f"broken: {', '.join(broken)}" if broken else f"{len(names)} parsers stand")
+    say(f"broken: {', '.join(broken)}" if broken else f"{len(names)} parsers stand")
     return bool(broken)
 
 
