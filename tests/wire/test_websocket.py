@@ -459,3 +459,23 @@ async def test_timing_and_locations_in_a_switch(gateway_for: GatewayFor, upstrea
     assert b"gw-first-byte" in (told.get("server-timing") or b"")
     await both_ways(client, link)
     await closes(client, link, rig)
+
+
+@pytest.mark.plain
+async def test_a_client_that_resets_before_it_took_the_rest_of_a_cut_tunnel(
+    gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tunnel is over, and its exchange waits for the client alone."""
+    monkeypatch.setattr("gateway.wire.tunnel.FIN_SECONDS", 0.2)
+    rig = await gateway_for(upstream, websocket=True, max_concurrent=1)
+    client, link = await opened(rig, upstream, receive_buffer=4096)
+    sending = asyncio.create_task(link.send(bytes(1 << 24)))
+    (server,) = rig.gateway.server.connections
+    await eventually(lambda: server.full, "the client takes no more")  # type: ignore[attr-defined]
+    client.half_close()
+    await sending
+    await link.gone()
+    assert rig.gateway.exchanges == 1
+    client.reset()
+    await rig.settled()
+    assert (await rig.log.last())["reason"] == "client_gone"
