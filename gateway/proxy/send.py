@@ -10,8 +10,10 @@ from gateway.config import records
 from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
+from gateway.core.message import HTTP_2 as OVER_HTTP_2
 from gateway.core.stream import ClientStream, ServerStream
 from gateway.policy.retry import IDEMPOTENT
+from gateway.proxy.bridge import Bridge
 from gateway.proxy.grpc import TIMEOUT, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
 from gateway.proxy.locations import Locations
@@ -54,7 +56,11 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             if body is None:
                 await Upload(ex, stream, identified, locations, response_header).run(outgoing, lines)
             else:
-                done = stream.send(outgoing, lines, body, Relay(ex, stream, identified, locations), down.limits)
+                relay = Relay(ex, stream, identified, locations)
+                if outgoing.upgrade and request.minor == OVER_HTTP_2:
+                    relay = bridge = Bridge(ex, stream, identified, locations)
+                    lines += bridge.key
+                done = stream.send(outgoing, lines, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = monotonic()  # one write: there is no upload to measure
                 if response_header:
                     stream.expect_within(response_header, errors.HEADER_TIMEOUT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness.websocket import KEY
 
-from gateway.core.message import CHUNKED, RequestHead
+from gateway.core.message import CHUNKED, HTTP_2, RequestHead
 from gateway.errors import GatewayError
 from gateway.proxy.websocket import check_handshake, wants_websocket
 
@@ -48,6 +48,9 @@ def test_a_request_without_the_fields_does_not() -> None:
 
 def test_a_valid_one() -> None:
     check_handshake(asking())
+    check_handshake(asking(FIELDS[1], minor=HTTP_2))
+    with pytest.raises(GatewayError, match="Sec-WebSocket-Version is missing"):
+        check_handshake(asking(b"x: y", minor=HTTP_2))
 
 
 @pytest.mark.parametrize(
