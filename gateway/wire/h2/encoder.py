@@ -25,6 +25,7 @@ _HOP_BY_HOP: Final = frozenset(
 """RFC 9113 8.2.2: these do not exist in HTTP/2."""
 _SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"})
 """RFC 7541 7.1.3: no hop may put these into a table. Nor are they remembered here."""
+_NOT_IN_A_TUNNEL: Final = frozenset({b"content-length", b"sec-websocket-accept"})
 _UNIQUE: Final = frozenset({b"x-request-id", b"server-timing"})
 """Each value is another one: it is sent as it is, and not remembered."""
 _MAX_REMEMBERED: Final = 2048
@@ -139,6 +140,12 @@ class Encoder:
             return block + self.lines(DATE.line())
         response.block = block
         return block
+
+    def switched(self, response: ResponseHead) -> bytes:
+        """The head of a 200 that begins a tunnel, for the 101 of an endpoint (RFC 8441 5)."""
+        # RFC 9110 9.3.6: no Content-Length. The key that was accepted is none of the caller's.
+        fields = [line for line in response.fields if line[: line.find(b":")].lower() not in _NOT_IN_A_TUNNEL]
+        return self.response(ResponseHead(200, b"", response.minor, fields, response.known, 0, True))
 
     def interim(self, response: ResponseHead) -> bytes:
         """The head of a 1xx (RFC 9110 15.2)."""

@@ -18,7 +18,7 @@ from gateway.core.message import RequestHead
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import Service
-from gateway.wire.h2.codes import INTERNAL_ERROR, NO_ERROR
+from gateway.wire.h2.codes import CANCEL, INTERNAL_ERROR
 from gateway.wire.h2.server_stream import H2ServerStream
 from gateway.wire.h2.session import NO_REQUEST, Session, Shared
 from gateway.wire.h2.states import ResponseState
@@ -127,6 +127,9 @@ class Exchanges(Session):
 
     def interrupt(self, stream: H2ServerStream, reason: Reason) -> None:
         """As `Session.interrupt`. Not when the caller has the whole response: the exchange is about to end."""
+        tunnel = stream.tunnel
+        if tunnel is not None and reason is not errors.DRAINING and not stream.delivering and not tunnel.caller_lost():
+            return  # the exchange ends by itself, and in peace
         runner, exchange = self._runners.get(stream), stream.exchange
         if runner is None or exchange is None or runner.task is None or stream.response_state is DONE:
             return
@@ -176,7 +179,10 @@ class Exchanges(Session):
 
     def _after_exchange(self, stream: H2ServerStream) -> None:
         self._forget(stream)
+        tunnel = stream.tunnel
+        if tunnel is not None and tunnel.clean:
+            stream.finish()
         if not stream.ending:
-            self.reset_stream(stream, INTERNAL_ERROR)
+            self.reset_stream(stream, INTERNAL_ERROR if tunnel is None else CANCEL)
         elif stream.response_state is DONE:
-            self.reset_stream(stream, NO_ERROR)  # the response did not need the rest of the body
+            self.response_ended(stream.ident)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from gateway import errors
+from gateway.core.forwarded import folded
 from gateway.core.limits import Limits
 from gateway.core.message import CHUNKED, HTTP_2, RequestHead
 from gateway.errors import GatewayError, Reason
@@ -33,6 +34,7 @@ _KNOWN: Final = 8
 _COOKIE: Final = 16
 
 _PSEUDO_FIELDS: Final = 4
+"""Of nearly all requests: one that opens a tunnel has one more, and room for one field less."""
 _NAME_BYTES: Final = TOKEN_BYTES.translate(None, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _OF_THE_CONNECTION: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
@@ -40,6 +42,7 @@ _OF_THE_CONNECTION: Final = frozenset(
 """RFC 9113 8.2.2: a request with one of these is malformed."""
 _COLON: Final = 0x3A
 _SLASH: Final = 0x2F
+_WEBSOCKET: Final = b"websocket"
 
 
 def _refuse(reason: Reason, details: str) -> NoReturn:
@@ -47,15 +50,16 @@ def _refuse(reason: Reason, details: str) -> NoReturn:
 
 
 class _Pseudo:
-    """The pseudo-fields of a request (RFC 9113 8.3.1)."""
+    """The pseudo-fields of a request (RFC 9113 8.3.1, RFC 8441 4)."""
 
-    __slots__ = ("authority", "method", "path", "scheme")
+    __slots__ = ("authority", "method", "path", "protocol", "scheme")
 
     def __init__(self) -> None:
         self.method: bytes | None = None
         self.scheme: bytes | None = None
         self.authority: bytes | None = None
         self.path: bytes | None = None
+        self.protocol: bytes | None = None
 
     def take(self, entry: Entry) -> None:
         name, value = entry.name, entry.value
@@ -67,6 +71,8 @@ class _Pseudo:
             self.scheme = value
         elif name == b":authority" and self.authority is None:
             self.authority = value
+        elif name == b":protocol" and self.protocol is None:
+            self.protocol = value
         else:
             _refuse(errors.BAD_REQUEST, "A pseudo-header field is not one of HTTP/2, or is repeated")
 
@@ -140,12 +146,40 @@ class HeadReader:
         method = pseudo.method
         if not method or method.translate(None, TOKEN_BYTES):
             _refuse(errors.BAD_REQUEST, "The method is missing, or not a token")
+        if pseudo.protocol is not None:
+            return _handshake(pseudo, fields, known, claims, limits)
         if method in NOT_SERVED:
             _refuse(errors.NOT_IMPLEMENTED, f"The gateway does not serve {method.decode()}")
         target = _target(method, pseudo, limits)
         _settle_host(pseudo, known)
         length = _length(known, limits, ended=ended)
         return RequestHead(method, target, HTTP_2, fields, known, length, True, claims or None)
+
+
+def _handshake(
+    pseudo: _Pseudo, fields: list[bytes], known: dict[bytes, bytes], claims: list[bytes], limits: Limits
+) -> RequestHead:
+    """A CONNECT that names a protocol (RFC 8441 4): the GET that asks for the same in HTTP/1.1.
+
+    So every rule for requests sees one form of a handshake. It has no body: what follows is the tunnel's. A key is
+    dropped, because in HTTP/2 it means nothing (RFC 8441 5), and the endpoint gets one that the gateway can check.
+    """
+    protocol = pseudo.protocol
+    if pseudo.method != b"CONNECT":
+        _refuse(errors.BAD_REQUEST, "The pseudo-header field :protocol stands in a request other than CONNECT")
+    if not protocol or protocol.translate(None, TOKEN_BYTES):
+        _refuse(errors.BAD_REQUEST, "The pseudo-header field :protocol is not a token")
+    if pseudo.authority is None:
+        _refuse(errors.BAD_REQUEST, "The pseudo-header field :authority is missing")
+    target = _target(b"GET", pseudo, limits)
+    _settle_host(pseudo, known)
+    if b"content-length" in known:
+        _refuse(errors.BAD_REQUEST, "The request opens a tunnel, and has a Content-Length")
+    if protocol.lower() != _WEBSOCKET:
+        _refuse(errors.NOT_IMPLEMENTED, f"The gateway opens no tunnel for {protocol.decode()}, only for websocket")
+    fields = [line for line in fields if folded(line[: line.find(b":")]) != b"sec-websocket-key"]
+    known[b"upgrade"], known[b"connection"] = _WEBSOCKET, b"upgrade"
+    return RequestHead(b"GET", target, HTTP_2, fields, known, 0, True, claims or None)
 
 
 def _sorted(entries: list[Entry], pseudo: _Pseudo, fields: list[bytes], claims: list[bytes]) -> dict[bytes, bytes]:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Final
 
 from gateway.core.limits import Limits
+from gateway.core.stream import ClientStream, Tunnel, TunnelEnd
 from gateway.errors import Reason
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h2.encoder import Encoder
@@ -22,7 +23,7 @@ _MAX_UNSENT: Final = 65536
 class Outlet(FrameWriter):
     """Base of the server's side."""
 
-    __slots__ = ("_hangups", "_peer_watch", "_reading", "_stall", "answered", "limits")
+    __slots__ = ("_hangups", "_peer_watch", "_reading", "_stall", "answered", "limits", "tunnelled")
 
     def __init__(
         self,
@@ -37,6 +38,8 @@ class Outlet(FrameWriter):
         self._hangups = hangups
         self.answered = False
         """A response was the gateway's own: the next requests wait for their turn."""
+        self.tunnelled = 0
+        """Frames inside tunnels that began in this read: what they cost besides those of HTTP/2."""
         self._stall: StallWatch | None = None
         self._peer_watch: PeerWatch | None = None
         self._reading = True
@@ -73,6 +76,15 @@ class Outlet(FrameWriter):
 
     def response_ended(self, ident: int) -> None:
         """END_STREAM was sent on the stream."""
+        raise NotImplementedError
+
+    def join(self, near: TunnelEnd, far: ClientStream) -> Tunnel:
+        """Make the tunnel between a stream on this connection and one to an endpoint."""
+        raise NotImplementedError
+
+    @property
+    def draining(self) -> bool:
+        """The gateway goes down."""
         raise NotImplementedError
 
     # -- a peer that is slow, or leaves

@@ -14,7 +14,7 @@ from typing import Final
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.message import CHUNKED, RequestHead
-from gateway.core.stream import ClientStream
+from gateway.core.stream import ClientStream, Tunnel
 from gateway.errors import GatewayError
 from gateway.wire.h2.body_writer import BodyWriter
 from gateway.wire.h2.codes import FLOW_CONTROL_ERROR, PROTOCOL_ERROR
@@ -53,6 +53,7 @@ class RequestBody(BodyWriter):
         "exchange",
         "limits",
         "request_state",
+        "tunnel",
     )
 
     def __init__(self, link: Outlet, ident: int) -> None:
@@ -61,6 +62,8 @@ class RequestBody(BodyWriter):
         self.limits = link.limits
         self.exchange: Exchange | None = None
         """While it runs."""
+        self.tunnel: Tunnel | None = None
+        """What the exchange has become."""
         self.request_state = DONE
         self._length = 0
         """As in `RequestHead`."""
@@ -87,6 +90,8 @@ class RequestBody(BodyWriter):
         """The stream begins with ``head``. ``ended``: END_STREAM came with it."""
         self._length = self._expected = head.length
         self._complete = not head.length
+        if b"upgrade" in head.known:  # what follows is no body, and as long as the tunnel lasts
+            self._expected = CHUNKED
         if not ended:
             self.request_state = OPEN
             self._awaits_continue = b"expect" in head.known and head.known[b"expect"].lower() == b"100-continue"
@@ -142,9 +147,15 @@ class RequestBody(BodyWriter):
         sink, state = self._sink, self.request_state
         if sink is not None and not self._stash and (state is RECEIVING or (state is REST and not sink.full)):
             self._relay(sink, parts, pooled=True)
+        elif self.tunnel is not None:
+            self._pass_on(parts)
         else:
             for part in parts:
                 self._stash += part
+
+    def _pass_on(self, parts: list[memoryview]) -> None:
+        """Bytes of a tunnel."""
+        raise NotImplementedError
 
     def consume(self, size: int) -> None:
         """The caller may send so many bytes more. It is credited at half a window."""

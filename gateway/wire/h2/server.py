@@ -128,13 +128,17 @@ class H2Server(Exchanges):
     # -- the end of a connection
 
     def close_idle(self) -> None:
-        """For a drain: begin no more streams, and close when those that run have ended (RFC 9113 6.8).
+        """For a drain: begin no more streams, and close when those that run have ended (RFC 9113 6.8). Take leave in
+        tunnels.
 
         A stream that is on its way may still come, until the client has acknowledged that it knows.
         """
         if self._draining or self._lingering:
             return
         self._draining = True
+        for stream in list(self.streams.values()):
+            if stream.tunnel is not None:
+                stream.tunnel.drain()
         self.emit(goaway(MAX_STREAM_ID, NO_ERROR) + frame(PING, 0, 0, _DRAIN_PING))
         self._drain_timer = self.loop.call_later(_DRAIN_SECONDS, self._refuse_streams)
 
@@ -209,7 +213,8 @@ class H2Server(Exchanges):
             self._head_timer.disarm()
         elif reader.messages != messages or not self._head_timer.expires_at:
             self._head_timer.arm(monotonic() + self.limits.header_timeout)
-        self.took_pieces(reader.frames - frames)
+        self.took_pieces(reader.frames - frames + self.tunnelled)
+        self.tunnelled = 0
         if nbytes == self._read_size:
             self.full_read()
 
@@ -227,8 +232,8 @@ class H2Server(Exchanges):
 
     def cut_off(self, ident: int) -> None:
         stream = self.streams.get(ident)
-        if stream is not None:
-            self.reset_stream(stream, INTERNAL_ERROR)
+        if stream is not None:  # RFC 8441 5: CANCEL is the RST of a tunnel
+            self.reset_stream(stream, INTERNAL_ERROR if stream.tunnel is None else CANCEL)
 
     def _stream_over(self) -> None:
         if self.streams or self._leaving or self.transport is None:

@@ -8,21 +8,21 @@ from time import monotonic
 from gateway import errors
 from gateway.core.message import ResponseHead
 from gateway.core.peer import Peer
-from gateway.core.stream import ClientStream, Source, Trailer, Tunnel
+from gateway.core.stream import ClientStream, Source, Trailer
 from gateway.wire.h2.codes import FLOW_CONTROL_ERROR
 from gateway.wire.h2.encoder import field
 from gateway.wire.h2.outlet import Outlet
-from gateway.wire.h2.request_body import RequestBody
 from gateway.wire.h2.states import RESPONSE, RESPONSE_TIMERS, ResponseEvent, ResponseState
+from gateway.wire.h2.tunnel_side import TunnelSide
 from gateway.wire.pace import Pace
 from gateway.wire.state_table import following
 from gateway.wire.timer import LazyTimer
 
 # Bound once: Python 3.11 takes 0.13 us to look a member up.
-WAITING, SENDING, BLOCKED, DONE = ResponseState
+WAITING, SENDING, BLOCKED, TUNNEL, DONE = ResponseState
 
 
-class H2ServerStream(RequestBody):
+class H2ServerStream(TunnelSide):
     """A `gateway.core.stream.ServerStream`. The session above it is its `Outlet`, and knows it by its number."""
 
     __slots__ = (
@@ -35,13 +35,11 @@ class H2ServerStream(RequestBody):
         "malformed",
         "peer",
         "response_state",
-        "tunnel",
     )
 
     def __init__(self, link: Outlet, ident: int, peer: Peer) -> None:
         super().__init__(link, ident)
         self.peer = peer
-        self.tunnel: Tunnel | None = None
         self.response_state = WAITING
         self.malformed = False
         """The request breaks a rule of HTTP/2: its stream is reset behind the response."""
@@ -140,6 +138,7 @@ class H2ServerStream(RequestBody):
         self.response_state = DONE
         self._trailer = None
         self._link.response_ended(self.ident)
+        super()._on_written()
 
     def _on_overflow(self) -> None:
         self._link.fault(self.ident, FLOW_CONTROL_ERROR, errors.BAD_REQUEST)
@@ -173,6 +172,8 @@ class H2ServerStream(RequestBody):
     async def sent(self) -> float:
         """As `ServerStream.sent`."""
         if self.full:
+            if self.move_response(ResponseEvent.OVER) and self._send_pace is not None:
+                self._send_pace.begin(monotonic())
             self._sent = self._link.loop.create_future()
             try:
                 await self._sent
@@ -180,10 +181,27 @@ class H2ServerStream(RequestBody):
                 self._sent = None
         return self.blocked
 
-    # -- end
+    @property
+    def delivering(self) -> bool:
+        """All is written, and the exchange waits in `sent`."""
+        return self._sent is not None
+
+    # -- a tunnel
 
     def switch(self, head: ResponseHead, lines: bytes, far: ClientStream) -> None:
-        raise AssertionError("a request of HTTP/2 has no Upgrade, so no endpoint is asked for another protocol")
+        """As `ServerStream.switch`: in HTTP/2 the response is a 200 (RFC 8441 5)."""
+        tunnel = self.join(far)
+        if self.response_state is not WAITING:  # closed meanwhile
+            tunnel.caller_lost()
+            return
+        self.move_response(ResponseEvent.SWITCH)
+        encoder = self._link.encoder
+        self._prelude = encoder.switched(head) + encoder.lines(lines)
+        self.resume()  # what the caller sent behind its head
+        if self._link.draining:
+            tunnel.drain()
+
+    # -- end
 
     def cut(self) -> None:
         """Reset the stream: what was sent of a response must not look like a complete one."""

@@ -15,6 +15,7 @@ from gateway import errors
 from gateway.core.clock import Clock
 from gateway.core.message import HTTP_2, RequestHead
 from gateway.core.peer import Peer
+from gateway.core.stream import ClientStream, Tunnel, TunnelEnd
 from gateway.errors import GatewayError, Reason
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import Service
@@ -22,6 +23,7 @@ from gateway.wire.h2.budget import Budget
 from gateway.wire.h2.codes import (
     ACK,
     DEFAULT_WINDOW,
+    ENABLE_CONNECT_PROTOCOL,
     FLOW_CONTROL_ERROR,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
@@ -105,6 +107,7 @@ class Session(Outlet):
             (MAX_CONCURRENT_STREAMS, MAX_STREAMS),
             (INITIAL_WINDOW_SIZE, STREAM_WINDOW),
             (MAX_HEADER_LIST_SIZE, self.limits.max_header_bytes),
+            (ENABLE_CONNECT_PROTOCOL, 1),
             (NO_RFC7540_PRIORITIES, 1),
         ]
         self.emit(settings(pairs) + window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW))
@@ -146,7 +149,8 @@ class Session(Outlet):
         self._began()
 
     def _take_trailers(self, stream: H2ServerStream, block: bytes, *, ended: bool) -> None:
-        if stream.request_ended or not ended:
+        # RFC 9113 8.5: a tunnel has nothing but DATA.
+        if stream.request_ended or not ended or stream.tunnel is not None:
             self._heads.skip(block)
             code = STREAM_CLOSED if stream.request_ended else PROTOCOL_ERROR
             self.fault(stream.ident, code, errors.BAD_REQUEST)
@@ -251,6 +255,17 @@ class Session(Outlet):
         if ident > self._last or not ident & 1:
             raise H2Error(PROTOCOL_ERROR, "a frame is on a stream that has not begun")
 
+    # -- tunnels
+
+    def join(self, near: TunnelEnd, far: ClientStream) -> Tunnel:
+        """As `Outlet.join`."""
+        return self._service.join(near, far)
+
+    @property
+    def draining(self) -> bool:
+        """As `Outlet.draining`."""
+        return self._service.draining
+
     # -- the end of streams
 
     def fault(self, ident: int, code: int, reason: Reason) -> None:
@@ -273,6 +288,8 @@ class Session(Outlet):
             return
         if stream.malformed:
             self.reset_stream(stream, PROTOCOL_ERROR)
+        elif stream.tunnel is not None and stream.exchange is not None:
+            pass  # what the caller has sent may yet be on its way to the endpoint
         elif stream.request_ended:
             self._close(stream, ours=False)
         elif stream.exchange is None:

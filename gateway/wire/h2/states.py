@@ -68,16 +68,24 @@ class ResponseState(enum.Enum):
     """All that was given has been written."""
     BLOCKED = enum.auto()
     """A part waits for a window, or for the socket."""
+    TUNNEL = enum.auto()
+    """The endpoint has switched protocols: what is written belongs to a tunnel, which bounds the time
+    (`gateway.wire.tunnel`)."""
     DONE = enum.auto()
     """END_STREAM was sent; or the stream has ended."""
 
 
 class ResponseEvent(enum.Enum):
     BEGIN = enum.auto()
+    SWITCH = enum.auto()
+    """The endpoint has switched to the protocol that the caller asked for."""
     BLOCK = enum.auto()
     """The windows, or the socket, do not take all."""
     TAKEN = enum.auto()
     """All that waited was written."""
+    OVER = enum.auto()
+    """The exchange waits for the caller to take the rest: if that is one of a tunnel, it is like the rest of any
+    response."""
     END = enum.auto()
     """END_STREAM was sent."""
     CLOSED = enum.auto()
@@ -85,13 +93,15 @@ class ResponseEvent(enum.Enum):
 
 
 _RESPONSE = """
-         WAITING SENDING BLOCKED DONE
-timer    -       -       body    -
-BEGIN    SENDING -       -       .
-BLOCK    -       BLOCKED .       .
-TAKEN    -       -       SENDING .
-END      -       DONE    -       .
-CLOSED   DONE    DONE    DONE    .
+         WAITING SENDING BLOCKED TUNNEL  DONE
+timer    -       -       body    -       -
+BEGIN    SENDING -       -       -       .
+SWITCH   TUNNEL  -       -       -       -
+BLOCK    -       BLOCKED .       .       .
+TAKEN    -       -       SENDING .       .
+OVER     -       -       .       BLOCKED -
+END      -       DONE    -       DONE    .
+CLOSED   DONE    DONE    DONE    DONE    .
 """
 
 REQUEST: Final = transitions_in(_REQUEST, RequestState, RequestEvent)

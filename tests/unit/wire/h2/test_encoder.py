@@ -80,6 +80,12 @@ def test_heads_of_responses() -> None:
     ]
 
 
+def test_a_switch_is_a_200() -> None:
+    lines = [b"sec-websocket-accept:x", b"Content-Length: 0", b"Sec-WebSocket-Protocol: chat", b"Upgrade: websocket"]
+    head = ResponseHead(101, b"", 1, lines, {b"date": b"D"}, 0, True)
+    assert read(Encoder().switched(head)) == [(b":status", b"200"), (b"sec-websocket-protocol", b"chat")]
+
+
 def test_a_request_is_made_once() -> None:
     fields = b"Content-Length: 3\r\nConnection: x\r\nTE: gzip\r\nX-A: 1\r\nCookie: c\r\n"
     request = OutgoingRequest(b"POST", b"/x?y", b"up.test", fields, CHUNKED, takes_trailers=True, replaced=frozenset())

@@ -17,6 +17,7 @@ from gateway.wire.h2.huffman import HuffmanDecoder
 HUFFMAN = HuffmanDecoder()
 Fields = list[tuple[bytes, bytes]]
 GET: Fields = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/x?y")]
+CONNECT: Fields = [(b":method", b"CONNECT"), *GET[1:], (b":protocol", b"websocket")]
 
 
 def block(fields: Fields) -> bytes:
@@ -101,6 +102,17 @@ def test_a_request() -> None:
         pytest.param([*GET, (b"content-length", b"5")], "bad_framing", id="CVE-2021-21409 length without a body"),
         pytest.param([(b":method", b"CONNECT"), (b":authority", b"a:1")], "not_implemented", id="CONNECT"),
         pytest.param(but(method=b"TRACE"), "not_implemented", id="TRACE"),
+        pytest.param([*GET, (b":protocol", b"websocket")], "bad_request", id="a protocol without CONNECT"),
+        pytest.param([*CONNECT, (b":protocol", b"websocket")], "bad_request", id="two protocols"),
+        pytest.param([*CONNECT[:-1], (b":protocol", b"")], "bad_request", id="empty protocol"),
+        pytest.param([*CONNECT[:-1], (b":protocol", b"a b")], "bad_request", id="protocol that is no token"),
+        pytest.param([*CONNECT[:-1], (b":protocol", b"connect-udp")], "not_implemented", id="another protocol"),
+        pytest.param([*CONNECT[:1], *CONNECT[2:]], "bad_request", id="a tunnel without scheme"),
+        pytest.param([*CONNECT[:2], *CONNECT[3:], (b"host", b"a")], "bad_request", id="a tunnel without authority"),
+        pytest.param([*CONNECT[:3], *CONNECT[4:]], "bad_request", id="a tunnel without path"),
+        pytest.param([*CONNECT[:3], (b":path", b"*"), *CONNECT[4:]], "bad_request", id="a tunnel to *"),
+        pytest.param([*CONNECT, (b"content-length", b"0")], "bad_request", id="a tunnel with a length"),
+        pytest.param([*CONNECT, (b"upgrade", b"websocket")], "bad_request", id="a tunnel with Upgrade"),
     ],
 )
 def test_refused(fields: Fields, code: str) -> None:
@@ -148,6 +160,15 @@ def test_claims_and_spellings_as_in_http_1_1() -> None:
 )
 def test_authorities(fields: Fields, host: bytes) -> None:
     assert request(fields).known[b"host"] == host
+
+
+def test_a_tunnel_is_the_handshake_of_http_1_1() -> None:
+    key = [(b"sec-websocket-key", b"k"), (b"sec_websocket_key", b"k"), (b"sec-websocket-version", b"13")]
+    for ended in (False, True):
+        head = request([*CONNECT[:-1], (b":protocol", b"WebSocket"), *key], ended=ended)
+        assert (head.method, head.target, head.minor, head.length) == (b"GET", b"/x?y", HTTP_2, 0)
+        assert head.fields == [b"sec-websocket-version: 13"]
+        assert head.known == {b"host": b"a", b"upgrade": b"websocket", b"connection": b"upgrade"}
 
 
 def test_lengths() -> None:

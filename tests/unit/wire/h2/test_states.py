@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 
 import pytest
 from harness.frames import POST
-from harness.scripted import HeldSource
+from harness.scripted import HeldSource, ScriptedEnd
 from unit.wire.h1.stage import KeptRequest
 from unit.wire.h2.stage import CallerStage
 
@@ -39,6 +40,7 @@ class Stream:
         self.stream: H2ServerStream = self.stage.server.streams[1]
         self.sink = KeptRequest()
         self.source = HeldSource()
+        self.waiting: asyncio.Future[float] | None = None
 
     # -- the request
 
@@ -79,10 +81,17 @@ class Stream:
 
     # -- the response
 
-    def response(self, event: ResponseEvent) -> None:
+    async def response(self, event: ResponseEvent) -> None:
         stream, stage = self.stream, self.stage
         if event is ResponseEvent.BEGIN:
             stream.begin(OK, b"", self.source, None)
+        elif event is ResponseEvent.SWITCH:
+            stream.switch(OK, b"", ScriptedEnd())  # type: ignore[arg-type]
+        elif event is ResponseEvent.OVER:
+            if not stream.full:
+                await self.response(ResponseEvent.BLOCK)
+            self.waiting = asyncio.ensure_future(stream.sent())
+            await asyncio.sleep(0)
         elif event is ResponseEvent.BLOCK:
             stream.data(memoryview(b"more than ten bytes"), pooled=False)
         elif event is ResponseEvent.TAKEN:
@@ -92,13 +101,15 @@ class Stream:
         else:
             stage.say(rst_stream(1, 8))
 
-    def reach_response(self, state: ResponseState) -> None:
-        if state is not ResponseState.WAITING:
-            self.response(ResponseEvent.BEGIN)
+    async def reach_response(self, state: ResponseState) -> None:
+        if state is ResponseState.TUNNEL:
+            await self.response(ResponseEvent.SWITCH)
+        elif state is not ResponseState.WAITING:
+            await self.response(ResponseEvent.BEGIN)
         if state is ResponseState.BLOCKED:
-            self.response(ResponseEvent.BLOCK)
+            await self.response(ResponseEvent.BLOCK)
         elif state is ResponseState.DONE:
-            self.response(ResponseEvent.CLOSED)
+            await self.response(ResponseEvent.CLOSED)
 
 
 def seconds(timer: LazyTimer | None) -> int | None:
@@ -133,18 +144,21 @@ async def test_each_cell_of_a_request(event: RequestEvent, before: RequestState,
 @pytest.mark.parametrize(("event", "before", "after"), cells(RESPONSE))
 async def test_each_cell_of_a_response(event: ResponseEvent, before: ResponseState, after: ResponseState) -> None:
     made = Stream()
-    made.reach_response(before)
+    await made.reach_response(before)
     assert made.stream.response_state is before
-    made.response(event)
+    await made.response(event)
     assert made.stream.response_state is after
     assert seconds(made.stream._send_timer) == (44 if RESPONSE_TIMERS[after] == "body" else None)
+    if made.waiting is not None:
+        await made.response(ResponseEvent.TAKEN)
+        await made.waiting
     made.stage.close()
 
 
 @pytest.mark.parametrize(("event", "before", "after"), cells(RESPONSE, impossible=True))
 async def test_what_cannot_happen_to_a_response(event: ResponseEvent, before: ResponseState, after: None) -> None:
     made = Stream()
-    made.reach_response(before)
+    await made.reach_response(before)
     with pytest.raises(AssertionError, match="cannot happen"):
         made.stream.move_response(event)
     made.stage.close()
