@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from harness.patience import eventually
 from harness.rig import GatewayFor
+from harness.tls import listener_tls
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
 OPEN = """(url) => new Promise((done, failed) => {
   const ws = window.ws = new WebSocket(url, ['chat']);
@@ -33,8 +34,11 @@ TALK = """async (messages) => {
 
 
 @pytest.mark.timeout(120)
-async def test_a_page_talks_to_an_upstream(gateway_for: GatewayFor, browser: Browser) -> None:
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+async def test_a_page_talks_to_an_upstream(gateway_for: GatewayFor, browser: Browser, protocol: str) -> None:
+    """Over HTTP/2 (RFC 8441) a browser uses the connection on which the page came, if the server has announced it."""
     seen: list[ServerConnection] = []
+    both = protocol == "HTTP/2"
 
     async def echo(ws: ServerConnection) -> None:
         seen.append(ws)
@@ -43,12 +47,20 @@ async def test_a_page_talks_to_an_upstream(gateway_for: GatewayFor, browser: Bro
 
     async with serve(echo, "127.0.0.1", 0, subprotocols=["chat"]) as server:  # type: ignore[list-item]
         port = next(iter(server.sockets)).getsockname()[1]
-        rig = await gateway_for(f"http://127.0.0.1:{port}", websocket=True, max_concurrent=2)
+        tls = listener_tls() if both else None
+        rig = await gateway_for(f"http://127.0.0.1:{port}", websocket=True, max_concurrent=2, http2=both, tls=tls)
         host, own_port = rig.gateway.addresses[0]
-        url = f"ws://{host}:{own_port}/chat"
-        page = await browser.new_page()
-        protocol, extensions = await page.evaluate(OPEN, url)
-        assert protocol == "chat"
+        url = f"{'wss' if both else 'ws'}://{host}:{own_port}/chat"
+
+        async def visit() -> Page:
+            page = await browser.new_page(ignore_https_errors=True)
+            if both:
+                await page.goto(f"https://{host}:{own_port}/")
+            return page
+
+        page = await visit()
+        chosen, extensions = await page.evaluate(OPEN, url)
+        assert chosen == "chat"
         assert extensions.startswith("permessage-deflate")
         assert any(isinstance(extension, PerMessageDeflate) for extension in seen[0].protocol.extensions)
         messages = ["", "hello", "ä" * 1000, "x" * 200_000, *(str(number) for number in range(500))]
@@ -61,13 +73,14 @@ async def test_a_page_talks_to_an_upstream(gateway_for: GatewayFor, browser: Bro
         await page.close()  # a tab that is closed
         await eventually(lambda: rig.gateway.exchanges == 0, "its permit is free", 5)
 
-        page = await browser.new_page()
+        page = await visit()
         await page.evaluate(OPEN, url)
         assert await page.evaluate(TALK, ["last"]) == ["last"]
         draining = asyncio.create_task(rig.gateway.drain(10))
         assert await page.evaluate("ended") == {"code": 1001, "reason": "", "wasClean": True}
         assert await draining, "nothing had to be cut"
         await page.close()
-    lines = await rig.log.wait(3)
-    assert [line["status_code"] for line in lines] == [101] * 3
+    await eventually(lambda: sum("tunnel" in line for line in rig.log.lines()) == 3, "a line for each")
+    lines = [line for line in rig.log.lines() if "tunnel" in line]
+    assert [(line["protocol"], line["status_code"]) for line in lines] == [(protocol, 101)] * 3
     assert lines[-1]["tunnel"]["end"] == "drained"
