@@ -16,6 +16,9 @@ from harness.rig import GatewayFor
 from harness.tls import listener_tls, write_authority
 from harness.toolbox import unavailable
 from harness.upstream import Upstream
+from harness.websocket import frame, masked
+
+from gateway.proxy.bridge import accepted
 
 pytestmark = pytest.mark.plain
 BODY = bytes(range(256)) * 1024
@@ -123,3 +126,40 @@ async def test_h2(gateway_for: GatewayFor, upstream: Upstream) -> None:
             elif isinstance(event, h2.events.StreamEnded):
                 ended.add(event.stream_id)
     assert bodies == {ident: b"body %d" % ident + BODY for ident in (1, 3, 5)}
+
+
+async def test_a_websocket_of_h2(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    rig = await gateway_for(upstream, http2=True, websocket=True)
+    client = await Client.connect(rig.gateway.addresses[0])
+    rig.clients.append(client)
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+    connection.initiate_connection()
+    events: list[h2.events.Event] = []
+
+    async def until(kind: type[h2.events.Event]) -> h2.events.Event:
+        while not any(isinstance(event, kind) for event in events):
+            await client.send(connection.data_to_send())
+            assert await client.fill()
+            events.extend(connection.receive_data(client.take(1 << 20)))
+        await client.send(connection.data_to_send())
+        return next(event for event in events if isinstance(event, kind))
+
+    await until(h2.events.RemoteSettingsChanged)
+    assert connection.remote_settings.enable_connect_protocol
+    fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", "a")]
+    connection.send_headers(1, [*fields, (":path", "/"), ("sec-websocket-version", "13")])
+    await client.send(connection.data_to_send())
+    link = await upstream.link()
+    key = (await link.head()).get("sec-websocket-key") or b""
+    agreed = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accepted(key)
+    await link.send(b"HTTP/1.1 101 Switching Protocols\r\n" + agreed + b"\r\n\r\n" + frame(b"hello"))
+    response = await until(h2.events.ResponseReceived)
+    assert dict(response.headers)[b":status"] == b"200"  # type: ignore[attr-defined]
+    assert (await until(h2.events.DataReceived)).data == frame(b"hello")  # type: ignore[attr-defined]
+    connection.send_data(1, masked(b"bye"), end_stream=True)
+    await client.send(connection.data_to_send())
+    await link.expect(masked(b"bye"))
+    assert await link.rest() == b""
+    link.close()
+    await until(h2.events.StreamEnded)
+    assert not any(isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)) for event in events)

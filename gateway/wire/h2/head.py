@@ -43,6 +43,7 @@ _OF_THE_CONNECTION: Final = frozenset(
 _COLON: Final = 0x3A
 _SLASH: Final = 0x2F
 _WEBSOCKET: Final = b"websocket"
+_NOT_IN_A_HANDSHAKE: Final = frozenset({b"content-type", b"sec-websocket-key"})
 
 
 def _refuse(reason: Reason, details: str) -> NoReturn:
@@ -161,8 +162,9 @@ def _handshake(
 ) -> RequestHead:
     """A CONNECT that names a protocol (RFC 8441 4): the GET that asks for the same in HTTP/1.1.
 
-    So every rule for requests sees one form of a handshake. It has no body: what follows is the tunnel's. A key is
-    dropped, because in HTTP/2 it means nothing (RFC 8441 5), and the endpoint gets one that the gateway can check.
+    So every rule for requests sees one form of a handshake. A key is dropped, because in HTTP/2 it means nothing
+    (RFC 8441 5), and the endpoint gets one that the gateway can check. It has no body, because what follows is the
+    tunnel's; with a Content-Type it could be taken for a call of gRPC, whose refusals are a 200.
     """
     protocol = pseudo.protocol
     if pseudo.method != b"CONNECT":
@@ -177,7 +179,7 @@ def _handshake(
         _refuse(errors.BAD_REQUEST, "The request opens a tunnel, and has a Content-Length")
     if protocol.lower() != _WEBSOCKET:
         _refuse(errors.NOT_IMPLEMENTED, f"The gateway opens no tunnel for {protocol.decode()}, only for websocket")
-    fields = [line for line in fields if folded(line[: line.find(b":")]) != b"sec-websocket-key"]
+    fields = [line for line in fields if folded(line[: line.find(b":")]) not in _NOT_IN_A_HANDSHAKE]
     known[b"upgrade"], known[b"connection"] = _WEBSOCKET, b"upgrade"
     return RequestHead(b"GET", target, HTTP_2, fields, known, 0, True, claims or None)
 

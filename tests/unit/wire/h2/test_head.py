@@ -164,6 +164,7 @@ def test_authorities(fields: Fields, host: bytes) -> None:
 
 def test_a_tunnel_is_the_handshake_of_http_1_1() -> None:
     key = [(b"sec-websocket-key", b"k"), (b"sec_websocket_key", b"k"), (b"sec-websocket-version", b"13")]
+    key.append((b"content-type", b"application/grpc"))
     for ended in (False, True):
         head = request([*CONNECT[:-1], (b":protocol", b"WebSocket"), *key], ended=ended)
         assert (head.method, head.target, head.minor, head.length) == (b"GET", b"/x?y", HTTP_2, 0)
