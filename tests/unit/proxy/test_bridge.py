@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import monotonic
 
 import pytest
+from harness.scripted import ScriptedEnd
 from harness.websocket import ACCEPT, KEY
-from unit.wire.h1.stage import KeptRequest
 
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
@@ -20,7 +20,7 @@ from gateway.wire.memory import MemoryStream
 def bridge() -> Bridge:
     caller = MemoryStream(Peer("192.0.2.1", 5, b"https", lambda address: False), Limits())
     exchange = Exchange(caller, RequestHead(b"GET", b"/", HTTP_2, [], {}, 0, keep_alive=True), monotonic())
-    return Bridge(exchange, KeptRequest(), b"", None)  # type: ignore[arg-type]
+    return Bridge(exchange, ScriptedEnd(), b"", None)  # type: ignore[arg-type]
 
 
 def head(status: int, *lines: bytes) -> ResponseHead:
