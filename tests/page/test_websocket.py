@@ -34,11 +34,11 @@ TALK = """async (messages) => {
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+@pytest.mark.parametrize("protocol", ["1.1", "2"])
 async def test_a_page_talks_to_an_upstream(gateway_for: GatewayFor, browser: Browser, protocol: str) -> None:
     """Over HTTP/2 (RFC 8441) a browser uses the connection on which the page came, if the server has announced it."""
     seen: list[ServerConnection] = []
-    both = protocol == "HTTP/2"
+    both = protocol == "2"
 
     async def echo(ws: ServerConnection) -> None:
         seen.append(ws)
