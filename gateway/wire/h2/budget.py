@@ -9,11 +9,11 @@ from gateway.wire.h2.codes import ENHANCE_YOUR_CALM, H2Error
 class Budget:
     """``burst`` at once, and ``rate`` a second. The clock is read only when the burst is used up."""
 
-    __slots__ = ("_burst", "_clock", "_left", "_rate", "_since", "_what")
+    __slots__ = ("_burst", "_clock", "_left", "_rate", "_since", "_told")
 
-    def __init__(self, what: str, burst: int, rate: int, clock: Clock = monotonic) -> None:
-        """``what``: of which there are too many, for the debug data of a GOAWAY."""
-        self._what = what
+    def __init__(self, told: str, burst: int, rate: float, clock: Clock = monotonic) -> None:
+        """``told``: the debug data of the GOAWAY."""
+        self._told = told
         self._burst = burst
         self._rate = rate
         self._clock = clock
@@ -28,5 +28,9 @@ class Budget:
             self._left = min(self._burst, self._left + (now - self._since) * self._rate)
             self._since = now
             if cost > self._left:
-                raise H2Error(ENHANCE_YOUR_CALM, f"too many {self._what}")
+                raise H2Error(ENHANCE_YOUR_CALM, self._told)
         self._left -= cost
+
+    def refill(self) -> None:
+        """Begin again with the whole burst."""
+        self._left = float(self._burst)

@@ -100,7 +100,7 @@ class ClientFrames(FrameWriter):
         self._reset_here: dict[int, None] = {}
         self._touched: dict[ClientResponse, None] = {}
         """Streams to which this read has brought something."""
-        self._budget = Budget("frames that move nothing", 10_000, 330, clock)
+        self._budget = Budget("too many frames that move nothing", 10_000, 330, clock)
         self._reader = FrameReader(self, self._budget, preface=False, max_block=_MAX_BLOCK)
         self._heads = ResponseHeads(shared.huffman)
         self._going = False

@@ -49,6 +49,8 @@ from gateway.wire.h2.shared import Shared as Shared
 
 MAX_STREAMS: Final = 128
 """At once. One whose exchange has yet to end counts, however its stream ended."""
+TOO_MANY_PINGS: Final = "too_many_pings"
+"""A client of gRPC that reads this sends PINGs half as often from then on (gRFC A8)."""
 _MAX_REMEMBERED: Final = 256
 """Streams that were closed last: what still comes on them was on its way, or is a fault."""
 NO_REQUEST: Final = RequestHead(b"", b"", HTTP_2, [], {}, 0, True)
@@ -65,6 +67,8 @@ class Session(Outlet):
         "_last",
         "_leaving",
         "_open",
+        "_pinged",
+        "_pings",
         "_reader",
         "_refusing",
         "_resets",
@@ -97,8 +101,11 @@ class Session(Outlet):
         """The highest stream that the client has begun."""
         self._refusing = False
         """No further stream is served: GOAWAY has named the last."""
-        self._budget = Budget("frames that move nothing", 10_000, 330, clock)
-        self._resets = Budget("streams that were reset", 200, 33, clock)
+        self._budget = Budget("too many frames that move nothing", 10_000, 330, clock)
+        self._resets = Budget("too many streams that were reset", 200, 33, clock)
+        self._pings = Budget(TOO_MANY_PINGS, 100, 0.2, clock)
+        self._pinged = (0, 0)
+        """The newest stream, and the window of the connection, when a PING came last."""
         self._reader = FrameReader(self, self._budget, preface=True, max_block=max(MAX_BLOCK, limits.max_header_bytes))
         self._heads = HeadReader(shared.huffman, limits)
 
@@ -234,6 +241,12 @@ class Session(Outlet):
         self.emit(frame(SETTINGS, ACK, 0, b""))
 
     def on_ping(self, payload: bytes) -> None:
+        # As servers of gRPC do: they count the PINGs between which nothing else has moved.
+        moved = self._last, self.send_window
+        if moved != self._pinged:
+            self._pinged = moved
+            self._pings.refill()
+        self._pings.spend(1)
         self.emit(frame(PING, ACK, 0, payload))
 
     def on_ping_ack(self, payload: bytes) -> None:

@@ -13,6 +13,7 @@ from unit.wire.h2.stage import CallerStage
 from gateway.wire.h2.codes import (
     COMPRESSION_ERROR,
     DATA,
+    ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     GOAWAY,
@@ -311,4 +312,22 @@ async def test_the_window_of_the_connection_is_given_back_at_its_half() -> None:
         given += sum(found.number for found in stage.frames() if found.kind == 8 and not found.ident)
         stage.now += 1
     assert given >= (1 << 20)
+    stage.close()
+
+
+async def test_pings_between_which_nothing_moves_are_counted() -> None:
+    """As grpc/grpc, doc/keepalive.md: the client reads the debug data, and doubles its interval."""
+    stage = CallerStage()
+    ping = frame(PING, 0, 0, b"12345678")
+    for ident in (1, 3):
+        stage.request(ident)
+        stage.say(ping * 100)
+        await stage.turn()
+    for _ in range(50):  # once in ten seconds
+        stage.now += 10
+        stage.say(ping)
+    assert not [found for found in stage.frames() if found.kind == GOAWAY]
+    stage.say(ping * 101)
+    (goaway,) = [found for found in stage.frames() if found.kind == GOAWAY]
+    assert (goaway.number, goaway.payload[8:]) == (ENHANCE_YOUR_CALM, b"too_many_pings")
     stage.close()
