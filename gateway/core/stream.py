@@ -192,6 +192,8 @@ class Reply(Protocol):
 class ClientStream(Sink, TunnelEnd, Protocol):
     """A request to an endpoint, and its response."""
 
+    body_idle: float
+    """Longest pause in a body, in seconds; 0: none."""
     first_byte_at: float
     """When the first byte of the final response came (monotonic clock, seconds); 0.0: none has come."""
     last_byte_at: float

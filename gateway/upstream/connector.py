@@ -44,7 +44,6 @@ _DNS_TTL_SECONDS = 10
 _NO_TIMEOUT = 10.0 * 365 * 86400
 """Seconds; event loops require a number for the TLS handshake."""
 
-
 _SAY_NOTHING_OF_THE_ADDRESS = (errors.LOCAL_RESOURCES, errors.UPSTREAM_DENIED, errors.DNS_FAILED)
 """After any other failure of a dial the name is resolved again for the next: it may lead elsewhere by now."""
 
@@ -80,6 +79,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self._shortages = Shortages() if shortages is None else shortages
         self._guard = Guard() if guard is None else guard
         self.tls = tls
+        self.only_http_1_1 = False  # HTTP/2 is offered no more
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
         self.proxy_fields: list[tuple[bytes, bytes]] = []
@@ -187,7 +187,8 @@ class HardenedConnector(aiohttp.TCPConnector):
     def _secured(self) -> tuple[Dialled, ClientTls]:
         """A connection with TLS to the endpoint, or to a forward proxy that takes plain requests over TLS."""
         if self._peer is self.endpoint or self._tunnel is not None:
-            dialled, layer = self._maker.secure(self.tls.endpoint, self.tls.server_name or self.endpoint.name)
+            name = self.tls.server_name or self.endpoint.name
+            dialled, layer = self._maker.secure(self.tls.of_endpoint(only_http_1_1=self.only_http_1_1), name)
             layer.on_failure = self._tls_failures.with_endpoint
         else:
             dialled, layer = self._maker.secure(self.tls.forward_proxy, self._peer.name)

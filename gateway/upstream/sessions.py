@@ -3,7 +3,8 @@
 A request takes a place on a session that has one, the oldest first, so that a burst's surplus grows idle and is
 closed. Without a place it waits for a dial that it shares with others: a cold burst opens as many connections as it has
 requests divided by the streams that the endpoint allows, and no more. Where ALPN chooses HTTP/1.1 that is remembered,
-and each request has a connection of its own, as in `Pool`.
+and each request has a connection of its own, as in `Pool`. So it is for some time, too, where the endpoint requires
+HTTP/1.1 in the middle of HTTP/2 (RFC 9113 7), as a server does that asks for client certificates within TLS.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.pool import Keeping, Pool
 from gateway.wire.connections import ClientConnection, ClientSession
 
+_HTTP_1_1_SECONDS = 300.0
+"""For which an endpoint that requires HTTP/1.1 is spoken to so: it may require it for a few requests alone."""
 _MOST_STREAMS = 100
 """What a session is expected to allow, until one has said it."""
 
@@ -44,6 +47,8 @@ class SessionPool(Pool):
         """Streams that the next session will allow."""
         self._shares = True
         """The endpoint speaks HTTP/2, as far as is known."""
+        self._http_1_1_until = 0.0
+        """The endpoint has required HTTP/1.1; when it is asked again what it speaks."""
 
     @property
     def idle(self) -> int:
@@ -98,6 +103,9 @@ class SessionPool(Pool):
 
         Raises what `HardenedConnector.dial_any` raises.
         """
+        if 0.0 < self._http_1_1_until <= self._clock():
+            self._http_1_1_until = 0.0
+            self.connector.only_http_1_1 = False
         stream: ClientStream | None = None
         while stream is None:
             if not self._shares:
@@ -168,10 +176,11 @@ class SessionPool(Pool):
             self._give_alone(dialled.connection)
 
     def _adopt_session(self, session: ClientSession, generation: int) -> None:
-        self._shares = True
+        self._shares = not self._http_1_1_until
         self._expected = max(1, session.limit)
         session.on_lost = self._on_session_lost
         session.on_free = self._on_free
+        session.on_http_1_1 = self._fall_back
         session.on_abandoned = self._on_abandoned
         session.body_idle = self._body_idle
         self._sessions[session] = self._kept_until(generation), self.connector.address_of(session)
@@ -203,6 +212,17 @@ class SessionPool(Pool):
                 place.set_result(self._open_on(session))
 
     # -- sessions
+
+    def _fall_back(self) -> bool:
+        """Speak HTTP/1.1 for some time, where that may be spoken."""
+        if self.connector.tls.http_1_1 is None:
+            return False
+        if not self._http_1_1_until:
+            self.connector.only_http_1_1 = True
+            self._http_1_1_until = self._clock() + _HTTP_1_1_SECONDS
+            self._shares = False
+            self.renew()
+        return True
 
     def _on_free(self, session: ClientSession) -> None:
         """There is room on ``session``, or a stream of it has ended."""

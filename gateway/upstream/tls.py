@@ -42,6 +42,11 @@ class EndpointTls(NamedTuple):
     never shown a certificate that is meant for the endpoint."""
     server_name: str = ""
     """In the place of the endpoint's host; "": none."""
+    http_1_1: ssl.SSLContext | None = None
+    """For an endpoint that turned out to require HTTP/1.1; None: no other protocol is offered than by ``endpoint``."""
+
+    def of_endpoint(self, *, only_http_1_1: bool) -> ssl.SSLContext:
+        return self.endpoint if self.http_1_1 is None or not only_http_1_1 else self.http_1_1
 
 
 class TlsContexts:
@@ -59,6 +64,7 @@ class TlsContexts:
             self._context(settings.ca, settings.certificate, http2),
             self._context("", None, "never"),
             settings.server_name,
+            self._context(settings.ca, settings.certificate, "never") if http2 == "auto" else None,
         )
 
     def keep(self, used: Iterable[UpstreamTls]) -> None:

@@ -100,8 +100,6 @@ class ClientConnection(ClientStream, Protocol):
     """Called once when the connection has closed."""
     on_idle: Callable[[ClientConnection], None] | None
     """Keeps the connection for another request; None: it is closed after its first one."""
-    body_idle: float
-    """Longest pause in a body, in seconds; 0: none."""
     named_body: bool
     """The last response announced a body that does not follow. The connection should rest before it is used again, so
     that a body that follows nevertheless is not read as a response."""
@@ -139,6 +137,8 @@ class ClientSession(Protocol):
     """Called once when the connection has closed."""
     on_free: Callable[[ClientSession], None] | None
     """Called when there is room for a stream again, and when a stream has ended."""
+    on_http_1_1: Callable[[], bool] | None
+    """Called when the endpoint requires HTTP/1.1; True: requests are made in it from now on."""
     on_abandoned: Callable[[float], object] | None
     """Called with the seconds from a caller's departure until its request was ended here."""
     body_idle: float

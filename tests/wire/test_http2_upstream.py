@@ -29,6 +29,7 @@ from gateway.wire.h2.codes import (
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
     HEADERS,
+    HTTP_1_1_REQUIRED,
     INITIAL_WINDOW_SIZE,
     INTERNAL_ERROR,
     MAX_CONCURRENT_STREAMS,
@@ -502,6 +503,29 @@ async def test_a_refused_stream_is_sent_once_more(gateway: Gateway, upstream: Up
     for _ in range(2):
         await session.refuse(await session.request(), REFUSED_STREAM)
     assert code_of(await response) == "upstream_reset"
+
+
+async def test_an_upstream_that_requires_http_1_1(gateway: Gateway, upstream: Upstream) -> None:
+    """RFC 9113 7: the request is repeated, and so are all that follow, where http2: always does not exclude it."""
+    rig = await gateway()
+    client, response = await asking(rig, method="POST", body=b"abc")
+    session = await accept(upstream)
+    await session.refuse(await session.request(), HTTP_1_1_REQUIRED)
+    if upstream.scheme == "http":
+        message = await response
+        assert code_of(message) == "upstream_reset"
+        assert b"HTTP_1_1_REQUIRED; where http2: always is set, write auto or never" in message.body
+        return
+    link = await upstream.link()
+    assert (await link.request()).body == b"abc"
+    await link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
+    assert (await response).body == b"1"
+    again = asyncio.ensure_future(client.ask())
+    await link.request()
+    await link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")
+    assert (await again).body == b"2"
+    assert upstream.accepted == 2
+    await session.goaway()
 
 
 async def test_a_refused_upload_of_which_nothing_was_sent(gateway: Gateway, upstream: Upstream) -> None:

@@ -17,6 +17,7 @@ from gateway.wire.h2.client_response import ClientResponse
 from gateway.wire.h2.codes import (
     ACK,
     ENABLE_PUSH,
+    HTTP_1_1_REQUIRED,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
     MAX_FRAME,
@@ -46,6 +47,13 @@ _TIMER_SECONDS: Final = 0.001
 """A timer may fire this much too early."""
 
 
+def _refusal(what: str, code: int, *, unprocessed: bool) -> GatewayError:
+    details = f"The upstream {what}: {code_name(code)}"
+    if code == HTTP_1_1_REQUIRED and not unprocessed:
+        details += "; where http2: always is set, write auto or never"
+    return GatewayError(errors.UPSTREAM_RESET, details, unprocessed=unprocessed)
+
+
 class ClientFrames(FrameWriter):
     """Base of `H2Client`: a `gateway.wire.h2.frame_reader.Receiver`."""
 
@@ -67,6 +75,7 @@ class ClientFrames(FrameWriter):
         "leaving",
         "on_abandoned",
         "on_free",
+        "on_http_1_1",
         "on_lost",
         "read_at",
         "scheme",
@@ -85,6 +94,7 @@ class ClientFrames(FrameWriter):
         self.scheme = scheme
         self.on_lost: Callable[[ClientSession], None] | None = None
         self.on_free: Callable[[ClientSession], None] | None = None
+        self.on_http_1_1: Callable[[], bool] | None = None
         self.on_abandoned: Callable[[float], object] | None = None
         self.body_idle = 0.0
         self.leaving = False
@@ -251,9 +261,12 @@ class ClientFrames(FrameWriter):
             return
         self._over(stream)
         # RFC 9113 8.7: the endpoint says that it has done nothing with the request.
-        unprocessed = code == REFUSED_STREAM
-        details = f"The upstream reset the stream: {code_name(code)}"
-        stream.reset(GatewayError(errors.UPSTREAM_RESET, details, unprocessed=unprocessed and not stream.first_byte_at))
+        unprocessed = code == REFUSED_STREAM or (code == HTTP_1_1_REQUIRED and self._falls_back())
+        stream.reset(_refusal("reset the stream", code, unprocessed=unprocessed and not stream.first_byte_at))
+
+    def _falls_back(self) -> bool:
+        """The endpoint requires HTTP/1.1 (RFC 9113 7); whether the next requests are made in it."""
+        return self.on_http_1_1 is not None and self.on_http_1_1()
 
     def on_window(self, ident: int, step: int) -> None:
         if not ident:
@@ -291,10 +304,10 @@ class ClientFrames(FrameWriter):
     def on_goaway(self, last: int, code: int) -> None:
         """No more streams begin; those that run end as they would (RFC 9113 6.8)."""
         self._going = self.leaving = True
-        details = f"The upstream closes the connection: {code_name(code)}"
+        unprocessed = code != HTTP_1_1_REQUIRED or self._falls_back()
         for stream in [stream for ident, stream in self._streams.items() if ident > last]:
             self._over(stream)
-            stream.reset(GatewayError(errors.UPSTREAM_RESET, details, unprocessed=not stream.first_byte_at))
+            stream.reset(_refusal("closes the connection", code, unprocessed=unprocessed and not stream.first_byte_at))
         if not self._taken and self.alive:
             self.close()
 

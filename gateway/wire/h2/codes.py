@@ -43,6 +43,7 @@ REFUSED_STREAM: Final = 7
 CANCEL: Final = 8
 COMPRESSION_ERROR: Final = 9
 ENHANCE_YOUR_CALM: Final = 11
+HTTP_1_1_REQUIRED: Final = 13
 
 _NAMES: Final = (
     "NO_ERROR",

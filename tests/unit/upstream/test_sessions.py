@@ -10,9 +10,11 @@ import pytest
 from unit.scene import Clock
 
 from gateway import errors
+from gateway.config.tls_context import client_context
 from gateway.errors import GatewayError
 from gateway.upstream.pool import IdleBudget, Keeping
 from gateway.upstream.sessions import SessionPool
+from gateway.upstream.tls import EndpointTls
 from gateway.wire.connect import Dialled
 
 
@@ -41,6 +43,7 @@ class Session:
         self.transport = None
         self.on_lost: Callable[[object], None] | None = None
         self.on_free: Callable[[object], None] | None = None
+        self.on_http_1_1: Callable[[], bool] | None = None
         self.on_abandoned: object = None
         self.body_idle = 0.0
         self.leaving = False
@@ -97,6 +100,9 @@ class Connector:
     """Each dial waits until the test `answer`s it."""
 
     def __init__(self) -> None:
+        context = client_context()
+        self.tls = EndpointTls(context, context, http_1_1=context)
+        self.only_http_1_1 = False
         self.current: frozenset[str] | None = None
         self.stale_at = inf
         self.on_moved: Callable[[], object] = lambda: None
@@ -293,6 +299,40 @@ async def test_http_1_1_is_remembered_and_forgotten() -> None:
     assert (more[0].done(), session.streams) == (True, 1)
     await stage.answer_alone()
     assert more[1].done()
+
+
+async def test_an_endpoint_that_requires_http_1_1_is_asked_again_later() -> None:
+    stage = Stage()
+    (first,) = await stage.ask()
+    session = await stage.answer(limit=1)
+    await stage.ask()
+    assert session.on_http_1_1 is not None
+    assert session.on_http_1_1()
+    assert stage.connector.only_http_1_1
+    late = await stage.answer()  # it was dialled before
+    assert (session.leaving, late.streams) == (True, 1)
+    await stage.ask()
+    assert (len(stage.connector.dials), late.streams) == (3, 1)
+    connection = await stage.answer_alone()
+    connection.abort()
+    stage.clock.now += 300
+    await stage.ask()
+    assert not stage.connector.only_http_1_1
+    assert (await stage.answer()).streams == 1
+    await stage.ask()
+    assert len(stage.connector.dials) == 4
+    (await first).abandon(0.0)
+    assert session.closed
+
+
+async def test_where_http_1_1_may_not_be_spoken() -> None:
+    stage = Stage()
+    stage.connector.tls = stage.connector.tls._replace(http_1_1=None)
+    await stage.ask()
+    session = await stage.answer()
+    assert session.on_http_1_1 is not None
+    assert not session.on_http_1_1()
+    assert (stage.connector.only_http_1_1, session.leaving) == (False, False)
 
 
 async def test_no_one_waits_for_the_connection_that_alpn_chose() -> None:

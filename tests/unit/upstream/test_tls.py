@@ -26,6 +26,15 @@ def test_equal_settings_have_one_context() -> None:
     assert contexts.of(UpstreamTls(own.ca)).endpoint is not first.endpoint
 
 
+def test_the_context_of_an_endpoint_that_requires_http_1_1() -> None:
+    contexts = TlsContexts()
+    chosen = contexts.of(UpstreamTls(), "auto")
+    assert chosen.of_endpoint(only_http_1_1=False) is chosen.endpoint
+    assert chosen.of_endpoint(only_http_1_1=True) is contexts.of(UpstreamTls(), "never").endpoint
+    always = contexts.of(UpstreamTls(), "always")
+    assert always.of_endpoint(only_http_1_1=True) is always.endpoint
+
+
 def test_what_is_used_no_more_is_forgotten() -> None:
     contexts = TlsContexts()
     one, other = UpstreamTls(pem_of(authority())), UpstreamTls(pem_of(trustme.CA()))

@@ -15,6 +15,7 @@ from gateway.wire.h2.codes import (
     ENHANCE_YOUR_CALM,
     GOAWAY,
     HEADERS,
+    HTTP_1_1_REQUIRED,
     NO_ERROR,
     PING,
     STREAM_CLOSED,
@@ -56,6 +57,21 @@ async def test_numbers_end() -> None:
     stage.head(asking, ended=True)
     assert asking.error is None
     assert stage.transport.closing
+    stage.close()
+
+
+@pytest.mark.parametrize("falls_back", [True, False])
+async def test_http_1_1_required(falls_back: bool) -> None:
+    stage = UpstreamStage()
+    stage.client.on_http_1_1 = lambda: falls_back
+    one, two, three = stage.ask(), stage.ask(), stage.ask()
+    stage.head(one)
+    for asking in (one, two):
+        stage.say(rst_stream(asking.stream.ident, HTTP_1_1_REQUIRED))
+    stage.say(goaway(two.stream.ident, HTTP_1_1_REQUIRED))
+    told = [asking.error for asking in (one, two, three)]
+    assert [isinstance(error, GatewayError) and error.unprocessed for error in told] == [False, falls_back, falls_back]
+    assert ("http2: always" in str(told[2])) is not falls_back
     stage.close()
 
 
