@@ -72,7 +72,8 @@ class Limits(Section):
     """Seconds for a client to send a whole request head; then 408."""
     body_timeout: Seconds = Field(default=_LIMITS.body_timeout, gt=0, le=DAY, examples=[30])
     """Seconds without a byte of the request body; then 408. The same bounds how long a client may take no byte of a
-    response; its connection is then cut."""
+    response; its connection is then cut. In HTTP/2 a request body may pause for as long as it likes once its response
+    has begun, where the upstream's `body_idle` is 0."""
     min_body_rate: int = Field(
         default=_LIMITS.min_body_rate, ge=0, le=1 << 30, examples=[1000], json_schema_extra={"x-unit": "bytes a second"}
     )

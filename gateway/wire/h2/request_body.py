@@ -278,6 +278,9 @@ class RequestBody(BodyWriter):
             sink.fail(error)
 
     def _on_body_timeout(self) -> None:
+        exchange, sink = self.exchange, self._sink
+        if exchange is not None and exchange.committed and sink is not None and not sink.body_idle:
+            return  # a dialogue, in which both sides may be silent for as long as they like
         self.move_request(RequestEvent.EXPIRED)
         self._fail_upload(GatewayError(errors.CLIENT_TIMEOUT, "The request body did not come in time"))
 
