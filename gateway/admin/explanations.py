@@ -117,7 +117,8 @@ def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
     attempts = record["attempts"]
     by = f" by {record['upstream']}" if record["upstream"] else ""
     if reason is None:
-        text = f"answered {record['status_code']}{by} in {took}"
+        grpc = f", grpc-status {record['grpc_status']}" if "grpc_status" in record else ""
+        text = f"answered {record['status_code']}{grpc}{by} in {took}"
     elif reason is errors.CLIENT_GONE:
         text = f"the client left after {took}"
     elif attempts:

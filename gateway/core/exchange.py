@@ -11,6 +11,10 @@ from gateway.core.stream import ServerStream
 
 SWITCHED: Final = 101
 """The status of an exchange that has become a tunnel."""
+NO_GRPC: Final = -1
+"""The response is none of gRPC."""
+GRPC_DUE: Final = -2
+"""The response is one of gRPC, and its trailers, which have the status, are yet to come."""
 
 
 class Exchange:
@@ -31,6 +35,7 @@ class Exchange:
         "downstream",
         "end_at",
         "gone_at",
+        "grpc_status",
         "identified",
         "parent",
         "principal",
@@ -89,6 +94,8 @@ class Exchange:
     trace_id: bytes
     """Of the trace that it belongs to, 32 hex digits; empty without one."""
     status: int
+    grpc_status: int
+    """The status of a response of gRPC; `NO_GRPC`, `GRPC_DUE`."""
     reason: str
     """Code of the `Reason` that ended it; empty when all went well."""
     body: bytes | None
@@ -128,6 +135,7 @@ class Exchange:
         self.parent = b""
         self.trace_id = b""
         self.status = 0
+        self.grpc_status = NO_GRPC
         self.reason = ""
         self.body = None
         self.bytes_in = 0

@@ -201,6 +201,11 @@ class ClientStream(Sink, TunnelEnd, Protocol):
     http_version: str
     """What is spoken to the endpoint: one of `gateway.core.message.VERSIONS`."""
 
+    @property
+    def trailers(self) -> list[bytes]:
+        """Those of the response that has ended: field lines without CRLF."""
+        ...
+
     def send(
         self, request: OutgoingRequest, lines: bytes, body: bytes, reply: Reply, limits: Limits
     ) -> Awaitable[None]:

@@ -39,6 +39,7 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
             f'"queue_ms":{_ms(queue)},"identity_ms":{_ms(identity)},"dial_ms":{_ms(dial)},'
             f'"upload_ms":{_ms(upload)},"transfer_ms":{_ms(transfer)},"blocked_ms":{_ms(blocked)}'
         )
+    grpc = "" if ex.grpc_status < 0 else f'"grpc_status":{ex.grpc_status},'
     # One literal costs half of what building a dictionary and serialising it does. Every text in it is visible ASCII
     # or was made so; the few that a client chooses go through `_text`. No formats in it: see docs/speed.md.
     return (
@@ -49,7 +50,7 @@ def line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
         f'"pool_ms":{_ms(pool)},{waits},"bytes_in":{ex.bytes_in},"bytes_out":{ex.bytes_out},'
         f'"circuit_state":"{ex.breaker}","concurrent_count":{ex.concurrent},'
         f'"upstream":"{attempt.endpoint}","attempts":{ex.attempts},"reused":{"true" if attempt.reused else "false"},'
-        f'"upstream_protocol":"{attempt.http_version}",'
+        f'"upstream_protocol":"{attempt.http_version}",{grpc}'
         f'"shadow":"{ex.shadow}","trace_id":"{ex.trace_id.decode()}"}}\n'
     ).encode()
 

@@ -28,6 +28,9 @@ _SHUTDOWN_SECONDS: Final = 2.0
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _SCOPE: Final = InstrumentationScope("gateway", __version__)
 
+_GRPC_ERRORS = frozenset({2, 4, 12, 13, 14, 15})
+"""Statuses of gRPC that make a span of a server an error, by the semantic conventions."""
+
 Interval = tuple[str, float, float]
 """(phase, beginning, end) on the monotonic clock."""
 
@@ -48,7 +51,7 @@ class SpanExport:
         for phase, begin, end in intervals(ex, phases):
             child = _context(context.trace_id, getrandbits(64) or 1)
             self._emit(phase, child, context, SpanKind.INTERNAL, begin + epoch, end + epoch, {})
-        failed = ex.status >= 500 or (ex.committed and bool(ex.reason))
+        failed = ex.status >= 500 or ex.grpc_status in _GRPC_ERRORS or (ex.committed and bool(ex.reason))
         self._emit(
             f"{ex.request.method.decode()} {ex.proxy or '-'}",
             context,
@@ -132,6 +135,8 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
         "gateway.attempts": ex.attempts,
         **{f"gateway.{phase}_ms": seconds * 1e3 for phase, seconds in zip(PHASES, phases, strict=True)},
     }
+    if ex.grpc_status >= 0:
+        attributes["rpc.grpc.status_code"] = ex.grpc_status
     if ex.reason:
         attributes["error.type"] = attributes["gateway.reason"] = ex.reason
     if ex.shadow:

@@ -85,7 +85,8 @@ OnChange = Callable[[State, State, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, or the code of the failure."""
+    """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, the code of the failure, or the status
+    that gRPC has."""
 
     at: float
     outcome: Outcome

@@ -9,8 +9,9 @@ from typing import Final
 
 from gateway import errors
 from gateway.core.exchange import Exchange
-from gateway.core.message import OutgoingRequest, ResponseHead
+from gateway.core.message import HTTP_2, OutgoingRequest, ResponseHead
 from gateway.core.stream import ClientStream, Sink, Source
+from gateway.proxy.grpc import status_of_head
 from gateway.proxy.layers.server_timing import timing_fields
 from gateway.proxy.locations import Locations
 
@@ -42,6 +43,8 @@ class Relay:
         ex = self.exchange
         down = ex.downstream
         ex.status = head.status
+        if ex.request.minor == HTTP_2:
+            ex.grpc_status = status_of_head(ex.request, head)
         ex.committed = True
         ex.streamed = head.length < 0
         if self._locations is not None:

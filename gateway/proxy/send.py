@@ -8,13 +8,13 @@ from typing import Final
 from gateway import errors
 from gateway.config import records
 from gateway.core.attempt import Attempt
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import GRPC_DUE, Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import HTTP_2 as OVER_HTTP_2
 from gateway.core.stream import ClientStream, ServerStream
 from gateway.policy.retry import IDEMPOTENT
 from gateway.proxy.bridge import Bridge
-from gateway.proxy.grpc import TIMEOUT, timeout_line
+from gateway.proxy.grpc import TIMEOUT, status_of_trailers, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
 from gateway.proxy.locations import Locations
 from gateway.proxy.reply import Relay, Upload
@@ -74,6 +74,8 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             attempt.last_byte_at = stream.last_byte_at
             ex.bytes_out = down.body_out
             ex.blocked = down.blocked
+        if ex.grpc_status == GRPC_DUE:
+            ex.grpc_status = status_of_trailers(stream.trailers)
         complete = down.body_complete
         if not complete:
             down.stop_body()

@@ -11,6 +11,7 @@ from gateway.core.outcome import Outcome
 from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
 from gateway.policy.breaker import WORDS, Breaker
 from gateway.policy.machine import REFUSED
+from gateway.proxy.grpc import outcome_of
 
 # Constants, because Python 3.11 runs a function of its enum module for each `Outcome.X`: 0.3 us.
 SUCCESS: Final = Outcome.SUCCESS
@@ -45,8 +46,9 @@ def break_circuit(breaker: Breaker | None) -> Layer:
     """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
-    the middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS. Sets ``breaker``; in shadow mode
-    ``shadow`` instead of a refusal.
+    the middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS; a response of gRPC is judged by
+    its own status, because that of HTTP is always 200. Sets ``breaker``; in shadow mode ``shadow`` instead of a
+    refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -65,6 +67,9 @@ def break_circuit(breaker: Breaker | None) -> Layer:
             try:
                 await next_handler(ex)
                 outcome = FAILURE if ex.status >= 500 else SUCCESS
+                if ex.grpc_status > 0:
+                    outcome = outcome_of(ex.grpc_status)
+                    reason = f"grpc-status {ex.grpc_status}"
             except GatewayError as error:
                 outcome = outcome_of_error(ex, error)
                 reason = error.reason.code

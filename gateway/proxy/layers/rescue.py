@@ -8,12 +8,12 @@ import orjson
 
 from gateway import errors
 from gateway.config.records import Cors
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import GRPC_DUE, Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.once_a_second import OnceASecond
 from gateway.errors import GatewayError
 from gateway.proxy.cors import cors_fields
-from gateway.proxy.grpc import is_grpc, refusal_fields
+from gateway.proxy.grpc import failure_trailers, is_grpc, refusal_fields
 from gateway.proxy.layers.server_timing import head_field
 
 _log = logging.getLogger(__name__)
@@ -54,15 +54,23 @@ def rescue_for(cors: Cors) -> Layer:
 
 
 def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
-    """Send the reason to the client. After commit there is no response left to send, so the stream is cut."""
+    """Send the reason to the client. After commit there is no response left to send, so the stream is cut.
+
+    A response of gRPC says in its trailers how it ended, and so that it is not complete: there the reason still fits.
+    """
     reason = error.reason
     ex.reason = reason.code
+    if ex.grpc_status == GRPC_DUE:
+        ex.grpc_status = reason.grpc
+        ex.downstream.end([*failure_trailers(error), b"X-Gateway-Reason: " + reason.code.encode()])
+        return
     if ex.committed:
         ex.downstream.cut()
         return
     ex.committed = True
     if is_grpc(ex.request):
         ex.status = 200  # gRPC has its own
+        ex.grpc_status = reason.grpc
         ex.downstream.respond(200, refusal_fields(error) + _named(ex, error), b"")
         return
     ex.status = reason.status

@@ -308,6 +308,11 @@ class ResponseReader(MessageWriter):
             sink.end(decoder.trailers)
             self._finish()
 
+    @property
+    def trailers(self) -> list[bytes]:
+        """As `ClientStream.trailers`."""
+        return [] if self._decoder is None else self._decoder.trailers
+
     def _finish(self) -> None:
         """The response is complete."""
         self.state = DONE

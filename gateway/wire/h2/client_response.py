@@ -120,6 +120,11 @@ class ClientResponse(BodyWriter):
 
     # -- the response: what comes
 
+    @property
+    def trailers(self) -> list[bytes]:
+        """As `ClientStream.trailers`."""
+        return self._trailers_in
+
     def take_headers(self, heads: ResponseHeads, block: bytes, *, ended: bool) -> None:
         """Raises `H2Error`."""
         if self._begun:

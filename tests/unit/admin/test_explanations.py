@@ -46,3 +46,8 @@ def test_a_request_that_runs_has_no_way_yet() -> None:
     told = explained({"proxy_name": "web", "phase": "dial", "age": 1.25})
     assert (told["running"], told["way"]) == (True, [])
     assert told["sentence"] == "it runs for 1.2 s, in phase dial of proxy web"
+
+
+def test_the_status_of_a_call_of_grpc_is_told() -> None:
+    line = LINE | {"status_code": 200, "reason": "", "grpc_status": 14}
+    assert explained(line)["sentence"] == "answered 200, grpc-status 14 by 127.0.0.1:9000 in 30003.2 ms"

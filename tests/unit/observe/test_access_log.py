@@ -58,6 +58,12 @@ def test_every_field_of_a_line() -> None:
     }
 
 
+def test_the_line_of_a_call_of_grpc_has_its_status() -> None:
+    ex = told(request_id=b"a", status=200, start_at=10.0, end_at=10.5, grpc_status=14)
+    plain = told(request_id=b"a", status=200, start_at=10.0, end_at=10.5)
+    assert json.loads(line(ex, phases(ex), 0.0)) == json.loads(line(plain, phases(plain), 0.0)) | {"grpc_status": 14}
+
+
 class Ended:
     ending, clean = "upstream", True
 

@@ -6,9 +6,19 @@ import pytest
 from unit.scene import exchange
 
 from gateway import errors
-from gateway.core.message import RequestHead
+from gateway.core.exchange import GRPC_DUE, NO_GRPC
+from gateway.core.message import CHUNKED, RequestHead, ResponseHead
+from gateway.core.outcome import Outcome
 from gateway.errors import REASONS, GatewayError
-from gateway.proxy.grpc import is_grpc, refusal_fields, seconds_in, timeout_line
+from gateway.proxy.grpc import (
+    is_grpc,
+    outcome_of,
+    refusal_fields,
+    seconds_in,
+    status_of_head,
+    status_of_trailers,
+    timeout_line,
+)
 
 
 def call(content_type: bytes, *, method: bytes = b"POST", minor: int = 2) -> RequestHead:
@@ -63,6 +73,8 @@ def test_a_timeout(value: bytes, seconds: float) -> None:
     ("given", "deadline", "line"),
     [
         (b"10S", 107.5, b"grpc-timeout: 7500m\r\n"),
+        (b"10S", 100.0002, b"grpc-timeout: 1m\r\n"),
+        (b"10S", 100.0012, b"grpc-timeout: 2m\r\n"),
         (b"10S", 99.0, b"grpc-timeout: 1m\r\n"),
         (b"99H", 100 + 200_000.0, b"grpc-timeout: 200000S\r\n"),
         (b"odd", 107.5, b"grpc-timeout: odd\r\n"),
@@ -88,3 +100,33 @@ def test_each_reason_has_a_status_of_a_failure() -> None:
     assert all(0 < reason.grpc <= 16 for reason in REASONS.values())
     expected = {"unauthenticated": 16, "forbidden": 7, "no_route": 12, "queue_full": 14, "total_timeout": 4}
     assert {code: REASONS[code].grpc for code in expected} == expected
+
+
+def response(*fields: bytes, status: int = 200) -> ResponseHead:
+    return ResponseHead(status, b"", 2, list(fields), {}, CHUNKED, True)
+
+
+def test_where_the_status_of_a_response_is() -> None:
+    asked, media = call(b"application/grpc"), b"content-type: application/grpc+proto"
+    assert status_of_head(asked, response(media)) == GRPC_DUE
+    assert status_of_head(asked, response(media, b"Grpc-Status: 5")) == 5
+    assert status_of_head(asked, response(media, b"grpc-status: odd")) == 2
+    assert status_of_trailers([b"a: b", b"grpc-status: 0"]) == 0
+
+
+def test_a_status_that_is_missing_is_unknown() -> None:
+    assert status_of_trailers([b"grpc-message: x"]) == 2
+    assert status_of_trailers([b"grpc-status: 1234567890"]) == 2
+
+
+def test_a_caller_cannot_make_other_responses_failures() -> None:
+    """A service that does not speak gRPC sends no status, whatever the request says of itself."""
+    media = b"content-type: application/grpc"
+    assert status_of_head(call(b"application/grpc"), response(b"content-type: text/html")) == NO_GRPC
+    assert status_of_head(call(b"application/grpc"), response(media, b"grpc-status: 2", status=404)) == NO_GRPC
+    assert status_of_head(call(b"application/json"), response(media, b"grpc-status: 2")) == NO_GRPC
+
+
+def test_what_a_status_says_about_the_endpoint() -> None:
+    assert [status for status in range(20) if outcome_of(status) is Outcome.FAILURE] == [2, 4, 13, 14, 15]
+    assert [status for status in range(20) if outcome_of(status) is Outcome.IGNORED] == [1]

@@ -70,6 +70,12 @@ class TestLayer:
     async def test_an_answer_is_judged_by_its_status(self, status: int, outcome: Outcome) -> None:
         assert await judged(exchange(), status) is outcome
 
+    @pytest.mark.parametrize(("status", "outcome"), [(0, SUCCESS), (5, SUCCESS), (14, FAILURE), (1, IGNORED)])
+    async def test_a_response_of_grpc_is_judged_by_its_own(self, status: int, outcome: Outcome) -> None:
+        ex = exchange()
+        ex.grpc_status = status
+        assert await judged(ex, 200) is outcome
+
     @pytest.mark.parametrize("reason", UPSTREAM_REASONS, ids=lambda reason: reason.code)
     async def test_what_the_upstream_did_is_a_failure(self, reason: errors.Reason) -> None:
         assert await judged(exchange(), GatewayError(reason)) is FAILURE

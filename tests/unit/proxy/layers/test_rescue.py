@@ -8,7 +8,7 @@ from unit.scene import exchange
 
 from gateway import errors
 from gateway.core.attempt import Attempt
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import GRPC_DUE, Exchange
 from gateway.errors import GatewayError
 from gateway.proxy.layers.rescue import rescue
 
@@ -25,6 +25,9 @@ class Client:
 
     def cut(self) -> None:
         self.cuts += 1
+
+    def end(self, trailers: list[bytes]) -> None:
+        self.trailers = trailers
 
 
 async def run(error: Exception, *, committed: bool = False) -> tuple[Exchange, Client]:
@@ -64,6 +67,18 @@ async def test_a_401_carries_a_challenge() -> None:
 async def test_after_commit_the_client_is_cut() -> None:
     ex, client = await run(GatewayError(errors.UPSTREAM_RESET), committed=True)
     assert (client.told, client.cuts, ex.reason) == ([], 1, "upstream_reset")
+
+
+async def test_a_response_of_grpc_that_has_begun_says_how_it_ended() -> None:
+    async def fail(ex: Exchange) -> None:
+        ex.committed, ex.grpc_status = True, GRPC_DUE
+        raise GatewayError(errors.UPSTREAM_RESET, "gone")
+
+    ex, client = exchange(), Client()
+    ex.downstream = client
+    await rescue(fail)(ex)
+    assert (client.told, client.cuts, ex.grpc_status, ex.reason) == ([], 0, 14, "upstream_reset")
+    assert client.trailers == [b"grpc-status: 14", b"grpc-message: gone", b"X-Gateway-Reason: upstream_reset"]
 
 
 async def test_our_own_fault_is_logged_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
