@@ -20,7 +20,7 @@ from harness.rig import GatewayFor, Rig, proxy_to
 from harness.tls import TlsUpstream, write_authority
 from harness.upstream import Upstream
 
-from gateway.config.records import Timeouts
+from gateway.config.records import CircuitBreaker, Timeouts
 from gateway.control.metrics.exposition import Exposition
 from gateway.core.limits import Limits
 from gateway.wire.h2.codes import (
@@ -45,6 +45,8 @@ from gateway.wire.h2.frames import frame, goaway, rst_stream, settings, window_u
 pytestmark = [pytest.mark.protocols, pytest.mark.raw]  # TLS to the upstream matters here, TLS to callers does not
 
 Gateway = Callable[..., Awaitable[Rig]]
+AT_ONCE = CircuitBreaker(enabled=True, failure_threshold=1)
+"""One failure, and no attempt is made any more."""
 
 
 @pytest.fixture
@@ -507,7 +509,7 @@ async def test_a_refused_stream_is_sent_once_more(gateway: Gateway, upstream: Up
 
 async def test_an_upstream_that_requires_http_1_1(gateway: Gateway, upstream: Upstream) -> None:
     """RFC 9113 7: the request is repeated, and so are all that follow, where http2: always does not exclude it."""
-    rig = await gateway()
+    rig = await gateway(circuit_breaker=AT_ONCE)
     client, response = await asking(rig, method="POST", body=b"abc")
     session = await accept(upstream)
     await session.refuse(await session.request(), HTTP_1_1_REQUIRED)
@@ -554,7 +556,7 @@ async def test_a_refused_upload_of_which_a_part_was_sent(gateway: Gateway, upstr
 
 async def test_goaway(gateway: Gateway, upstream: Upstream) -> None:
     """Those that run live to their end; what the upstream has not begun with goes to another connection."""
-    rig = await gateway()
+    rig = await gateway(circuit_breaker=AT_ONCE)
     _, one = await asking(rig, "/1")
     session = await accept(upstream)
     first = await session.request()

@@ -71,6 +71,7 @@ async def test_http_1_1_required(falls_back: bool) -> None:
     stage.say(goaway(two.stream.ident, HTTP_1_1_REQUIRED))
     told = [asking.error for asking in (one, two, three)]
     assert [isinstance(error, GatewayError) and error.unprocessed for error in told] == [False, falls_back, falls_back]
+    assert [isinstance(error, GatewayError) and error.retryable for error in told] == [False, falls_back, falls_back]
     assert ("http2: always" in str(told[2])) is not falls_back
     stage.close()
 
@@ -81,7 +82,7 @@ async def test_goaway() -> None:
     waiting = stage.client.open()
     stage.say(goaway(1, NO_ERROR))
     assert isinstance(two.error, GatewayError)
-    assert (two.error.reason, two.error.unprocessed) == (errors.UPSTREAM_RESET, True)
+    assert (two.error.reason, two.error.unprocessed, two.error.retryable) == (errors.UPSTREAM_RESET, True, True)
     done = waiting.send(outgoing(), b"", b"", one.reply, two.stream.limits)
     assert isinstance(done.exception(), GatewayError)
     waiting.abandon(0.0)
