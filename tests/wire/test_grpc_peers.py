@@ -81,7 +81,7 @@ async def test_each_kind_of_call(
             assert await stubs.join(listed(LARGE, LARGE)) == LARGE + b"," + LARGE
             assert [part async for part in stubs.split(LARGE + b"," + LARGE)] == (LARGE + b"," + LARGE).split(b",")
         lines = await rig.log.wait(6)
-        assert {(line["grpc_status"], line["upstream_protocol"]) for line in lines} == {(0, "h2")}
+        assert {(line["grpc_status"], line["upstream_protocol"]) for line in lines} == {(0, "2")}
         assert rig.p.endpoint.pool.dials == 1
 
 
