@@ -117,8 +117,8 @@ peers-table: $(VENV)/.installed ## write the table of docs/peers.md again, from 
 fuzz: $(VENV)/.installed-dev $(VENV)-fuzz/.installed ## fuzz the parsers with atheris, into build/fuzz (TARGET=, SECONDS=60 for each)
 	@PYTHONPATH=tests:$(VENV)-fuzz $(BIN)/python -m fuzz '$(TARGET)' $(or $(SECONDS),60)
 
-soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests, 10,000 mutants each: nothing leaks (half an hour)
-	@for case in aborts slow-reader slow-sender requests log; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
+soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests, 10,000 mutants each: nothing leaks (an hour)
+	@for case in aborts slow-reader slow-sender requests log mixed; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case --https || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 	@MUTANTS=10000 $(MAKE) test ARGS="-q -k 'mutants_of or broken_re' tests/wire"

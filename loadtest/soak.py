@@ -1,6 +1,6 @@
 """Soaks: what must hold after many aborts, through very large bodies, and over a million requests.
 
-    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log [--count N] [--https]
+    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | mixed [--count N] [--https]
 
 The gateway runs in a process of its own; clients and upstream are raw sockets in this one. Every case is bounded in
 count and time, prints a table, and exits with 1 when a bound is broken.
@@ -22,6 +22,7 @@ from typing import Self
 import http1
 import uvloop
 from aborts import aborts
+from mixed import mixed
 from stage import HOST, MEGABYTE, GatewayProcess, Memory, listener, port_of, table
 from terminator import Terminator
 
@@ -35,7 +36,7 @@ FLAT = 4.0
 WARM = 100_000
 STEP = 50_000
 CONNECTIONS = 32
-LIMIT = 1200.0
+LIMIT = 2400.0
 """Seconds after which a case is given up."""
 
 ANSWER = http1.response(b"ok")
@@ -296,6 +297,7 @@ CASES: dict[str, tuple[Callable[[int], Awaitable[bool]], int]] = {
     "slow-sender": (slow_sender, 1),
     "requests": (requests, 1_000_000),
     "log": (log, 1_000_000),
+    "mixed": (mixed, 1800),
 }
 
 
@@ -308,7 +310,9 @@ async def bounded(case: str, count: int) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES)
-    parser.add_argument("--count", type=int, default=0, help="aborts in each phase, or requests in all")
+    parser.add_argument(
+        "--count", type=int, default=0, help="aborts in each phase, requests in all, or seconds (mixed)"
+    )
     parser.add_argument("--https", action="store_true", help="reach the upstream over TLS")
     options = parser.parse_args()
     if options.https:

@@ -136,6 +136,7 @@ class GatewayProcess:
             "drain_timeout": 1,
             "proxies": [self.proxy] if proxies is None else list(proxies),
         } | dict(settings or {})
+        self._document = document
         self._file.write_text(json.dumps(document))
         self.pid = 0
 
@@ -213,6 +214,28 @@ class GatewayProcess:
         if self._terminator is not None:
             await self._terminator.aclose()
         self._folder.cleanup()
+
+    def reload(self, **changes: Any) -> None:
+        """Ask for a reload with ``changes`` to its first proxy."""
+        proxies = self._document["proxies"]
+        assert isinstance(proxies, list)
+        proxies[0] |= changes
+        self._file.write_text(json.dumps(self._document))
+        self._process.send_signal(signal.SIGHUP)
+
+    def kill_worker(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def replaced(self) -> bool:
+        """Whether there is another worker, which is then the one that is looked at."""
+        found = child_of(self._process.pid, "gateway.workers.worker")
+        if found in (0, self.pid):
+            return False
+        self.pid = found
+        return True
+
+    def descriptors(self) -> int:
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def memory(self) -> tuple[float, float]:
         """Resident set size and proportional set size, in MiB."""
