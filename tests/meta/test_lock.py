@@ -87,7 +87,8 @@ def test_only_two_places_install_without_the_lock() -> None:
     """`LATEST=1`, and the peers, which are measured as they are offered today."""
     installs = re.findall(r"\$\((?:PIP_INSTALL|COMPILED_PIP)\) .*|\S+ -m pip (?:install|wheel) .*(?:\\\n.*)?", MAKEFILE)
     definitions = [line for line in installs if line.endswith("--no-input")]
-    free = [line for line in installs if not re.search("call LOCKED|--no-index|--require-hashes", line) and line not in definitions]
+    locked = re.compile("call LOCKED|--no-index|--require-hashes")
+    free = [line for line in installs if not locked.search(line) and line not in definitions]
     assert len(definitions) == 2
     assert len(installs) >= 8
     assert [bool(re.search("--upgrade|-peers/", line)) for line in free] == [True, True], free
