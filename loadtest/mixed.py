@@ -206,31 +206,20 @@ async def upstreams(folder: Path) -> AsyncIterator[tuple[int, int]]:
 async def mixed(seconds: int) -> bool:
     """Needs h2load and nghttpd (Debian: nghttp2-client, nghttp2-server)."""
     with tempfile.TemporaryDirectory(prefix="gateway-soak-") as name:
-        folder, secure = Path(name), reserved_port()
-        files = certificate.made(folder, HOST)
-        tls = {"certificates": [{"cert": str(files.chain), "key": str(files.key)}]}
+        folder = Path(name)
+        secure = certificate.made(folder, HOST)
+        trust = ssl.create_default_context(cafile=str(secure.authority))
+        common = {"access_rule": "true", "circuit_breaker": {"enabled": True}}
         async with upstreams(folder) as (h1, h2), aiohttp.ClientSession() as session:
-            plain = reserved_port()
-            common = {"access_rule": "true", "circuit_breaker": {"enabled": True}}
             proxies = [
-                {
-                    "name": "p",
-                    "path": "/",
-                    "upstream": f"http://{HOST}:{h1}",
-                    "websocket": True,
-                    "max_concurrent": 60,
-                    **common,
-                },
+                {"name": "p", "path": "/", "upstream": f"http://{HOST}:{h1}", "websocket": True, **common},
                 {"name": "h2", "path": "/h2", "upstream": f"h2c://{HOST}:{h2}", **common},
             ]
-            proxies[0]["queue"] = {"max_waiting": 500, "timeout": 20}
-            listen = [{"address": f"{HOST}:{plain}", "http2": True}, {"address": f"{HOST}:{secure}", "tls": tls}]
-            gateway = GatewayProcess(h1, admin=True, https=False, proxies=proxies, settings={"listen": listen})
-            gateway.port = plain
-            async with gateway:
+            proxies[0] |= {"max_concurrent": 60, "queue": {"max_waiting": 500, "timeout": 20}}
+            async with GatewayProcess(h1, admin=True, https=False, proxies=proxies, secure=secure) as gateway:
                 before = gateway.descriptors()
-                bases = (f"http://{HOST}:{plain}", f"https://{HOST}:{secure}")
-                traffic = Traffic(*bases, ssl.create_default_context(cafile=str(files.authority)), seconds)
+                bases = (f"http://{HOST}:{gateway.port}", f"https://{HOST}:{gateway.secure_port}")
+                traffic = Traffic(*bases, trust, seconds)
                 _, lives = await asyncio.gather(traffic.run(session), operate(gateway, traffic, seconds))
                 await session.close()
                 # What is left in the end are the idle connections to the upstreams alone.

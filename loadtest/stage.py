@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import aiohttp
+from certificate import Certificate
 
 from gateway.demo.ports import reserved
 
@@ -97,6 +98,7 @@ class GatewayProcess:
     """``python -m gateway run`` with one proxy ``p`` at ``/``; ended by its own pid.
 
     With ``admin`` it is a whole gateway with a database and a control plane at ``api``, and ``pid`` is its worker's.
+    With ``secure`` it has a second listener with TLS, at `secure_port`, and speaks HTTP/2 at both.
     ``proxies`` stand in its file instead of ``p``; ``settings`` go over those of the whole gateway, and further
     arguments over those of the proxy. The upstream of ``p`` is reached over TLS
     when there is a `terminator`, and ``https`` is not denied.
@@ -114,6 +116,7 @@ class GatewayProcess:
         proxies: Sequence[Mapping[str, Any]] | None = None,
         settings: Mapping[str, Any] | None = None,
         https: bool = True,
+        secure: Certificate | None = None,
         **proxy: Any,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="gateway-soak-")
@@ -128,8 +131,13 @@ class GatewayProcess:
         one = {"name": "p", "path": "/", "upstream": url, "access_rule": "true"}
         self.proxy: dict[str, Any] = one | proxy
         self._admin = f"{HOST}:{reserved_port()}" if admin else None
+        self.secure_port = reserved_port() if secure else 0
+        listen: Any = f"{HOST}:{self.port}"
+        if secure:
+            tls = {"certificates": [{"cert": str(secure.chain), "key": str(secure.key)}]}
+            listen = [{"address": listen, "http2": True}, {"address": f"{HOST}:{self.secure_port}", "tls": tls}]
         document = {
-            "listen": f"{HOST}:{self.port}",
+            "listen": listen,
             "admin": {"listen": self._admin} if admin else None,
             "database": f"sqlite:///{folder}/gateway.db" if admin else None,
             "access_log": {"path": str(self.log) if log else "/dev/null"},
