@@ -57,7 +57,7 @@ class Bench:
         if target == DIRECT:
             yield behind
             return
-        with peer(TARGETS[target], behind, https=case.https) as server:
+        with peer(TARGETS[target], behind, case.upstream) as server:
             yield server
 
 
@@ -93,7 +93,8 @@ def run(targets: Sequence[str], cases: Sequence[str], rounds: int, seconds: int)
             _look(bench, name, record)
         for number in range(1, rounds + 1):
             for case in cases:
-                for target in [*there, *([DIRECT] if CASES[case].direct else [])]:
+                fit = [name for name in there if not CASES[case].secure or TARGETS[name].serves_tls]
+                for target in [*fit, *([DIRECT] if CASES[case].direct else [])]:
                     sample = bench.sample(case, target, number)
                     record.samples.append(sample)
                     _tell(sample, rounds)

@@ -7,10 +7,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import uvloop
 
-from loadtest.peers import idle, latency, procfs, streams, wrk
+from loadtest.peers import idle, latency, procfs, streams, tls, wrk
 from loadtest.peers.pacer import DELAY, FRAMES
 from loadtest.peers.server import PeerError, Server
 
@@ -47,16 +48,20 @@ class Case:
     """Its origin is the one that keeps time."""
     direct: bool = False
     """It is measured without a proxy too."""
-    https: bool = False
-    """Its origin is reached over TLS."""
+    upstream: str = "http"
+    """How its origin is reached: http, https or h2c."""
+    secure: bool = False
+    """Its clients come over TLS; targets without such a listener are left out."""
 
 
-def requests(load: wrk.Load) -> Callable[[Surroundings], Figures]:
+def requests(load: Callable[[Server, int], wrk.Result]) -> Callable[[Surroundings], Figures]:
+    """``load`` gets a server and seconds."""
+
     def measure(where: Surroundings) -> Figures:
         server = where.server
-        wrk.run(load, server.port, server.prefix, 1, where.origin.folder)
+        load(server, 1)
         before, lines = procfs.cpu_seconds(server.pid), server.log_lines()
-        result = wrk.run(load, server.port, server.prefix, where.seconds, where.origin.folder)
+        result = load(server, where.seconds)
         cpu = procfs.cpu_seconds(server.pid) - before
         if not result.requests:
             raise PeerError("no request was answered")
@@ -67,6 +72,18 @@ def requests(load: wrk.Load) -> Callable[[Surroundings], Figures]:
         return figures
 
     return measure
+
+
+def plain(path: str, connections: int, script: str = "") -> Callable[[Surroundings], Figures]:
+    return requests(partial(wrk.run, wrk.Load(path, connections, script)))
+
+
+def over_tls(told: str, load: tls.Load, upstream: str = "http") -> Case:
+    return Case(told, requests(partial(tls.run, load)), upstream=upstream, secure=True)
+
+
+def handshakes(told: str, *, resumed: bool) -> Case:
+    return Case(told, requests(partial(tls.handshakes, resumed=resumed)), secure=True)
 
 
 def _log_lines(server: Server, before: int, wanted: int) -> int:
@@ -117,39 +134,54 @@ def cost_of_a_frame(where: Surroundings) -> Figures:
     return figures | ({"cpu_us": cpu / done.frames * 1e6} if where.is_proxy else {})
 
 
-def memory(where: Surroundings) -> Figures:
+def memory(where: Surroundings, alpn: str = "") -> Figures:
+    """Over TLS where ``alpn`` names a protocol."""
+
     async def measure() -> Figures:
         server = where.server
         start = procfs.memory(server.pid)
-        opened = await idle.idle(server.port, server.prefix)
+        opened = await idle.idle(server, alpn)
         await asyncio.sleep(SETTLE)
         held = procfs.memory(server.pid)
         for transport in opened:
             transport.close()
         await asyncio.sleep(SETTLE)
-        return {"start_mib": start, "idle_mib": held, "left_mib": procfs.memory(server.pid)}
+        each = (held - start) * 1024 / len(opened)
+        return {"start_mib": start, "idle_mib": held, "left_mib": procfs.memory(server.pid), "connection_kib": each}
 
     idle.allow(idle.CONNECTIONS)
     return uvloop.run(measure())
 
 
 CASES = {
-    "get": Case("small GET, 64 connections", requests(wrk.Load("/", 64))),
-    "post1k": Case("POST of 1 KB, 64 connections", requests(wrk.Load("/", 64, wrk.POST))),
-    "body64k": Case("answer of 64 KB, 16 connections", requests(wrk.Load("/files/64k", 16))),
-    "body10m": Case("answer of 10 MB, 8 connections", requests(wrk.Load("/files/10m", 8))),
-    "https": Case("small GET, 64 connections, over TLS to the origin", requests(wrk.Load("/", 64)), https=True),
+    "get": Case("small GET, 64 connections", plain("/", 64)),
+    "post1k": Case("POST of 1 KB, 64 connections", plain("/", 64, wrk.POST)),
+    "body64k": Case("answer of 64 KB, 16 connections", plain("/files/64k", 16)),
+    "body10m": Case("answer of 10 MB, 8 connections", plain("/files/10m", 8)),
+    "https": Case("small GET, 64 connections, over TLS to the origin", plain("/", 64), upstream="https"),
     "https64k": Case(
-        "answer of 64 KB, 16 connections, over TLS to the origin", requests(wrk.Load("/files/64k", 16)), https=True
+        "answer of 64 KB, 16 connections, over TLS to the origin", plain("/files/64k", 16), upstream="https"
     ),
     "latency": Case("one connection, against no proxy at all", added_latency),
     "slow": Case(
         f"upstream that takes {DELAY * 1e3:.0f} ms, {SLOW_CONNECTIONS} connections",
-        requests(wrk.Load("/slow", SLOW_CONNECTIONS)),
+        plain("/slow", SLOW_CONNECTIONS),
         paced=True,
         direct=True,
     ),
     "streams": Case(f"most streams without a stall, up to {MOST}", most_streams, paced=True, direct=True),
     "frames": Case(f"{STREAMS} streams", cost_of_a_frame, paced=True, direct=True),
     "memory": Case(f"{idle.CONNECTIONS} idle connections", memory),
+    "tls": over_tls("HTTP/1.1 over TLS from the client, 64 connections", tls.Load(64)),
+    "h2x1": over_tls("HTTP/2 over TLS, 64 connections of 1 stream", tls.Load(64, 1)),
+    "h2x8": over_tls("HTTP/2 over TLS, 16 connections of 8 streams", tls.Load(16, 8)),
+    "h2uris": over_tls(f"as h2x8, with {tls.URIS} URIs", tls.Load(16, 8, various=True)),
+    "h2body64k": over_tls("HTTP/2 over TLS, 16 connections of 4 streams, 64 KB", tls.Load(16, 4, "/files/64k")),
+    "h2up": over_tls("as h2x8, and HTTP/2 without TLS to the origin", tls.Load(16, 8), upstream="h2c"),
+    "handshake": handshakes("a full TLS 1.3 handshake, ECDSA on P-256, with one request", resumed=False),
+    "resumed": handshakes("the same, resumed by a ticket", resumed=True),
+    "memorytls": Case(
+        f"{idle.CONNECTIONS} idle connections, HTTP/1.1 over TLS", partial(memory, alpn="http/1.1"), secure=True
+    ),
+    "memoryh2": Case(f"{idle.CONNECTIONS} idle connections, HTTP/2 over TLS", partial(memory, alpn="h2"), secure=True),
 }

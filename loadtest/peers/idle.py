@@ -1,17 +1,35 @@
-"""Many keep-alive connections that have each had one answer, and then do nothing."""
+"""Many keep-alive connections, plain or with TLS, that have each had one answer, and then do nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import ssl
 
 from loadtest.http1 import Asking, request
+from loadtest.peers.server import Server
 from loadtest.stage import HOST
 
 CONNECTIONS = 5000
 ABREAST = 100
 SPARE = 200
 """File descriptors for everything else."""
+DATA, HEADERS, SETTINGS = 0, 1, 4
+"""Types of HTTP/2 frames."""
+END_STREAM = ACK = 1
+"""Flags of them: of DATA and HEADERS, and of SETTINGS."""
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def http2_request() -> bytes:
+    """The preface, and a GET of / over TLS: three entries of HPACK's static table and the name of the host."""
+    fields = b"\x82\x87\x84\x01" + bytes((len(HOST),)) + HOST.encode()
+    end_headers = 4
+    asked = frame(HEADERS, END_STREAM | end_headers, 1, fields)
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0) + asked
 
 
 class DescriptorsError(Exception):
@@ -48,14 +66,35 @@ class Idle(Asking):
             self.done.set_exception(exc or ConnectionError("closed before its answer"))
 
 
-async def idle(port: int, prefix: str, connections: int = CONNECTIONS) -> list[asyncio.Transport]:
-    """Open them in waves, each with one answer. ConnectionError, TimeoutError."""
+class IdleHttp2(Idle):
+    """The same over HTTP/2; what the response says is not read."""
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        while len(self._data) >= (end := 9 + int.from_bytes(self._data[:3], "big")):
+            kind, flags = self._data[3:5]
+            self._data = self._data[end:]
+            if kind == SETTINGS and not flags & ACK:
+                self.transport.write(frame(SETTINGS, ACK, 0))
+            elif kind in (DATA, HEADERS) and flags & END_STREAM:
+                self.answered(b"", b"")
+
+
+async def idle(server: Server, alpn: str = "", connections: int = CONNECTIONS) -> list[asyncio.Transport]:
+    """Open them in waves, each with one answer; over TLS where ``alpn`` names a protocol. OSError, TimeoutError."""
     loop = asyncio.get_running_loop()
-    once = request(f"{prefix}/", HOST)
+    port, tls = server.port, None
+    if alpn:
+        port, tls = server.ports["https"], ssl.create_default_context(cafile=server.folder / "authority.pem")
+        tls.set_alpn_protocols([alpn])
+
+    def once() -> Idle:
+        return IdleHttp2(http2_request()) if alpn == "h2" else Idle(request(f"{server.prefix}/", HOST))
+
     opened: list[asyncio.Transport] = []
     for first in range(0, connections, ABREAST):
         wave = range(first, min(first + ABREAST, connections))
-        pairs = await asyncio.gather(*(loop.create_connection(lambda: Idle(once), HOST, port) for _ in wave))
+        pairs = await asyncio.gather(*(loop.create_connection(once, HOST, port, ssl=tls) for _ in wave))
         opened += [transport for transport, _ in pairs]
         async with asyncio.timeout(60):
             await asyncio.gather(*(protocol.done for _, protocol in pairs))

@@ -11,6 +11,7 @@ from loadtest.peers.pacer import DELAY, FRAMES, PACE
 from loadtest.peers.record import Record
 from loadtest.peers.streams import STALL
 from loadtest.peers.target import DIRECT, REFERENCE
+from loadtest.peers.tls import URIS
 
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 US, COMPILED = "gateway", "compiled"
@@ -47,6 +48,16 @@ ROWS = (
     Row("memory at the start, MiB", "memory", "start_mib"),
     Row(f"memory with {CONNECTIONS} idle connections, MiB", "memory", "idle_mib"),
     Row("memory after they left, MiB", "memory", "left_mib"),
+    Row("small GET over TLS, us of CPU", "tls", "cpu_us", 1, ratio=True),
+    Row("small GET over HTTP/2, 1 stream, us of CPU", "h2x1", "cpu_us", 1, ratio=True),
+    Row("small GET over HTTP/2, 8 streams, us of CPU", "h2x8", "cpu_us", 1, ratio=True),
+    Row(f"the same with {URIS} URIs, us of CPU", "h2uris", "cpu_us", 1, ratio=True),
+    Row("64 KB over HTTP/2, 4 streams, us of CPU", "h2body64k", "cpu_us", 1, ratio=True),
+    Row("small GET over HTTP/2 on both sides, us of CPU", "h2up", "cpu_us", 1, ratio=True),
+    Row("TLS handshake and one request, us of CPU", "handshake", "cpu_us", ratio=True),
+    Row("resumed TLS handshake and one request, us of CPU", "resumed", "cpu_us", ratio=True),
+    Row("an idle connection with TLS, KiB", "memorytls", "connection_kib", 1),
+    Row("an idle connection with HTTP/2, KiB", "memoryh2", "connection_kib", 1),
 )
 
 
@@ -62,6 +73,13 @@ class Budget:
 
     def held(self, value: float) -> bool:
         return value >= self.bound if self.at_least else value <= self.bound
+
+
+def at_most(bound: float, told: str, case: str, target: str = US, to: str = REFERENCE) -> Budget:
+    """CPU of a case against that of another target."""
+    words = {REFERENCE: "HAProxy's", "envoy": "Envoy's", "caddy": "Caddy's"}[to]
+    told = f"CPU of {told}{', compiled' if target == COMPILED else ''}, against {words}"
+    return Budget(told, lambda r: r.ratio(case, target, "cpu_us", to), bound, "x")
 
 
 BUDGETS = (
@@ -81,11 +99,31 @@ BUDGETS = (
         True,
     ),
     Budget("added latency p99", lambda r: _milliseconds(r.figure("latency", US, "added_p99_us")), 5, "ms"),
+    at_most(1.7, "a small GET over TLS", "tls"),
+    at_most(1.8, "HTTP/2, 1 stream", "h2x1"),
+    at_most(1.4, "HTTP/2, 1 stream", "h2x1", COMPILED),
+    at_most(2.2, "HTTP/2, 8 streams", "h2x8"),
+    at_most(1.7, "HTTP/2, 8 streams", "h2x8", COMPILED),
+    at_most(0.95, "HTTP/2, 8 streams", "h2x8", to="envoy"),
+    at_most(0.7, "HTTP/2, 8 streams", "h2x8", COMPILED, "envoy"),
+    at_most(0.33, "HTTP/2, 8 streams", "h2x8", to="caddy"),
+    at_most(3.2, f"HTTP/2 with {URIS} URIs", "h2uris"),
+    at_most(2.1, f"HTTP/2 with {URIS} URIs", "h2uris", COMPILED),
+    at_most(1.3, "64 KB over HTTP/2", "h2body64k"),
+    Budget("CPU that HTTP/2 to the origin adds to HTTP/2, 8 streams", lambda r: _more(r, "h2up", "h2x8"), 3, "us"),
+    Budget("an idle connection with TLS", lambda r: r.figure("memorytls", US, "connection_kib"), 40, "KiB"),
+    Budget("an idle connection with HTTP/2", lambda r: r.figure("memoryh2", US, "connection_kib"), 40, "KiB"),
 )
 
 
 def _milliseconds(microseconds: float | None) -> float | None:
     return None if microseconds is None else microseconds / 1e3
+
+
+def _more(record: Record, case: str, than: str) -> float | None:
+    """CPU of the gateway, in us a request."""
+    dear, cheap = (record.figure(name, US, "cpu_us") for name in (case, than))
+    return None if dear is None or cheap is None else dear - cheap
 
 
 def cell(record: Record, row: Row, target: str) -> str:

@@ -38,8 +38,8 @@ class Server:
 
     def __init__(self, port: int, pid: int, folder: Path, prefix: str = "") -> None:
         self.port, self.pid, self.folder, self.prefix = port, pid, folder, prefix
-        self.secure_port = 0
-        """Where it speaks TLS, with a certificate of ``authority.pem`` in its folder."""
+        self.ports = {"http": port}
+        """By the scheme of a URL. That of TLS has a certificate of ``authority.pem`` in its folder."""
 
     def log_lines(self) -> int:
         """Lines of its access log that are there. `PeerError` when the last is no JSON object."""
@@ -75,11 +75,12 @@ def origin() -> Iterator[Server]:
         for name, size in FILES.items():
             (work / "files" / name).write_bytes(os.urandom(size))
         certificate.made(work, HOST)
-        port, secure = reserved_port(), reserved_port()
-        values = {"ORIGIN": str(port), "SECURE": str(secure), "WORK": str(work)}
+        ports = {scheme: reserved_port() for scheme in ("http", "https", "h2c")}
+        values = {name: str(port) for name, port in zip(("ORIGIN", "SECURE", "PRIOR"), ports.values(), strict=True)}
+        values["WORK"] = str(work)
         (work / "origin.conf").write_text(fill((FOLDER / "origin.conf").read_text(), values))
-        with _running([program, "-c", f"{work}/origin.conf"], port, OTHER_CORE, work) as server:
-            server.secure_port = secure
+        with _running([program, "-c", f"{work}/origin.conf"], ports["http"], OTHER_CORE, work) as server:
+            server.ports = ports
             yield server
 
 
@@ -95,26 +96,29 @@ def pacer() -> Iterator[Server]:
 
 
 @contextmanager
-def peer(target: Target, origin: Server, *, https: bool = False) -> Iterator[Server]:
-    """A fresh proxy in front of this origin. `NotInstalledError`, `PeerError`."""
+def peer(target: Target, origin: Server, scheme: str = "http") -> Iterator[Server]:
+    """A fresh proxy in front of this origin, which it reaches by ``scheme``. `NotInstalledError`, `PeerError`."""
     with folder() as work:
-        port, admin = reserved_port(), reserved_port()
+        files = certificate.made(work, HOST)
+        (work / "both.pem").write_bytes(files.chain.read_bytes() + files.key.read_bytes())
+        port, admin, secure = reserved_port(), reserved_port(), reserved_port()
         values = {
             "PORT": str(port),
             "ADMIN": str(admin),
-            "ORIGIN": str(origin.secure_port if https else origin.port),
-            "SCHEME": "https" if https else "http",
+            "SECURE": str(secure),
+            "ORIGIN": str(origin.ports[scheme]),
+            "SCHEME": scheme,
             "AUTHORITY": str(origin.folder / "authority.pem"),
             "WORK": str(work),
         }
-        values["TLS"] = fill(target.tls, values) if https else ""
+        values["MORE"] = fill(target.more.get(scheme, ""), values)
         command = target.filled(values)
         more = {name: fill(value, values) for name, value in target.environment}
-        if https:
+        if scheme == "https":
             more["SSL_CERT_FILE"] = values["AUTHORITY"]
         log = "access.log" if target.log_on_stdout else "stdout.log"
         with _running(command, port, PEER_CORE, work, log, more, target.patience) as server:
-            server.prefix = target.prefix
+            server.prefix, server.ports["https"] = target.prefix, secure
             _wait_until_it_rests(server)
             yield server
 

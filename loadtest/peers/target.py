@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,14 +37,19 @@ class Target:
     version: tuple[str, ...]
     """What to run, and in `pattern` what to look for in what it prints."""
     pattern: str = r"(\d+\.\d+\.\d+)"
-    tls: str = ""
-    """What ``@TLS@`` stands for in its templates when the origin is reached over TLS, verified."""
+    more: Mapping[str, str] = field(default_factory=dict)
+    """What ``@MORE@`` stands for in its templates, by how the origin is reached: http, https (verified) or h2c."""
     environment: tuple[tuple[str, str], ...] = ()
     prefix: str = ""
     """Before each path, for a proxy that serves only below one."""
     log_on_stdout: bool = False
     patience: float = 20.0
     """Seconds that it may take to start."""
+
+    @property
+    def serves_tls(self) -> bool:
+        """Its template has a listener with TLS and HTTP/2."""
+        return any("@SECURE@" in (FOLDER / name).read_text() for name in self.templates)
 
     def required(self, program: str = "") -> str:
         """The path of its program, or of this one. `NotInstalledError`."""
@@ -88,6 +93,11 @@ ENVOY_TLS = (
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, common_tls_context: {validation_context: "
     '{trusted_ca: {filename: "@AUTHORITY@"}}}}}'
 )
+ENVOY_H2C = (
+    'typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": '
+    "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: "
+    "{http2_protocol_options: {}}}}"
+)
 TELL_AIOHTTP = "import aiohttp; print(aiohttp.__version__)"
 
 TARGETS = {
@@ -113,11 +123,20 @@ TARGETS = {
             ("haproxy.cfg",),
             "apt-get install haproxy",
             ("haproxy", "-v"),
-            tls="ssl verify required ca-file @AUTHORITY@",
+            more={"https": "ssl verify required ca-file @AUTHORITY@", "h2c": "proto h2"},
             log_on_stdout=True,
         ),
         Target(
-            "nginx", ("nginx", "-c", "@WORK@/nginx.conf"), ("nginx.conf",), "apt-get install nginx", ("nginx", "-v")
+            "nginx",
+            ("nginx", "-c", "@WORK@/nginx.conf"),
+            ("nginx.conf",),
+            "apt-get install nginx",
+            ("nginx", "-v"),
+            more={
+                "http": "proxy_pass http://origin;",
+                "https": "proxy_pass https://origin;",
+                "h2c": "grpc_pass grpc://origin;",
+            },
         ),
         Target(
             "envoy",
@@ -125,7 +144,7 @@ TARGETS = {
             ("envoy.yaml",),
             PYPI,
             ("envoy", "--version"),
-            tls=ENVOY_TLS,
+            more={"https": ENVOY_TLS, "h2c": ENVOY_H2C},
         ),
         Target(
             "caddy",
@@ -133,7 +152,7 @@ TARGETS = {
             ("Caddyfile",),
             PYPI,
             ("caddy", "version"),
-            tls="tls_trust_pool file @AUTHORITY@",
+            more={"https": "tls_trust_pool file @AUTHORITY@", "h2c": "versions h2c"},
             environment=(("GOMAXPROCS", "1"), ("HOME", "@WORK@")),
         ),
         Target(
@@ -142,7 +161,7 @@ TARGETS = {
             ("traefik.yaml", "traefik-routes.yaml"),
             PYPI,
             ("traefik", "version"),
-            tls='rootCAs: ["@AUTHORITY@"], ',
+            more={"https": 'rootCAs: ["@AUTHORITY@"], '},
             environment=(("GOMAXPROCS", "1"),),
         ),
         Target(

@@ -6,9 +6,8 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
-from loadtest.peers.server import OTHER_CORE
+from loadtest.peers.server import OTHER_CORE, Server
 from loadtest.peers.target import NotInstalledError
 from loadtest.stage import HOST
 
@@ -44,15 +43,16 @@ def parsed(text: str) -> Result:
     return Result(int(done[1]), seconds, errors + (int(status[1]) if status else 0))
 
 
-def run(load: Load, port: int, prefix: str, seconds: int, work: Path) -> Result:
+def run(load: Load, server: Server, seconds: int) -> Result:
     """Whole seconds: wrk knows no others. `NotInstalledError`; CalledProcessError when it fails."""
     program = shutil.which("wrk")
     if program is None:
         raise NotInstalledError("the load generator is wrk: apt-get install wrk")
     command = ["taskset", "--cpu-list", str(OTHER_CORE), program, "-t1", f"-c{load.connections}", f"-d{seconds}s"]
     if load.script:
-        (work / "load.lua").write_text(load.script)
-        command += ["-s", str(work / "load.lua")]
-    url = f"http://{HOST}:{port}{prefix}{load.path}"
+        script = server.folder / "load.lua"
+        script.write_text(load.script)
+        command += ["-s", str(script)]
+    url = f"http://{HOST}:{server.port}{server.prefix}{load.path}"
     done = subprocess.run([*command, url], capture_output=True, text=True, timeout=seconds + 30, check=True)  # noqa: S603
     return parsed(done.stdout)

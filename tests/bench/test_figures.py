@@ -77,6 +77,14 @@ def test_budgets_that_ask_for_at_least_are_missed_below() -> None:
     assert "| not measured |" in report.budgets(run)[-1]
 
 
+def test_budgets_of_http2_are_checked() -> None:
+    run = record(*costs("h2x8", gateway=[22], haproxy=[10], envoy=[20]), *costs("h2up", gateway=[25.1]))
+    run.samples.append(Sample("memoryh2", "gateway", 1, {"connection_kib": 40.0}))
+    told = [line for line in report.budgets(run)[2:] if "not measured" not in line]
+    assert [line.rsplit("|", 2)[1].strip() for line in told] == ["held", "MISSED", "MISSED", "held"]
+    assert [line.split("|")[3].strip() for line in told] == ["2.20 x", "1.10 x", "3.10 us", "40.00 KiB"]
+
+
 def test_a_busy_machine_is_told() -> None:
     run = record(*costs("get", gateway=[50], haproxy=[20]))
     assert "do not trust" not in report.page(run)

@@ -1,4 +1,4 @@
-"""The parts that measure: what wrk prints, what the kernel tells, the search, and one small run on real proxies."""
+"""The parts that measure: what load generators print, what the kernel tells, the search, small runs on real proxies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from harness.toolbox import unavailable
 from meta.sources import ROOT
 
 from loadtest.http1 import whole
-from loadtest.peers import procfs, wrk
+from loadtest.peers import idle, procfs, tls, wrk
 from loadtest.peers.pacer import FRAMES, frame
 from loadtest.peers.record import Record
+from loadtest.peers.server import origin, peer
 from loadtest.peers.streams import Reading, Stage, Trial, most, oldest
 from loadtest.peers.target import FOLDER, TARGETS, fill
 
@@ -29,6 +30,14 @@ PRINTED = """Running 2s test @ http://127.0.0.1:1/
   Non-2xx or 3xx responses: 5
 Requests/sec:   8298.54
 """
+PRINTED_OVER_TLS = """TLS Protocol: TLSv1.3
+Cipher: TLS_AES_128_GCM_SHA256
+Application protocol: h2
+
+finished in 500.20ms, 4000.00 req/s, 277.60KB/s
+requests: 4014 total, 4028 started, 4014 done, 4000 succeeded, 14 failed, 14 errored, 2 timeout
+status codes: 4005 2xx, 0 3xx, 0 4xx, 0 5xx
+"""
 
 
 def test_what_wrk_prints_is_read() -> None:
@@ -36,6 +45,16 @@ def test_what_wrk_prints_is_read() -> None:
     assert wrk.parsed("  7 requests in 1.00m, 1MB read") == wrk.Result(7, 60, 0)
     with pytest.raises(ValueError, match="not what wrk prints"):
         wrk.parsed("unable to connect")
+
+
+def test_what_h2load_prints_is_read_when_it_spoke_what_is_measured() -> None:
+    assert tls.parsed(PRINTED_OVER_TLS, "h2") == wrk.Result(4000, pytest.approx(0.5002), 16)
+    with pytest.raises(ValueError, match=r"not http/1.1 over TLS"):
+        tls.parsed(PRINTED_OVER_TLS, "http/1.1")
+    with pytest.raises(ValueError, match=r"not h2 over TLS 1\.3"):
+        tls.parsed(PRINTED_OVER_TLS.replace("TLSv1.3", "TLSv1.2"), "h2")
+    with pytest.raises(ValueError, match="not what h2load prints"):
+        tls.parsed(PRINTED_OVER_TLS.replace("finished", ""), "h2")
 
 
 def test_names_of_processes_may_hold_anything() -> None:
@@ -113,22 +132,47 @@ def test_where_an_answer_ends(answer: bytes, expected: bool) -> None:
 
 
 def test_each_template_is_filled_and_belongs_to_a_target() -> None:
-    values = dict.fromkeys(("PORT", "ADMIN", "ORIGIN", "SECURE", "SCHEME", "TLS", "AUTHORITY", "WORK"), "1")
+    values = dict.fromkeys(("PORT", "ADMIN", "ORIGIN", "SECURE", "PRIOR", "SCHEME", "MORE", "AUTHORITY", "WORK"), "1")
     used = {name for target in TARGETS.values() for name in target.templates} | {"origin.conf"}
     assert used == {path.name for path in FOLDER.iterdir()}
     for name in used:
         assert "@PORT@" not in fill((FOLDER / name).read_text(), values)
     with pytest.raises(KeyError):
         fill("@NOBODY@", values)
+    secure = {name for name, target in TARGETS.items() if target.serves_tls}
+    assert secure == {"gateway", "compiled", "haproxy", "nginx", "envoy", "caddy"}
+
+
+def needed(*programs: str) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        unavailable("two cores are needed")
+    for program in (*programs, "nginx", "taskset", "setpriv"):
+        if not debian.found(program):
+            unavailable(f"{program} is not installed here")
+
+
+@pytest.mark.timeout(60)  # the start of a whole gateway, and a second for each load
+async def test_load_over_tls_on_real_proxies() -> None:
+    """With HTTP/2 on both sides of the gateway; handshakes of each kind; idle connections of each protocol."""
+    needed("h2load")
+    with origin() as behind, peer(TARGETS["gateway"], behind, "h2c") as server:
+        result = tls.run(tls.Load(2, 4, various=True), server, 1)
+        assert result.errors == 0
+        assert result.requests > 10
+        for resumed in (False, True):
+            result = tls.handshakes(server, 0.2, resumed=resumed)
+            assert result.errors == 0
+            assert result.requests > 2
+        for alpn in ("http/1.1", "h2"):
+            opened = await idle.idle(server, alpn, 20)
+            for transport in opened:
+                assert transport.get_extra_info("ssl_object").selected_alpn_protocol() == alpn
+                transport.close()
 
 
 @pytest.mark.timeout(180)  # some ten seconds where nothing else runs
 def test_a_small_run_on_real_proxies(tmp_path: Path) -> None:
-    if len(os.sched_getaffinity(0)) < 2:
-        unavailable("two cores are needed")
-    for program in ("nginx", "wrk", "taskset", "setpriv"):
-        if not debian.found(program):
-            unavailable(f"{program} is not installed here")
+    needed("wrk")
     what = ("--targets", "gateway,naive", "--cases", "get", "--rounds", "1", "--seconds", "1", "--out", str(tmp_path))
     command = [sys.executable, "-m", "loadtest.peers", *what]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170)
