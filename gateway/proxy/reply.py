@@ -24,12 +24,14 @@ _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 class Relay:
     """The `gateway.core.stream.Reply` of a request whose body, if any, went out with its head."""
 
-    __slots__ = ("_lines", "_locations", "exchange", "stream")
+    __slots__ = ("_lines", "_locations", "exchange", "key", "stream")
 
     def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, locations: Locations | None) -> None:
         """``lines``: field lines for the caller, each ended by CRLF. ``locations`` None: paths stay as they are."""
         self.exchange = exchange
         self.stream = stream
+        self.key = b""
+        """The line that the request needs besides those of the caller."""
         self._lines = lines
         self._locations = locations
 

@@ -31,7 +31,6 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
     """Send the exchange's request to ``endpoint`` and relay the response.
 
     ``response_header``: seconds within which the response must begin after the whole request was sent; 0: no bound.
-
     Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed.
     """
     pool = endpoint.pool
@@ -42,9 +41,7 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
         attempt = Attempt(address)
-        stream = _pooled(ex, attempt, pool)
-        if stream is None:
-            stream = await _dial(attempt, pool)
+        stream = _pooled(ex, attempt, pool) or await _dial(attempt, pool)
         attempt.http_version = stream.http_version
         outgoing = rewrite.request(request, down.peer, ex.trace)
         identified = b"X-Request-Id: %b\r\n" % ex.request_id
@@ -56,11 +53,9 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             if body is None:
                 await Upload(ex, stream, identified, locations, response_header).run(outgoing, lines)
             else:
-                relay = Relay(ex, stream, identified, locations)
-                if outgoing.upgrade and request.minor == OVER_HTTP_2:
-                    relay = bridge = Bridge(ex, stream, identified, locations)
-                    lines += bridge.key
-                done = stream.send(outgoing, lines, body, relay, down.limits)
+                bridged = outgoing.upgrade and request.minor == OVER_HTTP_2
+                relay = (Bridge if bridged else Relay)(ex, stream, identified, locations)
+                done = stream.send(outgoing, lines + relay.key, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = monotonic()  # one write: there is no upload to measure
                 if response_header:
                     stream.expect_within(response_header, errors.HEADER_TIMEOUT)
