@@ -15,10 +15,22 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import Upstream
 
 from gateway.config.records import Limits
-from gateway.wire.h2.codes import CANCEL, DATA, ENHANCE_YOUR_CALM, HEADERS, INTERNAL_ERROR, NO_ERROR, WINDOW_UPDATE
+from gateway.wire.h2.codes import (
+    CANCEL,
+    DATA,
+    ENHANCE_YOUR_CALM,
+    HEADERS,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    PING,
+    WINDOW_UPDATE,
+)
 from gateway.wire.h2.frames import frame, rst_stream, settings, window_update
 from gateway.wire.h2.server import H2Server
 from gateway.wire.h2.states import RequestState
+from gateway.wire.turns import PER_TURN
+
+pytestmark = pytest.mark.raw
 
 
 async def client_of(rig: Rig, *, window: int | None = None) -> Http2Client:
@@ -389,3 +401,54 @@ async def test_a_stream_of_tokens_comes_as_it_is_sent(gateway_for: GatewayFor, u
         await client.some(1, lambda r, n=number: b"token %d\n" % n in r.body)
     await link.send(LAST_CHUNK)
     assert (await client.response()).ended
+
+
+async def test_a_ping_does_not_free_who_was_refused_from_its_turn(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """Any frame between two requests did, so that a crowd could fill the turns of the event loop with refusals."""
+    upstream.behaviour = ok()
+    rig = await gateway_for(upstream, http2=True, path="/p")
+    crowd, good = [await client_of(rig) for _ in range(12 * PER_TURN)], await client_of(rig)
+    there = [*GET[:3], (b":path", b"/p")]
+    await good.request(1, there)
+    assert (await good.response()).status == 200
+    for client in crowd:
+        await client.request(1)
+        assert (await client.response()).status == 404
+        await client.send(frame(PING, 0, 0, b"12345678"))
+        while not any(found.kind == PING for found in client.frames):
+            await client.read()
+    for client in crowd:
+        client.push(frame(HEADERS, 5, 3, block(GET)))
+    good.push(frame(HEADERS, 5, 3, block(there)))
+    assert (await good.response(3)).status == 200
+    lines = await rig.log.wait(2 * len(crowd) + 2)
+    place = [line["path"] for line in lines[len(crowd) + 1 :]].index("/p")
+    assert place <= 4 * PER_TURN, f"{place} requests of others came first"
+
+
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"2")]], ids=["no length", "length"])
+@pytest.mark.parametrize("begun", [False, True], ids=["before the response", "behind its begin"])
+async def test_trailers_beyond_the_limit_are_rejected(
+    gateway_for: GatewayFor, upstream: Upstream, length: Fields, begun: bool
+) -> None:
+    """As in HTTP/1.1: a response says why, where none has begun, and the connection goes on."""
+    rig = await gateway_for(upstream, http2=True, limits=Limits(max_trailer_bytes=100))
+    client = await client_of(rig)
+    await client.request(1, [*POST, *length], ended=False)
+    await client.data(1, b"hi")
+    link = await upstream.link()
+    await link.until(b"hi")
+    if begun:
+        await link.send(head("Transfer-Encoding: chunked"), chunk(b"x"))
+        await client.some(1, lambda r: r.body)
+    await client.send(frame(HEADERS, 5, 1, block([(b"x-sum", b"7" * 100)])))
+    response = await client.response()
+    assert (response.status, response.ended, response.code) == (
+        (200, False, INTERNAL_ERROR) if begun else (400, True, None)
+    )
+    assert await link.gone()
+    assert not link.received.endswith(b"0\r\n\r\n")
+    assert (await rig.log.last())["reason"] == "bad_framing"
+    upstream.behaviour = ok()
+    await client.request(3)
+    assert (await client.response(3)).body == b"ok"

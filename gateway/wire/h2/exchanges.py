@@ -86,8 +86,9 @@ class Exchanges(Session):
 
     def _begin_exchanges(self) -> None:
         fresh = self._fresh
-        left = 0 if self.answered else _AT_ONCE
-        self.answered = False
+        left = 0 if self.answered or self._queued else _AT_ONCE
+        if fresh:  # a read that begins nothing, as of a PING, does not free the next request from its turn
+            self.answered = False
         while fresh and left:
             left -= 1
             self._begin_next()

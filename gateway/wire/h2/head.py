@@ -117,7 +117,7 @@ class HeadReader:
             self._memory.forget()
             self._version = decoder.version
         if decoder.too_large or sum([entry.size for entry in entries]) > self._limits.max_trailer_bytes:
-            _refuse(errors.HEADERS_TOO_LARGE, "The trailers are too long")
+            _refuse(errors.BAD_FRAMING, "The trailers are too long")
         lines: list[bytes] = []
         for entry in entries:
             if entry.name[:1] == b":":

@@ -52,6 +52,7 @@ class RequestBody(BodyWriter):
         "_upload_pace",
         "exchange",
         "limits",
+        "rejected",
         "request_state",
         "tunnel",
     )
@@ -81,6 +82,8 @@ class RequestBody(BodyWriter):
         self._stash = bytearray()
         """What earlier reads brought and no one has taken."""
         self._trailers_in: list[bytes] = []
+        self.rejected: GatewayError | None = None
+        """Why the body must not have its end, which has come: a response says it, as in HTTP/1.1."""
         self._sink: ClientStream | None = None
         self._on_uploaded: Callable[[], None] | None = None
         self._upload_pace: Pace | None = None
@@ -174,7 +177,7 @@ class RequestBody(BodyWriter):
 
     def take_body(self) -> bytes | None:
         """The whole body, when its length is known and it has come already; None when it must be relayed."""
-        if self._length == CHUNKED or self.request_state is not REST:
+        if self._length == CHUNKED or self.request_state is not REST or self.rejected is not None:
             return None
         body = bytes(self._stash)
         self._stash.clear()
@@ -245,6 +248,9 @@ class RequestBody(BodyWriter):
         else:
             self.consume(size)
         if self.request_state is REST and self._sink is sink:
+            if self.rejected is not None:
+                self._fail_upload(self.rejected)
+                return
             self._sink = None
             self._complete = True
             self.move_request(RequestEvent.TAKEN)

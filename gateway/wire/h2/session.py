@@ -165,8 +165,10 @@ class Session(Outlet):
         try:
             lines = self._heads.trailers(block)
         except GatewayError as error:
-            self.fault(stream.ident, PROTOCOL_ERROR, error.reason)
-            return
+            if error.reason is not errors.BAD_FRAMING:  # RFC 9113 8.1.1: malformed
+                self.fault(stream.ident, PROTOCOL_ERROR, error.reason)
+                return
+            lines, stream.rejected = [], error
         self._touched[stream] = None
         stream.take_trailers(lines)
 
