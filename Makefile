@@ -153,8 +153,10 @@ test-compiled: $(VENV)-compiled/.installed-dev ## the tests of the data plane, o
 	    tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) tests/e2e/test_each_reason.py \
 	    tests/e2e/test_phases.py tests/e2e/test_shadow.py tests/e2e/test_control_plane.py $(ARGS)
 
-test-protocols: $(VENV)/.installed-dev ## the dialogues of tests/wire and tests/faults that make test holds over plain TCP alone, over TLS on both sides
-	@TESTS_OVER=tls $(BIN)/python -m pytest -n auto tests/wire tests/faults -m 'not protocols' $(ARGS)
+test-protocols: $(VENV)/.installed-dev ## the dialogues of tests/wire, tests/faults and tests/e2e that make test holds over plain TCP alone, over TLS and HTTP/2
+	@TESTS_OVER=tls $(BIN)/python -m pytest -n auto tests/wire tests/faults tests/e2e/test_acceptance_*.py -m 'not protocols' $(ARGS)
+	@TESTS_OVER=h2 $(BIN)/python -m pytest -n auto tests/wire tests/faults tests/e2e/test_acceptance_*.py \
+	    -m 'not protocols and not raw and not http1' $(ARGS)
 
 test-all: ## all tests on each Python of VERSIONS='3.11 3.12 3.13' that this machine has
 	@for version in $(VERSIONS); do \

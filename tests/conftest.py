@@ -63,10 +63,11 @@ def black_hole() -> Iterator[BlackHole]:
 
 @pytest.fixture
 def over(request: pytest.FixtureRequest) -> str:
-    """What callers speak below HTTP: ``plain`` or ``tls``. The variable TESTS_OVER is for `make test-protocols`."""
+    """What callers speak: ``plain``, ``tls`` or ``h2``. The variable TESTS_OVER is for `make test-protocols`."""
     if request.node.get_closest_marker("raw") is not None:
         return "plain"
-    return str(getattr(request, "param", os.environ.get("TESTS_OVER", "plain")))
+    way = str(getattr(request, "param", os.environ.get("TESTS_OVER", "plain")))
+    return "plain" if way == "h2" and request.node.get_closest_marker("http1") is not None else way
 
 
 @pytest.fixture

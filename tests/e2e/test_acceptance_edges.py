@@ -67,6 +67,7 @@ async def test_ec002_a_large_file_is_streamed(gateway_for: GatewayFor, upstream:
     assert rig.gateway.buffers.allocations < 16
 
 
+@pytest.mark.http1
 @pytest.mark.covers("EC-003", "T031a")
 async def test_ec003_an_upgrade_is_refused_in_words(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """A WebSocket handshake gets 501 with JSON that says so; the upstream hears nothing, and the gateway goes on."""
@@ -110,6 +111,7 @@ async def test_ec004_nonsense_from_the_upstream(gateway_for: GatewayFor, upstrea
     assert (await client.response()).status == 200
 
 
+@pytest.mark.raw  # under TLS no buffer is lent: the encrypted bytes are a copy
 @pytest.mark.covers("EC-005", "T034a")
 async def test_ec005_too_few_buffers(
     gateway_for: GatewayFor, upstream: Upstream, caplog: pytest.LogCaptureFixture
@@ -134,6 +136,7 @@ async def test_ec005_too_few_buffers(
         assert (await client.response()).body == body
 
 
+@pytest.mark.raw  # as above
 @pytest.mark.covers("FR-016", "T032", "T035", "T036", "T051", "T052", "T062")
 async def test_t036_buffers_come_back_and_are_used_again(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Whatever was lent comes back, and later traffic of the same kind makes no buffer anew."""

@@ -18,7 +18,7 @@ from harness.websocket import CLOSE, GOING_AWAY, SWITCHED, frame, masked, switch
 from gateway.config.records import CircuitBreaker, Limits, Queue
 from gateway.observe import families
 
-pytestmark = pytest.mark.protocols
+pytestmark = [pytest.mark.protocols, pytest.mark.http1]  # those of HTTP/2: test_http2_websocket.py
 
 GUARDED = {
     "websocket": True,

@@ -185,6 +185,7 @@ async def test_a_stale_connection_is_replaced_for_a_small_body(
     assert rig.p.endpoint.breaker.failures == 0
 
 
+@pytest.mark.http1
 async def test_after_a_replay_the_connection_is_in_step(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream)
     client, first = await kept_alive(rig, upstream)

@@ -1,4 +1,4 @@
-"""What a dialogue is held over, plain TCP or TLS; the conftest.py of a folder imports both names."""
+"""What a dialogue is held over, plain TCP, TLS or HTTP/2; the conftest.py of a folder imports both names."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ __all__ = ["pytest_generate_tests", "upstream_class"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A dialogue is held once, over plain TCP. With the mark ``protocols`` it is held over TLS on both sides too.
+    """A dialogue is held once, over plain TCP. With the mark ``protocols`` it is held over TLS on both sides too, and
+    with callers of HTTP/2, where it is not marked ``http1``.
 
-    ``plain`` and ``secure`` choose for the upstream's side alone. `make test-protocols` holds all others over TLS,
-    because most do not depend on what is below HTTP, and twice the time of each is too much for each change.
+    ``plain`` and ``secure`` choose for the upstream's side alone. `make test-protocols` holds all others over TLS and
+    HTTP/2, because most do not depend on it, and three times the time of each is too much for each change.
     """
     marked = metafunc.definition.get_closest_marker
     called = "gateway_for" in metafunc.fixturenames
     if "upstream_class" not in metafunc.fixturenames:
         return
+    ways = ["plain", "tls"] if marked("http1") is not None or marked("raw") is not None else ["plain", "tls", "h2"]
     if marked("plain") is None and marked("secure") is None and marked("protocols") is not None:
-        names = "upstream_class,over" if called else "upstream_class"
-        ways = [(Upstream, "plain"), (TlsUpstream, "tls")] if called else [Upstream, TlsUpstream]
-        metafunc.parametrize(names, ways, ids=["plain", "tls"], indirect=True)
+        if called:
+            both = [(TlsUpstream if way == "tls" else Upstream, way) for way in ways]
+            metafunc.parametrize("upstream_class,over", both, ids=ways, indirect=True)
+        else:
+            metafunc.parametrize("upstream_class", [Upstream, TlsUpstream], ids=["plain", "tls"], indirect=True)
         return
     secure = marked("secure") is not None or (marked("plain") is None and os.environ.get("TESTS_OVER") == "tls")
     made = TlsUpstream if secure else Upstream
     metafunc.parametrize("upstream_class", [made], ids=[made.scheme], indirect=True)
     if called and marked("protocols") is not None:
-        metafunc.parametrize("over", ["plain", "tls"], indirect=True)
+        metafunc.parametrize("over", ways, indirect=True)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from gateway.config.records import Document, Limits, Listener, Timeouts, Tls, Up
 from gateway.core.address import Address
 from harness.access_log import AccessLog
 from harness.client import HOST, Client
+from harness.h2_caller import H2Caller
 from harness.message import Message
 from harness.patience import eventually
 from harness.records import Proxied, proxies_of, proxy, serving
@@ -29,8 +30,9 @@ UPSTREAM_TLS = UpstreamTls()
 class Rig:
     """One gateway. The proxy that most tests use is called ``p``."""
 
-    def __init__(self, gateway: Gateway, log: AccessLog, document: Document) -> None:
+    def __init__(self, gateway: Gateway, log: AccessLog, document: Document, *, over: str = "plain") -> None:
         self.gateway = gateway
+        self.over = over
         self.log = log
         self.document = document
         self.clients: list[Client] = []
@@ -47,7 +49,9 @@ class Rig:
 
     async def connect(self, *, receive_buffer: int = 0) -> Client:
         client: Client
-        if self.document.listen[0].tls is None:
+        if self.over == "h2":
+            client = await H2Caller.begin(self.gateway.addresses[0], receive_buffer=receive_buffer)
+        elif self.document.listen[0].tls is None:
             client = await Client.connect(self.gateway.addresses[0], receive_buffer=receive_buffer)
         else:
             client = await TlsClient.dial(self.gateway.addresses[0], trusting(), receive_buffer=receive_buffer)
@@ -111,9 +115,10 @@ class Workshop:
     """Builds the gateways of one test and takes them down in order."""
 
     def __init__(self, directory: Path, *, over: str = "plain") -> None:
-        """``over``: what clients speak below HTTP, ``plain`` or ``tls``."""
+        """``over``: what clients speak, ``plain``, ``tls`` or ``h2``, which is HTTP/2 over TLS."""
         self._directory = directory
-        self._tls = listener_tls() if over == "tls" else None
+        self._over = over
+        self._tls = None if over == "plain" else listener_tls()
         self._rigs: list[Rig] = []
         self._complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self._complaints.append(context))
@@ -132,14 +137,14 @@ class Workshop:
     ) -> Rig:
         path = self._directory / f"access-{len(self._rigs)}.log"
         document = Document(
-            listen=(Listener(Address("127.0.0.1", 0), http2, tls or self._tls),),
+            listen=(Listener(Address("127.0.0.1", 0), http2 or self._over == "h2", tls or self._tls),),
             access_log=str(path),
             trusted_proxies=trusted_proxies,
             drain_timeout=1,
             limits=limits,
         )
         document = serving(document, *(proxies or (proxy_to(upstream, tls=upstream_tls, **changes),)))
-        rig = Rig(Gateway(document), AccessLog(path), document)
+        rig = Rig(Gateway(document), AccessLog(path), document, over=self._over)
         await rig.gateway.start()
         self._rigs.append(rig)
         return rig

@@ -72,6 +72,7 @@ async def test_locations_of_the_upstream_lead_back_through_the_proxy(
         assert told.get("x-path") == b"/base"
 
 
+@pytest.mark.http1
 async def test_nothing_is_rewritten_unless_asked(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream, path="/-/ai")
     client = await rig.connect()

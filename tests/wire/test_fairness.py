@@ -27,6 +27,7 @@ def burst(client: Client, data: bytes) -> None:
     client.push(data)
 
 
+@pytest.mark.http1
 @pytest.mark.parametrize(
     ("target", "rule"),
     [("/nowhere", "true"), ("/p/forbidden", "@request.auth.id != ''"), ("/p/../escape", "true")],
@@ -177,6 +178,7 @@ def held_by_the_kernel(connection: Link) -> int:
     return unacknowledged(connection.transport.get_extra_info("socket"))
 
 
+@pytest.mark.http1
 async def test_the_kernel_holds_little_for_a_client_that_reads_nothing(
     gateway_for: GatewayFor, upstream: Upstream
 ) -> None:

@@ -11,7 +11,7 @@ from harness.upstream import Upstream
 
 from gateway.config.records import Queue
 
-pytestmark = pytest.mark.plain
+pytestmark = [pytest.mark.plain, pytest.mark.raw]
 
 CALL: Fields = [
     (b":method", b"POST"),

@@ -20,7 +20,7 @@ from harness.websocket import frame, masked
 
 from gateway.proxy.bridge import accepted
 
-pytestmark = pytest.mark.plain
+pytestmark = [pytest.mark.plain, pytest.mark.raw]
 BODY = bytes(range(256)) * 1024
 
 

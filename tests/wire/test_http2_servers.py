@@ -19,7 +19,7 @@ from harness.tls import authority, write_authority
 from harness.toolbox import unavailable
 from harness.upstream import Upstream
 
-pytestmark = pytest.mark.plain
+pytestmark = [pytest.mark.plain, pytest.mark.raw]
 LARGE = bytes(range(256)) * 8192
 
 

@@ -20,7 +20,7 @@ from gateway.wire.h2.frames import frame as h2_frame
 from gateway.wire.h2.frames import rst_stream, window_update
 from gateway.wire.h2.server import H2Server
 
-pytestmark = pytest.mark.plain
+pytestmark = [pytest.mark.plain, pytest.mark.raw]
 CONNECT: Fields = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:], (b"sec-websocket-version", b"13")]
 OPENED = b"200"
 

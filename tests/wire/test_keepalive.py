@@ -15,6 +15,8 @@ from harness.upstream import Upstream
 
 from gateway.config.records import Limits
 
+pytestmark = pytest.mark.http1
+
 SHORT = 0.2
 
 

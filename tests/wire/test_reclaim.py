@@ -25,6 +25,8 @@ from gateway.wire.h1.server import H1Server
 from gateway.wire.passage import Way
 from gateway.wire.tunnel import Tunnel
 
+pytestmark = pytest.mark.http1
+
 ROUNDS = 5
 Dialogue = Callable[[Client, Callable[[], Awaitable[Link]]], Awaitable[None]]
 GET = request("/", "TE: trailers")

@@ -204,6 +204,7 @@ def bodies_by_h11(raw: bytes) -> list[bytes]:
     return found
 
 
+@pytest.mark.http1
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_broken_requests(gateway_for: GatewayFor, upstream: Upstream, seed: int) -> None:
     """Whatever the bytes: the upstream gets the requests that a second parser reads, in order, or fewer."""

@@ -45,6 +45,7 @@ async def test_the_target_is_untouched(gateway_for: GatewayFor, upstream: Upstre
     assert seen.target == target.encode()
 
 
+@pytest.mark.http1
 async def test_fields_keep_case_order_and_duplicates(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 5.3: the order of fields of one name means something; signatures need all the rest."""
     lines = [
@@ -96,6 +97,7 @@ async def test_a_chunked_body_is_chunked_again(gateway_for: GatewayFor, upstream
     assert (seen.framing, seen.body, seen.get("content-length")) == ("chunked", b"hello!", None)
 
 
+@pytest.mark.http1
 async def test_an_http_1_0_client_is_forwarded_as_http_1_1(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 6.2: an intermediary sends its own version; RFC 9112 3.2: and then needs a Host."""
     rig = await gateway_for(upstream)
@@ -108,6 +110,7 @@ async def test_an_http_1_0_client_is_forwarded_as_http_1_1(gateway_for: GatewayF
 # -- hop by hop
 
 
+@pytest.mark.http1
 async def test_hop_by_hop_fields_end_here(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 7.6.1."""
     rig = await gateway_for(upstream)
@@ -132,6 +135,7 @@ async def test_hop_by_hop_fields_end_here(gateway_for: GatewayFor, upstream: Ups
     assert not seen.options("connection") - {b"keep-alive", b"te"}
 
 
+@pytest.mark.http1
 async def test_connection_can_not_take_what_everyone_needs(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 7.6.1: a connection option must not name a field that is meant for every recipient."""
     rig = await gateway_for(upstream)
@@ -161,6 +165,7 @@ async def test_host_is_the_name_in_the_upstream_url(gateway_for: GatewayFor, ups
     assert seen.get("host") == f"localhost:{upstream.port}".encode()
 
 
+@pytest.mark.http1
 async def test_absolute_form_becomes_origin_form(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9112 3.2.1 and 3.2.2: only the host and the path of it matter; an empty path is sent as a slash."""
     rig = await gateway_for(upstream, preserve_host=True)
@@ -188,7 +193,7 @@ async def test_an_untrusted_peer_can_not_forge_where_it_comes_from(
     seen, _ = await forwarded(rig, upstream, request("/", *SPOOFED))
     assert seen.get("x-forwarded-for") == b"127.0.0.1"
     assert seen.get("x-forwarded-host") == b"gateway.test"
-    assert seen.get("x-forwarded-proto") == (b"https" if over == "tls" else b"http")
+    assert seen.get("x-forwarded-proto") == (b"http" if over == "plain" else b"https")
 
 
 async def test_a_trusted_proxy_is_believed(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -200,6 +205,7 @@ async def test_a_trusted_proxy_is_believed(gateway_for: GatewayFor, upstream: Up
     assert seen.get("x-forwarded-proto") == b"https"
 
 
+@pytest.mark.http1
 async def test_via(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 7.6.3: appended, in order, with the version that was received."""
     rig = await gateway_for(upstream)
@@ -282,6 +288,7 @@ async def test_configured_fields_overwrite(gateway_for: GatewayFor, upstream: Up
     assert (seen.get("x-new"), seen.get("x-other")) == (b"1", b"1")
 
 
+@pytest.mark.http1
 async def test_connection_can_not_take_a_configured_field(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream, headers=(Header("Authorization", ("Bearer key",)),))
     seen, _ = await forwarded(rig, upstream, request("/", "Connection: authorization, close"))
@@ -403,6 +410,7 @@ async def test_access_rules(gateway_for: GatewayFor, upstream: Upstream, rule: s
 # -- Upgrade
 
 
+@pytest.mark.http1
 @pytest.mark.plain
 @pytest.mark.parametrize("connection", ["Upgrade", "keep-alive, Upgrade", "upgrade,keep-alive"])
 async def test_websocket_gets_a_friendly_no(gateway_for: GatewayFor, upstream: Upstream, connection: str) -> None:
@@ -414,6 +422,7 @@ async def test_websocket_gets_a_friendly_no(gateway_for: GatewayFor, upstream: U
     assert upstream.accepted == 0
 
 
+@pytest.mark.http1
 async def test_any_other_upgrade_is_ignored(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 7.8: a server may ignore Upgrade; the body is still the body."""
     rig = await gateway_for(upstream)
@@ -423,6 +432,7 @@ async def test_any_other_upgrade_is_ignored(gateway_for: GatewayFor, upstream: U
     assert seen.get("upgrade") is seen.get("http2-settings") is None
 
 
+@pytest.mark.http1
 async def test_upgrade_without_its_connection_option_is_none(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """RFC 9110 7.8: Upgrade speaks only together with the connection option, and never in HTTP/1.0."""
     rig = await gateway_for(upstream)

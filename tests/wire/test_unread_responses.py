@@ -18,6 +18,7 @@ from harness.upstream import Link, Upstream
 from gateway.config.records import CircuitBreaker, Limits
 from gateway.wire import pace, stall
 from gateway.wire.h1.server import H1Server
+from gateway.wire.h2.server import H2Server
 
 SHORT = 0.3
 BIG = b"x" * (8 << 20)
@@ -36,11 +37,18 @@ def the_connection(rig: Rig) -> H1Server:
 
 
 async def stuck(rig: Rig) -> H1Server:
-    """The gateway has more for its only client than the kernel takes."""
-    await eventually(lambda: [*map(type, rig.gateway.server.connections)] == [H1Server], "the client is connected")
+    """The gateway has more for its only client than the kernel takes, or than the window of its stream."""
+    kind = H2Server if rig.over == "h2" else H1Server
+    await eventually(lambda: [*map(type, rig.gateway.server.connections)] == [kind], "the client is connected")
     connection = the_connection(rig)
-    await eventually(lambda: connection.full and connection.unsent > 0, "bytes wait for the client")
+    await eventually(lambda: has_more(connection), "bytes wait for the client")
     return connection
+
+
+def has_more(connection: H1Server | H2Server) -> bool:
+    if isinstance(connection, H2Server):
+        return any(stream.full for stream in connection.streams.values())
+    return connection.full and connection.unsent > 0
 
 
 async def push(client: Client, data: bytes, seconds: float = 1.0) -> int:
@@ -53,6 +61,7 @@ async def push(client: Client, data: bytes, seconds: float = 1.0) -> int:
     return sent
 
 
+@pytest.mark.http1
 async def test_no_request_is_begun_while_a_response_is_unsent(gateway_for: GatewayFor, upstream: Upstream) -> None:
     upstream.behaviour = each_request(served)
     rig = await gateway_for(upstream)
@@ -66,6 +75,7 @@ async def test_no_request_is_begun_while_a_response_is_unsent(gateway_for: Gatew
         assert len((await client.response()).body) == size
 
 
+@pytest.mark.http1
 @pytest.mark.parametrize("own", ["401", "404", "upstream"])
 async def test_what_a_pipelining_client_makes_us_hold(gateway_for: GatewayFor, upstream: Upstream, own: str) -> None:
     """Neither responses nor requests pile up, whoever makes the responses."""
@@ -81,6 +91,7 @@ async def test_what_a_pipelining_client_makes_us_hold(gateway_for: GatewayFor, u
     assert len(connection._stash) <= READ_AHEAD
 
 
+@pytest.mark.http1
 async def test_reading_ahead_is_bounded_while_an_upstream_is_slow(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """Each response made room for one more read, so that the bytes read ahead grew by a buffer a request."""
     # At the end the client's own end stands behind what is not read: the last request ends by its timeout.
@@ -97,6 +108,7 @@ async def test_reading_ahead_is_bounded_while_an_upstream_is_slow(gateway_for: G
     pushed.cancel()
 
 
+@pytest.mark.http1
 @pytest.mark.parametrize("then", ["close", "drain"])
 @pytest.mark.parametrize("size", [8_000, 20_000, 40_000, 62_000])
 async def test_a_response_is_whole_although_more_came_while_nothing_was_read(
@@ -142,21 +154,26 @@ async def test_the_permit_covers_the_response_until_it_left(
     assert (await rig.ask("/small")).body == b"next"
 
 
-@pytest.mark.parametrize("lines", [(), ("Connection: close",)], ids=["keep-alive", "close"])
+@pytest.mark.parametrize(
+    "lines", [(), pytest.param(("Connection: close",), marks=pytest.mark.http1)], ids=["keep-alive", "close"]
+)
 async def test_a_client_that_stops_reading_is_cut(
     gateway_for: GatewayFor, upstream: Upstream, lines: tuple[str, ...]
 ) -> None:
+    """In HTTP/2 its stream is reset, and what else it does goes on."""
     upstream.behaviour = each_request(served)
     breaker = CircuitBreaker(enabled=True, failure_threshold=1)
     rig = await gateway_for(upstream, max_concurrent=1, circuit_breaker=breaker, limits=Limits(body_timeout=SHORT))
     client = await rig.connect(receive_buffer=SMALL_RECEIVE_BUFFER)
     await client.send(request("/big", *lines))
-    await eventually(lambda: rig.gateway.connections == 0, "the client is cut")
+    await upstream.link()
     await rig.settled()
+    await eventually(lambda: rig.gateway.connections == (rig.over == "h2"), "the client is cut")
     assert (await rig.log.last())["reason"] == "client_timeout"
     assert rig.p.endpoint.breaker.failures == 0
 
 
+@pytest.mark.http1
 async def test_a_refused_client_that_does_not_read_is_cut(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """No exchange runs: the connection itself bounds the time in which its last responses are taken."""
     rig = await gateway_for(upstream, access_rule="@request.auth.id != ''", limits=Limits(body_timeout=SHORT))
@@ -195,6 +212,7 @@ async def echo_while_reading(link: Link) -> None:
         await link.send(link.take(len(link.buffer)))
 
 
+@pytest.mark.http1  # with windows the caller alone is blocked, by itself
 async def test_both_directions_blocked(gateway_for: GatewayFor, upstream: Upstream) -> None:
     """The client uploads and does not read; the upstream echoes. Nothing moves, and the exchange must end."""
     upstream.behaviour = echo_while_reading

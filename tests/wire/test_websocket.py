@@ -15,6 +15,8 @@ from harness.websocket import ACCEPT, KEY, SWITCHED, UPGRADE, frame, masked, swi
 
 from gateway.config.records import Limits
 
+pytestmark = pytest.mark.http1
+
 EXTENSIONS = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
 
 
