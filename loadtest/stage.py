@@ -13,12 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import aiohttp
-from certificate import Certificate
 
 from gateway.demo.ports import reserved
+
+if TYPE_CHECKING:  # others import this module from the folder above
+    from certificate import Certificate
 
 HOST = "127.0.0.1"
 SYN_SENT = "02"
