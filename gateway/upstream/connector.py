@@ -43,7 +43,6 @@ from gateway.wire.tls_client import ClientTls
 _DNS_TTL_SECONDS = 10
 _NO_TIMEOUT = 10.0 * 365 * 86400
 """Seconds; event loops require a number for the TLS handshake."""
-
 _SAY_NOTHING_OF_THE_ADDRESS = (errors.LOCAL_RESOURCES, errors.UPSTREAM_DENIED, errors.DNS_FAILED)
 """After any other failure of a dial the name is resolved again for the next: it may lead elsewhere by now."""
 
@@ -79,7 +78,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         self._shortages = Shortages() if shortages is None else shortages
         self._guard = Guard() if guard is None else guard
         self.tls = tls
-        self.only_http_1_1 = False  # HTTP/2 is offered no more
+        self.only_http_1_1 = False  # True: HTTP/2 is no longer offered
         self.absolute_form = b""
         """Set before the target when a forward proxy takes plain requests (RFC 9112 3.2.2)."""
         self.proxy_fields: list[tuple[bytes, bytes]] = []

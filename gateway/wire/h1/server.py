@@ -79,7 +79,8 @@ class H1Server(RequestHeads):
         self.move(ServerEvent.LOST)
         self._service.closed(self)
         self.timer.close()
-        waits = self._sent is not None  # for the caller alone: a tunnel would be over, and end nothing
+        # In `sent` the exchange waits for the caller alone: its tunnel is over, so that this cannot end the exchange.
+        waits = self._sent is not None
         if tunnelled and not waits and self.tunnel is not None and not self.tunnel.caller_lost():
             self.full = False  # the exchange ends by itself, and nothing waits for the caller any more
         elif self._sent is None or not self._sent.done():  # else the caller took everything before it left

@@ -9,11 +9,11 @@ from gateway.wire.h2.codes import ENHANCE_YOUR_CALM, H2Error
 class Budget:
     """``burst`` at once, and ``rate`` a second. The clock is read only when the burst is used up."""
 
-    __slots__ = ("_burst", "_clock", "_left", "_rate", "_since", "_told")
+    __slots__ = ("_burst", "_clock", "_details", "_left", "_rate", "_since")
 
-    def __init__(self, told: str, burst: int, rate: float, clock: Clock = monotonic) -> None:
-        """``told``: the debug data of the GOAWAY."""
-        self._told = told
+    def __init__(self, details: str, burst: int, rate: float, clock: Clock = monotonic) -> None:
+        """``details``: the debug data of the GOAWAY."""
+        self._details = details
         self._burst = burst
         self._rate = rate
         self._clock = clock
@@ -28,7 +28,7 @@ class Budget:
             self._left = min(self._burst, self._left + (now - self._since) * self._rate)
             self._since = now
             if cost > self._left:
-                raise H2Error(ENHANCE_YOUR_CALM, self._told)
+                raise H2Error(ENHANCE_YOUR_CALM, self._details)
         self._left -= cost
 
     def refill(self) -> None:

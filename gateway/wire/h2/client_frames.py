@@ -51,9 +51,9 @@ def _refusal(what: str, code: int, *, unprocessed: bool) -> GatewayError:
     details = f"The upstream {what}: {code_name(code)}"
     if code == HTTP_1_1_REQUIRED and not unprocessed:
         details += "; where http2: always is set, write auto or never"
-    # An endpoint that takes leave, or wants another protocol, is well: as on a stale connection, the retry decides.
-    well = unprocessed and code in (NO_ERROR, HTTP_1_1_REQUIRED)
-    return GatewayError(errors.UPSTREAM_RESET, details, retryable=well, unprocessed=unprocessed)
+    # An endpoint that restarts, or wants another protocol, is healthy: as on a stale connection, the retry decides.
+    healthy = unprocessed and code in (NO_ERROR, HTTP_1_1_REQUIRED)
+    return GatewayError(errors.UPSTREAM_RESET, details, retryable=healthy, unprocessed=unprocessed)
 
 
 class ClientFrames(FrameWriter):

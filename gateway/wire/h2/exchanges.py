@@ -130,7 +130,7 @@ class Exchanges(Session):
         """As `Session.interrupt`. Not when the caller has the whole response: the exchange is about to end."""
         tunnel = stream.tunnel
         if tunnel is not None and reason is not errors.DRAINING and not stream.delivering and not tunnel.caller_lost():
-            return  # the exchange ends by itself, and in peace
+            return  # the tunnel ends, and the exchange with it
         runner, exchange = self._runners.get(stream), stream.exchange
         if runner is None or exchange is None or runner.task is None or stream.response_state is DONE:
             return

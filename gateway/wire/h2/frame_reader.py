@@ -113,10 +113,8 @@ class FrameReader:
         """No SETTINGS have come yet, which must be the first frame (RFC 9113 3.4)."""
         self._stash = bytearray()
         """Bytes of a frame that has not come whole."""
-        self._left = 0
-        """Payload of the DATA frame to come."""
-        self._padding = 0
-        """Its padding to come."""
+        self._left = self._padding = 0
+        """Payload of the DATA frame to come, and its padding."""
         self._padded = False
         """The length of its padding is the next byte."""
         self._ident = 0

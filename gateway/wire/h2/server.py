@@ -128,8 +128,8 @@ class H2Server(Exchanges):
     # -- the end of a connection
 
     def close_idle(self) -> None:
-        """For a drain: begin no more streams, and close when those that run have ended (RFC 9113 6.8). Take leave in
-        tunnels.
+        """For a drain: begin no more streams, and close when those that run have ended (RFC 9113 6.8). Tunnels get a
+        Close.
 
         A stream that is on its way may still come, until the client has acknowledged that it knows.
         """
