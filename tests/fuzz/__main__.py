@@ -45,7 +45,7 @@ def main() -> int:
         say(f"== {name}, {seconds} s")
         if subprocess.run([sys.executable, "-m", "fuzz", name, seconds, "one"], check=False).returncode:
             broken.append(name)
-    say(f"broken: {', '.join(broken)}" if broken else f"{len(names)} parsers stand")
+    say(f"broken: {', '.join(broken)}" if broken else f"none of {len(names)} parsers broke")
     return bool(broken)
 
 

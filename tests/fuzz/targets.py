@@ -1,4 +1,4 @@
-"""What is fuzzed: each parser that reads bytes of strangers, and those of texts that an operator writes.
+"""What is fuzzed: each parser of bytes that callers and upstreams send, and of texts that an operator writes.
 
 A target takes any bytes. It raises when the parser fails in another way than by its own error, reads a split input in
 another way than a whole one, or accepts what a second opinion reads in another way. The property tests ask the same of

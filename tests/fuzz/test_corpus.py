@@ -1,4 +1,4 @@
-"""Every parser stands what the fuzzer starts from and found, and the same with small changes."""
+"""No parser breaks on what the fuzzer starts from, on what it has found, or on small changes of either."""
 
 from __future__ import annotations
 

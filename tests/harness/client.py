@@ -37,6 +37,12 @@ class Client(Stream):
         """The next response on the wire, be it an interim one."""
         return await read_response(self, method)
 
+    async def final(self, method: str = "GET") -> Message:
+        """The next response that is not an interim one."""
+        while (message := await self.response(method)).status < 200:
+            pass
+        return message
+
     async def ask(
         self, target: str = "/", *lines: str, method: str = "GET", body: bytes = b"", host: str = HOST.decode()
     ) -> Message:

@@ -226,9 +226,7 @@ async def test_mutants_of_responses(gateway_for: GatewayFor, upstream: Upstream)
         await client.send(request("/", method=dice.choice(["GET", "POST"])))
         where = f"mutant {number}: {raw[:300].hex()}"
         try:
-            response = await client.response()
-            while response.status < 200:
-                response = await client.response()
+            response = await client.final()
         except Truncated:
             told["cut"] += 1
         else:
