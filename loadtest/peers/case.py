@@ -78,12 +78,12 @@ def plain(path: str, connections: int, script: str = "") -> Callable[[Surroundin
     return requests(partial(wrk.run, wrk.Load(path, connections, script)))
 
 
-def over_tls(told: str, load: tls.Load, upstream: str = "http") -> Case:
-    return Case(told, requests(partial(tls.run, load)), upstream=upstream, secure=True)
+def over_tls(title: str, load: tls.Load, upstream: str = "http") -> Case:
+    return Case(title, requests(partial(tls.run, load)), upstream=upstream, secure=True)
 
 
-def handshakes(told: str, *, resumed: bool) -> Case:
-    return Case(told, requests(partial(tls.handshakes, resumed=resumed)), secure=True)
+def handshakes(title: str, *, resumed: bool) -> Case:
+    return Case(title, requests(partial(tls.handshakes, resumed=resumed)), secure=True)
 
 
 def _log_lines(server: Server, before: int, wanted: int) -> int:

@@ -75,11 +75,11 @@ class Budget:
         return value >= self.bound if self.at_least else value <= self.bound
 
 
-def at_most(bound: float, told: str, case: str, target: str = US, to: str = REFERENCE) -> Budget:
+def at_most(bound: float, title: str, case: str, target: str = US, to: str = REFERENCE) -> Budget:
     """CPU of a case against that of another target."""
     words = {REFERENCE: "HAProxy's", "envoy": "Envoy's", "caddy": "Caddy's"}[to]
-    told = f"CPU of {told}{', compiled' if target == COMPILED else ''}, against {words}"
-    return Budget(told, lambda r: r.ratio(case, target, "cpu_us", to), bound, "x")
+    title = f"CPU of {title}{', compiled' if target == COMPILED else ''}, against {words}"
+    return Budget(title, lambda r: r.ratio(case, target, "cpu_us", to), bound, "x")
 
 
 BUDGETS = (

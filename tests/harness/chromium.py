@@ -64,12 +64,12 @@ def running(folder: Path) -> Iterator[str]:
 
 def _port(process: subprocess.Popen[bytes], folder: Path) -> int:
     """Where it listens; it writes that into its profile once it does."""
-    told, end = folder / "profile/DevToolsActivePort", time.monotonic() + 50
-    while not (told.exists() and told.read_text().count("\n")):
+    written, end = folder / "profile/DevToolsActivePort", time.monotonic() + 50
+    while not (written.exists() and written.read_text().count("\n")):
         assert process.poll() is None, (folder / "chromium.log").read_text()
         assert time.monotonic() < end, "Chromium did not start"
         time.sleep(0.05)
-    return int(told.read_text().splitlines()[0])
+    return int(written.read_text().splitlines()[0])
 
 
 @asynccontextmanager

@@ -214,7 +214,7 @@ async def test_mutants_of_responses(gateway_for: GatewayFor, upstream: Upstream)
     upstream.behaviour = serve
     proxied = proxy_to(upstream, http2="always")
     rig = await gateway_for(upstream, limits=MANY, proxies=(proxied,))
-    told = {"whole": 0, "502": 0, "cut": 0}
+    ends = {"whole": 0, "502": 0, "cut": 0}
     for number in range(MUTANTS):
         dice = random.Random(number)
         body = dice.randbytes(dice.choice([0, 1, 2999, 7000]))
@@ -228,17 +228,17 @@ async def test_mutants_of_responses(gateway_for: GatewayFor, upstream: Upstream)
         try:
             response = await client.final()
         except Truncated:
-            told["cut"] += 1
+            ends["cut"] += 1
         else:
             if response.get("x-gateway-reason") is not None:
                 assert response.status == 502, where
-                told["502"] += 1
+                ends["502"] += 1
             else:
                 stream = streams_in(raw + FILLER).get(1, Stream())
                 length = len(stream.body) if stream.length is None else stream.length
                 assert stream.ended or stream.length is not None, where
                 assert response.body == (b"" if response.status in (204, 304) else stream.body[:length]), where
                 assert response.status in (204, 304) or len(response.body) == length, where
-                told["whole"] += 1
+                ends["whole"] += 1
         client.close()
-    assert min(told.values()) > MUTANTS / 20, told
+    assert min(ends.values()) > MUTANTS / 20, ends
