@@ -221,8 +221,10 @@ class ClientStream(Sink, TunnelEnd, Protocol):
         """The body of the request comes from ``source``; ``length`` as in `RequestHead`."""
         ...
 
-    def expect_within(self, seconds: float, reason: Reason) -> None:
-        """Fail with ``reason`` unless the response begins, or this is called again, within ``seconds``; 0: no bound."""
+    def expect_by(self, at: float, reason: Reason) -> None:
+        """Fail with ``reason`` unless the response begins, or this is called again, until ``at``: seconds of the
+        monotonic clock; 0.0: no bound.
+        """
         ...
 
     def fail(self, error: GatewayError) -> None:

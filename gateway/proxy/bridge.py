@@ -31,13 +31,14 @@ def accepted(key: bytes) -> bytes:
 class Bridge(Relay):
     """The `gateway.core.stream.Reply` of such a handshake."""
 
-    __slots__ = ("_accepted",)
+    __slots__ = ("_accepted", "key")
 
     def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, locations: Locations | None) -> None:
         """As `Relay`."""
         super().__init__(exchange, stream, lines, locations)
         value = b2a_base64(os.urandom(16), newline=False)
         self.key = b"Sec-WebSocket-Key: %b\r\n" % value
+        """The line that the request needs besides those of the caller."""
         self._accepted = accepted(value)
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:

@@ -14,29 +14,28 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 class ConfiguredFields:
     """``fixed`` are (name, value); `lines` makes the rest for one caller; ``names`` are those of all, empty ones too.
+    Without ``personal`` no caller has lines of its own.
 
     A field that the configuration names is never taken from the caller, even if its configured value is not sent.
     """
 
-    __slots__ = ("_personal", "fixed", "names")
+    __slots__ = ("fixed", "names", "personal")
 
     def __init__(self, headers: Iterable[Header]) -> None:
         self.fixed: list[tuple[bytes, bytes]] = []
-        self._personal: list[tuple[bytes, tuple[Part, ...]]] = []
+        self.personal: list[tuple[bytes, tuple[Part, ...]]] = []
         self.names: list[bytes] = []
         for header in headers:
             name = header.name.encode()
             self.names.append(name)
             if not all(isinstance(part, str) for part in header.parts):
-                self._personal.append((name, header.parts))
+                self.personal.append((name, header.parts))
             elif value := "".join(map(str, header.parts)).encode("latin-1"):
                 self.fixed.append((name, value))
 
     def lines(self, principal: Principal | None) -> bytes:
         """Whole field lines; a field that is empty for this caller, or cannot be sent exactly, is left out."""
-        if not self._personal:
-            return b""
-        values = ((name, _value(parts, principal)) for name, parts in self._personal)
+        values = ((name, _value(parts, principal)) for name, parts in self.personal)
         return b"".join(b"%b: %b\r\n" % (name, value) for name, value in values if value)
 
 

@@ -24,14 +24,12 @@ _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 class Relay:
     """The `gateway.core.stream.Reply` of a request whose body, if any, went out with its head."""
 
-    __slots__ = ("_lines", "_locations", "exchange", "key", "stream")
+    __slots__ = ("_lines", "_locations", "exchange", "stream")
 
     def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, locations: Locations | None) -> None:
         """``lines``: field lines for the caller, each ended by CRLF. ``locations`` None: paths stay as they are."""
         self.exchange = exchange
         self.stream = stream
-        self.key = b""
-        """The line that the request needs besides those of the caller."""
         self._lines = lines
         self._locations = locations
 
@@ -102,12 +100,12 @@ class Upload(Relay):
         """The whole attempt: raises `GatewayError`."""
         ex, stream = self.exchange, self.stream
         done = stream.send(request, lines, b"", self, ex.downstream.limits)
-        ex.attempt.asked_at = monotonic()
+        ex.attempt.asked_at = now = monotonic()
         if self._phase is _Phase.RUNNING:
             ex.downstream.pipe(stream, self._on_end)
             await done
             return
-        stream.expect_within(self._response_header, errors.HEADER_TIMEOUT)
+        self._expect_response(now)
         timer = asyncio.get_running_loop().call_later(CONTINUE_SECONDS, self._give_continue)
         try:
             await done
@@ -130,10 +128,14 @@ class Upload(Relay):
     def _start(self) -> None:
         if self._phase is _Phase.HELD and not self.exchange.committed:
             self._phase = _Phase.RUNNING
-            self.stream.expect_within(0, errors.HEADER_TIMEOUT)
+            self.stream.expect_by(0.0, errors.HEADER_TIMEOUT)
             self.exchange.downstream.pipe(self.stream, self._on_end)
 
     def _on_end(self) -> None:
-        self.exchange.attempt.sent_at = monotonic()
+        self.exchange.attempt.sent_at = now = monotonic()
         if not self.exchange.committed:
-            self.stream.expect_within(self._response_header, errors.HEADER_TIMEOUT)
+            self._expect_response(now)
+
+    def _expect_response(self, now: float) -> None:
+        bound = self._response_header
+        self.stream.expect_by(now + bound if bound else 0.0, errors.HEADER_TIMEOUT)

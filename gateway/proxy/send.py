@@ -45,7 +45,7 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
         attempt.http_version = stream.http_version
         outgoing = rewrite.request(request, down.peer, ex.trace)
         identified = b"X-Request-Id: %b\r\n" % ex.request_id
-        lines = fields.lines(ex.principal) + identified
+        lines = identified if not fields.personal else fields.lines(ex.principal) + identified
         if TIMEOUT in request.known:
             lines += timeout_line(ex, monotonic())
         try:
@@ -53,12 +53,15 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             if body is None:
                 await Upload(ex, stream, identified, locations, response_header).run(outgoing, lines)
             else:
-                bridged = outgoing.upgrade and request.minor == OVER_HTTP_2
-                relay = (Bridge if bridged else Relay)(ex, stream, identified, locations)
-                done = stream.send(outgoing, lines + relay.key, body, relay, down.limits)
-                attempt.asked_at = attempt.sent_at = monotonic()  # one write: there is no upload to measure
+                if outgoing.upgrade and request.minor == OVER_HTTP_2:
+                    relay: Relay = (bridge := Bridge(ex, stream, identified, locations))
+                    lines += bridge.key
+                else:
+                    relay = Relay(ex, stream, identified, locations)
+                done = stream.send(outgoing, lines, body, relay, down.limits)
+                attempt.asked_at = attempt.sent_at = now = monotonic()  # one write: there is no upload to measure
                 if response_header:
-                    stream.expect_within(response_header, errors.HEADER_TIMEOUT)
+                    stream.expect_by(now + response_header, errors.HEADER_TIMEOUT)
                 await done
         except BaseException:
             down.stop_body()

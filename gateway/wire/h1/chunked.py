@@ -108,7 +108,12 @@ class ChunkedDecoder:
         """
         if self._state is not _SIZE or self._line:
             return -1
-        payload, position, end, size = 0, 0, len(data), -1
+        end = len(data)
+        stop = data.find(_CRLF, 0, _MAX_PLAIN_DIGITS + 2)
+        size = _SIZES.get(data[:stop], 0)
+        if size and stop + size + 4 == end and data.endswith(_CRLF):  # one chunk, as a token of a stream is
+            return size
+        payload, position, size = 0, 0, -1
         while position < end:
             stop = data.find(b"\r\n", position, position + _MAX_PLAIN_DIGITS + 2)
             digits = data[position:stop]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from time import monotonic
 
 from gateway import errors
 from gateway.core.forwarded import folded
@@ -110,14 +109,14 @@ class H1Client(ResponseReader):
         else:  # its bytes came before the request did
             self.fail(GatewayError(errors.UPSTREAM_BAD_RESPONSE, "The upstream sent bytes before any request"))
 
-    def expect_within(self, seconds: float, reason: Reason) -> None:
-        """As `ClientStream.expect_within`."""
+    def expect_by(self, at: float, reason: Reason) -> None:
+        """As `ClientStream.expect_by`."""
         if self.state is STALLED:
             self.move(ClientEvent.EXPECT)
         if self.state is HEAD:
             self._head_reason = reason
-            if seconds:
-                self.timer.arm(monotonic() + seconds)
+            if at:
+                self.timer.arm(at)
             else:
                 self.timer.disarm()
 

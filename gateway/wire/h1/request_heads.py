@@ -39,6 +39,7 @@ class RequestHeads(H1ServerStream):
         self._wake: asyncio.Future[None] | None = None
         """What the task waits for when there is no work."""
         self._last_head = b""
+        """Of `_last_request`, with the empty line that ended it."""
         self._last_request: RequestHead | None = None
         self._large_request: RequestHead | None = None
         """The request that is served, when its head is not kept for the next one."""
@@ -46,18 +47,20 @@ class RequestHeads(H1ServerStream):
         """Bytes of the stash in which no end of a head was found: a head that drips is not scanned from its start."""
 
     def _take_first(self, data: bytes) -> None:
-        """What comes while nothing is stashed; most often it is one whole head, which is then not copied twice."""
-        end = data.find(b"\r\n\r\n", 0, self.limits.max_header_bytes + 4)
-        if end < 0 or data[0] == _CR:  # CR: empty lines before the request line
-            self._stash += data
-            self._advance()
-            return
-        if end + 4 == len(data):
-            self._begin(data[:end])
-            return
-        self._stash += data[end + 4 :]
-        self._begin(data[:end])
-        self._bound_stash()
+        """What comes while nothing is stashed; most often it is one whole head, which is then not copied again."""
+        if data != self._last_head:
+            end = data.find(b"\r\n\r\n", 0, self.limits.max_header_bytes + 4)
+            if end < 0 or data[0] == _CR:  # CR: empty lines before the request line
+                self._stash += data
+                self._advance()
+                return
+            end += 4
+            if end < len(data):
+                self._stash += data[end:]
+                self._begin(data[:end])
+                self._bound_stash()
+                return
+        self._begin(data)
 
     def _advance(self) -> None:
         """Take the next head from the stash and start its exchange, or wait for more of it."""
@@ -75,7 +78,7 @@ class RequestHeads(H1ServerStream):
             return
         end = stash.find(b"\r\n\r\n", max(0, self._scanned - 3), self.limits.max_header_bytes + 4)
         if end >= 0:
-            head = bytes(stash[:end])
+            head = bytes(stash[: end + 4])
             del stash[: end + 4]
             self._scanned = 0
             self._begin(head)
@@ -89,13 +92,13 @@ class RequestHeads(H1ServerStream):
         self._scanned = len(stash)
         self.move(ServerEvent.PART)
 
-    def _begin(self, lines: bytes) -> None:
-        """Start the exchange of the request whose head is ``lines``, without the empty line that ended it."""
+    def _begin(self, raw: bytes) -> None:
+        """Start the exchange of the request whose head is ``raw``, with the empty line that ended it."""
         # A connection often repeats a request, byte for byte: polling, health checks, load tests.
         head = self._last_request
-        if head is None or lines != self._last_head:
+        if head is None or raw != self._last_head:
             try:
-                head = self._parse(lines)
+                head = self._parse(raw)
             except GatewayError as error:
                 self._refuse(error)
                 return
@@ -107,13 +110,13 @@ class RequestHeads(H1ServerStream):
         exchange = Exchange(self, head, monotonic())
         self._start(exchange, self._service.serve(exchange))
 
-    def _parse(self, head: bytes) -> RequestHead:
-        request = self._parser.request(head, self.limits)
-        if len(head) > MAX_KEPT_HEAD:
+    def _parse(self, raw: bytes) -> RequestHead:
+        request = self._parser.request(raw[:-4], self.limits)
+        if len(raw) > MAX_KEPT_HEAD:
             self._large_request = request
         else:
             self._last_request = request
-            self._last_head = head
+            self._last_head = raw
         return request
 
     def _check_partial(self, stash: bytearray) -> None:

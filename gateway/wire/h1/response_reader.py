@@ -83,6 +83,7 @@ class ResponseReader(MessageWriter):
         self._to_head = False
         """The request was a HEAD: no body follows."""
         self._last_head = b""
+        """Of `_last_response`, with the empty line that ended it."""
         self._last_response: ResponseHead | None = None
         self._stash = bytearray()
         """Bytes of a head that has not come whole."""
@@ -170,20 +171,22 @@ class ResponseReader(MessageWriter):
         while data and (self.state is HEAD or self.state is STALLED):
             # A head is short: what lies behind it is not copied.
             window = bytes(data[:_HEAD_WINDOW])
-            end = window.find(b"\r\n\r\n")
-            if end < 0 and len(data) > _HEAD_WINDOW:
-                window = bytes(data)
-                end = window.find(b"\r\n\r\n")
-            if end < 0:
-                self._stash += window
-                self._scanned = 0
-                self._check_partial()
-                return
-            raw, head = window[:end], self._last_response
+            head = self._last_response
             # An endpoint often repeats a head, byte for byte, within a second.
-            if head is None or raw != self._last_head or self._to_head:
-                head = self._parse(raw)
-            data = data[end + 4 :]
+            if head is not None and window.startswith(self._last_head) and not self._to_head:
+                data = data[len(self._last_head) :]
+            else:
+                end = window.find(b"\r\n\r\n") + 4
+                if end < 4 and len(data) > _HEAD_WINDOW:
+                    window = bytes(data)
+                    end = window.find(b"\r\n\r\n") + 4
+                if end < 4:
+                    self._stash += window
+                    self._scanned = 0
+                    self._check_partial()
+                    return
+                head = self._parse(window[:end])
+                data = data[end:]
             if head.status >= 200:
                 self._final(head, data, pooled=pooled)
                 return
@@ -217,11 +220,12 @@ class ResponseReader(MessageWriter):
         if size > limit:
             raise GatewayError(errors.UPSTREAM_BAD_RESPONSE, f"The head of the response exceeds {limit} bytes")
 
-    def _parse(self, head: bytes) -> ResponseHead:
+    def _parse(self, raw: bytes) -> ResponseHead:
+        head = raw[:-4]
         self._check_size(len(head))
         response = self._parser.response(head, to_head=self._to_head)
         if not self._to_head and len(head) <= MAX_KEPT_HEAD:
-            self._last_head = head
+            self._last_head = raw
             self._last_response = response
         return response
 

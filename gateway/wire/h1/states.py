@@ -202,7 +202,7 @@ KEEP     -       -       -       -       -       IDLE    -       -       -
 DROP     BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  .       .       BROKEN
 FAIL     BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  BROKEN  .       BROKEN
 """
-"""In HEAD the exchange arms the timer, by `expect_within`, with a reason of its own."""
+"""In HEAD the exchange arms the timer, by `expect_by`, with a reason of its own."""
 
 SERVER: Final = transitions_in(_SERVER, ServerState, ServerEvent)
 SERVER_TIMERS: Final[dict[ServerState, Bound | None]] = {

@@ -74,7 +74,7 @@ RESUME   .      .       .       .       BODY    .       .       .
 EXPIRED  -      CLOSED  CLOSED  CLOSED  -       -       -       -
 CLOSE    CLOSED CLOSED  CLOSED  CLOSED  CLOSED  CLOSED  CLOSED  .
 """
-"""In HEAD the exchange arms the timer, by `expect_within`, with a reason of its own."""
+"""In HEAD the exchange arms the timer, by `expect_by`, with a reason of its own."""
 
 CLIENT: Final = transitions_in(_CLIENT, ClientState, ClientEvent)
 CLIENT_TIMERS: Final = timers_in(_CLIENT, ClientState)

@@ -57,13 +57,13 @@ class H2ClientStream(ClientResponse):
             self.whole(memoryview(body))
         return done
 
-    def expect_within(self, seconds: float, reason: Reason) -> None:
-        """As `ClientStream.expect_within`."""
+    def expect_by(self, at: float, reason: Reason) -> None:
+        """As `ClientStream.expect_by`."""
         self.move(ClientEvent.EXPECT)
         if self.state is HEAD:
             self._head_reason = reason
-            if seconds:
-                self._expire_at(monotonic() + seconds)
+            if at:
+                self._expire_at(at)
             else:
                 self.expires_at = 0.0
 

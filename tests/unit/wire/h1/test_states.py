@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -225,7 +226,7 @@ class Endpoint(EndpointStage):
             self.transport.lose()
         elif state is not ClientState.IDLE:
             self.start()
-            client.expect_within(9, errors.HEADER_TIMEOUT)
+            client.expect_by(monotonic() + 9, errors.HEADER_TIMEOUT)
         if state is ClientState.STALLED:
             client.begin_body(HeldSource(), CHUNKED)
             self.transport.stop()
@@ -259,7 +260,7 @@ class Endpoint(EndpointStage):
             ClientEvent.LOST: self.transport.lose,
             ClientEvent.FULL: client.pause_writing,
             ClientEvent.TAKEN: client.resume_writing,
-            ClientEvent.EXPECT: lambda: client.expect_within(7, errors.HEADER_TIMEOUT),
+            ClientEvent.EXPECT: lambda: client.expect_by(monotonic() + 7, errors.HEADER_TIMEOUT),
             ClientEvent.HOLD: client.hold,
             ClientEvent.RESUME: client.resume,
             ClientEvent.KEEP: lambda: client.release(request_complete=True),

@@ -144,9 +144,9 @@ async def test_credit_of_the_connection_is_given_back_as_it_comes() -> None:
 async def test_the_timer_is_of_all_streams() -> None:
     stage = UpstreamStage()
     one, two, three = stage.ask(), stage.ask(), stage.ask()
-    one.stream.expect_within(500, errors.HEADER_TIMEOUT)
-    two.stream.expect_within(300, errors.HEADER_TIMEOUT)
-    three.stream.expect_within(0, errors.HEADER_TIMEOUT)
+    one.stream.expect_by(monotonic() + 500, errors.HEADER_TIMEOUT)
+    two.stream.expect_by(monotonic() + 300, errors.HEADER_TIMEOUT)
+    three.stream.expect_by(0.0, errors.HEADER_TIMEOUT)
     timer = stage.client._timer
     assert timer.expires_at == pytest.approx(monotonic() + 300, abs=5)
     two.stream.expires_at = monotonic() - 1

@@ -44,7 +44,7 @@ class Stream:
         elif event is ClientEvent.OPEN:
             stage.say(window_update(stream.ident, 1000))
         elif event is ClientEvent.EXPECT:
-            stream.expect_within(33, errors.HEADER_TIMEOUT)
+            stream.expect_by(monotonic() + 33, errors.HEADER_TIMEOUT)
         elif event is ClientEvent.HOLD:
             stream.hold()
         elif event is ClientEvent.RESUME:
@@ -120,6 +120,6 @@ async def test_the_exchange_arms_the_timer_of_a_head() -> None:
     assert tried.stream.expires_at == 0.0
     tried.cause(ClientEvent.EXPECT)
     assert tried.stream.expires_at == pytest.approx(monotonic() + 33, abs=5)
-    tried.stream.expect_within(0, errors.HEADER_TIMEOUT)
+    tried.stream.expect_by(0.0, errors.HEADER_TIMEOUT)
     assert tried.stream.expires_at == 0.0
     tried.end()
