@@ -233,7 +233,7 @@ $(VENV)-fuzz/.installed: tests/fuzz/requirements.txt $(VENV)/.installed-dev
 	@$(PIP_INSTALL) --upgrade --target $(VENV)-fuzz --require-hashes --only-binary :all: --no-deps -r $<
 	@touch $@
 
-$(VENV)-compiled/.installed: pyproject.toml requirements/run.txt $(wildcard gateway/*.py gateway/*/*.py migrations/*.py migrations/*/*.py)
+$(VENV)-compiled/.installed: pyproject.toml requirements/run.txt $(shell find gateway migrations -name "*.py")
 	@echo "compiling the hot path into $(VENV)-compiled"
 	@$(MAKE) wheel
 	@$(PYTHON) -m venv --clear $(VENV)-compiled
