@@ -96,8 +96,14 @@ def pacer() -> Iterator[Server]:
 
 
 @contextmanager
-def peer(target: Target, origin: Server, scheme: str = "http") -> Iterator[Server]:
-    """A fresh proxy in front of this origin, which it reaches by ``scheme``. `NotInstalledError`, `PeerError`."""
+def peer(
+    target: Target, origin: Server, scheme: str = "http", *, failures: int = 5, rested: bool = True
+) -> Iterator[Server]:
+    """A fresh proxy in front of this origin, which it reaches by ``scheme``. `NotInstalledError`, `PeerError`.
+
+    After so many ``failures`` its breaker opens, where it has one. ``rested``: wait until it uses no CPU, because what
+    it still does at its start is not the cost of a request.
+    """
     with folder() as work:
         files = certificate.made(work, HOST)
         (work / "both.pem").write_bytes(files.chain.read_bytes() + files.key.read_bytes())
@@ -110,6 +116,7 @@ def peer(target: Target, origin: Server, scheme: str = "http") -> Iterator[Serve
             "SCHEME": scheme,
             "AUTHORITY": str(origin.folder / "authority.pem"),
             "WORK": str(work),
+            "FAILURES": str(failures),
         }
         values["MORE"] = fill(target.more.get(scheme, ""), values)
         command = target.filled(values)
@@ -119,7 +126,8 @@ def peer(target: Target, origin: Server, scheme: str = "http") -> Iterator[Serve
         log = "access.log" if target.log_on_stdout else "stdout.log"
         with _running(command, port, PEER_CORE, work, log, more, target.patience) as server:
             server.prefix, server.ports["https"] = target.prefix, secure
-            _wait_until_it_rests(server)
+            if rested:
+                _wait_until_it_rests(server)
             yield server
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from harness.answers import LAST_CHUNK, OK, answer, chunk, each_request, echo, head, ok
+from harness.attacks.streams import SPLITTING
 from harness.frames import GET, POST, Fields, block
 from harness.http2 import Http2Client
 from harness.message import Message
@@ -191,18 +192,7 @@ async def test_one_read_that_feeds_endpoints_that_are_slow_never_mixes(
             assert (await client.response(ident)).body == b"ok"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        pytest.param([*GET, (b"transfer-encoding", b"chunked")], id="CVE-2021-33193 transfer-encoding"),
-        pytest.param([*GET, (b"content-length", b"5")], id="CVE-2021-21409 a length without a body"),
-        pytest.param([*GET[:3], (b":path", b"/a HTTP/1.1\r\nHost: b\r\n\r\nGET /b")], id="CRLF in :path"),
-        pytest.param([(b":method", b"GET /b HTTP/1.1\r\nx:"), *GET[1:]], id="CVE-2021-39240 :method"),
-        pytest.param([*GET, (b"x", b"1\r\nhost: b")], id="CVE-2025-57804 CRLF in a value"),
-        pytest.param([*GET, (b"host", b"b")], id="CVE-2021-39242 Host differs"),
-        pytest.param([*GET[:3], (b":path", b"/a#b")], id="CVE-2023-45539 # in :path"),
-    ],
-)
+@pytest.mark.parametrize("fields", SPLITTING.values(), ids=SPLITTING)
 async def test_what_would_be_another_request_reaches_no_endpoint(
     gateway_for: GatewayFor, upstream: Upstream, fields: Fields
 ) -> None:

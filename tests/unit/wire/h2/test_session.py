@@ -7,15 +7,21 @@ may depend on itself.
 from __future__ import annotations
 
 import pytest
+from harness.attacks.streams import (
+    CLOSED,
+    ENDS_THE_CONNECTION,
+    MALFORMED,
+    OPEN,
+    PING_FRAME,
+    RESETS_THE_STREAM,
+    body,
+    head,
+)
 from harness.frames import GET, POST, Fields, Frame, block
 from unit.wire.h2.stage import CallerStage
 
 from gateway.wire.h2.codes import (
-    COMPRESSION_ERROR,
-    DATA,
     ENHANCE_YOUR_CALM,
-    FLOW_CONTROL_ERROR,
-    FRAME_SIZE_ERROR,
     GOAWAY,
     HEADERS,
     MAX_FRAME,
@@ -23,23 +29,8 @@ from gateway.wire.h2.codes import (
     PREFACE,
     PROTOCOL_ERROR,
     RST_STREAM,
-    STREAM_CLOSED,
 )
 from gateway.wire.h2.frames import frame, goaway, rst_stream, settings, window_update
-
-
-def head(ident: int = 1, fields: Fields = GET, flags: int = 5) -> bytes:
-    return frame(HEADERS, flags, ident, block(fields))
-
-
-def body(payload: bytes, ident: int = 1, flags: int = 0) -> bytes:
-    return frame(DATA, flags, ident, payload)
-
-
-OPEN = head(1, POST, 4)
-"""A request whose body is to come."""
-CLOSED = head(1) + rst_stream(1, 8)
-PING_FRAME = frame(6, 0, 0, b"12345678")
 
 FINE = {
     "generic 1/1, http2 3.5/1 the preface": b"",
@@ -86,120 +77,6 @@ FINE = {
     "http2 7/2 RST_STREAM with an unknown code": OPEN + rst_stream(1, 0xFF) + head(3),
     "http2 8.2/0 push that is switched off": settings([(2, 0)]) + head(),
     "padding on the last frame of a body": OPEN + body(b"a") + body(b"\x04\0\0\0\0", flags=9),
-}
-
-ENDS_THE_CONNECTION = {
-    "http2 4.2/3 HEADERS above the size": (frame(HEADERS, 5, 1, bytes(MAX_FRAME + 1)), FRAME_SIZE_ERROR),
-    "http2 4.2/2 DATA above the size": (OPEN + body(bytes(MAX_FRAME + 1)), FRAME_SIZE_ERROR),
-    "http2 4.3/1 a block that cannot be decoded": (frame(HEADERS, 5, 1, b"\xff\xff\xff\xff\xff"), COMPRESSION_ERROR),
-    "http2 4.3/2 PRIORITY within a block": (frame(HEADERS, 1, 1, b"\x82") + frame(2, 0, 1, b"12345"), PROTOCOL_ERROR),
-    "http2 4.3/3 HEADERS of another stream within": (frame(HEADERS, 1, 1, b"\x82") + head(3), PROTOCOL_ERROR),
-    "http2 5.1/1 DATA on an idle stream": (body(b"a"), PROTOCOL_ERROR),
-    "http2 5.1/2 RST_STREAM on an idle stream": (rst_stream(1, 8), PROTOCOL_ERROR),
-    "http2 5.1/3 WINDOW_UPDATE on an idle stream": (window_update(1, 100), PROTOCOL_ERROR),
-    "http2 5.1/4 CONTINUATION on an idle stream": (frame(9, 4, 1, b"\x82"), PROTOCOL_ERROR),
-    "http2 5.1/7 CONTINUATION on a half-closed stream": (head() + frame(9, 4, 1, b"\x82"), PROTOCOL_ERROR),
-    "http2 5.1/9 HEADERS after RST_STREAM": (CLOSED + head(), STREAM_CLOSED),
-    "http2 5.1/10 CONTINUATION after RST_STREAM": (CLOSED + frame(9, 4, 1, b"\x82"), PROTOCOL_ERROR),
-    "http2 5.1.1/1 an even number": (head(2), PROTOCOL_ERROR),
-    "http2 5.1.1/2 a lower number": (head(5) + head(3), PROTOCOL_ERROR),
-    "http2 5.1.1 DATA on an even stream": (head(5) + body(b"a", 2), PROTOCOL_ERROR),
-    "http2 5.4.1/1 an invalid PING": (frame(6, 0, 1, b"12345678"), PROTOCOL_ERROR),
-    "http2 5.5/2 an extension within a block": (frame(HEADERS, 1, 1, b"\x82") + frame(0x16, 0, 1, b""), PROTOCOL_ERROR),
-    "http2 6.1/1 DATA on stream 0": (frame(DATA, 1, 0, b"a"), PROTOCOL_ERROR),
-    "http2 6.1/3 DATA with too much padding": (OPEN + body(b"\x06test", flags=9), PROTOCOL_ERROR),
-    "http2 6.2/1 HEADERS without END_HEADERS, then PRIORITY": (
-        frame(HEADERS, 1, 1, block(GET)) + frame(2, 0, 1, b"12345"),
-        PROTOCOL_ERROR,
-    ),
-    "http2 6.2/3 HEADERS on stream 0": (frame(HEADERS, 5, 0, block(GET)), PROTOCOL_ERROR),
-    "http2 6.2/4 HEADERS with too much padding": (frame(HEADERS, 0xD, 1, b"\xff" + block(GET)), PROTOCOL_ERROR),
-    "http2 6.3/1 PRIORITY on stream 0": (frame(2, 0, 0, b"12345"), PROTOCOL_ERROR),
-    "http2 6.4/1 RST_STREAM on stream 0": (rst_stream(0, 8), PROTOCOL_ERROR),
-    "http2 6.4/3 RST_STREAM of a wrong size": (OPEN + frame(RST_STREAM, 0, 1, b"123"), FRAME_SIZE_ERROR),
-    "http2 6.5/1 SETTINGS ACK with a payload": (frame(4, 1, 0, b"\0\x03\0\0\0\x01"), FRAME_SIZE_ERROR),
-    "http2 6.5/2 SETTINGS on a stream": (frame(4, 0, 1, b"\0\x03\0\0\0\x01"), PROTOCOL_ERROR),
-    "http2 6.5/3 SETTINGS of a wrong size": (frame(4, 0, 0, b"\0\x03\0"), FRAME_SIZE_ERROR),
-    "http2 6.5.2/1 ENABLE_PUSH": (settings([(2, 2)]), PROTOCOL_ERROR),
-    "http2 6.5.2/2 INITIAL_WINDOW_SIZE": (settings([(4, 1 << 31)]), FLOW_CONTROL_ERROR),
-    "http2 6.5.2/3 MAX_FRAME_SIZE below": (settings([(5, MAX_FRAME - 1)]), PROTOCOL_ERROR),
-    "http2 6.5.2/4 MAX_FRAME_SIZE above": (settings([(5, 1 << 24)]), PROTOCOL_ERROR),
-    "http2 6.7/3 PING on a stream": (frame(6, 0, 1, b"12345678"), PROTOCOL_ERROR),
-    "http2 6.7/4 PING of a wrong size": (frame(6, 0, 0, b"123456"), FRAME_SIZE_ERROR),
-    "http2 6.8/1 GOAWAY on a stream": (frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
-    "http2 6.9/1 WINDOW_UPDATE of 0": (window_update(0, 0), PROTOCOL_ERROR),
-    "http2 6.9/3 WINDOW_UPDATE of a wrong size": (frame(8, 0, 0, b"\0\0\x01"), FRAME_SIZE_ERROR),
-    "http2 6.9.1/2 the window of the connection overflows": (
-        window_update(0, (1 << 31) - 1) + window_update(0, (1 << 31) - 1),
-        FLOW_CONTROL_ERROR,
-    ),
-    "http2 6.9.2 a window of a stream overflows by SETTINGS": (
-        OPEN + window_update(1, (1 << 31) - 1 - 65535) + settings([(4, 65536)]),
-        FLOW_CONTROL_ERROR,
-    ),
-    "http2 6.10/2 CONTINUATION after END_HEADERS": (OPEN + frame(9, 4, 1, b"\x82"), PROTOCOL_ERROR),
-    "http2 6.10/4 CONTINUATION on stream 0": (
-        frame(HEADERS, 1, 1, block(GET)) + frame(9, 4, 0, b"\x82"),
-        PROTOCOL_ERROR,
-    ),
-    "http2 6.10/5 CONTINUATION after CONTINUATION with END_HEADERS": (
-        frame(HEADERS, 1, 1, block(GET)[:2]) + frame(9, 4, 1, block(GET)[2:]) + frame(9, 4, 1, b"\x82"),
-        PROTOCOL_ERROR,
-    ),
-    "http2 6.10/6 CONTINUATION after DATA": (OPEN + body(b"a") + frame(9, 4, 1, b"\x82"), PROTOCOL_ERROR),
-    "http2 8.4/1 PUSH_PROMISE": (frame(5, 4, 1, b"\0\0\0\x02" + block(GET)), PROTOCOL_ERROR),
-    "hpack 2.3.3/1 an index beyond the table": (frame(HEADERS, 5, 1, b"\xc6"), COMPRESSION_ERROR),
-    "hpack 2.3.3/2 a literal with such a name": (frame(HEADERS, 5, 1, b"\x7f\x0a\x01a"), COMPRESSION_ERROR),
-    "hpack 4.2/1 a size update at the end": (frame(HEADERS, 5, 1, block(GET) + b"\x20"), COMPRESSION_ERROR),
-    "hpack 5.2/1 padding longer than 7 bits": (frame(HEADERS, 5, 1, b"\x00\x86\xf2\xb2\x4a\x84\xff\xff\x00"), 9),
-    "hpack 5.2/2 padding by zero": (frame(HEADERS, 5, 1, b"\x00\x83\x49\x50\x90\x00"), COMPRESSION_ERROR),
-    "hpack 5.2/3 EOS in a string": (frame(HEADERS, 5, 1, b"\x00\x84\xff\xff\xff\xff\x00"), COMPRESSION_ERROR),
-    "hpack 6.1/1 index 0": (frame(HEADERS, 5, 1, b"\x80"), COMPRESSION_ERROR),
-    "hpack 6.3/1 a size above the setting": (frame(HEADERS, 5, 1, b"\x3f\xe2\x1f"), COMPRESSION_ERROR),
-}
-
-RESETS_THE_STREAM = {
-    "http2 5.1/5 DATA on a half-closed stream": (head() + body(b"a"), STREAM_CLOSED),
-    "http2 5.1/6 HEADERS on a half-closed stream": (head() + head(), STREAM_CLOSED),
-    "http2 5.1/8 DATA after RST_STREAM": (OPEN + rst_stream(1, 8) + body(b"a"), STREAM_CLOSED),
-    "http2 6.3/2 PRIORITY of a wrong size": (OPEN + frame(2, 0, 1, b"1234"), FRAME_SIZE_ERROR),
-    "http2 6.9/2 WINDOW_UPDATE of 0 on a stream": (OPEN + window_update(1, 0), PROTOCOL_ERROR),
-    "http2 6.9.1/3 the window of a stream overflows": (OPEN + window_update(1, (1 << 31) - 1), FLOW_CONTROL_ERROR),
-    "http2 8.1/1 a second HEADERS without END_STREAM": (OPEN + head(1, [(b"x", b"y")], 4), PROTOCOL_ERROR),
-    "http2 8.1.2.1/3 a pseudo-field in trailers": (OPEN + body(b"a") + head(1, [(b":method", b"x")]), PROTOCOL_ERROR),
-    "http2 8.1.2.6/1 a body longer than content-length": (
-        head(1, [*POST, (b"content-length", b"1")], 4) + body(b"test", flags=1),
-        PROTOCOL_ERROR,
-    ),
-    "http2 8.1.2.6/2 several frames": (
-        head(1, [*POST, (b"content-length", b"1")], 4) + body(b"te") + body(b"st", flags=1),
-        PROTOCOL_ERROR,
-    ),
-    "a body shorter than content-length": (
-        head(1, [*POST, (b"content-length", b"5")], 4) + body(b"test", flags=1),
-        PROTOCOL_ERROR,
-    ),
-    "trailers before the end of the announced body": (
-        head(1, [*POST, (b"content-length", b"5")], 4) + body(b"test") + head(1, [(b"x", b"y")]),
-        PROTOCOL_ERROR,
-    ),
-    "more than the window of a stream": (OPEN + body(bytes(MAX_FRAME)) * 4 + body(b"a"), FLOW_CONTROL_ERROR),
-}
-
-MALFORMED = {
-    "http2 8.1.2/1 an upper-case name": [*GET, (b"X-Test", b"ok")],
-    "http2 8.1.2.1/1 an unknown pseudo-field": [*GET, (b":test", b"ok")],
-    "http2 8.1.2.1/2 a pseudo-field of responses": [*GET, (b":status", b"200")],
-    "http2 8.1.2.1/4 a pseudo-field behind a field": [(b"x-test", b"ok"), *GET],
-    "http2 8.1.2.2/1 connection": [*GET, (b"connection", b"keep-alive")],
-    "http2 8.1.2.2/2 te": [*GET, (b"trailers", b"test"), (b"te", b"trailers, deflate")],
-    "http2 8.1.2.3/1 an empty path": [*GET[:3], (b":path", b"")],
-    "http2 8.1.2.3/2 no method": GET[1:],
-    "http2 8.1.2.3/3 no scheme": [GET[0], *GET[2:]],
-    "http2 8.1.2.3/4 no path": GET[:3],
-    "http2 8.1.2.3/5 a repeated method": [GET[0], *GET],
-    "http2 8.1.2.3/6 a repeated scheme": [*GET[:2], GET[1], *GET[2:]],
-    "http2 8.1.2.3/7 a repeated path": [*GET, GET[3]],
 }
 
 
