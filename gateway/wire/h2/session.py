@@ -175,7 +175,10 @@ class Session(Outlet):
     def _late(self, ident: int, name: str) -> None:
         """HEADERS or DATA on a stream that is closed."""
         ours = self._closed.get(ident)
-        if ours:  # RFC 9113 5.1: it was on its way when this side reset the stream
+        if ours:
+            # RFC 9113 5.1: it was on its way when this side reset the stream. The window of the stream bounds that, so
+            # that more is a flood.
+            self._budget.spend(1)
             return
         if ours is None and name == "HEADERS":
             raise H2Error(PROTOCOL_ERROR, "a stream begins with a lower number than one before")

@@ -208,3 +208,22 @@ async def test_pings_between_which_nothing_moves_are_counted() -> None:
     (goaway,) = [found for found in stage.frames() if found.kind == GOAWAY]
     assert (goaway.number, goaway.payload[8:]) == (ENHANCE_YOUR_CALM, b"too_many_pings")
     stage.close()
+
+
+@pytest.mark.parametrize("one", [body(b"a"), head(1, [(b"x", b"late")])], ids=["DATA", "HEADERS"])
+async def test_frames_on_a_stream_that_was_reset_here_have_a_budget(one: bytes) -> None:
+    """RFC 9113 5.1: what was on its way is ignored, and a window of 64 KiB bounds that; a flood ends the connection."""
+    stage = CallerStage()
+    stage.request(1, POST, ended=False)
+    await stage.respond()
+    assert stage.frames()[-1].kind == RST_STREAM
+    for _ in range(90):
+        stage.say(one * 100)
+        await stage.turn()
+    assert stage.frames() == []
+    while not stage.transport.eof:
+        stage.say(one * 100)
+        await stage.turn()
+    last = stage.frames()[-1]
+    assert (last.kind, last.number) == (GOAWAY, ENHANCE_YOUR_CALM)
+    stage.close()
