@@ -42,7 +42,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: attacks help run test test-protocols check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
+.PHONY: attacks oracles help run test test-protocols check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
     wheel compiled test-compiled lock upgrade sbom fuzz
 
@@ -122,6 +122,10 @@ soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests, 
 	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case --https || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 	@MUTANTS=10000 $(MAKE) test ARGS="-q -k 'mutants_of or broken_re' tests/wire"
+
+oracles: $(VENV)/.installed-dev $(VENV)-peers/.installed ## the same attacks at nginx, HAProxy, Envoy and Caddy, into build/oracles (NAMES=; RECORD=1: docs/oracles.md)
+	@PYTHONPATH=tests:loadtest:. $(BIN)/python -m oracles $(if $(NAMES),--names '$(NAMES)') $(RECORDED)
+	@$(if $(RECORDED),$(BIN)/python docs/generator docs)
 
 attacks: $(VENV)/.installed-dev ## what hostile clients cost in memory and time; report in build/attacks (ARGS='silent --pairs 1')
 	@$(BIN)/python loadtest/attacks.py $(ARGS)

@@ -8,9 +8,15 @@ from pathlib import Path
 import admin_api
 import keys
 import measured
+import oracles
 import regions
 
-GENERATED = {"configuration": keys.regions, "admin-api": admin_api.regions, "tuning": measured.regions}
+GENERATED = {
+    "configuration": keys.regions,
+    "admin-api": admin_api.regions,
+    "tuning": measured.regions,
+    "oracles": oracles.regions,
+}
 """Pages with regions that a program writes."""
 
 

@@ -97,12 +97,12 @@ def pacer() -> Iterator[Server]:
 
 @contextmanager
 def peer(
-    target: Target, origin: Server, scheme: str = "http", *, failures: int = 5, rested: bool = True
+    target: Target, origin: Server, scheme: str = "http", *, failures: int = 5, measured: bool = True
 ) -> Iterator[Server]:
     """A fresh proxy in front of this origin, which it reaches by ``scheme``. `NotInstalledError`, `PeerError`.
 
-    After so many ``failures`` its breaker opens, where it has one. ``rested``: wait until it uses no CPU, because what
-    it still does at its start is not the cost of a request.
+    After so many ``failures`` its breaker opens, where it has one. What is ``measured`` has a core of its own, and has
+    come to rest, because what it still does at its start is not the cost of a request.
     """
     with folder() as work:
         files = certificate.made(work, HOST)
@@ -124,9 +124,10 @@ def peer(
         if scheme == "https":
             more["SSL_CERT_FILE"] = values["AUTHORITY"]
         log = "access.log" if target.log_on_stdout else "stdout.log"
-        with _running(command, port, PEER_CORE, work, log, more, target.patience) as server:
+        core = PEER_CORE if measured else None
+        with _running(command, port, core, work, log, more, target.patience) as server:
             server.prefix, server.ports["https"] = target.prefix, secure
-            if rested:
+            if measured:
                 _wait_until_it_rests(server)
             yield server
 
@@ -135,14 +136,15 @@ def peer(
 def _running(
     command: Sequence[str],
     port: int,
-    core: int,
+    core: int | None,
     work: Path,
     stdout: str = "stdout.log",
     more: Mapping[str, str] | None = None,
     patience: float = 20.0,
 ) -> Iterator[Server]:
     # Should this process be killed, the kernel asks the server to end (prctl(2), PR_SET_PDEATHSIG).
-    pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", str(core), *command]
+    pinned = ["setpriv", "--pdeathsig", "TERM"]
+    pinned += [*(() if core is None else ("taskset", "--cpu-list", str(core))), *command]
     with (work / stdout).open("wb") as out, (work / "stderr.log").open("wb") as errors:
         surroundings = os.environ | {"GATEWAY_DUMPABLE": "1"} | dict(more or {})  # our memory is read from here too
         process = subprocess.Popen(  # noqa: S603 - our own command

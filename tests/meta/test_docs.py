@@ -15,7 +15,7 @@ from meta.sources import ROOT
 
 DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
-GENERATED = ("admin-api.md", "configuration.md", "tuning.md")
+GENERATED = ("admin-api.md", "configuration.md", "oracles.md", "tuning.md")
 
 
 @pytest.fixture(scope="module")

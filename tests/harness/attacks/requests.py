@@ -225,3 +225,42 @@ ACCEPTED = {
     "9112-3 target at the limit": line(b"GET /" + b"a" * 1023 + b" HTTP/1.1"),
     "9112-3.2 odd but plain target": line(b'GET /a%2Fb/../c//d?x=%zz&{}|\\^"<> HTTP/1.1'),
 }
+
+# -- a second request within the first
+
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+_SIZE = b"Content-Length: %d" % len(HIDDEN)
+_AS_CHUNK = b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)
+
+SMUGGLED = {
+    "9112-6.3 CL.TE": post(
+        b"Content-Length: %d" % (5 + len(HIDDEN)), b"Transfer-Encoding: chunked", body=b"0\r\n\r\n" + HIDDEN
+    ),
+    "9112-6.3 TE.CL": post(b"Transfer-Encoding: chunked", b"Content-Length: 4", body=_AS_CHUNK),
+    "9112-6.3 TE.TE": post(
+        b"Transfer-Encoding: chunked", b"Transfer-Encoding: cow", b"Content-Length: 4", body=_AS_CHUNK
+    ),
+    "9112-6.3 CL.CL": post(b"Content-Length: 0", _SIZE, body=HIDDEN),
+    "9112-5.1 space hides the length": post(b"Content-Length : %d" % len(HIDDEN), body=HIDDEN),
+    "9112-2.2 bare CR hides the length": post(b"X: y\r" + _SIZE, body=HIDDEN),
+    "9112-5.2 folded line hides the coding": post(b"X: y", b" Transfer-Encoding: chunked", _SIZE, body=_AS_CHUNK),
+}
+"""Its recipient may refuse it, or read one request; two are the attack."""
+
+CARRIED = {
+    "9112-6.3 CL.0": post(_SIZE, body=HIDDEN),
+    "9112-6.3 TE.0": post(b"Transfer-Encoding: chunked", body=_AS_CHUNK),
+    "9112-6.3 CL.0 on GET": get(_SIZE) + HIDDEN,
+    "9112-6.3 TE.0 on GET": get(b"Transfer-Encoding: chunked") + _AS_CHUNK,
+    "9110-10.1.1 0.CL by an expectation": post(b"Expect: 100-continue", _SIZE, body=HIDDEN),
+    "9110-10.1.1 0.CL by an unknown expectation": post(b"Expect: y 100-continue", _SIZE, body=HIDDEN),
+    "9110-7.6.1 Connection names Content-Length": post(b"Connection: Content-Length", _SIZE, body=HIDDEN),
+    "9110-7.6.1 Connection names Transfer-Encoding": post(
+        b"Connection: Transfer-Encoding", b"Transfer-Encoding: chunked", body=_AS_CHUNK
+    ),
+    "9110-7.6.1 Connection names Host": get(b"Connection: Host"),
+    "9113-3.1 upgrade to h2c": get(
+        b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"
+    ),
+}
+"""One request, whose body looks like another, or which has an upstream remove what frames it."""

@@ -14,7 +14,7 @@ BAD = {
     "9112-6.3 repeated length": head("Content-Length: 2", "Content-Length: 3") + b"ok!",
     "9112-6.3 length that is no number": head("Content-Length: two") + b"ok",
     "9112-6.3 negative length": head("Content-Length: -2") + b"ok",
-    "9112-6.1 coding that nobody knows": head("Transfer-Encoding: gzip") + b"ok",
+    "9112-6.1 coding that is unknown": head("Transfer-Encoding: gzip") + b"ok",
     "9112-6.1 chunked twice": head("Transfer-Encoding: chunked, chunked") + LAST_CHUNK,
     "9112-6.1 chunked in HTTP/1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + LAST_CHUNK,
     "9112-4 no status": b"HTTP/1.1 OK\r\nContent-Length: 0\r\n\r\n",

@@ -1,0 +1,1 @@
+"""The same bytes at the gateway and at other proxies: `make oracles`."""
