@@ -31,7 +31,7 @@ from gateway.observe.process_log import log_event
 from gateway.observe.recent_requests import Recent
 from gateway.observe.recorder import ExchangeRecorder
 from gateway.observe.trace import Sampler
-from gateway.policy.breaker import State
+from gateway.policy.breaker_store import State
 from gateway.proxy.bindings import Binder
 from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy

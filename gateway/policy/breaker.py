@@ -20,8 +20,8 @@ A result is SUCCESS, FAILURE or IGNORED. IGNORED (the client left, we rejected) 
 What a breaker has done it can explain: `outcomes` are the results that count in the present state, and each `Move`
 keeps those that led to it. In shadow mode the machine runs as it would, and nothing is rejected.
 
-The state and the counts are in a store (`policy.store`), and are read there for each decision. `policy.circuit` shows
-them to pybreaker.
+The state and the counts are in a store (`policy.breaker_store`), and are read there for each decision. Several
+processes may share one. `policy.circuit` shows them to pybreaker.
 """
 
 from __future__ import annotations
@@ -29,38 +29,25 @@ from __future__ import annotations
 import enum
 import logging
 import math
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.core.clock import Clock, monotonic
 from gateway.core.outcome import Outcome
+from gateway.policy.breaker_store import (
+    CLOSED,
+    HALF_OPEN,
+    OPEN,
+    STATE_OF,
+    BreakerStore,
+    Judged,
+    MemoryBreakerStore,
+    Move,
+    State,
+)
 from gateway.policy.machine import REFUSED, Machine
-from gateway.policy.store import CLOSED, HALF_OPEN, OPEN, BreakerStore, MemoryBreakerStore
 
 logger = logging.getLogger(__name__)
-
-WORDS: Final = ("closed", "open", "half-open")
-"""The states as people and pybreaker write them, by their number."""
-
-
-class State(enum.IntEnum):
-    """The states of a breaker, numbered as its store numbers them."""
-
-    CLOSED = CLOSED
-    OPEN = OPEN
-    HALF_OPEN = HALF_OPEN
-
-    @property
-    def word(self) -> str:
-        """As people and pybreaker write it."""
-        return WORDS[self]
-
-    @property
-    def api_word(self) -> str:
-        """As the API and metrics write it."""
-        return self.word.replace("-", "_")
 
 
 class Event(enum.Enum):
@@ -83,35 +70,8 @@ OnChange = Callable[[State, State, str], None]
 """Called with (old, new, cause) when a breaker has moved; should not raise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, the code of the failure, or the status
-    that gRPC has."""
-
-    at: float
-    outcome: Outcome
-    reason: str
-    status: int
-    request_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A change of state, or a reset that changed none. ``outcomes``: what counted in the state that it left."""
-
-    at: float
-    old: State
-    new: State
-    cause: str
-    by: str
-    """Who reset it; empty otherwise."""
-    outcomes: tuple[Judged, ...]
-
-
 EXTERNAL = "external"
 """The cause of a change that `Breaker.force` made."""
-_KEPT_OUTCOMES = 128
-_KEPT_MOVES = 32
 
 _STATES: Final = tuple(State)
 _SUCCESS: Final = Outcome.SUCCESS
@@ -130,10 +90,8 @@ class Breaker(Machine):
         "clock",
         "failure_threshold",
         "half_open_requests",
-        "moves",
         "name",
         "on_change",
-        "outcomes",
         "recovery_timeout",
         "shadow",
         "store",
@@ -153,19 +111,16 @@ class Breaker(Machine):
         self.name = name
         self.clock = clock
         self.on_change = on_change
-        self.outcomes: deque[Judged] = deque(maxlen=_KEPT_OUTCOMES)
-        self.moves: deque[Move] = deque(maxlen=_KEPT_MOVES)
         self._given: dict[int, int] = {}
-        """The permits that are not released, each with the generation that it belongs to."""
+        """The permits that are not released, each with the word under which it was given."""
         self._last = 0
         self.configure(failure_threshold, recovery_timeout, half_open_requests)
         self.store: BreakerStore = MemoryBreakerStore() if store is None else store
-        if not self.store.generation:
-            self.store.enter(CLOSED, clock())
+        self.store.begin(clock())
 
     @property
     def state(self) -> State:
-        return _STATES[self.store.state]
+        return _STATES[self.store.word & STATE_OF]
 
     @property
     def since(self) -> float:
@@ -182,6 +137,16 @@ class Breaker(Machine):
         """Probes inside."""
         return self.store.probes
 
+    @property
+    def outcomes(self) -> Sequence[Judged]:
+        """What counts in the present state, oldest first."""
+        return self.store.outcomes
+
+    @property
+    def moves(self) -> Sequence[Move]:
+        """The newest changes of state, oldest first."""
+        return self.store.moves
+
     def configure(
         self, failure_threshold: int, recovery_timeout: float, half_open_requests: int, *, shadow: bool = False
     ) -> None:
@@ -193,12 +158,12 @@ class Breaker(Machine):
 
     def try_acquire(self) -> int:
         """A permit, to be given to `release`; or `REFUSED`."""
-        store = self.store
-        # CLOSED is 0; this is asked for each request.
-        if store.state and not self._take_probe():
+        word = self.store.word
+        # CLOSED is 0; this runs for each request.
+        if word & STATE_OF and not (word := self._take_probe()):
             return REFUSED
         self._last = permit = self._last + 1
-        self._given[permit] = store.generation
+        self._given[permit] = word
         return permit
 
     def release(
@@ -216,28 +181,31 @@ class Breaker(Machine):
         ``status`` and ``request_id`` are for explanations.
         """
         store = self.store
-        if self._given.pop(permit, 0) != store.generation:
+        word = store.word
+        if self._given.pop(permit, 0) != word:
             return
-        if store.state:
-            self._keep(outcome, reason, status, request_id)
-            self._settle(outcome)
+        if word & STATE_OF:
+            self._keep(word, outcome, reason, status, request_id)
+            self._settle(word, outcome)
         elif outcome is _SUCCESS:
             # In a circuit without a failure a success says nothing new.
             if store.failures:
-                self._keep(outcome, reason, status, request_id)
-                store.forgive()
+                self._keep(word, outcome, reason, status, request_id)
+                store.forgive(word)
         elif outcome is Outcome.FAILURE:
-            self._keep(outcome, reason, status, request_id)
-            if store.fail() >= self.failure_threshold:
-                self._move(Event.THRESHOLD)
+            self._keep(word, outcome, reason, status, request_id)
+            if store.fail(word) >= self.failure_threshold:
+                self._move(word, Event.THRESHOLD)
 
     def reset(self, by: str = "") -> None:
         """Close the circuit and forget every failure. ``by``: the operator who resets it."""
-        self._move(Event.RESET, by)
+        while not self._move(self.store.word, Event.RESET, by):
+            pass  # another process moved it in this very moment
 
     def force(self, state: State) -> None:
         """Enter ``state`` for a reason that this machine does not know: the one change that is not in the table."""
-        self._enter(state, EXTERNAL)
+        while not self._enter(self.store.word, state, EXTERNAL):
+            pass
 
     def retry_after(self) -> int:
         """Whole seconds until asking again makes sense, at least 1: what is left of the recovery time when open."""
@@ -246,35 +214,42 @@ class Breaker(Machine):
     def until_probe(self) -> float:
         """Seconds until an open breaker lets a probe through; 0.0 when it would now, or is not open."""
         store = self.store
-        return max(0.0, self.recovery_timeout - (self.clock() - store.since)) if store.state == OPEN else 0.0
+        return max(0.0, self.recovery_timeout - (self.clock() - store.since)) if store.word & STATE_OF == OPEN else 0.0
 
-    def _take_probe(self) -> bool:
+    def _take_probe(self) -> int:
+        """The word under which a request is admitted, as a probe; 0: it is not."""
         store = self.store
-        if store.state == OPEN and self.clock() - store.since >= self.recovery_timeout:
-            self._move(Event.RECOVERY)
-        return store.state == HALF_OPEN and store.take_probe(self.half_open_requests)
+        word = store.word
+        if word & STATE_OF == OPEN and self.clock() - store.since >= self.recovery_timeout:
+            self._move(word, Event.RECOVERY)
+            word = store.word
+        if word & STATE_OF == HALF_OPEN:
+            return word if store.take_probe(word, self.half_open_requests) else 0
+        return word if word & STATE_OF == CLOSED else 0  # another process has closed it meanwhile
 
-    def _settle(self, outcome: Outcome) -> None:
-        self.store.end_probe()
+    def _settle(self, word: int, outcome: Outcome) -> None:
+        self.store.end_probe(word)
         if outcome is Outcome.FAILURE:
-            self.store.fail()
+            self.store.fail(word)
         if outcome in _PROBED:
-            self._move(_PROBED[outcome])
+            self._move(word, _PROBED[outcome])
 
-    def _keep(self, outcome: Outcome, reason: str, status: int, request_id: bytes) -> None:
-        self.outcomes.append(Judged(self.clock(), outcome, reason, status, request_id))
+    def _keep(self, word: int, outcome: Outcome, reason: str, status: int, request_id: bytes) -> None:
+        self.store.keep(word, Judged(self.clock(), outcome, reason, status, request_id))
 
-    def _move(self, event: Event, by: str = "") -> None:
-        self._enter(TRANSITIONS[self.state][event], event.value, by)
+    def _move(self, word: int, event: Event, by: str = "") -> bool:
+        after = self.recovery_timeout if event is Event.RECOVERY else 0.0
+        return self._enter(word, TRANSITIONS[_STATES[word & STATE_OF]][event], event.value, by, after)
 
-    def _enter(self, new: State, cause: str, by: str = "") -> None:
-        old, now = self.state, self.clock()
-        self.moves.append(Move(now, old, new, cause, by, tuple(self.outcomes)))
-        self.outcomes.clear()
-        self.store.enter(new.value, now)
+    def _enter(self, word: int, new: State, cause: str, by: str = "", after: float = 0.0) -> bool:
+        """False when another process has moved the breaker first, which has then said so."""
+        old = _STATES[word & STATE_OF]
+        if not self.store.enter(word, new.value, self.clock(), cause, by, after):
+            return False
         if new is not old and self.on_change is not None:
             try:
                 self.on_change(old, new, cause)
             except Exception:
                 # It is called in the middle of an exchange, which must not suffer for it.
                 logger.exception("a listener of breaker %r failed", self.name)
+        return True

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerListener, CircuitBreakerState, CircuitMemoryStorage
 
-from gateway.policy.breaker import EXTERNAL, WORDS, Breaker, OnChange, State
+from gateway.policy.breaker import EXTERNAL, Breaker, OnChange
+from gateway.policy.breaker_store import WORDS, State
 
 
 class Circuit:
@@ -21,28 +22,38 @@ class Circuit:
     `publish` is to be the ``on_change`` of ``breaker``. A state that is set on ``pybreaker`` is forced on ``breaker``.
     """
 
-    __slots__ = ("_breaker", "_cause", "_on_change", "pybreaker")
+    __slots__ = ("_breaker", "_cause", "_numbers", "_on_change", "_published", "pybreaker")
 
     def __init__(self, breaker: Breaker, on_change: OnChange) -> None:
         self._breaker = breaker
         self._on_change = on_change
         self._cause = EXTERNAL
+        self._numbers = _Numbers(breaker)
+        self._published = State.CLOSED
         self.pybreaker = CircuitBreaker(
-            state_storage=_Numbers(breaker), name=breaker.name, listeners=[_Listener(self._changed)]
+            state_storage=self._numbers, name=breaker.name, listeners=[_Listener(self._changed)]
         )
 
     def publish(self, old: State, new: State, cause: str) -> None:
         """Let pybreaker compare: it finds the change from ``old`` to ``new`` itself."""
         circuit = self.pybreaker
         circuit.fail_max, circuit.reset_timeout = self._breaker.failure_threshold, self._breaker.recovery_timeout
-        self._cause = cause
         try:
+            if cause != EXTERNAL and self._published is not old:
+                # Several processes share the breaker, and each publishes its own changes: those of others led to
+                # ``old``. Only listeners of pybreaker hear of that, and late.
+                self._numbers.shown, self._cause = old.word, ""
+                _ = circuit.state
+                self._numbers.shown = ""
+            self._cause = cause
             _ = circuit.state  # Not a plain read: this is where pybreaker compares.
         finally:
             self._cause = EXTERNAL
 
     def _changed(self, old: State, new: State) -> None:
-        self._on_change(old, new, self._cause)
+        self._published = new
+        if self._cause:
+            self._on_change(old, new, self._cause)
 
 
 class _Numbers(CircuitMemoryStorage):
@@ -51,10 +62,12 @@ class _Numbers(CircuitMemoryStorage):
     def __init__(self, breaker: Breaker) -> None:
         super().__init__(STATE_CLOSED)
         self._breaker = breaker
+        self.shown = ""
+        """The state to be seen instead of that of the breaker; empty: none."""
 
     @property
     def state(self) -> str:
-        return WORDS[self._breaker.store.state]
+        return self.shown or self._breaker.state.word
 
     @state.setter
     def state(self, state: str) -> None:

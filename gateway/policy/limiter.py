@@ -4,6 +4,8 @@ Two facts carry the whole machine. A permit that becomes free goes to the first 
 before that waiter's task has even woken; so whenever a request waits, all permits are in use, and a newcomer who finds
 a free one overtakes no one. And a waiter is admitted by the result of its future alone: if its task is cancelled in the
 moment between, the permit is passed on to the next.
+
+The permits and the order of the waiters are in a store (`policy.store`), which several processes may share.
 """
 
 from __future__ import annotations
@@ -11,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from collections import OrderedDict
 
 from gateway.core.clock import Clock, monotonic
 from gateway.core.outcome import Outcome
 from gateway.policy.machine import REFUSED, Waitable
-from gateway.policy.queue import WaitQueue
-from gateway.policy.retry_after import ReturnSchedule
-from gateway.policy.store import MemoryPermitStore, PermitStore
+from gateway.policy.store import FULL, TAKEN, MemoryPermitStore, PermitStore
 
 Waiter = asyncio.Future[int]
 """A place in the queue; its result is a permit, or `REFUSED` when the time was up."""
@@ -36,33 +37,33 @@ the time.
 
 
 class Limiter(Waitable):
-    """Hands out ``max_concurrent`` permits (0: no limit); all waiters belong to one event loop.
+    """Hands out ``max_concurrent`` permits (0: no limit); all its waiters belong to one event loop.
 
-    ``arrived``, the calls of `try_acquire`, is to be read only. ``queue`` holds the waiters; without one `acquire` does
-    not wait. ``extra_releases`` counts releases of what is no permit in use: always 0 unless a caller is wrong.
-    ``store`` has the numbers; several limiters may share one, but its waiters are admitted by what this one releases.
+    ``max_waiting`` requests may wait; with 0 `acquire` does not wait. ``extra_releases`` counts releases of what is no
+    permit in use: always 0 unless a caller is wrong. ``store`` has the numbers; several limiters may share one.
     """
 
-    __slots__ = ("_handed", "_held", "_hold", "_schedule", "arrived", "clock", "extra_releases", "queue", "store")
+    __slots__ = ("_admitting", "_handed", "_held", "_waiters", "clock", "extra_releases", "store")
 
     def __init__(
         self,
         max_concurrent: int,
-        queue: WaitQueue[Waiter] | None = None,
+        max_waiting: int = 0,
         clock: Clock = monotonic,
         store: PermitStore | None = None,
     ) -> None:
-        self.queue: WaitQueue[Waiter] = WaitQueue(0) if queue is None else queue
         self.clock = clock
-        self.store: PermitStore = MemoryPermitStore() if store is None else store
-        self.store.resize(max_concurrent if max_concurrent > 0 else sys.maxsize)
-        self.arrived = 0
+        self.store: PermitStore = MemoryPermitStore(clock()) if store is None else store
+        self.store.on_admitted(self._admitted)
         self.extra_releases = 0
         self._held: set[int] = set()
         self._handed = REFUSED
         """The last permit that a waiter got: they are numbered downwards, apart from those of arrivals."""
-        self._hold = 0.0
-        self._schedule = ReturnSchedule(clock())
+        self._waiters: OrderedDict[Waiter, int] = OrderedDict()
+        """Those of this process, each with its place. Not a dict: taking the first key of one rescans the entries
+        deleted before it, which adds up to O(n^2)."""
+        self._admitting = False
+        self.resize(max_concurrent, max_waiting)
 
     @property
     def max(self) -> int:
@@ -78,7 +79,17 @@ class Limiter(Waitable):
     @property
     def hold(self) -> float:
         """Seconds for which a permit is held, on a moving average; 0.0 = not known yet."""
-        return self._hold
+        return self.store.hold
+
+    @property
+    def max_waiting(self) -> int:
+        """Requests that may wait."""
+        return self.store.max_waiting
+
+    @property
+    def full(self) -> bool:
+        """No further request may wait."""
+        return self.store.waiting >= self.store.max_waiting
 
     @property
     def available(self) -> int:
@@ -89,19 +100,18 @@ class Limiter(Waitable):
     @property
     def idle(self) -> bool:
         """No permit is in use, and none is waited for."""
-        return not self.store.in_flight and not self.queue
+        return not self.store.in_flight and not self.store.waiting
 
     @property
     def waiting(self) -> int:
-        return len(self.queue)
+        """Requests that wait."""
+        return self.store.waiting
 
     def try_acquire(self) -> int:
         """Take a permit if one is free, else `REFUSED`. Never waits."""
-        # Its number among the arrivals is the permit, since no other arrival has it.
-        self.arrived = permit = self.arrived + 1
-        if not self.store.take():
-            return REFUSED
-        self._held.add(permit)
+        permit = self.store.take()
+        if permit != REFUSED:
+            self._held.add(permit)
         return permit
 
     async def acquire(self, timeout: float | None = None) -> int:
@@ -128,10 +138,15 @@ class Limiter(Waitable):
         The result of the waiter is a permit that its owner has to `release`, or `REFUSED`. A caller that leaves before
         it has one calls `leave`.
         """
+        place = self.store.join()
+        if place == FULL:
+            return None
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
-        if not self.queue.join(waiter):
-            return None
+        if place == TAKEN:
+            self._hand(waiter)
+            return waiter
+        self._waiters[waiter] = place
         if timeout is not None:
             timer = loop.call_later(timeout, self._give_up, waiter)
             waiter.add_done_callback(lambda _: timer.cancel())
@@ -139,10 +154,12 @@ class Limiter(Waitable):
 
     def leave(self, waiter: Waiter) -> None:
         """``waiter`` waits no longer; a permit that it got is released for the next one."""
-        self.queue.leave(waiter)
-        if not waiter.done():
+        place = self._waiters.pop(waiter, None)
+        if place is not None:
             waiter.cancel()
-        elif not waiter.cancelled() and waiter.result() != REFUSED:
+            if not self.store.leave(place):
+                self.store.give_back()
+        elif not waiter.cancelled() and waiter.done() and waiter.result() != REFUSED:
             self.release(waiter.result())
 
     def release(self, permit: int, outcome: Outcome = Outcome.IGNORED, seconds: float = 0.0) -> None:
@@ -155,26 +172,29 @@ class Limiter(Waitable):
         except KeyError:
             self.extra_releases += 1
             return
-        self.store.give_back()
+        store = self.store
         if seconds:
-            self._hold += (seconds - self._hold) * SMOOTHING if self._hold else seconds
-        if self.queue.waiters:
-            self._admit()
+            hold = store.hold
+            store.hold = hold + (seconds - hold) * SMOOTHING if hold else seconds
+        store.give_back()
 
-    def resize(self, max_concurrent: int) -> None:
-        """Change the number of permits in place; those in use stay in use, so that fewer come true as they return."""
+    def resize(self, max_concurrent: int, max_waiting: int | None = None) -> None:
+        """Change the numbers of permits and of places (None: as it is). Permits in use stay in use, so that fewer come
+        true as they return; those who wait keep their places.
+        """
+        if max_waiting is not None:
+            self.store.max_waiting = max_waiting
         self.store.resize(max_concurrent if max_concurrent > 0 else sys.maxsize)
-        self._admit()
 
     def reserve_retry_after(self) -> int:
         """Retry-After of a request that is rejected now, 1 to 300 seconds; its return is reserved in the schedule."""
-        return self._schedule.reserve(self.clock(), self.arrived, *self._returns())
+        return self.store.reserve_return(self.clock(), *self._returns())
 
     def peek_retry_after(self) -> int:
         """What `reserve_retry_after` would return; reserves nothing."""
         if self.store.in_flight < self.store.limit:
             return 1
-        return self._schedule.peek(self.clock(), self.arrived, *self._returns())
+        return self.store.peek_return(self.clock(), *self._returns())
 
     def _returns(self) -> tuple[float, float, float]:
         """Permits that return in a second by Little's law, requests that may come in one, seconds to serve who waits.
@@ -182,22 +202,37 @@ class Limiter(Waitable):
         All three by what is in use and waits now, and how long permits were held recently.
         """
         limit = self.store.limit
-        rate = limit / (self._hold or UNKNOWN_HOLD)
-        busy = QUEUED_LOAD if self.queue.max_waiting > 0 else 1 + GAPS / math.sqrt(limit)
+        rate = limit / (self.store.hold or UNKNOWN_HOLD)
+        busy = QUEUED_LOAD if self.max_waiting > 0 else 1 + GAPS / math.sqrt(limit)
         return rate, rate * busy, max(0, self.store.in_flight - limit + self.waiting) / rate
 
-    def _admit(self) -> None:
-        while self.queue.waiters and self.store.take():
-            waiter = self.queue.pop()
-            if waiter is None or waiter.done():
-                # Done: cancelled, and its task has not woken yet to leave the queue.
-                self.store.give_back()
-            else:
-                self._handed -= 1
-                self._held.add(self._handed)
-                waiter.set_result(self._handed)
+    def _hand(self, waiter: Waiter) -> None:
+        self._handed -= 1
+        self._held.add(self._handed)
+        waiter.set_result(self._handed)
+
+    def _admitted(self) -> None:
+        """Places were given permits: wake those of this process."""
+        if self._admitting:  # a permit that is passed on below: the loop sees whom it went to
+            return
+        self._admitting = True
+        try:
+            while self._waiters:
+                waiter = next(iter(self._waiters))
+                if self._waiters[waiter] >= self.store.head:
+                    return
+                del self._waiters[waiter]
+                if waiter.done():  # cancelled, and its task has not woken yet to leave the queue
+                    self.store.give_back()
+                else:
+                    self._hand(waiter)
+        finally:
+            self._admitting = False
 
     def _give_up(self, waiter: Waiter) -> None:
-        if not waiter.done():
-            self.queue.leave(waiter)
+        if waiter.done():
+            return
+        if self.store.leave(self._waiters.pop(waiter)):
             waiter.set_result(REFUSED)
+        else:  # its permit came in the last moment, and the news of it is on its way
+            self._hand(waiter)

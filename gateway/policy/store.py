@@ -1,146 +1,165 @@
-"""Where a machine keeps the numbers that all processes have to agree on.
+"""Where a limiter keeps the numbers that all processes have to agree on, and the order of those who wait.
 
 A machine reads the numbers for each decision and keeps no copy, so that machines over one store agree. A store
 that is shared implements the same operations, each of them atomic. What only one process needs stays in the machine:
-which of the permits are its own, who waits in it, what it measured, and its history.
+which of the permits are its own, and whom it wakes.
+
+Who waits has a *place*. Places are numbered in the order of arrival, over all processes, and given permits in that
+order: a waiter has its permit exactly when its place is below ``head``. So a permit changes hands in the store alone,
+and a process that learns of it late has lost nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
-CLOSED: Final = 0
-OPEN: Final = 1
-HALF_OPEN: Final = 2
+from gateway.policy.machine import REFUSED
+from gateway.policy.queue import WaitQueue
+from gateway.policy.retry_after import ReturnSchedule
+
+TAKEN: Final = -1
+"""What `PermitStore.join` returns when a permit was free: it is taken, and there is nothing to wait for."""
+FULL: Final = -2
+"""What `PermitStore.join` returns when the queue has no place left."""
 
 
 class PermitStore(Protocol):
-    """How many permits a limiter has, and how many of them are in use."""
+    """How many permits a limiter has, how many of them are in use, who waits for one, and who is to come back when."""
+
+    max_waiting: int
+    """Places in the queue; 0: no one waits."""
+    hold: float
+    """Seconds for which a permit is held, on a moving average; 0.0: not known yet."""
 
     @property
     def limit(self) -> int: ...
 
     @property
     def in_flight(self) -> int:
-        """Permits in use; above ``limit`` when that was lowered."""
+        """Permits in use; above ``limit`` when that was lowered. A waiter's is in use before the waiter has woken."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Places that are taken."""
+        ...
+
+    @property
+    def head(self) -> int:
+        """Every place below it was given its permit, or left."""
+        ...
+
+    def on_admitted(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` whenever places of this process may have been given permits."""
         ...
 
     def resize(self, limit: int) -> None:
-        """Change ``limit``; permits in use stay in use."""
+        """Change ``limit``; permits in use stay in use, and new ones go to those who wait."""
         ...
 
-    def take(self) -> bool:
-        """Put one more permit in use; False when ``limit`` are."""
+    def take(self) -> int:
+        """Count an arrival, and put one more permit in use: a number above 0 that no other arrival in this process
+        has; `REFUSED` when ``limit`` are in use.
+        """
         ...
 
     def give_back(self) -> None:
-        """Put one permit out of use. Called once for each `take` that returned True."""
+        """Put one permit out of use, or give it to the first who waits. Called once for each that was got."""
         ...
+
+    def join(self) -> int:
+        """Take the last place in the queue: its number, `TAKEN` or `FULL`."""
+        ...
+
+    def leave(self, place: int) -> bool:
+        """Give the place up. False: too late, it has its permit, which is to be given back or used."""
+        ...
+
+    def reserve_return(self, now: float, rate: float, load: float, start: float) -> int:
+        """As `ReturnSchedule.reserve`, with the arrivals of all processes."""
+        ...
+
+    def peek_return(self, now: float, rate: float, load: float, start: float) -> int:
+        """As `ReturnSchedule.peek`."""
+        ...
+
+
+def _nothing() -> None:
+    """No one waits here."""
 
 
 class MemoryPermitStore:
-    """The permits of one process."""
+    """The permits of one process. ``arrived``: the calls of `take`."""
 
-    __slots__ = ("in_flight", "limit")
+    __slots__ = ("_places", "_schedule", "_tail", "_wakes", "arrived", "head", "hold", "in_flight", "limit")
 
-    def __init__(self) -> None:
+    def __init__(self, now: float = 0.0) -> None:
         self.limit = 0
         self.in_flight = 0
+        self.arrived = 0
+        self.hold = 0.0
+        self.head = 0
+        self._tail = 0
+        self._places = WaitQueue[int](0)
+        self._wakes: list[Callable[[], None]] = []
+        self._schedule = ReturnSchedule(now)
+
+    @property
+    def max_waiting(self) -> int:
+        return self._places.max_waiting
+
+    @max_waiting.setter
+    def max_waiting(self, places: int) -> None:
+        self._places.max_waiting = places
+
+    @property
+    def waiting(self) -> int:
+        return len(self._places.waiters)
+
+    def on_admitted(self, wake: Callable[[], None]) -> None:
+        self._wakes.append(wake)
 
     def resize(self, limit: int) -> None:
         self.limit = limit
+        self._admit()
 
-    def take(self) -> bool:
+    def take(self) -> int:
+        self.arrived = arrived = self.arrived + 1
         if self.in_flight >= self.limit:
-            return False
+            return REFUSED
         self.in_flight += 1
-        return True
+        return arrived
 
     def give_back(self) -> None:
         self.in_flight -= 1
+        if self._places.waiters:
+            self._admit()
 
+    def join(self) -> int:
+        if self.in_flight < self.limit:
+            self.in_flight += 1
+            return TAKEN
+        place = self._tail
+        if not self._places.join(place):
+            return FULL
+        self._tail += 1
+        return place
 
-class BreakerStore(Protocol):
-    """The state of a breaker, since when it holds, and what was counted in it."""
+    def leave(self, place: int) -> bool:
+        self._places.leave(place)
+        return place >= self.head
 
-    @property
-    def state(self) -> int:
-        """CLOSED, OPEN or HALF_OPEN."""
-        ...
+    def reserve_return(self, now: float, rate: float, load: float, start: float) -> int:
+        return self._schedule.reserve(now, self.arrived, rate, load, start)
 
-    @property
-    def generation(self) -> int:
-        """Grows by each `enter`; from 1 on."""
-        ...
+    def peek_return(self, now: float, rate: float, load: float, start: float) -> int:
+        return self._schedule.peek(now, self.arrived, rate, load, start)
 
-    @property
-    def since(self) -> float:
-        """When the state was entered, on the clock of the machines."""
-        ...
-
-    @property
-    def failures(self) -> int:
-        """Failures in a row."""
-        ...
-
-    @property
-    def probes(self) -> int:
-        """Probes inside."""
-        ...
-
-    def enter(self, state: int, now: float) -> None:
-        """Begin a new generation in ``state``: without probes, and in CLOSED without failures."""
-        ...
-
-    def fail(self) -> int:
-        """Count one more failure; how many there are now."""
-        ...
-
-    def forgive(self) -> None:
-        """Set the failures back to 0."""
-        ...
-
-    def take_probe(self, most: int) -> bool:
-        """Count one more probe inside; False when there are ``most``."""
-        ...
-
-    def end_probe(self) -> None:
-        """Count one probe less. Called once for each `take_probe` that returned True, in the same generation."""
-        ...
-
-
-class MemoryBreakerStore:
-    """The breaker of one process."""
-
-    __slots__ = ("failures", "generation", "probes", "since", "state")
-
-    def __init__(self) -> None:
-        self.state: int = CLOSED
-        self.generation = 0
-        self.since = 0.0
-        self.failures = 0
-        self.probes = 0
-
-    def enter(self, state: int, now: float) -> None:
-        self.state = state
-        self.generation += 1
-        self.since = now
-        self.probes = 0
-        if state == CLOSED:
-            self.failures = 0
-
-    def fail(self) -> int:
-        self.failures += 1
-        return self.failures
-
-    def forgive(self) -> None:
-        self.failures = 0
-
-    def take_probe(self, most: int) -> bool:
-        if self.probes >= most:
-            return False
-        self.probes += 1
-        return True
-
-    def end_probe(self) -> None:
-        self.probes -= 1
+    def _admit(self) -> None:
+        places = self._places
+        while self.in_flight < self.limit and (place := places.pop()) is not None:
+            self.in_flight += 1
+            self.head = place + 1
+            for wake in self._wakes:
+                wake()

@@ -15,10 +15,10 @@ from gateway.config.networks import Destinations
 from gateway.config.records import CircuitBreaker
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
-from gateway.policy.breaker import Breaker, State
+from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import State
 from gateway.policy.circuit import Circuit
 from gateway.policy.limiter import Limiter
-from gateway.policy.queue import WaitQueue
 from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
@@ -114,9 +114,9 @@ class Registry:
     def _configure(self, upstream: Upstream) -> None:
         settings = upstream.settings
         if upstream.limiter is not None:
-            upstream.limiter.queue.max_waiting = _places(settings)
-            if upstream.limiter.max != settings.max_concurrent:
-                upstream.limiter.resize(settings.max_concurrent)
+            limiter, places = upstream.limiter, _places(settings)
+            if (limiter.max, limiter.max_waiting) != (settings.max_concurrent, places):
+                limiter.resize(settings.max_concurrent, places)
         if upstream.endpoint.breaker is not None:
             breaker = settings.circuit_breaker
             upstream.endpoint.breaker.configure(
@@ -129,7 +129,7 @@ class Registry:
     def _limiter(self, settings: records.Upstream, old: Upstream | None) -> Limiter:
         if old is not None and old.limiter is not None:
             return old.limiter
-        limiter = self._limiters.get(settings.name) or Limiter(settings.max_concurrent, WaitQueue(_places(settings)))
+        limiter = self._limiters.get(settings.name) or Limiter(settings.max_concurrent, _places(settings))
         self._limiters[settings.name] = limiter
         return limiter
 

@@ -15,7 +15,7 @@ from harness.upstream import Upstream
 
 from gateway.config.records import CircuitBreaker, UpstreamNetworks
 from gateway.core.address import Address
-from gateway.policy.breaker import State
+from gateway.policy.breaker_store import State
 from gateway.upstream import connector
 
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=1)

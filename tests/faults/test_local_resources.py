@@ -20,7 +20,7 @@ from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
 from gateway.config.records import CircuitBreaker
-from gateway.policy.breaker import State
+from gateway.policy.breaker_store import State
 
 CONFIGURATION = """
 listen: 127.0.0.1:0

@@ -13,7 +13,7 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import BlackHole, Link, Upstream, refused_url
 
 from gateway.config.records import CircuitBreaker
-from gateway.policy.breaker import State
+from gateway.policy.breaker_store import State
 
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=100)
 

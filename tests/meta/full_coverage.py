@@ -15,6 +15,7 @@ from typing import Any
 
 WHOLE = (
     "gateway/policy/breaker.py",
+    "gateway/policy/breaker_store.py",
     "gateway/policy/circuit.py",
     "gateway/policy/estimated_queue.py",
     "gateway/policy/limiter.py",

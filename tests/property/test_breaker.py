@@ -12,7 +12,8 @@ import pytest
 from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
-from gateway.policy.breaker import Breaker, State
+from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import State
 from gateway.policy.circuit import Circuit
 from gateway.policy.machine import REFUSED
 

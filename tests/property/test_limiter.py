@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.core.outcome import Outcome
-from gateway.policy.limiter import Limiter, Waiter
+from gateway.policy.limiter import Limiter
 from gateway.policy.machine import REFUSED
-from gateway.policy.queue import WaitQueue
 from gateway.policy.retry_after import MAX_RETRY_AFTER
 
 STEPS = 10_000
@@ -84,7 +83,7 @@ class Walk:
         self.dice = random.Random(seed)
         self.loop = loop
         self.model = Model(3, 6)
-        self.limiter = Limiter(3, WaitQueue[Waiter](6), clock=loop.time)
+        self.limiter = Limiter(3, 6, clock=loop.time)
         self.seen: Counter[str] = Counter()
         self.order: list[int] = []
         self.permits: list[int] = []
@@ -173,9 +172,9 @@ class Walk:
         if self.dice.random() < 0.2:
             self.seen["resized"] += 1
             self.model.permits = self.dice.randint(1, 6)
-            self.limiter.resize(self.model.permits)
+            self.model.room = self.dice.randint(0, 9)
+            self.limiter.resize(self.model.permits, self.model.room)
             self.model.admit()
-            self.model.room = self.limiter.queue.max_waiting = self.dice.randint(0, 9)
 
     def wait(self) -> None:
         self.seen["waited"] += 1

@@ -27,7 +27,7 @@ def breaker(clock: Clock) -> Machine:
 def shown(machine: Machine) -> tuple[object, ...]:
     """All that the machine shows of itself."""
     if isinstance(machine, Limiter):
-        return machine.in_flight, machine.available, machine.hold, machine.peek_retry_after(), machine.arrived
+        return machine.in_flight, machine.available, machine.hold, machine.peek_retry_after(), machine.store.arrived
     assert isinstance(machine, Breaker)
     return machine.state, machine.failures, machine.probes, machine.since, [*machine.outcomes], [*machine.moves]
 

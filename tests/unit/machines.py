@@ -8,17 +8,17 @@ from typing import Self
 from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
-from gateway.policy.breaker import Breaker, State
-from gateway.policy.limiter import Limiter, Waiter
+from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import State
+from gateway.policy.limiter import Limiter
 from gateway.policy.machine import REFUSED
-from gateway.policy.queue import WaitQueue
 
 RECOVERY = 30.0
 """Seconds after which an open breaker of `BreakerScene` admits a probe."""
 
 
 def limiter_of(permits: int, room: int = 100, clock: Clock | None = None) -> Limiter:
-    return Limiter(permits, WaitQueue[Waiter](room), clock or Clock())
+    return Limiter(permits, room, clock or Clock())
 
 
 def full_limiter(permits: int = 1, room: int = 100, clock: Clock | None = None) -> Limiter:

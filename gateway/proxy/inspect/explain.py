@@ -11,7 +11,8 @@ from gateway.config.records import Missing, Route
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.message import VERSIONS
 from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
-from gateway.policy.breaker import Breaker, Judged, Move, State
+from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.limiter import Limiter
 from gateway.proxy.snapshot import Served
 
@@ -124,7 +125,7 @@ def _full(limiter: Limiter, max_waiting: int, queue_mode: str) -> tuple[str, str
     later = f"try again in about {limiter.peek_retry_after()} s"
     if not max_waiting or queue_mode == "shadow":
         return "refuse", "concurrency_limit", f"a request would be refused (429 concurrency_limit): {taken}; {later}"
-    if limiter.queue.full:
+    if limiter.full:
         room = f"all {max_waiting} places in the queue"
         return "refuse", "queue_full", f"a request would be refused (429 queue_full): {taken}, and {room}; {later}"
     return "wait", "", f"a request would wait as number {limiter.waiting + 1}: {taken}"

@@ -9,7 +9,8 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.outcome import Outcome
 from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
-from gateway.policy.breaker import WORDS, Breaker
+from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import STATE_OF, WORDS
 from gateway.policy.machine import REFUSED
 from gateway.proxy.grpc import outcome_of
 
@@ -57,7 +58,7 @@ def break_circuit(breaker: Breaker | None) -> Layer:
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
             permit = breaker.try_acquire()
-            ex.breaker = WORDS[store.state]
+            ex.breaker = WORDS[store.word & STATE_OF]
             if permit == REFUSED:
                 if not breaker.shadow:
                     raise _rejection(breaker)

@@ -53,9 +53,9 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
 
 async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> int:
     ex.concurrent = limiter.in_flight
-    if patience <= 0.0 or limiter.queue.max_waiting <= 0:
+    if patience <= 0.0 or limiter.max_waiting <= 0:
         raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
-    if limiter.queue.full:
+    if limiter.full:
         raise GatewayError(QUEUE_FULL, retry_after=limiter.reserve_retry_after())
     asked = limiter.clock()
     left = ex.deadline - asked if ex.deadline else math.inf

@@ -39,7 +39,7 @@ def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
 
 
 def _take_place(limiter: Limiter, ex: Exchange, queue_timeout: float) -> Waiter | None:
-    if queue_timeout <= 0.0 or limiter.queue.max_waiting <= 0:
+    if queue_timeout <= 0.0 or limiter.max_waiting <= 0:
         ex.shadow = CONCURRENCY_LIMIT.code
         return None
     waiter = limiter.join(queue_timeout)

@@ -9,9 +9,9 @@ from unit.scene import Clock
 
 from gateway.config.records import CircuitBreaker
 from gateway.core.outcome import Outcome
-from gateway.policy.breaker import TRANSITIONS, Breaker, Event, Judged, Move, State
+from gateway.policy.breaker import TRANSITIONS, Breaker, Event
+from gateway.policy.breaker_store import Judged, MemoryBreakerStore, Move, State
 from gateway.policy.machine import REFUSED
-from gateway.policy.store import MemoryBreakerStore
 
 SUCCESS, FAILURE, IGNORED = Outcome
 Changes = list[tuple[State, State, str]]
@@ -93,9 +93,9 @@ class TestClosed:
         class Watched(MemoryBreakerStore):
             __slots__ = ("writes",)
 
-            def forgive(self) -> None:
+            def forgive(self, word: int) -> None:
                 self.writes += 1
-                super().forgive()
+                super().forgive(word)
 
         store = Watched()
         store.writes = 0

@@ -7,7 +7,8 @@ import pytest
 from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
-from gateway.policy.breaker import Breaker, State
+from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import State
 from gateway.policy.circuit import Circuit
 from gateway.policy.machine import REFUSED
 
@@ -118,6 +119,17 @@ def test_a_cause_is_not_kept_when_a_listener_raises() -> None:
     scene.fail()
     circuit.pybreaker.half_open()
     assert causes == ["failure_threshold", "external"]
+
+
+def test_changes_of_another_process_lead_to_ours() -> None:
+    scene = Scene()
+    elsewhere = Breaker(2, RECOVERY, clock=scene.clock, store=scene.breaker.store)
+    for _ in range(2):
+        elsewhere.release(elsewhere.try_acquire(), Outcome.FAILURE)
+    scene.clock.now += RECOVERY
+    assert scene.breaker.try_acquire() != REFUSED
+    assert scene.changes == [(OPEN, HALF_OPEN, "recovery_timeout")], "the process that opened it has said so"
+    assert [(old, new) for old, new, *_ in scene.publisher.seen] == [("closed", "open"), ("open", "half-open")]
 
 
 def test_a_first_state_is_no_change() -> None:

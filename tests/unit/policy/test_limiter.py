@@ -25,7 +25,7 @@ def overloaded(permits: int, room: int, fresh: int) -> Limiter:
     limiter.try_acquire()
     for _ in range(20):
         clock.now += 1.0
-        limiter.arrived += fresh + 1
+        limiter.store.arrived += fresh + 1
         limiter.reserve_retry_after()
     return limiter
 
@@ -167,7 +167,7 @@ class TestWaiting:
     async def test_a_permit_beats_a_timeout_that_comes_while_the_task_wakes(self) -> None:
         limiter = full_limiter()
         [waiter] = await waiters(limiter, 1)
-        future = next(iter(limiter.queue.waiters))
+        future = next(iter(limiter._waiters))
         give_back(limiter)
         limiter._give_up(future)  # the timer of the very same turn of the loop
         assert await waiter != REFUSED
@@ -295,7 +295,7 @@ class TestCancellation:
     async def test_one_who_leaves_as_its_time_is_up_takes_no_permit_along(self) -> None:
         limiter = full_limiter()
         [waiter] = await waiters(limiter, 1)
-        limiter._give_up(next(iter(limiter.queue.waiters)))
+        limiter._give_up(next(iter(limiter._waiters)))
         waiter.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiter

@@ -57,7 +57,7 @@ async def test_a_queue_that_only_counts_is_none_for_the_limit_behind_it(settings
     made = registry(replace(A, **settings))
     limiter = made.upstreams["a"].limiter
     assert limiter is not None
-    assert limiter.queue.max_waiting == places
+    assert limiter.max_waiting == places
     await made.aclose()
 
 
@@ -72,7 +72,7 @@ async def test_numbers_change_in_place() -> None:
     prepared = made.prepare([replace(A, max_concurrent=1, queue=Queue(7, 1), circuit_breaker=CircuitBreaker(True, 9))])
     assert limiter.max == 5, "preparing touches nothing that is live"
     made.adopt(prepared)
-    assert (limiter.max, limiter.in_flight, limiter.queue.max_waiting) == (1, 1, 7)
+    assert (limiter.max, limiter.in_flight, limiter.max_waiting) == (1, 1, 7)
     assert (breaker.failure_threshold, breaker.failures) == (9, 1)
     await made.aclose()
 

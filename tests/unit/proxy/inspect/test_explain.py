@@ -17,7 +17,6 @@ from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
 from gateway.policy.machine import REFUSED
-from gateway.policy.queue import WaitQueue
 from gateway.proxy.inspect.explain import explain, phase
 from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint
@@ -43,7 +42,7 @@ class Scene:
             queue=Queue(places, 5.0 if places else 0.0, cast(Any, modes.get("queue", "enforce"))),
             circuit_breaker=CircuitBreaker(enabled=breaker is not None),
         )
-        self.limiter = machine.Limiter(limit, WaitQueue(places), clock=self.clock) if limit else None
+        self.limiter = machine.Limiter(limit, places, clock=self.clock) if limit else None
         endpoint = Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker)
         upstream = Upstream(records.upstream, endpoint, self.limiter)
         self.served = Served(records.route, upstream, cast(Any, None))
@@ -97,7 +96,7 @@ def test_a_full_limit_refuses_or_lets_wait() -> None:
     assert scene.limiter is not None
     scene.limiter.try_acquire()
     assert scene.told()["sentence"] == "a request would wait as number 1: all 1 permits are in use"
-    scene.limiter.queue.join(cast(Any, object()))
+    assert scene.limiter.store.join() == 0
     found = scene.told()
     assert (found["verdict"], found["reason"]) == ("refuse", "queue_full")
     assert found["queue"] == {"mode": "enforce", "max_waiting": 1, "waiting": 1, "timeout": 5.0}

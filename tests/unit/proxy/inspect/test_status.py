@@ -11,7 +11,6 @@ from gateway.core.outcome import Outcome
 from gateway.observe import families
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
-from gateway.policy.queue import WaitQueue
 from gateway.proxy.inspect.status import breaker_pulse, gauges, state
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
@@ -24,7 +23,7 @@ class NoPool:
 
 def upstream(*, limited: bool = False, breaker: Breaker | None = None, **settings: Any) -> Upstream:
     record = proxy("p", "/", "http://h:1", max_concurrent=5 if limited else 0, **settings).upstream
-    limiter = machine.Limiter(5, WaitQueue(record.queue.max_waiting)) if limited else None
+    limiter = machine.Limiter(5, record.queue.max_waiting) if limited else None
     return Upstream(record, Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker), limiter)
 
 

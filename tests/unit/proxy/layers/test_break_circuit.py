@@ -12,7 +12,7 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.outcome import Outcome
 from gateway.errors import GatewayError, Source
-from gateway.policy.breaker import State
+from gateway.policy.breaker_store import State
 from gateway.proxy.layers.break_circuit import break_circuit
 
 SUCCESS, FAILURE, IGNORED = Outcome

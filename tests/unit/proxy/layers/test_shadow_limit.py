@@ -15,7 +15,6 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.policy.limiter import Limiter
 from gateway.policy.machine import REFUSED
-from gateway.policy.queue import WaitQueue
 from gateway.proxy.layers.shadow_limit import shadow_limit
 
 
@@ -56,7 +55,7 @@ async def test_without_a_queue_whoever_finds_no_permit_is_noted() -> None:
 
 @pytest.mark.parametrize(("room", "queue_timeout"), [(5, 0.0), (0, 60.0), (0, 0.0)])
 async def test_half_a_queue_is_none(room: int, queue_timeout: float) -> None:
-    limiter, inside = Limiter(1, WaitQueue(room)), Inside()
+    limiter, inside = Limiter(1, room), Inside()
     assert limiter.try_acquire() != REFUSED
     handle = shadow_limit(limiter, queue_timeout) if queue_timeout else shadow_limit(limiter)
     ex, task = await enter(handle(inside), inside)
@@ -78,7 +77,7 @@ async def test_it_learns_how_long_permits_are_held() -> None:
 
 
 async def test_who_would_wait_gets_the_permit_that_becomes_free() -> None:
-    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    limiter, inside = Limiter(1, 1), Inside()
     handle = shadow_limit(limiter, 60.0)(inside)
     first, second, third = [await enter(handle, inside) for _ in range(3)]
     assert (first[0].shadow, second[0].shadow, third[0].shadow) == ("", "", "queue_full")
@@ -96,7 +95,7 @@ async def test_who_would_wait_gets_the_permit_that_becomes_free() -> None:
 
 
 async def test_who_would_wait_and_ends_before_leaves_its_place() -> None:
-    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    limiter, inside = Limiter(1, 1), Inside()
     handle = shadow_limit(limiter, 60.0)(inside)
     first, second = [await enter(handle, inside) for _ in range(2)]
     inside.gates[second[0]].set()
@@ -108,7 +107,7 @@ async def test_who_would_wait_and_ends_before_leaves_its_place() -> None:
 
 
 async def test_who_would_wait_too_long_is_noted() -> None:
-    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    limiter, inside = Limiter(1, 1), Inside()
     handle = shadow_limit(limiter, 0.01)(inside)
     first, second = [await enter(handle, inside) for _ in range(2)]
     await eventually(lambda: limiter.waiting == 0)
@@ -121,7 +120,7 @@ async def test_who_would_wait_too_long_is_noted() -> None:
 
 
 async def test_a_permit_that_comes_as_the_time_is_up_is_kept() -> None:
-    limiter, inside = Limiter(1, WaitQueue(1)), Inside()
+    limiter, inside = Limiter(1, 1), Inside()
     assert limiter.try_acquire() != REFUSED
     ex, task = await enter(shadow_limit(limiter, 0.005)(inside), inside)
     time.sleep(0.01)  # noqa: ASYNC251 - the timer is due, and the loop cannot see to it yet
@@ -135,7 +134,7 @@ async def test_a_permit_that_comes_as_the_time_is_up_is_kept() -> None:
 
 async def test_no_permit_is_lost_in_any_order() -> None:
     chance = random.Random(4)
-    limiter, inside = Limiter(3, WaitQueue(2)), Inside()
+    limiter, inside = Limiter(3, 2), Inside()
     handle = shadow_limit(limiter, 60.0)(inside)
     live: list[tuple[Exchange, asyncio.Task[None]]] = []
     for _ in range(2000):

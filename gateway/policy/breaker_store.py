@@ -1,0 +1,194 @@
+"""Where a breaker keeps what all processes have to agree on: its state, what was counted in it, and what led to it.
+
+State and generation are one number, the *word*, so that they are read together. A permit carries the word under which
+it was given. Each operation that changes something names the word that it is meant for, and does nothing when that is
+over: of several processes that see the same cause, one changes the state.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gateway.core.outcome import Outcome
+
+CLOSED: Final = 0
+OPEN: Final = 1
+HALF_OPEN: Final = 2
+STATE_OF: Final = 3
+"""The bits of a word that are its state; those above are the generation."""
+
+WORDS: Final = ("closed", "open", "half-open")
+"""The states as people and pybreaker write them, by their number."""
+
+
+class State(enum.IntEnum):
+    """The states of a breaker, numbered as its store numbers them."""
+
+    CLOSED = CLOSED
+    OPEN = OPEN
+    HALF_OPEN = HALF_OPEN
+
+    @property
+    def word(self) -> str:
+        """As people and pybreaker write it."""
+        return WORDS[self]
+
+    @property
+    def api_word(self) -> str:
+        """As the API and metrics write it."""
+        return self.word.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, the code of the failure, or the status
+    that gRPC has."""
+
+    at: float
+    outcome: Outcome
+    reason: str
+    status: int
+    request_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of state, or a reset that changed none. ``outcomes``: what counted in the state that it left."""
+
+    at: float
+    old: State
+    new: State
+    cause: str
+    by: str
+    """Who reset it; empty otherwise."""
+    outcomes: tuple[Judged, ...]
+
+
+class BreakerStore(Protocol):
+    """The numbers of one breaker. ``word`` as a parameter: the one that the operation is meant for."""
+
+    @property
+    def word(self) -> int:
+        """Generation times 4, and the state. The generation grows by each `enter`; 0 before the first."""
+        ...
+
+    @property
+    def since(self) -> float:
+        """When the state was entered, on the clock of the machines."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row."""
+        ...
+
+    @property
+    def probes(self) -> int:
+        """Probes inside."""
+        ...
+
+    @property
+    def outcomes(self) -> Sequence[Judged]:
+        """The newest that counted in the present state, oldest first."""
+        ...
+
+    @property
+    def moves(self) -> Sequence[Move]:
+        """The newest changes of state, oldest first."""
+        ...
+
+    def begin(self, now: float) -> None:
+        """Enter CLOSED for the first time; does nothing in a store that has a state."""
+        ...
+
+    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
+        """Begin a new generation in ``state``: without probes, and in CLOSED without failures.
+
+        Only when the present state has lasted for ``after`` seconds. False: nothing has changed.
+        """
+        ...
+
+    def keep(self, word: int, judged: Judged) -> None:
+        """Add one to the `outcomes`."""
+        ...
+
+    def fail(self, word: int) -> int:
+        """Count one more failure; how many there are now, or 0."""
+        ...
+
+    def forgive(self, word: int) -> None:
+        """Set the failures back to 0."""
+        ...
+
+    def take_probe(self, word: int, most: int) -> bool:
+        """Count one more probe inside; False when there are ``most``."""
+        ...
+
+    def end_probe(self, word: int) -> None:
+        """Count one probe less. Called once for each `take_probe` that returned True."""
+        ...
+
+
+_KEPT_OUTCOMES: Final = 128
+_KEPT_MOVES: Final = 32
+
+
+class MemoryBreakerStore:
+    """The breaker of one process."""
+
+    __slots__ = ("failures", "moves", "outcomes", "probes", "since", "word")
+
+    def __init__(self) -> None:
+        self.word = 0
+        self.since = 0.0
+        self.failures = 0
+        self.probes = 0
+        self.outcomes: deque[Judged] = deque(maxlen=_KEPT_OUTCOMES)
+        self.moves: deque[Move] = deque(maxlen=_KEPT_MOVES)
+
+    def begin(self, now: float) -> None:
+        if not self.word:
+            self._next(CLOSED, now)
+
+    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
+        if word != self.word or (after and now - self.since < after):
+            return False
+        self.moves.append(Move(now, State(word & STATE_OF), State(state), cause, by, tuple(self.outcomes)))
+        self.outcomes.clear()
+        self._next(state, now)
+        return True
+
+    def keep(self, word: int, judged: Judged) -> None:
+        if word == self.word:
+            self.outcomes.append(judged)
+
+    def fail(self, word: int) -> int:
+        if word != self.word:
+            return 0
+        self.failures += 1
+        return self.failures
+
+    def forgive(self, word: int) -> None:
+        if word == self.word:
+            self.failures = 0
+
+    def take_probe(self, word: int, most: int) -> bool:
+        if word != self.word or self.probes >= most:
+            return False
+        self.probes += 1
+        return True
+
+    def end_probe(self, word: int) -> None:
+        if word == self.word:
+            self.probes -= 1
+
+    def _next(self, state: int, now: float) -> None:
+        self.word = ((self.word >> 2) + 1) << 2 | state
+        self.since = now
+        self.probes = 0
+        if state == CLOSED:
+            self.failures = 0

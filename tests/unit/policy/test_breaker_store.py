@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from gateway.core.outcome import Outcome
+from gateway.policy.breaker_store import CLOSED, HALF_OPEN, OPEN, STATE_OF, WORDS, Judged, MemoryBreakerStore, State
+
+
+def begun() -> MemoryBreakerStore:
+    store = MemoryBreakerStore()
+    store.begin(1.0)
+    return store
+
+
+def judged(number: int) -> Judged:
+    return Judged(float(number), Outcome.FAILURE, "upstream_reset", 502, b"r%d" % number)
+
+
+def test_the_states_are_numbered_as_their_words() -> None:
+    assert [CLOSED, OPEN, HALF_OPEN] == [0, 1, 2] == [state.value for state in State]
+    assert [state.word for state in State] == [*WORDS]
+    assert State.HALF_OPEN.api_word == "half_open"
+
+
+def test_a_store_begins_once() -> None:
+    store = begun()
+    word = store.word
+    store.begin(9.0)
+    assert (store.word, store.since, store.word & STATE_OF) == (word, 1.0, CLOSED)
+
+
+def test_each_state_is_a_new_generation_without_probes() -> None:
+    store = begun()
+    words = [store.word]
+    for number, state in enumerate((OPEN, HALF_OPEN, HALF_OPEN, CLOSED, CLOSED)):
+        assert store.take_probe(store.word, 1)
+        assert store.enter(store.word, state, float(number), "why")
+        assert (store.word & STATE_OF, store.since, store.probes) == (state, float(number), 0)
+        words.append(store.word)
+    assert [word >> 2 for word in words] == list(range(1, 7))
+
+
+def test_of_two_that_move_it_one_does() -> None:
+    store = begun()
+    word = store.word
+    assert store.enter(word, OPEN, 2.0, "first")
+    assert not store.enter(word, OPEN, 3.0, "second")
+    assert (store.since, [move.cause for move in store.moves]) == (2.0, ["first"])
+
+
+def test_a_state_lasts_as_long_as_it_has_to() -> None:
+    store = begun()
+    assert not store.enter(store.word, OPEN, 10.9, "too early", after=10.0)
+    assert store.enter(store.word, OPEN, 11.0, "in time", after=10.0)
+
+
+def test_failures_are_counted_until_they_are_forgiven_or_the_circuit_closes() -> None:
+    store = begun()
+    assert [store.fail(store.word), store.fail(store.word), store.failures] == [1, 2, 2]
+    store.forgive(store.word)
+    assert [store.failures, store.fail(store.word)] == [0, 1]
+    for state, failures in ((OPEN, 1), (HALF_OPEN, 1), (CLOSED, 0)):
+        store.enter(store.word, state, 0.0, "why")
+        assert store.failures == failures
+
+
+def test_no_more_probes_than_allowed() -> None:
+    store = begun()
+    word = store.word
+    assert [store.take_probe(word, 2) for _ in range(3)] == [True, True, False]
+    store.end_probe(word)
+    assert (store.probes, store.take_probe(word, 2), store.take_probe(word, 2)) == (1, True, False)
+
+
+def test_what_is_meant_for_an_earlier_state_changes_nothing() -> None:
+    store = begun()
+    old = store.word
+    store.enter(old, HALF_OPEN, 2.0, "why")
+    assert store.take_probe(store.word, 1)
+    assert store.fail(store.word) == 1
+    store.end_probe(old)
+    store.forgive(old)
+    store.keep(old, judged(1))
+    assert (store.fail(old), store.take_probe(old, 9)) == (0, False)
+    assert (store.failures, store.probes, [*store.outcomes]) == (1, 1, [])
+
+
+def test_a_move_keeps_what_led_to_it() -> None:
+    store = begun()
+    store.keep(store.word, judged(1))
+    store.enter(store.word, OPEN, 2.0, "failure_threshold")
+    store.enter(store.word, CLOSED, 3.0, "reset", "ann")
+    first, second = store.moves
+    assert (first.old, first.new, first.cause, first.outcomes) == (
+        State.CLOSED,
+        State.OPEN,
+        "failure_threshold",
+        (judged(1),),
+    )
+    assert (second.at, second.by, second.outcomes) == (3.0, "ann", ())
