@@ -118,7 +118,7 @@ fuzz: $(VENV)/.installed-dev $(VENV)-fuzz/.installed ## fuzz the parsers with at
 	@PYTHONPATH=tests:$(VENV)-fuzz $(BIN)/python -m fuzz '$(TARGET)' $(or $(SECONDS),60)
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests, 10,000 mutants each: nothing leaks (an hour)
-	@for case in aborts slow-reader slow-sender requests log mixed; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
+	@for case in aborts slow-reader slow-sender requests log kills mixed; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case --https || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 	@MUTANTS=10000 $(MAKE) test ARGS="-q -k 'mutants_of or broken_re' tests/wire"

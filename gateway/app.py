@@ -7,17 +7,17 @@ import contextlib
 import gc
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic, time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import uvloop
 
-from gateway.config import installation, places
+from gateway.config import installation
 from gateway.config.networks import Destinations
-from gateway.config.records import Document, Tracing
+from gateway.config.records import Document
 from gateway.core.events import BreakerChanged, Event, UpstreamClosed
-from gateway.core.tasks import Tasks
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
@@ -30,12 +30,15 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.process_log import log_event
 from gateway.observe.recent_requests import Recent
 from gateway.observe.recorder import ExchangeRecorder
-from gateway.observe.trace import Sampler
 from gateway.policy.breaker_store import State
+from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
+from gateway.proxy.certificates import PreparedCertificates
 from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.inspect.status import breaker_pulse, gauges, process_gauges, state
+from gateway.proxy.listeners import PreparedSockets
+from gateway.proxy.outputs import Outputs
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Served, Snapshot
@@ -44,9 +47,6 @@ from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
-
-if TYPE_CHECKING:
-    from gateway.observe.otlp import SpanExport
 
 _log = logging.getLogger("gateway")
 
@@ -67,14 +67,32 @@ def tune_gc() -> None:
     gc.freeze()
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """What `Gateway.prepare` has built and opened for a configuration."""
+
+    document: Document
+    upstreams: dict[str, Upstream]
+    snapshot: Snapshot
+    certificates: PreparedCertificates
+    writer: LineWriter | None
+    sockets: PreparedSockets
+
+
 class Gateway:
     """A data plane in this event loop: ``async with Gateway(document) as gateway``, or `start` and `aclose`.
 
     ``counters``: the counters that it uses; None: its own memory. ``binder``: the owner of the sockets on which it
-    listens, which stay open at its end; None: its own.
+    listens, which stay open at its end; None: its own. ``stores``: of its limiters and breakers; None: its own memory.
     """
 
-    def __init__(self, document: Document, counters: CounterMap | None = None, binder: Binder | None = None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        counters: CounterMap | None = None,
+        binder: Binder | None = None,
+        stores: Stores | None = None,
+    ) -> None:
         self._document = document
         self.buffers = BufferPool()
         self.counters = CounterMap() if counters is None else counters
@@ -83,16 +101,15 @@ class Gateway:
         self.recorder = ExchangeRecorder(self.metrics, self.recent)
         self.failures = CallbackFailures()
         self._watch: LoopLag | None = None
-        self._tracing: Tracing | None = None
-        self._spans: SpanExport | None = None
-        self._closing = Tasks()
+        self._outputs = Outputs(self.recorder)
         parser = HeadParser()
-        self._registry = Registry(self.buffers, parser, self._on_event)
+        self._registry = Registry(self.buffers, parser, self._on_event, stores)
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
         self._outer = OuterLayers(self.recorder.observe, identify(self.authenticator), self.via.encode())
         self.server = Server(self.buffers, parser, self._outer, binder)
-        self._generation = 0
+        self.generation = 0
+        """The number of the configuration that is applied; 0: none."""
         self._sharers: Mapping[str, Sequence[str]] = {}
         """The names of the active proxies of each upstream."""
 
@@ -112,32 +129,62 @@ class Gateway:
         Raises RuntimeError on any loop but uvloop's: another would treat our protocols as streaming ones, because they
         do not inherit from `asyncio.BufferedProtocol`, and each read would fail.
         """
+        self.begin()
+        await self.reload(self._document)
+
+    def begin(self) -> None:
+        """The part of `start` before the first configuration, with its errors."""
         if not isinstance(asyncio.get_running_loop(), uvloop.Loop):
             raise RuntimeError("the data plane runs on uvloop alone; start it with uvloop.run(...)")
         self.failures.attach(asyncio.get_running_loop())
         forward_proxies = forward_proxy.settings()  # even unused ones must be valid
         if forward_proxies:
             _log.info("forward proxies of the environment: %s; never for this machine", ", ".join(forward_proxies))
-        await self.reload(self._document)
         self._watch = LoopLag(self.metrics, asyncio.get_running_loop())
         self._watch.start()
 
     async def reload(self, document: Document) -> None:
         """Apply ``document`` atomically; on an error the configuration before it stays."""
-        upstreams = self._registry.prepare(document.used_upstreams())
-        before = self.server.snapshot if self._generation else None
-        snapshot = Snapshot.of(self._generation + 1, document, upstreams, self._outer, before)
-        certificates = self.server.certificates.prepare(document.listen)
-        writer = self._writer(document.access_log)
-        if self._generation == 0:
-            self.server.snapshot = snapshot
-            self.server.certificates.adopt(certificates)
+        prepared = await self.prepare(document)
         try:
-            await self.server.listeners.listen(document.listen)
+            await self.commit(prepared, self.generation + 1)
         except OSError:
-            if writer is not None and writer is not self.recorder.writer:
-                writer.close()
+            await self.abandon(prepared)
             raise
+
+    async def prepare(self, document: Document) -> PreparedDocument:
+        """Do what can fail, and change nothing: build the snapshot, and open addresses and the access log.
+
+        Raises OSError. The result goes to `commit` or to `abandon`.
+        """
+        upstreams = self._registry.prepare(document.used_upstreams())
+        before = self.server.snapshot if self.generation else None
+        snapshot = Snapshot.of(self.generation + 1, document, upstreams, self._outer, before)
+        certificates = self.server.certificates.prepare(document.listen)
+        writer = self._outputs.open(document.access_log)
+        try:
+            sockets = await self.server.listeners.prepare(document.listen)
+        except BaseException:
+            self._outputs.drop(writer)
+            raise
+        return PreparedDocument(document, upstreams, snapshot, certificates, writer, sockets)
+
+    async def abandon(self, prepared: PreparedDocument) -> None:
+        """Give up what `prepare` has opened."""
+        self._outputs.drop(prepared.writer)
+        await self.server.listeners.abandon(prepared.sockets)
+
+    async def commit(self, prepared: PreparedDocument, generation: int) -> None:
+        """Serve what was prepared, from now on and as configuration ``generation``.
+
+        Raises OSError, changing nothing, when the owner of the listening sockets has ended.
+        """
+        document, upstreams, snapshot = prepared.document, prepared.upstreams, prepared.snapshot
+        before = self.server.snapshot if self.generation else None
+        if before is None:
+            self.server.snapshot = snapshot
+            self.server.certificates.adopt(prepared.certificates)
+        await self.server.listeners.commit(prepared.sockets)
         for name, upstream in self._registry.upstreams.items():
             if upstreams.get(name) is not upstream:
                 self._count_pool(upstream)  # a replacement would lose its counts
@@ -145,14 +192,13 @@ class Gateway:
         self._registry.adopt(upstreams)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
-        self.server.certificates.adopt(certificates)
+        self.server.certificates.adopt(prepared.certificates)
         self._sharers = document.sharers()
         self._note_changes(before.served if before is not None else {}, snapshot.served)
         self.server.admission.configure(document.limits)
-        self._generation = snapshot.generation
+        self.generation = generation
         self._document = document
-        self.recorder.replace_writer(writer)
-        self._trace(document.tracing)
+        self._outputs.use(prepared.writer, document.tracing)
 
     def _note_changes(self, before: Mapping[str, Served], after: Mapping[str, Served]) -> None:
         """Gauges change with the configuration, so that no time counts for a breaker that is gone."""
@@ -164,37 +210,13 @@ class Gateway:
                 if served is not None:
                     log_forward_proxy(served)
 
-    def _trace(self, settings: Tracing | None) -> None:
-        """Export the spans of sampled exchanges as ``settings`` say."""
-        if settings == self._tracing:
-            return
-        self.recorder.flush()  # finished exchanges still go to the old destination
-        before, self._spans, self._tracing = self._spans, None, settings
-        self.recorder.sampler = self.recorder.export = None
-        if settings is not None:
-            from gateway.observe.otlp import SpanExport  # an extra, and slow to import
+    async def drain(self, timeout: float, linger: float = 0.0) -> bool:
+        """Stop accepting, finish what runs, then cut; True when nothing was cut. ``linger``: as `Server.drain`."""
+        return await self.server.drain(timeout, linger)
 
-            self._spans = SpanExport(settings.endpoint, settings.service)
-            self.recorder.sampler, self.recorder.export = Sampler(settings.share), self._spans.export
-        if before is not None:
-            self._closing.start(before.aclose(), "close the export of spans")
-
-    def _writer(self, path: str | None) -> LineWriter | None:
-        current = self.recorder.writer
-        if path is None or (current is not None and current.path == path):
-            return current if path is not None else None
-        try:
-            return LineWriter(path)
-        except OSError as error:
-            raise places.file_failure("access_log.path", path, error) from None
-
-    async def drain(self, timeout: float) -> bool:
-        """Stop accepting, finish what runs, then cut; True when nothing had to be cut."""
-        return await self.server.drain(timeout)
-
-    async def drain_or_cut(self, cut: asyncio.Event) -> None:
+    async def drain_or_cut(self, cut: asyncio.Event, linger: float = 0.0) -> None:
         """Drain as the document says; ``cut`` ends the wait at once."""
-        drained = asyncio.ensure_future(self.drain(self._document.drain_timeout))
+        drained = asyncio.ensure_future(self.drain(self._document.drain_timeout, linger))
         cutting = asyncio.ensure_future(cut.wait())
         await asyncio.wait({drained, cutting}, return_when=asyncio.FIRST_COMPLETED)
         cutting.cancel()
@@ -207,13 +229,7 @@ class Gateway:
 
     def reopen_log(self) -> None:
         """Open the access log's file again, after a rotation."""
-        writer = self.recorder.writer
-        if writer is not None:
-            self.recorder.flush()
-            try:
-                writer.reopen()
-            except OSError as error:
-                _log.error("the access log could not be reopened, the old file stays in use: %s", error)
+        self._outputs.reopen()
 
     def state(self) -> dict[str, ProxyState]:
         """The status of each active proxy, by name."""
@@ -231,7 +247,7 @@ class Gateway:
         self.metrics.note(
             (
                 *process_gauges(self.server, self.buffers),
-                (families.GENERATION, self._generation),
+                (families.GENERATION, self.generation),
                 (families.LINES_DROPPED, self.recorder.dropped),
                 (families.CALLBACK_FAILURES, self.failures.count),
             )
@@ -294,22 +310,17 @@ class Gateway:
     async def aclose(self) -> None:
         """Cut running exchanges and release all resources."""
         await self.server.cut()
+        for name in self._served:
+            self.metrics.note_open(name, 0.0, monotonic())  # its breaker is open no longer
         await self._registry.aclose()
         if self._watch is not None:
             self._watch.close()
-        await self.recorder.aclose()
-        self._trace(None)
-        await self._closing.finish()
+        await self._outputs.aclose()
         self.failures.detach()
 
     @property
     def document(self) -> Document:
         return self._document
-
-    @property
-    def generation(self) -> int:
-        """Counts the configurations that were applied."""
-        return self._generation
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -323,7 +334,7 @@ class Gateway:
     @property
     def _served(self) -> Mapping[str, Served]:
         """The active proxies by name."""
-        return self.server.snapshot.served if self._generation else {}
+        return self.server.snapshot.served if self.generation else {}
 
     @property
     def upstreams(self) -> dict[str, Upstream]:
@@ -332,6 +343,11 @@ class Gateway:
     @property
     def exchanges(self) -> int:
         return self.server.exchanges
+
+    @property
+    def loop_lag(self) -> float:
+        """Seconds: the worst of late."""
+        return 0.0 if self._watch is None else self._watch.worst
 
     @property
     def connections(self) -> int:

@@ -19,7 +19,7 @@ from typing import Final, TextIO
 BAD_CONFIGURATION: Final = 2
 """Exit code of a process that cannot use its configuration."""
 
-SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 """The signals that a gateway handles. The default action of each would end the process."""
 
 _OTHERS: Final = 0o027

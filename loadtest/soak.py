@@ -1,6 +1,6 @@
 """Soaks: what must hold after many aborts, through very large bodies, and over a million requests.
 
-    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | mixed [--count N] [--https]
+    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | kills | mixed [--count N] [--https]
 
 The gateway runs in a process of its own; clients and upstream are raw sockets in this one. Every case is bounded in
 count and time, prints a table, and exits with 1 when a bound is broken.
@@ -17,11 +17,13 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from typing import Self
 
 import http1
 import uvloop
 from aborts import aborts
+from kills import kills
 from mixed import mixed
 from stage import HOST, MEGABYTE, GatewayProcess, Memory, listener, port_of, table
 from terminator import Terminator
@@ -291,12 +293,27 @@ async def log(wanted: int) -> bool:
     return held
 
 
+async def shared_limit(wanted: int) -> bool:
+    """Processes that share a limiter are killed: never too many inside, and nothing lost."""
+    rows: list[tuple[str, ...]] = [("processes", "limit", "deaths", "entered", "most inside", "full again, ms", "")]
+    held = True
+    for processes, limit, every in ((4, 5, 0.25), (4, 1, 0.2), (8, 5, 0.25), (2, 5, 0.1)):
+        result = await asyncio.to_thread(kills, wanted // 4, processes, limit, every, processes)
+        full = f"{median(result.recovered) * 1e3:.1f} / {max(result.recovered) * 1e3:.1f}" if result.recovered else "-"
+        numbers = processes, limit, result.deaths, result.entered, result.most
+        rows.append((*map(str, numbers), full, "; ".join(result.faults())))
+        held = held and not result.faults() and result.deaths > 0
+    table("a limiter shared by processes that are killed", rows)
+    return held
+
+
 CASES: dict[str, tuple[Callable[[int], Awaitable[bool]], int]] = {
     "aborts": (aborts, 1000),
     "slow-reader": (slow_reader, 1),
     "slow-sender": (slow_sender, 1),
     "requests": (requests, 1_000_000),
     "log": (log, 1_000_000),
+    "kills": (shared_limit, 200_000),
     "mixed": (mixed, 1800),
 }
 

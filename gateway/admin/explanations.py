@@ -12,7 +12,7 @@ from gateway.admin.live import Live
 from gateway.admin.representations import Resource
 from gateway.admin.rights import metrics_readers_only, superusers_only
 from gateway.ipc.channel import ChannelError
-from gateway.ipc.messages import DataPlane
+from gateway.ipc.messages import Inspection
 
 Answer = TypeVar("Answer")
 
@@ -36,7 +36,7 @@ _ROUNDING: Final = 0.01
 class Explanations:
     """All methods raise `AdminError`, also when the data plane cannot be reached."""
 
-    def __init__(self, live: Live, plane: DataPlane) -> None:
+    def __init__(self, live: Live, plane: Inspection) -> None:
         self._live = live
         self._plane = plane
 

@@ -37,6 +37,14 @@ class Live(Protocol):
         """The current state of all proxies."""
         ...
 
+    async def workers(self) -> list[dict[str, object]]:
+        """The worker processes, as `gateway.api.schemas.WorkerAnswer` shows them."""
+        ...
+
+    async def restart_workers(self) -> int:
+        """Begin to replace all worker processes; how many. Raises `AdminError` when none can be."""
+        ...
+
     async def refusals(self, since: int) -> Refusals:
         """Exchanges that were refused or failed after ``since``; 0: the newest 50."""
         ...
@@ -60,6 +68,12 @@ class NotRunning:
 
     async def snapshot(self) -> LiveSnapshot:
         return unreachable()
+
+    async def workers(self) -> list[dict[str, object]]:
+        raise unavailable(ELSEWHERE)
+
+    async def restart_workers(self) -> int:
+        raise unavailable(ELSEWHERE)
 
     async def refusals(self, since: int) -> Refusals:
         return {"next": since, "items": []}

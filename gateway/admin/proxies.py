@@ -17,7 +17,7 @@ from gateway.config import single
 from gateway.config.errors import ConfigError
 from gateway.config.schema.proxy import Proxy
 from gateway.ipc.channel import ChannelError
-from gateway.ipc.messages import DataPlane, ProxyState
+from gateway.ipc.messages import Inspection, ProxyState
 from gateway.store.errors import AlreadyExists, NotFound
 from gateway.store.proxies import StoredProxy, hosts_key, name_taken, path_taken
 from gateway.store.repository import VersionConflict, usable
@@ -29,7 +29,7 @@ _MAX_PER_PAGE = 1000
 class ProxyAdministration:
     """All methods raise `AdminError`."""
 
-    def __init__(self, store: Store, declared: Declared, live: Live, plane: DataPlane) -> None:
+    def __init__(self, store: Store, declared: Declared, live: Live, plane: Inspection) -> None:
         self._store = store
         self._declared = declared
         self._live = live

@@ -23,7 +23,8 @@ from gateway.admin.secrets import SecretAdministration
 from gateway.admin.superusers import SuperuserAdministration
 from gateway.admin.throttle import LoginThrottle
 from gateway.admin.tokens import TokenAdministration
-from gateway.ipc.messages import DataPlane
+from gateway.admin.workers import WorkerAdministration
+from gateway.ipc.messages import Inspection
 from gateway.store.store import Store
 
 
@@ -35,7 +36,7 @@ class Administration:
         store: Store,
         declared: Declared,
         live: Live,
-        plane: DataPlane,
+        plane: Inspection,
         *,
         passwords: PasswordHasher,
         session_ttl: float = 43200.0,
@@ -52,6 +53,7 @@ class Administration:
         self.logins = LoginAdministration(store, live, passwords, attempts, session_ttl, clock)
         self.superusers = SuperuserAdministration(store, live, passwords, attempts)
         self.tokens = TokenAdministration(store, live, clock)
+        self.workers = WorkerAdministration(store, live)
 
     async def audit(self, actor: Actor, page: int = 1, per_page: int = 50) -> Resource:
         """Entries of the audit trail, the newest first."""

@@ -247,6 +247,34 @@ class PasswordChanged(Answer):
     email: str
 
 
+class WorkerAnswer(Answer):
+    """A process that serves traffic."""
+
+    worker: int = Field(description="Its number, from 0.")
+    pid: int
+    state: Literal["starting", "serving", "draining", "silent"] = Field(
+        description="silent: it does not respond to the control process; draining: another process has taken over."
+    )
+    since: float = Field(description="When it was started, in seconds of the epoch.")
+    starts: int = Field(description="Processes that were started for this worker.")
+    crash_loop: bool = Field(description="They end soon after their start, again and again.")
+    version: str
+    generation: int = Field(description="The configuration that it serves; 0: none yet.")
+    requests: int = Field(description="Finished at this place, also by processes before it.")
+    connections: int
+    in_flight: int
+    memory_bytes: int = Field(description="Proportional set size; 0: unknown.")
+    loop_lag: float = Field(description="Seconds: how late its timers rang at worst, of late.")
+
+
+class WorkerList(Answer):
+    items: list[WorkerAnswer]
+
+
+class WorkersRestarted(Answer):
+    workers: int = Field(description="How many are being replaced.")
+
+
 class Explained(Answer):
     """Why a proxy's protections are in their state. Times are seconds of the epoch, null: the protection is off."""
 

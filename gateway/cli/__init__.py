@@ -18,6 +18,7 @@ from gateway.cli.proxy import proxy
 from gateway.cli.run import check, demo, run, schema
 from gateway.cli.secret import secret
 from gateway.cli.transfer import export, import_, sync
+from gateway.cli.workers import restart, status
 from gateway.core.version import EDITION
 
 SERVING = frozenset({"run", "demo"})
@@ -46,6 +47,8 @@ for _command in (
     token,
     proxy,
     secret,
+    status,
+    restart,
     explain,
     export,
     import_,

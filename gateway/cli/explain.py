@@ -96,7 +96,8 @@ def _breaker(breaker: Json, now: float) -> list[str]:
 
 def _outcome(outcome: Json, now: float) -> str:
     told = outcome["reason"] or (f"status {outcome['status']}" if outcome["status"] else "")
-    return f"{_ago(outcome['at'], now)}: {outcome['outcome']} {told} {outcome['request_id']}"
+    worker = f" (worker {outcome['worker']})" if "worker" in outcome else ""
+    return f"{_ago(outcome['at'], now)}: {outcome['outcome']} {told} {outcome['request_id']}{worker}"
 
 
 def _ago(at: float, now: float) -> str:

@@ -65,7 +65,7 @@ class RemoteCaller:
             raise self._no_gateway() from None
         if response.status >= 400 and isinstance(answer, dict) and answer.get("code", "no_route") != "no_route":
             raise _error(response.status, answer)
-        if response.status in (200, 201) and isinstance(answer, dict):
+        if response.status in (200, 201, 202) and isinstance(answer, dict):
             return answer
         if response.status == 204:
             return None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CAN_NOT_START = 1
 _LONGEST = 86400  # seconds, as drain_timeout of the file
+_MOST_WORKERS = 32  # as workers of the file
 
 
 def _addresses(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[Address, ...] | None:
@@ -66,6 +67,14 @@ _config = click.option(
 )
 
 
+def _workers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text.isdecimal() and int(text) <= _MOST_WORKERS:
+        return int(text)
+    raise click.BadParameter(f"must be a whole number from 0 to {_MOST_WORKERS}; 0 means one for each core")
+
+
 @click.command()
 @_config
 @click.option(
@@ -90,16 +99,28 @@ _config = click.option(
     show_envvar=True,
     help="Seconds to finish running requests on SIGTERM.",
 )
+@click.option(
+    "--workers",
+    metavar="NUMBER",
+    callback=_workers,
+    envvar="GATEWAY_WORKERS",
+    show_envvar=True,
+    help="Worker processes; 0 means one for each core.",
+)
 def run(
-    config: pathlib.Path, listen: tuple[Address, ...] | None, access_log: str | None, drain_timeout: float | None
+    config: pathlib.Path,
+    listen: tuple[Address, ...] | None,
+    access_log: str | None,
+    drain_timeout: float | None,
+    workers: int | None,
 ) -> None:
     """Serve until SIGTERM; SIGHUP or a change of the file reloads the configuration."""
     overrides = Overrides(listen, access_log, drain_timeout)
-    sys.exit(_or_bad_configuration(lambda: _run(config, overrides)))
+    sys.exit(_or_bad_configuration(lambda: _run(config, overrides, workers)))
 
 
-def _run(config: pathlib.Path, overrides: Overrides) -> int:
-    """One process when the file is the whole configuration, else a supervised control process and a worker."""
+def _run(config: pathlib.Path, overrides: Overrides, workers: int | None) -> int:
+    """One process when the file is the whole configuration, else a supervised control process and workers."""
     from gateway.cli import exposure
     from gateway.config import load, unmet
     from gateway.observe.process_log import begin_process_log
@@ -109,13 +130,20 @@ def _run(config: pathlib.Path, overrides: Overrides) -> int:
     for sentence in (*exposure.warnings(settings, os.geteuid()), *unmet.remarks(settings)):
         logging.getLogger("gateway").warning("%s", sentence)
     if settings.database is None:
+        if workers not in (None, 1):
+            raise click.BadParameter(
+                "without a database the gateway is one process; write database: sqlite:///gateway.db into the file, "
+                "or leave this option out",
+                param_hint="--workers",
+            )
         from gateway import process
 
         return process.run(loader(config, overrides), config)
     from gateway.control.options import Options
-    from gateway.workers import supervisor
+    from gateway.workers import roster, supervisor
 
-    return supervisor.become(Options(config, overrides).encode(), settings.worker_env)
+    count = roster.count_of(settings.workers if workers is None else workers)
+    return supervisor.become(Options(config, overrides).encode(), count, settings.worker_env)
 
 
 @click.command()

@@ -16,7 +16,7 @@ from gateway.control.report import DATABASE_CHANGE
 from gateway.control.sync import STORE_SECONDS, Sync
 from gateway.core.tasks import Tasks
 from gateway.ipc.channel import ChannelError
-from gateway.ipc.client import WorkerClient
+from gateway.ipc.fleet import Fleet
 from gateway.store.errors import StoreError
 from gateway.store.store import Store
 
@@ -30,7 +30,7 @@ _PRUNE_SECONDS = 3600.0
 class Followers:
     """Keep ``sync`` current with file, database and issuers, and record the use of tokens in the database."""
 
-    def __init__(self, declared: DeclaredFile, store: Store, plane: WorkerClient, sync: Sync, issuers: Issuers) -> None:
+    def __init__(self, declared: DeclaredFile, store: Store, plane: Fleet, sync: Sync, issuers: Issuers) -> None:
         self._declared = declared
         self._store = store
         self._plane = plane

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway import __version__
 from gateway.admin.live import Applied
 from gateway.admin.snapshot import LiveSnapshot
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.report import DATABASE_CHANGE, Report
 from gateway.control.sync import Sync
-from gateway.ipc.client import WorkerClient
+from gateway.ipc.fleet import Fleet
 from gateway.ipc.messages import Refusals
 from gateway.workers.greeting import greeting
 
@@ -16,11 +18,15 @@ from gateway.workers.greeting import greeting
 class LiveGateway:
     """Delegates each call to the responsible part."""
 
-    def __init__(self, sync: Sync, report: Report, plane: WorkerClient, telemetry: Telemetry) -> None:
+    def __init__(
+        self, sync: Sync, report: Report, plane: Fleet, telemetry: Telemetry, restart: Callable[[], int]
+    ) -> None:
+        """``restart`` begins to replace the workers, and returns how many."""
         self._sync = sync
         self._report = report
         self._plane = plane
         self._telemetry = telemetry
+        self._restart = restart
 
     async def apply(self) -> Applied:
         await self._sync.apply_current(DATABASE_CHANGE)
@@ -34,6 +40,12 @@ class LiveGateway:
 
     async def refusals(self, since: int) -> Refusals:
         return await self._telemetry.refusals(since)
+
+    async def workers(self) -> list[dict[str, object]]:
+        return await self._telemetry.workers()
+
+    async def restart_workers(self) -> int:
+        return self._restart()
 
     async def metrics(self, *, open_metrics: bool) -> str:
         return await self._telemetry.metrics(open_metrics=open_metrics)

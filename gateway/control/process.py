@@ -1,4 +1,4 @@
-"""The control process: owns configuration file, database and admin API, and sends the worker its configuration.
+"""The control process: owns configuration file, database and admin API, and sends the workers their configuration.
 
 When it dies the supervisor starts another, which reads everything again.
 """
@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import pathlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway import launch
+from gateway.admin.errors import unavailable
 from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
 from gateway.api.server import AdminListener
@@ -31,7 +33,8 @@ from gateway.control.report import Report
 from gateway.control.sync import Sync
 from gateway.core.tasks import Tasks
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
-from gateway.ipc.client import WorkerClient
+from gateway.ipc.client import Worker, WorkerClient
+from gateway.ipc.fleet import Fleet
 from gateway.ipc.messages import DataPlane
 from gateway.observe.counters import CounterMap
 from gateway.observe.process_log import begin_process_log
@@ -40,8 +43,10 @@ from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 from gateway.workers import confinement
 from gateway.workers.greeting import SIGHUP
+from gateway.workers.inherited import channel
 from gateway.workers.parent_watch import parent_watch
 from gateway.workers.pulse import beating
+from gateway.workers.roster import Roster
 from gateway.workers.signals import signals
 
 _log = logging.getLogger("gateway")
@@ -53,11 +58,22 @@ class Process:
     """From the command line to the exit code."""
 
     def __init__(
-        self, options: Options, channel: str, alive: int, ready: int, counters: CounterMap, pulse: int
+        self,
+        options: Options,
+        fleet: Fleet,
+        roster: Roster,
+        counters: Sequence[CounterMap],
+        *,
+        alive: int,
+        ready: int,
+        pulse: int,
     ) -> None:
+        """``counters``: the maps of the workers, by place. The rest are ends of pipes."""
         self._options = options
+        self._fleet = fleet
+        self._roster = roster
         self._counters = counters
-        self._channel = ChannelClient(channel, operations(DataPlane))
+        self._supervisor = os.getppid()
         self._alive = alive
         self._ready = ready
         self._pulse = pulse
@@ -76,9 +92,9 @@ class Process:
             store = Store.barred(url, KeyRing.for_database(url, os.environ))
             stack.push_async_callback(store.aclose)
             away = await self._admit(store, url, file_serves=bool(declared.settings.proxies))
-            stack.push_async_callback(self._channel.aclose)
-            plane = WorkerClient(self._channel)
-            telemetry = Telemetry(self._counters, plane, lambda: declared.settings.certificates())
+            plane = self._fleet
+            stack.push_async_callback(plane.aclose)
+            telemetry = Telemetry(self._counters, plane, self._roster, lambda: declared.settings.certificates())
             stack.push_async_callback(telemetry.aclose)
             issuers = Issuers(store.key_sets)
             stack.push_async_callback(issuers.aclose)
@@ -87,7 +103,7 @@ class Process:
             sync = Sync(declared, store, plane, composer, issuers, report)
             stack.push_async_callback(self._tasks.aclose)
             await sync.start(cold=away)
-            live = LiveGateway(sync, report, plane, telemetry)
+            live = LiveGateway(sync, report, plane, telemetry, self._restart_workers)
             where = await self._listen(stack, declared, store, live, plane)
             with signals(self._handlers(sync)), parent_watch(self._alive, self._stop):
                 Followers(declared, store, plane, sync, issuers).start(self._tasks, away=away)
@@ -116,7 +132,7 @@ class Process:
         declared: DeclaredFile,
         store: Store,
         live: LiveGateway,
-        plane: WorkerClient,
+        plane: Fleet,
     ) -> str:
         """Open the admin listener until ``stack`` exits. Returns its address for the log; empty without one."""
         admin = declared.settings.admin
@@ -131,6 +147,13 @@ class Process:
         await listener.start()
         stack.push_async_callback(listener.aclose)
         return f"; admin on {listener.url}"
+
+    def _restart_workers(self) -> int:
+        """Ask the supervisor, which starts and ends processes. Raises `AdminError` when it is gone."""
+        if os.getppid() != self._supervisor:
+            raise unavailable("the supervisor has ended, and this process ends too")
+        os.kill(self._supervisor, signal.SIGUSR2)
+        return self._roster.workers
 
     def _task_failed(self, task: asyncio.Task[None]) -> None:
         # A process that silently stopped following is worse than none: the supervisor starts another.
@@ -148,20 +171,24 @@ class Process:
             signal.SIGHUP: lambda: self._tasks.start(sync.reload(SIGHUP), "reload"),
             signal.SIGINT: lambda: None,  # a terminal sends it to the whole group; the supervisor decides
             signal.SIGUSR1: lambda: None,
+            signal.SIGUSR2: lambda: None,
         }
 
 
 def main(arguments: list[str]) -> int:
-    """``arguments``: the channel's path, the descriptors of the supervisor's two pipes, of the worker's map and of the
-    pipe to beat on, the `Options`.
+    """``arguments``: the `Options`, the folder of the channels, and the descriptors of the supervisor's two pipes, of
+    the pipe to beat on, of the roster, and of the map of each place.
     """
-    channel, alive, ready, counters, pulse, options = arguments
+    options, folder, *descriptors = arguments
+    alive, ready, pulse, table, *maps = map(int, descriptors)
     begin_process_log()
+    confinement.rename("gateway-control")
     confinement.seal()
     try:
-        process = Process(
-            Options.decode(options), channel, int(alive), int(ready), CounterMap(int(counters)), int(pulse)
-        )
+        roster = Roster(len(maps) // 2, table)
+        fleet = _fleet(pathlib.Path(folder), roster)
+        counters = [CounterMap(each) for each in maps]
+        process = Process(Options.decode(options), fleet, roster, counters, alive=alive, ready=ready, pulse=pulse)
         return asyncio.run(process.run())
     except ConfigError as error:
         _log.error("%s", error)
@@ -169,6 +196,15 @@ def main(arguments: list[str]) -> int:
     except (StoreError, ChannelError, OSError) as error:
         _log.error("cannot start: %s", error)
         return 1
+
+
+def _fleet(folder: pathlib.Path, roster: Roster) -> Fleet:
+    table = operations(DataPlane)
+    workers = [
+        Worker(place, roster.slot_of(place), WorkerClient(ChannelClient(str(channel(folder, place)), table)))
+        for place in range(2 * roster.workers)
+    ]
+    return Fleet(workers, roster.pids)
 
 
 if __name__ == "__main__":

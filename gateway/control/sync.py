@@ -19,7 +19,7 @@ from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
 from gateway.control.report import DATABASE_CHANGE, Report
 from gateway.ipc.channel import ChannelError, RefusedError
-from gateway.ipc.client import WorkerClient
+from gateway.ipc.fleet import Fleet
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.store import Store
 from gateway.workers.greeting import SIGHUP, unchanged
@@ -42,7 +42,7 @@ class Sync:
         self,
         declared: DeclaredFile,
         store: Store,
-        plane: WorkerClient,
+        plane: Fleet,
         composer: Composer,
         issuers: Issuers,
         report: Report,
@@ -130,7 +130,7 @@ class Sync:
             return
         before, self._declared.settings = self._declared.settings, settings
         if _of_the_start(settings) != _of_the_start(before):
-            _log.warning("admin, database and worker_env take effect at the next start")
+            _log.warning("admin, database, workers and worker_env take effect at the next start")
         if await self.apply_current(source):
             self._declared.content = content
         else:
@@ -171,4 +171,4 @@ def _of_the_start(settings: Settings) -> object:
     """
     admin = settings.admin
     written = None if admin is None else (admin.model_dump(exclude={"tls"}), admin.tls is None)
-    return written, settings.database, settings.worker_env
+    return written, settings.database, settings.workers, settings.worker_env

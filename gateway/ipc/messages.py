@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 from gateway.config.records import Credentials, Document
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """``generation`` counts the configurations that were applied; ``addresses``: host and port of each listener.
+    """``generation``: the number of the configuration that is applied; ``addresses``: host and port of each listener.
 
     ``secure``: those among them where TLS is spoken.
     """
@@ -26,11 +26,36 @@ class InForce:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """``generation``: the number of the configuration that is still applied, 0: none. ``changed``: what was prepared is
+    another one.
+    """
+
+    generation: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """``draining``: no new connections are accepted. ``wanted``: addresses of key sets to be fetched again."""
 
     draining: bool
     wanted: tuple[str, ...]
+
+
+class Report(TypedDict):
+    """The state of one process of a data plane."""
+
+    version: str
+    """Of the gateway's code that it runs."""
+    generation: int
+    draining: bool
+    connections: int
+    """Of callers."""
+    in_flight: int
+    """Exchanges that run."""
+    loop_lag: float
+    """Seconds: how late the timers of the event loop rang at worst, of late."""
 
 
 class ProxyState(TypedDict):
@@ -76,6 +101,8 @@ class OutcomeTold(TypedDict):
     reason: str
     status: int
     request_id: str
+    worker: NotRequired[int]
+    """The number of the worker that saw it, where there are several."""
 
 
 class MoveTold(TypedDict):
@@ -113,6 +140,8 @@ class Holder(TypedDict):
     """The version of HTTP of the client's side, as in the access log."""
     upstream_protocol: str
     """Of the upstream's side; empty: it is not reached yet."""
+    worker: NotRequired[int]
+    """The number of the worker, where there are several."""
 
 
 class LimiterTold(TypedDict):
@@ -163,40 +192,17 @@ class Explanation(TypedDict):
     pool: PoolTold
 
 
-class DataPlane(Protocol):
-    """A data plane, in this process or behind a channel. Behind a channel every method may raise `ChannelError`.
-
-    The channel carries exactly these methods, by the types of their annotations (`gateway.ipc.channel.operations`).
+class Inspection(Protocol):
+    """What an operator wants to know of a data plane, or of several. Behind a channel every method may raise
+    `ChannelError`.
     """
-
-    async def ping(self) -> Health: ...
-
-    async def apply(self, document: Document) -> InForce:
-        """Apply ``document``. Raises OSError (behind a channel `RefusedError`) when it cannot be served."""
-        ...
-
-    async def identify(self, credentials: Credentials) -> None:
-        """Accept these credentials from now on, and no others."""
-        ...
 
     async def state(self) -> Mapping[str, ProxyState]:
         """What runs now, by the name of each active proxy."""
         ...
 
-    async def take_used(self) -> Mapping[str, float]:
-        """The digests of tokens used since the last call, and when (seconds of the epoch)."""
-        ...
-
     async def reset_breaker(self, name: str, by: str) -> bool:
         """Close the breaker of a proxy; False when there is none. ``by``: the name of who does it, for the log."""
-        ...
-
-    async def sample(self) -> int:
-        """Bring the counters in the shared map up to date; the id of the data plane's process."""
-        ...
-
-    async def usage(self) -> Mapping[str, int]:
-        """What the data plane's process uses, as `gateway.workers.confinement.usage`."""
         ...
 
     async def breakers(self) -> Mapping[str, BreakerPulse]:
@@ -213,4 +219,52 @@ class DataPlane(Protocol):
 
     async def refusals(self, since: int, most: int) -> Refusals:
         """The log lines of refusals and failures after the first ``since``: the newest ``most`` of them."""
+        ...
+
+
+class DataPlane(Inspection, Protocol):
+    """A data plane, in this process or behind a channel. Behind a channel every method may raise `ChannelError`.
+
+    The channel carries exactly these methods, by the types of their annotations (`gateway.ipc.channel.operations`).
+
+    A configuration is applied in two steps, so that several data planes apply it all or not at all: each prepares it,
+    and when none has refused, each commits it.
+    """
+
+    async def ping(self) -> Health: ...
+
+    async def prepare(self, document: Document) -> Prepared:
+        """Get ready to serve ``document``: what can fail is done now. What was prepared before is given up.
+
+        Raises OSError (behind a channel `RefusedError`) when it cannot be served.
+        """
+        ...
+
+    async def commit(self, generation: int) -> InForce:
+        """Apply what was prepared as configuration ``generation``; where nothing has changed, this is only the number.
+
+        Raises OSError when nothing was prepared.
+        """
+        ...
+
+    async def abandon(self) -> None:
+        """Give up what was prepared: another data plane has refused it."""
+        ...
+
+    async def identify(self, credentials: Credentials) -> None:
+        """Accept these credentials from now on, and no others."""
+        ...
+
+    async def take_used(self) -> Mapping[str, float]:
+        """The digests of tokens used since the last call, and when (seconds of the epoch)."""
+        ...
+
+    async def sample(self) -> int:
+        """Bring the counters in the shared map up to date; the id of the data plane's process."""
+        ...
+
+    async def report(self) -> Report: ...
+
+    async def usage(self) -> Mapping[str, int]:
+        """What the data plane's process uses, as `gateway.workers.confinement.usage`."""
         ...

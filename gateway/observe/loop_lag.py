@@ -12,6 +12,7 @@ from gateway.observe import families
 from gateway.observe.metrics import Metrics
 
 _PERIOD: Final = 0.1
+_DECAY: Final = 0.966
 
 
 class LoopLag:
@@ -23,6 +24,8 @@ class LoopLag:
         self._due = 0.0
         self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self.worst = 0.0
+        """The highest delay of late, in seconds: it halves within 2 seconds."""
 
     def start(self) -> None:
         gc.callbacks.append(self._on_collection)
@@ -39,7 +42,9 @@ class LoopLag:
         self._timer = self._loop.call_later(_PERIOD, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._metrics.observe(families.LOOP_LAG, max(0.0, monotonic() - self._due))
+        lag = max(0.0, monotonic() - self._due)
+        self.worst = max(lag, self.worst * _DECAY)
+        self._metrics.observe(families.LOOP_LAG, lag)
         self._again()
 
     def _on_collection(self, phase: str, _: Mapping[str, int]) -> None:

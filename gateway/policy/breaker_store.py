@@ -53,6 +53,8 @@ class Judged:
     reason: str
     status: int
     request_id: bytes
+    worker: int = -1
+    """The number of the worker that saw it; -1: there is one alone."""
 
 
 @dataclass(frozen=True, slots=True)

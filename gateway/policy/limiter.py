@@ -43,7 +43,7 @@ class Limiter(Waitable):
     permit in use: always 0 unless a caller is wrong. ``store`` has the numbers; several limiters may share one.
     """
 
-    __slots__ = ("_admitting", "_handed", "_held", "_waiters", "clock", "extra_releases", "store")
+    __slots__ = ("_admitting", "_handed", "_held", "_waiters", "clock", "extra_releases", "linger", "store")
 
     def __init__(
         self,
@@ -51,8 +51,11 @@ class Limiter(Waitable):
         max_waiting: int = 0,
         clock: Clock = monotonic,
         store: PermitStore | None = None,
+        linger: float = 0.0,
     ) -> None:
+        """``linger``: as `gateway.policy.stores.Stores.linger`, for the layer that releases."""
         self.clock = clock
+        self.linger = linger
         self.store: PermitStore = MemoryPermitStore(clock()) if store is None else store
         self.store.on_admitted(self._admitted)
         self.extra_releases = 0
@@ -75,6 +78,16 @@ class Limiter(Waitable):
     def in_flight(self) -> int:
         """Permits in use."""
         return self.store.in_flight
+
+    @property
+    def held(self) -> int:
+        """Those of them that this process has."""
+        return len(self._held)
+
+    @property
+    def own_waiting(self) -> int:
+        """Requests of this process that wait."""
+        return len(self._waiters)
 
     @property
     def hold(self) -> float:

@@ -15,6 +15,7 @@ overload are mistaken for a crowd, and cost more.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 MAX_RETRY_AFTER = 300
 """Upper bound in seconds. Lower: callers of a lasting overload return before there is room. Higher: callers give up."""
@@ -32,6 +33,18 @@ ROUNDING = 1e-9
 """What a sum of floats may lack."""
 
 
+class Saved(NamedTuple):
+    """The numbers of a schedule, for another process to go on with."""
+
+    second: int
+    arrived: int
+    seen: int
+    fresh: float
+    since: float
+    full: int
+    reserved: int
+
+
 class ReturnSchedule:
     """Reserves returns of rejected callers; knows neither permits nor callers. Times are those of one monotonic clock.
 
@@ -42,8 +55,9 @@ class ReturnSchedule:
 
     __slots__ = ("_arrived", "_due", "_fresh", "_full", "_reserved", "_second", "_seen", "_since")
 
-    def __init__(self, now: float) -> None:
-        self._due = [0] * SLOTS
+    def __init__(self, now: float, due: list[int] | memoryview | None = None) -> None:
+        """``due``: where the reservations of each second are counted, `SLOTS` numbers; None: here."""
+        self._due: list[int] | memoryview = [0] * SLOTS if due is None else due
         self._second = int(now)
         # Requests before this second, and until the last look.
         self._arrived = 0
@@ -54,6 +68,14 @@ class ReturnSchedule:
         # No room in the next `_full` seconds, in which `_reserved` callers return. Holds for this second.
         self._full = 0
         self._reserved = 0
+
+    def saved(self) -> Saved:
+        """All numbers but those of the seconds."""
+        return Saved(self._second, self._arrived, self._seen, self._fresh, self._since, self._full, self._reserved)
+
+    def load(self, saved: Saved) -> None:
+        """Go on from what another schedule over the same seconds has `saved`."""
+        self._second, self._arrived, self._seen, self._fresh, self._since, self._full, self._reserved = saved
 
     def reserve(self, now: float, arrived: int, rate: float, load: float, start: float) -> int:
         """Seconds after which a caller rejected now is to return, 1 to `MAX_RETRY_AFTER`; its place is kept."""

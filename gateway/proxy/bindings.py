@@ -2,6 +2,9 @@
 
 A socket that is open serves every spelling of its address: one that was bound as ``localhost:0`` is the one that
 ``127.0.0.1:41234`` means from then on. So no address is bound twice, and none is let go between two configurations.
+
+For several workers each address has a socket for each slot (SO_REUSEPORT, socket(7)): the kernel spreads connections
+evenly over them, which one shared socket does not do.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from gateway.config import places
@@ -31,17 +34,23 @@ class Binder(Protocol):
 
 
 class Bindings(Binder):
-    """The owner of listening sockets. It gives out duplicates of their descriptors, which the receiver closes."""
+    """The owner of listening sockets. It gives out duplicates of their descriptors, which the receiver closes.
 
-    def __init__(self) -> None:
-        self._bound: dict[Name, socket.socket] = {}
+    ``slots``: how many sockets each address has. An address stays open while one slot wants it.
+    """
+
+    def __init__(self, slots: int = 1) -> None:
+        self._slots = slots
+        self._bound: dict[Name, Sequence[socket.socket]] = {}
         self._names: dict[Address, tuple[Name, ...]] = {}
         """What each address stood for when it was opened."""
+        self._wanted: dict[int, frozenset[Address]] = {}
+        """What each slot has kept last."""
         self._lock = asyncio.Lock()
         self._closed = False
 
-    async def open(self, address: Address) -> list[socket.socket]:
-        """A listening socket for each address that ``address`` stands for; no host: all of IPv4 and IPv6.
+    async def open(self, address: Address, slot: int = 0) -> list[socket.socket]:
+        """The slot's listening socket for each address that ``address`` stands for; no host: all of IPv4 and IPv6.
 
         What is bound already is not bound again. Raises OSError with a sentence for its text, changing nothing.
         """
@@ -51,11 +60,13 @@ class Bindings(Binder):
                 if self._closed:
                     raise OSError(f"listen: cannot listen on {address}: the gateway is stopping")
                 self._names[address] = self._bind(address, found)
-        return _duplicates([self._bound[name] for name in self._names[address]])
+        return _duplicates([self._bound[name][slot] for name in self._names[address]])
 
-    async def keep(self, addresses: Collection[Address]) -> None:
-        """Close what none of ``addresses`` stands for; these were opened before."""
-        self._names = {address: names for address, names in self._names.items() if address in addresses}
+    async def keep(self, addresses: Collection[Address], slot: int = 0) -> None:
+        """Close what neither ``addresses`` nor those of another slot stand for; these were opened before."""
+        self._wanted[slot] = frozenset(addresses)
+        wanted = frozenset().union(*self._wanted.values())
+        self._names = {address: names for address, names in self._names.items() if address in wanted}
         kept = {name for names in self._names.values() for name in names}
         for name in self._bound.keys() - kept:
             _end(self._bound.pop(name))
@@ -64,29 +75,29 @@ class Bindings(Binder):
         """Close everything, for good: the kernel refuses connections from here on."""
         self._closed = True
         self._names.clear()
-        for sock in self._bound.values():
-            _end(sock)
+        for sockets in self._bound.values():
+            _end(sockets)
         self._bound.clear()
 
     def _bind(self, address: Address, found: Collection[Name]) -> tuple[Name, ...]:
         names: list[Name] = []
-        opened: dict[Name, socket.socket] = {}
+        opened: dict[Name, Sequence[socket.socket]] = {}
         try:
             for family, where in found:
                 if (family, where) in self._bound:
                     names.append((family, where))
                     continue
                 try:
-                    sock = _listener(family, where)
+                    sockets = _listeners(family, where, self._slots)
                 except OSError as error:
                     # No host means all addresses; a machine without IPv6 has none of that family.
                     if address.host or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL) or len(found) == 1:
                         raise places.listen_failure("listen", str(where[0]), address.port, error) from None
                     continue
-                opened[name_of(sock)] = sock
-                names.append(name_of(sock))
+                opened[name_of(sockets[0])] = sockets
+                names.append(name_of(sockets[0]))
         except BaseException:
-            close(opened.values())
+            close(sock for sockets in opened.values() for sock in sockets)
             raise
         self._bound.update(opened)
         return tuple(names)
@@ -103,11 +114,12 @@ def close(sockets: Iterable[socket.socket]) -> None:
         sock.close()
 
 
-def _end(sock: socket.socket) -> None:
-    """Stop listening, under whatever other descriptor and in whatever other process the socket is open."""
-    with contextlib.suppress(OSError):  # a system that only closes
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
+def _end(sockets: Iterable[socket.socket]) -> None:
+    """Stop listening, under whatever other descriptor and in whatever other process the sockets are open."""
+    for sock in sockets:
+        with contextlib.suppress(OSError):  # a system that only closes
+            sock.shutdown(socket.SHUT_RDWR)
+        sock.close()
 
 
 def _duplicates(sockets: Iterable[socket.socket]) -> list[socket.socket]:
@@ -144,16 +156,33 @@ def _look_up(address: Address, flags: int) -> list[tuple[Any, ...]]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
 
 
-def _listener(family: int, where: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def _listeners(family: int, where: tuple[Any, ...], slots: int) -> Sequence[socket.socket]:
+    """Sockets that listen on one address, one for each slot.
+
+    The first is bound without SO_REUSEPORT, so that an address that another program of the same user shares in this way
+    is in use for it. It shares the address afterwards, because the kernel looks at the option again for each bind.
+    """
+    sockets: list[socket.socket] = []
     try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(where)
-        sock.listen(_BACKLOG)
+        for slot in range(slots):
+            sockets.append(_socket(family))
+            if slot == 1:
+                sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if slot:
+                sockets[slot].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sockets[slot].bind(sockets[0].getsockname() if slot else where)
+        for sock in sockets:
+            sock.listen(_BACKLOG)
     except BaseException:
-        sock.close()
+        close(sockets)
         raise
+    return sockets
+
+
+def _socket(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return sock

@@ -16,6 +16,10 @@ _Wanted = tuple[records.Certificate, str, tuple[bytes, ...]]
 """All that a context is made of: the certificate, the lowest version, and the protocols."""
 
 
+PreparedCertificates = dict[records.Listener, list[TlsIdentity]]
+"""What `Certificates.prepare` builds."""
+
+
 class Certificates:
     """Of all listeners of a data plane. `prepare` builds aside, `adopt` applies.
 
@@ -26,7 +30,7 @@ class Certificates:
         self._identities: dict[_Wanted, TlsIdentity] = {}
         self._names: dict[Address, ServerNames] = {}
 
-    def prepare(self, listeners: Iterable[records.Listener]) -> dict[records.Listener, list[TlsIdentity]]:
+    def prepare(self, listeners: Iterable[records.Listener]) -> PreparedCertificates:
         """The contexts of those listeners that have TLS. Raises OSError for a certificate that cannot be used."""
         return {
             listener: [
@@ -37,7 +41,7 @@ class Certificates:
             if listener.tls is not None
         }
 
-    def adopt(self, prepared: dict[records.Listener, list[TlsIdentity]]) -> None:
+    def adopt(self, prepared: PreparedCertificates) -> None:
         """Use what `prepare` built for the handshakes from now on."""
         self._identities = {}
         kept: dict[Address, ServerNames] = {}

@@ -12,6 +12,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from gateway.config.records import Listener
 from gateway.core.address import Address
@@ -33,6 +34,14 @@ _ABORTED = frozenset(
 
 Accepted = tuple[asyncio.BaseProtocol, Callable[[], object]]
 """The protocol of a new connection, and what is called when that gets no transport."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSockets:
+    """``opened``: each socket, and what it was opened for; None: the addresses have not changed."""
+
+    settings: dict[Address, Listener]
+    opened: dict[Name, tuple[socket.socket, Address]] | None
 
 
 class Listeners:
@@ -77,26 +86,51 @@ class Listeners:
         return [sock.getsockname()[:2] for sock, of in self._open.values() if settings[of].tls is not None]
 
     async def listen(self, listeners: Iterable[Listener]) -> None:
-        """Listen on exactly these; what is open already, under any spelling, stays open without a gap, with its new
-        settings for new connections. Of two for one address the last counts.
+        """Listen on exactly these. Raises OSError with a sentence for its text, changing nothing."""
+        await self.commit(await self.prepare(listeners))
+
+    async def prepare(self, listeners: Iterable[Listener]) -> PreparedSockets:
+        """Open what `commit` will listen on. Of two for one address the last counts.
 
         Raises OSError with a sentence for its text, changing nothing.
         """
         wanted = {listener.address: listener for listener in listeners}
         if wanted.keys() == self._settings.keys():
-            self._settings = wanted
+            return PreparedSockets(wanted, None)
+        return PreparedSockets(wanted, await self._opened(wanted))
+
+    async def commit(self, prepared: PreparedSockets) -> None:
+        """Listen on exactly these; what is open already, under any spelling, stays open without a gap, with its new
+        settings for new connections. Raises OSError, changing nothing, when their owner refuses.
+        """
+        if prepared.opened is None:
+            self._settings = prepared.settings
             return
-        opened = await self._opened(wanted)
         try:
-            await self._binder.keep(wanted)
+            await self._binder.keep(prepared.settings)
             self._check()
         except BaseException:
-            close(sock for sock, _ in opened.values())
+            close(sock for sock, _ in prepared.opened.values())
             raise
-        before, self._open, self._settings = self._open, opened, wanted
-        for sock, address in opened.values():
+        before, self._open, self._settings = self._open, prepared.opened, prepared.settings
+        for sock, address in self._open.values():
             asyncio.get_running_loop().add_reader(sock.fileno(), self._take, sock, address)
         self._end(sock for sock, _ in before.values())  # of a socket that stays, this is one descriptor of two
+
+    async def abandon(self, prepared: PreparedSockets) -> None:
+        """Close what was opened for `commit`, which does not come."""
+        if prepared.opened is not None:
+            close(sock for sock, _ in prepared.opened.values())
+            await self._keep_only_mine()
+
+    async def _keep_only_mine(self) -> None:
+        """Let go what was opened in vain.
+
+        Not before the first configuration: what the worker before has served stays open, for callers who wait.
+        """
+        if self._settings:
+            with contextlib.suppress(OSError):  # the first error says what is wrong
+                await self._binder.keep(self._settings)
 
     async def _opened(self, wanted: Iterable[Address]) -> dict[Name, tuple[socket.socket, Address]]:
         """A socket for each address, and what it was opened for."""
@@ -111,8 +145,7 @@ class Listeners:
             self._check()
         except BaseException:
             close(sock for sock, _ in opened.values())
-            with contextlib.suppress(OSError):  # the first error says what is wrong
-                await self._binder.keep(self._settings)
+            await self._keep_only_mine()
             raise
         return opened
 

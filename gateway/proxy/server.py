@@ -14,6 +14,7 @@ from gateway.config.records import Listener
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import chain
 from gateway.core.limits import Limits
+from gateway.core.message import HTTP_2, VERSIONS
 from gateway.core.stream import ClientStream, TunnelEnd
 from gateway.core.target import path_of
 from gateway.errors import GatewayError
@@ -47,6 +48,7 @@ class Server:
     ) -> None:
         self.snapshot: Snapshot
         self.draining = False
+        self.closes_idle = False
         self.connections: set[ServerConnection] = set()
         self.hangups = HangupWatch()
         self.turns = Turns()
@@ -70,7 +72,7 @@ class Server:
 
     def opened(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
-        if self.draining:
+        if self.closes_idle:
             connection.close_idle()
 
     def replaced(self, before: ServerConnection, connection: ServerConnection) -> None:
@@ -164,25 +166,38 @@ class Server:
         """Whether a connection is open, or was accepted and has no transport yet."""
         return bool(self.connections) or len(self.admission) > 0
 
-    async def drain(self, timeout: float) -> bool:
-        """Stop accepting and finish what runs within ``timeout`` seconds; True when nothing had to be cut."""
+    async def drain(self, timeout: float, linger: float = 0.0) -> bool:
+        """Stop accepting and finish what runs within ``timeout`` seconds; True when nothing had to be cut.
+
+        ``linger``: seconds for which idle connections stay open for one more request, whose response closes them.
+        """
         self.draining = True
+        self.closes_idle = not linger
         self.listeners.close()
         for connection in list(self.connections):
-            connection.close_idle()
-        if not self._any():
-            return True
-        self._idle.clear()
+            # In HTTP/2 a connection that ends says so first, and loses no request. A tunnel has no other request.
+            if self.closes_idle or not connection.idle_since or connection.http_version == VERSIONS[HTTP_2]:
+                connection.close_idle()
+        sweep = asyncio.get_running_loop().call_later(min(linger, timeout / 2), self._sweep)
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout)
+            if self._any():
+                self._idle.clear()
+                await asyncio.wait_for(self._idle.wait(), timeout)
         except TimeoutError:
             await self.cut()
             return False
+        finally:
+            sweep.cancel()
         return True
+
+    def _sweep(self) -> None:
+        self.closes_idle = True
+        for connection in list(self.connections):
+            connection.close_idle()
 
     async def cut(self) -> None:
         """End every exchange and connection now; returns when the last has ended."""
-        self.draining = True
+        self.draining = self.closes_idle = True
         self.listeners.close()
         self._idle.clear()
         for connection in list(self.connections):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from itertools import islice
 from math import inf
 from random import uniform
 from time import monotonic
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.stream import ClientStream
+from gateway.policy.stores import Census
 from gateway.upstream.connector import HardenedConnector
 from gateway.wire.connections import ClientConnection
 from gateway.wire.timer import LazyTimer
@@ -57,6 +59,8 @@ class Keeping(NamedTuple):
     """Seconds after which a connection begins no more requests; 0: no limit."""
     max_idle: int = MAX_IDLE_PER_HOST
     clock: Clock = monotonic
+    census: Census | None = None
+    """Of the connections that other processes have to the same endpoint."""
     on_abandoned: Callable[[float], object] = lambda seconds: None
     """Gets the seconds from a client's departure to the close of the connection that served it."""
 
@@ -72,6 +76,7 @@ class Pool:
         self._max_age = keeping.max_age
         self._max_idle = keeping.max_idle
         self._clock = keeping.clock
+        self._census = keeping.census
         self._on_abandoned = keeping.on_abandoned
         self._idle: dict[ClientConnection, float] = {}
         """In the order in which they became idle; value: until when one may be used."""
@@ -139,6 +144,8 @@ class Pool:
         connection.on_idle = self.give_back
         connection.body_idle = self._body_idle
         self._open[connection] = self._kept_until(generation), self.connector.address_of(connection)
+        if self._census is not None:
+            self._census.opened()
 
     def _kept_until(self, generation: int) -> float:
         """Until when a connection that was dialled in the ``generation`` is used for new requests."""
@@ -161,6 +168,7 @@ class Pool:
             or (current is not None and address not in current)
             or len(self._idle) >= self._max_idle
             or budget.used >= budget.limit
+            or (self._census is not None and self._census.excess > 0)
         ):
             connection.abort()
             return
@@ -211,6 +219,11 @@ class Pool:
         self._open = {connection: (-inf, address) for connection, (_, address) in self._open.items()}
         self._drop(list(self._idle))
 
+    def shrink(self) -> None:
+        """Close so many idle connections, the oldest first, as there are too many in all processes."""
+        if self._census is not None:
+            self._drop(list(islice(self._idle, max(0, self._census.excess))))
+
     def _drop(self, connections: Iterable[ClientConnection]) -> None:
         for connection in connections:
             del self._idle[connection]
@@ -242,7 +255,8 @@ class Pool:
         resting = self._resting.pop(connection, None)
         if resting is not None:
             resting.cancel()
-        self._open.pop(connection, None)
+        if self._open.pop(connection, None) is not None and self._census is not None:
+            self._census.closed()
         if connection.abandoned_at:
             self._on_abandoned(monotonic() - connection.abandoned_at)
         self._check_drained()

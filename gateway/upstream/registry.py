@@ -16,9 +16,10 @@ from gateway.config.records import CircuitBreaker
 from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker
-from gateway.policy.breaker_store import State
+from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.circuit import Circuit
 from gateway.policy.limiter import Limiter
+from gateway.policy.stores import MemoryStores, Stores
 from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
@@ -40,11 +41,18 @@ def _places(settings: records.Upstream) -> int:
     return 0 if counts or not queue.timeout else queue.max_waiting
 
 
+def _of_the_pool(settings: records.Upstream) -> object:
+    """What its connections were made with. A limit makes it count them, where processes share it."""
+    return settings.timeouts, settings.tls, settings.http2, settings.max_concurrent > 0
+
+
 class Registry:
     """Owns the parts of all upstreams. `prepare` builds aside, `adopt` applies."""
 
-    def __init__(self, buffers: BufferPool, parser: HeadParser, sink: Sink) -> None:
+    def __init__(self, buffers: BufferPool, parser: HeadParser, sink: Sink, stores: Stores | None = None) -> None:
+        """``stores``: of limiters and breakers; None: in the memory of this process."""
         self.upstreams: dict[str, Upstream] = {}
+        self._stores: Stores = MemoryStores() if stores is None else stores
         self._buffers = buffers
         self._parser = parser
         self._sink = sink
@@ -69,7 +77,7 @@ class Registry:
         for upstream in prepared.values():
             self._configure(upstream)
         for name in [name for name, limiter in self._limiters.items() if name not in prepared and limiter.idle]:
-            del self._limiters[name]
+            self._stores.forget(self._limiters.pop(name).store)
         self._tls.keep(upstream.settings.tls for upstream in prepared.values())
         kept = {id(upstream.endpoint.pool) for upstream in prepared.values()}
         old, self.upstreams = self.upstreams, prepared
@@ -103,12 +111,13 @@ class Registry:
         if old is not None and old.endpoint.origin.url == origin.url:
             breaker = old.endpoint.breaker
             before = old.settings
-            same = (before.timeouts, before.tls, before.http2) == (settings.timeouts, settings.tls, settings.http2)
+            same = _of_the_pool(before) == _of_the_pool(settings)
             pool = old.endpoint.pool if same else None
         if not settings.circuit_breaker.enabled:
             breaker = None
         elif breaker is None:
-            breaker = self._breaker(settings.name, settings.circuit_breaker)
+            store = self._stores.breaker(settings.name, origin.url)
+            breaker = self._breaker(settings.name, settings.circuit_breaker, store)
         return Endpoint(origin, pool or self._pool(settings, origin), breaker)
 
     def _configure(self, upstream: Upstream) -> None:
@@ -129,9 +138,20 @@ class Registry:
     def _limiter(self, settings: records.Upstream, old: Upstream | None) -> Limiter:
         if old is not None and old.limiter is not None:
             return old.limiter
-        limiter = self._limiters.get(settings.name) or Limiter(settings.max_concurrent, _places(settings))
-        self._limiters[settings.name] = limiter
+        limiter = self._limiters.get(settings.name)
+        if limiter is None:
+            store = self._stores.permits(settings.name)
+            limiter = Limiter(settings.max_concurrent, _places(settings), store=store, linger=self._stores.linger)
+            self._limiters[settings.name] = limiter
+            census = self._stores.census(settings.name)
+            if census is not None:
+                census.on_crowded(partial(self._shrink, settings.name))
         return limiter
+
+    def _shrink(self, name: str) -> None:
+        upstream = self.upstreams.get(name)
+        if upstream is not None:
+            upstream.endpoint.pool.shrink()
 
     def _pool(self, settings: records.Upstream, origin: Origin) -> Pool:
         name, timeouts = settings.name, settings.timeouts
@@ -152,12 +172,14 @@ class Registry:
             timeouts.body_idle,
             self._budget,
             timeouts.max_age,
+            census=self._stores.census(name) if settings.max_concurrent else None,
             on_abandoned=lambda seconds: self._sink(UpstreamClosed(name, seconds)),
         )
         return (Pool if http2 == "never" else SessionPool)(connector, keeping)
 
-    def _breaker(self, name: str, settings: CircuitBreaker) -> Breaker:
-        breaker = Breaker(settings.failure_threshold, settings.recovery_timeout, settings.half_open_requests, name=name)
+    def _breaker(self, name: str, settings: CircuitBreaker, store: BreakerStore) -> Breaker:
+        numbers = settings.failure_threshold, settings.recovery_timeout, settings.half_open_requests
+        breaker = Breaker(*numbers, name=name, store=store)
         breaker.on_change = Circuit(breaker, partial(self._changed, name)).publish
         return breaker
 

@@ -65,7 +65,15 @@ class Service(Protocol):
     @property
     def limits(self) -> Limits: ...
     @property
-    def draining(self) -> bool: ...
+    def draining(self) -> bool:
+        """Responses end their connection."""
+        ...
+
+    @property
+    def closes_idle(self) -> bool:
+        """No connection waits for another request."""
+        ...
+
     @property
     def hangups(self) -> HangupWatch: ...
     @property

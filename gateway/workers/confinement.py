@@ -28,6 +28,7 @@ OPEN: Final = "GATEWAY_DUMPABLE"
 """With the value 1, profilers and debuggers of the same user can attach to processes: for measurements."""
 
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
+_PR_SET_NAME: Final = 15
 _SMAPS: Final = pathlib.Path("/proc/self/smaps_rollup")
 _DESCRIPTORS: Final = pathlib.Path("/proc/self/fd")
 
@@ -58,6 +59,12 @@ def seal() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def rename(name: str) -> None:
+    """Show this process as ``name``, at most 15 characters, in ``ps`` and ``top`` (prctl(2), PR_SET_NAME)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def usage() -> dict[str, int]:

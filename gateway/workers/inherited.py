@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from gateway.observe import counters
+from gateway.workers import roster
 
 _MAX_FOLDER: Final = 60
 """Bytes of the name of a folder for a Unix socket, whose whole path may have 107 (unix(7))."""
@@ -19,25 +20,29 @@ _FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - for a
 
 
 class Inherited:
-    """The channel's listener, the memory of the counters, and two pipes. A context: it is closed at the end."""
+    """The channels' listeners, the memory of the counters, the roster, and two pipes. A context: it is closed at the
+    end.
 
-    def __init__(self) -> None:
-        self._folder = private_folder()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self.path = self._folder / "channel"
-        """Of the channel's socket."""
-        self._listener.bind(str(self.path))
-        self._listener.listen()
+    ``workers``: each has two places (`gateway.workers.roster`), and each place has a channel and a map of counters.
+    """
+
+    def __init__(self, workers: int = 1) -> None:
+        self.folder = private_folder()
+        """Where the channels' sockets are (`channel`)."""
+        places = range(2 * workers)
+        self._listeners = [_listener(channel(self.folder, place)) for place in places]
         self.alive, self._held = os.pipe()
         """A pipe that ends with the supervisor."""
         self.ready, self.report_ready = os.pipe()
         """A pipe that signals that traffic is served: its reading end, and the writing end for the child."""
         os.set_blocking(self.ready, False)
-        self.counters = counters.create()
+        self.counters = [counters.create() for _ in places]
+        """By place."""
+        self.table = roster.create()
+        self.roster = roster.Roster(workers, self.table)
 
-    @property
-    def listener(self) -> int:
-        return self._listener.fileno()
+    def listener(self, place: int) -> int:
+        return self._listeners[place].fileno()
 
     def __enter__(self) -> Self:
         return self
@@ -45,10 +50,24 @@ class Inherited:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.close()
-        for descriptor in (self.alive, self._held, self.ready, self.report_ready, self.counters):
+        for listener in self._listeners:
+            listener.close()
+        self.roster.close()
+        for descriptor in (self.alive, self._held, self.ready, self.report_ready, self.table, *self.counters):
             os.close(descriptor)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def channel(folder: pathlib.Path, place: int) -> pathlib.Path:
+    """The path of the channel's socket of ``place``."""
+    return folder / f"channel-{place}"
+
+
+def _listener(path: pathlib.Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
 
 
 def private_folder() -> pathlib.Path:

@@ -8,11 +8,22 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from gateway import launch
-from gateway.app import Gateway, draining, tune_gc
+from gateway import __version__, launch
+from gateway.app import Gateway, PreparedDocument, draining, tune_gc
 from gateway.config.records import Credentials, Document
-from gateway.ipc.messages import BreakerPulse, DataPlane, Explanation, Health, InForce, ProxyState, Refusals
+from gateway.ipc.messages import (
+    BreakerPulse,
+    DataPlane,
+    Explanation,
+    Health,
+    InForce,
+    Prepared,
+    ProxyState,
+    Refusals,
+    Report,
+)
 from gateway.observe.counters import CounterMap
+from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
 from gateway.workers import confinement
 
@@ -20,20 +31,29 @@ _log = logging.getLogger("gateway")
 
 END_SECONDS: Final = 10.0
 """Limit of the shutdown after the drain."""
+LINGER_SECONDS: Final = 5.0
+"""How long a worker that was replaced leaves idle connections open for a last request."""
 
 
 class LocalPlane(DataPlane):
-    """Serves from the first `apply` on. ``counters`` and ``binder``: those of `Gateway`."""
+    """Serves from the first `apply` on. ``counters``, ``binder`` and ``stores``: those of `Gateway`."""
 
-    def __init__(self, counters: CounterMap | None = None, binder: Binder | None = None) -> None:
+    def __init__(
+        self, counters: CounterMap | None = None, binder: Binder | None = None, stores: Stores | None = None
+    ) -> None:
         self._counters = counters
         self._binder = binder
+        self._stores = stores
         self._applying = asyncio.Lock()
         self._credentials = Credentials()
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
+        self._retiring = False
+        self._prepared: PreparedDocument | None = None
+        self._next: Gateway | None = None
+        """Prepared, and serves nothing before the first `commit`."""
         self.gateway: Gateway | None = None
-        """None before the first `apply`."""
+        """None before the first `commit`."""
 
     async def ping(self) -> Health:
         return Health(self._stopping.is_set(), tuple(self.take_wanted()))
@@ -43,25 +63,65 @@ class LocalPlane(DataPlane):
         return [] if self.gateway is None else self.gateway.authenticator.take_wanted()
 
     async def apply(self, document: Document) -> InForce:
-        """Apply ``document``. Raises OSError, changing nothing."""
+        """Prepare and commit ``document``, for a data plane that is the only one. Raises OSError, changing nothing."""
+        prepared = await self.prepare(document)
+        return await self.commit(prepared.generation + prepared.changed)
+
+    async def prepare(self, document: Document) -> Prepared:
         async with self._applying:  # a control process may be replaced while the worker listens for it
-            if self.gateway is None:
-                self.gateway = await self._started(document)
-            elif document != self.gateway.document:
-                await self.gateway.reload(document)
+            await self._abandon()
             gateway = self.gateway
+            if gateway is None:
+                gateway = self._next = await self._begun(document)
+            elif document == gateway.document:
+                return Prepared(gateway.generation, changed=False)
+            try:
+                self._prepared = await gateway.prepare(document)
+            except BaseException:
+                await self._abandon()
+                raise
+            return Prepared(gateway.generation, changed=True)
+
+    async def commit(self, generation: int) -> InForce:
+        async with self._applying:
+            gateway = self._next or self.gateway
+            if gateway is None:
+                raise OSError("no configuration was prepared; this is a defect of the gateway")
+            if self._prepared is None:
+                gateway.generation = generation
+            else:
+                prepared, self._prepared = self._prepared, None
+                try:
+                    await gateway.commit(prepared, generation)
+                except BaseException:
+                    await self._abandon()
+                    raise
+            self.gateway, self._next = gateway, None
+            gateway.authenticator.credentials = self._credentials  # they may have come in the meantime
             return InForce(gateway.generation, tuple(gateway.addresses), tuple(gateway.secure_addresses))
 
-    async def _started(self, document: Document) -> Gateway:
-        gateway = Gateway(document, self._counters, self._binder)
+    async def abandon(self) -> None:
+        async with self._applying:
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        prepared, self._prepared = self._prepared, None
+        unused, self._next = self._next, None
+        gateway = unused or self.gateway
+        if prepared is not None and gateway is not None:
+            await gateway.abandon(prepared)
+        if unused is not None:
+            await unused.aclose()
+
+    async def _begun(self, document: Document) -> Gateway:
+        gateway = Gateway(document, self._counters, self._binder, self._stores)
         gateway.authenticator.credentials = self._credentials
         tune_gc()
         try:
-            await gateway.start()
+            gateway.begin()
         except BaseException:
             await gateway.aclose()
             raise
-        gateway.authenticator.credentials = self._credentials  # they may have come in the meantime
         return gateway
 
     async def identify(self, credentials: Credentials) -> None:
@@ -82,6 +142,17 @@ class LocalPlane(DataPlane):
         if self.gateway is not None:
             self.gateway.sample()
         return os.getpid()
+
+    async def report(self) -> Report:
+        gateway = self.gateway
+        return Report(
+            version=__version__,
+            generation=0 if gateway is None else gateway.generation,
+            draining=self._stopping.is_set(),
+            connections=0 if gateway is None else gateway.connections,
+            in_flight=0 if gateway is None else gateway.exchanges,
+            loop_lag=0.0 if gateway is None else gateway.loop_lag,
+        )
 
     async def usage(self) -> Mapping[str, int]:
         """In a thread, because the kernel walks all of the process's memory for it."""
@@ -122,11 +193,19 @@ class LocalPlane(DataPlane):
         launch.end_within(patience, 1, logging.shutdown)
         self._stopping.set()
 
+    def retire(self) -> None:
+        """Drain, because another process has taken over. Idle connections of callers get time for one more request,
+        whose response ends them: a request that is on its way is served, and no caller sees a closed connection.
+        """
+        if not self._stopping.is_set():
+            self._retiring = True
+            self.stop()
+
     async def until_drained(self) -> None:
         """Wait for `stop`, and then until nothing runs any more."""
         await self._stopping.wait()
         if self.gateway is not None:
-            await self.gateway.drain_or_cut(self._cutting)
+            await self.gateway.drain_or_cut(self._cutting, LINGER_SECONDS if self._retiring else 0.0)
 
     def reopen_log(self) -> None:
         """Open the access log's file again, after a rotation."""
@@ -135,5 +214,6 @@ class LocalPlane(DataPlane):
 
     async def aclose(self) -> None:
         """Cut what runs and give everything back."""
+        await self.abandon()
         if self.gateway is not None:
             await self.gateway.aclose()

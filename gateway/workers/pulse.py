@@ -1,4 +1,4 @@
-"""Lets the supervisor detect a hung child: while its event loop runs, a child writes to a pipe twice a second.
+"""Lets the supervisor detect a hung child: while its event loop runs, a child writes to a pipe four times a second.
 
 A hung process keeps its sockets: only its silence distinguishes it from one that works. The supervisor counts checks
 without a beat, not time: when the supervisor itself was stopped for a while (Ctrl-Z in a terminal stops the whole
@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-PERIOD: Final = 0.5
+PERIOD: Final = 0.25
 """Seconds between two beats, and between two checks."""
 
 
@@ -35,6 +35,11 @@ class Pulse:
         self._drain()
         self._beaten = False
         self._silent = 0
+
+    @property
+    def silent(self) -> int:
+        """Checks since the last beat."""
+        return self._silent
 
     def hangs(self) -> bool:
         """Check once, at every `PERIOD`; True when the child has been silent for too long."""

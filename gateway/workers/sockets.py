@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from gateway.core.address import Address
@@ -31,20 +31,23 @@ _MAX_DESCRIPTORS: Final = 253
 
 
 class OwnedSockets:
-    """The supervisor's end. The sockets stay open from one worker to the next."""
+    """The supervisor's end. The sockets stay open from one worker to the next. Each address has one for each slot."""
 
-    def __init__(self) -> None:
-        self._bindings = Bindings()
+    def __init__(self, slots: int = 1) -> None:
+        self._bindings = Bindings(slots)
         self._serving = Tasks()
         self._lines: set[socket.socket] = set()
 
     @contextlib.contextmanager
-    def line(self) -> Iterator[int]:
-        """A descriptor for a worker that is started in this context: its end of a new line to here."""
+    def line(self, slot: int = 0, listens: Callable[[], object] = lambda: None) -> Iterator[int]:
+        """A descriptor for a worker of ``slot`` that is started in this context: its end of a new line to here.
+
+        ``listens`` is called whenever the worker has applied a configuration and begins to accept connections.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._lines.add(ours)
-        self._serving.start(self._serve(ours), "give a worker its sockets")
+        self._serving.start(self._serve(ours, slot, listens), "give a worker its sockets")
         with theirs:
             yield theirs.fileno()
 
@@ -58,30 +61,32 @@ class OwnedSockets:
         await self._serving.aclose()
         close(self._lines)  # also of a task that had not begun
 
-    async def _serve(self, line: socket.socket) -> None:
+    async def _serve(self, line: socket.socket, slot: int, listens: Callable[[], object]) -> None:
         """Until the worker's end."""
         loop = asyncio.get_running_loop()
         with line, contextlib.suppress(ConnectionError):
             while message := await loop.sock_recv(line, _MAX_MESSAGE):
                 sockets: list[socket.socket] = []
                 try:
-                    sockets = await self._do(message)
+                    sockets = await self._do(message, slot)
                     socket.send_fds(line, [b"%d" % len(sockets)], [sock.fileno() for sock in sockets])
+                    if not sockets:
+                        listens()
                 except (OSError, ValueError) as error:
                     line.send(f"0\n{error}".encode())
                 finally:
                     close(sockets)
         self._lines.discard(line)
 
-    async def _do(self, message: bytes) -> list[socket.socket]:
+    async def _do(self, message: bytes, slot: int) -> list[socket.socket]:
         """Raises OSError with a sentence for its text, and ValueError for what is no message."""
         operation, *rows = message.decode().split("\n")
         addresses = [Address(host, int(port)) for port, host in (row.split(" ") for row in rows)]
         match operation, addresses:
             case "open", [address]:
-                return await self._bindings.open(address)
+                return await self._bindings.open(address, slot)
             case "keep", _:
-                await self._bindings.keep(addresses)
+                await self._bindings.keep(addresses, slot)
                 return []
         raise ValueError(f"the supervisor does not understand {operation[:20]!r}")
 

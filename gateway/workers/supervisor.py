@@ -1,4 +1,4 @@
-"""The supervisor: starts the worker and the control process, and starts them again when they die.
+"""The supervisor: starts the workers and the control process, and starts them again when they die.
 
 No configuration, no database and no traffic can make it fail, because it knows none of them. It imports nothing
 heavy, and takes the place of the process that read the command line (`become`). Its children watch a
@@ -6,10 +6,11 @@ pipe whose other end it holds; should it be killed all the same, they end by the
 a pipe of each child in turn: one that hangs or was stopped is killed and replaced. It owns the sockets on which workers
 listen (`sockets`): callers wait while a worker is replaced, and are not refused.
 
-    SIGTERM, SIGINT   the listening sockets are closed, the worker drains, then the control process ends; a second one
+    SIGTERM, SIGINT   the listening sockets are closed, the workers drain, then the control process ends; a second one
                       cuts what still runs
     SIGHUP            the control process reloads
-    SIGUSR1           the worker opens its access log again
+    SIGUSR1           the workers open their access log again
+    SIGUSR2           the workers are replaced one after the other (`rolling`)
     SIGCHLD           a child ended; process 1 of a container also gets the orphans of others, whose codes it takes
 """
 
@@ -29,19 +30,15 @@ from gateway import launch
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
 from gateway.workers.child import FIRST_PAUSE, PYTHON, Child
+from gateway.workers.crew import Crew
+from gateway.workers.estate import Estate
 from gateway.workers.inherited import Inherited
-from gateway.workers.pulse import PERIOD, Pulse
+from gateway.workers.pulse import PERIOD
+from gateway.workers.rolling import Rolling
 from gateway.workers.signals import signals
-from gateway.workers.sockets import OwnedSockets
 
 _log = logging.getLogger("gateway")
 
-_START_LOOKS: Final = 240
-"""Two minutes to start, on a busy machine."""
-_WORKER_LOOKS: Final = 10
-"""Five seconds: traffic waits for it."""
-_CONTROL_LOOKS: Final = 60
-"""Half a minute: no traffic waits, and the database may be moving its schema."""
 _END_SECONDS: Final = 5.0
 
 
@@ -49,12 +46,21 @@ class Supervisor:
     """``children`` are started in this order, and stopped in it too: those that serve come first.
 
     ``ready``: the reading end of a pipe to which a child writes when traffic is served for the first time; then
-    ``on_ready`` is called, and from then on each death is followed by a start.
+    ``on_ready`` is called, and from then on each death is followed by a start. ``successor`` makes the entry of a
+    process that takes over from a worker; None: workers cannot be replaced. ``estate``: of workers that share a page.
     """
 
-    def __init__(self, children: Sequence[Child], ready: int, on_ready: Callable[[], object] = lambda: None) -> None:
-        self._children = children
-        self._workers = [child for child in children if child.serves]
+    def __init__(
+        self,
+        children: Sequence[Child],
+        ready: int,
+        on_ready: Callable[[], object] = lambda: None,
+        successor: Callable[[Child], Child] | None = None,
+        estate: Estate | None = None,
+    ) -> None:
+        self._estate = estate
+        self._children = list(children)
+        self._rolling = Rolling(self._children, successor)
         self._ready = ready
         self._on_ready = on_ready
         self._stopping = False
@@ -77,6 +83,7 @@ class Supervisor:
                     return await self._over
                 finally:
                     watching.cancel()
+                    await self._rolling.aclose()
         finally:
             await self._end()
 
@@ -103,11 +110,21 @@ class Supervisor:
                 if child.hangs():
                     _log.error("the %s hangs: it is killed", child.name)
                     child.kill()
+                if child.settled():
+                    _log.info("the %s runs again: its crash loop is over", child.name)
+            if self._estate is not None:
+                self._estate.look(self._children, self._free_lock)
+
+    def _free_lock(self, child: Child) -> None:
+        _log.error("the %s was stopped while it held a lock that all workers need: it is killed", child.name)
+        child.kill()
 
     def _reap(self) -> None:
-        for child in self._children:
+        for child in list(self._children):
             code = child.ended()
             if code is not None:
+                if self._estate is not None and child.serves:
+                    self._estate.bury(child.place)
                 self._on_end(child, code)
         own = {child.process.pid for child in self._children if child.process is not None}
         launch.reap_orphans(own.__contains__)
@@ -119,15 +136,24 @@ class Supervisor:
             if child.serves:
                 self._code = max(self._code, code if code >= 0 else 1)
                 self._end_after_workers()
+        elif child.leaving or self._rolling.starts(child):
+            self._rolling.ended(child, _end_of(code))
         elif not child.serves and not self._began and code > 0:
             self._over.set_result(code)  # it has logged why it cannot start
         else:
             pause = child.pause()
             _log.error("the %s ended (%s); it is started again in %g s", child.name, _end_of(code), pause)
+            if child.crash_loop:
+                _log.error(
+                    "the %s is in a crash loop: it ended %d times, each time soon after its start; what it logged "
+                    "before says why",
+                    child.name,
+                    child.crash_loop,
+                )
             asyncio.get_running_loop().call_later(pause, self._start_again, child)
 
     def _start_again(self, child: Child) -> None:
-        if self._stopping or self._over.done():
+        if self._stopping or self._over.done() or child.leaving:
             return
         try:
             child.start()
@@ -137,10 +163,13 @@ class Supervisor:
             asyncio.get_running_loop().call_later(pause, self._start_again, child)
 
     def _stop(self) -> None:
-        self._stopping = True
+        again, self._stopping = self._stopping, True
         self._refuse()
-        for worker in self._workers:
-            worker.signal(signal.SIGTERM)
+        self._rolling.stop()
+        for child in self._children:
+            # One that leaves drains already, and a second signal would cut what runs in it.
+            if child.serves and (again or not child.leaving):
+                child.signal(signal.SIGTERM)
         self._end_after_workers()
 
     def _refuse(self) -> None:
@@ -150,7 +179,7 @@ class Supervisor:
                 child.sockets.close()
 
     def _end_after_workers(self) -> None:
-        if not self._over.done() and all(worker.process is None for worker in self._workers):
+        if not self._over.done() and all(child.process is None for child in self._children if child.serves):
             self._over.set_result(self._code)
 
     @contextlib.contextmanager
@@ -174,6 +203,7 @@ class Supervisor:
             signal.SIGINT: self._stop,
             signal.SIGHUP: lambda: self._pass_on(signal.SIGHUP, serving=False),
             signal.SIGUSR1: lambda: self._pass_on(signal.SIGUSR1, serving=True),
+            signal.SIGUSR2: self._rolling.begin,
             signal.SIGCHLD: self._reap,
         }
 
@@ -187,58 +217,32 @@ def _end_of(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def children(
-    inherited: Inherited, options: str, env: Mapping[str, str] | None = None, worker_env: Sequence[str] = ()
-) -> list[Child]:
-    """The processes of a gateway. The parameters are those of `supervise`."""
-    pulse = Pulse(_START_LOOKS, _WORKER_LOOKS)
-    shared = (inherited.listener, inherited.alive, inherited.counters, pulse.writer)
-    worker = Child(
-        "worker",
-        [*PYTHON, "gateway.workers.worker", *map(str, shared)],
-        shared,
-        confinement.environment(os.environ if env is None else env, worker_env),
-        pulse,
-        OwnedSockets(),
-        serves=True,
-    )
-    pulse = Pulse(_START_LOOKS, _CONTROL_LOOKS)
-    given = (inherited.alive, inherited.report_ready, inherited.counters, pulse.writer)
-    path = str(inherited.path)
-    control = Child(
-        "control process",
-        [*PYTHON, "gateway.control.process", path, *map(str, given), options],
-        given,
-        env,
-        pulse,
-    )
-    return [worker, control]
-
-
 async def supervise(
     options: str,
     env: Mapping[str, str] | None = None,
     on_ready: Callable[[], object] = lambda: None,
     worker_env: Sequence[str] = (),
+    workers: int = 1,
 ) -> int:
     """Run a gateway until a signal ends it, or the first start fails; the exit code.
 
-    ``options``: the `Options` of the control process as JSON, which nothing here reads. ``env`` is the environment of
-    the control process, None for this process's own; a worker gets the part of it that `confinement.environment` keeps,
-    with the names in ``worker_env``. ``on_ready`` is called when traffic is served for the first time.
+    ``options``, ``env``, ``worker_env``, ``workers``: those of `Crew`. ``on_ready`` is called when traffic is served
+    for the first time.
     """
-    with Inherited() as inherited:
-        return await Supervisor(children(inherited, options, env, worker_env), inherited.ready, on_ready).run()
+    with Inherited(workers) as inherited, contextlib.ExitStack() as stack:
+        estate = stack.enter_context(Estate(2 * workers)) if workers > 1 else None
+        crew = Crew(inherited, options, workers, env, worker_env, estate.descriptors if estate is not None else ())
+        return await Supervisor(crew.children(), inherited.ready, on_ready, crew.successor, estate).run()
 
 
-def become(options: str, worker_env: Sequence[str] = ()) -> int:
+def become(options: str, workers: int = 1, worker_env: Sequence[str] = ()) -> int:
     """Replace this process by a supervisor: the same process id, descriptors, limits and held signals, but none of the
     memory that the command line and the check of the configuration took.
 
-    Both arguments are those of `supervise`. Returns an exit code only when the system refuses.
+    The arguments are those of `supervise`. Returns an exit code only when the system refuses.
     """
     logging.shutdown()  # a thread writes the log, and no thread outlives execve(2)
-    command = [*PYTHON, __spec__.name, options, *worker_env]
+    command = [*PYTHON, __spec__.name, options, str(workers), *worker_env]
     try:
         os.execv(command[0], command)  # noqa: S606 - our own module
     except OSError as error:
@@ -248,12 +252,13 @@ def become(options: str, worker_env: Sequence[str] = ()) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the supervisor; the exit code of the gateway. ``arguments``: those of `become`."""
-    options, *worker_env = arguments
+    options, workers, *worker_env = arguments
     begin_process_log()
+    confinement.rename("gateway")
     confinement.seal()
 
     async def work() -> int:
-        code = await supervise(options, worker_env=worker_env)
+        code = await supervise(options, worker_env=worker_env, workers=int(workers))
         launch.end_within(_END_SECONDS, code, logging.shutdown)  # the look-up of a name may hang in a thread
         return code
 

@@ -6,6 +6,7 @@ active; when the supervisor dies, the worker drains and ends.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from gateway.ipc.messages import DataPlane
 from gateway.ipc.server import ChannelServer
 from gateway.observe.counters import CounterMap
 from gateway.observe.process_log import begin_process_log
+from gateway.page.page import Page
 from gateway.workers import confinement
 from gateway.workers.local_plane import LocalPlane
 from gateway.workers.parent_watch import parent_watch
@@ -34,6 +36,7 @@ async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: i
     channel = ChannelServer(operations(DataPlane), plane)
     handlers: dict[int, Callable[[], object]] = {
         signal.SIGTERM: plane.stop,
+        signal.SIGUSR2: plane.retire,
         signal.SIGUSR1: plane.reopen_log,
         # A terminal sends these to the whole group: only the supervisor handles them.
         signal.SIGINT: lambda: None,
@@ -49,19 +52,26 @@ async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: i
 
 
 def main(arguments: list[str]) -> int:
-    """``arguments``: the descriptors of the channel's listening socket, the supervisor's pipe, its map, the pipe to
-    beat on, and the line to the listening sockets of callers.
+    """``arguments``: the slot and the place, and the descriptors of the channel's listening socket, the supervisor's
+    pipe, its map, the pipe to beat on, those of `Estate.descriptors`, and the line to the listening sockets of callers.
     """
-    channel, alive, counters, pulse, line = map(int, arguments)
+    slot, place, channel, alive, counters, pulse, *shared, line = map(int, arguments)
     begin_process_log()
+    confinement.rename(f"gateway-work{slot}")
     confinement.seal()
 
     async def work() -> None:
         sockets = LentSockets(socket.socket(fileno=line))
+        page = Page(shared[0], place, shared[1:], slot) if shared else None
+        if page is not None:
+            page.check()
+            page.listen(asyncio.get_running_loop())
         try:
-            await serve(LocalPlane(CounterMap(counters), sockets), socket.socket(fileno=channel), alive, pulse)
+            await serve(LocalPlane(CounterMap(counters), sockets, page), socket.socket(fileno=channel), alive, pulse)
         finally:
             sockets.close()
+            if page is not None:
+                page.close()
 
     uvloop.run(work())
     return 0

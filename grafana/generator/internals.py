@@ -119,7 +119,9 @@ SPEED = Row(
             "Seconds per second: the worker has one core, so near 1 it is full. Then spread traffic over more "
             "gateways. The control process should be near 0.",
             "percentunit",
-            Query(_rate("gateway_worker_process_cpu_seconds_total"), "{{instance}} worker"),
+            Query(
+                _rate("gateway_worker_process_cpu_seconds_total", "instance, worker"), "{{instance}} worker {{worker}}"
+            ),
             Query(_rate("process_cpu_seconds_total"), "{{instance}} control"),
             steps=((0.9, "red"),),
         ),
@@ -187,7 +189,7 @@ LEAKS = Row(
             "Resident. It rises after the start and then stays. A steady climb under steady traffic is a leak: report "
             "it, and restart the gateway before the kernel does.",
             "bytes",
-            Query(f"gateway_worker_process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}} worker"),
+            Query(f"gateway_worker_process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}} worker {{worker}}"),
             Query(f"process_resident_memory_bytes{{{INSTANCE}}}", "{{instance}} control"),
         ),
         timeseries(
@@ -226,7 +228,7 @@ LEAKS = Row(
             "Of the worker process. The number follows that of its connections; when it climbs without them, "
             "descriptors leak: report it.",
             "none",
-            Query(f"gateway_worker_process_open_fds{{{INSTANCE}}}", "{{instance}}"),
+            Query(f"gateway_worker_process_open_fds{{{INSTANCE}}}", "{{instance}} worker {{worker}}"),
         ),
         timeseries(
             "Requests that no proxy took",
@@ -272,9 +274,20 @@ FAULTS = Row(
             "Worker up",
             "Each gap is a worker that ended, and cut the exchanges that it had. Standard error says why it did; the "
             "kernel's log, whether memory was short.",
-            Query(f"gateway_worker_up{{{INSTANCE}}}", "{{instance}}"),
+            Query(f"gateway_worker_up{{{INSTANCE}}}", "{{instance}} worker {{worker}}"),
             UP,
             width=8,
+        ),
+        timeseries(
+            "Starts of workers",
+            "Processes that were started for each worker, within a rate interval. One each is a restart that somebody "
+            "asked for; one that starts again and again is in a crash loop: standard error says why it ends.",
+            "none",
+            Query(
+                f"increase(gateway_worker_starts_total{{{INSTANCE}}}[$__rate_interval])",
+                "{{instance}} worker {{worker}}",
+            ),
+            Query(f"gateway_worker_crash_loop{{{INSTANCE}}}", "{{instance}} worker {{worker}} crash loop"),
         ),
         timeseries(
             "Cost of being watched",

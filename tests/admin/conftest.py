@@ -77,6 +77,8 @@ class Plane:
     reachable: bool = True
     proxies: dict[str, ProxySnapshot] = field(default_factory=dict)
     refused: list[Mapping[str, object]] = field(default_factory=list)
+    processes: list[dict[str, object]] = field(default_factory=list)
+    restarts: int = 0
 
     async def state(self) -> Mapping[str, ProxyState]:
         if not self.reachable:
@@ -113,6 +115,13 @@ class Plane:
         self.snapshots += 1
         proxies = copy.deepcopy(self.proxies) if self.reachable else {}
         return {"at": time.time(), "reachable": self.reachable, "generation": self.applies, "proxies": proxies}
+
+    async def workers(self) -> list[dict[str, object]]:
+        return self.processes
+
+    async def restart_workers(self) -> int:
+        self.restarts += 1
+        return len(self.processes)
 
     async def refusals(self, since: int) -> Refusals:
         return {"next": len(self.refused), "items": self.refused[since:] if since else self.refused[-50:]}

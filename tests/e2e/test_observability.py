@@ -106,7 +106,8 @@ async def test_counters_right_after_the_requests_and_over_crashes(deployment: De
     assert found[key("gateway_circuit_breaker_state", proxy="bad")] == 1
     assert found[key("gateway_concurrency_limit", proxy="good")] == 5
     assert found[key("gateway_pool_dials_total", proxy="good")] >= 1
-    assert found[key("gateway_worker_process_resident_memory_bytes")] != found[key("process_resident_memory_bytes")]
+    own = found[key("process_resident_memory_bytes")]
+    assert found[key("gateway_worker_process_resident_memory_bytes", worker="0")] != own
 
     deployment.kill("control")
     await deployment.greeted(2)
@@ -120,7 +121,7 @@ async def test_counters_right_after_the_requests_and_over_crashes(deployment: De
                 break
         await asyncio.sleep(0.05)
     found = await samples(deployment)
-    while found[key("gateway_worker_up")] == 0:  # the control process has not met the new one yet
+    while found[key("gateway_worker_up", worker="0")] == 0:  # the control process has not met the new one yet
         found = await samples(deployment)
     assert found[good] == 11, "and outlives it"
     assert found[key("gateway_circuit_breaker_state", proxy="bad")] == 0

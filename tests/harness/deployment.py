@@ -55,7 +55,7 @@ class Deployment:
         self.token = ""
         self.session: aiohttp.ClientSession
         self._process: subprocess.Popen[bytes] | None = None
-        self._env = {**os.environ, "GATEWAY_MASTER_KEY": "11" * 32}
+        self.env = {**os.environ, "GATEWAY_MASTER_KEY": "11" * 32}
         self.write(proxies, more)
 
     def write(self, proxies: str, more: str = "") -> None:
@@ -67,7 +67,7 @@ class Deployment:
     def cli(self, *arguments: str, stdin: str = "", config: bool = True) -> subprocess.CompletedProcess[str]:
         where = ["--config", str(self.config)] if config else []
         command = [sys.executable, "-m", "gateway", *arguments, *where]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=30, env=self._env)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=30, env=self.env)
 
     async def __aenter__(self) -> Self:
         await self._prepare()
@@ -89,7 +89,7 @@ class Deployment:
     async def _prepare(self) -> None:
         """A database with a superuser and a token of his: what the commands do, without the time that they take."""
         await schema.upgrade(self.database)
-        store = await Store.open(self.database, KeyRing.of(self._env["GATEWAY_MASTER_KEY"]))
+        store = await Store.open(self.database, KeyRing.of(self.env["GATEWAY_MASTER_KEY"]))
         hashed = argon2.PasswordHasher.from_parameters(argon2.profiles.CHEAPEST).hash(PASSWORD)
         await store.superusers.create(EMAIL, hashed, "test")
         self.token = mint()
@@ -99,7 +99,7 @@ class Deployment:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             command = [sys.executable, "-P", "-m", "gateway", "run", "--config", str(self.config)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._env, cwd=self.folder)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, cwd=self.folder)
         await self.greeted(1)
 
     async def greeted(self, times: int) -> None:
@@ -146,6 +146,12 @@ class Deployment:
             ["pgrep", "-P", str(self._process.pid), "-f", _MODULES[role]], capture_output=True, text=True
         ).stdout.split()
         return int(found[0]) if found else 0
+
+    def pids(self, role: str) -> list[int]:
+        """As `pid`, of all processes with this role."""
+        assert self._process is not None
+        command = ["pgrep", "-P", str(self._process.pid), "-f", _MODULES[role]]
+        return [int(pid) for pid in subprocess.run(command, capture_output=True, text=True).stdout.split()]
 
     async def replaced(self, role: str, before: int) -> None:
         """Wait until another process than ``before`` has this role."""

@@ -24,6 +24,7 @@ WHOLE = (
     "gateway/policy/retry_after.py",
     "gateway/policy/retry.py",
     "gateway/policy/store.py",
+    "gateway/policy/stores.py",
     "gateway/proxy/layers/break_circuit.py",
     "gateway/proxy/layers/deadline.py",
     "gateway/proxy/layers/limit.py",

@@ -106,7 +106,7 @@ def test_the_supervisor_brings_nothing_of_others() -> None:
     brought = brought_by("gateway.workers.supervisor")
     assert {name.partition(".")[0] for name in brought} <= {*sys.stdlib_module_names, "gateway"}
     rooms = {name.split(".")[1] for name in brought if name.startswith("gateway.")}
-    assert rooms <= {"config", "core", "launch", "observe", "proxy", "workers"}
+    assert rooms <= {"config", "core", "launch", "observe", "page", "policy", "proxy", "workers"}
     sockets = {name for name in brought if name.startswith(("gateway.config.", "gateway.proxy."))}
     assert sockets == {"gateway.config.errors", "gateway.config.places", "gateway.proxy.bindings"}
 

@@ -10,7 +10,7 @@ ORDER = (
     {"core"},
     {"rules"},
     {"config", "wire", "policy", "observe"},
-    {"ipc"},
+    {"ipc", "page"},
     {"upstream"},
     {"proxy"},
     {"identity", "store"},

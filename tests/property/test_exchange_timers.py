@@ -163,6 +163,7 @@ class Service:
     def __init__(self, pool: Dialled, limits: Limits) -> None:
         self.limits = limits
         self.draining = False
+        self.closes_idle = False
         self.hangups = HangupWatch()
         self.reasons: list[str] = []
         timeouts = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)

@@ -124,7 +124,7 @@ async def test_a_response_is_whole_although_more_came_while_nothing_was_read(
     await client.send(request("/next"))
     sending = asyncio.ensure_future(link.send(answer(BIG)))
     await stuck(rig)
-    rig.gateway.server.draining = then == "drain"
+    rig.gateway.server.draining = rig.gateway.server.closes_idle = then == "drain"
     assert (await client.response()).body == BIG
     await sending
     await client.gone()

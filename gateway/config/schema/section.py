@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -49,14 +49,3 @@ class Section(BaseModel):
             if "description" in key:
                 key["description"] = " ".join(key["description"].split())
         return reference
-
-
-def only(allowed: object, sentence: str) -> BeforeValidator:
-    """Admits one value; any other is rejected with ``sentence``."""
-
-    def check(value: object) -> object:
-        if type(value) is type(allowed) and value == allowed:
-            return value
-        raise ValueError(sentence)
-
-    return BeforeValidator(check)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -19,7 +19,7 @@ from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
 from gateway.config.schema.observability import AccessLog, Tracing
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
-from gateway.config.schema.section import Section, only
+from gateway.config.schema.section import Section
 from gateway.config.schema.tls import Tls
 from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
 from gateway.config.schema.upstream import Upstream, named
@@ -72,10 +72,9 @@ class Settings(Section):
     at start. It needs a `database`: without one there is no worker process."""
     auth: Auth = Field(default=Auth())
     """How callers authenticate."""
-    workers: Annotated[
-        Literal[1], only(1, "more than one worker process does not exist yet; write 1 or remove the key")
-    ] = Field(default=1, examples=[1])
-    """Only `1` so far: one worker process."""
+    workers: int = Field(default=1, ge=0, le=32, examples=[2])
+    """How many worker processes serve traffic; `0`: one for each core that this process may use. Each has limiters,
+    breakers and connections of its own. Read at start. More than one needs a `database`."""
     tracing: Tracing | None = Field(default=None)
     """Spans of sampled requests, over OTLP/HTTP; needs the `otel` extra: `pip install 'breakwater-gateway[otel]'`.
     `null`: none."""
@@ -120,6 +119,15 @@ class Settings(Section):
         if names and info.data.get("database", "") is None:
             raise ValueError("without a database there is no worker process, so this has no effect; remove this key")
         return names
+
+    @field_validator("workers", mode="after")
+    @classmethod
+    def _supervised(cls, workers: int, info: ValidationInfo) -> int:
+        if workers != 1 and info.data.get("database", "") is None:
+            raise ValueError(
+                "without a database the gateway is one process; set database: sqlite:///gateway.db or write 1"
+            )
+        return workers
 
     @field_validator("proxies", mode="after")
     @classmethod

@@ -1,4 +1,4 @@
-"""The control process's view of the data plane: it reads the worker's map, and requests the rest from the worker.
+"""The control process's view of the data plane: it reads the workers' maps, and requests the rest from the workers.
 
 A worker that hangs or is down delays no one: its map stays readable with the last values, marked as old.
 """
@@ -6,12 +6,10 @@ A worker that hangs or is down delays no one: its map stays readable with the la
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.openmetrics import exposition as open_metrics_exposition
@@ -20,43 +18,84 @@ from gateway import __version__
 from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot, unreachable
 from gateway.config.expiry import Expiring
 from gateway.control.metrics.exposition import NOT_IN_LABELS, Exposition, comment
-from gateway.control.metrics.processes import ProcessMetrics
+from gateway.control.metrics.processes import ProcessMetrics, WorkerProcesses
+from gateway.control.metrics.summed import Summed
 from gateway.control.metrics.totals import totals
 from gateway.core.version import EDITION
 from gateway.ipc.channel import ChannelError
-from gateway.ipc.client import WorkerClient
-from gateway.ipc.messages import BreakerPulse, Refusals
+from gateway.ipc.client import Worker, WorkerClient
+from gateway.ipc.fleet import Fleet
+from gateway.ipc.messages import BreakerPulse, Refusals, Report
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.workers import confinement
+from gateway.workers.roster import Roster, Seated
 
 _PATIENCE: Final = 1.0
 _EXPIRY_LABELS: Final = {"listen": 'listener="%s"', "admin": 'listener="admin %s"', "upstream": 'upstream="%s"'}
 _NEWEST: Final = 50
 
 
+Result = TypeVar("Result")
+
+
+class _Question(Generic[Result]):
+    """A question to each worker. A late response is used the next time, and none is asked twice at a time."""
+
+    def __init__(self, operation: Callable[[WorkerClient], Awaitable[Result]]) -> None:
+        self._operation = operation
+        self._asked: dict[Worker, asyncio.Future[Result]] = {}
+
+    async def ask(self, workers: Iterable[Worker]) -> dict[Worker, Result]:
+        """The results of those that respond in time."""
+        asked = self._asked
+        for worker in workers:
+            if worker not in asked:
+                asked[worker] = asyncio.ensure_future(self._operation(worker.client))
+        if asked:
+            # Not cancelled when one is late: that would close the channel, and the next question would be no faster.
+            await asyncio.wait(asked.values(), timeout=_PATIENCE)
+        done = {worker: asked.pop(worker) for worker, future in list(asked.items()) if future.done()}
+        return {worker: future.result() for worker, future in done.items() if _good(future)}
+
+    async def aclose(self) -> None:
+        for future in self._asked.values():
+            future.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+
+
+def _good(future: asyncio.Future[Result]) -> bool:
+    """False for a worker that is away. Raises what is no failure of a channel."""
+    error = future.exception()
+    if error is not None and not isinstance(error, ChannelError):
+        raise error
+    return error is None
+
+
 class Telemetry:
-    """``counters``: the map of the worker behind ``plane``."""
+    """``maps``: those of the workers of ``plane``, by place. ``roster``: which processes run."""
 
     def __init__(
         self,
-        counters: CounterMap,
-        plane: WorkerClient,
+        maps: Sequence[CounterMap],
+        plane: Fleet,
+        roster: Roster,
         certificates: Callable[[], Iterable[Expiring]] = tuple,
     ) -> None:
         """``certificates``: those of the listeners."""
-        self._counters = counters
+        self._maps = maps
         self._plane = plane
+        self._roster = roster
         self._certificates = certificates
-        self._exposition = Exposition(counters)
-        self._sampling: asyncio.Task[int] | None = None
-        self._reporting: asyncio.Task[Mapping[str, int]] | None = None
-        self._worker = 0
-        """Process id; 0 while it is not known."""
+        self._summed = Summed(maps)
+        self._expositions = {each: Exposition(each) for each in (*maps, self._summed.total)}
+        self._sampling = _Question(WorkerClient.sample)
+        self._reporting = _Question(WorkerClient.usage)
+        self._describing = _Question(WorkerClient.report)
         self._reloads = {"ok": 0, "failed": 0}
         self._processes = CollectorRegistry()
         self._process = ProcessMetrics("", lambda: "self", self._processes)
-        self._worker_process = ProcessMetrics("gateway_worker", lambda: self._worker or os.getpid(), self._processes)
+        self._worker_processes = WorkerProcesses(self._processes)
 
     def reloaded(self, *, ok: bool) -> None:
         """Count a configuration that was applied or rejected."""
@@ -65,10 +104,10 @@ class Telemetry:
     async def metrics(self, *, open_metrics: bool) -> str:
         """All metrics, in the text format of Prometheus or in OpenMetrics."""
         up = await self._sample()
-        if up:
-            await self._note_usage()
+        await self._note_usage(up)
         self._process.usage = await asyncio.to_thread(confinement.usage)
-        parts = [*self._own(up=up, open_metrics=open_metrics), *self._exposition.render(open_metrics=open_metrics)]
+        exposition_ = self._expositions[self._counters()]
+        parts = [*self._own(up=up, open_metrics=open_metrics), *exposition_.render(open_metrics=open_metrics)]
         # The OpenMetrics text ends with its # EOF.
         encode: Callable[[CollectorRegistry], bytes] = (
             open_metrics_exposition.generate_latest if open_metrics else exposition.generate_latest
@@ -83,8 +122,11 @@ class Telemetry:
             breakers = None
         if breakers is None:
             return unreachable(self._plane.in_force.generation)
-        bases = dict(self._counters.live())
-        proxies = {name: self._proxy(pulse, bases[name]) for name, pulse in breakers.items() if name in bases}
+        counters = self._counters()
+        bases = dict(counters.live())
+        proxies = {
+            name: _proxy_snapshot(counters, pulse, bases[name]) for name, pulse in breakers.items() if name in bases
+        }
         return {"at": time.time(), "reachable": True, "generation": self._plane.in_force.generation, "proxies": proxies}
 
     async def refusals(self, since: int) -> Refusals:
@@ -93,43 +135,69 @@ class Telemetry:
         except ChannelError:
             return {"next": since, "items": []}
 
+    async def workers(self) -> list[dict[str, object]]:
+        """The processes of the workers; of one that does not respond, what is known without it."""
+        up = await self._sample()
+        reports = await self._describing.ask(up)
+        usages = await self._reporting.ask(up)
+        places = {worker.place: worker for worker in self._plane.workers}
+        return [
+            self._worker(each, reports.get(places[each.place]), usages.get(places[each.place], {}))
+            for each in sorted(self._roster.seated(), key=lambda each: (each.slot, each.since))
+        ]
+
+    def _worker(self, seated: Seated, report: Report | None, usage: Mapping[str, int]) -> dict[str, object]:
+        counters, slot = self._maps[seated.place], seated.slot
+        if report is None:
+            state = "starting" if self._roster.newest(seated) and not self._served(seated) else "silent"
+        else:
+            state = "draining" if report["draining"] else "serving" if report["generation"] else "starting"
+        return {
+            "worker": slot,
+            "pid": seated.pid,
+            "state": state,
+            "since": seated.since,
+            "starts": self._roster.starts(slot),
+            "crash_loop": self._roster.looping(slot),
+            "version": "" if report is None else report["version"],
+            "generation": 0 if report is None else report["generation"],
+            "requests": sum(totals(counters, base).requests for _, base in counters.live()),
+            "connections": 0 if report is None else report["connections"],
+            "in_flight": 0 if report is None else report["in_flight"],
+            "memory_bytes": usage.get("proportional_memory_bytes", 0),
+            "loop_lag": 0.0 if report is None else report["loop_lag"],
+        }
+
+    def _served(self, seated: Seated) -> bool:
+        """Whether this process has had a configuration."""
+        return any(each.place == seated.place and each.pid == seated.pid for each in self._plane.workers)
+
     async def aclose(self) -> None:
-        for task in (self._sampling, self._reporting):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await self._sampling.aclose()
+        await self._reporting.aclose()
+        await self._describing.aclose()
 
-    async def _sample(self) -> bool:
-        """True once the worker has updated its map; False when it does not respond in time."""
-        if self._sampling is None:
-            self._sampling = asyncio.ensure_future(self._plane.sample())
-        # Not cancelled when it is late: that would close the channel, and the next sample would be no faster.
-        sampling = self._sampling
-        await asyncio.wait({sampling}, timeout=_PATIENCE)
-        if not sampling.done():
-            return False
-        if self._sampling is sampling:
-            self._sampling = None
-        try:
-            self._worker = sampling.result()
-        except ChannelError:
-            return False
-        return True
+    async def _sample(self) -> Sequence[Worker]:
+        """The workers that have updated their maps; the others do not respond in time."""
+        return list(await self._sampling.ask(self._plane.asked()))
 
-    async def _note_usage(self) -> None:
-        """The worker's report of its process; a late one is used at the next scrape, because no scrape waits for it."""
-        if self._reporting is None:
-            self._reporting = asyncio.ensure_future(self._plane.usage())
-        reporting = self._reporting
-        await asyncio.wait({reporting}, timeout=_PATIENCE)
-        if not reporting.done():
-            return
-        if self._reporting is reporting:
-            self._reporting = None
-        with contextlib.suppress(ChannelError):
-            self._worker_process.usage = reporting.result()
+    def _counters(self) -> CounterMap:
+        """The map of the only worker, or the sum of all."""
+        return self._summed.update(
+            [self._maps[each.place] for each in self._plane.workers if self._plane.follows(each)]
+        )
 
-    def _own(self, *, up: bool, open_metrics: bool) -> list[str]:
+    async def _note_usage(self, up: Sequence[Worker]) -> None:
+        """What the processes report of themselves; a late report is used at the next scrape."""
+        usages = await self._reporting.ask(up)
+        pids = {each.slot: each.pid for each in self._roster.seated() if self._roster.newest(each)}
+        self._worker_processes.note(pids)
+        for worker, usage in usages.items():
+            if self._roster.pids().get(worker.place) == pids.get(worker.slot):
+                self._worker_processes.note_usage(worker.slot, usage)
+
+    def _own(self, *, up: Sequence[Worker], open_metrics: bool) -> list[str]:
+        slots = {worker.slot for worker in up}
         python = ".".join(map(str, sys.version_info[:3]))
 
         def lines(name: str, kind: str, help_: str, *series: tuple[str, int]) -> str:
@@ -144,7 +212,24 @@ class Telemetry:
                 "Always 1; the labels show what runs.",
                 (f'{{version="{__version__}",python="{python}",edition="{EDITION}"}}', 1),
             ),
-            lines("gateway_worker_up", "gauge", "1: the worker responded; 0: its figures are old.", ("", int(up))),
+            lines(
+                "gateway_worker_up",
+                "gauge",
+                "1: the worker responded; 0: its figures are old.",
+                *((f'{{worker="{slot}"}}', int(slot in slots)) for slot in range(self._roster.workers)),
+            ),
+            lines(
+                "gateway_worker_starts_total",
+                "counter",
+                "Processes that were started for the worker: also to replace one that died.",
+                *((f'{{worker="{slot}"}}', self._roster.starts(slot)) for slot in range(self._roster.workers)),
+            ),
+            lines(
+                "gateway_worker_crash_loop",
+                "gauge",
+                "1: the processes of the worker end soon after their start, again and again.",
+                *((f'{{worker="{slot}"}}', int(self._roster.looping(slot))) for slot in range(self._roster.workers)),
+            ),
             lines(
                 "gateway_reloads_total",
                 "counter",
@@ -170,24 +255,25 @@ class Telemetry:
         for labels, end in ends.items():
             yield f"gateway_certificate_expiry_seconds{{{labels}}} {end!r}\n"
 
-    def _proxy(self, pulse: BreakerPulse, base: int) -> ProxySnapshot:
-        counted, ints = totals(self._counters, base), self._counters.ints
-        return ProxySnapshot(
-            requests=counted.requests,
-            errors=counted.errors,
-            refused=counted.refused,
-            shadowed=counted.shadowed,
-            latency={"bounds": list(families.LATENCY), "counts": counted.latency},
-            bytes_in=counted.bytes_in,
-            bytes_out=counted.bytes_out,
-            in_flight=ints[base + families.IN_FLIGHT],
-            limit=ints[base + families.LIMIT],
-            waiting=ints[base + families.WAITING],
-            queue_limit=ints[base + families.QUEUE_LIMIT],
-            streams=ints[base + families.ACTIVE],
-            breaker=pulse["breaker"],
-            breaker_since=pulse["since"],
-            breaker_history=pulse["history"],
-            pool_open=ints[base + families.POOL_OPEN],
-            pool_idle=ints[base + families.POOL_IDLE],
-        )
+
+def _proxy_snapshot(counters: CounterMap, pulse: BreakerPulse, base: int) -> ProxySnapshot:
+    counted, ints = totals(counters, base), counters.ints
+    return ProxySnapshot(
+        requests=counted.requests,
+        errors=counted.errors,
+        refused=counted.refused,
+        shadowed=counted.shadowed,
+        latency={"bounds": list(families.LATENCY), "counts": counted.latency},
+        bytes_in=counted.bytes_in,
+        bytes_out=counted.bytes_out,
+        in_flight=ints[base + families.IN_FLIGHT],
+        limit=ints[base + families.LIMIT],
+        waiting=ints[base + families.WAITING],
+        queue_limit=ints[base + families.QUEUE_LIMIT],
+        streams=ints[base + families.ACTIVE],
+        breaker=pulse["breaker"],
+        breaker_since=pulse["since"],
+        breaker_history=pulse["history"],
+        pool_open=ints[base + families.POOL_OPEN],
+        pool_idle=ints[base + families.POOL_IDLE],
+    )

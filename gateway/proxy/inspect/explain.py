@@ -174,13 +174,16 @@ def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
 
 
 def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
-    return {
+    told: OutcomeTold = {
         "at": judged.at + epoch,
         "outcome": judged.outcome.value,
         "reason": judged.reason,
         "status": judged.status,
         "request_id": judged.request_id.decode("latin-1"),
     }
+    if judged.worker >= 0:
+        told["worker"] = judged.worker
+    return told
 
 
 def _move(move: Move, epoch: float) -> MoveTold:

@@ -23,8 +23,8 @@ def state(upstream: Upstream, live: int) -> ProxyState:
     """Of a proxy with ``live`` exchanges. What its upstream has, all proxies of that upstream share."""
     limiter, breaker, pool = upstream.limiter, upstream.endpoint.breaker, upstream.endpoint.pool
     return ProxyState(
-        in_flight=limiter.in_flight if limiter is not None else live,
-        waiting=limiter.waiting if limiter is not None else 0,
+        in_flight=limiter.held if limiter is not None else live,
+        waiting=limiter.own_waiting if limiter is not None else 0,
         streams=live,
         breaker=breaker.state.api_word if breaker is not None else "off",
         connections_open=pool.open,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Final
@@ -28,7 +29,7 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
     """
     if limiter is None:
         return lambda next_handler: next_handler
-    clock, store = limiter.clock, limiter.store
+    clock, store, linger = limiter.clock, limiter.store, limiter.linger
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
@@ -43,8 +44,14 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
             ex.concurrent = store.in_flight
             try:
                 await next_handler(ex)
-            finally:
-                limiter.release(permit, IGNORED, clock() - since)
+            except BaseException:
+                if linger and ex.attempt.asked_at:
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(linger, limiter.release, permit, IGNORED, clock() - since)
+                else:
+                    limiter.release(permit, IGNORED, clock() - since)
+                raise
+            limiter.release(permit, IGNORED, clock() - since)
 
         return handle
 

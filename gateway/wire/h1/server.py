@@ -286,7 +286,7 @@ class H1Server(RequestHeads):
             self._next_request()
 
     def _next_request(self) -> None:
-        if self._service.draining:
+        if self._service.closes_idle:
             self._linger()
             return
         self.state = IDLE

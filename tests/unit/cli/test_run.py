@@ -39,7 +39,7 @@ def config(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in the environment of the tests must not decide them."""
-    for name in ("CONFIG", "LISTEN", "ACCESS_LOG", "DRAIN_TIMEOUT"):
+    for name in ("CONFIG", "LISTEN", "ACCESS_LOG", "DRAIN_TIMEOUT", "WORKERS"):
         monkeypatch.delenv(f"GATEWAY_{name}", raising=False)
     monkeypatch.setenv("SIDECAR_KEY", "s3cret")
 

@@ -23,9 +23,10 @@ from gateway.control.options import Options
 from gateway.control.report import Report
 from gateway.control.sync import Sync
 from gateway.identity.tokens import digest
+from gateway.ipc import client
 from gateway.ipc.channel import ChannelClient, operations
-from gateway.ipc.client import WorkerClient
-from gateway.ipc.messages import DataPlane, InForce
+from gateway.ipc.fleet import Fleet
+from gateway.ipc.messages import DataPlane, InForce, Prepared
 from gateway.ipc.server import ChannelServer
 from gateway.observe.counters import CounterMap
 from gateway.store import schema
@@ -35,6 +36,7 @@ from gateway.store.proxies import StoredProxy
 from gateway.store.repository import Record
 from gateway.store.store import Store
 from gateway.workers.local_plane import LocalPlane
+from gateway.workers.roster import Roster
 
 ANN = Author("ann")
 DIGEST = digest("a token")
@@ -71,7 +73,7 @@ class Worker(LocalPlane):
 
     def __init__(self) -> None:
         super().__init__()
-        self.document = Document()
+        self.document = self._next_document = Document()
         self.credentials = Credentials()
         self.used: dict[str, float] = {}
         self.refused = ""
@@ -81,13 +83,19 @@ class Worker(LocalPlane):
     def names(self) -> list[str]:
         return sorted(proxy.name for proxy in self.document.routes)
 
-    async def apply(self, document: Document) -> InForce:
+    async def prepare(self, document: Document) -> Prepared:
         if self.refused in [proxy.name for proxy in document.routes]:
             raise OSError("the address is taken")
-        if document != self.document:
-            self._generation += 1
-        self.document = document
+        self._next_document = document
+        return Prepared(self._generation, document != self.document)
+
+    async def commit(self, generation: int) -> InForce:
+        self.document = self._next_document
+        self._generation = generation
         return InForce(self._generation, (("127.0.0.1", 80),))
+
+    async def abandon(self) -> None:
+        self._next_document = self.document
 
     async def identify(self, credentials: Credentials) -> None:
         self.credentials = credentials
@@ -102,7 +110,7 @@ class Scene:
     declared: DeclaredFile
     store: Store
     worker: Worker
-    plane: WorkerClient
+    plane: Fleet
     telemetry: Telemetry
     report: Report
     issuers: Issuers
@@ -131,8 +139,8 @@ async def scene(folder: Path, *proxies: str) -> AsyncIterator[Scene]:
     server = ChannelServer(operations(DataPlane), worker)
     await server.start(listener)
     channel = ChannelClient(str(folder / "channel"), operations(DataPlane), timeout=5)
-    plane = WorkerClient(channel)
-    telemetry = Telemetry(CounterMap(), plane)
+    plane = Fleet([client.Worker(0, 0, client.WorkerClient(channel))], lambda: {0: 1})
+    telemetry = Telemetry([CounterMap()], plane, Roster(1))
     issuers = Issuers(store.key_sets)
     try:
         yield Scene(DeclaredFile(file, {}), store, worker, plane, telemetry, Report(telemetry), issuers)

@@ -10,14 +10,14 @@ from gateway.config.records import Document
 from gateway.control.composer import Composition
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.report import DATABASE_CHANGE, Report
-from gateway.ipc.channel import NoChannel
-from gateway.ipc.client import WorkerClient
+from gateway.ipc.fleet import Fleet
 from gateway.observe.counters import CounterMap
+from gateway.workers.roster import Roster
 
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    return Telemetry(CounterMap(), WorkerClient(NoChannel("away")))
+    return Telemetry([CounterMap()], Fleet([], dict), Roster(1))
 
 
 @pytest.fixture

@@ -99,6 +99,6 @@ async def test_without_the_database_the_file_is_applied_all_the_same(
 async def test_what_takes_effect_at_the_next_start_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with scene(tmp_path, line("a")) as now:
         await now.sync.start(cold=False)
-        now.write(line("a"), more="worker_env: [LANGUAGE]")
+        now.write(line("a"), more="workers: 2")
         await now.sync.reload("file change")
-        assert "worker_env take effect at the next start" in caplog.text
+        assert "workers and worker_env take effect at the next start" in caplog.text

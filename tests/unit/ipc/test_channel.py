@@ -100,7 +100,7 @@ def test_the_operations_are_the_public_methods() -> None:
 
 def test_every_type_of_a_data_plane_can_travel() -> None:
     """A decoder is made for each annotation, which fails for what JSON cannot hold."""
-    assert operations(DataPlane).keys() == {name for name in vars(DataPlane) if not name.startswith("_")}
+    assert operations(DataPlane).keys() == {name for name in dir(DataPlane) if not name.startswith("_")}
 
 
 async def test_many_questions_over_one_connection(client: ChannelClient) -> None:

@@ -68,6 +68,35 @@ async def test_what_a_full_pipe_did_not_take_is_written_by_itself_later(tmp_path
         assert log.dropped == 0
 
 
+async def test_lines_of_several_writers_stay_whole_on_one_pipe(tmp_path: Path) -> None:
+    """As those of several workers: a batch that is larger than the kernel writes in one piece would be cut in two."""
+    with pipe(tmp_path / "pipe") as reader:
+        logs = [LineWriter(str(tmp_path / "pipe")) for _ in range(2)]
+        lines = [[bytes([letter]) * (300 + number % 700) + b"\n" for number in range(3000)] for letter in b"ab"]
+        for log, own in zip(logs, lines, strict=True):
+            log.write(own)
+            log.close()
+        taken = Taken(reader)
+        for log in logs:
+            await taken.all_of(log)
+        found = taken.take().splitlines(keepends=True)
+        for own in lines:
+            assert [line for line in found if line[:1] == own[0][:1]] == own
+        assert len(found) == 6000
+        assert any(found[at][:1] != found[at + 1][:1] for at in range(2000)), "they wrote at the same time"
+
+
+async def test_lines_of_several_writers_stay_whole_in_one_file(tmp_path: Path) -> None:
+    logs = [LineWriter(str(tmp_path / "log")) for _ in range(2)]
+    lines = [[bytes([letter]) * (300 + number % 700) + b"\n" for number in range(2000)] for letter in b"ab"]
+    for log, own in zip(logs, lines, strict=True):
+        log.write(own)
+        await ended(log)
+    found = (tmp_path / "log").read_bytes().splitlines(keepends=True)
+    for own in lines:
+        assert [line for line in found if line[:1] == own[0][:1]] == own
+
+
 async def test_what_is_left_at_the_end_is_counted(tmp_path: Path) -> None:
     with pipe(tmp_path / "pipe") as reader:
         log = LineWriter(str(tmp_path / "pipe"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 
@@ -102,3 +103,61 @@ async def test_after_the_end_nothing_is_opened() -> None:
     assert not listens(chosen)
     with pytest.raises(OSError, match="the gateway is stopping"):
         await bindings.open(FREE)
+
+
+async def test_each_slot_has_a_socket_of_the_same_port() -> None:
+    bindings = Bindings(3)
+    address = Address("127.0.0.1", 0)
+    found = [(await bindings.open(address, slot))[0] for slot in range(3)]
+    try:
+        (where,) = {sock.getsockname() for sock in found}
+        callers = [socket.create_connection(where, timeout=5) for _ in range(60)]
+        accepted = [_accepted(sock) for sock in found]
+        assert sum(map(len, accepted)) == 60
+        assert all(accepted), "the kernel spreads connections"
+        close([*callers, *(sock for each in accepted for sock in each)])
+        again = (await bindings.open(address, 1))[0]
+        assert again.getsockname() == where
+        again.close()
+    finally:
+        close(found)
+        bindings.close()
+
+
+def _accepted(listener: socket.socket) -> list[socket.socket]:
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(listener.accept()[0])
+    return found
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_an_address_of_another_program_is_in_use_for_several_slots_too(*, shared: bool) -> None:
+    with socket.socket() as other:
+        if shared:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        bindings = Bindings(2)
+        with pytest.raises(OSError, match="Address already in use"):
+            await bindings.open(Address(*other.getsockname()))
+        bindings.close()
+
+
+async def test_an_address_is_open_while_one_slot_wants_it() -> None:
+    bindings = Bindings(2)
+    address = Address("127.0.0.1", 0)
+    try:
+        (first,), (second,) = await bindings.open(address, 0), await bindings.open(address, 1)
+        where = first.getsockname()
+        for slot in (0, 1):
+            await bindings.keep([address], slot)
+        await bindings.keep([], 0)
+        socket.create_connection(where, timeout=5).close()
+        await bindings.keep([], 1)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(where, timeout=5)
+        close([first, second])
+    finally:
+        bindings.close()

@@ -174,3 +174,44 @@ async def test_the_sweep_closes_those_that_end_first_wherever_they_stand(upstrea
     patient.abort()
     await eventually(lambda: pool.open == 0)
     await pool.aclose()
+
+
+class Crowd:
+    """The connections of all processes; ``limit`` of them are no excess."""
+
+    def __init__(self, limit: int, elsewhere: int = 0) -> None:
+        self.limit, self.elsewhere, self.mine = limit, elsewhere, 0
+
+    @property
+    def excess(self) -> int:
+        return self.mine + self.elsewhere - self.limit
+
+    def on_crowded(self, shrink: object) -> None: ...
+
+    def opened(self) -> None:
+        self.mine += 1
+
+    def closed(self) -> None:
+        self.mine -= 1
+
+
+async def test_idle_connections_make_room_for_those_of_other_processes(upstream: Upstream) -> None:
+    crowd = Crowd(3)
+    connector = HardenedConnector(Origin.of(upstream.url), Timeouts(), BufferPool(), HeadParser(), TLS)
+    pool = Pool(connector, Keeping(90, 300, IdleBudget(), census=crowd))
+    connections = [await pool.dial() for _ in range(3)]
+    for connection in connections[:2]:
+        pool.give_back(connection)
+    assert (crowd.mine, pool.idle) == (3, 2)
+    pool.shrink()
+    assert pool.idle == 2, "there is no excess"
+    crowd.elsewhere = 1
+    pool.shrink()
+    await eventually(lambda: crowd.mine == 2)
+    assert (pool.idle, connections[0].alive, connections[1].alive) == (1, False, True), "the oldest goes"
+    crowd.elsewhere = 2
+    pool.give_back(connections[2])
+    await eventually(lambda: crowd.mine == 1)
+    assert (pool.idle, crowd.excess) == (1, 0), "one that comes back is not kept"
+    await pool.aclose()
+    await eventually(lambda: crowd.mine == 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness.tls import authority, pem_of
+from unit.page.stage import page_stage
 
 from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Upstream, UpstreamTls
 from gateway.core.events import BreakerChanged, Event
@@ -189,3 +190,28 @@ async def test_another_protocol_makes_other_connections() -> None:
     assert after.pool is not before.pool
     assert after.breaker is before.breaker
     await made.aclose()
+
+
+async def test_registries_of_two_processes_share_limits_and_breakers() -> None:
+    with page_stage(2) as stage:
+        one, other = (Registry(BufferPool(), HeadParser(), list[Event]().append, page) for page in stage.pages)
+        for made in (one, other):
+            made.adopt(made.prepare([A]))
+        here, there = (made.upstreams["a"] for made in (one, other))
+        assert here.limiter is not None
+        assert there.limiter is not None
+        assert [here.limiter.try_acquire() != REFUSED for _ in range(5)] == [True] * 5
+        assert (there.limiter.try_acquire(), there.limiter.linger) == (REFUSED, stage.pages[0].linger)
+        assert here.endpoint.breaker is not None
+        assert there.endpoint.breaker is not None
+        for upstream in (here, there):
+            assert upstream.endpoint.breaker is not None
+            upstream.endpoint.breaker.release(upstream.endpoint.breaker.try_acquire(), Outcome.FAILURE)
+        assert here.endpoint.breaker.try_acquire() == REFUSED
+        for permit in range(1, 6):
+            here.limiter.release(permit)
+        reload(one, B)
+        reload(one, B)
+        assert "a" not in one.upstreams
+        for made in (one, other):
+            await made.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from gateway.workers.child import Backoff, Child
+from gateway.workers.roster import Roster
 from gateway.workers.sockets import OwnedSockets
 
 
@@ -56,3 +57,45 @@ async def test_each_process_gets_a_new_line_to_the_sockets() -> None:
         child.process.wait()
         assert child.ended() == 3
     await sockets.aclose()
+
+
+def test_a_crash_loop_is_more_than_a_crash_and_ends_when_a_process_lasts() -> None:
+    clock = Clock()
+    backoff = Backoff(clock)
+    for death in range(1, 5):
+        backoff.started()
+        backoff.pause()
+        assert backoff.looping == (death == 4)
+    backoff.started()
+    assert not backoff.settle()
+    clock.now += 10.0
+    assert backoff.settle()
+    assert not backoff.looping
+    assert not backoff.settle(), "it is reported once"
+    assert backoff.pause() == 0.0
+
+
+def test_a_process_that_lasted_ends_no_crash_loop_of_its_own() -> None:
+    clock = Clock()
+    backoff = Backoff(clock)
+    for _ in range(9):
+        backoff.started()
+        clock.now += 10.0
+        backoff.pause()
+        assert not backoff.looping
+
+
+def test_the_roster_shows_the_process_and_its_crash_loop() -> None:
+    roster = Roster(2)
+    child = Child("worker 1", ["false"], serves=True, place=3, roster=roster)
+    for death in range(1, 5):
+        child.start()
+        assert child.process is not None
+        assert roster.pids() == {3: child.process.pid}
+        child.process.wait()
+        assert child.ended() == 1
+        assert roster.pids() == {}
+        child.pause()
+        assert (child.crash_loop, roster.looping(1)) == ((4, True) if death == 4 else (0, False))
+    assert roster.starts(1) == 4
+    assert not child.settled(), "none runs"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.workers.inherited import Inherited, private_folder
+from gateway.workers.inherited import Inherited, channel, private_folder
 
 
 def descriptors() -> set[str]:
@@ -18,11 +18,11 @@ def descriptors() -> set[str]:
 def test_all_of_it_is_closed_at_the_end() -> None:
     before = descriptors()
     with Inherited() as inherited:
-        path = inherited.path
-        assert stat.S_ISSOCK(path.stat().st_mode)
-        assert len(descriptors() - before) == 6
+        for place in (0, 1):
+            assert stat.S_ISSOCK(channel(inherited.folder, place).stat().st_mode)
+        assert len(descriptors() - before) == 10, "two channels, two maps, the roster and its mapping, and two pipes"
     assert descriptors() <= before
-    assert not path.parent.exists()
+    assert not inherited.folder.exists()
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])

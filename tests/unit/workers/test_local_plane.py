@@ -17,7 +17,7 @@ from gateway import launch
 from gateway.config.records import Credentials, Document, Listener, TokenRecord
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
-from gateway.ipc.messages import Health, InForce
+from gateway.ipc.messages import Health, InForce, Prepared
 from gateway.workers import local_plane
 from gateway.workers.local_plane import LocalPlane
 
@@ -114,4 +114,66 @@ async def test_a_stop_drains_and_a_second_one_cuts(plane: LocalPlane) -> None:
     assert (await plane.ping()).draining
     plane.stop()
     await eventually(drained.done, "the end")
+    client.close()
+
+
+async def test_what_is_prepared_is_served_when_it_is_committed(plane: LocalPlane) -> None:
+    assert await plane.prepare(DOCUMENT) == Prepared(0, changed=True)
+    assert await plane.state() == {}
+    assert (await plane.commit(7)).generation == 7
+    assert await plane.prepare(replace(DOCUMENT)) == Prepared(7, changed=False)
+    assert (await plane.commit(9)).generation == 9, "the same configuration has another number in the fleet"
+    changed = replace(DOCUMENT, drain_timeout=1.0)
+    assert await plane.prepare(changed) == Prepared(9, changed=True)
+    assert (await plane.report())["generation"] == 9
+    assert (await plane.commit(10)).generation == 10
+    assert plane.gateway is not None
+    assert plane.gateway.document == changed
+
+
+async def test_what_is_abandoned_leaves_nothing(plane: LocalPlane) -> None:
+    await plane.prepare(DOCUMENT)
+    await plane.abandon()
+    with pytest.raises(OSError, match="no configuration was prepared"):
+        await plane.commit(1)
+    in_force = await plane.apply(DOCUMENT)
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        port = chosen.getsockname()[1]
+    listen = (*DOCUMENT.listen, Listener(Address("127.0.0.1", port)))
+    await plane.prepare(replace(DOCUMENT, listen=listen))
+    await plane.abandon()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    assert await ask(in_force) == "unauthenticated"
+    assert (await plane.apply(DOCUMENT)).generation == 1
+
+
+async def test_a_worker_that_was_replaced_serves_one_more_request_on_each_connection(plane: LocalPlane) -> None:
+    in_force = await plane.apply(replace(DOCUMENT, drain_timeout=60.0))
+    client = await Client.connect(in_force.addresses[0])
+    await client.send(b"GET /p HTTP/1.1\r\nhost: h\r\n\r\n")
+    assert (await client.response()).status == 401
+    drained = asyncio.ensure_future(plane.until_drained())
+    plane.retire()
+    plane.retire()
+    await eventually(lambda: plane.gateway is not None and plane.gateway.server.draining, "the drain")
+    assert not drained.done()
+    await client.send(b"GET /p HTTP/1.1\r\nhost: h\r\n\r\n")
+    response = await client.response()
+    assert response.status == 401
+    assert b"connection: close" in [line.lower() for line in response.lines]
+    await eventually(drained.done, "the end")
+    client.close()
+
+
+async def test_an_idle_connection_does_not_keep_a_replaced_worker(
+    plane: LocalPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_plane, "LINGER_SECONDS", 0.05)
+    in_force = await plane.apply(replace(DOCUMENT, drain_timeout=60.0))
+    client = await Client.connect(in_force.addresses[0])
+    await client.send(b"GET /p HTTP/1.1\r\nhost: h\r\n\r\n")
+    await client.response()
+    plane.retire()
+    await asyncio.wait_for(plane.until_drained(), 10)
     client.close()

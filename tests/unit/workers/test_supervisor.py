@@ -18,7 +18,7 @@ from harness.patience import eventually
 
 from gateway.workers.child import Child
 from gateway.workers.inherited import Inherited
-from gateway.workers.supervisor import Supervisor, children
+from gateway.workers.supervisor import Supervisor
 
 WORKER = """
 import pathlib, signal, sys
@@ -107,19 +107,6 @@ async def test_a_child_that_cannot_be_started_again_is_tried_again(
         await eventually(lambda: "cannot be started" in caplog.text, "a failure", 20)
         entry.command = good
         await eventually(place.exists, "another worker", 20)
-
-
-def test_a_worker_gets_neither_the_options_nor_the_master_key() -> None:
-    with Inherited() as inherited:
-        entries = children(inherited, "{}", {"GATEWAY_MASTER_KEY": "k", "PATH": "/bin", "MINE": "x"}, ["MINE"])
-        serving, control = entries
-        assert (serving.serves, control.serves) == (True, False)
-        assert serving.env == {"PATH": "/bin", "MINE": "x"}
-        assert "{}" in control.command
-        assert "{}" not in serving.command
-        for entry in entries:
-            assert entry.pulse is not None
-            entry.pulse.close()
 
 
 def test_a_supervisor_that_the_system_refuses_is_a_failure_with_a_reason() -> None:

@@ -14,19 +14,33 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.control.metrics import telemetry as module
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.ipc.channel import ChannelError
-from gateway.ipc.client import WorkerClient
-from gateway.ipc.messages import InForce
+from gateway.ipc.client import Worker, WorkerClient
+from gateway.ipc.fleet import Fleet
+from gateway.ipc.messages import InForce, Report
 from gateway.observe.counters import CounterMap
 from gateway.observe.metrics import Metrics
+from gateway.workers.roster import Roster
 
 
 class FakePlane:
+    """A fleet of one worker, and that worker's client."""
+
     in_force = InForce(4, ())
 
     def __init__(self) -> None:
+        self.workers = [Worker(0, 0, cast(WorkerClient, self))]
         self.samples = 0
         self.away = False
         self.hanging: asyncio.Event | None = None
+
+    def asked(self) -> list[Worker]:
+        return self.workers
+
+    def follows(self, worker: Worker) -> bool:
+        return not self.away
+
+    async def report(self) -> Report:
+        return Report(version="1", generation=4, draining=False, connections=3, in_flight=2, loop_lag=0.001)
 
     async def sample(self) -> int:
         self.samples += 1
@@ -56,10 +70,15 @@ def plane() -> FakePlane:
 
 
 @pytest.fixture
-async def telemetry(plane: FakePlane) -> AsyncIterator[Telemetry]:
+async def telemetry(plane: FakePlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Telemetry]:
     counters = CounterMap()
     Metrics(counters).retain(["p"])
-    made = Telemetry(counters, cast(WorkerClient, plane))
+    monkeypatch.setattr(WorkerClient, "sample", FakePlane.sample)
+    monkeypatch.setattr(WorkerClient, "usage", FakePlane.usage)
+    monkeypatch.setattr(WorkerClient, "report", FakePlane.report)
+    roster = Roster(1, clock=lambda: 50.0)
+    roster.take(0, os.getpid())
+    made = Telemetry([counters, CounterMap()], cast(Fleet, plane), roster)
     yield made
     await made.aclose()
 
@@ -76,14 +95,14 @@ async def test_everything_stands_in_both_formats(telemetry: Telemetry) -> None:
     telemetry.reloaded(ok=True)
     telemetry.reloaded(ok=False)
     telemetry.reloaded(ok=False)
-    assert await value(telemetry, "gateway_worker_up") == 1
+    assert await value(telemetry, "gateway_worker_up", worker="0") == 1
     assert await value(telemetry, "gateway_reloads_total", result="failed") == 2
     assert await value(telemetry, "gateway_reloads_total", result="ok") == 1
     assert await value(telemetry, "gateway_in_flight", proxy="p") == 0
     assert (await value(telemetry, "process_resident_memory_bytes") or 0) > 1e6
-    assert (await value(telemetry, "gateway_worker_process_resident_memory_bytes") or 0) > 1e6
-    assert await value(telemetry, "gateway_worker_process_proportional_memory_bytes") == 7 << 20
-    assert await value(telemetry, "gateway_worker_process_open_fds") == 9
+    assert (await value(telemetry, "gateway_worker_process_resident_memory_bytes", worker="0") or 0) > 1e6
+    assert await value(telemetry, "gateway_worker_process_proportional_memory_bytes", worker="0") == 7 << 20
+    assert await value(telemetry, "gateway_worker_process_open_fds", worker="0") == 9
     assert (await value(telemetry, "process_proportional_memory_bytes") or 0) > 1e6
     text = await telemetry.metrics(open_metrics=True)
     assert text.endswith("# EOF\n")
@@ -94,7 +113,7 @@ async def test_everything_stands_in_both_formats(telemetry: Telemetry) -> None:
 
 async def test_a_worker_that_is_away_has_old_figures(plane: FakePlane, telemetry: Telemetry) -> None:
     plane.away = True
-    assert await value(telemetry, "gateway_worker_up") == 0
+    assert await value(telemetry, "gateway_worker_up", worker="0") == 0
     assert await value(telemetry, "gateway_in_flight", proxy="p") == 0
     snapshot = await telemetry.snapshot()
     assert (snapshot["reachable"], snapshot["generation"], snapshot["proxies"]) == (False, 4, {})
@@ -107,11 +126,11 @@ async def test_a_worker_that_hangs_is_asked_once_and_delays_nobody_for_long(
     monkeypatch.setattr(module, "_PATIENCE", 0.02)
     plane.hanging = asyncio.Event()
     for _ in range(3):
-        assert await value(telemetry, "gateway_worker_up") == 0
+        assert await value(telemetry, "gateway_worker_up", worker="0") == 0
     assert plane.samples == 1
     plane.hanging.set()
-    assert await value(telemetry, "gateway_worker_up") == 1
-    assert await value(telemetry, "gateway_worker_up") == 1
+    assert await value(telemetry, "gateway_worker_up", worker="0") == 1
+    assert await value(telemetry, "gateway_worker_up", worker="0") == 1
     assert plane.samples == 2
 
 
@@ -124,3 +143,28 @@ async def test_a_snapshot_joins_the_map_and_the_breakers(telemetry: Telemetry) -
     assert found["breaker_history"][0]["to"] == "open"
     assert len(found["latency"]["counts"]) == len(found["latency"]["bounds"]) + 1
     assert await telemetry.refusals(3) == {"next": 4, "items": [{"most": 50}]}
+
+
+async def test_each_process_is_shown(telemetry: Telemetry, plane: FakePlane) -> None:
+    (shown,) = await telemetry.workers()
+    assert shown == {
+        "worker": 0,
+        "pid": os.getpid(),
+        "state": "serving",
+        "since": 50.0,
+        "starts": 1,
+        "crash_loop": False,
+        "version": "1",
+        "generation": 4,
+        "requests": 0,
+        "connections": 3,
+        "in_flight": 2,
+        "memory_bytes": 7 << 20,
+        "loop_lag": 0.001,
+    }
+    plane.away = True
+    assert [each["state"] for each in await telemetry.workers()] == ["starting"]
+    plane.workers[0].pid = os.getpid()
+    assert [each["state"] for each in await telemetry.workers()] == ["silent"]
+    assert await value(telemetry, "gateway_worker_starts_total", worker="0") == 1
+    assert await value(telemetry, "gateway_worker_crash_loop", worker="0") == 0

@@ -2,15 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 
 import pytest
 from unit.machines import ended, full_limiter, give_back, limiter_of, turns, waiters
 from unit.scene import Clock, exchange
 
+from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
-from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError, Reason
+from gateway.errors import (
+    CONCURRENCY_LIMIT,
+    QUEUE_FULL,
+    QUEUE_TIMEOUT,
+    TOTAL_TIMEOUT,
+    UPSTREAM_RESET,
+    GatewayError,
+    Reason,
+)
 from gateway.policy.limiter import Limiter
+from gateway.policy.machine import REFUSED
 from gateway.proxy.layers.limit import limit
 
 LONG = 60.0
@@ -212,3 +223,41 @@ class TestLayer:
         await asyncio.gather(*tasks, return_exceptions=True)
         assert peak == 5
         assert (limiter.in_flight, limiter.waiting, limiter.extra_releases, inside) == (0, 0, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("linger", "asked", "fails", "in_flight"),
+        [
+            (LONG, True, True, 1),  # an endpoint may see the end of the connection only after the next request
+            (LONG, False, True, 0),
+            (LONG, True, False, 0),
+            (0.0, True, True, 0),
+        ],
+    )
+    async def test_a_permit_lingers_where_a_connection_was_cut(
+        self, linger: float, asked: bool, fails: bool, in_flight: int
+    ) -> None:
+        limiter = Limiter(1, clock=Clock(), linger=linger)
+
+        async def below(ex: Exchange) -> None:
+            ex.attempt = Attempt("127.0.0.1:1")
+            ex.attempt.asked_at = 1.0 if asked else 0.0
+            if fails:
+                raise asyncio.CancelledError
+
+        with suppress(asyncio.CancelledError):
+            await limit(limiter)(below)(exchange())
+        assert limiter.in_flight == in_flight
+
+    async def test_what_lingers_is_released(self) -> None:
+        limiter = Limiter(1, 1, clock=Clock(), linger=1e-9)
+
+        async def below(ex: Exchange) -> None:
+            ex.attempt = Attempt("127.0.0.1:1")
+            ex.attempt.asked_at = 1.0
+            raise GatewayError(UPSTREAM_RESET)
+
+        with pytest.raises(GatewayError):
+            await limit(limiter)(below)(exchange())
+        assert limiter.in_flight == 1
+        assert await limiter.acquire(LONG) != REFUSED
+        assert limiter.in_flight == 1

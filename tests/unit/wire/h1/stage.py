@@ -41,6 +41,7 @@ class Service:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.draining = False
+        self.closes_idle = False
         self.hangups = HangupWatch()
         self.turns = Turns()
         self.connections: set[ServerConnection] = set()

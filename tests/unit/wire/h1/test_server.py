@@ -79,7 +79,7 @@ async def test_a_drain_closes_what_is_idle_and_lets_the_rest_end() -> None:
     busy.transport.say(GET)
     await busy.turn()
     for stage in (idle, busy):
-        stage.service.draining = True
+        stage.service.draining = stage.service.closes_idle = True
         stage.server.close_idle()
     assert (idle.transport.lost, busy.transport.lost) == (True, False)
     await busy.respond()

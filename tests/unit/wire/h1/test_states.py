@@ -134,7 +134,7 @@ class Caller(CallerStage):
         elif event is ServerEvent.LINGER:
             self.say(b"no chunk\r\n")
         else:  # CLOSE: the rest has come, and the gateway drains
-            self.service.draining = True
+            self.service.draining = self.service.closes_idle = True
             self.say(b"4567890")
 
 

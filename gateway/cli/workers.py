@@ -1,0 +1,70 @@
+"""`gateway status` and `gateway restart`: the worker processes of a gateway that runs."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from gateway.cli.client import Caller, Target, table
+from gateway.cli.options import acts
+from gateway.cli.types import Json
+
+_HEADINGS = ["WORKER", "PID", "STATE", "AGE", "VERSION", "GENERATION", "REQUESTS", "IN FLIGHT", "MEMORY", "LOOP LAG"]
+
+
+@click.command()
+@acts
+def status(target: Target) -> None:
+    """Show the worker processes of a gateway that runs (name it with --server)."""
+
+    async def work(caller: Caller) -> None:
+        found = await caller.call("GET", "/workers")
+        target.show(found, lambda: text(found, time.time()))
+
+    target.run(work)
+
+
+@click.command()
+@acts
+def restart(target: Target) -> None:
+    """Replace the worker processes of a gateway that runs, one after the other; no request fails for it.
+
+    For new code, and for memory that a process does not give back. The control process and what is read at start stay
+    as they are.
+    """
+
+    async def work(caller: Caller) -> None:
+        done = await caller.call("POST", "/workers/restart")
+        count = done["workers"]
+        many = "1 worker is" if count == 1 else f"{count} workers are"
+        target.show(done, lambda: f"{many} being replaced; gateway status shows how far that is")
+
+    target.run(work)
+
+
+def text(found: Json, now: float) -> str:
+    """The response of `GET /workers`, for people."""
+    return table([_row(each, now) for each in found["items"]], _HEADINGS)
+
+
+def _row(each: Json, now: float) -> list[str]:
+    return [
+        str(each["worker"]),
+        str(each["pid"]),
+        f"{each['state']}, crash loop" if each["crash_loop"] else each["state"],
+        _age(now - each["since"]),
+        each["version"] or "-",
+        str(each["generation"]),
+        str(each["requests"]),
+        str(each["in_flight"]),
+        f"{each['memory_bytes'] / (1 << 20):.0f} MiB" if each["memory_bytes"] else "-",
+        f"{each['loop_lag'] * 1000:.1f} ms",
+    ]
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

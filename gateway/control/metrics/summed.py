@@ -1,0 +1,194 @@
+"""The maps of several workers as one: counts add up, and so do the gauges of those that serve.
+
+It is made again for each scrape, in a map of this process alone. The integers of a slab are added as one big number: as
+none of its cells is negative, no sum reaches into the next cell, and 500 proxies take milliseconds.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from time import monotonic
+from typing import Final
+
+from gateway.observe import families
+from gateway.observe.counters import CounterMap
+from gateway.observe.families import EXEMPLAR_CELLS, PROCESS, PROXY, Histogram, Requests, Sheet, Values
+
+_CELL: Final = 8
+_GAP: Final = 32
+"""So many cells between two that are added begin another number: it costs less than to add nothing."""
+_FEW_PAIRS: Final = 8
+"""Most proxies have fewer combinations of method and status."""
+_WORST: Final = {0: 0, 2: 1, 1: 2}
+"""The states of a breaker as `families.BREAKER_STATE` numbers them, by how much callers notice."""
+
+Part = tuple[CounterMap, int, bool]
+"""A map, the first cell of a slab there, and whether its process serves."""
+
+
+class _Segment:
+    """Cells from ``first`` to ``end`` that are added as one number. The masks have all bits of the cells that count."""
+
+    def __init__(self, cells: Mapping[int, str]) -> None:
+        """``cells``: the kind of each cell that is added, in order."""
+        self.first, self.end = min(cells), max(cells) + 1
+        self.size = (self.end - self.first) * _CELL
+        self.added = self._mask(cells)
+        self.counts = self._mask([cell for cell, kind in cells.items() if kind == "counter"])
+
+    def _mask(self, cells: Iterable[int]) -> int:
+        return sum(((1 << 64) - 1) << 64 * (cell - self.first) for cell in cells)
+
+
+class _Plan:
+    """What happens to each cell of one kind of slab."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        kinds: dict[int, str] = {}
+        self.floats: list[int] = []
+        """Cells that hold floating numbers."""
+        for family in sheet.families:
+            match family:
+                case Values(floating=True):
+                    self.floats += range(family.at, family.at + len(family.labels))
+                case Values():
+                    kinds |= dict.fromkeys(range(family.at, family.at + len(family.labels)), family.kind)
+                case Histogram():
+                    kinds |= dict.fromkeys(range(family.at, family.sum_at), "counter")
+                    self.floats.append(family.sum_at)
+                case Requests():
+                    pass  # pairs of a key and a count, whose places differ
+        self.segments: list[_Segment] = []
+        run: dict[int, str] = {}
+        for cell in sorted(kinds):
+            if run and cell - max(run) > _GAP:
+                self.segments.append(_Segment(run))
+                run = {}
+            run[cell] = kinds[cell]
+        self.segments.append(_Segment(run))
+        self.floats.sort()
+        steps = (after - before for before, after in pairwise([-1, *self.floats]))
+        self.unpack = struct.Struct("=" + "".join(f"{(step - 1) * _CELL}xd" for step in steps)).unpack_from
+        """Reads `floats` from the beginning of a slab, and skips what lies between them."""
+
+
+_PROXY: Final = _Plan(PROXY)
+_PROCESS: Final = _Plan(PROCESS)
+_EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, Histogram) and family.exemplars]
+_SAME: Final = (
+    families.LIMIT,
+    families.QUEUE_LIMIT,
+    *range(families.MODE, families.MODE + len(families.PROTECTIONS)),
+)
+"""Gauges that are the same in all workers."""
+
+
+def _open_seconds(part: Part, now: float) -> float:
+    """For how long the breaker was open, as one worker saw it. All share it, so that the times do not add up."""
+    counted, at, serves = part
+    since = counted.floats[at + families.OPENED_AT] if serves else 0.0
+    return counted.floats[at + families.OPEN_SECONDS] + (max(0.0, now - since) if since else 0.0)
+
+
+class Summed:
+    """``maps``: those of the workers. `update` makes the sum in ``total``."""
+
+    def __init__(self, maps: Sequence[CounterMap]) -> None:
+        self._maps = maps
+        self.total = self._sum = CounterMap()
+
+    def update(self, serving: Sequence[CounterMap]) -> CounterMap:
+        """The map of the only one that was ever used, or ``total``, added up again.
+
+        ``serving``: the maps whose process serves; of the others only the counts are taken.
+        """
+        used = [each for each in self._maps if each.ints[0] or each in serving]
+        if len(used) <= 1:
+            return used[0] if used else self._maps[0]
+        bases = {each: dict(each.live()) for each in used}
+        shown = dict.fromkeys(name for each in (serving or used) for name in bases[each])
+        for name in set(self._sum.names()) - shown.keys():
+            self._sum.release(name)
+        for name in shown:
+            base = self._sum.claim(name)
+            if base is not None:
+                parts = [(each, bases[each][name], each in serving) for each in used if name in bases[each]]
+                self._proxy(base, parts)
+        self._add(0, [(each, 0, each in serving) for each in used], _PROCESS)
+        live = [each.ints[families.GENERATION] for each in serving or used]
+        self._sum.ints[families.GENERATION] = max(live)
+        return self._sum
+
+    def _proxy(self, base: int, parts: Sequence[Part]) -> None:
+        ints, floats = self._sum.ints, self._sum.floats
+        self._add(base, parts, _PROXY)
+        live = [(each, at) for each, at, serves in parts if serves]
+        for cell in _SAME:
+            ints[base + cell] = max([each.ints[at + cell] for each, at in live], default=0)
+        cell = families.BREAKER_STATE
+        states = {each.ints[at + cell] for each, at in live}
+        ints[base + cell] = max(states, key=lambda state: _WORST.get(state, 0), default=0)
+        floats[base + families.OPEN_SECONDS] = max([_open_seconds(part, monotonic()) for part in parts])
+        self._requests(base, parts)
+        for family in _EXEMPLARS:
+            self._exemplars(family, base, parts)
+
+    def _add(self, base: int, parts: Sequence[Part], plan: _Plan) -> None:
+        total = self._sum
+        for segment in plan.segments:
+            first, size, added = segment.first, segment.size, 0
+            for each, at, serves in parts:
+                start = (at + first) * _CELL
+                number = int.from_bytes(each.bytes[start : start + size], "little")
+                added += number & (segment.added if serves else segment.counts)
+            start = (base + first) * _CELL
+            total.bytes[start : start + size] = added.to_bytes(size, "little")
+        floats = total.floats
+        columns = zip(*[plan.unpack(each.bytes, at * _CELL) for each, at, _ in parts], strict=True)
+        for cell, numbers in zip(plan.floats, columns, strict=True):
+            floats[base + cell] = sum(numbers)
+
+    def _requests(self, base: int, parts: Sequence[Part]) -> None:
+        """By method and status; the last pair takes what finds no room, as in the map of a worker."""
+        counts: dict[int, int] = {}
+        first, room = families.REQUESTS.at, families.REQUESTS.room
+        for each, at, _ in parts:
+            cells = each.ints[at + first : at + first + 2 * _FEW_PAIRS].tolist()
+            if cells[-2]:
+                cells = each.ints[at + first : at + first + 2 * room].tolist()
+            for index in range(0, len(cells), 2):
+                key = cells[index]
+                if key:
+                    counts[key] = counts.get(key, 0) + cells[index + 1]
+        rest = counts.pop(families.OTHER + 1, 0)
+        pairs = list(counts.items())
+        rest += sum(count for _, count in pairs[room - 1 :])
+        del pairs[room - 1 :]
+        if rest:
+            pairs.append((families.OTHER + 1, rest))
+        numbers = array("q", [number for pair in pairs for number in pair])
+        start = base + first
+        self._sum.ints[start : start + len(numbers)] = memoryview(numbers)
+        if len(pairs) < room:
+            self._sum.ints[start + len(numbers)] = 0  # the end
+
+    def _exemplars(self, family: Histogram, base: int, parts: Sequence[Part]) -> None:
+        """Of each bucket the newest."""
+        first, cells = family.exemplars, EXEMPLAR_CELLS * (len(family.bounds) + 1)
+        times = [each.floats[at + first : at + first + cells : EXEMPLAR_CELLS].tolist() for each, at, _ in parts]
+        size = EXEMPLAR_CELLS * _CELL
+        latest = max(times, key=max)
+        if len(times) == 1 or list(map(max, *times)) == latest:  # one worker has them all
+            each, at, _ = parts[times.index(latest)]
+            start, to = (at + first) * _CELL, (base + first) * _CELL
+            self._sum.bytes[to : to + cells * _CELL] = each.bytes[start : start + cells * _CELL]
+            return
+        for bucket, of in enumerate(zip(*times, strict=True)):
+            newest = max(of)
+            if newest:
+                each, at, _ = parts[of.index(newest)]
+                start, to = (at + first) * _CELL + bucket * size, (base + first) * _CELL + bucket * size
+                self._sum.bytes[to : to + size] = each.bytes[start : start + size]

@@ -1,0 +1,164 @@
+"""Joins what several workers say of themselves, as one data plane would say it.
+
+Counts add up. Limits, queues and breakers are shared (`gateway.page`): each worker tells the same, a moment earlier or
+later. Of breakers the worst state counts, because it is the one that callers notice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Final
+
+from gateway.ipc.messages import (
+    BreakerPulse,
+    BreakerTold,
+    Explanation,
+    Holder,
+    LimiterTold,
+    PoolTold,
+    ProxyState,
+    QueueTold,
+)
+
+BREAKER_STATES: Final = ("off", "closed", "half_open", "open")
+"""From the best to the worst."""
+_VERDICTS: Final = ("admit", "probe", "wait", "refuse")
+"""From the best to the worst."""
+_MOST_ACTIVE: Final = 100
+_KEPT_REFUSALS: Final = 200
+
+Line = dict[str, object]
+
+
+def states(found: Sequence[Mapping[str, ProxyState]]) -> Mapping[str, ProxyState]:
+    """The proxies of all, each with the sums of its counts."""
+    if len(found) == 1:
+        return found[0]
+    merged: dict[str, ProxyState] = {}
+    for name in _names(found):
+        of = [each[name] for each in found if name in each]
+        merged[name] = ProxyState(
+            in_flight=sum(each["in_flight"] for each in of),
+            waiting=sum(each["waiting"] for each in of),
+            streams=sum(each["streams"] for each in of),
+            breaker=worst(each["breaker"] for each in of),
+            connections_open=sum(each["connections_open"] for each in of),
+            connections_idle=sum(each["connections_idle"] for each in of),
+        )
+    return merged
+
+
+def latest(found: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The latest time of each key."""
+    merged: dict[str, float] = {}
+    for each in found:
+        for key, at in each.items():
+            merged[key] = max(at, merged.get(key, at))
+    return merged
+
+
+def pulses(found: Sequence[Mapping[str, BreakerPulse]]) -> Mapping[str, BreakerPulse]:
+    """How the breakers stand: as the worker says that saw most."""
+    if len(found) == 1:
+        return found[0]
+    merged: dict[str, BreakerPulse] = {}
+    for name in _names(found):
+        of = [each[name] for each in found if name in each]
+        merged[name] = max(of, key=lambda each: (BREAKER_STATES.index(each["breaker"]), len(each["history"])))
+    return merged
+
+
+def worst(breakers: Iterable[str]) -> str:
+    """The worst of these states of breakers."""
+    return max(breakers, key=BREAKER_STATES.index)
+
+
+def explanations(told: Mapping[int, Explanation]) -> Explanation:
+    """Of one proxy, by the number of the worker."""
+    if len(told) == 1:
+        return next(iter(told.values()))
+    of = list(told.values())
+    first = max(of, key=lambda each: _VERDICTS.index(each["verdict"]))
+    active: list[Holder] = [{**each, "worker": slot} for slot, one in told.items() for each in one["active"]]
+    active.sort(key=lambda each: -each["age"])
+    return Explanation(
+        proxy=first["proxy"],
+        at=max(each["at"] for each in of),
+        verdict=first["verdict"],
+        reason=first["reason"],
+        sentence=first["sentence"],
+        active=active[:_MOST_ACTIVE],
+        active_count=sum(each["active_count"] for each in of),
+        limiter=_limiter([each["limiter"] for each in of if each["limiter"] is not None]),
+        queue=_queue([each["queue"] for each in of if each["queue"] is not None]),
+        breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
+        pool=_pool([each["pool"] for each in of]),
+    )
+
+
+def _limiter(of: Sequence[LimiterTold]) -> LimiterTold | None:
+    return max(of, key=lambda each: each["in_flight"], default=None)
+
+
+def _queue(of: Sequence[QueueTold]) -> QueueTold | None:
+    return max(of, key=lambda each: each["waiting"], default=None)
+
+
+def _breaker(of: Sequence[BreakerTold]) -> BreakerTold | None:
+    return max(of, key=lambda each: (BREAKER_STATES.index(each["state"]), len(each["moves"])), default=None)
+
+
+def _pool(of: Sequence[PoolTold]) -> PoolTold:
+    return PoolTold(
+        endpoint=of[0]["endpoint"],
+        open=sum(each["open"] for each in of),
+        idle=sum(each["idle"] for each in of),
+        in_use=sum(each["in_use"] for each in of),
+        sessions=sum(each["sessions"] for each in of),
+        streams=sum(each["streams"] for each in of),
+        dials=sum(each["dials"] for each in of),
+        reuses=sum(each["reuses"] for each in of),
+        idle_timeout=of[0]["idle_timeout"],
+    )
+
+
+def _names(found: Sequence[Mapping[str, object]]) -> list[str]:
+    return list(dict.fromkeys(name for each in found for name in each))
+
+
+def _when(line: Line) -> float:
+    """Seconds of the epoch of a line of the access log."""
+    at = line.get("ts")
+    return at if isinstance(at, float) else 0.0
+
+
+class RefusalLog:
+    """The refusals of all workers in one list, each line with the number of its worker when there are several.
+
+    A worker counts its own, and another process begins at 0 again. So a cursor is kept for each, and readers have one
+    count for all.
+    """
+
+    def __init__(self) -> None:
+        self._cursors: dict[Hashable, int] = {}
+        self._lines: deque[Line] = deque(maxlen=_KEPT_REFUSALS)
+        self._count = 0
+
+    def cursor(self, source: Hashable) -> int:
+        """What ``source`` has reported so far."""
+        return self._cursors.get(source, 0)
+
+    def advance(self, source: Hashable, cursor: int) -> None:
+        self._cursors[source] = cursor
+
+    def add(self, lines: Iterable[Line]) -> None:
+        """New ones, in any order: they are kept by their time."""
+        for line in sorted(lines, key=_when):
+            self._lines.append(line)
+            self._count += 1
+
+    def since(self, since: int, most: int) -> tuple[int, list[Line]]:
+        """How many were added so far, and the newest ``most`` of those after the first ``since``, oldest first."""
+        wanted = min(most, len(self._lines), max(0, self._count - since))
+        return self._count, list(self._lines)[len(self._lines) - wanted :]

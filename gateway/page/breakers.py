@@ -1,0 +1,217 @@
+"""The numbers of a breaker, shared by all workers: a `gateway.policy.breaker_store.BreakerStore`.
+
+A closed circuit without failures is read, and takes no lock. What counted, and what moved it, stands in two rings of
+records, so that any worker can explain what another one did.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.core.outcome import Outcome
+from gateway.page.layout import (
+    CELL,
+    FAILURES,
+    KEPT_MOVES,
+    KEPT_OUTCOMES,
+    MOVES,
+    NEXT_MOVE,
+    NEXT_OUTCOME,
+    OUTCOMES,
+    PROBES,
+    PROBING,
+    RECORD_CELLS,
+    SINCE,
+    SLOTS,
+    WORD,
+)
+from gateway.page.slab import Slab, bits
+from gateway.policy.breaker_store import CLOSED, STATE_OF, Judged, Move, State
+
+_OUTCOMES: Final = tuple(Outcome)
+_AT: Final = 1
+_FACTS: Final = 2
+"""Of a result: its outcome, its status and the lengths of its texts. Of a move: the word before, and lengths."""
+_TEXT: Final = 3
+_ROOM: Final = (RECORD_CELLS - _TEXT) * CELL
+"""Bytes of text in a record."""
+_FIRST_TEXT: Final = 40
+"""Bytes of them that the first of two texts may have."""
+
+
+class PageBreakerStore:
+    """For the process in ``slab.slot``."""
+
+    __slots__ = ("_bytes", "_cells", "_mine", "_worker", "slab")
+
+    def __init__(self, slab: Slab, worker: int) -> None:
+        """``worker``: the number by which operators know this process."""
+        self.slab = slab
+        self._worker = worker
+        self._cells = slab.cells
+        self._bytes = slab.cells.cast("B")
+        self._mine = PROBES + slab.slot
+
+    # -- what is read without the lock
+
+    @property
+    def word(self) -> int:
+        return int(self._cells[WORD])
+
+    @property
+    def since(self) -> float:
+        return float(self.slab.floats[SINCE])
+
+    @property
+    def failures(self) -> int:
+        return int(self._cells[FAILURES])
+
+    @property
+    def probes(self) -> int:
+        return int(self._cells[PROBING])
+
+    @property
+    def outcomes(self) -> list[Judged]:
+        return self._outcomes_of(self.word)
+
+    @property
+    def moves(self) -> list[Move]:
+        found = []
+        end = int(self._cells[NEXT_MOVE])
+        for number in range(max(0, end - KEPT_MOVES), end):
+            move = self._move(number)
+            if move is not None:
+                found.append(move)
+        return found
+
+    # -- what changes
+
+    def begin(self, now: float) -> None:
+        """As `BreakerStore.begin`."""
+        if self._cells[WORD]:
+            return
+        slab = self.slab
+        slab.enter()
+        if not self._cells[WORD]:
+            slab.commit((SINCE, bits(now)), (WORD, 1 << 2 | CLOSED))
+        slab.leave()
+
+    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
+        """As `BreakerStore.enter`."""
+        cells, slab = self._cells, self.slab
+        slab.enter()
+        moved = bool(cells[WORD] == word and not (after and now - slab.floats[SINCE] < after))
+        if moved:
+            new = ((word >> 2) + 1) << 2 | state
+            self._note_move(new, word, now, cause, by)
+            # Their holders learn by the word that they are void.
+            for probes in range(PROBES, PROBES + SLOTS):
+                if cells[probes]:
+                    slab.commit((probes, 0), (PROBING, cells[PROBING] - cells[probes]))
+            failures = 0 if state == CLOSED else int(cells[FAILURES])
+            slab.commit((FAILURES, failures), (SINCE, bits(now)), (WORD, new))
+        slab.leave()
+        return moved
+
+    def keep(self, word: int, judged: Judged) -> None:
+        """As `BreakerStore.keep`."""
+        cells, slab = self._cells, self.slab
+        slab.enter()
+        if cells[WORD] == word:
+            number = int(cells[NEXT_OUTCOME])
+            facts = _OUTCOMES.index(judged.outcome) | judged.status << 4 | self._worker << 16
+            texts = judged.reason.encode()[:_FIRST_TEXT], judged.request_id
+            self._note(OUTCOMES + number % KEPT_OUTCOMES * RECORD_CELLS, word, judged.at, facts, texts)
+            cells[NEXT_OUTCOME] = number + 1
+        slab.leave()
+
+    def fail(self, word: int) -> int:
+        """As `BreakerStore.fail`."""
+        cells, slab = self._cells, self.slab
+        slab.enter()
+        failures = 0
+        if cells[WORD] == word:
+            cells[FAILURES] = failures = int(cells[FAILURES]) + 1
+        slab.leave()
+        return failures
+
+    def forgive(self, word: int) -> None:
+        """As `BreakerStore.forgive`."""
+        slab = self.slab
+        slab.enter()
+        if self._cells[WORD] == word:
+            self._cells[FAILURES] = 0
+        slab.leave()
+
+    def take_probe(self, word: int, most: int) -> bool:
+        """As `BreakerStore.take_probe`."""
+        cells, slab = self._cells, self.slab
+        if cells[PROBING] >= most:
+            return False
+        slab.enter()
+        taken = bool(cells[WORD] == word and cells[PROBING] < most)
+        if taken:
+            slab.commit((self._mine, cells[self._mine] + 1), (PROBING, cells[PROBING] + 1))
+        slab.leave()
+        return taken
+
+    def end_probe(self, word: int) -> None:
+        """As `BreakerStore.end_probe`."""
+        cells, slab = self._cells, self.slab
+        if slab.inside:
+            slab.put_off(lambda: self.end_probe(word))
+            return
+        slab.enter()
+        if cells[WORD] == word and cells[self._mine]:
+            slab.commit((self._mine, cells[self._mine] - 1), (PROBING, cells[PROBING] - 1))
+        slab.leave()
+
+    # -- the rings
+
+    def _note(self, at: int, word: int, when: float, facts: int, texts: tuple[bytes, bytes]) -> None:
+        """Write a record. Its word comes last: without one a reader skips it, and so does one whose writer died."""
+        cells = self._cells
+        first, second = texts[0], texts[1][: _ROOM - len(texts[0])]
+        cells[at] = 0
+        self.slab.floats[at + _AT] = when
+        cells[at + _FACTS] = facts | len(first) << 48 | len(second) << 56
+        start = (at + _TEXT) * CELL
+        self._bytes[start : start + len(first) + len(second)] = first + second
+        cells[at] = word
+
+    def _texts(self, at: int) -> tuple[bytes, bytes]:
+        facts = int(self._cells[at + _FACTS])
+        first, second = facts >> 48 & 0xFF, facts >> 56 & 0x7F
+        start = (at + _TEXT) * CELL
+        text = bytes(self._bytes[start : start + first + second])
+        return text[:first], text[first:]
+
+    def _note_move(self, new: int, old: int, now: float, cause: str, by: str) -> None:
+        number = int(self._cells[NEXT_MOVE])
+        texts = cause.encode()[:_FIRST_TEXT], by.encode()[: _ROOM - _FIRST_TEXT]
+        self._note(MOVES + number % KEPT_MOVES * RECORD_CELLS, new, now, old & 0xFFFF_FFFF, texts)
+        self._cells[NEXT_MOVE] = number + 1
+
+    def _move(self, number: int) -> Move | None:
+        at = MOVES + number % KEPT_MOVES * RECORD_CELLS
+        cells = self._cells
+        new, old, when = int(cells[at]), int(cells[at + _FACTS]) & 0xFFFF_FFFF, float(self.slab.floats[at + _AT])
+        cause, by = self._texts(at)
+        if not new or cells[at] != new:  # it is being replaced
+            return None
+        states = State(old & STATE_OF), State(new & STATE_OF)
+        return Move(when, *states, cause.decode(), by.decode(errors="replace"), tuple(self._outcomes_of(old)))
+
+    def _outcomes_of(self, word: int) -> list[Judged]:
+        cells, found = self._cells, []
+        end = int(cells[NEXT_OUTCOME])
+        for number in range(max(0, end - KEPT_OUTCOMES), end):
+            at = OUTCOMES + number % KEPT_OUTCOMES * RECORD_CELLS
+            if cells[at] != word:
+                continue
+            when, facts = float(self.slab.floats[at + _AT]), int(cells[at + _FACTS])
+            reason, request_id = self._texts(at)
+            if cells[at] == word:
+                outcome, status = _OUTCOMES[facts & 0xF], facts >> 4 & 0xFFF
+                found.append(Judged(when, outcome, reason.decode(), status, request_id, facts >> 16 & 0xFF))
+        return found

@@ -1,0 +1,76 @@
+"""Where each number lies in the shared page. A cell has 8 bytes, and is read and written whole.
+
+    block 0       the page itself: what it is, and the lock of its directory
+    block 1, 2..  a slab each: the cells of one limiter or one breaker, then the ring of its waiters
+
+Truth and cache. In a slab ``HELD``, ``PROBES``, ``HEAD``, ``TAIL`` and the ring are the truth. ``TOTAL``, ``PROBING``
+and ``WAITING`` are sums of them, which are computed again when a holder of the lock has died.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CELL: Final = 8
+SLOTS: Final = 65
+"""Processes at once, 64 of them; slot `QUARANTINE` belongs to none."""
+QUARANTINE: Final = SLOTS - 1
+"""Holds the permits of the dead until the endpoint has seen their end, too."""
+CELLS: Final = 2048
+"""Of a block, before its ring."""
+RING: Final = 1 << 17
+"""Bytes: one for each place in a queue, of which a configuration may have 100,000."""
+BLOCK: Final = CELLS * CELL + RING
+MAX_SLABS: Final = 4095
+SIZE: Final = BLOCK * (MAX_SLABS + 1)
+
+# Of block 0, where its lock, which is that of a slab, needs no cell.
+MAGIC: Final = CELLS - 4
+VERSION: Final = CELLS - 3
+USED: Final = CELLS - 2
+"""Slabs that were ever used: the first so many."""
+FILE_LOCKS: Final = CELLS - 1
+"""1: the locks are those of a file, because this system does not give a mutex back when its holder dies."""
+
+# Of a slab.
+IN_USE: Final = 0
+LIMIT: Final = 1
+TOTAL: Final = 2
+HEAD: Final = 3
+TAIL: Final = 4
+WAITING: Final = 5
+MAX_WAITING: Final = 6
+HOLD: Final = 7
+MUTEX: Final = 8
+JOURNALED: Final = 16
+JOURNAL: Final = 17
+JOURNAL_PAIRS: Final = 8
+DIRTY: Final = 40
+"""1 while a lock of a file is held."""
+KEY: Final = 44
+KEY_CELLS: Final = 4
+WORD: Final = 48
+FAILURES: Final = 49
+SINCE: Final = 50
+PROBING: Final = 51
+NEXT_OUTCOME: Final = 52
+NEXT_MOVE: Final = 53
+CONNECTIONS: Final = 41
+SCHEDULE: Final = 54
+SCHEDULE_CELLS: Final = 7
+HELD: Final = 64
+PROBES: Final = HELD + SLOTS
+ARRIVED: Final = PROBES + SLOTS
+USERS: Final = ARRIVED + SLOTS
+"""1 for each process that uses the slab."""
+DUE: Final = USERS + SLOTS
+OUTCOMES: Final = 640
+RECORD_CELLS: Final = 16
+KEPT_OUTCOMES: Final = 64
+MOVES: Final = OUTCOMES + RECORD_CELLS * KEPT_OUTCOMES
+KEPT_MOVES: Final = 16
+OPEN: Final = MOVES + RECORD_CELLS * KEPT_MOVES
+"""Connections of each process to the upstream."""
+
+RING_AT: Final = 1 << 32
+"""An address in a journal from here on is a byte of the ring."""

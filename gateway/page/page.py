@@ -1,0 +1,261 @@
+"""The page: memory that the supervisor makes, that all workers share, and that outlives each of them.
+
+Each process has a *slot* in it, and a *doorbell*, an eventfd by which the others wake it. A slab is found by a key, and
+made by the first process that asks for it; the lock of the directory makes that one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mmap
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.page.breakers import PageBreakerStore
+from gateway.page.layout import (
+    BLOCK,
+    CELL,
+    CELLS,
+    DIRTY,
+    FILE_LOCKS,
+    IN_USE,
+    KEY,
+    KEY_CELLS,
+    MAGIC,
+    MAX_SLABS,
+    MUTEX,
+    QUARANTINE,
+    SIZE,
+    SLOTS,
+    TOTAL,
+    USED,
+    USERS,
+    VERSION,
+    WAITING,
+)
+from gateway.page.mutex import OWNER, FileLock, Lock, RobustMutex, address_of, robust
+from gateway.page.permits import PagePermitStore
+from gateway.page.slab import Slab
+from gateway.policy.store import PermitStore
+from gateway.policy.stores import Census
+
+_log = logging.getLogger("gateway")
+
+LINGER_SECONDS: Final = 0.02
+"""As `gateway.policy.stores.Stores.linger`."""
+QUARANTINE_SECONDS: Final = 0.2
+"""From the death of a process until its permits are given back: its endpoints see that a moment later."""
+_MAGIC: Final = 0x42_52_45_41_4B_50_41_47
+_VERSION: Final = 1
+
+
+class PageFullError(OSError):
+    """No slab is left for one more limiter or breaker."""
+
+
+def create() -> int:
+    """The descriptor of a new page, which children may inherit. Untouched slabs take no memory.
+
+    Raises OSError when the system gives no such memory.
+    """
+    descriptor = os.memfd_create("gateway-page")
+    os.ftruncate(descriptor, SIZE)
+    page = Page(descriptor, QUARANTINE, [])
+    if not robust():
+        _log.warning("this system does not say when the holder of a lock dies: file locks serve, which cost more")
+        page.cells[FILE_LOCKS] = 1
+    page.make_lock(0)
+    page.cells[VERSION] = _VERSION
+    page.cells[MAGIC] = _MAGIC
+    page.close()
+    return descriptor
+
+
+def doorbells(count: int) -> list[int]:
+    """Descriptors of so many doorbells, which children may inherit."""
+    return [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(count)]
+
+
+class Page:
+    """The page, by its descriptor, for the process in ``slot``; ``bells``: the doorbells of the slots from 0 on.
+
+    For a worker it is its `gateway.policy.stores.Stores`; ``worker``: the number by which operators know it.
+    """
+
+    linger = LINGER_SECONDS
+
+    def __init__(self, descriptor: int, slot: int, bells: Sequence[int], worker: int = 0) -> None:
+        self._descriptor = descriptor
+        self._worker = worker
+        self.slot = slot
+        self._bells = bells
+        self._map = mmap.mmap(descriptor, SIZE)
+        self._whole = memoryview(self._map)
+        self._address = address_of(self._map)
+        self.cells = self._whole[: CELLS * CELL].cast("q")
+        self._directory = self._slab(0)
+        self._limiters: dict[bytes, PagePermitStore] = {}
+        self._breakers: dict[bytes, PageBreakerStore] = {}
+        self._listening: asyncio.AbstractEventLoop | None = None
+
+    # -- what a worker does
+
+    def check(self) -> None:
+        """Raises ValueError when this is no page of this version."""
+        if (self.cells[MAGIC], self.cells[VERSION]) != (_MAGIC, _VERSION):
+            raise ValueError("the shared page is of another version of the gateway; stop it, and start it again")
+
+    def permits(self, name: str) -> PagePermitStore:
+        """The limiter of the upstream ``name``. Raises `PageFullError`."""
+        key = _key("permits", name)
+        if key not in self._limiters:
+            self._limiters[key] = PagePermitStore(self._claim(key))
+        return self._limiters[key]
+
+    def breaker(self, name: str, origin: str) -> PageBreakerStore:
+        """The breaker of the upstream ``name`` at ``origin``. Raises `PageFullError`."""
+        key = _key("breaker", f"{name} {origin}")
+        if key not in self._breakers:
+            self._breakers[key] = PageBreakerStore(self._claim(key), self._worker)
+        return self._breakers[key]
+
+    def census(self, name: str) -> Census:
+        """As `gateway.policy.stores.Stores.census`."""
+        return self.permits(name)
+
+    def forget(self, store: PermitStore) -> None:
+        """This process uses the limiter no longer. Where no process does, another may get the slab."""
+        for key, known in list(self._limiters.items()):
+            if known is store:
+                del self._limiters[key]
+                known.slab.cells[USERS + self.slot] = 0
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the waiters of this process whenever another one rings."""
+        self._listening = loop
+        loop.add_reader(self._bells[self.slot], self._rung)
+
+    def _rung(self) -> None:
+        try:
+            os.eventfd_read(self._bells[self.slot])
+        except BlockingIOError:
+            return
+        for permits in list(self._limiters.values()):
+            permits.rung()
+
+    # -- what the supervisor does
+
+    def bury(self, dead: int) -> Callable[[], None]:
+        """The process in the slot ``dead`` has ended for certain: give back what it had in every slab, its permits by
+        the function that is returned, which is to be called when its endpoints have noticed.
+        """
+        found: list[tuple[PagePermitStore, int]] = []
+        for number in range(1, self.cells[USED] + 1):
+            slab = self._slab(number)
+            if slab.cells[IN_USE]:
+                permits = PagePermitStore(slab)
+                found.append((permits, permits.bury(dead)))
+                slab.cells[USERS + dead] = 0
+
+        def exhume() -> None:
+            for permits, count in found:
+                if count:
+                    permits.exhume(count)
+
+        return exhume
+
+    def holders(self) -> dict[int, int]:
+        """The locks that are held now: the number of the slab, and the thread that holds it."""
+        at = DIRTY * CELL if self.cells[FILE_LOCKS] else MUTEX * CELL
+        found = {}
+        for number in range(self.cells[USED] + 1):
+            start = number * BLOCK + at
+            owner = int.from_bytes(self._whole[start : start + 4], sys.byteorder) & OWNER
+            if owner:
+                found[number] = owner
+        return found
+
+    def close(self) -> None:
+        """The memory stays mapped until the process ends, because the locks in it have addresses."""
+        if self._listening is not None:
+            self._listening.remove_reader(self._bells[self.slot])
+            self._listening = None
+
+    # -- slabs
+
+    def _claim(self, key: bytes) -> Slab:
+        directory = self._directory
+        number = 0
+        directory.enter()
+        try:
+            number = self._find(key) or self._make(key)
+            if number:
+                self._slab(number).cells[USERS + self.slot] = 1
+        finally:
+            directory.leave()
+        if not number:
+            raise PageFullError(f"{MAX_SLABS} limits and breakers are in use; remove upstreams that are not needed")
+        return self._slab(number)
+
+    def _find(self, key: bytes) -> int:
+        for number in range(1, self.cells[USED] + 1):
+            start = number * BLOCK
+            if self._key_at(start) == key and self._whole[start]:
+                return number
+        return 0
+
+    def _key_at(self, start: int) -> bytes:
+        return bytes(self._whole[start + KEY * CELL : start + (KEY + KEY_CELLS) * CELL])
+
+    def _make(self, key: bytes) -> int:
+        number = int(self.cells[USED]) + 1
+        if number > MAX_SLABS:
+            number = self._unused()
+            if not number:
+                return 0
+        start = number * BLOCK
+        self._whole[start : start + CELLS * CELL] = bytes(CELLS * CELL)
+        self.make_lock(number)
+        self._whole[start + KEY * CELL : start + (KEY + KEY_CELLS) * CELL] = key
+        self._slab(number).cells[IN_USE] = 1
+        self.cells[USED] = max(int(self.cells[USED]), number)
+        return number
+
+    def _unused(self) -> int:
+        for number in range(1, MAX_SLABS + 1):
+            cells = self._slab(number).cells
+            if not any(cells[USERS : USERS + SLOTS]) and not cells[TOTAL] and not cells[WAITING]:
+                return number
+        return 0
+
+    def _slab(self, number: int) -> Slab:
+        start = number * BLOCK
+        block = self._whole[start : start + CELLS * CELL]
+        cells = block.cast("q")
+        ring = self._whole[start + CELLS * CELL : start + BLOCK]
+        return Slab(cells, block.cast("d"), ring, self._lock(number, cells), self.slot, self._ring)
+
+    def _lock(self, number: int, cells: memoryview) -> Lock:
+        if self.cells[FILE_LOCKS]:
+            return FileLock(self._descriptor, number * BLOCK, cells)
+        return RobustMutex(self._address + number * BLOCK + MUTEX * CELL)
+
+    def make_lock(self, number: int) -> None:
+        """Make the lock of a slab that no process uses yet. Raises OSError."""
+        lock = self._lock(number, self.cells)
+        if isinstance(lock, RobustMutex):
+            lock.make()
+
+    def _ring(self, slot: int) -> None:
+        if slot < len(self._bells):
+            os.eventfd_write(self._bells[slot], 1)
+
+
+def _key(kind: str, name: str) -> bytes:
+    """Of a fixed length, however long the name is."""
+    from hashlib import sha256  # workers have it; it would cost the supervisor, which needs no key, a megabyte
+
+    return sha256(f"{kind} {name}".encode()).digest()

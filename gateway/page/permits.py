@@ -1,0 +1,344 @@
+"""The permits and the queue of a limiter, shared by all workers: a `gateway.policy.store.PermitStore`.
+
+A permit that becomes free goes to the oldest waiter, in whatever process it waits: the releasing process moves it there
+in one step, and rings that process, which wakes its waiter. A process that is rung late, or not at all because the
+other died in between, loses nothing: what its waiters have is in the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from gateway.page.layout import (
+    ARRIVED,
+    CONNECTIONS,
+    DUE,
+    HEAD,
+    HELD,
+    HOLD,
+    LIMIT,
+    MAX_WAITING,
+    OPEN,
+    PROBES,
+    PROBING,
+    QUARANTINE,
+    RING,
+    RING_AT,
+    SCHEDULE,
+    SCHEDULE_CELLS,
+    SLOTS,
+    TAIL,
+    TOTAL,
+    WAITING,
+)
+from gateway.page.slab import Slab
+from gateway.policy.machine import REFUSED
+from gateway.policy.retry_after import SLOTS as SECONDS
+from gateway.policy.retry_after import ReturnSchedule, Saved
+from gateway.policy.store import FULL, TAKEN
+
+_NONE: Final = -1
+"""No process: the permit went back to those that are free."""
+_WHOLE: Final = (0, 1, 2, 5, 6)
+"""Of the numbers of a schedule, those that are whole."""
+
+
+class PagePermitStore:
+    """The numbers of one limiter, for the process in ``slab.slot``."""
+
+    __slots__ = ("_cells", "_mine", "_schedule", "_shrinks", "_wakes", "slab")
+
+    def __init__(self, slab: Slab) -> None:
+        self.slab = slab
+        slab.on_repaired = self._go_on
+        self._cells = slab.cells
+        self._mine = HELD + slab.slot
+        self._wakes: list[Callable[[], None]] = []
+        self._shrinks: list[Callable[[], None]] = []
+        self._schedule = ReturnSchedule(0.0, slab.cells[DUE : DUE + SECONDS])
+
+    # -- what is read without the lock
+
+    @property
+    def limit(self) -> int:
+        return int(self._cells[LIMIT])
+
+    @property
+    def in_flight(self) -> int:
+        return int(self._cells[TOTAL])
+
+    @property
+    def waiting(self) -> int:
+        return int(self._cells[WAITING])
+
+    @property
+    def head(self) -> int:
+        return int(self._cells[HEAD])
+
+    @property
+    def held(self) -> int:
+        """Permits that this process has."""
+        return int(self._cells[self._mine])
+
+    @property
+    def arrived(self) -> int:
+        """Arrivals in all processes."""
+        return sum(self._cells[ARRIVED : ARRIVED + SLOTS])
+
+    @property
+    def max_waiting(self) -> int:
+        return int(self._cells[MAX_WAITING])
+
+    @max_waiting.setter
+    def max_waiting(self, places: int) -> None:
+        self._cells[MAX_WAITING] = places
+
+    @property
+    def hold(self) -> float:
+        return float(self.slab.floats[HOLD])
+
+    @hold.setter
+    def hold(self, seconds: float) -> None:
+        # Not under the lock: of two processes that measure at once, one is forgotten, which an average survives.
+        self.slab.floats[HOLD] = seconds
+
+    # -- what a worker does
+
+    def on_admitted(self, wake: Callable[[], None]) -> None:
+        """As `PermitStore.on_admitted`."""
+        self._wakes.append(wake)
+
+    def rung(self) -> None:
+        """Another process rang: places of this one may have permits, or there are too many connections."""
+        for wake in self._wakes:
+            wake()
+        if self.excess > 0:
+            for shrink in self._shrinks:
+                shrink()
+
+    def take(self) -> int:
+        """As `PermitStore.take`. To refuse takes no lock: it is right however old the numbers are."""
+        cells, mine = self._cells, ARRIVED + self.slab.slot
+        cells[mine] = arrived = cells[mine] + 1
+        if cells[TOTAL] >= cells[LIMIT]:
+            return REFUSED
+        slab = self.slab
+        slab.enter()
+        free = cells[TOTAL] < cells[LIMIT]
+        if free:
+            self._put_in_use(self._mine)
+        slab.leave()
+        return int(arrived) if free else REFUSED
+
+    def give_back(self) -> None:
+        """As `PermitStore.give_back`."""
+        slab = self.slab
+        if slab.inside:
+            slab.put_off(self.give_back)
+            return
+        slab.enter()
+        taker = self._hand_over(slab.slot)
+        slab.leave()
+        self._ring({taker})
+
+    def join(self) -> int:
+        """As `PermitStore.join`."""
+        cells, slab = self._cells, self.slab
+        slab.enter()
+        place = int(cells[TAIL])
+        if cells[TOTAL] < cells[LIMIT]:
+            self._put_in_use(self._mine)
+            place = TAKEN
+        elif cells[WAITING] >= cells[MAX_WAITING] or place - self._first() >= RING:
+            place = FULL
+        else:
+            # Until TAIL has moved, the entry belongs to no one.
+            slab.entries[place % RING] = slab.slot + 1
+            slab.commit((TAIL, place + 1), (WAITING, cells[WAITING] + 1))
+        slab.leave()
+        return place
+
+    def leave(self, place: int) -> bool:
+        """As `PermitStore.leave`."""
+        cells, slab = self._cells, self.slab
+        slab.enter()
+        waits = bool(place >= cells[HEAD])
+        if waits:
+            slab.commit((RING_AT + place % RING, 0), (WAITING, cells[WAITING] - 1))
+        slab.leave()
+        return waits
+
+    def reserve_return(self, now: float, rate: float, load: float, start: float) -> int:
+        """As `PermitStore.reserve_return`."""
+        with self.slab.locked():
+            schedule = self._loaded(now)
+            seconds = schedule.reserve(now, self.arrived, rate, load, start)
+            self._save(schedule.saved())
+        return seconds
+
+    def peek_return(self, now: float, rate: float, load: float, start: float) -> int:
+        """As `PermitStore.peek_return`."""
+        with self.slab.locked():
+            schedule = self._loaded(now)
+            seconds = schedule.peek(now, self.arrived, rate, load, start)
+            self._save(schedule.saved())
+        return seconds
+
+    # -- connections to the upstream, as `gateway.policy.stores.Census`
+
+    @property
+    def excess(self) -> int:
+        """As `Census.excess`."""
+        return int(self._cells[CONNECTIONS] - self._cells[LIMIT])
+
+    def on_crowded(self, shrink: Callable[[], None]) -> None:
+        """As `Census.on_crowded`."""
+        self._shrinks.append(shrink)
+
+    def opened(self) -> None:
+        """As `Census.opened`."""
+        self._count(1)
+        if self.excess > 0:
+            self._ring(set(range(QUARANTINE)))
+
+    def closed(self) -> None:
+        """As `Census.closed`."""
+        if self.slab.inside:
+            self.slab.put_off(self.closed)
+        else:
+            self._count(-1)
+
+    def _count(self, step: int) -> None:
+        cells, mine, slab = self._cells, OPEN + self.slab.slot, self.slab
+        slab.enter()
+        slab.commit((mine, cells[mine] + step), (CONNECTIONS, cells[CONNECTIONS] + step))
+        slab.leave()
+
+    # -- what the configuration does
+
+    def resize(self, limit: int) -> None:
+        """As `PermitStore.resize`. Every worker does it when it applies a configuration; the first one changes it."""
+        slab = self.slab
+        slab.enter()
+        self._cells[LIMIT] = limit
+        woken = self._admit()
+        slab.leave()
+        self._ring(woken)
+
+    # -- what the supervisor does
+
+    def bury(self, dead: int) -> int:
+        """The process in the slot ``dead`` has ended for certain: its places and probes are free.
+
+        Its permits stay in use until `exhume`, because the endpoint sees the end of its connections a moment after the
+        next request. Returns how many they are. A process that was admitted by the dead one in its last moment, and not
+        rung, is rung now.
+        """
+        cells, slab = self._cells, self.slab
+        slab.enter()
+        for place in range(cells[HEAD], cells[TAIL]):
+            if slab.entries[place % RING] == dead + 1:
+                slab.commit((RING_AT + place % RING, 0), (WAITING, cells[WAITING] - 1))
+        held = int(cells[HELD + dead])
+        if held:
+            slab.commit((HELD + dead, 0), (HELD + QUARANTINE, cells[HELD + QUARANTINE] + held))
+        if cells[PROBES + dead]:
+            slab.commit((PROBES + dead, 0), (PROBING, cells[PROBING] - cells[PROBES + dead]))
+        if cells[OPEN + dead]:
+            slab.commit((OPEN + dead, 0), (CONNECTIONS, cells[CONNECTIONS] - cells[OPEN + dead]))
+        slab.leave()
+        self._ring(set(range(QUARANTINE)) - {dead})
+        return held
+
+    def exhume(self, count: int) -> None:
+        """Give ``count`` permits of the dead back."""
+        slab = self.slab
+        slab.enter()
+        woken = {self._hand_over(QUARANTINE) for _ in range(min(count, self._cells[HELD + QUARANTINE]))}
+        slab.leave()
+        self._ring(woken)
+
+    # -- with the lock held
+
+    def _put_in_use(self, holder: int) -> None:
+        # HELD first: TOTAL is computed from it when this process dies in between.
+        cells = self._cells
+        cells[holder] += 1
+        cells[TOTAL] += 1
+
+    def _first(self) -> int:
+        """The place of the first who waits, up to which HEAD is moved; TAIL when no one does."""
+        cells, entries = self._cells, self.slab.entries
+        tail = int(cells[TAIL])
+        at = head = int(cells[HEAD])
+        while at < tail and not entries[at % RING]:
+            at += 1
+        if at != head:
+            cells[HEAD] = at
+        return at
+
+    def _hand_over(self, giver: int) -> int:
+        """A permit of the process in ``giver`` goes to the first who waits, when one may have it: the slot of that
+        one. `_NONE`: it is free.
+        """
+        cells, slab = self._cells, self.slab
+        if not cells[WAITING] or cells[TOTAL] > cells[LIMIT]:
+            cells[HELD + giver] -= 1
+            cells[TOTAL] -= 1
+            return _NONE
+        place = self._first()
+        taker = int(slab.entries[place % RING]) - 1
+        pairs = [(HEAD, place + 1), (WAITING, cells[WAITING] - 1), (RING_AT + place % RING, 0)]
+        if taker != giver:
+            pairs += [(HELD + giver, cells[HELD + giver] - 1), (HELD + taker, cells[HELD + taker] + 1)]
+        slab.commit(*pairs)
+        return taker
+
+    def _admit(self) -> set[int]:
+        """Free permits go to those who wait: their slots."""
+        cells, slab = self._cells, self.slab
+        woken = set[int]()
+        while cells[WAITING] and cells[TOTAL] < cells[LIMIT]:
+            place = self._first()
+            taker = int(slab.entries[place % RING]) - 1
+            slab.commit(
+                (HEAD, place + 1),
+                (WAITING, cells[WAITING] - 1),
+                (RING_AT + place % RING, 0),
+                (HELD + taker, cells[HELD + taker] + 1),
+                (TOTAL, cells[TOTAL] + 1),
+            )
+            woken.add(taker)
+        return woken
+
+    def _go_on(self) -> Callable[[], None]:
+        """A process died while it changed the limit, say: permits may be free beside those who wait."""
+        return partial(self._ring, self._admit())
+
+    def _loaded(self, now: float) -> ReturnSchedule:
+        cells, floats, schedule = self._cells, self.slab.floats, self._schedule
+        if not cells[SCHEDULE]:  # no one has asked yet
+            schedule.load(ReturnSchedule(now).saved())
+        else:
+            found = cells[SCHEDULE : SCHEDULE + SCHEDULE_CELLS].tolist()
+            fresh, since = floats[SCHEDULE + 3], floats[SCHEDULE + 4]
+            schedule.load(Saved(*found)._replace(fresh=fresh, since=since))
+        return schedule
+
+    def _save(self, saved: Saved) -> None:
+        for at, number in enumerate(saved):
+            if at in _WHOLE:
+                self._cells[SCHEDULE + at] = int(number)
+            else:
+                self.slab.floats[SCHEDULE + at] = number
+
+    # -- without the lock
+
+    def _ring(self, slots: set[int]) -> None:
+        for slot in slots:
+            if slot == self.slab.slot:
+                self.rung()
+            elif slot != _NONE:
+                self.slab.ring(slot)

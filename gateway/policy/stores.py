@@ -1,0 +1,89 @@
+"""Which stores the machines of this process use: those of its own memory, or shared ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.core.clock import Clock, monotonic
+from gateway.policy.breaker_store import BreakerStore, MemoryBreakerStore
+from gateway.policy.store import MemoryPermitStore, PermitStore
+
+
+class Census(Protocol):
+    """The connections of all processes to a limited upstream, which may serve each by a thread of its own.
+
+    Idle connections of one process must not keep those of another from being served.
+    """
+
+    @property
+    def excess(self) -> int:
+        """Connections beyond the requests that the upstream may get at once; 0 or less: none."""
+        ...
+
+    def on_crowded(self, shrink: Callable[[], None]) -> None:
+        """Call ``shrink``, which closes idle connections, whenever another process sees an excess."""
+        ...
+
+    def opened(self) -> None:
+        """This process has one more."""
+        ...
+
+    def closed(self) -> None:
+        """This process has one less. Called once for each `opened`."""
+        ...
+
+
+class Stores(Protocol):
+    """Gives each machine its store."""
+
+    @property
+    def linger(self) -> float:
+        """Seconds for which a permit stays in use after the connection of its exchange was cut in the middle of work.
+
+        An endpoint sees the end of a connection a moment after it has read the next request. Where other processes are
+        given the permit at once, it would see one request more than it may.
+        """
+        ...
+
+    def permits(self, name: str) -> PermitStore:
+        """Of the limiter of the upstream ``name``. Raises OSError when there is no room for one more."""
+        ...
+
+    def breaker(self, name: str, origin: str) -> BreakerStore:
+        """Of the breaker of the upstream ``name``, which judges ``origin``. Raises OSError as `permits`."""
+        ...
+
+    def census(self, name: str) -> Census | None:
+        """Of the connections to the upstream ``name``; None: this process is the only one that has some."""
+        ...
+
+    def forget(self, store: PermitStore) -> None:
+        """The limiter with this store is gone."""
+        ...
+
+
+class MemoryStores:
+    """A new store for each machine."""
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        self._clock = clock
+        self.linger = 0.0
+
+    def permits(self, name: str) -> PermitStore:
+        """As `Stores.permits`."""
+        del name
+        return MemoryPermitStore(self._clock())
+
+    def breaker(self, name: str, origin: str) -> BreakerStore:
+        """As `Stores.breaker`."""
+        del name, origin
+        return MemoryBreakerStore()
+
+    def census(self, name: str) -> Census | None:
+        """As `Stores.census`."""
+        del name
+        return None
+
+    def forget(self, store: PermitStore) -> None:
+        """As `Stores.forget`."""

@@ -1,0 +1,85 @@
+"""The processes of a gateway: what each is started with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.workers import confinement
+from gateway.workers.child import PYTHON, Child
+from gateway.workers.inherited import Inherited
+from gateway.workers.pulse import Pulse
+from gateway.workers.sockets import OwnedSockets
+
+_START_LOOKS: Final = 480
+"""Two minutes to start, on a busy machine."""
+_WORKER_LOOKS: Final = 5
+"""1.25 seconds: traffic waits for it."""
+_CONTROL_LOOKS: Final = 120
+"""Half a minute: no traffic waits, and the database may be moving its schema."""
+
+
+class Crew:
+    """``workers``: how many serve. ``options``: the `Options` of the control process as JSON, which nothing here reads.
+
+    ``env``: the environment of the control process, None for this process's own; a worker gets the part of it that
+    `confinement.environment` keeps, with the names in ``worker_env``. ``shared``: the descriptors of what workers share
+    (`Estate.descriptors`); one alone shares nothing.
+    """
+
+    def __init__(
+        self,
+        inherited: Inherited,
+        options: str,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        worker_env: Sequence[str] = (),
+        shared: Sequence[int] = (),
+    ) -> None:
+        self._shared = shared
+        self._inherited = inherited
+        self._options = options
+        self._workers = workers
+        self._env = env
+        self._worker_env = confinement.environment(os.environ if env is None else env, worker_env)
+        self._sockets = OwnedSockets(workers)
+
+    def children(self) -> list[Child]:
+        """The first processes: the workers, and last the control process."""
+        return [*(self._worker(slot) for slot in range(self._workers)), self._control()]
+
+    def successor(self, worker: Child) -> Child:
+        """A worker for the same slot as ``worker``, in the slot's other place."""
+        roster = self._inherited.roster
+        first, second = roster.places_of(roster.slot_of(worker.place))
+        return self._worker(first if worker.place == second else second)
+
+    def _worker(self, place: int) -> Child:
+        inherited = self._inherited
+        slot = inherited.roster.slot_of(place)
+        pulse = Pulse(_START_LOOKS, _WORKER_LOOKS)
+        given = (inherited.listener(place), inherited.alive, inherited.counters[place], pulse.writer)
+        return Child(
+            "worker" if self._workers == 1 else f"worker {slot}",
+            [*PYTHON, "gateway.workers.worker", str(slot), str(place), *map(str, (*given, *self._shared))],
+            (*given, *self._shared),
+            self._worker_env,
+            pulse,
+            self._sockets,
+            serves=True,
+            place=place,
+            roster=inherited.roster,
+        )
+
+    def _control(self) -> Child:
+        inherited = self._inherited
+        pulse = Pulse(_START_LOOKS, _CONTROL_LOOKS)
+        given = (inherited.alive, inherited.report_ready, pulse.writer, inherited.table, *inherited.counters)
+        return Child(
+            "control process",
+            [*PYTHON, "gateway.control.process", self._options, str(inherited.folder), *map(str, given)],
+            given,
+            self._env,
+            pulse,
+        )

@@ -1,0 +1,124 @@
+"""The rolling restart: each worker is replaced by a new process, one slot after the other, while callers are served.
+
+The new process starts in the other place of the slot, with the same listening sockets, and gets its configuration
+before it accepts. Only then the old one stops accepting, finishes what runs, and ends. So no connection is refused, and
+none waits. When a new process does not come to serve, it is ended, and the old ones serve on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from gateway.core.tasks import Tasks
+from gateway.workers.child import Child
+
+_log = logging.getLogger("gateway")
+
+START_SECONDS: Final = 60.0
+"""Limit of the start of a new worker."""
+
+
+class Rolling:
+    """``children``: the list of the supervisor, which is changed in place. ``successor``: as in `Supervisor`."""
+
+    def __init__(self, children: list[Child], successor: Callable[[Child], Child] | None) -> None:
+        self._children = children
+        self._successor = successor
+        self._starting: Child | None = None
+        self._failed = asyncio.Event()
+        self._tasks = Tasks()
+        self._running = False
+        self._stopped = False
+
+    def begin(self) -> None:
+        """Replace all workers. A second call while that goes on, or while an old worker still drains, is ignored."""
+        if self._successor is None or self._stopped:
+            return
+        if self._running or any(child.leaving for child in self._children):
+            _log.warning("a restart of the workers is under way: this one is ignored")
+            return
+        self._running = True
+        self._tasks.start(self._replace_all(self._successor), "replace the workers")
+
+    def starts(self, child: Child) -> bool:
+        """Whether it is the new process that is not ready yet."""
+        return child is self._starting
+
+    def ended(self, child: Child, how: str) -> None:
+        """A process that was leaving, or the new one, has ended. ``how``: its exit code or signal."""
+        if child is self._starting:
+            _log.error("the new %s ended (%s) before it served", child.name, how)
+            self._failed.set()
+            return
+        self._remove(child)
+        _log.info("the %s that was replaced has ended (%s)", child.name, how)
+
+    def stop(self) -> None:
+        """The gateway stops: no process is replaced any more."""
+        self._stopped = True
+        self._failed.set()
+
+    async def aclose(self) -> None:
+        await self._tasks.aclose()
+
+    async def _replace_all(self, successor: Callable[[Child], Child]) -> None:
+        old = [child for child in self._children if child.serves]
+        _log.info("restart of %d %s", len(old), "worker" if len(old) == 1 else "workers")
+        try:
+            for worker in old:
+                if not await self._replace(worker, successor(worker)):
+                    if not self._stopped:
+                        _log.error("the restart ends here: the old %s serves on", worker.name)
+                    return
+            _log.info("all workers are new; what runs in the old ones is finished there")
+        finally:
+            self._running = False
+
+    async def _replace(self, old: Child, new: Child) -> bool:
+        """True when ``new`` serves, and ``old`` drains."""
+        self._failed.clear()
+        if self._stopped:
+            return False
+        self._starting = new
+        self._children.insert(self._children.index(old), new)
+        try:
+            new.start()
+            ready = await self._until_ready(new)
+        except OSError as error:
+            _log.error("the new %s cannot be started: %s", new.name, error)
+            ready = False
+        finally:
+            self._starting = None
+        if not ready:
+            new.leaving = True
+            if new.process is None:
+                self._remove(new)
+            elif not self._stopped:  # else it drains
+                new.kill()  # its end removes it
+            return False
+        old.leaving = True
+        if old.process is None:  # it died meanwhile, and waits for its next start
+            self._remove(old)
+        else:
+            old.signal(signal.SIGUSR2)
+        return True
+
+    async def _until_ready(self, new: Child) -> bool:
+        waits = [asyncio.ensure_future(event.wait()) for event in (new.listens, self._failed)]
+        try:
+            await asyncio.wait(waits, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if not new.listens.is_set() and not self._failed.is_set():
+            _log.error("the new %s did not serve within %g seconds", new.name, START_SECONDS)
+        return new.listens.is_set() and not self._failed.is_set()
+
+    def _remove(self, child: Child) -> None:
+        self._children.remove(child)
+        if child.pulse is not None:
+            child.pulse.close()

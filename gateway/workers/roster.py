@@ -1,0 +1,115 @@
+"""Who serves at this moment: a table in shared memory, which the supervisor writes and the control process reads.
+
+A *slot* is a worker that the configuration asks for: it has a listening socket of each address. A *place* is where a
+process of a slot runs, with a channel and a map of counters of its own. A slot has two places, ``slot`` and
+``slot + workers``, so that a new process can get ready while the one before it still serves.
+
+    a place    process id, 0: none; when it was started
+    a slot     how many processes were started; 1 while each of them ends soon after its start
+
+A number of 8 bytes is written and read whole; the process id is written last.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import time
+from typing import Final
+
+MOST_WORKERS: Final = 32
+_CELL: Final = 8
+_PID, _SINCE, _STARTS, _LOOPING = range(4)
+_SIZE: Final = 4 * 2 * MOST_WORKERS * _CELL
+"""Four columns, each with a cell for every place; those of a slot use the cell of its first place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A process that runs. ``since``: when it was started, in seconds of the epoch."""
+
+    place: int
+    slot: int
+    pid: int
+    since: float
+
+
+def count_of(workers: int) -> int:
+    """The number of workers for the setting ``workers``; 0: one for each core that this process may use."""
+    return workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+
+
+def create() -> int:
+    """The descriptor of a new table, which children may inherit."""
+    descriptor = os.memfd_create("gateway-roster")
+    os.ftruncate(descriptor, _SIZE)
+    return descriptor
+
+
+class Roster:
+    """A table, by its descriptor; None: one of this process alone. ``workers``: how many slots it has."""
+
+    def __init__(self, workers: int, descriptor: int | None = None, clock: Callable[[], float] = time) -> None:
+        self.workers = workers
+        self._map = mmap.mmap(-1 if descriptor is None else descriptor, _SIZE)
+        self._ints = memoryview(self._map).cast("q")
+        self._floats = memoryview(self._map).cast("d")
+        self._clock = clock
+
+    def places_of(self, slot: int) -> tuple[int, int]:
+        return slot, slot + self.workers
+
+    def slot_of(self, place: int) -> int:
+        return place % self.workers
+
+    # -- the supervisor writes
+
+    def take(self, place: int, pid: int) -> None:
+        """A process was started there."""
+        self._floats[_cell(_SINCE, place)] = self._clock()
+        self._ints[_cell(_STARTS, self.slot_of(place))] += 1
+        self._ints[_cell(_PID, place)] = pid
+
+    def leave(self, place: int) -> None:
+        """The process there has ended."""
+        self._ints[_cell(_PID, place)] = 0
+
+    def note_looping(self, place: int, *, looping: bool) -> None:
+        """Whether the processes of the slot end soon after their start, again and again."""
+        self._ints[_cell(_LOOPING, self.slot_of(place))] = looping
+
+    # -- the control process reads
+
+    def seated(self) -> list[Seated]:
+        """The processes that run, by place."""
+        found = []
+        for place in range(2 * self.workers):
+            pid = self._ints[_cell(_PID, place)]
+            if pid:
+                found.append(Seated(place, self.slot_of(place), pid, self._floats[_cell(_SINCE, place)]))
+        return found
+
+    def newest(self, seated: Seated) -> bool:
+        """Whether no other process of the slot was started after this one."""
+        return all(each.since <= seated.since for each in self.seated() if each.slot == seated.slot)
+
+    def pids(self) -> dict[int, int]:
+        """The ids of the processes that run, by place."""
+        return {each.place: each.pid for each in self.seated()}
+
+    def starts(self, slot: int) -> int:
+        return self._ints[_cell(_STARTS, slot)]
+
+    def looping(self, slot: int) -> bool:
+        return bool(self._ints[_cell(_LOOPING, slot)])
+
+    def close(self) -> None:
+        self._ints.release()
+        self._floats.release()
+        self._map.close()
+
+
+def _cell(column: int, place: int) -> int:
+    return column * 2 * MOST_WORKERS + place

@@ -1,0 +1,33 @@
+"""The worker processes over the API, and on a database without a gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from admin.conftest import Api
+
+PROCESS: dict[str, Any] = {
+    "worker": 0,
+    "pid": 17,
+    "state": "serving",
+    "since": 1.0,
+    "starts": 1,
+    "crash_loop": False,
+    "version": "1",
+    "generation": 3,
+    "requests": 5,
+    "connections": 2,
+    "in_flight": 1,
+    "memory_bytes": 1 << 20,
+    "loop_lag": 0.001,
+}
+
+
+async def test_processes_are_shown_and_replaced_by_superusers(api: Api) -> None:
+    api.plane.processes = [PROCESS]
+    assert (await api.call("GET", "/workers")).body == {"items": [PROCESS]}
+    done = await api.call("POST", "/workers/restart")
+    assert (done.status, done.body) == (202, {"workers": 1})
+    assert api.plane.restarts == 1
+    newest = (await api.call("GET", "/audit")).body["items"][0]
+    assert (newest["action"], newest["subject"]) == ("workers.restart", "workers")

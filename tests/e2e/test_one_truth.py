@@ -1,0 +1,175 @@
+"""Limits and breakers of several workers: what the upstream itself sees, and what callers are told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from harness.counting_upstream import CountingUpstream, counting_upstream
+from harness.deployment import Deployment
+
+pytestmark = pytest.mark.timeout(180)
+
+REQUESTS = int(os.environ.get("TRUTH_REQUESTS", "4000"))
+"""In a test with kills; `make soak` makes 100,000."""
+LIMIT = 5
+CALLERS = 24
+REQUEST = b"GET /ai HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+def proxies(upstream: CountingUpstream, more: str) -> str:
+    return f"[{{name: ai, path: /ai, upstream: '{upstream.url}', access_rule: 'true', {more}}}]"
+
+
+class Callers:
+    """Each has a connection of its own for some requests, and closes a tenth of them in the middle of an exchange."""
+
+    def __init__(self, port: int, requests: int, aborts: float = 0.1) -> None:
+        self.port, self.left, self.aborts = port, requests, aborts
+        self.statuses: Counter[int] = Counter()
+        self.dice = random.Random(requests)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CALLERS):
+                group.create_task(self.call())
+
+    async def call(self) -> None:
+        while self.left > 0:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                await asyncio.sleep(0.01)
+                continue
+            try:
+                while self.left > 0 and await self.ask(reader, writer):
+                    pass
+            except (OSError, asyncio.IncompleteReadError):
+                self.statuses[0] += 1
+            finally:
+                writer.close()
+
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request; whether the connection serves another one."""
+        self.left -= 1
+        writer.write(REQUEST)
+        if self.dice.random() < self.aborts:
+            await asyncio.sleep(self.dice.uniform(0.0, 0.01))
+            self.statuses[-1] += 1
+            return False
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:] if line)
+        await reader.readexactly(int(lines[b"content-length"]))
+        self.statuses[int(head[9:12])] += 1
+        return self.dice.random() < 0.95 and lines.get(b"connection") != b"close"
+
+
+async def settled(deployment: Deployment) -> None:
+    """Wait until the ledger shows no request."""
+
+    async def idle() -> bool:
+        told = await deployment.call("GET", "/upstreams/ai/explain")
+        return bool(told["limiter"]["in_flight"] == 0 and told["active_count"] == 0)
+
+    end = time.monotonic() + 20
+    while not await idle():
+        assert time.monotonic() < end, "permits are in use for ever"
+        await asyncio.sleep(0.02)
+
+
+async def killing(deployment: Deployment, every: float, deaths: list[int]) -> None:
+    dice = random.Random(1)
+    while True:
+        await asyncio.sleep(every)
+        victim = dice.choice(deployment.pids("worker"))
+        os.kill(victim, signal.SIGKILL)
+        deaths.append(victim)
+
+
+@pytest.mark.parametrize(("queue", "refusals"), [("", {429}), ("queue: {max_waiting: 100, timeout: 5}", set[int]())])
+async def test_the_upstream_never_sees_more_than_the_limit(tmp_path: Path, queue: str, refusals: set[int]) -> None:
+    with counting_upstream(0.02) as upstream:
+        settings = proxies(upstream, f"max_concurrent: {LIMIT}{', ' + queue if queue else ''}")
+        async with Deployment(tmp_path, proxies=settings, more="workers: 4") as deployment:
+            callers, deaths = Callers(int(deployment.url.rpartition(":")[2]), REQUESTS), list[int]()
+            killer = asyncio.create_task(killing(deployment, 1.0, deaths))
+            await callers.run()
+            killer.cancel()
+            await settled(deployment)
+            most, total = upstream.seen()
+    assert most == LIMIT, f"{total} requests in all, {len(deaths)} deaths, {callers.statuses}"
+    assert deaths
+    assert callers.statuses[200] > REQUESTS / 20
+    assert set(callers.statuses) <= {0, -1, 200, *refusals}
+    assert callers.statuses[0] <= CALLERS * len(deaths), "only what a killed worker held has failed"
+
+
+async def test_failures_in_different_workers_open_one_breaker(tmp_path: Path) -> None:
+    with counting_upstream(0.0) as upstream:
+        breaker = "circuit_breaker: {enabled: true, failure_threshold: 3, recovery_timeout: 30}"
+        async with Deployment(tmp_path, proxies=proxies(upstream, breaker), more="workers: 3") as deployment:
+            port = int(deployment.url.rpartition(":")[2])
+            for _ in range(20):
+                await deployment.call("POST", "/proxies/ai/breaker/reset")
+                before = upstream.seen()[1]
+                for _ in range(3):
+                    assert await fresh(port, b"/ai/fail") == 500
+                await opened(deployment)
+                assert [await fresh(port, b"/ai") for _ in range(6)] == [503] * 6, "whichever worker is asked"
+                assert upstream.seen()[1] == before + 3
+            told = await deployment.call("GET", "/upstreams/ai/explain")
+            assert told["breaker"]["state"] == "open"
+            last = told["breaker"]["moves"][-1]
+            assert [outcome["status"] for outcome in last["outcomes"]] == [500] * 3
+
+
+async def opened(deployment: Deployment) -> None:
+    """Wait until the breaker is open: a caller may have its response a moment before the attempt is judged."""
+    end = time.monotonic() + 5
+    while (await deployment.call("GET", "/upstreams/ai/explain"))["breaker"]["state"] != "open":
+        assert time.monotonic() < end, "three failures have not opened it"
+
+
+async def fresh(port: int, target: bytes) -> int:
+    """The status of a request on a connection of its own, which the kernel gives to any worker."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET %b HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n" % target)
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    return int(head[9:12])
+
+
+async def test_idle_connections_of_one_worker_starve_no_other(tmp_path: Path) -> None:
+    """The upstream has as many threads as it admits requests, each with one connection, as small servers do."""
+    with counting_upstream(0.0, connections=3) as upstream:
+        settings = proxies(upstream, "max_concurrent: 3, queue: {max_waiting: 50, timeout: 10}")
+        async with Deployment(tmp_path, proxies=settings, more="workers: 3") as deployment:
+            port = int(deployment.url.rpartition(":")[2])
+            for _ in range(15):
+                began = time.monotonic()
+                assert set(await asyncio.gather(*(fresh(port, b"/ai") for _ in range(6)))) == {200}
+                assert time.monotonic() - began < 5, "an idle connection is closed when another worker needs its thread"
+
+
+async def test_no_stranger_can_open_the_page(tmp_path: Path) -> None:
+    """It is memory without a name, and the control process does not get it."""
+
+    def holds(pid: int) -> bool:
+        links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+        return any("memfd:gateway-page" in link.name for link in links)
+
+    with counting_upstream(0.0) as upstream:
+        settings = proxies(upstream, "max_concurrent: 3")
+        for name, workers in (("two", 2), ("one", 1)):
+            (tmp_path / name).mkdir()
+            async with Deployment(tmp_path / name, proxies=settings, more=f"workers: {workers}") as deployment:
+                shared = workers > 1  # one alone shares nothing
+                assert [holds(pid) for pid in deployment.pids("worker")] == [shared] * workers
+                assert holds(deployment.pid("supervisor")) is shared
+                assert not holds(deployment.pid("control"))

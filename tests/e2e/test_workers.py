@@ -1,0 +1,228 @@
+"""Several workers as processes: all serve, one that dies is replaced, and a restart fails no request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from harness.answers import ok
+from harness.deployment import START, Deployment
+from harness.patience import eventually
+from harness.upstream import Upstream
+from prometheus_client.parser import text_string_to_metric_families
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def proxies(upstream: Upstream, name: str = "web") -> str:
+    return f"[{{name: {name}, path: /{name}, upstream: '{upstream.url}', access_rule: 'true'}}]"
+
+
+def several(folder: Path, upstream: Upstream, number: int = 2, **options: str) -> Deployment:
+    upstream.behaviour = ok()
+    return Deployment(folder, proxies=proxies(upstream), more=f"workers: {number}", **options)
+
+
+def pids(gateway: Deployment) -> dict[int, int]:
+    """The processes of the workers, by number: the newest of each."""
+    found = subprocess.run(
+        ["pgrep", "-a", "-P", str(gateway.pid("supervisor")), "-f", "gateway.workers.worker"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
+    split = (line.partition("gateway.workers.worker ")[::2] for line in found)
+    return {int(arguments.split()[0]): int(command.split()[0]) for command, arguments in split}
+
+
+async def alone(gateway: Deployment, path: str = "/web") -> int:
+    """The status of a request on a connection of its own."""
+    patience = aiohttp.ClientTimeout(total=START)
+    async with aiohttp.ClientSession(timeout=patience) as session, session.get(gateway.url + path) as response:
+        await response.read()
+        return response.status
+
+
+async def metrics(gateway: Deployment) -> dict[tuple[str, str], float]:
+    """Values by name and labels (``key=value``, with commas)."""
+    headers = {"Authorization": f"Bearer {gateway.token}"}
+    async with gateway.session.get(f"{gateway.admin}/api/gateway/metrics", headers=headers) as response:
+        text = await response.text()
+    return {
+        (sample.name, ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def requests(gateway: Deployment) -> float:
+    return sum(value for (name, _), value in (await metrics(gateway)).items() if name == "gateway_requests_total")
+
+
+@asynccontextmanager
+async def load(gateway: Deployment, callers: int = 6, *, keep_alive: bool = True) -> AsyncIterator[list[object]]:
+    """Callers that ask one after the other; every outcome that is not 200 is in the list."""
+    failed: list[object] = []
+    stopping = asyncio.Event()
+    good = 0
+
+    async def call() -> None:
+        nonlocal good
+        connector = aiohttp.TCPConnector(force_close=not keep_alive)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=START)) as session:
+            while not stopping.is_set():
+                try:
+                    async with session.post(gateway.url + "/web", data=b"x") as response:  # aiohttp repeats no POST
+                        await response.read()
+                        if response.status == 200:
+                            good += 1
+                        else:
+                            failed.append((response.status, response.headers.get("X-Gateway-Reason")))
+                except aiohttp.ClientError as error:
+                    failed.append(error)
+
+    tasks = [asyncio.create_task(call()) for _ in range(callers)]
+    try:
+        await eventually(lambda: good > 20, "traffic", 20)
+        yield failed
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_both_workers_get_connections_and_counters_are_summed(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway:
+        assert pids(gateway).keys() == {0, 1}
+        for _ in range(40):
+            assert await alone(gateway) == 200
+        found = await metrics(gateway)
+        assert await requests(gateway) == 40
+        assert (found["gateway_worker_up", "worker=0"], found["gateway_worker_up", "worker=1"]) == (1, 1)
+        assert found["gateway_worker_process_open_fds", "worker=0"] > 0
+        assert found["gateway_worker_process_open_fds", "worker=1"] > 0
+        told = (await gateway.call("GET", "/workers"))["items"]
+        assert [each["worker"] for each in told] == [0, 1]
+        assert sum(each["requests"] for each in told) == 40
+        assert all(each["requests"] > 0 for each in told), "the kernel spreads connections"
+        assert {each["pid"] for each in told} == set(pids(gateway).values())
+        assert {each["generation"] for each in told} == {1}
+        lines = (tmp_path / "access.log").read_text().splitlines()
+        assert len([json.loads(line) for line in lines]) == 40
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_the_other_serves_on(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway:
+        for _ in range(20):
+            await alone(gateway)
+        before = pids(gateway)
+        await gateway.call(
+            "POST", "/proxies", {"name": "new", "path": "/new", "upstream": upstream.url, "access_rule": "true"}
+        )
+        os.kill(before[0], signal.SIGKILL)
+        answers = await asyncio.gather(*(alone(gateway, "/new") for _ in range(20)))
+        assert answers == [200] * 20, "also the new worker serves the newest configuration"
+        await eventually(lambda: pids(gateway).get(0, before[0]) != before[0], "another worker 0", START)
+        assert pids(gateway)[1] == before[1]
+        assert await requests(gateway) == 40, "counters outlive a worker"
+        assert "the worker 0 ended (signal SIGKILL); it is started again in 0 s" in gateway.log.read_text()
+
+
+async def test_a_worker_that_is_stopped_is_replaced_within_seconds(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway:
+        before = pids(gateway)
+        os.kill(before[1], signal.SIGSTOP)
+        began = time.monotonic()
+        await eventually(lambda: "the worker 1 hangs: it is killed" in gateway.log.read_text(), "its end", 10)
+        assert time.monotonic() - began < 4.0, "1.5 seconds, and a margin for a busy machine"
+        assert await asyncio.gather(*(alone(gateway) for _ in range(20))) == [200] * 20
+        assert pids(gateway)[0] == before[0]
+
+
+async def test_no_worker_takes_what_one_rejects(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            text = gateway.config.read_text()
+            gateway.config.write_text(
+                text.replace("listen: 127.0.0.1:0\nadmin", f"listen: [127.0.0.1:0, 127.0.0.1:{port}]\nadmin").replace(
+                    "/web", "/other"
+                )
+            )
+            gateway.signal(signal.SIGHUP)
+            said = f"cannot listen on 127.0.0.1:{port}: Address already in use"
+            await eventually(lambda: said in gateway.log.read_text(), "the rejection", 20)
+            assert await asyncio.gather(*(alone(gateway) for _ in range(20))) == [200] * 20
+            told = (await gateway.call("GET", "/workers"))["items"]
+            assert {each["generation"] for each in told} == {1}
+
+
+async def restarted(gateway: Deployment, before: dict[int, int]) -> None:
+    """Wait until each worker is another process, and the old ones have ended."""
+
+    def over() -> bool:
+        now = pids(gateway)
+        ended = all(not Path(f"/proc/{pid}").exists() for pid in before.values())
+        return ended and now.keys() == before.keys()
+
+    await eventually(over, "the restart", START)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_a_restart_under_load_fails_no_request(
+    tmp_path: Path, upstream: Upstream, number: int, keep_alive: bool
+) -> None:
+    async with several(tmp_path, upstream, number) as gateway:
+        async with load(gateway, keep_alive=keep_alive) as failed:
+            for _ in range(2):
+                before = pids(gateway)
+                assert await gateway.call("POST", "/workers/restart") == {"workers": number}
+                await restarted(gateway, before)
+                assert failed == []
+        assert await requests(gateway) > 20
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+
+
+async def test_a_crash_loop_has_a_line_of_its_own(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway:
+        for _ in range(4):
+            before = pids(gateway)[1]
+            os.kill(before, signal.SIGKILL)
+            await eventually(lambda: pids(gateway).get(1, before) != before, "another worker 1", START)  # noqa: B023
+        await eventually(lambda: "the worker 1 is in a crash loop" in gateway.log.read_text(), "the line", 10)
+        assert "the worker 0 is in a crash loop" not in gateway.log.read_text()
+        found = await metrics(gateway)
+        assert [found["gateway_worker_crash_loop", f"worker={slot}"] for slot in (0, 1)] == [0, 1]
+        assert found["gateway_worker_starts_total", "worker=1"] == 5
+
+
+async def test_operators_see_and_replace_workers_by_commands(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway:
+        (tmp_path / "token").write_text(gateway.token)
+        where = ["--server", gateway.admin, "--token-file", str(tmp_path / "token")]
+        shown = await asyncio.to_thread(gateway.cli, "status", *where, config=False)
+        assert shown.returncode == 0, shown.stderr
+        for slot, pid in pids(gateway).items():
+            assert any(line.split()[:2] == [str(slot), str(pid)] for line in shown.stdout.splitlines()), shown.stdout
+        before = pids(gateway)
+        done = await asyncio.to_thread(gateway.cli, "restart", *where, config=False)
+        assert done.returncode == 0, done.stderr
+        await restarted(gateway, before)
+
+
+async def test_the_environment_decides_how_many(tmp_path: Path, upstream: Upstream) -> None:
+    gateway = several(tmp_path, upstream, 1)
+    gateway.env["GATEWAY_WORKERS"] = "3"
+    async with gateway:
+        assert pids(gateway).keys() == {0, 1, 2}

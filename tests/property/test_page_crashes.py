@@ -1,0 +1,195 @@
+"""Every store of every operation on the shared page: a process dies before it, and the next one finds the truth.
+
+For each operation and each number k a child process runs it and is killed before its k-th store. Then another process
+takes the lock, the supervisor buries the dead one, and everyone lets go: the invariants hold all the way, and nothing
+is left or lost.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, cast
+
+import pytest
+from unit.page.stage import PageStage, page_stage
+
+from gateway.core.outcome import Outcome
+from gateway.page.breakers import PageBreakerStore
+from gateway.page.layout import HELD, LIMIT, PROBES, QUARANTINE, RING, TAIL, TOTAL, WAITING
+from gateway.page.permits import PagePermitStore
+from gateway.policy.breaker_store import CLOSED, HALF_OPEN, OPEN, STATE_OF, Judged
+
+ME, OTHER, THIRD = range(3)
+LEFT = None
+
+
+class Deadly:
+    """Memory whose process is killed before its k-th store."""
+
+    stores = 0
+
+    def __init__(self, memory: Any, last: int) -> None:
+        self.memory, self.last = memory, last
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.memory[at]
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        if Deadly.stores == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        Deadly.stores += 1
+        self.memory[at] = value
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    limit: int
+    held: tuple[int, int, int]
+    """Permits of me, the other and the third process."""
+    line: tuple[int | None, ...]
+    """The processes of those who wait; `LEFT`: one who has left."""
+    do: Callable[[PagePermitStore], object]
+
+
+CASES = (
+    Case("take a free one", 5, (1, 1, 0), (), PagePermitStore.take),
+    Case("take the last one", 3, (1, 1, 0), (), PagePermitStore.take),
+    Case("give back, no one waits", 3, (1, 2, 0), (), PagePermitStore.give_back),
+    Case("give to another process", 3, (1, 2, 0), (OTHER, THIRD), PagePermitStore.give_back),
+    Case("give to my own waiter", 3, (1, 2, 0), (ME, THIRD), PagePermitStore.give_back),
+    Case("give, behind those who left", 3, (1, 2, 0), (LEFT, LEFT, THIRD, OTHER), PagePermitStore.give_back),
+    Case("join", 2, (1, 1, 0), (OTHER,), PagePermitStore.join),
+    Case("join where one is free", 3, (1, 1, 0), (), PagePermitStore.join),
+    Case("leave", 2, (1, 1, 0), (OTHER, ME, THIRD), lambda store: store.leave(1)),
+    Case("raise the limit", 2, (1, 1, 0), (OTHER, ME, LEFT, THIRD), lambda store: store.resize(5)),
+    Case("lower the limit", 3, (1, 2, 0), (OTHER,), lambda store: store.resize(1)),
+    Case("bury another", 4, (1, 3, 0), (THIRD, OTHER, ME, THIRD), lambda store: store.bury(OTHER)),
+    Case("exhume", 3, (1, 2, 0), (THIRD, OTHER), lambda store: (store.bury(OTHER), store.exhume(2))),
+    Case("open a connection", 2, (1, 1, 0), (), PagePermitStore.opened),
+    Case("close a connection", 2, (1, 1, 0), (), lambda store: (store.opened(), store.closed())),
+    Case("promise a return", 2, (1, 1, 0), (), lambda store: store.reserve_return(1000.0, 3.0, 3.0, 0.0)),
+)
+
+
+def prepared(stage: PageStage, case: Case, number: int) -> list[PagePermitStore]:
+    stores = stage.permits(case.limit, max_waiting=100, name=str(number))
+    slab = stores[ME].slab
+    for slot, permits in enumerate(case.held):
+        slab.cells[HELD + slot] = permits
+    slab.cells[TOTAL] = sum(case.held)
+    for place, slot in enumerate(case.line):
+        slab.entries[place] = 0 if slot is LEFT else slot + 1
+    slab.cells[TAIL] = len(case.line)
+    slab.cells[WAITING] = sum(slot is not LEFT for slot in case.line)
+    slab.check()
+    return stores
+
+
+def died(do: Callable[[], object]) -> bool:
+    """Whether a child process that does it was killed; otherwise it came to its end."""
+    child = os.fork()
+    if not child:
+        do()
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code < 0
+
+
+def deadly(store: PagePermitStore, last: int) -> PagePermitStore:
+    slab = store.slab
+    slab.cells = store._cells = cast(memoryview, Deadly(slab.cells, last))
+    slab.entries = cast(memoryview, Deadly(slab.entries, last))
+    slab.floats = cast("memoryview[float]", Deadly(slab.floats, last))
+    return store
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_limiter_survives_death_at_each_store(case: Case) -> None:
+    with page_stage() as stage:
+        points = 0
+        for last in count():
+            stores = prepared(stage, case, last)
+            store = stores[OTHER]
+            if not died(lambda stores=stores, last=last: case.do(deadly(stores[ME], last))):  # type: ignore[misc]
+                store.slab.check()
+                break
+            points += 1
+            with store.slab.locked():  # whoever comes first
+                pass
+            store.slab.check()
+            mine = store.slab.cells[HELD + ME]
+            before = store.slab.cells[HELD + QUARANTINE]
+            assert stores[THIRD].bury(ME) == mine
+            store.slab.check()
+            assert store.slab.cells[HELD + QUARANTINE] == before + mine
+            assert stores[THIRD].bury(ME) == 0, "nothing comes back twice"
+            stores[THIRD].exhume(int(store.slab.cells[HELD + QUARANTINE]))
+            store.slab.check()
+            empty(stores)
+        assert points, "the operation stores something"
+
+
+def empty(stores: list[PagePermitStore]) -> None:
+    """Everyone lets go, and gets what the others release."""
+    cells = stores[ME].slab.cells = memoryview(stores[OTHER].slab.cells)
+    while cells[TOTAL]:
+        for slot in (OTHER, THIRD):
+            if cells[HELD + slot]:
+                stores[slot].give_back()
+                stores[slot].slab.check()
+    assert cells[WAITING] == 0 or cells[LIMIT] == 0
+    assert not any(stores[OTHER].slab.entries[place % RING] for place in range(cells[TAIL]))
+
+
+def breaker_steps() -> Iterator[tuple[str, int, Callable[[PageBreakerStore], object]]]:
+    yield "begin", -1, lambda store: store.begin(5.0)
+    yield "fail", CLOSED, lambda store: store.fail(store.word)
+    yield "forgive", CLOSED, lambda store: store.forgive(store.word)
+    yield "keep", CLOSED, lambda store: store.keep(store.word, Judged(1.0, Outcome.FAILURE, "reset", 502, b"id"))
+    yield "open", CLOSED, lambda store: store.enter(store.word, OPEN, 9.0, "failure_threshold")
+    yield "half-open", OPEN, lambda store: store.enter(store.word, HALF_OPEN, 9.0, "recovery_timeout")
+    yield "take a probe", HALF_OPEN, lambda store: store.take_probe(store.word, 3)
+    yield "end a probe", HALF_OPEN, lambda store: (store.take_probe(store.word, 3), store.end_probe(store.word))
+    yield "close", HALF_OPEN, lambda store: store.enter(store.word, CLOSED, 9.0, "probe_succeeded")
+
+
+@pytest.mark.parametrize(("name", "state", "do"), [*breaker_steps()], ids=[name for name, *_ in breaker_steps()])
+def test_a_breaker_survives_death_at_each_store(
+    name: str, state: int, do: Callable[[PageBreakerStore], object]
+) -> None:
+    with page_stage() as stage:
+        for last in count():
+            mine, other, _ = [page.breaker(str(last), "http://a") for page in stage.pages]
+            if state >= 0:
+                mine.begin(1.0)
+                assert mine.fail(mine.word) == 1
+                if state != CLOSED:
+                    assert mine.enter(mine.word, state, 2.0, "why")
+                    assert other.take_probe(other.word, 3)
+            before = other.word
+
+            def step(store: PageBreakerStore = mine, last: int = last) -> None:
+                slab = store.slab
+                slab.cells = store._cells = cast(memoryview, Deadly(slab.cells, last))
+                slab.floats = cast("memoryview[float]", Deadly(slab.floats, last))
+                do(store)
+
+            if not died(step):
+                break
+            with other.slab.locked():
+                pass
+            other.slab.check()
+            stage.supervisor.bury(ME)
+            other.slab.check()
+            assert other.word in (before, ((before >> 2) + 1) << 2 | other.word & STATE_OF), "one step, or none"
+            assert other.probes == other.slab.cells[PROBES + OTHER], "the probes of the dead are free"
+            _ = other.outcomes, other.moves  # a record that is not whole is skipped
+            other.begin(7.0)
+            assert other.fail(other.word) >= 1
+        assert last >= 1, name

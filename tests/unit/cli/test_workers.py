@@ -1,0 +1,41 @@
+"""How the worker processes are shown to people."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.cli.workers import text
+
+
+def process(**changes: object) -> dict[str, object]:
+    return {
+        "worker": 0,
+        "pid": 17,
+        "state": "serving",
+        "since": 1000.0,
+        "starts": 1,
+        "crash_loop": False,
+        "version": "1.2",
+        "generation": 3,
+        "requests": 5,
+        "connections": 2,
+        "in_flight": 1,
+        "memory_bytes": 41 << 20,
+        "loop_lag": 0.0015,
+        **changes,
+    }
+
+
+def test_each_process_has_a_line() -> None:
+    silent = process(worker=1, pid=18, state="silent", version="", memory_bytes=0, loop_lag=0.0, crash_loop=True)
+    heads, first, second = text({"items": [process(), silent]}, 1042.0).splitlines()
+    assert heads.split("  ")[0] == "WORKER"
+    assert first.split() == ["0", "17", "serving", "42", "s", "1.2", "3", "5", "1", "41", "MiB", "1.5", "ms"]
+    assert second.split() == ["1", "18", "silent,", "crash", "loop", "42", "s", "-", "3", "5", "1", "-", "0.0", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(-1, "0 s"), (59, "59 s"), (90, "1.5 min"), (5400, "1.5 h"), (129600, "1.5 d")]
+)
+def test_an_age_is_told_in_the_largest_unit(seconds: float, age: str) -> None:
+    assert f"  {age}  " in text({"items": [process()]}, 1000.0 + seconds).splitlines()[1]

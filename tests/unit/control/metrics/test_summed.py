@@ -1,0 +1,142 @@
+"""The sum of several maps shows what one map of one worker would show."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from gateway.control.metrics.exposition import Exposition
+from gateway.control.metrics.summed import Summed
+from gateway.observe import families
+from gateway.observe.counters import CounterMap
+from gateway.observe.metrics import Metrics
+
+GET, POST = 1, 3
+
+
+def worker(name: str = "p") -> CounterMap:
+    made = CounterMap()
+    Metrics(made).retain([name])
+    return made
+
+
+def base(counters: CounterMap, name: str = "p") -> int:
+    return dict(counters.live())[name]
+
+
+def put(counters: CounterMap, cell: int, value: int, name: str = "p") -> None:
+    counters.ints[base(counters, name) + cell] = value
+
+
+def shown(counters: CounterMap) -> dict[tuple[str, str], float]:
+    text = "".join(Exposition(counters).render(open_metrics=True)) + "# EOF\n"
+    return {
+        (sample.name, ",".join(f"{key}={value}" for key, value in sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_one_map_is_shown_as_it_is() -> None:
+    first, unused = worker(), CounterMap()
+    assert Summed([first, unused]).update([first]) is first
+    assert Summed([unused, CounterMap()]).update([]) is unused
+
+
+def test_counters_and_gauges_add_up() -> None:
+    first, second = worker(), worker()
+    for counters, number in ((first, 3), (second, 4)):
+        put(counters, families.BYTES_IN, number * 1000)
+        put(counters, families.IN_FLIGHT, number)
+        put(counters, families.DURATION.at, number)
+        counters.floats[base(counters) + families.DURATION.sum_at] = number / 4
+        counters.floats[base(counters) + families.PHASE] = number / 8
+        counters.ints[families.CONNECTIONS] = number
+        counters.ints[families.GENERATION] = 9
+    found = shown(Summed([first, second]).update([first, second]))
+    assert found["gateway_request_bytes_total", "proxy=p"] == 7000
+    assert found["gateway_in_flight", "proxy=p"] == 7
+    assert found["gateway_request_duration_seconds_count", "proxy=p"] == 7
+    assert found["gateway_request_duration_seconds_sum", "proxy=p"] == 1.75
+    assert found["gateway_phase_seconds_total", f"proxy=p,phase={families.PHASES[0]}"] == 0.875
+    assert found["gateway_connections", ""] == 7
+    assert found["gateway_config_generation", ""] == 9
+
+
+def test_of_a_process_that_is_gone_the_counts_stay_and_the_gauges_go() -> None:
+    gone, serving = worker(), worker()
+    put(gone, families.BYTES_IN, 5)
+    put(gone, families.IN_FLIGHT, 5)
+    put(gone, families.BREAKER_STATE, 1)
+    gone.floats[base(gone) + families.OPENED_AT] = 1.0
+    put(serving, families.IN_FLIGHT, 1)
+    found = shown(Summed([gone, serving]).update([serving]))
+    assert found["gateway_request_bytes_total", "proxy=p"] == 5
+    assert found["gateway_in_flight", "proxy=p"] == 1
+    assert found["gateway_circuit_breaker_state", "proxy=p"] == 0
+    assert found["gateway_circuit_breaker_open_seconds_total", "proxy=p"] == 0
+
+
+@pytest.mark.parametrize(("states", "worst"), [((0, 0), 0), ((0, 2), 2), ((2, 1), 1), ((1, 0), 1)])
+def test_the_worst_breaker_is_shown(states: tuple[int, int], worst: int) -> None:
+    maps = worker(), worker()
+    for counters, state in zip(maps, states, strict=True):
+        put(counters, families.BREAKER_STATE, state)
+        put(counters, families.MODE, 2)
+    found = shown(Summed(maps).update(maps))
+    assert found["gateway_circuit_breaker_state", "proxy=p"] == worst
+    assert found["gateway_protection_mode", "proxy=p,protection=limiter"] == 2
+
+
+def pair(counters: CounterMap, index: int, key: int, count: int) -> None:
+    put(counters, families.REQUESTS.at + 2 * index, key)
+    put(counters, families.REQUESTS.at + 2 * index + 1, count)
+
+
+def test_requests_are_added_by_method_and_status_wherever_they_stand() -> None:
+    first, second = worker(), worker()
+    pair(first, 0, 200 * 16 + GET, 5)
+    pair(first, 1, 404 * 16 + GET, 1)
+    pair(second, 0, 404 * 16 + GET, 2)
+    pair(second, 1, 200 * 16 + POST, 7)
+    found = shown(Summed([first, second]).update([first, second]))
+    assert {labels: value for (name, labels), value in found.items() if name == "gateway_requests_total"} == {
+        "proxy=p,method=GET,status=200": 5,
+        "proxy=p,method=GET,status=404": 3,
+        "proxy=p,method=POST,status=200": 7,
+    }
+
+
+def test_requests_without_room_are_counted_together() -> None:
+    first, second = worker(), worker()
+    room = families.REQUESTS.room
+    for index in range(room - 1):
+        pair(first, index, (200 + index) * 16 + GET, 1)
+        pair(second, index, (400 + index) * 16 + GET, 1)
+    pair(second, room - 1, families.OTHER + 1, 4)
+    found = shown(Summed([first, second]).update([first, second]))
+    numbers = {labels: value for (name, labels), value in found.items() if name == "gateway_requests_total"}
+    assert len(numbers) == room
+    assert numbers["proxy=p,method=OTHER,status=other"] == room - 1 + 4
+    assert sum(numbers.values()) == 2 * (room - 1) + 4
+
+
+def test_the_newest_exemplar_is_shown() -> None:
+    first, second = worker(), worker()
+    for counters, at, name in ((first, 100.0, b"old"), (second, 200.0, b"new")):
+        where = base(counters) + families.DURATION.exemplars
+        put(counters, families.DURATION.at, 1)
+        counters.floats[where], counters.floats[where + 1] = at, 0.001
+        counters.bytes[(where + 3) * 8 : (where + 3) * 8 + 3] = name
+        counters.ints[where + 2] = len(name)
+    total = Summed([first, second]).update([first, second])
+    text = "".join(Exposition(total).render(open_metrics=True))
+    assert 'request_id="new"' in text
+    assert 'request_id="old"' not in text
+
+
+def test_a_proxy_that_no_serving_worker_has_is_forgotten() -> None:
+    gone, first, second = worker("old"), worker(), worker()
+    summed = Summed([gone, first, second])
+    assert "old" in dict(summed.update([gone, first, second]).live())
+    assert "old" not in dict(summed.update([first, second]).live())

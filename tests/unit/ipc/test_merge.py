@@ -1,0 +1,142 @@
+"""What several workers say, as one data plane would say it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from gateway.ipc import merge
+from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
+
+
+def state(in_flight: int, breaker: str) -> ProxyState:
+    return ProxyState(
+        in_flight=in_flight, waiting=1, streams=in_flight, breaker=breaker, connections_open=2, connections_idle=1
+    )
+
+
+def test_states_add_up_and_the_worst_breaker_counts() -> None:
+    found = merge.states([{"a": state(2, "closed"), "b": state(1, "off")}, {"a": state(3, "open")}])
+    assert found == {
+        "a": {
+            "in_flight": 5,
+            "waiting": 2,
+            "streams": 5,
+            "breaker": "open",
+            "connections_open": 4,
+            "connections_idle": 2,
+        },
+        "b": state(1, "off"),
+    }
+    assert merge.states([{"a": state(2, "closed")}]) == {"a": state(2, "closed")}
+
+
+def test_of_each_token_the_latest_use_counts() -> None:
+    assert merge.latest([{"a": 1.0, "b": 5.0}, {"a": 2.0}, {}]) == {"a": 2.0, "b": 5.0}
+
+
+def test_a_breaker_stands_as_the_worker_says_that_saw_most() -> None:
+    def pulse(breaker: str, since: float, *times: float) -> BreakerPulse:
+        return {
+            "breaker": breaker,
+            "since": since,
+            "history": [{"at": at, "from": "closed", "to": "open", "reason": "x"} for at in times],
+        }
+
+    found = merge.pulses([{"a": pulse("open", 3.0, 1.0, 3.0)}, {"a": pulse("half_open", 4.0, 2.0)}, {}])
+    assert (found["a"]["breaker"], found["a"]["since"]) == ("open", 3.0)
+    assert [move["at"] for move in found["a"]["history"]] == [1.0, 3.0]
+    found = merge.pulses([{"a": pulse("open", 3.0, 3.0)}, {"a": pulse("open", 3.0, 1.0, 3.0)}])
+    assert [move["at"] for move in found["a"]["history"]] == [1.0, 3.0], "a move is reported once"
+
+
+def explanation(verdict: str, in_flight: int, age: float, **changes: object) -> Explanation:
+    made: dict[str, object] = {
+        "proxy": "a",
+        "at": 10.0 + age,
+        "verdict": verdict,
+        "reason": "",
+        "sentence": f"it would {verdict}",
+        "active": [{"request_id": f"r{age}", "phase": "send", "age": age, "protocol": "1.1", "upstream_protocol": ""}],
+        "active_count": in_flight,
+        "limiter": {
+            "mode": "enforce",
+            "max_concurrent": 5,
+            "in_flight": in_flight,
+            "available": 5 - in_flight,
+            "hold": 0.0,
+            "retry_after": in_flight,
+        },
+        "queue": {"mode": "enforce", "max_waiting": 3, "waiting": 1, "timeout": 2.0},
+        "breaker": {
+            "mode": "enforce",
+            "state": "open" if verdict == "refuse" else "closed",
+            "since": age,
+            "failures": in_flight,
+            "failure_threshold": 5,
+            "recovery_timeout": 30.0,
+            "half_open_requests": 1,
+            "probes": 1,
+            "next_probe": 40.0 if verdict == "refuse" else 0.0,
+            "outcomes": [{"at": age, "outcome": "FAILURE", "reason": "x", "status": 502, "request_id": "r"}],
+            "moves": [{"at": age, "old": "closed", "new": "open", "cause": "x", "by": "", "outcomes": []}],
+        },
+        "pool": {
+            "endpoint": "http://h",
+            "open": 2,
+            "idle": 1,
+            "in_use": 1,
+            "sessions": 0,
+            "streams": 0,
+            "dials": 4,
+            "reuses": 8,
+            "idle_timeout": 30.0,
+        },
+    }
+    return cast(Explanation, made | changes)
+
+
+def test_one_explanation_stays_as_it_is() -> None:
+    one = explanation("admit", 1, 1.0)
+    assert merge.explanations({0: one}) is one
+
+
+def test_the_worst_verdict_is_told_and_what_workers_share_once() -> None:
+    found = merge.explanations(
+        {0: explanation("admit", 1, 1.0), 1: explanation("refuse", 2, 2.0, reason="breaker_open")}
+    )
+    assert (found["verdict"], found["reason"], found["at"], found["active_count"]) == (
+        "refuse",
+        "breaker_open",
+        12.0,
+        3,
+    )
+    assert found["sentence"] == "it would refuse"
+    assert [(each["request_id"], each["worker"]) for each in found["active"]] == [("r2.0", 1), ("r1.0", 0)]
+    limiter, queue, breaker = found["limiter"], found["queue"], found["breaker"]
+    assert limiter is not None
+    assert (limiter["max_concurrent"], limiter["in_flight"], limiter["available"]) == (5, 2, 3)
+    assert (limiter["hold"], limiter["retry_after"]) == (0.0, 2)
+    assert queue == {"mode": "enforce", "max_waiting": 3, "waiting": 1, "timeout": 2.0}
+    assert breaker is not None
+    assert (breaker["state"], breaker["since"], breaker["failures"], breaker["probes"]) == ("open", 2.0, 2, 1)
+    assert breaker["next_probe"] == 40.0
+    assert [each["at"] for each in breaker["outcomes"]] == [each["at"] for each in breaker["moves"]] == [2.0]
+    assert (found["pool"]["open"], found["pool"]["dials"], found["pool"]["idle_timeout"]) == (4, 8, 30.0)
+
+
+def test_what_is_off_in_all_is_off() -> None:
+    off = {"limiter": None, "queue": None, "breaker": None}
+    found = merge.explanations({0: explanation("admit", 1, 1.0, **off), 1: explanation("admit", 1, 2.0, **off)})
+    assert found["limiter"] is found["queue"] is found["breaker"] is None
+    assert found["sentence"] == "it would admit"
+
+
+def test_refusals_have_one_count_for_all() -> None:
+    log = merge.RefusalLog()
+    assert log.cursor("a") == 0
+    log.advance("a", 7)
+    assert log.cursor("a") == 7
+    log.add([{"ts": 2.0}, {"ts": 1.0}, {"ts": None}])
+    assert log.since(0, 2) == (3, [{"ts": 1.0}, {"ts": 2.0}])
+    assert log.since(2, 50) == (3, [{"ts": 2.0}])
+    assert log.since(9, 50) == (3, [])

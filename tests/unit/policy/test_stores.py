@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from unit.scene import Clock
+
+from gateway.policy.stores import MemoryStores
+
+
+def test_each_machine_of_one_process_has_a_store_of_its_own() -> None:
+    stores = MemoryStores(Clock())
+    one, other = stores.permits("ai"), stores.permits("ai")
+    one.resize(3)
+    assert (one.limit, other.limit) == (3, 0)
+    stores.breaker("ai", "http://a").begin(1.0)
+    assert stores.breaker("ai", "http://a").word == 0
+    stores.forget(one)
+    assert (stores.permits("ai").limit, one.limit) == (0, 3)
+    assert stores.linger == 0.0, "no other process gets the permit"

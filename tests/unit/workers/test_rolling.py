@@ -1,0 +1,114 @@
+"""A worker is replaced only by one that serves; whatever else happens, the old one stays."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from harness.patience import eventually
+
+from gateway.workers import rolling as module
+from gateway.workers.child import Child
+from gateway.workers.rolling import Rolling
+
+WAITS = "import signal; signal.pthread_sigmask(signal.SIG_SETMASK, ()); signal.pause()"
+
+
+def worker(code: str = WAITS, name: str = "worker") -> Child:
+    return Child(name, [sys.executable, "-c", code], serves=True)
+
+
+class Stage:
+    """The list of a supervisor, without one: the test reports what ends."""
+
+    def __init__(self, successor: Child) -> None:
+        self.old = worker()
+        self.old.start()
+        self.new = successor
+        self.children = [self.old]
+        self.rolling = Rolling(self.children, lambda _: self.new)
+
+    async def report_end(self, child: Child) -> None:
+        assert child.process is not None
+        await asyncio.to_thread(child.process.wait)
+        code = child.ended()
+        self.rolling.ended(child, f"exit code {code}")
+
+    async def aclose(self) -> None:
+        await self.rolling.aclose()
+        for child in (self.old, self.new):
+            if child.process is not None:
+                child.process.kill()
+                child.process.wait()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    made = Stage(worker())
+    yield made
+    await made.aclose()
+
+
+async def test_the_old_one_leaves_when_the_new_one_listens(stage: Stage) -> None:
+    stage.rolling.begin()
+    await eventually(lambda: stage.new.process is not None, "the start")
+    assert stage.rolling.starts(stage.new)
+    assert not stage.old.leaving
+    stage.new.listens.set()
+    await eventually(lambda: stage.old.leaving, "its leave")
+    await stage.report_end(stage.old)
+    assert stage.children == [stage.new]
+    assert not stage.rolling.starts(stage.new)
+
+
+async def test_one_that_dies_before_it_serves_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage(worker("raise SystemExit(3)"))
+    stage.rolling.begin()
+    await eventually(lambda: stage.new.process is not None, "the start")
+    await stage.report_end(stage.new)
+    await eventually(lambda: stage.children == [stage.old], "the end of the restart")
+    assert not stage.old.leaving
+    assert "the new worker ended (exit code 3) before it served" in caplog.text
+    assert "the restart ends here: the old worker serves on" in caplog.text
+    await stage.aclose()
+
+
+async def test_one_that_does_not_come_to_serve_is_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.05)
+    stage.rolling.begin()
+    await eventually(lambda: stage.new.leaving, "its end", 10)
+    assert "the new worker did not serve within 0.05 seconds" in caplog.text
+    await stage.report_end(stage.new)
+    assert stage.children == [stage.old]
+    assert not stage.old.leaving
+
+
+async def test_one_that_cannot_be_started_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage(Child("worker", [str(tmp_path / "no python")], serves=True))
+    stage.rolling.begin()
+    await eventually(lambda: "cannot be started" in caplog.text, "the failure")
+    await eventually(lambda: stage.children == [stage.old], "the end of the restart")
+    await stage.aclose()
+
+
+async def test_a_second_restart_at_the_same_time_is_ignored(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "gateway")
+    stage.rolling.begin()
+    stage.rolling.begin()
+    assert caplog.messages == ["a restart of the workers is under way: this one is ignored"]
+
+
+async def test_a_gateway_that_stops_replaces_nothing(stage: Stage) -> None:
+    stage.rolling.begin()
+    await eventually(lambda: stage.new.process is not None, "the start")
+    stage.rolling.stop()
+    await eventually(lambda: not stage.rolling.starts(stage.new), "the end of the restart")
+    assert not stage.old.leaving
+    stage.rolling.begin()
+    assert not stage.rolling.starts(stage.new)

@@ -1,0 +1,53 @@
+"""Who runs where, as another process reads it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gateway.workers import roster
+from gateway.workers.roster import Roster, Seated, count_of
+
+
+def test_a_reader_sees_what_the_supervisor_writes() -> None:
+    now = 10.0
+    table = roster.create()
+    writer, reader = Roster(2, table, lambda: now), Roster(2, table)
+    assert reader.seated() == []
+    writer.take(1, 501)
+    now = 20.0
+    writer.take(3, 502)
+    assert reader.seated() == [Seated(1, 1, 501, 10.0), Seated(3, 1, 502, 20.0)]
+    assert reader.pids() == {1: 501, 3: 502}
+    assert [reader.newest(each) for each in reader.seated()] == [False, True]
+    assert (reader.starts(0), reader.starts(1)) == (0, 2)
+    writer.leave(1)
+    assert reader.pids() == {3: 502}
+    for each in (writer, reader):
+        each.close()
+    os.close(table)
+
+
+def test_a_crash_loop_is_one_of_the_slot() -> None:
+    table = Roster(2)
+    table.note_looping(3, looping=True)
+    assert [table.looping(slot) for slot in (0, 1)] == [False, True]
+    table.note_looping(1, looping=False)
+    assert not table.looping(1)
+
+
+def test_all_places_find_room() -> None:
+    table = Roster(roster.MOST_WORKERS)
+    for place in range(2 * roster.MOST_WORKERS):
+        table.take(place, place + 1)
+    assert table.pids() == {place: place + 1 for place in range(2 * roster.MOST_WORKERS)}
+    assert {table.starts(slot) for slot in range(roster.MOST_WORKERS)} == {2}
+
+
+def test_zero_means_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert count_of(3) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(5)), raising=False)
+    assert count_of(0) == 5
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(99)), raising=False)
+    assert count_of(0) == roster.MOST_WORKERS
