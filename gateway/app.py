@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic, time
 from types import TracebackType
 from typing import Self
@@ -18,13 +17,13 @@ from gateway.config import installation
 from gateway.config.networks import Destinations
 from gateway.config.records import Document
 from gateway.core.events import BreakerChanged, Event, UpstreamClosed
+from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.observe.failures import CallbackFailures
-from gateway.observe.line_writer import LineWriter
 from gateway.observe.loop_lag import LoopLag
 from gateway.observe.metrics import Metrics
 from gateway.observe.process_log import log_event
@@ -33,15 +32,13 @@ from gateway.observe.recorder import ExchangeRecorder
 from gateway.policy.breaker_store import State
 from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
-from gateway.proxy.certificates import PreparedCertificates
 from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.inspect.status import breaker_pulse, gauges, process_gauges, state
-from gateway.proxy.listeners import PreparedSockets
 from gateway.proxy.outputs import Outputs
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.server import Server
-from gateway.proxy.snapshot import Served, Snapshot
+from gateway.proxy.snapshot import PreparedDocument, Served, Snapshot
 from gateway.upstream import forward_proxy
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
@@ -49,11 +46,6 @@ from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 
 _log = logging.getLogger("gateway")
-
-
-def draining(connections: int) -> str:
-    """The number of connections that the drain waits for, in one line."""
-    return f"draining: {connections} {'connection' if connections == 1 else 'connections'}"
 
 
 def tune_gc() -> None:
@@ -65,18 +57,6 @@ def tune_gc() -> None:
     gc.set_threshold(10_000, 20, 10)
     gc.collect()
     gc.freeze()
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedDocument:
-    """What `Gateway.prepare` has built and opened for a configuration."""
-
-    document: Document
-    upstreams: dict[str, Upstream]
-    snapshot: Snapshot
-    certificates: PreparedCertificates
-    writer: LineWriter | None
-    sockets: PreparedSockets
 
 
 class Gateway:
@@ -157,9 +137,10 @@ class Gateway:
 
         Raises OSError. The result goes to `commit` or to `abandon`.
         """
-        upstreams = self._registry.prepare(document.used_upstreams())
+        upstreams = await in_turns(self._registry.prepare(document.used_upstreams()))
         before = self.server.snapshot if self.generation else None
-        snapshot = Snapshot.of(self.generation + 1, document, upstreams, self._outer, before)
+        served = await in_turns(Snapshot.serving(document, upstreams, self._outer, before))
+        snapshot = Snapshot.of(self.generation + 1, document, served, self._outer)
         certificates = self.server.certificates.prepare(document.listen)
         writer = self._outputs.open(document.access_log)
         try:

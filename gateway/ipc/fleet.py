@@ -25,7 +25,6 @@ _log = logging.getLogger("gateway")
 
 _PING_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 0.05
-
 Result = TypeVar("Result")
 
 
@@ -164,7 +163,7 @@ class Fleet(Inspection):
     def _number(ready: Sequence[Prepared]) -> int:
         """Of the configuration: the one that it has already, when a worker serves it, else the next."""
         same = [each.generation for each in ready if not each.changed]
-        return max(same) if same else max((each.generation for each in ready), default=0) + 1
+        return max(same, default=max((each.generation for each in ready), default=0) + 1)
 
     def _replace(self, worker: Worker, error: ChannelError) -> None:
         """End a process that has not followed; one that is only about to start gets everything when it responds."""
@@ -186,8 +185,6 @@ class Fleet(Inspection):
             and not (worker.health is not None and worker.health.draining)
             and (self._applied is None or worker.health is not None or worker.pid == seated[worker.place])
         ]
-
-    # -- credentials
 
     async def identify(self, credentials: Credentials) -> None:
         """Send the credentials to all. Raises `ChannelError`: who did not get them gets them when it is back."""
@@ -278,9 +275,11 @@ class Fleet(Inspection):
 
     # -- what operators ask
 
-    async def each(self, operation: Callable[[WorkerClient], Awaitable[Result]]) -> dict[Worker, Result]:
-        """The results of those that respond, by worker. Raises `ChannelError` when none does."""
-        found, failures = await self._all(self.asked(), operation)
+    async def each(
+        self, operation: Callable[[WorkerClient], Awaitable[Result]], most: int | None = None
+    ) -> dict[Worker, Result]:
+        """The results of those that respond, by worker; of ``most`` of them. Raises `ChannelError` when none does."""
+        found, failures = await self._all(self.asked()[:most], operation)
         if not found:
             raise failures[0] if failures else ChannelError("no worker responds")
         return found
@@ -305,17 +304,11 @@ class Fleet(Inspection):
         return merge.states(list((await self.each(WorkerClient.state)).values()))
 
     async def take_used(self) -> Mapping[str, float]:
-        """The digests of tokens used since the last call, and when (seconds of the epoch)."""
         return merge.latest(list((await self.each(WorkerClient.take_used)).values()))
 
     async def reset_breaker(self, name: str, by: str) -> bool:
-        failure = ChannelError("no worker responds")
-        for worker in self.asked():
-            try:
-                return await worker.client.reset_breaker(name, by)  # one of them is enough: all share the breaker
-            except ChannelError as error:
-                failure = error
-        raise failure
+        # One is enough: all share the breaker.
+        return any((await self.each(lambda client: client.reset_breaker(name, by), most=1)).values())
 
     async def breakers(self) -> Mapping[str, BreakerPulse]:
         return merge.pulses(list((await self.each(WorkerClient.breakers)).values()))

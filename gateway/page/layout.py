@@ -21,7 +21,7 @@ CELLS: Final = 2048
 RING: Final = 1 << 17
 """Bytes: one for each place in a queue, of which a configuration may have 100,000."""
 BLOCK: Final = CELLS * CELL + RING
-MAX_SLABS: Final = 4095
+MAX_SLABS: Final = 8191
 SIZE: Final = BLOCK * (MAX_SLABS + 1)
 
 # Of block 0, where its lock, which is that of a slab, needs no cell.

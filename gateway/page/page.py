@@ -97,6 +97,9 @@ class Page:
         self._address = address_of(self._map)
         self.cells = self._whole[: CELLS * CELL].cast("q")
         self._directory = self._slab(0)
+        self._numbers: dict[bytes, int] = {}
+        """Slabs by their keys, as far as this process has looked."""
+        self._looked = 0
         self._limiters: dict[bytes, PagePermitStore] = {}
         self._breakers: dict[bytes, PageBreakerStore] = {}
         self._listening: asyncio.AbstractEventLoop | None = None
@@ -151,6 +154,8 @@ class Page:
     def bury(self, dead: int) -> Callable[[], None]:
         """The process in the slot ``dead`` has ended for certain: give back what it had in every slab, its permits by
         the function that is returned, which is to be called when its endpoints have noticed.
+
+        The others are rung: it may have admitted some of their waiters in its last moment.
         """
         found: list[tuple[PagePermitStore, int]] = []
         for number in range(1, self.cells[USED] + 1):
@@ -159,6 +164,9 @@ class Page:
                 permits = PagePermitStore(slab)
                 found.append((permits, permits.bury(dead)))
                 slab.cells[USERS + dead] = 0
+        for slot in range(len(self._bells)):
+            if slot != dead:
+                self._ring(slot)
 
         def exhume() -> None:
             for permits, count in found:
@@ -201,14 +209,21 @@ class Page:
         return self._slab(number)
 
     def _find(self, key: bytes) -> int:
-        for number in range(1, self.cells[USED] + 1):
-            start = number * BLOCK
-            if self._key_at(start) == key and self._whole[start]:
-                return number
-        return 0
+        number = self._numbers.get(key, 0)
+        if number and self._key_at(number) == key:
+            return number
+        if number:  # the slab was given to another: so may be any
+            self._numbers.clear()
+            self._looked = 0
+        for number in range(self._looked + 1, self.cells[USED] + 1):
+            self._numbers[self._key_at(number)] = number
+        self._looked = int(self.cells[USED])
+        return self._numbers.get(key, 0)
 
-    def _key_at(self, start: int) -> bytes:
-        return bytes(self._whole[start + KEY * CELL : start + (KEY + KEY_CELLS) * CELL])
+    def _key_at(self, number: int) -> bytes:
+        """Empty when its maker has died, or makes it just now."""
+        start = number * BLOCK
+        return bytes(self._whole[start + KEY * CELL : start + (KEY + KEY_CELLS) * CELL]) if self._whole[start] else b""
 
     def _make(self, key: bytes) -> int:
         number = int(self.cells[USED]) + 1

@@ -233,8 +233,7 @@ class PagePermitStore:
         """The process in the slot ``dead`` has ended for certain: its places and probes are free.
 
         Its permits stay in use until `exhume`, because the endpoint sees the end of its connections a moment after the
-        next request. Returns how many they are. A process that was admitted by the dead one in its last moment, and not
-        rung, is rung now.
+        next request. Returns how many they are.
         """
         cells, slab = self._cells, self.slab
         slab.enter()
@@ -249,7 +248,6 @@ class PagePermitStore:
         if cells[OPEN + dead]:
             slab.commit((OPEN + dead, 0), (CONNECTIONS, cells[CONNECTIONS] - cells[OPEN + dead]))
         slab.leave()
-        self._ring(set(range(QUARANTINE)) - {dead})
         return held
 
     def exhume(self, count: int) -> None:

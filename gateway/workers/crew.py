@@ -14,8 +14,8 @@ from gateway.workers.sockets import OwnedSockets
 
 _START_LOOKS: Final = 480
 """Two minutes to start, on a busy machine."""
-_WORKER_LOOKS: Final = 5
-"""1.25 seconds: traffic waits for it."""
+_WORKER_LOOKS: Final = 7
+"""1.75 seconds: traffic waits for it."""
 _CONTROL_LOOKS: Final = 120
 """Half a minute: no traffic waits, and the database may be moving its schema."""
 

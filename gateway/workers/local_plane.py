@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway import __version__, launch
-from gateway.app import Gateway, PreparedDocument, draining, tune_gc
+from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
 from gateway.ipc.messages import (
     BreakerPulse,
@@ -25,6 +25,7 @@ from gateway.ipc.messages import (
 from gateway.observe.counters import CounterMap
 from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
+from gateway.proxy.snapshot import PreparedDocument
 from gateway.workers import confinement
 
 _log = logging.getLogger("gateway")
@@ -33,6 +34,11 @@ END_SECONDS: Final = 10.0
 """Limit of the shutdown after the drain."""
 LINGER_SECONDS: Final = 5.0
 """How long a worker that was replaced leaves idle connections open for a last request."""
+
+
+def draining(connections: int) -> str:
+    """The number of connections that the drain waits for, in one line."""
+    return f"draining: {connections} {'connection' if connections == 1 else 'connections'}"
 
 
 class LocalPlane(DataPlane):

@@ -13,17 +13,9 @@ from harness.message import Truncated
 from harness.rig import GatewayFor
 from harness.upstream import Upstream
 
-from gateway.app import Gateway, draining
+from gateway.app import Gateway
 from gateway.config.records import Document, Listener
 from gateway.core.address import Address
-
-
-def test_a_drain_in_one_line() -> None:
-    assert [draining(count) for count in (0, 1, 2)] == [
-        "draining: 0 connections",
-        "draining: 1 connection",
-        "draining: 2 connections",
-    ]
 
 
 async def test_the_next_request_meets_the_new_configuration(gateway_for: GatewayFor, upstream: Upstream) -> None:

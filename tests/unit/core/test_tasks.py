@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from gateway.core.tasks import Tasks
+from gateway.core.tasks import Tasks, in_turns
 
 
 async def test_a_task_runs_without_another_reference() -> None:
@@ -65,3 +65,20 @@ async def test_a_cancelled_task_has_not_failed() -> None:
     tasks.start(asyncio.sleep(60), "work")
     await tasks.aclose()
     assert failed == []
+
+
+async def test_many_parts_are_made_in_turns() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count())
+    made = await in_turns((str(number), number) for number in range(100))
+    other.cancel()
+    assert made == {str(number): number for number in range(100)}
+    assert turns >= 5
+    assert await in_turns(iter([])) == {}

@@ -65,9 +65,10 @@ class Generations:
 
     def next(self, *proxies: Proxied, trusted: tuple[str, ...] = ()) -> Snapshot:
         document = serving(Document(trusted_proxies=trusted), *proxies)
-        upstreams = self.registry.prepare(document.used_upstreams())
+        upstreams = dict(self.registry.prepare(document.used_upstreams()))
         number = self.last.generation + 1 if self.last else 1
-        self.last = Snapshot.of(number, document, upstreams, self.rooms.outer, self.last)
+        served = dict(Snapshot.serving(document, upstreams, self.rooms.outer, self.last))
+        self.last = Snapshot.of(number, document, served, self.rooms.outer)
         self.registry.adopt(upstreams)
         return self.last
 
@@ -165,7 +166,7 @@ async def test_a_failure_to_build_leaves_what_is_live() -> None:
     async with generations() as made:
         first = made.next(A)
         with pytest.raises(ValueError, match="nonsense"):
-            Snapshot.of(2, Document(trusted_proxies=("nonsense",)), {}, made.rooms.outer, first)
+            Snapshot.of(2, Document(trusted_proxies=("nonsense",)), {}, made.rooms.outer)
         assert handler_of(first, b"/a") is first.served["a"].handle
 
 

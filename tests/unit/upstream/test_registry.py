@@ -25,12 +25,12 @@ B = replace(A, name="b")
 
 def registry(*upstreams: Upstream, events: list[Event] | None = None) -> Registry:
     made = Registry(BufferPool(), HeadParser(), (events if events is not None else []).append)
-    made.adopt(made.prepare(upstreams))
+    made.adopt(dict(made.prepare(upstreams)))
     return made
 
 
 def reload(made: Registry, *upstreams: Upstream) -> None:
-    made.adopt(made.prepare(upstreams))
+    made.adopt(dict(made.prepare(upstreams)))
 
 
 @pytest.mark.covers("T050")
@@ -70,7 +70,9 @@ async def test_numbers_change_in_place() -> None:
     assert breaker is not None
     assert limiter.try_acquire() != REFUSED
     breaker.release(breaker.try_acquire(), Outcome.FAILURE)
-    prepared = made.prepare([replace(A, max_concurrent=1, queue=Queue(7, 1), circuit_breaker=CircuitBreaker(True, 9))])
+    prepared = dict(
+        made.prepare([replace(A, max_concurrent=1, queue=Queue(7, 1), circuit_breaker=CircuitBreaker(True, 9))])
+    )
     assert limiter.max == 5, "preparing touches nothing that is live"
     made.adopt(prepared)
     assert (limiter.max, limiter.in_flight, limiter.max_waiting) == (1, 1, 7)
@@ -196,7 +198,7 @@ async def test_registries_of_two_processes_share_limits_and_breakers() -> None:
     with page_stage(2) as stage:
         one, other = (Registry(BufferPool(), HeadParser(), list[Event]().append, page) for page in stage.pages)
         for made in (one, other):
-            made.adopt(made.prepare([A]))
+            made.adopt(dict(made.prepare([A])))
         here, there = (made.upstreams["a"] for made in (one, other))
         assert here.limiter is not None
         assert there.limiter is not None

@@ -19,7 +19,7 @@ from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.messages import Health, InForce, Prepared
 from gateway.workers import local_plane
-from gateway.workers.local_plane import LocalPlane
+from gateway.workers.local_plane import LocalPlane, draining
 
 DOCUMENT = serving(
     Document(listen=(Listener(Address("127.0.0.1", 0)),), access_log=None, drain_timeout=0.0),
@@ -177,3 +177,11 @@ async def test_an_idle_connection_does_not_keep_a_replaced_worker(
     plane.retire()
     await asyncio.wait_for(plane.until_drained(), 10)
     client.close()
+
+
+def test_a_drain_in_one_line() -> None:
+    assert [draining(count) for count in (0, 1, 2)] == [
+        "draining: 0 connections",
+        "draining: 1 connection",
+        "draining: 2 connections",
+    ]
