@@ -25,6 +25,8 @@ MAX_SLABS: Final = 8191
 SIZE: Final = BLOCK * (MAX_SLABS + 1)
 
 # Of block 0, where its lock, which is that of a slab, needs no cell.
+REUSED: Final = CELLS - 5
+"""How often a slab was given to another limiter or breaker."""
 MAGIC: Final = CELLS - 4
 VERSION: Final = CELLS - 3
 USED: Final = CELLS - 2

@@ -28,6 +28,7 @@ from gateway.page.layout import (
     MAX_SLABS,
     MUTEX,
     QUARANTINE,
+    REUSED,
     SIZE,
     SLOTS,
     TOTAL,
@@ -39,6 +40,7 @@ from gateway.page.layout import (
 from gateway.page.mutex import OWNER, FileLock, Lock, RobustMutex, address_of, robust
 from gateway.page.permits import PagePermitStore
 from gateway.page.slab import Slab
+from gateway.policy.breaker_store import BreakerStore
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import Census
 
@@ -99,7 +101,7 @@ class Page:
         self._directory = self._slab(0)
         self._numbers: dict[bytes, int] = {}
         """Slabs by their keys, as far as this process has looked."""
-        self._looked = 0
+        self._looked = self._reused = 0
         self._limiters: dict[bytes, PagePermitStore] = {}
         self._breakers: dict[bytes, PageBreakerStore] = {}
         self._listening: asyncio.AbstractEventLoop | None = None
@@ -129,12 +131,13 @@ class Page:
         """As `gateway.policy.stores.Stores.census`."""
         return self.permits(name)
 
-    def forget(self, store: PermitStore) -> None:
-        """This process uses the limiter no longer. Where no process does, another may get the slab."""
-        for key, known in list(self._limiters.items()):
-            if known is store:
-                del self._limiters[key]
-                known.slab.cells[USERS + self.slot] = 0
+    def forget(self, store: PermitStore | BreakerStore) -> None:
+        """This process no longer uses it. Where no process does, another one may get the slab."""
+        slabs = [each.slab for known in (self._limiters, self._breakers) for each in known.values() if each is store]
+        self._limiters = {key: each for key, each in self._limiters.items() if each is not store}
+        self._breakers = {key: each for key, each in self._breakers.items() if each is not store}
+        for slab in slabs:
+            slab.cells[USERS + self.slot] = 0
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wake the waiters of this process whenever another one rings."""
@@ -209,10 +212,8 @@ class Page:
         return self._slab(number)
 
     def _find(self, key: bytes) -> int:
-        number = self._numbers.get(key, 0)
-        if number and self._key_at(number) == key:
-            return number
-        if number:  # the slab was given to another: so may be any
+        if self._reused != self.cells[REUSED]:
+            self._reused = int(self.cells[REUSED])
             self._numbers.clear()
             self._looked = 0
         for number in range(self._looked + 1, self.cells[USED] + 1):
@@ -231,6 +232,7 @@ class Page:
             number = self._unused()
             if not number:
                 return 0
+            self.cells[REUSED] += 1
         start = number * BLOCK
         self._whole[start : start + CELLS * CELL] = bytes(CELLS * CELL)
         self.make_lock(number)

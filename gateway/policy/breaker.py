@@ -147,6 +147,11 @@ class Breaker(Machine):
         """The newest changes of state, oldest first."""
         return self.store.moves
 
+    @property
+    def idle(self) -> bool:
+        """No attempt that it has admitted in this process runs."""
+        return not self._given
+
     def configure(
         self, failure_threshold: int, recovery_timeout: float, half_open_requests: int, *, shadow: bool = False
     ) -> None:

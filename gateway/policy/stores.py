@@ -58,8 +58,8 @@ class Stores(Protocol):
         """Of the connections to the upstream ``name``; None: this process is the only one that has some."""
         ...
 
-    def forget(self, store: PermitStore) -> None:
-        """The limiter with this store is gone."""
+    def forget(self, store: PermitStore | BreakerStore) -> None:
+        """The limiter or breaker with this store is gone from this process."""
         ...
 
 
@@ -85,5 +85,5 @@ class MemoryStores:
         del name
         return None
 
-    def forget(self, store: PermitStore) -> None:
+    def forget(self, store: PermitStore | BreakerStore) -> None:
         """As `Stores.forget`."""

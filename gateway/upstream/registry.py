@@ -63,6 +63,8 @@ class Registry:
         self._memories = Memories()
         self._limiters: dict[str, Limiter] = {}
         """Also those that no upstream has now: exchanges that run under an old limit still hold its permits."""
+        self._leaving: list[Breaker] = []
+        """Those that no upstream has now, and that have yet to judge attempts."""
         self._retiring = Tasks()
 
     def prepare(self, upstreams: Iterable[records.Upstream]) -> Iterator[tuple[str, Upstream]]:
@@ -80,11 +82,26 @@ class Registry:
         for name in [name for name, limiter in self._limiters.items() if name not in prepared and limiter.idle]:
             self._stores.forget(self._limiters.pop(name).store)
         self._tls.keep(upstream.settings.tls for upstream in prepared.values())
-        kept = {id(upstream.endpoint.pool) for upstream in prepared.values()}
+        kept = {
+            id(part) for upstream in prepared.values() for part in (upstream.endpoint.pool, upstream.endpoint.breaker)
+        }
         old, self.upstreams = self.upstreams, prepared
         for upstream in old.values():
-            if id(upstream.endpoint.pool) not in kept:
-                self._retire(upstream.endpoint.pool)
+            endpoint = upstream.endpoint
+            if id(endpoint.pool) not in kept:
+                self._retire(endpoint.pool)
+            if endpoint.breaker is not None and id(endpoint.breaker) not in kept:
+                self._leaving.append(endpoint.breaker)
+        self._forget_breakers()
+
+    def _forget_breakers(self) -> None:
+        """Those that left, as soon as they have judged their last attempts."""
+        breakers = [upstream.endpoint.breaker for upstream in self.upstreams.values()]
+        used = [breaker.store for breaker in breakers if breaker is not None]
+        for breaker in [breaker for breaker in self._leaving if breaker.idle]:
+            self._leaving.remove(breaker)
+            if breaker.store not in used:  # one that was switched off and on again has the same store
+                self._stores.forget(breaker.store)
 
     def restrict(self, destinations: Destinations) -> None:
         """Connect to these alone from now on. Earlier connections are used for no further request."""

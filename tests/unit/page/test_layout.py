@@ -24,7 +24,7 @@ PARTS = [
     (layout.OUTCOMES, layout.RECORD_CELLS * layout.KEPT_OUTCOMES),
     (layout.MOVES, layout.RECORD_CELLS * layout.KEPT_MOVES),
     (layout.OPEN, layout.SLOTS),
-    (layout.MAGIC, 4),
+    (layout.REUSED, 5),
 ]
 
 

@@ -57,6 +57,24 @@ def test_a_slab_that_no_process_uses_is_given_to_another(monkeypatch: pytest.Mon
         assert (third.limit, third.take(), second.limit) == (0, -1, 0), "a new one"
 
 
+def test_a_breaker_that_no_process_uses_gives_its_slab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SLABS", 1)
+    with page_stage() as stage:
+        one, two, _ = stage.pages
+        first, again = one.breaker("ai", "http://a"), two.breaker("ai", "http://a")
+        first.begin(1.0)
+        for page, store in ((one, first), (two, again)):
+            with pytest.raises(PageFullError):
+                one.breaker("ai", "http://b")
+            page.forget(store)
+        other = one.breaker("ai", "http://b")
+        assert (other.word, two.breaker("ai", "http://b").word) == (0, 0), "a new one"
+        other.begin(2.0)
+        with pytest.raises(PageFullError):
+            two.breaker("ai", "http://a")
+        assert two.breaker("ai", "http://b").since == 2.0
+
+
 def test_a_slab_of_the_dead_may_be_given_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SLABS", 1)
     with page_stage() as stage:

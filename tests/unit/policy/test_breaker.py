@@ -409,3 +409,57 @@ class TestControl:
         one, other = Scene(), Scene()
         one.bring_to(State.OPEN)
         assert (other.breaker.state, other.breaker.failures) == (State.CLOSED, 0)
+
+
+class Raced(MemoryBreakerStore):
+    """Another process moves the breaker just before the first move of this one."""
+
+    __slots__ = ("rival",)
+
+    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
+        rival, self.rival = self.rival, -1
+        if rival >= 0:
+            super().enter(self.word, rival, now, "elsewhere")
+        return super().enter(word, state, now, cause, by, after)
+
+
+class TestRaces:
+    """Of two processes that move a breaker at once one does, and says it."""
+
+    @staticmethod
+    def raced(rival: State) -> tuple[Breaker, list[str]]:
+        store = Raced()
+        store.rival = rival.value
+        changes = list[str]()
+        breaker = Breaker(1, RECOVERY, clock=Clock(), store=store)
+        breaker.on_change = lambda old, new, cause: changes.append(cause)
+        return breaker, changes
+
+    def test_a_threshold_that_another_process_has_met(self) -> None:
+        breaker, changes = self.raced(State.OPEN)
+        breaker.release(breaker.try_acquire(), FAILURE)
+        assert (breaker.state, changes, [move.cause for move in breaker.moves]) == (State.OPEN, [], ["elsewhere"])
+
+    def test_a_reset_wins_in_the_end(self) -> None:
+        breaker, changes = self.raced(State.OPEN)
+        breaker.reset("ann")
+        assert (breaker.state, changes, breaker.moves[-1].by) == (State.CLOSED, ["reset"], "ann")
+
+    def test_a_forced_state_wins_in_the_end(self) -> None:
+        breaker, changes = self.raced(State.OPEN)
+        breaker.force(State.HALF_OPEN)
+        assert (breaker.state, changes) == (State.HALF_OPEN, ["external"])
+
+    def test_one_that_is_closed_while_it_is_asked_admits(self) -> None:
+        breaker, _ = self.raced(State.CLOSED)
+        store = breaker.store
+        assert isinstance(store, Raced)
+        rival, store.rival = store.rival, -1
+        breaker.force(State.OPEN)
+        store.rival = rival
+        clock = breaker.clock
+        assert isinstance(clock, Clock)
+        clock.now += RECOVERY
+        assert breaker.try_acquire() != REFUSED
+        assert (breaker.state, breaker.probes) == (State.CLOSED, 0)
+        assert not breaker.idle

@@ -144,6 +144,16 @@ class TestWaiting:
         assert await waiter != REFUSED
         assert limiter.in_flight == 1
 
+    async def test_a_place_is_not_needed_where_a_permit_is_free(self) -> None:
+        """In another process one was released since this one was refused."""
+        limiter = limiter_of(1)
+        waiter = limiter.join(LONG)
+        assert waiter is not None
+        assert waiter.result() != REFUSED
+        assert (limiter.in_flight, limiter.held, limiter.waiting, limiter.own_waiting) == (1, 1, 0, 0)
+        limiter.leave(waiter)
+        assert (limiter.in_flight, limiter.idle, limiter.extra_releases) == (0, True, 0)
+
     async def test_without_time_the_answer_comes_at_once(self) -> None:
         """Not even a turn of the loop later: who gives no time takes no place in the queue."""
         with pytest.raises(StopIteration) as answered:

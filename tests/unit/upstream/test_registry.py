@@ -13,6 +13,7 @@ from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Ups
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
 from gateway.policy.machine import REFUSED
+from gateway.policy.stores import MemoryStores
 from gateway.upstream.pool import Pool
 from gateway.upstream.registry import Registry
 from gateway.upstream.sessions import SessionPool
@@ -217,3 +218,23 @@ async def test_registries_of_two_processes_share_limits_and_breakers() -> None:
         assert "a" not in one.upstreams
         for made in (one, other):
             await made.aclose()
+
+
+async def test_a_breaker_that_left_is_forgotten_when_it_has_judged_its_last_attempt() -> None:
+    forgotten = list[object]()
+
+    class Watched(MemoryStores):
+        def forget(self, store: object) -> None:
+            forgotten.append(store)
+
+    made = Registry(BufferPool(), HeadParser(), list[Event]().append, Watched())
+    reload(made, A)
+    breaker = made.upstreams["a"].endpoint.breaker
+    assert breaker is not None
+    permit = breaker.try_acquire()
+    reload(made, replace(A, endpoints=(Endpoint("http://127.0.0.1:2"),)))
+    assert not forgotten, "an attempt runs"
+    breaker.release(permit, Outcome.SUCCESS)
+    reload(made, B)
+    assert breaker.store in forgotten
+    await made.aclose()
