@@ -31,15 +31,19 @@ def accepted(key: bytes) -> bytes:
 class Bridge(Relay):
     """The `gateway.core.stream.Reply` of such a handshake."""
 
-    __slots__ = ("_accepted", "key")
+    __slots__ = ("_accepted", "_key")
 
     def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, locations: Locations | None) -> None:
         """As `Relay`."""
         super().__init__(exchange, stream, lines, locations)
         value = b2a_base64(os.urandom(16), newline=False)
-        self.key = b"Sec-WebSocket-Key: %b\r\n" % value
-        """The line that the request needs besides those of the caller."""
+        self._key = b"Sec-WebSocket-Key: %b\r\n" % value
         self._accepted = accepted(value)
+
+    @property
+    def key(self) -> bytes:
+        """As `Relay.key`."""
+        return self._key
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:
         """As `Relay.begin`. Raises `GatewayError` for a 2xx: in HTTP/2 it would open the WebSocket, and what follows

@@ -33,6 +33,11 @@ class Relay:
         self._lines = lines
         self._locations = locations
 
+    @property
+    def key(self) -> bytes:
+        """The line that the request needs besides those of the caller; empty but for a `Bridge`."""
+        return b""
+
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on. When a body was sent, no ``100 Continue`` is due."""
         if head.status != 100 or not self.exchange.request.length:

@@ -53,12 +53,9 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             if body is None:
                 await Upload(ex, stream, identified, locations, response_header).run(outgoing, lines)
             else:
-                if outgoing.upgrade and request.minor == OVER_HTTP_2:
-                    relay: Relay = (bridge := Bridge(ex, stream, identified, locations))
-                    lines += bridge.key
-                else:
-                    relay = Relay(ex, stream, identified, locations)
-                done = stream.send(outgoing, lines, body, relay, down.limits)
+                bridged = outgoing.upgrade and request.minor == OVER_HTTP_2
+                relay = (Bridge if bridged else Relay)(ex, stream, identified, locations)
+                done = stream.send(outgoing, lines + relay.key if bridged else lines, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = now = monotonic()  # one write: there is no upload to measure
                 if response_header:
                     stream.expect_by(now + response_header, errors.HEADER_TIMEOUT)
