@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.page.breakers import PageBreakerStore
+from gateway.page.census import PageCensus
 from gateway.page.layout import (
     BLOCK,
     CELL,
@@ -103,6 +104,7 @@ class Page:
         """Slabs by their keys, as far as this process has looked."""
         self._looked = self._reused = 0
         self._limiters: dict[bytes, PagePermitStore] = {}
+        self._censuses: dict[bytes, PageCensus] = {}
         self._breakers: dict[bytes, PageBreakerStore] = {}
         self._listening: asyncio.AbstractEventLoop | None = None
 
@@ -129,12 +131,16 @@ class Page:
 
     def census(self, name: str) -> Census:
         """As `gateway.policy.stores.Stores.census`."""
-        return self.permits(name)
+        key, slab = _key("permits", name), self.permits(name).slab
+        if key not in self._censuses:
+            self._censuses[key] = PageCensus(slab)
+        return self._censuses[key]
 
     def forget(self, store: PermitStore | BreakerStore) -> None:
         """This process no longer uses it. Where no process does, another one may get the slab."""
         slabs = [each.slab for known in (self._limiters, self._breakers) for each in known.values() if each is store]
         self._limiters = {key: each for key, each in self._limiters.items() if each is not store}
+        self._censuses = {key: each for key, each in self._censuses.items() if each.slab not in slabs}
         self._breakers = {key: each for key, each in self._breakers.items() if each is not store}
         for slab in slabs:
             slab.cells[USERS + self.slot] = 0
@@ -151,6 +157,8 @@ class Page:
             return
         for permits in list(self._limiters.values()):
             permits.rung()
+        for census in list(self._censuses.values()):
+            census.rung()
 
     # -- what the supervisor does
 

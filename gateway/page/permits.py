@@ -48,7 +48,7 @@ _WHOLE: Final = (0, 1, 2, 5, 6)
 class PagePermitStore:
     """The numbers of one limiter, for the process in ``slab.slot``."""
 
-    __slots__ = ("_cells", "_mine", "_schedule", "_shrinks", "_wakes", "slab")
+    __slots__ = ("_cells", "_mine", "_schedule", "_wakes", "slab")
 
     def __init__(self, slab: Slab) -> None:
         self.slab = slab
@@ -56,7 +56,6 @@ class PagePermitStore:
         self._cells = slab.cells
         self._mine = HELD + slab.slot
         self._wakes: list[Callable[[], None]] = []
-        self._shrinks: list[Callable[[], None]] = []
         self._schedule = ReturnSchedule(0.0, slab.cells[DUE : DUE + SECONDS])
 
     # -- what is read without the lock
@@ -111,12 +110,9 @@ class PagePermitStore:
         self._wakes.append(wake)
 
     def rung(self) -> None:
-        """Another process rang: places of this one may have permits, or there are too many connections."""
+        """Another process rang: places of this one may have permits."""
         for wake in self._wakes:
             wake()
-        if self.excess > 0:
-            for shrink in self._shrinks:
-                shrink()
 
     def take(self) -> int:
         """As `PermitStore.take`. To refuse takes no lock: it is right however old the numbers are."""
@@ -185,36 +181,6 @@ class PagePermitStore:
             seconds = schedule.peek(now, self.arrived, rate, load, start)
             self._save(schedule.saved())
         return seconds
-
-    # -- connections to the upstream, as `gateway.policy.stores.Census`
-
-    @property
-    def excess(self) -> int:
-        """As `Census.excess`."""
-        return int(self._cells[CONNECTIONS] - self._cells[LIMIT])
-
-    def on_crowded(self, shrink: Callable[[], None]) -> None:
-        """As `Census.on_crowded`."""
-        self._shrinks.append(shrink)
-
-    def opened(self) -> None:
-        """As `Census.opened`."""
-        self._count(1)
-        if self.excess > 0:
-            self._ring(set(range(QUARANTINE)))
-
-    def closed(self) -> None:
-        """As `Census.closed`."""
-        if self.slab.inside:
-            self.slab.put_off(self.closed)
-        else:
-            self._count(-1)
-
-    def _count(self, step: int) -> None:
-        cells, mine, slab = self._cells, OPEN + self.slab.slot, self.slab
-        slab.enter()
-        slab.commit((mine, cells[mine] + step), (CONNECTIONS, cells[CONNECTIONS] + step))
-        slab.leave()
 
     # -- what the configuration does
 

@@ -248,30 +248,6 @@ async def test_one_who_leaves_in_the_moment_of_admission() -> None:
         assert (one.in_flight, waiter.cancelled()) == (0, True)
 
 
-def test_connections_of_all_processes_are_counted() -> None:
-    with page_stage() as stage:
-        one, two, three = stage.permits(2)
-        closed = list[int]()
-        two.on_crowded(lambda: closed.append(two.excess))
-        one.opened()
-        two.opened()
-        assert (one.excess, stage.rung(1)) == (0, False)
-        three.opened()
-        assert [stage.rung(slot) for slot in range(2)] == [True, True]
-        two.rung()
-        assert closed == [1]
-        two.closed()
-        two.rung()
-        assert (three.excess, closed) == (0, [1])
-        with one.slab.locked():
-            one.closed()
-            assert one.excess == 0
-        assert one.excess == -1
-        stage.supervisor.bury(2)
-        assert one.excess == -2
-        one.slab.check()
-
-
 def test_the_place_of_a_process_is_its_own() -> None:
     with page_stage() as stage:
         stores: list[PagePermitStore] = stage.permits(9)
