@@ -42,8 +42,8 @@ def _places(settings: records.Upstream) -> int:
 
 
 def _of_the_pool(settings: records.Upstream) -> object:
-    """What its connections were made with. A limit makes it count them, where processes share it."""
-    return settings.timeouts, settings.tls, settings.http2, settings.max_concurrent > 0
+    """What its connections were made with."""
+    return settings.timeouts, settings.tls, settings.http2
 
 
 class Registry:
@@ -129,7 +129,10 @@ class Registry:
         if old is not None and old.endpoint.origin.url == origin.url:
             breaker = old.endpoint.breaker
             before = old.settings
-            same = _of_the_pool(before) == _of_the_pool(settings)
+            limited = before.max_concurrent > 0, settings.max_concurrent > 0
+            # Where processes share a limit, they count their connections.
+            counted = limited[0] == limited[1] or self._stores.census(settings.name) is None
+            same = _of_the_pool(before) == _of_the_pool(settings) and counted
             pool = old.endpoint.pool if same else None
         if not settings.circuit_breaker.enabled:
             breaker = None

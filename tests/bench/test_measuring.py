@@ -132,7 +132,9 @@ def test_where_an_answer_ends(answer: bytes, expected: bool) -> None:
 
 
 def test_each_template_is_filled_and_belongs_to_a_target() -> None:
-    values = dict.fromkeys(("PORT", "ADMIN", "ORIGIN", "SECURE", "PRIOR", "SCHEME", "MORE", "AUTHORITY", "WORK"), "1")
+    values = dict.fromkeys(
+        ("PORT", "ADMIN", "ORIGIN", "SECURE", "PRIOR", "SCHEME", "MORE", "AUTHORITY", "WORK", "FAILURES"), "1"
+    )
     used = {name for target in TARGETS.values() for name in target.templates} | {"origin.conf"}
     assert used == {path.name for path in FOLDER.iterdir()}
     for name in used:

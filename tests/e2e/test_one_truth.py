@@ -16,7 +16,7 @@ from harness.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(180)
 
-REQUESTS = int(os.environ.get("TRUTH_REQUESTS", "4000"))
+REQUESTS = int(os.environ.get("TRUTH_REQUESTS", "1500"))
 """In a test with kills; `make soak` makes 100,000."""
 LIMIT = 5
 CALLERS = 24
@@ -98,7 +98,7 @@ async def test_the_upstream_never_sees_more_than_the_limit(tmp_path: Path, queue
         settings = proxies(upstream, f"max_concurrent: {LIMIT}{', ' + queue if queue else ''}")
         async with Deployment(tmp_path, proxies=settings, more="workers: 4") as deployment:
             callers, deaths = Callers(int(deployment.url.rpartition(":")[2]), REQUESTS), list[int]()
-            killer = asyncio.create_task(killing(deployment, 1.0, deaths))
+            killer = asyncio.create_task(killing(deployment, 0.7, deaths))
             await callers.run()
             killer.cancel()
             await settled(deployment)
@@ -115,7 +115,7 @@ async def test_failures_in_different_workers_open_one_breaker(tmp_path: Path) ->
         breaker = "circuit_breaker: {enabled: true, failure_threshold: 3, recovery_timeout: 30}"
         async with Deployment(tmp_path, proxies=proxies(upstream, breaker), more="workers: 3") as deployment:
             port = int(deployment.url.rpartition(":")[2])
-            for _ in range(20):
+            for _ in range(6):
                 await deployment.call("POST", "/proxies/ai/breaker/reset")
                 before = upstream.seen()[1]
                 for _ in range(3):
@@ -151,7 +151,7 @@ async def test_idle_connections_of_one_worker_starve_no_other(tmp_path: Path) ->
         settings = proxies(upstream, "max_concurrent: 3, queue: {max_waiting: 50, timeout: 10}")
         async with Deployment(tmp_path, proxies=settings, more="workers: 3") as deployment:
             port = int(deployment.url.rpartition(":")[2])
-            for _ in range(15):
+            for _ in range(6):
                 began = time.monotonic()
                 assert set(await asyncio.gather(*(fresh(port, b"/ai") for _ in range(6)))) == {200}
                 assert time.monotonic() - began < 5, "an idle connection is closed when another worker needs its thread"
