@@ -22,6 +22,9 @@ BAD_CONFIGURATION: Final = 2
 SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 """The signals that a gateway handles. The default action of each would end the process."""
 
+MOST_WORKERS: Final = 32
+"""The shared page has a slot for two processes of each, and one more."""
+
 _OTHERS: Final = 0o027
 """Permissions that are always masked, whatever umask the gateway was started with: others get no access."""
 _OWNER: Final = 0o077

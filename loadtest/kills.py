@@ -1,7 +1,7 @@
 """Processes that share a limiter are killed with SIGKILL, one after the other, while an observer counts who is inside.
 
-Each process runs clients that take a permit, wait for one, lose patience, are cancelled, and give it back. Whoever
-enters or leaves writes a record to one pipe, whose order is that of the kernel. There is no gateway and no endpoint
+Each process runs clients that take a permit, wait for one, lose patience, are cancelled, and give it back. Each
+entry and each exit is a record to one pipe, whose order is that of the kernel. There is no gateway and no endpoint
 here: what is held is the promise of the shared page alone, "never more than the limit, and nothing lost".
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import select
 import signal
 import struct
 import time
@@ -26,6 +27,7 @@ _RECORD: Final = struct.Struct("=ii")
 _ENTERED, _LEFT, _REFUSED, _DEAD = range(4)
 _CLIENTS: Final = 12
 """In each process."""
+_LOOK_SECONDS: Final = 0.001
 _FULL_SECONDS: Final = 1.0
 """After a death all permits have to be in use again within this time."""
 
@@ -45,14 +47,14 @@ class Result:
 
     def faults(self) -> list[str]:
         """What does not hold; empty when all does."""
-        told = []
+        found = []
         if self.most > self.limit:
-            told.append(f"{self.most} were inside, of {self.limit}")
+            found.append(f"{self.most} were inside, of {self.limit}")
         if self.left_over != (0, 0):
-            told.append(f"left over: {self.left_over[0]} permits and {self.left_over[1]} places")
+            found.append(f"left over: {self.left_over[0]} permits and {self.left_over[1]} places")
         if self.recovered and max(self.recovered) > _FULL_SECONDS:
-            told.append(f"all permits were in use again only after {max(self.recovered):.2f} s")
-        return told
+            found.append(f"all permits were in use again only after {max(self.recovered):.2f} s")
+        return found
 
 
 def kills(entries: int, processes: int, limit: int, every: float, seed: int, patience: float = 120.0) -> Result:
@@ -74,7 +76,6 @@ class _Observer:
         self._store.max_waiting = processes * _CLIENTS
         self._store.resize(limit)
         self._here, self._there = os.pipe()
-        os.set_blocking(self._here, False)
         self._inside: Counter[int] = Counter()
         self._children: dict[int, int] = {}
         self._result = Result(limit)
@@ -126,11 +127,9 @@ class _Observer:
         self._start(slot)
 
     def _read(self) -> None:
-        try:
-            data = os.read(self._here, 1 << 16)
-        except BlockingIOError:
-            time.sleep(0.0005)
+        if not select.select([self._here], [], [], _LOOK_SECONDS)[0]:
             return
+        data = os.read(self._here, 1 << 16)
         for slot, event in _RECORD.iter_unpack(data):
             self._note(slot, event)
 

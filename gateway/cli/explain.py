@@ -95,9 +95,9 @@ def _breaker(breaker: Json, now: float) -> list[str]:
 
 
 def _outcome(outcome: Json, now: float) -> str:
-    told = outcome["reason"] or (f"status {outcome['status']}" if outcome["status"] else "")
+    why = outcome["reason"] or (f"status {outcome['status']}" if outcome["status"] else "")
     worker = f" (worker {outcome['worker']})" if "worker" in outcome else ""
-    return f"{_ago(outcome['at'], now)}: {outcome['outcome']} {told} {outcome['request_id']}{worker}"
+    return f"{_ago(outcome['at'], now)}: {outcome['outcome']} {why} {outcome['request_id']}{worker}"
 
 
 def _ago(at: float, now: float) -> str:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CAN_NOT_START = 1
 _LONGEST = 86400  # seconds, as drain_timeout of the file
-_MOST_WORKERS = 32  # as workers of the file
 
 
 def _addresses(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[Address, ...] | None:
@@ -70,9 +69,9 @@ _config = click.option(
 def _workers(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
     if text is None:
         return None
-    if text.isdecimal() and int(text) <= _MOST_WORKERS:
+    if text.isdecimal() and int(text) <= launch.MOST_WORKERS:
         return int(text)
-    raise click.BadParameter(f"must be a whole number from 0 to {_MOST_WORKERS}; 0 means one for each core")
+    raise click.BadParameter(f"must be a whole number from 0 to {launch.MOST_WORKERS}; 0 means one for each core")
 
 
 @click.command()

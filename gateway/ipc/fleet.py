@@ -315,8 +315,8 @@ class Fleet(Inspection):
 
     async def explain(self, name: str) -> Explanation | None:
         found = await self.each(lambda client: client.explain(name))
-        told = {worker.slot: each for worker, each in found.items() if each is not None}
-        return merge.explanations(told) if told else None
+        by_slot = {worker.slot: each for worker, each in found.items() if each is not None}
+        return merge.explanations(by_slot) if by_slot else None
 
     async def find(self, request_id: str) -> Mapping[str, object] | None:
         found = await self.each(lambda client: client.find(request_id))

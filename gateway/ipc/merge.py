@@ -74,13 +74,13 @@ def worst(breakers: Iterable[str]) -> str:
     return max(breakers, key=BREAKER_STATES.index)
 
 
-def explanations(told: Mapping[int, Explanation]) -> Explanation:
+def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
     """Of one proxy, by the number of the worker."""
-    if len(told) == 1:
-        return next(iter(told.values()))
-    of = list(told.values())
+    if len(by_slot) == 1:
+        return next(iter(by_slot.values()))
+    of = list(by_slot.values())
     first = max(of, key=lambda each: _VERDICTS.index(each["verdict"]))
-    active: list[Holder] = [{**each, "worker": slot} for slot, one in told.items() for each in one["active"]]
+    active: list[Holder] = [{**each, "worker": slot} for slot, one in by_slot.items() for each in one["active"]]
     active.sort(key=lambda each: -each["age"])
     return Explanation(
         proxy=first["proxy"],

@@ -6,6 +6,7 @@ records, so that any worker can explain what another one did.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from gateway.core.outcome import Outcome
@@ -116,6 +117,8 @@ class PageBreakerStore:
     def keep(self, word: int, judged: Judged) -> None:
         """As `BreakerStore.keep`."""
         cells, slab = self._cells, self.slab
+        if slab.put_off(partial(self.keep, word, judged)):
+            return
         slab.enter()
         if cells[WORD] == word:
             number = int(cells[NEXT_OUTCOME])
@@ -158,8 +161,7 @@ class PageBreakerStore:
     def end_probe(self, word: int) -> None:
         """As `BreakerStore.end_probe`."""
         cells, slab = self._cells, self.slab
-        if slab.inside:
-            slab.put_off(lambda: self.end_probe(word))
+        if slab.put_off(partial(self.end_probe, word)):
             return
         slab.enter()
         if cells[WORD] == word and cells[self._mine]:

@@ -48,9 +48,7 @@ class PageCensus:
 
     def closed(self) -> None:
         """As `Census.closed`."""
-        if self.slab.inside:
-            self.slab.put_off(self.closed)
-        else:
+        if not self.slab.put_off(self.closed):
             self._count(-1)
 
     def _idlest(self) -> set[int]:
@@ -65,7 +63,7 @@ class PageCensus:
                 break
             found.add(slot)
             left -= idle[slot]
-        # A permit without a connection hides an idle one: then whoever has a connection looks for itself.
+        # A permit without a connection hides an idle one: then each process that has a connection looks for itself.
         return found if left <= 0 else {slot for slot, count in enumerate(opened) if count}
 
     def _count(self, step: int) -> None:

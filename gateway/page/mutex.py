@@ -12,6 +12,7 @@ import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from gateway.page.layout import DIRTY
@@ -27,10 +28,11 @@ _slow = ctypes.CDLL(None)
 """Lets other threads run: for the one call that may wait."""
 
 
-def _function(library: ctypes.CDLL, name: str, *types: type) -> ctypes._NamedFuncPointer:
+def _function(library: ctypes.CDLL, name: str, *types: type) -> Callable[..., int]:
     function = getattr(library, name)
     function.argtypes, function.restype = types, ctypes.c_int
-    return function  # type: ignore[no-any-return]
+    called: Callable[..., int] = function
+    return called
 
 
 _address = ctypes.c_void_p

@@ -40,7 +40,7 @@ from gateway.page.layout import (
 )
 from gateway.page.mutex import OWNER, FileLock, Lock, RobustMutex, address_of, robust
 from gateway.page.permits import PagePermitStore
-from gateway.page.slab import Slab
+from gateway.page.slab import Section, Slab
 from gateway.policy.breaker_store import BreakerStore
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import Census
@@ -99,6 +99,7 @@ class Page:
         self._whole = memoryview(self._map)
         self._address = address_of(self._map)
         self.cells = self._whole[: CELLS * CELL].cast("q")
+        self._section = Section()
         self._directory = self._slab(0)
         self._numbers: dict[bytes, int] = {}
         """Slabs by their keys, as far as this process has looked."""
@@ -261,7 +262,7 @@ class Page:
         block = self._whole[start : start + CELLS * CELL]
         cells = block.cast("q")
         ring = self._whole[start + CELLS * CELL : start + BLOCK]
-        return Slab(cells, block.cast("d"), ring, self._lock(number, cells), self.slot, self._ring)
+        return Slab(cells, block.cast("d"), ring, self._lock(number, cells), self.slot, self._ring, self._section)
 
     def _lock(self, number: int, cells: memoryview) -> Lock:
         if self.cells[FILE_LOCKS]:

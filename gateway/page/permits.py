@@ -131,8 +131,7 @@ class PagePermitStore:
     def give_back(self) -> None:
         """As `PermitStore.give_back`."""
         slab = self.slab
-        if slab.inside:
-            slab.put_off(self.give_back)
+        if slab.put_off(self.give_back):
             return
         slab.enter()
         taker = self._hand_over(slab.slot)
@@ -159,12 +158,18 @@ class PagePermitStore:
     def leave(self, place: int) -> bool:
         """As `PermitStore.leave`."""
         cells, slab = self._cells, self.slab
+        if slab.put_off(partial(self._leave_later, place)):
+            return True
         slab.enter()
         waits = bool(place >= cells[HEAD])
         if waits:
             slab.commit((RING_AT + place % RING, 0), (WAITING, cells[WAITING] - 1))
         slab.leave()
         return waits
+
+    def _leave_later(self, place: int) -> None:
+        if not self.leave(place):
+            self.give_back()
 
     def reserve_return(self, now: float, rate: float, load: float, start: float) -> int:
         """As `PermitStore.reserve_return`."""
@@ -283,7 +288,7 @@ class PagePermitStore:
 
     def _loaded(self, now: float) -> ReturnSchedule:
         cells, floats, schedule = self._cells, self.slab.floats, self._schedule
-        if not cells[SCHEDULE]:  # no one has asked yet
+        if not cells[SCHEDULE]:  # no caller was rejected yet
             schedule.load(ReturnSchedule(now).saved())
         else:
             found = cells[SCHEDULE : SCHEDULE + SCHEDULE_CELLS].tolist()

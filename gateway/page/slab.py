@@ -40,6 +40,20 @@ def bits(number: float) -> int:
     return int(_INTEGER.unpack(_BITS.pack(number))[0])
 
 
+class Section:
+    """Whether this process holds the lock of any slab, and what it does when it no longer does.
+
+    The garbage collector may run while a lock is held, and end an exchange, which gives a permit back. With one of the
+    same slab the process would wait for itself; with one of another slab two processes could wait for each other.
+    """
+
+    __slots__ = ("inside", "later")
+
+    def __init__(self) -> None:
+        self.inside = False
+        self.later: list[Callable[[], object]] = []
+
+
 class Slab:
     """The cells of one limiter or breaker, for the process in ``slot``.
 
@@ -53,7 +67,7 @@ class Slab:
     ``ring(slot)`` wakes the process in a slot; it is called without the lock.
     """
 
-    __slots__ = ("_later", "_lock", "cells", "entries", "floats", "inside", "on_repaired", "recovered", "ring", "slot")
+    __slots__ = ("_lock", "_section", "cells", "entries", "floats", "on_repaired", "recovered", "ring", "slot")
 
     def __init__(
         self,
@@ -63,17 +77,18 @@ class Slab:
         lock: Lock,
         slot: int,
         ring: Callable[[int], object],
+        section: Section,
     ) -> None:
-        """``cells`` and ``floats``: the same memory. ``entries``: the bytes of the ring."""
+        """``cells`` and ``floats``: the same memory. ``entries``: the bytes of the ring. ``section``: that of all slabs
+        in this process.
+        """
         self.cells = cells
         self.floats = floats
         self.entries = entries
         self._lock = lock
         self.slot = slot
         self.ring = ring
-        self.inside = False
-        """This process holds the lock."""
-        self._later: list[Callable[[], object]] = []
+        self._section = section
         self.recovered = 0
         """Holders of the lock that had died."""
         self.on_repaired: Callable[[], Callable[[], object]] | None = None
@@ -85,20 +100,23 @@ class Slab:
         """Take the lock, and repair what a holder that died has left. An exception before `leave` must end the process,
         because only a death is repaired.
         """
+        self._section.inside = True
         if self._lock.acquire():
             self._repair()
-        self.inside = True
 
     def leave(self) -> None:
         """Give the lock back, and do what was put off meanwhile."""
-        self.inside = False
         self._lock.release()
-        while self._later:
-            self._later.pop()()
+        section = self._section
+        section.inside = False
+        while section.later:
+            section.later.pop()()
 
-    def put_off(self, action: Callable[[], object]) -> None:
-        """Do it after `leave`: the garbage collector may end an exchange, which releases, while the lock is held."""
-        self._later.append(action)
+    def put_off(self, action: Callable[[], object]) -> bool:
+        """When this process holds a lock: True, and ``action`` is done when it no longer does."""
+        if self._section.inside:
+            self._section.later.append(action)
+        return self._section.inside
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -121,7 +139,7 @@ class Slab:
         self._lock.repaired()
         self.recovered += 1
         if self.on_repaired is not None:
-            self._later.append(self.on_repaired())
+            self._section.later.append(self.on_repaired())
 
     def recount(self) -> None:
         """Compute the sums again."""

@@ -41,7 +41,7 @@ class Circuit:
         try:
             if cause != EXTERNAL and self._published is not old:
                 # Several processes share the breaker, and each publishes its own changes: those of others led to
-                # ``old``. Only listeners of pybreaker hear of that, and late.
+                # ``old``. Only listeners of pybreaker get that change, and late.
                 self._numbers.shown, self._cause = old.word, ""
                 _ = circuit.state
                 self._numbers.shown = ""

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from time import time
 from typing import Final
 
-MOST_WORKERS: Final = 32
+from gateway.launch import MOST_WORKERS
+
 _CELL: Final = 8
 _PID, _SINCE, _STARTS, _LOOPING = range(4)
 _SIZE: Final = 4 * 2 * MOST_WORKERS * _CELL

@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 from harness import postgres
 from harness.answers import OK, answer, each_request, ok
 from harness.deployment import EMAIL, PASSWORD, Deployment
-from harness.patience import eventually
+from harness.patience import eventually, when
 from harness.upstream import Link, Upstream
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
@@ -32,15 +32,6 @@ pytestmark = pytest.mark.timeout(120)
 
 def proxy(upstream: Upstream, **changes: object) -> dict[str, Any]:
     return {"name": "web", "path": "/web", "upstream": upstream.url, "access_rule": "true", **changes}
-
-
-async def when(condition: Callable[[], Awaitable[bool]], within: float) -> float:
-    """Ask until it is so; the seconds that it took."""
-    began = time.monotonic()
-    while not await condition():
-        assert time.monotonic() - began < within, f"never within {within} s"
-        await asyncio.sleep(0.005)
-    return time.monotonic() - began
 
 
 async def test_no_code_is_taken_from_the_folder_where_it_was_started(tmp_path: Path, upstream: Upstream) -> None:

@@ -1,4 +1,4 @@
-"""Limits and breakers of several workers: what the upstream itself sees, and what callers are told."""
+"""Limits and breakers of several workers: what the upstream itself sees, and what callers get."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from harness.counting_upstream import CountingUpstream, counting_upstream
 from harness.deployment import Deployment
+from harness.patience import when
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -74,13 +75,10 @@ async def settled(deployment: Deployment) -> None:
     """Wait until the ledger shows no request."""
 
     async def idle() -> bool:
-        told = await deployment.call("GET", "/upstreams/ai/explain")
-        return bool(told["limiter"]["in_flight"] == 0 and told["active_count"] == 0)
+        shown = await deployment.call("GET", "/upstreams/ai/explain")
+        return bool(shown["limiter"]["in_flight"] == 0 and shown["active_count"] == 0)
 
-    end = time.monotonic() + 20
-    while not await idle():
-        assert time.monotonic() < end, "permits are in use for ever"
-        await asyncio.sleep(0.02)
+    await when(idle, 20, "all permits are free")
 
 
 async def killing(deployment: Deployment, every: float, deaths: list[int]) -> None:
@@ -121,19 +119,21 @@ async def test_failures_in_different_workers_open_one_breaker(tmp_path: Path) ->
                 for _ in range(3):
                     assert await fresh(port, b"/ai/fail") == 500
                 await opened(deployment)
-                assert [await fresh(port, b"/ai") for _ in range(6)] == [503] * 6, "whichever worker is asked"
+                assert [await fresh(port, b"/ai") for _ in range(6)] == [503] * 6, "whichever worker gets it"
                 assert upstream.seen()[1] == before + 3
-            told = await deployment.call("GET", "/upstreams/ai/explain")
-            assert told["breaker"]["state"] == "open"
-            last = told["breaker"]["moves"][-1]
+            shown = await deployment.call("GET", "/upstreams/ai/explain")
+            last = shown["breaker"]["moves"][-1]
             assert [outcome["status"] for outcome in last["outcomes"]] == [500] * 3
 
 
 async def opened(deployment: Deployment) -> None:
     """Wait until the breaker is open: a caller may have its response a moment before the attempt is judged."""
-    end = time.monotonic() + 5
-    while (await deployment.call("GET", "/upstreams/ai/explain"))["breaker"]["state"] != "open":
-        assert time.monotonic() < end, "three failures have not opened it"
+
+    async def is_open() -> bool:
+        shown = await deployment.call("GET", "/upstreams/ai/explain")
+        return bool(shown["breaker"]["state"] == "open")
+
+    await when(is_open, 5, "three failures open it")
 
 
 async def fresh(port: int, target: bytes) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 
@@ -24,3 +24,13 @@ async def eventually(condition: Callable[[], object], what: str = "", within: fl
     while not condition():
         assert loop.time() < end, f"never within {within} s: {what or condition}"
         await asyncio.sleep(0.002)
+
+
+async def when(condition: Callable[[], Awaitable[bool]], within: float, what: str = "") -> float:
+    """As `eventually`, for a condition that has to be awaited; the seconds that it took."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while not await condition():
+        assert loop.time() - began < within, f"never within {within} s: {what or condition}"
+        await asyncio.sleep(0.005)
+    return loop.time() - began

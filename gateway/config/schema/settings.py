@@ -25,6 +25,7 @@ from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
 from gateway.config.schema.upstream import Upstream, named
 from gateway.config.schema.upstream_tls import UpstreamTls
 from gateway.core.address import Address
+from gateway.launch import MOST_WORKERS
 
 _DOCUMENT = records.Document()
 _DEFAULT_LISTENERS = tuple(Listener(address=str(listener.address)) for listener in _DOCUMENT.listen)
@@ -72,9 +73,9 @@ class Settings(Section):
     at start. It needs a `database`: without one there is no worker process."""
     auth: Auth = Field(default=Auth())
     """How callers authenticate."""
-    workers: int = Field(default=1, ge=0, le=32, examples=[2])
-    """How many worker processes serve traffic; `0`: one for each core that this process may use. Each has limiters,
-    breakers and connections of its own. Read at start. More than one needs a `database`."""
+    workers: int = Field(default=1, ge=0, le=MOST_WORKERS, examples=[2])
+    """How many worker processes serve traffic; `0`: one for each core that this process may use. Limits, queues and
+    breakers are those of all workers together. Read at start. More than one needs a `database`."""
     tracing: Tracing | None = Field(default=None)
     """Spans of sampled requests, over OTLP/HTTP; needs the `otel` extra: `pip install 'breakwater-gateway[otel]'`.
     `null`: none."""

@@ -174,7 +174,7 @@ def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
 
 
 def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
-    told: OutcomeTold = {
+    shown: OutcomeTold = {
         "at": judged.at + epoch,
         "outcome": judged.outcome.value,
         "reason": judged.reason,
@@ -182,8 +182,8 @@ def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
         "request_id": judged.request_id.decode("latin-1"),
     }
     if judged.worker >= 0:
-        told["worker"] = judged.worker
-    return told
+        shown["worker"] = judged.worker
+    return shown
 
 
 def _move(move: Move, epoch: float) -> MoveTold:

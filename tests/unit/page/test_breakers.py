@@ -6,7 +6,7 @@ from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
 from gateway.page.breakers import PageBreakerStore
-from gateway.page.layout import KEPT_MOVES, KEPT_OUTCOMES, OUTCOMES, PROBES
+from gateway.page.layout import KEPT_MOVES, KEPT_OUTCOMES, OUTCOMES
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import CLOSED, HALF_OPEN, OPEN, STATE_OF, Judged, State
 from gateway.policy.machine import REFUSED
@@ -67,22 +67,6 @@ class TestStore:
             assert not one.enter(two.word, HALF_OPEN, 11.0, "early", after=10.0)
             assert [move.cause for move in one.moves] == ["first"]
 
-    def test_what_is_meant_for_an_earlier_state_changes_nothing(self) -> None:
-        with page_stage() as stage:
-            store = self.begun(stage.pages[0].breaker("ai", ORIGIN))
-            old = store.word
-            assert store.take_probe(old, 1)
-            store.enter(old, HALF_OPEN, 2.0, "why")
-            assert (store.probes, store.slab.cells[PROBES]) == (0, 0), "a probe of before is void"
-            assert store.take_probe(store.word, 1)
-            assert store.fail(store.word) == 1
-            store.end_probe(old)
-            store.forgive(old)
-            store.keep(old, judged(1))
-            assert (store.fail(old), store.take_probe(old, 9)) == (0, False)
-            assert (store.failures, store.probes, store.outcomes) == (1, 1, [])
-            store.slab.check()
-
     def test_no_more_probes_than_allowed(self) -> None:
         with page_stage() as stage:
             one, two = self.begun(stage.pages[0].breaker("ai", ORIGIN)), stage.pages[1].breaker("ai", ORIGIN)
@@ -94,16 +78,6 @@ class TestStore:
             two.end_probe(two.word)
             two.end_probe(two.word)
             assert (one.probes, one.take_probe(one.word, 2)) == (1, True)
-
-    def test_failures_are_forgiven_or_end_with_the_circuit_closed(self) -> None:
-        with page_stage() as stage:
-            store = self.begun(stage.pages[0].breaker("ai", ORIGIN))
-            assert [store.fail(store.word), store.fail(store.word)] == [1, 2]
-            store.forgive(store.word)
-            assert [store.failures, store.fail(store.word)] == [0, 1]
-            for state, failures in ((OPEN, 1), (HALF_OPEN, 1), (CLOSED, 0)):
-                store.enter(store.word, state, 9.0, "why")
-                assert store.failures == failures
 
     def test_the_newest_are_kept_and_no_more(self) -> None:
         with page_stage() as stage:
@@ -133,15 +107,6 @@ class TestStore:
             assert (reason.startswith(found.reason), request_id.startswith(found.request_id)) == (True, True)
             assert len(found.reason) >= min(len(reason), 40)
             assert len(found.request_id) >= min(len(request_id), 60)
-
-    def test_a_probe_that_ends_inside_the_lock_ends_behind_it(self) -> None:
-        with page_stage() as stage:
-            store = self.begun(stage.pages[0].breaker("ai", ORIGIN))
-            assert store.take_probe(store.word, 1)
-            with store.slab.locked():
-                store.end_probe(store.word)
-                assert store.probes == 1
-            assert store.probes == 0
 
     @staticmethod
     def begun(store: PageBreakerStore) -> PageBreakerStore:

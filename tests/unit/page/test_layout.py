@@ -3,6 +3,7 @@ from __future__ import annotations
 import mmap
 from itertools import pairwise
 
+from gateway.launch import MOST_WORKERS
 from gateway.page import layout
 from gateway.policy.retry_after import SLOTS as SECONDS
 
@@ -39,3 +40,9 @@ def test_every_block_begins_on_a_page_of_memory() -> None:
     assert layout.BLOCK % mmap.PAGESIZE == 0
     assert layout.MUTEX * layout.CELL % 16 == 0
     assert layout.RING >= 100_000, "the most places that a configuration may name"
+
+
+def test_there_is_a_slot_for_each_process() -> None:
+    """Of a worker two, because in a restart the new one gets ready while the old one serves."""
+    assert layout.QUARANTINE == 2 * MOST_WORKERS == layout.SLOTS - 1
+    assert layout.SLOTS < 256, "an entry of the ring is a byte"

@@ -220,8 +220,9 @@ class Walk:
         assert [limiter.extra_releases for limiter in self.limiters] == [0, 0, 0]
 
 
-async def test_patience_that_ends_in_the_moment_of_admission() -> None:
-    """The permit is in the page, and the bell has not been heard: it is used, and not lost."""
+@pytest.mark.parametrize("leaves", [False, True], ids=["its patience ends", "it leaves"])
+async def test_the_moment_between_admission_and_the_bell(leaves: bool) -> None:
+    """The permit is in the page already: it is used or given back, and not lost."""
     with page_stage() as stage:
         one, two, _ = stage.permits(1)
         here, there = Limiter(1, 9, store=one), Limiter(1, 9, store=two)
@@ -230,22 +231,13 @@ async def test_patience_that_ends_in_the_moment_of_admission() -> None:
         assert waiter is not None
         here.release(permit)
         assert two.held == 1
-        there._give_up(waiter)
-        assert waiter.result() != REFUSED
-        there.release(waiter.result())
+        if leaves:
+            there.leave(waiter)
+            assert waiter.cancelled()
+        else:
+            there._give_up(waiter)
+            there.release(waiter.result())
         assert (one.in_flight, there.extra_releases) == (0, 0)
-
-
-async def test_one_who_leaves_in_the_moment_of_admission() -> None:
-    with page_stage() as stage:
-        one, two, _ = stage.permits(1)
-        here, there = Limiter(1, 9, store=one), Limiter(1, 9, store=two)
-        permit = here.try_acquire()
-        waiter = there.join(60.0)
-        assert waiter is not None
-        here.release(permit)
-        there.leave(waiter)
-        assert (one.in_flight, waiter.cancelled()) == (0, True)
 
 
 def test_the_place_of_a_process_is_its_own() -> None:

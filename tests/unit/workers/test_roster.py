@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from gateway.launch import MOST_WORKERS
 from gateway.workers import roster
 from gateway.workers.roster import Roster, Seated, count_of
 
@@ -38,11 +39,11 @@ def test_a_crash_loop_is_one_of_the_slot() -> None:
 
 
 def test_all_places_find_room() -> None:
-    table = Roster(roster.MOST_WORKERS)
-    for place in range(2 * roster.MOST_WORKERS):
+    table = Roster(MOST_WORKERS)
+    for place in range(2 * MOST_WORKERS):
         table.take(place, place + 1)
-    assert table.pids() == {place: place + 1 for place in range(2 * roster.MOST_WORKERS)}
-    assert {table.starts(slot) for slot in range(roster.MOST_WORKERS)} == {2}
+    assert table.pids() == {place: place + 1 for place in range(2 * MOST_WORKERS)}
+    assert {table.starts(slot) for slot in range(MOST_WORKERS)} == {2}
 
 
 def test_zero_means_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +51,4 @@ def test_zero_means_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(5)), raising=False)
     assert count_of(0) == 5
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(99)), raising=False)
-    assert count_of(0) == roster.MOST_WORKERS
+    assert count_of(0) == MOST_WORKERS
