@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from harness.patience import eventually
 
-from gateway.workers.pulse import Pulse, beating
+from gateway.workers.pulse import _ENDING_LOOKS, Pulse, beating
 
 
 @pytest.fixture
@@ -28,7 +28,15 @@ async def test_who_beats_does_not_hang(pulse: Pulse) -> None:
 async def test_who_is_silent_hangs_after_a_few_looks(pulse: Pulse) -> None:
     with beating(pulse.writer):
         assert not pulse.hangs()
-    assert [pulse.hangs() for _ in range(3)] == [False, False, True]
+        assert [pulse.hangs() for _ in range(3)] == [False, False, True]
+
+
+async def test_a_process_whose_loop_has_ended_gets_time_to_write_its_log(pulse: Pulse) -> None:
+    with beating(pulse.writer):
+        assert not pulse.hangs()
+    assert not pulse.hangs()
+    looks = [pulse.hangs() for _ in range(_ENDING_LOOKS)]
+    assert looks == [False] * (_ENDING_LOOKS - 1) + [True]
 
 
 def test_who_begins_gets_more_time(pulse: Pulse) -> None:
@@ -38,8 +46,8 @@ def test_who_begins_gets_more_time(pulse: Pulse) -> None:
 async def test_a_new_process_is_not_judged_by_the_one_before(pulse: Pulse) -> None:
     with beating(pulse.writer):
         pulse.hangs()
-    for _ in range(2):
-        pulse.hangs()
+        for _ in range(2):
+            pulse.hangs()
     pulse.began()
     assert [pulse.hangs() for _ in range(5)] == [False, False, False, False, True]
 
