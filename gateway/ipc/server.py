@@ -25,28 +25,34 @@ class ChannelServer:
         self._target = target
         self._requests = msgspec.json.Decoder(Request)
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on ``listener``, a listening Unix socket."""
         self._server = await asyncio.start_unix_server(self._serve, sock=listener)
 
     async def aclose(self) -> None:
+        """End, also in the middle of a request: the control process that wants its response is gone, or ends too."""
         if self._server is not None:
             self._server.close()
-        for writer in list(self._writers):
-            writer.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         try:
             while (request := await read(reader, self._requests)) is not None:
                 writer.write(packed(await self._answer(request)))
                 await writer.drain()
         except (ChannelError, ConnectionError) as error:
             _log.warning("the control process's channel broke: %s", error)
+        except asyncio.CancelledError:
+            pass  # by `aclose`. Python 3.11 logs a cancelled callback of a server as an error.
         finally:
-            self._writers.discard(writer)
+            self._serving.discard(task)
             writer.close()
 
     async def _answer(self, request: Request) -> Response:

@@ -16,11 +16,19 @@ from gateway.ipc.server import ChannelServer
 
 class Service(Protocol):
     async def double(self, number: int) -> int: ...
+    async def wait(self) -> None: ...
 
 
 class Served:
     async def double(self, number: int) -> int:
         return 2 * number
+
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+
+    async def wait(self) -> None:
+        self.waits.set()
+        await asyncio.Event().wait()
 
     async def secret(self) -> str:
         return "no operation of the interface"
@@ -53,3 +61,21 @@ async def test_one_request(tmp_path: Path, op: str, body: list[object], response
         await server.aclose()
         writer.close()
         await writer.wait_closed()
+
+
+async def test_the_end_in_the_middle_of_a_request_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "channel"))
+    listener.listen()
+    served = Served()
+    server = ChannelServer(operations(Service), served)
+    await server.start(listener)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "channel")
+    text = json.dumps({"id": 1, "op": "wait", "body": []}).encode()
+    writer.write(len(text).to_bytes(4, "big") + text)
+    await served.waits.wait()
+    await server.aclose()
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    assert caplog.records == []
