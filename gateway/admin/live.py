@@ -45,6 +45,13 @@ class Live(Protocol):
         """Begin to replace all worker processes; how many. Raises `AdminError` when none can be."""
         ...
 
+    async def upgrade(self) -> tuple[str, int]:
+        """Begin to replace all programs by those that are installed: their version, and how many workers.
+
+        Raises `AdminError` when they cannot take over; then nothing has changed.
+        """
+        ...
+
     async def refusals(self, since: int) -> Refusals:
         """Exchanges that were refused or failed after ``since``; 0: the newest 50."""
         ...
@@ -73,6 +80,9 @@ class NotRunning:
         raise unavailable(ELSEWHERE)
 
     async def restart_workers(self) -> int:
+        raise unavailable(ELSEWHERE)
+
+    async def upgrade(self) -> tuple[str, int]:
         raise unavailable(ELSEWHERE)
 
     async def refusals(self, since: int) -> Refusals:

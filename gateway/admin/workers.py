@@ -1,4 +1,4 @@
-"""The worker processes: how they stand, and their replacement."""
+"""The processes of the gateway: how the workers stand, their replacement, and that of all programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.store.store import Store
 
 
 class WorkerAdministration:
-    """Both methods raise `AdminError`, also where no gateway runs."""
+    """Each method raises `AdminError`, also where no gateway runs."""
 
     def __init__(self, store: Store, live: Live) -> None:
         self._store = store
@@ -28,3 +28,10 @@ class WorkerAdministration:
         count = await self._live.restart_workers()
         await self._store.audit.add(actor.author, "workers.restart", "workers")
         return {"workers": count}
+
+    async def upgrade(self, actor: Actor) -> Mapping[str, object]:
+        """Begin to replace all programs by those that are installed, after a trial. No request fails for it."""
+        superusers_only(actor)
+        version, count = await self._live.upgrade()
+        await self._store.audit.add(actor.author, "workers.upgrade", version)
+        return {"version": version, "workers": count}

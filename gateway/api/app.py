@@ -34,6 +34,7 @@ def application(
 ) -> web.Application:
     """``hosts``: names by which it may be called, in addition to those of this machine."""
     allowed = _LOCAL | {host.lower() for host in hosts}
+    longer = {BASE + route.path: route.seconds for route in ROUTES if route.seconds}
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -42,7 +43,7 @@ def application(
                 raise AdminError(
                     421, "misdirected", "Misdirected Request", "This name is not in admin.hosts; add it there"
                 )
-            async with asyncio.timeout(times.request):
+            async with asyncio.timeout(longer.get(request.path, times.request)):
                 return dressed(request, await handler(request))
         except AdminError as error:
             return refusal(request, error)

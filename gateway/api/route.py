@@ -56,6 +56,8 @@ class Route:
     """Checked before anything of the request is looked at."""
     kind: str
     """Media type of the response, without parameters."""
+    seconds: float
+    """Its limit, where that of other requests (`gateway.api.times.Times.request`) is too short; else 0."""
 
 
 def route(
@@ -71,6 +73,7 @@ def route(
     stream: Stream | None = None,
     right: Right = superusers_only,
     kind: str = "application/json",
+    seconds: float = 0.0,
 ) -> Callable[[Handler], Route]:
     """Make the function below it a route. Its name is the id of the operation, its docstring the summary.
 
@@ -95,6 +98,7 @@ def route(
             stream,
             right,
             kind,
+            seconds,
         )
 
     return decorate

@@ -275,6 +275,11 @@ class WorkersRestarted(Answer):
     workers: int = Field(description="How many are being replaced.")
 
 
+class UpgradeBegun(Answer):
+    version: str = Field(description="Of the programs that are installed now.")
+    workers: int = Field(description="How many are being replaced.")
+
+
 class Explained(Answer):
     """Why a proxy's protections are in their state. Times are seconds of the epoch, null: the protection is off."""
 

@@ -18,7 +18,7 @@ from gateway.cli.proxy import proxy
 from gateway.cli.run import check, demo, run, schema
 from gateway.cli.secret import secret
 from gateway.cli.transfer import export, import_, sync
-from gateway.cli.workers import restart, status
+from gateway.cli.workers import restart, status, upgrade
 from gateway.core.version import EDITION
 
 SERVING = frozenset({"run", "demo"})
@@ -49,6 +49,7 @@ for _command in (
     secret,
     status,
     restart,
+    upgrade,
     explain,
     export,
     import_,

@@ -14,6 +14,8 @@ from gateway.admin.errors import AdminError, validation
 from gateway.cli.types import Json
 
 _SECONDS: Final = 30.0
+_LONGER: Final = {"/workers/upgrade": 180.0}
+"""Limits of requests that the gateway itself gives more time."""
 
 
 class RemoteCaller:
@@ -32,7 +34,6 @@ class RemoteCaller:
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={"Authorization": f"Bearer {self._token}"},
-            timeout=aiohttp.ClientTimeout(total=_SECONDS),
         )
         return self
 
@@ -47,9 +48,16 @@ class RemoteCaller:
         given = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in query.items() if v is not None}
         data = None if body is None else _encoded(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
+        limit = aiohttp.ClientTimeout(total=_LONGER.get(path, _SECONDS))
         try:
             async with self._session.request(
-                method, self._base + path, params=given, data=data, headers=headers, allow_redirects=False
+                method,
+                self._base + path,
+                params=given,
+                data=data,
+                headers=headers,
+                timeout=limit,
+                allow_redirects=False,
             ) as response:
                 text = await response.read()
                 if "X-Request-Id" not in response.headers:

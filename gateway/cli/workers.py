@@ -1,4 +1,4 @@
-"""`gateway status` and `gateway restart`: the worker processes of a gateway that runs."""
+"""`gateway status`, `restart` and `upgrade`: the processes of a gateway that runs."""
 
 from __future__ import annotations
 
@@ -39,6 +39,24 @@ def restart(target: Target) -> None:
         count = done["workers"]
         many = "1 worker is" if count == 1 else f"{count} workers are"
         target.show(done, lambda: f"{many} being replaced; gateway status shows how far that is")
+
+    target.run(work)
+
+
+@click.command()
+@acts
+def upgrade(target: Target) -> None:
+    """Replace all programs of a gateway that runs by those that are installed now; no request fails for it.
+
+    The installed version is tried first, with the configuration file. When it cannot take over, nothing changes, and
+    the command says why.
+    """
+
+    async def work(caller: Caller) -> None:
+        begun = await caller.call("POST", "/workers/upgrade")
+        target.show(
+            begun, lambda: f"version {begun['version']} takes over; gateway status shows how far the workers are"
+        )
 
     target.run(work)
 

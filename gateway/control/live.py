@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gateway import __version__
 from gateway.admin.live import Applied
 from gateway.admin.snapshot import LiveSnapshot
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.report import DATABASE_CHANGE, Report
 from gateway.control.sync import Sync
+from gateway.control.workforce import Workforce
 from gateway.ipc.fleet import Fleet
 from gateway.ipc.messages import Refusals
 from gateway.workers.greeting import greeting
@@ -18,15 +17,12 @@ from gateway.workers.greeting import greeting
 class LiveGateway:
     """Delegates each call to the responsible part."""
 
-    def __init__(
-        self, sync: Sync, report: Report, plane: Fleet, telemetry: Telemetry, restart: Callable[[], int]
-    ) -> None:
-        """``restart`` begins to replace the workers, and returns how many."""
+    def __init__(self, sync: Sync, report: Report, plane: Fleet, telemetry: Telemetry, workforce: Workforce) -> None:
         self._sync = sync
         self._report = report
         self._plane = plane
         self._telemetry = telemetry
-        self._restart = restart
+        self._workforce = workforce
 
     async def apply(self) -> Applied:
         await self._sync.apply_current(DATABASE_CHANGE)
@@ -45,7 +41,10 @@ class LiveGateway:
         return await self._telemetry.workers()
 
     async def restart_workers(self) -> int:
-        return self._restart()
+        return self._workforce.restart()
+
+    async def upgrade(self) -> tuple[str, int]:
+        return await self._workforce.upgrade()
 
     async def metrics(self, *, open_metrics: bool) -> str:
         return await self._telemetry.metrics(open_metrics=open_metrics)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway import launch
-from gateway.admin.errors import unavailable
 from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
 from gateway.api.server import AdminListener
@@ -31,6 +30,7 @@ from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.options import Options
 from gateway.control.report import Report
 from gateway.control.sync import Sync
+from gateway.control.workforce import Workforce
 from gateway.core.tasks import Tasks
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
 from gateway.ipc.client import Worker, WorkerClient
@@ -73,7 +73,6 @@ class Process:
         self._fleet = fleet
         self._roster = roster
         self._counters = counters
-        self._supervisor = os.getppid()
         self._alive = alive
         self._ready = ready
         self._pulse = pulse
@@ -103,7 +102,8 @@ class Process:
             sync = Sync(declared, store, plane, composer, issuers, report)
             stack.push_async_callback(self._tasks.aclose)
             await sync.start(cold=away)
-            live = LiveGateway(sync, report, plane, telemetry, self._restart_workers)
+            workforce = Workforce(self._roster, os.getppid(), self._options.config)
+            live = LiveGateway(sync, report, plane, telemetry, workforce)
             where = await self._listen(stack, declared, store, live, plane)
             with signals(self._handlers(sync)), parent_watch(self._alive, self._stop):
                 Followers(declared, store, plane, sync, issuers).start(self._tasks, away=away)
@@ -147,13 +147,6 @@ class Process:
         await listener.start()
         stack.push_async_callback(listener.aclose)
         return f"; admin on {listener.url}"
-
-    def _restart_workers(self) -> int:
-        """Ask the supervisor, which starts and ends processes. Raises `AdminError` when it is gone."""
-        if os.getppid() != self._supervisor:
-            raise unavailable("the supervisor has ended, and this process ends too")
-        os.kill(self._supervisor, signal.SIGUSR2)
-        return self._roster.workers
 
     def _task_failed(self, task: asyncio.Task[None]) -> None:
         # A process that silently stopped following is worse than none: the supervisor starts another.

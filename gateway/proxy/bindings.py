@@ -14,7 +14,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict
 
 from gateway.config import places
 from gateway.core.address import Address
@@ -33,13 +33,32 @@ class Binder(Protocol):
     async def keep(self, addresses: Collection[Address]) -> None: ...
 
 
+class KeptName(TypedDict):
+    """An address, and the numbers of the rows in ``bound`` that it stands for."""
+
+    host: str
+    port: int
+    bound: list[int]
+
+
+class KeptBindings(TypedDict):
+    """What `Bindings` consists of. ``bound``: a row of descriptors for each address, one for each slot; ``wanted``:
+    hosts and ports by slot.
+    """
+
+    bound: list[list[int]]
+    names: list[KeptName]
+    wanted: list[tuple[int, list[tuple[str, int]]]]
+
+
 class Bindings(Binder):
     """The owner of listening sockets. It gives out duplicates of their descriptors, which the receiver closes.
 
-    ``slots``: how many sockets each address has. An address stays open while one slot wants it.
+    ``slots``: how many sockets each address has. An address stays open while one slot wants it. ``kept``: the sockets
+    of the program before this one.
     """
 
-    def __init__(self, slots: int = 1) -> None:
+    def __init__(self, slots: int = 1, kept: KeptBindings | None = None) -> None:
         self._slots = slots
         self._bound: dict[Name, Sequence[socket.socket]] = {}
         self._names: dict[Address, tuple[Name, ...]] = {}
@@ -48,6 +67,29 @@ class Bindings(Binder):
         """What each slot has kept last."""
         self._lock = asyncio.Lock()
         self._closed = False
+        if kept is not None:
+            self._take(kept)
+
+    def kept(self) -> KeptBindings:
+        """What the next program needs."""
+        order = {name: number for number, name in enumerate(self._bound)}
+        return {
+            "bound": [[sock.fileno() for sock in sockets] for sockets in self._bound.values()],
+            "names": [
+                {"host": address.host, "port": address.port, "bound": [order[name] for name in names]}
+                for address, names in self._names.items()
+            ],
+            "wanted": [(slot, [(each.host, each.port) for each in wanted]) for slot, wanted in self._wanted.items()],
+        }
+
+    def _take(self, kept: KeptBindings) -> None:
+        bound = [[socket.socket(fileno=descriptor) for descriptor in row] for row in kept["bound"]]
+        names = [name_of(sockets[0]) for sockets in bound]
+        self._bound.update(zip(names, bound, strict=True))
+        for each in kept["names"]:
+            self._names[Address(each["host"], each["port"])] = tuple(names[number] for number in each["bound"])
+        for slot, wanted in kept["wanted"]:
+            self._wanted[slot] = frozenset(Address(host, port) for host, port in wanted)
 
     async def open(self, address: Address, slot: int = 0) -> list[socket.socket]:
         """The slot's listening socket for each address that ``address`` stands for; no host: all of IPv4 and IPv6.

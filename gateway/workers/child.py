@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway import launch
 from gateway.core.clock import Clock
+from gateway.workers.adopted import Adopted, Running
 from gateway.workers.pulse import Pulse
 from gateway.workers.roster import Roster
 from gateway.workers.sockets import OwnedSockets
@@ -87,7 +88,9 @@ class Child:
     """Another process has taken over from it: it is not started again."""
     listens: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     """Of a worker: the process that runs accepts connections."""
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    renewing: bool = field(default=False, init=False)
+    """It was asked to end, and starts again at once."""
+    process: Running | None = field(default=None, init=False)
     _backoff: Backoff = field(default_factory=Backoff, init=False, repr=False)
 
     def start(self) -> None:
@@ -107,6 +110,13 @@ class Child:
             )
         if self.roster is not None:
             self.roster.take(self.place, self.process.pid)
+
+    def adopt(self, pid: int) -> None:
+        """The process runs already, or has just ended: the program before this one has started it.
+
+        Raises ChildProcessError when it is no child of this process.
+        """
+        self.process = Adopted(pid)
 
     def _line(self, sockets: OwnedSockets) -> contextlib.AbstractContextManager[int]:
         slot = 0 if self.roster is None else self.roster.slot_of(self.place)

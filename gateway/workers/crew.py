@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypedDict
 
 from gateway.workers import confinement
 from gateway.workers.child import PYTHON, Child
 from gateway.workers.inherited import Inherited
 from gateway.workers.pulse import Pulse
-from gateway.workers.sockets import OwnedSockets
+from gateway.workers.sockets import KeptSockets, OwnedSockets
 
 _START_LOOKS: Final = 480
 """Two minutes to start, on a busy machine."""
@@ -18,6 +18,30 @@ _WORKER_LOOKS: Final = 7
 """1.75 seconds: traffic waits for it."""
 _CONTROL_LOOKS: Final = 120
 """Half a minute: no traffic waits, and the database may be moving its schema."""
+
+
+CONTROL: Final = -1
+"""The place of the control process, which has none among the workers."""
+
+
+class KeptChild(TypedDict):
+    """A child that the program before this one has started. ``pid``: 0 for one that waits for its next start."""
+
+    place: int
+    pid: int
+    pulse: list[int]
+
+
+def keep(children: Sequence[Child]) -> list[KeptChild]:
+    """What the next program needs to know of ``children``."""
+    return [
+        {
+            "place": child.place,
+            "pid": 0 if child.process is None else child.process.pid,
+            "pulse": [] if child.pulse is None else child.pulse.ends,
+        }
+        for child in children
+    ]
 
 
 class Crew:
@@ -36,6 +60,7 @@ class Crew:
         env: Mapping[str, str] | None = None,
         worker_env: Sequence[str] = (),
         shared: Sequence[int] = (),
+        kept: KeptSockets | None = None,
     ) -> None:
         self._shared = shared
         self._inherited = inherited
@@ -43,11 +68,22 @@ class Crew:
         self._workers = workers
         self._env = env
         self._worker_env = confinement.environment(os.environ if env is None else env, worker_env)
-        self._sockets = OwnedSockets(workers)
+        self.sockets = OwnedSockets(workers, kept)
 
     def children(self) -> list[Child]:
         """The first processes: the workers, and last the control process."""
         return [*(self._worker(slot) for slot in range(self._workers)), self._control()]
+
+    def adopted(self, kept: Sequence[KeptChild]) -> list[Child]:
+        """The processes that the program before this one has started."""
+        children = []
+        for each in kept:
+            place, ends = each["place"], each["pulse"]
+            child = self._control(ends) if place == CONTROL else self._worker(place, ends)
+            if each["pid"]:
+                child.adopt(each["pid"])
+            children.append(child)
+        return children
 
     def successor(self, worker: Child) -> Child:
         """A worker for the same slot as ``worker``, in the slot's other place."""
@@ -55,10 +91,10 @@ class Crew:
         first, second = roster.places_of(roster.slot_of(worker.place))
         return self._worker(first if worker.place == second else second)
 
-    def _worker(self, place: int) -> Child:
+    def _worker(self, place: int, ends: Sequence[int] = ()) -> Child:
         inherited = self._inherited
         slot = inherited.roster.slot_of(place)
-        pulse = Pulse(_START_LOOKS, _WORKER_LOOKS)
+        pulse = Pulse(_START_LOOKS, _WORKER_LOOKS, ends)
         given = (inherited.listener(place), inherited.alive, inherited.counters[place], pulse.writer)
         return Child(
             "worker" if self._workers == 1 else f"worker {slot}",
@@ -66,15 +102,15 @@ class Crew:
             (*given, *self._shared),
             self._worker_env,
             pulse,
-            self._sockets,
+            self.sockets,
             serves=True,
             place=place,
             roster=inherited.roster,
         )
 
-    def _control(self) -> Child:
+    def _control(self, ends: Sequence[int] = ()) -> Child:
         inherited = self._inherited
-        pulse = Pulse(_START_LOOKS, _CONTROL_LOOKS)
+        pulse = Pulse(_START_LOOKS, _CONTROL_LOOKS, ends)
         given = (inherited.alive, inherited.report_ready, pulse.writer, inherited.table, *inherited.counters)
         return Child(
             "control process",
@@ -82,4 +118,5 @@ class Crew:
             given,
             self._env,
             pulse,
+            place=CONTROL,
         )

@@ -14,13 +14,16 @@ from gateway.workers.child import Child
 
 
 class Estate:
-    """For the supervisor: a page and the doorbells of so many ``places``. A context: it is closed at the end."""
+    """For the supervisor: a page and the doorbells of so many ``places``. A context: it is closed at the end.
 
-    def __init__(self, places: int) -> None:
-        descriptor, bells = create(), doorbells(places)
-        self.descriptors = (descriptor, *bells)
+    ``kept``: the `descriptors` of one that exists already.
+    """
+
+    def __init__(self, places: int, kept: Sequence[int] = ()) -> None:
+        self.descriptors = tuple(kept or (create(), *doorbells(places)))
         """What workers inherit: the page, and the doorbell of each place."""
-        self._page = Page(descriptor, QUARANTINE, bells)
+        self._page = Page(self.descriptors[0], QUARANTINE, self.descriptors[1:])
+        self._quarantined = 0
         self._held: dict[int, int] = {}
         """The locks that were held at the last look, each with its holder."""
 
@@ -30,7 +33,18 @@ class Estate:
         To be called before another process starts at the place.
         """
         exhume = self._page.bury(place)
-        asyncio.get_running_loop().call_later(QUARANTINE_SECONDS, exhume)
+        self._quarantined += 1
+
+        def release() -> None:
+            self._quarantined -= 1
+            exhume()
+
+        asyncio.get_running_loop().call_later(QUARANTINE_SECONDS, release)
+
+    @property
+    def settled(self) -> bool:
+        """No permits wait in quarantine, so that nothing is lost when this program ends."""
+        return not self._quarantined
 
     def look(self, children: Sequence[Child], then: Callable[[Child], object]) -> None:
         """Once at every `gateway.workers.pulse.PERIOD`: ``then`` is called with a worker that held the same lock at the

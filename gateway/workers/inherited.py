@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 
 from gateway.observe import counters
 from gateway.workers import roster
@@ -19,30 +19,53 @@ _MAX_FOLDER: Final = 60
 _FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - for a folder that no one else can enter
 
 
+class KeptPipes(TypedDict):
+    """What `Inherited` consists of: descriptors, and a folder."""
+
+    folder: str
+    listeners: list[int]
+    alive: list[int]
+    ready: list[int]
+    counters: list[int]
+    roster: int
+
+
 class Inherited:
     """The channels' listeners, the memory of the counters, the roster, and two pipes. A context: it is closed at the
     end.
 
     ``workers``: each has two places (`gateway.workers.roster`), and each place has a channel and a map of counters.
+    ``kept``: those of the program before this one.
     """
 
-    def __init__(self, workers: int = 1) -> None:
-        self.folder = private_folder()
+    def __init__(self, workers: int = 1, kept: KeptPipes | None = None) -> None:
+        kept = kept or _made(2 * workers)
+        self.folder = pathlib.Path(kept["folder"])
         """Where the channels' sockets are (`channel`)."""
-        places = range(2 * workers)
-        self._listeners = [_listener(channel(self.folder, place)) for place in places]
-        self.alive, self._held = os.pipe()
+        self._listeners = kept["listeners"]
+        self.alive, self._held = kept["alive"]
         """A pipe that ends with the supervisor."""
-        self.ready, self.report_ready = os.pipe()
+        self.ready, self.report_ready = kept["ready"]
         """A pipe that signals that traffic is served: its reading end, and the writing end for the child."""
         os.set_blocking(self.ready, False)
-        self.counters = [counters.create() for _ in places]
+        self.counters = kept["counters"]
         """By place."""
-        self.table = roster.create()
+        self.table = kept["roster"]
         self.roster = roster.Roster(workers, self.table)
 
+    def kept(self) -> KeptPipes:
+        """What the next program needs."""
+        return {
+            "folder": str(self.folder),
+            "listeners": self._listeners,
+            "alive": [self.alive, self._held],
+            "ready": [self.ready, self.report_ready],
+            "counters": self.counters,
+            "roster": self.table,
+        }
+
     def listener(self, place: int) -> int:
-        return self._listeners[place].fileno()
+        return self._listeners[place]
 
     def __enter__(self) -> Self:
         return self
@@ -50,10 +73,9 @@ class Inherited:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for listener in self._listeners:
-            listener.close()
         self.roster.close()
-        for descriptor in (self.alive, self._held, self.ready, self.report_ready, self.table, *self.counters):
+        pipes = (self.alive, self._held, self.ready, self.report_ready)
+        for descriptor in (*pipes, self.table, *self.counters, *self._listeners):
             os.close(descriptor)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -63,11 +85,23 @@ def channel(folder: pathlib.Path, place: int) -> pathlib.Path:
     return folder / f"channel-{place}"
 
 
-def _listener(path: pathlib.Path) -> socket.socket:
+def _made(places: int) -> KeptPipes:
+    folder = private_folder()
+    return {
+        "folder": str(folder),
+        "listeners": [_listener(channel(folder, place)) for place in range(places)],
+        "alive": [*os.pipe()],
+        "ready": [*os.pipe()],
+        "counters": [counters.create() for _ in range(places)],
+        "roster": roster.create(),
+    }
+
+
+def _listener(path: pathlib.Path) -> int:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
-    return listener
+    return listener.detach()
 
 
 def private_folder() -> pathlib.Path:

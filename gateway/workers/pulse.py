@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 PERIOD: Final = 0.25
@@ -27,8 +27,9 @@ class Pulse:
     another, longer time: no traffic waits for it any more.
     """
 
-    def __init__(self, starting: int, running: int) -> None:
-        self._reader, self.writer = os.pipe()
+    def __init__(self, starting: int, running: int, ends: Sequence[int] = ()) -> None:
+        """``ends``: of a pipe that exists already, as from `ends`."""
+        self._reader, self.writer = ends or os.pipe()
         for descriptor in (self._reader, self.writer):
             os.set_blocking(descriptor, False)  # only we hold the ends, and neither may block on the other
         self._starting = starting
@@ -41,6 +42,11 @@ class Pulse:
         self._drain()
         self._allowed = self._starting
         self._silent = 0
+
+    @property
+    def ends(self) -> list[int]:
+        """The descriptors of the pipe: for reading, for writing."""
+        return [self._reader, self.writer]
 
     @property
     def silent(self) -> int:

@@ -38,11 +38,16 @@ class Rolling:
         """Replace all workers. A second call while that goes on, or while an old worker still drains, is ignored."""
         if self._successor is None or self._stopped:
             return
-        if self._running or any(child.leaving for child in self._children):
+        if self.busy:
             _log.warning("a restart of the workers is under way: this one is ignored")
             return
         self._running = True
         self._tasks.start(self._replace_all(self._successor), "replace the workers")
+
+    @property
+    def busy(self) -> bool:
+        """Workers are being replaced, or an old one still drains."""
+        return self._running or any(child.leaving for child in self._children)
 
     def starts(self, child: Child) -> bool:
         """Whether it is the new process that is not ready yet."""

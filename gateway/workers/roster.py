@@ -6,6 +6,8 @@ process of a slot runs, with a channel and a map of counters of its own. A slot 
 
     a place    process id, 0: none; when it was started
     a slot     how many processes were started; 1 while each of them ends soon after its start
+    all        what an upgrade would hand over (`gateway.workers.takeover.FORMAT`), 0: none is possible; 1 while the
+               control process wants one, which it alone sets and the supervisor alone clears
 
 A number of 8 bytes is written and read whole; the process id is written last.
 """
@@ -23,8 +25,10 @@ from gateway.launch import MOST_WORKERS
 
 _CELL: Final = 8
 _PID, _SINCE, _STARTS, _LOOPING = range(4)
-_SIZE: Final = 4 * 2 * MOST_WORKERS * _CELL
+_COLUMNS: Final = 4 * 2 * MOST_WORKERS
 """Four columns, each with a cell for every place; those of a slot use the cell of its first place."""
+_FORMAT, _ORDER = _COLUMNS, _COLUMNS + 1
+_SIZE: Final = (_COLUMNS + 2) * _CELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,25 @@ class Roster:
         """Whether the processes of the slot end soon after their start, again and again."""
         self._ints[_cell(_LOOPING, self.slot_of(place))] = looping
 
-    # -- the control process reads
+    def offer(self, handed_over: int) -> None:
+        """The supervisor can be upgraded in place, and would hand over this format."""
+        self._ints[_FORMAT] = handed_over
+
+    def take_order(self) -> bool:
+        """Whether the control process wants an upgrade; True once."""
+        wanted = bool(self._ints[_ORDER])
+        self._ints[_ORDER] = 0
+        return wanted
+
+    # -- the control process reads, and orders
+
+    @property
+    def offered(self) -> int:
+        """The format that the supervisor would hand over; 0: it cannot be upgraded in place."""
+        return self._ints[_FORMAT]
+
+    def order_upgrade(self) -> None:
+        self._ints[_ORDER] = 1
 
     def seated(self) -> list[Seated]:
         """The processes that run, by place."""

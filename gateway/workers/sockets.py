@@ -19,24 +19,49 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from typing import Final, TypedDict
 
 from gateway.core.address import Address
 from gateway.core.tasks import Tasks
-from gateway.proxy.bindings import Bindings, close
+from gateway.proxy.bindings import Bindings, KeptBindings, close
 
 _MAX_MESSAGE: Final = 128 << 10
 _MAX_DESCRIPTORS: Final = 253
 """SCM_MAX_FD of Linux."""
 
 
-class OwnedSockets:
-    """The supervisor's end. The sockets stay open from one worker to the next. Each address has one for each slot."""
+class KeptLine(TypedDict):
+    """The supervisor's end of a line to a worker of ``slot``."""
 
-    def __init__(self, slots: int = 1) -> None:
-        self._bindings = Bindings(slots)
+    slot: int
+    descriptor: int
+
+
+class KeptSockets(TypedDict):
+    """What `OwnedSockets` consists of."""
+
+    bindings: KeptBindings
+    lines: list[KeptLine]
+
+
+class OwnedSockets:
+    """The supervisor's end. The sockets stay open from one worker to the next. Each address has one for each slot.
+
+    ``kept``: the sockets of the program before this one, and its lines to workers that run.
+    """
+
+    def __init__(self, slots: int = 1, kept: KeptSockets | None = None) -> None:
+        self._bindings = Bindings(slots, None if kept is None else kept["bindings"])
         self._serving = Tasks()
-        self._lines: set[socket.socket] = set()
+        self._lines: dict[socket.socket, int] = {}
+        """With the slot of the worker."""
+        for line in [] if kept is None else kept["lines"]:
+            self._attend(socket.socket(fileno=line["descriptor"]), line["slot"], lambda: None)
+
+    def kept(self) -> KeptSockets:
+        """What the next program needs."""
+        lines: list[KeptLine] = [{"slot": slot, "descriptor": line.fileno()} for line, slot in self._lines.items()]
+        return {"bindings": self._bindings.kept(), "lines": lines}
 
     @contextlib.contextmanager
     def line(self, slot: int = 0, listens: Callable[[], object] = lambda: None) -> Iterator[int]:
@@ -45,9 +70,7 @@ class OwnedSockets:
         ``listens`` is called whenever the worker has applied a configuration and begins to accept connections.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        self._lines.add(ours)
-        self._serving.start(self._serve(ours, slot, listens), "give a worker its sockets")
+        self._attend(ours, slot, listens)
         with theirs:
             yield theirs.fileno()
 
@@ -60,6 +83,11 @@ class OwnedSockets:
         self.close()
         await self._serving.aclose()
         close(self._lines)  # also of a task that had not begun
+
+    def _attend(self, line: socket.socket, slot: int, listens: Callable[[], object]) -> None:
+        line.setblocking(False)
+        self._lines[line] = slot
+        self._serving.start(self._serve(line, slot, listens), "give a worker its sockets")
 
     async def _serve(self, line: socket.socket, slot: int, listens: Callable[[], object]) -> None:
         """Until the worker's end."""
@@ -76,7 +104,7 @@ class OwnedSockets:
                     line.send(f"0\n{error}".encode())
                 finally:
                     close(sockets)
-        self._lines.discard(line)
+        self._lines.pop(line, None)
 
     async def _do(self, message: bytes, slot: int) -> list[socket.socket]:
         """Raises OSError with a sentence for its text, and ValueError for what is no message."""

@@ -11,6 +11,7 @@ listen (`sockets`): callers wait while a worker is replaced, and are not refused
     SIGHUP            the control process reloads
     SIGUSR1           the workers open their access log again
     SIGUSR2           the workers are replaced one after the other (`rolling`)
+    an order in the roster: the program of the supervisor itself is replaced (`takeover`)
     SIGCHLD           a child ended; process 1 of a container also gets the orphans of others, whose codes it takes
 """
 
@@ -36,6 +37,7 @@ from gateway.workers.inherited import Inherited
 from gateway.workers.pulse import PERIOD
 from gateway.workers.rolling import Rolling
 from gateway.workers.signals import signals
+from gateway.workers.takeover import NOTHING, Kept, Takeover, receive
 
 _log = logging.getLogger("gateway")
 
@@ -48,6 +50,8 @@ class Supervisor:
     ``ready``: the reading end of a pipe to which a child writes when traffic is served for the first time; then
     ``on_ready`` is called, and from then on each death is followed by a start. ``successor`` makes the entry of a
     process that takes over from a worker; None: workers cannot be replaced. ``estate``: of workers that share a page.
+    ``takeover``: how another program takes over from this one; None: that is not possible. ``adopted``: this one has
+    taken over, and the children run the code of the program before.
     """
 
     def __init__(
@@ -57,14 +61,21 @@ class Supervisor:
         on_ready: Callable[[], object] = lambda: None,
         successor: Callable[[Child], Child] | None = None,
         estate: Estate | None = None,
+        takeover: Takeover | None = None,
+        *,
+        adopted: bool = False,
     ) -> None:
         self._estate = estate
+        self._takeover = takeover
+        self._adopted = adopted
+        self._upgrading = False
+        """An upgrade was ordered, and waits until nothing would be lost by it."""
         self._children = list(children)
         self._rolling = Rolling(self._children, successor)
         self._ready = ready
         self._on_ready = on_ready
         self._stopping = False
-        self._began = False
+        self._began = adopted
         """The control process was ready once: from now on a death is followed by a start."""
         self._code = 0
         """Of the workers that have ended since the stop, the highest exit code."""
@@ -77,7 +88,10 @@ class Supervisor:
         try:
             with signals(self._handlers()), self._readiness():
                 for child in self._children:
-                    child.start()
+                    if child.process is None:
+                        child.start()
+                if self._adopted:
+                    self._renew()
                 watching = loop.create_task(self._watch(), name="watch the children")
                 try:
                     return await self._over
@@ -115,6 +129,28 @@ class Supervisor:
             if self._estate is not None:
                 self._estate.look(self._children, self._free_lock)
 
+            if self._takeover is not None:
+                self._consider_upgrade(self._takeover)
+
+    def _consider_upgrade(self, takeover: Takeover) -> None:
+        if takeover.ordered():
+            if self._rolling.busy:
+                _log.warning("a restart of the workers is under way: no upgrade begins before its end; order it again")
+            else:
+                self._upgrading = True
+        settled = self._estate is None or self._estate.settled
+        if self._upgrading and settled and not self._stopping and not self._rolling.busy:
+            self._upgrading = False
+            takeover.begin(self._children)
+
+    def _renew(self) -> None:
+        """The first act after an upgrade: the control process starts again, then the workers are replaced by it."""
+        for child in self._children:
+            if not child.serves:
+                child.renewing = True
+                child.signal(signal.SIGTERM)
+        self._rolling.begin()
+
     def _free_lock(self, child: Child) -> None:
         _log.error("the %s was stopped while it held a lock that all workers need: it is killed", child.name)
         child.kill()
@@ -136,6 +172,9 @@ class Supervisor:
             if child.serves:
                 self._code = max(self._code, code if code >= 0 else 1)
                 self._end_after_workers()
+        elif child.renewing:
+            child.renewing = False
+            self._start_again(child)
         elif child.leaving or self._rolling.starts(child):
             self._rolling.ended(child, _end_of(code))
         elif not child.serves and not self._began and code > 0:
@@ -229,10 +268,30 @@ async def supervise(
     ``options``, ``env``, ``worker_env``, ``workers``: those of `Crew`. ``on_ready`` is called when traffic is served
     for the first time.
     """
-    with Inherited(workers) as inherited, contextlib.ExitStack() as stack:
-        estate = stack.enter_context(Estate(2 * workers)) if workers > 1 else None
+    with _together(workers) as (inherited, estate):
         crew = Crew(inherited, options, workers, env, worker_env, estate.descriptors if estate is not None else ())
         return await Supervisor(crew.children(), inherited.ready, on_ready, crew.successor, estate).run()
+
+
+async def _supervise_in_place(options: str, workers: int, kept: Kept | None, worker_env: Sequence[str]) -> int:
+    """As `supervise`, in a process that does nothing else: its program can be replaced. ``kept``: it replaces one."""
+    with _together(workers, kept) as (inherited, estate):
+        shared = estate.descriptors if estate is not None else ()
+        crew = Crew(inherited, options, workers, None, worker_env, shared, kept["sockets"] if kept else None)
+        children = crew.adopted(kept["children"]) if kept else crew.children()
+        takeover = Takeover(inherited, estate, crew, options, worker_env)
+        supervisor = Supervisor(
+            children, inherited.ready, successor=crew.successor, estate=estate, takeover=takeover, adopted=bool(kept)
+        )
+        return await supervisor.run()
+
+
+@contextlib.contextmanager
+def _together(workers: int, kept: Kept | None = None) -> Iterator[tuple[Inherited, Estate | None]]:
+    """What the children share; one worker alone has no page."""
+    with Inherited(workers, kept["pipes"] if kept else None) as inherited, contextlib.ExitStack() as stack:
+        estate = stack.enter_context(Estate(2 * workers, kept["estate"] if kept else ())) if workers > 1 else None
+        yield inherited, estate
 
 
 def become(options: str, workers: int = 1, worker_env: Sequence[str] = ()) -> int:
@@ -242,7 +301,7 @@ def become(options: str, workers: int = 1, worker_env: Sequence[str] = ()) -> in
     The arguments are those of `supervise`. Returns an exit code only when the system refuses.
     """
     logging.shutdown()  # a thread writes the log, and no thread outlives execve(2)
-    command = [*PYTHON, __spec__.name, options, str(workers), *worker_env]
+    command = [*PYTHON, __spec__.name, options, str(workers), NOTHING, *worker_env]
     try:
         os.execv(command[0], command)  # noqa: S606 - our own module
     except OSError as error:
@@ -251,14 +310,18 @@ def become(options: str, workers: int = 1, worker_env: Sequence[str] = ()) -> in
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the supervisor; the exit code of the gateway. ``arguments``: those of `become`."""
-    options, workers, *worker_env = arguments
+    """Run the supervisor; the exit code of the gateway.
+
+    ``arguments``: those of `become`, and before the names a descriptor of what the program before has handed over.
+    """
+    options, workers, state, *worker_env = arguments
     begin_process_log()
     confinement.rename("gateway")
     confinement.seal()
+    kept = None if state == NOTHING else receive(int(state))
 
     async def work() -> int:
-        code = await supervise(options, worker_env=worker_env, workers=int(workers))
+        code = await _supervise_in_place(options, int(workers), kept, worker_env)
         launch.end_within(_END_SECONDS, code, logging.shutdown)  # the look-up of a name may hang in a thread
         return code
 

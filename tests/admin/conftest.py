@@ -123,6 +123,9 @@ class Plane:
         self.restarts += 1
         return len(self.processes)
 
+    async def upgrade(self) -> tuple[str, int]:
+        return "9.9.9", len(self.processes)
+
     async def refusals(self, since: int) -> Refusals:
         return {"next": len(self.refused), "items": self.refused[since:] if since else self.refused[-50:]}
 

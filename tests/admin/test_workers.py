@@ -31,3 +31,11 @@ async def test_processes_are_shown_and_replaced_by_superusers(api: Api) -> None:
     assert api.plane.restarts == 1
     newest = (await api.call("GET", "/audit")).body["items"][0]
     assert (newest["action"], newest["subject"]) == ("workers.restart", "workers")
+
+
+async def test_superusers_upgrade(api: Api) -> None:
+    api.plane.processes = [PROCESS]
+    done = await api.call("POST", "/workers/upgrade")
+    assert (done.status, done.body) == (202, {"version": "9.9.9", "workers": 1})
+    newest = (await api.call("GET", "/audit")).body["items"][0]
+    assert (newest["action"], newest["subject"]) == ("workers.upgrade", "9.9.9")

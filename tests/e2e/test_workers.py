@@ -72,8 +72,10 @@ async def requests(gateway: Deployment) -> float:
 
 
 @asynccontextmanager
-async def load(gateway: Deployment, callers: int = 6, *, keep_alive: bool = True) -> AsyncIterator[list[object]]:
-    """Callers that ask one after the other; every outcome that is not 200 is in the list."""
+async def load(
+    gateway: Deployment, callers: int = 6, *, keep_alive: bool = True, pace: float = 0.0
+) -> AsyncIterator[list[object]]:
+    """Callers that ask again after each response and ``pace`` seconds; every outcome that is not 200 is in the list."""
     failed: list[object] = []
     stopping = asyncio.Event()
     good = 0
@@ -92,6 +94,7 @@ async def load(gateway: Deployment, callers: int = 6, *, keep_alive: bool = True
                             failed.append((response.status, response.headers.get("X-Gateway-Reason")))
                 except aiohttp.ClientError as error:
                     failed.append(error)
+                await asyncio.sleep(pace)
 
     tasks = [asyncio.create_task(call()) for _ in range(callers)]
     try:

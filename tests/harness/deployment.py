@@ -67,7 +67,7 @@ class Deployment:
     def cli(self, *arguments: str, stdin: str = "", config: bool = True) -> subprocess.CompletedProcess[str]:
         where = ["--config", str(self.config)] if config else []
         command = [sys.executable, "-m", "gateway", *arguments, *where]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=30, env=self.env)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=90, env=self.env)
 
     async def __aenter__(self) -> Self:
         await self._prepare()

@@ -17,3 +17,9 @@ async def list_workers(call: Call) -> Result:
 async def restart_workers(call: Call) -> Result:
     """Replace the worker processes, one after the other."""
     return 202, await call.administration.workers.restart(call.actor)
+
+
+@route("POST", "/workers/upgrade", responds={202: schemas.UpgradeBegun}, seconds=150)
+async def upgrade_gateway(call: Call) -> Result:
+    """Replace all programs by those that are installed, after a trial."""
+    return 202, await call.administration.workers.upgrade(call.actor)

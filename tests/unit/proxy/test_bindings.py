@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.core.address import Address
-from gateway.proxy.bindings import Bindings, close
+from gateway.proxy.bindings import Bindings, KeptBindings, close
 
 FREE = Address("127.0.0.1", 0)
 
@@ -161,3 +163,30 @@ async def test_an_address_is_open_while_one_slot_wants_it() -> None:
         close([first, second])
     finally:
         bindings.close()
+
+
+async def test_the_next_program_knows_what_is_bound_and_who_wants_it() -> None:
+    before = Bindings(2)
+    name = Address("localhost", 0)
+    sockets = await before.open(name)
+    there = [sock.getsockname() for sock in sockets]
+    close(sockets)
+    close(await before.open(FREE, 1))
+    await before.keep([name])
+    await before.keep([FREE], 1)
+    kept: KeptBindings = json.loads(json.dumps(before.kept()))
+    kept["bound"] = [[os.dup(each) for each in row] for row in kept["bound"]]
+    after = Bindings(2, kept)
+    try:
+        sockets = await after.open(name)
+        assert [sock.getsockname() for sock in sockets] == there
+        close(sockets)
+        own = await port(after, FREE)
+        await after.keep([])
+        assert listens(own), "slot 1 wants it still"
+        await after.keep([], 1)
+        before.close()
+        assert not listens(own)
+    finally:
+        after.close()
+        before.close()

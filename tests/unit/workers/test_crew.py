@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+
 from gateway.workers.child import Child
-from gateway.workers.crew import Crew
+from gateway.workers.crew import CONTROL, Crew, KeptChild, keep
 from gateway.workers.inherited import Inherited
 
 
@@ -46,3 +50,26 @@ def test_a_successor_takes_the_other_place_of_the_slot() -> None:
         assert second.descriptors[2] == inherited.counters[3]
         assert second.sockets is entries[1].sockets
         close(*entries, second, third)
+
+
+def test_the_next_program_adopts_the_children_where_they_are() -> None:
+    with Inherited(2) as inherited:
+        crew = Crew(inherited, "{}", 2, {})
+        first, second, control = children = crew.children()
+        moved = crew.successor(second)
+        sleeper = os.posix_spawn(sys.executable, [sys.executable, "-c", "import time; time.sleep(60)"], {})
+        moved.adopt(sleeper)
+        kept: list[KeptChild] = json.loads(json.dumps(keep([first, moved, control])))
+        assert [each["pid"] for each in kept] == [0, sleeper, 0]
+        adopted = crew.adopted(kept)
+        assert [(each.name, each.place, each.serves) for each in adopted] == [
+            ("worker 0", 0, True),
+            ("worker 1", 3, True),
+            ("control process", CONTROL, False),
+        ]
+        assert [each.pulse.ends for each in adopted if each.pulse] == [each["pulse"] for each in kept]
+        assert adopted[0].process is None
+        assert adopted[1].process is not None
+        adopted[1].kill()
+        assert adopted[1].process.wait(10) == -9
+        close(*children, moved)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
@@ -67,3 +68,27 @@ def test_a_worker_that_was_stopped_with_a_lock_is_found_at_the_second_look() -> 
         assert not found
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+async def test_it_is_settled_when_no_permits_wait_and_the_next_program_sees_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timers = list[Callable[[], None]]()
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda delay, do: timers.append(do))
+    with Estate(2) as estate:
+        descriptor, *bells = estate.descriptors
+        held = Page(descriptor, 0, bells).permits("ai")
+        held.resize(1)
+        assert held.take() > 0
+        assert estate.settled
+        estate.bury(0)
+        assert not estate.settled
+        timers.pop()()
+        assert estate.settled
+        adopted = Estate(2, estate.descriptors)
+        assert adopted.descriptors == estate.descriptors
+        again = Page(descriptor, 1, bells).permits("ai")
+        assert again.take() > 0
+        adopted.bury(1)
+        timers.pop()()
+        assert again.in_flight == 0

@@ -49,3 +49,15 @@ def test_a_folder_that_is_too_long_for_a_socket_is_passed_over(tmp_path: Path, m
         assert len(os.fsencode(made)) < 100
     finally:
         made.rmdir()
+
+
+def test_the_next_program_has_the_same_ones() -> None:
+    first = Inherited(2)
+    with Inherited(2, first.kept()) as inherited:
+        assert (inherited.folder, inherited.alive, inherited.ready) == (first.folder, first.alive, first.ready)
+        assert inherited.counters == first.counters
+        assert [inherited.listener(place) for place in range(4)] == [first.listener(place) for place in range(4)]
+        first.roster.take(3, 17)
+        assert inherited.roster.pids() == {3: 17}
+        first.roster.close()
+    assert not first.folder.exists()

@@ -59,3 +59,10 @@ async def test_a_supervisor_that_does_not_look_holds_nobody_up(pulse: Pulse) -> 
     with beating(pulse.writer):
         pass
     assert not pulse.hangs()
+
+
+async def test_the_next_program_reads_the_same_pipe(pulse: Pulse) -> None:
+    adopted = Pulse(5, 3, pulse.ends)
+    with beating(pulse.writer):
+        assert not adopted.hangs()
+        assert [adopted.hangs() for _ in range(3)] == [False, False, True]

@@ -52,3 +52,17 @@ def test_zero_means_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert count_of(0) == 5
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(99)), raising=False)
     assert count_of(0) == MOST_WORKERS
+
+
+def test_an_upgrade_is_ordered_once_where_the_supervisor_offers_it() -> None:
+    table = roster.create()
+    supervisor, control = Roster(MOST_WORKERS, table), Roster(MOST_WORKERS, table)
+    assert control.offered == 0
+    supervisor.offer(7)
+    assert (control.offered, supervisor.take_order()) == (7, False)
+    control.order_upgrade()
+    assert (supervisor.take_order(), supervisor.take_order()) == (True, False)
+    assert supervisor.seated() == []
+    for each in (supervisor, control):
+        each.close()
+    os.close(table)

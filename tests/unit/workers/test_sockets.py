@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from gateway.config.records import Listener
 from gateway.core.address import Address
 from gateway.proxy.bindings import close
 from gateway.proxy.listeners import Listeners
-from gateway.workers.sockets import LentSockets, OwnedSockets
+from gateway.workers.sockets import KeptSockets, LentSockets, OwnedSockets
 
 FREE = Address("127.0.0.1", 0)
 
@@ -173,3 +174,28 @@ async def test_a_drain_during_a_reload_opens_nothing(owned: OwnedSockets) -> Non
     assert listeners.addresses == []
     assert not refused(where)
     lent.close()
+
+
+async def test_the_next_program_has_the_sockets_and_serves_the_same_worker(owned: OwnedSockets) -> None:
+    lent = worker(owned)
+    before = await only(lent)
+    await lent.keep([FREE])
+    kept = json.loads(json.dumps(owned.kept()))
+    duplicated = _duplicated(kept)
+    await owned._serving.aclose()
+    adopted = OwnedSockets(kept=duplicated)
+    with before:
+        after = await only(lent)
+        assert after.getsockname() == before.getsockname()
+        after.close()
+    lent.close()
+    await eventually(lambda: not adopted._lines, "the end of the line", 5)
+    await adopted.aclose()
+
+
+def _duplicated(kept: KeptSockets) -> KeptSockets:
+    """With descriptors of its own, because both programs are one process here."""
+    for line in kept["lines"]:
+        line["descriptor"] = os.dup(line["descriptor"])
+    kept["bindings"]["bound"] = [[os.dup(each) for each in row] for row in kept["bindings"]["bound"]]
+    return kept
