@@ -191,6 +191,10 @@ class Gateway:
                 if served is not None:
                     log_forward_proxy(served)
 
+    def move(self) -> None:
+        """``stores`` gives others from now on: limiters and breakers go on there."""
+        self._registry.move()
+
     async def drain(self, timeout: float, linger: float = 0.0) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing was cut. ``linger``: as `Server.drain`."""
         return await self.server.drain(timeout, linger)

@@ -27,7 +27,7 @@ from gateway.page.layout import (
     WORD,
 )
 from gateway.page.slab import Slab, bits
-from gateway.policy.breaker_store import CLOSED, STATE_OF, Judged, Move, State
+from gateway.policy.breaker_store import CLOSED, STATE_OF, BreakerNumbers, Judged, Move, State
 
 _OUTCOMES: Final = tuple(Outcome)
 _AT: Final = 1
@@ -36,6 +36,8 @@ _FACTS: Final = 2
 _TEXT: Final = 3
 _ROOM: Final = (RECORD_CELLS - _TEXT) * CELL
 """Bytes of text in a record."""
+_NO_WORKER: Final = 0xFF
+"""The byte of the worker, when there is one alone."""
 _FIRST_TEXT: Final = 40
 """Bytes of them that the first of two texts may have."""
 
@@ -46,7 +48,7 @@ class PageBreakerStore:
     __slots__ = ("_bytes", "_cells", "_mine", "_worker", "slab")
 
     def __init__(self, slab: Slab, worker: int) -> None:
-        """``worker``: the number by which operators know this process."""
+        """``worker``: the number by which operators know this process; -1: it needs none."""
         self.slab = slab
         self._worker = worker
         self._cells = slab.cells
@@ -121,11 +123,7 @@ class PageBreakerStore:
             return
         slab.enter()
         if cells[WORD] == word:
-            number = int(cells[NEXT_OUTCOME])
-            facts = _OUTCOMES.index(judged.outcome) | judged.status << 4 | self._worker << 16
-            texts = judged.reason.encode()[:_FIRST_TEXT], judged.request_id
-            self._note(OUTCOMES + number % KEPT_OUTCOMES * RECORD_CELLS, word, judged.at, facts, texts)
-            cells[NEXT_OUTCOME] = number + 1
+            self._note_outcome(word, judged, self._worker)
         slab.leave()
 
     def fail(self, word: int) -> int:
@@ -168,7 +166,44 @@ class PageBreakerStore:
             slab.commit((self._mine, cells[self._mine] - 1), (PROBING, cells[PROBING] - 1))
         slab.leave()
 
+    def hand_over(self) -> BreakerNumbers:
+        """As `BreakerStore.hand_over`."""
+        cells, slab = self._cells, self.slab
+        with slab.locked():
+            probes = int(cells[self._mine])
+            numbers = BreakerNumbers(self.word, self.since, self.failures, probes, self.outcomes, self.moves)
+            cells[self._mine] = cells[WORD] = 0
+            slab.recount()
+        return numbers
+
+    def take_over(self, numbers: BreakerNumbers) -> None:
+        """As `BreakerStore.take_over`."""
+        cells, slab = self._cells, self.slab
+        with slab.locked():
+            cells[WORD] = 0  # should this process die here, the next one begins
+            cells[NEXT_OUTCOME] = cells[NEXT_MOVE] = 0
+            # Each move began the next generation.
+            new = ((numbers.word >> 2) - len(numbers.moves)) << 2
+            for move in numbers.moves:
+                old, new = new & ~STATE_OF | move.old, ((new >> 2) + 1) << 2 | move.new
+                for judged in move.outcomes:
+                    self._note_outcome(old, judged, judged.worker)
+                self._note_move(new, old, move.at, move.cause, move.by)
+            for judged in numbers.outcomes:
+                self._note_outcome(numbers.word, judged, judged.worker)
+            cells[FAILURES], slab.floats[SINCE], cells[self._mine] = numbers.failures, numbers.since, numbers.probes
+            slab.recount()
+            cells[WORD] = numbers.word
+
     # -- the rings
+
+    def _note_outcome(self, word: int, judged: Judged, worker: int) -> None:
+        cells = self._cells
+        number = int(cells[NEXT_OUTCOME])
+        facts = _OUTCOMES.index(judged.outcome) | judged.status << 4 | (worker & _NO_WORKER) << 16
+        texts = judged.reason.encode()[:_FIRST_TEXT], judged.request_id
+        self._note(OUTCOMES + number % KEPT_OUTCOMES * RECORD_CELLS, word, judged.at, facts, texts)
+        cells[NEXT_OUTCOME] = number + 1
 
     def _note(self, at: int, word: int, when: float, facts: int, texts: tuple[bytes, bytes]) -> None:
         """Write a record. Its word comes last: without one a reader skips it, and so does one whose writer died."""
@@ -215,5 +250,7 @@ class PageBreakerStore:
             reason, request_id = self._texts(at)
             if cells[at] == word:
                 outcome, status = _OUTCOMES[facts & 0xF], facts >> 4 & 0xFFF
-                found.append(Judged(when, outcome, reason.decode(), status, request_id, facts >> 16 & 0xFF))
+                worker = facts >> 16 & _NO_WORKER
+                seen_by = -1 if worker == _NO_WORKER else worker
+                found.append(Judged(when, outcome, reason.decode(), status, request_id, seen_by))
         return found

@@ -25,6 +25,10 @@ MAX_SLABS: Final = 8191
 SIZE: Final = BLOCK * (MAX_SLABS + 1)
 
 # Of block 0, where its lock, which is that of a slab, needs no cell.
+ORDER: Final = CELLS - 6
+"""Of the supervisor to the only worker, a number that grows: odd, share your limits; even, keep them for yourself.
+0: there are several workers, which always share.
+"""
 REUSED: Final = CELLS - 5
 """How often a slab was given to another limiter or breaker."""
 MAGIC: Final = CELLS - 4
@@ -73,6 +77,8 @@ MOVES: Final = OUTCOMES + RECORD_CELLS * KEPT_OUTCOMES
 KEPT_MOVES: Final = 16
 OPEN: Final = MOVES + RECORD_CELLS * KEPT_MOVES
 """Connections of each process to the upstream."""
+OBEYED: Final = OUTCOMES
+"""Of block 0, which has no outcomes: the last `ORDER` that each process has obeyed."""
 
 RING_AT: Final = 1 << 32
 """An address in a journal from here on is a byte of the ring."""

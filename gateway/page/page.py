@@ -83,7 +83,8 @@ def doorbells(count: int) -> list[int]:
 
 
 class Page:
-    """The page, by its descriptor, for the process in ``slot``; ``bells``: the doorbells of the slots from 0 on.
+    """The page, by its descriptor, for the process in ``slot``; ``bells``: the doorbells of the slots from 0 on, and of
+    the supervisor.
 
     For a worker it is its `gateway.policy.stores.Stores`; ``worker``: the number by which operators know it.
     """
@@ -108,6 +109,7 @@ class Page:
         self._censuses: dict[bytes, PageCensus] = {}
         self._breakers: dict[bytes, PageBreakerStore] = {}
         self._listening: asyncio.AbstractEventLoop | None = None
+        self._on_rung: Callable[[], object] = lambda: None
 
     # -- what a worker does
 
@@ -146,9 +148,10 @@ class Page:
         for slab in slabs:
             slab.cells[USERS + self.slot] = 0
 
-    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake the waiters of this process whenever another one rings."""
+    def listen(self, loop: asyncio.AbstractEventLoop, on_rung: Callable[[], object] = lambda: None) -> None:
+        """Wake the waiters of this process whenever another one rings. ``on_rung`` is called first."""
         self._listening = loop
+        self._on_rung = on_rung
         loop.add_reader(self._bells[self.slot], self._rung)
 
     def _rung(self) -> None:
@@ -156,10 +159,15 @@ class Page:
             os.eventfd_read(self._bells[self.slot])
         except BlockingIOError:
             return
+        self._on_rung()
         for permits in list(self._limiters.values()):
             permits.rung()
         for census in list(self._censuses.values()):
             census.rung()
+
+    def ring_supervisor(self) -> None:
+        """Wake the supervisor."""
+        self._ring(len(self._bells) - 1)
 
     # -- what the supervisor does
 
@@ -176,9 +184,7 @@ class Page:
                 permits = PagePermitStore(slab)
                 found.append((permits, permits.bury(dead)))
                 slab.cells[USERS + dead] = 0
-        for slot in range(len(self._bells)):
-            if slot != dead:
-                self._ring(slot)
+        self.ring_all()
 
         def exhume() -> None:
             for permits, count in found:
@@ -186,6 +192,11 @@ class Page:
                     permits.exhume(count)
 
         return exhume
+
+    def ring_all(self) -> None:
+        """Wake every worker."""
+        for slot in range(len(self._bells)):
+            self._ring(slot)
 
     def holders(self) -> dict[int, int]:
         """The locks that are held now: the number of the slab, and the thread that holds it."""

@@ -7,14 +7,15 @@ other died in between, loses nothing: what its waiters have is in the page.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from gateway.page.layout import (
     ARRIVED,
+    CELL,
     CONNECTIONS,
-    DUE,
     HEAD,
     HELD,
     HOLD,
@@ -26,23 +27,18 @@ from gateway.page.layout import (
     QUARANTINE,
     RING,
     RING_AT,
-    SCHEDULE,
-    SCHEDULE_CELLS,
     SLOTS,
     TAIL,
     TOTAL,
     WAITING,
 )
+from gateway.page.schedule import PageSchedule
 from gateway.page.slab import Slab
 from gateway.policy.machine import REFUSED
-from gateway.policy.retry_after import SLOTS as SECONDS
-from gateway.policy.retry_after import ReturnSchedule, Saved
-from gateway.policy.store import FULL, TAKEN
+from gateway.policy.store import FULL, TAKEN, PermitNumbers
 
 _NONE: Final = -1
 """No process: the permit went back to those that are free."""
-_WHOLE: Final = (0, 1, 2, 5, 6)
-"""Of the numbers of a schedule, those that are whole."""
 
 
 class PagePermitStore:
@@ -56,7 +52,7 @@ class PagePermitStore:
         self._cells = slab.cells
         self._mine = HELD + slab.slot
         self._wakes: list[Callable[[], None]] = []
-        self._schedule = ReturnSchedule(0.0, slab.cells[DUE : DUE + SECONDS])
+        self._schedule = PageSchedule(slab)
 
     # -- what is read without the lock
 
@@ -174,18 +170,48 @@ class PagePermitStore:
     def reserve_return(self, now: float, rate: float, load: float, start: float) -> int:
         """As `PermitStore.reserve_return`."""
         with self.slab.locked():
-            schedule = self._loaded(now)
+            schedule = self._schedule.loaded(now)
             seconds = schedule.reserve(now, self.arrived, rate, load, start)
-            self._save(schedule.saved())
+            self._schedule.save(schedule.saved())
         return seconds
 
     def peek_return(self, now: float, rate: float, load: float, start: float) -> int:
         """As `PermitStore.peek_return`."""
         with self.slab.locked():
-            schedule = self._loaded(now)
+            schedule = self._schedule.loaded(now)
             seconds = schedule.peek(now, self.arrived, rate, load, start)
-            self._save(schedule.saved())
+            self._schedule.save(schedule.saved())
         return seconds
+
+    def hand_over(self) -> PermitNumbers:
+        """As `PermitStore.hand_over`."""
+        cells, slab = self._cells, self.slab
+        with slab.locked():
+            self._clear_places(slab.slot)
+            cells[self._mine] = 0
+            slab.recount()
+            numbers = self._numbers()
+            woken = self._admit()
+        self._ring(woken)
+        return numbers
+
+    def take_over(self, numbers: PermitNumbers, permits: int, waiting: int) -> int:
+        """As `PermitStore.take_over`. What died processes have left in quarantine stays there."""
+        cells, slab = self._cells, self.slab
+        with slab.locked():
+            cells[LIMIT], cells[MAX_WAITING], slab.floats[HOLD] = numbers.limit, numbers.max_waiting, numbers.hold
+            cells[ARRIVED : ARRIVED + SLOTS] = array("q", bytes(CELL * SLOTS))
+            cells[ARRIVED + slab.slot] = numbers.arrived
+            self._schedule.take_over(numbers.schedule, numbers.due)
+            cells[self._mine] = permits
+            first = cells[HEAD] = int(cells[TAIL])
+            for place in range(first, first + waiting):
+                slab.entries[place % RING] = slab.slot + 1
+            cells[TAIL] = first + waiting
+            slab.recount()
+            woken = self._admit()
+        self._ring(woken)
+        return first
 
     # -- what the configuration does
 
@@ -208,9 +234,7 @@ class PagePermitStore:
         """
         cells, slab = self._cells, self.slab
         slab.enter()
-        for place in range(cells[HEAD], cells[TAIL]):
-            if slab.entries[place % RING] == dead + 1:
-                slab.commit((RING_AT + place % RING, 0), (WAITING, cells[WAITING] - 1))
+        self._clear_places(dead)
         held = int(cells[HELD + dead])
         if held:
             slab.commit((HELD + dead, 0), (HELD + QUARANTINE, cells[HELD + QUARANTINE] + held))
@@ -236,6 +260,16 @@ class PagePermitStore:
         cells = self._cells
         cells[holder] += 1
         cells[TOTAL] += 1
+
+    def _clear_places(self, slot: int) -> None:
+        cells, slab = self._cells, self.slab
+        for place in range(cells[HEAD], cells[TAIL]):
+            if slab.entries[place % RING] == slot + 1:
+                slab.commit((RING_AT + place % RING, 0), (WAITING, cells[WAITING] - 1))
+
+    def _numbers(self) -> PermitNumbers:
+        saved, due = self._schedule.hand_over(self.arrived)
+        return PermitNumbers(self.limit, self.max_waiting, self.hold, self.arrived, self.head, saved, due)
 
     def _first(self) -> int:
         """The place of the first who waits, up to which HEAD is moved; TAIL when no one does."""
@@ -285,23 +319,6 @@ class PagePermitStore:
     def _go_on(self) -> Callable[[], None]:
         """A process died while it changed the limit, say: permits may be free beside those who wait."""
         return partial(self._ring, self._admit())
-
-    def _loaded(self, now: float) -> ReturnSchedule:
-        cells, floats, schedule = self._cells, self.slab.floats, self._schedule
-        if not cells[SCHEDULE]:  # no caller was rejected yet
-            schedule.load(ReturnSchedule(now).saved())
-        else:
-            found = cells[SCHEDULE : SCHEDULE + SCHEDULE_CELLS].tolist()
-            fresh, since = floats[SCHEDULE + 3], floats[SCHEDULE + 4]
-            schedule.load(Saved(*found)._replace(fresh=fresh, since=since))
-        return schedule
-
-    def _save(self, saved: Saved) -> None:
-        for at, number in enumerate(saved):
-            if at in _WHOLE:
-                self._cells[SCHEDULE + at] = int(number)
-            else:
-                self.slab.floats[SCHEDULE + at] = number
 
     # -- without the lock
 

@@ -212,6 +212,12 @@ class Breaker(Machine):
         while not self._enter(self.store.word, state, EXTERNAL):
             pass
 
+    def move(self, store: BreakerStore) -> None:
+        """Go on with ``store``, in the same state and with the same permits, as `Limiter.move` does."""
+        if store is not self.store:
+            store.take_over(self.store.hand_over())
+            self.store = store
+
     def retry_after(self) -> int:
         """Whole seconds until asking again makes sense, at least 1: what is left of the recovery time when open."""
         return max(1, math.ceil(self.until_probe()))

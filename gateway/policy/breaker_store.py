@@ -11,7 +11,7 @@ import enum
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gateway.core.outcome import Outcome
 
@@ -68,6 +68,17 @@ class Move:
     by: str
     """Who reset it; empty otherwise."""
     outcomes: tuple[Judged, ...]
+
+
+class BreakerNumbers(NamedTuple):
+    """All that a store of this process alone knows, for another store to go on with."""
+
+    word: int
+    since: float
+    failures: int
+    probes: int
+    outcomes: Sequence[Judged]
+    moves: Sequence[Move]
 
 
 class BreakerStore(Protocol):
@@ -134,6 +145,14 @@ class BreakerStore(Protocol):
         """Count one probe less. Called once for each `take_probe` that returned True."""
         ...
 
+    def hand_over(self) -> BreakerNumbers:
+        """The breaker of this process goes on in another store. The next one that uses this store begins."""
+        ...
+
+    def take_over(self, numbers: BreakerNumbers) -> None:
+        """Go on from the ``numbers`` of another store. The word stays, and with it what was given under it."""
+        ...
+
 
 _KEPT_OUTCOMES: Final = 128
 _KEPT_MOVES: Final = 32
@@ -187,6 +206,18 @@ class MemoryBreakerStore:
     def end_probe(self, word: int) -> None:
         if word == self.word:
             self.probes -= 1
+
+    def hand_over(self) -> BreakerNumbers:
+        numbers = BreakerNumbers(
+            self.word, self.since, self.failures, self.probes, tuple(self.outcomes), tuple(self.moves)
+        )
+        self.word = self.probes = 0
+        return numbers
+
+    def take_over(self, numbers: BreakerNumbers) -> None:
+        self.word, self.since, self.failures, self.probes, outcomes, moves = numbers
+        self.outcomes.extend(outcomes)
+        self.moves.extend(moves)
 
     def _next(self, state: int, now: float) -> None:
         self.word = ((self.word >> 2) + 1) << 2 | state

@@ -14,6 +14,7 @@ import asyncio
 import math
 import sys
 from collections import OrderedDict
+from itertools import count
 
 from gateway.core.clock import Clock, monotonic
 from gateway.core.outcome import Outcome
@@ -198,6 +199,25 @@ class Limiter(Waitable):
         if max_waiting is not None:
             self.store.max_waiting = max_waiting
         self.store.resize(max_concurrent if max_concurrent > 0 else sys.maxsize)
+
+    def move(self, store: PermitStore) -> None:
+        """Go on with ``store``: permits in use stay in use, and those who wait keep their order.
+
+        No other process uses ``store`` yet, or none uses the one before any more. The garbage collector must not run
+        meanwhile, because it may end an exchange, which gives its permit back.
+        """
+        if store is self.store:
+            return
+        numbers = self.store.hand_over()
+        for waiter in [waiter for waiter, place in self._waiters.items() if place < numbers.head]:
+            del self._waiters[waiter]  # the news of its permit was on its way
+            if not waiter.done():
+                self._hand(waiter)
+        first = store.take_over(numbers, len(self._held), len(self._waiters))
+        self._waiters = OrderedDict(zip(self._waiters, count(first)))
+        self.store = store
+        store.on_admitted(self._admitted)
+        self._admitted()
 
     def reserve_retry_after(self) -> int:
         """Retry-After of a request that is rejected now, 1 to 300 seconds; its return is reserved in the schedule."""

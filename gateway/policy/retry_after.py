@@ -73,6 +73,11 @@ class ReturnSchedule:
         """All numbers but those of the seconds."""
         return Saved(self._second, self._arrived, self._seen, self._fresh, self._since, self._full, self._reserved)
 
+    @property
+    def due(self) -> list[int]:
+        """The numbers of the seconds."""
+        return list(self._due)
+
     def load(self, saved: Saved) -> None:
         """Go on from what another schedule over the same seconds has `saved`."""
         self._second, self._arrived, self._seen, self._fresh, self._since, self._full, self._reserved = saved

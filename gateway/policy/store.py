@@ -12,16 +12,31 @@ and a process that learns of it late has lost nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gateway.policy.machine import REFUSED
 from gateway.policy.queue import WaitQueue
-from gateway.policy.retry_after import ReturnSchedule
+from gateway.policy.retry_after import ReturnSchedule, Saved
 
 TAKEN: Final = -1
 """What `PermitStore.join` returns when a permit was free: it is taken, and there is nothing to wait for."""
 FULL: Final = -2
 """What `PermitStore.join` returns when the queue has no place left."""
+
+
+class PermitNumbers(NamedTuple):
+    """What a store knows beside the permits and the places of a process, for another store to go on with."""
+
+    limit: int
+    max_waiting: int
+    hold: float
+    arrived: int
+    """Arrivals so far."""
+    head: int
+    """`PermitStore.head` at the end: who had a place below it got a permit."""
+    schedule: Saved
+    due: list[int]
+    """Of the schedule: the reservations of each second."""
 
 
 class PermitStore(Protocol):
@@ -82,6 +97,18 @@ class PermitStore(Protocol):
 
     def peek_return(self, now: float, rate: float, load: float, start: float) -> int:
         """As `ReturnSchedule.peek`."""
+        ...
+
+    def hand_over(self) -> PermitNumbers:
+        """The limiter of this process goes on in another store: its permits and places here are gone."""
+        ...
+
+    def take_over(self, numbers: PermitNumbers, permits: int, waiting: int) -> int:
+        """Go on from the ``numbers`` of another store, which had all of this process and of no other.
+
+        So many ``permits`` are in use at once, and so many are ``waiting``, whatever the bounds. Returns the first of
+        their places, which follow one another.
+        """
         ...
 
 
@@ -155,6 +182,26 @@ class MemoryPermitStore:
 
     def peek_return(self, now: float, rate: float, load: float, start: float) -> int:
         return self._schedule.peek(now, self.arrived, rate, load, start)
+
+    def hand_over(self) -> PermitNumbers:
+        schedule = self._schedule
+        numbers = PermitNumbers(
+            self.limit, self.max_waiting, self.hold, self.arrived, self.head, schedule.saved(), schedule.due
+        )
+        self.in_flight = 0
+        self._places.waiters.clear()
+        return numbers
+
+    def take_over(self, numbers: PermitNumbers, permits: int, waiting: int) -> int:
+        self.limit, self.max_waiting, self.hold, self.arrived = numbers[:4]
+        self._schedule = ReturnSchedule(0.0, numbers.due)
+        self._schedule.load(numbers.schedule)
+        self.in_flight = permits
+        first = self.head = self._tail
+        self._tail += waiting
+        self._places.waiters.update(dict.fromkeys(range(first, self._tail)))
+        self._admit()
+        return first
 
     def _admit(self) -> None:
         places = self._places

@@ -224,6 +224,15 @@ class Pool:
         if self._census is not None:
             self._drop(list(islice(self._idle, max(0, self._census.excess))))
 
+    def count_in(self, census: Census | None) -> None:
+        """Count the connections in ``census`` from now on, and in the one before no longer."""
+        before, self._census = self._census, census
+        for _ in self._open:
+            if before is not None:
+                before.closed()
+            if census is not None:
+                census.opened()
+
     def _drop(self, connections: Iterable[ClientConnection]) -> None:
         for connection in connections:
             del self._idle[connection]

@@ -63,6 +63,8 @@ class Registry:
         self._memories = Memories()
         self._limiters: dict[str, Limiter] = {}
         """Also those that no upstream has now: exchanges that run under an old limit still hold its permits."""
+        self._prepared: list[Upstream] = []
+        """Those that `prepare` has built last."""
         self._leaving: list[Breaker] = []
         """Those that no upstream has now, and that have yet to judge attempts."""
         self._retiring = Tasks()
@@ -73,6 +75,7 @@ class Registry:
 
         Raises OSError for a certificate that cannot be used.
         """
+        self._prepared = []
         return ((settings.name, self._prepare(settings)) for settings in upstreams)
 
     def adopt(self, prepared: dict[str, Upstream]) -> None:
@@ -85,7 +88,7 @@ class Registry:
         kept = {
             id(part) for upstream in prepared.values() for part in (upstream.endpoint.pool, upstream.endpoint.breaker)
         }
-        old, self.upstreams = self.upstreams, prepared
+        old, self.upstreams, self._prepared = self.upstreams, prepared, []
         for upstream in old.values():
             endpoint = upstream.endpoint
             if id(endpoint.pool) not in kept:
@@ -111,6 +114,26 @@ class Registry:
         for upstream in self.upstreams.values():
             upstream.endpoint.pool.renew()
 
+    def move(self) -> None:
+        """Everything goes on with the stores that it would get now. Breakers that are leaving stay where they are."""
+        stores = self._stores
+        for name, limiter in self._limiters.items():
+            permits = limiter.store
+            limiter.move(stores.permits(name))
+            limiter.linger = stores.linger
+            self._watch_census(name)
+            stores.forget(permits)
+        upstreams = [*self.upstreams.values(), *self._prepared]
+        pools = {upstream.endpoint.pool: upstream.settings for upstream in upstreams}
+        for pool, settings in pools.items():
+            pool.count_in(stores.census(settings.name) if settings.max_concurrent else None)
+        breakers = {upstream.endpoint.breaker: upstream for upstream in upstreams}
+        for breaker, upstream in breakers.items():
+            if breaker is not None:
+                numbers = breaker.store
+                breaker.move(stores.breaker(upstream.settings.name, upstream.endpoint.origin.url))
+                stores.forget(numbers)
+
     async def aclose(self) -> None:
         """Close every pool; returns when the last connection in use has come back."""
         self.adopt({})
@@ -121,7 +144,9 @@ class Registry:
         if old is not None and old.settings == settings:
             return old
         limiter = self._limiter(settings, old) if settings.max_concurrent else None
-        return Upstream(settings, self._endpoint(settings, old), limiter)
+        upstream = Upstream(settings, self._endpoint(settings, old), limiter)
+        self._prepared.append(upstream)
+        return upstream
 
     def _endpoint(self, settings: records.Upstream, old: Upstream | None) -> Endpoint:
         origin = Origin.of(settings.endpoints[0].url)
@@ -164,10 +189,13 @@ class Registry:
             store = self._stores.permits(settings.name)
             limiter = Limiter(settings.max_concurrent, _places(settings), store=store, linger=self._stores.linger)
             self._limiters[settings.name] = limiter
-            census = self._stores.census(settings.name)
-            if census is not None:
-                census.on_crowded(partial(self._shrink, settings.name))
+            self._watch_census(settings.name)
         return limiter
+
+    def _watch_census(self, name: str) -> None:
+        census = self._stores.census(name)
+        if census is not None:
+            census.on_crowded(partial(self._shrink, name))
 
     def _shrink(self, name: str) -> None:
         upstream = self.upstreams.get(name)

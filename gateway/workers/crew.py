@@ -49,7 +49,7 @@ class Crew:
 
     ``env``: the environment of the control process, None for this process's own; a worker gets the part of it that
     `confinement.environment` keeps, with the names in ``worker_env``. ``shared``: the descriptors of what workers share
-    (`Estate.descriptors`); one alone shares nothing.
+    (`Estate.descriptors`).
     """
 
     def __init__(

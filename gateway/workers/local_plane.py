@@ -213,6 +213,12 @@ class LocalPlane(DataPlane):
         if self.gateway is not None:
             await self.gateway.drain_or_cut(self._cutting, LINGER_SECONDS if self._retiring else 0.0)
 
+    def move(self) -> None:
+        """As `Gateway.move`; also of what is prepared."""
+        for gateway in (self.gateway, self._next):
+            if gateway is not None:
+                gateway.move()
+
     def reopen_log(self) -> None:
         """Open the access log's file again, after a rotation."""
         if self.gateway is not None:

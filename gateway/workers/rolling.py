@@ -2,7 +2,8 @@
 
 The new process starts in the other place of the slot, with the same listening sockets, and gets its configuration
 before it accepts. Only then the old one stops accepting, finishes what runs, and ends. So no connection is refused, and
-none waits. When a new process does not come to serve, it is ended, and the old ones serve on.
+none waits. Both keep the limits together (`gateway.page.lone`). When a new process does not come to serve, it is ended,
+and the old ones serve on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.core.tasks import Tasks
@@ -23,15 +24,28 @@ START_SECONDS: Final = 60.0
 
 
 class Rolling:
-    """``children``: the list of the supervisor, which is changed in place. ``successor``: as in `Supervisor`."""
+    """``children``: the list of the supervisor, which is changed in place. ``successor``: as in `Supervisor`.
 
-    def __init__(self, children: list[Child], successor: Callable[[Child], Child] | None) -> None:
+    ``share``: returns when the limits of a worker are those of its successor, too. ``then``: called when a restart is
+    over, though old workers may still drain.
+    """
+
+    def __init__(
+        self,
+        children: list[Child],
+        successor: Callable[[Child], Child] | None,
+        share: Callable[[Child], Awaitable[None]],
+        then: Callable[[], object],
+    ) -> None:
         self._children = children
         self._successor = successor
+        self._share = share
+        self._then = then
         self._starting: Child | None = None
         self._failed = asyncio.Event()
         self._tasks = Tasks()
-        self._running = False
+        self.running = False
+        """Workers are being replaced."""
         self._stopped = False
 
     def begin(self) -> None:
@@ -41,13 +55,13 @@ class Rolling:
         if self.busy:
             _log.warning("a restart of the workers is under way: this one is ignored")
             return
-        self._running = True
+        self.running = True
         self._tasks.start(self._replace_all(self._successor), "replace the workers")
 
     @property
     def busy(self) -> bool:
         """Workers are being replaced, or an old one still drains."""
-        return self._running or any(child.leaving for child in self._children)
+        return self.running or any(child.leaving for child in self._children)
 
     def starts(self, child: Child) -> bool:
         """Whether it is the new process that is not ready yet."""
@@ -81,7 +95,8 @@ class Rolling:
                     return
             _log.info("all workers are new; what runs in the old ones is finished there")
         finally:
-            self._running = False
+            self.running = False
+            self._then()
 
     async def _replace(self, old: Child, new: Child) -> bool:
         """True when ``new`` serves, and ``old`` drains."""
@@ -91,8 +106,7 @@ class Rolling:
         self._starting = new
         self._children.insert(self._children.index(old), new)
         try:
-            new.start()
-            ready = await self._until_ready(new)
+            ready = await self._serves_beside(old, new)
         except OSError as error:
             _log.error("the new %s cannot be started: %s", new.name, error)
             ready = False
@@ -112,16 +126,23 @@ class Rolling:
             old.signal(signal.SIGUSR2)
         return True
 
-    async def _until_ready(self, new: Child) -> bool:
-        waits = [asyncio.ensure_future(event.wait()) for event in (new.listens, self._failed)]
+    async def _serves_beside(self, old: Child, new: Child) -> bool:
+        if not await self._happens(self._share(old), f"the old {old.name} did not share its limits"):
+            return False
+        new.start()
+        return await self._happens(new.listens.wait(), f"the new {new.name} did not serve")
+
+    async def _happens(self, event: Awaitable[object], complaint: str) -> bool:
+        """Whether ``event`` comes in time, and no failure before it."""
+        waits = [asyncio.ensure_future(event), asyncio.ensure_future(self._failed.wait())]
         try:
-            await asyncio.wait(waits, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waits, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if not new.listens.is_set() and not self._failed.is_set():
-            _log.error("the new %s did not serve within %g seconds", new.name, START_SECONDS)
-        return new.listens.is_set() and not self._failed.is_set()
+        if not done:
+            _log.error("%s within %g seconds", complaint, START_SECONDS)
+        return waits[0] in done and not self._failed.is_set()
 
     def _remove(self, child: Child) -> None:
         self._children.remove(child)

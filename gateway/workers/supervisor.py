@@ -71,7 +71,7 @@ class Supervisor:
         self._upgrading = False
         """An upgrade was ordered, and waits until nothing would be lost by it."""
         self._children = list(children)
-        self._rolling = Rolling(self._children, successor)
+        self._rolling = Rolling(self._children, successor, self._share, self._part)
         self._ready = ready
         self._on_ready = on_ready
         self._stopping = False
@@ -160,10 +160,19 @@ class Supervisor:
             code = child.ended()
             if code is not None:
                 if self._estate is not None and child.serves:
-                    self._estate.bury(child.place)
+                    self._estate.bury(child.place, self._part)
                 self._on_end(child, code)
         own = {child.process.pid for child in self._children if child.process is not None}
         launch.reap_orphans(own.__contains__)
+
+    async def _share(self, child: Child) -> None:
+        if self._estate is not None:
+            await self._estate.share(child.place)
+
+    def _part(self) -> None:
+        """A worker that is alone now needs no shared limits."""
+        if self._estate is not None and not self._rolling.running and sum(each.serves for each in self._children) == 1:
+            self._estate.part()
 
     def _on_end(self, child: Child, code: int) -> None:
         if self._over.done():
@@ -269,15 +278,15 @@ async def supervise(
     for the first time.
     """
     with _together(workers) as (inherited, estate):
-        crew = Crew(inherited, options, workers, env, worker_env, estate.descriptors if estate is not None else ())
+        crew = Crew(inherited, options, workers, env, worker_env, estate.descriptors)
         return await Supervisor(crew.children(), inherited.ready, on_ready, crew.successor, estate).run()
 
 
 async def _supervise_in_place(options: str, workers: int, kept: Kept | None, worker_env: Sequence[str]) -> int:
     """As `supervise`, in a process that does nothing else: its program can be replaced. ``kept``: it replaces one."""
     with _together(workers, kept) as (inherited, estate):
-        shared = estate.descriptors if estate is not None else ()
-        crew = Crew(inherited, options, workers, None, worker_env, shared, kept["sockets"] if kept else None)
+        sockets = kept["sockets"] if kept else None
+        crew = Crew(inherited, options, workers, None, worker_env, estate.descriptors, sockets)
         children = crew.adopted(kept["children"]) if kept else crew.children()
         takeover = Takeover(inherited, estate, crew, options, worker_env)
         supervisor = Supervisor(
@@ -287,10 +296,10 @@ async def _supervise_in_place(options: str, workers: int, kept: Kept | None, wor
 
 
 @contextlib.contextmanager
-def _together(workers: int, kept: Kept | None = None) -> Iterator[tuple[Inherited, Estate | None]]:
-    """What the children share; one worker alone has no page."""
-    with Inherited(workers, kept["pipes"] if kept else None) as inherited, contextlib.ExitStack() as stack:
-        estate = stack.enter_context(Estate(2 * workers, kept["estate"] if kept else ())) if workers > 1 else None
+def _together(workers: int, kept: Kept | None = None) -> Iterator[tuple[Inherited, Estate]]:
+    """What the children share."""
+    pipes, page = (kept["pipes"], kept["estate"]) if kept else (None, ())
+    with Inherited(workers, pipes) as inherited, Estate(2 * workers, page, lone=workers == 1) as estate:
         yield inherited, estate
 
 

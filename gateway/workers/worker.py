@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import uvloop
 
@@ -19,6 +20,8 @@ from gateway.ipc.messages import DataPlane
 from gateway.ipc.server import ChannelServer
 from gateway.observe.counters import CounterMap
 from gateway.observe.process_log import begin_process_log
+from gateway.page.layout import ORDER
+from gateway.page.lone import LoneStores
 from gateway.page.page import Page
 from gateway.workers import confinement
 from gateway.workers.local_plane import LocalPlane
@@ -55,23 +58,23 @@ def main(arguments: list[str]) -> int:
     """``arguments``: the slot and the place, and the descriptors of the channel's listening socket, the supervisor's
     pipe, its map, the pipe to beat on, those of `Estate.descriptors`, and the line to the listening sockets of callers.
     """
-    slot, place, channel, alive, counters, pulse, *shared, line = map(int, arguments)
+    slot, place, channel, alive, counters, pulse, memory, *bells, line = map(int, arguments)
     begin_process_log()
     confinement.rename(f"gateway-work{slot}")
     confinement.seal()
 
     async def work() -> None:
         sockets = LentSockets(socket.socket(fileno=line))
-        page = Page(shared[0], place, shared[1:], slot) if shared else None
-        if page is not None:
-            page.check()
-            page.listen(asyncio.get_running_loop())
+        page = Page(memory, place, bells, slot)
+        page.check()
+        lone = LoneStores(page) if page.cells[ORDER] else None
+        plane = LocalPlane(CounterMap(counters), sockets, lone or page)
+        page.listen(asyncio.get_running_loop(), (lambda: None) if lone is None else partial(lone.obey, plane.move))
         try:
-            await serve(LocalPlane(CounterMap(counters), sockets, page), socket.socket(fileno=channel), alive, pulse)
+            await serve(plane, socket.socket(fileno=channel), alive, pulse)
         finally:
             sockets.close()
-            if page is not None:
-                page.close()
+            page.close()
 
     uvloop.run(work())
     return 0

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 from harness.counting_upstream import CountingUpstream, counting_upstream
-from harness.deployment import Deployment
-from harness.patience import when
+from harness.deployment import START, Deployment
+from harness.patience import eventually, when
 
 pytestmark = pytest.mark.timeout(180)
 
 REQUESTS = int(os.environ.get("TRUTH_REQUESTS", "1500"))
 """In a test with kills; `make soak` makes 100,000."""
 DEATHS = 3
+RESTARTS = int(os.environ.get("TRUTH_RESTARTS", "5"))
+"""Of a gateway with one worker."""
 LIMIT = 5
 CALLERS = 24
 REQUEST = b"GET /ai HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -119,6 +121,38 @@ async def test_the_upstream_never_sees_more_than_the_limit(tmp_path: Path, queue
     assert callers.statuses[0] <= CALLERS * len(deaths), "only what a killed worker held has failed"
 
 
+async def restarting(deployment: Deployment, times: int, done: list[int]) -> None:
+    dice = random.Random(2)
+    while len(done) < times:
+        await asyncio.sleep(dice.uniform(0.1, 0.6))  # the new one is alone, or is not yet
+        deployment.signal(signal.SIGUSR2)
+        ended = len(done) + 1
+        said = "the worker that was replaced has ended"
+        await eventually(lambda: deployment.log.read_text().count(said) >= ended, "the restart", START)  # noqa: B023
+        done.append(ended)
+
+
+@pytest.mark.parametrize(("queue", "refusals"), [("", {429}), ("queue: {max_waiting: 100, timeout: 9}", set[int]())])
+async def test_the_limit_of_one_worker_holds_while_it_is_replaced(
+    tmp_path: Path, queue: str, refusals: set[int]
+) -> None:
+    with counting_upstream(0.05) as upstream:
+        settings = proxies(upstream, f"max_concurrent: {LIMIT}{', ' + queue if queue else ''}")
+        async with Deployment(tmp_path, proxies=settings, more="workers: 1") as deployment:
+            done = list[int]()
+            callers = Callers(int(deployment.url.rpartition(":")[2]), 0, lambda: len(done) >= RESTARTS)
+            restarts = asyncio.create_task(restarting(deployment, RESTARTS, done))
+            await callers.run()
+            await restarts
+            await settled(deployment)
+            most, total = upstream.seen()
+            log = deployment.log.read_text()
+    assert most == LIMIT, f"{total} requests in all, {callers.statuses}"
+    assert callers.statuses[200] > RESTARTS * 10
+    assert set(callers.statuses) <= {-1, 200, *refusals}, "no request fails, and no one waits in vain"
+    assert "Traceback" not in log
+
+
 async def test_failures_in_different_workers_open_one_breaker(tmp_path: Path) -> None:
     with counting_upstream(0.0) as upstream:
         breaker = "circuit_breaker: {enabled: true, failure_threshold: 3, recovery_timeout: 30}"
@@ -177,10 +211,9 @@ async def test_no_stranger_can_open_the_page(tmp_path: Path) -> None:
 
     with counting_upstream(0.0) as upstream:
         settings = proxies(upstream, "max_concurrent: 3")
-        for name, workers in (("two", 2), ("one", 1)):
+        for name, workers in (("two", 2), ("one", 1)):  # one alone shares while it is replaced
             (tmp_path / name).mkdir()
             async with Deployment(tmp_path / name, proxies=settings, more=f"workers: {workers}") as deployment:
-                shared = workers > 1  # one alone shares nothing
-                assert [holds(pid) for pid in deployment.pids("worker")] == [shared] * workers
-                assert holds(deployment.pid("supervisor")) is shared
+                assert [holds(pid) for pid in deployment.pids("worker")] == [True] * workers
+                assert holds(deployment.pid("supervisor"))
                 assert not holds(deployment.pid("control"))

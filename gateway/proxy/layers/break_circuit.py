@@ -53,12 +53,11 @@ def break_circuit(breaker: Breaker | None) -> Layer:
     """
     if breaker is None:
         return lambda next_handler: next_handler
-    store = breaker.store
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
             permit = breaker.try_acquire()
-            ex.breaker = WORDS[store.word & STATE_OF]
+            ex.breaker = WORDS[breaker.store.word & STATE_OF]
             if permit == REFUSED:
                 if not breaker.shadow:
                     raise _rejection(breaker)

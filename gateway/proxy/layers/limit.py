@@ -29,7 +29,7 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
     """
     if limiter is None:
         return lambda next_handler: next_handler
-    clock, store, linger = limiter.clock, limiter.store, limiter.linger
+    clock = limiter.clock
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
@@ -41,13 +41,13 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
                     raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
                 permit = await _wait_for_turn(limiter, ex, queue_timeout)
             since = clock()
-            ex.concurrent = store.in_flight
+            ex.concurrent = limiter.store.in_flight  # of the store that it has now: it may move
             try:
                 await next_handler(ex)
             except BaseException:
-                if linger and ex.attempt.asked_at:
+                if limiter.linger and ex.attempt.asked_at:
                     loop = asyncio.get_running_loop()
-                    loop.call_later(linger, limiter.release, permit, IGNORED, clock() - since)
+                    loop.call_later(limiter.linger, limiter.release, permit, IGNORED, clock() - since)
                 else:
                     limiter.release(permit, IGNORED, clock() - since)
                 raise
