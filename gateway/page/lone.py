@@ -21,7 +21,7 @@ from gateway.page.layout import OBEYED, ORDER
 from gateway.page.page import Page, PageFullError
 from gateway.policy.breaker_store import BreakerStore
 from gateway.policy.store import PermitStore
-from gateway.policy.stores import Census, MemoryStores, Stores
+from gateway.policy.stores import Census, MemoryStores
 
 _log = logging.getLogger("gateway")
 Store = TypeVar("Store")
@@ -40,7 +40,7 @@ def following(order: int, *, shared: bool) -> int:
     return order + (2 if shares(order) == shared else 1)
 
 
-class LoneStores(Stores):
+class LoneStores:
     """Those that the last order names, for the worker that has ``page``."""
 
     def __init__(self, page: Page, clock: Clock = monotonic) -> None:
@@ -68,23 +68,23 @@ class LoneStores(Stores):
 
     @property
     def linger(self) -> float:
-        """As `Stores.linger`."""
+        """As `gateway.policy.stores.Stores.linger`."""
         return self._page.linger if self._shared else self._memory.linger
 
     def permits(self, name: str) -> PermitStore:
-        """As `Stores.permits`; never raises."""
+        """As `gateway.policy.stores.Stores.permits`; never raises."""
         return self._either(self._page.permits, self._memory.permits, name)
 
     def breaker(self, name: str, origin: str) -> BreakerStore:
-        """As `Stores.breaker`; never raises."""
+        """As `gateway.policy.stores.Stores.breaker`; never raises."""
         return self._either(self._page.breaker, self._memory.breaker, name, origin)
 
     def census(self, name: str) -> Census | None:
-        """As `Stores.census`."""
+        """As `gateway.policy.stores.Stores.census`."""
         return self._either(self._page.census, self._memory.census, name)
 
     def forget(self, store: PermitStore | BreakerStore) -> None:
-        """As `Stores.forget`."""
+        """As `gateway.policy.stores.Stores.forget`."""
         self._page.forget(store)
 
     def _either(self, shared: Callable[..., Store], own: Callable[..., Store], *names: str) -> Store:

@@ -184,7 +184,7 @@ class Page:
                 permits = PagePermitStore(slab)
                 found.append((permits, permits.bury(dead)))
                 slab.cells[USERS + dead] = 0
-        self.ring_all()
+        self.ring_all(but=dead)
 
         def exhume() -> None:
             for permits, count in found:
@@ -193,10 +193,11 @@ class Page:
 
         return exhume
 
-    def ring_all(self) -> None:
-        """Wake every worker."""
+    def ring_all(self, but: int = QUARANTINE) -> None:
+        """Wake every process, except one."""
         for slot in range(len(self._bells)):
-            self._ring(slot)
+            if slot != but:
+                self._ring(slot)
 
     def holders(self) -> dict[int, int]:
         """The locks that are held now: the number of the slab, and the thread that holds it."""

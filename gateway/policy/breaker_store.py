@@ -216,8 +216,8 @@ class MemoryBreakerStore:
 
     def take_over(self, numbers: BreakerNumbers) -> None:
         self.word, self.since, self.failures, self.probes, outcomes, moves = numbers
-        self.outcomes.extend(outcomes)
-        self.moves.extend(moves)
+        self.outcomes = deque(outcomes, maxlen=_KEPT_OUTCOMES)
+        self.moves = deque(moves, maxlen=_KEPT_MOVES)
 
     def _next(self, state: int, now: float) -> None:
         self.word = ((self.word >> 2) + 1) << 2 | state

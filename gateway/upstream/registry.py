@@ -19,6 +19,7 @@ from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.circuit import Circuit
 from gateway.policy.limiter import Limiter
+from gateway.policy.store import PermitStore
 from gateway.policy.stores import MemoryStores, Stores
 from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.endpoint import Endpoint
@@ -115,24 +116,26 @@ class Registry:
             upstream.endpoint.pool.renew()
 
     def move(self) -> None:
-        """Everything goes on with the stores that it would get now. Breakers that are leaving stay where they are."""
-        stores = self._stores
+        """Everything goes on in the stores that it would get now. Breakers that are leaving stay where they are."""
+        stores, left = self._stores, list[PermitStore | BreakerStore]()
         for name, limiter in self._limiters.items():
-            permits = limiter.store
-            limiter.move(stores.permits(name))
-            limiter.linger = stores.linger
-            self._watch_census(name)
-            stores.forget(permits)
+            permits = stores.permits(name)
+            if permits is not limiter.store:
+                left.append(limiter.store)
+                limiter.move(permits)
+                limiter.linger = stores.linger
+                self._watch_census(name)
         upstreams = [*self.upstreams.values(), *self._prepared]
-        pools = {upstream.endpoint.pool: upstream.settings for upstream in upstreams}
-        for pool, settings in pools.items():
+        for pool, settings in {each.endpoint.pool: each.settings for each in upstreams}.items():
             pool.count_in(stores.census(settings.name) if settings.max_concurrent else None)
-        breakers = {upstream.endpoint.breaker: upstream for upstream in upstreams}
-        for breaker, upstream in breakers.items():
+        for breaker, upstream in {each.endpoint.breaker: each for each in upstreams}.items():
             if breaker is not None:
-                numbers = breaker.store
-                breaker.move(stores.breaker(upstream.settings.name, upstream.endpoint.origin.url))
-                stores.forget(numbers)
+                numbers = stores.breaker(upstream.settings.name, upstream.endpoint.origin.url)
+                if numbers is not breaker.store:
+                    left.append(breaker.store)
+                    breaker.move(numbers)
+        for store in left:
+            stores.forget(store)
 
     async def aclose(self) -> None:
         """Close every pool; returns when the last connection in use has come back."""

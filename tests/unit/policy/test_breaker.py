@@ -404,6 +404,19 @@ class TestControl:
         one.release(probe, SUCCESS)
         assert (other.state, other.failures) == (State.CLOSED, 0)
 
+    def test_it_goes_on_in_another_store_with_its_permits(self) -> None:
+        scene = Scene().bring_to(State.OPEN)
+        scene.clock.now += RECOVERY
+        probe = scene.breaker.try_acquire()
+        for store in (MemoryBreakerStore(), MemoryBreakerStore()):
+            scene.breaker.move(store)
+            scene.breaker.move(store)
+            assert scene.breaker.store is store
+            assert (scene.breaker.state, scene.breaker.probes, scene.breaker.failures) == (State.HALF_OPEN, 1, 3)
+        assert scene.breaker.try_acquire() == REFUSED
+        scene.breaker.release(probe, SUCCESS)
+        assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 0)
+
     @pytest.mark.covers("T050")
     def test_breakers_know_nothing_of_each_other(self) -> None:
         one, other = Scene(), Scene()

@@ -108,3 +108,28 @@ def test_a_move_keeps_what_led_to_it(store: BreakerStore) -> None:
     assert (first.old, first.new, first.cause) == (State.CLOSED, State.OPEN, "failure_threshold")
     assert [(outcome.at, outcome.request_id) for outcome in first.outcomes] == [(1.0, b"r1")]
     assert (second.at, second.by, second.outcomes) == (3.0, "ann", ())
+
+
+def test_another_store_goes_on_in_the_same_state(store: BreakerStore) -> None:
+    first = MemoryBreakerStore()
+    first.begin(1.0)
+    for number in range(3):
+        first.keep(first.word, judged(number))
+        assert first.fail(first.word) == number + 1
+    assert first.enter(first.word, OPEN, 4.0, "failure_threshold")
+    assert first.enter(first.word, HALF_OPEN, 34.0, "recovery_timeout")
+    first.keep(first.word, judged(9))
+    assert first.take_probe(first.word, 2)
+    word, moves, outcomes = first.word, list(first.moves), list(first.outcomes)
+    store.take_over(first.hand_over())
+    last = MemoryBreakerStore()
+    for _ in range(2):
+        assert (store.word, store.since, store.failures, store.probes) == (word, 34.0, 3, 1)
+        assert (list(store.moves), list(store.outcomes)) == (moves, outcomes)
+        numbers = store.hand_over()
+        assert (store.word, store.probes) == (0, 0), "the next one begins"
+        store.take_over(numbers)
+    last.take_over(store.hand_over())
+    last.end_probe(word)
+    assert last.enter(word, CLOSED, 35.0, "probe_succeeded")
+    assert (last.failures, last.probes, last.moves[-1].outcomes) == (0, 0, (judged(9),))

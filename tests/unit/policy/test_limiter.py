@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from unit.machines import ended, full_limiter, give_back, limiter_of, turns, waiters
+from unit.page.stage import page_stage
 from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
@@ -390,3 +391,44 @@ class TestRetryAfter:
         give_back(limiter, 50.0)
         give_back(limiter, 50.0)
         assert limiter.peek_retry_after() == 1
+
+
+class TestMoves:
+    """To the store of another process that shares the limit, and back."""
+
+    async def test_permits_and_the_order_of_the_queue_are_kept(self) -> None:
+        limiter = full_limiter(2)
+        line = await waiters(limiter, 3)
+        for _ in range(2):
+            limiter.move(MemoryPermitStore())
+            assert (limiter.max, limiter.in_flight, limiter.held, limiter.waiting) == (2, 2, 2, 3)
+        for number in range(3):
+            give_back(limiter)
+            await turns()
+            assert [task.done() for task in line] == [at <= number for at in range(3)]
+        assert limiter.in_flight == 2
+        await ended(*line)
+
+    async def test_a_move_to_where_it_is_changes_nothing(self) -> None:
+        limiter = full_limiter(1)
+        limiter.move(limiter.store)
+        assert (limiter.in_flight, limiter.max) == (1, 1)
+
+    async def test_a_waiter_that_has_left_in_that_moment_takes_no_permit_along(self) -> None:
+        with page_stage(2) as stage:
+            limiter, other = (Limiter(2, 5, Clock(), page.permits("ai")) for page in stage.pages)
+            permits = [other.try_acquire() for _ in range(2)]
+            gone, stays, last = (limiter.join() for _ in range(3))
+            assert gone is not None
+            assert stays is not None
+            assert last is not None
+            for permit in permits:
+                other.release(permit)
+            assert (limiter.in_flight, limiter.held) == (2, 0), "it has not heard of it"
+            gone.cancel()
+            limiter.move(MemoryPermitStore())
+            assert (limiter.in_flight, limiter.held, limiter.waiting) == (2, 2, 0)
+            assert (stays.done(), last.done()) == (True, True), "the one that was free again went to the next"
+            for waiter in (gone, stays, last):
+                limiter.leave(waiter)
+            assert (limiter.in_flight, limiter.extra_releases) == (0, 0)

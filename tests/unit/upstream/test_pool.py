@@ -215,3 +215,16 @@ async def test_idle_connections_make_room_for_those_of_other_processes(upstream:
     assert (pool.idle, crowd.excess) == (1, 0), "one that comes back is not kept"
     await pool.aclose()
     await eventually(lambda: crowd.mine == 0)
+
+
+async def test_connections_are_counted_where_they_are_shared_from_now_on(upstream: Upstream) -> None:
+    pool = pool_to(upstream, Clock(), idle=90)
+    connections = [await pool.dial() for _ in range(2)]
+    first, second = Crowd(5), Crowd(5)
+    for census in (first, second, None, first):
+        pool.count_in(census)
+        assert [crowd.mine for crowd in (first, second)] == [2 if crowd is census else 0 for crowd in (first, second)]
+    for connection in connections:
+        connection.abort()
+    await eventually(lambda: first.mine == 0)
+    await pool.aclose()

@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 from harness.tls import authority, pem_of
+from harness.upstream import Upstream as ServedUpstream
 from unit.page.stage import page_stage
 
 from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Upstream, UpstreamTls
 from gateway.core.events import BreakerChanged, Event
 from gateway.core.outcome import Outcome
+from gateway.page.layout import CONNECTIONS, OPEN, USERS
+from gateway.page.page import Page
+from gateway.page.permits import PagePermitStore
+from gateway.policy.breaker_store import BreakerStore
 from gateway.policy.machine import REFUSED
-from gateway.policy.stores import MemoryStores
+from gateway.policy.store import PermitStore
+from gateway.policy.stores import Census, MemoryStores
 from gateway.upstream.pool import Pool
 from gateway.upstream.registry import Registry
 from gateway.upstream.sessions import SessionPool
@@ -218,6 +224,75 @@ async def test_registries_of_two_processes_share_limits_and_breakers() -> None:
         assert "a" not in one.upstreams
         for made in (one, other):
             await made.aclose()
+
+
+class Moving:
+    """The stores of a page, or of this process."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.memory = page, MemoryStores()
+        self.use: Page | MemoryStores = self.memory
+
+    @property
+    def linger(self) -> float:
+        return self.use.linger
+
+    def permits(self, name: str) -> PermitStore:
+        return self.use.permits(name)
+
+    def breaker(self, name: str, origin: str) -> BreakerStore:
+        return self.use.breaker(name, origin)
+
+    def census(self, name: str) -> Census | None:
+        return self.use.census(name)
+
+    def forget(self, store: PermitStore | BreakerStore) -> None:
+        self.page.forget(store)
+
+
+async def test_everything_moves_to_the_page_and_back(upstream: ServedUpstream) -> None:
+    with page_stage(2) as stage:
+        stores = Moving(stage.pages[0])
+        made = Registry(BufferPool(), HeadParser(), list[Event]().append, stores)
+        settings = replace(A, endpoints=(Endpoint(upstream.url),))
+        reload(made, settings)
+        a = made.upstreams["a"]
+        assert a.limiter is not None
+        assert a.endpoint.breaker is not None
+        permits = [a.limiter.try_acquire() for _ in range(3)]
+        a.endpoint.breaker.release(a.endpoint.breaker.try_acquire(), Outcome.FAILURE)
+        connection = await a.endpoint.pool.dial()
+        added = replace(B, endpoints=(Endpoint(upstream.url),))
+        prepared = dict(made.prepare([settings, added]))
+
+        stores.use = stage.pages[0]
+        for _ in range(2):  # the second time there is nothing to do
+            made.move()
+            other = stage.pages[1].permits("a")
+            assert (other.limit, other.in_flight, a.limiter.linger) == (5, 3, stage.pages[0].linger)
+            assert stage.pages[1].breaker("a", upstream.url).failures == 1
+            assert other.slab.cells[CONNECTIONS] == 1
+        assert (connection_count(other, 0), stage.pages[1].permits("b").limit) == (1, 5)
+        made.adopt(prepared)
+        b = made.upstreams["b"]
+        assert b.endpoint.breaker is not None
+        assert b.endpoint.breaker.store is stage.pages[0].breaker("b", upstream.url), "it was only prepared"
+
+        stores.use = stores.memory
+        made.move()
+        assert (other.in_flight, other.slab.cells[CONNECTIONS], a.limiter.linger) == (0, 0, 0.0)
+        assert (a.limiter.in_flight, a.endpoint.breaker.failures, a.limiter.max) == (3, 1, 5)
+        assert not any(other.slab.cells[USERS : USERS + 1]), "another may get the slab"
+        for permit in permits:
+            a.limiter.release(permit)
+        assert (a.limiter.in_flight, a.limiter.extra_releases) == (0, 0)
+        connection.abort()
+        await made.aclose()
+        assert other.slab.cells[CONNECTIONS] == 0
+
+
+def connection_count(store: PagePermitStore, slot: int) -> int:
+    return int(store.slab.cells[OPEN + slot])
 
 
 async def test_a_breaker_that_left_is_forgotten_when_it_has_judged_its_last_attempt() -> None:

@@ -14,6 +14,7 @@ from harness.patience import eventually
 from harness.records import proxy, serving
 
 from gateway import launch
+from gateway.app import Gateway
 from gateway.config.records import Credentials, Document, Listener, TokenRecord
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
@@ -185,3 +186,15 @@ def test_a_drain_in_one_line() -> None:
         "draining: 1 connection",
         "draining: 2 connections",
     ]
+
+
+async def test_what_serves_and_what_is_prepared_moves(monkeypatch: pytest.MonkeyPatch, plane: LocalPlane) -> None:
+    moved = list[Gateway]()
+    monkeypatch.setattr(Gateway, "move", lambda gateway: moved.append(gateway))
+    plane.move()
+    assert not moved
+    await plane.prepare(DOCUMENT)
+    plane.move()
+    await plane.commit(1)
+    plane.move()
+    assert moved == [plane.gateway, plane.gateway]

@@ -30,7 +30,18 @@ class Stage:
         self.old.start()
         self.new = successor
         self.children = [self.old]
-        self.rolling = Rolling(self.children, lambda _: self.new)
+        self.shares = asyncio.Event()
+        self.shares.set()
+        self.over = 0
+        self.rolling = Rolling(self.children, lambda _: self.new, self.share, self.end)
+
+    async def share(self, child: Child) -> None:
+        assert child is self.old
+        await self.shares.wait()
+
+    def end(self) -> None:
+        assert not self.rolling.running
+        self.over += 1
 
     async def report_end(self, child: Child) -> None:
         assert child.process is not None
@@ -63,6 +74,28 @@ async def test_the_old_one_leaves_when_the_new_one_listens(stage: Stage) -> None
     await stage.report_end(stage.old)
     assert stage.children == [stage.new]
     assert not stage.rolling.starts(stage.new)
+    assert stage.over == 1
+
+
+async def test_the_new_one_is_started_when_the_old_one_shares_its_limits(stage: Stage) -> None:
+    stage.shares.clear()
+    stage.rolling.begin()
+    await eventually(lambda: stage.new in stage.children, "the beginning")
+    await asyncio.sleep(0)
+    assert stage.new.process is None
+    stage.shares.set()
+    await eventually(lambda: stage.new.process is not None, "the start")
+
+
+async def test_an_old_one_that_does_not_share_serves_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.05)
+    stage.shares.clear()
+    stage.rolling.begin()
+    await eventually(lambda: stage.over, "the end of the restart")
+    assert "the old worker did not share its limits within 0.05 seconds" in caplog.text
+    assert (stage.children, stage.new.process, stage.old.leaving) == ([stage.old], None, False)
 
 
 async def test_one_that_dies_before_it_serves_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ import pytest
 from harness.patience import eventually
 
 from gateway.workers.child import Child
+from gateway.workers.estate import Estate
 from gateway.workers.inherited import Inherited
 from gateway.workers.supervisor import Supervisor
 
@@ -45,10 +46,32 @@ def worker(place: Path, code: int = 0) -> Child:
     return Child("worker", [sys.executable, "-c", WORKER, str(place), str(code)], serves=True)
 
 
+class WatchedEstate(Estate):
+    """One whose only worker obeys at once."""
+
+    def __init__(self) -> None:
+        super().__init__(2, lone=True)
+        self.calls = list[str]()
+        self.freed = list[Callable[[], object]]()
+
+    async def share(self, place: int) -> None:
+        self.calls.append(f"share {place}")
+
+    def bury(self, place: int, then: Callable[[], object] = lambda: None) -> None:
+        self.calls.append(f"bury {place}")
+        self.freed.append(then)
+
+    def part(self) -> None:
+        self.calls.append("part")
+
+
 @asynccontextmanager
-async def supervised(*entries: Child) -> AsyncIterator[asyncio.Task[int]]:
+async def supervised(
+    *entries: Child, successor: Callable[[Child], Child] | None = None, estate: Estate | None = None
+) -> AsyncIterator[asyncio.Task[int]]:
     with Inherited() as inherited:
-        task = asyncio.ensure_future(Supervisor(entries, inherited.ready).run())
+        supervisor = Supervisor(entries, inherited.ready, successor=successor, estate=estate)
+        task = asyncio.ensure_future(supervisor.run())
         try:
             yield task
         finally:
@@ -66,6 +89,34 @@ async def test_all_workers_drain_and_the_worst_code_is_the_gateways(tmp_path: Pa
         os.kill(os.getpid(), signal.SIGTERM)
         assert await asyncio.wait_for(running, 20) == 3
     assert all(entry.process is None for entry in entries)
+
+
+@on_asyncio
+async def test_the_only_worker_shares_its_limits_until_the_one_before_is_gone(tmp_path: Path) -> None:
+    old, new = worker(tmp_path / "old"), worker(tmp_path / "new")
+    new.place = 1
+    with WatchedEstate() as estate:
+        async with supervised(old, successor=lambda _: new, estate=estate):
+            await eventually((tmp_path / "old").exists, "the worker", 20)
+            os.kill(os.getpid(), signal.SIGUSR2)
+            await eventually((tmp_path / "new").exists, "the new one", 20)
+            assert estate.calls == ["share 0"]
+            new.listens.set()
+            await eventually(lambda: "bury 0" in estate.calls, "its end", 20)
+            assert estate.calls == ["share 0", "bury 0"], "the permits of the old one are in quarantine"
+            estate.freed[0]()
+            assert estate.calls[2:] == ["part"]
+
+
+@on_asyncio
+async def test_a_restart_that_comes_to_nothing_leaves_the_old_one_alone(tmp_path: Path) -> None:
+    old, new = worker(tmp_path / "old"), Child("worker", [str(tmp_path / "no python")], serves=True)
+    with WatchedEstate() as estate:
+        async with supervised(old, successor=lambda _: new, estate=estate):
+            await eventually((tmp_path / "old").exists, "the worker", 20)
+            os.kill(os.getpid(), signal.SIGUSR2)
+            await eventually(lambda: "part" in estate.calls, "the end of the restart", 20)
+            assert estate.calls == ["share 0", "part"]
 
 
 @on_asyncio
