@@ -25,7 +25,6 @@ RESTARTS = int(os.environ.get("TRUTH_RESTARTS", "5"))
 """Of a gateway with one worker."""
 LIMIT = 5
 CALLERS = 24
-REQUEST = b"GET /ai HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
 def proxies(upstream: CountingUpstream, more: str) -> str:
@@ -39,14 +38,26 @@ class Callers:
     before anything has happened to the workers.
     """
 
-    def __init__(self, port: int, requests: int, enough: Callable[[], bool], aborts: float = 0.1) -> None:
+    def __init__(
+        self,
+        port: int,
+        requests: int,
+        enough: Callable[[], bool],
+        aborts: float = 0.1,
+        path: str = "/ai",
+        number: int = CALLERS,
+        pause: float = 0.0,
+    ) -> None:
+        """``pause``: after a refusal, in seconds."""
         self.port, self.left, self.enough, self.aborts = port, requests, enough, aborts
+        self.request, self.number = b"GET %b HTTP/1.1\r\nHost: test\r\n\r\n" % path.encode(), number
+        self.pause = pause
         self.statuses: Counter[int] = Counter()
         self.dice = random.Random(requests)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(CALLERS):
+            for _ in range(self.number):
                 group.create_task(self.call())
 
     @property
@@ -71,7 +82,7 @@ class Callers:
     async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request; whether the connection serves another one."""
         self.left -= 1
-        writer.write(REQUEST)
+        writer.write(self.request)
         if self.dice.random() < self.aborts:
             await asyncio.sleep(self.dice.uniform(0.0, 0.01))
             self.statuses[-1] += 1
@@ -80,6 +91,8 @@ class Callers:
         lines = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:] if line)
         await reader.readexactly(int(lines[b"content-length"]))
         self.statuses[int(head[9:12])] += 1
+        if self.pause and head[9:12] == b"429":
+            await asyncio.sleep(self.pause)
         return self.dice.random() < 0.95 and lines.get(b"connection") != b"close"
 
 
@@ -132,24 +145,30 @@ async def restarting(deployment: Deployment, times: int, done: list[int]) -> Non
         done.append(ended)
 
 
-@pytest.mark.parametrize(("queue", "refusals"), [("", {429}), ("queue: {max_waiting: 100, timeout: 9}", set[int]())])
-async def test_the_limit_of_one_worker_holds_while_it_is_replaced(
-    tmp_path: Path, queue: str, refusals: set[int]
-) -> None:
-    with counting_upstream(0.05) as upstream:
-        settings = proxies(upstream, f"max_concurrent: {LIMIT}{', ' + queue if queue else ''}")
-        async with Deployment(tmp_path, proxies=settings, more="workers: 1") as deployment:
+async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path) -> None:
+    """With and without a queue, each at an upstream of its own."""
+    with counting_upstream(0.05) as rejecting, counting_upstream(0.05) as queueing:
+        settings = ", ".join(
+            f"{{name: {name}, path: /{name}, upstream: '{upstream.url}', access_rule: 'true', {more}}}"
+            for name, upstream, more in (
+                ("ai", rejecting, f"max_concurrent: {LIMIT}"),
+                ("queued", queueing, f"max_concurrent: {LIMIT}, queue: {{max_waiting: 100, timeout: {START}}}"),
+            )
+        )
+        async with Deployment(tmp_path, proxies=f"[{settings}]", more="workers: 1") as deployment:
             done = list[int]()
-            callers = Callers(int(deployment.url.rpartition(":")[2]), 0, lambda: len(done) >= RESTARTS)
-            restarts = asyncio.create_task(restarting(deployment, RESTARTS, done))
-            await callers.run()
-            await restarts
+            port = int(deployment.url.rpartition(":")[2])
+            rejected, queued = (
+                Callers(port, 0, lambda: len(done) >= RESTARTS, path=path, number=CALLERS // 2, pause=0.01)
+                for path in ("/ai", "/queued")
+            )
+            await asyncio.gather(restarting(deployment, RESTARTS, done), rejected.run(), queued.run())
             await settled(deployment)
-            most, total = upstream.seen()
+            seen = rejecting.seen()[0], queueing.seen()[0]
             log = deployment.log.read_text()
-    assert most == LIMIT, f"{total} requests in all, {callers.statuses}"
-    assert callers.statuses[200] > RESTARTS * 10
-    assert set(callers.statuses) <= {-1, 200, *refusals}, "no request fails, and no one waits in vain"
+    assert seen == (LIMIT, LIMIT), f"{rejected.statuses}, {queued.statuses}"
+    assert set(rejected.statuses) == {-1, 200, 429}, "no request fails"
+    assert set(queued.statuses) == {-1, 200}, "no one waits in vain"
     assert "Traceback" not in log
 
 
