@@ -141,12 +141,18 @@ class Page:
 
     def forget(self, store: PermitStore | BreakerStore) -> None:
         """This process no longer uses it. Where no process does, another one may get the slab."""
-        slabs = [each.slab for known in (self._limiters, self._breakers) for each in known.values() if each is store]
-        self._limiters = {key: each for key, each in self._limiters.items() if each is not store}
-        self._censuses = {key: each for key, each in self._censuses.items() if each.slab not in slabs}
-        self._breakers = {key: each for key, each in self._breakers.items() if each is not store}
-        for slab in slabs:
-            slab.cells[USERS + self.slot] = 0
+        if not isinstance(store, PagePermitStore | PageBreakerStore):
+            return
+        cells = store.slab.cells
+        key = cells[KEY : KEY + KEY_CELLS].tobytes()
+        if store is self._limiters.get(key):
+            del self._limiters[key]
+            self._censuses.pop(key, None)
+        elif store is self._breakers.get(key):
+            del self._breakers[key]
+        else:
+            return
+        cells[USERS + self.slot] = 0
 
     def listen(self, loop: asyncio.AbstractEventLoop, on_rung: Callable[[], object] = lambda: None) -> None:
         """Wake the waiters of this process whenever another one rings. ``on_rung`` is called first."""

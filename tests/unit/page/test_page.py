@@ -12,6 +12,7 @@ from gateway.page.layout import FILE_LOCKS, VERSION
 from gateway.page.mutex import FileLock
 from gateway.page.page import Page, PageFullError, create
 from gateway.policy.limiter import Limiter
+from gateway.policy.store import MemoryPermitStore
 
 
 def test_a_name_is_one_limiter_in_every_process() -> None:
@@ -55,6 +56,20 @@ def test_a_slab_that_no_process_uses_is_given_to_another(monkeypatch: pytest.Mon
         two.forget(again)
         third = one.permits("third")
         assert (third.limit, third.take(), second.limit) == (0, -1, 0), "a new one"
+
+
+def test_only_what_a_process_uses_can_be_forgotten() -> None:
+    with page_stage() as stage:
+        one, two, _ = stage.pages
+        store, breaker = one.permits("ai"), one.breaker("ai", "http://a")
+        for stranger in (MemoryPermitStore(), two.permits("ai"), two.breaker("ai", "http://a")):
+            one.forget(stranger)
+        assert (one.permits("ai"), one.breaker("ai", "http://a")) == (store, breaker)
+        census = one.census("ai")
+        one.forget(store)
+        one.forget(store)
+        assert one.permits("ai") is not store
+        assert one.census("ai") is not census
 
 
 def test_a_breaker_that_no_process_uses_gives_its_slab(monkeypatch: pytest.MonkeyPatch) -> None:
