@@ -37,8 +37,8 @@ class Live(Protocol):
         """The current state of all proxies."""
         ...
 
-    async def workers(self) -> list[dict[str, object]]:
-        """The worker processes, as `gateway.api.schemas.WorkerAnswer` shows them."""
+    async def workers(self) -> dict[str, object]:
+        """The worker processes, as `gateway.api.schemas.WorkerList` shows them."""
         ...
 
     async def restart_workers(self) -> int:
@@ -76,7 +76,7 @@ class NotRunning:
     async def snapshot(self) -> LiveSnapshot:
         return unreachable()
 
-    async def workers(self) -> list[dict[str, object]]:
+    async def workers(self) -> dict[str, object]:
         raise unavailable(ELSEWHERE)
 
     async def restart_workers(self) -> int:

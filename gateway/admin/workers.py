@@ -20,7 +20,7 @@ class WorkerAdministration:
     async def show(self, actor: Actor) -> Mapping[str, object]:
         """The process of each worker; one that was replaced and still drains is shown too."""
         superusers_only(actor)
-        return {"items": await self._live.workers()}
+        return await self._live.workers()
 
     async def restart(self, actor: Actor) -> Mapping[str, object]:
         """Begin to replace all workers, one after the other. No request fails for it."""

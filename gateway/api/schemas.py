@@ -258,17 +258,24 @@ class WorkerAnswer(Answer):
     since: float = Field(description="When it was started, in seconds of the epoch.")
     starts: int = Field(description="Processes that were started for this worker.")
     crash_loop: bool = Field(description="They end soon after their start, again and again.")
+    recycled: int = Field(description="Replacements because the memory stayed above `worker_max_memory`.")
+    memory_bound_too_small: bool = Field(
+        description="A fresh process has more than `worker_max_memory`, so none is replaced for its memory."
+    )
     version: str
     generation: int = Field(description="The configuration that it serves; 0: none yet.")
     requests: int = Field(description="Finished at this place, also by processes before it.")
     connections: int
     in_flight: int
     memory_bytes: int = Field(description="Proportional set size; 0: unknown.")
+    resident_bytes: int = Field(description="Resident set size, as `worker_max_memory` bounds it; 0: unknown.")
+    fresh_bytes: int = Field(description="The resident set size 5 seconds after it began to serve; 0: unknown.")
     loop_lag: float = Field(description="Seconds: how late its timers rang at worst, of late.")
 
 
 class WorkerList(Answer):
     items: list[WorkerAnswer]
+    max_memory_bytes: int = Field(description="`worker_max_memory`; 0: no bound.")
 
 
 class WorkersRestarted(Answer):

@@ -63,7 +63,8 @@ def upgrade(target: Target) -> None:
 
 def text(found: Json, now: float) -> str:
     """The response of `GET /workers`, for people."""
-    return table([_row(each, now) for each in found["items"]], _HEADINGS)
+    rows = table([_row(each, now) for each in found["items"]], _HEADINGS)
+    return f"{rows}\n{_memory(found)}" if found["max_memory_bytes"] else rows
 
 
 def _row(each: Json, now: float) -> list[str]:
@@ -76,9 +77,25 @@ def _row(each: Json, now: float) -> list[str]:
         str(each["generation"]),
         str(each["requests"]),
         str(each["in_flight"]),
-        f"{each['memory_bytes'] / (1 << 20):.0f} MiB" if each["memory_bytes"] else "-",
+        _mebibytes(each["memory_bytes"]),
         f"{each['loop_lag'] * 1000:.1f} ms",
     ]
+
+
+def _memory(found: Json) -> str:
+    """A line about `worker_max_memory`, which bounds another figure than the one in the table."""
+    processes = [
+        f"worker {each['worker']} has {_mebibytes(each['resident_bytes'])}, fresh {_mebibytes(each['fresh_bytes'])}, "
+        f"replaced {each['recycled']} times"
+        + (", and no more: a fresh one is above the bound" if each["memory_bound_too_small"] else "")
+        for each in found["items"]
+        if each["state"] != "draining"
+    ]
+    return f"worker_max_memory is {_mebibytes(found['max_memory_bytes'])} (RSS); {'; '.join(processes)}"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB" if size else "-"
 
 
 def _age(seconds: float) -> str:

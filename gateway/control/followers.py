@@ -12,6 +12,7 @@ from gateway.config.schema.listeners import AUDIT_RETENTION
 from gateway.config.watch import watch
 from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
+from gateway.control.memory_watch import MemoryWatch
 from gateway.control.report import DATABASE_CHANGE
 from gateway.control.sync import STORE_SECONDS, Sync
 from gateway.core.tasks import Tasks
@@ -30,7 +31,16 @@ _PRUNE_SECONDS = 3600.0
 class Followers:
     """Keep ``sync`` current with file, database and issuers, and record the use of tokens in the database."""
 
-    def __init__(self, declared: DeclaredFile, store: Store, plane: Fleet, sync: Sync, issuers: Issuers) -> None:
+    def __init__(
+        self,
+        declared: DeclaredFile,
+        store: Store,
+        plane: Fleet,
+        sync: Sync,
+        issuers: Issuers,
+        memory: MemoryWatch,
+    ) -> None:
+        self._memory = memory
         self._declared = declared
         self._store = store
         self._plane = plane
@@ -40,6 +50,7 @@ class Followers:
     def start(self, tasks: Tasks, *, away: bool) -> None:
         """Start all of them. ``away``: the database is away now."""
         tasks.start(self._plane.keep_synced(), "watch the worker")
+        tasks.start(self._memory.follow(), "watch the memory of workers")
         tasks.start(self._watch_file(), "watch the file")
         tasks.start(self._follow_store(away=away), "follow the database")
         tasks.start(self._follow_issuers(), "follow the issuers of tokens")

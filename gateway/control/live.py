@@ -37,7 +37,7 @@ class LiveGateway:
     async def refusals(self, since: int) -> Refusals:
         return await self._telemetry.refusals(since)
 
-    async def workers(self) -> list[dict[str, object]]:
+    async def workers(self) -> dict[str, object]:
         return await self._telemetry.workers()
 
     async def restart_workers(self) -> int:

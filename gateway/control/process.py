@@ -26,6 +26,7 @@ from gateway.control.declared import DeclaredFile
 from gateway.control.followers import Followers
 from gateway.control.issuers import Issuers
 from gateway.control.live import LiveGateway
+from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.options import Options
 from gateway.control.report import Report
@@ -93,7 +94,8 @@ class Process:
             away = await self._admit(store, url, file_serves=bool(declared.settings.proxies))
             plane = self._fleet
             stack.push_async_callback(plane.aclose)
-            telemetry = Telemetry(self._counters, plane, self._roster, lambda: declared.settings.certificates())
+            memory = MemoryWatch(plane, self._roster, lambda: declared.settings.worker_max_memory)
+            telemetry = Telemetry(self._counters, plane, self._roster, memory, lambda: declared.settings.certificates())
             stack.push_async_callback(telemetry.aclose)
             issuers = Issuers(store.key_sets)
             stack.push_async_callback(issuers.aclose)
@@ -106,7 +108,7 @@ class Process:
             live = LiveGateway(sync, report, plane, telemetry, workforce)
             where = await self._listen(stack, declared, store, live, plane)
             with signals(self._handlers(sync)), parent_watch(self._alive, self._stop):
-                Followers(declared, store, plane, sync, issuers).start(self._tasks, away=away)
+                Followers(declared, store, plane, sync, issuers, memory).start(self._tasks, away=away)
                 if away:
                     self._tasks.start(admit_later(store, url), "wait for the database")
                 os.write(self._ready, b".")

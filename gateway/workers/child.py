@@ -168,6 +168,21 @@ class Child:
         self._note_looping()
         return True
 
+    @property
+    def unwanted(self) -> bool:
+        """The control process wants the process that runs to be replaced."""
+        return (
+            self.process is not None
+            and self.roster is not None
+            and not self.leaving
+            and self.roster.unwanted(self.place, self.process.pid)
+        )
+
+    def note_recycled(self) -> None:
+        """That replacement was begun."""
+        if self.roster is not None:
+            self.roster.note_recycled(self.place)
+
     def _note_looping(self) -> None:
         if self.roster is not None:
             self.roster.note_looping(self.place, looping=self._backoff.looping)

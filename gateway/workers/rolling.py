@@ -1,9 +1,12 @@
-"""The rolling restart: each worker is replaced by a new process, one slot after the other, while callers are served.
+"""The rolling restart: workers are replaced by new processes, one slot after the other, while callers are served.
 
 The new process starts in the other place of the slot, with the same listening sockets, and gets its configuration
 before it accepts. Only then the old one stops accepting, finishes what runs, and ends. So no connection is refused, and
 none waits. Both keep the limits together (`gateway.page.lone`). When a new process does not come to serve, it is ended,
 and the old ones serve on.
+
+One replacement at a time, and none while an old process still drains: a slot has two places, and a new process takes
+memory that the old one has not given back yet.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from gateway.core.tasks import Tasks
@@ -46,17 +49,35 @@ class Rolling:
         self._tasks = Tasks()
         self.running = False
         """Workers are being replaced."""
+        self._again = False
+        """Another restart of all workers follows the one that is under way."""
         self._stopped = False
 
     def begin(self) -> None:
-        """Replace all workers. A second call while that goes on, or while an old worker still drains, is ignored."""
-        if self._successor is None or self._stopped:
-            return
-        if self.busy:
-            _log.warning("a restart of the workers is under way: this one is ignored")
-            return
+        """Replace all workers. While a replacement is under way, or an old worker drains: as soon as that is over, once
+        for all calls. A caller wants processes that are newer than the call, so none is ignored.
+        """
+        if self.busy and self._successor is not None and not self._stopped:
+            self._again = True
+            _log.info("a replacement of workers is under way: a restart of all of them follows")
+        else:
+            self._begin([child for child in self._children if child.serves])
+
+    def recycle(self, workers: Collection[Child]) -> bool:
+        """Replace these of the children; False when that is not possible now, and nothing was done."""
+        return self._begin([child for child in self._children if child in workers])
+
+    def _begin(self, old: list[Child]) -> bool:
+        if self._successor is None or self._stopped or self.busy or not old:
+            return False
         self.running = True
-        self._tasks.start(self._replace_all(self._successor), "replace the workers")
+        self._tasks.start(self._replace_all(old, self._successor), "replace workers")
+        return True
+
+    def _follow(self) -> None:
+        if self._again and not self.busy:
+            self._again = False
+            self.begin()
 
     @property
     def busy(self) -> bool:
@@ -75,6 +96,7 @@ class Rolling:
             return
         self._remove(child)
         _log.info("the %s that was replaced has ended (%s)", child.name, how)
+        self._follow()
 
     def stop(self) -> None:
         """The gateway stops: no process is replaced any more."""
@@ -82,21 +104,23 @@ class Rolling:
         self._failed.set()
 
     async def aclose(self) -> None:
+        self._stopped = True
         await self._tasks.aclose()
 
-    async def _replace_all(self, successor: Callable[[Child], Child]) -> None:
-        old = [child for child in self._children if child.serves]
-        _log.info("restart of %d %s", len(old), "worker" if len(old) == 1 else "workers")
+    async def _replace_all(self, old: list[Child], successor: Callable[[Child], Child]) -> None:
+        _log.info("restart of %s", old[0].name if len(old) == 1 else f"{len(old)} workers")
         try:
             for worker in old:
                 if not await self._replace(worker, successor(worker)):
                     if not self._stopped:
                         _log.error("the restart ends here: the old %s serves on", worker.name)
                     return
-            _log.info("all workers are new; what runs in the old ones is finished there")
+            done = f"the {old[0].name} is new" if len(old) == 1 else "all workers are new"
+            _log.info("%s; what runs in the old process is finished there", done)
         finally:
             self.running = False
             self._then()
+            self._follow()
 
     async def _replace(self, old: Child, new: Child) -> bool:
         """True when ``new`` serves, and ``old`` drains."""

@@ -1,11 +1,15 @@
 """Who serves at this moment: a table in shared memory, which the supervisor writes and the control process reads.
 
+In one column the control process writes, and the supervisor reads it: which process shall be replaced. So the
+supervisor needs to know no reason, and a request neither gets lost nor reaches another process than the one it names.
+
 A *slot* is a worker that the configuration asks for: it has a listening socket of each address. A *place* is where a
 process of a slot runs, with a channel and a map of counters of its own. A slot has two places, ``slot`` and
 ``slot + workers``, so that a new process can get ready while the one before it still serves.
 
-    a place    process id, 0: none; when it was started
-    a slot     how many processes were started; 1 while each of them ends soon after its start
+    a place    process id, 0: none; when it was started; the id of a process that shall be replaced, 0: none
+    a slot     how many processes were started; 1 while each of them ends soon after its start; how many replacements
+               of a single worker were begun
     all        what an upgrade would hand over (`gateway.workers.takeover.FORMAT`), 0: none is possible; 1 while the
                control process wants one, which it alone sets and the supervisor alone clears
 
@@ -24,9 +28,9 @@ from typing import Final
 from gateway.launch import MOST_WORKERS
 
 _CELL: Final = 8
-_PID, _SINCE, _STARTS, _LOOPING = range(4)
-_COLUMNS: Final = 4 * 2 * MOST_WORKERS
-"""Four columns, each with a cell for every place; those of a slot use the cell of its first place."""
+_PID, _SINCE, _STARTS, _LOOPING, _UNWANTED, _RECYCLED = range(6)
+_COLUMNS: Final = 6 * 2 * MOST_WORKERS
+"""Six columns, each with a cell for every place; those of a slot use the cell of its first place."""
 _FORMAT, _ORDER = _COLUMNS, _COLUMNS + 1
 _SIZE: Final = (_COLUMNS + 2) * _CELL
 
@@ -95,15 +99,31 @@ class Roster:
         self._ints[_ORDER] = 0
         return wanted
 
-    # -- the control process reads, and orders
+    def unwanted(self, place: int, pid: int) -> bool:
+        """Whether the control process wants that process at ``place`` to be replaced."""
+        return pid > 0 and self._ints[_cell(_UNWANTED, place)] == pid
+
+    def note_recycled(self, place: int) -> None:
+        """The replacement of the process there was begun: the request is fulfilled."""
+        self._ints[_cell(_UNWANTED, place)] = 0
+        self._ints[_cell(_RECYCLED, self.slot_of(place))] += 1
+
+    # -- the control process writes
+
+    def order_upgrade(self) -> None:
+        """The supervisor's program shall be replaced by the installed one."""
+        self._ints[_ORDER] = 1
+
+    def ask_to_recycle(self, place: int, pid: int) -> None:
+        """The process ``pid`` at ``place`` shall be replaced, as soon as no other replacement is under way."""
+        self._ints[_cell(_UNWANTED, place)] = pid
+
+    # -- the control process reads
 
     @property
     def offered(self) -> int:
         """The format that the supervisor would hand over; 0: it cannot be upgraded in place."""
         return self._ints[_FORMAT]
-
-    def order_upgrade(self) -> None:
-        self._ints[_ORDER] = 1
 
     def seated(self) -> list[Seated]:
         """The processes that run, by place."""
@@ -127,6 +147,10 @@ class Roster:
 
     def looping(self, slot: int) -> bool:
         return bool(self._ints[_cell(_LOOPING, slot)])
+
+    def recycled(self, slot: int) -> int:
+        """How many replacements of this worker alone were begun."""
+        return self._ints[_cell(_RECYCLED, slot)]
 
     def close(self) -> None:
         self._ints.release()

@@ -3,7 +3,8 @@
 No configuration, no database and no traffic can make it fail, because it knows none of them. It imports nothing
 heavy, and takes the place of the process that read the command line (`become`). Its children watch a
 pipe whose other end it holds; should it be killed all the same, they end by themselves and leave no orphan. It watches
-a pipe of each child in turn: one that hangs or was stopped is killed and replaced. It owns the sockets on which workers
+a pipe of each child in turn: one that hangs or was stopped is killed and replaced. A worker that the control process
+wants to be replaced (`roster`) is replaced without a failed request. It owns the sockets on which workers
 listen (`sockets`): callers wait while a worker is replaced, and are not refused.
 
     SIGTERM, SIGINT   the listening sockets are closed, the workers drain, then the control process ends; a second one
@@ -126,18 +127,15 @@ class Supervisor:
                     child.kill()
                 if child.settled():
                     _log.info("the %s runs again: its crash loop is over", child.name)
+                if child.unwanted and self._rolling.recycle([child]):
+                    child.note_recycled()
             if self._estate is not None:
                 self._estate.look(self._children, self._free_lock)
-
             if self._takeover is not None:
                 self._consider_upgrade(self._takeover)
 
     def _consider_upgrade(self, takeover: Takeover) -> None:
-        if takeover.ordered():
-            if self._rolling.busy:
-                _log.warning("a restart of the workers is under way: no upgrade begins before its end; order it again")
-            else:
-                self._upgrading = True
+        self._upgrading |= takeover.ordered()
         settled = self._estate is None or self._estate.settled
         if self._upgrading and settled and not self._stopping and not self._rolling.busy:
             self._upgrading = False

@@ -116,8 +116,8 @@ class Plane:
         proxies = copy.deepcopy(self.proxies) if self.reachable else {}
         return {"at": time.time(), "reachable": self.reachable, "generation": self.applies, "proxies": proxies}
 
-    async def workers(self) -> list[dict[str, object]]:
-        return self.processes
+    async def workers(self) -> dict[str, object]:
+        return {"items": self.processes, "max_memory_bytes": 1 << 30}
 
     async def restart_workers(self) -> int:
         self.restarts += 1

@@ -91,6 +91,7 @@ REFUSED: Mapping[tuple[str, str], str] = {
     ("Settings", "template_env"): "without a database",
     ("Settings", "worker_env"): "without a database",
     ("Settings", "workers"): "without a database",
+    ("Settings", "worker_max_memory"): "without a database",
     **{("Admin", name): "needs a database" for name in DEFS["Admin"]["properties"] if name != "tls"},  # it is a section
 }
 """Keys that only a control process could give a meaning: `gateway check` refuses them, with these words."""

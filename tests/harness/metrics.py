@@ -107,6 +107,7 @@ OF_GATEWAY: Mapping[str, Family] = {
     "gateway_worker_up": Family("gauge", _each("worker", "0")),
     "gateway_worker_starts_total": Family("counter", _each("worker", "0"), value=0.0),
     "gateway_worker_crash_loop": Family("gauge", _each("worker", "0"), value=0.0),
+    "gateway_worker_recycled_total": Family("counter", _each("worker", "0"), value=0.0),
     "gateway_connections": Family("gauge", value=12),
     "gateway_http2_connections": Family("gauge", value=4),
     "gateway_http2_streams": Family("gauge", value=30),

@@ -13,6 +13,9 @@ PAGE = (ROOT / "docs/metrics.md").read_text()
 ELSEWHERE = {
     "gateway_build_info",
     "gateway_worker_up",
+    "gateway_worker_starts_total",
+    "gateway_worker_crash_loop",
+    "gateway_worker_recycled_total",
     "gateway_reloads_total",
     "gateway_certificate_expiry_seconds",
 }

@@ -21,7 +21,7 @@ from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
 from gateway.config.schema.tls import Tls
-from gateway.config.schema.types import DAY, Listed, Network, Seconds, Variable
+from gateway.config.schema.types import DAY, Bytes, Listed, Network, Seconds, Variable
 from gateway.config.schema.upstream import Upstream, named
 from gateway.config.schema.upstream_tls import UpstreamTls
 from gateway.core.address import Address
@@ -76,6 +76,10 @@ class Settings(Section):
     workers: int = Field(default=1, ge=0, le=MOST_WORKERS, examples=[2])
     """How many worker processes serve traffic; `0`: one for each core that this process may use. Limits, queues and
     breakers are those of all workers together. Read at start. More than one needs a `database`."""
+    worker_max_memory: Bytes = Field(default=0, ge=0, examples=[536870912])
+    """Resident memory (RSS) of a worker process above which it is replaced, as by `gateway restart`, when it stays
+    there for 5 seconds. Write at least twice what a fresh process has. `0`: no limit. It needs a `database`: without
+    one there is no worker process."""
     tracing: Tracing | None = Field(default=None)
     """Spans of sampled requests, over OTLP/HTTP; needs the `otel` extra: `pip install 'breakwater-gateway[otel]'`.
     `null`: none."""
@@ -114,12 +118,12 @@ class Settings(Section):
             raise ValueError("the database keeps the keys of issuers, so keys_file has no effect; remove keys_file")
         return auth
 
-    @field_validator("worker_env", mode="after")
+    @field_validator("worker_env", "worker_max_memory", mode="after")
     @classmethod
-    def _workers_there(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if names and info.data.get("database", "") is None:
+    def _workers_there(cls, value: tuple[str, ...] | int, info: ValidationInfo) -> tuple[str, ...] | int:
+        if value and info.data.get("database", "") is None:
             raise ValueError("without a database there is no worker process, so this has no effect; remove this key")
-        return names
+        return value
 
     @field_validator("workers", mode="after")
     @classmethod

@@ -17,6 +17,7 @@ from prometheus_client.openmetrics import exposition as open_metrics_exposition
 from gateway import __version__
 from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot, unreachable
 from gateway.config.expiry import Expiring
+from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics.exposition import NOT_IN_LABELS, Exposition, comment
 from gateway.control.metrics.processes import ProcessMetrics, WorkerProcesses
 from gateway.control.metrics.summed import Summed
@@ -80,12 +81,14 @@ class Telemetry:
         maps: Sequence[CounterMap],
         plane: Fleet,
         roster: Roster,
+        memory: MemoryWatch,
         certificates: Callable[[], Iterable[Expiring]] = tuple,
     ) -> None:
         """``certificates``: those of the listeners."""
         self._maps = maps
         self._plane = plane
         self._roster = roster
+        self._memory = memory
         self._certificates = certificates
         self._summed = Summed(maps)
         self._expositions = {each: Exposition(each) for each in (*maps, self._summed.total)}
@@ -135,16 +138,17 @@ class Telemetry:
         except ChannelError:
             return {"next": since, "items": []}
 
-    async def workers(self) -> list[dict[str, object]]:
+    async def workers(self) -> dict[str, object]:
         """The processes of the workers; of one that does not respond, what is known without it."""
         up = await self._sample()
         reports = await self._describing.ask(up)
         usages = await self._reporting.ask(up)
         places = {worker.place: worker for worker in self._plane.workers}
-        return [
+        found = [
             self._worker(each, reports.get(places[each.place]), usages.get(places[each.place], {}))
             for each in sorted(self._roster.seated(), key=lambda each: (each.slot, each.since))
         ]
+        return {"items": found, "max_memory_bytes": self._memory.bound}
 
     def _worker(self, seated: Seated, report: Report | None, usage: Mapping[str, int]) -> dict[str, object]:
         counters, slot = self._maps[seated.place], seated.slot
@@ -159,12 +163,16 @@ class Telemetry:
             "since": seated.since,
             "starts": self._roster.starts(slot),
             "crash_loop": self._roster.looping(slot),
+            "recycled": self._roster.recycled(slot),
+            "memory_bound_too_small": self._memory.too_small(slot),
             "version": "" if report is None else report["version"],
             "generation": 0 if report is None else report["generation"],
             "requests": sum(totals(counters, base).requests for _, base in counters.live()),
             "connections": 0 if report is None else report["connections"],
             "in_flight": 0 if report is None else report["in_flight"],
             "memory_bytes": usage.get("proportional_memory_bytes", 0),
+            "resident_bytes": self._memory.size(seated.pid),
+            "fresh_bytes": self._memory.fresh(slot),
             "loop_lag": 0.0 if report is None else report["loop_lag"],
         }
 
@@ -229,6 +237,12 @@ class Telemetry:
                 "gauge",
                 "1: the processes of the worker end soon after their start, again and again.",
                 *((f'{{worker="{slot}"}}', int(self._roster.looping(slot))) for slot in range(self._roster.workers)),
+            ),
+            lines(
+                "gateway_worker_recycled_total",
+                "counter",
+                "Replacements of the worker because its memory stayed above worker_max_memory.",
+                *((f'{{worker="{slot}"}}', self._roster.recycled(slot)) for slot in range(self._roster.workers)),
             ),
             lines(
                 "gateway_reloads_total",

@@ -15,20 +15,37 @@ def process(**changes: object) -> dict[str, object]:
         "since": 1000.0,
         "starts": 1,
         "crash_loop": False,
+        "recycled": 0,
+        "memory_bound_too_small": False,
         "version": "1.2",
         "generation": 3,
         "requests": 5,
         "connections": 2,
         "in_flight": 1,
         "memory_bytes": 41 << 20,
+        "resident_bytes": 52 << 20,
+        "fresh_bytes": 45 << 20,
         "loop_lag": 0.0015,
         **changes,
     }
 
 
+def listed(*items: dict[str, object], bound: int = 0) -> dict[str, object]:
+    return {"items": list(items), "max_memory_bytes": bound}
+
+
+def test_a_bound_of_the_memory_has_a_line_of_its_own() -> None:
+    small = process(worker=1, recycled=2, memory_bound_too_small=True)
+    shown = text(listed(process(state="draining"), process(fresh_bytes=0), small, bound=48 << 20), 1042.0)
+    assert shown.splitlines()[-1] == (
+        "worker_max_memory is 48 MiB (RSS); worker 0 has 52 MiB, fresh -, replaced 0 times; worker 1 has 52 MiB, fresh "
+        "45 MiB, replaced 2 times, and no more: a fresh one is above the bound"
+    )
+
+
 def test_each_process_has_a_line() -> None:
     silent = process(worker=1, pid=18, state="silent", version="", memory_bytes=0, loop_lag=0.0, crash_loop=True)
-    heads, first, second = text({"items": [process(), silent]}, 1042.0).splitlines()
+    heads, first, second = text(listed(process(), silent), 1042.0).splitlines()
     assert heads.split("  ")[0] == "WORKER"
     assert first.split() == ["0", "17", "serving", "42", "s", "1.2", "3", "5", "1", "41", "MiB", "1.5", "ms"]
     assert second.split() == ["1", "18", "silent,", "crash", "loop", "42", "s", "-", "3", "5", "1", "-", "0.0", "ms"]
@@ -38,4 +55,4 @@ def test_each_process_has_a_line() -> None:
     ("seconds", "age"), [(-1, "0 s"), (59, "59 s"), (90, "1.5 min"), (5400, "1.5 h"), (129600, "1.5 d")]
 )
 def test_an_age_is_told_in_the_largest_unit(seconds: float, age: str) -> None:
-    assert f"  {age}  " in text({"items": [process()]}, 1000.0 + seconds).splitlines()[1]
+    assert f"  {age}  " in text(listed(process()), 1000.0 + seconds).splitlines()[1]

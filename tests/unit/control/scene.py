@@ -18,6 +18,7 @@ from gateway.config.schema.proxy import Proxy
 from gateway.control.composer import Composer
 from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
+from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.options import Options
 from gateway.control.report import Report
@@ -114,6 +115,7 @@ class Scene:
     telemetry: Telemetry
     report: Report
     issuers: Issuers
+    memory: MemoryWatch
     sync: Sync = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,10 +142,12 @@ async def scene(folder: Path, *proxies: str) -> AsyncIterator[Scene]:
     await server.start(listener)
     channel = ChannelClient(str(folder / "channel"), operations(DataPlane), timeout=5)
     plane = Fleet([client.Worker(0, 0, client.WorkerClient(channel))], lambda: {0: 1})
-    telemetry = Telemetry([CounterMap()], plane, Roster(1))
+    roster = Roster(1)
+    memory = MemoryWatch(plane, roster, lambda: 0)
+    telemetry = Telemetry([CounterMap()], plane, roster, memory)
     issuers = Issuers(store.key_sets)
     try:
-        yield Scene(DeclaredFile(file, {}), store, worker, plane, telemetry, Report(telemetry), issuers)
+        yield Scene(DeclaredFile(file, {}), store, worker, plane, telemetry, Report(telemetry), issuers, memory)
     finally:
         await issuers.aclose()
         await telemetry.aclose()

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.config.records import Document
 from gateway.control.composer import Composition
+from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.report import DATABASE_CHANGE, Report
 from gateway.ipc.fleet import Fleet
@@ -17,7 +18,8 @@ from gateway.workers.roster import Roster
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    return Telemetry([CounterMap()], Fleet([], dict), Roster(1))
+    plane, roster = Fleet([], dict), Roster(1)
+    return Telemetry([CounterMap()], plane, roster, MemoryWatch(plane, roster, lambda: 0))
 
 
 @pytest.fixture

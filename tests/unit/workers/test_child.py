@@ -99,3 +99,30 @@ def test_the_roster_shows_the_process_and_its_crash_loop() -> None:
         assert (child.crash_loop, roster.looping(1)) == ((4, True) if death == 4 else (0, False))
     assert roster.starts(1) == 4
     assert not child.settled(), "none runs"
+
+
+def test_a_process_that_is_not_wanted_any_more_is_known_until_its_replacement_began() -> None:
+    roster = Roster(2)
+    child = Child("worker 1", ["sleep", "60"], serves=True, place=3, roster=roster)
+    assert not child.unwanted, "none runs"
+    child.start()
+    assert child.process is not None
+    assert not child.unwanted
+    roster.ask_to_recycle(3, child.process.pid)
+    assert child.unwanted
+    child.leaving = True
+    assert not child.unwanted, "it is being replaced"
+    child.leaving = False
+    child.note_recycled()
+    assert (child.unwanted, roster.recycled(1)) == (False, 1)
+    child.kill()
+    child.process.wait()
+
+
+def test_a_process_without_a_roster_is_wanted() -> None:
+    child = Child("control process", ["true"])
+    child.start()
+    assert not child.unwanted
+    child.note_recycled()
+    assert child.process is not None
+    child.process.wait()

@@ -130,11 +130,50 @@ async def test_one_that_cannot_be_started_changes_nothing(tmp_path: Path, caplog
     await stage.aclose()
 
 
-async def test_a_second_restart_at_the_same_time_is_ignored(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "gateway")
+async def test_restarts_during_one_are_one_more_after_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway")
+    made = [worker(name="first"), worker(name="second")]
+    stage, successors = Stage(made[0]), iter(made)
+    stage.rolling = Rolling(stage.children, lambda _: next(successors))
     stage.rolling.begin()
     stage.rolling.begin()
-    assert caplog.messages == ["a restart of the workers is under way: this one is ignored"]
+    stage.rolling.begin()
+    await eventually(lambda: made[0].process is not None, "the start of the first")
+    made[0].listens.set()
+    await eventually(lambda: stage.old.leaving, "the leave of the old one")
+    assert made[1].process is None, "an old one still drains"
+    await stage.report_end(stage.old)
+    await eventually(lambda: made[1].process is not None, "the start of the second")
+    made[1].listens.set()
+    await eventually(lambda: made[0].leaving, "the leave of the first")
+    await stage.report_end(made[0])
+    assert stage.children == [made[1]]
+    begun = [message for message in caplog.messages if message.startswith("restart of")]
+    assert begun == ["restart of worker", "restart of first"]
+    stage.new = made[1]
+    await stage.aclose()
+
+
+async def test_one_worker_is_replaced_and_no_other(stage: Stage) -> None:
+    other = worker(name="other")
+    stage.children.append(other)
+    assert stage.rolling.recycle([stage.old])
+    assert not stage.rolling.recycle([other]), "one replacement at a time"
+    await eventually(lambda: stage.new.process is not None, "the start")
+    stage.new.listens.set()
+    await eventually(lambda: stage.old.leaving, "its leave")
+    assert not stage.rolling.recycle([other]), "nor while an old one drains"
+    await stage.report_end(stage.old)
+    assert stage.children == [stage.new, other]
+    assert not stage.rolling.recycle([stage.old]), "it is gone"
+    assert not other.leaving
+
+
+async def test_nothing_is_replaced_where_nothing_can_take_over(stage: Stage) -> None:
+    alone = Rolling(stage.children, None)
+    assert not alone.recycle([stage.old])
+    alone.begin()
+    assert stage.children == [stage.old]
 
 
 async def test_a_gateway_that_stops_replaces_nothing(stage: Stage) -> None:

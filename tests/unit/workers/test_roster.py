@@ -38,6 +38,19 @@ def test_a_crash_loop_is_one_of_the_slot() -> None:
     assert not table.looping(1)
 
 
+def test_a_replacement_is_wanted_for_one_process_until_it_was_begun() -> None:
+    table = Roster(2)
+    table.take(3, 502)
+    table.ask_to_recycle(3, 502)
+    assert table.unwanted(3, 502)
+    assert not table.unwanted(3, 503), "another process came in its place"
+    assert not table.unwanted(1, 502), "of the other place of the slot"
+    assert not table.unwanted(0, 0), "no process"
+    table.note_recycled(3)
+    assert not table.unwanted(3, 502)
+    assert (table.recycled(0), table.recycled(1)) == (0, 1)
+
+
 def test_all_places_find_room() -> None:
     table = Roster(MOST_WORKERS)
     for place in range(2 * MOST_WORKERS):

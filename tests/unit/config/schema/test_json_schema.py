@@ -105,6 +105,7 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Settings", "template_env"): {"database": "sqlite:///g.db"},
     ("Settings", "worker_env"): {"database": "sqlite:///g.db"},
     ("Settings", "workers"): {"database": "sqlite:///g.db"},
+    ("Settings", "worker_max_memory"): {"database": "sqlite:///g.db"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},

@@ -25,7 +25,16 @@ PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (Cors, records.Cors),
     (UpstreamNetworks, records.UpstreamNetworks),
 ]
-NOT_OF_THE_DATA_PLANE = {"admin", "database", "template_env", "worker_env", "auth", "workers", "proxies"}
+NOT_OF_THE_DATA_PLANE = {
+    "admin",
+    "database",
+    "template_env",
+    "worker_env",
+    "auth",
+    "workers",
+    "worker_max_memory",
+    "proxies",
+}
 """Keys of the control plane, and `proxies`, which become routes and upstreams."""
 
 
@@ -47,7 +56,7 @@ def test_sections_have_the_fields_and_defaults_of_the_records(
         (
             Settings,
             records.Document,
-            {"admin", "database", "template_env", "worker_env", "auth", "workers", "proxies"},
+            NOT_OF_THE_DATA_PLANE,
         ),
         (Tracing, records.Tracing, set()),
     ],

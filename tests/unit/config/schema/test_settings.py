@@ -45,6 +45,12 @@ def test_lists_of_variables(key: str, names: list[str], database: str | None, hi
         Settings.model_validate({"database": database, key: names})
 
 
+def test_a_bound_of_the_memory_needs_worker_processes() -> None:
+    assert Settings.model_validate({"database": "sqlite:///g.db", "worker_max_memory": 1 << 29}).worker_max_memory
+    with pytest.raises(ValidationError, match="without a database there is no worker process"):
+        Settings.model_validate({"worker_max_memory": 1 << 29})
+
+
 def test_a_bound_secret_is_missing_for_every_other_origin() -> None:
     here = single.stored({"name": "a", "path": "/a", "upstream": "https://h/x", "headers": {"K": "{secret.KEY}"}})
     there = single.stored({"name": "b", "path": "/b", "upstream": "http://h", "headers": {"K": "{secret.KEY}"}})

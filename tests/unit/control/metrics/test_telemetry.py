@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics import telemetry as module
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.ipc.channel import ChannelError
@@ -78,7 +79,10 @@ async def telemetry(plane: FakePlane, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     monkeypatch.setattr(WorkerClient, "report", FakePlane.report)
     roster = Roster(1, clock=lambda: 50.0)
     roster.take(0, os.getpid())
-    made = Telemetry([counters, CounterMap()], cast(Fleet, plane), roster)
+    roster.ask_to_recycle(0, os.getpid())
+    roster.note_recycled(0)
+    memory = MemoryWatch(cast(Fleet, plane), roster, lambda: 9 << 20, size=lambda _: 8 << 20)
+    made = Telemetry([counters, CounterMap()], cast(Fleet, plane), roster, memory)
     yield made
     await made.aclose()
 
@@ -145,8 +149,14 @@ async def test_a_snapshot_joins_the_map_and_the_breakers(telemetry: Telemetry) -
     assert await telemetry.refusals(3) == {"next": 4, "items": [{"most": 50}]}
 
 
+async def states(telemetry: Telemetry) -> list[object]:
+    return [each["state"] for each in cast(list[Mapping[str, object]], (await telemetry.workers())["items"])]
+
+
 async def test_each_process_is_shown(telemetry: Telemetry, plane: FakePlane) -> None:
-    (shown,) = await telemetry.workers()
+    found = await telemetry.workers()
+    assert found["max_memory_bytes"] == 9 << 20
+    (shown,) = cast(list[Mapping[str, object]], found["items"])
     assert shown == {
         "worker": 0,
         "pid": os.getpid(),
@@ -154,17 +164,22 @@ async def test_each_process_is_shown(telemetry: Telemetry, plane: FakePlane) -> 
         "since": 50.0,
         "starts": 1,
         "crash_loop": False,
+        "recycled": 1,
+        "memory_bound_too_small": False,
         "version": "1",
         "generation": 4,
         "requests": 0,
         "connections": 3,
         "in_flight": 2,
         "memory_bytes": 7 << 20,
+        "resident_bytes": 8 << 20,
+        "fresh_bytes": 0,
         "loop_lag": 0.001,
     }
     plane.away = True
-    assert [each["state"] for each in await telemetry.workers()] == ["starting"]
+    assert await states(telemetry) == ["starting"]
     plane.workers[0].pid = os.getpid()
-    assert [each["state"] for each in await telemetry.workers()] == ["silent"]
+    assert await states(telemetry) == ["silent"]
+    assert await value(telemetry, "gateway_worker_recycled_total", worker="0") == 1
     assert await value(telemetry, "gateway_worker_starts_total", worker="0") == 1
     assert await value(telemetry, "gateway_worker_crash_loop", worker="0") == 0
