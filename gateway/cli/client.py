@@ -11,7 +11,7 @@ import pathlib
 import re
 import sys
 import urllib.parse
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 
@@ -134,6 +134,17 @@ class Target:
             click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
         else:
             click.echo(text())
+
+    def check_applied(self, answers: Iterable[Json]) -> None:
+        """End the program with exit code 1 when the gateway has stored one of these changes and cannot serve it.
+
+        The response of a gateway comes when all of its workers serve the change. A change of the database on this
+        machine has no such response: a gateway that runs finds it within a second.
+        """
+        errors = dict.fromkeys(answer["applied"]["error"] for answer in answers if answer and "applied" in answer)
+        if told := [error for error in errors if error]:
+            click.echo(f"Error: stored, but not applied: {'; '.join(told)}", err=True)
+            sys.exit(1)
 
     def database_url(self, *, there: bool = True) -> str:
         """From --database, else from the configuration file. ``there``: it must exist."""

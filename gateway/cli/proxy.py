@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import sys
 from typing import Any
 
 import click
@@ -54,14 +53,17 @@ def get(target: Target, name: str) -> None:
 @click.argument("assignments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--file", type=click.Path(path_type=pathlib.Path), help="YAML, JSON or TOML with the whole proxy.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; show what would be touched.")
-@click.option("--wait", is_flag=True, help="Fail unless the running gateway applied it (needs --server).")
+@click.option(
+    "--wait", is_flag=True, help="Refuse to act without a running gateway, which applies it (needs --server)."
+)
 @acts
 def set_(
     target: Target, name: str, assignments: tuple[str, ...], file: pathlib.Path | None, dry_run: bool, wait: bool
 ) -> None:
     """Create a proxy, or change some keys of one that is there.
 
-    KEY may be dotted, as in circuit_breaker.enabled=true; VALUE is JSON, or text; null takes the default again.
+    KEY may be dotted, as in circuit_breaker.enabled=true; VALUE is JSON, or text; null takes the default again. With
+    --server the change is active when the command ends, or its exit code is 1.
     """
     if wait and target.remote is None:
         raise click.UsageError("--wait needs --server: only the running gateway knows what is applied")
@@ -86,9 +88,7 @@ def set_(
         else:
             answer = await caller.call("PATCH", path, {**changes, "version": version}, dry_run=dry_run)
         target.show(answer, lambda: _told(name, answer, dry_run=dry_run))
-        if wait and answer["applied"]["error"]:
-            click.echo(f"Error: not applied: {answer['applied']['error']}", err=True)
-            sys.exit(1)
+        target.check_applied([answer])
 
     target.run(work)
 
@@ -104,6 +104,7 @@ def delete(target: Target, name: str, version: int | None, dry_run: bool) -> Non
     async def work(caller: Caller) -> None:
         answer = await caller.call("DELETE", f"/proxies/{quoted(name)}", version=version, dry_run=dry_run)
         target.show(answer, lambda: _told(name, answer, dry_run=dry_run, done="deleted"))
+        target.check_applied([answer])
 
     target.run(work)
 

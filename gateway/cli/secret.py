@@ -30,6 +30,7 @@ def set_(target: Target, key: str, value_stdin: bool, description: str, origins:
         body = {"value": value, "description": description, "origins": list(origins) or None}
         stored = await caller.call("PUT", f"/secrets/{quoted(key)}", body)
         target.show(stored, lambda: f"secret {key} is stored, {stored['masked_value']}")
+        target.check_applied([stored])
 
     target.run(work)
 
@@ -47,6 +48,7 @@ def bind(target: Target, key: str, origins: tuple[str, ...], any_: bool) -> None
     async def work(caller: Caller) -> None:
         stored = await caller.call("PATCH", f"/secrets/{quoted(key)}", {"origins": list(origins)})
         target.show(stored, lambda: f"secret {key} may be sent to {', '.join(stored['origins']) or 'every origin'}")
+        target.check_applied([stored])
 
     target.run(work)
 
@@ -77,5 +79,6 @@ def delete(target: Target, key: str, force: bool) -> None:
     async def work(caller: Caller) -> None:
         answer = await caller.call("DELETE", f"/secrets/{quoted(key)}", force=force)
         target.show(answer, lambda: f"secret {key} is deleted")
+        target.check_applied([answer])
 
     target.run(work)

@@ -131,21 +131,22 @@ def _transfer(
             target.show(plan.told(), lambda: "\n".join(plan.lines()))
             click.echo("Error: proxies differ; nothing was changed. Choose --on-conflict skip or overwrite", err=True)
             sys.exit(3)
-        if not dry_run:
-            await _carry_out(caller, plan)
+        answers = [] if dry_run else await _carry_out(caller, plan)
         target.show(plan.told() | {"dry_run": dry_run}, lambda: "\n".join(plan.lines()) or "nothing to do")
+        target.check_applied(answers[-1:])  # each response is about all that was stored before it
 
     target.run(work)
 
 
-async def _carry_out(caller: Caller, plan: Plan) -> None:
-    """Raises `AdminError`, which names what was refused and what was done before it."""
+async def _carry_out(caller: Caller, plan: Plan) -> list[Json]:
+    """The responses. Raises `AdminError`, which names what was refused and what was done before it."""
     from gateway.admin.errors import AdminError
 
     done: list[str] = []
+    answers: list[Json] = []
     for line, method, path, body, query in _steps(plan):
         try:
-            await caller.call(method, path, body, **query)
+            answers.append(await caller.call(method, path, body, **query))
         except AdminError as error:
             before = f"done before it: {', '.join(done)}" if done else "nothing was changed"
             details = f"{line}: {error.details} ({before})"
@@ -153,6 +154,7 @@ async def _carry_out(caller: Caller, plan: Plan) -> None:
                 error.status, error.code, error.title, details, error.fields, error.extra | {"done": done}
             ) from None
         done.append(line)
+    return answers
 
 
 _Step = tuple[str, str, str, Mapping[str, object] | None, Mapping[str, object]]

@@ -124,10 +124,10 @@ class Fleet(Inspection):
                     failures[worker] = error
 
         await asyncio.gather(*map(prepare, present))
-        refused = next((error for error in failures.values() if isinstance(error, RefusedError)), None)
-        if refused is not None:
+        refused = {worker.slot: str(error) for worker, error in failures.items() if isinstance(error, RefusedError)}
+        if refused:
             await asyncio.gather(*(worker.client.abandon() for worker in ready), return_exceptions=True)
-            raise refused
+            raise RefusedError(merge.refusal(refused, of=len(present)))
         generation = self._number(list(ready.values()))
         committed = 0
 

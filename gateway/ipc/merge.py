@@ -162,3 +162,14 @@ class RefusalLog:
         """How many were added so far, and the newest ``most`` of those after the first ``since``, oldest first."""
         wanted = min(most, len(self._lines), max(0, self._count - since))
         return self._count, list(self._lines)[len(self._lines) - wanted :]
+
+
+def refusal(errors: Mapping[int, str], *, of: int) -> str:
+    """Why none of ``of`` workers applies a configuration, in a sentence. ``errors``: by the number of the worker.
+
+    Where others would apply it, those that refuse are named.
+    """
+    error = next(iter(errors.values()))
+    if len(errors) == of:
+        return error
+    return f"{error} (worker {', '.join(map(str, sorted(errors)))} of {of} refuses it, so none applies it)"

@@ -305,6 +305,28 @@ async def test_waiting_needs_a_gateway(shell: Shell, api: Api) -> None:
     assert (await shell(*command)).exit_code == 0
 
 
+async def test_a_change_that_is_stored_and_not_applied_fails_its_command(
+    shell: Shell, api: Api, tmp_path: Path
+) -> None:
+    api.plane.error = "worker 1 cannot listen"
+    file = tmp_path / "proxies.yaml"
+    file.write_text("proxies: [{name: other, path: /other, upstream: 'http://127.0.0.1:9'}]")
+    for command, stdin in (
+        (("proxy", "set", "web", "path=/web", "upstream=http://127.0.0.1:9"), None),
+        (("secret", "set", "KEY", "--value-stdin"), SECRET),
+        (("secret", "bind", "KEY", "https://api.example.org"), None),
+        (("secret", "delete", "KEY"), None),
+        (("import", str(file)), None),
+        (("proxy", "delete", "web"), None),
+    ):
+        result = await shell(*command, stdin=stdin)
+        # What acts on the database alone cannot know: a gateway that runs follows within a second.
+        assert result.exit_code == (1 if shell.remote else 0), command
+        assert ("Error: stored, but not applied: worker 1 cannot listen" in result.stderr) == shell.remote
+    dry = await shell("proxy", "set", "web", "path=/web", "upstream=http://127.0.0.1:9", "--dry-run")
+    assert dry.exit_code == 0
+
+
 def test_the_schema_by_hand(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/g.db"
 

@@ -171,6 +171,27 @@ async def test_no_worker_takes_what_one_rejects(tmp_path: Path, upstream: Upstre
             assert {each["generation"] for each in told} == {1}
 
 
+async def test_a_change_is_active_on_all_workers_when_its_response_comes(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway:
+
+        async def change(name: str) -> list[int]:
+            """What callers on connections of their own get as soon as the response has come."""
+            body = {"name": name, "path": f"/{name}", "upstream": upstream.url, "access_rule": "true"}
+            made = await gateway.call("POST", "/proxies", body)
+            assert made["applied"]["error"] == ""
+            return await asyncio.gather(*(alone(gateway, f"/{name}") for _ in range(16)))
+
+        assert await change("one") == [200] * 16
+        stopped = pids(gateway)[1]
+        os.kill(stopped, signal.SIGSTOP)
+        began = time.monotonic()
+        assert await change("two") == [200] * 16, "the one that does not follow is replaced"
+        assert time.monotonic() - began < START
+        assert pids(gateway)[1] != stopped
+        await gateway.call("POST", "/workers/restart")
+        assert await change("three") == [200] * 16, "old and new processes serve side by side"
+
+
 async def restarted(gateway: Deployment, before: dict[int, int]) -> None:
     """Wait until each worker is another process, and the old ones have ended."""
 

@@ -148,7 +148,9 @@ async def test_what_one_rejects_none_serves(fleet: Fleet, tmp_path: Path, seats:
     async with both(tmp_path) as (first, second):
         await fleet.apply(FIRST)
         second.refused = "b"
-        with pytest.raises(RefusedError, match="the address is taken"):
+        with pytest.raises(
+            RefusedError, match=r"the address is taken \(worker 1 of 2 refuses it, so none applies it\)"
+        ):
             await fleet.apply(SECOND)
         assert (first.names, second.names) == (["a"], ["a"])
         assert first.waiting is None

@@ -140,3 +140,9 @@ def test_refusals_have_one_count_for_all() -> None:
     assert log.since(0, 2) == (3, [{"ts": 1.0}, {"ts": 2.0}])
     assert log.since(2, 50) == (3, [{"ts": 2.0}])
     assert log.since(9, 50) == (3, [])
+
+
+def test_a_refusal_names_the_workers_where_not_all_refuse() -> None:
+    assert merge.refusal({0: "it is taken", 1: "it is taken"}, of=2) == "it is taken"
+    some = merge.refusal({2: "it is taken", 0: "no"}, of=4)
+    assert some == "it is taken (worker 0, 2 of 4 refuses it, so none applies it)"
