@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, time
 from types import TracebackType
 from typing import Self
@@ -195,13 +195,16 @@ class Gateway:
         """``stores`` gives others from now on: limiters and breakers go on there."""
         self._registry.move()
 
-    async def drain(self, timeout: float, linger: float = 0.0) -> bool:
-        """Stop accepting, finish what runs, then cut; True when nothing was cut. ``linger``: as `Server.drain`."""
-        return await self.server.drain(timeout, linger)
+    async def drain(self, timeout: float, linger: float = 0.0, give: Callable[[int], bool] | None = None) -> bool:
+        """Stop accepting, finish what runs, then cut; True when nothing was cut. ``linger``, ``give``: as
+        `Server.drain`."""
+        return await self.server.drain(timeout, linger, give)
 
-    async def drain_or_cut(self, cut: asyncio.Event, linger: float = 0.0) -> None:
+    async def drain_or_cut(
+        self, cut: asyncio.Event, linger: float = 0.0, give: Callable[[int], bool] | None = None
+    ) -> None:
         """Drain as the document says; ``cut`` ends the wait at once."""
-        drained = asyncio.ensure_future(self.drain(self._document.drain_timeout, linger))
+        drained = asyncio.ensure_future(self.drain(self._document.drain_timeout, linger, give))
         cutting = asyncio.ensure_future(cut.wait())
         await asyncio.wait({drained, cutting}, return_when=asyncio.FIRST_COMPLETED)
         cutting.cancel()

@@ -191,7 +191,11 @@ class Listeners:
             if accepted is None:
                 sock.close()
             else:
-                self._starting.start(self._connect(*accepted, sock), "accept")
+                self.connect(accepted, sock)
+
+    def connect(self, accepted: Accepted, sock: socket.socket) -> None:
+        """Give ``sock``, a connection, to its protocol; a connection that has ended meanwhile is closed."""
+        self._starting.start(self._connect(*accepted, sock), "accept")
 
     async def _connect(self, protocol: asyncio.BaseProtocol, lost: Callable[[], object], sock: socket.socket) -> None:
         try:

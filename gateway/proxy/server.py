@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import count
 
@@ -17,6 +18,7 @@ from gateway.core.limits import Limits
 from gateway.core.message import HTTP_2, VERSIONS
 from gateway.core.stream import ClientStream, TunnelEnd
 from gateway.core.target import path_of
+from gateway.core.tasks import Tasks
 from gateway.errors import GatewayError
 from gateway.proxy.admission import Admission
 from gateway.proxy.bindings import Binder
@@ -37,6 +39,8 @@ from gateway.wire.tunnel import Tunnel
 from gateway.wire.turns import Turns
 
 _MAX_REQUEST_ID = 128
+_HAND_OVER_SECONDS = 0.02
+"""Between two looks at which connections have become idle and can be handed over."""
 _VISIBLE = bytes(range(0x21, 0x7F))
 
 
@@ -139,6 +143,21 @@ class Server:
         self.admission.opened(connection, host, trusted=trusted)
         return connection.protocol, partial(self.closed, connection)
 
+    def adopt(self, sock: socket.socket) -> None:
+        """Serve a connection that another process has handed over (`ServerConnection.hand_over`); ``sock`` is ours."""
+        try:
+            host = sock.getpeername()[0]
+        except OSError:  # the caller has left
+            sock.close()
+            return
+        trusted = self.trusts(host)
+        if self.draining or not self.admission.admits(host, trusted=trusted):
+            sock.close()
+            return
+        connection = self._acceptor.resumed(asyncio.get_running_loop(), self)
+        self.admission.opened(connection, host, trusted=trusted)
+        self.listeners.connect((connection.protocol, partial(self.closed, connection)), sock)
+
     # -- life
 
     @property
@@ -166,10 +185,12 @@ class Server:
         """Whether a connection is open, or was accepted and has no transport yet."""
         return bool(self.connections) or len(self.admission) > 0
 
-    async def drain(self, timeout: float, linger: float = 0.0) -> bool:
+    async def drain(self, timeout: float, linger: float = 0.0, give: Callable[[int], bool] | None = None) -> bool:
         """Stop accepting and finish what runs within ``timeout`` seconds; True when nothing had to be cut.
 
         ``linger``: seconds for which idle connections stay open for one more request, whose response closes them.
+        ``give``: passes connections on to another process as soon as they are idle (`ServerConnection.hand_over`); the
+        others linger.
         """
         self.draining = True
         self.closes_idle = not linger
@@ -179,6 +200,9 @@ class Server:
             if self.closes_idle or not connection.idle_since or connection.http_version == VERSIONS[HTTP_2]:
                 connection.close_idle()
         sweep = asyncio.get_running_loop().call_later(min(linger, timeout / 2), self._sweep)
+        handing = Tasks()
+        if give is not None:
+            handing.start(self._hand_over(give), "hand connections over")
         try:
             if self._any():
                 self._idle.clear()
@@ -188,7 +212,14 @@ class Server:
             return False
         finally:
             sweep.cancel()
+            await handing.aclose()
         return True
+
+    async def _hand_over(self, give: Callable[[int], bool]) -> None:
+        while True:
+            for connection in list(self.connections):
+                connection.hand_over(give)
+            await asyncio.sleep(_HAND_OVER_SECONDS)
 
     def _sweep(self) -> None:
         self.closes_idle = True

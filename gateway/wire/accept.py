@@ -42,6 +42,12 @@ class Acceptor:
 
         return PriorKnowledge(loop, self._buffers, service, chosen)
 
+    def resumed(self, loop: asyncio.AbstractEventLoop, service: Service) -> ServerConnection:
+        """A connection that another process has served, in HTTP/1.1 without TLS, and handed over: it is idle."""
+        connection = H1Server(loop, self._buffers, self._parser, service, None)
+        connection.resume()
+        return connection
+
     def secure(self, loop: asyncio.AbstractEventLoop, service: Service, names: ServerNames) -> ServerConnection:
         """A connection of a listener with TLS. After its handshake another takes over: `Service.replaced`."""
         return ServerTls(loop, self._buffers, service, names, self.handshakes, self._above)

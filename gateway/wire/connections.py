@@ -54,6 +54,13 @@ class ServerConnection(Protocol):
         """For a drain: close now if nothing is being served, and take leave in tunnels."""
         ...
 
+    def hand_over(self, give: Callable[[int], bool]) -> bool:
+        """Let another process serve this connection, if nothing but its socket has to be known for that. ``give`` gets
+        the descriptor, and returns False when it cannot be passed on now. True: it was, and the connection is over here
+        without a sign to the caller.
+        """
+        ...
+
     def cancel(self, reason: Reason) -> None:
         """End the exchanges that run, as if they had failed for ``reason``, and the connection with them."""
         ...

@@ -158,6 +158,16 @@ class Link:
                 inside = int.from_bytes(queued, sys.byteorder)
         return transport.get_write_buffer_size() + inside
 
+    def unread(self) -> int:
+        """Bytes of the peer that the kernel has, and that were not read yet."""
+        raw = None if self.transport is None else self.transport.get_extra_info("socket")
+        if raw is None:
+            return 0
+        try:
+            return int.from_bytes(fcntl.ioctl(raw.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+        except (OSError, ValueError):  # closed already
+            return 0
+
     def finish(self) -> None:
         """Write nothing more: the peer sees the end after all that was written, and may itself go on."""
         transport = self.transport

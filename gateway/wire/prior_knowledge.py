@@ -69,6 +69,9 @@ class PriorKnowledge(Link):
         if self.transport is not None:
             self.transport.close()
 
+    def hand_over(self, give: Callable[[int], bool]) -> bool:
+        return False  # the other process would not know that HTTP/2 may follow
+
     def cancel(self, reason: Reason) -> None:
         self.abort()
 

@@ -93,6 +93,9 @@ class ServerTls(TlsLayer):
     def close_idle(self) -> None:
         self._give_up("draining")
 
+    def hand_over(self, give: Callable[[int], bool]) -> bool:
+        return False  # the keys of TLS cannot be passed on
+
     def cancel(self, reason: Reason) -> None:
         del reason  # no exchange runs
         self._give_up("draining")

@@ -95,11 +95,12 @@ class Crew:
         inherited = self._inherited
         slot = inherited.roster.slot_of(place)
         pulse = Pulse(_START_LOOKS, _WORKER_LOOKS, ends)
-        given = (inherited.listener(place), inherited.alive, inherited.counters[place], pulse.writer)
+        own = (inherited.listener(place), inherited.alive, inherited.counters[place], pulse.writer)
+        given = (*own, *inherited.handover(slot), *self._shared)
         return Child(
             "worker" if self._workers == 1 else f"worker {slot}",
-            [*PYTHON, "gateway.workers.worker", str(slot), str(place), *map(str, (*given, *self._shared))],
-            (*given, *self._shared),
+            [*PYTHON, "gateway.workers.worker", str(slot), str(place), *map(str, given)],
+            given,
             self._worker_env,
             pulse,
             self.sockets,

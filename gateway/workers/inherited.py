@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self, TypedDict
 
 from gateway.observe import counters
-from gateway.workers import roster
+from gateway.workers import handover, roster
 
 _MAX_FOLDER: Final = 60
 """Bytes of the name of a folder for a Unix socket, whose whole path may have 107 (unix(7))."""
@@ -24,6 +25,7 @@ class KeptPipes(TypedDict):
 
     folder: str
     listeners: list[int]
+    pairs: list[list[int]]
     alive: list[int]
     ready: list[int]
     counters: list[int]
@@ -31,8 +33,8 @@ class KeptPipes(TypedDict):
 
 
 class Inherited:
-    """The channels' listeners, the memory of the counters, the roster, and two pipes. A context: it is closed at the
-    end.
+    """The channels' listeners, the memory of the counters, the roster, the pairs of `gateway.workers.handover`, and two
+    pipes. A context: it is closed at the end.
 
     ``workers``: each has two places (`gateway.workers.roster`), and each place has a channel and a map of counters.
     ``kept``: those of the program before this one.
@@ -43,6 +45,7 @@ class Inherited:
         self.folder = pathlib.Path(kept["folder"])
         """Where the channels' sockets are (`channel`)."""
         self._listeners = kept["listeners"]
+        self._pairs = kept["pairs"]
         self.alive, self._held = kept["alive"]
         """A pipe that ends with the supervisor."""
         self.ready, self.report_ready = kept["ready"]
@@ -58,6 +61,7 @@ class Inherited:
         return {
             "folder": str(self.folder),
             "listeners": self._listeners,
+            "pairs": self._pairs,
             "alive": [self.alive, self._held],
             "ready": [self.ready, self.report_ready],
             "counters": self.counters,
@@ -67,6 +71,11 @@ class Inherited:
     def listener(self, place: int) -> int:
         return self._listeners[place]
 
+    def handover(self, slot: int) -> tuple[int, int]:
+        """The ends of the slot's pair, that which gives and that which takes."""
+        giving, taking = self._pairs[slot]
+        return giving, taking
+
     def __enter__(self) -> Self:
         return self
 
@@ -75,7 +84,7 @@ class Inherited:
     ) -> None:
         self.roster.close()
         pipes = (self.alive, self._held, self.ready, self.report_ready)
-        for descriptor in (*pipes, self.table, *self.counters, *self._listeners):
+        for descriptor in (*pipes, self.table, *self.counters, *self._listeners, *itertools.chain(*self._pairs)):
             os.close(descriptor)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -90,6 +99,7 @@ def _made(places: int) -> KeptPipes:
     return {
         "folder": str(folder),
         "listeners": [_listener(channel(folder, place)) for place in range(places)],
+        "pairs": [[end.detach() for end in handover.pair()] for _ in range(places // 2)],
         "alive": [*os.pipe()],
         "ready": [*os.pipe()],
         "counters": [counters.create() for _ in range(places)],

@@ -27,13 +27,14 @@ from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
 from gateway.proxy.snapshot import PreparedDocument
 from gateway.workers import confinement
+from gateway.workers.handover import Handover
 
 _log = logging.getLogger("gateway")
 
 END_SECONDS: Final = 10.0
 """Limit of the shutdown after the drain."""
 LINGER_SECONDS: Final = 5.0
-"""How long a worker that was replaced leaves idle connections open for a last request."""
+"""How long a worker that was replaced leaves connections open for a last request that it cannot hand over."""
 
 
 def draining(connections: int) -> str:
@@ -42,11 +43,19 @@ def draining(connections: int) -> str:
 
 
 class LocalPlane(DataPlane):
-    """Serves from the first `apply` on. ``counters``, ``binder`` and ``stores``: those of `Gateway`."""
+    """Serves from the first `apply` on. ``counters``, ``binder`` and ``stores``: those of `Gateway`.
+
+    ``handover``: where idle connections come from, and go to when another process takes over; None: they stay.
+    """
 
     def __init__(
-        self, counters: CounterMap | None = None, binder: Binder | None = None, stores: Stores | None = None
+        self,
+        counters: CounterMap | None = None,
+        binder: Binder | None = None,
+        stores: Stores | None = None,
+        handover: Handover | None = None,
     ) -> None:
+        self._handover = handover
         self._counters = counters
         self._binder = binder
         self._stores = stores
@@ -103,6 +112,8 @@ class LocalPlane(DataPlane):
                     await self._abandon()
                     raise
             self.gateway, self._next = gateway, None
+            if self._handover is not None and not self.stopping:
+                self._handover.take(gateway.server.adopt)
             gateway.authenticator.credentials = self._credentials  # they may have come in the meantime
             return InForce(gateway.generation, tuple(gateway.addresses), tuple(gateway.secure_addresses))
 
@@ -200,18 +211,26 @@ class LocalPlane(DataPlane):
         self._stopping.set()
 
     def retire(self) -> None:
-        """Drain, because another process has taken over. Idle connections of callers get time for one more request,
-        whose response ends them: a request that is on its way is served, and no caller sees a closed connection.
+        """Drain, because another process has taken over, and gets the connections of callers as soon as they are idle.
+
+        Those that cannot be handed over, because of TLS, get time for one more request, whose response ends them.
         """
         if not self._stopping.is_set():
             self._retiring = True
+            if self._handover is not None:
+                self._handover.stop()
             self.stop()
 
     async def until_drained(self) -> None:
         """Wait for `stop`, and then until nothing runs any more."""
         await self._stopping.wait()
-        if self.gateway is not None:
-            await self.gateway.drain_or_cut(self._cutting, LINGER_SECONDS if self._retiring else 0.0)
+        gateway, handover = self.gateway, self._handover
+        if gateway is not None and self._retiring:
+            await gateway.drain_or_cut(self._cutting, LINGER_SECONDS, None if handover is None else handover.give)
+            if handover is not None:
+                _log.info("%d connections were handed over to the new process", handover.given)
+        elif gateway is not None:
+            await gateway.drain_or_cut(self._cutting)
 
     def move(self) -> None:
         """As `Gateway.move`; also of what is prepared."""

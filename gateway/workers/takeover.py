@@ -81,6 +81,8 @@ def descriptors(kept: Kept) -> Iterator[int]:
     """All that the new program inherits."""
     pipes, sockets = kept["pipes"], kept["sockets"]
     yield from pipes["listeners"]
+    for pair in pipes["pairs"]:
+        yield from pair
     yield from pipes["alive"]
     yield from pipes["ready"]
     yield from pipes["counters"]

@@ -24,6 +24,7 @@ from gateway.page.layout import ORDER
 from gateway.page.lone import LoneStores
 from gateway.page.page import Page
 from gateway.workers import confinement
+from gateway.workers.handover import Handover
 from gateway.workers.local_plane import LocalPlane
 from gateway.workers.parent_watch import parent_watch
 from gateway.workers.pulse import beating
@@ -56,24 +57,27 @@ async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: i
 
 def main(arguments: list[str]) -> int:
     """``arguments``: the slot and the place, and the descriptors of the channel's listening socket, the supervisor's
-    pipe, its map, the pipe to beat on, those of `Estate.descriptors`, and the line to the listening sockets of callers.
+    pipe, its map, the pipe to beat on, the slot's pair of `Handover`, those of `Estate.descriptors`, and the line to
+    the listening sockets of callers.
     """
-    slot, place, channel, alive, counters, pulse, memory, *bells, line = map(int, arguments)
+    slot, place, channel, alive, counters, pulse, giving, taking, memory, *bells, line = map(int, arguments)
     begin_process_log()
     confinement.rename(f"gateway-work{slot}")
     confinement.seal()
 
     async def work() -> None:
         sockets = LentSockets(socket.socket(fileno=line))
+        handover = Handover(socket.socket(fileno=giving), socket.socket(fileno=taking))
         page = Page(memory, place, bells, slot)
         page.check()
         lone = LoneStores(page) if page.cells[ORDER] else None
-        plane = LocalPlane(CounterMap(counters), sockets, lone or page)
+        plane = LocalPlane(CounterMap(counters), sockets, lone or page, handover)
         page.listen(asyncio.get_running_loop(), (lambda: None) if lone is None else partial(lone.obey, plane.move))
         try:
             await serve(plane, socket.socket(fileno=channel), alive, pulse)
         finally:
             sockets.close()
+            handover.close()
             page.close()
 
     uvloop.run(work())

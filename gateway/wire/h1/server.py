@@ -14,7 +14,7 @@ The connection is made of layers, each with its own file: a socket (`Link`), a m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
 
 from gateway import errors
@@ -69,7 +69,7 @@ class H1Server(RequestHeads):
         self.peer = peer
         self._service.opened(self)
         self._idle_since = now = monotonic()
-        bound = SERVER_TIMERS[NEW]
+        bound = SERVER_TIMERS[self.state]
         if bound is not None:
             self.timer.arm(now + bound(self.limits))
 
@@ -123,11 +123,33 @@ class H1Server(RequestHeads):
         return self._idle_since if state is IDLE or state is NEW or state is HEAD else 0.0
 
     def close_idle(self) -> None:
-        """For a drain: close now if nothing is being served, and take leave in a tunnel."""
+        """For a drain: close now if nothing is being served, and take leave in a tunnel.
+
+        A request that the kernel has, and this process has not read yet, is served: a close would reset it.
+        """
+        if self._idles and self.unread():
+            return
         if self.move(ServerEvent.SWEPT) and self.transport is not None:
             self.transport.close()
         elif self.tunnel is not None and self.state is TUNNEL:
             self.tunnel.drain()
+
+    def hand_over(self, give: Callable[[int], bool]) -> bool:
+        """As `ServerConnection.hand_over`: without TLS, and while it is idle. What is unread is read by the other."""
+        if self._fd < 0 or not self._idles or self._stash or self.unsent or not give(self._fd):
+            return False
+        self.make_room()
+        return True
+
+    @property
+    def _idles(self) -> bool:
+        """It waits for the first byte of a request."""
+        state = self.state
+        return self.alive and (state is IDLE or state is NEW)
+
+    def resume(self) -> None:
+        """To be called before `connection_made`: another process has served this connection, and left it idle."""
+        self.state = IDLE
 
     def make_room(self) -> None:
         """Close at once to make room for other connections: nothing is being served."""

@@ -9,6 +9,7 @@ rules for those that come (`Session`), the exchanges of its streams (`Exchanges`
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -119,6 +120,9 @@ class H2Server(Exchanges):
         self.emit(goaway(self._last, NO_ERROR))
         self.flush()
         self.abort()
+
+    def hand_over(self, give: Callable[[int], bool]) -> bool:
+        return False  # the tables of both sides and the keys of TLS cannot be passed on
 
     def cancel(self, reason: Reason) -> None:
         """End the exchanges that run, as if they had failed for ``reason``, and the connection with them."""

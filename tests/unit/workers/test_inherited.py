@@ -20,7 +20,9 @@ def test_all_of_it_is_closed_at_the_end() -> None:
     with Inherited() as inherited:
         for place in (0, 1):
             assert stat.S_ISSOCK(channel(inherited.folder, place).stat().st_mode)
-        assert len(descriptors() - before) == 10, "two channels, two maps, the roster and its mapping, and two pipes"
+        assert len(descriptors() - before) == 12, (
+            "two channels, two maps, the roster and its mapping, two pipes, a pair"
+        )
     assert descriptors() <= before
     assert not inherited.folder.exists()
 

@@ -20,7 +20,8 @@ from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.messages import Health, InForce, Prepared
 from gateway.workers import local_plane
-from gateway.workers.local_plane import LocalPlane, draining
+from gateway.workers.handover import Handover, pair
+from gateway.workers.local_plane import LINGER_SECONDS, LocalPlane, draining
 
 DOCUMENT = serving(
     Document(listen=(Listener(Address("127.0.0.1", 0)),), access_log=None, drain_timeout=0.0),
@@ -165,6 +166,56 @@ async def test_a_worker_that_was_replaced_serves_one_more_request_on_each_connec
     assert b"connection: close" in [line.lower() for line in response.lines]
     await eventually(drained.done, "the end")
     client.close()
+
+
+async def test_an_idle_connection_goes_to_the_worker_that_takes_over(plane: LocalPlane) -> None:
+    """The old process is over at once; the new one serves what the caller sends before and after."""
+    ends = pair()
+    handovers = [Handover(*(socket.socket(fileno=os.dup(end.fileno())) for end in ends)) for _ in range(2)]
+    old, new = (LocalPlane(handover=handover) for handover in handovers)
+    client = await Client.connect((await old.apply(replace(DOCUMENT, drain_timeout=60.0))).addresses[0])
+    try:
+        assert (await client.ask("/p")).status == 401
+        await new.apply(DOCUMENT)
+        old.retire()
+        await asyncio.wait_for(old.until_drained(), LINGER_SECONDS / 2)
+        await old.aclose()
+        for _ in range(2):
+            response = await client.ask("/p")
+            assert response.status == 401
+            assert response.get("connection") is None
+        assert new.gateway is not None
+        assert new.gateway.connections == 1
+        client.close()
+        await eventually(lambda: new.gateway is not None and new.gateway.connections == 0, "the end")
+    finally:
+        client.close()
+        await old.aclose()
+        await new.aclose()
+        for end in (*handovers, *ends):
+            end.close()
+
+
+async def test_a_connection_whose_caller_has_left_is_not_adopted(plane: LocalPlane) -> None:
+    await plane.apply(DOCUMENT)
+    assert plane.gateway is not None
+    sock = socket.socket()  # as one that was reset: it has no peer
+    plane.gateway.server.adopt(sock)
+    assert (sock.fileno(), plane.gateway.connections) == (-1, 0)
+
+
+async def test_a_worker_that_stops_adopts_no_connection(plane: LocalPlane) -> None:
+    await plane.apply(DOCUMENT)
+    assert plane.gateway is not None
+    await plane.gateway.drain(0)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=5) as caller,
+    ):
+        accepted, _ = listener.accept()
+        plane.gateway.server.adopt(accepted)
+        assert accepted.fileno() == -1
+        assert caller.recv(1) == b""
 
 
 async def test_an_idle_connection_does_not_keep_a_replaced_worker(

@@ -63,7 +63,7 @@ async def test_all_descriptors_are_handed_over_and_taken_back_when_it_fails(
         (kept,) = seen
         assert kept["children"][-1]["place"] == -1
         passed = [*descriptors(kept)]
-        assert len(passed) == len(set(passed)) == 4 + 4 + 4 + 1 + 3 * 2
+        assert len(passed) == len(set(passed)) == 4 + 2 * 2 + 4 + 4 + 1 + 3 * 2
         assert not any(os.get_inheritable(each) for each in passed)
         for child in children:
             assert child.pulse is not None

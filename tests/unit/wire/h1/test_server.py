@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from unit.wire.h1.stage import GET, CallerStage
+import socket
+from collections.abc import AsyncIterator
 
-from gateway.wire.h1.server import CLOSED, DRAINING, FLUSHING, IDLE, LINGERING, NEW, SERVING
+import pytest
+from harness.scripted import ScriptedTransport
+from unit.wire.h1.stage import GET, CallerStage, seconds_left
+
+from gateway.core.limits import Limits
+from gateway.wire.h1.server import CLOSED, DRAINING, FLUSHING, HEAD, IDLE, LINGERING, NEW, SERVING, H1Server
 
 
 async def test_one_request_after_the_other() -> None:
@@ -85,6 +90,80 @@ async def test_a_drain_closes_what_is_idle_and_lets_the_rest_end() -> None:
     await busy.respond()
     assert b"\r\nConnection: close\r\n" in busy.transport.taken
     assert busy.transport.lost
+
+
+class SocketStage(CallerStage):
+    """A connection with a socket, of which it reads nothing by itself; ``caller`` is its other end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.caller, self.socket = socket.socketpair()
+        given = self.server
+        self.server = H1Server(given.loop, given._buffers, given._parser, self.service, None)
+        self.transport = ScriptedTransport(self.server, peername=("192.0.2.1", 5000), socket=self.socket)
+        self.given: list[int] = []
+
+    def give(self, descriptor: int) -> bool:
+        self.given.append(descriptor)
+        return True
+
+
+@pytest.fixture
+async def at_socket() -> AsyncIterator[SocketStage]:
+    stage = SocketStage()
+    yield stage
+    stage.caller.close()
+    stage.socket.close()
+
+
+async def test_a_drain_serves_what_the_kernel_has_already(at_socket: SocketStage) -> None:
+    at_socket.caller.send(GET)
+    at_socket.server.close_idle()
+    assert at_socket.state is NEW
+    at_socket.transport.say(at_socket.socket.recv(99))
+    assert at_socket.state is SERVING
+    await at_socket.turn()
+    await at_socket.respond()
+    at_socket.server.close_idle()
+    assert (at_socket.state, at_socket.transport.lost) == (CLOSED, True)
+
+
+async def test_what_is_idle_is_handed_over_and_nothing_else(at_socket: SocketStage) -> None:
+    server, give = at_socket.server, at_socket.give
+    at_socket.transport.say(GET[:5])
+    assert (at_socket.state, server.hand_over(give)) == (HEAD, False), "the other process has not read these bytes"
+    at_socket.transport.say(GET[5:])
+    await at_socket.turn()
+    assert (at_socket.state, server.hand_over(give)) == (SERVING, False)
+    await at_socket.respond()
+    assert not server.hand_over(lambda _: False), "there is no room"
+    assert (at_socket.state, at_socket.given, at_socket.transport.lost) == (IDLE, [], False)
+    assert server.hand_over(give)
+    assert (at_socket.state, at_socket.given, at_socket.transport.lost) == (
+        CLOSED,
+        [at_socket.socket.fileno()],
+        True,
+    )
+    assert not server.hand_over(give), "it is over"
+
+
+async def test_what_no_request_came_on_is_handed_over_too(at_socket: SocketStage) -> None:
+    assert (at_socket.state, at_socket.server.hand_over(at_socket.give)) == (NEW, True)
+
+
+async def test_a_connection_with_tls_is_not_handed_over() -> None:
+    stage = CallerStage()
+    assert not stage.server.hand_over(lambda _: pytest.fail("the descriptor alone is of no use"))
+    assert not stage.transport.lost
+
+
+async def test_a_connection_that_was_handed_over_waits_as_one_that_served_a_request() -> None:
+    stage = CallerStage(Limits(first_byte_timeout=3.0, keepalive_timeout=60.0))
+    assert seconds_left(stage.server.timer) == 3
+    server = H1Server(stage.server.loop, stage.server._buffers, stage.server._parser, stage.service, None)
+    server.resume()
+    ScriptedTransport(server, peername=("192.0.2.1", 5000))
+    assert (server.state, seconds_left(server.timer)) == (IDLE, 60)
 
 
 async def test_how_long_it_has_been_idle_and_what_it_serves() -> None:
