@@ -16,8 +16,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from harness.answers import ok
+from harness.client import Client
 from harness.deployment import START, Deployment
-from harness.patience import eventually
+from harness.message import Truncated
+from harness.patience import eventually, when
 from harness.upstream import Upstream
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -203,21 +205,81 @@ async def restarted(gateway: Deployment, before: dict[int, int]) -> None:
     await eventually(over, "the restart", START)
 
 
-@pytest.mark.parametrize("number", [1, 2])
-@pytest.mark.parametrize("keep_alive", [True, False])
+@asynccontextmanager
+async def idle(gateway: Deployment, number: int = 16) -> AsyncIterator[list[Client]]:
+    """Connections that have served a request; `still_open` asks again on each of them."""
+    address = "127.0.0.1", int(gateway.url.rpartition(":")[2])
+    clients = [await Client.connect(address) for _ in range(number)]
+    try:
+        await still_open(clients)
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
+async def still_open(clients: list[Client]) -> None:
+    for client in clients:
+        response = await client.ask("/web")
+        assert (response.status, response.get("connection")) == (200, None)
+
+
+@pytest.mark.parametrize(("number", "times"), [(1, 1), (2, 3)])
 async def test_a_restart_under_load_fails_no_request(
-    tmp_path: Path, upstream: Upstream, number: int, keep_alive: bool
+    tmp_path: Path, upstream: Upstream, number: int, times: int
 ) -> None:
+    """Idle connections go to the new process: a request that is sent just then is served, and none is closed."""
     async with several(tmp_path, upstream, number) as gateway:
-        async with load(gateway, keep_alive=keep_alive) as failed:
-            for _ in range(2):
+        async with load(gateway) as failed, load(gateway, keep_alive=False) as failed_alone, idle(gateway) as clients:
+            for _ in range(times):
                 before = pids(gateway)
                 assert await gateway.call("POST", "/workers/restart") == {"workers": number}
                 await restarted(gateway, before)
-                assert failed == []
+                await still_open(clients)
+                assert failed == failed_alone == []
         assert await requests(gateway) > 20
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0
+
+
+async def test_reloads_and_the_death_of_the_control_process_fail_no_request(tmp_path: Path, upstream: Upstream) -> None:
+    async with (
+        several(tmp_path, upstream) as gateway,
+        load(gateway) as failed,
+        load(gateway, keep_alive=False) as failed_alone,
+        idle(gateway) as clients,
+    ):
+        for number in range(2, 7):
+            gateway.write(proxies(upstream)[:-2] + f", max_concurrent: {100 + number}}}]", "workers: 2")
+            gateway.signal(signal.SIGHUP)
+
+            async def reloaded(number: int = number) -> bool:
+                items = (await gateway.call("GET", "/workers"))["items"]
+                return {each["generation"] for each in items} == {number}
+
+            await when(reloaded, START, "the next configuration in both workers")
+            await still_open(clients)
+        greetings = gateway.greetings
+        gateway.kill("control")
+        await gateway.greeted(greetings + 1)
+        await still_open(clients)
+        assert failed == failed_alone == []
+
+
+async def test_the_death_of_a_worker_ends_only_what_was_in_it(tmp_path: Path, upstream: Upstream) -> None:
+    async with several(tmp_path, upstream) as gateway, idle(gateway) as clients:
+        before = pids(gateway)
+        items = (await gateway.call("GET", "/workers"))["items"]
+        (held,) = (each["connections"] for each in items if each["pid"] == before[0])
+        os.kill(before[0], signal.SIGKILL)
+        await eventually(lambda: pids(gateway).get(0, before[0]) != before[0], "another worker 0", START)
+        ended = 0
+        for client in clients:
+            try:
+                assert (await client.ask("/web")).status == 200
+            except (OSError, Truncated):
+                ended += 1
+        assert 0 < ended <= held < len(clients) + 1
 
 
 async def test_a_crash_loop_has_a_line_of_its_own(tmp_path: Path, upstream: Upstream) -> None:
