@@ -45,7 +45,7 @@ class Acceptor:
     def resumed(self, loop: asyncio.AbstractEventLoop, service: Service) -> ServerConnection:
         """A connection that another process has served, in HTTP/1.1 without TLS, and handed over: it is idle."""
         connection = H1Server(loop, self._buffers, self._parser, service, None)
-        connection.resume()
+        connection.begin_idle()
         return connection
 
     def secure(self, loop: asyncio.AbstractEventLoop, service: Service, names: ServerNames) -> ServerConnection:

@@ -147,7 +147,7 @@ class H1Server(RequestHeads):
         state = self.state
         return self.alive and (state is IDLE or state is NEW)
 
-    def resume(self) -> None:
+    def begin_idle(self) -> None:
         """To be called before `connection_made`: another process has served this connection, and left it idle."""
         self.state = IDLE
 

@@ -161,7 +161,7 @@ async def test_a_connection_that_was_handed_over_waits_as_one_that_served_a_requ
     stage = CallerStage(Limits(first_byte_timeout=3.0, keepalive_timeout=60.0))
     assert seconds_left(stage.server.timer) == 3
     server = H1Server(stage.server.loop, stage.server._buffers, stage.server._parser, stage.service, None)
-    server.resume()
+    server.begin_idle()
     ScriptedTransport(server, peername=("192.0.2.1", 5000))
     assert (server.state, seconds_left(server.timer)) == (IDLE, 60)
 
