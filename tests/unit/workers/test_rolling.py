@@ -25,18 +25,20 @@ def worker(code: str = WAITS, name: str = "worker") -> Child:
 class Stage:
     """The list of a supervisor, without one: the test reports what ends."""
 
-    def __init__(self, successor: Child) -> None:
+    def __init__(self, *successors: Child) -> None:
         self.old = worker()
         self.old.start()
-        self.new = successor
+        self.new = successors[-1]
+        self.successors = iter(successors)
+        self.sharing: list[Child] = []
         self.children = [self.old]
         self.shares = asyncio.Event()
         self.shares.set()
         self.over = 0
-        self.rolling = Rolling(self.children, lambda _: self.new, self.share, self.end)
+        self.rolling = Rolling(self.children, lambda _: next(self.successors), self.share, self.end)
 
     async def share(self, child: Child) -> None:
-        assert child is self.old
+        self.sharing.append(child)
         await self.shares.wait()
 
     def end(self) -> None:
@@ -133,8 +135,7 @@ async def test_one_that_cannot_be_started_changes_nothing(tmp_path: Path, caplog
 async def test_restarts_during_one_are_one_more_after_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gateway")
     made = [worker(name="first"), worker(name="second")]
-    stage, successors = Stage(made[0]), iter(made)
-    stage.rolling = Rolling(stage.children, lambda _: next(successors))
+    stage = Stage(*made)
     stage.rolling.begin()
     stage.rolling.begin()
     stage.rolling.begin()
@@ -150,7 +151,7 @@ async def test_restarts_during_one_are_one_more_after_it(caplog: pytest.LogCaptu
     assert stage.children == [made[1]]
     begun = [message for message in caplog.messages if message.startswith("restart of")]
     assert begun == ["restart of worker", "restart of first"]
-    stage.new = made[1]
+    assert stage.sharing == [stage.old, made[0]]
     await stage.aclose()
 
 
@@ -170,7 +171,7 @@ async def test_one_worker_is_replaced_and_no_other(stage: Stage) -> None:
 
 
 async def test_nothing_is_replaced_where_nothing_can_take_over(stage: Stage) -> None:
-    alone = Rolling(stage.children, None)
+    alone = Rolling(stage.children, None, stage.share, stage.end)
     assert not alone.recycle([stage.old])
     alone.begin()
     assert stage.children == [stage.old]
