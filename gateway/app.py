@@ -137,21 +137,22 @@ class Gateway:
 
         Raises OSError. The result goes to `commit` or to `abandon`.
         """
-        upstreams = await in_turns(self._registry.prepare(document.used_upstreams()))
-        before = self.server.snapshot if self.generation else None
-        served = await in_turns(Snapshot.serving(document, upstreams, self._outer, before))
-        snapshot = Snapshot.of(self.generation + 1, document, served, self._outer)
-        certificates = self.server.certificates.prepare(document.listen)
-        writer = self._outputs.open(document.access_log)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._registry.abandon)
+            upstreams = await in_turns(self._registry.prepare(document.used_upstreams()))
+            before = self.server.snapshot if self.generation else None
+            served = await in_turns(Snapshot.serving(document, upstreams, self._outer, before))
+            snapshot = Snapshot.of(self.generation + 1, document, served, self._outer)
+            certificates = self.server.certificates.prepare(document.listen)
+            writer = self._outputs.open(document.access_log)
+            undo.callback(self._outputs.drop, writer)
             sockets = await self.server.listeners.prepare(document.listen)
-        except BaseException:
-            self._outputs.drop(writer)
-            raise
+            undo.pop_all()
         return PreparedDocument(document, upstreams, snapshot, certificates, writer, sockets)
 
     async def abandon(self, prepared: PreparedDocument) -> None:
         """Give up what `prepare` has opened."""
+        self._registry.abandon()
         self._outputs.drop(prepared.writer)
         await self.server.listeners.abandon(prepared.sockets)
 

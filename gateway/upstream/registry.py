@@ -7,7 +7,7 @@ so that permits in use stay counted and a circuit stays open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 
 from gateway.config import records
@@ -83,8 +83,7 @@ class Registry:
         """Apply what `prepare` built; what no upstream borrows any more is closed when its exchanges end."""
         for upstream in prepared.values():
             self._configure(upstream)
-        for name in [name for name, limiter in self._limiters.items() if name not in prepared and limiter.idle]:
-            self._stores.forget(self._limiters.pop(name).store)
+        self._forget_limiters(prepared)
         self._tls.keep(upstream.settings.tls for upstream in prepared.values())
         kept = {
             id(part) for upstream in prepared.values() for part in (upstream.endpoint.pool, upstream.endpoint.breaker)
@@ -97,6 +96,22 @@ class Registry:
             if endpoint.breaker is not None and id(endpoint.breaker) not in kept:
                 self._leaving.append(endpoint.breaker)
         self._forget_breakers()
+
+    def abandon(self) -> None:
+        """Give up what was prepared since the last `adopt`: a configuration that is rejected leaves nothing behind."""
+        given_up, self._prepared = self._prepared, []
+        used = {id(upstream.endpoint.breaker) for upstream in self.upstreams.values()}
+        for upstream in given_up:
+            breaker = upstream.endpoint.breaker
+            if breaker is not None and id(breaker) not in used:
+                self._leaving.append(breaker)
+        self._forget_limiters(self.upstreams)
+        self._forget_breakers()
+
+    def _forget_limiters(self, upstreams: Collection[str]) -> None:
+        """Those that none of ``upstreams`` has, and whose permits are all back."""
+        for name in [name for name, limiter in self._limiters.items() if name not in upstreams and limiter.idle]:
+            self._stores.forget(self._limiters.pop(name).store)
 
     def _forget_breakers(self) -> None:
         """Those that left, as soon as they have judged their last attempts."""

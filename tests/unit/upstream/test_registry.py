@@ -313,3 +313,24 @@ async def test_a_breaker_that_left_is_forgotten_when_it_has_judged_its_last_atte
     reload(made, B)
     assert breaker.store in forgotten
     await made.aclose()
+
+
+async def test_a_configuration_that_is_rejected_leaves_no_slab_behind() -> None:
+    with page_stage(1) as stage:
+        (page,) = stage.pages
+        made = Registry(BufferPool(), HeadParser(), list[Event]().append, page)
+        made.adopt(dict(made.prepare([A])))
+        kept = made.upstreams["a"]
+        before = users(page)
+        for name in ("c", "d"):
+            list(made.prepare([replace(A, max_concurrent=7), replace(A, name=name)]))
+            assert users(page) > before
+            made.abandon()
+            assert users(page) == before
+        assert made.upstreams["a"] is kept
+        await made.aclose()
+
+
+def users(page: Page) -> int:
+    """How many slabs this process uses."""
+    return sum(int(page._slab(number).cells[USERS + page.slot]) for number in range(1, 9))
