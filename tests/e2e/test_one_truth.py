@@ -148,6 +148,7 @@ async def restarting(deployment: Deployment, times: int, done: list[int]) -> Non
         done.append(ended)
 
 
+@pytest.mark.timeout(120 + 15 * RESTARTS)
 async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path) -> None:
     """With and without a queue, each at an upstream of its own. A breaker that was open stays open."""
     with counting_upstream(0.05) as rejecting, counting_upstream(0.05) as queueing:
