@@ -1,6 +1,7 @@
 """Soaks: what must hold after many aborts, through very large bodies, and over a million requests.
 
-    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | kills | mixed [--count N] [--https]
+    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | kills | spread | mixed
+                             [--count N] [--https]
 
 The gateway runs in a process of its own; clients and upstream are raw sockets in this one. Every case is bounded in
 count and time, prints a table, and exits with 1 when a bound is broken.
@@ -25,6 +26,7 @@ import uvloop
 from aborts import aborts
 from kills import kills
 from mixed import mixed
+from spread import spread
 from stage import HOST, MEGABYTE, GatewayProcess, Memory, listener, port_of, table
 from terminator import Terminator
 
@@ -314,6 +316,7 @@ CASES: dict[str, tuple[Callable[[int], Awaitable[bool]], int]] = {
     "requests": (requests, 1_000_000),
     "log": (log, 1_000_000),
     "kills": (shared_limit, 200_000),
+    "spread": (spread, 400),
     "mixed": (mixed, 1800),
 }
 
@@ -328,7 +331,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES)
     parser.add_argument(
-        "--count", type=int, default=0, help="aborts in each phase, requests in all, or seconds (mixed)"
+        "--count", type=int, default=0, help="aborts in each phase, requests or connections in all, or seconds (mixed)"
     )
     parser.add_argument("--https", action="store_true", help="reach the upstream over TLS")
     options = parser.parse_args()

@@ -23,10 +23,10 @@ if TYPE_CHECKING:  # others import this module from the folder above
     from certificate import Certificate
 
 HOST = "127.0.0.1"
-SYN_SENT = "02"
-"""State of a connection that is being dialled, in /proc/net/tcp (Linux, include/net/tcp_states.h)."""
+SYN_SENT, LISTEN = "02", "0A"
+"""States of one that is being dialled and of a listener, in /proc/net/tcp (Linux, include/net/tcp_states.h)."""
 MEGABYTE = 1 << 20
-START = 30.0
+START = 90.0
 """Seconds for a gateway to start on a machine that is busy besides."""
 
 
@@ -68,15 +68,20 @@ def command(*arguments: str) -> str:
 
 def child_of(supervisor: int, module: str) -> int:
     """The process that runs ``module`` among the supervisor's children; 0 when there is none now."""
+    return next(iter(children_of(supervisor, module)), 0)
+
+
+def children_of(supervisor: int, module: str) -> list[int]:
+    """All of them, the oldest first."""
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    return next((int(pid) for pid in children if module.encode() in command_line(int(pid))), 0)
+    return [int(pid) for pid in children if module.encode() in command_line(int(pid))]
 
 
 def command_line(pid: int) -> bytes:
     """Its arguments; empty for one that has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return b""
 
 
@@ -224,6 +229,31 @@ class GatewayProcess:
         if self._terminator is not None:
             await self._terminator.aclose()
         self._folder.cleanup()
+
+    def workers(self) -> list[int]:
+        """The pids of all workers, also of those that are replaced and still drain."""
+        return children_of(self._process.pid, "gateway.workers.worker")
+
+    def callers(self, pid: int) -> int:
+        """Connections of callers that one worker has accepted."""
+        port = f":{self.port:04X}"
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] != LISTEN}
+        return sum(str(link.readlink()) in inodes for link in Path(f"/proc/{pid}/fd").iterdir())
+
+    def follow(self) -> None:
+        """Look at another worker when the one that was looked at is gone."""
+        found = self.workers()
+        if found and self.pid not in found:
+            self.pid = found[0]
+
+    def said(self) -> str:
+        """All that its processes have logged."""
+        return self._errors.read_text()
+
+    def signal(self, number: int) -> None:
+        """To the supervisor."""
+        self._process.send_signal(number)
 
     def reload(self, **changes: Any) -> None:
         """Ask for a reload with ``changes`` to its first proxy."""
