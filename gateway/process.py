@@ -13,6 +13,7 @@ import uvloop
 
 from gateway import launch
 from gateway.config import expiry
+from gateway.config.installation import written
 from gateway.config.load import ConfigError
 from gateway.config.records import Credentials
 from gateway.config.reloads import Reloads
@@ -123,10 +124,18 @@ class Process:
     async def _take(self, loaded: Loaded) -> None:
         """Apply ``loaded``. Raises OSError, changing nothing."""
         self._generation = (await self._plane.apply(loaded.document)).generation
-        if loaded.auth.keys_file != self._loaded.auth.keys_file:
-            _log.warning("auth.keys_file takes effect at the next start")
+        if names := self._of_the_start(loaded):
+            _log.warning("%s: a change takes effect at the next start; stop this process and start it again", names)
         self._loaded = loaded
         await self._identify()
+
+    def _of_the_start(self, loaded: Loaded) -> str:
+        """The changed settings that this process read when it started."""
+        before, config = self._loaded, self._config
+        names = ["auth.keys_file"] if loaded.auth.keys_file != before.auth.keys_file else []
+        if config is not None and written(loaded.document, config) != written(before.document, config):
+            names.append("via")
+        return ", ".join(names)
 
     def _handlers(self) -> dict[int, Callable[[], object]]:
         return {

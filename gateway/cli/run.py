@@ -121,7 +121,7 @@ def run(
 def _run(config: pathlib.Path, overrides: Overrides, workers: int | None) -> int:
     """One process when the file is the whole configuration, else a supervised control process and workers."""
     from gateway.cli import exposure
-    from gateway.config import load, unmet
+    from gateway.config import installation, load, unmet
     from gateway.observe.process_log import begin_process_log
 
     settings = load.load_settings(config, os.environ)
@@ -142,7 +142,9 @@ def _run(config: pathlib.Path, overrides: Overrides, workers: int | None) -> int
     from gateway.workers import roster, supervisor
 
     count = roster.count_of(settings.workers if workers is None else workers)
-    return supervisor.become(Options(config, overrides).encode(), count, settings.worker_env)
+    listen = overrides.listen or [values.address(listener.address) for listener in settings.listen]
+    options = Options(config, overrides, installation.pseudonym(config, listen))
+    return supervisor.become(options.encode(), count, settings.worker_env)
 
 
 @click.command()

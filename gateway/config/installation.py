@@ -25,6 +25,11 @@ def named(document: Document, config: pathlib.Path) -> Document:
     )
 
 
+def written(document: Document, config: pathlib.Path) -> str:
+    """The name for Via that the file itself gives to a document that `named` has made; empty: it gives none."""
+    return "" if document == named(replace(document, via=""), config) else document.via
+
+
 def pseudonym(config: pathlib.Path, listen: Iterable[Address]) -> str:
     """A name (RFC 9110 7.6.3) that does not disclose the machine, the file and the addresses that it is derived from.
 

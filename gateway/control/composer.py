@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.admin.precedence import shadowed
 from gateway.config import header_template, installation
@@ -59,7 +59,10 @@ class Composer:
         keys = stored.secrets if stored.read else header_template.AnySecret()
         warnings = frozenset(remarks(settings, served, keys, stored.bound))
         document = settings.record(self._env, stored.secrets, served, stored.bound)
-        document = installation.named(self._options.overrides.apply(document), self._options.config)
+        document = self._options.overrides.apply(document)
+        if not document.via:  # that of the start: all workers have it, also those that start after a change of `listen`
+            document = replace(document, via=self._options.via)
+        document = installation.named(document, self._options.config)
         return Composition(document, unusable, warnings)
 
 

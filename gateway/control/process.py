@@ -29,6 +29,7 @@ from gateway.control.live import LiveGateway
 from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.options import Options
+from gateway.control.renewal import Renewal
 from gateway.control.report import Report
 from gateway.control.sync import Sync
 from gateway.control.workforce import Workforce
@@ -101,7 +102,8 @@ class Process:
             stack.push_async_callback(issuers.aclose)
             report = Report(telemetry)
             composer = Composer(self._options, declared.env)
-            sync = Sync(declared, store, plane, composer, issuers, report)
+            renewal = Renewal(self._roster, self._restart_workers, self._options.config, self._supervisor)
+            sync = Sync(declared, store, plane, composer, issuers, report, renewal)
             stack.push_async_callback(self._tasks.aclose)
             await sync.start(cold=away)
             workforce = Workforce(self._roster, os.getppid(), self._options.config)
@@ -112,6 +114,7 @@ class Process:
                 if away:
                     self._tasks.start(admit_later(store, url), "wait for the database")
                 os.write(self._ready, b".")
+                renewal.begin(declared.settings)
                 _log.info("%s%s", live.greeting(), where)
                 await self._stopping.wait()
         return self._code

@@ -12,11 +12,11 @@ import time
 
 from gateway.config.errors import ConfigError
 from gateway.config.reloads import Reloads
-from gateway.config.schema.settings import Settings
 from gateway.config.watch import fingerprint
 from gateway.control.composer import Composer, StoredRecords, credentials
 from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
+from gateway.control.renewal import Renewal
 from gateway.control.report import DATABASE_CHANGE, Report
 from gateway.ipc.channel import ChannelError, RefusedError
 from gateway.ipc.fleet import Fleet
@@ -46,6 +46,7 @@ class Sync:
         composer: Composer,
         issuers: Issuers,
         report: Report,
+        renewal: Renewal,
     ) -> None:
         self._declared = declared
         self._store = store
@@ -53,6 +54,7 @@ class Sync:
         self._composer = composer
         self._issuers = issuers
         self._report = report
+        self._renewal = renewal
         self._lock = asyncio.Lock()
         self._reloads = Reloads(self._reload)
         self._stored = StoredRecords(read=False)
@@ -129,10 +131,9 @@ class Sync:
             self._report.reloaded(source, str(error), self._plane.in_force.generation)
             return
         before, self._declared.settings = self._declared.settings, settings
-        if _of_the_start(settings) != _of_the_start(before):
-            _log.warning("admin, database, workers and worker_env take effect at the next start")
         if await self.apply_current(source):
             self._declared.content = content
+            self._renewal.follow(before, settings)
         else:
             self._declared.settings = before
 
@@ -162,13 +163,3 @@ class Sync:
             await store.tokens.all(),
         )
         return revision
-
-
-def _of_the_start(settings: Settings) -> object:
-    """What takes effect at a start alone: as it is written, and not what stands in the files that it names.
-
-    Of the TLS of the admin listener that is whether there is any.
-    """
-    admin = settings.admin
-    written = None if admin is None else (admin.model_dump(exclude={"tls"}), admin.tls is None)
-    return written, settings.database, settings.workers, settings.worker_env

@@ -48,8 +48,9 @@ class Crew:
     """``workers``: how many serve. ``options``: the `Options` of the control process as JSON, which nothing here reads.
 
     ``env``: the environment of the control process, None for this process's own; a worker gets the part of it that
-    `confinement.environment` keeps, with the names in ``worker_env``. ``shared``: the descriptors of what workers share
-    (`Estate.descriptors`).
+    `confinement.environment` keeps, with the names in ``worker_env``, or with those that the control process has put
+    into the roster since then. ``shared``: the descriptors of what workers share (`Estate.descriptors`). ``kept``: the
+    sockets of the program before this one.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class Crew:
         self._options = options
         self._workers = workers
         self._env = env
-        self._worker_env = confinement.environment(os.environ if env is None else env, worker_env)
+        if kept is None:
+            inherited.roster.keep_variables(worker_env)
         self.sockets = OwnedSockets(workers, kept)
 
     def children(self) -> list[Child]:
@@ -101,7 +103,7 @@ class Crew:
             "worker" if self._workers == 1 else f"worker {slot}",
             [*PYTHON, "gateway.workers.worker", str(slot), str(place), *map(str, given)],
             given,
-            self._worker_env,
+            confinement.environment(os.environ if self._env is None else self._env, inherited.roster.variables()),
             pulse,
             self.sockets,
             serves=True,

@@ -1,7 +1,9 @@
 """Who serves at this moment: a table in shared memory, which the supervisor writes and the control process reads.
 
-In one column the control process writes, and the supervisor reads it: which process shall be replaced. So the
+Two things the control process writes, and the supervisor reads. One column says which process shall be replaced: so the
 supervisor needs to know no reason, and a request neither gets lost nor reaches another process than the one it names.
+And below the table stand the names of the environment variables that new workers keep, because the supervisor reads no
+file: their length in bytes, and the names, with line breaks.
 
 A *slot* is a worker that the configuration asks for: it has a listening socket of each address. A *place* is where a
 process of a slot runs, with a channel and a map of counters of its own. A slot has two places, ``slot`` and
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Final
@@ -33,6 +35,8 @@ _COLUMNS: Final = 6 * 2 * MOST_WORKERS
 """Six columns, each with a cell for every place; those of a slot use the cell of its first place."""
 _FORMAT, _ORDER = _COLUMNS, _COLUMNS + 1
 _SIZE: Final = (_COLUMNS + 2) * _CELL
+_ROOM: Final = 1 << 20
+"""Bytes for names of variables. Memory is used for those that are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def count_of(workers: int) -> int:
 def create() -> int:
     """The descriptor of a new table, which children may inherit."""
     descriptor = os.memfd_create("gateway-roster")
-    os.ftruncate(descriptor, _SIZE)
+    os.ftruncate(descriptor, _SIZE + _CELL + _ROOM)
     return descriptor
 
 
@@ -62,7 +66,7 @@ class Roster:
 
     def __init__(self, workers: int, descriptor: int | None = None, clock: Callable[[], float] = time) -> None:
         self.workers = workers
-        self._map = mmap.mmap(-1 if descriptor is None else descriptor, _SIZE)
+        self._map = mmap.mmap(-1 if descriptor is None else descriptor, _SIZE + _CELL + _ROOM)
         self._ints = memoryview(self._map).cast("q")
         self._floats = memoryview(self._map).cast("d")
         self._clock = clock
@@ -117,6 +121,22 @@ class Roster:
     def ask_to_recycle(self, place: int, pid: int) -> None:
         """The process ``pid`` at ``place`` shall be replaced, as soon as no other replacement is under way."""
         self._ints[_cell(_UNWANTED, place)] = pid
+
+    def keep_variables(self, names: Sequence[str]) -> None:
+        """The environment variables that workers keep from their next start on. Raises OSError for too many."""
+        text = "\n".join(names).encode()
+        if len(text) > _ROOM:
+            raise OSError(f"worker_env: the names have {len(text)} bytes, and there is room for {_ROOM}; write fewer")
+        self._ints[_SIZE // _CELL] = 0  # a worker that starts in this moment has none rather than parts of names
+        self._map[_SIZE + _CELL : _SIZE + _CELL + len(text)] = text
+        self._ints[_SIZE // _CELL] = len(text)
+
+    # -- both read
+
+    def variables(self) -> tuple[str, ...]:
+        """The names that `keep_variables` has got last."""
+        text = self._map[_SIZE + _CELL : _SIZE + _CELL + self._ints[_SIZE // _CELL]].decode()
+        return tuple(text.split("\n")) if text else ()
 
     # -- the control process reads
 

@@ -146,7 +146,7 @@ async def test_a_renewed_client_certificate_is_shown(run: Callable[..., Any], tm
 
 
 async def test_the_admin_listener_shows_its_renewed_certificate(tmp_path: Path) -> None:
-    """And says "at the next start" of other changes alone."""
+    """And names the command for other changes alone."""
     before = write(tmp_path, "localhost", "127.0.0.1")
     admin = "{listen: 127.0.0.1:0, tls: {certificates: [{cert: a.pem, key: a.key}]}}"
     async with Deployment(tmp_path, admin=admin) as gateway:
@@ -171,10 +171,11 @@ async def test_the_admin_listener_shows_its_renewed_certificate(tmp_path: Path) 
         while await seen() not in after:
             assert time.monotonic() < end, "the renewed certificate is never shown"
             await asyncio.sleep(0.05)
-        assert "take effect at the next start" not in gateway.log.read_text()
+        assert "only a new control process" not in gateway.log.read_text()
         gateway.admin_section = admin.replace("listen:", "session_ttl: 600, listen:")
         gateway.write("[]")
-        await eventually(lambda: "take effect at the next start" in gateway.log.read_text(), "the warning", 15)
+        said = "admin.session_ttl: only a new control process applies a change"
+        await eventually(lambda: said in gateway.log.read_text(), "the warning", 15)
 
 
 async def test_the_admin_listener_on_a_unix_socket(tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def running(tmp_path: Path) -> Iterator[Gateway]:
     gateway.process.wait()
 
 
+def test_what_is_read_at_start_is_named_when_it_changes(running: Gateway) -> None:
+    listen, proxy = f"listen: 127.0.0.1:{running.port}\n", PROXY % "true"
+    running.write(f"listen: [127.0.0.1:{running.port}, '127.0.0.1:0']\n{proxy}")
+    running.until(lambda: "configuration 2 applied" in running.told())
+    assert "at the next start" not in running.told(), "the name that is made of the addresses stays"
+    running.write(f"via: edge-1\n{listen}{proxy}")
+    running.until(lambda: "via: a change takes effect at the next start" in running.told())
+    running.write(f"via: edge-1\nauth: {{keys_file: {running.config}.k}}\n{listen}{proxy}")
+    running.until(lambda: "auth.keys_file: a change takes effect at the next start" in running.told())
+
+
 def test_reloads_by_file_and_by_signal_and_refuses_bad_ones(running: Gateway) -> None:
     assert running.code() == "dial_failed"
     running.configure("false")

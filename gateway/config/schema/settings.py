@@ -69,8 +69,9 @@ class Settings(Section):
     Proxies of the file may name every variable. No template may name `GATEWAY_*`. It needs a `database`."""
     worker_env: Listed[Variable] = Field(default=(), validate_default=True, examples=[["GRPC_DNS_RESOLVER"]])
     """Names of further environment variables that worker processes keep. They start with `PATH`, `TZ`, `LANG`, `LC_*`,
-    `PYTHON*`, `LD_*`, `MALLOC_*`, `SSL_CERT_*`, `*_proxy`, `*_PROXY`, `OTEL_*`, `NOTIFY_*` and `AIOHTTP_*` alone. Read
-    at start. It needs a `database`: without one there is no worker process."""
+    `PYTHON*`, `LD_*`, `MALLOC_*`, `SSL_CERT_*`, `*_proxy`, `*_PROXY`, `OTEL_*`, `NOTIFY_*` and `AIOHTTP_*` alone. A
+    change replaces the workers, one after the other; values are those that the gateway was started with. It needs a
+    `database`: without one there is no worker process."""
     auth: Auth = Field(default=Auth())
     """How callers authenticate."""
     workers: int = Field(default=1, ge=0, le=MOST_WORKERS, examples=[2])
@@ -93,8 +94,9 @@ class Settings(Section):
     environment may be anywhere."""
     via: Annotated[str, AfterValidator(values.pseudonym)] | None = Field(default=None, examples=["edge-1"])
     """The name of this gateway in the header field `Via`. A request that already has it went in a circle, and gets 508
-    `loop_detected`. `null`: made of the machine, the path of this file and `listen`, so that it is unique, and stays
-    over restarts. Read at start."""
+    `loop_detected`. `null`: made of the machine, the path of this file and `listen` as they are at the start, so
+    that it is unique, and stays over restarts. A change replaces the workers, one after the other; without a
+    `database` it takes effect at the next start."""
     drain_timeout: Seconds = Field(default=_DOCUMENT.drain_timeout, ge=0, le=DAY, examples=[60])
     """Seconds to finish running requests on SIGTERM; what runs longer is cut."""
     limits: Limits = Field(default=Limits())

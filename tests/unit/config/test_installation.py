@@ -38,3 +38,9 @@ def test_a_name_that_the_operator_gave_is_kept() -> None:
     assert installation.named(Document(), config).via == installation.pseudonym(
         config, [one.address for one in Document().listen]
     )
+
+
+def test_only_a_name_of_the_file_counts_as_written() -> None:
+    config = Path("gateway.yaml")
+    assert installation.written(installation.named(Document(via="edge-1"), config), config) == "edge-1"
+    assert installation.written(installation.named(Document(), config), config) == ""

@@ -21,6 +21,7 @@ from gateway.control.issuers import Issuers
 from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.options import Options
+from gateway.control.renewal import Renewal
 from gateway.control.report import Report
 from gateway.control.sync import Sync
 from gateway.identity.tokens import digest
@@ -116,11 +117,19 @@ class Scene:
     report: Report
     issuers: Issuers
     memory: MemoryWatch
+    roster: Roster
+    restarts: int = 0
+    """How often all workers were to be replaced."""
+    renewal: Renewal = field(init=False)
     sync: Sync = field(init=False)
 
     def __post_init__(self) -> None:
         composer = Composer(Options(self.declared.path, Overrides()), self.declared.env)
-        self.sync = Sync(self.declared, self.store, self.plane, composer, self.issuers, self.report)
+        self.renewal = Renewal(self.roster, self._restart, self.declared.path, 4711)
+        self.sync = Sync(self.declared, self.store, self.plane, composer, self.issuers, self.report, self.renewal)
+
+    def _restart(self) -> None:
+        self.restarts += 1
 
     def write(self, *proxies: str, more: str = "") -> None:
         self.declared.path.write_text(written(self.declared.path.parent, *proxies, more=more))
@@ -147,7 +156,7 @@ async def scene(folder: Path, *proxies: str) -> AsyncIterator[Scene]:
     telemetry = Telemetry([CounterMap()], plane, roster, memory)
     issuers = Issuers(store.key_sets)
     try:
-        yield Scene(DeclaredFile(file, {}), store, worker, plane, telemetry, Report(telemetry), issuers, memory)
+        yield Scene(DeclaredFile(file, {}), store, worker, plane, telemetry, Report(telemetry), issuers, memory, roster)
     finally:
         await issuers.aclose()
         await telemetry.aclose()

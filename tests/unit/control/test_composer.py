@@ -38,6 +38,15 @@ def test_the_file_wins_over_the_database(tmp_path: Path, composer: Composer) -> 
     assert made.document.listen == tuple(map(Listener, LISTEN))  # the command line wins over both
 
 
+def test_a_name_for_via_is_that_of_the_file_or_of_the_start(tmp_path: Path, composer: Composer) -> None:
+    file = settings(tmp_path, line("a"))
+    started = Composer(Options(tmp_path / "gateway.yaml", Overrides(listen=LISTEN), "breakwater-1"), {})
+    assert started.compose(file, StoredRecords()).document.via == "breakwater-1"
+    own = file.model_copy(update={"via": "edge-1"})
+    assert started.compose(own, StoredRecords()).document.via == "edge-1"
+    assert composer.compose(file, StoredRecords()).document.via.startswith("breakwater-")
+
+
 def test_one_proxy_that_cannot_be_served_takes_no_other_along(tmp_path: Path, composer: Composer) -> None:
     made = composer.compose(settings(tmp_path), StoredRecords([stored("bad", upstream="ftp://h"), stored("good")]))
     assert [proxy.name for proxy in made.document.routes] == ["good"]

@@ -15,5 +15,5 @@ from gateway.core.address import Address
     "overrides", [Overrides(), Overrides((Address("::1", 80), Address("h", 0)), "off", 1.5), Overrides(access_log="-")]
 )
 def test_options_survive_the_way_to_the_process(overrides: Overrides) -> None:
-    options = Options(pathlib.Path("/a b/g.yaml"), overrides)
+    options = Options(pathlib.Path("/a b/g.yaml"), overrides, "breakwater-1")
     assert Options.decode(options.encode()) == options

@@ -96,9 +96,15 @@ async def test_without_the_database_the_file_is_applied_all_the_same(
         assert now.sync.revision == await now.store.revision()
 
 
-async def test_what_takes_effect_at_the_next_start_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_needs_new_processes_is_followed_when_it_is_applied(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with scene(tmp_path, line("a")) as now:
         await now.sync.start(cold=False)
-        now.write(line("a"), more="workers: 2")
+        now.worker.refused = "b"
+        now.write(line("b"), more="workers: 2\nvia: edge-1")
         await now.sync.reload("file change")
-        assert "workers and worker_env take effect at the next start" in caplog.text
+        assert (now.restarts, "workers: 1 serve" in caplog.text) == (0, False)
+        now.worker.refused = ""
+        await now.sync.reload("SIGHUP")
+        assert (now.restarts, "workers: 1 serve until the gateway itself" in caplog.text) == (1, True)

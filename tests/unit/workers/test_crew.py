@@ -28,6 +28,16 @@ def test_a_worker_gets_neither_the_options_nor_the_master_key() -> None:
         close(*entries)
 
 
+def test_a_successor_keeps_the_variables_that_the_control_process_names() -> None:
+    with Inherited() as inherited:
+        crew = Crew(inherited, "{}", 1, {"PATH": "/bin", "MINE": "x", "OTHER": "y"}, ["MINE"])
+        entries = crew.children()
+        inherited.roster.keep_variables(["OTHER"])
+        second = crew.successor(entries[0])
+        assert second.env == {"PATH": "/bin", "OTHER": "y"}
+        close(*entries, second)
+
+
 def test_workers_are_numbered_and_share_no_channel_and_no_map() -> None:
     with Inherited(3) as inherited:
         *workers, control = crew = Crew(inherited, "{}", 3, {}).children()

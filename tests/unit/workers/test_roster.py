@@ -51,6 +51,23 @@ def test_a_replacement_is_wanted_for_one_process_until_it_was_begun() -> None:
     assert (table.recycled(0), table.recycled(1)) == (0, 1)
 
 
+def test_names_of_variables_are_those_that_were_written_last() -> None:
+    descriptor = roster.create()
+    writer, reader = Roster(1, descriptor), Roster(1, descriptor)
+    assert reader.variables() == ()
+    for names in (("ONE", "ANOTHER"), ("ONE",), ()):
+        writer.keep_variables(names)
+        assert reader.variables() == names
+    writer.keep_variables(["A" * (1 << 20)])
+    assert reader.variables() == ("A" * (1 << 20),)
+    with pytest.raises(OSError, match="write fewer"):
+        writer.keep_variables(["A" * (1 << 20), "B"])
+    assert (reader.pids(), reader.variables()) == ({}, ("A" * (1 << 20),))
+    for each in (writer, reader):
+        each.close()
+    os.close(descriptor)
+
+
 def test_all_places_find_room() -> None:
     table = Roster(MOST_WORKERS)
     for place in range(2 * MOST_WORKERS):
