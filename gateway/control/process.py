@@ -75,6 +75,7 @@ class Process:
         self._fleet = fleet
         self._roster = roster
         self._counters = counters
+        self._supervisor = os.getppid()
         self._alive = alive
         self._ready = ready
         self._pulse = pulse
@@ -102,11 +103,12 @@ class Process:
             stack.push_async_callback(issuers.aclose)
             report = Report(telemetry)
             composer = Composer(self._options, declared.env)
-            renewal = Renewal(self._roster, self._restart_workers, self._options.config, self._supervisor)
+            config = self._options.config
+            workforce = Workforce(self._roster, self._supervisor, config)
+            renewal = Renewal(self._roster, workforce.restart, config, self._supervisor)
             sync = Sync(declared, store, plane, composer, issuers, report, renewal)
             stack.push_async_callback(self._tasks.aclose)
             await sync.start(cold=away)
-            workforce = Workforce(self._roster, os.getppid(), self._options.config)
             live = LiveGateway(sync, report, plane, telemetry, workforce)
             where = await self._listen(stack, declared, store, live, plane)
             with signals(self._handlers(sync)), parent_watch(self._alive, self._stop):

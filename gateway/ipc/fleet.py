@@ -213,7 +213,8 @@ class Fleet(Inspection):
 
     async def _watch(self, worker: Worker) -> None:
         while True:
-            if worker.place not in self._seated():
+            pid = self._seated().get(worker.place, 0)
+            if not pid:
                 worker.health = None
                 await asyncio.sleep(_PING_SECONDS)
                 continue
@@ -227,7 +228,9 @@ class Fleet(Inspection):
                 worker.complaint = ""
                 pause = _PING_SECONDS
             except ChannelError as error:
-                self._complain(worker, error)
+                if self._seated().get(worker.place, 0) == pid:
+                    self._complain(worker, error)
+                worker.health = None  # also of a process that has ended meanwhile, as it should in a restart
                 pause = _RETRY_SECONDS
             await asyncio.sleep(pause)
 
@@ -236,7 +239,6 @@ class Fleet(Inspection):
         if str(error) != worker.complaint and (worker.health is not None or isinstance(error, RefusedError)):
             _log.error("%s", error)
             worker.complaint = str(error)
-        worker.health = None
 
     async def _introduce(self, worker: Worker) -> None:
         """Make sure that the process there has the credentials."""

@@ -208,6 +208,22 @@ async def test_a_new_process_hears_everything(fleet: Fleet, tmp_path: Path, seat
     watch.cancel()
 
 
+async def test_a_process_that_ends_as_it_should_is_no_error(
+    fleet: Fleet, tmp_path: Path, seats: Seats, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = asyncio.create_task(fleet.keep_synced())
+    first, second = Worker(tmp_path / "0"), Worker(tmp_path / "1")
+    async with first.run():
+        async with second.run():
+            await eventually(lambda: len(fleet.responding) == 2, "both")
+            seats.pids = {0: 100}
+        await eventually(lambda: len(fleet.responding) == 1, "its end")
+        assert caplog.records == []
+    await eventually(lambda: not fleet.reachable, "an end that was not expected")
+    assert "the worker cannot be reached" in caplog.text
+    watch.cancel()
+
+
 async def test_what_none_could_reject_in_time_does_not_keep_a_new_one_from_serving(
     fleet: Fleet, tmp_path: Path, seats: Seats
 ) -> None:
