@@ -27,11 +27,13 @@ WARM_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something happened to the run. ``at`` is by the monotonic clock; ``took`` in seconds, when it was measured."""
+    """Something happened to the run. ``at`` is by the monotonic clock; ``took`` in seconds, when it was measured;
+    ``count``: how many it concerned, when they were counted."""
 
     at: float
     what: str
     took: float | None = None
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

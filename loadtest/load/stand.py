@@ -68,7 +68,7 @@ class Stand:
             self.sidecar_port,
             admin=True,
             proxies=[] if variant.stored else None,
-            settings={"limits": variant.limits},
+            settings=variant.settings,
             **variant.proxy,
         )
         await self._house.enter_async_context(self.gateway)
@@ -111,9 +111,9 @@ class Stand:
             answer.raise_for_status()
             return dict(await answer.json()) if answer.status != 204 else {}
 
-    def note(self, what: str, took: float | None = None) -> None:
-        """Write down what happened now, and how many seconds it took."""
-        self.marks.append(Mark(time.monotonic(), what, took))
+    def note(self, what: str, took: float | None = None, count: int = 0) -> None:
+        """Write down what happened now, how many seconds it took, and how many it concerned."""
+        self.marks.append(Mark(time.monotonic(), what, took, count))
 
     async def run(self) -> Run:
         """Load for the variant's seconds. SystemExit when locust fails."""

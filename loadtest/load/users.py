@@ -89,8 +89,13 @@ class Scheduled(Client):
 
     abstract = True
 
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.period = self.plan.period
+        """Seconds between two requests; a subclass may have another one before `on_start`."""
+
     def on_start(self) -> None:
-        self.intended = time.monotonic() + (self.number * GOLDEN % 1.0) * self.plan.period
+        self.intended = time.monotonic() + (self.number * GOLDEN % 1.0) * self.period
 
     @task
     def turn(self) -> None:
@@ -98,7 +103,7 @@ class Scheduled(Client):
         pause = self.intended - time.monotonic()
         if pause > 0:
             gevent.sleep(pause)
-        intended, self.intended = self.intended, self.intended + self.plan.period
+        intended, self.intended = self.intended, self.intended + self.period
         self.act(intended)
 
     def act(self, intended: float) -> None:

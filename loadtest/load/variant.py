@@ -24,8 +24,8 @@ class Disturbed(Protocol):
     async def api(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
         """The response of the admin API. Raises ClientResponseError for a refusal."""
 
-    def note(self, what: str, took: float | None = None) -> None:
-        """Write down what happened now, and how many seconds it took."""
+    def note(self, what: str, took: float | None = None, count: int = 0) -> None:
+        """Write down what happened now, how many seconds it took, and how many it concerned."""
 
 
 async def leave_alone(run: Disturbed) -> None:
@@ -47,7 +47,8 @@ class Variant:
     rate: float
     proxy: Mapping[str, Any] = field(default_factory=dict)
     sidecar: Behaviour = field(default_factory=Behaviour)
-    limits: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the whole gateway."""
     patience: float = 5.0
     stored: bool = False
     """The proxy stands in the database, where the API can change it."""

@@ -76,8 +76,10 @@ class Watch:
 
     async def _sample(self, now: float) -> Sample:
         figures = {f"cpu_{name}": self._share(name, pid, now) for name, pid in self._processes.items()}
-        figures["rss"] = self._gateway.memory()[0]
-        figures["sockets"] = self._gateway.sockets()
+        with suppress(OSError, KeyError):  # the worker may be dead, or end while we look
+            self._gateway.follow()
+            figures["rss"] = self._gateway.memory()[0]
+            figures["sockets"] = self._gateway.sockets()
         scrape = NOTHING
         with suppress(aiohttp.ClientError, TimeoutError):  # the control process may be dead: a gap in the figures
             began = time.monotonic()
