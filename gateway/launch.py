@@ -16,6 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
+PYTHON: Final = (sys.executable, "-P", "-m")
+"""The beginning of a command that runs a module of ours.
+
+-P: files in the folder where the gateway was started are data, and must not be imported."""
+
 BAD_CONFIGURATION: Final = 2
 """Exit code of a process that cannot use its configuration."""
 

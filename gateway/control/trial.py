@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway import __version__
-from gateway.workers.child import PYTHON
-from gateway.workers.takeover import FORMAT
+from gateway.launch import PYTHON
+from gateway.workers.roster import FORMAT
 
 SECONDS: Final = 60.0
 """Limit of each of the two starts."""

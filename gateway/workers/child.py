@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -18,9 +17,6 @@ from gateway.workers.adopted import Adopted, Running
 from gateway.workers.pulse import Pulse
 from gateway.workers.roster import Roster
 from gateway.workers.sockets import OwnedSockets
-
-# -P: files in the folder where the gateway was started are data, and must not be imported.
-PYTHON: Final = (sys.executable, "-P", "-m")
 
 FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0

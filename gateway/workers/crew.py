@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
+from gateway.launch import PYTHON
 from gateway.workers import confinement
-from gateway.workers.child import PYTHON, Child
+from gateway.workers.child import Child
 from gateway.workers.inherited import Inherited
 from gateway.workers.pulse import Pulse
 from gateway.workers.sockets import KeptSockets, OwnedSockets

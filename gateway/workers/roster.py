@@ -12,7 +12,7 @@ process of a slot runs, with a channel and a map of counters of its own. A slot 
     a place    process id, 0: none; when it was started; the id of a process that shall be replaced, 0: none
     a slot     how many processes were started; 1 while each of them ends soon after its start; how many replacements
                of a single worker were begun
-    all        what an upgrade would hand over (`gateway.workers.takeover.FORMAT`), 0: none is possible; 1 while the
+    all        what an upgrade would hand over (`FORMAT`), 0: none is possible; 1 while the
                control process wants one, which it alone sets and the supervisor alone clears
 
 A number of 8 bytes is written and read whole; the process id is written last.
@@ -29,6 +29,9 @@ from typing import Final
 
 from gateway.launch import MOST_WORKERS
 
+FORMAT: Final = 1
+"""To be raised when processes of two versions could not live side by side: other data of
+`gateway.workers.takeover`, another layout of the page, the roster or the counters, other messages of the channel."""
 _CELL: Final = 8
 _PID, _SINCE, _STARTS, _LOOPING, _UNWANTED, _RECYCLED = range(6)
 _COLUMNS: Final = 6 * 2 * MOST_WORKERS

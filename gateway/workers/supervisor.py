@@ -31,7 +31,7 @@ from typing import Final
 from gateway import launch
 from gateway.observe.process_log import begin_process_log
 from gateway.workers import confinement
-from gateway.workers.child import FIRST_PAUSE, PYTHON, Child
+from gateway.workers.child import FIRST_PAUSE, Child
 from gateway.workers.crew import Crew
 from gateway.workers.estate import Estate
 from gateway.workers.inherited import Inherited
@@ -308,7 +308,7 @@ def become(options: str, workers: int = 1, worker_env: Sequence[str] = ()) -> in
     The arguments are those of `supervise`. Returns an exit code only when the system refuses.
     """
     logging.shutdown()  # a thread writes the log, and no thread outlives execve(2)
-    command = [*PYTHON, __spec__.name, options, str(workers), NOTHING, *worker_env]
+    command = [*launch.PYTHON, __spec__.name, options, str(workers), NOTHING, *worker_env]
     try:
         os.execv(command[0], command)  # noqa: S606 - our own module
     except OSError as error:

@@ -5,7 +5,7 @@ program has to know of them is a `Kept`, a JSON text in memory that it inherits.
 replaces the workers one after the other, so that all processes run the new code and no request fails.
 
 A program that cannot start would end everything. So the installed one is tried first, in a process of its own
-(`gateway.workers.trial`), and the supervisor says in the roster which `FORMAT` it will hand over.
+(`gateway.control.trial`), and the supervisor says in the roster which `FORMAT` it will hand over.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from typing import Final, TypedDict
 
 from gateway import __version__, launch
 from gateway.observe.process_log import begin_process_log
-from gateway.workers.child import PYTHON, Child
+from gateway.workers.child import Child
 from gateway.workers.crew import Crew, KeptChild, keep
 from gateway.workers.estate import Estate
 from gateway.workers.inherited import Inherited, KeptPipes
+from gateway.workers.roster import FORMAT
 from gateway.workers.sockets import KeptSockets
 
 _log = logging.getLogger("gateway")
 
-FORMAT: Final = 1
-"""To be raised when processes of two versions could not live side by side: another `Kept`, another layout of the page,
-the roster or the counters, other messages of the channel."""
 NOTHING: Final = "-"
 """Stands for the descriptor in the arguments of a supervisor that takes over from no other program."""
 _MAX_SIZE: Final = 4 << 20
@@ -110,7 +108,7 @@ def hand_over(kept: Kept, options: str, workers: int, worker_env: Sequence[str])
     launch.hold_signals()
     for descriptor in passed:
         os.set_inheritable(descriptor, True)
-    command = [*PYTHON, "gateway.workers.supervisor", options, str(workers), str(state), *worker_env]
+    command = [*launch.PYTHON, "gateway.workers.supervisor", options, str(workers), str(state), *worker_env]
     try:
         os.execv(command[0], command)  # noqa: S606 - our own module
     except OSError as error:

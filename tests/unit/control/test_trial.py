@@ -10,7 +10,7 @@ import pytest
 from gateway import __version__
 from gateway.control import trial
 from gateway.control.trial import TrialError, installed
-from gateway.workers.takeover import FORMAT
+from gateway.workers.roster import FORMAT
 
 
 @pytest.fixture

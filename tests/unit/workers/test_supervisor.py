@@ -162,6 +162,6 @@ async def test_a_child_that_cannot_be_started_again_is_tried_again(
 
 def test_a_supervisor_that_the_system_refuses_is_a_failure_with_a_reason() -> None:
     # As a process: the log of the caller ends with the attempt.
-    code = "from gateway.workers import supervisor as s; s.PYTHON = ('/no/python',); raise SystemExit(s.become('{}'))"
+    code = "from gateway.workers import supervisor as s; s.launch.PYTHON = ('/no/python',); exit(s.become('{}'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stderr) == (1, "cannot start: [Errno 2] No such file or directory\n")

@@ -16,7 +16,8 @@ from gateway import launch
 from gateway.workers import takeover as module
 from gateway.workers.crew import Crew
 from gateway.workers.inherited import Inherited
-from gateway.workers.takeover import FORMAT, Kept, Takeover, descriptors, receive
+from gateway.workers.roster import FORMAT
+from gateway.workers.takeover import Kept, Takeover, descriptors, receive
 
 
 @pytest.fixture
