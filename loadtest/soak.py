@@ -1,7 +1,7 @@
 """Soaks: what must hold after many aborts, through very large bodies, and over a million requests.
 
-    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | kills | spread | mixed
-                             [--count N] [--https]
+    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | kills | spread | cores
+                             | mixed [--count N] [--https]
 
 The gateway runs in a process of its own; clients and upstream are raw sockets in this one. Every case is bounded in
 count and time, prints a table, and exits with 1 when a bound is broken.
@@ -24,6 +24,7 @@ from typing import Self
 import http1
 import uvloop
 from aborts import aborts
+from cores import cores
 from kills import kills
 from mixed import mixed
 from spread import spread
@@ -317,6 +318,7 @@ CASES: dict[str, tuple[Callable[[int], Awaitable[bool]], int]] = {
     "log": (log, 1_000_000),
     "kills": (shared_limit, 200_000),
     "spread": (spread, 400),
+    "cores": (cores, 2),
     "mixed": (mixed, 1800),
 }
 
@@ -331,7 +333,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES)
     parser.add_argument(
-        "--count", type=int, default=0, help="aborts in each phase, requests or connections in all, or seconds (mixed)"
+        "--count",
+        type=int,
+        default=0,
+        help="aborts in each phase, requests or connections in all, or seconds",
     )
     parser.add_argument("--https", action="store_true", help="reach the upstream over TLS")
     options = parser.parse_args()

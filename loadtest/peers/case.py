@@ -14,6 +14,7 @@ import uvloop
 from loadtest.peers import idle, latency, procfs, streams, tls, wrk
 from loadtest.peers.pacer import DELAY, FRAMES
 from loadtest.peers.server import PeerError, Server
+from loadtest.wrk_output import Result
 
 Figures = dict[str, float]
 STREAMS = 512
@@ -54,7 +55,7 @@ class Case:
     """Its clients come over TLS; targets without such a listener are left out."""
 
 
-def requests(load: Callable[[Server, int], wrk.Result]) -> Callable[[Surroundings], Figures]:
+def requests(load: Callable[[Server, int], Result]) -> Callable[[Surroundings], Figures]:
     """``load`` gets a server and seconds."""
 
     def measure(where: Surroundings) -> Figures:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from loadtest.http1 import request, whole
 from loadtest.peers.server import OTHER_CORE, PeerError, Server
 from loadtest.peers.target import NotInstalledError, found
-from loadtest.peers.wrk import Result
 from loadtest.stage import HOST
+from loadtest.wrk_output import Result
 
 CIPHER = "TLS_AES_128_GCM_SHA256"
 """The one that is offered, because some servers choose a dearer one where they may."""

@@ -1,8 +1,7 @@
-"""wrk: the load generator for requests, as many as a fixed number of connections gets answered, and what it prints."""
+"""wrk: the load generator for requests, as many as a fixed number of connections gets answered."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from loadtest.peers.server import OTHER_CORE, Server
 from loadtest.peers.target import NotInstalledError
 from loadtest.stage import HOST
+from loadtest.wrk_output import Result, parsed
 
 POST = 'wrk.method = "POST"\nwrk.body = string.rep("x", 1024)\nwrk.headers["Content-Type"] = "application/json"\n'
 
@@ -21,26 +21,6 @@ class Load:
     path: str
     connections: int
     script: str = ""
-
-
-@dataclass(frozen=True)
-class Result:
-    requests: int
-    seconds: float
-    errors: int
-    """Answers other than 2xx and 3xx, and sockets that failed or timed out."""
-
-
-def parsed(text: str) -> Result:
-    """What wrk prints at its end. ValueError when that is not it."""
-    done = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)\b", text)
-    if done is None:
-        raise ValueError(f"this is not what wrk prints: {text[:200]!r}")
-    seconds = float(done[2]) * {"ms": 1e-3, "s": 1.0, "m": 60.0}[done[3]]
-    sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-    status = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    errors = sum(map(int, sockets.groups())) if sockets else 0
-    return Result(int(done[1]), seconds, errors + (int(status[1]) if status else 0))
 
 
 def run(load: Load, server: Server, seconds: int) -> Result:

@@ -14,12 +14,13 @@ from harness.toolbox import unavailable
 from meta.sources import ROOT
 
 from loadtest.http1 import whole
-from loadtest.peers import idle, procfs, tls, wrk
+from loadtest.peers import idle, procfs, tls
 from loadtest.peers.pacer import FRAMES, frame
 from loadtest.peers.record import Record
 from loadtest.peers.server import origin, peer
 from loadtest.peers.streams import Reading, Stage, Trial, most, oldest
 from loadtest.peers.target import FOLDER, TARGETS, fill
+from loadtest.wrk_output import Result, parsed
 
 PRINTED = """Running 2s test @ http://127.0.0.1:1/
   1 threads and 64 connections
@@ -41,14 +42,14 @@ status codes: 4005 2xx, 0 3xx, 0 4xx, 0 5xx
 
 
 def test_what_wrk_prints_is_read() -> None:
-    assert wrk.parsed(PRINTED) == wrk.Result(17012, 2.05, 15)
-    assert wrk.parsed("  7 requests in 1.00m, 1MB read") == wrk.Result(7, 60, 0)
+    assert parsed(PRINTED) == Result(17012, 2.05, 15)
+    assert parsed("  7 requests in 1.00m, 1MB read") == Result(7, 60, 0)
     with pytest.raises(ValueError, match="not what wrk prints"):
-        wrk.parsed("unable to connect")
+        parsed("unable to connect")
 
 
 def test_what_h2load_prints_is_read_when_it_spoke_what_is_measured() -> None:
-    assert tls.parsed(PRINTED_OVER_TLS, "h2") == wrk.Result(4000, pytest.approx(0.5002), 16)
+    assert tls.parsed(PRINTED_OVER_TLS, "h2") == Result(4000, pytest.approx(0.5002), 16)
     with pytest.raises(ValueError, match=r"not http/1.1 over TLS"):
         tls.parsed(PRINTED_OVER_TLS, "http/1.1")
     with pytest.raises(ValueError, match=r"not h2 over TLS 1\.3"):
