@@ -53,7 +53,7 @@ run: $(VENV)/.installed ## serve the demo: a fragile sidecar behind a gateway, w
 	@$(BIN)/gateway demo --listen $(LISTEN) --admin $(ADMIN)
 
 test: $(VENV)/.installed-dev ## run all tests, three at a time on two cores (ARGS='-k limiter -x' goes to pytest; LATEST=1: newest releases)
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: lint types structure test ## style, types, structure and all tests
 

@@ -281,13 +281,18 @@ FAULTS = Row(
         timeseries(
             "Starts of workers",
             "Processes that were started for each worker, within a rate interval. One each is a restart that somebody "
-            "asked for; one that starts again and again is in a crash loop: standard error says why it ends.",
+            "asked for; one that starts again and again is in a crash loop: standard error says why it ends. Those "
+            "that worker_max_memory had replaced are shown too.",
             "none",
             Query(
                 f"increase(gateway_worker_starts_total{{{INSTANCE}}}[$__rate_interval])",
                 "{{instance}} worker {{worker}}",
             ),
             Query(f"gateway_worker_crash_loop{{{INSTANCE}}}", "{{instance}} worker {{worker}} crash loop"),
+            Query(
+                f"increase(gateway_worker_recycled_total{{{INSTANCE}}}[$__rate_interval])",
+                "{{instance}} worker {{worker}} replaced for its memory",
+            ),
         ),
         timeseries(
             "Cost of being watched",
