@@ -118,7 +118,7 @@ fuzz: $(VENV)/.installed-dev $(VENV)-fuzz/.installed ## fuzz the parsers with at
 	@PYTHONPATH=tests:$(VENV)-fuzz $(BIN)/python -m fuzz '$(TARGET)' $(or $(SECONDS),60)
 
 soak: $(VENV)/.installed ## many aborts, very large bodies, a million requests, 10,000 mutants each: nothing leaks (an hour and more)
-	@for case in aborts slow-reader slow-sender requests log kills spread cores mixed; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
+	@for case in aborts slow-reader slow-sender requests log kills spread mixed; do $(BIN)/python loadtest/soak.py $$case || exit 1; done
 	@for case in aborts slow-reader slow-sender requests; do $(BIN)/python loadtest/soak.py $$case --https || exit 1; done
 	@EDITS=1000 $(MAKE) test ARGS="-q -k many_changes_under_traffic"
 	@TRUTH_REQUESTS=100000 $(MAKE) test ARGS="-q -n 0 tests/e2e/test_one_truth.py -k never_sees_more_than_the_limit"
