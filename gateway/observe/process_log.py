@@ -37,8 +37,12 @@ class _Handler(logging.Handler):
         self._writer.write([entry(text)])
 
     def close(self) -> None:
-        """At the end of the process, by `logging.shutdown`: what was logged is written, if the reader takes it."""
+        """At the end of the process, by `logging.shutdown`: what was logged is written, if the reader takes it.
+
+        `begin_process_log` may begin another one, where the process goes on all the same.
+        """
         _end(self._writer)
+        logging.root.removeHandler(self)
         super().close()
 
 

@@ -60,7 +60,9 @@ class OwnedSockets:
 
     def kept(self) -> KeptSockets:
         """What the next program needs."""
-        lines: list[KeptLine] = [{"slot": slot, "descriptor": line.fileno()} for line, slot in self._lines.items()]
+        lines: list[KeptLine] = [
+            {"slot": slot, "descriptor": line.fileno()} for line, slot in self._lines.items() if line.fileno() >= 0
+        ]
         return {"bindings": self._bindings.kept(), "lines": lines}
 
     @contextlib.contextmanager

@@ -51,8 +51,8 @@ class Supervisor:
     ``ready``: the reading end of a pipe to which a child writes when traffic is served for the first time; then
     ``on_ready`` is called, and from then on each death is followed by a start. ``successor`` makes the entry of a
     process that takes over from a worker; None: workers cannot be replaced. ``estate``: of workers that share a page.
-    ``takeover``: how another program takes over from this one; None: that is not possible. ``adopted``: this one has
-    taken over, and the children run the code of the program before.
+    ``takeover``: how another program takes over from this one; None: that is not possible. A child whose process runs
+    already was started by the program before this one, and runs its code.
     """
 
     def __init__(
@@ -63,12 +63,9 @@ class Supervisor:
         successor: Callable[[Child], Child] | None = None,
         estate: Estate | None = None,
         takeover: Takeover | None = None,
-        *,
-        adopted: bool = False,
     ) -> None:
         self._estate = estate
         self._takeover = takeover
-        self._adopted = adopted
         self._upgrading = False
         """An upgrade was ordered, and waits until nothing would be lost by it."""
         self._children = list(children)
@@ -76,7 +73,7 @@ class Supervisor:
         self._ready = ready
         self._on_ready = on_ready
         self._stopping = False
-        self._began = adopted
+        self._began = any(child.process is not None for child in self._children)
         """The control process was ready once: from now on a death is followed by a start."""
         self._code = 0
         """Of the workers that have ended since the stop, the highest exit code."""
@@ -88,11 +85,12 @@ class Supervisor:
         self._over = loop.create_future()
         try:
             with signals(self._handlers()), self._readiness():
+                adopted = [child for child in self._children if child.process is not None]
                 for child in self._children:
-                    if child.process is None:
+                    if child not in adopted:
                         child.start()
-                if self._adopted:
-                    self._renew()
+                if adopted:
+                    self._renew(adopted)
                 watching = loop.create_task(self._watch(), name="watch the children")
                 try:
                     return await self._over
@@ -136,14 +134,15 @@ class Supervisor:
 
     def _consider_upgrade(self, takeover: Takeover) -> None:
         self._upgrading |= takeover.ordered()
+        self._reap()  # else the next program would adopt a process whose exit code was taken already
         settled = self._estate is None or self._estate.settled
         if self._upgrading and settled and not self._stopping and not self._rolling.busy:
             self._upgrading = False
             takeover.begin(self._children)
 
-    def _renew(self) -> None:
-        """The first act after an upgrade: the control process starts again, then the workers are replaced by it."""
-        for child in self._children:
+    def _renew(self, adopted: Sequence[Child]) -> None:
+        """The first act after an upgrade: the control process starts again, and the workers are replaced."""
+        for child in adopted:
             if not child.serves:
                 child.renewing = True
                 child.signal(signal.SIGTERM)
@@ -269,36 +268,22 @@ async def supervise(
     on_ready: Callable[[], object] = lambda: None,
     worker_env: Sequence[str] = (),
     workers: int = 1,
+    *,
+    in_place: bool = False,
+    kept: Kept | None = None,
 ) -> int:
     """Run a gateway until a signal ends it, or the first start fails; the exit code.
 
     ``options``, ``env``, ``worker_env``, ``workers``: those of `Crew`. ``on_ready`` is called when traffic is served
-    for the first time.
+    for the first time. ``in_place``: this process does nothing else, so its program can be replaced; ``kept``: it has
+    replaced another.
     """
-    with _together(workers) as (inherited, estate):
-        crew = Crew(inherited, options, workers, env, worker_env, estate.descriptors)
-        return await Supervisor(crew.children(), inherited.ready, on_ready, crew.successor, estate).run()
-
-
-async def _supervise_in_place(options: str, workers: int, kept: Kept | None, worker_env: Sequence[str]) -> int:
-    """As `supervise`, in a process that does nothing else: its program can be replaced. ``kept``: it replaces one."""
-    with _together(workers, kept) as (inherited, estate):
-        sockets = kept["sockets"] if kept else None
-        crew = Crew(inherited, options, workers, None, worker_env, estate.descriptors, sockets)
-        children = crew.adopted(kept["children"]) if kept else crew.children()
-        takeover = Takeover(inherited, estate, crew, options, worker_env)
-        supervisor = Supervisor(
-            children, inherited.ready, successor=crew.successor, estate=estate, takeover=takeover, adopted=bool(kept)
-        )
-        return await supervisor.run()
-
-
-@contextlib.contextmanager
-def _together(workers: int, kept: Kept | None = None) -> Iterator[tuple[Inherited, Estate]]:
-    """What the children share."""
-    pipes, page = (kept["pipes"], kept["estate"]) if kept else (None, ())
+    pipes, page, sockets = (kept["pipes"], kept["estate"], kept["sockets"]) if kept else (None, (), None)
     with Inherited(workers, pipes) as inherited, Estate(2 * workers, page, lone=workers == 1) as estate:
-        yield inherited, estate
+        crew = Crew(inherited, options, workers, env, worker_env, estate.descriptors, sockets)
+        children = crew.adopted(kept["children"]) if kept else crew.children()
+        takeover = Takeover(inherited, estate, crew, options, worker_env) if in_place else None
+        return await Supervisor(children, inherited.ready, on_ready, crew.successor, estate, takeover).run()
 
 
 def become(options: str, workers: int = 1, worker_env: Sequence[str] = ()) -> int:
@@ -328,7 +313,7 @@ def main(arguments: Sequence[str]) -> int:
     kept = None if state == NOTHING else receive(int(state))
 
     async def work() -> int:
-        code = await _supervise_in_place(options, int(workers), kept, worker_env)
+        code = await supervise(options, worker_env=worker_env, workers=int(workers), in_place=True, kept=kept)
         launch.end_within(_END_SECONDS, code, logging.shutdown)  # the look-up of a name may hang in a thread
         return code
 

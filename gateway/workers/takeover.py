@@ -33,7 +33,7 @@ _MAX_SIZE: Final = 4 << 20
 
 
 class Kept(TypedDict):
-    """``version``: of the program that hands over. ``estate``: the descriptors of the page, if workers share one."""
+    """``version``: of the program that hands over. ``estate``: the descriptors of the page."""
 
     format: int
     version: str
@@ -47,7 +47,7 @@ class Takeover:
     """What the supervisor has, and the ``options`` and ``worker_env`` that it was started with."""
 
     def __init__(
-        self, inherited: Inherited, estate: Estate | None, crew: Crew, options: str, worker_env: Sequence[str]
+        self, inherited: Inherited, estate: Estate, crew: Crew, options: str, worker_env: Sequence[str]
     ) -> None:
         self._inherited = inherited
         self._estate = estate
@@ -62,17 +62,20 @@ class Takeover:
 
     def begin(self, children: Sequence[Child]) -> None:
         """Replace this program, whose ``children`` stay. Returns only when the system refuses, which is logged."""
-        kept: Kept = {
+        error = hand_over(self.kept(children), self._options, self._inherited.roster.workers, self._worker_env)
+        begin_process_log()
+        _log.error("the upgrade has failed, version %s serves on: %s", __version__, error)
+
+    def kept(self, children: Sequence[Child]) -> Kept:
+        """What the next program needs."""
+        return {
             "format": FORMAT,
             "version": __version__,
             "pipes": self._inherited.kept(),
-            "estate": [] if self._estate is None else [*self._estate.descriptors],
+            "estate": [*self._estate.descriptors],
             "sockets": self._crew.sockets.kept(),
             "children": keep(children),
         }
-        error = hand_over(kept, self._options, self._inherited.roster.workers, self._worker_env)
-        begin_process_log()
-        _log.error("the upgrade has failed, version %s serves on: %s", __version__, error)
 
 
 def descriptors(kept: Kept) -> Iterator[int]:
@@ -101,20 +104,18 @@ def hand_over(kept: Kept, options: str, workers: int, worker_env: Sequence[str])
     ended.
     """
     passed = list(descriptors(kept))
-    text = json.dumps(kept).encode()
-    state = os.memfd_create("gateway-takeover", 0)
-    os.write(state, text)
     logging.shutdown()  # a thread writes the log, and no thread outlives execve(2)
     launch.hold_signals()
-    for descriptor in passed:
-        os.set_inheritable(descriptor, True)
-    command = [*launch.PYTHON, "gateway.workers.supervisor", options, str(workers), str(state), *worker_env]
     try:
-        os.execv(command[0], command)  # noqa: S606 - our own module
+        with open(os.memfd_create("gateway-takeover", 0), "wb", buffering=0) as state:  # noqa: PTH123 - it has no path
+            state.write(json.dumps(kept).encode())
+            for descriptor in passed:
+                os.set_inheritable(descriptor, True)
+            given = options, str(workers), str(state.fileno()), *worker_env
+            os.execv(launch.PYTHON[0], [*launch.PYTHON, "gateway.workers.supervisor", *given])  # noqa: S606 - our own
     except OSError as error:
         for descriptor in passed:
             os.set_inheritable(descriptor, False)
-        os.close(state)
         launch.release_signals()
         return error
 

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from gateway.workers.child import Child
 from gateway.workers.estate import Estate
 from gateway.workers.inherited import Inherited
 from gateway.workers.supervisor import Supervisor
+from gateway.workers.takeover import Takeover
 
 WORKER = """
 import pathlib, signal, sys
@@ -165,3 +166,35 @@ def test_a_supervisor_that_the_system_refuses_is_a_failure_with_a_reason() -> No
     code = "from gateway.workers import supervisor as s; s.launch.PYTHON = ('/no/python',); exit(s.become('{}'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, ended.stderr) == (1, "cannot start: [Errno 2] No such file or directory\n")
+
+
+@on_asyncio
+async def test_no_process_is_handed_over_whose_exit_code_was_taken() -> None:
+    """A signal to a process that has just ended takes its code: the next program could not adopt it."""
+    handed = list[list[bool]]()
+
+    class Next(Takeover):
+        def __init__(self) -> None:
+            self.orders = [True]
+
+        def ordered(self) -> bool:
+            return bool(self.orders) and self.orders.pop()
+
+        def begin(self, children: Sequence[Child]) -> None:
+            handed.append([child.process is not None and child.process.poll() is None for child in children])
+
+    child = Child("worker", [sys.executable, "-c", "import time; time.sleep(60)"], serves=True)
+    with Inherited() as inherited:
+        made = Supervisor([child], inherited.ready, takeover=Next())
+        made._over = asyncio.get_running_loop().create_future()
+        child.start()
+        assert child.process is not None
+        ended = child.process
+        ended.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(ended.wait)
+        made._consider_upgrade(Next())
+        assert handed == [[False]], "it waits for its next start, and is no process to adopt"
+        assert child.process is None
+        await eventually(lambda: child.process is not None, "the next start")
+        child.kill()
+        await asyncio.to_thread(child.process.wait)

@@ -4,73 +4,71 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
-import signal
-from collections.abc import Iterator
-from typing import cast
+import subprocess
+import sys
 
 import pytest
 
-from gateway import launch
-from gateway.workers import takeover as module
-from gateway.workers.crew import Crew
+from gateway.workers.crew import CONTROL, Crew
+from gateway.workers.estate import Estate
 from gateway.workers.inherited import Inherited
 from gateway.workers.roster import FORMAT
-from gateway.workers.takeover import Kept, Takeover, descriptors, receive
+from gateway.workers.takeover import Takeover, descriptors, receive
 
+FAILS = """
+import asyncio, logging, os, signal
+from gateway import launch
+from gateway.observe.process_log import begin_process_log
+from gateway.workers.crew import Crew
+from gateway.workers.estate import Estate
+from gateway.workers.inherited import Inherited
+from gateway.workers.takeover import Takeover, descriptors
 
-@pytest.fixture
-def executed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
-    """The commands that would replace this process; the process log ends, and this one has none."""
-    commands = list[list[str]]()
-
-    def execv(path: str, command: list[str]) -> None:
-        assert path == command[0]
-        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) >= launch.SIGNALS, "a signal waits for the new program"
-        commands.append(command)
-        raise OSError("no such interpreter")
-
-    monkeypatch.setattr(os, "execv", execv)
-    monkeypatch.setattr(logging, "shutdown", lambda: None)
-    monkeypatch.setattr(module, "begin_process_log", lambda: None)
-    yield commands
-    launch.release_signals()
-
-
-async def test_all_descriptors_are_handed_over_and_taken_back_when_it_fails(
-    executed: list[list[str]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = list[Kept]()
-    write = os.write
-
-    def spy(descriptor: int, text: bytes) -> int:
-        seen.append(cast(Kept, json.loads(text)))
-        return write(descriptor, text)
-
-    with Inherited(2) as inherited:
-        crew = Crew(inherited, "{}", 2, {}, shared=())
+async def main():
+    launch.PYTHON = ("/no/python", "-m")
+    begin_process_log()
+    with Inherited(2) as inherited, Estate(4) as estate:
+        crew = Crew(inherited, "{}", 2, {}, shared=estate.descriptors)
         children = crew.children()
-        takeover = Takeover(inherited, None, crew, "OPTIONS", ["NAME"])
+        takeover = Takeover(inherited, estate, crew, "{}", ["NAME"])
+        takeover.begin(children)
+        assert not any(map(os.get_inheritable, descriptors(takeover.kept(children))))
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()), "signals are delivered again"
+        logging.getLogger("gateway").info("it serves on")
+
+asyncio.run(main())
+"""
+
+
+def test_where_the_system_refuses_everything_is_as_before() -> None:
+    # As a process: the log of the caller ends with the attempt.
+    ended = subprocess.run([sys.executable, "-c", FAILS], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 0, ended.stderr
+    failed, after = ended.stderr.splitlines()
+    assert "ERROR gateway: the upgrade has failed, version" in failed
+    assert "No such file or directory" in failed
+    assert after.endswith("INFO gateway: it serves on")
+
+
+async def test_all_descriptors_are_handed_over() -> None:
+    with Inherited(2) as inherited, Estate(4) as estate:
+        crew = Crew(inherited, "{}", 2, {}, shared=estate.descriptors)
+        children = crew.children()
+        takeover = Takeover(inherited, estate, crew, "{}", ["NAME"])
         assert (inherited.roster.offered, takeover.ordered()) == (FORMAT, False)
         inherited.roster.order_upgrade()
         assert takeover.ordered()
-        monkeypatch.setattr(os, "write", spy)
-        takeover.begin(children)
-        monkeypatch.undo()
-        (command,) = executed
-        assert command[3:6] == ["gateway.workers.supervisor", "OPTIONS", "2"]
-        assert command[7:] == ["NAME"]
-        (kept,) = seen
-        assert kept["children"][-1]["place"] == -1
-        passed = [*descriptors(kept)]
-        assert len(passed) == len(set(passed)) == 4 + 2 * 2 + 4 + 4 + 1 + 3 * 2
-        assert not any(os.get_inheritable(each) for each in passed)
+        kept = takeover.kept(children)
+        assert kept["children"][-1]["place"] == CONTROL
+        passed = [*descriptors(json.loads(json.dumps(kept)))]
+        named = {*estate.descriptors, *inherited.counters, inherited.table, inherited.alive, inherited.ready}
         for child in children:
             assert child.pulse is not None
+            named |= {*child.descriptors, child.pulse.writer}
             child.pulse.close()
-    assert "the upgrade has failed, version" in caplog.text
-    assert "no such interpreter" in caplog.text
+        assert named <= set(passed), "all that a child is started with"
+        assert len(passed) == len(set(passed))
 
 
 def test_another_format_is_not_understood() -> None:
