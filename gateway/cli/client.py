@@ -142,8 +142,8 @@ class Target:
         machine has no such response: a gateway that runs finds it within a second.
         """
         errors = dict.fromkeys(answer["applied"]["error"] for answer in answers if answer and "applied" in answer)
-        if told := [error for error in errors if error]:
-            click.echo(f"Error: stored, but not applied: {'; '.join(told)}", err=True)
+        if reasons := [error for error in errors if error]:
+            click.echo(f"Error: stored, but not applied: {'; '.join(reasons)}", err=True)
             sys.exit(1)
 
     def database_url(self, *, there: bool = True) -> str:

@@ -115,8 +115,10 @@ class Rolling:
                     if not self._stopped:
                         _log.error("the restart ends here: the old %s serves on", worker.name)
                     return
-            done = f"the {old[0].name} is new" if len(old) == 1 else "all workers are new"
-            _log.info("%s; what runs in the old process is finished there", done)
+            if len(old) == 1:
+                _log.info("the %s is new; what runs in the old process is finished there", old[0].name)
+            else:
+                _log.info("all workers are new; what runs in the old processes is finished there")
         finally:
             self.running = False
             self._then()

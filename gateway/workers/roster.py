@@ -1,9 +1,11 @@
 """Who serves at this moment: a table in shared memory, which the supervisor writes and the control process reads.
 
-Two things the control process writes, and the supervisor reads. One column says which process shall be replaced: so the
-supervisor needs to know no reason, and a request neither gets lost nor reaches another process than the one it names.
-And below the table stand the names of the environment variables that new workers keep, because the supervisor reads no
-file: their length in bytes, and the names, with line breaks.
+Three things the control process writes, and the supervisor reads, which knows no configuration and no reasons:
+
+- which process shall be replaced, by its id, so that a request reaches no other process;
+- that an upgrade shall begin;
+- the names of the environment variables that new workers keep. They stand below the table: their length in bytes, and
+  the names, with line breaks.
 
 A *slot* is a worker that the configuration asks for: it has a listening socket of each address. A *place* is where a
 process of a slot runs, with a channel and a map of counters of its own. A slot has two places, ``slot`` and
@@ -12,8 +14,8 @@ process of a slot runs, with a channel and a map of counters of its own. A slot 
     a place    process id, 0: none; when it was started; the id of a process that shall be replaced, 0: none
     a slot     how many processes were started; 1 while each of them ends soon after its start; how many replacements
                of a single worker were begun
-    all        what an upgrade would hand over (`FORMAT`), 0: none is possible; 1 while the
-               control process wants one, which it alone sets and the supervisor alone clears
+    all        the `FORMAT` that an upgrade would hand over, 0: none is possible; 1 while an upgrade is wanted, which
+               the control process sets and the supervisor clears
 
 A number of 8 bytes is written and read whole; the process id is written last.
 """
@@ -36,10 +38,11 @@ _CELL: Final = 8
 _PID, _SINCE, _STARTS, _LOOPING, _UNWANTED, _RECYCLED = range(6)
 _COLUMNS: Final = 6 * 2 * MOST_WORKERS
 """Six columns, each with a cell for every place; those of a slot use the cell of its first place."""
-_FORMAT, _ORDER = _COLUMNS, _COLUMNS + 1
-_SIZE: Final = (_COLUMNS + 2) * _CELL
+_FORMAT, _ORDER, _LENGTH = range(_COLUMNS, _COLUMNS + 3)
+_NAMES: Final = (_COLUMNS + 3) * _CELL
+"""Where the names of variables begin, in bytes."""
 _ROOM: Final = 1 << 20
-"""Bytes for names of variables. Memory is used for those that are there."""
+"""Bytes for them. Memory is used for those that are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def count_of(workers: int) -> int:
 def create() -> int:
     """The descriptor of a new table, which children may inherit."""
     descriptor = os.memfd_create("gateway-roster")
-    os.ftruncate(descriptor, _SIZE + _CELL + _ROOM)
+    os.ftruncate(descriptor, _NAMES + _ROOM)
     return descriptor
 
 
@@ -69,7 +72,7 @@ class Roster:
 
     def __init__(self, workers: int, descriptor: int | None = None, clock: Callable[[], float] = time) -> None:
         self.workers = workers
-        self._map = mmap.mmap(-1 if descriptor is None else descriptor, _SIZE + _CELL + _ROOM)
+        self._map = mmap.mmap(-1 if descriptor is None else descriptor, _NAMES + _ROOM)
         self._ints = memoryview(self._map).cast("q")
         self._floats = memoryview(self._map).cast("d")
         self._clock = clock
@@ -130,15 +133,15 @@ class Roster:
         text = "\n".join(names).encode()
         if len(text) > _ROOM:
             raise OSError(f"worker_env: the names have {len(text)} bytes, and there is room for {_ROOM}; write fewer")
-        self._ints[_SIZE // _CELL] = 0  # a worker that starts in this moment has none rather than parts of names
-        self._map[_SIZE + _CELL : _SIZE + _CELL + len(text)] = text
-        self._ints[_SIZE // _CELL] = len(text)
+        self._ints[_LENGTH] = 0  # a worker that starts in this moment has none rather than parts of names
+        self._map[_NAMES : _NAMES + len(text)] = text
+        self._ints[_LENGTH] = len(text)
 
     # -- both read
 
     def variables(self) -> tuple[str, ...]:
         """The names that `keep_variables` has got last."""
-        text = self._map[_SIZE + _CELL : _SIZE + _CELL + self._ints[_SIZE // _CELL]].decode()
+        text = self._map[_NAMES : _NAMES + self._ints[_LENGTH]].decode()
         return tuple(text.split("\n")) if text else ()
 
     # -- the control process reads

@@ -34,6 +34,13 @@ class Served:
         return "no operation of the interface"
 
 
+def listener(folder: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(folder / "channel"))
+    made.listen()
+    return made
+
+
 @pytest.mark.parametrize(
     ("op", "body", "response"),
     [
@@ -44,11 +51,8 @@ class Served:
     ],
 )
 async def test_one_request(tmp_path: Path, op: str, body: list[object], response: object) -> None:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(tmp_path / "channel"))
-    listener.listen()
     server = ChannelServer(operations(Service), Served())
-    await server.start(listener)
+    await server.start(listener(tmp_path))
     reader, writer = await asyncio.open_unix_connection(tmp_path / "channel")
     try:
         text = json.dumps({"id": 7, "op": op, "body": body}).encode()
@@ -64,12 +68,9 @@ async def test_one_request(tmp_path: Path, op: str, body: list[object], response
 
 
 async def test_the_end_in_the_middle_of_a_request_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(tmp_path / "channel"))
-    listener.listen()
     served = Served()
     server = ChannelServer(operations(Service), served)
-    await server.start(listener)
+    await server.start(listener(tmp_path))
     reader, writer = await asyncio.open_unix_connection(tmp_path / "channel")
     text = json.dumps({"id": 1, "op": "wait", "body": []}).encode()
     writer.write(len(text).to_bytes(4, "big") + text)
