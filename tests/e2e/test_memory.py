@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from e2e.test_workers import load, metrics, pids, several
 from harness.deployment import START, Deployment
-from harness.patience import eventually
+from harness.fleet import load, metrics, pids, several
+from harness.patience import eventually, when
 from harness.upstream import Upstream
 
 pytestmark = pytest.mark.timeout(120)
@@ -40,11 +40,14 @@ def bound(gateway: Deployment, size: int) -> None:
 
 async def settled(gateway: Deployment) -> list[int]:
     """What fresh processes have, as soon as that is known of each."""
-    while True:
-        found = [each["fresh_bytes"] for each in (await gateway.call("GET", "/workers"))["items"]]
-        if all(found):
-            return found
-        await asyncio.sleep(0.1)
+    found = list[int]()
+
+    async def known() -> bool:
+        found[:] = [each["fresh_bytes"] for each in (await gateway.call("GET", "/workers"))["items"]]
+        return all(found)
+
+    await when(known, START, "the size of fresh processes")
+    return found
 
 
 async def test_one_that_leaks_is_replaced_and_a_bound_that_is_too_small_replaces_none(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from e2e.test_workers import load, pids, restarted, several
 from harness.deployment import START, Deployment
+from harness.fleet import load, pids, restarted, several
 from harness.patience import eventually
 from harness.upstream import Upstream
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from e2e.test_workers import alone, load, pids, requests, several
 from harness.deployment import START, Deployment
+from harness.fleet import alone, load, pids, requests, several
 from harness.patience import eventually, when
 from harness.ports import reserved_port
 from harness.upstream import Upstream
