@@ -240,6 +240,13 @@ class Link:
             self.transport.pause_reading()
             self.await_turn()
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for ``seconds``: what comes in the meantime is then one read, and costs as much as one."""
+        if not self._resting and self.transport is not None:
+            self._resting = True
+            self.transport.pause_reading()
+            self.loop.call_later(seconds, self.take_turn)
+
     def await_turn(self) -> None:
         """Call `take_turn` in a later turn of the event loop."""
         self.loop.call_soon(self.take_turn)

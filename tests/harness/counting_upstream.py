@@ -49,10 +49,17 @@ class Inside(asyncio.Protocol):
             counts.total += 1
             self.respond(b"500 Internal Server Error", b"")
         else:
-            counts.inside += 1
-            counts.total += 1
-            counts.most = max(counts.most, counts.inside)
-            self.timer = asyncio.get_running_loop().call_later(random.uniform(0.0, self.seconds), self.done)
+            # A turn later, as `connection_lost` comes a turn after the end: else a request overtakes an end before it.
+            asyncio.get_running_loop().call_soon(self.enter)
+
+    def enter(self) -> None:
+        if self.transport.is_closing():
+            return
+        counts = self.counts
+        counts.inside += 1
+        counts.total += 1
+        counts.most = max(counts.most, counts.inside)
+        self.timer = asyncio.get_running_loop().call_later(random.uniform(0.0, self.seconds), self.done)
 
     def done(self) -> None:
         self.timer = None

@@ -45,7 +45,8 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
             try:
                 await next_handler(ex)
             except BaseException:
-                if limiter.linger and ex.attempt.asked_at:
+                if ex.attempt.asked_at:
+                    # Not before the endpoint can see that it is over: the event loop closes a connection a turn later.
                     loop = asyncio.get_running_loop()
                     loop.call_later(limiter.linger, limiter.release, permit, IGNORED, clock() - since)
                 else:

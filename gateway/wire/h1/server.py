@@ -185,8 +185,7 @@ class H1Server(RequestHeads):
             if nbytes == self._read_size:
                 self.full_read()
         elif state is HEAD:
-            self._stash += data
-            self._advance()
+            self._take_part(data)
         elif state is SERVING or state is HELD or state is FLUSHING:
             self._stash += data
             self._bound_stash()
@@ -315,7 +314,7 @@ class H1Server(RequestHeads):
         self._idle_since = now = monotonic()
         self.timer.arm(now + self.limits.keepalive_timeout)
         if self._stash:
-            self._scanned = 0
+            self._scanned = self._parts = 0
             self._advance()
         # Not before, and not while much is stashed: each response would make room for one more read.
         if not self._reading and (self.state is not SERVING or len(self._stash) <= MAX_STASH):

@@ -230,7 +230,8 @@ class TestLayer:
             (LONG, True, True, 1),  # an endpoint may see the end of the connection only after the next request
             (LONG, False, True, 0),
             (LONG, True, False, 0),
-            (0.0, True, True, 0),
+            (0.0, True, True, 1),  # the event loop closes the connection in its next turn
+            (0.0, False, True, 0),
         ],
     )
     async def test_a_permit_lingers_where_a_connection_was_cut(
@@ -248,8 +249,9 @@ class TestLayer:
             await limit(limiter)(below)(exchange())
         assert limiter.in_flight == in_flight
 
-    async def test_what_lingers_is_released(self) -> None:
-        limiter = Limiter(1, 1, clock=Clock(), linger=1e-9)
+    @pytest.mark.parametrize("linger", [0.0, 1e-9])
+    async def test_what_lingers_is_released(self, linger: float) -> None:
+        limiter = Limiter(1, 1, clock=Clock(), linger=linger)
 
         async def below(ex: Exchange) -> None:
             ex.attempt = Attempt("127.0.0.1:1")

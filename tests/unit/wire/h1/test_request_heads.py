@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from harness.patience import eventually
 from unit.wire.h1.stage import GET, CallerStage, seconds_left
 
 from gateway.core.limits import Limits
-from gateway.wire.h1.server import HEAD, IDLE, LINGERING, NEW, SERVING
+from gateway.wire.h1.request_heads import FREE_PARTS, REST_SECONDS, SMALL_PART
+from gateway.wire.h1.server import CLOSED, HEAD, IDLE, LINGERING, NEW, SERVING
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -77,6 +81,37 @@ async def test_a_drip_does_not_move_the_end_of_the_time_for_a_head() -> None:
     for byte in GET[1:10]:
         stage.transport.say(bytes((byte,)))
     assert (stage.state, stage.server.timer.expires_at) == (HEAD, armed)
+
+
+@pytest.mark.parametrize(("size", "rests"), [(1, True), (SMALL_PART - 1, True), (SMALL_PART, False)])
+async def test_a_head_in_many_small_parts_is_read_ever_more_rarely(size: int, rests: bool) -> None:
+    stage = CallerStage(Limits(max_header_bytes=1 << 20))
+    stage.transport.say(GET[:20])
+    waits = list[float]()
+    loop = asyncio.get_running_loop()
+    for number in range(FREE_PARTS + 4):
+        assert stage.transport.reading
+        stage.transport.say(b"x" * size)
+        assert stage.transport.reading is (number < FREE_PARTS or not rests)
+        began = loop.time()
+        await eventually(lambda: stage.transport.reading, "the end of the rest")
+        waits.append(loop.time() - began)
+    assert not rests or waits[-1] > 3 * REST_SECONDS
+    stage.transport.say(GET[20:])
+    await stage.respond()
+    stage.transport.say(GET[:20])
+    stage.transport.say(GET[20:21])
+    assert stage.transport.reading, "each head has parts of its own"
+
+
+async def test_a_rest_ends_with_its_connection() -> None:
+    stage = CallerStage()
+    for byte in GET[:1] + b"x" * (FREE_PARTS + 1):
+        stage.transport.say(bytes((byte,)))
+    stage.transport.lose()
+    await asyncio.sleep(REST_SECONDS)
+    assert stage.state is CLOSED
+    assert not stage.transport.reading, "it is not read any more"
 
 
 async def test_equal_heads_are_parsed_once() -> None:
