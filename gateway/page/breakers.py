@@ -59,19 +59,19 @@ class PageBreakerStore:
 
     @property
     def word(self) -> int:
-        return int(self._cells[WORD])
+        return self._cells[WORD]
 
     @property
     def since(self) -> float:
-        return float(self.slab.floats[SINCE])
+        return self.slab.floats[SINCE]
 
     @property
     def failures(self) -> int:
-        return int(self._cells[FAILURES])
+        return self._cells[FAILURES]
 
     @property
     def probes(self) -> int:
-        return int(self._cells[PROBING])
+        return self._cells[PROBING]
 
     @property
     def outcomes(self) -> list[Judged]:

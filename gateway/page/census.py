@@ -24,7 +24,7 @@ class PageCensus:
     @property
     def excess(self) -> int:
         """As `Census.excess`."""
-        return int(self._cells[CONNECTIONS] - self._cells[LIMIT])
+        return self._cells[CONNECTIONS] - self._cells[LIMIT]
 
     def on_crowded(self, shrink: Callable[[], None]) -> None:
         """As `Census.on_crowded`."""

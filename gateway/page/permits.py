@@ -44,13 +44,15 @@ _NONE: Final = -1
 class PagePermitStore:
     """The numbers of one limiter, for the process in ``slab.slot``."""
 
-    __slots__ = ("_cells", "_mine", "_schedule", "_wakes", "slab")
+    __slots__ = ("_arrivals", "_cells", "_floats", "_mine", "_schedule", "_wakes", "slab")
 
     def __init__(self, slab: Slab) -> None:
         self.slab = slab
         slab.on_repaired = self._go_on
         self._cells = slab.cells
+        self._floats = slab.floats
         self._mine = HELD + slab.slot
+        self._arrivals = ARRIVED + slab.slot
         self._wakes: list[Callable[[], None]] = []
         self._schedule = PageSchedule(slab)
 
@@ -58,24 +60,24 @@ class PagePermitStore:
 
     @property
     def limit(self) -> int:
-        return int(self._cells[LIMIT])
+        return self._cells[LIMIT]
 
     @property
     def in_flight(self) -> int:
-        return int(self._cells[TOTAL])
+        return self._cells[TOTAL]
 
     @property
     def waiting(self) -> int:
-        return int(self._cells[WAITING])
+        return self._cells[WAITING]
 
     @property
     def head(self) -> int:
-        return int(self._cells[HEAD])
+        return self._cells[HEAD]
 
     @property
     def held(self) -> int:
         """Permits that this process has."""
-        return int(self._cells[self._mine])
+        return self._cells[self._mine]
 
     @property
     def arrived(self) -> int:
@@ -84,7 +86,7 @@ class PagePermitStore:
 
     @property
     def max_waiting(self) -> int:
-        return int(self._cells[MAX_WAITING])
+        return self._cells[MAX_WAITING]
 
     @max_waiting.setter
     def max_waiting(self, places: int) -> None:
@@ -92,12 +94,12 @@ class PagePermitStore:
 
     @property
     def hold(self) -> float:
-        return float(self.slab.floats[HOLD])
+        return self._floats[HOLD]
 
     @hold.setter
     def hold(self, seconds: float) -> None:
         # Not under the lock: of two processes that measure at once, one is forgotten, which an average survives.
-        self.slab.floats[HOLD] = seconds
+        self._floats[HOLD] = seconds
 
     # -- what a worker does
 
@@ -112,27 +114,32 @@ class PagePermitStore:
 
     def take(self) -> int:
         """As `PermitStore.take`. To refuse takes no lock: it is right however old the numbers are."""
-        cells, mine = self._cells, ARRIVED + self.slab.slot
-        cells[mine] = arrived = cells[mine] + 1
+        cells, arrivals = self._cells, self._arrivals
+        cells[arrivals] = arrived = cells[arrivals] + 1
         if cells[TOTAL] >= cells[LIMIT]:
             return REFUSED
-        slab = self.slab
+        slab, mine = self.slab, self._mine
         slab.enter()
-        free = cells[TOTAL] < cells[LIMIT]
-        if free:
-            self._put_in_use(self._mine)
+        total = cells[TOTAL]
+        if total < cells[LIMIT]:
+            cells[mine] += 1  # first, as in `_put_in_use`
+            cells[TOTAL] = total + 1
+        else:
+            arrived = REFUSED
         slab.leave()
-        return int(arrived) if free else REFUSED
+        return arrived
 
     def give_back(self) -> None:
         """As `PermitStore.give_back`."""
         slab = self.slab
-        if slab.put_off(self.give_back):
+        if slab.section.inside:
+            slab.put_off(self.give_back)
             return
         slab.enter()
         taker = self._hand_over(slab.slot)
         slab.leave()
-        self._ring({taker})
+        if taker != _NONE:
+            self._ring({taker})
 
     def join(self) -> int:
         """As `PermitStore.join`."""

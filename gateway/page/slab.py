@@ -67,7 +67,19 @@ class Slab:
     ``ring(slot)`` wakes the process in a slot; it is called without the lock.
     """
 
-    __slots__ = ("_lock", "_section", "cells", "entries", "floats", "on_repaired", "recovered", "ring", "slot")
+    __slots__ = (
+        "_acquire",
+        "_lock",
+        "_release",
+        "cells",
+        "entries",
+        "floats",
+        "on_repaired",
+        "recovered",
+        "ring",
+        "section",
+        "slot",
+    )
 
     def __init__(
         self,
@@ -86,9 +98,10 @@ class Slab:
         self.floats = floats
         self.entries = entries
         self._lock = lock
+        self._acquire, self._release = lock.acquire, lock.release
         self.slot = slot
         self.ring = ring
-        self._section = section
+        self.section = section
         self.recovered = 0
         """Holders of the lock that had died."""
         self.on_repaired: Callable[[], Callable[[], object]] | None = None
@@ -100,23 +113,23 @@ class Slab:
         """Take the lock, and repair what a holder that died has left. An exception before `leave` must end the process,
         because only a death is repaired.
         """
-        self._section.inside = True
-        if self._lock.acquire():
+        self.section.inside = True
+        if self._acquire():
             self._repair()
 
     def leave(self) -> None:
         """Give the lock back, and do what was put off meanwhile."""
-        self._lock.release()
-        section = self._section
+        self._release()
+        section = self.section
         section.inside = False
         while section.later:
             section.later.pop()()
 
     def put_off(self, action: Callable[[], object]) -> bool:
         """When this process holds a lock: True, and ``action`` is done when it no longer does."""
-        if self._section.inside:
-            self._section.later.append(action)
-        return self._section.inside
+        if self.section.inside:
+            self.section.later.append(action)
+        return self.section.inside
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -139,7 +152,7 @@ class Slab:
         self._lock.repaired()
         self.recovered += 1
         if self.on_repaired is not None:
-            self._section.later.append(self.on_repaired())
+            self.section.later.append(self.on_repaired())
 
     def recount(self) -> None:
         """Compute the sums again."""
