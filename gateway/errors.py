@@ -129,6 +129,9 @@ BODY_IDLE_TIMEOUT = Reason(
     _U,
     "The upstream stopped while it took the request or sent its response",
 )
+STREAM_STALLED = Reason(
+    "stream_stalled", 504, "Gateway Timeout", _U, "The upstream sent no event with data in the time of stream"
+)
 TUNNEL_IDLE_TIMEOUT = Reason(
     "tunnel_idle_timeout", 504, "Gateway Timeout", _G, "No byte came through the tunnel for the time of tunnel_idle"
 )

@@ -158,6 +158,25 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """How long a response of server-sent events may be without data.
+
+    ``first_event``: seconds from the head of the response to the first event with data; ``event_gap``: from one such
+    event to the next. ``on_stall``: what the caller gets: the stream is ``cut``, or ends with an event ``error``.
+    """
+
+    first_event: float = 0.0
+    event_gap: float = 0.0
+    on_stall: Literal["cut", "error_event"] = "cut"
+    mode: Mode = "enforce"
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to do for it."""
+        return self.first_event > 0.0 or self.event_gap > 0.0 or self.on_stall != "cut"
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What a proxy serves, and which callers it admits. ``name`` is the proxy's, ``upstream`` names an `Upstream`.
 
@@ -181,6 +200,7 @@ class Route:
     """Secrets may be read by a forward proxy."""
     websocket: bool = False
     tunnel_idle: float = 300.0
+    stream: Stream = Stream()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
-from gateway.core.stream import ServerStream
+from gateway.core.stream import Events, ServerStream
 
 SWITCHED: Final = 101
 """The status of an exchange that has become a tunnel."""
@@ -34,6 +34,7 @@ class Exchange:
         "deadline",
         "downstream",
         "end_at",
+        "events",
         "gone_at",
         "grpc_status",
         "identified",
@@ -68,6 +69,8 @@ class Exchange:
     end_at: float
     gone_at: float
     """The client was seen to have left."""
+    events: Events | None
+    """Of a response whose events are watched."""
     identified: float
     """Seconds spent on authentication and the access rule."""
     queued: float
@@ -120,6 +123,7 @@ class Exchange:
         self.start_at = start_at
         self.commit_at = 0.0
         self.end_at = 0.0
+        self.events = None
         self.gone_at = 0.0
         self.identified = 0.0
         self.queued = 0.0

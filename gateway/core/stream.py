@@ -38,14 +38,25 @@ class Source(Protocol):
 class Sink(Protocol):
     """Takes a body, and frames it as its protocol wants it. Writes at once what the kernel takes at once."""
 
-    full: bool
-    """Bytes that were written wait for the peer."""
-    takes_chunks: bool
-    """Chunks of HTTP/1.1 may be passed through as they came, by `chunks`."""
-    body_out: int
-    """Bytes of payload taken in the current message."""
-    blocked: float
-    """Seconds for which the peer was too slow in the current message."""
+    @property
+    def full(self) -> bool:
+        """Bytes that were written wait for the peer."""
+        ...
+
+    @property
+    def takes_chunks(self) -> bool:
+        """Chunks of HTTP/1.1 may be passed through as they came, by `chunks`."""
+        ...
+
+    @property
+    def body_out(self) -> int:
+        """Bytes of payload taken in the current message."""
+        ...
+
+    @property
+    def blocked(self) -> float:
+        """Seconds for which the peer was too slow in the current message."""
+        ...
 
     def data(self, piece: memoryview, *, pooled: bool) -> None:
         """A piece of the body. ``pooled``: it lies in the current buffer of the pool, which may be lent to the
@@ -100,8 +111,10 @@ class Passage(Source, Protocol):
 class TunnelEnd(Source, Protocol):
     """One side of a tunnel: the stream of an exchange that has switched protocols. Nothing is framed any more."""
 
-    full: bool
-    """Bytes that were written wait for the peer."""
+    @property
+    def full(self) -> bool:
+        """As `Sink.full`."""
+        ...
 
     def data(self, piece: memoryview, *, pooled: bool) -> None:
         """As `Sink.data`."""
@@ -170,6 +183,35 @@ class Tunnel(Protocol):
 
     def cut(self, gone_at: float) -> None:
         """End it now. ``gone_at`` as in `ClientStream.abandon`."""
+        ...
+
+
+class Events(Protocol):
+    """A response of server-sent events, as it passes. Times are readings of the monotonic clock in seconds."""
+
+    first_at: float
+    """The first event with data came; 0.0: none has come."""
+    since: float
+    """The newest one came, or the response began."""
+    longest_gap: float
+    """Seconds between two of them, at most."""
+
+    @property
+    def count(self) -> int:
+        """Those that were complete."""
+        ...
+
+    @property
+    def takes_error(self) -> bool:
+        """An event that says what went wrong may be written now, instead of a cut."""
+        ...
+
+    def append_error(self, error: GatewayError) -> None:
+        """Write that event, and end the response."""
+        ...
+
+    def close(self) -> None:
+        """The attempt is over: its time is no longer measured."""
         ...
 
 

@@ -69,6 +69,17 @@ def tunnel_line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
     )
 
 
+def events_line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
+    """The line of a response whose events were watched: also how many had data, when the first one came (null: none
+    did), counted from the start of the exchange, and the longest time between two."""
+    events = ex.events
+    if events is None:
+        return line(ex, phases, epoch)
+    first = _ms(events.first_at - ex.start_at) if events.first_at else "null"
+    seen = f'"count":{events.count},"first_ms":{first},"longest_gap_ms":{_ms(events.longest_gap)}'
+    return line(ex, phases, epoch)[:-2] + f',"events":{{{seen}}}}}\n'.encode()
+
+
 def _described(ex: Exchange) -> str:
     """What is the same for all equal requests of a connection. What a client can make long is cut, and says so."""
     request = ex.request

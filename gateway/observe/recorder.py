@@ -13,7 +13,7 @@ from time import monotonic, time
 from gateway import errors
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.observe.access_log import line, tunnel_line
+from gateway.observe.access_log import events_line, line, tunnel_line
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent_requests import Recent
@@ -144,6 +144,8 @@ class ExchangeRecorder:
                     exchanges, all_spent = by_proxy.setdefault(proxy, ([], []))
                 exchanges.append(ex)
                 all_spent.append(spent)
+                if ex.events is not None:
+                    describe = events_line
             if writer is not None or ex.reason or ex.shadow:
                 text = describe(ex, spent, epoch)
                 lines.append(text)

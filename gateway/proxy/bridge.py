@@ -11,6 +11,7 @@ from binascii import b2a_base64
 from typing import Final
 
 from gateway import errors
+from gateway.config import records
 from gateway.core.exchange import Exchange
 from gateway.core.message import ResponseHead
 from gateway.core.stream import ClientStream, Sink, Source
@@ -33,9 +34,16 @@ class Bridge(Relay):
 
     __slots__ = ("_accepted", "_key")
 
-    def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, locations: Locations | None) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        stream: ClientStream,
+        lines: bytes,
+        locations: Locations | None,
+        watched: records.Stream | None = None,
+    ) -> None:
         """As `Relay`."""
-        super().__init__(exchange, stream, lines, locations)
+        super().__init__(exchange, stream, lines, locations, watched)
         value = b2a_base64(os.urandom(16), newline=False)
         self._key = b"Sec-WebSocket-Key: %b\r\n" % value
         self._accepted = accepted(value)

@@ -8,9 +8,11 @@ from time import monotonic
 from typing import Final
 
 from gateway import errors
+from gateway.config import records
 from gateway.core.exchange import Exchange
 from gateway.core.message import HTTP_2, OutgoingRequest, ResponseHead
 from gateway.core.stream import ClientStream, Sink, Source
+from gateway.proxy.event_watch import EventWatch, is_event_stream
 from gateway.proxy.grpc import status_of_head
 from gateway.proxy.layers.server_timing import timing_fields
 from gateway.proxy.locations import Locations
@@ -24,14 +26,24 @@ _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 class Relay:
     """The `gateway.core.stream.Reply` of a request whose body, if any, went out with its head."""
 
-    __slots__ = ("_lines", "_locations", "exchange", "stream")
+    __slots__ = ("_lines", "_locations", "_watched", "exchange", "stream")
 
-    def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, locations: Locations | None) -> None:
-        """``lines``: field lines for the caller, each ended by CRLF. ``locations`` None: paths stay as they are."""
+    def __init__(
+        self,
+        exchange: Exchange,
+        stream: ClientStream,
+        lines: bytes,
+        locations: Locations | None,
+        watched: records.Stream | None = None,
+    ) -> None:
+        """``lines``: field lines for the caller, each ended by CRLF. ``locations`` None: paths stay as they are.
+        ``watched``: how a response of events is watched; None: it is not.
+        """
         self.exchange = exchange
         self.stream = stream
         self._lines = lines
         self._locations = locations
+        self._watched = watched
 
     @property
     def key(self) -> bytes:
@@ -60,6 +72,9 @@ class Relay:
             lines += timing
         down.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
+        if self._watched is not None and is_event_stream(ex.request, head):
+            ex.events = watch = EventWatch(ex, self._watched, self.stream, head)
+            return watch
         return down
 
     def switch(self, head: ResponseHead) -> None:
@@ -94,10 +109,11 @@ class Upload(Relay):
         stream: ClientStream,
         lines: bytes,
         locations: Locations | None,
+        watched: records.Stream | None,
         response_header: float,
     ) -> None:
         """``response_header``: seconds within which the response must begin after the last byte of the body."""
-        super().__init__(exchange, stream, lines, locations)
+        super().__init__(exchange, stream, lines, locations, watched)
         self._response_header = response_header
         self._phase = _Phase.HELD if exchange.downstream.awaits_continue else _Phase.RUNNING
 

@@ -37,6 +37,7 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
     fields = ConfiguredFields(route.headers)
     rewrite, locations = _rewrite(route, endpoint, fields, via), _locations(route, endpoint.origin)
     address = f"{endpoint.origin.host}:{endpoint.origin.port}"
+    watched = route.stream if route.stream.watches else None
 
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
@@ -51,10 +52,10 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
         try:
             body = _whole_body(ex, down) if request.length else b""
             if body is None:
-                await Upload(ex, stream, identified, locations, response_header).run(outgoing, lines)
+                await Upload(ex, stream, identified, locations, watched, response_header).run(outgoing, lines)
             else:
                 bridged = outgoing.upgrade and request.minor == OVER_HTTP_2
-                relay = (Bridge if bridged else Relay)(ex, stream, identified, locations)
+                relay = (Bridge if bridged else Relay)(ex, stream, identified, locations, watched)
                 done = stream.send(outgoing, lines + relay.key if bridged else lines, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = now = monotonic()  # one write: there is no upload to measure
                 if response_header:
@@ -69,6 +70,8 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             attempt.last_byte_at = stream.last_byte_at
             ex.bytes_out = down.body_out
             ex.blocked = down.blocked
+            if ex.events is not None:
+                ex.events.close()
         if ex.grpc_status == GRPC_DUE:
             ex.grpc_status = status_of_trailers(stream.trailers)
         complete = down.body_complete

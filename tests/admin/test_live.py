@@ -234,7 +234,7 @@ def read_to_end(sock: socket.socket) -> int:
 
 async def test_a_slow_reader_is_cut_and_the_others_are_not(api: Api) -> None:
     api.plane.proxies = {f"p{n}": snapshot_of(breaker="x" * 2000) for n in range(200)}
-    async with listening(api, Times(answer=0.3)) as listener, viewing(api, base=listener.url) as view:
+    async with listening(api, Times(answer=1.0)) as listener, viewing(api, base=listener.url) as view:
         host, port = listener.url.removeprefix("http://").split(":")
         with socket.socket() as stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

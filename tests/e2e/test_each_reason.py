@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.config.records import CircuitBreaker, Header, Limits, Missing, Queue, Tls
+from gateway.config.records import CircuitBreaker, Header, Limits, Missing, Queue, Stream, Tls
 from gateway.control.metrics.exposition import Exposition
 from gateway.errors import REASONS, Source
 from gateway.observe.otlp import SpanExport
@@ -269,6 +269,8 @@ def times(**seconds: float) -> dict[str, Any]:
 
 ONE = {"max_concurrent": 1}
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket")
+COMMENTS = (head("Content-Type: text/event-stream", "Transfer-Encoding: chunked"), chunk(b": keepalive\n\n"))
+WATCHED = {"stream": Stream(first_event=SHORT)}
 SOCKETS = {"websocket": True, "tunnel_idle": SHORT}
 STAYS = {"tunnel_idle": LONG}
 BOTH_LENGTHS = ("Content-Length: 2", "Transfer-Encoding: chunked")
@@ -341,6 +343,7 @@ ROWS = [
     Row("header_timeout", "no head", stalled(), times(response_header=SHORT)),
     Row("body_idle_timeout", "in mid-answer", stalled(*PART), times(body_idle=SHORT), ending=CUT, status=200),
     Row("body_idle_timeout", "the upload stalls", an_upload_that_nobody_reads, times(body_idle=SHORT)),
+    Row("stream_stalled", "comments alone", stalled(*COMMENTS), WATCHED, ending=CUT, status=200),
     Row("total_timeout", "no answer", stalled(), times(total=SHORT), failures=1),
     Row("total_timeout", "in mid-answer", stalled(*PART), times(total=SHORT), ending=CUT, status=200),
     Row(

@@ -69,6 +69,7 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
     "CircuitBreaker": (("proxies", 0, "circuit_breaker"), {"proxies": [PROXY | {"circuit_breaker": {}}]}),
     "Cors": (("proxies", 0, "cors"), {"proxies": [PROXY | {"cors": {"allow_origins": ["https://a.example.org"]}}]}),
+    "Stream": (("proxies", 0, "stream"), {"proxies": [PROXY | {"stream": {}}]}),
     "TimeoutConfig": (("proxies", 0, "timeout_config"), {"proxies": [PROXY | {"timeout_config": {}}]}),
 }
 """By section: where it stands in the file, and a file with it. A new section needs its line here."""

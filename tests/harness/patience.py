@@ -10,7 +10,7 @@ import aiohttp
 ANSWER = aiohttp.ClientTimeout(total=30)
 """For sessions to whole processes. No answer takes longer: what hangs is to fail where it was asked."""
 
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds after which a thing that should have happened is taken not to happen at all."""
 
 GLANCE = 0.06

@@ -18,6 +18,7 @@ WHOLE = (
     "gateway/policy/breaker_store.py",
     "gateway/policy/circuit.py",
     "gateway/policy/estimated_queue.py",
+    "gateway/policy/event_stream.py",
     "gateway/policy/limiter.py",
     "gateway/policy/machine.py",
     "gateway/policy/queue.py",

@@ -91,6 +91,7 @@ async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Vi
         "Timeouts and timing",
         "Browsers",
         "Login at the upstream, headers",
+        "Streams of events",
         "WebSocket",
     ]
 

@@ -23,7 +23,7 @@ STATUSES = {
     501: {"websocket_disabled", "not_implemented"},
     502: {"dial_failed", "dns_failed", "tls_failed", "upstream_reset", "upstream_bad_response", "upstream_denied"},
     503: {"breaker_open", "draining", "local_resources"},
-    504: {"dial_timeout", "header_timeout", "total_timeout", "tunnel_idle_timeout"},
+    504: {"dial_timeout", "header_timeout", "total_timeout", "tunnel_idle_timeout", "stream_stalled"},
     508: {"loop_detected"},
 }
 """What callers and dashboards rely on; the table may have more."""

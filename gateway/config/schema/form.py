@@ -19,6 +19,7 @@ Group = Literal[
     "Timeouts and timing",
     "Browsers",
     "Login at the upstream, headers",
+    "Streams of events",
     "WebSocket",
 ]
 """The groups of fields, for mistyped ones to be found. The page shows them in the order in which keys name them."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config import header_template, records, values
+from gateway.config.records import Mode
 from gateway.config.schema.form import choices, in_group, typed, widget
 from gateway.config.schema.protections import (
     CircuitBreaker,
@@ -32,6 +33,7 @@ from gateway.rules.parser import compile_rule
 
 _CORS = records.Cors()
 _PROXY = records.Route("-", "/", "-")
+_STREAM = records.Stream()
 _CALLERS = choices(
     {
         "": "Superusers alone",
@@ -92,6 +94,28 @@ class Cors(Section):
         if allowed and "*" in info.data.get("allow_origins", ()):
             raise ValueError("every page could read what is meant for a logged-in user; list the origins instead of *")
         return allowed
+
+
+class Stream(Section):
+    """Bounds for responses of server-sent events (`text/event-stream`). An event counts when it has data: comments,
+    such as `: keepalive`, and events without data do not. An encoded response is not watched, and no time counts while
+    the caller takes nothing.
+    """
+
+    first_event: Seconds = Field(
+        default=_STREAM.first_event, ge=0, le=DAY, title="Wait for the first event", examples=[30]
+    )
+    """Seconds from the head of the response to its first event with data; then 504 `stream_stalled`, as a cut. 0: no
+    limit."""
+    event_gap: Seconds = Field(default=_STREAM.event_gap, ge=0, le=DAY, title="Between two events", examples=[20])
+    """Seconds from one event with data to the next; then as `first_event`. 0: no limit."""
+    on_stall: Literal["cut", "error_event"] = Field(
+        default=_STREAM.on_stall, title="What the caller gets when a stream fails", examples=["error_event"]
+    )
+    """What the caller gets when the stream stalls or breaks: `cut`, or `error_event`: an event `error` with the reason,
+    after which the stream ends. In the middle of an event it is cut in any case."""
+    mode: Mode = Field(default="enforce", title="Mode of the bounds", examples=["shadow"])
+    """`enforce`, or `shadow`: a stall is logged and counted, and the stream goes on."""
 
 
 class Proxy(Section):
@@ -193,6 +217,8 @@ class Proxy(Section):
     """`true`: `headers` with a variable, a secret or a credential may travel to an `http://` upstream through the
     forward proxy that `http_proxy` of the environment names, which can read them. `false`: such requests get 502
     `upstream_denied`."""
+    stream: Stream = Field(default=Stream(), json_schema_extra=in_group("Streams of events"))
+    """How long a response of events may be without data."""
     websocket: bool = Field(
         default=_PROXY.websocket, title="Relay WebSockets", examples=[True], json_schema_extra=in_group("WebSocket")
     )

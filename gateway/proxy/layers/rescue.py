@@ -57,6 +57,7 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
     """Send the reason to the client. After commit there is no response left to send, so the stream is cut.
 
     A response of gRPC says in its trailers how it ended, and so that it is not complete: there the reason still fits.
+    So it does in an event of its own, where the proxy has `stream.on_stall: error_event`.
     """
     reason = error.reason
     ex.reason = reason.code
@@ -65,7 +66,10 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
         ex.downstream.end([*failure_trailers(error), b"X-Gateway-Reason: " + reason.code.encode()])
         return
     if ex.committed:
-        ex.downstream.cut()
+        if ex.events is not None and ex.events.takes_error:
+            ex.events.append_error(error)
+        else:
+            ex.downstream.cut()
         return
     ex.committed = True
     if is_grpc(ex.request):

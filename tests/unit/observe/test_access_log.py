@@ -6,7 +6,7 @@ import pytest
 from unit.scene import told
 
 from gateway.core.peer import Peer
-from gateway.observe.access_log import line, tunnel_line
+from gateway.observe.access_log import events_line, line, tunnel_line
 from gateway.observe.timing import phases
 
 
@@ -77,6 +77,22 @@ def test_the_line_of_a_tunnel(tunnel: Ended | None, end: str, clean: bool) -> No
     assert described == plain | {
         "tunnel": {"protocol": "websocket", "end": end, "clean": clean, "open_ms": 60_000.0},
     }
+
+
+class Seen:
+    count, longest_gap = 3, 0.25
+
+    def __init__(self, first_at: float) -> None:
+        self.first_at = first_at
+
+
+@pytest.mark.parametrize(("first_at", "first_ms"), [(10.5, 500.0), (0.0, None)])
+def test_the_line_of_a_stream_of_events(first_at: float, first_ms: float | None) -> None:
+    ex = told(request_id=b"a", status=200, start_at=10.0, end_at=20.0)
+    plain = json.loads(events_line(ex, phases(ex), 0.0))
+    ex.events = Seen(first_at)  # type: ignore[assignment]
+    seen = {"count": 3, "first_ms": first_ms, "longest_gap_ms": 250.0}
+    assert json.loads(events_line(ex, phases(ex), 0.0)) == plain | {"events": seen}
 
 
 @pytest.mark.parametrize(("length", "logged"), [(2048, 2048), (2049, "...+1"), (60_000, "...+57952")])

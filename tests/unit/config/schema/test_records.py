@@ -9,7 +9,7 @@ from gateway.config import records
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.observability import Tracing
 from gateway.config.schema.protections import PROTECTIONS, CircuitBreaker, Limiter, Queue, TimeoutConfig
-from gateway.config.schema.proxy import Cors, Proxy
+from gateway.config.schema.proxy import Cors, Proxy, Stream
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
 from gateway.config.schema.settings import Settings, UpstreamNetworks
@@ -23,6 +23,7 @@ PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (CircuitBreaker, records.CircuitBreaker),
     (TimeoutConfig, records.Timeouts),
     (Cors, records.Cors),
+    (Stream, records.Stream),
     (UpstreamNetworks, records.UpstreamNetworks),
 ]
 NOT_OF_THE_DATA_PLANE = {

@@ -1,0 +1,187 @@
+"""Watches a response of server-sent events: the back end must go on with its work, and not only with its comments.
+
+    waiting for the first event --data--> waiting for the next event --end of the response--> closed
+      any --time without data, in which the caller took all--> stalled (in shadow mode: it is noted once)
+
+It is the sink of the response, in front of the caller's stream. A bound on silence (`timeout_config.body_idle`) does
+not see such a stall, because comments that keep a connection alive break the silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Final
+
+import orjson
+
+from gateway import errors
+from gateway.config.records import Stream
+from gateway.core.exchange import Exchange
+from gateway.core.message import RequestHead, ResponseHead
+from gateway.core.stream import ClientStream, Sink
+from gateway.errors import GatewayError
+from gateway.policy.event_stream import EventReader
+from gateway.wire.timer import LazyTimer
+
+_MEDIA_TYPE: Final = b"text/event-stream"
+_CONTENT_TYPE: Final = b"content-type:"
+_CONTENT_ENCODING: Final = b"content-encoding:"
+_LATE: Final = 0.001
+"""A timer may fire so many seconds before its time."""
+
+
+def is_event_stream(request: RequestHead, head: ResponseHead) -> bool:
+    """The response has a body of events that can be read here: nothing encodes it."""
+    if head.status != 200 or not head.length or request.method == b"HEAD":
+        return False
+    found = False
+    for line in head.fields:
+        name = line[: line.find(b":") + 1].lower()
+        if name == _CONTENT_TYPE:
+            found = line[len(name) :].partition(b";")[0].strip().lower() == _MEDIA_TYPE
+        elif name == _CONTENT_ENCODING and line[len(name) :].strip().lower() != b"identity":
+            return False
+    return found
+
+
+class EventWatch:
+    """The `gateway.core.stream.Sink` of such a response, and its `gateway.core.stream.Events`."""
+
+    __slots__ = (
+        "_blocked",
+        "_exchange",
+        "_reader",
+        "_settings",
+        "_sink",
+        "_stream",
+        "_timer",
+        "_whole",
+        "first_at",
+        "longest_gap",
+        "since",
+        "takes_chunks",
+    )
+
+    def __init__(self, exchange: Exchange, settings: Stream, stream: ClientStream, head: ResponseHead) -> None:
+        self._exchange = exchange
+        self._settings = settings
+        self._stream = stream
+        self._sink: Sink = exchange.downstream
+        self._reader = EventReader()
+        self._whole = head.length > 0
+        """The length of the body was announced: nothing can be added."""
+        self.takes_chunks = False
+        """Chunks are read here, and so made again for the caller."""
+        self._blocked = exchange.downstream.blocked
+        """`Sink.blocked` when the present wait began."""
+        self.since = monotonic()
+        self.first_at = 0.0
+        self.longest_gap = 0.0
+        self._timer = LazyTimer(asyncio.get_running_loop(), self._look)
+        if settings.first_event:
+            self._timer.arm(self.since + settings.first_event)
+
+    # -- what the exchange knows of it
+
+    @property
+    def count(self) -> int:
+        return self._reader.count
+
+    @property
+    def takes_error(self) -> bool:
+        return self._settings.on_stall == "error_event" and not self._whole and self._reader.between_events
+
+    def append_error(self, error: GatewayError) -> None:
+        sink, ex = self._sink, self._exchange
+        facts = {
+            "error": error.reason.title,
+            "details": error.details,
+            "code": error.reason.code,
+            "request_id": ex.request_id.decode("latin-1"),
+        }
+        sink.data(memoryview(b"event: error\ndata: %b\n\n" % orjson.dumps(facts)), pooled=False)
+        sink.end([])
+        ex.bytes_out = sink.body_out
+
+    def close(self) -> None:
+        self._timer.close()
+
+    # -- the sink
+
+    @property
+    def full(self) -> bool:
+        return self._sink.full
+
+    @property
+    def body_out(self) -> int:
+        return self._sink.body_out
+
+    @property
+    def blocked(self) -> float:
+        return self._sink.blocked
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        self._read(bytes(piece))
+        self._sink.data(piece, pooled=pooled)
+
+    def pieces(self, parts: list[memoryview], *, pooled: bool) -> None:
+        self._read(b"".join(parts))
+        self._sink.pieces(parts, pooled=pooled)
+
+    def chunks(self, raw: bytes, size: int) -> None:
+        raise NotImplementedError  # `takes_chunks` is False
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def end(self, trailers: list[bytes]) -> None:
+        self._timer.close()
+        self._sink.end(trailers)
+
+    def ended(self) -> None:
+        raise NotImplementedError  # as `chunks`
+
+    def whole(self, body: memoryview) -> None:
+        self._read(bytes(body))
+        self._timer.close()
+        self._sink.whole(body)
+
+    # -- inside
+
+    def _read(self, piece: bytes) -> None:
+        if not self._reader.feed(piece):
+            return
+        now = monotonic()
+        if self.first_at:
+            self.longest_gap = max(self.longest_gap, now - self.since)
+        else:
+            self.first_at = now
+        self.since = now
+        self._blocked = self._sink.blocked
+        gap = self._settings.event_gap
+        if gap:
+            self._timer.arm(now + gap)
+        else:
+            self._timer.disarm()
+
+    def _look(self) -> None:
+        """The time is over, unless the caller took a part of it."""
+        settings, sink = self._settings, self._sink
+        bound = settings.event_gap if self.first_at else settings.first_event
+        now = monotonic()
+        if sink.full:  # nothing is read from the back end while the caller takes nothing
+            self.since, self._blocked = now, sink.blocked
+        else:
+            self.since += sink.blocked - self._blocked
+            self._blocked = sink.blocked
+        if now < self.since + bound - _LATE:
+            self._timer.arm(self.since + bound)
+            return
+        if settings.mode == "shadow":
+            self._exchange.shadow = self._exchange.shadow or errors.STREAM_STALLED.code
+            return
+        what = "event_gap" if self.first_at else "first_event"
+        self._stream.fail(
+            GatewayError(errors.STREAM_STALLED, f"No event with data came for {bound:g} s (stream.{what})")
+        )
