@@ -302,6 +302,9 @@ class Explained(Answer):
     breaker: dict[str, object] | None = Field(
         description="With its newest moves, and the outcomes that led to each and that count now."
     )
+    stream: dict[str, object] | None = Field(
+        default=None, description="Bounds of streams of events, how many run, and the longest time without data."
+    )
     pool: dict[str, object]
 
 

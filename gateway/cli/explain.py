@@ -60,6 +60,12 @@ def upstream_text(found: Json) -> str:
         lines.append(f"  queue ({queue['mode']}): {queue['waiting']} of {queue['max_waiting']} waiting")
     if breaker is not None:
         lines += _breaker(breaker, now)
+    if stream := found.get("stream"):  # a gateway of another version does not send it
+        bounds = f"first event within {stream['first_event']:g} s, gap {stream['event_gap']:g} s (0: no limit)"
+        lines.append(
+            f"  streams of events ({stream['mode']}): {stream['watched']} run, the longest wait is "
+            f"{stream['silence']:.1f} s; {bounds}"
+        )
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
     if pool.get("sessions"):  # a gateway of another version does not send them
         lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"

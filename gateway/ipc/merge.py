@@ -19,6 +19,7 @@ from gateway.ipc.messages import (
     PoolTold,
     ProxyState,
     QueueTold,
+    StreamTold,
 )
 
 BREAKER_STATES: Final = ("off", "closed", "half_open", "open")
@@ -93,6 +94,7 @@ def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
         limiter=_limiter([each["limiter"] for each in of if each["limiter"] is not None]),
         queue=_queue([each["queue"] for each in of if each["queue"] is not None]),
         breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
+        stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
         pool=_pool([each["pool"] for each in of]),
     )
 
@@ -107,6 +109,13 @@ def _queue(of: Sequence[QueueTold]) -> QueueTold | None:
 
 def _breaker(of: Sequence[BreakerTold]) -> BreakerTold | None:
     return max(of, key=lambda each: (BREAKER_STATES.index(each["state"]), len(each["moves"])), default=None)
+
+
+def _stream(of: Sequence[StreamTold]) -> StreamTold | None:
+    if not of:
+        return None
+    watched = sum(each["watched"] for each in of)
+    return {**of[0], "watched": watched, "silence": max(each["silence"] for each in of)}
 
 
 def _pool(of: Sequence[PoolTold]) -> PoolTold:

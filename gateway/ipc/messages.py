@@ -161,6 +161,17 @@ class QueueTold(TypedDict):
     timeout: float
 
 
+class StreamTold(TypedDict):
+    mode: str
+    first_event: float
+    event_gap: float
+    on_stall: str
+    watched: int
+    """Streams of events that run."""
+    silence: float
+    """Seconds since the newest event with data, of the one that has waited longest."""
+
+
 class PoolTold(TypedDict):
     endpoint: str
     open: int
@@ -189,6 +200,8 @@ class Explanation(TypedDict):
     limiter: LimiterTold | None
     queue: QueueTold | None
     breaker: BreakerTold | None
+    stream: NotRequired[StreamTold | None]
+    """A worker of an older version does not send it."""
     pool: PoolTold
 
 

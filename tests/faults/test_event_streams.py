@@ -106,6 +106,12 @@ async def test_each_event_comes_while_the_next_is_withheld(gateway_for: GatewayF
     rig = await gateway_for(upstream, stream=Stream(first_event=LONG, event_gap=LONG))
     client, link = await asked(rig, upstream, EVENTS)
     await client.until(b"\r\n\r\n")
+    told = rig.gateway.explain("p")
+    assert told is not None
+    shown = told["stream"]
+    assert shown is not None
+    assert shown["watched"] == 1
+    assert 0.0 < shown["silence"] < LONG
     for piece in (b"data: a\n\n", b"data: b", b"c\n", b"\n", b": d\n"):
         await link.send(chunk(piece))
         await client.expect(chunk(piece))

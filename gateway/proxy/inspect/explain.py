@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from gateway.config.records import Missing, Route
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.message import VERSIONS
-from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold
+from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold, StreamTold
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.limiter import Limiter
@@ -47,6 +47,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
             "timeout": settings.queue.timeout,
         },
         "breaker": None if endpoint.breaker is None else _breaker(endpoint.breaker, now, epoch),
+        "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
         "pool": {
             "endpoint": endpoint.origin.url,
             "open": pool.open,
@@ -58,6 +59,18 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
             "reuses": pool.reuses,
             "idle_timeout": settings.timeouts.idle,
         },
+    }
+
+
+def _stream(route: Route, running: Iterable[Exchange], now: float) -> StreamTold:
+    events = [ex.events for ex in running if ex.events is not None and ex.proxy == route.name]
+    return {
+        "mode": route.stream.mode,
+        "first_event": route.stream.first_event,
+        "event_gap": route.stream.event_gap,
+        "on_stall": route.stream.on_stall,
+        "watched": len(events),
+        "silence": max([now - each.since for each in events], default=0.0),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from gateway.ipc import merge
 from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
@@ -122,6 +122,15 @@ def test_the_worst_verdict_is_told_and_what_workers_share_once() -> None:
     assert breaker["next_probe"] == 40.0
     assert [each["at"] for each in breaker["outcomes"]] == [each["at"] for each in breaker["moves"]] == [2.0]
     assert (found["pool"]["open"], found["pool"]["dials"], found["pool"]["idle_timeout"]) == (4, 8, 30.0)
+
+
+def test_streams_of_all_workers_are_counted() -> None:
+    bounds: dict[str, Any] = {"mode": "enforce", "first_event": 1.0, "event_gap": 0.0, "on_stall": "cut"}
+    one, other = (bounds | {"watched": watched, "silence": silence} for watched, silence in ((2, 0.5), (1, 3.0)))
+    found = merge.explanations(
+        {number: explanation("admit", 1, 1.0, stream=stream) for number, stream in enumerate((one, other, None))}
+    )
+    assert found["stream"] == bounds | {"watched": 3, "silence": 3.0}
 
 
 def test_what_is_off_in_all_is_off() -> None:

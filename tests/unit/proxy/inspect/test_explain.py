@@ -11,7 +11,7 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock, told
 
-from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue
+from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue, Stream
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
@@ -59,6 +59,30 @@ def breaker(**changes: Any) -> tuple[Breaker, Clock]:
 def fail(fuse: Breaker, times: int = 1) -> None:
     for _ in range(times):
         fuse.release(fuse.try_acquire(), Outcome.FAILURE, 0.0, "upstream_reset", 0, b"r1")
+
+
+class Waiting:
+    def __init__(self, since: float) -> None:
+        self.since = since
+
+
+def test_streams_of_events_tell_the_longest_wait() -> None:
+    scene = Scene()
+    assert scene.told()["stream"] is None
+    bounds = Stream(first_event=30.0, on_stall="error_event", mode="shadow")
+    scene.served = replace(scene.served, settings=replace(scene.served.settings, stream=bounds))
+    now = scene.clock()
+    live = [told(proxy=name, status=200, committed=True) for name in ("p", "p", "other", "p")]
+    for ex, since in zip(live, (1.0, 4.0, 9.0), strict=False):
+        ex.events = cast(Any, Waiting(now - since))
+    assert scene.told(*live)["stream"] == {
+        "mode": "shadow",
+        "first_event": 30.0,
+        "event_gap": 0.0,
+        "on_stall": "error_event",
+        "watched": 2,
+        "silence": 4.0,
+    }
 
 
 def test_nothing_stands_in_the_way() -> None:
