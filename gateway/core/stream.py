@@ -194,7 +194,9 @@ class Events(Protocol):
     since: float
     """The newest one came, or the response began."""
     longest_gap: float
-    """Seconds between two of them, at most."""
+    """Seconds between two of them, at most, in which the caller took what was there."""
+    overdue: bool
+    """An event did not come in time, in shadow mode."""
 
     @property
     def count(self) -> int:
@@ -206,7 +208,7 @@ class Events(Protocol):
         """An event that says what went wrong may be written now, instead of a cut."""
         ...
 
-    def append_error(self, error: GatewayError) -> None:
+    def append_error(self, error: GatewayError, request_id: bytes) -> None:
         """Write that event, and end the response."""
         ...
 

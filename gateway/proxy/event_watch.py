@@ -50,7 +50,7 @@ class EventWatch:
 
     __slots__ = (
         "_blocked",
-        "_exchange",
+        "_over",
         "_reader",
         "_settings",
         "_sink",
@@ -59,14 +59,15 @@ class EventWatch:
         "_whole",
         "first_at",
         "longest_gap",
+        "overdue",
         "since",
         "takes_chunks",
     )
 
     def __init__(self, exchange: Exchange, settings: Stream, stream: ClientStream, head: ResponseHead) -> None:
-        self._exchange = exchange
         self._settings = settings
-        self._stream = stream
+        self._stream: ClientStream | None = stream
+        """None: the attempt is over."""
         self._sink: Sink = exchange.downstream
         self._reader = EventReader()
         self._whole = head.length > 0
@@ -75,6 +76,9 @@ class EventWatch:
         """Chunks are read here, and so made again for the caller."""
         self._blocked = exchange.downstream.blocked
         """`Sink.blocked` when the present wait began."""
+        self._over = False
+        """The end of the response was written."""
+        self.overdue = False
         self.since = monotonic()
         self.first_at = 0.0
         self.longest_gap = 0.0
@@ -90,22 +94,25 @@ class EventWatch:
 
     @property
     def takes_error(self) -> bool:
-        return self._settings.on_stall == "error_event" and not self._whole and self._reader.between_events
+        settings = self._settings
+        if self._over or self._whole or settings.on_stall != "error_event" or settings.mode != "enforce":
+            return False
+        return self._reader.between_events
 
-    def append_error(self, error: GatewayError) -> None:
-        sink, ex = self._sink, self._exchange
+    def append_error(self, error: GatewayError, request_id: bytes) -> None:
         facts = {
             "error": error.reason.title,
             "details": error.details,
             "code": error.reason.code,
-            "request_id": ex.request_id.decode("latin-1"),
+            "request_id": request_id.decode("latin-1"),
         }
-        sink.data(memoryview(b"event: error\ndata: %b\n\n" % orjson.dumps(facts)), pooled=False)
-        sink.end([])
-        ex.bytes_out = sink.body_out
+        self._over = True
+        self._sink.data(memoryview(b"event: error\ndata: %b\n\n" % orjson.dumps(facts)), pooled=False)
+        self._sink.end([])
 
     def close(self) -> None:
         self._timer.close()
+        self._stream = None
 
     # -- the sink
 
@@ -136,6 +143,7 @@ class EventWatch:
         self._sink.flush()
 
     def end(self, trailers: list[bytes]) -> None:
+        self._over = True
         self._timer.close()
         self._sink.end(trailers)
 
@@ -144,6 +152,7 @@ class EventWatch:
 
     def whole(self, body: memoryview) -> None:
         self._read(bytes(body))
+        self._over = True
         self._timer.close()
         self._sink.whole(body)
 
@@ -154,7 +163,7 @@ class EventWatch:
             return
         now = monotonic()
         if self.first_at:
-            self.longest_gap = max(self.longest_gap, now - self.since)
+            self.longest_gap = max(self.longest_gap, now - self.since - (self._sink.blocked - self._blocked))
         else:
             self.first_at = now
         self.since = now
@@ -167,21 +176,19 @@ class EventWatch:
 
     def _look(self) -> None:
         """The time is over, unless the caller took a part of it."""
-        settings, sink = self._settings, self._sink
+        settings, sink, stream = self._settings, self._sink, self._stream
+        if stream is None:
+            return
         bound = settings.event_gap if self.first_at else settings.first_event
         now = monotonic()
-        if sink.full:  # nothing is read from the back end while the caller takes nothing
-            self.since, self._blocked = now, sink.blocked
+        if sink.full:  # nothing is read from the back end; how long, `blocked` says afterwards
+            self._timer.arm(now + bound)
+            return
+        due = self.since + (sink.blocked - self._blocked) + bound
+        if now < due - _LATE:
+            self._timer.arm(due)
+        elif settings.mode == "shadow":
+            self.overdue = True
         else:
-            self.since += sink.blocked - self._blocked
-            self._blocked = sink.blocked
-        if now < self.since + bound - _LATE:
-            self._timer.arm(self.since + bound)
-            return
-        if settings.mode == "shadow":
-            self._exchange.shadow = self._exchange.shadow or errors.STREAM_STALLED.code
-            return
-        what = "event_gap" if self.first_at else "first_event"
-        self._stream.fail(
-            GatewayError(errors.STREAM_STALLED, f"No event with data came for {bound:g} s (stream.{what})")
-        )
+            what = "event_gap" if self.first_at else "first_event"
+            stream.fail(GatewayError(errors.STREAM_STALLED, f"No event with data came for {bound:g} s (stream.{what})"))

@@ -72,6 +72,8 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             ex.blocked = down.blocked
             if ex.events is not None:
                 ex.events.close()
+                if ex.events.overdue:
+                    ex.shadow = ex.shadow or errors.STREAM_STALLED.code
         if ex.grpc_status == GRPC_DUE:
             ex.grpc_status = status_of_trailers(stream.trailers)
         complete = down.body_complete

@@ -67,7 +67,8 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
         return
     if ex.committed:
         if ex.events is not None and ex.events.takes_error:
-            ex.events.append_error(error)
+            ex.events.append_error(error, ex.request_id)
+            ex.bytes_out = ex.downstream.body_out
         else:
             ex.downstream.cut()
         return

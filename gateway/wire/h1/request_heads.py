@@ -28,7 +28,7 @@ take 10 ms of a turn of the event loop over TLS, and all others wait for that.
 """
 MOST_REST_SECONDS = 0.5
 _NO_REQUEST = RequestHead(b"", b"", 1, [], {}, 0, False)
-HEAD, SERVING = ServerState.HEAD, ServerState.SERVING  # bound once: Python 3.11 takes 0.13 us to look a member up
+SERVING = ServerState.SERVING  # bound once: Python 3.11 takes 0.13 us to look a member up
 
 
 class RequestHeads(H1ServerStream):
@@ -72,9 +72,9 @@ class RequestHeads(H1ServerStream):
         if data != self._last_head:
             end = data.find(b"\r\n\r\n", 0, self.limits.max_header_bytes + 4)
             if end < 0 or data[0] == _CR:  # CR: empty lines before the request line
-                self._parts = 0
                 self._stash += data
                 self._advance()
+                self._note_part(len(data))
                 return
             end += 4
             if end < len(data):
@@ -88,7 +88,11 @@ class RequestHeads(H1ServerStream):
         """More of a head. One that comes in many small parts is read ever more rarely, to its timeout."""
         self._stash += data
         self._advance()
-        if len(data) < SMALL_PART and self.state is HEAD:
+        self._note_part(len(data))
+
+    def _note_part(self, size: int) -> None:
+        """So many bytes came, which began no request: of a head, or empty lines before one."""
+        if size < SMALL_PART and self.state is not SERVING:
             self._parts += 1
             if self._parts > FREE_PARTS:
                 self.rest(min((self._parts - FREE_PARTS) * REST_SECONDS, MOST_REST_SECONDS))

@@ -311,10 +311,11 @@ class H1Server(RequestHeads):
             self._linger()
             return
         self.state = IDLE
+        self._parts = 0
         self._idle_since = now = monotonic()
         self.timer.arm(now + self.limits.keepalive_timeout)
         if self._stash:
-            self._scanned = self._parts = 0
+            self._scanned = 0
             self._advance()
         # Not before, and not while much is stashed: each response would make room for one more read.
         if not self._reading and (self.state is not SERVING or len(self._stash) <= MAX_STASH):

@@ -22,6 +22,8 @@ from gateway.wire.memory import MemoryStream
 
 TYPE = b"Content-Type: text/event-stream"
 SHORT = 0.05
+LATE = 0.2
+"""Seconds that a busy machine may take more; what is shown here would take longer."""
 
 
 def asked(method: bytes = b"GET") -> RequestHead:
@@ -104,12 +106,24 @@ async def test_a_caller_that_takes_nothing_stops_the_time() -> None:
     stage = Stage(Stream(event_gap=SHORT))
     stage.says(b"data: a\n\n")
     stage.down.full = True
-    await asyncio.sleep(3 * SHORT)
+    await asyncio.sleep(12 * SHORT)
     assert stage.endpoint.error is None
-    stage.down.full = False
+    stage.down.full, stage.down.blocked = False, 12 * SHORT
     assert stage.watch.full is False
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     await stage.stalled()
+    assert loop.time() - began < 2 * SHORT + LATE, "that time is added once"
     stage.watch.close()
+
+
+async def test_a_gap_has_no_time_in_which_the_caller_took_nothing() -> None:
+    stage = Stage(Stream(on_stall="error_event"))
+    stage.says(b"data: a\n\n")
+    await asyncio.sleep(2 * SHORT)
+    stage.down.blocked = 2 * SHORT
+    stage.says(b"data: b\n\n")
+    assert stage.watch.longest_gap < SHORT + LATE
 
 
 async def test_time_in_which_the_caller_took_nothing_is_added() -> None:
@@ -124,15 +138,11 @@ async def test_time_in_which_the_caller_took_nothing_is_added() -> None:
     stage.watch.close()
 
 
-async def test_in_shadow_mode_the_first_reason_stays() -> None:
+async def test_in_shadow_mode_a_stall_is_noted() -> None:
     stage = Stage(Stream(event_gap=SHORT, mode="shadow"))
     stage.says(b"data: a\n\n")
-    await eventually(lambda: stage.exchange.shadow == "stream_stalled", "the note")
-    stage = Stage(Stream(event_gap=SHORT, mode="shadow"))
-    stage.exchange.shadow = "breaker_open"
-    stage.says(b"data: a\n\n")
-    await asyncio.sleep(2 * SHORT)
-    assert stage.exchange.shadow == "breaker_open"
+    assert not stage.watch.overdue
+    await eventually(lambda: stage.watch.overdue, "the note")
     assert stage.endpoint.error is None
 
 
@@ -143,6 +153,7 @@ async def test_in_shadow_mode_the_first_reason_stays() -> None:
         (Stream(on_stall="error_event"), begun(TYPE), b"data: a\n", False),
         (Stream(on_stall="error_event"), begun(TYPE, length=100), b"data: a\n\n", False),
         (Stream(event_gap=9), begun(TYPE), b"data: a\n\n", False),
+        (Stream(on_stall="error_event", mode="shadow"), begun(TYPE), b"data: a\n\n", False),
     ],
 )
 async def test_where_an_event_of_ours_may_stand(
@@ -157,17 +168,18 @@ async def test_where_an_event_of_ours_may_stand(
 async def test_the_event_of_an_error_ends_the_response() -> None:
     stage = Stage(Stream(on_stall="error_event"))
     stage.watch.pieces([memoryview(b"data: a\n"), memoryview(b"\n")], pooled=False)
-    stage.watch.append_error(GatewayError(errors.UPSTREAM_RESET))
+    stage.watch.append_error(GatewayError(errors.UPSTREAM_RESET), b"7")
+    assert not stage.watch.takes_error, "once"
     first, last, end = bytes(stage.down.received).split(b"\n\n")
     assert (first, end, stage.down.complete) == (b"data: a", b"", True)
     assert last.startswith(b"event: error\ndata: {")
     assert json.loads(last.partition(b"data: ")[2])["code"] == "upstream_reset"
-    assert stage.exchange.bytes_out == len(stage.down.received) == stage.watch.body_out
+    assert len(stage.down.received) == stage.watch.body_out
 
 
 @pytest.mark.parametrize("whole", [True, False])
 async def test_the_end_of_a_response_ends_its_time(whole: bool) -> None:
-    stage = Stage(Stream(first_event=SHORT, event_gap=SHORT))
+    stage = Stage(Stream(first_event=SHORT, event_gap=SHORT, on_stall="error_event"))
     if whole:
         stage.watch.whole(memoryview(b"data: a\n\n"))
     else:
@@ -176,6 +188,7 @@ async def test_the_end_of_a_response_ends_its_time(whole: bool) -> None:
     await asyncio.sleep(2 * SHORT)
     assert stage.endpoint.error is None
     assert stage.down.complete
+    assert not stage.watch.takes_error, "nothing follows the end"
 
 
 async def test_chunks_come_as_pieces() -> None:

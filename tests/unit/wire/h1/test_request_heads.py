@@ -89,7 +89,7 @@ async def test_a_head_in_many_small_parts_is_read_ever_more_rarely(size: int, re
     stage.transport.say(GET[:20])
     waits = list[float]()
     loop = asyncio.get_running_loop()
-    for number in range(FREE_PARTS + 4):
+    for number in range(1, FREE_PARTS + 5):
         assert stage.transport.reading
         stage.transport.say(b"x" * size)
         assert stage.transport.reading is (number < FREE_PARTS or not rests)
@@ -104,9 +104,18 @@ async def test_a_head_in_many_small_parts_is_read_ever_more_rarely(size: int, re
     assert stage.transport.reading, "each head has parts of its own"
 
 
+async def test_so_are_empty_lines_before_a_head() -> None:
+    stage = CallerStage()
+    for _ in range(FREE_PARTS):
+        stage.transport.say(b"\r\n")
+        assert stage.transport.reading
+    stage.transport.say(b"\r\n")
+    assert (stage.state, stage.transport.reading) == (NEW, False)
+
+
 async def test_a_rest_ends_with_its_connection() -> None:
     stage = CallerStage()
-    for byte in GET[:1] + b"x" * (FREE_PARTS + 1):
+    for byte in GET[:1] + b"x" * FREE_PARTS:
         stage.transport.say(bytes((byte,)))
     stage.transport.lose()
     await asyncio.sleep(REST_SECONDS)
