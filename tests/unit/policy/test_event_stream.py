@@ -15,6 +15,7 @@ from gateway.policy.event_stream import EventReader
     ("piece", "brings_data"),
     [
         (b"data: a\n\n", True),
+        (b"data: token\n\n", True),
         (b"data:a\r\n\r\n", True),
         (b"data: a\r\r", True),
         (b"\xef\xbb\xbfdata: a\n\n", True),
