@@ -196,6 +196,10 @@ class Gateway:
         """``stores`` gives others from now on: limiters and breakers go on there."""
         self._registry.move()
 
+    def stop_accepting(self) -> None:
+        """At once: who connects from here on waits for the next process, where the supervisor has the sockets."""
+        self.server.listeners.close()
+
     async def drain(self, timeout: float, linger: float = 0.0, give: Callable[[int], bool] | None = None) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing was cut. ``linger``, ``give``: as
         `Server.drain`."""

@@ -303,7 +303,7 @@ class Explained(Answer):
         description="With its newest moves, and the outcomes that led to each and that count now."
     )
     stream: dict[str, object] | None = Field(
-        default=None, description="Bounds of streams of events, how many run, and the longest time without data."
+        default=None, description="Streams of events: bounds, number, longest wait."
     )
     pool: dict[str, object]
 

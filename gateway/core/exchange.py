@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.attempt import NO_ATTEMPT, Attempt
+from gateway.core.event_stream import Events
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
-from gateway.core.stream import Events, ServerStream
+from gateway.core.stream import ServerStream
 
 SWITCHED: Final = 101
 """The status of an exchange that has become a tunnel."""
@@ -112,7 +113,7 @@ class Exchange:
     concurrent: int
     """Permits in use, this one included; 0 without a limiter."""
     shadow: str
-    """Code of the `Reason` for which a protection in shadow mode would have refused it."""
+    """Code of the `Reason` for which a protection in shadow mode would have refused it, or cut it."""
 
     def __init__(self, downstream: ServerStream, request: RequestHead, start_at: float) -> None:
         self.downstream = downstream

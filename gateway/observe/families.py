@@ -127,7 +127,7 @@ UNROUTED: Final = "-"
 """Stands for the proxy of a request that no route took; no proxy may have this name."""
 
 REASONS: Final = tuple(errors.REASONS)
-SHADOWED: Final = ("concurrency_limit", "queue_full", "queue_timeout", "breaker_open")
+SHADOWED: Final = ("concurrency_limit", "queue_full", "queue_timeout", "breaker_open", "stream_stalled")
 TRANSITIONS: Final = (
     ("closed", "open", "failure_threshold"),
     ("open", "half_open", "recovery_timeout"),
@@ -234,7 +234,7 @@ RETRIES: Final = _of.values(
 SHADOW_REFUSALS: Final = _of.values(
     "gateway_shadow_refusals_total",
     "counter",
-    "Requests that a protection in shadow mode would have refused.",
+    "Requests that a protection in shadow mode would have refused, or cut.",
     [f'reason="{reason}"' for reason in SHADOWED],
     sparse=True,
 )

@@ -11,13 +11,11 @@ from binascii import b2a_base64
 from typing import Final
 
 from gateway import errors
-from gateway.config import records
 from gateway.core.exchange import Exchange
 from gateway.core.message import ResponseHead
 from gateway.core.stream import ClientStream, Sink, Source
 from gateway.errors import GatewayError
-from gateway.proxy.locations import Locations
-from gateway.proxy.reply import Relay
+from gateway.proxy.reply import Relay, Treatment
 from gateway.proxy.websocket import values_in
 
 _SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -34,16 +32,9 @@ class Bridge(Relay):
 
     __slots__ = ("_accepted", "_key")
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        stream: ClientStream,
-        lines: bytes,
-        locations: Locations | None,
-        watched: records.Stream | None = None,
-    ) -> None:
+    def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, treatment: Treatment) -> None:
         """As `Relay`."""
-        super().__init__(exchange, stream, lines, locations, watched)
+        super().__init__(exchange, stream, lines, treatment)
         value = b2a_base64(os.urandom(16), newline=False)
         self._key = b"Sec-WebSocket-Key: %b\r\n" % value
         self._accepted = accepted(value)

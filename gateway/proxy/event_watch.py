@@ -21,7 +21,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead, ResponseHead
 from gateway.core.stream import ClientStream, Sink
 from gateway.errors import GatewayError
-from gateway.policy.event_stream import EventReader
+from gateway.wire.event_reader import EventReader
 from gateway.wire.timer import LazyTimer
 
 _MEDIA_TYPE: Final = b"text/event-stream"
@@ -46,7 +46,7 @@ def is_event_stream(request: RequestHead, head: ResponseHead) -> bool:
 
 
 class EventWatch:
-    """The `gateway.core.stream.Sink` of such a response, and its `gateway.core.stream.Events`."""
+    """The `gateway.core.stream.Sink` of such a response, and its `gateway.core.event_stream.Events`."""
 
     __slots__ = (
         "_blocked",
@@ -66,8 +66,7 @@ class EventWatch:
 
     def __init__(self, exchange: Exchange, settings: Stream, stream: ClientStream, head: ResponseHead) -> None:
         self._settings = settings
-        self._stream: ClientStream | None = stream
-        """None: the attempt is over."""
+        self._stream = stream
         self._sink: Sink = exchange.downstream
         self._reader = EventReader()
         self._whole = head.length > 0
@@ -112,7 +111,6 @@ class EventWatch:
 
     def close(self) -> None:
         self._timer.close()
-        self._stream = None
 
     # -- the sink
 
@@ -176,9 +174,7 @@ class EventWatch:
 
     def _look(self) -> None:
         """The time is over, unless the caller took a part of it."""
-        settings, sink, stream = self._settings, self._sink, self._stream
-        if stream is None:
-            return
+        settings, sink = self._settings, self._sink
         bound = settings.event_gap if self.first_at else settings.first_event
         now = monotonic()
         if sink.full:  # nothing is read from the back end; how long, `blocked` says afterwards
@@ -191,4 +187,5 @@ class EventWatch:
             self.overdue = True
         else:
             what = "event_gap" if self.first_at else "first_event"
-            stream.fail(GatewayError(errors.STREAM_STALLED, f"No event with data came for {bound:g} s (stream.{what})"))
+            details = f"No event with data came for {bound:g} s (stream.{what})"
+            self._stream.fail(GatewayError(errors.STREAM_STALLED, details))

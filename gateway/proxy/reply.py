@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
@@ -23,27 +24,27 @@ CONTINUE_SECONDS = 1.0
 _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 
 
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What a route does with responses. ``locations`` None: paths stay as they are. ``watched``: how responses of
+    events are watched; None: they are not.
+    """
+
+    locations: Locations | None
+    watched: records.Stream | None
+
+
 class Relay:
     """The `gateway.core.stream.Reply` of a request whose body, if any, went out with its head."""
 
-    __slots__ = ("_lines", "_locations", "_watched", "exchange", "stream")
+    __slots__ = ("_lines", "_treatment", "exchange", "stream")
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        stream: ClientStream,
-        lines: bytes,
-        locations: Locations | None,
-        watched: records.Stream | None = None,
-    ) -> None:
-        """``lines``: field lines for the caller, each ended by CRLF. ``locations`` None: paths stay as they are.
-        ``watched``: how a response of events is watched; None: it is not.
-        """
+    def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, treatment: Treatment) -> None:
+        """``lines``: field lines for the caller, each ended by CRLF."""
         self.exchange = exchange
         self.stream = stream
         self._lines = lines
-        self._locations = locations
-        self._watched = watched
+        self._treatment = treatment
 
     @property
     def key(self) -> bytes:
@@ -64,16 +65,18 @@ class Relay:
             ex.grpc_status = status_of_head(ex.request, head)
         ex.committed = True
         ex.streamed = head.length < 0
-        if self._locations is not None:
-            head = self._locations.rewritten(head, ex.request.known.get(b"host", b""))
+        locations = self._treatment.locations
+        if locations is not None:
+            head = locations.rewritten(head, ex.request.known.get(b"host", b""))
         lines, trailer = self._lines, None
         if ex.timed:
             timing, trailer = timing_fields(ex, self.stream)
             lines += timing
         down.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
-        if self._watched is not None and is_event_stream(ex.request, head):
-            ex.events = watch = EventWatch(ex, self._watched, self.stream, head)
+        watched = self._treatment.watched
+        if watched is not None and is_event_stream(ex.request, head):
+            ex.events = watch = EventWatch(ex, watched, self.stream, head)
             return watch
         return down
 
@@ -82,8 +85,9 @@ class Relay:
         ex = self.exchange
         ex.status = head.status
         ex.committed = True
-        if self._locations is not None:
-            head = self._locations.rewritten(head, ex.request.known.get(b"host", b""))
+        locations = self._treatment.locations
+        if locations is not None:
+            head = locations.rewritten(head, ex.request.known.get(b"host", b""))
         lines = self._lines
         if ex.timed:
             lines += timing_fields(ex, self.stream)[0]
@@ -108,12 +112,11 @@ class Upload(Relay):
         exchange: Exchange,
         stream: ClientStream,
         lines: bytes,
-        locations: Locations | None,
-        watched: records.Stream | None,
+        treatment: Treatment,
         response_header: float,
     ) -> None:
         """``response_header``: seconds within which the response must begin after the last byte of the body."""
-        super().__init__(exchange, stream, lines, locations, watched)
+        super().__init__(exchange, stream, lines, treatment)
         self._response_header = response_header
         self._phase = _Phase.HELD if exchange.downstream.awaits_continue else _Phase.RUNNING
 

@@ -8,6 +8,7 @@ from typing import Final
 from gateway import errors
 from gateway.config import records
 from gateway.core.attempt import Attempt
+from gateway.core.event_stream import Events
 from gateway.core.exchange import GRPC_DUE, Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import HTTP_2 as OVER_HTTP_2
@@ -17,7 +18,7 @@ from gateway.proxy.bridge import Bridge
 from gateway.proxy.grpc import TIMEOUT, status_of_trailers, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
 from gateway.proxy.locations import Locations
-from gateway.proxy.reply import Relay, Upload
+from gateway.proxy.reply import Relay, Treatment, Upload
 from gateway.proxy.rewrite import VIA, RequestRewrite
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
@@ -35,9 +36,8 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
     """
     pool = endpoint.pool
     fields = ConfiguredFields(route.headers)
-    rewrite, locations = _rewrite(route, endpoint, fields, via), _locations(route, endpoint.origin)
+    rewrite, treatment = _rewrite(route, endpoint, fields, via), _treatment(route, endpoint.origin)
     address = f"{endpoint.origin.host}:{endpoint.origin.port}"
-    watched = route.stream if route.stream.watches else None
 
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
@@ -52,10 +52,10 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
         try:
             body = _whole_body(ex, down) if request.length else b""
             if body is None:
-                await Upload(ex, stream, identified, locations, watched, response_header).run(outgoing, lines)
+                await Upload(ex, stream, identified, treatment, response_header).run(outgoing, lines)
             else:
                 bridged = outgoing.upgrade and request.minor == OVER_HTTP_2
-                relay = (Bridge if bridged else Relay)(ex, stream, identified, locations, watched)
+                relay = (Bridge if bridged else Relay)(ex, stream, identified, treatment)
                 done = stream.send(outgoing, lines + relay.key if bridged else lines, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = now = monotonic()  # one write: there is no upload to measure
                 if response_header:
@@ -66,14 +66,10 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
             stream.abandon(ex.gone_at)
             raise
         finally:
-            attempt.first_byte_at = stream.first_byte_at
-            attempt.last_byte_at = stream.last_byte_at
-            ex.bytes_out = down.body_out
-            ex.blocked = down.blocked
+            attempt.first_byte_at, attempt.last_byte_at = stream.first_byte_at, stream.last_byte_at
+            ex.bytes_out, ex.blocked = down.body_out, down.blocked
             if ex.events is not None:
-                ex.events.close()
-                if ex.events.overdue:
-                    ex.shadow = ex.shadow or errors.STREAM_STALLED.code
+                _end_watch(ex, ex.events)
         if ex.grpc_status == GRPC_DUE:
             ex.grpc_status = status_of_trailers(stream.trailers)
         complete = down.body_complete
@@ -102,10 +98,17 @@ def _rewrite(route: records.Route, endpoint: Endpoint, fields: ConfiguredFields,
     )
 
 
-def _locations(route: records.Route, origin: Origin) -> Locations | None:
-    if not route.rewrite_location:
-        return None
-    return Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
+def _treatment(route: records.Route, origin: Origin) -> Treatment:
+    locations = None
+    if route.rewrite_location:
+        locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
+    return Treatment(locations, route.stream if route.stream.watches else None)
+
+
+def _end_watch(ex: Exchange, events: Events) -> None:
+    events.close()
+    if events.overdue:
+        ex.shadow = ex.shadow or errors.STREAM_STALLED.code
 
 
 def _pooled(ex: Exchange, attempt: Attempt, pool: Pool) -> ClientStream | None:

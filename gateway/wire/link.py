@@ -241,7 +241,10 @@ class Link:
             self.await_turn()
 
     def rest(self, seconds: float) -> None:
-        """Read nothing for ``seconds``: what comes in the meantime is then one read, and costs as much as one."""
+        """Read nothing for ``seconds``: what comes in the meantime is then one read, and costs as much as one.
+
+        The timer may outlive the connection, by no more than that.
+        """
         if not self._resting and self.transport is not None:
             self._resting = True
             self.transport.pause_reading()

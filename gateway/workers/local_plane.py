@@ -203,7 +203,7 @@ class LocalPlane(DataPlane):
             return
         patience = END_SECONDS
         if self.gateway is not None:
-            self.gateway.server.listeners.close()  # at once: who connects from here on waits for the next process
+            self.gateway.stop_accepting()
             _log.info("%s", draining(self.gateway.connections))
             patience += self.gateway.document.drain_timeout
         else:

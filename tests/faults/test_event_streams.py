@@ -16,6 +16,7 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig
 from harness.upstream import Link, Upstream
 
 from gateway.config.records import CircuitBreaker, Stream
+from gateway.control.metrics.exposition import Exposition
 
 pytestmark = pytest.mark.protocols
 
@@ -187,6 +188,9 @@ async def test_in_shadow_mode_a_stall_is_noted_and_the_stream_goes_on(
     assert (await client.response()).status == 200
     line = await line_of(rig)
     assert (line["reason"], line["shadow"]) == ("", "stream_stalled")
+    rig.gateway.sample()
+    counted = "".join(Exposition(rig.gateway.counters).render(open_metrics=False))
+    assert 'gateway_shadow_refusals_total{proxy="p",reason="stream_stalled"} 1\n' in counted
 
 
 OTHERS = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.errors import REASONS
-from gateway.observe.families import HANDSHAKE_OUTCOMES
+from gateway.observe.families import HANDSHAKE_OUTCOMES, SHADOWED
 
 PROXIES = ("ai", "plain", "-")
 """The last one stands for requests that no proxy took."""
@@ -97,9 +97,7 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_tunnel_bytes_total": Family("counter", _each("direction", "in", "out"), (), 500),
     "gateway_tunnel_duration_seconds": Family("histogram", buckets=(1, 10, 60, 300, 1800, 3600, 14400, 86400)),
     "gateway_retries_total": Family("counter", value=0.2),
-    "gateway_shadow_refusals_total": Family(
-        "counter", _each("reason", "concurrency_limit", "queue_full", "queue_timeout", "breaker_open")
-    ),
+    "gateway_shadow_refusals_total": Family("counter", _each("reason", *SHADOWED)),
 }
 
 OF_GATEWAY: Mapping[str, Family] = {

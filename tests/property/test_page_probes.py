@@ -63,17 +63,22 @@ def test_exactly_one_probe_is_admitted_in_each_of_many_trials() -> None:
     for slot, (order, _) in enumerate(orders):
         child = os.fork()
         if not child:
+            failed = 1
             try:
                 trials.run(slot, order, results)
+                failed = 0
             finally:
-                os._exit(0)
+                os._exit(failed)
         children.append(child)
+    os.close(results)  # so that the end of the children, should they fail, is the end of their reports
     admitted = Counter[int]()
 
     def reports() -> bytes:
         found = b""
         while len(found) < PROCESSES:
-            found += os.read(here, PROCESSES)
+            report = os.read(here, PROCESSES)
+            assert report, "a process has failed"
+            found += report
         return found
 
     for number in range(1, TRIALS + 1):
@@ -85,6 +90,6 @@ def test_exactly_one_probe_is_admitted_in_each_of_many_trials() -> None:
         assert breaker.state is State.OPEN
     for child in children:
         assert os.waitpid(child, 0)[1] == 0
-    for descriptor in (here, results, trials.page, *trials.bells, *(end for pair in orders for end in pair)):
+    for descriptor in (here, trials.page, *trials.bells, *(end for pair in orders for end in pair)):
         os.close(descriptor)
     assert admitted == {1: TRIALS}

@@ -24,7 +24,7 @@ FREE_PARTS = 32
 """Such parts of one head that are read at once: as many as a client has that writes each field by itself."""
 REST_SECONDS = 0.02
 """How much longer each further part waits than the one before it. Otherwise 500 clients that send heads byte by byte
-take 10 ms of a turn of the event loop over TLS, and all others wait for that.
+over TLS raise the p99 of all others from 3 ms to 10 ms and more (`loadtest/attacks.py dripping-tls`).
 """
 MOST_REST_SECONDS = 0.5
 _NO_REQUEST = RequestHead(b"", b"", 1, [], {}, 0, False)

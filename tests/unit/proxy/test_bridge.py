@@ -14,13 +14,14 @@ from gateway.core.message import HTTP_2, RequestHead, ResponseHead
 from gateway.core.peer import Peer
 from gateway.errors import GatewayError
 from gateway.proxy.bridge import Bridge, accepted
+from gateway.proxy.reply import Treatment
 from gateway.wire.memory import MemoryStream
 
 
 def bridge() -> Bridge:
     caller = MemoryStream(Peer("192.0.2.1", 5, b"https", lambda address: False), Limits())
     exchange = Exchange(caller, RequestHead(b"GET", b"/", HTTP_2, [], {}, 0, keep_alive=True), monotonic())
-    return Bridge(exchange, ScriptedEnd(), b"", None)  # type: ignore[arg-type]
+    return Bridge(exchange, ScriptedEnd(), b"", Treatment(None, None))  # type: ignore[arg-type]
 
 
 def head(status: int, *lines: bytes) -> ResponseHead:

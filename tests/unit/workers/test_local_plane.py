@@ -105,6 +105,14 @@ async def test_refusals_are_found_again(plane: LocalPlane) -> None:
     assert found == refusals["items"][0]
 
 
+async def test_who_connects_after_a_stop_waits_for_the_next_process(plane: LocalPlane) -> None:
+    await plane.apply(DOCUMENT)
+    assert plane.gateway is not None
+    assert plane.gateway.addresses
+    plane.stop()
+    assert not plane.gateway.addresses, "in the same turn, and not when the drain begins"
+
+
 async def test_a_stop_drains_and_a_second_one_cuts(plane: LocalPlane) -> None:
     in_force = await plane.apply(replace(DOCUMENT, drain_timeout=60.0))
     client = await Client.connect(in_force.addresses[0])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.event_stream import EventReader
+from gateway.wire.event_reader import EventReader
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""What an exchange knows of a response of server-sent events that is watched; `gateway.proxy.event_watch` makes it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.errors import GatewayError
+
+
+class Events(Protocol):
+    """A response of server-sent events, as it passes. Times are readings of the monotonic clock in seconds."""
+
+    first_at: float
+    """The first event with data came; 0.0: none has come."""
+    since: float
+    """The newest one came, or the response began."""
+    longest_gap: float
+    """Seconds between two of them, at most, in which the caller took what was there."""
+    overdue: bool
+    """An event did not come in time, in shadow mode."""
+
+    @property
+    def count(self) -> int:
+        """Those that were complete."""
+        ...
+
+    @property
+    def takes_error(self) -> bool:
+        """An event that says what went wrong may be written now, instead of a cut."""
+        ...
+
+    def append_error(self, error: GatewayError, request_id: bytes) -> None:
+        """Write that event, and end the response."""
+        ...
+
+    def close(self) -> None:
+        """The attempt is over: its time is no longer measured."""
+        ...
