@@ -16,7 +16,7 @@ import uvloop
 from gateway.config import installation
 from gateway.config.networks import Destinations
 from gateway.config.records import Document
-from gateway.core.events import BreakerChanged, Event, UpstreamClosed
+from gateway.core.events import BreakerChanged, EndpointChanged, Event, UpstreamClosed
 from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
@@ -29,12 +29,11 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.process_log import log_event
 from gateway.observe.recent_requests import Recent
 from gateway.observe.recorder import ExchangeRecorder
-from gateway.policy.breaker_store import State
 from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
 from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
-from gateway.proxy.inspect.status import breaker_pulse, gauges, process_gauges, state
+from gateway.proxy.inspect.status import breaker_pulse, counts, gauges, open_since, process_gauges, state
 from gateway.proxy.outputs import Outputs
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.server import Server
@@ -272,33 +271,37 @@ class Gateway:
     def _sample(self, name: str, served: Served | None, live: int, tunnels: int) -> None:
         """``served`` is None for a proxy that is switched off."""
         upstream = served.upstream if served is not None else None
-        breaker = upstream.endpoint.breaker if upstream is not None else None
         self.metrics.note(gauges(upstream, live, tunnels), name)
-        is_open = breaker is not None and breaker.state is State.OPEN
-        self.metrics.note_open(name, breaker.since if breaker is not None and is_open else 0.0, monotonic())
+        self.metrics.note_open(name, open_since(upstream), monotonic())
 
     def _count_pool(self, upstream: Upstream) -> None:
-        dials, reuses = upstream.endpoint.pool.take_counts()
+        counted = counts(upstream)
         for name in self._sharers.get(upstream.settings.name, ()):
-            self.metrics.add(((families.DIALS, dials), (families.REUSES, reuses)), name)
+            self.metrics.add(counted, name)
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case BreakerChanged(upstream, old, new, cause):
+            case BreakerChanged(upstream, old, new, cause, _, endpoint):
                 for name in self._sharers.get(upstream, ()):
                     self.metrics.breaker_moved(name, old.replace("-", "_"), new.replace("-", "_"), cause, monotonic())
+                    if endpoint:  # the others may let requests through
+                        self.metrics.note_open(name, open_since(self.upstreams.get(upstream)), monotonic())
+            case EndpointChanged(upstream, _, cause):
+                for name in self._sharers.get(upstream, ()):
+                    self.metrics.endpoint_changed(name, cause)
             case UpstreamClosed(upstream, seconds):
                 for name in self._sharers.get(upstream, ()):
                     self.metrics.upstream_closed(name, seconds)
         log_event(event)
 
     def reset_breaker(self, name: str, by: str = "") -> bool:
-        """Close the breaker of a proxy by hand; False when there is none. ``by``: the operator."""
+        """Close the breakers of a proxy's endpoints by hand; False when there are none. ``by``: the operator."""
         served = self._served.get(name)
-        if served is None or served.upstream.endpoint.breaker is None:
-            return False
-        served.upstream.endpoint.breaker.reset(by)
-        return True
+        endpoints = () if served is None else served.upstream.endpoints
+        breakers = [endpoint.breaker for endpoint in endpoints if endpoint.breaker is not None]
+        for breaker in breakers:
+            breaker.reset(by)
+        return bool(breakers)
 
     async def aclose(self) -> None:
         """Cut running exchanges and release all resources."""

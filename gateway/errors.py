@@ -113,6 +113,9 @@ UPSTREAM_BAD_RESPONSE = Reason(
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
 )
+NO_HEALTHY_ENDPOINT = Reason(
+    "no_healthy_endpoint", 503, "Service Unavailable", _G, "No endpoint of the upstream may get a request now"
+)
 LOCAL_RESOURCES = Reason(
     "local_resources", 503, "Service Unavailable", _G, "The gateway lacks a resource for a connection to the upstream"
 )

@@ -56,4 +56,4 @@ class Undeclared:
         return ()
 
     def urls(self, proxy: Proxy) -> list[str]:
-        return [proxy.upstream]
+        return proxy.urls

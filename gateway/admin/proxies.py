@@ -153,7 +153,7 @@ class ProxyAdministration:
     async def strays(self, key: str, origins: Collection[str]) -> list[str]:
         """Names of the proxies, of file and database, that would send the secret to another origin than these."""
         everything = [(proxy, self._declared.urls(proxy)) for proxy in self._declared.proxies()]
-        everything += [(proxy, [proxy.upstream]) for proxy in usable(await self._store.proxies.list())]
+        everything += [(proxy, proxy.urls) for proxy in usable(await self._store.proxies.list())]
         return sorted(proxy.name for proxy, urls in everything if single.misdirected(proxy, urls, {key: origins}))
 
     async def _state(self) -> Mapping[str, ProxyState]:
@@ -225,7 +225,7 @@ class ProxyAdministration:
         except ConfigError as error:
             raise invalid(error) from None
         bound = {secret.key: secret.origins for secret in secrets if secret.origins}
-        if wrong := single.misdirected(checked, [checked.upstream], bound):
+        if wrong := single.misdirected(checked, checked.urls, bound):
             told = "; ".join(f"the secret {key} may be sent to {', '.join(bound[key])} alone" for key in wrong)
             raise validation([("upstream", f"{told}; bind it to this origin too, or name another secret in headers")])
         return checked

@@ -66,6 +66,8 @@ def upstream_text(found: Json) -> str:
             f"  streams of events ({stream['mode']}): {stream['watched']} run, the longest wait is "
             f"{stream['silence']:.1f} s; {bounds}"
         )
+    if group := found.get("group"):  # as the stream
+        lines += _group(group, now)
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
     if pool.get("sessions"):  # a gateway of another version does not send them
         lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"
@@ -76,6 +78,30 @@ def upstream_text(found: Json) -> str:
     if found["active_count"] > 10:
         lines.append(f"  and {found['active_count'] - 10} more")
     return "\n".join(lines)
+
+
+def _group(group: Json, now: float) -> list[str]:
+    panic = ", panic: too few are usable, so all are used" if group["panic"] else ""
+    shadow = ", ejections in shadow mode" if group["ejection_mode"] == "shadow" else ""
+    return [f"  endpoints ({group['balance']}){shadow}{panic}:", *(_endpoint(each, now) for each in group["endpoints"])]
+
+
+def _endpoint(endpoint: Json, now: float) -> str:
+    facts = [
+        f"{endpoint['in_flight']} in flight",
+        f"{endpoint['failures']} of {endpoint['attempts']} failed",
+        f"weight {endpoint['weight']}",
+    ]
+    if endpoint["breaker"] != "off":
+        facts.append(f"breaker {endpoint['breaker']}")
+    if endpoint["ejected_until"]:
+        left = max(0.0, endpoint["ejected_until"] - now)
+        facts.append(f"ejected for {left:.1f} s more: {endpoint['ejected_because']}")
+    if endpoint["probation"]:
+        facts.append("on probation")
+    if endpoint["check_failure"]:
+        facts.append(f"last check: {endpoint['check_failure']}")
+    return f"    {endpoint['url']}: {endpoint['standing']}, {', '.join(facts)}"
 
 
 def _protocols(record: Json) -> str:

@@ -66,7 +66,7 @@ def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Itera
         if isinstance(name, str) and name in upstreams.first:
             yield from upstreams.enter(name, (*at, "name"))
     elif named in upstreams.first:
-        for key in PROTECTIONS:
+        for key in ("endpoints", *PROTECTIONS):
             if key in proxy:
                 line, shown = locate(upstreams.root, (*at, key))
                 message = "belongs to the upstream that this proxy names; write it there, below `upstreams`"

@@ -86,6 +86,8 @@ def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
     for index, proxy in enumerate(settings.proxies):
         if not proxy.names_upstream:
             yield ("proxies", index, "upstream"), proxy.upstream
+        for number, endpoint in enumerate(proxy.endpoints):
+            yield ("proxies", index, "endpoints", number, "url"), endpoint.url
 
 
 def _validated(data: object, root: Branch, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:

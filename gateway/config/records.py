@@ -96,11 +96,50 @@ class Header:
     secret: bool = False
 
 
+Balance = Literal["least_request", "round_robin", "random", "ring_hash"]
+"""How one of several endpoints is chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address of an upstream, ``http://`` or ``https://``, with an optional base path."""
+    """One address of an upstream, ``http://`` or ``https://``, with an optional base path.
+
+    ``drain``: it gets no new requests.
+    """
 
     url: str
+    weight: int = 1
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """Active checks of all endpoints. ``jitter``: share of ``interval``; ``expect_status``: ``503``, ``200-299``."""
+
+    enabled: bool = False
+    path: str = "/health"
+    interval: float = 10.0
+    jitter: float = 0.1
+    timeout: float = 5.0
+    healthy_after: int = 2
+    unhealthy_after: int = 3
+    expect_status: tuple[str, ...] = ("200-299",)
+    expect_body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """Endpoints that fail get no requests for a time. ``consecutive_failures``, ``failure_rate`` 0: no such rule."""
+
+    enabled: bool = False
+    consecutive_failures: int = 5
+    failure_rate: float = 0.0
+    window: float = 30.0
+    minimum_requests: int = 20
+    base_time: float = 30.0
+    max_time: float = 300.0
+    max_share: float = 0.5
+    mode: Mode = "enforce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +189,14 @@ class Upstream:
     timeouts: Timeouts = Timeouts()
     tls: UpstreamTls = UpstreamTls()
     http2: Http2 = "auto"
+    balance: Balance = "least_request"
+    hash_on: str = ""
+    """``client``, ``header:NAME`` with a lower-case name, ``cookie:NAME``; empty: nothing."""
+    hash_load: float = 1.25
+    health: HealthCheck = HealthCheck()
+    ejection: Ejection = Ejection()
+    panic: float = 0.5
+    slow_start: float = 0.0
 
     @property
     def shown_name(self) -> str:

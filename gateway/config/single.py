@@ -55,11 +55,17 @@ def proxy(
         raise ConfigError(
             name, [_without_line(p) for p in validation_messages.problems(error, Proxy, root)] + literal
         ) from None
-    if not checked.names_upstream and (denied := destinations.denial_of_url(checked.upstream)):
-        literal.append(Problem(denied, ("upstream",)))
+    if not checked.names_upstream:
+        literal += _denied(checked, destinations)
     if literal:
         raise ConfigError(name, literal)
     return checked
+
+
+def _denied(checked: Proxy, destinations: Destinations) -> Iterator[Problem]:
+    for number, url in enumerate(checked.urls):
+        if denied := destinations.denial_of_url(url):
+            yield Problem(denied, ("endpoints", number - 1, "url") if number else ("upstream",))
 
 
 def references(headers: object) -> set[str]:

@@ -24,6 +24,8 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _PATH_LENGTH = 500
 _UNIX_PATH_LENGTH = 107  # unix(7): sun_path has 108 bytes, the last of them 0
+_TOKEN = _PSEUDONYM  # RFC 9110 5.6.2, and as long as such names are
+_STATUS = re.compile(r"([1-5][0-9]{2})(?:\s*-\s*([1-5][0-9]{2}))?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 OWN_VARIABLES = "GATEWAY_"
 """The prefix of the gateway's own environment variables. Some are secrets, so no template reads them."""
@@ -211,6 +213,49 @@ def plain_origin(text: str) -> str:
             "must be an origin: scheme, host and port alone, as in https://api.example.org; remove the path"
         )
     return found
+
+
+def status_text(value: object) -> object:
+    """A status that was written as a number, as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def status_range(text: str) -> str:
+    """A status of HTTP, or two of them with ``-`` between, in one form."""
+    found = _STATUS.fullmatch(text.strip())
+    if found is None:
+        raise ValueError('is neither a status nor a range of them; write "503" or "500-599"')
+    first, last = found[1], found[2] or found[1]
+    if last < first:
+        raise ValueError(f'ends before it begins; write "{last}-{first}"')
+    return first if first == last else f"{first}-{last}"
+
+
+def check_path(text: str) -> str:
+    """A path that a health check requests, with a query perhaps."""
+    path, _, query = text.partition("?")
+    if not text.startswith("/") or "#" in text:
+        raise ValueError("must begin with a slash and hold no #; write a path such as /health")
+    if not _PATH.fullmatch(path) or not _PATH.fullmatch("/" + query.replace("?", "")):
+        raise ValueError("holds a character that no path may hold; write it percent-encoded, as in %20")
+    return text
+
+
+def hash_on(text: str) -> str:
+    """What requests are hashed by: ``client``, ``header:NAME`` with a lower-case name, ``cookie:NAME``; or nothing."""
+    kind, separator, name = text.strip().partition(":")
+    if not text.strip() or (kind == "client" and not separator):
+        return kind
+    if kind not in ("header", "cookie") or not _TOKEN.fullmatch(name):
+        raise ValueError("is nothing that requests can be hashed by; write client, header:NAME or cookie:NAME")
+    return f"{kind}:{name.lower() if kind == 'header' else name}"
+
+
+def above_one(number: float) -> float:
+    """A factor that is 0, for none, or above 1."""
+    if 0 < number <= 1:
+        raise ValueError("must be above 1, as in 1.25; or 0 for no bound")
+    return number
 
 
 def _check_authority(authority: str) -> None:

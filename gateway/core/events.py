@@ -16,6 +16,31 @@ class BreakerChanged:
     cause: str
     shadow: bool = False
     """It only counts, and refuses nothing."""
+    endpoint: str = ""
+    """Its URL, where the upstream has several."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChanged:
+    """An endpoint of an upstream gets requests from now on, or gets none.
+
+    ``cause``: ``down`` and ``up`` by checks; ``ejected``, ``probation`` and ``proved`` by its requests. ``why`` in
+    words. ``shadow``: the ejection is only counted.
+    """
+
+    upstream: str
+    endpoint: str
+    cause: str
+    why: str
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PanicChanged:
+    """All endpoints of an upstream are used from now on, because too few are usable; or no longer."""
+
+    upstream: str
+    panics: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +60,7 @@ class Reloaded:
     error: str
 
 
-Event = BreakerChanged | Reloaded | UpstreamClosed
+Event = BreakerChanged | EndpointChanged | PanicChanged | Reloaded | UpstreamClosed
 
 
 class Sink(Protocol):

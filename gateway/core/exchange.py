@@ -54,6 +54,7 @@ class Exchange:
         "timed",
         "trace",
         "trace_id",
+        "tried",
     )
 
     downstream: ServerStream
@@ -97,6 +98,8 @@ class Exchange:
     """The span of the sender's that ``trace`` is a child of, 16 hex digits; empty: it begins a trace."""
     trace_id: bytes
     """Of the trace that it belongs to, 32 hex digits; empty without one."""
+    tried: tuple[object, ...]
+    """The endpoints at which an attempt has failed, as the balancer knows them."""
     status: int
     grpc_status: int
     """The status of a response of gRPC; `NO_GRPC`, `GRPC_DUE`."""
@@ -139,6 +142,7 @@ class Exchange:
         self.trace = b""
         self.parent = b""
         self.trace_id = b""
+        self.tried = ()
         self.status = 0
         self.grpc_status = NO_GRPC
         self.reason = ""

@@ -13,7 +13,9 @@ from typing import Final
 from gateway.ipc.messages import (
     BreakerPulse,
     BreakerTold,
+    EndpointTold,
     Explanation,
+    GroupTold,
     Holder,
     LimiterTold,
     PoolTold,
@@ -24,6 +26,8 @@ from gateway.ipc.messages import (
 
 BREAKER_STATES: Final = ("off", "closed", "half_open", "open")
 """From the best to the worst."""
+STANDINGS: Final = ("usable", "drained", "ejected", "down")
+"""Of an endpoint: from the best to the worst."""
 _VERDICTS: Final = ("admit", "probe", "wait", "refuse")
 """From the best to the worst."""
 _MOST_ACTIVE: Final = 100
@@ -94,6 +98,7 @@ def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
         limiter=_limiter([each["limiter"] for each in of if each["limiter"] is not None]),
         queue=_queue([each["queue"] for each in of if each["queue"] is not None]),
         breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
+        group=_group([told for each in of if (told := each.get("group")) is not None]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
         pool=_pool([each["pool"] for each in of]),
     )
@@ -116,6 +121,28 @@ def _stream(of: Sequence[StreamTold]) -> StreamTold | None:
         return None
     watched = sum(each["watched"] for each in of)
     return {**of[0], "watched": watched, "silence": max(each["silence"] for each in of)}
+
+
+def _group(of: Sequence[GroupTold]) -> GroupTold | None:
+    """Each worker has its own opinion of an endpoint: the worst is shown, with the sums of the counts."""
+    if not of:
+        return None
+    by_url: dict[str, list[EndpointTold]] = {}
+    for each in of:
+        for endpoint in each["endpoints"]:
+            by_url.setdefault(endpoint["url"], []).append(endpoint)
+    return {**of[0], "panic": any(each["panic"] for each in of), "endpoints": [_endpoint(x) for x in by_url.values()]}
+
+
+def _endpoint(of: Sequence[EndpointTold]) -> EndpointTold:
+    shown = max(of, key=lambda each: (STANDINGS.index(each["standing"]), each["checked_at"]))
+    return {
+        **shown,
+        "in_flight": sum(each["in_flight"] for each in of),
+        "attempts": sum(each["attempts"] for each in of),
+        "failures": sum(each["failures"] for each in of),
+        "breaker": worst(each["breaker"] for each in of),
+    }
 
 
 def _pool(of: Sequence[PoolTold]) -> PoolTold:

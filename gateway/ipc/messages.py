@@ -186,6 +186,43 @@ class PoolTold(TypedDict):
     idle_timeout: float
 
 
+class EndpointTold(TypedDict):
+    url: str
+    standing: str
+    """usable, down, ejected or drained"""
+    weight: int
+    in_flight: int
+    attempts: int
+    """Those that were a success or a failure."""
+    failures: int
+    breaker: str
+    """closed, open, half_open or off"""
+    health: str
+    """unknown, up or down, by the active checks; empty: there are none."""
+    checked_at: float
+    """When the last check ended, in seconds of the epoch; 0: none has."""
+    check_failure: str
+    """Why it failed; empty: it did not."""
+    ejections: int
+    """Steps of the ejection time."""
+    ejected_until: float
+    """Seconds of the epoch; 0: it is not ejected."""
+    ejected_because: str
+    """What led to the last ejection."""
+    probation: bool
+
+
+class GroupTold(TypedDict):
+    """The endpoints of an upstream, where there are several, or one that is checked."""
+
+    balance: str
+    panic: bool
+    """All are used, because too few are usable."""
+    ejection_mode: str
+    """enforce, shadow or off"""
+    endpoints: list[EndpointTold]
+
+
 class Explanation(TypedDict):
     proxy: str
     at: float
@@ -202,6 +239,8 @@ class Explanation(TypedDict):
     breaker: BreakerTold | None
     stream: NotRequired[StreamTold | None]
     """A worker of an older version does not send it."""
+    group: NotRequired[GroupTold | None]
+    """As ``stream``."""
     pool: PoolTold
 
 

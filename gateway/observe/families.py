@@ -149,6 +149,9 @@ HANDSHAKE_OUTCOMES: Final = (
 )
 """As `gateway.wire.handshakes` counts them."""
 PROTECTIONS: Final = ("limiter", "queue", "breaker")
+ENDPOINT_STATES: Final = ("usable", "down", "ejected", "drained")
+ENDPOINT_CHANGES_BY: Final = ("down", "up", "ejected", "probation", "proved")
+"""As `gateway.policy.group.CAUSES`."""
 
 PROXY: Final = Sheet()
 _of = PROXY
@@ -264,6 +267,31 @@ OPEN_SECONDS: Final = _of.values(
 )
 OPENED_AT: Final = PROXY.hidden(1)
 """Since when the breaker is open, on the monotonic clock, which all processes of a machine share; 0: it is not."""
+ENDPOINTS: Final = _of.values(
+    "gateway_endpoints",
+    "gauge",
+    "Endpoints of the upstream by what keeps requests from them (usable: nothing), where there are several or checks.",
+    [f'state="{state}"' for state in ENDPOINT_STATES],
+)
+ENDPOINT_CHANGES: Final = _of.values(
+    "gateway_endpoint_changes_total",
+    "counter",
+    "Changes of endpoints: down and up by checks; ejected, on probation and proved well by their requests.",
+    [f'cause="{cause}"' for cause in ENDPOINT_CHANGES_BY],
+    sparse=True,
+)
+PANICS: Final = _of.values(
+    "gateway_endpoint_panics_total",
+    "counter",
+    "Choices among all endpoints, because too few were usable.",
+    sparse=True,
+)
+EJECTIONS_HELD_BACK: Final = _of.values(
+    "gateway_ejections_held_back_total",
+    "counter",
+    "Endpoints that failed and were not ejected, because max_share of them were already.",
+    sparse=True,
+)
 POOL_OPEN: Final = _of.values("gateway_pool_open", "gauge", "Connections to the upstream, idle ones included.")
 POOL_IDLE: Final = _of.values("gateway_pool_idle", "gauge", "Idle connections to the upstream.")
 POOL_SESSIONS: Final = _of.values(

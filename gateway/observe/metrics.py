@@ -201,6 +201,12 @@ class Metrics:
             self._ints[found.base + cell] += 1
         self.note_open(proxy, now if new == "open" else 0.0, now)
 
+    def endpoint_changed(self, proxy: str, cause: str) -> None:
+        """``cause``: one of `families.ENDPOINT_CHANGES_BY`."""
+        found = self._proxies.get(proxy)
+        if found is not None:
+            self._ints[found.base + families.ENDPOINT_CHANGES + families.ENDPOINT_CHANGES_BY.index(cause)] += 1
+
     def note_open(self, proxy: str, since: float, now: float) -> None:
         """The breaker is open since then; 0: it is not. Both on the monotonic clock."""
         found = self._proxies.get(proxy)

@@ -12,7 +12,7 @@ import logging
 import sys
 from typing import Final
 
-from gateway.core.events import BreakerChanged, Event, Reloaded
+from gateway.core.events import BreakerChanged, EndpointChanged, Event, PanicChanged, Reloaded
 from gateway.observe.line_writer import LineWriter
 
 _log = logging.getLogger("gateway")
@@ -20,6 +20,14 @@ _log = logging.getLogger("gateway")
 PATIENCE: Final = 1.0
 """Seconds that the end of a process waits for its last lines to be taken."""
 _MAX_ENTRY: Final = 65536
+_CHANGES: Final = {
+    "down": "down, it gets no more requests",
+    "up": "up again",
+    "ejected": "ejected for a time",
+    "probation": "on probation, its ejection is over",
+    "proved": "well again",
+}
+"""What an endpoint's change means, by its cause."""
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -106,9 +114,18 @@ def _end(writer: LineWriter) -> None:
 def log_event(event: Event) -> None:
     """Write ``event`` to the log of the process."""
     match event:
-        case BreakerChanged(upstream, old, new, cause, shadow):
+        case BreakerChanged(upstream, old, new, cause, shadow, endpoint):
             mode = ", in shadow mode" if shadow else ""
-            _log.warning("breaker of %s: %s -> %s (%s%s)", upstream, old, new, cause.replace("_", " "), mode)
+            of = f"{upstream} at {endpoint}" if endpoint else upstream
+            _log.warning("breaker of %s: %s -> %s (%s%s)", of, old, new, cause.replace("_", " "), mode)
+        case EndpointChanged(upstream, endpoint, cause, why, shadow):
+            log = _log.info if cause in ("up", "proved", "probation") else _log.warning
+            mode = " (shadow mode: it gets requests all the same)" if shadow else ""
+            log("endpoint %s of %s: %s%s%s", endpoint, upstream, _CHANGES[cause], f": {why}" if why else "", mode)
+        case PanicChanged(upstream, True):
+            _log.warning("%s: too few endpoints are usable, so that all are used (panic)", upstream)
+        case PanicChanged(upstream, False):
+            _log.info("%s: enough endpoints are usable again", upstream)
         case Reloaded(generation, source, ""):
             _log.info("configuration %d applied (%s)", generation, source)
         case Reloaded(generation, source, error):

@@ -1,6 +1,6 @@
 """THE MAP: the path of an exchange, outermost layer first, and the reason for the place of each layer.
 
-route chain     once for each request: record, identify, limit, retry
+route chain     once for each request: record, identify, limit, retry, choose an endpoint
 attempt chain   once for each attempt at an endpoint: judge, send
 """
 
@@ -14,6 +14,7 @@ from gateway.core.layer import Handler, Layer, chain
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
 from gateway.proxy.layers.answer_locally import answer_locally
+from gateway.proxy.layers.balance import balance, key_of
 from gateway.proxy.layers.break_circuit import break_circuit
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.deliver import deliver
@@ -47,8 +48,8 @@ class OuterLayers:
 def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
     """The handler of one route: what happens once for each request, however many attempts it takes."""
     return chain(
-        # the attempt chain of the endpoint; where there are several, the balancer will choose among their chains
-        attempt_chain(route, upstream, upstream.endpoint, outer.via),
+        # the attempt chain of the endpoint; where there are several, the balancer chooses among their chains
+        _attempts(route, upstream, outer.via),
         # must be outermost because it records every exchange, however it ended
         outer.observe(route.name),
         # must be outside rescue because the gateway's own responses have the field too
@@ -62,7 +63,7 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) ->
         # must be below identify for the same reason; above the limiter because such a request cannot go on
         require_templates(route.headers),
         # must be above the limiter for the same reason
-        keep_secrets(route, legible=bool(upstream.endpoint.pool.connector.absolute_form)),
+        keep_secrets(route, legible=any(endpoint.pool.connector.absolute_form for endpoint in upstream.endpoints)),
         # must be above the limiter because time in the queue is time
         deadline(upstream.settings.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body
@@ -76,6 +77,13 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) ->
         # must be above the breaker because each attempt is judged
         retry(),
     )
+
+
+def _attempts(route: records.Route, upstream: Upstream, via: bytes) -> Handler:
+    chains = {endpoint.member: attempt_chain(route, upstream, endpoint, via) for endpoint in upstream.endpoints}
+    if upstream.group is None:
+        return chains[upstream.endpoints[0].member]
+    return balance(upstream.group, chains, key_of(upstream.settings.hash_on))
 
 
 def attempt_chain(route: records.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA) -> Handler:

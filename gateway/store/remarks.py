@@ -25,7 +25,7 @@ def remarks(
                 f"proxy {proxy.name} of the database names {{env.{name}}}, which templates of the database may not "
                 f"read: its requests get 500 template_missing. {_way_out(name)}"
             )
-        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, [proxy.upstream], secrets, bound)
+        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, proxy.urls, secrets, bound)
 
 
 def _of_secrets(

@@ -1,10 +1,12 @@
-"""One address of an upstream, live: its connections, and the breaker that judges it."""
+"""One address of an upstream, live: its connections, the breaker that judges it, and how it stands among others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from gateway.policy.breaker import Breaker
+from gateway.policy.group import Condition
+from gateway.policy.member import Member
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 
@@ -16,3 +18,9 @@ class Endpoint:
     origin: Origin
     pool: Pool
     breaker: Breaker | None
+    condition: Condition
+
+    @property
+    def member(self) -> Member:
+        """What the group of its upstream chooses."""
+        return self.condition.member

@@ -12,18 +12,21 @@ from functools import partial
 
 from gateway.config import records
 from gateway.config.networks import Destinations
-from gateway.config.records import CircuitBreaker
-from gateway.core.events import BreakerChanged, Sink, UpstreamClosed
+from gateway.core.events import BreakerChanged, EndpointChanged, PanicChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.circuit import Circuit
+from gateway.policy.group import Condition, OnChange, OnPanic
 from gateway.policy.limiter import Limiter
+from gateway.policy.member import Member
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import MemoryStores, Stores
+from gateway.upstream.balancing import group_of
 from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
+from gateway.upstream.health_checks import HealthChecks
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Keeping, Pool
 from gateway.upstream.sessions import SessionPool
@@ -69,6 +72,8 @@ class Registry:
         self._leaving: list[Breaker] = []
         """Those that no upstream has now, and that have yet to judge attempts."""
         self._retiring = Tasks()
+        self._checks: dict[str, HealthChecks] = {}
+        """The active checks that run, by upstream."""
 
     def prepare(self, upstreams: Iterable[records.Upstream]) -> Iterator[tuple[str, Upstream]]:
         """The parts of ``upstreams`` with their names, one after the other: thousands of them take a second. What is
@@ -85,24 +90,32 @@ class Registry:
             self._configure(upstream)
         self._forget_limiters(prepared)
         self._tls.keep(upstream.settings.tls for upstream in prepared.values())
-        kept = {
-            id(part) for upstream in prepared.values() for part in (upstream.endpoint.pool, upstream.endpoint.breaker)
-        }
+        kept = {id(part) for endpoint in _endpoints(prepared.values()) for part in (endpoint.pool, endpoint.breaker)}
         old, self.upstreams, self._prepared = self.upstreams, prepared, []
-        for upstream in old.values():
-            endpoint = upstream.endpoint
+        self._check(old)
+        for endpoint in _endpoints(old.values()):
             if id(endpoint.pool) not in kept:
-                self._retire(endpoint.pool)
+                self._retiring.start(endpoint.pool.aclose(), "retire pool")
             if endpoint.breaker is not None and id(endpoint.breaker) not in kept:
                 self._leaving.append(endpoint.breaker)
         self._forget_breakers()
 
+    def _check(self, old: dict[str, Upstream]) -> None:
+        """Run the active checks of what is served from now on, instead of those of ``old``."""
+        for name, upstream in old.items():
+            if self.upstreams.get(name) is not upstream and name in self._checks:
+                self._retiring.start(self._checks.pop(name).aclose(), "end checks")
+        for name, upstream in self.upstreams.items():
+            if upstream.group is not None and upstream.settings.health.enabled and name not in self._checks:
+                checks = self._checks[name] = HealthChecks(upstream.group, upstream.endpoints, upstream.settings.health)
+                checks.start()
+
     def abandon(self) -> None:
         """Give up what was prepared since the last `adopt`: a configuration that is rejected leaves nothing behind."""
         given_up, self._prepared = self._prepared, []
-        used = {id(upstream.endpoint.breaker) for upstream in self.upstreams.values()}
-        for upstream in given_up:
-            breaker = upstream.endpoint.breaker
+        used = {id(endpoint.breaker) for endpoint in _endpoints(self.upstreams.values())}
+        for endpoint in _endpoints(given_up):
+            breaker = endpoint.breaker
             if breaker is not None and id(breaker) not in used:
                 self._leaving.append(breaker)
         self._forget_limiters(self.upstreams)
@@ -115,7 +128,7 @@ class Registry:
 
     def _forget_breakers(self) -> None:
         """Those that left, as soon as they have judged their last attempts."""
-        breakers = [upstream.endpoint.breaker for upstream in self.upstreams.values()]
+        breakers = [endpoint.breaker for endpoint in _endpoints(self.upstreams.values())]
         used = [breaker.store for breaker in breakers if breaker is not None]
         for breaker in [breaker for breaker in self._leaving if breaker.idle]:
             self._leaving.remove(breaker)
@@ -127,8 +140,8 @@ class Registry:
         if destinations == self.guard.destinations:
             return
         self.guard.destinations = destinations
-        for upstream in self.upstreams.values():
-            upstream.endpoint.pool.renew()
+        for endpoint in _endpoints(self.upstreams.values()):
+            endpoint.pool.renew()
 
     def move(self) -> None:
         """Everything goes on in the stores that it would get now. Breakers that are leaving stay where they are."""
@@ -141,11 +154,12 @@ class Registry:
                 limiter.linger = stores.linger
                 self._watch_census(name)
         upstreams = [*self.upstreams.values(), *self._prepared]
-        for pool, settings in {each.endpoint.pool: each.settings for each in upstreams}.items():
+        for pool, settings in {one.pool: each.settings for each in upstreams for one in each.endpoints}.items():
             pool.count_in(stores.census(settings.name) if settings.max_concurrent else None)
-        for breaker, upstream in {each.endpoint.breaker: each for each in upstreams}.items():
+        judged = {one.breaker: (each, one) for each in upstreams for one in each.endpoints}
+        for breaker, (upstream, endpoint) in judged.items():
             if breaker is not None:
-                numbers = stores.breaker(upstream.settings.name, upstream.endpoint.origin.url)
+                numbers = stores.breaker(upstream.settings.name, endpoint.origin.url)
                 if numbers is not breaker.store:
                     left.append(breaker.store)
                     breaker.move(numbers)
@@ -162,27 +176,31 @@ class Registry:
         if old is not None and old.settings == settings:
             return old
         limiter = self._limiter(settings, old) if settings.max_concurrent else None
-        upstream = Upstream(settings, self._endpoint(settings, old), limiter)
+        endpoints = tuple(self._endpoint(settings, Origin.of(each.url), old) for each in settings.endpoints)
+        group = group_of(settings, endpoints, *self._listeners(settings.name))
+        upstream = Upstream(settings, endpoints, limiter, group)
         self._prepared.append(upstream)
         return upstream
 
-    def _endpoint(self, settings: records.Upstream, old: Upstream | None) -> Endpoint:
-        origin = Origin.of(settings.endpoints[0].url)
-        pool, breaker = None, None
-        if old is not None and old.endpoint.origin.url == origin.url:
-            breaker = old.endpoint.breaker
+    def _endpoint(self, settings: records.Upstream, origin: Origin, old: Upstream | None) -> Endpoint:
+        pool, breaker, condition = None, None, None
+        known = None if old is None else next((one for one in old.endpoints if one.origin.url == origin.url), None)
+        if old is not None and known is not None:
+            breaker, condition = known.breaker, known.condition
             before = old.settings
             limited = before.max_concurrent > 0, settings.max_concurrent > 0
             # Where processes share a limit, they count their connections.
             counted = limited[0] == limited[1] or self._stores.census(settings.name) is None
             same = _of_the_pool(before) == _of_the_pool(settings) and counted
-            pool = old.endpoint.pool if same else None
+            pool = known.pool if same else None
         if not settings.circuit_breaker.enabled:
             breaker = None
         elif breaker is None:
             store = self._stores.breaker(settings.name, origin.url)
-            breaker = self._breaker(settings.name, settings.circuit_breaker, store)
-        return Endpoint(origin, pool or self._pool(settings, origin), breaker)
+            breaker = self._breaker(settings, origin, store)
+        return Endpoint(
+            origin, pool or self._pool(settings, origin), breaker, condition or Condition(Member(origin.url))
+        )
 
     def _configure(self, upstream: Upstream) -> None:
         settings = upstream.settings
@@ -190,14 +208,21 @@ class Registry:
             limiter, places = upstream.limiter, _places(settings)
             if (limiter.max, limiter.max_waiting) != (settings.max_concurrent, places):
                 limiter.resize(settings.max_concurrent, places)
-        if upstream.endpoint.breaker is not None:
+        if upstream.group is not None:
+            before = self.upstreams.get(settings.name)
+            if before is not upstream:
+                configured = [(each.weight, each.drain) for each in settings.endpoints]
+                known = None if before is None else before.group
+                upstream.group.take_over(known, configured, checks=settings.health.enabled)
+        for endpoint in upstream.endpoints:
             breaker = settings.circuit_breaker
-            upstream.endpoint.breaker.configure(
-                breaker.failure_threshold,
-                breaker.recovery_timeout,
-                breaker.half_open_requests,
-                shadow=breaker.mode == "shadow",
-            )
+            if endpoint.breaker is not None:
+                endpoint.breaker.configure(
+                    breaker.failure_threshold,
+                    breaker.recovery_timeout,
+                    breaker.half_open_requests,
+                    shadow=breaker.mode == "shadow",
+                )
 
     def _limiter(self, settings: records.Upstream, old: Upstream | None) -> Limiter:
         if old is not None and old.limiter is not None:
@@ -217,8 +242,8 @@ class Registry:
 
     def _shrink(self, name: str) -> None:
         upstream = self.upstreams.get(name)
-        if upstream is not None:
-            upstream.endpoint.pool.shrink()
+        for endpoint in () if upstream is None else upstream.endpoints:
+            endpoint.pool.shrink()
 
     def _pool(self, settings: records.Upstream, origin: Origin) -> Pool:
         name, timeouts = settings.name, settings.timeouts
@@ -244,17 +269,28 @@ class Registry:
         )
         return (Pool if http2 == "never" else SessionPool)(connector, keeping)
 
-    def _breaker(self, name: str, settings: CircuitBreaker, store: BreakerStore) -> Breaker:
-        numbers = settings.failure_threshold, settings.recovery_timeout, settings.half_open_requests
-        breaker = Breaker(*numbers, name=name, store=store)
-        breaker.on_change = Circuit(breaker, partial(self._changed, name)).publish
+    def _breaker(self, settings: records.Upstream, origin: Origin, store: BreakerStore) -> Breaker:
+        rules = settings.circuit_breaker
+        numbers = rules.failure_threshold, rules.recovery_timeout, rules.half_open_requests
+        breaker = Breaker(*numbers, name=settings.name, store=store)
+        one_of_many = origin.url if len(settings.endpoints) > 1 else ""
+        breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, one_of_many)).publish
         return breaker
 
-    def _changed(self, name: str, old: State, new: State, cause: str) -> None:
+    def _changed(self, name: str, endpoint: str, old: State, new: State, cause: str) -> None:
         upstream = self.upstreams.get(name)
-        breaker = None if upstream is None else upstream.endpoint.breaker
-        shadow = breaker is not None and breaker.shadow
-        self._sink(BreakerChanged(name, old.word, new.word, cause, shadow))
+        shadow = upstream is not None and upstream.settings.circuit_breaker.mode == "shadow"
+        self._sink(BreakerChanged(name, old.word, new.word, cause, shadow, endpoint))
 
-    def _retire(self, pool: Pool) -> None:
-        self._retiring.start(pool.aclose(), "retire pool")
+    def _listeners(self, name: str) -> tuple[OnChange, OnPanic]:
+        return partial(self._condition_changed, name), lambda panics: self._sink(PanicChanged(name, panics))
+
+    def _condition_changed(self, name: str, member: Member, cause: str, why: str) -> None:
+        upstream = self.upstreams.get(name)
+        shadow = cause == "ejected" and upstream is not None and upstream.settings.ejection.mode == "shadow"
+        self._sink(EndpointChanged(name, member.name, cause, why, shadow))
+
+
+def _endpoints(upstreams: Iterable[Upstream]) -> Iterator[Endpoint]:
+    """Those of all of them."""
+    return (endpoint for upstream in upstreams for endpoint in upstream.endpoints)

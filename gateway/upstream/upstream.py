@@ -1,12 +1,18 @@
-"""A named upstream, live: its endpoints, and the machine that limits what it is given."""
+"""A named upstream, live: its endpoints, and the machines that choose one and that limit what all are given."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.config import records
+from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import State
+from gateway.policy.group import Group
 from gateway.policy.limiter import Limiter
 from gateway.upstream.endpoint import Endpoint
+
+_BEST: Final = (State.CLOSED, State.HALF_OPEN, State.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +20,13 @@ class Upstream:
     """What one generation of the configuration borrows; the limiter is shared with others of the same name."""
 
     settings: records.Upstream
-    endpoint: Endpoint
-    """The only one, as long as nothing chooses among several."""
+    endpoints: tuple[Endpoint, ...]
     limiter: Limiter | None
+    group: Group | None
+    """None: there is one endpoint, and nothing keeps requests from it."""
+
+    @property
+    def breaker(self) -> Breaker | None:
+        """The breaker that lets most through: while it is closed, requests are served. None: there are none."""
+        breakers = [endpoint.breaker for endpoint in self.endpoints if endpoint.breaker is not None]
+        return min(breakers, key=lambda breaker: _BEST.index(breaker.state), default=None)

@@ -257,6 +257,22 @@ CONNECTIONS = Row(
             Query(f"sum(gateway_active_connections{{{P}}})", "under way"),
         ),
         timeseries(
+            "Endpoints",
+            "How many get requests (usable), are down by their checks, ejected for their failures, or drained. Of an "
+            "upstream with one endpoint and no checks nothing is shown.",
+            "none",
+            Query(f"max by (state) (gateway_endpoints{{{P}}})", "{{state}}"),
+        ),
+        timeseries(
+            "Changes of endpoints",
+            "Per second, by cause: down and up by checks; ejected, on probation and proved well by their requests. "
+            "Many in turn: an endpoint flaps. panic: requests that went to all endpoints, because too few were usable.",
+            "ops",
+            Query(_rate("gateway_endpoint_changes_total", "cause"), "{{cause}}"),
+            Query(_rate("gateway_endpoint_panics_total"), "panic"),
+            Query(_rate("gateway_ejections_held_back_total"), "ejection held back"),
+        ),
+        timeseries(
             "Connections to the upstream",
             "Open ones, and those of them that are idle. Many open and none idle under steady load: they do not come "
             "back; look for streams that never end.",

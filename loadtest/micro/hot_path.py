@@ -109,7 +109,7 @@ class Rehearsal:
         parser = HeadParser()
         self.upstream = H1Client(self._loop, gateway.buffers, parser)
         self.upstream.connection_made(CountingTransport(self._asked))
-        pool = gateway.upstreams["p"].endpoint.pool
+        pool = gateway.upstreams["p"].endpoints[0].pool
         pool._open[self.upstream] = float("inf"), "127.0.0.1"  # noqa: SLF001 - as if the pool had dialled it
         self.upstream.on_lost = pool._on_lost  # noqa: SLF001
         self.upstream.on_idle = pool.give_back

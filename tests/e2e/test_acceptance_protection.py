@@ -150,7 +150,7 @@ async def recovery(rig: Rig) -> None:
 
 def later(rig: Rig, seconds: float) -> None:
     """Put the breaker's clock forward."""
-    rig.p.endpoint.breaker.clock = lambda: time.monotonic() + seconds
+    rig.p.endpoints[0].breaker.clock = lambda: time.monotonic() + seconds
 
 
 @pytest.mark.covers("FR-012", "FR-013", "FR-015", "NFR-006", "SC-004", "T054", "T059")
@@ -172,7 +172,7 @@ async def test_t059_the_fourth_is_refused_and_it_recovers(gateway_for: GatewayFo
     await recovery(rig)
     assert time.monotonic() - opened > FENCE.recovery_timeout - 0.1, "let through too early"
     assert [(await rig.ask("/status/200")).status for _ in range(5)] == [200] * 5
-    assert rig.p.endpoint.breaker.state.word == "closed"
+    assert rig.p.endpoints[0].breaker.state.word == "closed"
 
 
 @pytest.mark.covers("FR-013", "T024", "T029")
@@ -185,16 +185,16 @@ async def test_t029_closed_open_half_open_closed(gateway_for: GatewayFor, upstre
     await link.request()
     await link.send(answer(b"", status=502, reason="Bad Gateway"))
     assert (await client.response()).status == 502
-    assert rig.p.endpoint.breaker.state.word == "open"
+    assert rig.p.endpoints[0].breaker.state.word == "open"
     assert (await other.ask()).status == 503
     later(rig, 30)
     await client.send(request())
     await link.request()
-    assert rig.p.endpoint.breaker.state.word == "half-open"
+    assert rig.p.endpoints[0].breaker.state.word == "half-open"
     assert (await other.ask()).status == 503
     await link.send(OK)
     assert (await client.response()).status == 200
-    assert rig.p.endpoint.breaker.state.word == "closed"
+    assert rig.p.endpoints[0].breaker.state.word == "closed"
 
 
 @pytest.mark.covers("FR-013", "T026", "T029")

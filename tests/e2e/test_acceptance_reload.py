@@ -82,15 +82,15 @@ async def test_200_live_streams_survive_50_reloads(gateway_for: GatewayFor, upst
     clients = await open_streams(rig, tokens)
     assert (await rig.ask("/status/500")).status == 500
     before = rig.p
-    machines = (before.limiter, before.endpoint.breaker, before.endpoint.pool)
+    machines = (before.limiter, before.endpoints[0].breaker, before.endpoints[0].pool)
     for turn in range(RELOADS):
         await rig.gateway.reload(others(rig.document, turn, upstream.url))
         event = chunk(b"data: %d\n\n" % turn)
         await tokens.say(event)
         await all_get(clients, event)
-        now = (rig.p.limiter, rig.p.endpoint.breaker, rig.p.endpoint.pool)
+        now = (rig.p.limiter, rig.p.endpoints[0].breaker, rig.p.endpoints[0].pool)
         assert all(new is old for new, old in zip(now, machines, strict=True))
-        assert (rig.p.limiter.in_flight, rig.p.endpoint.breaker.failures) == (STREAMS, 1)
+        assert (rig.p.limiter.in_flight, rig.p.endpoints[0].breaker.failures) == (STREAMS, 1)
     assert rig.gateway.generation == RELOADS + 1
     assert rig.gateway.exchanges == STREAMS
     await tokens.say(LAST_CHUNK)

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.config.records import CircuitBreaker, Header, Limits, Missing, Queue, Stream, Tls
+from gateway.config.records import CircuitBreaker, Endpoint, Header, Limits, Missing, Queue, Stream, Tls
 from gateway.control.metrics.exposition import Exposition
 from gateway.errors import REASONS, Source
 from gateway.observe.otlp import SpanExport
@@ -187,7 +187,7 @@ async def a_fault_of_our_own(scene: Scene) -> None:
     async def broken() -> None:
         raise ZeroDivisionError
 
-    scene.rig.p.endpoint.pool.dial = broken
+    scene.rig.p.endpoints[0].pool.dial = broken
     await scene.client.send(ask())
 
 
@@ -333,6 +333,7 @@ ROWS = [
         status=200,
     ),
     Row("breaker_open", "after one failure", opened, {"circuit_breaker": CircuitBreaker(True, 1, LONG)}, failures=1),
+    Row("no_healthy_endpoint", "drained", says(ask()), {"endpoints": (Endpoint("http://127.0.0.1:1", drain=True),)}),
     Row("upstream_denied", "a link-local address", says(ask()), to="http://169.254.169.254:1"),
     Row("loop_detected", "our own name in Via", a_loop),
     Row("local_resources", "no descriptor for a dial", no_descriptor),
@@ -357,6 +358,7 @@ MORE_FIELDS = {
     "queue_full": {"retry-after"},
     "queue_timeout": {"retry-after"},
     "breaker_open": {"retry-after", "x-circuit-breaker"},
+    "no_healthy_endpoint": {"retry-after"},
     "local_resources": {"retry-after"},
 }
 """What these refusals say besides; no other does."""
@@ -435,7 +437,7 @@ async def line_of(rig: Rig, request_id: str) -> dict[str, Any]:
 def failures(rig: Rig) -> int:
     """What the breaker holds against the upstream; a proxy that is switched off has none."""
     upstream = rig.gateway.upstreams.get("p")
-    breaker = None if upstream is None else upstream.endpoint.breaker
+    breaker = None if upstream is None else upstream.endpoints[0].breaker
     return 0 if breaker is None else breaker.failures
 
 

@@ -71,7 +71,7 @@ async def neighbour(upstream: Upstream) -> AsyncIterator[list[asyncio.StreamWrit
 async def named(gateway_for: GatewayFor, upstream: Upstream, names: Names, **timeouts: float) -> Rig:
     upstream.behaviour = each_request(lambda _: OK.replace(b" 2\r", b" 3\r").replace(b"ok", b"one"))
     rig = await gateway_for(f"http://many.test:{upstream.port}", timeouts=replace(TIMEOUTS, **timeouts))
-    rig.p.endpoint.pool.connector._resolver = names
+    rig.p.endpoints[0].pool.connector._resolver = names
     return rig
 
 
@@ -91,7 +91,7 @@ async def test_a_changed_name_moves_busy_traffic_within_its_ttl(gateway_for: Gat
         client = await rig.connect()
         for _ in range(10):
             assert (await client.ask()).body == b"one"
-        assert rig.p.endpoint.pool.dials == 1
+        assert rig.p.endpoints[0].pool.dials == 1
         names.addresses = ("127.0.0.2",)
         await until_moved(rig, TTL + 1.0)
         await eventually(lambda: upstream.live == 0, "the old connection is closed")
@@ -102,7 +102,9 @@ async def test_idle_connections_do_not_outlive_the_name(gateway_for: GatewayFor,
     rig = await named(gateway_for, upstream, names)
     assert (await rig.ask()).body == b"one"
     names.addresses = ("127.0.0.2",)
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "nobody asks, and the connection is closed all the same")
+    await eventually(
+        lambda: rig.p.endpoints[0].pool.open == 0, "nobody asks, and the connection is closed all the same"
+    )
 
 
 async def test_an_exchange_is_not_cut_by_a_change_of_the_name(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -114,12 +116,12 @@ async def test_an_exchange_is_not_cut_by_a_change_of_the_name(gateway_for: Gatew
     link = await upstream.link()
     await link.head()
     names.addresses = ("127.0.0.2",)
-    rig.p.endpoint.pool.connector.follow()
-    await eventually(lambda: rig.p.endpoint.pool.connector.current == {"127.0.0.2"}, "the change is known")
+    rig.p.endpoints[0].pool.connector.follow()
+    await eventually(lambda: rig.p.endpoints[0].pool.connector.current == {"127.0.0.2"}, "the change is known")
     await link.send(OK)
     assert (await busy.response()).body == b"ok"
     await link.gone()
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "it is not kept")
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "it is not kept")
 
 
 async def test_addresses_that_are_added_leave_connections_alone(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -128,9 +130,9 @@ async def test_addresses_that_are_added_leave_connections_alone(gateway_for: Gat
     client = await rig.connect()
     await client.ask()
     names.addresses = ("127.0.0.3", "127.0.0.1")
-    await eventually(lambda: len(rig.p.endpoint.pool.connector.current) == 2, "the change is known")
+    await eventually(lambda: len(rig.p.endpoints[0].pool.connector.current) == 2, "the change is known")
     assert (await client.ask()).body == b"one"
-    assert rig.p.endpoint.pool.dials == 1
+    assert rig.p.endpoints[0].pool.dials == 1
 
 
 async def test_a_slow_resolver_is_asked_once(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -139,7 +141,7 @@ async def test_a_slow_resolver_is_asked_once(gateway_for: GatewayFor, upstream: 
     rig = await named(gateway_for, upstream, names)
     await rig.ask()
     sweeps = 0
-    pool, answered = rig.p.endpoint.pool, asyncio.Event()
+    pool, answered = rig.p.endpoints[0].pool, asyncio.Event()
     resolve, sweep = names.resolve, pool.sweep
 
     async def slow(host: str, port: int = 0, family: int = 0) -> list[aiohttp.abc.ResolveResult]:
@@ -169,7 +171,7 @@ async def test_a_resolver_that_fails_leaves_connections_alone(gateway_for: Gatew
     asked = names.asked
     await eventually(lambda: names.asked > asked + 1, "it was asked, and asked again")
     assert (await client.ask()).body == b"one"
-    assert rig.p.endpoint.pool.dials == 1
+    assert rig.p.endpoints[0].pool.dials == 1
 
 
 async def test_a_failed_dial_drops_the_cached_name_at_once(
@@ -178,7 +180,7 @@ async def test_a_failed_dial_drops_the_cached_name_at_once(
     monkeypatch.setattr(connector, "_DNS_TTL_SECONDS", 3600.0)
     names = Names("127.0.0.2")
     rig = await named(gateway_for, upstream, names)
-    rig.p.endpoint.pool.connector._cached_hosts._ttl = 3600.0
+    rig.p.endpoints[0].pool.connector._cached_hosts._ttl = 3600.0
     assert code_of(await rig.ask()) == "dial_failed"
     names.addresses = ("127.0.0.1",)
     assert (await rig.ask()).body == b"one"
@@ -191,10 +193,10 @@ async def test_a_connection_that_is_too_old_is_not_kept(gateway_for: GatewayFor,
     client = await rig.connect()
     for _ in range(3):
         await client.ask()
-    assert rig.p.endpoint.pool.dials == 1
+    assert rig.p.endpoints[0].pool.dials == 1
     upstream.behaviour = None
     (link,) = upstream.links
     await asyncio.sleep(0.25)  # the age that is too old
     assert (await client.ask()).body == b"one"
     await link.gone()
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "it came back too old")
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "it came back too old")

@@ -80,7 +80,7 @@ async def test_a_name_that_leads_to_our_own_listener(gateway_for: GatewayFor, up
         await rig.gateway.reload(serving(rig.document, own))
         response = await rig.ask()
         assert (response.status, code_of(response)) == (502, "upstream_denied"), host
-        assert rig.p.endpoint.breaker.state is State.CLOSED
+        assert rig.p.endpoints[0].breaker.state is State.CLOSED
 
 
 async def test_the_admin_listener_is_no_upstream(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -103,7 +103,7 @@ async def test_the_address_that_is_dialled_counts(
     networks = UpstreamNetworks(deny=("127.0.0.0/8", "::1"))
     await rig.gateway.reload(replace(rig.document, upstream_networks=networks))
     assert code_of(await rig.ask()) == "upstream_denied"
-    assert rig.p.endpoint.breaker.state is State.CLOSED
+    assert rig.p.endpoints[0].breaker.state is State.CLOSED
 
 
 async def test_an_exchange_on_a_connection_that_is_denied_by_now_is_not_cut(
@@ -118,6 +118,6 @@ async def test_an_exchange_on_a_connection_that_is_denied_by_now_is_not_cut(
     await link.send(OK)
     assert (await client.response()).status == 200
     await link.gone()
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "it is not kept")
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "it is not kept")
     await asyncio.sleep(0)
     assert code_of(await client.ask()) == "upstream_denied"

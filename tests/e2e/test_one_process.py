@@ -70,10 +70,14 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "CircuitBreaker": (("proxies", 0, "circuit_breaker"), {"proxies": [PROXY | {"circuit_breaker": {}}]}),
     "Cors": (("proxies", 0, "cors"), {"proxies": [PROXY | {"cors": {"allow_origins": ["https://a.example.org"]}}]}),
     "Stream": (("proxies", 0, "stream"), {"proxies": [PROXY | {"stream": {}}]}),
+    "Health": (("proxies", 0, "health"), {"proxies": [PROXY | {"health": {"enabled": False}}]}),
+    "Ejection": (("proxies", 0, "ejection"), {"proxies": [PROXY | {"ejection": {"enabled": False}}]}),
     "TimeoutConfig": (("proxies", 0, "timeout_config"), {"proxies": [PROXY | {"timeout_config": {}}]}),
 }
 """By section: where it stands in the file, and a file with it. A new section needs its line here."""
 TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
+    ("Proxy", "hash_on"): {"balance": "ring_hash"},
+    ("Upstream", "hash_on"): {"balance": "ring_hash"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("Jwt", "secret"): {"algorithms": ["HS256"], "jwks_url": None},

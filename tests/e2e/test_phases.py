@@ -111,13 +111,13 @@ async def slow_queue(scene: Scene) -> Message:
 
 
 async def slow_pool(scene: Scene) -> Message:
-    pool = scene.rig.p.endpoint.pool
+    pool = scene.rig.p.endpoints[0].pool
     scene.patch.setattr(pool, "take", slowly(pool.take))
     return await plain(scene)
 
 
 async def slow_dial(scene: Scene) -> Message:
-    pool, dial = scene.rig.p.endpoint.pool, scene.rig.p.endpoint.pool.dial
+    pool, dial = scene.rig.p.endpoints[0].pool, scene.rig.p.endpoints[0].pool.dial
 
     async def late() -> Any:
         await asyncio.sleep(INJECTED / 1e3)

@@ -26,7 +26,7 @@ def leave(client: Client, way: str) -> None:
 
 async def nothing_learnt(rig: Rig) -> None:
     await rig.settled()
-    assert rig.p.endpoint.breaker.failures == 0
+    assert rig.p.endpoints[0].breaker.failures == 0
     line = await rig.log.last()
     assert (line["status_code"], line["reason"]) == (499, "client_gone")
 
@@ -75,7 +75,7 @@ async def test_while_dialling(gateway_for: GatewayFor, upstream: Upstream, black
     rig = await gateway_for(black_hole, timeouts=replace(TIMEOUTS, dial=30), **GUARDED)
     client = await rig.connect()
     await client.send(request())
-    await eventually(lambda: rig.p.endpoint.pool.dials == 1)
+    await eventually(lambda: rig.p.endpoints[0].pool.dials == 1)
     leave(client, way)
     await nothing_learnt(rig)
 
@@ -99,7 +99,7 @@ async def test_in_the_queue(gateway_for: GatewayFor, upstream: Upstream, way: st
     assert (await link.head()).start.startswith(b"GET /last ")
     await link.send(answer(b"2"))
     assert (await last.response()).body == b"2"
-    assert rig.p.endpoint.breaker.failures == 0
+    assert rig.p.endpoints[0].breaker.failures == 0
     assert {line["reason"] for line in await rig.log.wait(3)} == {"", "client_gone"}
 
 

@@ -62,7 +62,7 @@ async def test_a_rejected_upload(gateway_for: GatewayFor, upstream: Upstream, na
         assert response.get("x-gateway-reason") is None
         client.close()
         await asyncio.wait([sending])
-    assert rig.p.endpoint.breaker.failures == 0
+    assert rig.p.endpoints[0].breaker.failures == 0
     assert {line["reason"] for line in await rig.log.wait(3)} == {""}
 
 
@@ -90,7 +90,7 @@ async def test_a_write_meets_the_reset_before_the_response_is_read(
     await client.send(chunk(b"y" * size))
     response = await client.response()
     assert (response.status, response.body) == (413, REASON)
-    assert rig.p.endpoint.breaker.failures == 0
+    assert rig.p.endpoints[0].breaker.failures == 0
 
 
 async def test_an_upload_that_is_only_cut_is_a_failure_still(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -104,6 +104,6 @@ async def test_an_upload_that_is_only_cut_is_a_failure_still(gateway_for: Gatewa
     sending = asyncio.ensure_future(client.send(*[b"x" * 100_000] * 29))
     response = await client.response()
     assert (response.status, response.get("x-gateway-reason")) == (502, b"upstream_reset")
-    assert rig.p.endpoint.breaker.failures == 1
+    assert rig.p.endpoints[0].breaker.failures == 1
     client.close()
     await asyncio.wait([sending])

@@ -115,15 +115,15 @@ async def test_a_probe_that_meets_a_shortage_decides_nothing(gateway_for: Gatewa
     caller = await rig.connect()
     upstream.behaviour = once(b"")
     assert code_of(await caller.ask()) == "upstream_reset"
-    assert rig.p.endpoint.breaker.state is State.OPEN
+    assert rig.p.endpoints[0].breaker.state is State.OPEN
     upstream.behaviour = ok()
-    await eventually(lambda: rig.p.endpoint.breaker.until_probe() == 0.0, "it may be tried")
+    await eventually(lambda: rig.p.endpoints[0].breaker.until_probe() == 0.0, "it may be tried")
     with no_descriptor_left():
         for _ in range(3):
             assert code_of(await caller.ask()) == "local_resources"
-    assert (rig.p.endpoint.breaker.state, rig.p.endpoint.breaker.probes) == (State.HALF_OPEN, 0)
+    assert (rig.p.endpoints[0].breaker.state, rig.p.endpoints[0].breaker.probes) == (State.HALF_OPEN, 0)
     assert (await caller.ask()).status == 200
-    assert rig.p.endpoint.breaker.state is State.CLOSED
+    assert rig.p.endpoints[0].breaker.state is State.CLOSED
 
 
 async def test_no_descriptor_for_new_clients(gateway: Gateway, callers: list[Client]) -> None:

@@ -68,7 +68,7 @@ async def test_they_share_its_connections(gateway_for: GatewayFor, upstream: Ups
     await link.head()
     await link.send(answer(b"one"))
     assert (await first.response()).body == b"one"
-    pool = rig.gateway.upstreams["chat"].endpoint.pool
+    pool = rig.gateway.upstreams["chat"].endpoints[0].pool
     await eventually(lambda: pool.idle == 1, "the connection is kept")
     second = await begun(rig, "/embed")
     await link.head()

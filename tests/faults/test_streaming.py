@@ -119,7 +119,7 @@ async def test_a_slow_reader_of_the_last_bytes_does_not_spoil_the_connection_for
     await link.send(head("Content-Length: 30000"))
     await slow.until(b"\r\n\r\n")
     await link.send(b"x" * 30_000)
-    await eventually(lambda: rig.p.endpoint.pool.idle == 1, "the upstream has done its part")
+    await eventually(lambda: rig.p.endpoints[0].pool.idle == 1, "the upstream has done its part")
     assert connection.full, "the client has not: else this test tests nothing"
     other = await rig.connect()
     await other.send(request())

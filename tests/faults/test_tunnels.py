@@ -121,8 +121,8 @@ async def test_the_permit_is_free_after_each_ending(
         await ending(rig, client, link)
         await rig.settled()
         assert cell(rig, families.TUNNELS) == 0
-        assert rig.p.endpoint.breaker.failures == 0
-        assert rig.p.endpoint.pool.open == 0, "its connection serves nothing else"
+        assert rig.p.endpoints[0].breaker.failures == 0
+        assert rig.p.endpoints[0].pool.open == 0, "its connection serves nothing else"
         line = (await rig.log.wait(2 * round_ + 2))[-1]
         if ending is the_upstream_vanishes and upstream.scheme == "https":
             reason = "upstream_reset"  # RFC 8446 6.1: a FIN may be anyone's
@@ -207,14 +207,14 @@ async def test_the_breaker_learns_at_the_switch(gateway_for: GatewayFor, upstrea
     await link.head()
     link.reset()
     assert (await client.response()).status == 502
-    assert rig.p.endpoint.breaker.state.name == "OPEN"
-    await eventually(lambda: rig.p.endpoint.breaker.until_probe() == 0)
+    assert rig.p.endpoints[0].breaker.state.name == "OPEN"
+    await eventually(lambda: rig.p.endpoints[0].breaker.until_probe() == 0)
     client, link = await opened(rig, upstream)
-    await eventually(lambda: rig.p.endpoint.breaker.state.name == "CLOSED", "the probe has succeeded")
+    await eventually(lambda: rig.p.endpoints[0].breaker.state.name == "CLOSED", "the probe has succeeded")
     link.reset()
     await client.rest()
     await rig.settled()
-    assert (rig.p.endpoint.breaker.state.name, rig.p.endpoint.breaker.failures) == ("CLOSED", 0)
+    assert (rig.p.endpoints[0].breaker.state.name, rig.p.endpoints[0].breaker.failures) == ("CLOSED", 0)
 
 
 async def test_a_stale_connection_before_the_switch_is_replaced(gateway_for: GatewayFor, upstream: Upstream) -> None:

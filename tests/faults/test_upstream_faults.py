@@ -23,7 +23,7 @@ async def test_a_refused_dial(gateway_for: GatewayFor, upstream: Upstream) -> No
     rig = await gateway_for(refused_url(), circuit_breaker=BREAKER)
     response = await rig.ask()
     assert (response.status, code_of(response)) == (502, "dial_failed")
-    assert rig.p.endpoint.breaker.failures == 1
+    assert rig.p.endpoints[0].breaker.failures == 1
     line = await rig.log.last()
     assert (line["status_code"], line["reason"], line["upstream_latency_ms"]) == (502, "dial_failed", None)
 
@@ -33,8 +33,8 @@ async def test_a_dial_without_an_answer(gateway_for: GatewayFor, upstream: Upstr
     rig = await gateway_for(black_hole, timeouts=replace(TIMEOUTS, dial=0.1), circuit_breaker=BREAKER)
     response = await rig.ask()
     assert (response.status, code_of(response)) == (504, "dial_timeout")
-    assert rig.p.endpoint.breaker.failures == 1
-    assert rig.p.endpoint.pool.open == 0
+    assert rig.p.endpoints[0].breaker.failures == 1
+    assert rig.p.endpoints[0].pool.open == 0
 
 
 @pytest.mark.plain
@@ -53,7 +53,7 @@ async def test_no_head_in_time(gateway_for: GatewayFor, upstream: Upstream) -> N
     response = await client.response()
     assert (response.status, code_of(response)) == (504, "header_timeout")
     await link.gone()
-    assert rig.p.endpoint.breaker.failures == 1
+    assert rig.p.endpoints[0].breaker.failures == 1
 
 
 async def test_a_dripping_head_is_no_head(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -93,7 +93,7 @@ async def test_a_body_that_stops(gateway_for: GatewayFor, upstream: Upstream) ->
     await link.gone()
     line = await rig.log.last()
     assert (line["status_code"], line["reason"]) == (200, "body_idle_timeout")
-    assert rig.p.endpoint.breaker.failures == 1
+    assert rig.p.endpoints[0].breaker.failures == 1
 
 
 async def test_the_total_time_before_the_answer(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -105,7 +105,7 @@ async def test_the_total_time_before_the_answer(gateway_for: GatewayFor, upstrea
     response = await client.response()
     assert (response.status, code_of(response)) == (504, "total_timeout")
     await link.gone()
-    assert rig.p.endpoint.breaker.failures == 1
+    assert rig.p.endpoints[0].breaker.failures == 1
 
 
 async def test_the_total_time_in_mid_answer(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -133,7 +133,7 @@ async def test_a_reset_before_the_head_is_complete(gateway_for: GatewayFor, upst
     link.reset()
     response = await client.response()
     assert (response.status, code_of(response)) == (502, "upstream_reset")
-    assert rig.p.endpoint.breaker.failures == 1
+    assert rig.p.endpoints[0].breaker.failures == 1
     assert upstream.accepted == 1, "a fresh connection that breaks is no stale one: nothing is retried"
 
 
@@ -161,7 +161,7 @@ async def test_a_stale_connection_is_replaced_for_get(gateway_for: GatewayFor, u
     assert (await client.response()).body == b"two"
     line = await rig.log.last(2)
     assert (line["attempts"], line["reused"], line["reason"]) == (2, False, "")
-    assert rig.p.endpoint.breaker.failures == 0
+    assert rig.p.endpoints[0].breaker.failures == 0
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -182,7 +182,7 @@ async def test_a_stale_connection_is_replaced_for_a_small_body(
     assert (await client.response()).body == b"two"
     line = await rig.log.last(2)
     assert (line["attempts"], line["reused"], line["bytes_in"]) == (2, False, len(b"small body"))
-    assert rig.p.endpoint.breaker.failures == 0
+    assert rig.p.endpoints[0].breaker.failures == 0
 
 
 @pytest.mark.http1
@@ -243,7 +243,7 @@ async def test_an_idle_connection_that_was_closed_is_not_used(gateway_for: Gatew
     rig = await gateway_for(upstream)
     client, first = await kept_alive(rig, upstream)
     first.close()
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "the pool has noticed")
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "the pool has noticed")
     await client.send(request("/2", "Content-Length: 1", method="POST"), b"x")
     second = await upstream.link()
     await second.head()
@@ -260,12 +260,12 @@ async def test_the_breaker_opens_and_refuses_without_touching_the_upstream(
     rig = await gateway_for(refused_url(), circuit_breaker=settings)
     for _ in range(3):
         assert (await rig.ask()).status == 502
-    assert rig.p.endpoint.breaker.state is State.OPEN
-    dials = rig.p.endpoint.pool.dials
+    assert rig.p.endpoints[0].breaker.state is State.OPEN
+    dials = rig.p.endpoints[0].pool.dials
     response = await rig.ask()
     assert (response.status, code_of(response), response.get("x-circuit-breaker")) == (503, "breaker_open", b"open")
     assert 1 <= int(response.get("retry-after") or b"0") <= 30
-    assert rig.p.endpoint.pool.dials == dials
+    assert rig.p.endpoints[0].pool.dials == dials
     line = await rig.log.last(4)
     assert (line["circuit_state"], line["attempts"]) == ("open", 0)
 

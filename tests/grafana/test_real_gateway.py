@@ -72,6 +72,14 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         {**common, "name": "dead", "path": "/dead", "upstream": refused_url()},
         {**common, "name": "closed", "path": "/closed", "access_rule": "false"},
     ]
+    # Two more endpoints that are down and fail; only one of them may be ejected, and all are used.
+    proxies[0] |= {
+        "endpoints": [{"url": refused_url()}, {"url": refused_url()}],
+        "balance": "random",
+        "health": {"path": "/fine", "interval": 0.2},
+        "ejection": {"consecutive_failures": 1, "base_time": 0.3, "max_share": 0.4},
+        "panic": 0.9,
+    }
     proxies[0]["circuit_breaker"] = {**BREAKER, "mode": "shadow"}
     folder = tmp_path / "gateway"
     folder.mkdir()

@@ -76,6 +76,12 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_waiting": Family("gauge", value=2),
     "gateway_queue_limit": Family("gauge", value=20),
     "gateway_circuit_breaker_state": Family("gauge", value=2),
+    "gateway_endpoints": Family("gauge", _each("state", "usable", "down", "ejected", "drained"), value=1),
+    "gateway_endpoint_changes_total": Family(
+        "counter", _each("cause", "down", "up", "ejected", "probation", "proved"), (), 0.1
+    ),
+    "gateway_endpoint_panics_total": Family("counter"),
+    "gateway_ejections_held_back_total": Family("counter"),
     "gateway_pool_open": Family("gauge", value=5),
     "gateway_pool_idle": Family("gauge"),
     "gateway_protection_mode": Family("gauge", _each("protection", "limiter", "queue", "breaker"), (), 2),

@@ -18,13 +18,15 @@ class Proxied:
     upstream: Upstream
 
     def having(self, **changes: Any) -> Proxied:
-        """The same with ``changes``: fields of either record; ``upstream`` is the URL, ``name`` that of both."""
+        """The same with ``changes``: fields of either record; ``name`` is that of both, ``upstream`` the only URL."""
         name = changes.pop("name", self.route.name)
-        url = changes.pop("upstream", self.upstream.endpoints[0].url)
+        endpoints = changes.pop("endpoints", self.upstream.endpoints)
+        if (url := changes.pop("upstream", "")) != "":
+            endpoints = (Endpoint(url),)
         of_upstream = {key: changes.pop(key) for key in _OF_THE_UPSTREAM & changes.keys()}
         return Proxied(
             replace(self.route, name=name, upstream=name, **changes),
-            replace(self.upstream, name=name, endpoints=(Endpoint(url),), **of_upstream),
+            replace(self.upstream, name=name, endpoints=endpoints, **of_upstream),
         )
 
 

@@ -14,17 +14,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 WHOLE = (
+    "gateway/policy/balance.py",
     "gateway/policy/breaker.py",
     "gateway/policy/breaker_store.py",
     "gateway/policy/circuit.py",
+    "gateway/policy/ejection.py",
     "gateway/policy/estimated_queue.py",
+    "gateway/policy/group.py",
+    "gateway/policy/health.py",
     "gateway/policy/limiter.py",
     "gateway/policy/machine.py",
+    "gateway/policy/member.py",
     "gateway/policy/queue.py",
     "gateway/policy/retry_after.py",
     "gateway/policy/retry.py",
     "gateway/policy/store.py",
     "gateway/policy/stores.py",
+    "gateway/proxy/layers/balance.py",
     "gateway/proxy/layers/break_circuit.py",
     "gateway/proxy/layers/deadline.py",
     "gateway/proxy/layers/limit.py",

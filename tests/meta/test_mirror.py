@@ -12,7 +12,6 @@ COVERED_ELSEWHERE: dict[str, str] = {
     "proxy/pipeline.py": "tests/faults: the order of the layers shows in what a client is told",
     "proxy/reply.py": "tests/unit/proxy/test_send.py: what an attempt gives its stream",
     "proxy/layers/server_timing.py": "tests/e2e/test_phases.py: what a client is told, beside the log and the metric",
-    "upstream/upstream.py": "tests/unit/upstream/test_registry.py: a record that the registry fills",
     "workers/worker.py": "tests/e2e/test_control_plane.py: a process that is told what to do",
 }
 """Modules without a unit test of their own, each with the reason and the place where it is tested. It should shrink."""

@@ -30,7 +30,9 @@ def every_setting(section: type[Section]) -> dict[str, object]:
     return made
 
 
-FULL = single.stored(every_setting(Proxy) | {"name": "full", "path": "/full", "hosts": ["b.example", "a.example"]})
+RING = {"balance": "ring_hash"}  # the example of hash_on has a meaning with it alone
+NAMED = {"name": "full", "path": "/full", "hosts": ["b.example", "a.example"]}
+FULL = single.stored(every_setting(Proxy) | NAMED | RING)
 
 
 def plain(name: str, **changes: object) -> Proxy:

@@ -82,7 +82,7 @@ async def test_each_kind_of_call(
             assert [part async for part in stubs.split(LARGE + b"," + LARGE)] == (LARGE + b"," + LARGE).split(b",")
         lines = await rig.log.wait(6)
         assert {(line["grpc_status"], line["upstream_protocol"]) for line in lines} == {(0, "2")}
-        assert rig.p.endpoint.pool.dials == 1
+        assert rig.p.endpoints[0].pool.dials == 1
 
 
 @pytest.mark.covers("FR-007", "T010")
@@ -124,7 +124,7 @@ async def test_a_call_that_is_cancelled_is_over_everywhere(way: Way) -> None:
     await way.rig.settled()
     assert (await way.rig.log.last())["reason"] == "client_gone"
     assert await way.stubs.echo(b"two") == b"two"
-    assert way.rig.p.endpoint.pool.dials == 1
+    assert way.rig.p.endpoints[0].pool.dials == 1
 
 
 async def test_a_deadline_reaches_the_server(way: Way) -> None:
@@ -208,7 +208,7 @@ async def test_the_breaker_judges_the_status_of_grpc(gateway_for: GatewayFor) ->
                 assert (await failed(stubs.fail(b"%d" % status))).code().value[0] == status
             error = await failed(stubs.echo(b"one"))
             assert dict(error.trailing_metadata())["x-gateway-reason"] == "breaker_open"
-            moves = rig.p.endpoint.breaker.moves
+            moves = rig.p.endpoints[0].breaker.moves
             assert [judged.reason for judged in moves[-1].outcomes][-2:] == ["grpc-status 13", "grpc-status 2"]
 
 
@@ -233,4 +233,4 @@ async def test_a_client_that_pings_is_served(way: Way) -> None:
 async def test_many_calls_share_a_connection(way: Way) -> None:
     results = await asyncio.gather(*(way.stubs.echo(b"%d" % number) for number in range(4)))
     assert results == [b"0", b"1", b"2", b"3"]
-    assert way.rig.p.endpoint.pool.dials == 1
+    assert way.rig.p.endpoints[0].pool.dials == 1

@@ -71,7 +71,7 @@ async def test_nghttpd(
         for _ in range(2):
             messages = await asyncio.gather(*(rig.ask("/small") for _ in range(40)))
             assert {(m.status, m.body) for m in messages} == {(200, b"small")}
-        assert 4 <= rig.p.endpoint.pool.dials <= 8
+        assert 4 <= rig.p.endpoints[0].pool.dials <= 8
         messages = await asyncio.gather(*(rig.ask("/large") for _ in range(4)))
         assert [m.body == LARGE for m in messages] == [True] * 4
         client = await rig.connect()
@@ -103,5 +103,5 @@ async def test_a_server_that_dies_and_comes_back(gateway_for: GatewayFor, upstre
     async with nghttpd(tmp_path) as url:
         rig = await gateway_for(url, proxies=(proxy_to(url, http2="always"),))
         assert (await rig.ask("/small")).status == 200
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "its connection has ended")
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "its connection has ended")
     assert (await rig.ask("/small")).status == 502

@@ -305,7 +305,7 @@ async def test_a_cold_burst_shares_one_connection(gateway: Gateway, upstream: Up
     responses = await asyncio.gather(*(rig.ask(f"/{number}") for number in range(100)))
     assert [m.body for m in responses] == [b"GET /%d " % number for number in range(100)]
     assert upstream.accepted == 1
-    pool = rig.p.endpoint.pool
+    pool = rig.p.endpoints[0].pool
     assert (pool.dials, pool.open, pool.idle) == (1, 1, 1)
 
 
@@ -912,8 +912,8 @@ async def test_an_idle_session_is_closed(gateway: Gateway, upstream: Upstream) -
     await session.respond(await session.request(), b"ok")
     await response
     assert await session.goaway() == NO_ERROR
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "the pool knows that it is closed")
-    assert rig.p.endpoint.pool.idle == 0
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "the pool knows that it is closed")
+    assert rig.p.endpoints[0].pool.idle == 0
 
 
 async def test_an_old_session_begins_no_more_streams(gateway: Gateway, upstream: Upstream) -> None:
@@ -982,7 +982,7 @@ async def test_http_1_1_where_alpn_does_not_choose_http_2(
             responses = await asyncio.gather(*(rig.ask(f"/{number}") for number in range(20)))
             assert {m.status for m in responses} == {200}
         assert {line["upstream_protocol"] for line in await rig.log.wait(40)} == {"1.1"}
-        pool = rig.p.endpoint.pool
+        pool = rig.p.endpoints[0].pool
         assert pool.open == pool.idle == other.accepted <= 20
         assert pool.reuses > 0
 

@@ -171,7 +171,7 @@ async def test_another_response_is_relayed_and_a_2xx_opens_nothing(gateway_for: 
     assert b"responded with 200" in response.body
     await link.gone()
     await rig.settled()
-    assert rig.p.endpoint.breaker.state == 0, "it says nothing about the upstream's health"
+    assert rig.p.endpoints[0].breaker.state == 0, "it says nothing about the upstream's health"
 
 
 @pytest.mark.parametrize("lines", [[], ["Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]])

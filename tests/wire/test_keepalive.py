@@ -470,7 +470,7 @@ async def test_the_upstream_says_how_long_it_keeps_a_connection(gateway_for: Gat
     rig = await gateway_for(upstream)
     assert (await rig.ask()).body == b"ok"
     began = monotonic()
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "the gateway closes it")
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "the gateway closes it")
     assert 0.3 < monotonic() - began < 0.95
     assert (await rig.ask(method="POST", body=b"x")).body == b"ok"
     assert upstream.accepted == 2

@@ -59,7 +59,7 @@ async def test_without_body(
     response = await client.response(method)
     assert response.get("content-length") == length
     # Nothing follows it: both connections serve the next request.
-    await eventually(lambda: rig.p.endpoint.pool.idle == 1, "the connection may be used again")
+    await eventually(lambda: rig.p.endpoints[0].pool.idle == 1, "the connection may be used again")
     await client.send(request("/b"))
     assert (await link.request()).target == b"/b"
     await link.send(OK)
@@ -99,7 +99,9 @@ async def test_a_body_that_must_not_be_there_is_never_a_response(
     rig = await gateway_for(upstream)
     first, second = await rig.connect(), await rig.connect()
     assert (await first.ask("/named", method=method)).body == b""
-    await eventually(lambda: rig.p.endpoint.pool.open == 0 or rig.p.endpoint.pool.idle == 0, "it is not used at once")
+    await eventually(
+        lambda: rig.p.endpoints[0].pool.open == 0 or rig.p.endpoints[0].pool.idle == 0, "it is not used at once"
+    )
     end = asyncio.get_running_loop().time() + late + 0.05
     while asyncio.get_running_loop().time() < end:
         for client in (first, second):
@@ -120,7 +122,7 @@ async def test_a_204_that_names_a_body_ends_its_connection(
     assert response.status == 204
     assert response.get("transfer-encoding") is None
     await link.gone()
-    assert rig.p.endpoint.pool.open == 0
+    assert rig.p.endpoints[0].pool.open == 0
     upstream.behaviour = once(OK)
     assert (await client.ask("/b")).body == b"ok"
 
@@ -426,10 +428,10 @@ async def test_bytes_behind_an_answer_reach_nobody(
     await link.send(first + (b"" if late else evil))
     await client.response()
     if late:
-        await eventually(lambda: rig.p.endpoint.pool.idle == 1, "the connection is idle")
+        await eventually(lambda: rig.p.endpoints[0].pool.idle == 1, "the connection is idle")
         await link.send(evil)
     await link.gone()
-    await eventually(lambda: rig.p.endpoint.pool.idle == 0, "the connection has left the pool")
+    await eventually(lambda: rig.p.endpoints[0].pool.idle == 0, "the connection has left the pool")
     upstream.behaviour = once(answer(b"good"))
     assert (await client.ask("/b")).body == b"good"
     assert upstream.accepted == 2

@@ -170,7 +170,7 @@ async def test_a_client_that_stops_reading_is_cut(
     await rig.settled()
     await eventually(lambda: rig.gateway.connections == (rig.over == "h2"), "the client is cut")
     assert (await rig.log.last())["reason"] == "client_timeout"
-    assert rig.p.endpoint.breaker.failures == 0
+    assert rig.p.endpoints[0].breaker.failures == 0
 
 
 @pytest.mark.http1

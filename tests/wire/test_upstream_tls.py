@@ -90,7 +90,7 @@ async def test_an_authority_of_its_own_replaces_those_of_the_system(
     assert (await rig.ask("/")).status == 200
     speaks(upstream, issuer=authority())  # the system knows this one
     upstream.links[-1].close()
-    await eventually(lambda: rig.p.endpoint.pool.open == 0, "the connection is gone")
+    await eventually(lambda: rig.p.endpoints[0].pool.open == 0, "the connection is gone")
     assert await refused(rig) == "tls_failed"
 
 

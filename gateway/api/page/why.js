@@ -18,6 +18,7 @@ const FACTS = {
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
+  Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.panic ? '; too few are usable, so all are used' : ''}`,
   Connections: ({ pool: p }) => `${p.open} open, ${p.in_use} in use; ${p.dials} dialled, ${p.reuses} times reused`,
   'HTTP/2': ({ pool: p }) => p.sessions && `${plural(p.sessions, 'connection')} with ${plural(p.streams, 'request')}`,
 };
@@ -31,6 +32,7 @@ export class Why {
   #cells = {};
   #rows = {};
   #moves = h('ol', { class: 'moves' });
+  #endpoints = h('ol', { class: 'outcomes' });
   #counting = h('ol', { class: 'outcomes' });
   #running = h('ol', { class: 'outcomes' });
   #runningTitle = h('h4', {});
@@ -40,6 +42,7 @@ export class Why {
     this.name = name;
     const facts = Object.keys(FACTS).map((label) => (this.#rows[label] = h('div', {}, h('dt', {}, label), (this.#cells[label] = h('dd', {})))));
     this.parts = {
+      endpoints: h('div', {}, h('h4', {}, 'Endpoints'), this.#endpoints),
       moves: h('div', {}, h('h4', {}, 'How the breaker got here'), this.#moves),
       counting: h('div', {}, h('h4', {}, 'What counts since then'), this.#counting),
       running: h('div', {}, this.#runningTitle, this.#running),
@@ -90,6 +93,15 @@ export class Why {
     keep(this.#counting, outcomes.map((outcome) => [outcome.request_id + outcome.at, outcome]).reverse(), judged);
     keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
     told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, protocols(one)].filter(Boolean).join('; ')));
+    const endpoints = told.group?.endpoints ?? [];
+    keep(this.#endpoints, endpoints.map((one) => [one.url, one]), named);
+    endpoints.forEach((one, index) => {
+      const [word, facts] = this.#endpoints.children[index].children;
+      mark(word, 'data-kind', one.standing === 'usable' ? 'success' : 'failure');
+      say(word, one.standing);
+      say(facts, stands(one, told.at));
+    });
+    this.parts.endpoints.hidden = !endpoints.length;
     const rest = told.active_count - told.active.length;
     say(this.#runningTitle, `${plural(told.active_count, 'request')} running${rest > 0 ? `, the ${told.active.length} oldest of them` : ''}`);
     this.parts.moves.hidden = !moves.length;
@@ -107,6 +119,16 @@ function moved({ at, old, new: to, cause, by, outcomes }) {
 
 function judged({ at, outcome, reason, status, request_id: id }) {
   return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, reason || (status ? String(status) : '')), requestLink(id));
+}
+
+const named = ({ url }) => h('li', { class: 'holder' }, h('span', { class: 'outcome-word' }), h('span', {}), h('code', {}, url));
+
+function stands({ in_flight: running, attempts, failures, weight, breaker, ejected_until: until, ejected_because: why, probation, check_failure: check }, at) {
+  return [
+    `${running} in flight`, `${failures} of ${plural(attempts, 'request')} failed`, `weight ${weight}`,
+    breaker !== 'off' && `breaker ${BREAKER[breaker].toLowerCase()}`, until > at && `ejected for ${seconds(until - at)} more: ${why}`,
+    probation && 'on probation', check && `last check: ${check}`,
+  ].filter(Boolean).join(', ');
 }
 
 const holds = ({ request_id: id }) => h('li', { class: 'holder' }, requestLink(id), h('span', {}));

@@ -14,6 +14,9 @@ from pydantic.config import JsonDict
 
 Group = Literal[
     "Basics",
+    "Endpoints",
+    "Health checks",
+    "Ejection",
     "Limit and queue",
     "Circuit breaker",
     "Timeouts and timing",

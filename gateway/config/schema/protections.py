@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from gateway.config import records, values
 from gateway.config.records import Http2, Mode
+from gateway.config.schema.endpoints import BALANCE
 from gateway.config.schema.form import in_group, widget
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Requests, Seconds
@@ -105,13 +106,13 @@ def _behind_a_limit(queue: Queue, info: ValidationInfo) -> Queue:
 
 def _on_https(tls: UpstreamTls | None, info: ValidationInfo) -> UpstreamTls | None:
     own = info.data.get("upstream", "")
-    urls = [endpoint.url for endpoint in info.data.get("endpoints", ())] or [own]
+    urls = [url for url in (own, *(endpoint.url for endpoint in info.data.get("endpoints", ()))) if url]
     if tls is not None and any(url.lower().startswith("http://") for url in urls):
         raise ValueError("has no effect on an http:// URL; write https://, or remove this key")
     return tls
 
 
-PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config", "tls", "http2")
+PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config", "tls", "http2", *BALANCE)
 """Keys of an upstream, which a proxy has only when its upstream is a URL of its own."""
 
 _H2C = "h2c://"

@@ -9,6 +9,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from gateway.config import header_template, records, values
 from gateway.config.records import Mode
+from gateway.config.schema.endpoints import (
+    NO_EJECTION,
+    NO_HEALTH,
+    BalanceKey,
+    EjectionKey,
+    HashLoadKey,
+    HashOnKey,
+    HealthKey,
+    MoreEndpointsKey,
+    PanicKey,
+    SlowStartKey,
+    distinct,
+)
 from gateway.config.schema.form import choices, in_group, typed, widget
 from gateway.config.schema.protections import (
     CircuitBreaker,
@@ -34,6 +47,7 @@ from gateway.rules.parser import compile_rule
 _CORS = records.Cors()
 _PROXY = records.Route("-", "/", "-")
 _STREAM = records.Stream()
+_UPSTREAM = records.Upstream("-", ())
 _CALLERS = choices(
     {
         "": "Superusers alone",
@@ -146,8 +160,8 @@ class Proxy(Section):
         | typed("^([Hh][Tt][Tt][Pp][Ss]?|[Hh]2[Cc])://[^/@]+", "Begin with http://, https:// or h2c://, then the host"),
     )
     """`http://`, `https://` or `h2c://` URL: host, optional port and base path; without a user, a query or a fragment.
-    Or, in a file, the name of an entry of `upstreams`: then `max_concurrent`, `limiter`, `queue`, `circuit_breaker`,
-    `timeout_config`, `tls` and `http2` stand there and not here."""
+    Or, in a file, the name of an entry of `upstreams`: then the keys of an upstream, such as `max_concurrent`, stand
+    there and not here."""
     strip_path: bool = Field(
         default=_PROXY.strip_path,
         title="Remove the prefix before forwarding",
@@ -175,6 +189,14 @@ class Proxy(Section):
         default=_PROXY.active, title="Switched on", examples=[False], json_schema_extra=in_group("Basics")
     )
     """`false`: the proxy is switched off and responds with 404."""
+    endpoints: MoreEndpointsKey = ()
+    balance: BalanceKey = _UPSTREAM.balance
+    hash_on: HashOnKey = _UPSTREAM.hash_on
+    hash_load: HashLoadKey = _UPSTREAM.hash_load
+    health: HealthKey = NO_HEALTH
+    ejection: EjectionKey = NO_EJECTION
+    panic: PanicKey = _UPSTREAM.panic
+    slow_start: SlowStartKey = _UPSTREAM.slow_start
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
@@ -247,6 +269,17 @@ class Proxy(Section):
             raise ValueError("WebSockets go over HTTP/1.1, and http2: always excludes it; write auto or never")
         return self
 
+    @model_validator(mode="after")
+    def _distinct_endpoints(self) -> Self:
+        if self.endpoints and not self.names_upstream:
+            distinct(self.endpoints, [self.upstream])
+        return self
+
+    @property
+    def urls(self) -> list[str]:
+        """Those of an upstream of its own."""
+        return [self.upstream, *(endpoint.url for endpoint in self.endpoints)]
+
     @property
     def names_upstream(self) -> bool:
         """``upstream`` is the name of one that stands below `upstreams`; else it is a URL of its own."""
@@ -266,7 +299,7 @@ class Proxy(Section):
             records.Upstream,
             self,
             name=name,
-            endpoints=(records.Endpoint(self.upstream),),
+            endpoints=(records.Endpoint(self.upstream), *(endpoint.record() for endpoint in self.endpoints)),
             timeouts=record_of(records.Timeouts, self.timeout_config),
             tls=records.UpstreamTls() if self.tls is None else self.tls.record(),
         )

@@ -240,7 +240,7 @@ class Settings(Section):
     def urls(self, proxy: Proxy) -> list[str]:
         """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names."""
         if not proxy.names_upstream:
-            return [proxy.upstream]
+            return proxy.urls
         entries = (upstream for upstream in self.upstreams if upstream.name == proxy.upstream)
         return [endpoint.url for upstream in entries for endpoint in upstream.endpoints]
 

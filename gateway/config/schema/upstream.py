@@ -1,4 +1,4 @@
-"""A named upstream: its address and its protections, for all proxies that name it."""
+"""A named upstream: its endpoints and its protections, for all proxies that name it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import records, values
+from gateway.config.schema.endpoints import (
+    NO_EJECTION,
+    NO_HEALTH,
+    BalanceKey,
+    EjectionKey,
+    Endpoints,
+    HashLoadKey,
+    HashOnKey,
+    HealthKey,
+    PanicKey,
+    SlowStartKey,
+)
 from gateway.config.schema.protections import (
     PROTECTIONS,
     CircuitBreaker,
@@ -26,7 +38,8 @@ from gateway.config.schema.protections import (
 )
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
-from gateway.config.schema.types import Listed, UpstreamUrl
+
+_UPSTREAM = records.Upstream("-", ())
 
 
 def named(name: str) -> str:
@@ -38,29 +51,14 @@ def named(name: str) -> str:
     return f"{records.NAMED}{name}"
 
 
-class Endpoint(Section):
-    """One address of an upstream."""
-
-    url: UpstreamUrl = Field(examples=["http://127.0.0.1:9000/base"])
-    """`http://` or `https://` URL: host, optional port and base path; without a user, a query or a fragment."""
-
-
-def _exactly_one(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    if len(endpoints) != 1:
-        raise ValueError("must hold one endpoint; balancing over several does not exist yet")
-    return endpoints
-
-
 class Upstream(Section):
     """A back end. The proxies that name it share its limiter, its breaker and its connections."""
 
     name: Annotated[str, AfterValidator(values.proxy_name)] = Field(examples=["ai"])
     """The name that proxies write in `upstream`: 1 to 64 letters, digits, `_`, `.` and `-`; unique among the upstreams
     and the proxies with a URL of their own."""
-    endpoints: Annotated[Listed[Endpoint], AfterValidator(_exactly_one)] = Field(
-        examples=[[{"url": "http://127.0.0.1:9000"}]]
-    )
-    """Where it is. Exactly one so far."""
+    endpoints: Endpoints = Field(examples=[[{"url": "http://127.0.0.1:9000"}, {"url": "http://127.0.0.1:9001"}]])
+    """Where it is: one endpoint or more."""
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
@@ -68,6 +66,13 @@ class Upstream(Section):
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
     http2: Http2Key = "auto"
+    balance: BalanceKey = _UPSTREAM.balance
+    hash_on: HashOnKey = _UPSTREAM.hash_on
+    hash_load: HashLoadKey = _UPSTREAM.hash_load
+    health: HealthKey = NO_HEALTH
+    ejection: EjectionKey = NO_EJECTION
+    panic: PanicKey = _UPSTREAM.panic
+    slow_start: SlowStartKey = _UPSTREAM.slow_start
 
     @model_validator(mode="before")
     @classmethod
@@ -93,7 +98,7 @@ class Upstream(Section):
             records.Upstream,
             self,
             name=named(self.name),
-            endpoints=tuple(records.Endpoint(endpoint.url) for endpoint in self.endpoints),
+            endpoints=tuple(endpoint.record() for endpoint in self.endpoints),
             timeouts=record_of(records.Timeouts, self.timeout_config),
             tls=records.UpstreamTls() if self.tls is None else self.tls.record(),
         )

@@ -81,9 +81,10 @@ _EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, H
 _SAME: Final = (
     families.LIMIT,
     families.QUEUE_LIMIT,
+    *range(families.ENDPOINTS, families.ENDPOINTS + len(families.ENDPOINT_STATES)),
     *range(families.MODE, families.MODE + len(families.PROTECTIONS)),
 )
-"""Gauges that are the same in all workers."""
+"""Gauges that are the same in all workers, or nearly so: each has its own opinion of an endpoint."""
 
 
 def _open_seconds(part: Part, now: float) -> float:

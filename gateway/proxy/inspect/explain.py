@@ -5,6 +5,7 @@ Everything here is read, nothing is counted for it: an explanation costs the dat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from gateway.config.records import Missing, Route
@@ -14,7 +15,10 @@ from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, 
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.limiter import Limiter
+from gateway.proxy.inspect.endpoints import group_told, pool_told
+from gateway.proxy.inspect.status import standing
 from gateway.proxy.snapshot import Served
+from gateway.upstream.upstream import Upstream
 
 _MOST_HOLDERS = 100
 
@@ -25,8 +29,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
     ``now`` is on the monotonic clock; ``epoch``: what the wall clock is ahead of that.
     """
     upstream = served.upstream
-    settings, limiter, endpoint = upstream.settings, upstream.limiter, upstream.endpoint
-    pool = endpoint.pool
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
     running = sorted(live, key=lambda ex: ex.start_at)
     verdict, reason, sentence = _verdict(served)
     return {
@@ -46,19 +49,10 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
             "waiting": limiter.waiting,
             "timeout": settings.queue.timeout,
         },
-        "breaker": None if endpoint.breaker is None else _breaker(endpoint.breaker, now, epoch),
+        "breaker": None if breaker is None else _breaker(breaker, now, epoch),
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
-        "pool": {
-            "endpoint": endpoint.origin.url,
-            "open": pool.open,
-            "idle": pool.idle,
-            "in_use": pool.open - pool.idle,
-            "sessions": pool.sessions,
-            "streams": pool.streams,
-            "dials": pool.dials,
-            "reuses": pool.reuses,
-            "idle_timeout": settings.timeouts.idle,
-        },
+        "group": group_told(upstream, epoch),
+        "pool": pool_told(upstream),
     }
 
 
@@ -97,7 +91,7 @@ def holder(ex: Exchange, now: float) -> Holder:
 def _verdict(served: Served) -> tuple[str, str, str]:
     """Missing values come first, then the limiter, then the breaker, as in the pipeline."""
     upstream = served.upstream
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.endpoint.breaker
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
     if missing := _missing(served.settings):
         names = ", ".join(missing)
         return (
@@ -115,6 +109,8 @@ def _verdict(served: Served) -> tuple[str, str, str]:
             return verdict, reason, sentence
         else:
             waits = sentence
+    if (blocked := _unusable(upstream)) is not None:
+        return blocked
     if breaker is not None:
         verdict, reason, sentence = _fence(breaker)
         if verdict != "admit" and breaker.shadow:
@@ -123,8 +119,20 @@ def _verdict(served: Served) -> tuple[str, str, str]:
             return verdict, reason, f"{waits}; then {sentence}" if waits else sentence
     if waits:
         return "wait", "", waits
+    if upstream.group is not None and upstream.group.panicking:
+        notes.append("all endpoints are used, because too few are usable (panic)")
     free = f"{limiter.available} of {limiter.max} permits are free" if limiter is not None else "there is no limit"
     return "admit", "", "; ".join([f"a request would be forwarded at once: {free}", *notes])
+
+
+def _unusable(upstream: Upstream) -> tuple[str, str, str] | None:
+    """The verdict where no endpoint may be chosen."""
+    if upstream.group is None or upstream.group.usable:
+        return None
+    found = Counter(standing(endpoint.member) for endpoint in upstream.endpoints)
+    why = ", ".join(f"{count} {state}" for state, count in found.items())
+    sentence = f"a request would be refused (503 no_healthy_endpoint): of {len(upstream.endpoints)} endpoints, {why}"
+    return "refuse", "no_healthy_endpoint", sentence
 
 
 def _missing(settings: Route) -> list[str]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 
+from gateway.config.records import Route
 from gateway.proxy.layers.keep_secrets import holds_secret
 from gateway.proxy.snapshot import Served
+from gateway.upstream.endpoint import Endpoint
 
 _log = logging.getLogger("gateway")
 
 
 def log_forward_proxy(served: Served) -> None:
-    """One line, when there is a forward proxy on the way: at start and not when the first request fails."""
-    route, endpoint = served.settings, served.upstream.endpoint
+    """A line for each endpoint with a forward proxy on the way: at start and not when the first request fails."""
+    for endpoint in served.upstream.endpoints:
+        _log_one(served.settings, endpoint)
+
+
+def _log_one(route: Route, endpoint: Endpoint) -> None:
     connector = endpoint.pool.connector
     proxy = connector.proxy
     if proxy is None:

@@ -7,6 +7,8 @@ from typing import Final
 from gateway.core.message import HTTP_2, VERSIONS
 from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
+from gateway.policy.breaker_store import State
+from gateway.policy.member import DRAINED, EJECTED, UNHEALTHY, Member
 from gateway.proxy.server import Server
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
@@ -21,20 +23,21 @@ _GAUGES: Final = [
 
 def state(upstream: Upstream, live: int) -> ProxyState:
     """Of a proxy with ``live`` exchanges. What its upstream has, all proxies of that upstream share."""
-    limiter, breaker, pool = upstream.limiter, upstream.endpoint.breaker, upstream.endpoint.pool
+    limiter, breaker = upstream.limiter, upstream.breaker
+    pools = [endpoint.pool for endpoint in upstream.endpoints]
     return ProxyState(
         in_flight=limiter.held if limiter is not None else live,
         waiting=limiter.own_waiting if limiter is not None else 0,
         streams=live,
         breaker=breaker.state.api_word if breaker is not None else "off",
-        connections_open=pool.open,
-        connections_idle=pool.idle,
+        connections_open=sum([pool.open for pool in pools]),
+        connections_idle=sum([pool.idle for pool in pools]),
     )
 
 
 def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
     """``epoch``: what the wall clock is ahead of the monotonic one."""
-    breaker = upstream.endpoint.breaker
+    breaker = upstream.breaker
     if breaker is None:
         return {"breaker": "off", "since": 0.0, "history": []}
     moves = [move for move in breaker.moves if move.old is not move.new]
@@ -43,6 +46,12 @@ def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
         for move in moves
     ]
     return {"breaker": breaker.state.api_word, "since": moves[-1].at + epoch if moves else 0.0, "history": history}
+
+
+def open_since(upstream: Upstream | None) -> float:
+    """When its breaker opened, on the monotonic clock; 0.0: it is not open, or there is none."""
+    breaker = None if upstream is None else upstream.breaker
+    return breaker.since if breaker is not None and breaker.state is State.OPEN else 0.0
 
 
 def gauges(upstream: Upstream | None, live: int, tunnels: int = 0) -> tuple[tuple[int, int], ...]:
@@ -54,7 +63,7 @@ def gauges(upstream: Upstream | None, live: int, tunnels: int = 0) -> tuple[tupl
     if upstream is None:
         running = {families.ACTIVE: live, families.IN_FLIGHT: live, families.TUNNELS: tunnels}
         return tuple([(cell, running.get(cell, 0)) for cell in _GAUGES])
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.endpoint.breaker
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
     now = state(upstream, live)
     places = settings.queue.max_waiting if limiter is not None else 0
     limited = _mode(settings.limiter.mode) if limiter is not None else 0
@@ -72,8 +81,36 @@ def gauges(upstream: Upstream | None, live: int, tunnels: int = 0) -> tuple[tupl
         (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
         (families.POOL_OPEN, now["connections_open"]),
         (families.POOL_IDLE, now["connections_idle"]),
-        (families.POOL_SESSIONS, upstream.endpoint.pool.sessions),
-        (families.POOL_STREAMS, upstream.endpoint.pool.streams),
+        (families.POOL_SESSIONS, sum([endpoint.pool.sessions for endpoint in upstream.endpoints])),
+        (families.POOL_STREAMS, sum([endpoint.pool.streams for endpoint in upstream.endpoints])),
+        *_endpoints(upstream),
+    )
+
+
+def _endpoints(upstream: Upstream) -> list[tuple[int, int]]:
+    """How many there are in each of `families.ENDPOINT_STATES`."""
+    found = [] if upstream.group is None else [standing(endpoint.member) for endpoint in upstream.endpoints]
+    return [(families.ENDPOINTS + at, found.count(each)) for at, each in enumerate(families.ENDPOINT_STATES)]
+
+
+def standing(member: Member) -> str:
+    """One of `families.ENDPOINT_STATES`: what keeps requests from it. One on probation is usable."""
+    if member.out & DRAINED:
+        return "drained"
+    if member.out & UNHEALTHY:
+        return "down"
+    return "ejected" if member.out & EJECTED else "usable"
+
+
+def counts(upstream: Upstream) -> tuple[tuple[int, int], ...]:
+    """(cell of `families.PROXY`, what to add to it): since the last call."""
+    taken = [endpoint.pool.take_counts() for endpoint in upstream.endpoints]
+    panics, held_back = (0, 0) if upstream.group is None else upstream.group.take_counts()
+    return (
+        (families.DIALS, sum([dials for dials, _ in taken])),
+        (families.REUSES, sum([reuses for _, reuses in taken])),
+        (families.PANICS, panics),
+        (families.EJECTIONS_HELD_BACK, held_back),
     )
 
 

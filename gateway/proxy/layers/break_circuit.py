@@ -43,13 +43,29 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
     return FAILURE if asked and not queued and not ex.committed else IGNORED
 
 
+def judged(ex: Exchange, error: BaseException | None = None) -> tuple[Outcome, str]:
+    """What an attempt that is over says about its endpoint, and the word for why. ``error``: what ended it, if any did.
+
+    A status of 500 or more is a FAILURE, any other a SUCCESS; a response of gRPC is judged by its own status, because
+    that of HTTP is always 200.
+    """
+    if error is None:
+        if ex.grpc_status > 0:
+            return outcome_of(ex.grpc_status), f"grpc-status {ex.grpc_status}"
+        return (FAILURE if ex.status >= 500 else SUCCESS), ""
+    if isinstance(error, GatewayError):
+        return outcome_of_error(ex, error), error.reason.code
+    if isinstance(error, asyncio.CancelledError):
+        timed_out = ex.reason == TOTAL_TIMEOUT.code
+        return (outcome_of_total_timeout(ex) if timed_out else IGNORED), ex.reason
+    return IGNORED, ""
+
+
 def break_circuit(breaker: Breaker | None) -> Layer:
     """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
-    the middle is a FAILURE. A status of 500 or more is a FAILURE, any other a SUCCESS; a response of gRPC is judged by
-    its own status, because that of HTTP is always 200. Sets ``breaker``; in shadow mode ``shadow`` instead of a
-    refusal.
+    the middle is a FAILURE. Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -66,18 +82,9 @@ def break_circuit(breaker: Breaker | None) -> Layer:
             reason = ""
             try:
                 await next_handler(ex)
-                outcome = FAILURE if ex.status >= 500 else SUCCESS
-                if ex.grpc_status > 0:
-                    outcome = outcome_of(ex.grpc_status)
-                    reason = f"grpc-status {ex.grpc_status}"
-            except GatewayError as error:
-                outcome = outcome_of_error(ex, error)
-                reason = error.reason.code
-                raise
-            except asyncio.CancelledError:
-                reason = ex.reason
-                if reason == TOTAL_TIMEOUT.code:
-                    outcome = outcome_of_total_timeout(ex)
+                outcome, reason = judged(ex)
+            except BaseException as error:
+                outcome, reason = judged(ex, error)
                 raise
             finally:
                 breaker.release(permit, outcome, 0.0, reason, ex.status, ex.request_id)

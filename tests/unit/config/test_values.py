@@ -294,3 +294,86 @@ def test_admin_address() -> None:
 )
 def test_admin_address_refuses(text: str, hint: str) -> None:
     refuses(values.admin_listen, text, hint)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(503, "503"), ("503", "503"), (True, True), (None, None), (5.0, 5.0), ([503], [503])]
+)
+def test_status_text(value: object, text: object) -> None:
+    assert values.status_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("503", "503"), (" 200 ", "200"), ("200-299", "200-299"), ("200 - 299", "200-299"), ("204-204", "204")],
+)
+def test_status_range(text: str, found: str) -> None:
+    assert values.status_range(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "ok", "99", "600", "2xx", "200-", "-299", "200-600", "200-299-399", "200,204"])
+def test_status_range_refuses(text: str) -> None:
+    refuses(values.status_range, text, 'write "503" or "500-599"')
+
+
+def test_status_range_turned_round() -> None:
+    refuses(values.status_range, "599-500", 'write "500-599"')
+
+
+@pytest.mark.parametrize("text", ["/", "/health", "/a/b%20c", "/up?full=1&x=%2F", "/up?", "/up?a?b", "/?q"])
+def test_check_path(text: str) -> None:
+    assert values.check_path(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "must begin with a slash"),
+        ("health", "must begin with a slash"),
+        ("http://h/health", "must begin with a slash"),
+        ("/up#top", "hold no #"),
+        ("/up?x#top", "hold no #"),
+        ("/a b", "percent-encoded"),
+        ("/a%2", "percent-encoded"),
+        ("/a\r\nX: 1", "percent-encoded"),
+        ("/ü", "percent-encoded"),
+        ("/up?a b", "percent-encoded"),
+        ("/up?\r\nX: 1", "percent-encoded"),
+    ],
+)
+def test_check_path_refuses(text: str, hint: str) -> None:
+    refuses(values.check_path, text, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ""),
+        (" ", ""),
+        ("client", "client"),
+        (" client ", "client"),
+        ("header:X-User", "header:x-user"),
+        ("cookie:Sid", "cookie:Sid"),
+    ],
+)
+def test_hash_on(text: str, found: str) -> None:
+    assert values.hash_on(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["path", "client:", "client:x", "header", "header:", "header:a b", "cookie:", "cookie:a=b", "Header:X", ":x"],
+)
+def test_hash_on_refuses(text: str) -> None:
+    refuses(values.hash_on, text, "write client, header:NAME or cookie:NAME")
+
+
+@pytest.mark.parametrize("number", [0.0, 1.01, 1.25, 100.0])
+def test_above_one(number: float) -> None:
+    assert values.above_one(number) == number
+
+
+@pytest.mark.parametrize("number", [0.001, 0.5, 1.0])
+def test_above_one_refuses(number: float) -> None:
+    with pytest.raises(ValueError, match=r"must be above 1, as in .*; or 0 for no bound"):
+        values.above_one(number)

@@ -16,6 +16,8 @@ from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer
 from gateway.errors import GatewayError
+from gateway.policy.group import Condition
+from gateway.policy.member import Member
 from gateway.proxy import reply
 from gateway.proxy.send import send
 from gateway.upstream.endpoint import Endpoint
@@ -72,7 +74,7 @@ class Pool:
 class Stage:
     def __init__(self, response_header: float = 30.0, **settings: Any) -> None:
         self.pool = Pool()
-        endpoint = Endpoint(Origin.of(URL), self.pool, None)  # type: ignore[arg-type]
+        endpoint = Endpoint(Origin.of(URL), self.pool, None, Condition(Member(URL)))  # type: ignore[arg-type]
         route = replace(Route("p", "/p", "p", access_rule="true"), **settings)
         self.handle = send(route, endpoint, response_header)
         self.exchange: Exchange

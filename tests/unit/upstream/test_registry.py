@@ -46,7 +46,7 @@ async def test_what_does_not_change_is_kept() -> None:
     a, b = made.upstreams["a"], made.upstreams["b"]
     reload(made, replace(A, queue=Queue(7, 1)), replace(B, max_concurrent=9))
     for old, new in ((a, made.upstreams["a"]), (b, made.upstreams["b"])):
-        assert (new.endpoint, new.limiter) == (old.endpoint, old.limiter)
+        assert (new.endpoints, new.limiter) == (old.endpoints, old.limiter)
     await made.aclose()
 
 
@@ -72,7 +72,7 @@ async def test_a_queue_that_only_counts_is_none_for_the_limit_behind_it(settings
 @pytest.mark.covers("T023")
 async def test_numbers_change_in_place() -> None:
     made = registry(A)
-    limiter, breaker = made.upstreams["a"].limiter, made.upstreams["a"].endpoint.breaker
+    limiter, breaker = made.upstreams["a"].limiter, made.upstreams["a"].endpoints[0].breaker
     assert limiter is not None
     assert breaker is not None
     assert limiter.try_acquire() != REFUSED
@@ -107,8 +107,8 @@ async def test_another_address_is_another_upstream() -> None:
     old = made.upstreams["a"]
     reload(made, replace(A, endpoints=(Endpoint("http://127.0.0.1:2"),)))
     new = made.upstreams["a"]
-    assert new.endpoint.pool is not old.endpoint.pool
-    assert new.endpoint.breaker is not old.endpoint.breaker
+    assert new.endpoints[0].pool is not old.endpoints[0].pool
+    assert new.endpoints[0].breaker is not old.endpoints[0].breaker
     assert new.limiter is old.limiter
     await made.aclose()
 
@@ -118,8 +118,8 @@ async def test_other_timeouts_need_other_connections_but_the_verdict_stays() -> 
     made = registry(A)
     old = made.upstreams["a"]
     reload(made, replace(A, timeouts=replace(A.timeouts, idle=1)))
-    assert made.upstreams["a"].endpoint.pool is not old.endpoint.pool
-    assert made.upstreams["a"].endpoint.breaker is old.endpoint.breaker
+    assert made.upstreams["a"].endpoints[0].pool is not old.endpoints[0].pool
+    assert made.upstreams["a"].endpoints[0].breaker is old.endpoints[0].breaker
     await made.aclose()
 
 
@@ -128,36 +128,36 @@ async def test_other_tls_needs_other_connections_and_equal_settings_share_a_cont
     secure = replace(A, endpoints=(Endpoint("https://127.0.0.1:1"),), tls=ours)
     made = registry(secure, replace(secure, name="b", tls=replace(ours, server_name="b.test")))
     old = made.upstreams["a"]
-    contexts = [made.upstreams[name].endpoint.pool.connector.tls for name in ("a", "b")]
+    contexts = [made.upstreams[name].endpoints[0].pool.connector.tls for name in ("a", "b")]
     assert contexts[0].endpoint is contexts[1].endpoint
     assert [one.server_name for one in contexts] == ["a.test", "b.test"]
     reload(made, replace(secure, tls=UpstreamTls(ours.ca)))
-    assert made.upstreams["a"].endpoint.pool is not old.endpoint.pool
-    assert made.upstreams["a"].endpoint.breaker is old.endpoint.breaker
-    assert made.upstreams["a"].endpoint.pool.connector.tls.endpoint is contexts[0].endpoint
+    assert made.upstreams["a"].endpoints[0].pool is not old.endpoints[0].pool
+    assert made.upstreams["a"].endpoints[0].breaker is old.endpoints[0].breaker
+    assert made.upstreams["a"].endpoints[0].pool.connector.tls.endpoint is contexts[0].endpoint
     reload(made, A)
-    assert made.upstreams["a"].endpoint.pool.connector.tls.endpoint is contexts[0].forward_proxy, "of the system"
+    assert made.upstreams["a"].endpoints[0].pool.connector.tls.endpoint is contexts[0].forward_proxy, "of the system"
     await made.aclose()
 
 
 @pytest.mark.covers("T014", "T023")
 async def test_protections_are_off_unless_asked_for() -> None:
     made = registry(Upstream("a", A.endpoints))
-    assert (made.upstreams["a"].limiter, made.upstreams["a"].endpoint.breaker) == (None, None)
+    assert (made.upstreams["a"].limiter, made.upstreams["a"].endpoints[0].breaker) == (None, None)
     await made.aclose()
 
 
 @pytest.mark.covers("FR-028")
 async def test_with_a_proxy_goes_what_its_breaker_has_learnt() -> None:
     made = registry(A)
-    breaker = made.upstreams["a"].endpoint.breaker
+    breaker = made.upstreams["a"].endpoints[0].breaker
     assert breaker is not None
     for _ in range(2):
         breaker.release(breaker.try_acquire(), Outcome.FAILURE)
     assert breaker.state.word == "open"
     reload(made)
     reload(made, A)
-    again = made.upstreams["a"].endpoint.breaker
+    again = made.upstreams["a"].endpoints[0].breaker
     assert again is not None
     assert (again.state.word, again.failures) == ("closed", 0)
     await made.aclose()
@@ -166,7 +166,7 @@ async def test_with_a_proxy_goes_what_its_breaker_has_learnt() -> None:
 async def test_a_breaker_tells_the_sink() -> None:
     events: list[Event] = []
     made = registry(A, events=events)
-    breaker = made.upstreams["a"].endpoint.breaker
+    breaker = made.upstreams["a"].endpoints[0].breaker
     assert breaker is not None
     for _ in range(2):
         breaker.release(breaker.try_acquire(), Outcome.FAILURE)
@@ -187,15 +187,15 @@ async def test_a_breaker_tells_the_sink() -> None:
 )
 async def test_connections_are_shared_where_http_2_may_be_spoken(url: str, http2: Any, pool: type) -> None:
     made = registry(replace(A, endpoints=(Endpoint(url),), http2=http2))
-    assert type(made.upstreams["a"].endpoint.pool) is pool
+    assert type(made.upstreams["a"].endpoints[0].pool) is pool
     await made.aclose()
 
 
 async def test_another_protocol_makes_other_connections() -> None:
     made = registry(A)
-    before = made.upstreams["a"].endpoint
+    before = made.upstreams["a"].endpoints[0]
     reload(made, replace(A, http2="always"))
-    after = made.upstreams["a"].endpoint
+    after = made.upstreams["a"].endpoints[0]
     assert after.pool is not before.pool
     assert after.breaker is before.breaker
     await made.aclose()
@@ -211,12 +211,12 @@ async def test_registries_of_two_processes_share_limits_and_breakers() -> None:
         assert there.limiter is not None
         assert [here.limiter.try_acquire() != REFUSED for _ in range(5)] == [True] * 5
         assert (there.limiter.try_acquire(), there.limiter.linger) == (REFUSED, stage.pages[0].linger)
-        assert here.endpoint.breaker is not None
-        assert there.endpoint.breaker is not None
+        assert here.endpoints[0].breaker is not None
+        assert there.endpoints[0].breaker is not None
         for upstream in (here, there):
-            assert upstream.endpoint.breaker is not None
-            upstream.endpoint.breaker.release(upstream.endpoint.breaker.try_acquire(), Outcome.FAILURE)
-        assert here.endpoint.breaker.try_acquire() == REFUSED
+            assert upstream.endpoints[0].breaker is not None
+            upstream.endpoints[0].breaker.release(upstream.endpoints[0].breaker.try_acquire(), Outcome.FAILURE)
+        assert here.endpoints[0].breaker.try_acquire() == REFUSED
         for permit in range(1, 6):
             here.limiter.release(permit)
         reload(one, B)
@@ -258,10 +258,10 @@ async def test_everything_moves_to_the_page_and_back(upstream: ServedUpstream) -
         reload(made, settings)
         a = made.upstreams["a"]
         assert a.limiter is not None
-        assert a.endpoint.breaker is not None
+        assert a.endpoints[0].breaker is not None
         permits = [a.limiter.try_acquire() for _ in range(3)]
-        a.endpoint.breaker.release(a.endpoint.breaker.try_acquire(), Outcome.FAILURE)
-        connection = await a.endpoint.pool.dial()
+        a.endpoints[0].breaker.release(a.endpoints[0].breaker.try_acquire(), Outcome.FAILURE)
+        connection = await a.endpoints[0].pool.dial()
         added = replace(B, endpoints=(Endpoint(upstream.url),))
         prepared = dict(made.prepare([settings, added]))
 
@@ -275,13 +275,13 @@ async def test_everything_moves_to_the_page_and_back(upstream: ServedUpstream) -
         assert (connection_count(other, 0), stage.pages[1].permits("b").limit) == (1, 5)
         made.adopt(prepared)
         b = made.upstreams["b"]
-        assert b.endpoint.breaker is not None
-        assert b.endpoint.breaker.store is stage.pages[0].breaker("b", upstream.url), "it was only prepared"
+        assert b.endpoints[0].breaker is not None
+        assert b.endpoints[0].breaker.store is stage.pages[0].breaker("b", upstream.url), "it was only prepared"
 
         stores.use = stores.memory
         made.move()
         assert (other.in_flight, other.slab.cells[CONNECTIONS], a.limiter.linger) == (0, 0, 0.0)
-        assert (a.limiter.in_flight, a.endpoint.breaker.failures, a.limiter.max) == (3, 1, 5)
+        assert (a.limiter.in_flight, a.endpoints[0].breaker.failures, a.limiter.max) == (3, 1, 5)
         assert not any(other.slab.cells[USERS : USERS + 1]), "another may get the slab"
         for permit in permits:
             a.limiter.release(permit)
@@ -304,7 +304,7 @@ async def test_a_breaker_that_left_is_forgotten_when_it_has_judged_its_last_atte
 
     made = Registry(BufferPool(), HeadParser(), list[Event]().append, Watched())
     reload(made, A)
-    breaker = made.upstreams["a"].endpoint.breaker
+    breaker = made.upstreams["a"].endpoints[0].breaker
     assert breaker is not None
     permit = breaker.try_acquire()
     reload(made, replace(A, endpoints=(Endpoint("http://127.0.0.1:2"),)))

@@ -43,7 +43,7 @@ async def test_a_get(gateway_for: GatewayFor, upstream: Upstream) -> None:
     line = await rig.log.last()
     assert (line["status_code"], line["bytes_out"], line["peer"]) == (200, 5, "192.0.2.1:9")
     await rig.settled()
-    assert rig.p.endpoint.pool.idle == 1, "the connection is kept for the next request"
+    assert rig.p.endpoints[0].pool.idle == 1, "the connection is kept for the next request"
 
 
 async def test_a_post(gateway_for: GatewayFor, upstream: Upstream) -> None:

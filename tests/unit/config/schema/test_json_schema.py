@@ -95,6 +95,7 @@ def leaves() -> Iterator[tuple[str, str, dict[str, Any]]]:
 MINIMAL: dict[str, dict[str, Any]] = {
     "Proxy": {"name": "p", "path": "/p", "upstream": "http://h"},
     "Upstream": {"name": "u", "endpoints": [{"url": "http://h"}]},
+    "Endpoint": {"url": "http://h"},
     "Listener": {"address": "127.0.0.1:1"},
     "Tls": {"certificates": [{"cert": "a.pem", "key": "a.key"}]},
     "Certificate": {"cert": "a.pem", "key": "a.key"},
@@ -106,6 +107,8 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Settings", "worker_env"): {"database": "sqlite:///g.db"},
     ("Settings", "workers"): {"database": "sqlite:///g.db"},
     ("Settings", "worker_max_memory"): {"database": "sqlite:///g.db"},
+    ("Proxy", "hash_on"): {"balance": "ring_hash"},
+    ("Upstream", "hash_on"): {"balance": "ring_hash"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},

@@ -52,7 +52,7 @@ def test_sections_have_the_fields_and_defaults_of_the_records(
 @pytest.mark.parametrize(
     ("section", "record", "used_elsewhere"),
     [
-        (Proxy, records.Route, set(PROTECTIONS)),
+        (Proxy, records.Route, {"endpoints", *PROTECTIONS}),
         (Upstream, records.Upstream, {"timeout_config"}),
         (
             Settings,

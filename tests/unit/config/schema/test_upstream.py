@@ -79,14 +79,10 @@ def test_a_proxy_that_names_an_upstream_has_none_of_its_keys(key: str) -> None:
         ),
         (
             "[{url: http://h:1/base}]",
-            "[{url: http://h}, {url: http://i}]",
-            "f:3: upstreams.0.endpoints: must hold one endpoint; balancing over several does not exist yet",
+            "[{url: http://h}, {url: http://H:80/other}]",
+            "f:3: upstreams.0.endpoints: two of them have the scheme, host and port of http://h; remove one, and use",
         ),
-        (
-            "[{url: http://h:1/base}]",
-            "[]",
-            "f:3: upstreams.0.endpoints: must hold one endpoint; balancing over several does not exist yet",
-        ),
+        ("[{url: http://h:1/base}]", "[]", "f:3: upstreams.0.endpoints: must hold one endpoint at least"),
         (
             "http://h:1/base",
             "http://169.254.169.254",

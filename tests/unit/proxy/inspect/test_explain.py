@@ -16,7 +16,9 @@ from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
+from gateway.policy.group import Condition
 from gateway.policy.machine import REFUSED
+from gateway.policy.member import Member
 from gateway.proxy.inspect.explain import explain, phase
 from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint
@@ -43,8 +45,8 @@ class Scene:
             circuit_breaker=CircuitBreaker(enabled=breaker is not None),
         )
         self.limiter = machine.Limiter(limit, places, clock=self.clock) if limit else None
-        endpoint = Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker)
-        upstream = Upstream(records.upstream, endpoint, self.limiter)
+        endpoint = Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker, Condition(Member("http://h:1")))
+        upstream = Upstream(records.upstream, (endpoint,), self.limiter, None)
         self.served = Served(records.route, upstream, cast(Any, None))
 
     def told(self, *live: Any) -> Explanation:

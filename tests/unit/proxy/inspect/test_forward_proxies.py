@@ -10,6 +10,8 @@ import pytest
 from harness.records import proxy
 
 from gateway.config.records import Header
+from gateway.policy.group import Condition
+from gateway.policy.member import Member
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint
@@ -36,7 +38,8 @@ def logged(caplog: pytest.LogCaptureFixture, url: str, variable: str, **settings
     found = forward_proxy(origin, {variable: "http://fp:3128"})
     pool = Pool(Connector(found, b"http://origin" if origin.scheme == "http" else b""))
     records = proxy("p", "/", url, **settings)
-    upstream = Upstream(records.upstream, Endpoint(origin, cast(Any, pool), None), None)
+    endpoint = Endpoint(origin, cast(Any, pool), None, Condition(Member(origin.url)))
+    upstream = Upstream(records.upstream, (endpoint,), None, None)
     with caplog.at_level(logging.INFO, "gateway"):
         log_forward_proxy(Served(records.route, upstream, cast(Any, None)))
     return [(record.levelno, record.getMessage()) for record in caplog.records]

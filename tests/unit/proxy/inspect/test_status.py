@@ -11,6 +11,8 @@ from gateway.core.outcome import Outcome
 from gateway.observe import families
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
+from gateway.policy.group import Condition
+from gateway.policy.member import Member
 from gateway.proxy.inspect.status import breaker_pulse, gauges, state
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
@@ -24,7 +26,8 @@ class NoPool:
 def upstream(*, limited: bool = False, breaker: Breaker | None = None, **settings: Any) -> Upstream:
     record = proxy("p", "/", "http://h:1", max_concurrent=5 if limited else 0, **settings).upstream
     limiter = machine.Limiter(5, record.queue.max_waiting) if limited else None
-    return Upstream(record, Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker), limiter)
+    endpoint = Endpoint(Origin.of("http://h:1"), cast(Any, NoPool()), breaker, Condition(Member("http://h:1")))
+    return Upstream(record, (endpoint,), limiter, None)
 
 
 def opened(clock: Clock) -> Breaker:

@@ -1,0 +1,61 @@
+"""The endpoints of an upstream as an explanation shows them."""
+
+from __future__ import annotations
+
+from gateway.ipc.messages import EndpointTold, GroupTold, PoolTold
+from gateway.policy.ejection import Standing
+from gateway.proxy.inspect.status import standing
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.upstream import Upstream
+
+
+def group_told(upstream: Upstream, epoch: float) -> GroupTold | None:
+    """``epoch``: what the wall clock is ahead of the monotonic one. None: a single endpoint gets every request."""
+    group, settings = upstream.group, upstream.settings
+    if group is None:
+        return None
+    ejection = settings.ejection
+    return {
+        "balance": settings.balance,
+        "panic": group.panicking,
+        "ejection_mode": ejection.mode if ejection.enabled else "off",
+        "endpoints": [_endpoint(each, epoch, checks=settings.health.enabled) for each in upstream.endpoints],
+    }
+
+
+def _endpoint(endpoint: Endpoint, epoch: float, *, checks: bool) -> EndpointTold:
+    member, condition, breaker = endpoint.member, endpoint.condition, endpoint.breaker
+    checked, ejection = condition.checked, condition.ejection
+    return {
+        "url": endpoint.origin.url + endpoint.origin.base.decode(),
+        "standing": standing(member),
+        "weight": member.weight,
+        "in_flight": member.in_flight,
+        "attempts": member.attempts,
+        "failures": member.failures,
+        "breaker": "off" if breaker is None else breaker.state.api_word,
+        "health": checked.state.value if checks else "",
+        "checked_at": checked.at + epoch if checked.at else 0.0,
+        "check_failure": checked.why,
+        "ejections": ejection.steps,
+        "ejected_until": ejection.until + epoch if ejection.until else 0.0,
+        "ejected_because": ejection.why,
+        "probation": ejection.state is Standing.PROBATION,
+    }
+
+
+def pool_told(upstream: Upstream) -> PoolTold:
+    """The connections to all of its endpoints."""
+    pools = [endpoint.pool for endpoint in upstream.endpoints]
+    opened, idle = sum([pool.open for pool in pools]), sum([pool.idle for pool in pools])
+    return {
+        "endpoint": ", ".join([endpoint.origin.url for endpoint in upstream.endpoints]),
+        "open": opened,
+        "idle": idle,
+        "in_use": opened - idle,
+        "sessions": sum([pool.sessions for pool in pools]),
+        "streams": sum([pool.streams for pool in pools]),
+        "dials": sum([pool.dials for pool in pools]),
+        "reuses": sum([pool.reuses for pool in pools]),
+        "idle_timeout": upstream.settings.timeouts.idle,
+    }

@@ -1,0 +1,64 @@
+"""From the settings of an upstream to the group that chooses among its endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import random
+
+from gateway.config import records
+from gateway.policy.balance import Balance, LeastRequest, Random, RingHash, RoundRobin
+from gateway.policy.ejection import EjectionRules
+from gateway.policy.group import Group, OnChange, OnPanic, Rules
+from gateway.policy.member import Member
+from gateway.upstream.endpoint import Endpoint
+
+
+def group_of(
+    settings: records.Upstream, endpoints: Sequence[Endpoint], on_change: OnChange, on_panic: OnPanic
+) -> Group | None:
+    """The group of ``endpoints``; None for a single one that gets every request: no checks, not drained."""
+    if len(endpoints) == 1 and not settings.health.enabled and not settings.endpoints[0].drain:
+        return None
+    conditions = [endpoint.condition for endpoint in endpoints]
+    return Group(
+        conditions,
+        _balance(settings, [each.member for each in conditions]),
+        _rules(settings),
+        on_change=on_change,
+        on_panic=on_panic,
+    )
+
+
+def _balance(settings: records.Upstream, members: Sequence[Member]) -> Balance:
+    match settings.balance:
+        case "round_robin":
+            return RoundRobin()
+        case "random":
+            return Random(random)
+        case "ring_hash":
+            weights = [endpoint.weight for endpoint in settings.endpoints]
+            return RingHash(members, weights, random, settings.hash_load)
+        case "least_request":
+            return LeastRequest(random)
+
+
+def _rules(settings: records.Upstream) -> Rules:
+    ejection, health = settings.ejection, settings.health
+    return Rules(
+        ejection=EjectionRules(
+            ejection.consecutive_failures,
+            ejection.failure_rate,
+            ejection.window,
+            ejection.minimum_requests,
+            ejection.base_time,
+            ejection.max_time,
+        )
+        if ejection.enabled
+        else None,
+        shadow=ejection.mode == "shadow",
+        max_share=ejection.max_share,
+        panic=settings.panic,
+        slow_start=settings.slow_start,
+        healthy_after=health.healthy_after,
+        unhealthy_after=health.unhealthy_after,
+    )

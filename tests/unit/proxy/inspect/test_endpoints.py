@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+from unit.groups import FAILURE
+from unit.scene import Clock
+
+from gateway.config import records
+from gateway.config.records import Ejection, HealthCheck
+from gateway.policy.balance import RoundRobin
+from gateway.policy.breaker import Breaker
+from gateway.policy.ejection import EjectionRules
+from gateway.policy.group import Condition, Group, Rules
+from gateway.policy.member import Member
+from gateway.proxy.inspect.endpoints import group_told, pool_told
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.origin import Origin
+from gateway.upstream.upstream import Upstream
+
+EPOCH = 1_700_000_000.0
+URLS = ("http://a:1/base", "http://b:1")
+
+
+class NoPool:
+    open, idle, dials, reuses, sessions, streams = 3, 1, 5, 9, 2, 7
+
+
+def upstream(*, grouped: bool = True, breaker: Breaker | None = None, **settings: Any) -> Upstream:
+    record = records.Upstream("ai", tuple(records.Endpoint(url) for url in URLS), **settings)
+    endpoints = tuple(
+        Endpoint(Origin.of(url), cast(Any, NoPool()), breaker, Condition(Member(Origin.of(url).url))) for url in URLS
+    )
+    rules = Rules(EjectionRules(1, base_time=10.0) if record.ejection.enabled else None)
+    group = Group([each.condition for each in endpoints], RoundRobin(), rules, Clock(50.0)) if grouped else None
+    return Upstream(record, endpoints, None, group)
+
+
+def test_a_single_endpoint_that_gets_everything_has_nothing_to_tell() -> None:
+    assert group_told(upstream(grouped=False), EPOCH) is None
+
+
+def test_endpoints_to_which_nothing_has_happened() -> None:
+    told = group_told(upstream(), EPOCH)
+    assert told is not None
+    assert (told["balance"], told["panic"], told["ejection_mode"]) == ("least_request", False, "off")
+    assert told["endpoints"][0] == {
+        "url": "http://a:1/base", "standing": "usable", "weight": 1, "in_flight": 0, "attempts": 0, "failures": 0,
+        "breaker": "off", "health": "", "checked_at": 0.0, "check_failure": "", "ejections": 0, "ejected_until": 0.0,
+        "ejected_because": "", "probation": False,
+    }  # fmt: skip
+
+
+def test_what_has_happened_to_an_endpoint() -> None:
+    shown = upstream(
+        breaker=Breaker(), health=HealthCheck(True), ejection=Ejection(True, mode="enforce"), balance="round_robin"
+    )
+    group, (a, b) = shown.group, shown.endpoints
+    assert group is not None
+    group.check(b.member, "status 503")
+    group.end(a.member, group.begin(a.member), FAILURE)
+    group.begin(b.member)
+    told = group_told(shown, EPOCH)
+    assert told is not None
+    assert (told["balance"], told["panic"], told["ejection_mode"]) == ("round_robin", True, "enforce")
+    ejected, down = told["endpoints"]
+    assert ejected["standing"] == "ejected"
+    assert (ejected["attempts"], ejected["failures"], ejected["ejections"]) == (1, 1, 1)
+    assert (ejected["ejected_until"], ejected["ejected_because"]) == (EPOCH + 60.0, "1 failures in a row")
+    assert (ejected["breaker"], ejected["health"], ejected["checked_at"]) == ("closed", "unknown", 0.0)
+    assert (down["standing"], down["in_flight"], down["health"]) == ("down", 1, "down")
+    assert (down["checked_at"], down["check_failure"]) == (EPOCH + 50.0, "status 503")
+
+
+def test_one_on_probation_is_usable() -> None:
+    shown = upstream(ejection=Ejection(True))
+    group, a = shown.group, shown.endpoints[0]
+    assert group is not None
+    group.end(a.member, group.begin(a.member), FAILURE)
+    cast(Clock, group.clock).now += 10.0
+    group.choose(b"")
+    told = group_told(shown, EPOCH)
+    assert told is not None
+    first = told["endpoints"][0]
+    assert (first["standing"], first["probation"], first["ejected_until"]) == ("usable", True, 0.0)
+
+
+def test_the_connections_to_all_endpoints() -> None:
+    assert pool_told(upstream()) == {
+        "endpoint": "http://a:1, http://b:1", "open": 6, "idle": 2, "in_use": 4, "sessions": 4, "streams": 14,
+        "dials": 10, "reuses": 18, "idle_timeout": records.Timeouts().idle,
+    }  # fmt: skip
