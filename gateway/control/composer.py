@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.admin.precedence import shadowed
-from gateway.config import header_template, installation
+from gateway.config import header_template, installation, values
 from gateway.config.errors import ConfigError
-from gateway.config.records import Credentials, Document, JwtIssuer, TokenRecord
+from gateway.config.records import Credentials, Document, JwtIssuer, TokenRecord, Upstream
 from gateway.config.schema.settings import Settings
 from gateway.control.options import Options
 from gateway.store.accounts import Token
@@ -27,6 +27,8 @@ class StoredRecords:
     """The origins of the secrets that are bound to some."""
     tokens: Mapping[str, Token] = field(default_factory=dict)
     """By digest."""
+    drained: Collection[tuple[str, str]] = frozenset()
+    """The endpoints that an operator has drained: the name of the upstream's record, and the origin."""
     read: bool = True
     """False: nothing was read yet, because the database is unavailable."""
 
@@ -59,11 +61,28 @@ class Composer:
         keys = stored.secrets if stored.read else header_template.AnySecret()
         warnings = frozenset(remarks(settings, served, keys, stored.bound))
         document = settings.record(self._env, stored.secrets, served, stored.bound)
-        document = self._options.overrides.apply(document)
+        document = _drained(self._options.overrides.apply(document), stored.drained)
         if not document.via:  # that of the start: all workers have it, also those that start after a change of `listen`
             document = replace(document, via=self._options.via)
         document = installation.named(document, self._options.config)
         return Composition(document, unusable, warnings)
+
+
+def _drained(document: Document, drained: Collection[tuple[str, str]]) -> Document:
+    """``document`` without new requests for the endpoints of ``drained``; those that are not there are ignored."""
+    names = {name for name, _ in drained}
+    if not names:
+        return document
+
+    def without(upstream: Upstream) -> Upstream:
+        endpoints = tuple(
+            replace(each, drain=True) if (upstream.name, values.origin(each.url)) in drained else each
+            for each in upstream.endpoints
+        )
+        return replace(upstream, endpoints=endpoints)
+
+    upstreams = tuple(without(each) if each.name in names else each for each in document.upstreams)
+    return replace(document, upstreams=upstreams)
 
 
 def credentials(tokens: Mapping[str, Token], issuers: tuple[JwtIssuer, ...]) -> Credentials:

@@ -161,5 +161,6 @@ class Sync:
             await store.secrets.reveal(),
             await store.secrets.bound(),
             await store.tokens.all(),
+            frozenset([(each.upstream, each.origin) for each in await store.drains.list()]),
         )
         return revision

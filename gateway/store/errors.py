@@ -37,3 +37,7 @@ class AlreadyExists(StoreError):  # noqa: N818
 
 class LastSuperuser(StoreError):  # noqa: N818
     pass
+
+
+class LastEndpoint(StoreError):  # noqa: N818
+    pass

@@ -10,6 +10,7 @@ from gateway.store import schema
 from gateway.store.accounts import SuperuserRepository, TokenRepository
 from gateway.store.audit import AuditTrail
 from gateway.store.database import Database
+from gateway.store.drains import DrainRepository
 from gateway.store.key_sets import KeySetRepository
 from gateway.store.keys import KeyRing
 from gateway.store.proxies import ProxyRepository
@@ -29,6 +30,7 @@ class Store:
         self.secrets = SecretRepository(database, keys)
         self.audit = AuditTrail(database)
         self.key_sets = KeySetRepository(database)
+        self.drains = DrainRepository(database)
 
     @classmethod
     async def open(cls, url: str, keys: KeyRing) -> Self:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -70,6 +70,15 @@ KEY_SETS = Table(
     Column("url", String, primary_key=True),
     Column("key_set", String, nullable=False),
     Column("updated", Float, nullable=False),
+)
+
+DRAINED_ENDPOINTS = Table(
+    "drained_endpoints",
+    METADATA,
+    Column("upstream", String, primary_key=True),
+    Column("origin", String, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("actor", String, nullable=False),
 )
 
 AUDIT = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,25 @@ def test_a_bound_secret_goes_to_an_upstream_of_its_origin_alone(tmp_path: Path, 
     made = composer.compose(load_settings(file, {}), StoredRecords(secrets={"A": "1", "B": "2"}, bound=bound))
     assert [route.headers[0].parts for route in made.document.routes] == [("1",), (Missing("secret.B"),)]
     assert any("{secret.B}, which is bound to other origins" in warning for warning in made.warnings)
+
+
+def test_what_an_operator_has_drained_gets_no_new_requests(tmp_path: Path, composer: Composer) -> None:
+    """By upstream and origin: another base path is the same endpoint, another upstream is not, nor what is gone."""
+    file = tmp_path / "gateway.yaml"
+    endpoints = "[{url: http://a/base}, {url: http://b, weight: 3}, {url: http://c, drain: true}]"
+    more = f"upstreams: [{{name: ai, endpoints: {endpoints}}}, {{name: other, endpoints: [{{url: http://b}}]}}]\n"
+    file.write_text(written(tmp_path, line("own", upstream="http://b"), more=more))
+    plain = composer.compose(load_settings(file, {}), StoredRecords()).document
+    drained = {("upstream ai", "http://a"), ("upstream ai", "http://gone"), ("ai", "http://b"), ("gone", "http://b")}
+    made = composer.compose(load_settings(file, {}), StoredRecords(drained=drained)).document
+    ai, *others = made.upstreams
+    assert [(each.url, each.weight, each.drain) for each in ai.endpoints] == [
+        ("http://a/base", 1, True),
+        ("http://b", 3, False),
+        ("http://c", 1, True),
+    ]
+    assert others == [*plain.upstreams[1:]]
+    assert replace(made, upstreams=plain.upstreams) == plain
 
 
 def test_a_token_for_metrics_proves_nothing_to_a_proxy() -> None:
