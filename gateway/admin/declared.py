@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.upstream import Upstream
 
 _ANYWHERE = Destinations()
 """Without a file no listener has to be excluded, and only the built-in list applies."""
@@ -42,6 +43,10 @@ class Declared(Protocol):
         """Where requests of ``proxy`` go."""
         ...
 
+    def shared_upstreams(self) -> tuple[Upstream, ...]:
+        """Its entries of `upstreams`, which several proxies can name."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Undeclared:
@@ -57,3 +62,6 @@ class Undeclared:
 
     def urls(self, proxy: Proxy) -> list[str]:
         return proxy.urls
+
+    def shared_upstreams(self) -> tuple[Upstream, ...]:
+        return ()

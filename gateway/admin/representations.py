@@ -11,6 +11,7 @@ from gateway.config.schema.proxy import Proxy
 from gateway.ipc.messages import ProxyState
 from gateway.store.accounts import Superuser, Token
 from gateway.store.audit import AuditRow, moment, without_secrets
+from gateway.store.drains import DrainedEndpoint
 from gateway.store.proxies import StoredProxy
 from gateway.store.secrets import Secret
 
@@ -68,6 +69,14 @@ def secret(record: Secret) -> Resource:
         "created": _time(record.created),
         "updated": _time(record.updated),
     }
+
+
+def drained_by_settings() -> Resource:
+    return {"by": "settings", "at": None, "actor": None}
+
+
+def drained_by_operator(drained: DrainedEndpoint) -> Resource:
+    return {"by": "operator", "at": _time(drained.at), "actor": drained.actor}
 
 
 def superuser(record: Superuser) -> Resource:

@@ -10,6 +10,7 @@ from gateway.admin.actor import Actor
 from gateway.admin.attempts import Attempts
 from gateway.admin.authentication import Authentication
 from gateway.admin.declared import Declared
+from gateway.admin.endpoints import EndpointAdministration
 from gateway.admin.errors import validation
 from gateway.admin.explanations import Explanations
 from gateway.admin.live import Live
@@ -47,6 +48,7 @@ class Administration:
         self.live_feed = LiveFeed(live)
         self.explanations = Explanations(live, plane)
         self.proxies = ProxyAdministration(store, declared, live, plane)
+        self.endpoints = EndpointAdministration(store, declared, live, plane)
         self.secrets = SecretAdministration(store, self.proxies, live)
         attempts = Attempts(throttle or LoginThrottle())
         self.authentication = Authentication(store, clock)

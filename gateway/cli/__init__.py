@@ -13,6 +13,7 @@ from gateway import launch
 from gateway.cli.accounts import session, superuser, token
 from gateway.cli.completion import completion
 from gateway.cli.db import db
+from gateway.cli.endpoint import endpoint
 from gateway.cli.explain import explain
 from gateway.cli.proxy import proxy
 from gateway.cli.run import check, demo, run, schema
@@ -46,6 +47,7 @@ for _command in (
     session,
     token,
     proxy,
+    endpoint,
     secret,
     status,
     restart,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 _PER_PAGE: Final = 1000
-_EXIT_CODES: Final = {400: 2, 401: 5, 403: 5, 404: 4, 409: 3, 413: 2, 415: 2, 428: 3}
+_EXIT_CODES: Final = {400: 2, 401: 5, 403: 5, 404: 4, 409: 3, 413: 2, 415: 2, 422: 2, 428: 3}
 
 
 class BadFile(click.ClickException):

@@ -10,6 +10,7 @@ from gateway.config.networks import Destinations
 from gateway.config.records import Tls
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
+from gateway.config.schema.upstream import Upstream
 from gateway.config.watch import fingerprint
 from gateway.core.address import Address
 
@@ -55,3 +56,6 @@ class DeclaredFile:
 
     def urls(self, proxy: Proxy) -> list[str]:
         return self.settings.urls(proxy)
+
+    def shared_upstreams(self) -> tuple[Upstream, ...]:
+        return self.settings.upstreams

@@ -25,6 +25,7 @@ from gateway.config import load
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
+from gateway.config.schema.upstream import Upstream
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.channel import ChannelError
@@ -157,6 +158,9 @@ class File:
 
     def urls(self, proxy: Proxy) -> list[str]:
         return self._settings.urls(proxy)
+
+    def shared_upstreams(self) -> tuple[Upstream, ...]:
+        return self._settings.upstreams
 
 
 class Clock:

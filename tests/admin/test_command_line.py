@@ -409,3 +409,48 @@ async def test_an_import_brings_bindings_along(shell: Shell, tmp_path: Path) -> 
         assert (await shell("export", str(out), "--secrets")).exit_code == 0
         assert "value: v1" in out.read_text() or 'value: "v1"' in out.read_text()
         assert "https://a.example.org" in out.read_text().split("secrets:")[1]
+
+
+async def test_endpoints_are_listed_drained_and_undrained(shell: Shell, api: Api) -> None:
+    body = {"name": "web", "path": "/web", "upstream": "http://127.0.0.1:9", "endpoints": [{"url": "http://b.test"}]}
+    assert (await api.call("POST", "/proxies", body)).status == 201
+    told = {"url": "http://b.test", "weight": 1, "standing": "drained", "in_flight": 2}
+    api.plane.explanations = {"web": {"group": {"endpoints": [told]}}}
+    done = await shell("endpoint", "drain", "web", "http://B.test/x")
+    head, titles, one, two = done.stdout.splitlines()
+    assert (done.exit_code, head) == (0, "http://B.test/x of web is drained")
+    assert titles.split() == ["URL", "WEIGHT", "DRAINED", "STANDING", "IN", "FLIGHT"]
+    assert one.split() == ["http://127.0.0.1:9", "1", "no", "-", "-"]
+    actor = "token:t" if shell.remote else "cli"
+    assert two.split()[:5] == ["http://b.test", "1", "by", actor, "at"]
+    assert two.split()[6:] == (["drained", "2"] if shell.remote else ["-", "-"])
+    last = await shell("endpoint", "drain", "web", "http://127.0.0.1:9")
+    assert (last.exit_code, "is the last endpoint of web" in last.stderr) == (3, True)
+    assert (await shell("endpoint", "drain", "web", "http://127.0.0.1:9", "--force")).exit_code == 0
+    listed = await shell.json("endpoint", "list", "web")
+    assert [each["drain"] for each in listed["items"]] == [True, True]
+    assert (await shell("endpoint", "undrain", "web", "http://127.0.0.1:9")).exit_code == 0
+    unknown = await shell("endpoint", "undrain", "web", "http://c.test")
+    assert unknown.exit_code == 2
+    assert unknown.stderr == "Error: web has no endpoint http://c.test; it has http://127.0.0.1:9, http://b.test\n"
+    assert (await api.call("DELETE", "/proxies/web")).status == 200
+    assert "stale: no endpoint" in (await shell("endpoint", "list", "web")).stdout
+    gone = await shell("endpoint", "undrain", "web", "http://b.test")
+    assert (gone.exit_code, gone.stdout) == (0, "no operator drains http://b.test of web any more\n")
+    none = await shell("endpoint", "list", "web")
+    assert (none.exit_code, "there is no proxy and no upstream web" in none.stderr) == (4, True)
+    assert ("without a configuration file" in none.stderr) is not shell.remote
+
+
+async def test_endpoints_of_the_file_need_it(tmp_path: Path, api: Api) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text(
+        f"database: sqlite:///{tmp_path}/gateway.db\n"
+        "upstreams: [{name: ai, endpoints: [{url: http://a.test}, {url: http://b.test, drain: true}]}]\n"
+    )
+    command = ("endpoint", "drain", "ai", "http://a.test", "--force", "--config", str(config))
+    done = await asyncio.to_thread(CliRunner().invoke, main, command, env={"GATEWAY_MASTER_KEY": "11" * 32})
+    assert done.exit_code == 0, done.output
+    assert "http://b.test  1       in the settings" in done.stdout
+    (drained,) = await api.store.drains.list()
+    assert (drained.upstream, drained.origin, drained.actor) == ("upstream ai", "http://a.test", "cli")

@@ -12,7 +12,7 @@ from admin.conftest import EMAIL, PASSWORD, Api, api, snapshot_of  # noqa: F401 
 from harness import chromium
 
 from gateway.admin.live_feed import LiveFeed
-from gateway.ipc.messages import BreakerTold, Explanation, MoveTold, OutcomeTold
+from gateway.ipc.messages import BreakerTold, Explanation, GroupTold, MoveTold, OutcomeTold
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
@@ -174,6 +174,34 @@ def explanation(name: str, **known: Any) -> Explanation:
         },
     }
     return cast(Explanation, made | known)
+
+
+def group_of(*endpoints: tuple[str, str]) -> GroupTold:
+    """Of endpoints by URL and standing, which have done nothing yet."""
+    return {
+        "balance": "least_request",
+        "panic": False,
+        "ejection_mode": "off",
+        "endpoints": [
+            {
+                "url": url,
+                "standing": standing,
+                "weight": 1,
+                "in_flight": 0,
+                "attempts": 0,
+                "failures": 0,
+                "breaker": "off",
+                "health": "",
+                "checked_at": 0.0,
+                "check_failure": "",
+                "ejections": 0,
+                "ejected_until": 0.0,
+                "ejected_because": "",
+                "probation": False,
+            }
+            for url, standing in endpoints
+        ],
+    }
 
 
 def remembered(line: Mapping[str, object], **times: float) -> Mapping[str, object]:

@@ -8,7 +8,7 @@ import time
 import pytest
 from admin.conftest import EMAIL, PASSWORD, Api, snapshot_of
 from harness.patience import eventually
-from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
+from page.conftest import Visit, breaker, explanation, group_of, move, outcome, proxies, refusal, remembered
 from playwright.async_api import expect
 
 from gateway.config import values
@@ -378,6 +378,61 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
     api.plane.reachable = True
     del api.plane.explanations["web"]
     await expect(why.locator(".verdict")).to_have_text("No traffic can reach it now, so there is nothing to explain.")
+
+
+async def test_an_endpoint_is_drained_and_undrained(api: Api, visit: Visit) -> None:
+    page = visit.page
+    one, two, filed = "http://127.0.0.1:9000", "http://b.test/base", "http://c.test"
+    more = [{"url": two}, {"url": filed, "drain": True}]
+    await proxies(api, "web", endpoints=more)
+
+    def tell(*drained: str) -> None:
+        api.plane.explanations["web"] = explanation(
+            "web", group=group_of(*((url, "drained" if url in drained else "usable") for url in (one, two, filed)))
+        )
+
+    async def operator() -> list[str]:
+        return [each.origin for each in await api.store.drains.list()]
+
+    tell(filed)
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    rows = page.locator(".holder").filter(has=page.get_by_role("button"))
+    await expect(rows).to_contain_text(["usable", "usable", "drained"])
+    drain = page.get_by_role("button", name=f"Drain {two}", exact=True)
+    await drain.click()
+    await page.get_by_role("button", name="Cancel").click()
+    assert await operator() == []
+    await drain.click()
+    await expect(page.get_by_role("dialog", name=f"Drain {two}?")).to_contain_text("no new requests until")
+    tell(two, filed)
+    await page.get_by_role("button", name="Drain", exact=True).click()
+    await expect(page.locator("#told")).to_have_text(f"{two} is drained")
+    undrain = page.get_by_role("button", name=f"Undrain {two}", exact=True)
+    await expect(undrain).to_be_visible()
+    assert await operator() == ["http://b.test"]
+
+    await page.get_by_role("button", name=f"Drain {one}", exact=True).click()
+    await page.get_by_role("button", name="Drain", exact=True).click()
+    box = page.get_by_role("dialog", name="Drain the last endpoint?")
+    await expect(box).to_contain_text(f"{one} is the last endpoint of web that is not drained")
+    await box.get_by_role("button", name="Cancel").click()
+    assert await operator() == ["http://b.test"]
+    await page.get_by_role("button", name=f"Drain {one}", exact=True).click()
+    await page.get_by_role("button", name="Drain", exact=True).click()
+    await box.get_by_role("button", name="Drain it").click()
+    await expect(page.locator("#told")).to_have_text(f"{one} is drained")
+    assert await operator() == ["http://127.0.0.1:9000", "http://b.test"]
+
+    await undrain.click()
+    await expect(page.locator("#told")).to_have_text(f"{two} is undrained")
+    tell(one, filed)
+    await expect(drain).to_be_visible()
+    assert await operator() == ["http://127.0.0.1:9000"]
+    await page.get_by_role("button", name=f"Undrain {filed}", exact=True).click()
+    refused = page.get_by_role("dialog", name="It was refused")
+    await expect(refused).to_contain_text("it has drain: true in its settings; change it there.")
+    await refused.get_by_role("button", name="Good").click()
 
 
 async def test_nobody_is_asked_why_once_the_drawer_is_closed(api: Api, visit: Visit) -> None:

@@ -1,8 +1,8 @@
 // One proxy: its figures as they change, its settings, its latest refusals, and what can be done with it.
 
 import { announce, h, keep, say } from './dom.js';
-import { Refused, call, proxyPath } from './api.js';
-import { confirm, dialog, impact } from './dialog.js';
+import { call, proxyPath } from './api.js';
+import { attempt, confirm, dialog, impact } from './dialog.js';
 import { Meter, Sparkline, Strip } from './chart.js';
 import { BREAKER, badge, shadowTag, state } from './list.js';
 import { ago, bytes, clock, count, rate, seconds } from './format.js';
@@ -131,7 +131,7 @@ export class Detail {
   async #resetBreaker() {
     const text = ['Requests go to the upstream again at once, whether it is well or not.'];
     if (!await confirm({ title: `Reset the breaker of ${this.proxy.name}?`, text, action: 'Reset' })) return;
-    await this.#try(async () => {
+    await attempt(async () => {
       await call('POST', proxyPath(this.proxy.name, '/breaker/reset'));
       announce(`The breaker of ${this.proxy.name} is reset`);
     });
@@ -139,7 +139,7 @@ export class Detail {
 
   async #delete() {
     const { name, version } = this.proxy;
-    await this.#try(async () => {
+    await attempt(async () => {
       const told = await call('DELETE', proxyPath(name, '?dry_run=true'), undefined, version);
       const text = ['This cannot be undone. Deleting it does this:', impact(told.impact)];
       if (!await confirm({ title: `Delete ${name}?`, text, action: 'Delete', word: name, danger: true })) return;
@@ -147,14 +147,5 @@ export class Detail {
       announce(`Proxy ${name} is deleted`);
       this.close('deleted');
     });
-  }
-
-  async #try(work) {
-    try {
-      await work();
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      await confirm({ title: 'It was refused', text: [`${error.message}.`], action: 'Good' });
-    }
   }
 }

@@ -1,6 +1,7 @@
 // Dialogs: the browser keeps the focus inside and puts it back.
 
 import { h } from './dom.js';
+import { Refused } from './api.js';
 
 let numbers = 0;
 const stack = []; // what is open, the topmost last
@@ -61,6 +62,16 @@ export function confirm({ title, text, action, word = '', danger = false }) {
       h('div', { class: 'actions' }, h('button', { type: 'button', onclick: () => close(false) }, 'Cancel'), go),
     );
   });
+}
+
+// Does what may be refused, and shows why it was.
+export async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    await confirm({ title: 'It was refused', text: [`${error.message}.`], action: 'Good' });
+  }
 }
 
 const FATE = {

@@ -1,7 +1,8 @@
 // Why a proxy admits or refuses now, polled every two seconds while it is shown.
 
-import { h, keep, mark, say } from './dom.js';
+import { announce, h, keep, mark, say } from './dom.js';
 import { Refused, call } from './api.js';
+import { attempt, confirm } from './dialog.js';
 import { ago, clock, plural, protocols, seconds, sentence } from './format.js';
 import { BREAKER, badge } from './list.js';
 import { pause } from './live.js';
@@ -94,12 +95,15 @@ export class Why {
     keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
     told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, protocols(one)].filter(Boolean).join('; ')));
     const endpoints = told.group?.endpoints ?? [];
-    keep(this.#endpoints, endpoints.map((one) => [one.url, one]), named);
+    keep(this.#endpoints, endpoints.map((one) => [one.url, one]), (one) => this.#named(one));
     endpoints.forEach((one, index) => {
-      const [word, facts] = this.#endpoints.children[index].children;
+      const [word, facts, , button] = this.#endpoints.children[index].children;
       mark(word, 'data-kind', one.standing === 'usable' ? 'success' : 'failure');
       say(word, one.standing);
       say(facts, stands(one, told.at));
+      const action = one.standing === 'drained' ? 'Undrain' : 'Drain';
+      say(button, action);
+      mark(button, 'aria-label', `${action} ${one.url}`);
     });
     this.parts.endpoints.hidden = !endpoints.length;
     const rest = told.active_count - told.active.length;
@@ -108,6 +112,29 @@ export class Why {
     this.parts.counting.hidden = !outcomes.length;
     this.parts.running.hidden = !told.active_count;
     this.#known.hidden = false;
+  }
+
+  #named({ url }) {
+    const button = h('button', { type: 'button', onclick: () => this.#drain(url, button.textContent === 'Drain') });
+    return h('li', { class: 'holder' }, h('span', { class: 'outcome-word' }), h('span', {}), h('code', {}, url), button);
+  }
+
+  async #drain(url, on) {
+    const path = `/upstreams/${encodeURIComponent(this.name)}/endpoints/${on ? 'drain' : 'undrain'}`;
+    const text = ['It gets no new requests until it is undrained; those that run end as they would.'];
+    if (on && !await confirm({ title: `Drain ${url}?`, text, action: 'Drain' })) return;
+    await attempt(async () => {
+      const { applied } = await call('POST', path, { url }).catch((refused) => this.#last(refused, path, url));
+      if (applied) announce(`${url} is ${on ? 'drained' : 'undrained'}`);
+    });
+    await this.#ask(this.#stopped.signal);
+  }
+
+  // Without an endpoint every request would be refused, so that asks once more.
+  async #last(refused, path, url) {
+    if (refused.code !== 'last_endpoint') throw refused;
+    const sure = await confirm({ title: 'Drain the last endpoint?', text: [`${refused.message}.`], action: 'Drain it', danger: true });
+    return sure ? call('POST', path, { url, force: true }) : {};
   }
 }
 
@@ -120,8 +147,6 @@ function moved({ at, old, new: to, cause, by, outcomes }) {
 function judged({ at, outcome, reason, status, request_id: id }) {
   return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, reason || (status ? String(status) : '')), requestLink(id));
 }
-
-const named = ({ url }) => h('li', { class: 'holder' }, h('span', { class: 'outcome-word' }), h('span', {}), h('code', {}, url));
 
 function stands({ in_flight: running, attempts, failures, weight, breaker, ejected_until: until, ejected_because: why, probation, check_failure: check }, at) {
   return [

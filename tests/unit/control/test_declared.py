@@ -33,3 +33,4 @@ def test_a_proxy_that_names_an_upstream_shows_what_protects_it(tmp_path: pathlib
     a, b = declared.proxies()
     assert (a.upstream, a.max_concurrent, declared.urls(a)) == ("ai", 5, ["http://ai"])
     assert (b.upstream, b.max_concurrent, declared.urls(b)) == ("http://b", 0, ["http://b"])
+    assert [each.name for each in declared.shared_upstreams()] == ["ai"]
