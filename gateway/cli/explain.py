@@ -115,14 +115,34 @@ def _protocols(record: Json) -> str:
 def _breaker(breaker: Json, now: float) -> list[str]:
     lines = [f"  breaker ({breaker['mode']}): {breaker['state']} since {_ago(breaker['since'], now)}"]
     if breaker["state"] == "closed":
-        lines[0] += f", {breaker['failures']} of {breaker['failure_threshold']} failures in a row"
+        bound = f" of {breaker['failure_threshold']}" if breaker["failure_threshold"] else ""
+        lines[0] += f", {breaker['failures']}{bound} failures in a row"
+    lines += _counted(breaker)
     if breaker["next_probe"]:
         lines.append(f"    next probe in {max(0.0, breaker['next_probe'] - now):.1f} s")
     for move in breaker["moves"][-5:]:
         by = f" by {move['by']}" if move["by"] else ""
-        lines.append(f"    {_ago(move['at'], now)}: {move['old']} -> {move['new']}, {move['cause']}{by}")
+        figures = f" ({move['figures']})" if move.get("figures") else ""
+        lines.append(f"    {_ago(move['at'], now)}: {move['old']} -> {move['new']}, {move['cause']}{by}{figures}")
         lines += [f"      {_outcome(outcome, now)}" for outcome in move["outcomes"][-5:]]
     lines += [f"    {_outcome(outcome, now)}" for outcome in breaker["outcomes"][-5:]]
+    return lines
+
+
+def _counted(breaker: Json) -> list[str]:
+    """What it counts besides failures in a row. A gateway of another version does not send it."""
+    lines = []
+    if window := breaker.get("window"):
+        said = f"    last {window['seconds']:g} s: {window['total']} attempts (at least {window['minimum_requests']})"
+        if window["failure_rate"]:
+            said += f", {window['failed']} failed (rule: a share of {window['failure_rate']:g})"
+        if window["slow_rate"]:
+            bound = f"a share of {window['slow_rate']:g}, more than {window['slow_call']:g} s each"
+            said += f", {window['slow']} slow (rule: {bound})"
+        lines.append(said)
+    if callers := breaker.get("callers"):
+        of = f"{callers['in_a_row']} failed in a row, {callers['failed']} failed, {callers['slow']} were slow"
+        lines.append(f"    callers: {of} (at least {callers['distinct_callers']} different ones)")
     return lines
 
 

@@ -39,10 +39,20 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
+    """A rule is on when its number is above 0: ``failure_threshold``, ``failure_rate``, ``slow_rate``."""
+
     enabled: bool = False
     failure_threshold: int = 5
     recovery_timeout: float = 30.0
     half_open_requests: int = 1
+    failure_rate: float = 0.0
+    slow_call: float = 0.0
+    slow_rate: float = 0.0
+    window: float = 30.0
+    minimum_requests: int = 20
+    failure_statuses: tuple[str, ...] = ("500-599",)
+    """Each is a status or a range, as in ``503`` and ``500-599``."""
+    distinct_callers: int = 0
     mode: Mode = "enforce"
 
 

@@ -113,6 +113,30 @@ class MoveTold(TypedDict):
     by: str
     outcomes: list[OutcomeTold]
     """What counted in the state that was left."""
+    figures: NotRequired[str]
+    """By which figures a rule opened it, in words. A worker of an older version does not send it."""
+
+
+class WindowTold(TypedDict):
+    """The attempts of the last ``seconds`` that a breaker counts, and the rules for them; a rate of 0: no rule."""
+
+    seconds: float
+    total: int
+    failed: int
+    slow: int
+    minimum_requests: int
+    failure_rate: float
+    slow_rate: float
+    slow_call: float
+
+
+class CallersTold(TypedDict):
+    """How many callers a breaker has noted, of whom ``distinct_callers`` have to differ for it to open."""
+
+    distinct_callers: int
+    in_a_row: int
+    failed: int
+    slow: int
 
 
 class BreakerTold(TypedDict):
@@ -130,6 +154,10 @@ class BreakerTold(TypedDict):
     """What counts in the present state, oldest first; successes of a healthy upstream are not kept."""
     moves: list[MoveTold]
     """The newest changes of state, oldest first."""
+    window: NotRequired[WindowTold | None]
+    """None: no rule is about shares. A worker of an older version does not send it."""
+    callers: NotRequired[CallersTold | None]
+    """None: it does not matter whose failures they are. A worker of an older version does not send it."""
 
 
 class Holder(TypedDict):

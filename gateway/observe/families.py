@@ -130,6 +130,8 @@ REASONS: Final = tuple(errors.REASONS)
 SHADOWED: Final = ("concurrency_limit", "queue_full", "queue_timeout", "breaker_open", "stream_stalled")
 TRANSITIONS: Final = (
     ("closed", "open", "failure_threshold"),
+    ("closed", "open", "failure_rate"),
+    ("closed", "open", "slow_rate"),
     ("open", "half_open", "recovery_timeout"),
     ("half_open", "closed", "probe_succeeded"),
     ("half_open", "open", "probe_failed"),

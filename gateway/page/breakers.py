@@ -1,7 +1,7 @@
 """The numbers of a breaker, shared by all workers: a `gateway.policy.breaker_store.BreakerStore`.
 
-A closed circuit without failures is read, and takes no lock. What counted, and what moved it, stands in two rings of
-records, so that any worker can explain what another one did.
+A closed circuit without failures is read, and takes no lock; one with a window takes it once for each attempt. What
+counted, and what moved it, stands in two rings of records, so that any worker can explain what another one did.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from gateway.page.layout import (
     RECORD_CELLS,
     SINCE,
     SLOTS,
+    WINDOW,
     WORD,
 )
 from gateway.page.slab import Slab, bits
+from gateway.policy.breaker_rules import RULES, Figures, figures_of
 from gateway.policy.breaker_store import CLOSED, STATE_OF, BreakerNumbers, Judged, Move, State
+from gateway.policy.window import Sample, Tally, Window
 
 _OUTCOMES: Final = tuple(Outcome)
 _AT: Final = 1
@@ -45,7 +48,7 @@ _FIRST_TEXT: Final = 40
 class PageBreakerStore:
     """For the process in ``slab.slot``."""
 
-    __slots__ = ("_bytes", "_cells", "_mine", "_worker", "slab")
+    __slots__ = ("_bytes", "_cells", "_mine", "_window", "_worker", "slab")
 
     def __init__(self, slab: Slab, worker: int) -> None:
         """``worker``: the number by which operators know this process; -1: it needs none."""
@@ -54,6 +57,7 @@ class PageBreakerStore:
         self._cells = slab.cells
         self._bytes = slab.cells.cast("B")
         self._mine = PROBES + slab.slot
+        self._window = Window(slab.cells, WINDOW)
 
     # -- what is read without the lock
 
@@ -96,17 +100,27 @@ class PageBreakerStore:
         slab = self.slab
         slab.enter()
         if not self._cells[WORD]:
-            slab.commit((SINCE, bits(now)), (WORD, 1 << 2 | CLOSED))
+            self._window.clear()
+            slab.commit((FAILURES, 0), (SINCE, bits(now)), (WORD, 1 << 2 | CLOSED))
         slab.leave()
 
-    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
+    def enter(
+        self,
+        word: int,
+        state: int,
+        now: float,
+        cause: str,
+        by: str = "",
+        after: float = 0.0,
+        figures: Figures | None = None,
+    ) -> bool:
         """As `BreakerStore.enter`."""
         cells, slab = self._cells, self.slab
         slab.enter()
         moved = bool(cells[WORD] == word and not (after and now - slab.floats[SINCE] < after))
         if moved:
             new = ((word >> 2) + 1) << 2 | state
-            self._note_move(new, word, now, cause, by)
+            self._note_move(new, word, now, cause, by, figures)
             # Their holders learn by the word that they are void.
             for probes in range(PROBES, PROBES + SLOTS):
                 if cells[probes]:
@@ -144,6 +158,23 @@ class PageBreakerStore:
             self._cells[FAILURES] = 0
         slab.leave()
 
+    def count(self, word: int, width: int, sample: Sample) -> Tally | None:
+        """As `BreakerStore.count`."""
+        cells, slab, tally = self._cells, self.slab, None
+        slab.enter()
+        if cells[WORD] == word:
+            before = int(cells[FAILURES])
+            run = before + 1 if sample.failed else 0
+            if run != before:
+                cells[FAILURES] = run
+            tally = self._window.add(word, width, sample, run)
+        slab.leave()
+        return tally
+
+    def tally(self, now: float) -> Tally:
+        """As `BreakerStore.tally`."""
+        return self._window.tally(self.word, now, self.failures)
+
     def take_probe(self, word: int, most: int) -> bool:
         """As `BreakerStore.take_probe`."""
         cells, slab = self._cells, self.slab
@@ -171,8 +202,11 @@ class PageBreakerStore:
         cells, slab = self._cells, self.slab
         with slab.locked():
             probes = int(cells[self._mine])
-            numbers = BreakerNumbers(self.word, self.since, self.failures, probes, self.outcomes, self.moves)
+            numbers = BreakerNumbers(
+                self.word, self.since, self.failures, probes, self.outcomes, self.moves, self._window.saved()
+            )
             cells[self._mine] = cells[WORD] = 0
+            self._window.clear()
             slab.recount()
         return numbers
 
@@ -188,11 +222,12 @@ class PageBreakerStore:
                 old, new = new & ~STATE_OF | move.old, ((new >> 2) + 1) << 2 | move.new
                 for judged in move.outcomes:
                     self._note_outcome(old, judged, judged.worker)
-                self._note_move(new, old, move.at, move.cause, move.by)
+                self._note_move(new, old, move.at, move.cause, move.by, move.figures)
             for judged in numbers.outcomes:
                 self._note_outcome(numbers.word, judged, judged.worker)
             cells[FAILURES], slab.floats[SINCE], cells[self._mine] = numbers.failures, numbers.since, numbers.probes
             slab.recount()
+            self._window.load(numbers.window)
             cells[WORD] = numbers.word
 
     # -- the rings
@@ -223,9 +258,10 @@ class PageBreakerStore:
         text = bytes(self._bytes[start : start + first + second])
         return text[:first], text[first:]
 
-    def _note_move(self, new: int, old: int, now: float, cause: str, by: str) -> None:
+    def _note_move(self, new: int, old: int, now: float, cause: str, by: str, figures: Figures | None) -> None:
         number = int(self._cells[NEXT_MOVE])
-        texts = cause.encode()[:_FIRST_TEXT], by.encode()[: _ROOM - _FIRST_TEXT]
+        second = by if figures is None else figures.text  # a move by a rule has none who made it
+        texts = cause.encode()[:_FIRST_TEXT], second.encode()[: _ROOM - _FIRST_TEXT]
         self._note(MOVES + number % KEPT_MOVES * RECORD_CELLS, new, now, old & 0xFFFF_FFFF, texts)
         self._cells[NEXT_MOVE] = number + 1
 
@@ -233,11 +269,14 @@ class PageBreakerStore:
         at = MOVES + number % KEPT_MOVES * RECORD_CELLS
         cells = self._cells
         new, old, when = int(cells[at]), int(cells[at + _FACTS]) & 0xFFFF_FFFF, float(self.slab.floats[at + _AT])
-        cause, by = self._texts(at)
+        first, second = self._texts(at)
         if not new or cells[at] != new:  # it is being replaced
             return None
         states = State(old & STATE_OF), State(new & STATE_OF)
-        return Move(when, *states, cause.decode(), by.decode(errors="replace"), tuple(self._outcomes_of(old)))
+        cause, by = first.decode(), second.decode(errors="replace")
+        figures = figures_of(by) if cause in RULES else None
+        outcomes = tuple(self._outcomes_of(old))
+        return Move(when, *states, cause, "" if figures is not None else by, outcomes, figures)
 
     def _outcomes_of(self, word: int) -> list[Judged]:
         cells, found = self._cells, []

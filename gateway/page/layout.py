@@ -70,6 +70,9 @@ ARRIVED: Final = PROBES + SLOTS
 USERS: Final = ARRIVED + SLOTS
 """1 for each process that uses the slab."""
 DUE: Final = USERS + SLOTS
+"""Of a limiter."""
+WINDOW: Final = DUE
+"""Of a breaker."""
 OUTCOMES: Final = 640
 RECORD_CELLS: Final = 16
 KEPT_OUTCOMES: Final = 64

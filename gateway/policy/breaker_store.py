@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from gateway.core.outcome import Outcome
+from gateway.policy.breaker_rules import Figures
+from gateway.policy.window import CELLS, Sample, Tally, Window
 
 CLOSED: Final = 0
 OPEN: Final = 1
@@ -45,8 +47,8 @@ class State(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, the code of the failure, or the status
-    that gRPC has."""
+    """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, the code of the failure, the status
+    that gRPC has, or how slow the call was."""
 
     at: float
     outcome: Outcome
@@ -68,6 +70,8 @@ class Move:
     by: str
     """Who reset it; empty otherwise."""
     outcomes: tuple[Judged, ...]
+    figures: Figures | None = None
+    """By which numbers a rule opened it; None: no rule did."""
 
 
 class BreakerNumbers(NamedTuple):
@@ -79,6 +83,8 @@ class BreakerNumbers(NamedTuple):
     probes: int
     outcomes: Sequence[Judged]
     moves: Sequence[Move]
+    window: Sequence[int] = ()
+    """As `Window.saved`."""
 
 
 class BreakerStore(Protocol):
@@ -118,8 +124,17 @@ class BreakerStore(Protocol):
         """Enter CLOSED for the first time; does nothing in a store that has a state."""
         ...
 
-    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
-        """Begin a new generation in ``state``: without probes, and in CLOSED without failures.
+    def enter(
+        self,
+        word: int,
+        state: int,
+        now: float,
+        cause: str,
+        by: str = "",
+        after: float = 0.0,
+        figures: Figures | None = None,
+    ) -> bool:
+        """Begin a new generation in ``state``: without probes, with an empty window, and in CLOSED without failures.
 
         Only when the present state has lasted for ``after`` seconds. False: nothing has changed.
         """
@@ -135,6 +150,17 @@ class BreakerStore(Protocol):
 
     def forgive(self, word: int) -> None:
         """Set the failures back to 0."""
+        ...
+
+    def count(self, word: int, width: int, sample: Sample) -> Tally | None:
+        """Count ``sample`` in a window with buckets of ``width``, and as a failure more, or the end of those in a row.
+
+        What there is now, or None.
+        """
+        ...
+
+    def tally(self, now: float) -> Tally:
+        """What `count` has counted, as it stands ``now``."""
         ...
 
     def take_probe(self, word: int, most: int) -> bool:
@@ -161,7 +187,7 @@ _KEPT_MOVES: Final = 32
 class MemoryBreakerStore:
     """The breaker of one process."""
 
-    __slots__ = ("failures", "moves", "outcomes", "probes", "since", "word")
+    __slots__ = ("_window", "failures", "moves", "outcomes", "probes", "since", "word")
 
     def __init__(self) -> None:
         self.word = 0
@@ -170,15 +196,25 @@ class MemoryBreakerStore:
         self.probes = 0
         self.outcomes: deque[Judged] = deque(maxlen=_KEPT_OUTCOMES)
         self.moves: deque[Move] = deque(maxlen=_KEPT_MOVES)
+        self._window = Window([0] * CELLS)
 
     def begin(self, now: float) -> None:
         if not self.word:
             self._next(CLOSED, now)
 
-    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
+    def enter(
+        self,
+        word: int,
+        state: int,
+        now: float,
+        cause: str,
+        by: str = "",
+        after: float = 0.0,
+        figures: Figures | None = None,
+    ) -> bool:
         if word != self.word or (after and now - self.since < after):
             return False
-        self.moves.append(Move(now, State(word & STATE_OF), State(state), cause, by, tuple(self.outcomes)))
+        self.moves.append(Move(now, State(word & STATE_OF), State(state), cause, by, tuple(self.outcomes), figures))
         self.outcomes.clear()
         self._next(state, now)
         return True
@@ -197,6 +233,15 @@ class MemoryBreakerStore:
         if word == self.word:
             self.failures = 0
 
+    def count(self, word: int, width: int, sample: Sample) -> Tally | None:
+        if word != self.word:
+            return None
+        self.failures = run = self.failures + 1 if sample.failed else 0
+        return self._window.add(word, width, sample, run)
+
+    def tally(self, now: float) -> Tally:
+        return self._window.tally(self.word, now, self.failures)
+
     def take_probe(self, word: int, most: int) -> bool:
         if word != self.word or self.probes >= most:
             return False
@@ -209,15 +254,23 @@ class MemoryBreakerStore:
 
     def hand_over(self) -> BreakerNumbers:
         numbers = BreakerNumbers(
-            self.word, self.since, self.failures, self.probes, tuple(self.outcomes), tuple(self.moves)
+            self.word,
+            self.since,
+            self.failures,
+            self.probes,
+            tuple(self.outcomes),
+            tuple(self.moves),
+            self._window.saved(),
         )
         self.word = self.probes = 0
+        self._window.clear()
         return numbers
 
     def take_over(self, numbers: BreakerNumbers) -> None:
-        self.word, self.since, self.failures, self.probes, outcomes, moves = numbers
+        self.word, self.since, self.failures, self.probes, outcomes, moves, window = numbers
         self.outcomes = deque(outcomes, maxlen=_KEPT_OUTCOMES)
         self.moves = deque(moves, maxlen=_KEPT_MOVES)
+        self._window.load(window)
 
     def _next(self, state: int, now: float) -> None:
         self.word = ((self.word >> 2) + 1) << 2 | state

@@ -15,7 +15,7 @@ from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
 from gateway.proxy.layers.answer_locally import answer_locally
 from gateway.proxy.layers.balance import balance, key_of
-from gateway.proxy.layers.break_circuit import break_circuit
+from gateway.proxy.layers.break_circuit import break_circuit, statuses
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.keep_secrets import keep_secrets
@@ -91,7 +91,7 @@ def attempt_chain(route: records.Route, upstream: Upstream, endpoint: Endpoint, 
     return chain(
         send(route, endpoint, upstream.settings.timeouts.response_header, via),
         # must be just above the wire because it judges the endpoint and nothing else
-        break_circuit(endpoint.breaker),
+        break_circuit(endpoint.breaker, statuses(upstream.settings.circuit_breaker.failure_statuses)),
     )
 
 

@@ -15,6 +15,7 @@ from gateway.config.networks import Destinations
 from gateway.core.events import BreakerChanged, EndpointChanged, PanicChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.circuit import Circuit
 from gateway.policy.group import Condition, OnChange, OnPanic
@@ -43,6 +44,17 @@ def _places(settings: records.Upstream) -> int:
     queue = settings.queue
     counts = queue.mode == "shadow" and settings.limiter.mode != "shadow"
     return 0 if counts or not queue.timeout else queue.max_waiting
+
+
+def _rules(settings: records.CircuitBreaker) -> Rules:
+    return Rules(
+        settings.failure_rate,
+        settings.slow_call,
+        settings.slow_rate,
+        settings.window,
+        settings.minimum_requests,
+        settings.distinct_callers,
+    )
 
 
 def _of_the_pool(settings: records.Upstream) -> object:
@@ -222,6 +234,7 @@ class Registry:
                     breaker.recovery_timeout,
                     breaker.half_open_requests,
                     shadow=breaker.mode == "shadow",
+                    rules=_rules(breaker),
                 )
 
     def _limiter(self, settings: records.Upstream, old: Upstream | None) -> Limiter:
@@ -272,7 +285,7 @@ class Registry:
     def _breaker(self, settings: records.Upstream, origin: Origin, store: BreakerStore) -> Breaker:
         rules = settings.circuit_breaker
         numbers = rules.failure_threshold, rules.recovery_timeout, rules.half_open_requests
-        breaker = Breaker(*numbers, name=settings.name, store=store)
+        breaker = Breaker(*numbers, rules=_rules(rules), name=settings.name, store=store)
         one_of_many = origin.url if len(settings.endpoints) > 1 else ""
         breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, one_of_many)).publish
         return breaker

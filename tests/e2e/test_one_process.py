@@ -80,6 +80,8 @@ TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
     ("Upstream", "hash_on"): {"balance": "ring_hash"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
+    ("CircuitBreaker", "slow_rate"): {"slow_call": 1},
+    ("CircuitBreaker", "slow_call"): {"slow_rate": 1},
     ("Jwt", "secret"): {"algorithms": ["HS256"], "jwks_url": None},
     ("Certificate", "cert"): {"key": "a.key"},
     ("Certificate", "key"): {"cert": "a.pem"},

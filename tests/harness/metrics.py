@@ -41,6 +41,8 @@ def _each(label: str, *values: str) -> tuple[Labels, ...]:
 
 _TRANSITIONS = (
     ("closed", "open", "failure_threshold"),
+    ("closed", "open", "failure_rate"),
+    ("closed", "open", "slow_rate"),
     ("open", "half_open", "recovery_timeout"),
     ("half_open", "closed", "probe_succeeded"),
     ("half_open", "open", "probe_failed"),

@@ -16,6 +16,7 @@ from typing import Any
 WHOLE = (
     "gateway/policy/balance.py",
     "gateway/policy/breaker.py",
+    "gateway/policy/breaker_rules.py",
     "gateway/policy/breaker_store.py",
     "gateway/policy/circuit.py",
     "gateway/policy/ejection.py",
@@ -30,6 +31,7 @@ WHOLE = (
     "gateway/policy/retry.py",
     "gateway/policy/store.py",
     "gateway/policy/stores.py",
+    "gateway/policy/window.py",
     "gateway/proxy/layers/balance.py",
     "gateway/proxy/layers/break_circuit.py",
     "gateway/proxy/layers/deadline.py",

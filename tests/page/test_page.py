@@ -307,17 +307,21 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
     now = time.time()
     failed = [outcome(number, now - 30 + number) for number in range(3)]
     moves = [
+        move(now - 95, "closed", "open", "failure_rate") | {"figures": "6 of 9 attempts failed, rule failure_rate 0.5"},
         move(now - 90, "open", "closed", "reset", by="eve@example.org"),
         move(now - 20, "closed", "open", "failure_threshold", *failed),
     ]
     spoken = {"protocol": "2", "upstream_protocol": "1.1"}
     holder = {"request_id": "slow-1", "phase": "first_byte", "age": 12.5, **spoken}
     refusing = "a request would be refused (503 breaker_open) for 10.0 s more"
+    window = {"seconds": 30.0, "total": 12, "failed": 3, "slow": 4, "minimum_requests": 20}
+    window |= {"failure_rate": 0.5, "slow_rate": 0.125, "slow_call": 2.5}
+    callers = {"distinct_callers": 3, "in_a_row": 1, "failed": 2, "slow": 2}
     api.plane.explanations["web"] = explanation(
         "web",
         verdict="refuse",
         sentence=refusing,
-        breaker=breaker(*moves),
+        breaker=breaker(*moves, window=window, callers=callers),
         active=[holder, holder],
         active_count=7,
     )
@@ -330,6 +334,8 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
     await expect(why.locator(".verdict")).to_have_text("A request would be refused (503 breaker_open) for 10.0 s more.")
     for fact in (
         "Open for 20 s, 3 of 3 failures in a row",
+        "12 in 30 s (rules need 20), 3 failed (opens at 50 %), 4 above 2.5 s (opens at 12.5 %)",
+        "1 failed in a row, 2 failed, 2 slow; 3 have to differ",
         "0 of 4 wait, 10 s at most",
         "3 open, 0 in use",
         "2 connections with 9 requests",
@@ -337,7 +343,10 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         await expect(why).to_contain_text(fact)
     await expect(why).to_contain_text(re.compile("Next probein (10|9)"))
     rows = why.locator(".moves > li")
-    await expect(rows).to_contain_text(["Closed → Open: failure threshold", "Open → Closed: reset by eve@example.org"])
+    figures = "Closed → Open: 6 of 9 attempts failed, rule failure_rate 0.5"
+    await expect(rows).to_contain_text(
+        ["Closed → Open: failure threshold", "Open → Closed: reset by eve@example.org", figures]
+    )
     await expect(why).to_contain_text("7 requests running, the 2 oldest of them")
     await expect(why.locator(".holder").first).to_contain_text(
         "waits for the response, for 13 s; HTTP/2 from the client, HTTP/1.1 to the upstream"
@@ -373,7 +382,7 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
 
     api.plane.reachable = False
     await expect(why.locator(".verdict")).to_have_text("The gateway cannot explain it now: the worker does not answer.")
-    await expect(rows).to_have_count(2)
+    await expect(rows).to_have_count(3)
     await expect(rows.first).to_be_hidden()
     api.plane.reachable = True
     del api.plane.explanations["web"]

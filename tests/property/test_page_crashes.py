@@ -22,10 +22,12 @@ from gateway.page.breakers import PageBreakerStore
 from gateway.page.census import PageCensus
 from gateway.page.layout import HELD, LIMIT, PROBES, QUARANTINE, RING, TAIL, TOTAL, WAITING
 from gateway.page.permits import PagePermitStore
+from gateway.policy.breaker_rules import Figures
 from gateway.policy.breaker_store import CLOSED, HALF_OPEN, OPEN, STATE_OF, BreakerNumbers, Judged, Move, State
 from gateway.policy.retry_after import SLOTS as SECONDS
 from gateway.policy.retry_after import Saved
 from gateway.policy.store import PermitNumbers
+from gateway.policy.window import Sample, width_of
 
 ME, OTHER, THIRD = range(3)
 LEFT = None
@@ -163,8 +165,17 @@ def empty(stores: list[PagePermitStore]) -> None:
 
 
 FAILED = Judged(1.0, Outcome.FAILURE, "reset", 502, b"id")
+WIDTH = width_of(10.0)
+BAD = Sample(5.0, failed=True, slow=True, caller=7)
+GOOD = Sample(5.0, failed=False, slow=False)
 BREAKER = BreakerNumbers(
-    2 << 2 | OPEN, 9.0, 2, 0, (FAILED,), (Move(9.0, State.CLOSED, State.OPEN, "failure_threshold", "", (FAILED,) * 2),)
+    2 << 2 | OPEN,
+    9.0,
+    2,
+    0,
+    (FAILED,),
+    (Move(9.0, State.CLOSED, State.OPEN, "failure_threshold", "", (FAILED,) * 2, Figures(2, 2)),),
+    (2 << 2 | OPEN, WIDTH, 5, *range(1, 129)),
 )
 
 
@@ -173,6 +184,14 @@ def breaker_steps() -> Iterator[tuple[str, int, Callable[[PageBreakerStore], obj
     yield "fail", CLOSED, lambda store: store.fail(store.word)
     yield "forgive", CLOSED, lambda store: store.forgive(store.word)
     yield "keep", CLOSED, lambda store: store.keep(store.word, FAILED)
+    yield "count the first", CLOSED, lambda store: store.count(store.word, WIDTH, BAD)
+    yield "count a failure", CLOSED, lambda store: [store.count(store.word, WIDTH, BAD) for _ in range(2)]
+    yield "count a success", CLOSED, lambda store: [store.count(store.word, WIDTH, each) for each in (BAD, GOOD)]
+    yield (
+        "turn the window",
+        CLOSED,
+        lambda store: [store.count(store.word, WIDTH, BAD._replace(at=at)) for at in (1, 5)],
+    )
     yield "open", CLOSED, lambda store: store.enter(store.word, OPEN, 9.0, "failure_threshold")
     yield "half-open", OPEN, lambda store: store.enter(store.word, HALF_OPEN, 9.0, "recovery_timeout")
     yield "take a probe", HALF_OPEN, lambda store: store.take_probe(store.word, 3)
@@ -201,6 +220,7 @@ def test_a_breaker_survives_death_at_each_store(
                 slab = store.slab
                 slab.cells = store._cells = cast(memoryview, Deadly(slab.cells, last))
                 slab.floats = cast("memoryview[float]", Deadly(slab.floats, last))
+                store._window.cells = slab.cells
                 do(store)
 
             if not died(step):
@@ -216,6 +236,13 @@ def test_a_breaker_survives_death_at_each_store(
             )
             assert other.probes == other.slab.cells[PROBES + OTHER], "the probes of the dead are free"
             _ = other.outcomes, other.moves  # a record that is not whole is skipped
+            left = other.tally(5.0)
+            assert max(left.failed, left.slow) <= left.total <= 2 or name == "take over", "no more than there were"
+            assert (left.failed_callers, left.slow_callers) <= (1, 1) or name == "take over"
             other.begin(7.0)
             assert other.fail(other.word) >= 1
+            before = other.tally(7.0).total
+            counted = other.count(other.word, WIDTH, BAD._replace(at=7.0))
+            assert counted is not None
+            assert (counted.total, counted.run >= 2) == (before + 1, True)
         assert last >= 1, name

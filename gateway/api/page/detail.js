@@ -5,7 +5,7 @@ import { call, proxyPath } from './api.js';
 import { attempt, confirm, dialog, impact } from './dialog.js';
 import { Meter, Sparkline, Strip } from './chart.js';
 import { BREAKER, badge, shadowTag, state } from './list.js';
-import { ago, bytes, clock, count, rate, seconds } from './format.js';
+import { ago, bytes, clock, count, percent, rate, seconds } from './format.js';
 import { get, shadows } from './settings.js';
 import { Why } from './why.js';
 
@@ -28,9 +28,17 @@ const FIGURES = [
 const SAID = [
   'name', 'path', 'hosts', 'upstream', 'active', 'access_rule', 'strip_path', 'preserve_host', 'headers', 'max_concurrent', 'limiter.mode',
   'queue.max_waiting', 'queue.timeout', 'queue.mode', 'circuit_breaker.enabled', 'circuit_breaker.failure_threshold',
+  'circuit_breaker.failure_rate', 'circuit_breaker.slow_rate', 'circuit_breaker.slow_call',
   'circuit_breaker.recovery_timeout', 'circuit_breaker.mode', 'timeout_config.dial', 'timeout_config.response_header',
   'timeout_config.body_idle', 'timeout_config.total',
 ];
+
+// What opens a breaker, after "opens".
+const rules = (b) => [
+  b.failure_threshold && `after ${b.failure_threshold} failures in a row`,
+  b.failure_rate && `when ${percent(b.failure_rate)} fail`,
+  b.slow_rate && `when ${percent(b.slow_rate)} are slower than ${b.slow_call} s`,
+].filter(Boolean).join(' or ');
 
 export class Detail {
   #cells = {};
@@ -94,7 +102,7 @@ export class Detail {
       ['Host', p.preserve_host ? "the caller's" : "the upstream's own"],
       ['Limit', p.max_concurrent ? `${p.max_concurrent} at a time${mode('limit')}` : 'none'],
       ['Queue', p.queue.max_waiting ? `${p.queue.max_waiting} wait, ${p.queue.timeout} s at most${mode('queue')}` : 'none'],
-      ['Breaker', p.circuit_breaker.enabled ? `opens after ${p.circuit_breaker.failure_threshold} failures, for ${p.circuit_breaker.recovery_timeout} s${mode('breaker')}` : 'off'],
+      ['Breaker', p.circuit_breaker.enabled ? `opens ${rules(p.circuit_breaker)}, for ${p.circuit_breaker.recovery_timeout} s${mode('breaker')}` : 'off'],
       ['Timeouts', `connect ${time(t.dial)}, start of the response ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],
       ...schema.changed(p).filter(({ path }) => !SAID.includes(path)).map((setting) => [setting.label, setting.say(get(p, setting.path)) || 'none']),
       ...Object.entries(p.headers).map(([name, value]) => [name, value]),

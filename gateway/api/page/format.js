@@ -50,3 +50,5 @@ export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1
 export const protocols = ({ protocol, upstream_protocol: to }) => (protocol ? `HTTP/${protocol} from the client${to ? `, HTTP/${to} to the upstream` : ''}` : '');
 
 export const plural = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+
+export const percent = (share) => `${Number((share * 100).toPrecision(3))} %`;

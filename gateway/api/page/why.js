@@ -3,7 +3,7 @@
 import { announce, h, keep, mark, say } from './dom.js';
 import { Refused, call } from './api.js';
 import { attempt, confirm } from './dialog.js';
-import { ago, clock, plural, protocols, seconds, sentence } from './format.js';
+import { ago, clock, percent, plural, protocols, seconds, sentence } from './format.js';
 import { BREAKER, badge } from './list.js';
 import { pause } from './live.js';
 import { requestLink } from './request.js';
@@ -13,7 +13,9 @@ const VERDICT = { admit: ['good', 'Forwards'], wait: ['warn', 'Lets wait'], prob
 const PHASE = { queue: 'waits for a permit', dial: 'connects', upload: 'sends the request', first_byte: 'waits for the response', transfer: 'receives the response', tunnel: 'has a WebSocket open' };
 
 const FACTS = {
-  Breaker: ({ breaker: b, at }) => b && `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}, ${b.failures} of ${plural(b.failure_threshold, 'failure')} in a row`,
+  Breaker: ({ breaker: b, at }) => b && `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}, ${b.failure_threshold ? `${b.failures} of ${plural(b.failure_threshold, 'failure')}` : plural(b.failures, 'failure')} in a row`,
+  'Last attempts': ({ breaker: b }) => b?.window && counted(b.window),
+  Callers: ({ breaker: b }) => b?.callers && `${b.callers.in_a_row} failed in a row, ${b.callers.failed} failed, ${b.callers.slow} slow; ${b.callers.distinct_callers} have to differ`,
   'Next probe': ({ breaker: b, at }) => b?.next_probe && (b.next_probe > at ? `in ${seconds(b.next_probe - at)}, at ${clock(b.next_probe)}` : 'with the next request'),
   Probes: ({ breaker: b }) => b?.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`,
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
@@ -24,6 +26,11 @@ const FACTS = {
   'HTTP/2': ({ pool: p }) => p.sessions && `${plural(p.sessions, 'connection')} with ${plural(p.streams, 'request')}`,
 };
 
+const counted = (w) => [
+  `${w.total} in ${seconds(w.seconds)} (rules need ${w.minimum_requests})`,
+  w.failure_rate && `${w.failed} failed (opens at ${percent(w.failure_rate)})`,
+  w.slow_rate && `${w.slow} above ${seconds(w.slow_call)} (opens at ${percent(w.slow_rate)})`,
+].filter(Boolean).join(', ');
 const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
 
 export class Why {
@@ -138,8 +145,8 @@ export class Why {
   }
 }
 
-function moved({ at, old, new: to, cause, by, outcomes }) {
-  const line = [h('time', {}, clock(at)), h('span', {}, `${BREAKER[old]} → ${BREAKER[to]}: ${cause.replaceAll('_', ' ')}${by && ` by ${by}`}`)];
+function moved({ at, old, new: to, cause, by, outcomes, figures }) {
+  const line = [h('time', {}, clock(at)), h('span', {}, `${BREAKER[old]} → ${BREAKER[to]}: ${figures ?? `${cause.replaceAll('_', ' ')}${by && ` by ${by}`}`}`)];
   if (!outcomes.length) return h('li', { class: 'move' }, line);
   return h('li', {}, h('details', {}, h('summary', { class: 'move' }, line, h('span', { class: 'muted' }, plural(outcomes.length, 'outcome'))), h('ol', { class: 'outcomes' }, [...outcomes].reverse().map(judged))));
 }

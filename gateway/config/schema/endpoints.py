@@ -11,13 +11,10 @@ from gateway.config import records, values
 from gateway.config.records import Balance, Mode
 from gateway.config.schema.form import in_group, widget
 from gateway.config.schema.section import Section
-from gateway.config.schema.types import DAY, Listed, Requests, Seconds, UpstreamUrl
+from gateway.config.schema.types import DAY, Listed, Requests, Seconds, Status, UpstreamUrl
 
 _ENDPOINT = records.Endpoint("-")
 _HEALTH, _EJECTION = records.HealthCheck(), records.Ejection()
-
-Status = Annotated[str, BeforeValidator(values.status_text), AfterValidator(values.status_range)]
-"""A status of HTTP, as in `503`, or a range of them, as in `200-299`."""
 
 
 class Endpoint(Section):

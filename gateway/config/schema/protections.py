@@ -6,18 +6,20 @@ A proxy with a URL of its own has the same keys as an upstream, so each of them 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, TypeGuard
+from typing import Annotated, Final, Self, TypeGuard
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config import records, values
 from gateway.config.records import Http2, Mode
 from gateway.config.schema.endpoints import BALANCE
 from gateway.config.schema.form import in_group, widget
 from gateway.config.schema.section import Section
-from gateway.config.schema.types import DAY, Requests, Seconds
+from gateway.config.schema.types import DAY, Listed, Requests, Seconds, Status
 from gateway.config.schema.upstream_tls import UpstreamTls
 
+MOST_CALLERS: Final = 16
+"""As many different callers as a breaker counts: `gateway.policy.window.CALLERS`."""
 _BREAKER, _QUEUE, _TIMEOUTS = records.CircuitBreaker(), records.Queue(), records.Timeouts()
 
 
@@ -56,9 +58,40 @@ class CircuitBreaker(Section):
     enabled: bool = Field(default=_BREAKER.enabled, title="The breaker watches the upstream", examples=[True])
     """`true`: the breaker watches the upstream."""
     failure_threshold: int = Field(
-        default=_BREAKER.failure_threshold, ge=1, le=100, title="Failures in a row that open it", examples=[3]
+        default=_BREAKER.failure_threshold, ge=0, le=100, title="Failures in a row that open it", examples=[3]
     )
-    """Failures in a row that open the breaker."""
+    """Failures in a row that open the breaker. 0: any number of them does not."""
+    failure_rate: float = Field(
+        default=_BREAKER.failure_rate, ge=0, le=1, title="Share of failures that opens it", examples=[0.5]
+    )
+    """Share of the attempts in `window` that have to fail to open the breaker, from 0 to 1. 0: no share does."""
+    slow_rate: float = Field(
+        default=_BREAKER.slow_rate, ge=0, le=1, title="Share of slow calls that opens it", examples=[0.8]
+    )
+    """Share of the attempts in `window` that have to be slow to open the breaker, from 0 to 1. Needs `slow_call`. 0: no
+    share does."""
+    slow_call: Seconds = Field(
+        default=_BREAKER.slow_call, ge=0, le=3600, validate_default=True, title="A call is slow above", examples=[5]
+    )
+    """Seconds from the end of the request to the first byte of the response above which a call is slow. How long the
+    whole response takes does not matter. Needs `slow_rate`. 0: no call is slow."""
+    window: Seconds = Field(default=_BREAKER.window, ge=1, le=3600, title="Shares are those of the last", examples=[10])
+    """Seconds whose attempts `failure_rate` and `slow_rate` are shares of. The oldest tenth of them leaves at once."""
+    minimum_requests: Requests = Field(
+        default=_BREAKER.minimum_requests, ge=1, le=100_000, title="Least attempts in that time", examples=[50]
+    )
+    """Attempts that `window` has to hold before `failure_rate` and `slow_rate` open the breaker."""
+    failure_statuses: Listed[Status] = Field(
+        default=_BREAKER.failure_statuses, title="Statuses that are failures", examples=[["500-599", "429"]]
+    )
+    """Statuses that are failures: single ones, and ranges such as `500-599`. All others are successes. A call of gRPC
+    is judged by its own status, and a response that never comes or breaks off is always a failure."""
+    distinct_callers: int = Field(
+        default=_BREAKER.distinct_callers, ge=0, le=MOST_CALLERS, title="Callers that it takes to open it", examples=[3]
+    )
+    """How many different callers the failures, or the slow calls, have to be of to open the breaker, so that one whose
+    requests always fail does not open it for all. A caller is a principal, else a client address (of IPv6 its /64
+    network). 0: one is enough."""
     recovery_timeout: Seconds = Field(
         default=_BREAKER.recovery_timeout, gt=0, le=3600, title="Refuses for", examples=[10]
     )
@@ -69,6 +102,19 @@ class CircuitBreaker(Section):
     """Requests that may try the upstream at the same time."""
     mode: Mode = Field(default="enforce", title="Mode of the breaker", examples=["shadow"])
     """`enforce`, or `shadow`: the breaker follows the upstream and counts what it would refuse, and refuses nothing."""
+
+    @field_validator("slow_call", mode="after")
+    @classmethod
+    def _both_or_neither(cls, slow_call: float, info: ValidationInfo) -> float:
+        if (slow_call > 0) != (info.data.get("slow_rate", slow_call) > 0):
+            raise ValueError("slow calls need slow_rate and slow_call; set both above 0, or both to 0 to ignore them")
+        return slow_call
+
+    @model_validator(mode="after")
+    def _some_rule(self) -> Self:
+        if self.enabled and not (self.failure_threshold or self.failure_rate or self.slow_rate):
+            raise ValueError("nothing opens this breaker; set failure_threshold, failure_rate or slow_rate above 0")
+        return self
 
 
 class TimeoutConfig(Section):

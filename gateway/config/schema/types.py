@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from gateway.config import header_template, values
 
@@ -16,6 +16,8 @@ T = TypeVar("T")
 Seconds = Annotated[float, Field(json_schema_extra={"x-unit": "seconds"})]
 Bytes = Annotated[int, Field(json_schema_extra={"x-unit": "bytes"})]
 Requests = Annotated[int, Field(json_schema_extra={"x-unit": "requests"})]
+Status = Annotated[str, BeforeValidator(values.status_text), AfterValidator(values.status_range)]
+"""A status of HTTP, as in `503`, or a range of them, as in `500-599`."""
 Listed = Annotated[tuple[T, ...], Field(strict=False)]
 """A list of the file; strict pydantic would require a tuple."""
 

@@ -11,10 +11,22 @@ from collections.abc import Iterable
 from gateway.config.records import Missing, Route
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.message import VERSIONS
-from gateway.ipc.messages import BreakerTold, Explanation, Holder, LimiterTold, MoveTold, OutcomeTold, StreamTold
+from gateway.ipc.messages import (
+    BreakerTold,
+    CallersTold,
+    Explanation,
+    Holder,
+    LimiterTold,
+    MoveTold,
+    OutcomeTold,
+    StreamTold,
+    WindowTold,
+)
 from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_rules import FAILURE_RATE, FAILURE_THRESHOLD, Figures, Rules
 from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.limiter import Limiter
+from gateway.policy.window import Tally
 from gateway.proxy.inspect.endpoints import group_told, pool_told
 from gateway.proxy.inspect.status import standing
 from gateway.proxy.snapshot import Served
@@ -156,7 +168,8 @@ def _fence(breaker: Breaker) -> tuple[str, str, str]:
     if breaker.state is State.OPEN:
         left = breaker.until_probe()
         if left:
-            return "refuse", "breaker_open", f"a request would be refused (503 breaker_open) for {left:.1f} s more"
+            refused = f"a request would be refused (503 breaker_open) for {left:.1f} s more{_opened_by(breaker)}"
+            return "refuse", "breaker_open", refused
         return "probe", "", "a request would be forwarded as a probe: the recovery time is over"
     if breaker.state is State.HALF_OPEN:
         if breaker.probes >= breaker.half_open_requests:
@@ -177,8 +190,55 @@ def _limiter(limiter: Limiter, mode: str) -> LimiterTold:
     }
 
 
+def _opened_by(breaker: Breaker) -> str:
+    """The rule that opened it, when it was none of its probes."""
+    moves = breaker.moves
+    figures = moves[-1].figures if moves else None
+    return "" if figures is None else f": {_in_words(moves[-1].cause, figures)}"
+
+
+def _in_words(rule: str, by: Figures) -> str:
+    """By which figures ``rule`` opened the breaker, as in ``12 of 20 attempts failed in the last 30 s, rule
+    failure_rate 0.5``."""
+    callers = f" ({by.callers} callers)" if by.callers else ""
+    if rule == FAILURE_THRESHOLD:
+        what = f"{by.bad} failures in a row{callers}"
+    elif rule == FAILURE_RATE:
+        what = f"{by.bad} of {by.total} attempts failed in the last {by.window:g} s{callers}"
+    else:
+        slow = f"took more than {by.slow_call:g} s to the first byte in the last {by.window:g} s"
+        what = f"{by.bad} of {by.total} attempts {slow}{callers}"
+    return f"{what}, rule {rule} {by.bound:g}"
+
+
+def _window(rules: Rules, tally: Tally) -> WindowTold | None:
+    if not rules.width:
+        return None
+    return {
+        "seconds": rules.window,
+        "total": tally.total,
+        "failed": tally.failed,
+        "slow": tally.slow,
+        "minimum_requests": rules.minimum_requests,
+        "failure_rate": rules.failure_rate,
+        "slow_rate": rules.slow_rate,
+        "slow_call": rules.slow_call,
+    }
+
+
+def _callers(rules: Rules, tally: Tally) -> CallersTold | None:
+    if rules.distinct_callers <= 1:
+        return None
+    return {
+        "distinct_callers": rules.distinct_callers,
+        "in_a_row": tally.run_callers,
+        "failed": tally.failed_callers,
+        "slow": tally.slow_callers,
+    }
+
+
 def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
-    left = breaker.until_probe()
+    left, tally = breaker.until_probe(), breaker.tally
     return {
         "mode": "shadow" if breaker.shadow else "enforce",
         "state": breaker.state.api_word,
@@ -191,6 +251,8 @@ def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
         "next_probe": now + left + epoch if breaker.state is State.OPEN else 0.0,
         "outcomes": [_outcome(judged, epoch) for judged in breaker.outcomes],
         "moves": [_move(move, epoch) for move in breaker.moves],
+        "window": _window(breaker.rules, tally),
+        "callers": _callers(breaker.rules, tally),
     }
 
 
@@ -208,7 +270,7 @@ def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
 
 
 def _move(move: Move, epoch: float) -> MoveTold:
-    return {
+    told: MoveTold = {
         "at": move.at + epoch,
         "old": move.old.api_word,
         "new": move.new.api_word,
@@ -216,3 +278,6 @@ def _move(move: Move, epoch: float) -> MoveTold:
         "by": move.by,
         "outcomes": [_outcome(judged, epoch) for judged in move.outcomes],
     }
+    if move.figures is not None:
+        told["figures"] = _in_words(move.cause, move.figures)
+    return told

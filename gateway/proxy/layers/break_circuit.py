@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container, Iterable
 from typing import Final
 
+from gateway.core.client import address_text
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.outcome import Outcome
@@ -12,12 +14,14 @@ from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import STATE_OF, WORDS
 from gateway.policy.machine import REFUSED
+from gateway.proxy.admission import client_of
 from gateway.proxy.grpc import outcome_of
 
 # Constants, because Python 3.11 runs a function of its enum module for each `Outcome.X`: 0.3 us.
 SUCCESS: Final = Outcome.SUCCESS
 FAILURE: Final = Outcome.FAILURE
 IGNORED: Final = Outcome.IGNORED
+_LAST: Final = 599
 
 
 def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
@@ -43,16 +47,33 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
     return FAILURE if asked and not queued and not ex.committed else IGNORED
 
 
-def judged(ex: Exchange, error: BaseException | None = None) -> tuple[Outcome, str]:
+def statuses(ranges: Iterable[str]) -> frozenset[int]:
+    """The statuses in ``ranges``, each of them as in ``503`` or ``500-599``.
+
+    What is above 599 is no status of HTTP, and counts as 599 (RFC 9110 section 15: as a 5xx).
+    """
+    found = set[int]()
+    for text in ranges:
+        first, _, last = text.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found.union(range(_LAST, 1000)) if _LAST in found else found)
+
+
+FAILURES: Final = statuses(["500-599"])
+
+
+def judged(
+    ex: Exchange, error: BaseException | None = None, failures: Container[int] = FAILURES
+) -> tuple[Outcome, str]:
     """What an attempt that is over says about its endpoint, and the word for why. ``error``: what ended it, if any did.
 
-    A status of 500 or more is a FAILURE, any other a SUCCESS; a response of gRPC is judged by its own status, because
+    A status of ``failures`` is a FAILURE, any other a SUCCESS; a response of gRPC is judged by its own status, because
     that of HTTP is always 200.
     """
     if error is None:
         if ex.grpc_status > 0:
             return outcome_of(ex.grpc_status), f"grpc-status {ex.grpc_status}"
-        return (FAILURE if ex.status >= 500 else SUCCESS), ""
+        return (FAILURE if ex.status in failures else SUCCESS), ""
     if isinstance(error, GatewayError):
         return outcome_of_error(ex, error), error.reason.code
     if isinstance(error, asyncio.CancelledError):
@@ -61,11 +82,29 @@ def judged(ex: Exchange, error: BaseException | None = None) -> tuple[Outcome, s
     return IGNORED, ""
 
 
-def break_circuit(breaker: Breaker | None) -> Layer:
+def first_byte_after(ex: Exchange, now: float) -> float:
+    """Seconds from the end of the request to the first byte of its response, or to ``now`` as long as there is none.
+
+    0.0: the upstream responded before it had the whole request, or the request never went out whole, so that the
+    caller may be the slow one.
+    """
+    attempt = ex.attempt
+    return max(0.0, (attempt.first_byte_at or now) - attempt.sent_at) if attempt.sent_at else 0.0
+
+
+def caller_of(ex: Exchange) -> bytes:
+    """Who makes the request: the principal, else the address of the client, of IPv6 its /64 network."""
+    if ex.principal is not None:
+        return f"{ex.principal.kind} {ex.principal.id}".encode()
+    return client_of(address_text(ex.downstream.peer.real_client(ex.request))).encode()
+
+
+def break_circuit(breaker: Breaker | None, failures: Container[int] = FAILURES) -> Layer:
     """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
-    the middle is a FAILURE. Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
+    the middle is a FAILURE. ``failures``: the statuses that are failures. Sets ``breaker``; in shadow mode ``shadow``
+    instead of a refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -82,12 +121,17 @@ def break_circuit(breaker: Breaker | None) -> Layer:
             reason = ""
             try:
                 await next_handler(ex)
-                outcome, reason = judged(ex)
+                outcome, reason = judged(ex, None, failures)
             except BaseException as error:
                 outcome, reason = judged(ex, error)
                 raise
             finally:
-                breaker.release(permit, outcome, 0.0, reason, ex.status, ex.request_id)
+                seconds, caller = 0.0, b""
+                if breaker.counts:
+                    seconds = first_byte_after(ex, breaker.clock())
+                    if breaker.wants_caller(outcome, seconds):
+                        caller = caller_of(ex)
+                breaker.release(permit, outcome, seconds, reason, ex.status, ex.request_id, caller)
 
         return handle
 

@@ -28,3 +28,46 @@ def test_streams_of_events_have_a_line_where_they_are_watched() -> None:
     assert line == (
         "  streams of events (shadow): 2 run, the longest wait is 4.2 s; first event within 30 s, gap 0 s (0: no limit)"
     )
+
+
+BREAKER: dict[str, Any] = {
+    "mode": "enforce",
+    "state": "closed",
+    "since": 990.0,
+    "failures": 2,
+    "failure_threshold": 5,
+    "next_probe": 0.0,
+    "outcomes": [],
+    "moves": [],
+}
+WINDOW = {"seconds": 30.0, "total": 12, "failed": 3, "slow": 4, "minimum_requests": 20, "slow_call": 2.5}
+CALLERS = {"distinct_callers": 3, "in_a_row": 1, "failed": 2, "slow": 2}
+
+
+def breaker_lines(**changes: object) -> list[str]:
+    text = upstream_text(FOUND | {"breaker": BREAKER | changes})
+    return [line.strip() for line in text.splitlines()[1:-1]]
+
+
+def test_a_breaker_tells_what_its_rules_count() -> None:
+    [head] = breaker_lines()  # as a gateway of another version sends it
+    assert head.endswith(", 2 of 5 failures in a row")
+    assert breaker_lines(failure_threshold=0, window=None, callers=None)[0].endswith(", 2 failures in a row")
+    both = WINDOW | {"failure_rate": 0.5, "slow_rate": 0.75}
+    slow = "rule: a share of 0.75, more than 2.5 s each"
+    assert breaker_lines(window=both, callers=CALLERS)[1:] == [
+        f"last 30 s: 12 attempts (at least 20), 3 failed (rule: a share of 0.5), 4 slow ({slow})",
+        "callers: 1 failed in a row, 2 failed, 2 were slow (at least 3 different ones)",
+    ]
+    assert "slow" not in breaker_lines(window=both | {"slow_rate": 0.0})[1]
+    assert "failed" not in breaker_lines(window=both | {"failure_rate": 0.0})[1]
+
+
+def test_a_move_by_a_rule_tells_its_figures() -> None:
+    move = {"at": 995.0, "old": "closed", "new": "open", "cause": "failure_rate", "by": "", "outcomes": []}
+    figures = "12 of 20 attempts failed in the last 30 s, rule failure_rate 0.5"
+    lines = breaker_lines(state="open", moves=[move, move | {"figures": figures}])
+    assert [line.partition(": closed")[2] for line in lines[1:]] == [
+        " -> open, failure_rate",
+        f" -> open, failure_rate ({figures})",
+    ]

@@ -6,12 +6,15 @@ from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
 from gateway.page.breakers import PageBreakerStore
-from gateway.page.layout import KEPT_MOVES, KEPT_OUTCOMES, OUTCOMES
+from gateway.page.layout import KEPT_MOVES, KEPT_OUTCOMES, OUTCOMES, WINDOW
 from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_rules import Figures, Rules
 from gateway.policy.breaker_store import CLOSED, HALF_OPEN, OPEN, STATE_OF, Judged, State
 from gateway.policy.machine import REFUSED
+from gateway.policy.window import CELLS
 
 ORIGIN = "http://127.0.0.1:9000"
+FAILED = Outcome.FAILURE
 
 
 def judged(number: int, reason: str = "upstream_reset") -> Judged:
@@ -48,6 +51,23 @@ def test_a_threshold_is_met_by_all_processes_together() -> None:
         assert [breaker.state for breaker in breakers] == [State.CLOSED] * 3
         breakers[0].reset("ann")
         assert breakers[1].moves[-1].by == "ann"
+
+
+def test_a_rate_is_met_by_all_processes_together() -> None:
+    with page_stage() as stage:
+        clock, rules = Clock(), Rules(0.5, minimum_requests=6, distinct_callers=3)
+        stores = [page.breaker("ai", ORIGIN) for page in stage.pages]
+        breakers = [Breaker(0, 30.0, 1, rules=rules, clock=clock, store=store) for store in stores]
+        for outcome in (Outcome.SUCCESS, Outcome.FAILURE):
+            assert [breaker.state for breaker in breakers] == [State.CLOSED] * 3
+            for number, breaker in enumerate(breakers):
+                breaker.release(breaker.try_acquire(), outcome, caller=b"%d" % number if outcome is FAILED else b"")
+        assert [breaker.try_acquire() for breaker in breakers] == [REFUSED] * 3
+        assert [breaker.moves[-1].figures for breaker in breakers] == [Figures(3, 0.5, 6, 30.0, 0.0, 3)] * 3
+
+
+def test_a_window_has_room_before_what_is_remembered() -> None:
+    assert WINDOW + CELLS <= OUTCOMES
 
 
 class TestStore:

@@ -10,8 +10,10 @@ from unit.scene import Clock
 from gateway.config.records import CircuitBreaker
 from gateway.core.outcome import Outcome
 from gateway.policy.breaker import TRANSITIONS, Breaker, Event
+from gateway.policy.breaker_rules import Figures, Rules
 from gateway.policy.breaker_store import Judged, MemoryBreakerStore, Move, State
 from gateway.policy.machine import REFUSED
+from gateway.policy.window import Tally
 
 SUCCESS, FAILURE, IGNORED = Outcome
 Changes = list[tuple[State, State, str]]
@@ -41,6 +43,13 @@ def make_happen(scene: Scene, event: Event) -> None:
     elif event is Event.THRESHOLD:
         for _ in range(3):
             scene.call(FAILURE)
+    elif event is Event.FAILURE_RATE:
+        scene.breaker.configure(0, RECOVERY, 1, rules=Rules(0.5, minimum_requests=2))
+        for outcome in (FAILURE, SUCCESS):
+            scene.call(outcome)
+    elif event is Event.SLOW_RATE:
+        scene.breaker.configure(0, RECOVERY, 1, rules=Rules(0.0, 1.0, 0.5, minimum_requests=1))
+        scene.breaker.release(scene.breaker.try_acquire(), SUCCESS, 1.5)
     elif event is Event.RECOVERY:
         scene.clock.now += RECOVERY
         scene.breaker.try_acquire()
@@ -120,6 +129,133 @@ class TestClosed:
         breaker = Breaker(1, clock=Clock())
         breaker.release(breaker.try_acquire(), FAILURE)
         assert breaker.state is State.OPEN
+
+
+class TestShares:
+    """Rules about shares of a window, beside failures in a row."""
+
+    @staticmethod
+    def scene(failure_rate: float = 0.5, slow_rate: float = 0.0, callers: int = 0, threshold: int = 0) -> Scene:
+        scene = Scene()
+        rules = Rules(failure_rate, 2.0 if slow_rate else 0.0, slow_rate, 10.0, 4, callers)
+        scene.breaker.configure(threshold, RECOVERY, 1, rules=rules)
+        return scene
+
+    @staticmethod
+    def tell(scene: Scene, outcome: Outcome, seconds: float = 0.0, caller: bytes = b"", reason: str = "") -> None:
+        scene.breaker.release(scene.breaker.try_acquire(), outcome, seconds, reason, caller=caller)
+
+    def test_a_share_of_failures_that_never_come_in_a_row_opens_it(self) -> None:
+        scene = self.scene(threshold=2)
+        for outcome in (FAILURE, SUCCESS, FAILURE):
+            self.tell(scene, outcome)
+        assert (scene.breaker.state, scene.breaker.tally) == (State.CLOSED, Tally(1, 3, 2))
+        self.tell(scene, SUCCESS)
+        assert scene.changes == [(State.CLOSED, State.OPEN, "failure_rate")]
+        assert scene.breaker.moves[-1].figures == Figures(2, 0.5, 4, 10.0)
+
+    def test_failures_in_a_row_still_do(self) -> None:
+        scene = self.scene(threshold=2)
+        for outcome in (SUCCESS, FAILURE, FAILURE):
+            self.tell(scene, outcome)
+        assert scene.changes == [(State.CLOSED, State.OPEN, "failure_threshold")]
+        assert scene.breaker.moves[-1].figures == Figures(2, 2)
+
+    def test_what_tells_nothing_counts_in_no_window(self) -> None:
+        scene = self.scene(slow_rate=0.1)
+        for _ in range(9):
+            self.tell(scene, IGNORED, 60.0)
+        assert scene.breaker.tally == Tally()
+        assert not scene.breaker.outcomes
+
+    def test_what_is_older_than_the_window_is_forgotten(self) -> None:
+        scene = self.scene()
+        for _ in range(3):
+            self.tell(scene, FAILURE)
+        scene.clock.now += 10.0
+        self.tell(scene, FAILURE)
+        assert (scene.breaker.state, scene.breaker.tally) == (State.CLOSED, Tally(4, 1, 1))
+
+    def test_slow_calls_open_it_though_all_succeed(self) -> None:
+        scene = self.scene(failure_rate=0.0, slow_rate=0.5)
+        for seconds in (2.5, 2.0, 0.0, 3.0):
+            self.tell(scene, SUCCESS, seconds)
+        assert scene.changes == [(State.CLOSED, State.OPEN, "slow_rate")]
+        move = scene.breaker.moves[-1]
+        assert move.figures == Figures(2, 0.5, 4, 10.0, 2.0)
+        assert [judged.reason for judged in move.outcomes] == ["slow_call 2.50 s", "slow_call 3.00 s"]
+
+    def test_a_failure_and_a_status_of_grpc_say_more_than_how_slow_it_was(self) -> None:
+        scene = self.scene(slow_rate=1.0, threshold=9)
+        self.tell(scene, FAILURE, 9.0)
+        self.tell(scene, FAILURE, 9.0, reason="header_timeout")
+        self.tell(scene, SUCCESS, 9.0, reason="grpc-status 5")
+        assert [judged.reason for judged in scene.breaker.outcomes] == ["", "header_timeout", "grpc-status 5"]
+
+    @pytest.mark.parametrize(("slow_rate", "state"), [(0.5, State.OPEN), (0.0, State.CLOSED)])
+    def test_a_slow_probe_has_failed_where_slow_calls_count(self, slow_rate: float, state: State) -> None:
+        scene = self.scene(failure_rate=0.5, slow_rate=slow_rate)
+        scene.breaker.force(State.OPEN)
+        scene.clock.now += RECOVERY
+        self.tell(scene, SUCCESS, 2.5)
+        assert scene.breaker.state is state
+        [probe] = scene.breaker.moves[-1].outcomes
+        assert probe.reason == ("slow_call 2.50 s" if slow_rate else "")
+
+    def test_a_window_begins_empty_when_the_circuit_closes(self) -> None:
+        scene = self.scene()
+        for _ in range(4):
+            self.tell(scene, FAILURE)
+        assert scene.breaker.state is State.OPEN
+        scene.breaker.reset()
+        assert scene.breaker.tally == Tally()
+        for _ in range(3):
+            self.tell(scene, FAILURE)
+        assert scene.breaker.state is State.CLOSED
+        scene.breaker.reset()
+        assert scene.breaker.tally == Tally()
+
+    def test_one_caller_does_not_open_it_for_all(self) -> None:
+        scene = self.scene(callers=2, threshold=3)
+        for _ in range(50):
+            self.tell(scene, FAILURE, caller=b"one")
+        assert scene.breaker.state is State.CLOSED
+        assert scene.breaker.tally == Tally(50, 50, 50, 0, 1, 1, 0)
+        self.tell(scene, FAILURE, caller=b"two")
+        assert scene.changes == [(State.CLOSED, State.OPEN, "failure_threshold")]
+        assert scene.breaker.moves[-1].figures == Figures(51, 3, callers=2)
+
+    def test_callers_alone_can_be_counted(self) -> None:
+        scene = self.scene(failure_rate=0.0, callers=2, threshold=2)
+        for outcome, caller in ((FAILURE, b"one"), (SUCCESS, b""), (FAILURE, b"two"), (FAILURE, b"two")):
+            self.tell(scene, outcome, caller=caller)
+        assert (scene.breaker.state, scene.breaker.tally.run_callers) == (State.CLOSED, 1)
+        self.tell(scene, FAILURE, caller=b"one")
+        assert scene.breaker.state is State.OPEN
+
+    def test_whose_a_call_was_is_asked_where_it_matters(self) -> None:
+        breaker = self.scene(slow_rate=0.5, callers=2).breaker
+        asked = [(FAILURE, 0.0), (SUCCESS, 2.5), (SUCCESS, 2.0), (IGNORED, 2.5)]
+        assert [breaker.wants_caller(*call) for call in asked] == [True, True, False, False]
+        assert not any(self.scene(slow_rate=0.5).breaker.wants_caller(*call) for call in asked)
+
+    def test_a_call_of_an_earlier_time_counts_nowhere(self) -> None:
+        class Late(MemoryBreakerStore):
+            """Another process resets the breaker between two steps of this one."""
+
+            def keep(self, word: int, judged: Judged) -> None:
+                super().keep(word, judged)
+                self.enter(word, State.CLOSED, 1000.0, "reset")
+
+        breaker = Breaker(0, clock=Clock(), rules=Rules(1.0, minimum_requests=1), store=Late())
+        breaker.release(breaker.try_acquire(), FAILURE)
+        assert (breaker.state, breaker.tally) == (State.CLOSED, Tally())
+
+    def test_without_any_rule_nothing_opens_it(self) -> None:
+        breaker = Breaker(0, clock=Clock())
+        for _ in range(9):
+            breaker.release(breaker.try_acquire(), FAILURE)
+        assert (breaker.state, breaker.failures) == (State.CLOSED, 9)
 
 
 class TestOpen:
@@ -263,7 +399,7 @@ class TestHistory:
         results = tuple(Judged(1001.0 + number, FAILURE, "dial_failed", 502, b"r%d" % number) for number in range(3))
         probe = Judged(1033.0, SUCCESS, "", 0, b"")
         assert list(scene.breaker.moves) == [
-            Move(1003.0, State.CLOSED, State.OPEN, "failure_threshold", "", results),
+            Move(1003.0, State.CLOSED, State.OPEN, "failure_threshold", "", results, Figures(3, 3)),
             Move(1033.0, State.OPEN, State.HALF_OPEN, "recovery_timeout", "", ()),
             Move(1033.0, State.HALF_OPEN, State.CLOSED, "probe_succeeded", "", (probe,)),
         ]
@@ -321,7 +457,16 @@ class TestControl:
             settings.recovery_timeout,
             settings.half_open_requests,
         )
-        assert (breaker.name, breaker.shadow) == ("", False)
+        assert (breaker.name, breaker.shadow, breaker.counts) == ("", False, False)
+        rules = breaker.rules
+        assert (rules.failure_rate, rules.slow_call, rules.slow_rate, rules.window, rules.minimum_requests) == (
+            settings.failure_rate,
+            settings.slow_call,
+            settings.slow_rate,
+            settings.window,
+            settings.minimum_requests,
+        )
+        assert rules.distinct_callers == settings.distinct_callers
 
     @pytest.mark.parametrize(("passed", "left"), [(0.0, 30.0), (29.5, 0.5), (30.0, 0.0), (99.0, 0.0)])
     def test_how_long_it_takes_until_a_probe_is_let_through(self, passed: float, left: float) -> None:
@@ -429,11 +574,20 @@ class Raced(MemoryBreakerStore):
 
     __slots__ = ("rival",)
 
-    def enter(self, word: int, state: int, now: float, cause: str, by: str = "", after: float = 0.0) -> bool:
+    def enter(
+        self,
+        word: int,
+        state: int,
+        now: float,
+        cause: str,
+        by: str = "",
+        after: float = 0.0,
+        figures: Figures | None = None,
+    ) -> bool:
         rival, self.rival = self.rival, -1
         if rival >= 0:
             super().enter(self.word, rival, now, "elsewhere")
-        return super().enter(word, state, now, cause, by, after)
+        return super().enter(word, state, now, cause, by, after, figures)
 
 
 class TestRaces:

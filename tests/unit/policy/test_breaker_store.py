@@ -6,6 +6,7 @@ import pytest
 from unit.page.stage import page_stage
 
 from gateway.core.outcome import Outcome
+from gateway.policy.breaker_rules import Figures
 from gateway.policy.breaker_store import (
     CLOSED,
     HALF_OPEN,
@@ -17,6 +18,7 @@ from gateway.policy.breaker_store import (
     MemoryBreakerStore,
     State,
 )
+from gateway.policy.window import Sample, Tally, width_of
 
 
 @pytest.fixture(params=["memory", "page"])
@@ -32,6 +34,10 @@ def store(request: pytest.FixtureRequest) -> Iterator[BreakerStore]:
         shared.begin(1.0)
         yield shared
         shared.slab.check()
+
+
+WIDTH = width_of(10.0)
+FAILED, GOOD = Sample(1.0, failed=True, slow=False, caller=7), Sample(1.0, failed=False, slow=False)
 
 
 def judged(number: int) -> Judged:
@@ -97,6 +103,8 @@ def test_what_is_meant_for_an_earlier_state_changes_nothing(store: BreakerStore)
     store.forgive(old)
     store.keep(old, judged(1))
     assert (store.fail(old), store.take_probe(old, 9)) == (0, False)
+    assert store.count(old, WIDTH, FAILED) is None
+    assert store.tally(2.0) == Tally(1)
     assert (store.failures, store.probes, [*store.outcomes]) == (1, 1, [])
 
 
@@ -108,6 +116,48 @@ def test_a_move_keeps_what_led_to_it(store: BreakerStore) -> None:
     assert (first.old, first.new, first.cause) == (State.CLOSED, State.OPEN, "failure_threshold")
     assert [(outcome.at, outcome.request_id) for outcome in first.outcomes] == [(1.0, b"r1")]
     assert (second.at, second.by, second.outcomes) == (3.0, "ann", ())
+
+
+def test_attempts_are_counted_in_a_window_and_failures_in_a_row(store: BreakerStore) -> None:
+    assert store.count(store.word, WIDTH, GOOD) == Tally(0, 1)
+    assert store.count(store.word, WIDTH, FAILED) == Tally(1, 2, 1, 0, 1, 1)
+    assert store.count(store.word, WIDTH, FAILED._replace(slow=True, caller=8)) == Tally(2, 3, 2, 1, 2, 2, 1)
+    assert (store.failures, store.tally(10.9)) == (2, Tally(2, 3, 2, 1, 2, 2, 1))
+    assert store.tally(11.0) == Tally(2, 0, 0, 0, 2)
+    assert store.count(store.word, WIDTH, GOOD) == Tally(0, 4, 2, 1, 0, 2, 1)
+    assert store.count(store.word, WIDTH, FAILED) == Tally(1, 5, 3, 1, 1, 2, 1)
+    assert store.enter(store.word, OPEN, 1.0, "why")
+    assert store.tally(1.0) == Tally(1)
+    assert store.enter(store.word, CLOSED, 1.0, "why")
+    assert store.count(store.word, WIDTH, FAILED) == Tally(1, 1, 1, 0, 1, 1)
+
+
+@pytest.mark.parametrize("cause", ["failure_threshold", "failure_rate", "slow_rate"])
+def test_a_move_keeps_the_figures_that_made_it(store: BreakerStore, cause: str) -> None:
+    figures = Figures(12, 0.5, 20, 30.0, 2.5, 3)
+    assert store.enter(store.word, OPEN, 2.0, cause, figures=figures)
+    assert store.enter(store.word, CLOSED, 3.0, "reset", figures.text)
+    first, second = store.moves
+    assert (first.cause, first.by, first.figures) == (cause, "", figures)
+    assert (second.by, second.figures) == (figures.text, None)
+
+
+def test_another_store_goes_on_with_the_window(store: BreakerStore) -> None:
+    first = MemoryBreakerStore()
+    first.begin(1.0)
+    for sample in (GOOD, FAILED, FAILED._replace(caller=8)):
+        first.count(first.word, WIDTH, sample)
+    counted = first.tally(1.0)
+    assert counted == Tally(2, 3, 2, 0, 2, 2)
+    store.take_over(first.hand_over())
+    assert store.tally(1.0) == counted
+    last = MemoryBreakerStore()
+    last.take_over(store.hand_over())
+    assert last.tally(1.0) == counted
+    assert last.count(last.word, WIDTH, FAILED._replace(at=2.0)) == Tally(3, 4, 3, 0, 2, 2)
+    for left in (first, store):
+        left.begin(5.0)  # the next one begins, though with the word that the first began with
+        assert left.tally(5.0) == Tally()
 
 
 def test_another_store_goes_on_in_the_same_state(store: BreakerStore) -> None:

@@ -16,10 +16,12 @@ from gateway.core.outcome import Outcome
 from gateway.page.layout import CONNECTIONS, OPEN, USERS
 from gateway.page.page import Page
 from gateway.page.permits import PagePermitStore
+from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore
 from gateway.policy.machine import REFUSED
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import Census, MemoryStores
+from gateway.policy.window import Tally
 from gateway.upstream.pool import Pool
 from gateway.upstream.registry import Registry
 from gateway.upstream.sessions import SessionPool
@@ -160,6 +162,23 @@ async def test_with_a_proxy_goes_what_its_breaker_has_learnt() -> None:
     again = made.upstreams["a"].endpoints[0].breaker
     assert again is not None
     assert (again.state.word, again.failures) == ("closed", 0)
+    await made.aclose()
+
+
+async def test_the_rules_of_a_breaker_change_in_place() -> None:
+    rules = {"failure_rate": 0.5, "slow_call": 2.0, "slow_rate": 0.25, "window": 10.0, "minimum_requests": 2}
+    made = registry(replace(A, circuit_breaker=CircuitBreaker(True, 0, **rules, distinct_callers=3)))  # type: ignore[arg-type]
+    breaker = made.upstreams["a"].endpoints[0].breaker
+    assert breaker is not None
+    assert breaker.rules == Rules(0.5, 2.0, 0.25, 10.0, 2, 3)
+    breaker.release(breaker.try_acquire(), Outcome.FAILURE, caller=b"ann")
+    before = breaker.tally
+    assert before == Tally(1, 1, 1, 0, 1, 1)
+    reload(made, replace(A, circuit_breaker=CircuitBreaker(True, 9, failure_rate=0.9, window=10.0)))
+    assert (breaker.rules, breaker.failure_threshold, breaker.counts) == (Rules(0.9, window=10.0), 9, True)
+    assert breaker.tally == before, "what was counted stays"
+    reload(made, A)
+    assert (breaker.rules, breaker.counts) == (Rules(), False)
     await made.aclose()
 
 

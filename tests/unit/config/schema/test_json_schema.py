@@ -111,6 +111,8 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Upstream", "hash_on"): {"balance": "ring_hash"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
+    ("CircuitBreaker", "slow_rate"): {"slow_call": 1},
+    ("CircuitBreaker", "slow_call"): {"slow_rate": 1},
     ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},
     ("Tls", "client_auth"): {"client_ca": "callers.pem"},
     ("Tls", "client_ca"): {"client_auth": "required"},

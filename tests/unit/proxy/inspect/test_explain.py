@@ -16,6 +16,8 @@ from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_rules import Rules
+from gateway.policy.breaker_store import State
 from gateway.policy.group import Condition
 from gateway.policy.machine import REFUSED
 from gateway.policy.member import Member
@@ -148,11 +150,14 @@ def test_an_open_breaker_tells_why_since_when_and_until_when() -> None:
     clock.now += 4.0
     told_ = scene.told()
     assert (told_["verdict"], told_["reason"]) == ("refuse", "breaker_open")
-    assert told_["sentence"] == "a request would be refused (503 breaker_open) for 6.0 s more"
+    why = "2 failures in a row, rule failure_threshold 2"
+    assert told_["sentence"] == f"a request would be refused (503 breaker_open) for 6.0 s more: {why}"
     found = told_["breaker"]
     assert found is not None
     assert (found["state"], found["since"], found["next_probe"]) == ("open", EPOCH + 1000, EPOCH + 1010)
     (move,) = found["moves"]
+    assert move["figures"] == why
+    assert (found["window"], found["callers"]) == (None, None)
     assert (move["old"], move["new"], move["cause"], move["by"]) == ("closed", "open", "failure_threshold", "")
     assert [outcome["reason"] for outcome in move["outcomes"]] == ["upstream_reset"] * 2
     assert move["outcomes"][0]["request_id"] == "r1"
@@ -166,6 +171,63 @@ def test_an_open_breaker_tells_why_since_when_and_until_when() -> None:
     found = scene.told()["breaker"]
     assert found is not None
     assert (found["state"], found["moves"][-1]["by"]) == ("closed", "ann@example.org")
+    assert "figures" not in found["moves"][-1]
+    fuse.force(State.OPEN)
+    assert scene.told()["sentence"] == "a request would be refused (503 breaker_open) for 10.0 s more"
+
+
+@pytest.mark.parametrize(
+    ("rules", "calls", "figures"),
+    [
+        (
+            Rules(0.5, minimum_requests=3),
+            [(Outcome.FAILURE, 0.0), (Outcome.SUCCESS, 0.0), (Outcome.FAILURE, 0.0)],
+            "2 of 3 attempts failed in the last 30 s, rule failure_rate 0.5",
+        ),
+        (
+            Rules(0.0, 2.5, 0.5, 10.0, 2),
+            [(Outcome.SUCCESS, 1.0), (Outcome.SUCCESS, 2.6)],
+            "1 of 2 attempts took more than 2.5 s to the first byte in the last 10 s, rule slow_rate 0.5",
+        ),
+        (
+            Rules(0.5, minimum_requests=1, distinct_callers=2),
+            [(Outcome.FAILURE, 0.0)] * 2,
+            "2 of 2 attempts failed in the last 30 s (2 callers), rule failure_rate 0.5",
+        ),
+    ],
+)
+def test_a_rule_that_opened_it_is_told_with_its_figures(
+    rules: Rules, calls: list[tuple[Outcome, float]], figures: str
+) -> None:
+    fuse, _ = breaker(failure_threshold=9, rules=rules)
+    for number, (outcome, seconds) in enumerate(calls):
+        assert fuse.state is State.CLOSED
+        caller = b"%d" % number if fuse.wants_caller(outcome, seconds) else b""
+        fuse.release(fuse.try_acquire(), outcome, seconds, caller=caller)
+    scene = Scene(breaker=fuse)
+    assert scene.told()["sentence"].endswith(f" for 10.0 s more: {figures}")
+    found = scene.told()["breaker"]
+    assert found is not None
+    assert found["moves"][-1]["figures"] == figures
+
+
+def test_what_is_counted_is_told_with_the_rules_for_it() -> None:
+    fuse, clock = breaker(failure_threshold=9, rules=Rules(0.5, 2.5, 0.75, 10.0, 5, 3))
+    for outcome, seconds in ((Outcome.FAILURE, 0.0), (Outcome.SUCCESS, 9.0), (Outcome.FAILURE, 9.0)):
+        fuse.release(fuse.try_acquire(), outcome, seconds, caller=b"ann")
+    found = Scene(breaker=fuse).told()["breaker"]
+    assert found is not None
+    window = {"seconds": 10.0, "total": 3, "failed": 2, "slow": 2, "minimum_requests": 5}
+    assert found["window"] == window | {"failure_rate": 0.5, "slow_rate": 0.75, "slow_call": 2.5}
+    assert found["callers"] == {"distinct_callers": 3, "in_a_row": 1, "failed": 1, "slow": 1}
+    clock.now += 10.0
+    found = Scene(breaker=fuse).told()["breaker"]
+    assert found is not None
+    assert found["window"] == window | {"total": 0, "failed": 0, "slow": 0} | {
+        "failure_rate": 0.5,
+        "slow_rate": 0.75,
+        "slow_call": 2.5,
+    }
 
 
 def test_a_breaker_in_shadow_mode_refuses_nobody() -> None:

@@ -3,17 +3,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Container
+from typing import cast
 
 import pytest
 from unit.machines import RECOVERY, BreakerScene
-from unit.scene import exchange
+from unit.scene import Nobody, exchange, told
 
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.outcome import Outcome
+from gateway.core.peer import Peer
+from gateway.core.principal import Principal
+from gateway.core.stream import ServerStream
 from gateway.errors import GatewayError, Source
+from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import State
-from gateway.proxy.layers.break_circuit import break_circuit
+from gateway.policy.window import Tally
+from gateway.proxy.layers.break_circuit import FAILURES, break_circuit, caller_of, first_byte_after, statuses
 
 SUCCESS, FAILURE, IGNORED = Outcome
 
@@ -32,11 +39,17 @@ class Answer:
         ex.status = self.end
 
 
-async def judged(ex: Exchange, end: int | BaseException) -> Outcome:
+def exchange_from(host: str, port: int) -> Exchange:
+    ex = exchange()
+    ex.downstream = cast(ServerStream, Nobody(Peer(host, port, b"http", lambda address: False)))
+    return ex
+
+
+async def judged(ex: Exchange, end: int | BaseException, failures: Container[int] = FAILURES) -> Outcome:
     """The outcome that the breaker has counted."""
     scene = BreakerScene()
     scene.call(FAILURE)
-    handle = break_circuit(scene.breaker)(Answer(end))
+    handle = break_circuit(scene.breaker, failures)(Answer(end))
     if isinstance(end, BaseException):
         with pytest.raises(type(end)) as caught:
             await handle(ex)
@@ -52,6 +65,83 @@ OTHER_REASONS = [
     for reason in errors.REASONS.values()
     if reason.source is not Source.UPSTREAM and reason is not errors.TOTAL_TIMEOUT
 ]
+
+
+class TestStatuses:
+    def test_single_ones_and_ranges(self) -> None:
+        assert statuses(["503", "429", "400-402"]) == {503, 429, 400, 401, 402}
+        assert statuses([]) == set()
+
+    def test_what_is_no_status_counts_as_the_last_one(self) -> None:
+        assert {599, 600, 999} <= statuses(["500-599"])
+        assert statuses(["598"]) == {598}
+
+    @pytest.mark.parametrize(("status", "outcome"), [(503, SUCCESS), (429, FAILURE), (200, SUCCESS)])
+    async def test_the_layer_judges_by_those_that_it_is_given(self, status: int, outcome: Outcome) -> None:
+        assert await judged(exchange(), status, statuses(["429"])) is outcome
+
+    async def test_an_error_is_a_failure_whatever_they_are(self) -> None:
+        assert await judged(exchange(), GatewayError(errors.UPSTREAM_RESET), statuses([])) is FAILURE
+
+
+class TestFirstByte:
+    @pytest.mark.parametrize(
+        ("sent_at", "first_byte_at", "seconds"),
+        [
+            (1000.0, 1002.5, 2.5),
+            (1000.0, 0.0, 9.0),  # none has come
+            (0.0, 1002.5, 0.0),  # the upload did not end
+            (0.0, 0.0, 0.0),
+            (1003.0, 1002.5, 0.0),  # it responded before it had the whole request
+        ],
+    )
+    def test_from_the_end_of_the_request(self, sent_at: float, first_byte_at: float, seconds: float) -> None:
+        ex = told(sent_at=sent_at, first_byte_at=first_byte_at)
+        assert first_byte_after(ex, 1009.0) == seconds
+
+    async def test_the_breaker_counts_slow_calls_by_it_and_not_by_the_whole_time(self) -> None:
+        scene = BreakerScene()
+        scene.breaker.configure(3, RECOVERY, 1, rules=Rules(0.0, 2.0, 0.5))
+        for first_byte_at in (1001.0, 1002.5):
+            ex = told(sent_at=1000.0, first_byte_at=first_byte_at, last_byte_at=1600.0)
+            scene.clock.now = 1600.0
+            await break_circuit(scene.breaker)(Answer(200))(ex)
+        assert scene.breaker.tally == Tally(0, 2, 0, 1)
+
+    async def test_a_slow_probe_does_not_close_it(self) -> None:
+        scene = BreakerScene().bring_to(State.HALF_OPEN)
+        scene.breaker.configure(3, RECOVERY, 1, rules=Rules(0.0, 2.0, 0.5))
+        await break_circuit(scene.breaker)(Answer(200))(told(sent_at=1000.0, first_byte_at=1002.5))
+        assert scene.breaker.state is State.OPEN
+
+
+class TestCallers:
+    def test_a_principal_is_one_wherever_it_calls_from(self) -> None:
+        names = [Principal("ann", "token"), Principal("ann", "jwt"), Principal("bob", "token")]
+        assert len({caller_of(told(principal=name)) for name in names}) == 3
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ("192.0.2.1", "192.0.2.1", True),
+            ("192.0.2.1", "192.0.2.2", False),
+            ("2001:db8::1", "2001:db8::2", True),
+            ("2001:db8::1", "2001:db8:1::1", False),
+        ],
+    )
+    def test_others_are_told_apart_by_address(self, one: str, other: str, same: bool) -> None:
+        callers = [caller_of(exchange_from(host, port)) for host, port in ((one, 1), (other, 2))]
+        assert (callers[0] == callers[1]) is same
+
+    async def test_one_caller_does_not_open_it(self) -> None:
+        scene = BreakerScene()
+        scene.breaker.configure(3, RECOVERY, 1, rules=Rules(distinct_callers=2))
+        handle = break_circuit(scene.breaker)(Answer(500))
+        for port in range(5):
+            await handle(exchange_from("192.0.2.1", port))
+        assert (scene.breaker.state, scene.breaker.failures) == (State.CLOSED, 5)
+        await handle(exchange_from("192.0.2.2", 9))
+        assert scene.breaker.state is State.OPEN
 
 
 class TestLayer:
