@@ -83,7 +83,9 @@ def _attempts(route: records.Route, upstream: Upstream, via: bytes) -> Handler:
     chains = {endpoint.member: attempt_chain(route, upstream, endpoint, via) for endpoint in upstream.endpoints}
     if upstream.group is None:
         return chains[upstream.endpoints[0].member]
-    return balance(upstream.group, chains, key_of(upstream.settings.hash_on))
+    settings = upstream.settings
+    failures = statuses(settings.circuit_breaker.failure_statuses)
+    return balance(upstream.group, chains, key_of(settings.hash_on), failures)
 
 
 def attempt_chain(route: records.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA) -> Handler:

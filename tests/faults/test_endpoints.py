@@ -383,6 +383,18 @@ async def test_an_address_that_refuses_is_ejected_too(gateway_for: GatewayFor, u
         assert await asked(rig, 10) == {"a": 10}
 
 
+async def test_the_statuses_that_are_failures_are_those_of_the_breaker(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    async with several(named("a"), named("b", 404), named("c", 500)) as endpoints:
+        breaker = CircuitBreaker(failure_statuses=("404",))
+        rig = await gateway_for(
+            upstream, proxies=(over(endpoints, balance="round_robin", ejection=EJECTS, circuit_breaker=breaker),)
+        )
+        assert await asked(rig, 9) == {"a": 3, "404": 3, "500": 3}
+        assert await asked(rig, 4) == {"a": 2, "500": 2}
+
+
 async def test_callers_that_leave_say_nothing_about_an_endpoint(gateway_for: GatewayFor, upstream: Upstream) -> None:
     async with several(None, None) as endpoints:
         rig = await gateway_for(upstream, proxies=(over(endpoints, balance="round_robin", ejection=EJECTS),))

@@ -15,7 +15,7 @@ from gateway.core.outcome import Outcome
 from gateway.errors import BREAKER_OPEN, NO_HEALTHY_ENDPOINT, GatewayError
 from gateway.policy.group import Group
 from gateway.policy.member import Member
-from gateway.proxy.layers.break_circuit import judged
+from gateway.proxy.layers.break_circuit import FAILURES, judged
 
 IGNORED: Final = Outcome.IGNORED
 FAILURE: Final = Outcome.FAILURE
@@ -26,12 +26,13 @@ Key = Callable[[Exchange], bytes]
 """What a request is hashed by."""
 
 
-def balance(group: Group, chains: Mapping[Member, Handler], key: Key) -> Handler:
+def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: frozenset[int] = FAILURES) -> Handler:
     """Run an attempt at the endpoint that ``group`` chooses, by its chain of ``chains``.
 
     An endpoint whose breaker rejects the attempt is passed over: nothing was sent, so that the next one is chosen at
     once. When the breakers of all reject it, BREAKER_OPEN of the last one stands. NO_HEALTHY_ENDPOINT when none may be
     chosen. An attempt that fails is noted in ``tried`` of the exchange: a further one goes to another endpoint first.
+    ``failures``: the statuses that are failures.
     """
 
     async def attempt(ex: Exchange, member: Member) -> GatewayError | None:
@@ -41,7 +42,7 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key) -> Handler
         outcome = IGNORED
         try:
             await chains[member](ex)
-            outcome = judged(ex)[0]
+            outcome = judged(ex, None, failures)[0]
         except GatewayError as error:
             if error.reason is BREAKER_OPEN and ex.attempts == attempts:
                 return error
