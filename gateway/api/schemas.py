@@ -305,6 +305,9 @@ class Explained(Answer):
     stream: dict[str, object] | None = Field(
         default=None, description="Streams of events: bounds, number, longest wait."
     )
+    retries: dict[str, object] | None = Field(
+        default=None, description="Retries: when they are made, what is left of their budget, how many wait."
+    )
     pool: dict[str, object]
 
 

@@ -68,6 +68,11 @@ def upstream_text(found: Json) -> str:
         )
     if group := found.get("group"):  # as the stream
         lines += _group(group, now)
+    if retries := found.get("retries"):  # as the stream
+        lines.append(
+            f"  retries ({retries['mode']}): {retries['attempts']} attempts on {', '.join(retries['on'])}; "
+            f"{retries['left']:.1f} of {retries['burst']:g} left in the budget, {retries['waiting']} waiting"
+        )
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
     if pool.get("sessions"):  # a gateway of another version does not send them
         lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"

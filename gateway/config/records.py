@@ -234,6 +234,46 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class Backoff:
+    """The pause before a retry: random, in a range that doubles from ``base`` up to ``max``."""
+
+    base: float = 0.025
+    max: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """When a request that has failed is sent again. On when there are more attempts than one, and failures listed.
+
+    ``attempts``: the first one included. ``on``: words of `gateway.policy.retry.FAILURES`, and statuses. ``budget``:
+    retries that an upstream gets for each first attempt; ``burst``: how many it gets at once. ``methods``: whether a
+    POST may be sent twice, too. ``replay_buffer``: bytes of a request's body that are kept for it.
+    """
+
+    attempts: int = 1
+    on: tuple[str, ...] = ()
+    budget: float = 0.2
+    burst: int = 10
+    per_try_timeout: float = 0.0
+    backoff: Backoff = Backoff()
+    methods: Literal["idempotent", "all"] = "idempotent"
+    respect_retry_after: bool = True
+    max_retry_after: float = 2.0
+    replay_buffer: int = 65536
+    mode: Mode = "enforce"
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to do for it."""
+        return self.attempts > 1 and bool(self.on)
+
+    @property
+    def bound(self) -> float:
+        """Seconds for one attempt; 0: no bound."""
+        return self.per_try_timeout if self.active and self.mode == "enforce" else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What a proxy serves, and which callers it admits. ``name`` is the proxy's, ``upstream`` names an `Upstream`.
 
@@ -258,6 +298,7 @@ class Route:
     websocket: bool = False
     tunnel_idle: float = 300.0
     stream: Stream = Stream()
+    retries: Retries = Retries()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ class Attempt:
 
     __slots__ = (
         "asked_at",
+        "began_at",
         "dialled",
         "endpoint",
         "first_byte_at",
@@ -23,6 +24,8 @@ class Attempt:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         """Its address, ``host:port``."""
+        self.began_at = 0.0
+        """A connection was looked for."""
         self.asked_at = 0.0
         """The head was sent."""
         self.sent_at = 0.0

@@ -8,6 +8,7 @@ from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.event_stream import Events
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
+from gateway.core.retries import Retries
 from gateway.core.stream import ServerStream
 
 SWITCHED: Final = 101
@@ -36,6 +37,7 @@ class Exchange:
         "downstream",
         "end_at",
         "events",
+        "failures",
         "gone_at",
         "grpc_status",
         "identified",
@@ -47,6 +49,7 @@ class Exchange:
         "request",
         "request_id",
         "retried",
+        "retries",
         "shadow",
         "start_at",
         "status",
@@ -73,12 +76,17 @@ class Exchange:
     """The client was seen to have left."""
     events: Events | None
     """Of a response whose events are watched."""
+    failures: tuple[str, ...]
+    """Why each attempt but the last one was followed by another: ``stale``, a word of
+    `gateway.policy.retry.FAILURES`, or a status."""
+    retries: Retries | None
+    """None where the proxy has none."""
     identified: float
     """Seconds spent on authentication and the access rule."""
     queued: float
     """Seconds spent waiting for a permit."""
     retried: float
-    """Seconds spent on attempts before the last one."""
+    """Seconds from the first attempt to the last one: earlier attempts, and the pauses behind them."""
     blocked: float
     """Seconds in which the client was too slow to take what was there."""
     deadline: float
@@ -128,6 +136,8 @@ class Exchange:
         self.commit_at = 0.0
         self.end_at = 0.0
         self.events = None
+        self.failures = ()
+        self.retries = None
         self.gone_at = 0.0
         self.identified = 0.0
         self.queued = 0.0

@@ -202,6 +202,40 @@ class Reply(Protocol):
         ...
 
 
+class BodySink(Protocol):
+    """Where the body of a request goes: a `ClientStream`, or what stands in front of one after the other."""
+
+    @property
+    def full(self) -> bool:
+        """As `Sink.full`."""
+        ...
+
+    @property
+    def body_idle(self) -> float:
+        """Longest pause in a body, in seconds; 0: none."""
+        ...
+
+    def begin_body(self, source: Source, length: int) -> None:
+        """As `ClientStream.begin_body`."""
+        ...
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        """As `Sink.data`."""
+        ...
+
+    def pieces(self, parts: list[memoryview], *, pooled: bool) -> None:
+        """As `Sink.pieces`."""
+        ...
+
+    def end(self, trailers: list[bytes]) -> None:
+        """As `Sink.end`."""
+        ...
+
+    def fail(self, error: GatewayError) -> None:
+        """As `ClientStream.fail`."""
+        ...
+
+
 class ClientStream(Sink, TunnelEnd, Protocol):
     """A request to an endpoint, and its response."""
 
@@ -280,7 +314,7 @@ class ServerStream(Sink, Source, Protocol):
         """The whole body, when its length is known and it has come already; None when it must be relayed."""
         ...
 
-    def pipe(self, sink: ClientStream, on_end: Callable[[], None]) -> None:
+    def pipe(self, sink: BodySink, on_end: Callable[[], None]) -> None:
         """Relay the body to ``sink`` as it comes; ``on_end`` is called after its last byte."""
         ...
 

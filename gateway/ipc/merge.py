@@ -21,6 +21,7 @@ from gateway.ipc.messages import (
     PoolTold,
     ProxyState,
     QueueTold,
+    RetriesTold,
     StreamTold,
 )
 
@@ -99,6 +100,7 @@ def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
         queue=_queue([each["queue"] for each in of if each["queue"] is not None]),
         breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
         group=_group([told for each in of if (told := each.get("group")) is not None]),
+        retries=_retries([some for each in of if (some := each.get("retries")) is not None]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
         pool=_pool([each["pool"] for each in of]),
     )
@@ -143,6 +145,14 @@ def _endpoint(of: Sequence[EndpointTold]) -> EndpointTold:
         "failures": sum(each["failures"] for each in of),
         "breaker": worst(each["breaker"] for each in of),
     }
+
+
+def _retries(of: Sequence[RetriesTold]) -> RetriesTold | None:
+    """Each worker has a budget of its own."""
+    if not of:
+        return None
+    burst, left = sum(each["burst"] for each in of), sum(each["left"] for each in of)
+    return {**of[0], "burst": burst, "left": left, "waiting": sum(each["waiting"] for each in of)}
 
 
 def _pool(of: Sequence[PoolTold]) -> PoolTold:

@@ -200,6 +200,19 @@ class StreamTold(TypedDict):
     """Seconds since the newest event with data, of the one that has waited longest."""
 
 
+class RetriesTold(TypedDict):
+    mode: str
+    attempts: int
+    on: list[str]
+    budget: float
+    burst: float
+    """Most retries that may be made at once."""
+    left: float
+    """Retries that may be made at once now."""
+    waiting: int
+    """Requests whose next attempt is due."""
+
+
 class PoolTold(TypedDict):
     endpoint: str
     open: int
@@ -268,6 +281,8 @@ class Explanation(TypedDict):
     stream: NotRequired[StreamTold | None]
     """A worker of an older version does not send it."""
     group: NotRequired[GroupTold | None]
+    """As ``stream``."""
+    retries: NotRequired[RetriesTold | None]
     """As ``stream``."""
     pool: PoolTold
 

@@ -80,6 +80,18 @@ def events_line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
     return line(ex, phases, epoch)[:-2] + f',"events":{{{seen}}}}}\n'.encode()
 
 
+def having_retries(text: bytes, ex: Exchange) -> bytes:
+    """The line ``text`` of an exchange that was sent again, or would have been: also why each attempt but the last one
+    had failed, why no other one followed (empty: none was wanted), and what shadow mode would have sent again."""
+    retries = ex.retries
+    withheld, shadowed = ("", "") if retries is None else (retries.withheld, retries.shadowed)
+    if not (ex.failures or withheld or shadowed):
+        return text
+    failures = ",".join([f'"{failure}"' for failure in ex.failures])
+    facts = f'"failures":[{failures}],"withheld":"{withheld}","shadow":"{shadowed}"'
+    return text[:-2] + f',"retries":{{{facts}}}}}\n'.encode()
+
+
 def _described(ex: Exchange) -> str:
     """What is the same for all equal requests of a connection. What a client can make long is cut, and says so."""
     request = ex.request

@@ -150,6 +150,10 @@ HANDSHAKE_OUTCOMES: Final = (
     "draining",
 )
 """As `gateway.wire.handshakes` counts them."""
+RETRIED: Final = ("stale", "connect", "reset", "timeout", "refused_stream", "status")
+"""As `gateway.policy.retry` names them."""
+WITHHELD: Final = ("method", "body", "attempts", "retry_after", "deadline", "budget")
+"""As `gateway.policy.retry` names them."""
 PROTECTIONS: Final = ("limiter", "queue", "breaker")
 ENDPOINT_STATES: Final = ("usable", "down", "ejected", "drained")
 ENDPOINT_CHANGES_BY: Final = ("down", "up", "ejected", "probation", "proved")
@@ -234,7 +238,25 @@ BYTES_OUT: Final = _of.values(
     "gateway_response_bytes_total", "counter", "Bytes of responses' bodies given.", sparse=True
 )
 RETRIES: Final = _of.values(
-    "gateway_retries_total", "counter", "Second attempts, made because a pooled connection was stale.", sparse=True
+    "gateway_retries_total",
+    "counter",
+    "Attempts besides the first one, by why the one before had failed; stale: a pooled connection was just closed.",
+    [f'reason="{reason}"' for reason in RETRIED],
+    sparse=True,
+)
+RETRIES_WITHHELD: Final = _of.values(
+    "gateway_retries_withheld_total",
+    "counter",
+    "Failures for which retries are configured and that were not followed by one, by why not.",
+    [f'cause="{cause}"' for cause in WITHHELD],
+    sparse=True,
+)
+SHADOW_RETRIES: Final = _of.values(
+    "gateway_shadow_retries_total",
+    "counter",
+    "Requests that retries in shadow mode would have sent again, by why.",
+    [f'reason="{reason}"' for reason in RETRIED[1:]],
+    sparse=True,
 )
 SHADOW_REFUSALS: Final = _of.values(
     "gateway_shadow_refusals_total",

@@ -18,6 +18,11 @@ from gateway.observe.timing import PHASES, Phases
 _METHODS: Final = {name.encode(): index for index, name in enumerate(METHODS)}
 _REASONS: Final = {code: families.ERRORS + index for index, code in enumerate(families.REASONS)}
 _SHADOWED: Final = {code: families.SHADOW_REFUSALS + index for index, code in enumerate(families.SHADOWED)}
+_RETRIED: Final = {word: families.RETRIES + index for index, word in enumerate(families.RETRIED)}
+_STATUS: Final = _RETRIED["status"]
+_TO_SHADOW: Final = families.SHADOW_RETRIES - families.RETRIES - 1
+"""From the cell of a retry to that of one in shadow mode, where none is stale."""
+_WITHHELD: Final = {word: families.RETRIES_WITHHELD + index for index, word in enumerate(families.WITHHELD)}
 _MOVES: Final = {move: families.BREAKER_MOVES + index for index, move in enumerate(families.TRANSITIONS)}
 _QUEUED, _FIRST_BYTE, _OWN = (PHASES.index(phase) for phase in ("queue", "first_byte", "own"))
 _EXEMPLAR_SECONDS: Final = 1.0
@@ -110,7 +115,7 @@ class Metrics:
         ints[base + families.BYTES_OUT] += sum([ex.bytes_out for ex in exchanges])
         self._count_protocols(base, exchanges)
         for ex in exchanges:
-            if ex.reason or ex.streamed or ex.shadow or ex.attempts > 1:
+            if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.retries is not None:
                 self._record_rare(base, ex)
 
     def _count_protocols(self, base: int, exchanges: Sequence[Exchange]) -> None:
@@ -177,7 +182,7 @@ class Metrics:
             ints[base + families.BYTES_IN] += ex.bytes_in
         if ex.bytes_out:
             ints[base + families.BYTES_OUT] += ex.bytes_out
-        if ex.reason or ex.streamed or ex.shadow or ex.attempts > 1:
+        if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.retries is not None:
             self._record_rare(base, ex)
 
     def _record_rare(self, base: int, ex: Exchange) -> None:
@@ -188,8 +193,14 @@ class Metrics:
             ints[base + _SHADOWED[ex.shadow]] += 1
         if ex.streamed:
             self._observe(base, families.STREAM, ex.end_at - ex.start_at)
-        if ex.attempts > 1:
-            ints[base + families.RETRIES] += ex.attempts - 1
+        for failure in ex.failures:
+            ints[base + _RETRIED.get(failure, _STATUS)] += 1
+        retries = ex.retries
+        if retries is not None:
+            if retries.withheld:
+                ints[base + _WITHHELD[retries.withheld]] += 1
+            if retries.shadowed:
+                ints[base + _RETRIED.get(retries.shadowed, _STATUS) + _TO_SHADOW] += 1
 
     def breaker_moved(self, proxy: str, old: str, new: str, reason: str, now: float) -> None:
         """``now`` is a reading of the monotonic clock."""

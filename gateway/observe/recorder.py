@@ -13,7 +13,7 @@ from time import monotonic, time
 from gateway import errors
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.observe.access_log import events_line, line, tunnel_line
+from gateway.observe.access_log import events_line, having_retries, line, tunnel_line
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent_requests import Recent
@@ -148,6 +148,8 @@ class ExchangeRecorder:
                     describe = events_line
             if writer is not None or ex.reason or ex.shadow:
                 text = describe(ex, spent, epoch)
+                if ex.failures or ex.retries is not None:
+                    text = having_retries(text, ex)
                 lines.append(text)
                 if ex.reason:
                     self._recent.keep_refusal(text)

@@ -5,7 +5,8 @@ queue       waiting for a permit
 pool        taking a pooled connection
 dial        opening a connection: name, TCP, TLS
 upload      sending the request; a client that is slow with its body included
-first_byte  from the request's last byte to the first one of the final response: the upstream works
+first_byte  from the request's last byte to the first one of the final response: the upstream works; attempts that
+            failed before, and the pauses behind them, count here
 transfer    the response's body comes, or is awaited until the exchange is cut
 blocked     the client is too slow to take what is there
 own         all the rest: the gateway itself, and the event loop's other work

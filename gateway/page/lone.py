@@ -71,6 +71,11 @@ class LoneStores:
         """As `gateway.policy.stores.Stores.linger`."""
         return self._page.linger if self._shared else self._memory.linger
 
+    @property
+    def processes(self) -> int:
+        """As `gateway.policy.stores.Stores.processes`; one more for a moment, while it is replaced."""
+        return 1
+
     def permits(self, name: str) -> PermitStore:
         """As `gateway.policy.stores.Stores.permits`; never raises."""
         return self._either(self._page.permits, self._memory.permits, name)

@@ -114,6 +114,11 @@ class Page:
 
     # -- what a worker does
 
+    @property
+    def processes(self) -> int:
+        """As `gateway.policy.stores.Stores.processes`. A worker has two places: one is free unless it is replaced."""
+        return max(1, (len(self._bells) - 1) // 2)
+
     def check(self) -> None:
         """Raises ValueError when this is no page of this version."""
         if (self.cells[MAGIC], self.cells[VERSION]) != (_MAGIC, _VERSION):

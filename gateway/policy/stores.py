@@ -46,6 +46,11 @@ class Stores(Protocol):
         """
         ...
 
+    @property
+    def processes(self) -> int:
+        """Those that serve the same upstreams, this one included."""
+        ...
+
     def permits(self, name: str) -> PermitStore:
         """Of the limiter of the upstream ``name``. Raises OSError when there is no room for one more."""
         ...
@@ -69,6 +74,7 @@ class MemoryStores:
     def __init__(self, clock: Clock = monotonic) -> None:
         self._clock = clock
         self.linger = 0.0
+        self.processes = 1
 
     def permits(self, name: str) -> PermitStore:
         """As `Stores.permits`."""

@@ -23,6 +23,7 @@ from gateway.proxy.layers.limit import limit
 from gateway.proxy.layers.require_templates import require_templates
 from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.layers.retry import retry
+from gateway.proxy.layers.retry_within_budget import retry_within_budget
 from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
 from gateway.proxy.layers.tunnel import tunnel
@@ -74,7 +75,10 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) ->
         # must be below the limiter because a permit covers the whole tunnel; above retry and the breaker because its
         # end says nothing about the upstream, which did what it was asked for when it switched
         tunnel(route.tunnel_idle, enabled=route.websocket),
-        # must be above the breaker because each attempt is judged
+        # must be above the breaker because each attempt is judged, also one whose response the caller does not get;
+        # below the limiter because one permit covers all attempts, and the pauses between them, which are short
+        retry_within_budget(route.retries, upstream.retry_budget, upstream.buffers),
+        # must be below those because a stale connection is no failure, and takes nothing of their budget
         retry(),
     )
 

@@ -57,10 +57,14 @@ class Relay:
             self.exchange.downstream.interim(head)
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:
-        """Commit: from here on the caller has a part of this response."""
+        """Commit: from here on the caller has a part of this response. Or not, when another attempt follows."""
         ex = self.exchange
         down = ex.downstream
         ex.status = head.status
+        if ex.retries is not None:
+            nowhere = ex.retries.discard(head, self.stream)
+            if nowhere is not None:
+                return nowhere
         if ex.request.minor == HTTP_2:
             ex.grpc_status = status_of_head(ex.request, head)
         ex.committed = True
@@ -126,7 +130,7 @@ class Upload(Relay):
         done = stream.send(request, lines, b"", self, ex.downstream.limits)
         ex.attempt.asked_at = now = monotonic()
         if self._phase is _Phase.RUNNING:
-            ex.downstream.pipe(stream, self._on_end)
+            self._relay_body()
             await done
             return
         self._expect_response(now)
@@ -153,7 +157,14 @@ class Upload(Relay):
         if self._phase is _Phase.HELD and not self.exchange.committed:
             self._phase = _Phase.RUNNING
             self.stream.expect_by(0.0, errors.HEADER_TIMEOUT)
-            self.exchange.downstream.pipe(self.stream, self._on_end)
+            self._relay_body()
+
+    def _relay_body(self) -> None:
+        ex = self.exchange
+        if ex.retries is None:
+            ex.downstream.pipe(self.stream, self._on_end)
+        else:
+            ex.retries.upload(self.stream, self._on_end)
 
     def _on_end(self) -> None:
         self.exchange.attempt.sent_at = now = monotonic()

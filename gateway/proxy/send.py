@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import Final
 
@@ -13,7 +14,8 @@ from gateway.core.exchange import GRPC_DUE, Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import HTTP_2 as OVER_HTTP_2
 from gateway.core.stream import ClientStream, ServerStream
-from gateway.policy.retry import IDEMPOTENT
+from gateway.errors import GatewayError
+from gateway.policy.retry import IDEMPOTENT, STALE
 from gateway.proxy.bridge import Bridge
 from gateway.proxy.grpc import TIMEOUT, status_of_trailers, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
@@ -32,17 +34,20 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
     """Send the exchange's request to ``endpoint`` and relay the response.
 
     ``response_header``: seconds within which the response must begin after the whole request was sent; 0: no bound.
-    Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed.
+    Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed. A response that is not
+    for the caller, because another attempt follows, ends without an error and without a commit.
     """
     pool = endpoint.pool
     fields = ConfiguredFields(route.headers)
     rewrite, treatment = _rewrite(route, endpoint, fields, via), _treatment(route, endpoint.origin)
     address = f"{endpoint.origin.host}:{endpoint.origin.port}"
+    per_try = route.retries.bound
+    bound = min(response_header, per_try) if response_header and per_try else response_header or per_try
 
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
         attempt = Attempt(address)
-        stream = _pooled(ex, attempt, pool) or await _dial(attempt, pool)
+        stream = _pooled(ex, attempt, pool) or await _dial(attempt, pool, per_try)
         attempt.http_version = stream.http_version
         outgoing = rewrite.request(request, down.peer, ex.trace)
         identified = b"X-Request-Id: %b\r\n" % ex.request_id
@@ -52,19 +57,20 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
         try:
             body = _whole_body(ex, down) if request.length else b""
             if body is None:
-                await Upload(ex, stream, identified, treatment, response_header).run(outgoing, lines)
+                await Upload(ex, stream, identified, treatment, bound).run(outgoing, lines)
             else:
                 bridged = outgoing.upgrade and request.minor == OVER_HTTP_2
                 relay = (Bridge if bridged else Relay)(ex, stream, identified, treatment)
                 done = stream.send(outgoing, lines + relay.key if bridged else lines, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = now = monotonic()  # one write: there is no upload to measure
-                if response_header:
-                    stream.expect_by(now + response_header, errors.HEADER_TIMEOUT)
+                if bound:
+                    by = now + (response_header or bound)
+                    stream.expect_by(min(by, attempt.began_at + per_try) if per_try else by, errors.HEADER_TIMEOUT)
                 await done
-        except BaseException:
-            down.stop_body()
-            stream.abandon(ex.gone_at)
-            raise
+        except BaseException as error:
+            if _broken_off(ex, stream, error):
+                raise
+            return
         finally:
             attempt.first_byte_at, attempt.last_byte_at = stream.first_byte_at, stream.last_byte_at
             ex.bytes_out, ex.blocked = down.body_out, down.blocked
@@ -72,12 +78,27 @@ def send(route: records.Route, endpoint: Endpoint, response_header: float, via: 
                 _end_watch(ex, ex.events)
         if ex.grpc_status == GRPC_DUE:
             ex.grpc_status = status_of_trailers(stream.trailers)
-        complete = down.body_complete
-        if not complete:
-            down.stop_body()
-        stream.release(complete)
+        stream.release(_end_of_body(ex))
 
     return handle
+
+
+def _broken_off(ex: Exchange, stream: ClientStream, error: BaseException) -> bool:
+    """End an attempt that broke off. False: of a response that is not for the caller anyway."""
+    _end_of_body(ex)
+    stream.abandon(ex.gone_at)
+    return ex.retries is None or not ex.retries.discarding or not isinstance(error, GatewayError)
+
+
+def _end_of_body(ex: Exchange) -> bool:
+    """The attempt takes no more of the request's body; whether its endpoint has all of it."""
+    if ex.retries is not None:
+        return ex.retries.end_attempt()
+    down = ex.downstream
+    complete = down.body_complete
+    if not complete:
+        down.stop_body()
+    return complete
 
 
 def _prefix(route: records.Route) -> bytes:
@@ -112,37 +133,42 @@ def _end_watch(ex: Exchange, events: Events) -> None:
 
 
 def _pooled(ex: Exchange, attempt: Attempt, pool: Pool) -> ClientStream | None:
-    """Begin ``attempt``, on a connection from the pool if it is the first one.
-
-    A second attempt is made because a pooled connection was stale, so that it gets a new one.
-    """
-    began = monotonic()
+    """Begin ``attempt``, on a connection from the pool, unless the one before met a stale connection there."""
+    attempt.began_at = began = monotonic()
     before, ex.attempt = ex.attempt, attempt
     ex.attempts += 1
     if ex.attempts > 1:
-        ex.retried = began - before.asked_at
-        attempt.pooled = before.pooled
-        return None
+        ex.retried += began - before.began_at
+        if ex.failures and ex.failures[-1] == STALE:
+            return None
     stream = pool.take()
     attempt.pooled = monotonic() - began
     attempt.reused = stream is not None
     return stream
 
 
-async def _dial(attempt: Attempt, pool: Pool) -> ClientStream:
+async def _dial(attempt: Attempt, pool: Pool, within: float) -> ClientStream:
+    """``within``: seconds, besides those that the upstream has for it; 0: no such bound."""
     began = monotonic()
     try:
-        return await pool.dial()
+        if not within:
+            return await pool.dial()
+        async with asyncio.timeout(within):
+            return await pool.dial()
+    except TimeoutError:
+        details = f"No connection could be opened within {within:g} s (retries.per_try_timeout)"
+        raise GatewayError(errors.DIAL_TIMEOUT, details) from None
     finally:
         attempt.dialled = monotonic() - began
 
 
 def _whole_body(ex: Exchange, down: ServerStream) -> bytes | None:
     """The request's body when all of it is there, and is to be sent with the head; else it is relayed as it comes."""
-    body = ex.body
-    if body is None and not down.awaits_continue:
-        body = down.take_body()
-        attempt = ex.attempt
-        if (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == _HTTP_2:
-            ex.body = body
+    body, retries = ex.body, ex.retries
+    if body is not None or down.awaits_continue or (retries is not None and retries.relayed):
+        return body
+    body, attempt = down.take_body(), ex.attempt
+    kept = (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == _HTTP_2
+    if kept or (retries is not None and body is not None and retries.keep(body)):
+        ex.body = body
     return body

@@ -1,8 +1,8 @@
 """The state that outlives a reload: pools, limiters and breakers, by the name of their upstream.
 
 A pool's identity is the origin, and the timeouts, TLS and protocols that its connections were made with; a breaker's is
-the origin that it judges; a limiter's is the name alone. A limiter or breaker whose numbers change is changed in place,
-so that permits in use stay counted and a circuit stays open.
+the origin that it judges; a limiter's, and a retry budget's, is the name alone. A limiter or breaker whose numbers
+change is changed in place, so that permits in use stay counted and a circuit stays open.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gateway.core.tasks import Tasks
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore, State
+from gateway.policy.budget import RetryBudget
 from gateway.policy.circuit import Circuit
 from gateway.policy.group import Condition, OnChange, OnPanic
 from gateway.policy.limiter import Limiter
@@ -190,7 +191,8 @@ class Registry:
         limiter = self._limiter(settings, old) if settings.max_concurrent else None
         endpoints = tuple(self._endpoint(settings, Origin.of(each.url), old) for each in settings.endpoints)
         group = group_of(settings, endpoints, *self._listeners(settings.name))
-        upstream = Upstream(settings, endpoints, limiter, group)
+        budget = RetryBudget(self._stores.processes) if old is None else old.retry_budget
+        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget)
         self._prepared.append(upstream)
         return upstream
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.config import records
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import State
+from gateway.policy.budget import RetryBudget
 from gateway.policy.group import Group
 from gateway.policy.limiter import Limiter
 from gateway.upstream.endpoint import Endpoint
+from gateway.wire.buffers import BufferPool
 
 _BEST: Final = (State.CLOSED, State.HALF_OPEN, State.OPEN)
 
@@ -24,6 +26,10 @@ class Upstream:
     limiter: Limiter | None
     group: Group | None
     """None: there is one endpoint, and nothing keeps requests from it."""
+    buffers: BufferPool = field(default_factory=BufferPool)
+    """In whose budget bodies are kept that may have to be sent again."""
+    retry_budget: RetryBudget = field(default_factory=RetryBudget)
+    """Of all routes that name it."""
 
     @property
     def breaker(self) -> Breaker | None:

@@ -19,6 +19,8 @@ class BufferPool:
 
     One read of HTTP/2 feeds several sinks. Each that could not flush its part has a loan of its own (`lend_again`), and
     the buffer is free when the last of them has flushed.
+
+    What is kept of bodies, to be sent again, counts in the same budget (`keep`): it gets what loans have left of it.
     """
 
     __slots__ = (
@@ -30,6 +32,7 @@ class BufferPool:
         "current",
         "fallbacks",
         "gets",
+        "kept",
         "outstanding",
         "puts",
     )
@@ -48,6 +51,8 @@ class BufferPool:
         self.fallbacks = 0
         self.outstanding = 0
         """Loans of buffers now."""
+        self.kept = 0
+        """Bytes of bodies that are kept."""
         self.current = self._get()
 
     def lend(self) -> memoryview:
@@ -83,6 +88,17 @@ class BufferPool:
         self.outstanding -= len(buffers)
         for buffer in buffers:
             self._is_lent_elsewhere(buffer)
+
+    def keep(self, size: int) -> bool:
+        """Whether so many bytes of a body may be kept, until `let_go`."""
+        if self.kept + size > (self.capacity - self.outstanding) * BUFFER_SIZE:
+            return False
+        self.kept += size
+        return True
+
+    def let_go(self, size: int) -> None:
+        """So many bytes are kept no longer."""
+        self.kept -= size
 
     def _is_lent_elsewhere(self, buffer: memoryview) -> bool:
         """Whether there is a loan besides the one that ends now; it is one less afterwards."""

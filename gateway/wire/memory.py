@@ -10,7 +10,7 @@ from collections.abc import Callable
 from gateway.core.limits import Limits
 from gateway.core.message import ResponseHead
 from gateway.core.peer import Peer
-from gateway.core.stream import ClientStream, Source, Trailer, Tunnel
+from gateway.core.stream import BodySink, ClientStream, Source, Trailer, Tunnel
 
 
 class MemoryStream:
@@ -73,7 +73,7 @@ class MemoryStream:
         body, self._body = self._body, None
         return body
 
-    def pipe(self, sink: ClientStream, on_end: Callable[[], None]) -> None:
+    def pipe(self, sink: BodySink, on_end: Callable[[], None]) -> None:
         body = self.take_body() or b""
         sink.begin_body(self, len(body))
         if body:

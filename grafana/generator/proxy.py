@@ -304,11 +304,13 @@ CONNECTIONS = Row(
             Query(f"sum(gateway_pool_streams{{{P}}})", "requests"),
         ),
         timeseries(
-            "Second attempts",
-            "Per second; made because a pooled connection was closed by the upstream just then. A few are normal. "
-            "Many: the upstream's keep-alive time is shorter than idle of timeout_config.",
+            "Retries",
+            "Per second, by why the attempt before had failed. Stale: a pooled connection was closed just then: a few "
+            "are normal, many mean that its keep-alive time is shorter than idle of timeout_config. Withheld: a "
+            "failure without a retry, by why. Budget: more requests fail than retries can hide.",
             "reqps",
-            Query(_rate("gateway_retries_total"), "retried"),
+            Query(_rate("gateway_retries_total", "reason"), "{{reason}}"),
+            Query(_rate("gateway_retries_withheld_total", "cause"), "withheld: {{cause}}"),
         ),
         timeseries(
             "Bytes",

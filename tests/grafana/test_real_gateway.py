@@ -80,7 +80,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         "ejection": {"consecutive_failures": 1, "base_time": 0.3, "max_share": 0.4},
         "panic": 0.9,
     }
-    proxies[0]["circuit_breaker"] = {**BREAKER, "mode": "shadow"}
+    proxies[0] |= {"circuit_breaker": {**BREAKER, "mode": "shadow"}, "retries": {"attempts": 2, "on": ["500"]}}
     folder = tmp_path / "gateway"
     folder.mkdir()
     write_certificates(folder)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.errors import REASONS
-from gateway.observe.families import HANDSHAKE_OUTCOMES, SHADOWED
+from gateway.observe.families import HANDSHAKE_OUTCOMES, RETRIED, SHADOWED, WITHHELD
 
 PROXIES = ("ai", "plain", "-")
 """The last one stands for requests that no proxy took."""
@@ -104,7 +104,9 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_tunnels_ended_total": Family("counter", _each("end", *TUNNEL_ENDS), (), 0.1),
     "gateway_tunnel_bytes_total": Family("counter", _each("direction", "in", "out"), (), 500),
     "gateway_tunnel_duration_seconds": Family("histogram", buckets=(1, 10, 60, 300, 1800, 3600, 14400, 86400)),
-    "gateway_retries_total": Family("counter", value=0.2),
+    "gateway_retries_total": Family("counter", _each("reason", *RETRIED), (), 0.2),
+    "gateway_retries_withheld_total": Family("counter", _each("cause", *WITHHELD), (), 0.1),
+    "gateway_shadow_retries_total": Family("counter", _each("reason", *RETRIED[1:]), (), 0.1),
     "gateway_shadow_refusals_total": Family("counter", _each("reason", *SHADOWED)),
 }
 

@@ -77,6 +77,7 @@ class Rig:
         await eventually(lambda: self.gateway.exchanges == 0, "no live exchange")
         await eventually(lambda: self.permits() == 0, "no permit in use")
         await eventually(lambda: self.gateway.buffers.outstanding == 0, "no buffer on loan")
+        await eventually(lambda: self.gateway.buffers.kept == 0, "no body is kept")
 
     async def aclose(self, *, check: bool) -> None:
         """Clients leave, the gateway settles, then closes; ``check`` is False after a test that failed anyway."""

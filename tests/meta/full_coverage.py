@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 WHOLE = (
+    "gateway/policy/backoff.py",
     "gateway/policy/balance.py",
     "gateway/policy/breaker.py",
     "gateway/policy/breaker_rules.py",
     "gateway/policy/breaker_store.py",
+    "gateway/policy/budget.py",
     "gateway/policy/circuit.py",
     "gateway/policy/ejection.py",
     "gateway/policy/estimated_queue.py",
@@ -37,7 +39,10 @@ WHOLE = (
     "gateway/proxy/layers/deadline.py",
     "gateway/proxy/layers/limit.py",
     "gateway/proxy/layers/retry.py",
+    "gateway/proxy/layers/retry_within_budget.py",
     "gateway/proxy/layers/shadow_limit.py",
+    "gateway/proxy/replay.py",
+    "gateway/proxy/retries.py",
     "gateway/wire/buffers.py",
     "gateway/wire/event_reader.py",
     "gateway/wire/fields.py",
@@ -50,6 +55,7 @@ WHOLE = (
     "gateway/wire/h2/frames.py",
     "gateway/wire/h2/hpack.py",
     "gateway/wire/h2/huffman.py",
+    "gateway/wire/retry_after_field.py",
 )
 
 

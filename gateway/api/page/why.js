@@ -10,7 +10,7 @@ import { requestLink } from './request.js';
 
 const PERIOD = 2000; // milliseconds
 const VERDICT = { admit: ['good', 'Forwards'], wait: ['warn', 'Lets wait'], probe: ['warn', 'Probes'], refuse: ['bad', 'Refuses'] };
-const PHASE = { queue: 'waits for a permit', dial: 'connects', upload: 'sends the request', first_byte: 'waits for the response', transfer: 'receives the response', tunnel: 'has a WebSocket open' };
+const PHASE = { queue: 'waits for a permit', dial: 'connects', retry: 'waits for its next attempt', upload: 'sends the request', first_byte: 'waits for the response', transfer: 'receives the response', tunnel: 'has a WebSocket open' };
 
 const FACTS = {
   Breaker: ({ breaker: b, at }) => b && `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}, ${b.failure_threshold ? `${b.failures} of ${plural(b.failure_threshold, 'failure')}` : plural(b.failures, 'failure')} in a row`,
@@ -22,6 +22,7 @@ const FACTS = {
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
   Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.panic ? '; too few are usable, so all are used' : ''}`,
+  Retries: ({ retries: r }) => r && `${plural(r.attempts, 'attempt')} on ${r.on.join(', ')}${shadow(r)}; ${r.left.toFixed(1)} of ${r.burst} left in the budget, ${r.waiting} waiting`,
   Connections: ({ pool: p }) => `${p.open} open, ${p.in_use} in use; ${p.dials} dialled, ${p.reuses} times reused`,
   'HTTP/2': ({ pool: p }) => p.sessions && `${plural(p.sessions, 'connection')} with ${plural(p.streams, 'request')}`,
 };

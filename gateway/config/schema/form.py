@@ -23,6 +23,7 @@ Group = Literal[
     "Browsers",
     "Login at the upstream, headers",
     "Streams of events",
+    "Retries",
     "WebSocket",
 ]
 """The groups of fields, for mistyped ones to be found. The page shows them in the order in which keys name them."""

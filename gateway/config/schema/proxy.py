@@ -40,6 +40,7 @@ from gateway.config.schema.protections import (
     without_h2c,
 )
 from gateway.config.schema.records import record_of
+from gateway.config.schema.retries import Retries
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, HeaderName, HeaderValue, Host, Listed, Seconds, UpstreamNameOrUrl
 from gateway.rules.parser import compile_rule
@@ -241,6 +242,8 @@ class Proxy(Section):
     `upstream_denied`."""
     stream: Stream = Field(default=Stream(), json_schema_extra=in_group("Streams of events"))
     """How long a response of events may be without data."""
+    retries: Retries = Field(default=Retries(), json_schema_extra=in_group("Retries"))
+    """When a request that has failed is sent again."""
     websocket: bool = Field(
         default=_PROXY.websocket, title="Relay WebSockets", examples=[True], json_schema_extra=in_group("WebSocket")
     )

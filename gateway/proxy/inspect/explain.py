@@ -19,6 +19,7 @@ from gateway.ipc.messages import (
     LimiterTold,
     MoveTold,
     OutcomeTold,
+    RetriesTold,
     StreamTold,
     WindowTold,
 )
@@ -63,6 +64,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
         },
         "breaker": None if breaker is None else _breaker(breaker, now, epoch),
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
+        "retries": _retries(served, running) if served.settings.retries.active else None,
         "group": group_told(upstream, epoch),
         "pool": pool_told(upstream),
     }
@@ -80,10 +82,30 @@ def _stream(route: Route, running: Iterable[Exchange], now: float) -> StreamTold
     }
 
 
+def _retries(served: Served, running: Iterable[Exchange]) -> RetriesTold:
+    name, settings, budget = served.settings.name, served.settings.retries, served.upstream.retry_budget
+    return {
+        "mode": settings.mode,
+        "attempts": settings.attempts,
+        "on": list(settings.on),
+        "budget": settings.budget,
+        "burst": budget.size(settings.burst),
+        "left": budget.left(settings.burst),
+        "waiting": sum(1 for ex in running if _waits(ex) and ex.proxy == name),
+    }
+
+
+def _waits(ex: Exchange) -> bool:
+    """Between two attempts."""
+    return ex.retries is not None and ex.retries.waiting
+
+
 def phase(ex: Exchange) -> str:
     """What an exchange is doing now."""
     if ex.committed:
         return "tunnel" if ex.status == SWITCHED else "transfer"
+    if _waits(ex):
+        return "retry"
     if ex.attempt.asked_at:
         return "first_byte" if ex.attempt.sent_at else "upload"
     return "dial" if ex.attempts else "queue"

@@ -31,7 +31,8 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
 
     An endpoint whose breaker rejects the attempt is passed over: nothing was sent, so that the next one is chosen at
     once. When the breakers of all reject it, BREAKER_OPEN of the last one stands. NO_HEALTHY_ENDPOINT when none may be
-    chosen. An attempt that fails is noted in ``tried`` of the exchange: a further one goes to another endpoint first.
+    chosen. An attempt that fails, or whose response the caller does not get, is noted in ``tried`` of the exchange: a
+    further one goes to another endpoint first.
     ``failures``: the statuses that are failures.
     """
 
@@ -39,10 +40,11 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
         """The rejection of the endpoint's breaker, before anything was sent; None: the attempt was made."""
         began = group.begin(member)
         attempts = ex.attempts
-        outcome = IGNORED
+        outcome, unused = IGNORED, False
         try:
             await chains[member](ex)
             outcome = judged(ex, None, failures)[0]
+            unused = not ex.committed
         except GatewayError as error:
             if error.reason is BREAKER_OPEN and ex.attempts == attempts:
                 return error
@@ -53,7 +55,7 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
             raise
         finally:
             group.end(member, began, outcome)
-            if outcome is FAILURE:
+            if outcome is FAILURE or unused:
                 ex.tried = (*ex.tried, member)
         return None
 

@@ -6,11 +6,13 @@ from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError
-from gateway.policy.retry import may_retry
+from gateway.policy.retry import STALE, may_retry
 
 
 def retry(clock: Clock = monotonic) -> Layer:
-    """Make one more attempt where `may_retry` allows it, never a third. The handler below counts ``attempts``."""
+    """Make one more attempt where `may_retry` allows it, never a third. Adds to ``failures``; the handler below counts
+    ``attempts``.
+    """
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
@@ -19,6 +21,7 @@ def retry(clock: Clock = monotonic) -> Layer:
             except GatewayError as error:
                 if not _may_retry(ex, error, clock()):
                     raise
+                ex.failures = (*ex.failures, STALE)
             else:
                 return
             await next_handler(ex)
@@ -36,10 +39,12 @@ def _may_retry(ex: Exchange, error: GatewayError, now: float) -> bool:
         retryable=error.retryable,
         unprocessed=error.unprocessed,
         committed=ex.committed,
-        replayable=ex.request.length == 0 or ex.body is not None or _untouched(ex),
+        replayable=_replayable(ex),
     )
 
 
-def _untouched(ex: Exchange) -> bool:
-    """Nothing of the request's body was taken from the caller yet."""
-    return not ex.bytes_in and not ex.downstream.body_complete
+def _replayable(ex: Exchange) -> bool:
+    """The body is there to be sent, or nothing of it was taken from the caller yet."""
+    if ex.retries is not None:
+        return ex.retries.replayable
+    return ex.request.length == 0 or ex.body is not None or not (ex.bytes_in or ex.downstream.body_complete)

@@ -12,7 +12,7 @@ from time import monotonic
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.message import CHUNKED, RequestHead
-from gateway.core.stream import ClientStream
+from gateway.core.stream import BodySink
 from gateway.errors import GatewayError
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import Service
@@ -70,7 +70,7 @@ class RequestBody(MessageWriter):
         self._awaits_continue = False
         self._refused = False
         """The request, or its body, could not be parsed: what follows it has no known meaning."""
-        self._body_sink: ClientStream | None = None
+        self._body_sink: BodySink | None = None
         """Where the body is relayed to, in the states RECEIVING and HELD."""
         self._on_uploaded: Callable[[], None] | None = None
         self._upload_pace = Pace(0)
@@ -140,7 +140,7 @@ class RequestBody(MessageWriter):
 
     # -- relayed
 
-    def pipe(self, sink: ClientStream, on_end: Callable[[], None]) -> None:
+    def pipe(self, sink: BodySink, on_end: Callable[[], None]) -> None:
         """Relay the body to ``sink`` as it comes; ``on_end`` is called after its last byte."""
         if not self.move(ServerEvent.PIPED):  # closed meanwhile
             return

@@ -14,7 +14,7 @@ from typing import Final
 from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.message import CHUNKED, RequestHead
-from gateway.core.stream import ClientStream, Tunnel
+from gateway.core.stream import BodySink, Tunnel
 from gateway.errors import GatewayError
 from gateway.wire.h2.body_writer import BodyWriter
 from gateway.wire.h2.codes import FLOW_CONTROL_ERROR, PROTOCOL_ERROR
@@ -84,7 +84,7 @@ class RequestBody(BodyWriter):
         self._trailers_in: list[bytes] = []
         self.rejected: GatewayError | None = None
         """Why the body must not have its end, which has come: a response says it, as in HTTP/1.1."""
-        self._sink: ClientStream | None = None
+        self._sink: BodySink | None = None
         self._on_uploaded: Callable[[], None] | None = None
         self._upload_pace: Pace | None = None
         self._body_timer: LazyTimer | None = None
@@ -194,7 +194,7 @@ class RequestBody(BodyWriter):
 
     # -- relayed
 
-    def pipe(self, sink: ClientStream, on_end: Callable[[], None]) -> None:
+    def pipe(self, sink: BodySink, on_end: Callable[[], None]) -> None:
         """Relay the body to ``sink`` as it comes; ``on_end`` is called after its last byte."""
         if self.request_state is DONE:  # reset meanwhile
             return
@@ -232,12 +232,12 @@ class RequestBody(BodyWriter):
         elif self.request_state is REST:
             self._take_stashed(sink)
 
-    def _take_stashed(self, sink: ClientStream) -> None:
+    def _take_stashed(self, sink: BodySink) -> None:
         stash, self._stash = self._stash, bytearray()
         if stash or self.request_state is REST:
             self._relay(sink, [memoryview(stash)] if stash else [], pooled=False)
 
-    def _relay(self, sink: ClientStream, parts: list[memoryview], *, pooled: bool) -> None:
+    def _relay(self, sink: BodySink, parts: list[memoryview], *, pooled: bool) -> None:
         size = sum(map(len, parts))
         if not self._may_pass(size):
             return

@@ -71,3 +71,12 @@ def test_a_move_by_a_rule_tells_its_figures() -> None:
         " -> open, failure_rate",
         f" -> open, failure_rate ({figures})",
     ]
+
+
+def test_retries_have_a_line_where_there_are_some() -> None:
+    retries = {"mode": "enforce", "attempts": 3, "on": ["reset", "503"], "left": 7.75, "burst": 10.0, "waiting": 1}
+    plain = upstream_text(FOUND).splitlines()
+    assert upstream_text(FOUND | {"retries": None}).splitlines() == plain
+    first, line, *rest = upstream_text(FOUND | {"retries": retries}).splitlines()
+    assert [first, *rest] == plain
+    assert line == "  retries (enforce): 3 attempts on reset, 503; 7.8 of 10 left in the budget, 1 waiting"

@@ -133,6 +133,15 @@ def test_streams_of_all_workers_are_counted() -> None:
     assert found["stream"] == bounds | {"watched": 3, "silence": 3.0}
 
 
+def test_the_budgets_of_all_workers_are_one() -> None:
+    facts: dict[str, Any] = {"mode": "enforce", "attempts": 3, "on": ["503"], "budget": 0.2}
+    one, other = (facts | {"burst": 5.0, "left": left, "waiting": waiting} for left, waiting in ((4.5, 1), (0.0, 2)))
+    found = merge.explanations(
+        {number: explanation("admit", 1, 1.0, retries=retries) for number, retries in enumerate((one, other, None))}
+    )
+    assert found["retries"] == facts | {"burst": 10.0, "left": 4.5, "waiting": 3}
+
+
 def test_what_is_off_in_all_is_off() -> None:
     off = {"limiter": None, "queue": None, "breaker": None}
     found = merge.explanations({0: explanation("admit", 1, 1.0, **off), 1: explanation("admit", 1, 2.0, **off)})

@@ -6,7 +6,7 @@ import pytest
 from unit.scene import told
 
 from gateway.core.peer import Peer
-from gateway.observe.access_log import events_line, line, tunnel_line
+from gateway.observe.access_log import events_line, having_retries, line, tunnel_line
 from gateway.observe.timing import phases
 
 
@@ -93,6 +93,32 @@ def test_the_line_of_a_stream_of_events(first_at: float, first_ms: float | None)
     ex.events = Seen(first_at)  # type: ignore[assignment]
     seen = {"count": 3, "first_ms": first_ms, "longest_gap_ms": 250.0}
     assert json.loads(events_line(ex, phases(ex), 0.0)) == plain | {"events": seen}
+
+
+class Told:
+    """What an exchange knows of its retries."""
+
+    def __init__(self, withheld: str, shadowed: str) -> None:
+        self.withheld, self.shadowed = withheld, shadowed
+
+
+@pytest.mark.parametrize(
+    ("failures", "retries", "shown"),
+    [
+        (("stale",), None, {"failures": ["stale"], "withheld": "", "shadow": ""}),
+        (("503", "reset"), Told("budget", ""), {"failures": ["503", "reset"], "withheld": "budget", "shadow": ""}),
+        ((), Told("", "503"), {"failures": [], "withheld": "", "shadow": "503"}),
+        ((), Told("method", ""), {"failures": [], "withheld": "method", "shadow": ""}),
+        ((), Told("", ""), None),
+    ],
+)
+def test_the_line_of_what_was_sent_again(
+    failures: tuple[str, ...], retries: Told | None, shown: dict[str, object] | None
+) -> None:
+    ex = told(request_id=b"a", status=200, start_at=10.0, end_at=20.0, failures=failures, retries=retries)
+    plain = line(ex, phases(ex), 0.0)
+    expected = json.loads(plain) | ({} if shown is None else {"retries": shown})
+    assert json.loads(having_retries(plain, ex)) == expected
 
 
 @pytest.mark.parametrize(("length", "logged"), [(2048, 2048), (2049, "...+1"), (60_000, "...+57952")])

@@ -19,6 +19,7 @@ from gateway.observe.counters import CounterMap, create
 from gateway.observe.families import METHODS, PROCESS, PROXY
 from gateway.observe.metrics import Metrics
 from gateway.observe.timing import PHASES, phases
+from gateway.policy import retry
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -129,12 +130,38 @@ def test_the_phases_add_up_to_the_wall_time(counted: Counted) -> None:
 
 
 def test_the_rest_of_an_exchange(counted: Counted) -> None:
-    counted.record(queued=0.3, bytes_in=5, bytes_out=7, attempts=2, shadow="queue_full")
+    counted.record(queued=0.3, bytes_in=5, bytes_out=7, failures=("stale",), shadow="queue_full")
     assert counted.value("gateway_queue_seconds_bucket", proxy="p", le="0.5") == 1
     assert counted.value("gateway_request_bytes_total", proxy="p") == 5
     assert counted.value("gateway_response_bytes_total", proxy="p") == 7
-    assert counted.value("gateway_retries_total", proxy="p") == 1
+    assert counted.value("gateway_retries_total", proxy="p", reason="stale") == 1
     assert counted.value("gateway_shadow_refusals_total", proxy="p", reason="queue_full") == 1
+
+
+class Told:
+    """What an exchange knows of its retries."""
+
+    def __init__(self, withheld: str, shadowed: str) -> None:
+        self.withheld, self.shadowed = withheld, shadowed
+
+
+def test_retries_by_why_they_were_made_and_why_not(counted: Counted) -> None:
+    counted.record(failures=("stale", "503", "429", "connect"), retries=Told("budget", ""))
+    counted.record(retries=Told("", "502"))
+    counted.record(retries=Told("", "timeout"))
+    counted.record(retries=Told("", ""))
+
+    def count(name: str, **labels: str) -> float | None:
+        return counted.value(f"gateway_{name}_total", proxy="p", **labels)
+
+    found = {reason: count("retries", reason=reason) for reason in ("stale", "status", "connect", "reset")}
+    assert found == {"stale": 1, "status": 2, "connect": 1, "reset": None}
+    assert count("retries_withheld", cause="budget") == 1
+    assert (count("shadow_retries", reason="status"), count("shadow_retries", reason="timeout")) == (1, 1)
+
+
+def test_retries_have_the_words_of_their_policy() -> None:
+    assert (families.RETRIED, families.WITHHELD) == (retry.RETRIED, retry.WITHHELD)
 
 
 def test_the_protocols_of_both_sides(counted: Counted) -> None:

@@ -39,7 +39,7 @@ def test_a_worker_that_is_alone_keeps_to_its_memory() -> None:
         stores = lone(stage)
         assert isinstance(stores.permits("ai"), MemoryPermitStore)
         assert isinstance(stores.breaker("ai", "http://a"), MemoryBreakerStore)
-        assert (stores.census("ai"), stores.linger) == (None, 0.0)
+        assert (stores.census("ai"), stores.linger, stores.processes) == (None, 0.0, 1)
         assert stage.pages[0].cells[OBEYED] == ALONE
 
 
@@ -50,7 +50,7 @@ def test_one_that_is_started_beside_another_begins_in_the_page() -> None:
         assert stores.permits("ai") is page.permits("ai")
         assert stores.breaker("ai", "http://a") is page.breaker("ai", "http://a")
         assert stores.census("ai") is page.census("ai")
-        assert stores.linger == LINGER_SECONDS
+        assert (stores.linger, stores.processes) == (LINGER_SECONDS, 1)
         store = stores.permits("ai")
         stores.forget(store)
         assert page.permits("ai") is not store

@@ -1,8 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gateway.policy.retry import may_retry
+from gateway import errors
+from gateway.errors import REASONS, GatewayError
+from gateway.policy.retry import (
+    ATTEMPTS,
+    BODY,
+    BUDGET,
+    DEADLINE,
+    FAILURES,
+    METHOD,
+    OVER,
+    RETRIED,
+    RETRY_AFTER,
+    WITHHELD,
+    Failed,
+    cause_against,
+    failure_of,
+    kind_of,
+    may_retry,
+)
 
 
 def allowed(
@@ -58,3 +78,75 @@ def test_nothing_is_repeated_after_the_first_byte() -> None:
 @pytest.mark.parametrize(("deadline", "may"), [(0.0, True), (1000.1, True), (1000.0, False), (0.5, False)])
 def test_no_attempt_is_begun_past_the_deadline(deadline: float, may: bool) -> None:
     assert allowed(deadline=deadline) is may
+
+
+# -- the table of configured retries
+
+FINE = Failed(
+    committed=False,
+    left=False,
+    harmless=False,
+    repeatable=True,
+    replayable=True,
+    tries=1,
+    attempts=3,
+    asked=0.0,
+    patience=0.0,
+    begins_at=1000.0,
+    deadline=0.0,
+)
+ROWS = [
+    (replace(FINE, committed=True), OVER),
+    (replace(FINE, left=True), OVER),
+    (replace(FINE, repeatable=False), METHOD),
+    (replace(FINE, repeatable=False, harmless=True), ""),
+    (replace(FINE, replayable=False), BODY),
+    (replace(FINE, replayable=False, harmless=True), BODY),
+    (replace(FINE, tries=2), ""),
+    (replace(FINE, tries=3), ATTEMPTS),
+    (replace(FINE, asked=1.0), RETRY_AFTER),
+    (replace(FINE, asked=1.0, patience=1.0), ""),
+    (replace(FINE, deadline=999.0), DEADLINE),
+    (replace(FINE, deadline=1000.0), DEADLINE),
+    (replace(FINE, deadline=1000.1), ""),
+    (FINE, ""),
+]
+
+
+@pytest.mark.parametrize(("failed", "cause"), ROWS)
+def test_the_first_line_that_speaks_against_a_retry(failed: Failed, cause: str) -> None:
+    asked: list[bool] = []
+
+    def withdraw() -> bool:
+        asked.append(True)
+        return True
+
+    assert cause_against(failed, withdraw) == cause
+    assert asked == ([] if cause else [True]), "a retry that is not made takes nothing of the budget"
+
+
+def test_the_budget_is_asked_last() -> None:
+    assert cause_against(FINE, lambda: False) == BUDGET
+    assert {cause for _, cause in ROWS} - {"", OVER} | {BUDGET} == set(WITHHELD)
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (("dial_failed", "dns_failed", "tls_failed", "dial_timeout", "tls_timeout"), "connect"),
+        (("upstream_reset",), "reset"),
+        (("header_timeout", "body_idle_timeout"), "timeout"),
+    ],
+)
+def test_each_reason_is_one_failure_or_none(of: tuple[str, ...], words: str) -> None:
+    assert {code for code, reason in REASONS.items() if failure_of(GatewayError(reason)) == words} == set(of)
+
+
+def test_what_the_endpoint_has_not_begun_with_is_a_refused_stream() -> None:
+    assert failure_of(GatewayError(errors.UPSTREAM_RESET, unprocessed=True)) == "refused_stream"
+    assert failure_of(GatewayError(errors.BREAKER_OPEN)) == failure_of(GatewayError(errors.TOTAL_TIMEOUT)) == ""
+
+
+def test_statuses_are_one_kind() -> None:
+    assert [kind_of(word) for word in (*FAILURES, "503", "stale")] == [*FAILURES, "status", "stale"]
+    assert set(RETRIED) == {"stale", *FAILURES, "status"}

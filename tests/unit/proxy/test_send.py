@@ -11,7 +11,7 @@ import pytest
 from harness.scripted import ScriptedTransport
 
 from gateway import errors
-from gateway.config.records import Header, Route
+from gateway.config.records import Header, Retries, Route
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer
@@ -183,3 +183,89 @@ async def test_interim_responses_pass_but_for_a_100_behind_a_sent_body() -> None
     stage.endpoint.say(OK)
     await stage.task
     assert [head.status for head in caller.interims] == [103]
+
+
+@pytest.mark.parametrize(("failures", "dialled"), [(("stale",), True), (("503",), False), (("stale", "reset"), False)])
+async def test_only_what_met_a_stale_connection_gets_a_new_one(failures: tuple[str, ...], dialled: bool) -> None:
+    stage = Stage()
+    stage.pool.idle.append(stage.pool.connection())
+    await stage.begin(Caller())
+    stage.endpoint.lose()
+    with pytest.raises(GatewayError):
+        await stage.task
+    stage.pool.idle.append(stage.pool.connection())
+    stage.exchange.failures = failures
+    await stage.again()
+    assert (stage.exchange.attempt.reused, len(stage.pool.idle)) == (not dialled, int(dialled))
+    stage.endpoint.say(OK)
+    await stage.task
+
+
+async def test_the_time_of_earlier_attempts_and_of_pauses_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("gateway.proxy.send.monotonic", lambda: now)
+    stage = Stage()
+    for at in (1000.0, 1002.5, 1007.0):
+        now = at
+        if at == 1000.0:
+            await stage.begin(Caller())
+        else:
+            await stage.again()
+        stage.endpoint.lose()
+        with pytest.raises(GatewayError):
+            await stage.task
+    assert (stage.exchange.retried, stage.exchange.attempts) == (7.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("response_header", "settings", "bound"),
+    [
+        (0.0, Retries(2, ("timeout",), per_try_timeout=3.0), 3.0),
+        (2.0, Retries(2, ("timeout",), per_try_timeout=3.0), 2.0),
+        (5.0, Retries(2, ("timeout",), per_try_timeout=3.0), 3.0),
+        (5.0, Retries(2, ("timeout",)), 5.0),
+        (5.0, Retries(2, ("timeout",), per_try_timeout=3.0, mode="shadow"), 5.0),
+        (5.0, Retries(1, (), per_try_timeout=3.0), 5.0),
+        (0.0, Retries(1, (), per_try_timeout=3.0), 0.0),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"whole", b"held"])
+async def test_the_head_of_a_response_is_due_by_the_shorter_time(
+    response_header: float, settings: Retries, bound: float, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr("gateway.proxy.send.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("gateway.proxy.reply.monotonic", lambda: 1000.0)
+    monkeypatch.setattr(H1Client, "expect_by", lambda self, at, reason: asked.append(at))
+    stage = Stage(response_header, retries=settings)
+    await stage.begin(Caller(body, expects=body == b"held"), b"PUT", len(body), b"Content-Length: %d" % len(body))
+    assert [at for at in asked if at] == ([1000.0 + bound] if bound else [])
+    stage.endpoint.say(OK)
+    await stage.task
+
+
+async def test_the_time_to_connect_is_a_part_of_the_time_of_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    times = iter([1000.0, 1000.5, 1000.5, 1002.0, 1002.0, 1002.0])
+    monkeypatch.setattr("gateway.proxy.send.monotonic", lambda: next(times, 1002.0))
+    monkeypatch.setattr(H1Client, "expect_by", lambda self, at, reason: asked.append(at))
+    stage = Stage(9.0, retries=Retries(2, ("timeout",), per_try_timeout=3.0))
+    await stage.begin(Caller())
+    assert asked == [1003.0]
+    stage.endpoint.say(OK)
+    await stage.task
+
+
+async def test_a_connection_that_does_not_open_in_the_time_of_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(retries=Retries(2, ("timeout",), per_try_timeout=0.001))
+
+    async def never() -> H1Client:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    monkeypatch.setattr(stage.pool, "dial", never)
+    await stage.begin(Caller())
+    with pytest.raises(GatewayError) as caught:
+        await stage.task
+    assert caught.value.reason is errors.DIAL_TIMEOUT
+    assert "per_try_timeout" in caught.value.details

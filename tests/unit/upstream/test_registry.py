@@ -256,6 +256,10 @@ class Moving:
     def linger(self) -> float:
         return self.use.linger
 
+    @property
+    def processes(self) -> int:
+        return self.use.processes
+
     def permits(self, name: str) -> PermitStore:
         return self.use.permits(name)
 
@@ -308,6 +312,28 @@ async def test_everything_moves_to_the_page_and_back(upstream: ServedUpstream) -
         connection.abort()
         await made.aclose()
         assert other.slab.cells[CONNECTIONS] == 0
+
+
+async def test_a_budget_of_retries_belongs_to_the_name_of_its_upstream() -> None:
+    made = registry(A, B)
+    budget = made.upstreams["a"].retry_budget
+    assert budget.try_withdraw(10)
+    reload(made, replace(A, endpoints=B.endpoints, max_concurrent=1), B)
+    assert made.upstreams["a"].retry_budget is budget
+    assert made.upstreams["b"].retry_budget is not budget
+    assert (budget.sharers, made.upstreams["a"].buffers) == (1, made.upstreams["b"].buffers)
+    reload(made)
+    reload(made, A)
+    assert made.upstreams["a"].retry_budget is not budget
+    await made.aclose()
+
+
+async def test_workers_share_the_burst_of_retries() -> None:
+    with page_stage(8) as stage:
+        made = Registry(BufferPool(), HeadParser(), list[Event]().append, stage.pages[0])
+        reload(made, A)
+        assert made.upstreams["a"].retry_budget.sharers == 4
+        await made.aclose()
 
 
 def connection_count(store: PagePermitStore, slot: int) -> int:

@@ -81,3 +81,16 @@ def test_what_was_never_lent_or_is_back_is_not_lent_again() -> None:
     piece = pool.current[:5]
     pool.take_back(pool.lend())
     assert pool.lend_again(piece) is None
+
+
+def test_bodies_are_kept_in_what_loans_have_left_of_the_budget() -> None:
+    pool = BufferPool(capacity=3)
+    lent = pool.lend()
+    assert pool.keep(2 * BUFFER_SIZE)
+    assert not pool.keep(1)
+    assert pool.kept == 2 * BUFFER_SIZE
+    pool.let_go(BUFFER_SIZE)
+    assert pool.keep(BUFFER_SIZE)
+    pool.take_back(lent)
+    assert pool.keep(BUFFER_SIZE)
+    assert not pool.keep(1)

@@ -113,6 +113,8 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Queue", "timeout"): {"max_waiting": 1},
     ("CircuitBreaker", "slow_rate"): {"slow_call": 1},
     ("CircuitBreaker", "slow_call"): {"slow_rate": 1},
+    ("Retries", "attempts"): {"on": ["connect"]},
+    ("Retries", "on"): {"attempts": 2},
     ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},
     ("Tls", "client_auth"): {"client_ca": "callers.pem"},
     ("Tls", "client_ca"): {"client_auth": "required"},

@@ -11,6 +11,7 @@ from gateway.config.schema.observability import Tracing
 from gateway.config.schema.protections import PROTECTIONS, CircuitBreaker, Limiter, Queue, TimeoutConfig
 from gateway.config.schema.proxy import Cors, Proxy, Stream
 from gateway.config.schema.records import record_of
+from gateway.config.schema.retries import Backoff, Retries
 from gateway.config.schema.section import Section
 from gateway.config.schema.settings import Settings, UpstreamNetworks
 from gateway.config.schema.upstream import Upstream
@@ -24,6 +25,8 @@ PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (TimeoutConfig, records.Timeouts),
     (Cors, records.Cors),
     (Stream, records.Stream),
+    (Retries, records.Retries),
+    (Backoff, records.Backoff),
     (UpstreamNetworks, records.UpstreamNetworks),
 ]
 NOT_OF_THE_DATA_PLANE = {
@@ -46,7 +49,7 @@ def test_sections_have_the_fields_and_defaults_of_the_records(
 ) -> None:
     made = record()
     assert dataclasses.is_dataclass(made)
-    assert section().model_dump() == {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
+    assert section().model_dump() == dataclasses.asdict(made)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock, told
 
-from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue, Stream
+from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue, Retries, Stream
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
@@ -87,6 +87,32 @@ def test_streams_of_events_tell_the_longest_wait() -> None:
         "watched": 2,
         "silence": 4.0,
     }
+
+
+class Waits:
+    """The retries of an exchange."""
+
+    def __init__(self, *, waiting: bool) -> None:
+        self.waiting = waiting
+
+
+def test_retries_tell_what_is_left_of_their_budget() -> None:
+    scene = Scene()
+    assert scene.told()["retries"] is None
+    settings = Retries(3, ("connect", "503"), mode="shadow")
+    scene.served = replace(scene.served, settings=replace(scene.served.settings, retries=settings))
+    scene.served.upstream.retry_budget.try_withdraw(10)
+    live = [told(proxy=name, retries=Waits(waiting=name != "q")) for name in ("p", "q", "p")]
+    assert scene.told(*live, told(proxy="p"))["retries"] == {
+        "mode": "shadow",
+        "attempts": 3,
+        "on": ["connect", "503"],
+        "budget": 0.2,
+        "burst": 10.0,
+        "left": 9.0,
+        "waiting": 2,
+    }
+    assert [phase(ex) for ex in live] == ["retry", "queue", "retry"]
 
 
 def test_nothing_stands_in_the_way() -> None:

@@ -25,6 +25,7 @@ Ending = Callable[[Exchange], None]
 def ok(ex: Exchange) -> None:
     ex.attempts += 1
     ex.status = 200
+    ex.committed = True
 
 
 def broken(ex: Exchange) -> None:
@@ -103,6 +104,16 @@ class TestLayer:
         ex = exchange()
         await scene.handle(ex)
         assert (scene.members[0].failures, ex.tried) == (1, (scene.members[0],))
+
+    async def test_a_response_that_the_caller_does_not_get_sends_the_next_attempt_elsewhere(self) -> None:
+        def busy(ex: Exchange) -> None:
+            ex.status = 429
+
+        scene = LayerScene(busy, ok)
+        ex = exchange()
+        for _ in range(2):
+            await scene.handle(ex)
+        assert (scene.asked, ex.tried, scene.members[0].failures) == (["a", "b"], (scene.members[0],), 0)
 
     async def test_one_whose_breaker_rejects_is_passed_over(self) -> None:
         scene = LayerScene(rejected, ok)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any, cast
 
 import pytest
 from unit.scene import Clock, exchange
@@ -104,6 +105,23 @@ async def test_a_body_of_which_nothing_was_taken_is_relayed_then(complete: bool,
     with contextlib.suppress(GatewayError):
         await retry(Clock())(attempts)(ex)
     assert attempts.seen == seen
+
+
+class Kept:
+    """The retries of an exchange, which may have kept what was relayed."""
+
+    def __init__(self, *, replayable: bool) -> None:
+        self.replayable = replayable
+
+
+@pytest.mark.parametrize(("kept", "seen"), [(True, [1, 2]), (False, [1])])
+async def test_a_body_that_was_relayed_is_sent_again_where_it_was_kept(kept: bool, seen: list[int]) -> None:
+    ex, attempts = exchange(b"PUT", CHUNKED), Attempts(stale())
+    ex.bytes_in = 4
+    ex.retries = cast(Any, Kept(replayable=kept))
+    with contextlib.suppress(GatewayError):
+        await retry(Clock())(attempts)(ex)
+    assert (attempts.seen, ex.failures) == (seen, ("stale",) * (len(seen) - 1))
 
 
 async def test_what_the_endpoint_has_not_begun_with_is_sent_again_whatever_it_is() -> None:

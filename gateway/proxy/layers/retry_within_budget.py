@@ -1,0 +1,68 @@
+"""Applies the retries that a proxy has: another attempt after a failure that is listed, as often as its budget allows.
+
+The permit of the exchange is held all the while, also in the pause before an attempt. Given back, the exchange would
+have to queue again, behind all who came later, and could be refused after it had been admitted; and the pauses are
+short (`docs/concepts.md` has the numbers).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+
+from gateway.config import records
+from gateway.core.clock import Clock, monotonic
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler, Layer
+from gateway.errors import GatewayError
+from gateway.policy.backoff import Random
+from gateway.policy.budget import RetryBudget
+from gateway.proxy.retries import ExchangeRetries, Means
+from gateway.wire.buffers import BufferPool
+
+Sleep = Callable[[float], Coroutine[None, None, None]]
+
+
+def retry_within_budget(
+    settings: records.Retries,
+    budget: RetryBudget,
+    buffers: BufferPool,
+    *,
+    clock: Clock = monotonic,
+    epoch: Clock = time.time,
+    jitter: Random = random.random,
+    sleep: Sleep = asyncio.sleep,
+) -> Layer:
+    """Make as many attempts as ``settings`` and ``budget`` allow. Sets ``retries`` and ``failures``.
+
+    ``buffers``: in whose budget bodies are kept. An attempt whose response is not for the caller ends without an error
+    and without a commit, so that the layers below judge it by its status.
+    """
+    if not settings.active:
+        return lambda next_handler: next_handler
+    means = Means(settings, budget, buffers, clock, epoch, jitter)
+
+    def layer(next_handler: Handler) -> Handler:
+        async def handle(ex: Exchange) -> None:
+            ex.retries = retries = ExchangeRetries(ex, means)
+            try:
+                while True:
+                    try:
+                        await next_handler(ex)
+                    except GatewayError as error:
+                        if not retries.failed(error):
+                            raise
+                    if not retries.due_at:
+                        return
+                    wait = retries.begin_wait()
+                    if wait:
+                        await sleep(wait)
+                    retries.end_wait()
+            finally:
+                retries.close()
+
+        return handle
+
+    return layer

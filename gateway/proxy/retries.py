@@ -1,0 +1,234 @@
+"""The retries of one exchange: what failed, whether and when it is sent again, and what is kept of its body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.config import records
+from gateway.core.clock import Clock
+from gateway.core.exchange import Exchange
+from gateway.core.message import UNTIL_CLOSE, ResponseHead
+from gateway.core.stream import ClientStream, Sink
+from gateway.errors import GatewayError
+from gateway.policy.backoff import Random, pause
+from gateway.policy.budget import RetryBudget
+from gateway.policy.retry import IDEMPOTENT, OVER, Failed, cause_against, failure_of
+from gateway.proxy.discard import Discard
+from gateway.proxy.replay import Replay
+from gateway.wire.buffers import BufferPool
+from gateway.wire.retry_after_field import retry_after_of
+
+_KEY: Final = b"idempotency-key:"
+_OVER_HTTP_2: Final = "2"
+"""There an endpoint may say that it has done nothing with a request: then it is repeated, whatever its method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the retries of a route work with. ``clock`` is monotonic, ``epoch`` that of dates."""
+
+    settings: records.Retries
+    budget: RetryBudget
+    buffers: BufferPool
+    clock: Clock
+    epoch: Clock
+    random: Random
+
+
+class ExchangeRetries:
+    """A `gateway.core.retries.Retries`; the layer `retry_within_budget` has one for each exchange."""
+
+    __slots__ = (
+        "_counted",
+        "_discard",
+        "_exchange",
+        "_kept",
+        "_means",
+        "_replay",
+        "due_at",
+        "shadowed",
+        "tries",
+        "waiting",
+        "withheld",
+    )
+
+    def __init__(self, exchange: Exchange, means: Means) -> None:
+        self._exchange = exchange
+        self._means = means
+        self._replay: Replay | None = None
+        self._discard: Discard | None = None
+        self._kept = 0
+        """Bytes of a body that was taken whole, in the budget of the buffers."""
+        self._counted = False
+        """The first attempt has been paid in."""
+        self.tries = 1
+        """Attempts so far, without those that made good a stale connection."""
+        self.due_at = 0.0
+        """When the next one begins; 0.0: none does."""
+        self.waiting = False
+        self.withheld = ""
+        self.shadowed = ""
+
+    # -- decisions
+
+    def failed(self, error: GatewayError) -> bool:
+        """The attempt failed with ``error``: whether another one is made."""
+        failure = failure_of(error)
+        return self._decide(failure, 0.0, harmless=error.unprocessed or not self._exchange.attempt.asked_at)
+
+    def discard(self, head: ResponseHead, stream: ClientStream) -> Sink | None:
+        """As `Retries.discard`."""
+        failure = str(head.status)
+        settings, means = self._means.settings, self._means
+        asked = 0.0
+        if settings.respect_retry_after and failure in settings.on:
+            asked = retry_after_of(head.fields, means.epoch()) or 0.0
+        if not self._decide(failure, asked, harmless=False):
+            self.forget()  # the caller gets this response
+            return None
+        worth = self.end_attempt() and head.keep_alive and head.length != UNTIL_CLOSE
+        self._discard = made = Discard(stream, worth=worth)
+        return made
+
+    def _decide(self, failure: str, asked: float, *, harmless: bool) -> bool:
+        ex, means = self._exchange, self._means
+        settings = means.settings
+        if not self._counted and ex.attempts:
+            self._counted = True
+            means.budget.deposit(settings.budget)
+        self.withheld = ""
+        if failure not in settings.on:
+            return False
+        now = means.clock()
+        wait = asked + pause(self.tries, settings.backoff.base, settings.backoff.max, means.random)
+        cause = cause_against(
+            Failed(
+                ex.committed,
+                ex.gone_at > 0.0,
+                harmless,
+                self._repeatable(),
+                (self.replayable or settings.mode == "shadow") and ex.bytes_in <= settings.replay_buffer,
+                self.tries,
+                settings.attempts,
+                asked,
+                settings.max_retry_after,
+                now + wait,
+                ex.deadline,
+            ),
+            self._withdraw,
+        )
+        if cause:
+            self.withheld = "" if cause == OVER else cause
+            return False
+        if settings.mode == "shadow":
+            self.shadowed = failure
+            return False
+        ex.failures = (*ex.failures, failure)
+        self.tries += 1
+        self.due_at = now + wait
+        return True
+
+    def _withdraw(self) -> bool:
+        return self._means.budget.try_withdraw(self._means.settings.burst)
+
+    def _repeatable(self) -> bool:
+        """The method may be sent twice (RFC 9110 9.2.2), or the caller has named the request, so that the endpoint
+        knows it again (draft-ietf-httpapi-idempotency-key-header)."""
+        request = self._exchange.request
+        if request.method in IDEMPOTENT or self._means.settings.methods == "all":
+            return True
+        return any(line[: len(_KEY)].lower() == _KEY for line in request.fields)
+
+    # -- the body of the request
+
+    @property
+    def replayable(self) -> bool:
+        """As `Retries.replayable`."""
+        ex = self._exchange
+        if self._replay is not None:
+            return self._replay.whole
+        return ex.request.length == 0 or ex.body is not None or not (ex.bytes_in or ex.downstream.body_complete)
+
+    def keep(self, body: bytes) -> bool:
+        """As `Retries.keep`."""
+        size = len(body)
+        if not self._may_need(size) or not self._means.buffers.keep(size):
+            return False
+        self._kept = size
+        return True
+
+    @property
+    def relayed(self) -> bool:
+        """As `Retries.relayed`."""
+        return self._replay is not None
+
+    def upload(self, stream: ClientStream, on_end: Callable[[], None]) -> None:
+        """As `Retries.upload`."""
+        ex, means = self._exchange, self._means
+        if self._replay is None:
+            if not self._may_need(max(0, ex.request.length)):
+                ex.downstream.pipe(stream, on_end)
+                return
+            self._replay = Replay(ex.downstream, means.buffers, means.settings.replay_buffer)
+        self._replay.attach(stream, on_end)
+
+    def _may_need(self, size: int) -> bool:
+        """Whether a body of ``size`` bytes, which are yet to be sent, may have to be sent again."""
+        settings = self._means.settings
+        if size > settings.replay_buffer or settings.mode == "shadow":
+            return False
+        return self._repeatable() or self._exchange.attempt.http_version == _OVER_HTTP_2
+
+    def end_attempt(self) -> bool:
+        """As `Retries.end_attempt`."""
+        down = self._exchange.downstream
+        if self._replay is not None:
+            self._replay.detach()
+            return self._replay.given
+        complete = down.body_complete
+        if not complete:
+            down.stop_body()
+        return complete
+
+    @property
+    def discarding(self) -> bool:
+        """As `Retries.discarding`."""
+        return self._discard is not None
+
+    # -- its life
+
+    def begin_wait(self) -> float:
+        """Between two attempts: the seconds until the next one, which begins by `end_wait`."""
+        ex = self._exchange
+        if self._discard is not None:
+            self._discard.close()
+            self._discard = None
+            ex.status = 0
+        self.waiting = True
+        return max(0.0, self.due_at - self._means.clock())
+
+    def end_wait(self) -> None:
+        self.due_at = 0.0
+        self.waiting = False
+
+    def forget(self) -> None:
+        """No other attempt follows: the request's body is kept no longer."""
+        ex = self._exchange
+        if self._replay is not None:
+            self._replay.forget()
+        if self._kept:
+            self._means.buffers.let_go(self._kept)
+            self._kept = 0
+            ex.body = None
+
+    def close(self) -> None:
+        """The exchange is over."""
+        self.forget()
+        self.waiting = False
+        if self._discard is not None:
+            self._discard.close()
+            self._discard = None
+        if self._replay is not None:
+            self._exchange.downstream.stop_body()

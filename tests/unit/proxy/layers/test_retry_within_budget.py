@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from unit.scene import Clock, exchange
+
+from gateway.config.records import Retries
+from gateway.core.exchange import Exchange
+from gateway.core.message import ResponseHead
+from gateway.errors import BREAKER_OPEN, UPSTREAM_RESET, GatewayError
+from gateway.policy.budget import RetryBudget
+from gateway.proxy.layers.retry_within_budget import retry_within_budget
+from gateway.wire.buffers import BufferPool
+
+SETTINGS = Retries(3, ("reset", "503"))
+
+
+class Attempts:
+    """A handler that does what it was given, one an attempt: an error is raised, a status is that of a response."""
+
+    def __init__(self, *ends: BaseException | int) -> None:
+        self.ends = list(ends)
+        self.at: list[float] = []
+        self.clock = Clock()
+        self.slept: list[float] = []
+        self.phases: list[bool] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.now += seconds
+
+    async def __call__(self, ex: Exchange) -> None:
+        ex.attempts += 1
+        ex.attempt.asked_at = self.clock()
+        self.at.append(self.clock())
+        assert ex.retries is not None
+        self.phases.append(ex.retries.waiting)
+        end = self.ends.pop(0)
+        if isinstance(end, BaseException):
+            raise end
+        ex.status = end
+        head = ResponseHead(end, b"", 1, [], {}, 0, keep_alive=True)
+        if ex.retries.discard(head, cast(Any, None)) is None:
+            ex.committed = True
+
+    async def serve(self, ex: Exchange, settings: Retries = SETTINGS, budget: RetryBudget | None = None) -> None:
+        layer = retry_within_budget(
+            settings, budget or RetryBudget(), BufferPool(), clock=self.clock, jitter=lambda: 0.5, sleep=self.sleep
+        )
+        await layer(self)(ex)
+
+
+@pytest.mark.parametrize("settings", [Retries(), Retries(3), Retries(1, ("503",))])
+async def test_without_retries_there_is_no_layer(settings: Retries) -> None:
+    attempts = Attempts()
+    assert retry_within_budget(settings, RetryBudget(), BufferPool())(attempts) is attempts
+
+
+async def test_one_attempt_is_enough_when_it_goes_well() -> None:
+    ex, attempts = exchange(), Attempts(200)
+    await attempts.serve(ex)
+    assert (ex.status, ex.attempts, ex.failures, attempts.slept) == (200, 1, (), [])
+
+
+async def test_errors_and_responses_are_followed_by_another_attempt_after_a_pause() -> None:
+    ex, attempts = exchange(), Attempts(GatewayError(UPSTREAM_RESET), 503, 200)
+    await attempts.serve(ex)
+    assert (ex.status, ex.attempts, ex.failures) == (200, 3, ("reset", "503"))
+    assert attempts.slept == pytest.approx([0.0125, 0.0375])
+    assert attempts.phases == [False] * 3
+
+
+async def test_without_a_pause_nothing_sleeps() -> None:
+    ex, attempts = exchange(), Attempts(503, 200)
+    await attempts.serve(ex, replace(SETTINGS, backoff=replace(SETTINGS.backoff, base=0.0)))
+    assert (ex.attempts, attempts.slept) == (2, [])
+
+
+async def test_the_last_response_is_for_the_caller() -> None:
+    ex, attempts = exchange(), Attempts(503, 503, 503)
+    await attempts.serve(ex)
+    assert (ex.status, ex.committed, ex.attempts) == (503, True, 3)
+    assert ex.retries is not None
+    assert ex.retries.withheld == "attempts"
+
+
+async def test_the_last_error_is_raised_without_those_before() -> None:
+    last = GatewayError(UPSTREAM_RESET)
+    ex, attempts = exchange(), Attempts(GatewayError(UPSTREAM_RESET), GatewayError(UPSTREAM_RESET), last)
+    with pytest.raises(GatewayError) as caught:
+        await attempts.serve(ex)
+    assert caught.value is last
+    assert last.__context__ is None
+
+
+@pytest.mark.parametrize("error", [GatewayError(BREAKER_OPEN), ValueError("a defect")])
+async def test_other_errors_pass(error: Exception) -> None:
+    ex, attempts = exchange(), Attempts(error)
+    with pytest.raises(type(error)) as caught:
+        await attempts.serve(ex)
+    assert (caught.value, ex.attempts) == (error, 1)
+
+
+async def test_a_budget_that_is_used_up() -> None:
+    budget = RetryBudget()
+    settings = replace(SETTINGS, burst=1, budget=0.1)
+    for failures in (("503",), ()):
+        ex, attempts = exchange(), Attempts(503, 503, 503)
+        await attempts.serve(ex, settings, budget)
+        assert (ex.status, ex.failures) == (503, failures)
+        assert ex.retries is not None
+        assert ex.retries.withheld == "budget"
+
+
+async def test_who_is_cancelled_in_the_pause_makes_no_attempt() -> None:
+    ex, attempts = exchange(), Attempts(503)
+    slow = replace(SETTINGS, backoff=replace(SETTINGS.backoff, base=60.0, max=60.0))
+    layer = retry_within_budget(slow, RetryBudget(), BufferPool(), jitter=lambda: 1.0)
+    running = asyncio.ensure_future(layer(attempts)(ex))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert ex.retries is not None
+    assert ex.retries.waiting
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (ex.attempts, ex.retries.waiting) == (1, False)
+
+
+async def test_bodies_are_kept_in_the_budget_of_the_buffers_until_the_end() -> None:
+    buffers = BufferPool()
+
+    async def fails(ex: Exchange) -> None:
+        assert ex.retries is not None
+        assert ex.retries.keep(b"abc")
+        assert buffers.kept == 3
+        raise GatewayError(BREAKER_OPEN)
+
+    with pytest.raises(GatewayError):
+        await retry_within_budget(SETTINGS, RetryBudget(), buffers)(fails)(exchange(b"PUT", 3))
+    assert buffers.kept == 0
