@@ -19,6 +19,8 @@ from gateway.config.records import Limits, Route, Timeouts
 from gateway.core.exchange import Exchange
 from gateway.core.layer import chain
 from gateway.errors import GatewayError
+from gateway.policy.group import Condition
+from gateway.policy.member import Member
 from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.send import send
@@ -167,7 +169,8 @@ class Service:
         self.hangups = HangupWatch()
         self.reasons: list[str] = []
         timeouts = Timeouts(dial=1, tls_handshake=1, response_header=2, body_idle=2, idle=5, total=0)
-        endpoint = Endpoint(Origin.of("http://127.0.0.1:9"), pool, None)  # type: ignore[arg-type]
+        origin = Origin.of("http://127.0.0.1:9")
+        endpoint = Endpoint(origin, pool, None, Condition(Member(origin.url)))  # type: ignore[arg-type]
         self.handle = chain(send(Route("p", "/", "p"), endpoint, timeouts.response_header), rescue, deliver)
 
     def trusts(self, address: str) -> bool:
