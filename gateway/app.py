@@ -8,7 +8,6 @@ import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, time
-from types import TracebackType
 from typing import Self
 
 import uvloop
@@ -36,6 +35,7 @@ from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.inspect.status import breaker_pulse, counts, gauges, open_since, process_gauges, state
 from gateway.proxy.outputs import Outputs
 from gateway.proxy.pipeline import OuterLayers
+from gateway.proxy.rates import Rates
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import PreparedDocument, Served, Snapshot
 from gateway.upstream import forward_proxy
@@ -72,7 +72,7 @@ class Gateway:
         binder: Binder | None = None,
         stores: Stores | None = None,
     ) -> None:
-        self._document = document
+        self.document = document
         self.buffers = BufferPool()
         self.counters = CounterMap() if counters is None else counters
         self.metrics = Metrics(self.counters)
@@ -83,9 +83,11 @@ class Gateway:
         self._outputs = Outputs(self.recorder)
         parser = HeadParser()
         self._registry = Registry(self.buffers, parser, self._on_event, stores)
+        self._rates = Rates(self._registry.stores)
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
-        self._outer = OuterLayers(self.recorder.observe, identify(self.authenticator), self.via.encode())
+        callers = identify(self.authenticator)
+        self._outer = OuterLayers(self.recorder.observe, callers, self.via.encode(), self._rates.of)
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
         """The number of the configuration that is applied; 0: none."""
@@ -96,9 +98,7 @@ class Gateway:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
     async def start(self) -> None:
@@ -109,7 +109,7 @@ class Gateway:
         do not inherit from `asyncio.BufferedProtocol`, and each read would fail.
         """
         self.begin()
-        await self.reload(self._document)
+        await self.reload(self.document)
 
     def begin(self) -> None:
         """The part of `start` before the first configuration, with its errors."""
@@ -138,6 +138,7 @@ class Gateway:
         """
         with contextlib.ExitStack() as undo:
             undo.callback(self._registry.abandon)
+            undo.callback(self._rates.adopt, self.document.routes)
             upstreams = await in_turns(self._registry.prepare(document.used_upstreams()))
             before = self.server.snapshot if self.generation else None
             served = await in_turns(Snapshot.serving(document, upstreams, self._outer, before))
@@ -152,6 +153,7 @@ class Gateway:
     async def abandon(self, prepared: PreparedDocument) -> None:
         """Give up what `prepare` has opened."""
         self._registry.abandon()
+        self._rates.adopt(self.document.routes)
         self._outputs.drop(prepared.writer)
         await self.server.listeners.abandon(prepared.sockets)
 
@@ -171,6 +173,7 @@ class Gateway:
                 self._count_pool(upstream)  # a replacement would lose its counts
         self.metrics.retain(route.name for route in document.routes)
         self._registry.adopt(upstreams)
+        self._rates.adopt(document.routes)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
         self.server.certificates.adopt(prepared.certificates)
@@ -178,7 +181,7 @@ class Gateway:
         self._note_changes(before.served if before is not None else {}, snapshot.served)
         self.server.admission.configure(document.limits)
         self.generation = generation
-        self._document = document
+        self.document = document
         self._outputs.use(prepared.writer, document.tracing)
 
     def _note_changes(self, before: Mapping[str, Served], after: Mapping[str, Served]) -> None:
@@ -194,21 +197,21 @@ class Gateway:
     def move(self) -> None:
         """``stores`` gives others from now on: limiters and breakers go on there."""
         self._registry.move()
+        self._rates.move()
 
     def stop_accepting(self) -> None:
         """At once: who connects from here on waits for the next process, where the supervisor has the sockets."""
         self.server.listeners.close()
 
     async def drain(self, timeout: float, linger: float = 0.0, give: Callable[[int], bool] | None = None) -> bool:
-        """Stop accepting, finish what runs, then cut; True when nothing was cut. ``linger``, ``give``: as
-        `Server.drain`."""
+        """Stop accepting, finish what runs, then cut; True when nothing was cut. Others as in `Server.drain`."""
         return await self.server.drain(timeout, linger, give)
 
     async def drain_or_cut(
         self, cut: asyncio.Event, linger: float = 0.0, give: Callable[[int], bool] | None = None
     ) -> None:
         """Drain as the document says; ``cut`` ends the wait at once."""
-        drained = asyncio.ensure_future(self.drain(self._document.drain_timeout, linger, give))
+        drained = asyncio.ensure_future(self.drain(self.document.drain_timeout, linger, give))
         cutting = asyncio.ensure_future(cut.wait())
         await asyncio.wait({drained, cutting}, return_when=asyncio.FIRST_COMPLETED)
         cutting.cancel()
@@ -234,7 +237,7 @@ class Gateway:
         live, tunnels = self.server.live(), self.server.tunnels()
         for upstream in self._registry.upstreams.values():
             self._count_pool(upstream)
-        for route in self._document.routes:
+        for route in self.document.routes:
             self._sample(route.name, self._served.get(route.name), live[route.name], tunnels[route.name])
         self.metrics.note(
             (
@@ -270,8 +273,8 @@ class Gateway:
 
     def _sample(self, name: str, served: Served | None, live: int, tunnels: int) -> None:
         """``served`` is None for a proxy that is switched off."""
-        upstream = served.upstream if served is not None else None
-        self.metrics.note(gauges(upstream, live, tunnels), name)
+        upstream, rates = (served.upstream, served.rates) if served is not None else (None, None)
+        self.metrics.note(gauges(upstream, live, tunnels, rates), name)
         self.metrics.note_open(name, open_since(upstream), monotonic())
 
     def _count_pool(self, upstream: Upstream) -> None:
@@ -308,15 +311,12 @@ class Gateway:
         await self.server.cut()
         for name in self._served:
             self.metrics.note_open(name, 0.0, monotonic())  # its breaker is open no longer
+        self._rates.adopt(())
         await self._registry.aclose()
         if self._watch is not None:
             self._watch.close()
         await self._outputs.aclose()
         self.failures.detach()
-
-    @property
-    def document(self) -> Document:
-        return self._document
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

@@ -70,6 +70,9 @@ HEADERS_TOO_LARGE = Reason(
     "The header section exceeds the configured limits",
     grpc=8,
 )
+RATE_LIMIT = Reason(
+    "rate_limit", 429, "Too Many Requests", _G, "More requests came than the rate limits of this proxy admit", grpc=8
+)
 CONCURRENCY_LIMIT = Reason(
     "concurrency_limit", 429, "Too Many Requests", _G, "AI Engine is at capacity, please retry later"
 )

@@ -302,12 +302,9 @@ class Explained(Answer):
     breaker: dict[str, object] | None = Field(
         description="With its newest moves, and the outcomes that led to each and that count now."
     )
-    stream: dict[str, object] | None = Field(
-        default=None, description="Streams of events: bounds, number, longest wait."
-    )
-    retries: dict[str, object] | None = Field(
-        default=None, description="Retries: when they are made, what is left of their budget, how many wait."
-    )
+    rates: list[dict[str, object]] = Field(default=[], description="Rate limits: settings, and keys that are held.")
+    stream: dict[str, object] | None = Field(default=None, description="Streams of events: bounds, longest wait.")
+    retries: dict[str, object] | None = Field(default=None, description="Retries: settings, and what is left of them.")
     pool: dict[str, object]
 
 

@@ -60,6 +60,7 @@ def upstream_text(found: Json) -> str:
         lines.append(f"  queue ({queue['mode']}): {queue['waiting']} of {queue['max_waiting']} waiting")
     if breaker is not None:
         lines += _breaker(breaker, now)
+    lines += [_rate(limit) for limit in found.get("rates", ())]  # a gateway of another version does not send them
     if stream := found.get("stream"):  # a gateway of another version does not send it
         bounds = f"first event within {stream['first_event']:g} s, gap {stream['event_gap']:g} s (0: no limit)"
         lines.append(
@@ -107,6 +108,18 @@ def _endpoint(endpoint: Json, now: float) -> str:
     if endpoint["check_failure"]:
         facts.append(f"last check: {endpoint['check_failure']}")
     return f"    {endpoint['url']}: {endpoint['standing']}, {', '.join(facts)}"
+
+
+def _rate(limit: Json) -> str:
+    """A rate limit, in a line."""
+    line = (
+        f"  rate limit {limit['name']} ({limit['mode']}): {limit['rate']:g} in {limit['per']:g} s, at most "
+        f"{limit['burst']} at once, a request takes {limit['weight']}; "
+    )
+    if limit["key"] == "all":
+        return f"{line}{limit['left']} left"
+    forgotten = f", {limit['forgotten']} forgotten for lack of room" if limit["forgotten"] else ""
+    return f"{line}{limit['keys']} of {limit['max_keys']} keys{forgotten}"
 
 
 def _protocols(record: Json) -> str:

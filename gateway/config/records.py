@@ -6,6 +6,7 @@ holds nothing that JSON cannot hold. All times are seconds, all sizes bytes; 0 m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -274,6 +275,38 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Token buckets, one for each key: ``rate`` tokens in ``per`` seconds, up to ``burst`` (0: as many as ``rate``).
+
+    ``key``: ``all``, ``client``, ``principal`` or ``header:name`` in lower case. ``name`` "": that of the key.
+    ``shared``: with all proxies that have a shared limit of the same name and key. ``fields``: whether responses say
+    what is left.
+    """
+
+    key: str
+    rate: float
+    per: float = 1.0
+    burst: int = 0
+    name: str = ""
+    shared: bool = False
+    max_keys: int = 100_000
+    scope: Literal["machine"] = "machine"
+    unit: Literal["requests"] = "requests"
+    fields: Literal["auto", "always", "never"] = "auto"
+    mode: Mode = "enforce"
+
+    @property
+    def shown_name(self) -> str:
+        """The name that callers and operators see."""
+        return self.name or self.key
+
+    @property
+    def tokens(self) -> int:
+        """The most that a bucket holds."""
+        return self.burst or math.ceil(self.rate)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What a proxy serves, and which callers it admits. ``name`` is the proxy's, ``upstream`` names an `Upstream`.
 
@@ -299,6 +332,9 @@ class Route:
     tunnel_idle: float = 300.0
     stream: Stream = Stream()
     retries: Retries = Retries()
+    rate_limits: tuple[RateLimit, ...] = ()
+    rate_weight: int = 1
+    """Tokens that a request takes from each of ``rate_limits``."""
 
 
 @dataclass(frozen=True, slots=True)

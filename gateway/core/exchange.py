@@ -8,6 +8,7 @@ from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.event_stream import Events
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
+from gateway.core.quota import Quota
 from gateway.core.retries import Retries
 from gateway.core.stream import ServerStream
 
@@ -45,6 +46,7 @@ class Exchange:
         "principal",
         "proxy",
         "queued",
+        "quota",
         "reason",
         "request",
         "request_id",
@@ -85,6 +87,8 @@ class Exchange:
     """Seconds spent on authentication and the access rule."""
     queued: float
     """Seconds spent waiting for a permit."""
+    quota: Quota | None
+    """What rate limits say of it; None: no response has to tell."""
     retried: float
     """Seconds from the first attempt to the last one: earlier attempts, and the pauses behind them."""
     blocked: float
@@ -141,6 +145,7 @@ class Exchange:
         self.gone_at = 0.0
         self.identified = 0.0
         self.queued = 0.0
+        self.quota = None
         self.retried = 0.0
         self.blocked = 0.0
         self.deadline = 0.0

@@ -30,7 +30,7 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
 
     def layer_of(route: Route) -> Layer:
         rule = _rule(route.access_rule)
-        if rule is None and not any(isinstance(part, AuthField) for header in route.headers for part in header.parts):
+        if rule is None and not _needs_caller(route):
             return lambda next_handler: next_handler
         certified = asks_certificate(route.access_rule)
         anonymous = errors.FORBIDDEN if route.access_rule == "false" else errors.UNAUTHENTICATED
@@ -60,6 +60,12 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
         return layer
 
     return layer_of
+
+
+def _needs_caller(route: Route) -> bool:
+    """Whether anything but the access rule has to know who the caller is."""
+    in_headers = any(isinstance(part, AuthField) for header in route.headers for part in header.parts)
+    return in_headers or any(limit.key == "principal" for limit in route.rate_limits)
 
 
 def certified_principal(certificate: ClientCertificate) -> Principal | None:

@@ -21,6 +21,7 @@ from gateway.ipc.messages import (
     PoolTold,
     ProxyState,
     QueueTold,
+    RateTold,
     RetriesTold,
     StreamTold,
 )
@@ -101,6 +102,7 @@ def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
         breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
         group=_group([told for each in of if (told := each.get("group")) is not None]),
         retries=_retries([some for each in of if (some := each.get("retries")) is not None]),
+        rates=_rates([each.get("rates", []) for each in of]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
         pool=_pool([each["pool"] for each in of]),
     )
@@ -116,6 +118,11 @@ def _queue(of: Sequence[QueueTold]) -> QueueTold | None:
 
 def _breaker(of: Sequence[BreakerTold]) -> BreakerTold | None:
     return max(of, key=lambda each: (BREAKER_STATES.index(each["state"]), len(each["moves"])), default=None)
+
+
+def _rates(of: Sequence[list[RateTold]]) -> list[RateTold]:
+    """Workers share the buckets, so that the one that was asked last has seen all."""
+    return max(of, key=lambda each: sum(limit["keys"] for limit in each))
 
 
 def _stream(of: Sequence[StreamTold]) -> StreamTold | None:

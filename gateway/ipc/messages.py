@@ -213,6 +213,26 @@ class RetriesTold(TypedDict):
     """Requests whose next attempt is due."""
 
 
+class RateTold(TypedDict):
+    """A rate limit: its settings, and what it holds."""
+
+    name: str
+    key: str
+    mode: str
+    rate: float
+    per: float
+    burst: int
+    weight: int
+    """Tokens that a request takes."""
+    max_keys: int
+    keys: int
+    """That it remembers."""
+    forgotten: int
+    """Keys that had to make room before their buckets were full."""
+    left: int
+    """Tokens in the bucket of ``all``; -1: each key has one."""
+
+
 class PoolTold(TypedDict):
     endpoint: str
     open: int
@@ -278,6 +298,8 @@ class Explanation(TypedDict):
     limiter: LimiterTold | None
     queue: QueueTold | None
     breaker: BreakerTold | None
+    rates: NotRequired[list[RateTold]]
+    """A worker of an older version does not send it."""
     stream: NotRequired[StreamTold | None]
     """A worker of an older version does not send it."""
     group: NotRequired[GroupTold | None]

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from gateway import errors
 from gateway.core.message import VERSIONS
+from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe.counters import FIRST, SLAB_CELLS
 from gateway.observe.timing import PHASES
@@ -127,7 +128,7 @@ UNROUTED: Final = "-"
 """Stands for the proxy of a request that no route took; no proxy may have this name."""
 
 REASONS: Final = tuple(errors.REASONS)
-SHADOWED: Final = ("concurrency_limit", "queue_full", "queue_timeout", "breaker_open", "stream_stalled")
+SHADOWED: Final = ("rate_limit", "concurrency_limit", "queue_full", "queue_timeout", "breaker_open", "stream_stalled")
 TRANSITIONS: Final = (
     ("closed", "open", "failure_threshold"),
     ("closed", "open", "failure_rate"),
@@ -264,6 +265,19 @@ SHADOW_REFUSALS: Final = _of.values(
     "Requests that a protection in shadow mode would have refused, or cut.",
     [f'reason="{reason}"' for reason in SHADOWED],
     sparse=True,
+)
+RATE_LIMITED: Final = _of.values(
+    "gateway_rate_limited_total",
+    "counter",
+    "Times that a rate limit refused a request, or would have in shadow mode, by what has a bucket of its own.",
+    [f'key="{kind}"' for kind in KINDS],
+    sparse=True,
+)
+RATE_KEYS: Final = _of.values(
+    "gateway_rate_limit_keys",
+    "gauge",
+    "Keys that rate limits remember, by what has a bucket of its own.",
+    [f'key="{kind}"' for kind in KINDS],
 )
 ACTIVE: Final = _of.values("gateway_active_connections", "gauge", "Requests that are being served now.")
 IN_FLIGHT: Final = _of.values("gateway_in_flight", "gauge", "Permits in use; without a limit, requests being served.")

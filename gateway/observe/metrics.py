@@ -191,6 +191,9 @@ class Metrics:
             ints[base + _REASONS[ex.reason]] += 1
         if ex.shadow in _SHADOWED:
             ints[base + _SHADOWED[ex.shadow]] += 1
+        if ex.quota is not None:
+            for kind in ex.quota.limited:
+                ints[base + families.RATE_LIMITED + kind] += 1
         if ex.streamed:
             self._observe(base, families.STREAM, ex.end_at - ex.start_at)
         for failure in ex.failures:

@@ -1,7 +1,8 @@
 """Where each number lies in the shared page. A cell has 8 bytes, and is read and written whole.
 
     block 0       the page itself: what it is, and the lock of its directory
-    block 1, 2..  a slab each: the cells of one limiter or one breaker, then the ring of its waiters
+    block 1, 2..  a slab each: the cells of one limiter, breaker or rate limit, then the ring of its waiters
+    areas         one for each slab: the table of a rate limit
 
 Truth and cache. In a slab ``HELD``, ``PROBES``, ``HEAD``, ``TAIL`` and the ring are the truth. ``TOTAL``, ``PROBING``
 and ``WAITING`` are sums of them, which are computed again when a holder of the lock has died.
@@ -24,7 +25,18 @@ BLOCK: Final = CELLS * CELL + RING
 MAX_SLABS: Final = 8191
 SIZE: Final = BLOCK * (MAX_SLABS + 1)
 
+AREAS: Final = -(-SIZE // (1 << 20)) << 20
+"""Where the areas begin: one for each slab, for the table of a rate limit. Untouched ones take no memory."""
+AREA: Final = 24 << 20
+"""Bytes of an area: a table of 1,500,000 slots of 16 bytes."""
+WITH_AREAS: Final = AREAS + MAX_SLABS * AREA
+"""Bytes of the file from the first area that is used. It never gets another length, so no process takes away what
+another one has.
+"""
+
 # Of block 0, where its lock, which is that of a slab, needs no cell.
+SEED: Final = CELLS - 8
+"""Two cells: what the keys of rate limits are hashed with, so that no one can make keys that collide."""
 ORDER: Final = CELLS - 6
 """Of the supervisor to the only worker, a number that grows: odd, share your limits; even, keep them for yourself.
 0: there are several workers, which always share.
@@ -64,6 +76,12 @@ NEXT_MOVE: Final = 53
 CONNECTIONS: Final = 41
 SCHEDULE: Final = 54
 SCHEDULE_CELLS: Final = 7
+RATE_INTERVAL: Final = 42
+"""`gateway.policy.rate_store.RateTable.interval`."""
+RATE_SLOTS: Final = 61
+"""Slots of the table of a rate limit; 0: it is to be cleared first."""
+RATE_COUNTS: Final = 62
+"""Two cells: its `gateway.policy.rate_store.RateTable.counts`."""
 HELD: Final = 64
 PROBES: Final = HELD + SLOTS
 ARRIVED: Final = PROBES + SLOTS

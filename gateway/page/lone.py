@@ -20,8 +20,10 @@ from gateway.core.clock import Clock, monotonic
 from gateway.page.layout import OBEYED, ORDER
 from gateway.page.page import Page, PageFullError
 from gateway.policy.breaker_store import BreakerStore
+from gateway.policy.rate_store import RateStore
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import Census, MemoryStores
+from gateway.policy.stores import Store as AnyStore
 
 _log = logging.getLogger("gateway")
 Store = TypeVar("Store")
@@ -88,11 +90,20 @@ class LoneStores:
         """As `gateway.policy.stores.Stores.census`."""
         return self._either(self._page.census, self._memory.census, name)
 
-    def forget(self, store: PermitStore | BreakerStore) -> None:
+    def rates(self, name: str, slots: int) -> RateStore:
+        """As `gateway.policy.stores.Stores.rates`; never raises."""
+        return self._either(self._page.rates, self._memory.rates, name, slots)
+
+    @property
+    def seed(self) -> bytes:
+        """As `gateway.policy.stores.Stores.seed`; that of the page in both, because buckets move between them."""
+        return self._page.seed
+
+    def forget(self, store: AnyStore) -> None:
         """As `gateway.policy.stores.Stores.forget`."""
         self._page.forget(store)
 
-    def _either(self, shared: Callable[..., Store], own: Callable[..., Store], *names: str) -> Store:
+    def _either(self, shared: Callable[..., Store], own: Callable[..., Store], *names: str | int) -> Store:
         """Of the page, while it has room: a configuration that one worker can serve can be served in a restart, too."""
         if self._shared:
             try:

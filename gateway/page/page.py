@@ -31,6 +31,7 @@ from gateway.page.layout import (
     ORDER,
     QUARANTINE,
     REUSED,
+    SEED,
     SIZE,
     SLOTS,
     TOTAL,
@@ -41,10 +42,9 @@ from gateway.page.layout import (
 )
 from gateway.page.mutex import OWNER, FileLock, Lock, RobustMutex, address_of, robust
 from gateway.page.permits import PagePermitStore
+from gateway.page.rates import PageRateStore, area
 from gateway.page.slab import Section, Slab
-from gateway.policy.breaker_store import BreakerStore
-from gateway.policy.store import PermitStore
-from gateway.policy.stores import Census
+from gateway.policy.stores import Census, Store
 
 _log = logging.getLogger("gateway")
 
@@ -109,6 +109,7 @@ class Page:
         self._limiters: dict[bytes, PagePermitStore] = {}
         self._censuses: dict[bytes, PageCensus] = {}
         self._breakers: dict[bytes, PageBreakerStore] = {}
+        self._rates: dict[bytes, PageRateStore] = {}
         self._listening: asyncio.AbstractEventLoop | None = None
         self._on_rung: Callable[[], object] = lambda: None
 
@@ -146,9 +147,29 @@ class Page:
             self._censuses[key] = PageCensus(slab)
         return self._censuses[key]
 
-    def forget(self, store: PermitStore | BreakerStore) -> None:
+    def rates(self, name: str, slots: int) -> PageRateStore:
+        """The buckets ``name`` of a rate limit. Raises `PageFullError`, also when the system gives no memory."""
+        key = _key("rates", f"{slots} {name}")
+        if key not in self._rates:
+            number = self._claim_number(key)
+            try:
+                memory = area(self._descriptor, number)
+            except OSError as error:
+                raise PageFullError(f"no memory for the rate limit {name}: {error.strerror}") from error
+            self._rates[key] = PageRateStore(self._slab(number), memory, slots)
+        return self._rates[key]
+
+    @property
+    def seed(self) -> bytes:
+        """As `gateway.policy.stores.Stores.seed`; the first process that asks makes it."""
+        with self._directory.locked():
+            if not any(self.cells[SEED : SEED + 2]):
+                self._whole[SEED * CELL : (SEED + 2) * CELL] = os.urandom(2 * CELL)
+        return bytes(self._whole[SEED * CELL : (SEED + 2) * CELL])
+
+    def forget(self, store: Store) -> None:
         """This process no longer uses it. Where no process does, another one may get the slab."""
-        if not isinstance(store, PagePermitStore | PageBreakerStore):
+        if not isinstance(store, PagePermitStore | PageBreakerStore | PageRateStore):
             return
         cells = store.slab.cells
         key = cells[KEY : KEY + KEY_CELLS].tobytes()
@@ -157,9 +178,14 @@ class Page:
             self._censuses.pop(key, None)
         elif store is self._breakers.get(key):
             del self._breakers[key]
+        elif store is self._rates.get(key):
+            del self._rates[key]
         else:
             return
-        cells[USERS + self.slot] = 0
+        with self._directory.locked():
+            cells[USERS + self.slot] = 0
+            if isinstance(store, PageRateStore) and not any(cells[USERS : USERS + SLOTS]):
+                store.clear()
 
     def listen(self, loop: asyncio.AbstractEventLoop, on_rung: Callable[[], object] = lambda: None) -> None:
         """Wake the waiters of this process whenever another one rings. ``on_rung`` is called first."""
@@ -232,6 +258,9 @@ class Page:
     # -- slabs
 
     def _claim(self, key: bytes) -> Slab:
+        return self._slab(self._claim_number(key))
+
+    def _claim_number(self, key: bytes) -> int:
         directory = self._directory
         number = 0
         directory.enter()
@@ -243,7 +272,7 @@ class Page:
             directory.leave()
         if not number:
             raise PageFullError(f"{MAX_SLABS} limits and breakers are in use; remove upstreams that are not needed")
-        return self._slab(number)
+        return number
 
     def _find(self, key: bytes) -> int:
         if self._reused != self.cells[REUSED]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
 from gateway.core.clock import Clock, monotonic
 from gateway.policy.breaker_store import BreakerStore, MemoryBreakerStore
+from gateway.policy.rate_store import MemoryRateStore, RateStore
 from gateway.policy.store import MemoryPermitStore, PermitStore
+
+Store = PermitStore | BreakerStore | RateStore
 
 
 class Census(Protocol):
@@ -63,8 +67,17 @@ class Stores(Protocol):
         """Of the connections to the upstream ``name``; None: this process is the only one that has some."""
         ...
 
-    def forget(self, store: PermitStore | BreakerStore) -> None:
-        """The limiter or breaker with this store is gone from this process."""
+    def rates(self, name: str, slots: int) -> RateStore:
+        """Of the buckets ``name``, which have a table of so many ``slots``. Raises OSError as `permits`."""
+        ...
+
+    @property
+    def seed(self) -> bytes:
+        """What the keys of rate limits are hashed with, the same in all processes that share them: 16 bytes."""
+        ...
+
+    def forget(self, store: Store) -> None:
+        """The machine with this store is gone from this process."""
         ...
 
 
@@ -75,6 +88,7 @@ class MemoryStores:
         self._clock = clock
         self.linger = 0.0
         self.processes = 1
+        self.seed = os.urandom(16)
 
     def permits(self, name: str) -> PermitStore:
         """As `Stores.permits`."""
@@ -91,5 +105,10 @@ class MemoryStores:
         del name
         return None
 
-    def forget(self, store: PermitStore | BreakerStore) -> None:
+    def rates(self, name: str, slots: int) -> RateStore:
+        """As `Stores.rates`."""
+        del name
+        return MemoryRateStore(slots)
+
+    def forget(self, store: Store) -> None:
         """As `Stores.forget`."""

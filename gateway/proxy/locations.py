@@ -35,15 +35,7 @@ class Locations:
         fields = [self._line(line, host) for line in response.fields]
         if fields == response.fields:
             return response
-        return ResponseHead(
-            response.status,
-            response.reason,
-            response.minor,
-            fields,
-            response.known,
-            response.length,
-            response.keep_alive,
-        )
+        return with_fields(response, fields)
 
     def _line(self, line: bytes, host: bytes) -> bytes:
         name, _, value = line.partition(b":")
@@ -107,3 +99,16 @@ def _within(path: bytes, prefix: bytes) -> bool:
 
 def _plain_authority(scheme: bytes, authority: bytes) -> bytes:
     return authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme, b"-"))
+
+
+def with_fields(response: ResponseHead, fields: list[bytes]) -> ResponseHead:
+    """``response`` with other field lines."""
+    return ResponseHead(
+        response.status,
+        response.reason,
+        response.minor,
+        fields,
+        response.known,
+        response.length,
+        response.keep_alive,
+    )

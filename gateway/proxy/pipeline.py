@@ -20,6 +20,7 @@ from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.keep_secrets import keep_secrets
 from gateway.proxy.layers.limit import limit
+from gateway.proxy.layers.limit_rate import RateRule, limit_rate
 from gateway.proxy.layers.require_templates import require_templates
 from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.layers.retry import retry
@@ -33,21 +34,29 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 
 
+def no_rates(route: records.Route) -> RateRule | None:
+    """Of a gateway without rate limits."""
+    del route
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class OuterLayers:
     """The layers that come from rooms that this one may not import: ``observe`` by the proxy's name, ``identify`` by
     its settings.
 
-    ``via``: the name of this gateway in Via, for its whole life.
+    ``via``: the name of this gateway in Via, for its whole life. ``rates``: what gives a route its rate limits.
     """
 
     observe: Callable[[str], Layer]
     identify: Callable[[records.Route], Layer]
     via: bytes = VIA
+    rates: Callable[[records.Route], RateRule | None] = no_rates
 
 
-def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
-    """The handler of one route: what happens once for each request, however many attempts it takes."""
+def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers, rates: RateRule | None = None) -> Handler:
+    """The handler of one route: what happens once for each request, however many attempts it takes. ``rates``: its rate
+    limits."""
     return chain(
         # the attempt chain of the endpoint; where there are several, the balancer chooses among their chains
         _attempts(route, upstream, outer.via),
@@ -67,6 +76,9 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) ->
         keep_secrets(route, legible=any(endpoint.pool.connector.absolute_form for endpoint in upstream.endpoints)),
         # must be above the limiter because time in the queue is time
         deadline(upstream.settings.timeouts.total),
+        # must be above the limiter because a caller who comes too often must not take a place, or one in the queue;
+        # below identify because a limit may count by the caller
+        limit_rate(rates),
         # must be above retry because one permit covers all attempts and the whole streamed body
         _limit(upstream.settings, upstream.limiter),
         # must be below the limiter because a permit covers the response until the kernel has it; above retry and the

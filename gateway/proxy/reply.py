@@ -12,15 +12,17 @@ from gateway import errors
 from gateway.config import records
 from gateway.core.exchange import Exchange
 from gateway.core.message import HTTP_2, OutgoingRequest, ResponseHead
+from gateway.core.quota import Quota
 from gateway.core.stream import ClientStream, Sink, Source
 from gateway.proxy.event_watch import EventWatch, is_event_stream
 from gateway.proxy.grpc import status_of_head
 from gateway.proxy.layers.server_timing import timing_fields
-from gateway.proxy.locations import Locations
+from gateway.proxy.locations import Locations, with_fields
 
 CONTINUE_SECONDS = 1.0
 """How long an upstream may take to respond to ``Expect: 100-continue`` before the body is sent anyway."""
 
+_QUOTA_FIELDS: Final = (b"ratelimit", b"ratelimit-policy")
 _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 
 
@@ -73,6 +75,8 @@ class Relay:
         if locations is not None:
             head = locations.rewritten(head, ex.request.known.get(b"host", b""))
         lines, trailer = self._lines, None
+        if ex.quota is not None:
+            head, lines = _with_quota(head, lines, ex.quota)
         if ex.timed:
             timing, trailer = timing_fields(ex, self.stream)
             lines += timing
@@ -93,10 +97,22 @@ class Relay:
         if locations is not None:
             head = locations.rewritten(head, ex.request.known.get(b"host", b""))
         lines = self._lines
+        if ex.quota is not None:
+            head, lines = _with_quota(head, lines, ex.quota)
         if ex.timed:
             lines += timing_fields(ex, self.stream)[0]
         ex.downstream.switch(head, lines, self.stream)
         ex.commit_at = monotonic()
+
+
+def _with_quota(head: ResponseHead, lines: bytes, quota: Quota) -> tuple[ResponseHead, bytes]:
+    """Our fields take the place of the upstream's. Two lists in one field would be one list for the caller (RFC 9110
+    5.3), with two meanings of a name, and broken as a whole when the upstream follows an older draft.
+    """
+    if not quota.shown:
+        return head, lines
+    kept = [line for line in head.fields if line[: line.find(b":")].lower() not in _QUOTA_FIELDS]
+    return head if len(kept) == len(head.fields) else with_fields(head, kept), lines + quota.lines()
 
 
 class _Phase(enum.Enum):

@@ -14,6 +14,7 @@ from gateway.core.layer import Handler, chain
 from gateway.errors import GatewayError, Reason
 from gateway.observe.line_writer import LineWriter
 from gateway.proxy.certificates import PreparedCertificates
+from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.listeners import PreparedSockets
 from gateway.proxy.pipeline import OuterLayers, route_chain
@@ -27,11 +28,12 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An active proxy: its settings, the upstream that its handler was built for, and that handler."""
+    """An active proxy: its settings, the upstream that its handler was built for, that handler, and its rate limits."""
 
     settings: records.Route
     upstream: Upstream
     handle: Handler
+    rates: RateRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Snapshot:
 def _served(route: records.Route, upstream: Upstream, outer: OuterLayers, known: Served | None) -> Served:
     if known is not None and known.upstream is upstream and known.settings == route:
         return known
-    return Served(route, upstream, route_chain(route, upstream, outer))
+    rates = outer.rates(route)
+    return Served(route, upstream, route_chain(route, upstream, outer, rates), rates)
 
 
 def _route(route: records.Route, served: Mapping[str, Served], outer: OuterLayers) -> Route:

@@ -69,7 +69,7 @@ class Registry:
     def __init__(self, buffers: BufferPool, parser: HeadParser, sink: Sink, stores: Stores | None = None) -> None:
         """``stores``: of limiters and breakers; None: in the memory of this process."""
         self.upstreams: dict[str, Upstream] = {}
-        self._stores: Stores = MemoryStores() if stores is None else stores
+        self.stores: Stores = MemoryStores() if stores is None else stores
         self._buffers = buffers
         self._parser = parser
         self._sink = sink
@@ -137,7 +137,7 @@ class Registry:
     def _forget_limiters(self, upstreams: Collection[str]) -> None:
         """Those that none of ``upstreams`` has, and whose permits are all back."""
         for name in [name for name, limiter in self._limiters.items() if name not in upstreams and limiter.idle]:
-            self._stores.forget(self._limiters.pop(name).store)
+            self.stores.forget(self._limiters.pop(name).store)
 
     def _forget_breakers(self) -> None:
         """Those that left, as soon as they have judged their last attempts."""
@@ -146,7 +146,7 @@ class Registry:
         for breaker in [breaker for breaker in self._leaving if breaker.idle]:
             self._leaving.remove(breaker)
             if breaker.store not in used:  # one that was switched off and on again has the same store
-                self._stores.forget(breaker.store)
+                self.stores.forget(breaker.store)
 
     def restrict(self, destinations: Destinations) -> None:
         """Connect to these alone from now on. Earlier connections are used for no further request."""
@@ -158,7 +158,7 @@ class Registry:
 
     def move(self) -> None:
         """Everything goes on in the stores that it would get now. Breakers that are leaving stay where they are."""
-        stores, left = self._stores, list[PermitStore | BreakerStore]()
+        stores, left = self.stores, list[PermitStore | BreakerStore]()
         for name, limiter in self._limiters.items():
             permits = stores.permits(name)
             if permits is not limiter.store:
@@ -191,7 +191,7 @@ class Registry:
         limiter = self._limiter(settings, old) if settings.max_concurrent else None
         endpoints = tuple(self._endpoint(settings, Origin.of(each.url), old) for each in settings.endpoints)
         group = group_of(settings, endpoints, *self._listeners(settings.name))
-        budget = RetryBudget(self._stores.processes) if old is None else old.retry_budget
+        budget = RetryBudget(self.stores.processes) if old is None else old.retry_budget
         upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget)
         self._prepared.append(upstream)
         return upstream
@@ -204,13 +204,13 @@ class Registry:
             before = old.settings
             limited = before.max_concurrent > 0, settings.max_concurrent > 0
             # Where processes share a limit, they count their connections.
-            counted = limited[0] == limited[1] or self._stores.census(settings.name) is None
+            counted = limited[0] == limited[1] or self.stores.census(settings.name) is None
             same = _of_the_pool(before) == _of_the_pool(settings) and counted
             pool = known.pool if same else None
         if not settings.circuit_breaker.enabled:
             breaker = None
         elif breaker is None:
-            store = self._stores.breaker(settings.name, origin.url)
+            store = self.stores.breaker(settings.name, origin.url)
             breaker = self._breaker(settings, origin, store)
         return Endpoint(
             origin, pool or self._pool(settings, origin), breaker, condition or Condition(Member(origin.url))
@@ -244,14 +244,14 @@ class Registry:
             return old.limiter
         limiter = self._limiters.get(settings.name)
         if limiter is None:
-            store = self._stores.permits(settings.name)
-            limiter = Limiter(settings.max_concurrent, _places(settings), store=store, linger=self._stores.linger)
+            store = self.stores.permits(settings.name)
+            limiter = Limiter(settings.max_concurrent, _places(settings), store=store, linger=self.stores.linger)
             self._limiters[settings.name] = limiter
             self._watch_census(settings.name)
         return limiter
 
     def _watch_census(self, name: str) -> None:
-        census = self._stores.census(name)
+        census = self.stores.census(name)
         if census is not None:
             census.on_crowded(partial(self._shrink, name))
 
@@ -279,7 +279,7 @@ class Registry:
             timeouts.body_idle,
             self._budget,
             timeouts.max_age,
-            census=self._stores.census(name) if settings.max_concurrent else None,
+            census=self.stores.census(name) if settings.max_concurrent else None,
             on_abandoned=lambda seconds: self._sink(UpstreamClosed(name, seconds)),
         )
         return (Pool if http2 == "never" else SessionPool)(connector, keeping)

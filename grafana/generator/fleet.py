@@ -184,13 +184,14 @@ COURSE = Row(
         ),
         timeseries(
             "Refused by protections",
-            "Requests per second that limiter, queue and breaker turned away, by reason. They protect an upstream, so "
-            "they are right; but callers feel them. concurrency_limit and queue_full: more demand than the upstream "
-            "bears. breaker_open and no_healthy_endpoint: it fails.",
+            "Requests per second that rate limits, limiter, queue and breaker turned away, by reason. They protect an "
+            "upstream, so they are right; but callers feel them. rate_limit: someone asks too often. concurrency_limit "
+            "and queue_full: more demand than the upstream bears. breaker_open and no_healthy_endpoint: it "
+            "fails.",
             "reqps",
             Query(
                 "sum by (reason) (proxy_reason:gateway_errors:rate5m"
-                f'{{{P},reason=~"concurrency_limit|queue_full|queue_timeout|breaker_open|no_healthy_endpoint"}})',
+                f'{{{P},reason=~"rate_limit|concurrency_limit|queue_full|queue_timeout|breaker_open|no_healthy_endpoint"}})',
                 "{{reason}}",
             ),
             stacked=True,

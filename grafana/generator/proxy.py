@@ -235,6 +235,15 @@ PROTECTIONS = Row(
             "reqps",
             Query(_rate("gateway_shadow_refusals_total", "reason"), "{{reason}}"),
         ),
+        timeseries(
+            "Rate limits",
+            "Requests per second that a rate limit refused, or would have in shadow mode, by the kind of its key, and "
+            "the keys that it remembers. Refusals go up: look in the log who it is. Keys go up without end: callers "
+            "make up values of a header.",
+            "none",
+            Query(_rate("gateway_rate_limited_total", "key"), "refused by {{key}}"),
+            Query(f"max by (key) (gateway_rate_limit_keys{{{P}}}) > 0", "keys of {{key}}"),
+        ),
         states(
             "Protections",
             "Whether each is off, only counts (shadow) or acts. A change here explains a change elsewhere. Off where "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
-from harness.answers import chunk, head
+from harness.answers import chunk, head, ok
 from harness.client import HOST, Client, request
 from harness.descriptors import no_descriptor_left
 from harness.message import Message, Truncated
@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.config.records import CircuitBreaker, Endpoint, Header, Limits, Missing, Queue, Stream, Tls
+from gateway.config.records import CircuitBreaker, Endpoint, Header, Limits, Missing, Queue, RateLimit, Stream, Tls
 from gateway.control.metrics.exposition import Exposition
 from gateway.errors import REASONS, Source
 from gateway.observe.otlp import SpanExport
@@ -147,6 +147,12 @@ async def a_drain_of_a_tunnel(scene: Scene) -> None:
     await (await a_tunnel(scene)).send(b"\x81")
     await scene.client.expect(b"\x81")
     await scene.rig.gateway.drain(SHORT)
+
+
+async def one_too_often(scene: Scene) -> None:
+    scene.upstream.behaviour = ok()
+    assert (await scene.rig.ask("/other")).status == 200
+    await scene.client.send(ask())
 
 
 async def one_too_many(scene: Scene) -> None:
@@ -305,6 +311,7 @@ ROWS = [
     Row("misdirected", "a name with client certificates", says(ask(host="closed.test")), tls=TWO_DOMAINS),
     Row("headers_too_large", "three of two", says(ask("X-Three: 3")), limits=Limits(max_headers=2)),
     Row("headers_too_large", "too many bytes", says(b"GET / HTTP/1.1\r\nX: " + b"x" * 600), limits=Limits(64, 512)),
+    Row("rate_limit", "a second one", one_too_often, {"rate_limits": (RateLimit("client", 1.0, per=86400.0),)}),
     Row("concurrency_limit", "a second one", one_too_many, ONE),
     Row("queue_full", "a third one", a_full_queue, ONE | {"queue": Queue(1, LONG)}),
     Row("queue_timeout", "nobody leaves", one_too_many, ONE | {"queue": Queue(1, SHORT)}),
@@ -354,6 +361,7 @@ ROWS = [
 
 MORE_FIELDS = {
     "unauthenticated": {"www-authenticate"},
+    "rate_limit": {"retry-after", "ratelimit", "ratelimit-policy"},
     "concurrency_limit": {"retry-after"},
     "queue_full": {"retry-after"},
     "queue_timeout": {"retry-after"},

@@ -67,6 +67,10 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Proxy": (("proxies", 0), {"proxies": [PROXY]}),
     "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"max_concurrent": 3, "limiter": {}}]}),
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
+    "RateLimit": (
+        ("proxies", 0, "rate_limits", 0),
+        {"proxies": [PROXY | {"rate_limits": [{"key": "all", "rate": 7}]}]},
+    ),
     "CircuitBreaker": (("proxies", 0, "circuit_breaker"), {"proxies": [PROXY | {"circuit_breaker": {}}]}),
     "Cors": (("proxies", 0, "cors"), {"proxies": [PROXY | {"cors": {"allow_origins": ["https://a.example.org"]}}]}),
     "Retries": (("proxies", 0, "retries"), {"proxies": [PROXY | {"retries": {}}]}),

@@ -150,7 +150,7 @@ async def restarting(deployment: Deployment, times: int, done: list[int]) -> Non
 
 @pytest.mark.timeout(120 + 15 * RESTARTS)
 async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path) -> None:
-    """With and without a queue, each at an upstream of its own. A breaker that was open stays open."""
+    """With and without a queue, each at an upstream of its own. An open breaker stays open, an empty bucket empty."""
     with counting_upstream(0.05) as rejecting, counting_upstream(0.05) as queueing:
         settings = ", ".join(
             f"{{name: {name}, path: /{name}, upstream: '{upstream.url}', access_rule: 'true', {more}}}"
@@ -158,6 +158,7 @@ async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path
                 ("ai", rejecting, f"max_concurrent: {LIMIT}"),
                 ("queued", queueing, f"max_concurrent: {LIMIT}, queue: {{max_waiting: 100, timeout: {START}}}"),
                 ("bad", rejecting, "circuit_breaker: {enabled: true, failure_threshold: 3, recovery_timeout: 600}"),
+                ("rated", rejecting, "rate_limits: [{key: client, rate: 2, per: 86400}]"),
             )
         )
         async with Deployment(tmp_path, proxies=f"[{settings}]", more="workers: 1") as deployment:
@@ -165,6 +166,7 @@ async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path
             port = int(deployment.url.rpartition(":")[2])
             assert [await fresh(port, b"/bad/fail") for _ in range(3)] == [500] * 3
             await opened(deployment, "bad")
+            assert [await fresh(port, b"/rated") for _ in range(3)] == [200, 200, 429]
             rejected, queued = (
                 Callers(port, 0, lambda: len(done) >= RESTARTS, path=path, number=CALLERS // 2, pause=0.01)
                 for path in ("/ai", "/queued")
@@ -173,6 +175,7 @@ async def test_the_limit_of_one_worker_holds_while_it_is_replaced(tmp_path: Path
             await settled(deployment)
             seen = rejecting.seen()[0], queueing.seen()[0]
             assert await fresh(port, b"/bad") == 503
+            assert await fresh(port, b"/rated") == 429
             moves = (await deployment.call("GET", "/upstreams/bad/explain"))["breaker"]["moves"]
             assert [outcome["status"] for outcome in moves[-1]["outcomes"]] == [500] * 3
     assert seen == (LIMIT, LIMIT), f"{rejected.statuses}, {queued.statuses}"
@@ -244,3 +247,19 @@ async def test_no_stranger_can_open_the_page(tmp_path: Path) -> None:
                 assert [holds(pid) for pid in deployment.pids("worker")] == [True] * workers
                 assert holds(deployment.pid("supervisor"))
                 assert not holds(deployment.pid("control"))
+
+
+async def test_rate_limits_are_exact_over_all_workers(tmp_path: Path) -> None:
+    """Buckets that fill in a day admit what they hold, however many workers are asked at the same time."""
+    with counting_upstream(0.0) as upstream:
+        limits = "rate_limits: [{key: all, rate: 120, per: 86400}, {key: client, rate: 150, per: 86400}]"
+        async with Deployment(tmp_path, proxies=proxies(upstream, limits), more="workers: 2") as deployment:
+            port = int(deployment.url.rpartition(":")[2])
+            callers = Callers(port, 400, lambda: True, aborts=0.0, number=12)
+            await callers.run()
+            shown = await deployment.call("GET", "/upstreams/ai/explain")
+            seen = upstream.seen()[1]
+    assert seen == callers.statuses[200] == 120, callers.statuses
+    assert callers.statuses.keys() == {200, 429}
+    assert (shown["verdict"], shown["reason"]) == ("refuse", "rate_limit")
+    assert [limit["keys"] for limit in shown["rates"]] == [1, 1]

@@ -95,6 +95,7 @@ async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Vi
         "Health checks",
         "Ejection",
         "Limit and queue",
+        "Rate limits",
         "Circuit breaker",
         "Timeouts and timing",
         "Browsers",
@@ -103,6 +104,29 @@ async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Vi
         "Retries",
         "WebSocket",
     ]
+
+
+async def test_rate_limits_are_set_in_the_form(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    await page.get_by_role("button", name="Edit").click()
+    await page.locator("summary", has_text="Rate limits").click()
+    limits, error = page.get_by_label("Rate limits"), page.locator("[id='f-rate_limits-error']")
+    await limits.fill('[{"key": "ip", "rate": 10}]')
+    await page.get_by_role("button", name="Save").click()
+    await expect(error).to_contain_text("must be all, client, principal or header:NAME")
+    await limits.fill('[{"key": "client", "rate": 10, "mode": "shadow"}]')
+    await page.get_by_label("Tokens that a request takes").fill("11")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("[id='f-rate_weight-error']")).to_contain_text("no request would ever be admitted")
+    await page.get_by_label("Tokens that a request takes").fill("2")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog.wide")).to_have_count(0)
+    saved = (await api.call("GET", "/proxies/web")).body
+    assert (saved["rate_limits"][0]["mode"], saved["rate_limits"][0]["burst"], saved["rate_weight"]) == ("shadow", 0, 2)
+    await expect(visit.row("web").locator(".tag")).to_have_text("shadow: rates")
 
 
 @pytest.mark.usefixtures("wider")

@@ -16,6 +16,11 @@ from gateway.config import values
 pytestmark = pytest.mark.timeout(90)
 
 
+LIMIT = {
+    "name": "client", "key": "client", "mode": "shadow", "rate": 10, "per": 60, "burst": 20, "max_keys": 100, "keys": 7,
+}  # fmt: skip
+
+
 async def token_of(visit: Visit) -> str:
     return str(await visit.page.evaluate("sessionStorage.getItem('breakwater-token') ?? ''"))
 
@@ -324,6 +329,7 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         breaker=breaker(*moves, window=window, callers=callers),
         active=[holder, holder],
         active_count=7,
+        rates=[LIMIT, LIMIT | {"name": "total", "key": "all", "mode": "enforce", "left": 3}],
     )
     line = refusal("web", "dial_failed", 502, 1)
     api.plane.requests["r000001"] = remembered(line, attempts=1, dial_ms=0.3, proxy_latency_ms=0.1)
@@ -339,6 +345,8 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         "0 of 4 wait, 10 s at most",
         "3 open, 0 in use",
         "2 connections with 9 requests",
+        "client: 10 in 60 s, 20 at once, in shadow; 7 of 100 keys known",
+        "total: 10 in 60 s, 20 at once; 3 left",
     ):
         await expect(why).to_contain_text(fact)
     await expect(why).to_contain_text(re.compile("Next probein (10|9)"))

@@ -22,6 +22,7 @@ from gateway.page.breakers import PageBreakerStore
 from gateway.page.census import PageCensus
 from gateway.page.layout import HELD, LIMIT, PROBES, QUARANTINE, RING, TAIL, TOTAL, WAITING
 from gateway.page.permits import PagePermitStore
+from gateway.page.rates import PageRateStore
 from gateway.policy.breaker_rules import Figures
 from gateway.policy.breaker_store import CLOSED, HALF_OPEN, OPEN, STATE_OF, BreakerNumbers, Judged, Move, State
 from gateway.policy.retry_after import SLOTS as SECONDS
@@ -246,3 +247,42 @@ def test_a_breaker_survives_death_at_each_store(
             assert counted is not None
             assert (counted.total, counted.run >= 2) == (before + 1, True)
         assert last >= 1, name
+
+
+NOW = 1000.0
+FULL = [(key, NOW + key) for key in range(1, 9)]
+"""The entries of a table of one set, each live."""
+
+
+@pytest.mark.parametrize(
+    ("before", "key"), [((), 50), (FULL[:3], 50), (FULL[:3], 2), (FULL, 50)], ids=["first", "new", "known", "replaces"]
+)
+def test_a_rate_limit_survives_death_at_each_store(before: list[tuple[int, float]], key: int) -> None:
+    """An entry is lost at most, and none is ever another's."""
+    with page_stage() as stage:
+        for last in count():
+            mine, other, _ = [page.rates(str(last), 8) for page in stage.pages]
+            for known, moment in before:
+                other.table.put(other.table.find(known), known, moment, NOW)
+
+            def step(store: PageRateStore = mine, last: int = last) -> None:
+                table = store.table
+                table.hashes, table.moments, table.counts = (
+                    cast(Any, Deadly(memory, last)) for memory in (table.hashes, table.moments, table.counts)
+                )
+                store.enter()
+                table.put(table.find(key), key, NOW + 99, NOW)
+
+            if not died(step):
+                break
+            other.enter()  # the dead one held the lock
+            found = dict(zip(other.table.hashes.tolist(), other.table.moments.tolist(), strict=True))
+            found.pop(0, None)
+            for known, moment in before:
+                assert found.pop(known, moment) in (moment, NOW + 99 if known == key else moment)
+            assert found.pop(key, NOW + 99) == NOW + 99
+            assert not found
+            other.table.put(other.table.find(77), 77, NOW + 100, NOW)
+            other.leave()
+            assert other.table.moments[other.table.find(77)] == NOW + 100
+        assert last, "the operation stores something"

@@ -1,8 +1,9 @@
 // A proxy's settings as the fields of a form, and back.
 
 // The protections in shadow mode. A queue has no more power than the limit that it belongs to.
-export function shadows({ max_concurrent: limit, limiter, queue, circuit_breaker: breaker, stream, retries }) {
+export function shadows({ max_concurrent: limit, limiter, queue, rate_limits: rates, circuit_breaker: breaker, stream, retries }) {
   const inShadow = {
+    rates: rates.some(({ mode }) => mode === 'shadow'),
     limit: limit > 0 && limiter.mode === 'shadow',
     queue: limit > 0 && queue.max_waiting > 0 && [limiter.mode, queue.mode].includes('shadow'),
     breaker: breaker.enabled && breaker.mode === 'shadow',

@@ -20,6 +20,7 @@ const FACTS = {
   Probes: ({ breaker: b }) => b?.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`,
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
+  'Rate limits': ({ rates = [] }) => rates.map(rateLimit).join('; '),
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
   Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.panic ? '; too few are usable, so all are used' : ''}`,
   Retries: ({ retries: r }) => r && `${plural(r.attempts, 'attempt')} on ${r.on.join(', ')}${shadow(r)}; ${r.left.toFixed(1)} of ${r.burst} left in the budget, ${r.waiting} waiting`,
@@ -33,6 +34,12 @@ const counted = (w) => [
   w.slow_rate && `${w.slow} above ${seconds(w.slow_call)} (opens at ${percent(w.slow_rate)})`,
 ].filter(Boolean).join(', ');
 const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
+
+// One of a proxy: what it admits, and what it holds.
+function rateLimit(r) {
+  const holds = r.key === 'all' ? `${r.left} left` : `${r.keys} of ${plural(r.max_keys, 'key')} known`;
+  return `${r.name}: ${r.rate} in ${seconds(r.per)}, ${r.burst} at once${shadow(r)}; ${holds}`;
+}
 
 export class Why {
   #stopped = new AbortController();

@@ -32,6 +32,8 @@ from gateway.config.schema.protections import (
     MaxConcurrent,
     Queue,
     QueueKey,
+    RateLimitsKey,
+    RateWeightKey,
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
@@ -201,6 +203,8 @@ class Proxy(Section):
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
+    rate_limits: RateLimitsKey = ()
+    rate_weight: RateWeightKey = _PROXY.rate_weight
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
@@ -294,7 +298,8 @@ class Proxy(Section):
             records.Header(name, header_template.resolve(text, env, secrets), header_template.is_secret(name, text))
             for name, text in self.headers.items()
         )
-        return record_of(records.Route, self, headers=headers, upstream=upstream)
+        limits = tuple(limit.record() for limit in self.rate_limits)
+        return record_of(records.Route, self, headers=headers, upstream=upstream, rate_limits=limits)
 
     def own_upstream(self, name: str) -> records.Upstream:
         """The upstream of its own, as ``name``, when it has a URL."""

@@ -13,6 +13,7 @@ from itertools import pairwise
 from time import monotonic
 from typing import Final
 
+from gateway.core.quota import KINDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.observe.families import EXEMPLAR_CELLS, PROCESS, PROXY, Histogram, Requests, Sheet, Values
@@ -82,6 +83,7 @@ _SAME: Final = (
     families.LIMIT,
     families.QUEUE_LIMIT,
     *range(families.ENDPOINTS, families.ENDPOINTS + len(families.ENDPOINT_STATES)),
+    *range(families.RATE_KEYS, families.RATE_KEYS + len(KINDS)),
     *range(families.MODE, families.MODE + len(families.PROTECTIONS)),
 )
 """Gauges that are the same in all workers, or nearly so: each has its own opinion of an endpoint."""

@@ -6,7 +6,7 @@ Everything here is read, nothing is counted for it: an explanation costs the dat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gateway.config.records import Missing, Route
 from gateway.core.exchange import SWITCHED, Exchange
@@ -19,6 +19,7 @@ from gateway.ipc.messages import (
     LimiterTold,
     MoveTold,
     OutcomeTold,
+    RateTold,
     RetriesTold,
     StreamTold,
     WindowTold,
@@ -27,9 +28,11 @@ from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_rules import FAILURE_RATE, FAILURE_THRESHOLD, Figures, Rules
 from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.limiter import Limiter
+from gateway.policy.rate_store import FORGOTTEN, HELD
 from gateway.policy.window import Tally
 from gateway.proxy.inspect.endpoints import group_told, pool_told
 from gateway.proxy.inspect.status import standing
+from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.snapshot import Served
 from gateway.upstream.upstream import Upstream
 
@@ -63,6 +66,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
             "timeout": settings.queue.timeout,
         },
         "breaker": None if breaker is None else _breaker(breaker, now, epoch),
+        "rates": [] if served.rates is None else [_rate(served.rates, at) for at in range(len(served.rates.settings))],
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
         "retries": _retries(served, running) if served.settings.retries.active else None,
         "group": group_told(upstream, epoch),
@@ -100,6 +104,24 @@ def _waits(ex: Exchange) -> bool:
     return ex.retries is not None and ex.retries.waiting
 
 
+def _rate(rule: RateRule, at: int) -> RateTold:
+    settings, limit = rule.settings[at], rule.machine.limits[at]
+    counts = limit.buckets.store.table.counts
+    return {
+        "name": limit.name,
+        "key": settings.key,
+        "mode": settings.mode,
+        "rate": settings.rate,
+        "per": settings.per,
+        "burst": limit.burst,
+        "weight": rule.machine.weight,
+        "max_keys": settings.max_keys,
+        "keys": counts[HELD],
+        "forgotten": counts[FORGOTTEN],
+        "left": rule.left(at) if settings.key == "all" else -1,
+    }
+
+
 def phase(ex: Exchange) -> str:
     """What an exchange is doing now."""
     if ex.committed:
@@ -123,7 +145,7 @@ def holder(ex: Exchange, now: float) -> Holder:
 
 
 def _verdict(served: Served) -> tuple[str, str, str]:
-    """Missing values come first, then the limiter, then the breaker, as in the pipeline."""
+    """Missing values come first, then rate limits, the limiter and the breaker, as in the pipeline."""
     upstream = served.upstream
     settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
     if missing := _missing(served.settings):
@@ -135,6 +157,10 @@ def _verdict(served: Served) -> tuple[str, str, str]:
         )
     notes: list[str] = []
     waits = ""
+    for sentence, shadow in [] if served.rates is None else _used_up(served.rates):
+        if not shadow:
+            return "refuse", "rate_limit", sentence
+        notes.append(f"without the rate limit's shadow mode: {sentence}")
     if limiter is not None and not limiter.available:
         verdict, reason, sentence = _full(limiter, settings.queue.max_waiting, settings.queue.mode)
         if settings.limiter.mode == "shadow":
@@ -173,6 +199,16 @@ def _missing(settings: Route) -> list[str]:
     """The references of its headers that have no value, as in ``{secret.KEY}``."""
     parts = (part for header in settings.headers for part in header.parts)
     return sorted({f"{{{part.reference}}}" for part in parts if isinstance(part, Missing)})
+
+
+def _used_up(rule: RateRule) -> Iterator[tuple[str, bool]]:
+    """Of the limits for all that would refuse any caller: a sentence, and whether it is in shadow mode."""
+    machine = rule.machine
+    for at, limit in enumerate(machine.limits):
+        if rule.settings[at].key == "all" and (wait := limit.wait(rule.key_of_all, machine.weight, machine.clock())):
+            has = f"the rate limit {limit.name} has {rule.left(at)} of {limit.burst} tokens"
+            later = f"a request takes {machine.weight}; try again in {wait:.1f} s"
+            yield f"a request would be refused (429 rate_limit): {has}, and {later}", limit.shadow
 
 
 def _full(limiter: Limiter, max_waiting: int, queue_mode: str) -> tuple[str, str, str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.core.message import HTTP_2, VERSIONS
+from gateway.core.quota import KINDS
 from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
 from gateway.policy.breaker_store import State
 from gateway.policy.member import DRAINED, EJECTED, UNHEALTHY, Member
+from gateway.policy.rate_store import HELD
+from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.server import Server
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
@@ -54,8 +58,11 @@ def open_since(upstream: Upstream | None) -> float:
     return breaker.since if breaker is not None and breaker.state is State.OPEN else 0.0
 
 
-def gauges(upstream: Upstream | None, live: int, tunnels: int = 0) -> tuple[tuple[int, int], ...]:
+def gauges(
+    upstream: Upstream | None, live: int, tunnels: int = 0, rates: RateRule | None = None
+) -> tuple[tuple[int, int], ...]:
     """(cell of `families.PROXY`, value) of each gauge. ``tunnels``: how many of the ``live`` exchanges are some.
+    ``rates``: the rate limits of the proxy.
 
     ``upstream`` is None for a proxy that is switched off: ``live`` exchanges still run, and all else is 0. What its
     limiter, queue, breaker and pool showed last is no longer true of it, because they are gone or serve other proxies.
@@ -68,6 +75,7 @@ def gauges(upstream: Upstream | None, live: int, tunnels: int = 0) -> tuple[tupl
     places = settings.queue.max_waiting if limiter is not None else 0
     limited = _mode(settings.limiter.mode) if limiter is not None else 0
     return (
+        *_rate_keys(rates),
         (families.ACTIVE, live),
         (families.TUNNELS, tunnels),
         (families.IN_FLIGHT, now["in_flight"]),
@@ -112,6 +120,14 @@ def counts(upstream: Upstream) -> tuple[tuple[int, int], ...]:
         (families.PANICS, panics),
         (families.EJECTIONS_HELD_BACK, held_back),
     )
+
+
+def _rate_keys(rates: RateRule | None) -> Iterable[tuple[int, int]]:
+    held = [0] * len(KINDS)
+    if rates is not None:
+        for kind, limit in zip(rates.kinds, rates.machine.limits, strict=True):
+            held[kind] += limit.buckets.store.table.counts[HELD]
+    return enumerate(held, families.RATE_KEYS)
 
 
 def process_gauges(server: Server, buffers: BufferPool) -> tuple[tuple[int, int], ...]:

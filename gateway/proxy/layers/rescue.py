@@ -76,7 +76,7 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
     if is_grpc(ex.request):
         ex.status = 200  # gRPC has its own
         ex.grpc_status = reason.grpc
-        ex.downstream.respond(200, refusal_fields(error) + _named(ex, error), b"")
+        ex.downstream.respond(200, refusal_fields(error) + _named(ex, error) + _quota(ex), b"")
         return
     ex.status = reason.status
     body = orjson.dumps(
@@ -98,10 +98,15 @@ def _named(ex: Exchange, error: GatewayError) -> bytes:
     return b"X-Gateway-Reason: %b\r\nX-Request-Id: %b\r\n" % (error.reason.code.encode(), ex.request_id)
 
 
+def _quota(ex: Exchange) -> bytes:
+    return b"" if ex.quota is None else ex.quota.lines()
+
+
 def _fields(ex: Exchange, error: GatewayError) -> bytes:
     fields = b"Content-Type: application/json\r\n" + _named(ex, error)
     if error.retry_after:
         fields += b"Retry-After: %d\r\n" % error.retry_after
+    fields += _quota(ex)
     for name, value in error.headers:
         fields += f"{name}: {value}\r\n".encode()
     if ex.timed:

@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from unit.scene import Clock, Nobody
 
-from gateway.config.records import AuthField, Credentials, Header, JwtIssuer, Route, TokenRecord
+from gateway.config.records import AuthField, Credentials, Header, JwtIssuer, RateLimit, Route, TokenRecord
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer
@@ -364,3 +364,17 @@ async def test_a_failure_counts_for_the_client_behind_a_trusted_proxy(caplog: py
     assert "from 198.51.100.7 was rejected" in caplog.text
     assert await asks("198.51.100.7", good) == "unauthenticated"
     assert await asks("198.51.100.8", good) != "unauthenticated"
+
+
+@pytest.mark.parametrize(("key", "asked"), [("principal", True), ("client", False)])
+async def test_a_rate_limit_by_caller_needs_to_know_it(key: str, asked: bool) -> None:
+    async def below(ex: Exchange) -> None:
+        """Served."""
+
+    route = Route("p", "/", "p", access_rule="true", rate_limits=(RateLimit(key, 1.0),))
+    layer = identify(authenticator())(route)
+    assert (layer(below) is not below) is asked
+    for token, known in ((CALLER, "c"), ("bwt_" + "x" * 43, None)):
+        ex = exchange(token=token)
+        await layer(below)(ex)
+        assert (ex.principal.id if ex.principal else None) == (known if asked else None)

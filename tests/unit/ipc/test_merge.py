@@ -142,6 +142,16 @@ def test_the_budgets_of_all_workers_are_one() -> None:
     assert found["retries"] == facts | {"burst": 10.0, "left": 4.5, "waiting": 3}
 
 
+def test_rate_limits_are_those_of_the_worker_that_saw_most() -> None:
+    def limits(keys: int) -> list[dict[str, Any]]:
+        return [{"name": "client", "keys": keys}]
+
+    told = explanation("admit", 1, 1.0, rates=limits(3)), explanation("admit", 1, 1.0, rates=limits(4))
+    assert merge.explanations(dict(enumerate(told)))["rates"] == limits(4)
+    old = explanation("admit", 1, 1.0), explanation("admit", 1, 1.0, rates=limits(3))
+    assert merge.explanations(dict(enumerate(old)))["rates"] == limits(3), "an older worker tells none"
+
+
 def test_what_is_off_in_all_is_off() -> None:
     off = {"limiter": None, "queue": None, "breaker": None}
     found = merge.explanations({0: explanation("admit", 1, 1.0, **off), 1: explanation("admit", 1, 2.0, **off)})

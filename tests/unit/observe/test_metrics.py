@@ -317,3 +317,26 @@ def test_many_at_a_time_are_counted_as_each_alone() -> None:
         exchanges.append(ex)
     together.metrics.record("p", exchanges, [phases(ex) for ex in exchanges])
     assert together.samples() == pytest.approx(alone.samples())
+
+
+class Limited:
+    """What rate limits say of an exchange."""
+
+    shown = False
+
+    def __init__(self, *limited: int) -> None:
+        self.limited = limited
+
+    def lines(self) -> bytes:
+        return b""
+
+
+def test_rate_limits_count_what_they_refuse_by_their_keys() -> None:
+    counted = Counted()
+    counted.record(status=429, reason="rate_limit", quota=Limited(0, 1))
+    counted.record(shadow="rate_limit", quota=Limited(1))
+    counted.record(quota=Limited())
+    assert counted.value("gateway_rate_limited_total", proxy="p", key="all") == 1
+    assert counted.value("gateway_rate_limited_total", proxy="p", key="client") == 2
+    assert counted.value("gateway_rate_limited_total", proxy="p", key="header") is None
+    assert counted.value("gateway_shadow_refusals_total", proxy="p", reason="rate_limit") == 1

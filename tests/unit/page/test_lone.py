@@ -14,6 +14,7 @@ from gateway.page.page import LINGER_SECONDS
 from gateway.page.permits import PagePermitStore
 from gateway.policy.breaker_store import Judged, MemoryBreakerStore
 from gateway.policy.limiter import Limiter
+from gateway.policy.rate_store import MemoryRateStore
 from gateway.policy.store import MemoryPermitStore
 
 
@@ -109,3 +110,13 @@ def test_what_finds_no_room_in_the_page_stays_in_memory(
         assert isinstance(stores.breaker("first", "http://a"), MemoryBreakerStore)
         assert stores.census("second") is None
         assert caplog.text.count("while the worker is replaced, some limits hold for each process") == 1
+
+
+def test_rate_limits_go_where_the_order_says_under_one_seed() -> None:
+    with page_stage(1) as stage:
+        stores, page = lone(stage), stage.pages[0]
+        assert isinstance(stores.rates("ai client", 8), MemoryRateStore)
+        order(stage, shared=True)
+        stores.obey(lambda: None)
+        assert stores.rates("ai client", 8) is page.rates("ai client", 8)
+        assert stores.seed == page.seed

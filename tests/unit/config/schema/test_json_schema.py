@@ -96,6 +96,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "Proxy": {"name": "p", "path": "/p", "upstream": "http://h"},
     "Upstream": {"name": "u", "endpoints": [{"url": "http://h"}]},
     "Endpoint": {"url": "http://h"},
+    "RateLimit": {"key": "all", "rate": 1},
     "Listener": {"address": "127.0.0.1:1"},
     "Tls": {"certificates": [{"cert": "a.pem", "key": "a.key"}]},
     "Certificate": {"cert": "a.pem", "key": "a.key"},

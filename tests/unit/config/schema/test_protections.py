@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config.schema.protections import CircuitBreaker, Queue
+from gateway.config.schema.proxy import Proxy
 
 
 @pytest.mark.parametrize("half", [{"max_waiting": 5}, {"timeout": 1.0}])
@@ -40,3 +41,36 @@ def test_statuses_have_one_form_however_they_are_written() -> None:
     assert section.failure_statuses == ("429", "503", "500-504", "599")
     with pytest.raises(ValidationError):
         CircuitBreaker.model_validate({"failure_statuses": [True]})
+
+
+PLAIN = {"name": "a", "path": "/a", "upstream": "http://h"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "hint"),
+    [
+        ([{"key": "ip", "rate": 1}], "must be all, client, principal or header:NAME"),
+        ([{"key": "header:", "rate": 1}], "must be all, client, principal or header:NAME"),
+        ([{"key": "header:a b", "rate": 1}], "must be all, client, principal or header:NAME"),
+        ([{"key": "all", "rate": 0}], "greater than 0"),
+        ([{"key": "all"}], "Field required"),
+        ([{"key": "all", "rate": 1, "scope": "fleet"}], "fleet is not available yet; remove scope"),
+        ([{"key": "all", "rate": 1, "unit": "tokens"}], "tokens is not available yet; remove unit"),
+        ([{"key": "all", "rate": 1, "name": "a b"}], "pattern"),
+        ([{"key": "all", "rate": 1}, {"key": "all", "rate": 2}], "two limits have the name all"),
+        ([{"key": "all", "rate": 1, "name": "x"}, {"key": "client", "rate": 2, "name": "x"}], "the name x"),
+        ([{"key": "all", "rate": 1, "name": f"n{number}"} for number in range(9)], "at most 8"),
+    ],
+)
+def test_a_rate_limit_that_cannot_be_meant_is_refused(limits: list[dict[str, object]], hint: str) -> None:
+    with pytest.raises(ValidationError, match=hint):
+        Proxy.model_validate(PLAIN | {"rate_limits": limits})
+
+
+@pytest.mark.parametrize(("limit", "most"), [({"rate": 2.5}, 3), ({"rate": 100, "burst": 4}, 4), ({"rate": 0.1}, 1)])
+def test_no_request_may_weigh_more_than_a_bucket_holds(limit: dict[str, object], most: int) -> None:
+    proxy = PLAIN | {"rate_limits": [{"key": "header:X-Team"} | limit]}
+    made = Proxy.model_validate(proxy | {"rate_weight": most}).route("a", {}, {})
+    assert (made.rate_limits[0].tokens, made.rate_limits[0].shown_name) == (most, "header:x-team")
+    with pytest.raises(ValidationError, match=f"it takes {most + 1} tokens, and a bucket .* holds {most}"):
+        Proxy.model_validate(proxy | {"rate_weight": most + 1})

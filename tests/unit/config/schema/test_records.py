@@ -8,7 +8,7 @@ import pytest
 from gateway.config import records
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.observability import Tracing
-from gateway.config.schema.protections import PROTECTIONS, CircuitBreaker, Limiter, Queue, TimeoutConfig
+from gateway.config.schema.protections import PROTECTIONS, CircuitBreaker, Limiter, Queue, RateLimit, TimeoutConfig
 from gateway.config.schema.proxy import Cors, Proxy, Stream
 from gateway.config.schema.records import record_of
 from gateway.config.schema.retries import Backoff, Retries
@@ -50,6 +50,10 @@ def test_sections_have_the_fields_and_defaults_of_the_records(
     made = record()
     assert dataclasses.is_dataclass(made)
     assert section().model_dump() == dataclasses.asdict(made)
+
+
+def test_a_rate_limit_has_the_fields_and_defaults_of_its_record() -> None:
+    assert RateLimit(key="all", rate=1.0).model_dump() == dataclasses.asdict(records.RateLimit("all", 1.0))
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,11 @@ def test_the_worst_breaker_is_shown(states: tuple[int, int], worst: int) -> None
     for counters, state in zip(maps, states, strict=True):
         put(counters, families.BREAKER_STATE, state)
         put(counters, families.MODE, 2)
+        put(counters, families.RATE_KEYS, 7)
     found = shown(Summed(maps).update(maps))
     assert found["gateway_circuit_breaker_state", "proxy=p"] == worst
     assert found["gateway_protection_mode", "proxy=p,protection=limiter"] == 2
+    assert found["gateway_rate_limit_keys", "proxy=p,key=all"] == 7, "workers share the keys"
 
 
 def pair(counters: CounterMap, index: int, key: int, count: int) -> None:

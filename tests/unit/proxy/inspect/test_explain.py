@@ -11,7 +11,7 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock, told
 
-from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue, Retries, Stream
+from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue, RateLimit, Retries, Stream
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import limiter as machine
@@ -21,7 +21,9 @@ from gateway.policy.breaker_store import State
 from gateway.policy.group import Condition
 from gateway.policy.machine import REFUSED
 from gateway.policy.member import Member
+from gateway.policy.stores import MemoryStores
 from gateway.proxy.inspect.explain import explain, phase
+from gateway.proxy.rates import Rates
 from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
@@ -370,3 +372,45 @@ def test_the_explanation_alone_tells_the_state(seed: int) -> None:
         assert model.failures == found["failures"]
     verdict = scene.told()["verdict"]
     assert (fuse.try_acquire() != REFUSED) == (verdict in ("admit", "probe"))
+
+
+def test_rate_limits_tell_what_they_hold_and_the_one_of_all_what_would_happen() -> None:
+    scene = Scene()
+    assert scene.told()["rates"] == []
+    by_client = RateLimit("client", 5.0, per=10.0, mode="shadow")
+    of_all = RateLimit("all", 1.0, burst=2, name="total")
+    route = replace(scene.served.settings, rate_limits=(of_all, by_client), rate_weight=2)
+    rule = Rates(MemoryStores(), scene.clock).of(route)
+    assert rule is not None
+    scene.served = replace(scene.served, settings=route, rates=rule)
+    found = scene.told()
+    assert (found["verdict"], [limit["left"] for limit in found["rates"]]) == ("admit", [2, -1])
+    rule.machine.try_take([rule.key_of_all, 7])
+    found = scene.told()
+    assert found["rates"] == [
+        {
+            "name": "total", "key": "all", "mode": "enforce", "rate": 1.0, "per": 1.0, "burst": 2, "weight": 2,
+            "max_keys": 100_000, "keys": 1, "forgotten": 0, "left": 0,
+        },
+        {
+            "name": "client", "key": "client", "mode": "shadow", "rate": 5.0, "per": 10.0, "burst": 5, "weight": 2,
+            "max_keys": 100_000, "keys": 1, "forgotten": 0, "left": -1,
+        },
+    ]  # fmt: skip
+    assert (found["verdict"], found["reason"]) == ("refuse", "rate_limit")
+    assert found["sentence"] == (
+        "a request would be refused (429 rate_limit): the rate limit total has 0 of 2 tokens, and a request takes 2; "
+        "try again in 2.0 s"
+    )
+
+
+def test_a_rate_limit_in_shadow_mode_is_a_note() -> None:
+    scene = Scene()
+    route = replace(scene.served.settings, rate_limits=(RateLimit("all", 1.0, mode="shadow"),))
+    rule = Rates(MemoryStores(), scene.clock).of(route)
+    assert rule is not None
+    scene.served = replace(scene.served, settings=route, rates=rule)
+    rule.machine.try_take([rule.key_of_all])
+    found = scene.told()
+    assert found["verdict"] == "admit"
+    assert "without the rate limit's shadow mode: a request would be refused (429 rate_limit)" in found["sentence"]

@@ -6,14 +6,16 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock
 
-from gateway.config.records import CircuitBreaker, Limiter, Queue
+from gateway.config.records import CircuitBreaker, Limiter, Queue, RateLimit, Route
 from gateway.core.outcome import Outcome
 from gateway.observe import families
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
 from gateway.policy.group import Condition
 from gateway.policy.member import Member
+from gateway.policy.stores import MemoryStores
 from gateway.proxy.inspect.status import breaker_pulse, gauges, state
+from gateway.proxy.rates import Rates
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
@@ -89,3 +91,13 @@ def test_a_proxy_that_is_switched_off_has_the_same_gauges_and_only_what_still_ru
     assert shown.keys() == dict(gauges(upstream(limited=True), 0)).keys()
     assert {cell for cell, value in shown.items() if value == 2} == {families.ACTIVE, families.IN_FLIGHT}
     assert sum(shown.values()) == 4
+
+
+def test_keys_are_counted_by_their_kind() -> None:
+    limits = RateLimit("client", 9.0), RateLimit("client", 9.0, name="b"), RateLimit("header:x", 9.0)
+    rule = Rates(MemoryStores()).of(Route("p", "/", "p", rate_limits=limits))
+    assert rule is not None
+    for key in (1, 2, 3):
+        rule.machine.try_take([key, key, 7])
+    shown = dict(gauges(upstream(), 0, rates=rule))
+    assert [shown[families.RATE_KEYS + kind] for kind in range(4)] == [0, 6, 0, 1]

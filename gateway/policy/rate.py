@@ -1,0 +1,160 @@
+"""Rate limits: token buckets, one for each key, exact by the generic cell rate algorithm.
+
+A bucket begins full, holds ``burst`` tokens, and gets one every ``interval`` seconds. It is one number: the moment at
+which it is full again. A request of ``weight`` moves that moment ``weight`` intervals on, and is admitted when it then
+lies no further ahead than an empty bucket takes to fill. So a rejected request changes nothing, and when it would be
+admitted is known.
+
+New numbers apply to the buckets that are there: as many tokens are missing as before, and no more than a bucket holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.clock import Clock, monotonic
+from gateway.policy.rate_store import NONE, RateStore
+
+TOLERANCE: Final = 1e-7
+"""Seconds by which a token may come too early. A reading of the clock as a float is exact to 2e-9 s in a machine that
+runs for 100 days, so whoever comes in the promised second is not refused for a rounding."""
+_ALMOST: Final = 1e-6
+"""Of a token: so little is missing by rounding alone."""
+
+
+class Buckets:
+    """The buckets of one limit, which outlive reloads. ``name``: it decides whose lock is taken first."""
+
+    __slots__ = ("name", "store")
+
+    def __init__(self, name: str, store: RateStore) -> None:
+        self.name = name
+        self.store = store
+
+    def adapt(self, interval: float, now: float) -> None:
+        """As `RateTable.adapt`."""
+        self.store.enter()
+        try:
+            self.store.table.adapt(interval, now)
+        finally:
+            self.store.leave()
+
+    def move(self, store: RateStore) -> None:
+        """Go on in another store."""
+        store.take_over(self.store.hand_over())
+        self.store = store
+
+
+class RateLimit:
+    """The numbers of one limit: ``rate`` tokens in ``per`` seconds, up to ``burst``. ``shadow``: it counts alone."""
+
+    __slots__ = ("buckets", "burst", "capacity", "interval", "name", "shadow")
+
+    def __init__(
+        self, name: str, rate: float, per: float, burst: int, buckets: Buckets, *, shadow: bool = False
+    ) -> None:
+        self.name = name
+        self.interval = per / rate
+        """Seconds until one more token."""
+        self.burst = burst
+        self.capacity = burst * self.interval
+        """Seconds in which an empty bucket fills."""
+        self.buckets = buckets
+        self.shadow = shadow
+
+    def missing(self, key: int, now: float) -> float:
+        """Seconds until the bucket of ``key`` is full. Takes no lock, and is exact only within this process."""
+        table = self.buckets.store.table
+        slot = table.find(key)
+        return 0.0 if slot == NONE else min(max(0.0, table.moments[slot] - now), self.capacity)
+
+    def left(self, key: int, now: float) -> tuple[int, int]:
+        """Whole tokens in the bucket of ``key``, and whole seconds until one more; 0: it is full."""
+        missing = self.missing(key, now)
+        tokens = max(0, math.floor(self.burst - missing / self.interval + _ALMOST))
+        if tokens >= self.burst:
+            return self.burst, 0
+        return tokens, max(1, math.ceil(missing - (self.burst - tokens - 1) * self.interval - TOLERANCE))
+
+    def wait(self, key: int, weight: int, now: float) -> float:
+        """Seconds until a request of ``weight`` would be admitted; 0.0: now."""
+        excess = self.missing(key, now) + weight * self.interval - self.capacity
+        return excess if excess > TOLERANCE else 0.0
+
+    @property
+    def window(self) -> int:
+        """Whole seconds in which an empty bucket fills, 1 or more."""
+        return max(1, math.ceil(self.capacity - TOLERANCE))
+
+
+class Rejection:
+    """Why a request is not admitted: ``limits`` have too few tokens for it, by their places in the list.
+
+    ``wait``: seconds until all that are enforced would admit it, when no other request comes; 0.0: all of them are in
+    shadow mode, so it is served.
+    """
+
+    __slots__ = ("limits", "wait")
+
+    def __init__(self, limits: Sequence[int], wait: float) -> None:
+        self.limits = limits
+        self.wait = wait
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds, 1 or more."""
+        return max(1, math.ceil(self.wait - TOLERANCE))
+
+
+class RateLimits:
+    """All limits of a proxy, of which each must admit a request; it takes ``weight`` tokens from each, or none."""
+
+    __slots__ = ("_order", "clock", "limits", "weight")
+
+    def __init__(self, limits: Sequence[RateLimit], weight: int = 1, clock: Clock = monotonic) -> None:
+        self.limits = tuple(limits)
+        self.weight = weight
+        self.clock = clock
+        # One order for all processes and proxies, so that no two wait for each other.
+        self._order = sorted([limit.buckets for limit in limits], key=lambda buckets: buckets.name)
+
+    def try_take(self, keys: Sequence[int]) -> Rejection | None:
+        """Take the tokens from the buckets of ``keys``, one for each limit; None: all limits admit it.
+
+        Limits in shadow mode decide among themselves as they would be enforced: what one of them rejects takes nothing
+        from the others of them.
+        """
+        order = self._order
+        for buckets in order:
+            buckets.store.enter()
+        try:
+            return self._take(keys)
+        finally:
+            for buckets in reversed(order):
+                buckets.store.leave()
+
+    def _take(self, keys: Sequence[int]) -> Rejection | None:
+        now, weight = self.clock(), self.weight  # with the locks held: moments are stored in the order of the clock
+        taken: list[tuple[int, float]] = []
+        rejecting: list[int] = []
+        wait = 0.0
+        shadowed = False
+        for at, limit in enumerate(self.limits):
+            table = limit.buckets.store.table
+            slot = table.find(keys[at])
+            moment = now if slot == NONE else min(max(now, table.moments[slot]), now + limit.capacity)
+            moment += weight * limit.interval
+            taken.append((slot, moment))
+            excess = moment - now - limit.capacity
+            if excess > TOLERANCE:
+                rejecting.append(at)
+                shadowed = shadowed or limit.shadow
+                if not limit.shadow:
+                    wait = max(wait, excess)
+        if not wait:
+            for limit, key, (slot, moment) in zip(self.limits, keys, taken, strict=True):
+                if not (shadowed and limit.shadow):
+                    limit.buckets.store.table.put(slot, key, moment, now)
+        return Rejection(rejecting, wait) if rejecting else None

@@ -1,0 +1,75 @@
+"""The rate limits of all proxies: their buckets outlive reloads.
+
+Buckets are known again by the proxy, the name and the key of their limit, and by its `max_keys`, which is the size of
+their table. Shared ones are known without a proxy. Numbers are not part of that, so new ones apply to the buckets that
+are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.config import records
+from gateway.core.clock import Clock, monotonic
+from gateway.policy.rate import Buckets, RateLimit, RateLimits
+from gateway.policy.rate_store import slots_for
+from gateway.policy.stores import Stores
+from gateway.proxy.layers.limit_rate import RateRule
+
+_Identity = tuple[str, int]
+
+
+class Rates:
+    """Owns the buckets. `of` makes what a route needs, and changes nothing that is live; `adopt` forgets the rest."""
+
+    def __init__(self, stores: Stores, clock: Clock = monotonic) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._buckets: dict[_Identity, Buckets] = {}
+
+    def of(self, route: records.Route) -> RateRule | None:
+        """The rule of ``route``; None: it has no rate limits. Raises OSError when there is no room for its buckets."""
+        if not route.rate_limits:
+            return None
+        limits = [
+            RateLimit(
+                limit.shown_name,
+                limit.rate,
+                limit.per,
+                limit.tokens,
+                self._of(_identity(route.name, limit)),
+                shadow=limit.mode == "shadow",
+            )
+            for limit in route.rate_limits
+        ]
+        return RateRule(route.rate_limits, RateLimits(limits, route.rate_weight, self._clock), self._stores.seed)
+
+    def adopt(self, routes: Iterable[records.Route]) -> None:
+        """The numbers of ``routes`` hold from now on, and buckets that no active one of them has are forgotten."""
+        used = {_identity(route.name, limit): limit for route in routes if route.active for limit in route.rate_limits}
+        for identity in self._buckets.keys() - used.keys():
+            self._stores.forget(self._buckets.pop(identity).store)
+        for identity, buckets in self._buckets.items():
+            buckets.adapt(used[identity].per / used[identity].rate, self._clock())
+
+    def move(self) -> None:
+        """Everything goes on in the stores that it would get now."""
+        for (name, slots), buckets in self._buckets.items():
+            store = self._stores.rates(name, slots)
+            if store is not buckets.store:
+                before = buckets.store
+                buckets.move(store)
+                self._stores.forget(before)
+
+    def _of(self, identity: _Identity) -> Buckets:
+        found = self._buckets.get(identity)
+        if found is None:
+            found = self._buckets[identity] = Buckets(identity[0], self._stores.rates(*identity))
+        return found
+
+
+def _identity(proxy: str, limit: records.RateLimit) -> _Identity:
+    """A name without equal, and the slots of the table. No proxy's name has a space in it."""
+    owner = "shared by all" if limit.shared else proxy
+    slots = slots_for(1 if limit.key == "all" else limit.max_keys)
+    return f"{owner} {limit.shown_name} {limit.key}", slots

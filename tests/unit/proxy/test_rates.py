@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from unit.page.stage import page_stage
+from unit.scene import Clock
+
+from gateway.config.records import RateLimit, Route
+from gateway.page.layout import ORDER
+from gateway.page.lone import ALONE, LoneStores, following
+from gateway.policy.stores import MemoryStores
+from gateway.proxy.layers.limit_rate import RateRule
+from gateway.proxy.rates import Rates
+
+LIMIT = RateLimit("client", 2.0, per=60.0)
+
+
+def route(*limits: RateLimit, name: str = "p", weight: int = 1, active: bool = True) -> Route:
+    return Route(name, "/", name, rate_limits=limits, rate_weight=weight, active=active)
+
+
+def rule(rates: Rates, of: Route) -> RateRule:
+    made = rates.of(of)
+    assert made is not None
+    return made
+
+
+def used_up(made: RateRule) -> bool:
+    """Whether the bucket of key 7 has no token for one more."""
+    return made.machine.try_take([7] * len(made.settings)) is not None
+
+
+@pytest.fixture
+def rates() -> Rates:
+    return Rates(MemoryStores(Clock()))
+
+
+def test_a_route_without_limits_has_none(rates: Rates) -> None:
+    assert rates.of(route()) is None
+
+
+def test_the_numbers_are_those_of_the_settings(rates: Rates) -> None:
+    made = rule(rates, route(LIMIT, RateLimit("all", 10.0, burst=30, name="a", mode="shadow"), weight=2))
+    mine, shared = made.machine.limits
+    assert (mine.name, mine.interval, mine.burst, mine.shadow) == ("client", 30.0, 2, False)
+    assert (shared.name, shared.interval, shared.burst, shared.shadow) == ("a", 0.1, 30, True)
+    assert made.machine.weight == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "known"),
+    [
+        (LIMIT, True),
+        (replace(LIMIT, rate=1.0, burst=1), True),
+        (replace(LIMIT, fields="never", per=600.0), True),
+        (replace(LIMIT, mode="shadow"), True),
+        (replace(LIMIT, key="principal"), False),
+        (replace(LIMIT, name="other"), False),
+        (replace(LIMIT, max_keys=7), False),
+    ],
+)
+def test_buckets_are_known_again(rates: Rates, changed: RateLimit, known: bool) -> None:
+    before = rule(rates, route(LIMIT))
+    rates.adopt([route(LIMIT)])
+    assert [used_up(before) for _ in range(3)] == [False, False, True]
+    after = rule(rates, route(changed))
+    rates.adopt([route(changed)])
+    assert used_up(after) is known
+    assert used_up(rule(rates, route(changed, name="q"))) is False, "another proxy has its own"
+
+
+def test_shared_buckets_are_those_of_all_proxies(rates: Rates) -> None:
+    shared = replace(LIMIT, shared=True, burst=10)
+    cheap, dear = route(shared, name="p"), route(shared, name="q", weight=8)
+    assert not used_up(rule(rates, dear))
+    assert [used_up(rule(rates, cheap)) for _ in range(3)] == [False, False, True]
+
+
+def test_what_no_active_route_has_is_forgotten(rates: Rates) -> None:
+    routes = [route(LIMIT), route(LIMIT, name="q")]
+    for each in routes:
+        made = rule(rates, each)
+        assert [used_up(made) for _ in range(3)][-1]
+    rates.adopt([routes[0], replace(routes[1], active=False)])
+    assert used_up(rule(rates, routes[0]))
+    assert not used_up(rule(rates, routes[1]))
+
+
+def test_buckets_go_on_in_the_stores_that_hold_now() -> None:
+    """The only worker shares them while another process takes over from it."""
+    settings = route(LIMIT, RateLimit("all", 2.0, per=60.0))
+    with page_stage(1) as stage:
+        stage.supervisor.cells[ORDER] = ALONE
+        page, stores = stage.pages[0], LoneStores(stage.pages[0])
+        rates = Rates(stores)
+        made = rule(rates, settings)
+        assert [used_up(made) for _ in range(3)] == [False, False, True]
+        for shared in (True, False):
+            rates.move()
+            assert used_up(made)
+            stage.supervisor.cells[ORDER] = following(int(page.cells[ORDER]), shared=shared)
+            stores.obey(rates.move)
+            assert bool(page._rates) is shared
+            assert used_up(made)
+            assert used_up(rule(rates, settings)), "another generation has the same"
+
+
+def test_the_one_bucket_of_all_takes_no_table(rates: Rates) -> None:
+    made = rule(rates, route(RateLimit("all", 1.0, max_keys=1_000_000)))
+    assert len(made.machine.limits[0].buckets.store.table.hashes) == 8
