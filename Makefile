@@ -140,8 +140,9 @@ load: $(VENV)/.installed-load ## locust scenarios against a real gateway (SCENAR
 dashboards: $(VENV)/.installed ## write grafana/dashboards again, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards
 
-pictures: $(VENV)/.installed-dev ## draw docs/images again, in a real Chromium
+pictures: $(VENV)/.installed-dev ## draw docs/images again, those of the page in a real Chromium
 	@$(BIN)/python -m pytest -q tests/page/pictures.py
+	@$(BIN)/python loadtest/adaptive.py
 
 wheel: $(VENV)/.installed-wheel ## a wheel for this Python and platform in dist/, with the hot path compiled (needs a C compiler; two minutes)
 	@rm -rf build/wheel dist/*.whl && mkdir -p build/wheel dist && cp -R pyproject.toml README.md gateway migrations build/wheel

@@ -15,7 +15,7 @@ import uvloop
 from gateway.config import installation
 from gateway.config.networks import Destinations
 from gateway.config.records import Document
-from gateway.core.events import BreakerChanged, EndpointChanged, Event, UpstreamClosed
+from gateway.core.events import BreakerChanged, EndpointChanged, Event, LimitDecided, UpstreamClosed
 from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
@@ -292,6 +292,9 @@ class Gateway:
             case EndpointChanged(upstream, _, cause):
                 for name in self._sharers.get(upstream, ()):
                     self.metrics.endpoint_changed(name, cause)
+            case LimitDecided(upstream, _, _, cause):
+                for name in self._sharers.get(upstream, ()):
+                    self.metrics.limit_decided(name, cause)
             case UpstreamClosed(upstream, seconds):
                 for name in self._sharers.get(upstream, ()):
                     self.metrics.upstream_closed(name, seconds)

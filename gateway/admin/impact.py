@@ -89,11 +89,14 @@ def _breaker(old: Proxy | None, new: Proxy | None) -> str:
 
 
 def _limiter(old: Proxy | None, new: Proxy | None) -> str:
-    before = old.max_concurrent if old is not None else 0
-    after = new.max_concurrent if new is not None else 0
-    if not before or not after:
-        return "dropped" if before else "made" if after else "none"
+    before = (old.max_concurrent, old.limiter.adaptive) if old is not None else _UNLIMITED
+    after = (new.max_concurrent, new.limiter.adaptive) if new is not None else _UNLIMITED
+    if _UNLIMITED in (before, after):
+        return "none" if before == after else "made" if before == _UNLIMITED else "dropped"
     return "kept" if before == after else "resized"
+
+
+_UNLIMITED = (0, None)
 
 
 def _pool(old: Proxy | None, new: Proxy | None) -> str:

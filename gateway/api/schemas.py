@@ -302,9 +302,11 @@ class Explained(Answer):
     breaker: dict[str, object] | None = Field(
         description="With its newest moves, and the outcomes that led to each and that count now."
     )
+    group: dict[str, object] | None = Field(default=None, description="Endpoints, where there are several or checks.")
     rates: list[dict[str, object]] = Field(default=[], description="Rate limits: settings, and keys that are held.")
     stream: dict[str, object] | None = Field(default=None, description="Streams of events: bounds, longest wait.")
     retries: dict[str, object] | None = Field(default=None, description="Retries: settings, and what is left of them.")
+    adaptive: dict[str, object] | None = Field(default=None, description="Of a limit that adapts: its decisions.")
     pool: dict[str, object]
 
 

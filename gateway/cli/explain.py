@@ -56,6 +56,8 @@ def upstream_text(found: Json) -> str:
         lines.append(
             f"  limiter ({limiter['mode']}): {limiter['in_flight']} of {limiter['max_concurrent']} in use{hold}"
         )
+    if adaptive := found.get("adaptive"):  # a gateway of another version does not send it
+        lines += _adaptive(adaptive, now)
     if queue is not None:
         lines.append(f"  queue ({queue['mode']}): {queue['waiting']} of {queue['max_waiting']} waiting")
     if breaker is not None:
@@ -128,6 +130,15 @@ def _protocols(record: Json) -> str:
         return ""
     upstream = f", HTTP/{record['upstream_protocol']} to the upstream" if record["upstream_protocol"] else ""
     return f"HTTP/{record['protocol']} from the client{upstream}"
+
+
+def _adaptive(adaptive: Json, now: float) -> list[str]:
+    usual = f", a response begins after {adaptive['usual']:.3g} s" if adaptive["usual"] else ""
+    lines = [f"    adapts between {adaptive['min']} and {adaptive['max']}, by {adaptive['signal']}{usual}"]
+    return lines + [
+        f"    {_ago(decision['at'], now)}: {decision['old']} -> {decision['new']}, {decision['why']}"
+        for decision in adaptive["decisions"]
+    ]
 
 
 def _breaker(breaker: Json, now: float) -> list[str]:

@@ -25,8 +25,19 @@ Http2 = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True, slots=True)
+class Adaptive:
+    """A limit that is found while the upstream is used. ``signal``: what tells that a response has begun."""
+
+    initial: int = 10
+    min: int = 1
+    max: int = 100
+    signal: Literal["first_byte", "first_event"] = "first_byte"
+
+
+@dataclass(frozen=True, slots=True)
 class Limiter:
     mode: Mode = "enforce"
+    adaptive: Adaptive | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +219,11 @@ class Upstream:
     ejection: Ejection = Ejection()
     panic: float = 0.5
     slow_start: float = 0.0
+
+    @property
+    def limited(self) -> bool:
+        """Whether it has a limiter."""
+        return self.max_concurrent > 0 or self.limiter.adaptive is not None
 
     @property
     def shown_name(self) -> str:

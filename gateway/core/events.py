@@ -44,6 +44,21 @@ class PanicChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitDecided:
+    """The adaptive limit of an upstream was changed, or what is usual there is learnt again (``old`` is ``new``).
+
+    ``cause``: one of `gateway.policy.learned.CAUSES`.
+    """
+
+    upstream: str
+    old: int
+    new: int
+    cause: str
+    shadow: bool = False
+    """It only counts, and refuses nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamClosed:
     """The upstream's work for a client that had left is over, ``seconds`` after that was seen."""
 
@@ -60,7 +75,7 @@ class Reloaded:
     error: str
 
 
-Event = BreakerChanged | EndpointChanged | PanicChanged | Reloaded | UpstreamClosed
+Event = BreakerChanged | EndpointChanged | LimitDecided | PanicChanged | Reloaded | UpstreamClosed
 
 
 class Sink(Protocol):

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.ipc.messages import (
+    AdaptiveTold,
     BreakerPulse,
     BreakerTold,
     EndpointTold,
@@ -104,6 +105,7 @@ def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
         retries=_retries([some for each in of if (some := each.get("retries")) is not None]),
         rates=_rates([each.get("rates", []) for each in of]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
+        adaptive=_adaptive([one for each in of if (one := each.get("adaptive")) is not None]),
         pool=_pool([each["pool"] for each in of]),
     )
 
@@ -160,6 +162,11 @@ def _retries(of: Sequence[RetriesTold]) -> RetriesTold | None:
         return None
     burst, left = sum(each["burst"] for each in of), sum(each["left"] for each in of)
     return {**of[0], "burst": burst, "left": left, "waiting": sum(each["waiting"] for each in of)}
+
+
+def _adaptive(of: Sequence[AdaptiveTold]) -> AdaptiveTold | None:
+    """The newest view of what they share."""
+    return max(of, key=lambda each: [decision["at"] for decision in each["decisions"][-1:]], default=None)
 
 
 def _pool(of: Sequence[PoolTold]) -> PoolTold:

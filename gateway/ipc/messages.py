@@ -182,6 +182,42 @@ class LimiterTold(TypedDict):
     retry_after: int
 
 
+class DecisionTold(TypedDict):
+    """One of an adaptive limit, with the figures that it was made on. Times are seconds."""
+
+    at: float
+    old: int
+    new: int
+    cause: str
+    """probe, late, dropped, relearn or bounds"""
+    why: str
+    sent: int
+    """Requests at the upstream,"""
+    begun: int
+    """those whose response had begun,"""
+    overdue: int
+    """and those whose response was late."""
+    usual: float
+    """To the first byte, on average."""
+    bound: float
+    """What is later is late; 0: not known."""
+    busy: float
+    """Requests that the upstream worked on at a time; 0: none, or not known."""
+
+
+class AdaptiveTold(TypedDict):
+    limit: int
+    """0: no request came yet."""
+    min: int
+    max: int
+    signal: str
+    usual: float
+    """As in `DecisionTold`, like the next one, now."""
+    bound: float
+    decisions: list[DecisionTold]
+    """The newest ten, oldest first."""
+
+
 class QueueTold(TypedDict):
     mode: str
     max_waiting: int
@@ -303,6 +339,7 @@ class Explanation(TypedDict):
     stream: NotRequired[StreamTold | None]
     """A worker of an older version does not send it."""
     group: NotRequired[GroupTold | None]
+    adaptive: NotRequired[AdaptiveTold | None]
     """As ``stream``."""
     retries: NotRequired[RetriesTold | None]
     """As ``stream``."""

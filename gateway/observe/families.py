@@ -139,6 +139,8 @@ TRANSITIONS: Final = (
     ("open", "closed", "reset"),
     ("half_open", "closed", "reset"),
 )
+DECISION_CAUSES: Final = ("probe", "late", "dropped", "relearn", "bounds")
+"""As `gateway.policy.learned` has them."""
 HANDSHAKE_OUTCOMES: Final = (
     "full",
     "resumed",
@@ -339,6 +341,16 @@ POOL_STREAMS: Final = _of.values(
     "gateway_pool_streams", "gauge", "Requests that run on connections of HTTP/2 to the upstream."
 )
 DIALS: Final = _of.values("gateway_pool_dials_total", "counter", "Connections that were opened, or tried to be.")
+ADAPTIVE_LIMIT: Final = _of.values(
+    "gateway_adaptive_limit", "gauge", "The limit that was found (limiter.adaptive); 0: it does not adapt."
+)
+ADAPTIVE_DECISIONS: Final = _of.values(
+    "gateway_adaptive_decisions_total",
+    "counter",
+    "Decisions of an adaptive limit, by cause: probe (up); late, dropped (down); relearn; bounds.",
+    [f'cause="{cause}"' for cause in DECISION_CAUSES],
+    sparse=True,
+)
 REUSES: Final = _of.values("gateway_pool_reuses_total", "counter", "Requests that went over a pooled connection.")
 
 PROCESS: Final = Sheet()

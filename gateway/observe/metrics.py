@@ -221,6 +221,10 @@ class Metrics:
         if found is not None:
             self._ints[found.base + families.ENDPOINT_CHANGES + families.ENDPOINT_CHANGES_BY.index(cause)] += 1
 
+    def limit_decided(self, proxy: str, cause: str) -> None:
+        """``cause``: one of `families.DECISION_CAUSES`."""
+        self.add(((families.ADAPTIVE_DECISIONS + families.DECISION_CAUSES.index(cause), 1),), proxy)
+
     def note_open(self, proxy: str, since: float, now: float) -> None:
         """The breaker is open since then; 0: it is not. Both on the monotonic clock."""
         found = self._proxies.get(proxy)

@@ -12,7 +12,7 @@ import logging
 import sys
 from typing import Final
 
-from gateway.core.events import BreakerChanged, EndpointChanged, Event, PanicChanged, Reloaded
+from gateway.core.events import BreakerChanged, EndpointChanged, Event, LimitDecided, PanicChanged, Reloaded
 from gateway.observe.line_writer import LineWriter
 
 _log = logging.getLogger("gateway")
@@ -126,6 +126,9 @@ def log_event(event: Event) -> None:
             _log.warning("%s: too few endpoints are usable, so that all are used (panic)", upstream)
         case PanicChanged(upstream, False):
             _log.info("%s: enough endpoints are usable again", upstream)
+        case LimitDecided(upstream, old, new, cause, shadow):
+            mode = ", in shadow mode" if shadow else ""
+            _log.info("limit of %s: %d -> %d (%s%s)", upstream, old, new, cause, mode)
         case Reloaded(generation, source, ""):
             _log.info("configuration %d applied (%s)", generation, source)
         case Reloaded(generation, source, error):

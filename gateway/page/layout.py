@@ -98,6 +98,17 @@ MOVES: Final = OUTCOMES + RECORD_CELLS * KEPT_OUTCOMES
 KEPT_MOVES: Final = 16
 OPEN: Final = MOVES + RECORD_CELLS * KEPT_MOVES
 """Connections of each process to the upstream."""
+
+# Of the slab of a limiter, which has no outcomes and moves.
+LEARNED: Final = OUTCOMES
+"""What an adaptive limit has learnt: its numbers, of which there is room for 32;"""
+LOADS: Final = LEARNED + 32
+"""what each process has at the upstream;"""
+LOAD_CELLS: Final = 3
+SAMPLES: Final = LOADS + SLOTS * LOAD_CELLS
+"""64 samples; and its decisions."""
+DECISIONS: Final = SAMPLES + 64
+DECISION_CELLS: Final = 16
 OBEYED: Final = OUTCOMES
 """Of block 0, which has no outcomes: the last `ORDER` that each process has obeyed."""
 

@@ -20,6 +20,7 @@ from gateway.core.clock import Clock, monotonic
 from gateway.page.layout import OBEYED, ORDER
 from gateway.page.page import Page, PageFullError
 from gateway.policy.breaker_store import BreakerStore
+from gateway.policy.learned import LearnedStore
 from gateway.policy.rate_store import RateStore
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import Census, MemoryStores
@@ -85,6 +86,10 @@ class LoneStores:
     def breaker(self, name: str, origin: str) -> BreakerStore:
         """As `gateway.policy.stores.Stores.breaker`; never raises."""
         return self._either(self._page.breaker, self._memory.breaker, name, origin)
+
+    def learned(self, name: str) -> LearnedStore:
+        """As `gateway.policy.stores.Stores.learned`; never raises."""
+        return self._either(self._page.learned, self._memory.learned, name)
 
     def census(self, name: str) -> Census | None:
         """As `gateway.policy.stores.Stores.census`."""

@@ -40,6 +40,7 @@ from gateway.page.layout import (
     VERSION,
     WAITING,
 )
+from gateway.page.learned import PageLearnedStore
 from gateway.page.mutex import OWNER, FileLock, Lock, RobustMutex, address_of, robust
 from gateway.page.permits import PagePermitStore
 from gateway.page.rates import PageRateStore, area
@@ -139,6 +140,10 @@ class Page:
             worker = -1 if self.cells[ORDER] else self._worker  # the only one has no number
             self._breakers[key] = PageBreakerStore(self._claim(key), worker)
         return self._breakers[key]
+
+    def learned(self, name: str) -> PageLearnedStore:
+        """As `gateway.policy.stores.Stores.learned`."""
+        return PageLearnedStore(self.permits(name).slab)
 
     def census(self, name: str) -> Census:
         """As `gateway.policy.stores.Stores.census`."""

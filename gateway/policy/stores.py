@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.core.clock import Clock, monotonic
 from gateway.policy.breaker_store import BreakerStore, MemoryBreakerStore
+from gateway.policy.learned import LearnedStore, MemoryLearnedStore
 from gateway.policy.rate_store import MemoryRateStore, RateStore
 from gateway.policy.store import MemoryPermitStore, PermitStore
 
@@ -63,6 +64,11 @@ class Stores(Protocol):
         """Of the breaker of the upstream ``name``, which judges ``origin``. Raises OSError as `permits`."""
         ...
 
+    def learned(self, name: str) -> LearnedStore:
+        """Of the adaptive limit of the upstream ``name``, whose limiter has its store already. Raises OSError as
+        `permits`."""
+        ...
+
     def census(self, name: str) -> Census | None:
         """Of the connections to the upstream ``name``; None: this process is the only one that has some."""
         ...
@@ -99,6 +105,11 @@ class MemoryStores:
         """As `Stores.breaker`."""
         del name, origin
         return MemoryBreakerStore()
+
+    def learned(self, name: str) -> LearnedStore:
+        """As `Stores.learned`."""
+        del name
+        return MemoryLearnedStore()
 
     def census(self, name: str) -> Census | None:
         """As `Stores.census`."""

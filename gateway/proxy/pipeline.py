@@ -13,6 +13,7 @@ from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
+from gateway.proxy.layers.adapt import adapt
 from gateway.proxy.layers.answer_locally import answer_locally
 from gateway.proxy.layers.balance import balance, key_of
 from gateway.proxy.layers.break_circuit import break_circuit, statuses
@@ -106,10 +107,15 @@ def _attempts(route: records.Route, upstream: Upstream, via: bytes) -> Handler:
 
 def attempt_chain(route: records.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA) -> Handler:
     """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via."""
+    settings = upstream.settings
+    adaptive = settings.limiter.adaptive
+    by_event = adaptive is not None and adaptive.signal == "first_event"
     return chain(
-        send(route, endpoint, upstream.settings.timeouts.response_header, via),
-        # must be just above the wire because it judges the endpoint and nothing else
-        break_circuit(endpoint.breaker, statuses(upstream.settings.circuit_breaker.failure_statuses)),
+        send(route, endpoint, settings.timeouts.response_header, via, watch_events=by_event),
+        # must be close to the wire because it judges the endpoint and nothing else
+        break_circuit(endpoint.breaker, statuses(settings.circuit_breaker.failure_statuses)),
+        # must be just above the wire because each call of what is below is one request at the endpoint
+        adapt(upstream.adaptive, by_event=by_event),
     )
 
 

@@ -30,16 +30,19 @@ _HTTP_2: Final = "2"
 """There an endpoint may say that it has done nothing with a request: then it is repeated, whatever its method."""
 
 
-def send(route: records.Route, endpoint: Endpoint, response_header: float, via: bytes = VIA) -> Handler:
+def send(
+    route: records.Route, endpoint: Endpoint, response_header: float, via: bytes = VIA, *, watch_events: bool = False
+) -> Handler:
     """Send the exchange's request to ``endpoint`` and relay the response.
 
     ``response_header``: seconds within which the response must begin after the whole request was sent; 0: no bound.
+    ``watch_events``: even where the route sets no bounds for them.
     Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed. A response that is not
     for the caller, because another attempt follows, ends without an error and without a commit.
     """
     pool = endpoint.pool
     fields = ConfiguredFields(route.headers)
-    rewrite, treatment = _rewrite(route, endpoint, fields, via), _treatment(route, endpoint.origin)
+    rewrite, treatment = _rewrite(route, endpoint, fields, via), _treatment(route, endpoint.origin, watch_events)
     address = f"{endpoint.origin.host}:{endpoint.origin.port}"
     per_try = route.retries.bound
     bound = min(response_header, per_try) if response_header and per_try else response_header or per_try
@@ -119,11 +122,11 @@ def _rewrite(route: records.Route, endpoint: Endpoint, fields: ConfiguredFields,
     )
 
 
-def _treatment(route: records.Route, origin: Origin) -> Treatment:
+def _treatment(route: records.Route, origin: Origin, watch_events: bool) -> Treatment:
     locations = None
     if route.rewrite_location:
         locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
-    return Treatment(locations, route.stream if route.stream.watches else None)
+    return Treatment(locations, route.stream if route.stream.watches or watch_events else None)
 
 
 def _end_watch(ex: Exchange, events: Events) -> None:

@@ -12,14 +12,17 @@ from functools import partial
 
 from gateway.config import records
 from gateway.config.networks import Destinations
-from gateway.core.events import BreakerChanged, EndpointChanged, PanicChanged, Sink, UpstreamClosed
+from gateway.core.events import BreakerChanged, EndpointChanged, LimitDecided, PanicChanged, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
+from gateway.policy.adaptive import Adaptive
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.budget import RetryBudget
 from gateway.policy.circuit import Circuit
 from gateway.policy.group import Condition, OnChange, OnPanic
+from gateway.policy.learned import Decision
+from gateway.policy.lessons import Bounds
 from gateway.policy.limiter import Limiter
 from gateway.policy.member import Member
 from gateway.policy.store import PermitStore
@@ -56,6 +59,13 @@ def _rules(settings: records.CircuitBreaker) -> Rules:
         settings.minimum_requests,
         settings.distinct_callers,
     )
+
+
+def _bounds(settings: records.Upstream) -> Bounds:
+    """Of a limit that adapts."""
+    adaptive = settings.limiter.adaptive
+    assert adaptive is not None
+    return Bounds(adaptive.initial, adaptive.min, adaptive.max)
 
 
 def _of_the_pool(settings: records.Upstream) -> object:
@@ -105,6 +115,10 @@ class Registry:
         self._tls.keep(upstream.settings.tls for upstream in prepared.values())
         kept = {id(part) for endpoint in _endpoints(prepared.values()) for part in (endpoint.pool, endpoint.breaker)}
         old, self.upstreams, self._prepared = self.upstreams, prepared, []
+        adapting = {id(upstream.adaptive) for upstream in prepared.values()}
+        for upstream in old.values():
+            if upstream.adaptive is not None and id(upstream.adaptive) not in adapting:
+                upstream.adaptive.retire()
         self._check(old)
         for endpoint in _endpoints(old.values()):
             if id(endpoint.pool) not in kept:
@@ -167,8 +181,11 @@ class Registry:
                 limiter.linger = stores.linger
                 self._watch_census(name)
         upstreams = [*self.upstreams.values(), *self._prepared]
+        for adaptive, name in {each.adaptive: each.settings.name for each in upstreams}.items():
+            if adaptive is not None:
+                adaptive.move(stores.learned(name))
         for pool, settings in {one.pool: each.settings for each in upstreams for one in each.endpoints}.items():
-            pool.count_in(stores.census(settings.name) if settings.max_concurrent else None)
+            pool.count_in(stores.census(settings.name) if settings.limited else None)
         judged = {one.breaker: (each, one) for each in upstreams for one in each.endpoints}
         for breaker, (upstream, endpoint) in judged.items():
             if breaker is not None:
@@ -188,11 +205,12 @@ class Registry:
         old = self.upstreams.get(settings.name)
         if old is not None and old.settings == settings:
             return old
-        limiter = self._limiter(settings, old) if settings.max_concurrent else None
+        limiter = self._limiter(settings, old) if settings.limited else None
+        adaptive = None if limiter is None else self._adaptive(settings, old, limiter)
         endpoints = tuple(self._endpoint(settings, Origin.of(each.url), old) for each in settings.endpoints)
         group = group_of(settings, endpoints, *self._listeners(settings.name))
         budget = RetryBudget(self.stores.processes) if old is None else old.retry_budget
-        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget)
+        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget, adaptive)
         self._prepared.append(upstream)
         return upstream
 
@@ -202,9 +220,8 @@ class Registry:
         if old is not None and known is not None:
             breaker, condition = known.breaker, known.condition
             before = old.settings
-            limited = before.max_concurrent > 0, settings.max_concurrent > 0
             # Where processes share a limit, they count their connections.
-            counted = limited[0] == limited[1] or self.stores.census(settings.name) is None
+            counted = before.limited == settings.limited or self.stores.census(settings.name) is None
             same = _of_the_pool(before) == _of_the_pool(settings) and counted
             pool = known.pool if same else None
         if not settings.circuit_breaker.enabled:
@@ -220,8 +237,11 @@ class Registry:
         settings = upstream.settings
         if upstream.limiter is not None:
             limiter, places = upstream.limiter, _places(settings)
-            if (limiter.max, limiter.max_waiting) != (settings.max_concurrent, places):
-                limiter.resize(settings.max_concurrent, places)
+            limit = settings.max_concurrent or limiter.max  # one that adapts stays where it is
+            if (limiter.max, limiter.max_waiting) != (limit, places):
+                limiter.resize(limit, places)
+        if upstream.adaptive is not None:
+            upstream.adaptive.configure(_bounds(settings))
         if upstream.group is not None:
             before = self.upstreams.get(settings.name)
             if before is not upstream:
@@ -245,10 +265,26 @@ class Registry:
         limiter = self._limiters.get(settings.name)
         if limiter is None:
             store = self.stores.permits(settings.name)
-            limiter = Limiter(settings.max_concurrent, _places(settings), store=store, linger=self.stores.linger)
+            adaptive = settings.limiter.adaptive
+            limit = settings.max_concurrent if adaptive is None else store.limit or adaptive.initial
+            limiter = Limiter(limit, _places(settings), store=store, linger=self.stores.linger)
             self._limiters[settings.name] = limiter
             self._watch_census(settings.name)
         return limiter
+
+    def _adaptive(self, settings: records.Upstream, old: Upstream | None, limiter: Limiter) -> Adaptive | None:
+        if settings.limiter.adaptive is None:
+            return None
+        if old is not None and old.adaptive is not None and old.limiter is limiter:
+            return old.adaptive
+        adaptive = Adaptive(limiter, _bounds(settings), self.stores.learned(settings.name))
+        adaptive.on_decision = partial(self._decided, settings.name)
+        return adaptive
+
+    def _decided(self, name: str, decision: Decision) -> None:
+        upstream = self.upstreams.get(name)
+        shadow = upstream is not None and upstream.settings.limiter.mode == "shadow"
+        self._sink(LimitDecided(name, decision.old, decision.new, decision.cause, shadow))
 
     def _watch_census(self, name: str) -> None:
         census = self.stores.census(name)
@@ -279,7 +315,7 @@ class Registry:
             timeouts.body_idle,
             self._budget,
             timeouts.max_age,
-            census=self.stores.census(name) if settings.max_concurrent else None,
+            census=self.stores.census(name) if settings.limited else None,
             on_abandoned=lambda seconds: self._sink(UpstreamClosed(name, seconds)),
         )
         return (Pool if http2 == "never" else SessionPool)(connector, keeping)

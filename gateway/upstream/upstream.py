@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.config import records
+from gateway.policy.adaptive import Adaptive
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import State
 from gateway.policy.budget import RetryBudget
@@ -30,6 +31,8 @@ class Upstream:
     """In whose budget bodies are kept that may have to be sent again."""
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
     """Of all routes that name it."""
+    adaptive: Adaptive | None = None
+    """Finds the limit of ``limiter``."""
 
     @property
     def breaker(self) -> Breaker | None:

@@ -198,6 +198,19 @@ PROTECTIONS = Row(
             Query(f"sum(gateway_queue_limit{{{P}}})", "max_waiting"),
             colours={"max_concurrent": "red", "max_waiting": "orange"},
         ),
+        timeseries(
+            "A limit that adapts",
+            "The limit that was found (limiter.adaptive; not enforced in shadow mode), and its decisions within a rate "
+            "interval. Up and down by one or two is its search. Down by dropped: the upstream refuses, or does not "
+            "respond. For long at its max: raise that, or the upstream sends the head of a response before it works "
+            "(signal: first_event).",
+            "none",
+            Query(f"max(gateway_adaptive_limit{{{P}}})", "limit"),
+            Query(
+                f"sum by (cause) (increase(gateway_adaptive_decisions_total{{{P}}}[$__rate_interval]))",
+                "{{cause}}",
+            ),
+        ),
         states(
             "Breaker's state",
             "Open for long: the upstream is down, call its owner. Open and closed in turns: it breaks under load and "

@@ -121,6 +121,8 @@ async def test_a_dry_run_tells_what_would_be_touched_and_changes_nothing(api: Ap
     assert await upstreams({"max_concurrent": 5}) == {}
     assert await upstreams({"max_concurrent": 9}) == kept | {"limiter": "resized"}
     assert await upstreams({"max_concurrent": 0}) == kept | {"limiter": "dropped"}
+    adapts = {"max_concurrent": 0, "limiter": {"adaptive": {}}}
+    assert await upstreams(adapts) == kept | {"limiter": "resized"}
     assert await upstreams({"upstream": "http://127.0.0.1:10"}) == kept | {"breaker": "reset", "pool": "replaced"}
     assert await upstreams({"upstream": "http://127.0.0.1:9/base"}) == kept
     assert await upstreams({"timeout_config": {"dial": 1}}) == kept | {"pool": "replaced"}

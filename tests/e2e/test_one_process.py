@@ -65,7 +65,8 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Endpoint": (("upstreams", 0, "endpoints", 0), {"upstreams": [UPSTREAM]}),
     "UpstreamTls": (("upstreams", 0, "tls"), {"upstreams": [UPSTREAM | {"tls": {}}]}),
     "Proxy": (("proxies", 0), {"proxies": [PROXY]}),
-    "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"max_concurrent": 3, "limiter": {}}]}),
+    "Adaptive": (("proxies", 0, "limiter", "adaptive"), {"proxies": [PROXY | {"limiter": {"adaptive": {}}}]}),
+    "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"limiter": {}}]}),
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
     "RateLimit": (
         ("proxies", 0, "rate_limits", 0),

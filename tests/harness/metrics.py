@@ -94,6 +94,10 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_circuit_breaker_open_seconds_total": Family("counter", value=0.5),
     "gateway_pool_dials_total": Family("counter"),
     "gateway_pool_reuses_total": Family("counter", value=8),
+    "gateway_adaptive_limit": Family("gauge", value=5),
+    "gateway_adaptive_decisions_total": Family(
+        "counter", _each("cause", "probe", "late", "dropped", "relearn", "bounds"), (), 0.1
+    ),
     "gateway_request_bytes_total": Family("counter", value=1000),
     "gateway_response_bytes_total": Family("counter", value=9000),
     "gateway_requests_by_protocol_total": Family(

@@ -452,6 +452,39 @@ async def test_an_endpoint_is_drained_and_undrained(api: Api, visit: Visit) -> N
     await refused.get_by_role("button", name="Good").click()
 
 
+async def test_a_limit_that_adapts_shows_how_it_got_here(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web", limiter={"mode": "shadow", "adaptive": {"initial": 4, "max": 64}})
+    decisions = [
+        {"at": time.time() - 20 + number, "old": old, "new": new, "why": why}
+        for number, (old, new, why) in enumerate(
+            [(4, 5, "the limit was used up"), (5, 4, "4 of 5 responses had begun")]
+        )
+    ]
+    adaptive = {"min": 1, "max": 64, "usual": 0.25, "decisions": decisions}
+    api.plane.explanations["web"] = explanation("web", adaptive=adaptive)
+    await visit.board()
+    await expect(visit.row("web").locator(".tag")).to_have_text("shadow: limit")
+    await visit.row("web").get_by_role("link").click()
+    why = page.locator("dialog section").filter(has=page.get_by_role("heading", name="Why", exact=True))
+    await expect(why).to_contain_text("between 1 and 64; a response begins after 250 ms")
+    await expect(why.locator(".decisions > li")).to_contain_text(
+        ["5 → 4: 4 of 5 responses had begun", "4 → 5: the limit was used up"]
+    )
+    facts = page.locator("dialog .facts").filter(has_text="Who may pass")
+    await expect(facts).to_contain_text("found between 1 and 64 at a time, in shadow: refuses nothing")
+    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_text("Limit and queue", exact=True).click()
+    field = page.get_by_label("Find the limit")
+    await field.fill('{"initial": 9, "max": 8}')
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("[id='f-limiter.adaptive-error']")).to_contain_text("must be in this order")
+    await field.fill("")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    assert (await api.call("GET", "/proxies/web")).body["limiter"] == {"mode": "shadow", "adaptive": None}
+
+
 async def test_nobody_is_asked_why_once_the_drawer_is_closed(api: Api, visit: Visit) -> None:
     await proxies(api, "web")
     await visit.board()

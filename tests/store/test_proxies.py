@@ -32,7 +32,8 @@ def every_setting(section: type[Section]) -> dict[str, object]:
 
 RING = {"balance": "ring_hash"}  # the example of hash_on has a meaning with it alone
 NAMED = {"name": "full", "path": "/full", "hosts": ["b.example", "a.example"]}
-FULL = single.stored(every_setting(Proxy) | NAMED | RING)
+FIXED = {"limiter": {"mode": "shadow"}}  # `adaptive` stands in the place of `max_concurrent`
+FULL = single.stored(every_setting(Proxy) | NAMED | RING | FIXED)
 
 
 def plain(name: str, **changes: object) -> Proxy:
@@ -46,6 +47,9 @@ async def test_every_setting_survives_the_way(store: Store) -> None:
     assert (made.version, made.name) == (1, "full")
     assert await store.proxies.get("full") == made
     assert await store.proxies.list() == (made,)
+    adapts = plain("adapts", limiter={"adaptive": {"initial": 4, "min": 2, "max": 64, "signal": "first_event"}})
+    assert (await store.proxies.create(adapts, "root@x")).value == adapts
+    assert (await store.proxies.get("adapts")).value == adapts
 
 
 async def test_defaults_are_not_stored_so_that_an_older_gateway_can_read_what_does_not_use_a_new_setting(

@@ -26,7 +26,7 @@ const FIGURES = [
 
 // Settings that the sentences below speak of. All others are listed when they differ from their default.
 const SAID = [
-  'name', 'path', 'hosts', 'upstream', 'active', 'access_rule', 'strip_path', 'preserve_host', 'headers', 'max_concurrent', 'limiter.mode',
+  'name', 'path', 'hosts', 'upstream', 'active', 'access_rule', 'strip_path', 'preserve_host', 'headers', 'max_concurrent', 'limiter.mode', 'limiter.adaptive',
   'queue.max_waiting', 'queue.timeout', 'queue.mode', 'circuit_breaker.enabled', 'circuit_breaker.failure_threshold',
   'circuit_breaker.failure_rate', 'circuit_breaker.slow_rate', 'circuit_breaker.slow_call',
   'circuit_breaker.recovery_timeout', 'circuit_breaker.mode', 'timeout_config.dial', 'timeout_config.response_header',
@@ -39,6 +39,7 @@ const rules = (b) => [
   b.failure_rate && `when ${percent(b.failure_rate)} fail`,
   b.slow_rate && `when ${percent(b.slow_rate)} are slower than ${b.slow_call} s`,
 ].filter(Boolean).join(' or ');
+const limitOf = ({ max_concurrent: most, limiter: { adaptive } }) => (adaptive ? `found between ${adaptive.min} and ${adaptive.max}` : most);
 
 export class Detail {
   #cells = {};
@@ -100,7 +101,7 @@ export class Detail {
       ['Who may pass', schema.at('access_rule').say(p.access_rule)],
       ['Prefix', p.strip_path ? 'removed before forwarding' : 'kept'],
       ['Host', p.preserve_host ? "the caller's" : "the upstream's own"],
-      ['Limit', p.max_concurrent ? `${p.max_concurrent} at a time${mode('limit')}` : 'none'],
+      ['Limit', limitOf(p) ? `${limitOf(p)} at a time${mode('limit')}` : 'none'],
       ['Queue', p.queue.max_waiting ? `${p.queue.max_waiting} wait, ${p.queue.timeout} s at most${mode('queue')}` : 'none'],
       ['Breaker', p.circuit_breaker.enabled ? `opens ${rules(p.circuit_breaker)}, for ${p.circuit_breaker.recovery_timeout} s${mode('breaker')}` : 'off'],
       ['Timeouts', `connect ${time(t.dial)}, start of the response ${time(t.response_header)}, silence ${time(t.body_idle)}, total ${time(t.total)}`],

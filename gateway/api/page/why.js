@@ -19,6 +19,7 @@ const FACTS = {
   'Next probe': ({ breaker: b, at }) => b?.next_probe && (b.next_probe > at ? `in ${seconds(b.next_probe - at)}, at ${clock(b.next_probe)}` : 'with the next request'),
   Probes: ({ breaker: b }) => b?.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`,
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
+  'The limit adapts': ({ adaptive: a }) => a && `between ${a.min} and ${a.max}${a.usual ? `; a response begins after ${seconds(a.usual)}` : ''}`,
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
   'Rate limits': ({ rates = [] }) => rates.map(rateLimit).join('; '),
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
@@ -49,6 +50,7 @@ export class Why {
   #rows = {};
   #moves = h('ol', { class: 'moves' });
   #endpoints = h('ol', { class: 'outcomes' });
+  #decisions = h('ol', { class: 'moves decisions' });
   #counting = h('ol', { class: 'outcomes' });
   #running = h('ol', { class: 'outcomes' });
   #runningTitle = h('h4', {});
@@ -59,6 +61,7 @@ export class Why {
     const facts = Object.keys(FACTS).map((label) => (this.#rows[label] = h('div', {}, h('dt', {}, label), (this.#cells[label] = h('dd', {})))));
     this.parts = {
       endpoints: h('div', {}, h('h4', {}, 'Endpoints'), this.#endpoints),
+      decisions: h('div', {}, h('h4', {}, 'How the limit got here'), this.#decisions),
       moves: h('div', {}, h('h4', {}, 'How the breaker got here'), this.#moves),
       counting: h('div', {}, h('h4', {}, 'What counts since then'), this.#counting),
       running: h('div', {}, this.#runningTitle, this.#running),
@@ -104,6 +107,9 @@ export class Why {
       this.#rows[label].hidden = !text;
       say(this.#cells[label], text || '');
     }
+    const { decisions } = told.adaptive ?? { decisions: [] };
+    keep(this.#decisions, decisions.map((decision) => [`${decision.at}`, decision]).reverse(), decided);
+    this.parts.decisions.hidden = !decisions.length;
     const { moves, outcomes } = told.breaker ?? { moves: [], outcomes: [] };
     keep(this.#moves, moves.map((move) => [`${move.at}`, move]).reverse(), moved);
     keep(this.#counting, outcomes.map((outcome) => [outcome.request_id + outcome.at, outcome]).reverse(), judged);
@@ -157,6 +163,10 @@ function moved({ at, old, new: to, cause, by, outcomes, figures }) {
   const line = [h('time', {}, clock(at)), h('span', {}, `${BREAKER[old]} → ${BREAKER[to]}: ${figures ?? `${cause.replaceAll('_', ' ')}${by && ` by ${by}`}`}`)];
   if (!outcomes.length) return h('li', { class: 'move' }, line);
   return h('li', {}, h('details', {}, h('summary', { class: 'move' }, line, h('span', { class: 'muted' }, plural(outcomes.length, 'outcome'))), h('ol', { class: 'outcomes' }, [...outcomes].reverse().map(judged))));
+}
+
+function decided({ at, old, new: to, why }) {
+  return h('li', { class: 'move' }, h('time', {}, clock(at)), h('span', {}, `${old} → ${to}: ${why}`));
 }
 
 function judged({ at, outcome, reason, status, request_id: id }) {

@@ -22,9 +22,35 @@ from gateway.config.schema.upstream_tls import UpstreamTls
 
 MOST_CALLERS: Final = 16
 """As many different callers as a breaker counts: `gateway.policy.window.CALLERS`."""
-_BREAKER, _QUEUE, _TIMEOUTS = records.CircuitBreaker(), records.Queue(), records.Timeouts()
+_ADAPTIVE, _BREAKER, _QUEUE = records.Adaptive(), records.CircuitBreaker(), records.Queue()
+_TIMEOUTS = records.Timeouts()
 _RATE = records.RateLimit("-", 1.0)
 _HEADER_KEY = r"header:[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}"  # RFC 9110 5.6.2
+
+
+class Adaptive(Section):
+    """A limit that is found while the upstream is used: it grows while responses begin as soon as usual, and falls to
+    what the upstream works on when they begin late.
+    """
+
+    initial: Requests = Field(default=_ADAPTIVE.initial, ge=1, le=10_000, examples=[4])
+    """Most requests at a time, to begin with."""
+    min: Requests = Field(default=_ADAPTIVE.min, ge=1, le=10_000, examples=[2])
+    """The limit never falls below it."""
+    max: Requests = Field(default=_ADAPTIVE.max, ge=1, le=10_000, validate_default=True, examples=[64])
+    """The limit never grows above it."""
+    signal: Literal["first_byte", "first_event"] = Field(default=_ADAPTIVE.signal, examples=["first_event"])
+    """What tells that a response has begun: `first_byte`, or `first_event`: of a response of server-sent events the
+    first data, of others the first byte. For an upstream that sends the head of its response before it begins to
+    work."""
+
+    @field_validator("max", mode="after")
+    @classmethod
+    def _in_order(cls, most: int, info: ValidationInfo) -> int:
+        initial, least = info.data.get("initial", most), info.data.get("min", 1)
+        if not least <= initial <= most:
+            raise ValueError(f"min, initial and max must be in this order; they are {least}, {initial} and {most}")
+        return most
 
 
 class Limiter(Section):
@@ -32,6 +58,10 @@ class Limiter(Section):
 
     mode: Mode = Field(default="enforce", title="Mode of the limit", examples=["shadow"])
     """`enforce`, or `shadow`: the limit and its queue count and log what they would refuse, and refuse nothing."""
+    adaptive: Adaptive | None = Field(
+        default=None, title="Find the limit", examples=[{"initial": 4, "min": 1, "max": 64}]
+    )
+    """`null`: the limit is `max_concurrent`. Else it is found between two bounds, and `max_concurrent` stays 0."""
 
 
 class Queue(Section):
@@ -223,9 +253,17 @@ class TimeoutConfig(Section):
 def _behind_a_limit(queue: Queue, info: ValidationInfo) -> Queue:
     if values.is_upstream_name(info.data.get("upstream", "")):  # then neither belongs here
         return queue
-    if queue.max_waiting and not info.data.get("max_concurrent", 1):
+    limiter = info.data.get("limiter")
+    adapts = limiter is None or limiter.adaptive is not None
+    if queue.max_waiting and not adapts and not info.data.get("max_concurrent", 1):
         raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
     return queue
+
+
+def _one_limit(limiter: Limiter, info: ValidationInfo) -> Limiter:
+    if limiter.adaptive is not None and info.data.get("max_concurrent"):
+        raise ValueError("max_concurrent and limiter.adaptive exclude each other; write its bound as adaptive.max")
+    return limiter
 
 
 def _on_https(tls: UpstreamTls | None, info: ValidationInfo) -> UpstreamTls | None:
@@ -269,7 +307,9 @@ MaxConcurrent = Annotated[
     ),
 ]
 LimiterKey = Annotated[
-    Limiter, Field(description="How max_concurrent is applied.", json_schema_extra=in_group("Limit and queue"))
+    Limiter,
+    Field(description="How max_concurrent is applied.", json_schema_extra=in_group("Limit and queue")),
+    AfterValidator(_one_limit),
 ]
 QueueKey = Annotated[
     Queue,

@@ -84,6 +84,7 @@ _SAME: Final = (
     families.QUEUE_LIMIT,
     *range(families.ENDPOINTS, families.ENDPOINTS + len(families.ENDPOINT_STATES)),
     *range(families.RATE_KEYS, families.RATE_KEYS + len(KINDS)),
+    families.ADAPTIVE_LIMIT,
     *range(families.MODE, families.MODE + len(families.PROTECTIONS)),
 )
 """Gauges that are the same in all workers, or nearly so: each has its own opinion of an endpoint."""

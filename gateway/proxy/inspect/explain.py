@@ -30,6 +30,7 @@ from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.limiter import Limiter
 from gateway.policy.rate_store import FORGOTTEN, HELD
 from gateway.policy.window import Tally
+from gateway.proxy.inspect.decisions import adaptive_told
 from gateway.proxy.inspect.endpoints import group_told, pool_told
 from gateway.proxy.inspect.status import standing
 from gateway.proxy.layers.limit_rate import RateRule
@@ -57,6 +58,9 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
         "active": [holder(ex, now) for ex in running[:_MOST_HOLDERS]],
         "active_count": len(running),
         "limiter": None if limiter is None else _limiter(limiter, settings.limiter.mode),
+        "adaptive": None
+        if upstream.adaptive is None or settings.limiter.adaptive is None
+        else adaptive_told(upstream.adaptive, settings.limiter.adaptive, epoch),
         "queue": None
         if limiter is None or not settings.queue.max_waiting
         else {

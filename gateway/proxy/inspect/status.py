@@ -80,6 +80,7 @@ def gauges(
         (families.TUNNELS, tunnels),
         (families.IN_FLIGHT, now["in_flight"]),
         (families.LIMIT, limiter.max if limiter is not None else 0),
+        (families.ADAPTIVE_LIMIT, limiter.max if limiter is not None and upstream.adaptive is not None else 0),
         (families.WAITING, now["waiting"]),
         (families.QUEUE_LIMIT, places),
         (families.MODE, limited),

@@ -95,3 +95,15 @@ def test_each_rate_limit_has_a_line() -> None:
         f"  rate limit client (enforce): {numbers}; 7 of 100 keys, 2 forgotten for lack of room",
         f"  rate limit total (shadow): {numbers}; 3 left",
     ]
+
+
+def test_a_limit_that_adapts_tells_its_decisions() -> None:
+    limiter = {"mode": "shadow", "in_flight": 3, "max_concurrent": 8, "hold": 0.0}
+    decision = {"at": 990.0, "old": 10, "new": 8, "why": "8 of 10 responses had begun"}
+    adaptive = {"min": 1, "max": 64, "signal": "first_byte", "usual": 0.25, "decisions": [decision]}
+    lines = upstream_text(FOUND | {"limiter": limiter, "adaptive": adaptive}).splitlines()
+    assert lines[1] == "  limiter (shadow): 3 of 8 in use"
+    assert lines[2] == "    adapts between 1 and 64, by first_byte, a response begins after 0.25 s"
+    assert lines[3].endswith("(10.0 s ago): 10 -> 8, 8 of 10 responses had begun")
+    unknown = adaptive | {"usual": 0.0, "decisions": []}
+    assert upstream_text(FOUND | {"adaptive": unknown}).splitlines()[1] == "    adapts between 1 and 64, by first_byte"

@@ -152,6 +152,23 @@ def test_rate_limits_are_those_of_the_worker_that_saw_most() -> None:
     assert merge.explanations(dict(enumerate(old)))["rates"] == limits(3), "an older worker tells none"
 
 
+def test_the_newest_view_of_a_limit_that_adapts_is_told() -> None:
+    views: list[dict[str, Any] | None] = [
+        {"limit": 4, "decisions": []},
+        {"limit": 5, "decisions": [{"at": 3.0}]},
+        None,
+        {"limit": 6, "decisions": [{"at": 3.0}, {"at": 7.0}]},
+    ]
+    found = merge.explanations(
+        {number: explanation("admit", 1, 1.0, adaptive=view) for number, view in enumerate(views)}
+    )
+    told = found["adaptive"]
+    assert told is not None
+    assert told["limit"] == 6
+    off = merge.explanations({number: explanation("admit", 1, 1.0) for number in range(2)})
+    assert off["adaptive"] is None
+
+
 def test_what_is_off_in_all_is_off() -> None:
     off = {"limiter": None, "queue": None, "breaker": None}
     found = merge.explanations({0: explanation("admit", 1, 1.0, **off), 1: explanation("admit", 1, 2.0, **off)})

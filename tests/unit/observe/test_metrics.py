@@ -20,6 +20,7 @@ from gateway.observe.families import METHODS, PROCESS, PROXY
 from gateway.observe.metrics import Metrics
 from gateway.observe.timing import PHASES, phases
 from gateway.policy import retry
+from gateway.policy.learned import CAUSES
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -223,6 +224,14 @@ def test_a_breaker_that_was_open_between_two_scrapes_is_seen(counted: Counted) -
     found = {key for key, value in counted.samples().items() if key[0] == of and value == 1}
     assert len(found) == 3
     assert counted.value("gateway_circuit_breaker_open_seconds_total", proxy="p") == pytest.approx(0.2)
+
+
+def test_decisions_of_an_adaptive_limit_count_by_cause(counted: Counted) -> None:
+    assert families.DECISION_CAUSES == CAUSES
+    for cause in ("late", "probe", "late"):
+        counted.metrics.limit_decided("p", cause)
+    assert counted.value("gateway_adaptive_decisions_total", proxy="p", cause="late") == 2
+    assert counted.value("gateway_adaptive_decisions_total", proxy="p", cause="probe") == 1
 
 
 def test_time_that_an_open_breaker_spends_now_counts_already(counted: Counted) -> None:

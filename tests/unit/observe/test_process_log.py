@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pty
 import socket
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.observe.process_log import entry
+from gateway.core.events import LimitDecided
+from gateway.observe.process_log import entry, log_event
 
 BEGIN = "from gateway.observe.process_log import begin_process_log; import logging, sys; begin_process_log();"
 
@@ -80,3 +82,10 @@ def test_a_reader_that_stalls_holds_nobody_up(stalled: tuple[int, int]) -> None:
     assert process.returncode == 0
     assert float(took) < 10
     assert time.monotonic() - began < 20
+
+
+def test_decisions_of_a_limit_that_adapts_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "gateway"):
+        log_event(LimitDecided("ai", 10, 8, "late"))
+        log_event(LimitDecided("ai", 8, 9, "probe", shadow=True))
+    assert caplog.messages == ["limit of ai: 10 -> 8 (late)", "limit of ai: 8 -> 9 (probe, in shadow mode)"]

@@ -9,10 +9,12 @@ from unit.scene import Clock
 from gateway.core.outcome import Outcome
 from gateway.page import page as module
 from gateway.page.layout import OBEYED, ORDER
+from gateway.page.learned import PageLearnedStore
 from gateway.page.lone import ALONE, LoneStores, following, shares
 from gateway.page.page import LINGER_SECONDS
 from gateway.page.permits import PagePermitStore
 from gateway.policy.breaker_store import Judged, MemoryBreakerStore
+from gateway.policy.learned import MemoryLearnedStore
 from gateway.policy.limiter import Limiter
 from gateway.policy.rate_store import MemoryRateStore
 from gateway.policy.store import MemoryPermitStore
@@ -41,6 +43,7 @@ def test_a_worker_that_is_alone_keeps_to_its_memory() -> None:
         assert isinstance(stores.permits("ai"), MemoryPermitStore)
         assert isinstance(stores.breaker("ai", "http://a"), MemoryBreakerStore)
         assert (stores.census("ai"), stores.linger, stores.processes) == (None, 0.0, 1)
+        assert isinstance(stores.learned("ai"), MemoryLearnedStore)
         assert stage.pages[0].cells[OBEYED] == ALONE
 
 
@@ -51,6 +54,7 @@ def test_one_that_is_started_beside_another_begins_in_the_page() -> None:
         assert stores.permits("ai") is page.permits("ai")
         assert stores.breaker("ai", "http://a") is page.breaker("ai", "http://a")
         assert stores.census("ai") is page.census("ai")
+        assert isinstance(stores.learned("ai"), PageLearnedStore)
         assert (stores.linger, stores.processes) == (LINGER_SECONDS, 1)
         store = stores.permits("ai")
         stores.forget(store)
@@ -109,6 +113,7 @@ def test_what_finds_no_room_in_the_page_stays_in_memory(
         assert isinstance(stores.permits("second"), MemoryPermitStore)
         assert isinstance(stores.breaker("first", "http://a"), MemoryBreakerStore)
         assert stores.census("second") is None
+        assert isinstance(stores.learned("second"), MemoryLearnedStore)
         assert caplog.text.count("while the worker is replaced, some limits hold for each process") == 1
 
 

@@ -14,6 +14,7 @@ def test_each_machine_of_one_process_has_a_store_of_its_own() -> None:
     assert stores.breaker("ai", "http://a").word == 0
     stores.forget(one)
     assert (stores.permits("ai").limit, one.limit) == (0, 3)
+    assert stores.learned("ai") is not stores.learned("ai")
     assert stores.census("ai") is None, "no other process has connections"
     assert stores.linger == 0.0, "no other process gets the permit"
     assert stores.processes == 1

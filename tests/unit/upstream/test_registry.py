@@ -10,14 +10,17 @@ from harness.tls import authority, pem_of
 from harness.upstream import Upstream as ServedUpstream
 from unit.page.stage import page_stage
 
-from gateway.config.records import CircuitBreaker, Endpoint, Limiter, Queue, Upstream, UpstreamTls
-from gateway.core.events import BreakerChanged, Event
+from gateway.config.records import Adaptive, CircuitBreaker, Endpoint, Limiter, Queue, Upstream, UpstreamTls
+from gateway.core.events import BreakerChanged, Event, LimitDecided
 from gateway.core.outcome import Outcome
 from gateway.page.layout import CONNECTIONS, OPEN, USERS
 from gateway.page.page import Page
 from gateway.page.permits import PagePermitStore
+from gateway.policy import adaptive as adaptive_machine
 from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore
+from gateway.policy.learned import LearnedStore
+from gateway.policy.lessons import Bounds
 from gateway.policy.machine import REFUSED
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import Census, MemoryStores
@@ -245,6 +248,63 @@ async def test_registries_of_two_processes_share_limits_and_breakers() -> None:
             await made.aclose()
 
 
+ADAPTS = replace(A, max_concurrent=0, limiter=Limiter(adaptive=Adaptive(4, 2, 8)))
+
+
+def adaptive_of(made: Registry, name: str = "a") -> adaptive_machine.Adaptive:
+    upstream = made.upstreams[name]
+    assert upstream.adaptive is not None
+    assert upstream.adaptive.limiter is upstream.limiter
+    return upstream.adaptive
+
+
+async def test_a_limit_that_adapts_is_kept_by_a_reload_and_moves_into_other_bounds() -> None:
+    events = list[Event]()
+    made = registry(ADAPTS, events=events)
+    adaptive = adaptive_of(made)
+    assert (adaptive.limiter.max, events) == (4, [])
+    reload(made, replace(ADAPTS, queue=Queue(7, 1), limiter=Limiter("shadow", Adaptive(5, 2, 8))))
+    assert adaptive_of(made) is adaptive
+    assert (adaptive.limiter.max, adaptive.limiter.max_waiting) == (4, 7)
+    reload(made, replace(ADAPTS, limiter=Limiter("shadow", Adaptive(3, 1, 3))))
+    assert adaptive.limiter.max == 3
+    assert events == [LimitDecided("a", 4, 3, "bounds", shadow=True)]
+    await made.aclose()
+
+
+async def test_a_limit_may_begin_to_adapt_and_end_to() -> None:
+    made = registry(A)
+    limiter = made.upstreams["a"].limiter
+    reload(made, ADAPTS)
+    adaptive = adaptive_of(made)
+    assert adaptive.limiter is limiter
+    assert adaptive.limiter.max == 4
+    reload(made, A)
+    assert made.upstreams["a"].adaptive is None
+    assert (adaptive.limiter.max, adaptive.look()) == (5, False), "requests of before change it no more"
+    assert adaptive.limiter.max == 5
+    await made.aclose()
+
+
+async def test_what_was_learnt_moves_to_the_page_and_back() -> None:
+    with page_stage(2) as stage:
+        stores = Moving(stage.pages[0])
+        made = Registry(BufferPool(), HeadParser(), list[Event]().append, stores)
+        reload(made, ADAPTS)
+        adaptive = adaptive_of(made)
+        adaptive.configure(Bounds(6, 6, 8))
+        stores.use = stage.pages[0]
+        made.move()
+        other = Registry(BufferPool(), HeadParser(), list[Event]().append, stage.pages[1])
+        reload(other, ADAPTS)
+        assert (adaptive_of(other).limiter.max, adaptive_of(other).store.read().limit) == (6, 6)
+        stores.use = stores.memory
+        made.move()
+        assert (adaptive.limiter.max, adaptive.store.read().limit) == (6, 6)
+        for each in (made, other):
+            await each.aclose()
+
+
 class Moving:
     """The stores of a page, or of this process."""
 
@@ -268,6 +328,9 @@ class Moving:
 
     def census(self, name: str) -> Census | None:
         return self.use.census(name)
+
+    def learned(self, name: str) -> LearnedStore:
+        return self.use.learned(name)
 
     def forget(self, store: PermitStore | BreakerStore) -> None:
         self.page.forget(store)

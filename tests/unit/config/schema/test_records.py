@@ -8,7 +8,15 @@ import pytest
 from gateway.config import records
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.observability import Tracing
-from gateway.config.schema.protections import PROTECTIONS, CircuitBreaker, Limiter, Queue, RateLimit, TimeoutConfig
+from gateway.config.schema.protections import (
+    PROTECTIONS,
+    Adaptive,
+    CircuitBreaker,
+    Limiter,
+    Queue,
+    RateLimit,
+    TimeoutConfig,
+)
 from gateway.config.schema.proxy import Cors, Proxy, Stream
 from gateway.config.schema.records import record_of
 from gateway.config.schema.retries import Backoff, Retries
@@ -19,6 +27,7 @@ from gateway.core import limits
 
 PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (Limits, limits.Limits),
+    (Adaptive, records.Adaptive),
     (Limiter, records.Limiter),
     (Queue, records.Queue),
     (CircuitBreaker, records.CircuitBreaker),

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from gateway.config.load import ConfigError, parse
-from gateway.config.records import CircuitBreaker, Document, Endpoint, Queue, Route, Timeouts, Upstream
+from gateway.config.records import (
+    Adaptive,
+    CircuitBreaker,
+    Document,
+    Endpoint,
+    Limiter,
+    Queue,
+    Route,
+    Timeouts,
+    Upstream,
+)
 
 FILE = """\
 upstreams:
@@ -95,6 +105,19 @@ def test_a_proxy_that_names_an_upstream_has_none_of_its_keys(key: str) -> None:
         ),
         (
             "max_concurrent: 5",
+            "max_concurrent: 5\n    limiter: {adaptive: {}}",
+            (
+                "f:5: upstreams.0.limiter: max_concurrent and limiter.adaptive exclude each other; write its bound as "
+                "adaptive.max"
+            ),
+        ),
+        (
+            "max_concurrent: 5",
+            "limiter: {adaptive: {initial: 4, min: 5}}",
+            "f:4: upstreams.0.limiter.adaptive.max: min, initial and max must be in this order; they are 5, 4 and 100",
+        ),
+        (
+            "max_concurrent: 5",
             "max_concurrent: 0",
             (
                 "f:5: upstreams.0.queue: a queue without a limit has no effect; set max_concurrent above 0, or remove "
@@ -180,3 +203,11 @@ def test_the_protocol_stands_at_the_upstream_that_a_proxy_names() -> None:
 @pytest.mark.parametrize("broken", ["endpoints: 5", "endpoints: [5]", "endpoints: [{url: 5}]"])
 def test_what_is_no_list_of_endpoints_is_told_so(broken: str) -> None:
     assert "endpoints" in told(f"upstreams: [{{name: a, {broken}}}]")[-1]
+
+
+def test_a_queue_may_stand_before_a_limit_that_adapts() -> None:
+    text = FILE.replace("max_concurrent: 5", "limiter: {mode: shadow, adaptive: {initial: 4, signal: first_event}}")
+    upstream = parse(text, "yaml", "f", {}).upstreams[0]
+    assert upstream.limited
+    assert upstream.limiter == Limiter("shadow", Adaptive(4, 1, 100, "first_event"))
+    assert (upstream.max_concurrent, upstream.queue.max_waiting > 0) == (0, True)

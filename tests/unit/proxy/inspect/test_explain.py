@@ -11,14 +11,16 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock, told
 
-from gateway.config.records import CircuitBreaker, Header, Limiter, Missing, Queue, RateLimit, Retries, Stream
+from gateway.config.records import Adaptive, CircuitBreaker, Header, Limiter, Missing, Queue, RateLimit, Retries, Stream
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
+from gateway.policy import adaptive as adaptive_machine
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import State
 from gateway.policy.group import Condition
+from gateway.policy.lessons import Bounds
 from gateway.policy.machine import REFUSED
 from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
@@ -115,6 +117,20 @@ def test_retries_tell_what_is_left_of_their_budget() -> None:
         "waiting": 2,
     }
     assert [phase(ex) for ex in live] == ["retry", "queue", "retry"]
+
+
+def test_a_limit_that_adapts_tells_of_its_decisions() -> None:
+    scene = Scene(limit=4)
+    assert scene.told()["adaptive"] is None
+    upstream = scene.served.upstream
+    assert upstream.limiter is not None
+    settings = replace(upstream.settings, max_concurrent=0, limiter=Limiter(adaptive=Adaptive(4, 1, 8)))
+    adaptive = adaptive_machine.Adaptive(upstream.limiter, Bounds(4, 1, 8), clock=scene.clock)
+    adaptive.configure(Bounds(4, 1, 8))
+    scene.served = replace(scene.served, upstream=replace(upstream, settings=settings, adaptive=adaptive))
+    told = scene.told()["adaptive"]
+    assert told is not None
+    assert (told["limit"], told["min"], told["max"], told["decisions"]) == (4, 1, 8, [])
 
 
 def test_nothing_stands_in_the_way() -> None:

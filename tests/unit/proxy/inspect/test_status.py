@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -10,8 +11,10 @@ from gateway.config.records import CircuitBreaker, Limiter, Queue, RateLimit, Ro
 from gateway.core.outcome import Outcome
 from gateway.observe import families
 from gateway.policy import limiter as machine
+from gateway.policy.adaptive import Adaptive
 from gateway.policy.breaker import Breaker
 from gateway.policy.group import Condition
+from gateway.policy.lessons import Bounds
 from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
 from gateway.proxy.inspect.status import breaker_pulse, gauges, state
@@ -84,6 +87,14 @@ def test_an_open_breaker_shows() -> None:
     settings = CircuitBreaker(enabled=True, mode="shadow")
     shown = dict(gauges(upstream(breaker=opened(Clock()), circuit_breaker=settings), 0))
     assert (shown[families.BREAKER_STATE], shown[families.MODE + 2]) == (1, 1)
+
+
+def test_a_limit_that_adapts_shows() -> None:
+    limited = upstream(limited=True)
+    assert limited.limiter is not None
+    assert dict(gauges(limited, 0))[families.ADAPTIVE_LIMIT] == 0
+    adapts = replace(limited, adaptive=Adaptive(limited.limiter, Bounds(5, 1, 9)))
+    assert dict(gauges(adapts, 0))[families.ADAPTIVE_LIMIT] == 5
 
 
 def test_a_proxy_that_is_switched_off_has_the_same_gauges_and_only_what_still_runs() -> None:
