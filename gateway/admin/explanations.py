@@ -125,6 +125,9 @@ def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
         text = f"failed after {took}{by}: {reason.code} ({reason.details})"
     else:
         text = f"refused with {record['status_code']} {reason.code} before any upstream was asked: {reason.details}"
+    if isinstance(behind := record.get("fallback"), Mapping):
+        where = f" of {behind['upstream']}" if behind["upstream"] else ""
+        text += f"; the fallback took over from {behind['reason'] or 'status ' + str(behind['cause'])}{where}"
     if record["shadow"]:
         text += f"; {record['shadow']} would have refused it, were it not in shadow mode"
     if isinstance(attempts, int) and attempts > 1:

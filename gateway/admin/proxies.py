@@ -153,7 +153,7 @@ class ProxyAdministration:
     async def strays(self, key: str, origins: Collection[str]) -> list[str]:
         """Names of the proxies, of file and database, that would send the secret to another origin than these."""
         everything = [(proxy, self._declared.urls(proxy)) for proxy in self._declared.proxies()]
-        everything += [(proxy, proxy.urls) for proxy in usable(await self._store.proxies.list())]
+        everything += [(proxy, proxy.own_urls()) for proxy in usable(await self._store.proxies.list())]
         return sorted(proxy.name for proxy, urls in everything if single.misdirected(proxy, urls, {key: origins}))
 
     async def _state(self) -> Mapping[str, ProxyState]:
@@ -225,9 +225,11 @@ class ProxyAdministration:
         except ConfigError as error:
             raise invalid(error) from None
         bound = {secret.key: secret.origins for secret in secrets if secret.origins}
-        if wrong := single.misdirected(checked, checked.urls, bound):
+        if wrong := single.misdirected(checked, checked.own_urls(), bound):
             told = "; ".join(f"the secret {key} may be sent to {', '.join(bound[key])} alone" for key in wrong)
-            raise validation([("upstream", f"{told}; bind it to this origin too, or name another secret in headers")])
+            own = single.misdirected(checked, checked.urls, bound)
+            field = "upstream" if own else "fallback.upstream"
+            raise validation([(field, f"{told}; bind it to this origin too, or name another secret in headers")])
         return checked
 
     async def _impact(self, before: Sequence[Proxy], after: Sequence[Proxy]) -> Impact:

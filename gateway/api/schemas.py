@@ -307,6 +307,7 @@ class Explained(Answer):
     stream: dict[str, object] | None = Field(default=None, description="Streams of events: bounds, longest wait.")
     retries: dict[str, object] | None = Field(default=None, description="Retries: settings, and what is left of them.")
     adaptive: dict[str, object] | None = Field(default=None, description="Of a limit that adapts: its decisions.")
+    fallback: dict[str, object] | None = Field(default=None, description="What takes over, when, and its state.")
     pool: dict[str, object]
 
 

@@ -76,6 +76,11 @@ def upstream_text(found: Json) -> str:
             f"  retries ({retries['mode']}): {retries['attempts']} attempts on {', '.join(retries['on'])}; "
             f"{retries['left']:.1f} of {retries['burst']:g} left in the budget, {retries['waiting']} waiting"
         )
+    if fallback := found.get("fallback"):  # as above
+        to = f"a response with {fallback['status']}"
+        if fallback["endpoint"]:
+            to = f"{fallback['endpoint']}, {fallback['in_flight']} in use, breaker {fallback['breaker']}"
+        lines.append(f"  fallback on {', '.join(fallback['on'])}: {to}")
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
     if pool.get("sessions"):  # a gateway of another version does not send them
         lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"

@@ -52,6 +52,8 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
         if isinstance(name := proxy.get("name"), str):
             yield from names.enter(name, (*at, "name"))
         yield from _upstream(proxy, at, upstreams)
+        second = _mapping(proxy.get("fallback")).get("upstream")
+        yield from _unknown(second, (*at, "fallback", "upstream"), upstreams)
         yield from _routes(proxy, at, routes)
         yield from _headers(proxy, at, root)
 
@@ -71,8 +73,15 @@ def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Itera
                 line, shown = locate(upstreams.root, (*at, key))
                 message = "belongs to the upstream that this proxy names; write it there, below `upstreams`"
                 yield Problem(message, shown, line)
-    elif not upstreams.incomplete:
-        line, shown = locate(upstreams.root, (*at, "upstream"))
+    yield from _unknown(named, (*at, "upstream"), upstreams)
+
+
+def _unknown(named: object, at: Path, upstreams: _Register) -> Iterator[Problem]:
+    """The name of an entry of `upstreams` that is not there."""
+    if not isinstance(named, str) or not values.is_upstream_name(named):
+        return
+    if named not in upstreams.first and not upstreams.incomplete:
+        line, shown = locate(upstreams.root, at)
         there = ", ".join(sorted(map(str, upstreams.first))) or "none"
         yield Problem(
             f"there is no upstream of this name below `upstreams`, where there is {there}; write one of those names, "

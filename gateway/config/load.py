@@ -88,6 +88,8 @@ def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
             yield ("proxies", index, "upstream"), proxy.upstream
         for number, endpoint in enumerate(proxy.endpoints):
             yield ("proxies", index, "endpoints", number, "url"), endpoint.url
+        if proxy.fallback is not None and proxy.fallback.url:
+            yield ("proxies", index, "fallback", "upstream"), proxy.fallback.url
 
 
 def _validated(data: object, root: Branch, env: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:

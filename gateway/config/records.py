@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.config.fallback import Fallback
 from gateway.core.address import Address
 from gateway.core.limits import Limits
 
@@ -351,6 +352,12 @@ class Route:
     rate_limits: tuple[RateLimit, ...] = ()
     rate_weight: int = 1
     """Tokens that a request takes from each of ``rate_limits``."""
+    fallback: Fallback | None = None
+
+    def upstreams(self) -> tuple[str, ...]:
+        """The names of all that it may send requests to."""
+        second = self.fallback.upstream if self.fallback is not None else ""
+        return (self.upstream, second) if second else (self.upstream,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,15 +436,15 @@ class Document:
     via: str = ""
     routes: tuple[Route, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
-    """Of distinct names, and with each name that a route has in ``upstream``."""
+    """Of distinct names, and with each name that a route has in ``upstream`` or in its fallback."""
 
     def used_upstreams(self) -> list[Upstream]:
         """Those that an active route names."""
-        used = {route.upstream for route in self.routes if route.active}
+        used = {name for route in self.routes if route.active for name in route.upstreams()}
         return [upstream for upstream in self.upstreams if upstream.name in used]
 
     def sharers(self) -> dict[str, list[str]]:
-        """The names of the active proxies of each upstream that one names."""
+        """The names of the active proxies of each upstream that one names, other than as its fallback."""
         sharers: dict[str, list[str]] = {}
         for route in self.routes:
             if route.active:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from gateway.config import header_template, values
 from gateway.config.schema.proxy import Proxy
 from gateway.core.path import canonical
 from gateway.rules.parser import paths_in
@@ -14,6 +15,7 @@ def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
     listed = list(proxies)
     for index, proxy in enumerate(listed):
         yield from _spelt_rules(proxy)
+        yield from _secrets_for_two(proxy)
         for other in listed[index + 1 :]:
             if _meet(proxy, other):
                 yield from _nested(*sorted((proxy, other), key=lambda p: len(p.path.rstrip("/"))))
@@ -30,6 +32,17 @@ def _spelt_rules(proxy: Proxy) -> Iterator[str]:
                 f"proxy {proxy.name}: its access_rule compares @request.path with {text}, and rejects such requests "
                 f"with 400, because a back end may read {plain} in it; compare with {plain}"
             )
+
+
+def _secrets_for_two(proxy: Proxy) -> Iterator[str]:
+    """A secret of one back end is most often none of another's business."""
+    own, *others = {values.origin(url): url for url in proxy.own_urls()}
+    names = [name for name, text in proxy.headers.items() if header_template.is_secret(name, text)]
+    if others and names and not proxy.names_upstream:
+        yield (
+            f"proxy {proxy.name}: its fallback at {others[0]} gets the same headers as {own}, and {', '.join(names)} "
+            "may hold a secret; bind it to the origins that may have it (gateway secret bind), or write a response"
+        )
 
 
 def _nested(outer: Proxy, inner: Proxy) -> Iterator[str]:

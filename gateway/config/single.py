@@ -15,6 +15,7 @@ from gateway.config.schema.proxy import Proxy
 _DESTINATIONS = Destinations()
 _NO_URL = Problem("must be a URL such as http://host:port; proxies of a file alone name an upstream", ("upstream",))
 
+_NO_URL_IN_FALLBACK = Problem(_NO_URL.message, ("fallback", "upstream"))
 _NO_TLS = Problem(
     "names files of the gateway's machine, which only those who can write its configuration file may choose; move this "
     "proxy to the file, or remove this key",
@@ -47,6 +48,10 @@ def proxy(
         literal.append(_NO_TLS)
     if isinstance(named := data.get("upstream"), str) and values.is_upstream_name(named):
         literal.append(_NO_URL)
+    if isinstance(fallback := data.get("fallback"), Mapping):
+        second = fallback.get("upstream")
+        if isinstance(second, str) and values.is_upstream_name(second):
+            literal.append(_NO_URL_IN_FALLBACK)
     try:
         checked = Proxy.model_validate(data, context=header_template.Context(env, secrets, listed))
     except ValidationError as error:
@@ -57,6 +62,9 @@ def proxy(
         ) from None
     if not checked.names_upstream:
         literal += _denied(checked, destinations)
+    second = checked.fallback.url if checked.fallback is not None else ""
+    if second and (denied := destinations.denial_of_url(second)):
+        literal.append(Problem(denied, ("fallback", "upstream")))
     if literal:
         raise ConfigError(name, literal)
     return checked
@@ -118,6 +126,8 @@ def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
         raise ConfigError(name, map(_without_line, validation_messages.problems(error, Proxy, root))) from None
     if checked.names_upstream:
         raise ConfigError(name, [_NO_URL])
+    if checked.named_upstreams():
+        raise ConfigError(name, [_NO_URL_IN_FALLBACK])
     return checked
 
 

@@ -174,6 +174,13 @@ def upstream(text: str) -> str:
     return text if is_upstream_name(text) else upstream_url(text)
 
 
+def same_upstream(one: str, other: str) -> bool:
+    """Whether two `upstream` values are one name, or lead to one place: the same origin and base path."""
+    if is_upstream_name(one) or is_upstream_name(other):
+        return one == other
+    return (origin(one), urlsplit(one).path.rstrip("/")) == (origin(other), urlsplit(other).path.rstrip("/"))
+
+
 def upstream_url(text: str) -> str:
     """An absolute http or https URL: host, optional port and base path, nothing else. Returned as written."""
     if not re.fullmatch(r"[\x21-\x7e]+", text):

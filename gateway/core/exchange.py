@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.event_stream import Events
+from gateway.core.fallback import Discarded, FellBack
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
 from gateway.core.quota import Quota
@@ -35,10 +36,12 @@ class Exchange:
         "committed",
         "concurrent",
         "deadline",
+        "discarded",
         "downstream",
         "end_at",
         "events",
         "failures",
+        "fallback",
         "gone_at",
         "grpc_status",
         "identified",
@@ -83,6 +86,10 @@ class Exchange:
     `gateway.policy.retry.FAILURES`, or a status."""
     retries: Retries | None
     """None where the proxy has none."""
+    discarded: Discarded | None
+    """Of a response that its fallback is to make good; ``status`` is then that of the response."""
+    fallback: FellBack | None
+    """What lies before, when the fallback of its proxy has taken over."""
     identified: float
     """Seconds spent on authentication and the access rule."""
     queued: float
@@ -96,7 +103,7 @@ class Exchange:
     deadline: float
     """Absolute time at which the exchange ends whatever happens; 0.0 = none."""
     attempt: Attempt
-    """The last one."""
+    """The last one; `NO_ATTEMPT` again when the fallback of its proxy takes over."""
     attempts: int
     committed: bool
     """The first byte of a response was sent: the point of no return."""
@@ -142,6 +149,8 @@ class Exchange:
         self.events = None
         self.failures = ()
         self.retries = None
+        self.discarded = None
+        self.fallback = None
         self.gone_at = 0.0
         self.identified = 0.0
         self.queued = 0.0

@@ -16,6 +16,7 @@ from gateway.ipc.messages import (
     BreakerTold,
     EndpointTold,
     Explanation,
+    FallbackTold,
     GroupTold,
     Holder,
     LimiterTold,
@@ -106,6 +107,7 @@ def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
         rates=_rates([each.get("rates", []) for each in of]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
         adaptive=_adaptive([one for each in of if (one := each.get("adaptive")) is not None]),
+        fallback=_fallback([second for each in of if (second := each.get("fallback")) is not None]),
         pool=_pool([each["pool"] for each in of]),
     )
 
@@ -167,6 +169,13 @@ def _retries(of: Sequence[RetriesTold]) -> RetriesTold | None:
 def _adaptive(of: Sequence[AdaptiveTold]) -> AdaptiveTold | None:
     """The newest view of what they share."""
     return max(of, key=lambda each: [decision["at"] for decision in each["decisions"][-1:]], default=None)
+
+
+def _fallback(of: Sequence[FallbackTold]) -> FallbackTold | None:
+    if not of:
+        return None
+    breaker = worst(each["breaker"] for each in of)
+    return {**of[0], "breaker": breaker, "in_flight": max(each["in_flight"] for each in of)}
 
 
 def _pool(of: Sequence[PoolTold]) -> PoolTold:

@@ -269,6 +269,19 @@ class RateTold(TypedDict):
     """Tokens in the bucket of ``all``; -1: each key has one."""
 
 
+class FallbackTold(TypedDict):
+    on: list[str]
+    """What it takes over from, as in the configuration."""
+    endpoint: str
+    """The URLs of the upstream that is asked instead, in one text; empty: a fixed response is given."""
+    status: int
+    """Of the fixed response; 0: there is none."""
+    breaker: str
+    """Of the other upstream: closed, open, half_open or off."""
+    in_flight: int
+    """Permits of the other upstream in use, by whatever proxy; 0 without a limit."""
+
+
 class PoolTold(TypedDict):
     endpoint: str
     open: int
@@ -342,6 +355,8 @@ class Explanation(TypedDict):
     adaptive: NotRequired[AdaptiveTold | None]
     """As ``stream``."""
     retries: NotRequired[RetriesTold | None]
+    """As ``stream``."""
+    fallback: NotRequired[FallbackTold | None]
     """As ``stream``."""
     pool: PoolTold
 

@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 
 from gateway.core.exchange import Exchange
+from gateway.core.fallback import FellBack
 from gateway.core.message import VERSIONS
 from gateway.observe.timing import Phases
 
@@ -90,6 +91,16 @@ def having_retries(text: bytes, ex: Exchange) -> bytes:
     failures = ",".join([f'"{failure}"' for failure in ex.failures])
     facts = f'"failures":[{failures}],"withheld":"{withheld}","shadow":"{shadowed}"'
     return text[:-2] + f',"retries":{{{facts}}}}}\n'.encode()
+
+
+def with_fallback(text: bytes, behind: FellBack) -> bytes:
+    """The line of an exchange that its fallback has served: also what had failed before, and where."""
+    return (
+        text[:-2]
+        + (
+            f',"fallback":{{"cause":"{behind.cause}","reason":"{behind.reason}","upstream":"{behind.endpoint}"}}}}\n'
+        ).encode()
+    )
 
 
 def _described(ex: Exchange) -> str:

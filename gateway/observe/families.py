@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway import errors
+from gateway.core.fallback import CAUSES
 from gateway.core.message import VERSIONS
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
@@ -259,6 +260,13 @@ SHADOW_RETRIES: Final = _of.values(
     "counter",
     "Requests that retries in shadow mode would have sent again, by why.",
     [f'reason="{reason}"' for reason in RETRIED[1:]],
+    sparse=True,
+)
+FALLBACKS: Final = _of.values(
+    "gateway_fallbacks_total",
+    "counter",
+    "Requests that went to the fallback of their proxy, by what had failed before.",
+    [f'cause="{cause}"' for cause in CAUSES],
     sparse=True,
 )
 SHADOW_REFUSALS: Final = _of.values(

@@ -8,6 +8,7 @@ from time import time
 from typing import Final
 
 from gateway.core.exchange import Exchange
+from gateway.core.fallback import CAUSES
 from gateway.core.message import HTTP_2, VERSIONS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe import families
@@ -115,7 +116,7 @@ class Metrics:
         ints[base + families.BYTES_OUT] += sum([ex.bytes_out for ex in exchanges])
         self._count_protocols(base, exchanges)
         for ex in exchanges:
-            if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.retries is not None:
+            if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries is not None:
                 self._record_rare(base, ex)
 
     def _count_protocols(self, base: int, exchanges: Sequence[Exchange]) -> None:
@@ -182,7 +183,7 @@ class Metrics:
             ints[base + families.BYTES_IN] += ex.bytes_in
         if ex.bytes_out:
             ints[base + families.BYTES_OUT] += ex.bytes_out
-        if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.retries is not None:
+        if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries is not None:
             self._record_rare(base, ex)
 
     def _record_rare(self, base: int, ex: Exchange) -> None:
@@ -204,6 +205,9 @@ class Metrics:
                 ints[base + _WITHHELD[retries.withheld]] += 1
             if retries.shadowed:
                 ints[base + _RETRIED.get(retries.shadowed, _STATUS) + _TO_SHADOW] += 1
+        behind = ex.fallback
+        if behind is not None:
+            ints[base + families.FALLBACKS + CAUSES.index(behind.label)] += 1
 
     def breaker_moved(self, proxy: str, old: str, new: str, reason: str, now: float) -> None:
         """``now`` is a reading of the monotonic clock."""

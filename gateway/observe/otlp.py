@@ -139,6 +139,8 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
         attributes["rpc.grpc.status_code"] = ex.grpc_status
     if ex.reason:
         attributes["error.type"] = attributes["gateway.reason"] = ex.reason
+    if ex.fallback is not None:
+        attributes["gateway.fallback"] = ex.fallback.cause
     if ex.shadow:
         attributes["gateway.shadow"] = ex.shadow
     return attributes

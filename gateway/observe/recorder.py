@@ -13,7 +13,7 @@ from time import monotonic, time
 from gateway import errors
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.observe.access_log import events_line, having_retries, line, tunnel_line
+from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent_requests import Recent
@@ -146,10 +146,12 @@ class ExchangeRecorder:
                 all_spent.append(spent)
                 if ex.events is not None:
                     describe = events_line
-            if writer is not None or ex.reason or ex.shadow:
+            if writer is not None or ex.reason or ex.shadow or ex.fallback:
                 text = describe(ex, spent, epoch)
                 if ex.failures or ex.retries is not None:
                     text = having_retries(text, ex)
+                if ex.fallback is not None:
+                    text = with_fallback(text, ex.fallback)
                 lines.append(text)
                 if ex.reason:
                     self._recent.keep_refusal(text)

@@ -1,7 +1,8 @@
 """THE MAP: the path of an exchange, outermost layer first, and the reason for the place of each layer.
 
-route chain     once for each request: record, identify, limit, retry, choose an endpoint
-attempt chain   once for each attempt at an endpoint: judge, send
+route chain      once for each request: record, identify, fall back
+upstream chain   once for each upstream that it goes to: limit, retry, choose an endpoint
+attempt chain    once for each attempt at an endpoint: judge, send
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.proxy.layers.balance import balance, key_of
 from gateway.proxy.layers.break_circuit import break_circuit, statuses
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.deliver import deliver
+from gateway.proxy.layers.fall_back import fall_back
 from gateway.proxy.layers.keep_secrets import keep_secrets
 from gateway.proxy.layers.limit import limit
 from gateway.proxy.layers.limit_rate import RateRule, limit_rate
@@ -55,12 +57,19 @@ class OuterLayers:
     rates: Callable[[records.Route], RateRule | None] = no_rates
 
 
-def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers, rates: RateRule | None = None) -> Handler:
-    """The handler of one route: what happens once for each request, however many attempts it takes. ``rates``: its rate
-    limits."""
+def route_chain(
+    route: records.Route,
+    upstream: Upstream,
+    outer: OuterLayers,
+    rates: RateRule | None = None,
+    second: Upstream | None = None,
+) -> Handler:
+    """The handler of one route: what happens once for each request, however many attempts it takes.
+
+    ``rates``: its rate limits. ``second``: the upstream of its fallback, when that has one.
+    """
     return chain(
-        # the attempt chain of the endpoint; where there are several, the balancer chooses among their chains
-        _attempts(route, upstream, outer.via),
+        upstream_chain(route, upstream, outer.via),
         # must be outermost because it records every exchange, however it ended
         outer.observe(route.name),
         # must be outside rescue because the gateway's own responses have the field too
@@ -73,13 +82,29 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers, ra
         answer_locally(websocket=route.websocket),
         # must be below identify for the same reason; above the limiter because such a request cannot go on
         require_templates(route.headers),
-        # must be above the limiter for the same reason
+        # must be above the limiter because a caller who comes too often must not take a place, or one in the queue, and
+        # above the fallback because it counts requests; below identify because a limit may count by the caller
+        limit_rate(rates),
+        # must be above all that an upstream has because the permit and the time of the first one are given back before
+        # the second is asked; below the layers that judge the caller, because their refusals are no failures
+        fall_back(
+            route.fallback,
+            None if second is None else upstream_chain(route, second, outer.via, last=True),
+            upstream.limiter,
+            route.cors,
+        ),
+    )
+
+
+def upstream_chain(route: records.Route, upstream: Upstream, via: bytes = VIA, *, last: bool = False) -> Handler:
+    """The handler of what goes to ``upstream``. ``last``: it is that of the route's fallback."""
+    return chain(
+        # the attempt chain of the endpoint; where there are several, the balancer chooses among their chains
+        _attempts(route, upstream, via, last=last),
+        # must be above the limiter because such a request cannot go on
         keep_secrets(route, legible=any(endpoint.pool.connector.absolute_form for endpoint in upstream.endpoints)),
         # must be above the limiter because time in the queue is time
         deadline(upstream.settings.timeouts.total),
-        # must be above the limiter because a caller who comes too often must not take a place, or one in the queue;
-        # below identify because a limit may count by the caller
-        limit_rate(rates),
         # must be above retry because one permit covers all attempts and the whole streamed body
         _limit(upstream.settings, upstream.limiter),
         # must be below the limiter because a permit covers the response until the kernel has it; above retry and the
@@ -96,8 +121,10 @@ def route_chain(route: records.Route, upstream: Upstream, outer: OuterLayers, ra
     )
 
 
-def _attempts(route: records.Route, upstream: Upstream, via: bytes) -> Handler:
-    chains = {endpoint.member: attempt_chain(route, upstream, endpoint, via) for endpoint in upstream.endpoints}
+def _attempts(route: records.Route, upstream: Upstream, via: bytes, *, last: bool) -> Handler:
+    chains = {
+        endpoint.member: attempt_chain(route, upstream, endpoint, via, last=last) for endpoint in upstream.endpoints
+    }
     if upstream.group is None:
         return chains[upstream.endpoints[0].member]
     settings = upstream.settings
@@ -105,13 +132,15 @@ def _attempts(route: records.Route, upstream: Upstream, via: bytes) -> Handler:
     return balance(upstream.group, chains, key_of(settings.hash_on), failures)
 
 
-def attempt_chain(route: records.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA) -> Handler:
-    """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via."""
+def attempt_chain(
+    route: records.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA, *, last: bool = False
+) -> Handler:
+    """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via; ``last`` as above."""
     settings = upstream.settings
     adaptive = settings.limiter.adaptive
     by_event = adaptive is not None and adaptive.signal == "first_event"
     return chain(
-        send(route, endpoint, settings.timeouts.response_header, via, watch_events=by_event),
+        send(route, endpoint, settings.timeouts.response_header, via, watch_events=by_event, last=last),
         # must be close to the wire because it judges the endpoint and nothing else
         break_circuit(endpoint.breaker, statuses(settings.circuit_breaker.failure_statuses)),
         # must be just above the wire because each call of what is below is one request at the endpoint

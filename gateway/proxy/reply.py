@@ -11,11 +11,13 @@ from typing import Final
 from gateway import errors
 from gateway.config import records
 from gateway.core.exchange import Exchange
-from gateway.core.message import HTTP_2, OutgoingRequest, ResponseHead
+from gateway.core.message import HTTP_2, UNTIL_CLOSE, OutgoingRequest, ResponseHead
 from gateway.core.quota import Quota
 from gateway.core.stream import ClientStream, Sink, Source
+from gateway.proxy.discard import Discard
 from gateway.proxy.event_watch import EventWatch, is_event_stream
 from gateway.proxy.grpc import status_of_head
+from gateway.proxy.layers.fall_back import Discards
 from gateway.proxy.layers.server_timing import timing_fields
 from gateway.proxy.locations import Locations, with_fields
 
@@ -29,11 +31,12 @@ _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 @dataclass(frozen=True, slots=True)
 class Treatment:
     """What a route does with responses. ``locations`` None: paths stay as they are. ``watched``: how responses of
-    events are watched; None: they are not.
+    events are watched; None: they are not. ``discards``: which responses are left to the fallback; None: none.
     """
 
     locations: Locations | None
     watched: records.Stream | None
+    discards: Discards | None = None
 
 
 class Relay:
@@ -59,7 +62,8 @@ class Relay:
             self.exchange.downstream.interim(head)
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:
-        """Commit: from here on the caller has a part of this response. Or not, when another attempt follows."""
+        """Commit: from here on the caller has a part of this response. Or not, when another attempt follows, or the
+        fallback takes over."""
         ex = self.exchange
         down = ex.downstream
         ex.status = head.status
@@ -67,6 +71,9 @@ class Relay:
             nowhere = ex.retries.discard(head, self.stream)
             if nowhere is not None:
                 return nowhere
+        discards = self._treatment.discards
+        if discards is not None and discards(ex, head.status):
+            return self._discard(head)
         if ex.request.minor == HTTP_2:
             ex.grpc_status = status_of_head(ex.request, head)
         ex.committed = True
@@ -88,6 +95,11 @@ class Relay:
             return watch
         return down
 
+    def _discard(self, head: ResponseHead) -> Sink:
+        worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE
+        self.exchange.discarded = nowhere = Discard(self.stream, worth=worth)
+        return nowhere
+
     def switch(self, head: ResponseHead) -> None:
         """Commit: the exchange becomes a tunnel, which the layers above wait for."""
         ex = self.exchange
@@ -103,6 +115,17 @@ class Relay:
             lines += timing_fields(ex, self.stream)[0]
         ex.downstream.switch(head, lines, self.stream)
         ex.commit_at = monotonic()
+
+
+def end_of_body(ex: Exchange) -> bool:
+    """The attempt takes no more of the request's body; whether its endpoint has all of it."""
+    if ex.retries is not None:
+        return ex.retries.end_attempt()
+    down = ex.downstream
+    complete = down.body_complete
+    if not complete:
+        down.stop_body()
+    return complete
 
 
 def _with_quota(head: ResponseHead, lines: bytes, quota: Quota) -> tuple[ResponseHead, bytes]:

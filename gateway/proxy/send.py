@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway import errors
 from gateway.config import records
+from gateway.config.fallback import Fallback
 from gateway.core.attempt import Attempt
 from gateway.core.event_stream import Events
 from gateway.core.exchange import GRPC_DUE, Exchange
@@ -19,8 +20,9 @@ from gateway.policy.retry import IDEMPOTENT, STALE
 from gateway.proxy.bridge import Bridge
 from gateway.proxy.grpc import TIMEOUT, status_of_trailers, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
+from gateway.proxy.layers.fall_back import discards_for, fallback_line
 from gateway.proxy.locations import Locations
-from gateway.proxy.reply import Relay, Treatment, Upload
+from gateway.proxy.reply import Relay, Treatment, Upload, end_of_body
 from gateway.proxy.rewrite import VIA, RequestRewrite
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
@@ -31,18 +33,28 @@ _HTTP_2: Final = "2"
 
 
 def send(
-    route: records.Route, endpoint: Endpoint, response_header: float, via: bytes = VIA, *, watch_events: bool = False
+    route: records.Route,
+    endpoint: Endpoint,
+    response_header: float,
+    via: bytes = VIA,
+    *,
+    watch_events: bool = False,
+    last: bool = False,
 ) -> Handler:
     """Send the exchange's request to ``endpoint`` and relay the response.
 
     ``response_header``: seconds within which the response must begin after the whole request was sent; 0: no bound.
-    ``watch_events``: even where the route sets no bounds for them.
-    Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed. A response that is not
-    for the caller, because another attempt follows, ends without an error and without a commit.
+    ``watch_events``: even where the route sets no bounds for them. ``last``: the endpoint is of the route's fallback,
+    and nothing comes after it. Raises `GatewayError`; whatever happens, the connection is then back in the pool or
+    closed. A response that is not for the caller, because another attempt or the fallback follows, ends without an
+    error and without a commit.
     """
     pool = endpoint.pool
     fields = ConfiguredFields(route.headers)
-    rewrite, treatment = _rewrite(route, endpoint, fields, via), _treatment(route, endpoint.origin, watch_events)
+    fallback = None if last else route.fallback
+    keeps = fallback is not None and fallback.upstream != ""
+    rewrite = _rewrite(route, endpoint, fields, via)
+    treatment = _treatment(route, endpoint.origin, fallback, watch_events=watch_events)
     address = f"{endpoint.origin.host}:{endpoint.origin.port}"
     per_try = route.retries.bound
     bound = min(response_header, per_try) if response_header and per_try else response_header or per_try
@@ -55,10 +67,12 @@ def send(
         outgoing = rewrite.request(request, down.peer, ex.trace)
         identified = b"X-Request-Id: %b\r\n" % ex.request_id
         lines = identified if not fields.personal else fields.lines(ex.principal) + identified
+        if last:
+            identified += fallback_line(ex)
         if TIMEOUT in request.known:
             lines += timeout_line(ex, monotonic())
         try:
-            body = _whole_body(ex, down) if request.length else b""
+            body = _whole_body(ex, down, keeps=keeps) if request.length else b""
             if body is None:
                 await Upload(ex, stream, identified, treatment, bound).run(outgoing, lines)
             else:
@@ -81,27 +95,19 @@ def send(
                 _end_watch(ex, ex.events)
         if ex.grpc_status == GRPC_DUE:
             ex.grpc_status = status_of_trailers(stream.trailers)
-        stream.release(_end_of_body(ex))
+        stream.release(end_of_body(ex))
 
     return handle
 
 
 def _broken_off(ex: Exchange, stream: ClientStream, error: BaseException) -> bool:
     """End an attempt that broke off. False: of a response that is not for the caller anyway."""
-    _end_of_body(ex)
+    end_of_body(ex)
     stream.abandon(ex.gone_at)
+    if ex.discarded is not None:
+        ex.discarded.close()
+        return not isinstance(error, GatewayError)
     return ex.retries is None or not ex.retries.discarding or not isinstance(error, GatewayError)
-
-
-def _end_of_body(ex: Exchange) -> bool:
-    """The attempt takes no more of the request's body; whether its endpoint has all of it."""
-    if ex.retries is not None:
-        return ex.retries.end_attempt()
-    down = ex.downstream
-    complete = down.body_complete
-    if not complete:
-        down.stop_body()
-    return complete
 
 
 def _prefix(route: records.Route) -> bytes:
@@ -122,11 +128,12 @@ def _rewrite(route: records.Route, endpoint: Endpoint, fields: ConfiguredFields,
     )
 
 
-def _treatment(route: records.Route, origin: Origin, watch_events: bool) -> Treatment:
+def _treatment(route: records.Route, origin: Origin, fallback: Fallback | None, *, watch_events: bool) -> Treatment:
     locations = None
     if route.rewrite_location:
         locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
-    return Treatment(locations, route.stream if route.stream.watches or watch_events else None)
+    watched = route.stream if route.stream.watches or watch_events else None
+    return Treatment(locations, watched, discards_for(fallback))
 
 
 def _end_watch(ex: Exchange, events: Events) -> None:
@@ -140,7 +147,7 @@ def _pooled(ex: Exchange, attempt: Attempt, pool: Pool) -> ClientStream | None:
     attempt.began_at = began = monotonic()
     before, ex.attempt = ex.attempt, attempt
     ex.attempts += 1
-    if ex.attempts > 1:
+    if before.endpoint:
         ex.retried += began - before.began_at
         if ex.failures and ex.failures[-1] == STALE:
             return None
@@ -165,13 +172,16 @@ async def _dial(attempt: Attempt, pool: Pool, within: float) -> ClientStream:
         attempt.dialled = monotonic() - began
 
 
-def _whole_body(ex: Exchange, down: ServerStream) -> bytes | None:
-    """The request's body when all of it is there, and is to be sent with the head; else it is relayed as it comes."""
+def _whole_body(ex: Exchange, down: ServerStream, *, keeps: bool) -> bytes | None:
+    """The request's body when all of it is there, and is to be sent with the head; else it is relayed as it comes.
+
+    ``keeps``: the fallback may send it once more, whatever the method.
+    """
     body, retries = ex.body, ex.retries
     if body is not None or down.awaits_continue or (retries is not None and retries.relayed):
         return body
     body, attempt = down.take_body(), ex.attempt
-    kept = (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == _HTTP_2
+    kept = keeps or (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == _HTTP_2
     if kept or (retries is not None and body is not None and retries.keep(body)):
         ex.body = body
     return body

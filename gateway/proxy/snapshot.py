@@ -28,12 +28,14 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An active proxy: its settings, the upstream that its handler was built for, that handler, and its rate limits."""
+    """An active proxy: its settings, the upstreams that its handler was built for, that handler, its rate limits."""
 
     settings: records.Route
     upstream: Upstream
     handle: Handler
     rates: RateRule | None = None
+    second: Upstream | None = None
+    """That of its fallback, when it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ class Snapshot:
     ) -> Iterator[tuple[str, Served]]:
         """The active proxies by name, one after the other: thousands of them take a second.
 
-        ``before``: a proxy whose settings and upstream are the same there keeps its handler.
+        ``before``: a proxy whose settings and upstreams are the same there keeps its handler.
         """
         known = {} if before is None else before.served
         return (
-            (route.name, _served(route, upstreams[route.upstream], outer, known.get(route.name)))
+            (route.name, _served(route, upstreams, outer, known.get(route.name)))
             for route in document.routes
             if route.active
         )
@@ -82,11 +84,15 @@ class Snapshot:
         return any((mapped or peer) in network for network in self.trusted)
 
 
-def _served(route: records.Route, upstream: Upstream, outer: OuterLayers, known: Served | None) -> Served:
-    if known is not None and known.upstream is upstream and known.settings == route:
+def _served(
+    route: records.Route, upstreams: Mapping[str, Upstream], outer: OuterLayers, known: Served | None
+) -> Served:
+    upstream, *rest = [upstreams[name] for name in route.upstreams()]
+    second = rest[0] if rest else None
+    if known is not None and known.upstream is upstream and known.second is second and known.settings == route:
         return known
     rates = outer.rates(route)
-    return Served(route, upstream, route_chain(route, upstream, outer, rates), rates)
+    return Served(route, upstream, route_chain(route, upstream, outer, rates, second), rates, second)
 
 
 def _route(route: records.Route, served: Mapping[str, Served], outer: OuterLayers) -> Route:

@@ -25,7 +25,7 @@ def remarks(
                 f"proxy {proxy.name} of the database names {{env.{name}}}, which templates of the database may not "
                 f"read: its requests get 500 template_missing. {_way_out(name)}"
             )
-        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, proxy.urls, secrets, bound)
+        yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, proxy.own_urls(), secrets, bound)
 
 
 def _of_secrets(
@@ -38,8 +38,8 @@ def _of_secrets(
         )
     for key in single.misdirected(proxy, urls, bound):
         yield (
-            f"{place} names {{secret.{key}}}, which is bound to other origins than its upstream: its requests get 500 "
-            f"template_missing. Change its upstream, or run: gateway secret bind {key} ORIGIN..."
+            f"{place} names {{secret.{key}}}, which is bound to other origins than its upstream or its fallback: its "
+            f"requests get 500 template_missing. Change its upstream, or run: gateway secret bind {key} ORIGIN..."
         )
 
 

@@ -242,6 +242,13 @@ PROTECTIONS = Row(
             most=1,
         ),
         timeseries(
+            "Served by the fallback",
+            "Requests per second that the fallback of the proxy has served, by what had failed before. They are no "
+            "errors, so nothing else shows them: above 0, look at the upstream.",
+            "reqps",
+            Query(_rate("gateway_fallbacks_total", "cause"), "{{cause}}"),
+        ),
+        timeseries(
             "What shadow mode would have refused",
             "Requests per second that a protection in shadow mode counts and lets through. When these are the ones "
             "that you would want to refuse, enforce it.",

@@ -97,6 +97,17 @@ async def test_a_binding_that_a_proxy_breaks_is_refused(api: Api) -> None:
     assert (shared["upstream"], shared["max_concurrent"]) == ("named", 7)
 
 
+async def test_a_fallback_does_not_take_it_elsewhere(api: Api) -> None:
+    await api.call("PUT", "/secrets/KEY", KEY)
+    second = {"fallback": {"on": ["connect"], "upstream": "http://127.0.0.1:9001"}}
+    refused = await api.call("POST", "/proxies", WEB | second)
+    assert (refused.status, [field["path"] for field in refused.body["fields"]]) == (400, ["fallback.upstream"])
+    good = {"fallback": {"on": ["connect"], "upstream": "http://127.0.0.1:9000"}}
+    assert (await api.call("POST", "/proxies", WEB | good)).status == 201
+    narrowed = await api.call("PATCH", "/secrets/KEY", {"origins": ["https://api.example.org"]})
+    assert (narrowed.status, narrowed.body["code"]) == (409, "secret_in_use")
+
+
 @pytest.mark.parametrize(
     ("origin", "hint"),
     [

@@ -44,6 +44,7 @@ DEFS: Mapping[str, Any] = schema()["$defs"]  # type: ignore[assignment] # a sche
 SHARED = {"issuer": "https://h", "audience": ["g"], "algorithms": ["HS256"], "secret": SECRET}
 JWT = {"issuer": "https://i", "audience": ["a"], "algorithms": ["ES256"], "jwks_url": "https://h/keys"}
 PROXY = {"name": "p", "path": "/p", "upstream": "http://h"}
+FALLBACK = {"on": ["reset"], "response": {}}
 CERTIFICATE = {"cert": "b.pem", "key": "b.key"}
 UPSTREAM = {"name": "u", "endpoints": [{"url": "https://u"}]}
 PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
@@ -79,6 +80,8 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Stream": (("proxies", 0, "stream"), {"proxies": [PROXY | {"stream": {}}]}),
     "Health": (("proxies", 0, "health"), {"proxies": [PROXY | {"health": {"enabled": False}}]}),
     "Ejection": (("proxies", 0, "ejection"), {"proxies": [PROXY | {"ejection": {"enabled": False}}]}),
+    "Fallback": (("proxies", 0, "fallback"), {"proxies": [PROXY | {"fallback": FALLBACK}]}),
+    "FixedResponse": (("proxies", 0, "fallback", "response"), {"proxies": [PROXY | {"fallback": FALLBACK}]}),
     "TimeoutConfig": (("proxies", 0, "timeout_config"), {"proxies": [PROXY | {"timeout_config": {}}]}),
 }
 """By section: where it stands in the file, and a file with it. A new section needs its line here."""
@@ -91,6 +94,7 @@ TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
     ("CircuitBreaker", "slow_call"): {"slow_rate": 1},
     ("Retries", "attempts"): {"on": ["connect"]},
     ("Retries", "on"): {"attempts": 2},
+    ("Fallback", "upstream"): {"response": None},
     ("Jwt", "secret"): {"algorithms": ["HS256"], "jwks_url": None},
     ("Certificate", "cert"): {"key": "a.key"},
     ("Certificate", "key"): {"cert": "a.pem"},

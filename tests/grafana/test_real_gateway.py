@@ -52,6 +52,8 @@ async def sidecar(link: Link) -> None:
         elif kind == b"slow":
             await asyncio.sleep(0.2)
             await link.send(answer(b"late"))
+        elif kind == b"teapot":
+            await link.send(answer(b"short and stout", status=418, reason="Teapot"))
         elif kind == b"broken" or (kind == b"flap" and number % 2):
             await link.send(answer(b"sorry", status=500, reason="Broken"))
         else:
@@ -81,6 +83,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         "panic": 0.9,
     }
     proxies[0] |= {"circuit_breaker": {**BREAKER, "mode": "shadow"}, "retries": {"attempts": 2, "on": ["500"]}}
+    proxies[0]["fallback"] = {"on": ["418"], "response": {"body": "no tea"}}
     folder = tmp_path / "gateway"
     folder.mkdir()
     write_certificates(folder)
@@ -160,7 +163,7 @@ async def lacks(deployment: Deployment) -> None:
 PLAYS: tuple[Play, ...] = (
     *(
         asks(f"/sidecar/{kind}")
-        for kind in ("fine", "slow", "slow", "slow", "slow", "slow", "stream", "broken", "flap")
+        for kind in ("fine", "slow", "slow", "slow", "slow", "slow", "stream", "broken", "flap", "teapot")
     ),
     *(asks(f"/sidecar/{kind}") for kind in ("broken", "broken", "last")),
     *(asks(path) for path in ("/shadowed/slow", "/shadowed/fine", "/dead/x", "/dead/y", "/closed/x", "/nowhere")),

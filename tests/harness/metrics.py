@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from gateway.core.fallback import CAUSES
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.errors import REASONS
@@ -112,6 +113,7 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_retries_total": Family("counter", _each("reason", *RETRIED), (), 0.2),
     "gateway_retries_withheld_total": Family("counter", _each("cause", *WITHHELD), (), 0.1),
     "gateway_shadow_retries_total": Family("counter", _each("reason", *RETRIED[1:]), (), 0.1),
+    "gateway_fallbacks_total": Family("counter", _each("cause", *CAUSES), (), 0.1),
     "gateway_shadow_refusals_total": Family("counter", _each("reason", *SHADOWED)),
     "gateway_rate_limited_total": Family("counter", _each("key", *KINDS), (), 0.1),
     "gateway_rate_limit_keys": Family("gauge", _each("key", *KINDS), value=40),

@@ -102,6 +102,7 @@ async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Vi
         "Login at the upstream, headers",
         "Streams of events",
         "Retries",
+        "Fallback",
         "WebSocket",
     ]
 

@@ -20,6 +20,7 @@ from harness.rig import GatewayFor, Rig, proxy_to
 from harness.tls import TlsUpstream, write_authority
 from harness.upstream import Upstream
 
+from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import CircuitBreaker, Timeouts
 from gateway.control.metrics.exposition import Exposition
 from gateway.core.limits import Limits
@@ -1011,3 +1012,24 @@ async def test_an_http_upstream_is_not_asked(gateway_for: GatewayFor, upstream: 
     rig = await gateway_for(upstream)
     assert (await rig.ask()).status == 200
     assert (await rig.log.last())["upstream_protocol"] == "1.1"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "streamed"])
+async def test_a_response_with_a_listed_status_is_discarded_and_the_connection_goes_on(
+    gateway: Gateway, upstream: Upstream, whole: bool
+) -> None:
+    rig = await gateway(fallback=Fallback((), ((503, 503),), response=FixedResponse(200, "fixed")))
+    _, response = await asking(rig)
+    session = await accept(upstream)
+    asked = await session.request()
+    if whole:
+        await session.respond(asked, b"busy", status=503)
+    else:
+        await session.begin(asked, status=503)
+        await session.until(lambda: asked.code == CANCEL)
+    assert (await response).body == b"fixed"
+    _, response = await asking(rig)
+    asked = await session.request()
+    await session.respond(asked, b"ok")
+    assert (await response).body == b"ok"
+    assert upstream.accepted == 1

@@ -25,6 +25,7 @@ const FACTS = {
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
   Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.panic ? '; too few are usable, so all are used' : ''}`,
   Retries: ({ retries: r }) => r && `${plural(r.attempts, 'attempt')} on ${r.on.join(', ')}${shadow(r)}; ${r.left.toFixed(1)} of ${r.burst} left in the budget, ${r.waiting} waiting`,
+  Fallback: ({ fallback: f }) => f && `for ${f.on.join(', ')}: ${f.endpoint ? `${f.endpoint}, ${plural(f.in_flight, 'permit')} in use, breaker ${BREAKER[f.breaker].toLowerCase()}` : `a response with ${f.status}`}`,
   Connections: ({ pool: p }) => `${p.open} open, ${p.in_use} in use; ${p.dials} dialled, ${p.reuses} times reused`,
   'HTTP/2': ({ pool: p }) => p.sessions && `${plural(p.sessions, 'connection')} with ${plural(p.streams, 'request')}`,
 };

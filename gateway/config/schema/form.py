@@ -25,6 +25,7 @@ Group = Literal[
     "Login at the upstream, headers",
     "Streams of events",
     "Retries",
+    "Fallback",
     "WebSocket",
 ]
 """The groups of fields, for mistyped ones to be found. The page shows them in the order in which keys name them."""

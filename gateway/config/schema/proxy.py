@@ -22,6 +22,7 @@ from gateway.config.schema.endpoints import (
     SlowStartKey,
     distinct,
 )
+from gateway.config.schema.fallback import Fallback
 from gateway.config.schema.form import choices, in_group, typed, widget
 from gateway.config.schema.protections import (
     CircuitBreaker,
@@ -248,6 +249,13 @@ class Proxy(Section):
     """How long a response of events may be without data."""
     retries: Retries = Field(default=Retries(), json_schema_extra=in_group("Retries"))
     """When a request that has failed is sent again."""
+    fallback: Fallback | None = Field(
+        default=None,
+        examples=[{"on": ["connect", "breaker", "503"], "upstream": "http://127.0.0.1:9001"}],
+        json_schema_extra=in_group("Fallback"),
+    )
+    """What serves a request that the upstream has failed, before anything of a response was sent: another upstream
+    (`upstream`) or a fixed response (`response`), for what `on` lists. `null`: nothing."""
     websocket: bool = Field(
         default=_PROXY.websocket, title="Relay WebSockets", examples=[True], json_schema_extra=in_group("WebSocket")
     )
@@ -287,10 +295,29 @@ class Proxy(Section):
         """Those of an upstream of its own."""
         return [self.upstream, *(endpoint.url for endpoint in self.endpoints)]
 
+    @field_validator("fallback", mode="after")
+    @classmethod
+    def _elsewhere(cls, fallback: Fallback | None, info: ValidationInfo) -> Fallback | None:
+        upstream = info.data.get("upstream", "")
+        second = None if fallback is None else fallback.upstream
+        if second is not None and upstream and values.same_upstream(second, upstream):
+            raise ValueError("leads to the upstream of the proxy itself; write another upstream, or a response")
+        return fallback
+
     @property
     def names_upstream(self) -> bool:
         """``upstream`` is the name of one that stands below `upstreams`; else it is a URL of its own."""
         return values.is_upstream_name(self.upstream)
+
+    def own_urls(self) -> list[str]:
+        """The URLs that stand in it, of its upstream and of its fallback."""
+        own = [] if self.names_upstream else self.urls
+        return [*own, self.fallback.url] if self.fallback is not None and self.fallback.url else own
+
+    def named_upstreams(self) -> set[str]:
+        """The entries of `upstreams` that it names: as its upstream, and as its fallback."""
+        own = {self.upstream} if self.names_upstream else set()
+        return own | {self.fallback.name} if self.fallback is not None and self.fallback.name else own
 
     def route(self, upstream: str, env: Mapping[str, str], secrets: Mapping[str, str]) -> records.Route:
         """What it serves, with variables and secrets inserted. ``upstream``: the name of its upstream."""
@@ -299,7 +326,20 @@ class Proxy(Section):
             for name, text in self.headers.items()
         )
         limits = tuple(limit.record() for limit in self.rate_limits)
-        return record_of(records.Route, self, headers=headers, upstream=upstream, rate_limits=limits)
+        return record_of(
+            records.Route,
+            self,
+            headers=headers,
+            upstream=upstream,
+            rate_limits=limits,
+            fallback=None if self.fallback is None else self.fallback.record(self.name),
+        )
+
+    def fallback_upstream(self) -> records.Upstream | None:
+        """The upstream that is the URL of its fallback, when that has one: with the defaults of all protections."""
+        if self.fallback is None or not self.fallback.url:
+            return None
+        return records.Upstream(self.fallback.upstream_of(self.name), (records.Endpoint(self.fallback.url),))
 
     def own_upstream(self, name: str) -> records.Upstream:
         """The upstream of its own, as ``name``, when it has a URL."""

@@ -141,7 +141,7 @@ class Settings(Section):
     def _tunnels_over_http_1_1(cls, proxies: tuple[Proxy, ...], info: ValidationInfo) -> tuple[Proxy, ...]:
         always = {upstream.name for upstream in info.data.get("upstreams", ()) if upstream.http2 == "always"}
         for proxy in proxies:
-            if proxy.websocket and proxy.names_upstream and proxy.upstream in always:
+            if proxy.websocket and always.intersection(proxy.named_upstreams()):
                 raise ValueError(
                     f"proxy {proxy.name} relays WebSockets, which go over HTTP/1.1, and its upstream has http2: "
                     "always; write auto or never there"
@@ -176,10 +176,16 @@ class Settings(Section):
         origins of secrets that are bound to some; a proxy with another upstream does not get such a secret.
         """
         own, listed = header_template.readable(env), header_template.readable(env, self.template_env)
-        tunnelled = {self._upstream_of(proxy) for proxy in (*self.proxies, *more) if proxy.websocket}
+        everything = (*self.proxies, *more)
+        routes = (
+            *(self._route(proxy, own, secrets, bound) for proxy in self.proxies),
+            *(self._route(proxy, listed, secrets, bound) for proxy in more),
+        )
+        tunnelled = {name for route in routes if route.websocket for name in route.upstreams()}
         upstreams = (
             *(upstream.record() for upstream in self.upstreams),
-            *(self._own_upstream(proxy) for proxy in (*self.proxies, *more) if not proxy.names_upstream),
+            *(self._own_upstream(proxy) for proxy in everything if not proxy.names_upstream),
+            *(second for proxy in everything if (second := proxy.fallback_upstream()) is not None),
         )
         return record_of(
             records.Document,
@@ -188,10 +194,7 @@ class Settings(Section):
             access_log=self.access_log.path if self.access_log else None,
             own_listeners=self._own(),
             via=self.via or "",
-            routes=(
-                *(self._route(proxy, own, secrets, bound) for proxy in self.proxies),
-                *(self._route(proxy, listed, secrets, bound) for proxy in more),
-            ),
+            routes=routes,
             upstreams=tuple(
                 # A WebSocket begins with an Upgrade, which HTTP/2 does not have.
                 dataclasses.replace(upstream, http2="never") if upstream.name in tunnelled else upstream
@@ -238,11 +241,10 @@ class Settings(Section):
         )
 
     def urls(self, proxy: Proxy) -> list[str]:
-        """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names."""
-        if not proxy.names_upstream:
-            return proxy.urls
-        entries = (upstream for upstream in self.upstreams if upstream.name == proxy.upstream)
-        return [endpoint.url for upstream in entries for endpoint in upstream.endpoints]
+        """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names; and its fallback's."""
+        names = proxy.named_upstreams()
+        entries = (upstream for upstream in self.upstreams if upstream.name in names)
+        return [*proxy.own_urls(), *(endpoint.url for upstream in entries for endpoint in upstream.endpoints)]
 
     @staticmethod
     def _upstream_of(proxy: Proxy) -> str:

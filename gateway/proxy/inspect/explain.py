@@ -15,6 +15,7 @@ from gateway.ipc.messages import (
     BreakerTold,
     CallersTold,
     Explanation,
+    FallbackTold,
     Holder,
     LimiterTold,
     MoveTold,
@@ -27,6 +28,7 @@ from gateway.ipc.messages import (
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_rules import FAILURE_RATE, FAILURE_THRESHOLD, Figures, Rules
 from gateway.policy.breaker_store import Judged, Move, State
+from gateway.policy.causes import Causes
 from gateway.policy.limiter import Limiter
 from gateway.policy.rate_store import FORGOTTEN, HELD
 from gateway.policy.window import Tally
@@ -49,6 +51,8 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
     settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
     running = sorted(live, key=lambda ex: ex.start_at)
     verdict, reason, sentence = _verdict(served)
+    if verdict == "refuse":
+        sentence += _taken_over(served, reason)
     return {
         "proxy": served.settings.name,
         "at": now + epoch,
@@ -71,6 +75,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) 
         },
         "breaker": None if breaker is None else _breaker(breaker, now, epoch),
         "rates": [] if served.rates is None else [_rate(served.rates, at) for at in range(len(served.rates.settings))],
+        "fallback": _fallback(served),
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
         "retries": _retries(served, running) if served.settings.retries.active else None,
         "group": group_told(upstream, epoch),
@@ -124,6 +129,30 @@ def _rate(rule: RateRule, at: int) -> RateTold:
         "forgotten": counts[FORGOTTEN],
         "left": rule.left(at) if settings.key == "all" else -1,
     }
+
+
+def _fallback(served: Served) -> FallbackTold | None:
+    fallback, second = served.settings.fallback, served.second
+    if fallback is None:
+        return None
+    breaker = None if second is None else second.breaker
+    statuses = [f"{first}" if first == last else f"{first}-{last}" for first, last in fallback.statuses]
+    return {
+        "on": [*fallback.on, *statuses],
+        "endpoint": "" if second is None else ", ".join([endpoint.origin.url for endpoint in second.endpoints]),
+        "status": 0 if fallback.response is None else fallback.response.status,
+        "breaker": "off" if breaker is None else breaker.state.api_word,
+        "in_flight": 0 if second is None or second.limiter is None else second.limiter.in_flight,
+    }
+
+
+def _taken_over(served: Served, reason: str) -> str:
+    """What its fallback does with a request that would be refused for ``reason``; empty: nothing."""
+    told, fallback = _fallback(served), served.settings.fallback
+    if told is None or fallback is None or not Causes(fallback.on).word_for(reason):
+        return ""
+    taker = f"at {told['endpoint']} would be asked" if told["endpoint"] else f"would respond with {told['status']}"
+    return f"; instead, the fallback {taker}"
 
 
 def phase(ex: Exchange) -> str:

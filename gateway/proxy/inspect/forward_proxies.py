@@ -14,8 +14,9 @@ _log = logging.getLogger("gateway")
 
 def log_forward_proxy(served: Served) -> None:
     """A line for each endpoint with a forward proxy on the way: at start and not when the first request fails."""
-    for endpoint in served.upstream.endpoints:
-        _log_one(served.settings, endpoint)
+    for upstream in (served.upstream, served.second):
+        for endpoint in () if upstream is None else upstream.endpoints:
+            _log_one(served.settings, endpoint)
 
 
 def _log_one(route: Route, endpoint: Endpoint) -> None:

@@ -40,11 +40,11 @@ def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
 def outcome_of_total_timeout(ex: Exchange) -> Outcome:
     """FAILURE when the upstream had the whole request, or none was to be uploaded, and had not begun to respond.
 
-    Not when our own queue took the larger part of the time.
+    Not when our own queue, or attempts before this one, took the larger part of the time.
     """
     asked = ex.attempt.sent_at > 0.0 or ex.request.length == 0
-    queued = ex.queued > (ex.deadline - ex.start_at) / 2
-    return FAILURE if asked and not queued and not ex.committed else IGNORED
+    late = ex.queued + ex.retried > (ex.deadline - ex.start_at) / 2
+    return FAILURE if asked and not late and not ex.committed else IGNORED
 
 
 def statuses(ranges: Iterable[str]) -> frozenset[int]:

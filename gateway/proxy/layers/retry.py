@@ -45,6 +45,9 @@ def _may_retry(ex: Exchange, error: GatewayError, now: float) -> bool:
 
 def _replayable(ex: Exchange) -> bool:
     """The body is there to be sent, or nothing of it was taken from the caller yet."""
-    if ex.retries is not None:
-        return ex.retries.replayable
+    return has_body(ex) if ex.retries is None else ex.retries.replayable
+
+
+def has_body(ex: Exchange) -> bool:
+    """The request has no body, or one that was kept whole, or of which nothing was taken yet."""
     return ex.request.length == 0 or ex.body is not None or not (ex.bytes_in or ex.downstream.body_complete)

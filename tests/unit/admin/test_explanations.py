@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.admin.explanations import explained
 
 LINE: dict[str, Any] = {
@@ -51,3 +53,17 @@ def test_a_request_that_runs_has_no_way_yet() -> None:
 def test_the_status_of_a_call_of_grpc_is_told() -> None:
     line = LINE | {"status_code": 200, "reason": "", "grpc_status": 14}
     assert explained(line)["sentence"] == "answered 200, grpc-status 14 by 127.0.0.1:9000 in 30003.2 ms"
+
+
+@pytest.mark.parametrize(
+    ("behind", "says"),
+    [
+        ({"cause": "connect", "reason": "dial_failed", "upstream": "h:1"}, "dial_failed of h:1"),
+        ({"cause": "503", "reason": "", "upstream": "h:1"}, "status 503 of h:1"),
+        ({"cause": "breaker", "reason": "breaker_open", "upstream": ""}, "breaker_open"),
+    ],
+)
+def test_what_the_fallback_took_over_from_is_told(behind: dict[str, str], says: str) -> None:
+    line = LINE | {"status_code": 200, "reason": "", "fallback": behind}
+    told = explained(line)["sentence"]
+    assert told == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; the fallback took over from {says}"

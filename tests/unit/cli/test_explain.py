@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.cli.explain import upstream_text
 
 FOUND: dict[str, Any] = {
@@ -107,3 +109,23 @@ def test_a_limit_that_adapts_tells_its_decisions() -> None:
     assert lines[3].endswith("(10.0 s ago): 10 -> 8, 8 of 10 responses had begun")
     unknown = adaptive | {"usual": 0.0, "decisions": []}
     assert upstream_text(FOUND | {"adaptive": unknown}).splitlines()[1] == "    adapts between 1 and 64, by first_byte"
+
+
+@pytest.mark.parametrize(
+    ("fallback", "says"),
+    [
+        (
+            {"on": ["connect", "503"], "endpoint": "http://x:1", "status": 0, "breaker": "closed", "in_flight": 2},
+            "connect, 503: http://x:1, 2 in use, breaker closed",
+        ),
+        (
+            {"on": ["queue"], "endpoint": "", "status": 200, "breaker": "off", "in_flight": 0},
+            "queue: a response with 200",
+        ),
+    ],
+)
+def test_a_fallback_has_a_line(fallback: dict[str, Any], says: str) -> None:
+    plain = upstream_text(FOUND).splitlines()
+    first, line, *rest = upstream_text(FOUND | {"fallback": fallback}).splitlines()
+    assert [first, *rest] == plain
+    assert line == f"  fallback on {says}"

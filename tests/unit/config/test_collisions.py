@@ -66,3 +66,19 @@ def test_an_address_twice() -> None:
 @pytest.mark.parametrize("data", [{}, {"proxies": 5}, {"proxies": [5, {"name": [], "hosts": 5, "headers": []}]}])
 def test_what_is_malformed_is_left_to_the_model(data: dict[str, object]) -> None:
     assert told(data) == []
+
+
+def test_the_upstream_of_a_fallback_must_be_there() -> None:
+    lines: dict[Path, int] = {("proxies", 0, "fallback", "upstream"): 9}
+    upstreams = [{"name": "ai"}]
+
+    def with_second(second: object) -> list[str]:
+        proxies = [{"name": "p", "upstream": "http://h", "fallback": {"upstream": second}}]
+        return told({"upstreams": upstreams, "proxies": proxies}, lines)
+
+    (problem,) = with_second("gone")
+    assert problem.startswith(
+        "f:9: proxies.0.fallback.upstream: there is no upstream of this name below `upstreams`, where"
+    )
+    for good in ("ai", "http://x", None, 5):
+        assert with_second(good) == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config.remarks import remarks
+from gateway.config.schema.fallback import Fallback
 from gateway.config.schema.proxy import Proxy
 
 
@@ -47,3 +48,20 @@ def test_two_paths_that_are_one() -> None:
 def test_a_rule_that_no_request_can_meet() -> None:
     (sentence,) = told(proxy("a", "/a", "@request.path = '/a/b%2Fc' || @request.path = '/a/d'"))
     assert sentence.endswith("because a back end may read /a/b/c in it; compare with /a/b/c")
+
+
+@pytest.mark.parametrize(
+    ("second", "header", "warned"),
+    [
+        ("http://other", {"Authorization": "Bearer abc"}, True),
+        ("http://other", {"X-Plain": "abc"}, False),
+        ("http://h/elsewhere", {"Authorization": "Bearer abc"}, False),
+    ],
+)
+def test_a_secret_that_two_origins_get(second: str, header: dict[str, str], warned: bool) -> None:
+    fallback = Fallback.model_validate({"on": ["connect"], "upstream": second})
+    proxy_ = Proxy(name="p", path="/", upstream="http://h/base", headers=header, fallback=fallback)
+    begin = (
+        "proxy p: its fallback at http://other gets the same headers as http://h, and Authorization may hold a secret;"
+    )
+    assert [sentence[: len(begin)] for sentence in told(proxy_)] == [begin] * warned

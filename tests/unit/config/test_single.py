@@ -105,3 +105,15 @@ def test_tls_names_files_of_the_machine_which_nobody_looks_at(tls: dict[str, obj
 def test_no_tls_written_out_is_none() -> None:
     assert single.proxy({**PROXY, "tls": None}, env={}, secrets=set()).tls is None
     assert single.stored({**PROXY, "tls": None}).tls is None
+
+
+def test_the_fallback_of_a_proxy_of_the_database_has_a_url_too() -> None:
+    named = {"on": ["connect"], "upstream": "ai"}
+    url = ("fallback.upstream", "must be a URL such as http://host:port; proxies of a file alone name an upstream")
+    assert problems(fallback=named) == [url]
+    with pytest.raises(ConfigError, match=r"fallback\.upstream: must be a URL"):
+        single.stored({**PROXY, "fallback": named})
+    assert [path for path, _ in problems(fallback={"on": ["connect"], "upstream": "http://169.254.1.1"})] == [
+        "fallback.upstream"
+    ]
+    assert single.stored({**PROXY, "fallback": {"on": ["connect"], "response": {}}}).fallback is not None

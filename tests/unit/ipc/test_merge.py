@@ -191,3 +191,13 @@ def test_a_refusal_names_the_workers_where_not_all_refuse() -> None:
     assert merge.refusal({0: "it is taken", 1: "it is taken"}, of=2) == "it is taken"
     some = merge.refusal({2: "it is taken", 0: "no"}, of=4)
     assert some == "it is taken (worker 0, 2 of 4 refuses it, so none applies it)"
+
+
+def test_the_fallback_of_all_workers_is_one() -> None:
+    one = {"on": ["connect"], "endpoint": "http://x:1", "status": 0, "breaker": "closed", "in_flight": 1}
+    other = one | {"breaker": "open", "in_flight": 3}
+    found = merge.explanations(
+        {number: explanation("admit", 1, 1.0, fallback=each) for number, each in enumerate((one, other, None))}
+    )
+    assert found["fallback"] == other
+    assert merge.explanations({0: explanation("admit", 1, 1.0), 1: explanation("admit", 1, 1.0)})["fallback"] is None

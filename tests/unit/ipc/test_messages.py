@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
+import pytest
 
+from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import (
     AuthField,
     CircuitBreaker,
@@ -88,3 +90,15 @@ def test_credentials_survive_the_way() -> None:
     )
     assert travelled(credentials) == credentials
     assert travelled(Credentials()) == Credentials()
+
+
+@pytest.mark.parametrize(
+    "fallback",
+    [
+        Fallback(("connect", "queue"), ((500, 502), (429, 429)), "spare"),
+        Fallback(("deadline",), response=FixedResponse(200, '{"hits": []}', "application/json")),
+    ],
+)
+def test_so_does_a_fallback(fallback: Fallback) -> None:
+    document = Document(routes=(Route("a", "/a", "a", fallback=fallback),))
+    assert travelled(document) == document

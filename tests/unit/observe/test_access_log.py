@@ -5,8 +5,9 @@ import json
 import pytest
 from unit.scene import told
 
+from gateway.core.fallback import FellBack
 from gateway.core.peer import Peer
-from gateway.observe.access_log import events_line, having_retries, line, tunnel_line
+from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback
 from gateway.observe.timing import phases
 
 
@@ -147,3 +148,12 @@ def test_what_was_no_request_is_not_taken_for_the_last_such_one() -> None:
 def test_an_upstream_that_never_answered_has_no_latency() -> None:
     ex = told(start_at=1.0, asked_at=1.1, sent_at=1.1, end_at=2.0)
     assert json.loads(line(ex, phases(ex), 0.0))["upstream_latency_ms"] is None
+
+
+def test_the_line_of_an_exchange_that_its_fallback_has_served() -> None:
+    ex = told(request_id=b"a", status=200, start_at=10.0, end_at=20.0)
+    plain = line(ex, phases(ex), 0.0)
+    behind = FellBack("connect", "dial_failed", "u:1", 1)
+    assert json.loads(with_fallback(plain, behind)) == json.loads(plain) | {
+        "fallback": {"cause": "connect", "reason": "dial_failed", "upstream": "u:1"}
+    }

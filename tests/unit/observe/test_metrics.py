@@ -14,6 +14,7 @@ from unit.scene import exchange, set_facts
 from gateway import errors
 from gateway.control.metrics.exposition import Exposition
 from gateway.core.exchange import Exchange
+from gateway.core.fallback import FellBack
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, create
 from gateway.observe.families import METHODS, PROCESS, PROXY
@@ -163,6 +164,20 @@ def test_retries_by_why_they_were_made_and_why_not(counted: Counted) -> None:
 
 def test_retries_have_the_words_of_their_policy() -> None:
     assert (families.RETRIED, families.WITHHELD) == (retry.RETRIED, retry.WITHHELD)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_a_fallback_has_served(counted: Counted, many: bool) -> None:
+    behind = [FellBack("connect", "dial_failed", "h:1", 2), *[FellBack("503", "", "h:1", 1)] * (4 if many else 1)]
+    exchanges = []
+    for each in behind:
+        ex = exchange()
+        set_facts(ex, proxy="p", start_at=1.0, end_at=2.0, fallback=each, attempts=each.attempts + 1)
+        exchanges.append(ex)
+    counted.metrics.record("p", exchanges, [phases(ex) for ex in exchanges])
+    assert counted.value("gateway_fallbacks_total", proxy="p", cause="connect") == 1
+    assert counted.value("gateway_fallbacks_total", proxy="p", cause="status") == len(behind) - 1
+    assert counted.value("gateway_retries_total", proxy="p", reason="status") is None, "it is no retry"
 
 
 def test_the_protocols_of_both_sides(counted: Counted) -> None:

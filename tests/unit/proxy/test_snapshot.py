@@ -7,6 +7,7 @@ import pytest
 from harness.records import Proxied, proxy, serving
 from unit.scene import exchange
 
+from gateway.config.fallback import Fallback
 from gateway.config.records import Document, Header, Route
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
@@ -175,3 +176,15 @@ async def test_a_layer_that_breaks_is_rescued() -> None:
         ex = await serve(handler_of(made.next(A), b"/a"))
         assert (ex.status, ex.reason) == (500, "internal")
         assert made.rooms.seen == [("a", "internal", 500)]
+
+
+async def test_a_handler_is_built_again_when_the_upstream_of_its_fallback_changes() -> None:
+    second = Fallback(("connect",), upstream="b")
+    async with generations() as made:
+        first, same = made.next(A.having(fallback=second), B), made.next(A.having(fallback=second), B)
+        assert handler_of(first, b"/a") is handler_of(same, b"/a")
+        changed = made.next(A.having(fallback=second), B.having(max_concurrent=3))
+        assert handler_of(changed, b"/a") is not handler_of(same, b"/a")
+        served = changed.served["a"].second
+        assert served is not None
+        assert served.settings.max_concurrent == 3

@@ -116,6 +116,8 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("CircuitBreaker", "slow_call"): {"slow_rate": 1},
     ("Retries", "attempts"): {"on": ["connect"]},
     ("Retries", "on"): {"attempts": 2},
+    ("Fallback", "on"): {"upstream": "spare"},
+    ("Fallback", "upstream"): {"on": ["connect"]},
     ("Jwt", "secret"): {"jwks_url": None, "algorithms": ["HS256"]},
     ("Tls", "client_auth"): {"client_ca": "callers.pem"},
     ("Tls", "client_ca"): {"client_auth": "required"},

@@ -11,6 +11,7 @@ import pytest
 from harness.records import proxy
 from unit.scene import Clock, told
 
+from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import Adaptive, CircuitBreaker, Header, Limiter, Missing, Queue, RateLimit, Retries, Stream
 from gateway.core.outcome import Outcome
 from gateway.ipc.messages import BreakerTold, Explanation
@@ -430,3 +431,53 @@ def test_a_rate_limit_in_shadow_mode_is_a_note() -> None:
     found = scene.told()
     assert found["verdict"] == "admit"
     assert "without the rate limit's shadow mode: a request would be refused (429 rate_limit)" in found["sentence"]
+
+
+def with_fallback(scene: Scene, fallback: Fallback, second: Scene | None = None) -> Explanation:
+    settings = replace(scene.served.settings, fallback=fallback)
+    other = None if second is None else second.served.upstream
+    scene.served = replace(scene.served, settings=settings, second=other)
+    return scene.told()
+
+
+def test_a_fallback_tells_what_takes_over_and_when() -> None:
+    assert Scene().told()["fallback"] is None
+    found = with_fallback(Scene(), Fallback(("connect",), ((503, 503), (500, 501)), response=FixedResponse(200)))
+    assert found["fallback"] == {
+        "on": ["connect", "503", "500-501"],
+        "endpoint": "",
+        "status": 200,
+        "breaker": "off",
+        "in_flight": 0,
+    }
+    fuse, _ = breaker()
+    second = Scene(limit=3, breaker=fuse)
+    assert second.limiter is not None
+    second.limiter.try_acquire()
+    found = with_fallback(Scene(), Fallback(("connect",), upstream="x"), second)
+    assert found["fallback"] == {
+        "on": ["connect"],
+        "endpoint": "http://h:1",
+        "status": 0,
+        "breaker": "closed",
+        "in_flight": 1,
+    }
+    assert with_fallback(Scene(), Fallback(("connect",), upstream="x"), Scene())["fallback"] is not None
+
+
+@pytest.mark.parametrize(
+    ("on", "fixed", "says"),
+    [
+        ("queue", True, "; instead, the fallback would respond with 503"),
+        ("queue", False, "; instead, the fallback at http://h:1 would be asked"),
+        ("breaker", True, ""),
+    ],
+)
+def test_a_refusal_tells_who_takes_over(on: str, fixed: bool, says: str) -> None:
+    scene = Scene(limit=1)
+    assert scene.limiter is not None
+    scene.limiter.try_acquire()
+    plain = scene.told()["sentence"]
+    fallback = Fallback((on,), response=FixedResponse()) if fixed else Fallback((on,), upstream="x")
+    found = with_fallback(scene, fallback, None if fixed else Scene())
+    assert (found["verdict"], found["sentence"]) == ("refuse", plain + says)

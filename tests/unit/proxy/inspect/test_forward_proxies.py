@@ -33,7 +33,10 @@ class Pool:
     connector: Connector
 
 
-def logged(caplog: pytest.LogCaptureFixture, url: str, variable: str, **settings: Any) -> list[tuple[int, str]]:
+def logged(
+    caplog: pytest.LogCaptureFixture, url: str, variable: str, *, twice: bool = False, **settings: Any
+) -> list[tuple[int, str]]:
+    """``twice``: the upstream of its fallback is reached in the same way."""
     origin = Origin.of(url)
     found = forward_proxy(origin, {variable: "http://fp:3128"})
     pool = Pool(Connector(found, b"http://origin" if origin.scheme == "http" else b""))
@@ -41,8 +44,12 @@ def logged(caplog: pytest.LogCaptureFixture, url: str, variable: str, **settings
     endpoint = Endpoint(origin, cast(Any, pool), None, Condition(Member(origin.url)))
     upstream = Upstream(records.upstream, (endpoint,), None, None)
     with caplog.at_level(logging.INFO, "gateway"):
-        log_forward_proxy(Served(records.route, upstream, cast(Any, None)))
+        log_forward_proxy(Served(records.route, upstream, cast(Any, None), second=upstream if twice else None))
     return [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+def test_the_way_to_a_fallback_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    assert len(logged(caplog, "http://origin.test", "http_proxy", twice=True)) == 2
 
 
 def test_a_direct_way_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

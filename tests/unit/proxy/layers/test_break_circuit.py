@@ -215,6 +215,12 @@ class TestLayer:
         end = asyncio.CancelledError() if as_cancellation else GatewayError(errors.TOTAL_TIMEOUT)
         assert await judged(ex, end) is outcome
 
+    async def test_attempts_before_this_one_may_have_taken_the_time(self) -> None:
+        ex = exchange(start_at=1000.0)
+        ex.deadline, ex.queued, ex.retried = 1010.0, 2.0, 3.1
+        ex.attempt.sent_at = 1005.5
+        assert await judged(ex, GatewayError(errors.TOTAL_TIMEOUT)) is IGNORED
+
     @pytest.mark.covers("FR-015", "T054")
     async def test_a_clock_that_has_only_begun_is_a_clock(self) -> None:
         ex = exchange(b"PUT", 100, start_at=0.25)

@@ -1,0 +1,139 @@
+"""Applies the fallback: what the upstream of a proxy has failed goes to another one, or gets a fixed response.
+
+It takes over once, before the first byte of a response and never after. By then the first upstream has its permit back,
+and what it has learnt stays: its breaker has judged the attempt, also that of a response that was discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from gateway.config.fallback import Fallback, FixedResponse
+from gateway.config.records import Cors
+from gateway.core.attempt import NO_ATTEMPT
+from gateway.core.exchange import Exchange
+from gateway.core.fallback import FellBack
+from gateway.core.layer import Handler, Layer
+from gateway.errors import TOTAL_TIMEOUT, GatewayError
+from gateway.policy.causes import Causes
+from gateway.policy.limiter import Limiter
+from gateway.proxy.cors import cors_fields
+from gateway.proxy.grpc import is_grpc
+from gateway.proxy.layers.deadline import deadline
+from gateway.proxy.layers.retry import has_body
+from gateway.proxy.layers.server_timing import head_field
+
+_COME_BACK = (429, 503)
+"""RFC 6585 4, RFC 9110 15.6.4: statuses that may say when to ask again."""
+
+Discards = Callable[[Exchange, int], bool]
+"""Says whether the response with this status is discarded. When it is, what takes its place is possible."""
+
+
+def fall_back(fallback: Fallback | None, second: Handler | None, limiter: Limiter | None, cors: Cors) -> Layer:
+    """Give what fails below for a listed reason to ``second``, the chain of the other upstream; None: the response of
+    ``fallback``. Sets ``fallback`` of the exchange.
+
+    ``limiter``: that of the first upstream, which gives permits back a moment after an attempt was cut. The deadline
+    of the exchange goes on. What ``second`` raises is the end of it: a fallback has no fallback.
+    """
+    if fallback is None:
+        return lambda next_handler: next_handler
+    causes = Causes(fallback.on, fallback.statuses)
+    response = fallback.response or FixedResponse()
+
+    def layer(next_handler: Handler) -> Handler:
+        async def handle(ex: Exchange) -> None:
+            began = monotonic()
+            failed: GatewayError | None = None
+            try:
+                await next_handler(ex)
+                if ex.discarded is None:
+                    return
+                cause = str(ex.status)
+            except GatewayError as error:
+                cause = _cause(causes, ex, error, fixed=second is None)
+                if not cause:
+                    raise
+                failed = error
+                # Its frames lead to this one, which would be kept until the garbage collector runs.
+                failed.__traceback__ = failed.__context__ = failed.__cause__ = None
+            if second is None:
+                _leave_behind(ex, cause, failed, began)
+                _give(response, ex, failed, cors)
+                return
+            if ex.attempt.asked_at and limiter is not None:
+                await asyncio.sleep(limiter.linger)
+            await _ask(second, ex, cause, failed, began)
+
+        return handle
+
+    return layer
+
+
+def discards_for(fallback: Fallback | None) -> Discards | None:
+    """What is discarded for the sake of ``fallback``; None: nothing."""
+    if fallback is None:
+        return None
+    causes = Causes((), fallback.statuses)
+    if not causes.lists_statuses:
+        return None
+    fixed = fallback.upstream == ""
+    return lambda ex, status: causes.lists(status) and _is_possible(ex, fixed=fixed)
+
+
+def fallback_line(ex: Exchange) -> bytes:
+    """The field that tells a caller that the response comes from the fallback, and what had failed."""
+    return b"" if ex.fallback is None else b"X-Gateway-Fallback: %b\r\n" % ex.fallback.cause.encode()
+
+
+def _cause(causes: Causes, ex: Exchange, error: GatewayError, *, fixed: bool) -> str:
+    """What the fallback takes over from; empty: it does not, and the error stands."""
+    cause = causes.word_for(error.reason.code)
+    return cause if cause and not ex.committed and _is_possible(ex, fixed=fixed) else ""
+
+
+def _is_possible(ex: Exchange, *, fixed: bool) -> bool:
+    """A response that is none of gRPC says less to a caller of gRPC than the failure itself."""
+    return not is_grpc(ex.request) if fixed else has_body(ex)
+
+
+async def _ask(second: Handler, ex: Exchange, cause: str, failed: GatewayError | None, began: float) -> None:
+    left = ex.deadline - monotonic() if ex.deadline else 0.0
+    if left < 0.0 or (failed is not None and failed.reason is TOTAL_TIMEOUT):
+        raise failed or GatewayError(TOTAL_TIMEOUT)
+    _leave_behind(ex, cause, failed, began)
+    queued, ex.queued = ex.queued, 0.0
+    try:
+        await deadline(left)(second)(ex)
+    finally:
+        ex.queued += queued  # of both queues
+
+
+def _leave_behind(ex: Exchange, cause: str, failed: GatewayError | None, began: float) -> None:
+    """Make the exchange one that has tried nothing yet, and remember what it had."""
+    before = ex.attempt
+    reason = "" if failed is None else failed.reason.code
+    ex.fallback = FellBack(cause, reason, before.endpoint, ex.attempts)
+    ex.retried = monotonic() - began - ex.queued
+    ex.attempt, ex.status, ex.reason = NO_ATTEMPT, 0, ""
+    ex.breaker, ex.concurrent, ex.tried = "", 0, ()
+    ex.discarded = ex.retries = None
+
+
+def _give(response: FixedResponse, ex: Exchange, failed: GatewayError | None, cors: Cors) -> None:
+    ex.status = response.status
+    ex.committed = True
+    body = response.body.encode()
+    fields = b"Content-Type: %b\r\nX-Request-Id: %b\r\n" % (response.content_type.encode(), ex.request_id)
+    fields += fallback_line(ex)
+    if failed is not None and failed.retry_after and response.status in _COME_BACK:
+        fields += b"Retry-After: %d\r\n" % failed.retry_after
+    if cors.allow_origins:
+        fields += cors_fields(cors, ex.request.fields)
+    if ex.timed:
+        fields += head_field(ex)
+    ex.downstream.respond(response.status, fields, body)
+    ex.bytes_out = len(body)

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+from unit.machines import full_limiter
+from unit.scene import Nobody, exchange, told
+
+from gateway.config.fallback import Fallback, FixedResponse
+from gateway.config.records import Cors
+from gateway.core.attempt import NO_ATTEMPT, Attempt
+from gateway.core.clock import monotonic
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.core.message import HTTP_2
+from gateway.errors import BREAKER_OPEN, DIAL_FAILED, QUEUE_FULL, TOTAL_TIMEOUT, UPSTREAM_RESET, GatewayError
+from gateway.policy.limiter import Limiter
+from gateway.proxy.layers.fall_back import discards_for, fall_back, fallback_line
+from gateway.proxy.layers.limit import limit
+
+ON = ("connect", "reset", "breaker", "queue", "deadline")
+OPEN_PAGES = Cors(("*",), ())
+
+
+class Caller(Nobody):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: tuple[int, bytes, bytes] | None = None
+
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
+        self.told = status, lines, body
+
+
+class Second:
+    """The chain of the other upstream; it may fail, too."""
+
+    def __init__(self, error: GatewayError | None = None, **facts: Any) -> None:
+        self.error = error
+        self.facts = facts
+        self.seen: list[Exchange] = []
+        self.attempt: Attempt | None = None
+
+    async def __call__(self, ex: Exchange) -> None:
+        self.seen.append(ex)
+        self.attempt = ex.attempt
+        for name, value in self.facts.items():
+            setattr(ex, name, value)
+        if self.error is not None:
+            raise self.error
+        ex.status = 200
+
+
+def failing(error: BaseException | None, **facts: Any) -> Handler:
+    async def handle(ex: Exchange) -> None:
+        for name, value in facts.items():
+            setattr(ex, name, value)
+        if error is not None:
+            raise error
+        ex.status = 200
+
+    return handle
+
+
+def discarding(status: int, **facts: Any) -> Handler:
+    """A response with ``status`` came, and was left to the fallback."""
+
+    async def handle(ex: Exchange) -> None:
+        await failing(None, discarded=Rest(), **facts)(ex)
+        ex.status = status
+
+    return handle
+
+
+class Rest:
+    def close(self) -> None: ...
+
+
+def asking(ex: Exchange) -> Attempt:
+    ex.attempt, ex.attempts = Attempt("first:1"), 1
+    ex.attempt.asked_at = monotonic()
+    return ex.attempt
+
+
+def fresh(method: bytes = b"GET", length: int = 0) -> Exchange:
+    ex = exchange(method, length, monotonic())
+    ex.downstream = Caller()  # type: ignore[assignment] # no stream
+    ex.request_id = b"id1"
+    return ex
+
+
+def said(ex: Exchange) -> tuple[int, bytes, bytes]:
+    caller: Any = ex.downstream
+    assert caller.told is not None
+    return caller.told  # type: ignore[no-any-return]
+
+
+def test_without_a_fallback_there_is_no_layer() -> None:
+    handler = failing(None)
+    assert fall_back(None, None, None, Cors())(handler) is handler
+
+
+async def test_what_goes_well_and_what_is_not_listed_passes() -> None:
+    second = Second()
+    layer = fall_back(Fallback(("connect",), upstream="spare"), second, None, Cors())
+    ex = fresh()
+    await layer(failing(None))(ex)
+    assert ex.status == 200
+    for error in (GatewayError(UPSTREAM_RESET), ValueError("a defect")):
+        with pytest.raises(type(error)) as caught:
+            await layer(failing(error))(fresh())
+        assert caught.value is error
+    assert second.seen == []
+    assert (ex.fallback, fallback_line(ex)) == (None, b"")
+
+
+async def test_the_second_upstream_finds_an_exchange_that_has_tried_nothing() -> None:
+    second = Second(queued=0.25)
+    ex = fresh()
+    before = asking(ex)
+    facts = {"breaker": "closed", "concurrent": 3, "tried": ("an endpoint",), "retries": "of the first"}
+    first = failing(GatewayError(UPSTREAM_RESET), queued=0.5, **facts)
+    await fall_back(Fallback(ON, upstream="spare"), second, full_limiter(), Cors())(first)(ex)
+    behind = ex.fallback
+    assert behind is not None
+    assert (behind.cause, behind.reason, behind.endpoint, behind.attempts) == ("reset", "upstream_reset", "first:1", 1)
+    assert second.attempt is NO_ATTEMPT
+    assert before.asked_at
+    assert (ex.status, ex.breaker, ex.concurrent, ex.queued, ex.tried) == (200, "", 0, 0.75, ())
+    assert ex.retries is None
+    assert fallback_line(ex) == b"X-Gateway-Fallback: reset\r\n"
+
+
+async def test_a_response_that_was_discarded_has_a_status_and_no_reason() -> None:
+    second = Second()
+    ex = fresh()
+    await fall_back(Fallback((), ((503, 503),), "spare"), second, None, Cors())(discarding(503))(ex)
+    assert ex.fallback is not None
+    assert (ex.fallback.cause, ex.fallback.reason, ex.status) == ("503", "", 200)
+
+
+async def test_what_the_second_raises_is_the_end() -> None:
+    last = GatewayError(DIAL_FAILED)
+    second = Second(last)
+    ex = fresh()
+    with pytest.raises(GatewayError) as caught:
+        await fall_back(Fallback(ON, upstream="spare"), second, None, Cors())(failing(GatewayError(BREAKER_OPEN)))(ex)
+    assert caught.value is last
+    assert last.__context__ is None
+    assert len(second.seen) == 1
+
+
+@pytest.mark.parametrize("facts", [{"committed": True}, {"bytes_in": 1}])
+async def test_nothing_goes_to_the_second_after_commit_or_without_the_body(facts: dict[str, Any]) -> None:
+    second, error = Second(), GatewayError(UPSTREAM_RESET)
+    ex = fresh(b"POST", 4)
+    with pytest.raises(GatewayError) as caught:
+        await fall_back(Fallback(ON, upstream="spare"), second, None, Cors())(failing(error, **facts))(ex)
+    assert caught.value is error
+    assert second.seen == []
+
+
+@pytest.mark.parametrize(
+    ("first", "ends"),
+    [
+        (failing(GatewayError(UPSTREAM_RESET)), UPSTREAM_RESET),
+        (failing(GatewayError(TOTAL_TIMEOUT)), TOTAL_TIMEOUT),
+        (discarding(503), TOTAL_TIMEOUT),
+    ],
+)
+async def test_no_time_is_left_for_the_second(first: Handler, ends: object) -> None:
+    second = Second()
+    ex = fresh()
+    ex.deadline = monotonic() - 0.001
+    with pytest.raises(GatewayError) as caught:
+        await fall_back(Fallback(ON, upstream="spare"), second, None, Cors())(first)(ex)
+    assert caught.value.reason is ends
+    assert second.seen == []
+
+
+async def test_the_second_has_what_is_left_of_the_time() -> None:
+    second = Second()
+    ex = fresh()
+    end = monotonic() + 60.0
+    layer = fall_back(Fallback(ON, upstream="spare"), second, None, Cors())
+    await layer(failing(GatewayError(UPSTREAM_RESET), deadline=end))(ex)
+    assert ex.deadline == pytest.approx(end, abs=1.0)
+    assert ex.status == 200
+
+
+@pytest.mark.parametrize(
+    ("first", "cause"),
+    [
+        (failing(GatewayError(TOTAL_TIMEOUT), reason="total_timeout"), b"deadline"),
+        (discarding(500), b"500"),
+        (failing(GatewayError(QUEUE_FULL)), b"queue"),
+    ],
+)
+async def test_a_fixed_response(first: Handler, cause: bytes) -> None:
+    ex = fresh(b"POST", 4)
+    ex.bytes_in, ex.queued = 1, 0.5
+    asking(ex)
+    fixed = Fallback(ON, ((500, 599),), response=FixedResponse(200, "b\u00fcsy", "text/x"))
+    await fall_back(fixed, None, None, Cors())(first)(ex)
+    lines = b"Content-Type: text/x\r\nX-Request-Id: id1\r\nX-Gateway-Fallback: %b\r\n" % cause
+    assert said(ex) == (200, lines, "b\u00fcsy".encode())
+    assert (ex.committed, ex.status, ex.reason, ex.bytes_out, ex.queued) == (True, 200, "", 5, 0.5)
+    assert (ex.attempt, ex.discarded) == (NO_ATTEMPT, None)
+
+
+@pytest.mark.parametrize(("status", "comes_back"), [(503, True), (429, True), (200, False), (404, False)])
+async def test_a_fixed_refusal_says_when_to_come_back(status: int, comes_back: bool) -> None:
+    ex = fresh()
+    ex.timed = True
+    fixed = Fallback(ON, response=FixedResponse(status))
+    await fall_back(fixed, None, None, OPEN_PAGES)(failing(GatewayError(QUEUE_FULL, retry_after=7)))(ex)
+    _, lines, body = said(ex)
+    assert (b"Retry-After: 7\r\n" in lines) is comes_back
+    assert b"Access-Control-Allow-Origin: *\r\n" in lines
+    assert b"Server-Timing: " in lines
+    assert body == b""
+
+
+async def test_grpc_gets_no_fixed_response() -> None:
+    ex = fresh(b"POST", 4)
+    ex.request.minor = HTTP_2
+    ex.request.fields.append(b"content-type: application/grpc+proto")
+    with pytest.raises(GatewayError):
+        await fall_back(Fallback(ON, response=FixedResponse()), None, None, Cors())(failing(GatewayError(DIAL_FAILED)))(
+            ex
+        )
+
+
+@pytest.mark.interpreted  # compiled exceptions have no weak references
+async def test_the_first_failure_is_not_kept_by_its_own_frames() -> None:
+    async def handle(ex: Exchange) -> None:
+        raise kept.pop()
+
+    kept = [GatewayError(DIAL_FAILED)]
+    gone = weakref.ref(kept[0])
+    gc.disable()
+    try:
+        await fall_back(Fallback(ON, upstream="spare"), Second(), None, Cors())(handle)(fresh())
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("linger", [0.0, 0.02])
+async def test_the_first_permit_is_back_before_the_second_upstream_is_asked(linger: float) -> None:
+    limiter = Limiter(1, linger=linger)
+    seen: list[int] = []
+
+    async def cut_in_the_middle(ex: Exchange) -> None:
+        asking(ex)
+        raise GatewayError(UPSTREAM_RESET)
+
+    async def second(ex: Exchange) -> None:
+        seen.append(limiter.in_flight)
+
+    layer = fall_back(Fallback(ON, upstream="spare"), second, limiter, Cors())
+    await layer(limit(limiter)(cut_in_the_middle))(fresh())
+    assert seen == [0]
+
+
+BUSY = ((500, 503),)
+
+
+@pytest.mark.parametrize("fallback", [None, Fallback(("connect",), upstream="spare")])
+def test_without_a_listed_status_nothing_is_looked_at(fallback: Fallback | None) -> None:
+    assert discards_for(fallback) is None
+
+
+def test_a_listed_status_is_discarded_when_the_request_can_be_sent_again() -> None:
+    discards = discards_for(Fallback((), BUSY, "spare"))
+    assert discards is not None
+    assert [discards(exchange(), status) for status in (499, 500, 503, 504)] == [False, True, True, False]
+    relayed = exchange(b"POST", length=4)
+    relayed.bytes_in = 4
+    assert not discards(relayed, 503)
+    relayed.body = b"kept"
+    assert discards(relayed, 503)
+
+
+def test_for_a_fixed_response_the_body_does_not_matter_but_grpc_does() -> None:
+    discards = discards_for(Fallback((), BUSY, response=FixedResponse()))
+    assert discards is not None
+    assert discards(told(bytes_in=4), 503)
+    call = exchange(b"POST", length=4)
+    call.request.minor = HTTP_2
+    call.request.fields.append(b"Content-Type: application/grpc")
+    assert not discards(call, 503)
