@@ -20,7 +20,6 @@ from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
-from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.observe.failures import CallbackFailures
 from gateway.observe.loop_lag import LoopLag
@@ -37,6 +36,7 @@ from gateway.proxy.outputs import Outputs
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.rates import Rates
 from gateway.proxy.server import Server
+from gateway.proxy.shedding import Shedding
 from gateway.proxy.snapshot import PreparedDocument, Served, Snapshot
 from gateway.upstream import forward_proxy
 from gateway.upstream.registry import Registry
@@ -86,8 +86,9 @@ class Gateway:
         self._rates = Rates(self._registry.stores)
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
-        callers = identify(self.authenticator)
-        self._outer = OuterLayers(self.recorder.observe, callers, self.via.encode(), self._rates.of)
+        self.shedding = Shedding()
+        callers, overload = identify(self.authenticator), self.shedding.overload
+        self._outer = OuterLayers(self.recorder.observe, callers, self.via.encode(), self._rates.of, overload)
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
         """The number of the configuration that is applied; 0: none."""
@@ -119,7 +120,7 @@ class Gateway:
         forward_proxies = forward_proxy.settings()  # even unused ones must be valid
         if forward_proxies:
             _log.info("forward proxies of the environment: %s; never for this machine", ", ".join(forward_proxies))
-        self._watch = LoopLag(self.metrics, asyncio.get_running_loop())
+        self._watch = LoopLag(self.metrics, asyncio.get_running_loop(), self.shedding.on_lag)
         self._watch.start()
 
     async def reload(self, document: Document) -> None:
@@ -180,6 +181,7 @@ class Gateway:
         self._sharers = document.sharers()
         self._note_changes(before.served if before is not None else {}, snapshot.served)
         self.server.admission.configure(document.limits)
+        self.shedding.configure(document.limits)
         self.generation = generation
         self.document = document
         self._outputs.use(prepared.writer, document.tracing)
@@ -239,14 +241,8 @@ class Gateway:
             self._count_pool(upstream)
         for route in self.document.routes:
             self._sample(route.name, self._served.get(route.name), live[route.name], tunnels[route.name])
-        self.metrics.note(
-            (
-                *process_gauges(self.server, self.buffers),
-                (families.GENERATION, self.generation),
-                (families.LINES_DROPPED, self.recorder.dropped),
-                (families.CALLBACK_FAILURES, self.failures.count),
-            )
-        )
+        counted = self.generation, self.recorder.dropped, self.failures.count
+        self.metrics.note(process_gauges(self.server, self.buffers, *counted))
 
     def breakers(self) -> dict[str, BreakerPulse]:
         """The status of the breakers, by proxy."""
@@ -260,7 +256,7 @@ class Gateway:
             return None
         sharers = self._sharers[served.settings.upstream]
         live = [exchange for exchange in self.server.running() if exchange.proxy in sharers]
-        return explain(served, live, monotonic(), time() - monotonic())
+        return explain(served, live, monotonic(), time() - monotonic(), self.shedding.share)
 
     def find(self, request_id: str) -> dict[str, object] | None:
         """The log line of a recent exchange; of a running one, its proxy, phase, protocols and age in seconds."""

@@ -119,6 +119,9 @@ BREAKER_OPEN = Reason(
 NO_HEALTHY_ENDPOINT = Reason(
     "no_healthy_endpoint", 503, "Service Unavailable", _G, "No endpoint of the upstream may get a request now"
 )
+OVERLOADED = Reason(
+    "overloaded", 503, "Service Unavailable", _G, "The gateway itself has too much to do, please retry later"
+)
 LOCAL_RESOURCES = Reason(
     "local_resources", 503, "Service Unavailable", _G, "The gateway lacks a resource for a connection to the upstream"
 )

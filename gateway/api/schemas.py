@@ -271,6 +271,7 @@ class WorkerAnswer(Answer):
     resident_bytes: int = Field(description="Resident set size, as `worker_max_memory` bounds it; 0: unknown.")
     fresh_bytes: int = Field(description="The resident set size 5 seconds after it began to serve; 0: unknown.")
     loop_lag: float = Field(description="Seconds: how late its timers rang at worst, of late.")
+    shedding: float = Field(description="Share of its new requests that it refuses as `overloaded`, 0 to 1.")
 
 
 class WorkerList(Answer):

@@ -71,7 +71,7 @@ def _row(each: Json, now: float) -> list[str]:
     return [
         str(each["worker"]),
         str(each["pid"]),
-        f"{each['state']}, crash loop" if each["crash_loop"] else each["state"],
+        _state(each),
         _age(now - each["since"]),
         each["version"] or "-",
         str(each["generation"]),
@@ -80,6 +80,11 @@ def _row(each: Json, now: float) -> list[str]:
         _mebibytes(each["memory_bytes"]),
         f"{each['loop_lag'] * 1000:.1f} ms",
     ]
+
+
+def _state(each: Json) -> str:
+    state = f"{each['state']}, crash loop" if each["crash_loop"] else str(each["state"])
+    return f"{state}, refuses {each['shedding']:.0%}" if each.get("shedding") else state
 
 
 def _memory(found: Json) -> str:

@@ -58,6 +58,10 @@ class LiveGateway:
 
     def ready(self) -> tuple[bool, dict[str, object]]:
         plane = self._plane
-        ready = plane.reachable and plane.in_force.generation > 0 and not plane.draining
+        serving = plane.reachable and plane.in_force.generation > 0 and not plane.draining
+        shares = [worker.health.shedding for worker in plane.responding if worker.health is not None]
+        shedding = sum(shares) / len(shares) if shares else 0.0
+        # While a part is admitted, a balancer that looked elsewhere would only give others the whole load.
+        ready = serving and shedding < 1.0
         details = {"data_plane": plane.reachable, "generation": plane.in_force.generation, "draining": plane.draining}
-        return ready, details | {"error": self._report.error}
+        return ready, details | {"shedding": shedding, "error": self._report.error}

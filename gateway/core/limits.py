@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 AUTO = -1
 """Of `Limits.max_connections`: as many as the descriptors of the process are enough for."""
@@ -12,7 +13,7 @@ AUTO = -1
 class Limits:
     """Bounds of the data-plane listeners; sizes in bytes, times in seconds, rates in bytes a second.
 
-    0 of `max_body_bytes` and of `min_body_rate` is no limit.
+    0 of `max_body_bytes`, `min_body_rate`, `shed_loop_lag` and `shed_memory` is no limit.
     """
 
     max_uri: int = 8192
@@ -30,3 +31,11 @@ class Limits:
     max_response_header_bytes: int = 65536
     max_interim_responses: int = 100
     tls_handshake_timeout: float = 5.0
+    shed_loop_lag: float = 0.0
+    shed_memory: int = 0
+    shed_mode: Literal["enforce", "shadow"] = "enforce"
+
+    @property
+    def sheds(self) -> bool:
+        """Whether new requests may be refused for the load of the process."""
+        return self.shed_loop_lag > 0.0 or self.shed_memory > 0

@@ -37,10 +37,14 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``draining``: no new connections are accepted. ``wanted``: addresses of key sets to be fetched again."""
+    """``draining``: no new connections are accepted. ``wanted``: addresses of key sets to be fetched again.
+
+    ``shedding``: the share of the new requests that is refused because the process has too much to do.
+    """
 
     draining: bool
     wanted: tuple[str, ...]
+    shedding: float = 0.0
 
 
 class Report(TypedDict):
@@ -56,6 +60,8 @@ class Report(TypedDict):
     """Exchanges that run."""
     loop_lag: float
     """Seconds: how late the timers of the event loop rang at worst, of late."""
+    shedding: NotRequired[float]
+    """As in `Health`. A worker of an older version does not send it."""
 
 
 class ProxyState(TypedDict):

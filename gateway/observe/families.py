@@ -129,7 +129,15 @@ UNROUTED: Final = "-"
 """Stands for the proxy of a request that no route took; no proxy may have this name."""
 
 REASONS: Final = tuple(errors.REASONS)
-SHADOWED: Final = ("rate_limit", "concurrency_limit", "queue_full", "queue_timeout", "breaker_open", "stream_stalled")
+SHADOWED: Final = (
+    "rate_limit",
+    "concurrency_limit",
+    "queue_full",
+    "queue_timeout",
+    "breaker_open",
+    "stream_stalled",
+    "overloaded",
+)
 TRANSITIONS: Final = (
     ("closed", "open", "failure_threshold"),
     ("closed", "open", "failure_rate"),

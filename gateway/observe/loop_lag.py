@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Final
 
@@ -15,10 +15,17 @@ _PERIOD: Final = 0.1
 _DECAY: Final = 0.966
 
 
-class LoopLag:
-    """Watches from `start` to `close`."""
+def _no_one(_: float) -> None:
+    pass
 
-    def __init__(self, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
+
+class LoopLag:
+    """Watches from `start` to `close`. ``on_lag`` is called with each delay, in seconds."""
+
+    def __init__(
+        self, metrics: Metrics, loop: asyncio.AbstractEventLoop, on_lag: Callable[[float], None] = _no_one
+    ) -> None:
+        self._on_lag = on_lag
         self._metrics = metrics
         self._loop = loop
         self._due = 0.0
@@ -45,6 +52,7 @@ class LoopLag:
         lag = max(0.0, monotonic() - self._due)
         self.worst = max(lag, self.worst * _DECAY)
         self._metrics.observe(families.LOOP_LAG, lag)
+        self._on_lag(lag)
         self._again()
 
     def _on_collection(self, phase: str, _: Mapping[str, int]) -> None:

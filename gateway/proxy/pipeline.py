@@ -14,6 +14,7 @@ from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
+from gateway.policy.overload import Overload
 from gateway.proxy.layers.adapt import adapt
 from gateway.proxy.layers.answer_locally import answer_locally
 from gateway.proxy.layers.balance import balance, key_of
@@ -30,6 +31,7 @@ from gateway.proxy.layers.retry import retry
 from gateway.proxy.layers.retry_within_budget import retry_within_budget
 from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
+from gateway.proxy.layers.shed import shed
 from gateway.proxy.layers.tunnel import tunnel
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.send import send
@@ -49,12 +51,14 @@ class OuterLayers:
     its settings.
 
     ``via``: the name of this gateway in Via, for its whole life. ``rates``: what gives a route its rate limits.
+    ``overload``: sheds load; None: nothing does.
     """
 
     observe: Callable[[str], Layer]
     identify: Callable[[records.Route], Layer]
     via: bytes = VIA
     rates: Callable[[records.Route], RateRule | None] = no_rates
+    overload: Overload | None = None
 
 
 def route_chain(
@@ -76,6 +80,9 @@ def route_chain(
         server_timing(enabled=route.server_timing),
         # must be inside observe because its responses are recorded; outside all else because all else may fail
         rescue_for(route.cors),
+        # must be inside observe and rescue because its refusals are recorded and become responses; above all else
+        # because a process that has too much to do spends nothing on what it refuses
+        shed(outer.overload),
         # must be above everything that costs or waits because a caller who is not admitted must not take a place
         outer.identify(route),
         # must be below identify because a stranger does not learn which features a proxy has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway import errors
 from gateway.config import records
@@ -55,9 +55,13 @@ class Snapshot:
     ) -> Iterator[tuple[str, Served]]:
         """The active proxies by name, one after the other: thousands of them take a second.
 
-        ``before``: a proxy whose settings and upstreams are the same there keeps its handler.
+        ``before``: a proxy whose settings and upstreams are the same there keeps its handler, unless load shedding was
+        switched on or off.
         """
-        known = {} if before is None else before.served
+        sheds = document.limits.sheds
+        if not sheds:
+            outer = replace(outer, overload=None)
+        known = {} if before is None or before.document.limits.sheds != sheds else before.served
         return (
             (route.name, _served(route, upstreams, outer, known.get(route.name)))
             for route in document.routes

@@ -71,7 +71,7 @@ class LocalPlane(DataPlane):
         """None before the first `commit`."""
 
     async def ping(self) -> Health:
-        return Health(self._stopping.is_set(), tuple(self.take_wanted()))
+        return Health(self._stopping.is_set(), tuple(self.take_wanted()), self._shedding)
 
     def take_wanted(self) -> list[str]:
         """Addresses of key sets in which tokens named keys that are missing, since the last call."""
@@ -169,7 +169,12 @@ class LocalPlane(DataPlane):
             connections=0 if gateway is None else gateway.connections,
             in_flight=0 if gateway is None else gateway.exchanges,
             loop_lag=0.0 if gateway is None else gateway.loop_lag,
+            shedding=self._shedding,
         )
+
+    @property
+    def _shedding(self) -> float:
+        return 0.0 if self.gateway is None else self.gateway.shedding.share
 
     async def usage(self) -> Mapping[str, int]:
         """In a thread, because the kernel walks all of the process's memory for it."""

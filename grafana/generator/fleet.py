@@ -70,10 +70,9 @@ NOW = Row(
         ),
         stat(
             "Gateway's fault",
-            "Share of requests that the gateway failed by itself: internal, template_missing, local_resources. It "
-            "should be 0. When it "
-            "is not, open the proxy in the table below and read its reasons; standard error of the gateway has the "
-            "details.",
+            "Share of requests that the gateway failed by itself: internal, template_missing, local_resources, "
+            "overloaded. It should be 0. When it is not, open the proxy in the table below and read its reasons; "
+            "standard error of the gateway has the details.",
             "percentunit",
             Query(_share("own_bad", "requests"), "gateway"),
             steps=((0.00001, "yellow"), (0.001, "red")),

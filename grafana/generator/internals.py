@@ -243,6 +243,8 @@ LEAKS = Row(
     ],
 )
 
+OWN = "internal|template_missing|local_resources|overloaded"
+"""Reasons that are the gateway's own doing."""
 FAULTS = Row(
     "What does it say about itself?",
     [
@@ -250,12 +252,11 @@ FAULTS = Row(
             "Its own failures",
             "Per second and proxy. internal is a bug: report it with the traceback of standard error. "
             "template_missing: a header of that proxy needs a value that is not set. "
-            "local_resources: no descriptor, local port or memory for a connection.",
+            "local_resources: no descriptor, local port or memory for a connection. overloaded: too little processor "
+            "time or memory, so that limits.shed_loop_lag or limits.shed_memory refuses a share.",
             "reqps",
             Query(
-                "sum by (proxy, reason)"
-                f' (rate(gateway_errors_total{{{INSTANCE},reason=~"internal|template_missing|local_resources"}}'
-                "[$__rate_interval]))",
+                f'sum by (proxy, reason) (rate(gateway_errors_total{{{INSTANCE},reason=~"{OWN}"}}[$__rate_interval]))',
                 "{{proxy}}: {{reason}}",
             ),
         ),

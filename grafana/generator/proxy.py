@@ -43,8 +43,8 @@ NOW = Row(
         stat(
             "Gateway fails",
             "Share of requests that the gateway itself failed: internal (report it, with the traceback of standard "
-            "error), template_missing (a header needs a value that is not set) or local_resources (no descriptor, "
-            "local port or memory for a connection).",
+            "error), template_missing (a header needs a value that is not set), local_resources (no descriptor, "
+            "local port or memory for a connection) or overloaded (load shedding).",
             "percentunit",
             Query(f"proxy:gateway_own_bad:ratio5m{{{ONE}}}", "gateway"),
             steps=((0.00001, "yellow"), (0.001, "red")),

@@ -24,6 +24,7 @@ PROCESS: dict[str, Any] = {
     "resident_bytes": 2 << 20,
     "fresh_bytes": 1 << 20,
     "loop_lag": 0.001,
+    "shedding": 0.0,
 }
 
 

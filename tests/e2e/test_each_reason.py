@@ -197,6 +197,11 @@ async def a_fault_of_our_own(scene: Scene) -> None:
     await scene.client.send(ask())
 
 
+async def too_much_to_do(scene: Scene) -> None:
+    await eventually(lambda: scene.rig.gateway.shedding.share == 1.0, "its memory was measured")
+    await scene.client.send(ask())
+
+
 async def a_loop(scene: Scene) -> None:
     await scene.client.send(ask(f"Via: 1.1 {scene.rig.gateway.via}"))
 
@@ -343,6 +348,7 @@ ROWS = [
     Row("no_healthy_endpoint", "drained", says(ask()), {"endpoints": (Endpoint("http://127.0.0.1:1", drain=True),)}),
     Row("upstream_denied", "a link-local address", says(ask()), to="http://169.254.169.254:1"),
     Row("loop_detected", "our own name in Via", a_loop),
+    Row("overloaded", "more memory than a byte", too_much_to_do, limits=Limits(shed_memory=1)),
     Row("local_resources", "no descriptor for a dial", no_descriptor),
     Row("draining", "no answer yet", a_drain, ending=CUT),
     Row("draining", "in mid-answer", a_drain_in_mid_answer, ending=CUT, status=200),
@@ -367,6 +373,7 @@ MORE_FIELDS = {
     "queue_timeout": {"retry-after"},
     "breaker_open": {"retry-after", "x-circuit-breaker"},
     "no_healthy_endpoint": {"retry-after"},
+    "overloaded": {"retry-after"},
     "local_resources": {"retry-after"},
 }
 """What these refusals say besides; no other does."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from gateway.config.records import Mode
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Bytes, Seconds
 from gateway.core import limits
 
 _LIMITS = limits.Limits()
+_LEAST_LAG: Final = 0.05
+"""Seconds. A collection of garbage or a burst of new connections may take 10 ms, and means nothing."""
+
+
+def _clear_of_noise(lag: float) -> float:
+    if 0.0 < lag < _LEAST_LAG:
+        raise ValueError(f"must be at least {_LEAST_LAG:g}, because less says nothing of the load; or 0 for none")
+    return lag
 
 
 def _connections(value: object) -> object:
@@ -83,3 +92,13 @@ class Limits(Section):
     has begun. 0: no floor."""
     keepalive_timeout: Seconds = Field(default=_LIMITS.keepalive_timeout, ge=0, le=DAY, examples=[65])
     """Seconds that an idle connection is kept for the next request. 0: closed after each response."""
+    shed_loop_lag: Annotated[Seconds, AfterValidator(_clear_of_noise)] = Field(
+        default=_LIMITS.shed_loop_lag, ge=0, le=60, examples=[0.5]
+    )
+    """Seconds that timers of a worker may ring late. While they ring later, a growing share of its new requests gets
+    503 `overloaded`; running ones go on. The share falls again below half of it. At least 0.05. 0: no limit."""
+    shed_memory: Bytes = Field(default=_LIMITS.shed_memory, ge=0, le=1 << 62, examples=[1073741824])
+    """Resident memory (RSS) of a worker, in bytes, above which a share of its new requests gets 503 `overloaded`: all
+    of them at 110 % of it. Write more than `worker_max_memory`, which replaces the worker before. 0: no limit."""
+    shed_mode: Mode = Field(default="enforce", examples=["shadow"])
+    """`enforce`, or `shadow`: what `shed_loop_lag` and `shed_memory` would refuse is logged and counted, and served."""

@@ -174,6 +174,7 @@ class Telemetry:
             "resident_bytes": self._memory.size(seated.pid),
             "fresh_bytes": self._memory.fresh(slot),
             "loop_lag": 0.0 if report is None else report["loop_lag"],
+            "shedding": 0.0 if report is None else report.get("shedding", 0.0),
         }
 
     def _served(self, seated: Seated) -> bool:

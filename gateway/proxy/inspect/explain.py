@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from gateway.config.records import Missing, Route
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.message import VERSIONS
+from gateway.errors import OVERLOADED
 from gateway.ipc.messages import (
     BreakerTold,
     CallersTold,
@@ -40,17 +41,23 @@ from gateway.proxy.snapshot import Served
 from gateway.upstream.upstream import Upstream
 
 _MOST_HOLDERS = 100
+_TOO_MUCH = "(503 overloaded): the gateway itself has too much to do"
 
 
-def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float) -> Explanation:
+def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, shedding: float = 0.0) -> Explanation:
     """``live``: the exchanges of its upstream, which share its permits.
 
-    ``now`` is on the monotonic clock; ``epoch``: what the wall clock is ahead of that.
+    ``now`` is on the monotonic clock; ``epoch``: what the wall clock is ahead of that. ``shedding``: the share of all
+    new requests that is refused.
     """
     upstream = served.upstream
     settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
     running = sorted(live, key=lambda ex: ex.start_at)
     verdict, reason, sentence = _verdict(served)
+    if shedding >= 1.0:
+        verdict, reason, sentence = "refuse", OVERLOADED.code, f"a request would be refused {_TOO_MUCH}"
+    elif shedding > 0.0:
+        sentence += f"; {shedding:.0%} of the new requests are refused {_TOO_MUCH}"
     if verdict == "refuse":
         sentence += _taken_over(served, reason)
     return {

@@ -131,8 +131,13 @@ def _rate_keys(rates: RateRule | None) -> Iterable[tuple[int, int]]:
     return enumerate(held, families.RATE_KEYS)
 
 
-def process_gauges(server: Server, buffers: BufferPool) -> tuple[tuple[int, int], ...]:
-    """(cell of `families.PROCESS`, value) of what belongs to no proxy."""
+def process_gauges(
+    server: Server, buffers: BufferPool, generation: int, dropped: int, failures: int
+) -> tuple[tuple[int, int], ...]:
+    """(cell of `families.PROCESS`, value) of what belongs to no proxy.
+
+    ``generation``: the number of the configuration; ``dropped``: lines of the log; ``failures``: of callbacks.
+    """
     admission, handshakes = server.admission, server.handshakes
     shared = [connection for connection in server.connections if connection.http_version == VERSIONS[HTTP_2]]
     return (
@@ -148,6 +153,9 @@ def process_gauges(server: Server, buffers: BufferPool) -> tuple[tuple[int, int]
         (families.HANDSHAKES_OPEN, len(handshakes)),
         (families.BUFFER_GETS, buffers.gets),
         (families.BUFFER_PUTS, buffers.puts),
+        (families.GENERATION, generation),
+        (families.LINES_DROPPED, dropped),
+        (families.CALLBACK_FAILURES, failures),
         (families.BUFFER_ALLOCATIONS, buffers.allocations),
     )
 

@@ -51,6 +51,12 @@ def test_each_process_has_a_line() -> None:
     assert second.split() == ["1", "18", "silent,", "crash", "loop", "42", "s", "-", "3", "5", "1", "-", "0.0", "ms"]
 
 
+def test_a_process_that_sheds_load_says_how_much_it_refuses() -> None:
+    _, shown, older = text(listed(process(shedding=0.25), process()), 1042.0).splitlines()
+    assert "serving, refuses 25%" in shown
+    assert "refuses" not in older
+
+
 @pytest.mark.parametrize(
     ("seconds", "age"), [(-1, "0 s"), (59, "59 s"), (90, "1.5 min"), (5400, "1.5 h"), (129600, "1.5 d")]
 )

@@ -11,6 +11,7 @@ from gateway.admin.live import Applied
 from gateway.config import single
 from gateway.control.live import LiveGateway
 from gateway.core.tasks import Tasks
+from gateway.ipc.messages import Health
 
 
 async def test_a_change_is_applied_before_its_response(tmp_path: Path) -> None:
@@ -46,4 +47,9 @@ async def test_it_is_ready_while_a_worker_serves(tmp_path: Path) -> None:
         tasks = Tasks()
         tasks.start(now.plane.keep_synced(), "watch the worker")
         await eventually(lambda: live.ready()[0], "a worker", 20)
+        (worker,) = now.plane.responding
+        for share, ready in ((0.5, True), (1.0, False)):
+            worker.health = Health(draining=False, wanted=(), shedding=share)
+            assert live.ready()[0] is ready
+            assert live.ready()[1]["shedding"] == share
         await tasks.aclose()

@@ -24,6 +24,9 @@ def test_what_holds_when_nothing_is_said() -> None:
         "max_response_header_bytes": 65536,
         "max_interim_responses": 100,
         "tls_handshake_timeout": 5.0,
+        "shed_loop_lag": 0.0,
+        "shed_memory": 0,
+        "shed_mode": "enforce",
     }
 
 

@@ -36,3 +36,14 @@ async def test_a_loop_that_is_held_up_and_a_collection_are_seen() -> None:
     gc.collect()
     assert collections() == after
     watch.close()
+
+
+async def test_who_wants_to_know_hears_each_delay() -> None:
+    heard: list[float] = []
+    watch = LoopLag(Metrics(CounterMap()), asyncio.get_running_loop(), heard.append)
+    watch.start()
+    await eventually(lambda: len(heard) == 1)
+    time.sleep(0.2)  # noqa: ASYNC251 - this is what is to be seen
+    await eventually(lambda: len(heard) == 2)
+    watch.close()
+    assert heard[1] > 0.05

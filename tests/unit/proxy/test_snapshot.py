@@ -11,12 +11,14 @@ from gateway.config.fallback import Fallback
 from gateway.config.records import Document, Header, Route
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.limits import Limits
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.snapshot import Snapshot
 from gateway.upstream.registry import Registry
 from gateway.wire.buffers import BufferPool
 from gateway.wire.h1.head import HeadParser
 
+LIMITS = Limits()
 A = proxy("a", "/a", "http://127.0.0.1:1")
 B = proxy("b", "/b", "http://127.0.0.1:2")
 
@@ -64,8 +66,8 @@ class Generations:
         self.registry = Registry(BufferPool(), HeadParser(), lambda event: None)
         self.last: Snapshot | None = None
 
-    def next(self, *proxies: Proxied, trusted: tuple[str, ...] = ()) -> Snapshot:
-        document = serving(Document(trusted_proxies=trusted), *proxies)
+    def next(self, *proxies: Proxied, trusted: tuple[str, ...] = (), limits: Limits = LIMITS) -> Snapshot:
+        document = serving(Document(trusted_proxies=trusted, limits=limits), *proxies)
         upstreams = dict(self.registry.prepare(document.used_upstreams()))
         number = self.last.generation + 1 if self.last else 1
         served = dict(Snapshot.serving(document, upstreams, self.rooms.outer, self.last))
@@ -188,3 +190,13 @@ async def test_a_handler_is_built_again_when_the_upstream_of_its_fallback_change
         served = changed.served["a"].second
         assert served is not None
         assert served.settings.max_concurrent == 3
+
+
+async def test_handlers_are_built_again_when_load_shedding_is_switched() -> None:
+    async with generations() as made:
+        plain, same = made.next(A), made.next(A)
+        assert handler_of(plain, b"/a") is handler_of(same, b"/a")
+        on, changed = made.next(A, limits=Limits(shed_memory=1)), made.next(A, limits=Limits(shed_memory=2))
+        assert handler_of(on, b"/a") is not handler_of(same, b"/a")
+        assert handler_of(on, b"/a") is handler_of(changed, b"/a"), "limits change in the machine"
+        assert handler_of(made.next(A), b"/a") is not handler_of(on, b"/a")

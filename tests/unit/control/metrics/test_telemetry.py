@@ -41,7 +41,9 @@ class FakePlane:
         return not self.away
 
     async def report(self) -> Report:
-        return Report(version="1", generation=4, draining=False, connections=3, in_flight=2, loop_lag=0.001)
+        return Report(
+            version="1", generation=4, draining=False, connections=3, in_flight=2, loop_lag=0.001, shedding=0.25
+        )
 
     async def sample(self) -> int:
         self.samples += 1
@@ -175,6 +177,7 @@ async def test_each_process_is_shown(telemetry: Telemetry, plane: FakePlane) -> 
         "resident_bytes": 8 << 20,
         "fresh_bytes": 0,
         "loop_lag": 0.001,
+        "shedding": 0.25,
     }
     plane.away = True
     assert await states(telemetry) == ["starting"]

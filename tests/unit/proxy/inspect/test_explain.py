@@ -32,6 +32,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
 
+TOO_MUCH = "(503 overloaded): the gateway itself has too much to do"
 EPOCH = 1_700_000_000.0
 
 
@@ -481,3 +482,27 @@ def test_a_refusal_tells_who_takes_over(on: str, fixed: bool, says: str) -> None
     fallback = Fallback((on,), response=FixedResponse()) if fixed else Fallback((on,), upstream="x")
     found = with_fallback(scene, fallback, None if fixed else Scene())
     assert (found["verdict"], found["sentence"]) == ("refuse", plain + says)
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict", "reason", "sentence"),
+    [
+        (0.0, "admit", "", "a request would be forwarded at once: there is no limit"),
+        (
+            0.4,
+            "admit",
+            "",
+            "a request would be forwarded at once: there is no limit; 40% of the new requests are refused " + TOO_MUCH,
+        ),
+        (
+            1.0,
+            "refuse",
+            "overloaded",
+            "a request would be refused " + TOO_MUCH,
+        ),
+    ],
+)
+def test_what_is_refused_for_the_load_of_the_gateway(share: float, verdict: str, reason: str, sentence: str) -> None:
+    scene = Scene()
+    found = explain(scene.served, (), scene.clock(), EPOCH, share)
+    assert (found["verdict"], found["reason"], found["sentence"]) == (verdict, reason, sentence)
