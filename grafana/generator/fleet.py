@@ -195,6 +195,15 @@ COURSE = Row(
             ),
             stacked=True,
         ),
+        timeseries(
+            "Retries that shadow mode would make",
+            "Per second, by proxy and what had failed. When they would help, enforce them: they take from a budget.",
+            "ops",
+            Query(
+                f"sum by (proxy, reason) (rate(gateway_shadow_retries_total{{{P}}}[$__rate_interval]))",
+                "{{proxy}}: {{reason}}",
+            ),
+        ),
         states(
             "Breakers",
             "The state of each breaker that there is or was trouble with. Red and orange in turns: the upstream comes "

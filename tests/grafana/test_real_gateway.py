@@ -69,8 +69,9 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     queue = {"max_waiting": 2, "timeout": 0.3}
     proxies = [
         # The one that is looked at in depth: it has everything.
-        {**common, "name": "sidecar", "path": "/sidecar", "max_concurrent": 2, "queue": queue, "websocket": True},
-        {**common, "name": "shadowed", "path": "/shadowed", "max_concurrent": 1, "limiter": {"mode": "shadow"}},
+        {**common, "name": "sidecar", "path": "/sidecar", "queue": queue, "websocket": True},
+        {**common, "name": "shadowed", "path": "/shadowed", "max_concurrent": 1, "limiter": {"mode": "shadow"}}
+        | {"retries": {"attempts": 2, "on": ["500"], "mode": "shadow"}},
         {**common, "name": "dead", "path": "/dead", "upstream": refused_url()},
         {**common, "name": "closed", "path": "/closed", "access_rule": "false"},
     ]
@@ -82,7 +83,12 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         "ejection": {"consecutive_failures": 1, "base_time": 0.3, "max_share": 0.4},
         "panic": 0.9,
     }
-    proxies[0] |= {"circuit_breaker": {**BREAKER, "mode": "shadow"}, "retries": {"attempts": 2, "on": ["500"]}}
+    proxies[0] |= {
+        "circuit_breaker": {**BREAKER, "mode": "shadow"},
+        "retries": {"attempts": 2, "on": ["500", "connect"]},
+    }
+    proxies[0]["rate_limits"] = [{"key": "client", "rate": 40}]
+    proxies[0]["limiter"] = {"adaptive": {"initial": 2, "min": 1, "max": 3}}
     proxies[0]["fallback"] = {"on": ["418"], "response": {"body": "no tea"}}
     folder = tmp_path / "gateway"
     folder.mkdir()
@@ -166,7 +172,18 @@ PLAYS: tuple[Play, ...] = (
         for kind in ("fine", "slow", "slow", "slow", "slow", "slow", "stream", "broken", "flap", "teapot")
     ),
     *(asks(f"/sidecar/{kind}") for kind in ("broken", "broken", "last")),
-    *(asks(path) for path in ("/shadowed/slow", "/shadowed/fine", "/dead/x", "/dead/y", "/closed/x", "/nowhere")),
+    *(
+        asks(path)
+        for path in (
+            "/shadowed/slow",
+            "/shadowed/fine",
+            "/shadowed/broken",
+            "/dead/x",
+            "/dead/y",
+            "/closed/x",
+            "/nowhere",
+        )
+    ),
     uploads,
     lacks,
     shakes_hands,

@@ -51,7 +51,7 @@ export class Why {
   #rows = {};
   #moves = h('ol', { class: 'moves' });
   #endpoints = h('ol', { class: 'outcomes' });
-  #decisions = h('ol', { class: 'moves decisions' });
+  #decisions = h('ol', { class: 'decisions' });
   #counting = h('ol', { class: 'outcomes' });
   #running = h('ol', { class: 'outcomes' });
   #runningTitle = h('h4', {});
