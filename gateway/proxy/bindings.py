@@ -84,6 +84,11 @@ class Bindings(Binder):
 
     def _take(self, kept: KeptBindings) -> None:
         bound = [[socket.socket(fileno=descriptor) for descriptor in row] for row in kept["bound"]]
+        for sockets in bound:
+            for sock in sockets:
+                # Also for Python: else `dup` would make it blocking, in each process that has it, and the accept of one
+                # whose connection another process has taken would never return.
+                sock.setblocking(False)
         names = [name_of(sockets[0]) for sockets in bound]
         self._bound.update(zip(names, bound, strict=True))
         for each in kept["names"]:

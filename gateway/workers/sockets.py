@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, TypedDict
@@ -156,8 +155,9 @@ class LentSockets:
                 self._line.shutdown(socket.SHUT_RDWR)
                 raise
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
+        for sock in sockets:
+            sock.set_inheritable(False)
+            sock.setblocking(False)  # also for Python: else a duplicate would be blocking, and with it all of them
         count, _, error = text.decode().partition("\n")
         if not text:
             error = "listen: the supervisor, which owns the listening sockets, has ended"

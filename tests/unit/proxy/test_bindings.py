@@ -190,3 +190,25 @@ async def test_the_next_program_knows_what_is_bound_and_who_wants_it() -> None:
     finally:
         after.close()
         before.close()
+
+
+def blocks(sock: socket.socket) -> bool:
+    """For every process that has it, whatever Python there thinks of its own object."""
+    return os.get_blocking(sock.fileno())
+
+
+async def test_what_is_given_out_never_blocks_neither_after_a_takeover() -> None:
+    before = Bindings()
+    first = await before.open(FREE)
+    kept: KeptBindings = json.loads(json.dumps(before.kept()))
+    kept["bound"] = [[os.dup(each) for each in row] for row in kept["bound"]]
+    after = Bindings(1, kept)
+    second = await after.open(FREE)
+    try:
+        assert [blocks(sock) for sock in (*first, *second)] == [False, False]
+        with pytest.raises(BlockingIOError):
+            first[0].accept()
+    finally:
+        close((*first, *second))
+        after.close()
+        before.close()
