@@ -122,7 +122,7 @@ def upstream_chain(route: records.Route, upstream: Upstream, via: bytes = VIA, *
         tunnel(route.tunnel_idle, enabled=route.websocket),
         # must be above the breaker because each attempt is judged, also one whose response the caller does not get;
         # below the limiter because one permit covers all attempts, and the pauses between them, which are short
-        retry_within_budget(route.retries, upstream.retry_budget, upstream.buffers),
+        retry_within_budget(route.retries, upstream.retry_budget, upstream.buffers, upstream.limiter),
         # must be below those because a stale connection is no failure, and takes nothing of their budget
         retry(),
     )

@@ -300,7 +300,8 @@ class Proxy(Section):
     def _elsewhere(cls, fallback: Fallback | None, info: ValidationInfo) -> Fallback | None:
         upstream = info.data.get("upstream", "")
         second = None if fallback is None else fallback.upstream
-        if second is not None and upstream and values.same_upstream(second, upstream):
+        own = [upstream, *(endpoint.url for endpoint in info.data.get("endpoints", ()))]
+        if second is not None and upstream and any(values.same_upstream(second, url) for url in own):
             raise ValueError("leads to the upstream of the proxy itself; write another upstream, or a response")
         return fallback
 

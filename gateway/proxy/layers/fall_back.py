@@ -131,6 +131,8 @@ def _give(response: FixedResponse, ex: Exchange, failed: GatewayError | None, co
     fields += fallback_line(ex)
     if failed is not None and failed.retry_after and response.status in _COME_BACK:
         fields += b"Retry-After: %d\r\n" % failed.retry_after
+    if ex.quota is not None:
+        fields += ex.quota.lines()
     if cors.allow_origins:
         fields += cors_fields(cors, ex.request.fields)
     if ex.timed:

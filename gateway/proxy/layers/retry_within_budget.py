@@ -19,6 +19,7 @@ from gateway.core.layer import Handler, Layer
 from gateway.errors import GatewayError
 from gateway.policy.backoff import Random
 from gateway.policy.budget import RetryBudget
+from gateway.policy.limiter import Limiter
 from gateway.proxy.retries import ExchangeRetries, Means
 from gateway.wire.buffers import BufferPool
 
@@ -29,6 +30,7 @@ def retry_within_budget(
     settings: records.Retries,
     budget: RetryBudget,
     buffers: BufferPool,
+    limiter: Limiter | None = None,
     *,
     clock: Clock = monotonic,
     epoch: Clock = time.time,
@@ -37,8 +39,10 @@ def retry_within_budget(
 ) -> Layer:
     """Make as many attempts as ``settings`` and ``budget`` allow. Sets ``retries`` and ``failures``.
 
-    ``buffers``: in whose budget bodies are kept. An attempt whose response is not for the caller ends without an error
-    and without a commit, so that the layers below judge it by its status.
+    ``buffers``: in whose budget bodies are kept. ``limiter``: that of the upstream. The endpoint must see the end of an
+    attempt that was cut before the next one reaches it, or it would have one request more than it may. An attempt whose
+    response is not for the caller ends without an error and without a commit, so that the layers below judge it by its
+    status.
     """
     if not settings.active:
         return lambda next_handler: next_handler
@@ -56,9 +60,8 @@ def retry_within_budget(
                             raise
                     if not retries.due_at:
                         return
-                    wait = retries.begin_wait()
-                    if wait:
-                        await sleep(wait)
+                    # At least a turn of the event loop, which then closes the connection of the attempt.
+                    await sleep(max(retries.begin_wait(), 0.0 if limiter is None else limiter.linger))
                     retries.end_wait()
             finally:
                 retries.close()

@@ -69,6 +69,13 @@ def test_it_leads_elsewhere(upstream: str, second: str) -> None:
         proxy({"on": ON, "upstream": second}, upstream)
 
 
+def test_it_is_none_of_the_other_endpoints() -> None:
+    own = {"name": "p", "path": "/p", "upstream": "http://h", "endpoints": [{"url": "http://i:1"}]}
+    with pytest.raises(ValidationError, match="the upstream of the proxy itself"):
+        Proxy.model_validate(own | {"fallback": {"on": ON, "upstream": "http://i:1/"}})
+    assert Proxy.model_validate(own | {"fallback": {"on": ON, "upstream": "http://i:2"}}).fallback is not None
+
+
 @pytest.mark.parametrize("second", ["http://h/other", "https://h/base", "h"])
 def test_another_place_is_another_upstream(second: str) -> None:
     assert proxy({"on": ON, "upstream": second}).fallback is not None

@@ -211,6 +211,21 @@ async def test_a_fixed_response(first: Handler, cause: bytes) -> None:
     assert (ex.attempt, ex.discarded) == (NO_ATTEMPT, None)
 
 
+class Quota:
+    limited: tuple[int, ...] = ()
+    shown = True
+
+    def lines(self) -> bytes:
+        return b'RateLimit: "client";r=3\r\n'
+
+
+async def test_a_fixed_response_says_what_is_left_of_rate_limits() -> None:
+    ex = fresh()
+    ex.quota = Quota()
+    await fall_back(Fallback(ON, response=FixedResponse(200)), None, None, Cors())(discarding(500))(ex)
+    assert said(ex)[1].endswith(b'RateLimit: "client";r=3\r\n')
+
+
 @pytest.mark.parametrize(("status", "comes_back"), [(503, True), (429, True), (200, False), (404, False)])
 async def test_a_fixed_refusal_says_when_to_come_back(status: int, comes_back: bool) -> None:
     ex = fresh()

@@ -12,6 +12,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.message import ResponseHead
 from gateway.errors import BREAKER_OPEN, UPSTREAM_RESET, GatewayError
 from gateway.policy.budget import RetryBudget
+from gateway.policy.limiter import Limiter
 from gateway.proxy.layers.retry_within_budget import retry_within_budget
 from gateway.wire.buffers import BufferPool
 
@@ -73,10 +74,22 @@ async def test_errors_and_responses_are_followed_by_another_attempt_after_a_paus
     assert attempts.phases == [False] * 3
 
 
-async def test_without_a_pause_nothing_sleeps() -> None:
+async def test_without_a_pause_the_event_loop_has_a_turn() -> None:
     ex, attempts = exchange(), Attempts(503, 200)
     await attempts.serve(ex, replace(SETTINGS, backoff=replace(SETTINGS.backoff, base=0.0)))
-    assert (ex.attempts, attempts.slept) == (2, [])
+    assert (ex.attempts, attempts.slept) == (2, [0.0])
+
+
+async def test_the_endpoint_sees_the_end_of_an_attempt_before_the_next_one() -> None:
+    ex, attempts = exchange(), Attempts(503, 200)
+    limiter = Limiter(1)
+    limiter.linger = 0.02
+    settings = replace(SETTINGS, backoff=replace(SETTINGS.backoff, base=0.0))
+    layer = retry_within_budget(
+        settings, RetryBudget(), BufferPool(), limiter, clock=attempts.clock, sleep=attempts.sleep
+    )
+    await layer(attempts)(ex)
+    assert attempts.slept == [0.02]
 
 
 async def test_the_last_response_is_for_the_caller() -> None:
