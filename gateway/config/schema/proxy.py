@@ -251,7 +251,7 @@ class Proxy(Section):
     """When a request that has failed is sent again."""
     fallback: Fallback | None = Field(
         default=None,
-        examples=[{"on": ["connect", "breaker", "503"], "upstream": "http://127.0.0.1:9001"}],
+        examples=[{"on": ["connect", "breaker", "503"], "upstream": "http://127.0.0.1:9009"}],
         json_schema_extra=in_group("Fallback"),
     )
     """What serves a request that the upstream has failed, before anything of a response was sent: another upstream
