@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
+from gateway.core.statuses import statuses
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
 from gateway.policy.overload import Overload
 from gateway.proxy.layers.adapt import adapt
 from gateway.proxy.layers.answer_locally import answer_locally
 from gateway.proxy.layers.balance import balance, key_of
-from gateway.proxy.layers.break_circuit import break_circuit, statuses
+from gateway.proxy.layers.break_circuit import break_circuit
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.fall_back import fall_back

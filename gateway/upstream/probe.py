@@ -9,6 +9,7 @@ from gateway import errors
 from gateway.config.records import HealthCheck
 from gateway.core.limits import Limits
 from gateway.core.message import OutgoingRequest, ResponseHead
+from gateway.core.statuses import statuses
 from gateway.core.stream import ClientStream, Sink, Source
 from gateway.errors import GatewayError
 from gateway.upstream.origin import Origin
@@ -84,7 +85,7 @@ class Probe:
     def __init__(self, origin: Origin, pool: Pool, settings: HealthCheck) -> None:
         self._pool = pool
         self._settings = settings
-        self._statuses = [_bounds(text) for text in settings.expect_status]
+        self._statuses = statuses(settings.expect_status)
         connector = pool.connector
         fields = b"".join([b"%b: %b\r\n" % field for field in connector.proxy_fields])
         self._request = OutgoingRequest(
@@ -131,13 +132,8 @@ class Probe:
 
     def _judged(self, response: _Response) -> str:
         status, wanted = response.status, self._settings.expect_body
-        if not any(first <= status <= last for first, last in self._statuses):
+        if status not in self._statuses:
             return f"status {status}, where {', '.join(self._settings.expect_status)} is expected"
         if wanted and wanted.encode() not in response.body:
             return "the expected text is not in the response"
         return ""
-
-
-def _bounds(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
-    return int(first), int(last or first)

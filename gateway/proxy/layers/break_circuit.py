@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from typing import Final
 
 from gateway.core.client import address_text
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.outcome import Outcome
+from gateway.core.statuses import statuses
 from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import STATE_OF, WORDS
@@ -21,7 +22,6 @@ from gateway.proxy.grpc import outcome_of
 SUCCESS: Final = Outcome.SUCCESS
 FAILURE: Final = Outcome.FAILURE
 IGNORED: Final = Outcome.IGNORED
-_LAST: Final = 599
 
 
 def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
@@ -45,18 +45,6 @@ def outcome_of_total_timeout(ex: Exchange) -> Outcome:
     asked = ex.attempt.sent_at > 0.0 or ex.request.length == 0
     late = ex.queued + ex.retried > (ex.deadline - ex.start_at) / 2
     return FAILURE if asked and not late and not ex.committed else IGNORED
-
-
-def statuses(ranges: Iterable[str]) -> frozenset[int]:
-    """The statuses in ``ranges``, each of them as in ``503`` or ``500-599``.
-
-    What is above 599 is no status of HTTP, and counts as 599 (RFC 9110 section 15: as a 5xx).
-    """
-    found = set[int]()
-    for text in ranges:
-        first, _, last = text.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found.union(range(_LAST, 1000)) if _LAST in found else found)
 
 
 FAILURES: Final = statuses(["500-599"])

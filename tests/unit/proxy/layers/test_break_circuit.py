@@ -15,12 +15,13 @@ from gateway.core.exchange import Exchange
 from gateway.core.outcome import Outcome
 from gateway.core.peer import Peer
 from gateway.core.principal import Principal
+from gateway.core.statuses import statuses
 from gateway.core.stream import ServerStream
 from gateway.errors import GatewayError, Source
 from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import State
 from gateway.policy.window import Tally
-from gateway.proxy.layers.break_circuit import FAILURES, break_circuit, caller_of, first_byte_after, statuses
+from gateway.proxy.layers.break_circuit import FAILURES, break_circuit, caller_of, first_byte_after
 
 SUCCESS, FAILURE, IGNORED = Outcome
 
@@ -68,14 +69,6 @@ OTHER_REASONS = [
 
 
 class TestStatuses:
-    def test_single_ones_and_ranges(self) -> None:
-        assert statuses(["503", "429", "400-402"]) == {503, 429, 400, 401, 402}
-        assert statuses([]) == set()
-
-    def test_what_is_no_status_counts_as_the_last_one(self) -> None:
-        assert {599, 600, 999} <= statuses(["500-599"])
-        assert statuses(["598"]) == {598}
-
     @pytest.mark.parametrize(("status", "outcome"), [(503, SUCCESS), (429, FAILURE), (200, SUCCESS)])
     async def test_the_layer_judges_by_those_that_it_is_given(self, status: int, outcome: Outcome) -> None:
         assert await judged(exchange(), status, statuses(["429"])) is outcome
