@@ -95,8 +95,8 @@ class Group:
         self.held_back = 0
         """Ejections that ``max_share`` has prevented."""
         self._taken = (0, 0)
-        self._next: Group | None = None
-        """The one that serves now, instead of this one."""
+        self._serving: list[Group] = [self]
+        """The one that serves now. Groups that followed one another share it, so none keeps those between alive."""
         self._said_panic = False
         self._balance = balance
         self._on_change = on_change
@@ -104,16 +104,25 @@ class Group:
         self._members = [each.member for each in conditions]
         self._of = {each.member: each for each in conditions}
 
-    def take_over(self, before: Group | None, settings: Sequence[tuple[int, bool]], *, checks: bool) -> None:
+    def take_over(
+        self,
+        before: Group | None,
+        settings: Sequence[tuple[int, bool]],
+        *,
+        checks: bool,
+        known: Collection[Condition] = (),
+    ) -> None:
         """Serve from now on, instead of ``before``, if there was one: what is known of the endpoints stays.
 
         ``settings``: of each endpoint its weight, and whether it is drained. ``checks``: there are active ones.
+        ``known``: those that were there before, where a single one needed no group.
         """
-        known = () if before is None else before.conditions
         if before is not None:
+            known = before.conditions
             self.typical = before.typical
             self._said_panic = before._said_panic  # noqa: SLF001 - its end has yet to be reported
-            before._next = self  # noqa: SLF001 - attempts that began with it go on
+            self._serving = before._serving  # noqa: SLF001 - attempts that began with it go on
+            self._serving[0] = self
         enforced = self.rules.ejection is not None and not self.rules.shadow
         for condition, (weight, drained) in zip(self.conditions, settings, strict=True):
             member = condition.member
@@ -210,14 +219,8 @@ class Group:
     def end(self, member: Member, began: float, outcome: Outcome) -> None:
         """The attempt that ``began`` then is over, and says ``outcome`` of its endpoint."""
         member.in_flight -= 1
-        self._latest()._ended(member, began, outcome)  # noqa: SLF001 - as above
-
-    def _latest(self) -> Group:
-        """The one that serves now: it alone judges, because it has the rules that hold now."""
-        group = self
-        while group._next is not None:
-            group = group._next
-        return group
+        # The one that serves now judges, because it has the rules that hold now.
+        self._serving[0]._ended(member, began, outcome)  # noqa: SLF001 - as above
 
     def _ended(self, member: Member, began: float, outcome: Outcome) -> None:
         now = self.clock()
@@ -261,7 +264,7 @@ class Group:
 
     def check(self, member: Member, why: str) -> None:
         """An active check of ``member`` has ended: ``why`` it failed, empty when it did not."""
-        if self._next is not None:  # which has its own checks, or none
+        if self._serving[0] is not self:  # the other has its own checks, or none
             return
         now = self.clock()
         checked = self._of[member].checked

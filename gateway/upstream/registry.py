@@ -246,8 +246,9 @@ class Registry:
             before = self.upstreams.get(settings.name)
             if before is not upstream:
                 configured = [(each.weight, each.drain) for each in settings.endpoints]
-                known = None if before is None else before.group
-                upstream.group.take_over(known, configured, checks=settings.health.enabled)
+                group, there = (None, ()) if before is None else (before.group, before.endpoints)
+                known = [endpoint.condition for endpoint in there]
+                upstream.group.take_over(group, configured, checks=settings.health.enabled, known=known)
         for endpoint in upstream.endpoints:
             breaker = settings.circuit_breaker
             if endpoint.breaker is not None:
@@ -324,13 +325,14 @@ class Registry:
         rules = settings.circuit_breaker
         numbers = rules.failure_threshold, rules.recovery_timeout, rules.half_open_requests
         breaker = Breaker(*numbers, rules=_rules(rules), name=settings.name, store=store)
-        one_of_many = origin.url if len(settings.endpoints) > 1 else ""
-        breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, one_of_many)).publish
+        breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, origin.url)).publish
         return breaker
 
     def _changed(self, name: str, endpoint: str, old: State, new: State, cause: str) -> None:
         upstream = self.upstreams.get(name)
         shadow = upstream is not None and upstream.settings.circuit_breaker.mode == "shadow"
+        if upstream is None or len(upstream.endpoints) == 1:
+            endpoint = ""
         self._sink(BreakerChanged(name, old.word, new.word, cause, shadow, endpoint))
 
     def _listeners(self, name: str) -> tuple[OnChange, OnPanic]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from unit.groups import EJECTION, FAILURE, IGNORED, SUCCESS, GroupScene, dice
 from unit.scene import Clock
@@ -291,6 +294,21 @@ class TestAnotherConfiguration:
         group = scene.made(Rules(slow_start=10.0), conditions=[*scene.conditions, new])
         group.take_over(scene.group, [(1, False)] * 2, checks=True)
         assert (scene.members[0].warm_from, new.member.warm_from) == (0.0, scene.clock.now)
+
+    def test_groups_between_are_not_kept(self) -> None:
+        scene = GroupScene(2)
+        first = scene.group
+        began = first.begin(scene.members[0])
+        between = scene.made(Rules())
+        between.take_over(first, [(1, False)] * 2, checks=True)
+        gone = weakref.ref(between)
+        scene.group = scene.made(Rules(EJECTION))
+        scene.group.take_over(between, [(1, False)] * 2, checks=True)
+        del between
+        gc.collect()
+        assert gone() is None
+        first.end(scene.members[0], began, SUCCESS)
+        assert (scene.members[0].in_flight, scene.members[0].attempts) == (0, 1)
 
     def test_checks_that_end_leave_nobody_down(self) -> None:
         scene = GroupScene(2)

@@ -55,6 +55,33 @@ async def test_what_does_not_change_is_kept() -> None:
     await made.aclose()
 
 
+TWO = replace(A, endpoints=(*A.endpoints, Endpoint("http://127.0.0.1:2")))
+
+
+async def test_a_second_endpoint_starts_slowly_beside_the_only_one() -> None:
+    made = registry(replace(A, slow_start=10.0))
+    reload(made, replace(TWO, slow_start=10.0))
+    old, new = made.upstreams["a"].endpoints
+    assert (old.member.warm_from, new.member.warm_from > 0.0) == (0.0, True)
+    await made.aclose()
+
+
+async def test_a_breaker_names_its_endpoint_where_there_are_several_now() -> None:
+    events: list[Event] = []
+    made = registry(A, events=events)
+    breaker = made.upstreams["a"].endpoints[0].breaker
+    assert breaker is not None
+    for upstream in (A, TWO, A):
+        reload(made, upstream)
+        assert made.upstreams["a"].endpoints[0].breaker is breaker
+        for _ in range(2):
+            breaker.release(breaker.try_acquire(), Outcome.FAILURE)
+        breaker.reset()
+    found = [event.endpoint for event in events if isinstance(event, BreakerChanged) and event.new == "open"]
+    assert found == ["", "http://127.0.0.1:1", ""]
+    await made.aclose()
+
+
 @pytest.mark.parametrize(
     ("settings", "places"),
     [
