@@ -16,6 +16,7 @@ from gateway.policy.backoff import Random, pause
 from gateway.policy.budget import RetryBudget
 from gateway.policy.retry import IDEMPOTENT, OVER, Failed, cause_against, failure_of
 from gateway.proxy.discard import Discard
+from gateway.proxy.layers.retry import has_body
 from gateway.proxy.replay import Replay
 from gateway.wire.buffers import BufferPool
 from gateway.wire.retry_after_field import retry_after_of
@@ -149,7 +150,7 @@ class ExchangeRetries:
         ex = self._exchange
         if self._replay is not None:
             return self._replay.whole
-        return ex.request.length == 0 or ex.body is not None or not (ex.bytes_in or ex.downstream.body_complete)
+        return has_body(ex)
 
     def keep(self, body: bytes) -> bool:
         """As `Retries.keep`."""

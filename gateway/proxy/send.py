@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway import errors
 from gateway.config import records
@@ -49,14 +49,44 @@ def send(
     closed. A response that is not for the caller, because another attempt or the fallback follows, ends without an
     error and without a commit.
     """
-    pool = endpoint.pool
     fields = ConfiguredFields(route.headers)
     fallback = None if last else route.fallback
-    keeps = fallback is not None and fallback.upstream != ""
-    rewrite = _rewrite(route, endpoint, fields, via)
-    treatment = _treatment(route, endpoint.origin, fallback, watch_events=watch_events)
-    address = f"{endpoint.origin.host}:{endpoint.origin.port}"
-    per_try = route.retries.bound
+    return _handler(
+        _Way(
+            endpoint.pool,
+            f"{endpoint.origin.host}:{endpoint.origin.port}",
+            fields,
+            _rewrite(route, endpoint, fields, via),
+            _treatment(route, endpoint.origin, fallback, watch_events=watch_events),
+            response_header,
+            route.retries.bound,
+            fallback is not None and fallback.upstream != "",
+            last,
+        )
+    )
+
+
+class _Way(NamedTuple):
+    """What all requests of one route to one endpoint have in common.
+
+    ``response_header``, ``per_try``: seconds for the head of a response, from the end of the request and from the begin
+    of the attempt; 0: no bound. ``keeps``: a body that is there as a whole is kept for the fallback. ``last`` as in
+    `send`.
+    """
+
+    pool: Pool
+    address: str
+    fields: ConfiguredFields
+    rewrite: RequestRewrite
+    treatment: Treatment
+    response_header: float
+    per_try: float
+    keeps: bool
+    last: bool
+
+
+def _handler(way: _Way) -> Handler:
+    pool, address, fields, rewrite, treatment, response_header, per_try, keeps, last = way
     bound = min(response_header, per_try) if response_header and per_try else response_header or per_try
 
     async def handle(ex: Exchange) -> None:
