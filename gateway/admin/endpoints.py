@@ -65,7 +65,7 @@ class EndpointAdministration:
         found = await self._find(name)
         if not found.upstream and not found.stale:
             self._unknown(name)
-        return await self._told(name, found)
+        return await self._shown(name, found)
 
     async def drain(self, actor: Actor, name: str, url: str, *, force: bool = False) -> Resource:
         """Give the endpoint with the origin of ``url`` no new requests. The last one only by ``force``."""
@@ -110,8 +110,8 @@ class EndpointAdministration:
 
     async def _done(self, name: str) -> Resource:
         applied = await self._live.apply()
-        told = await self._told(name, await self._find(name))
-        return told | {"applied": {"generation": applied.generation, "error": applied.error}}
+        shown = await self._shown(name, await self._find(name))
+        return shown | {"applied": {"generation": applied.generation, "error": applied.error}}
 
     async def _find(self, name: str) -> _Found:
         proxies = effective(self._declared.proxies(), usable(await self._store.proxies.list()))
@@ -137,7 +137,7 @@ class EndpointAdministration:
         file = "" if self._declared.name else ", and without a configuration file none of its proxies and upstreams"
         raise not_found(f"there is no proxy and no upstream {name}{file}")
 
-    async def _told(self, name: str, found: _Found) -> Resource:
+    async def _shown(self, name: str, found: _Found) -> Resource:
         live = await self._standings(found)
         items: list[Resource] = []
         for origin, endpoint in found.endpoints.items():
@@ -164,10 +164,10 @@ class EndpointAdministration:
         if not found.served_by:
             return {}
         try:
-            told = await self._plane.explain(found.served_by[0])
+            explanation = await self._plane.explain(found.served_by[0])
         except ChannelError:
             return {}
-        group = None if told is None else told.get("group")
+        group = None if explanation is None else explanation.get("group")
         endpoints = () if group is None else group["endpoints"]
         return {
             values.origin(each["url"]): {key: value for key, value in each.items() if key not in _SHOWN_ELSEWHERE}

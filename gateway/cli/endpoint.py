@@ -59,8 +59,8 @@ def undrain(target: Target, name: str, url: str) -> None:
 
     async def work(caller: Caller) -> None:
         answer = await caller.call("POST", f"/upstreams/{quoted(name)}/endpoints/undrain", {"url": url})
-        told = f"no operator drains {url} of {name} any more"
-        target.show(answer, lambda: "\n".join(filter(None, [told, _table(answer["items"])])))
+        line = f"no operator drains {url} of {name} any more"
+        target.show(answer, lambda: "\n".join(filter(None, [line, _table(answer["items"])])))
         target.check_applied([answer])
 
     target.run(work)

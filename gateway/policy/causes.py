@@ -42,7 +42,6 @@ CAUSE_OF: Final[Mapping[str, str]] = {
     CONCURRENCY_LIMIT.code: "queue",
     QUEUE_FULL.code: "queue",
     QUEUE_TIMEOUT.code: "queue",
-    "queue_predicted_timeout": "queue",
     TOTAL_TIMEOUT.code: "deadline",
 }
 """The word by the code of the reason. Reasons that are not here are not made good by anything: those of callers, of the

@@ -5,6 +5,7 @@ import pytest
 from gateway.observe import families
 from gateway.observe.counters import FIRST, SLAB_CELLS
 from gateway.observe.families import METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
+from gateway.policy import group, learned
 
 
 def cells(family: Family) -> range:
@@ -47,3 +48,8 @@ def test_buckets_rise_and_streams_reach_ten_minutes() -> None:
             assert list(family.bounds) == sorted(set(family.bounds))
     assert families.STREAM.bounds[-1] == 600
     assert families.DURATION.bounds == (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def test_words_that_another_room_decides_are_those_of_that_room() -> None:
+    assert families.ENDPOINT_CHANGES_BY == group.CAUSES
+    assert families.DECISION_CAUSES == learned.CAUSES
