@@ -47,6 +47,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_other_serves_on(tmp_p
     async with several(tmp_path, upstream) as gateway:
         for _ in range(20):
             await alone(gateway)
+        assert await requests(gateway) == 20, "they are counted in batches, and a scrape ends the present one"
         before = pids(gateway)
         await gateway.call(
             "POST", "/proxies", {"name": "new", "path": "/new", "upstream": upstream.url, "access_rule": "true"}
