@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import secrets
 import shutil
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import http1
+from joserfc import jwt
+from joserfc.jwk import OctKey
 from stage import HOST, GatewayProcess, listener, port_of, table
 from wrk_output import parsed
 
@@ -23,6 +29,13 @@ GUARDS = {
     "circuit_breaker": {"enabled": True},
     "timeout_config": {"total": 60},
 }
+
+
+TOKENS = 20_000
+"""Different tokens of the callers of `costly`: more than a worker remembers, so that it verifies each of them."""
+FASTER = 1.7
+"""How many times as many requests two workers serve as one, where a request costs the gateway much more CPU than it
+costs load generator and endpoint, which run on the same cores."""
 
 
 async def cores(seconds: int) -> bool:
@@ -62,15 +75,99 @@ def _by_one(figures: list[float], of_one: list[float]) -> float:
     return statistics.median(figure / one for figure, one in zip(figures, of_one, strict=True))
 
 
-async def _loaded(gateway: GatewayProcess, seconds: int) -> tuple[float, float]:
-    """CPU of the workers in microseconds for each request, and requests a second."""
+async def costly(seconds: int) -> bool:
+    """One worker and two, in turns as `cores`, with requests whose token is verified each time.
+
+    The last column is what load generator and endpoint took of the CPU, by what the workers took: where it is large,
+    they are the limit, and not the gateway.
+    """
+    loop, upstream = asyncio.get_running_loop(), listener()
+    server = await loop.create_server(_Answering, sock=upstream)
+    secret = secrets.token_hex(32)
+    auth = {"jwt": [{"issuer": "load", "audience": ["gateway"], "algorithms": ["HS256"], "secret": secret}]}
+    found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    spent: dict[int, list[float]] = {1: [], 2: []}
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-costly-")))
+        script = _with_tokens(folder, secret)
+        gateways = {
+            number: await stack.enter_async_context(
+                GatewayProcess(
+                    port_of(upstream),
+                    admin=True,
+                    settings={"workers": number, "auth": auth},
+                    **GUARDS | {"access_rule": "@request.auth.id != ''"},
+                )
+            )
+            for number in found
+        }
+        for turn in range(ROUNDS):
+            for number in sorted(found, reverse=bool(turn % 2)):
+                before = _of_load()
+                found[number].append(await _loaded(gateways[number], seconds, "-s", str(script)))
+                cost, rate = found[number][-1]
+                spent[number].append((_of_load() - before) * 1e6 / (rate * seconds) / cost)
+    server.close()
+    rows: list[tuple[str, ...]] = [
+        ("workers", "CPU us a request", "requests/s", "by one", "load and endpoint by workers")
+    ]
+    more = 0.0
+    for number, figures in found.items():
+        costs, rates = zip(*figures, strict=True)
+        more = _by_one(list(rates), [rate for _, rate in found[1]])
+        share = statistics.median(spent[number])
+        rows.append(
+            (
+                f"{number}",
+                f"{statistics.median(costs):.1f}",
+                f"{statistics.median(rates):.0f}",
+                f"{more:.2f}",
+                f"{share:.2f}",
+            )
+        )
+    table(f"workers: requests a second where they are costly, at least {FASTER} by one worker", rows)
+    return more >= FASTER
+
+
+def _with_tokens(folder: Path, secret: str) -> Path:
+    """A script for wrk that sends each request with the next of `TOKENS` tokens."""
+    key, until = OctKey.import_key(secret), int(time.time()) + 3600
+    claims = {"iss": "load", "aud": "gateway", "exp": until}
+    tokens = [jwt.encode({"alg": "HS256"}, claims | {"sub": f"caller-{number}"}, key) for number in range(TOKENS)]
+    (folder / "tokens").write_text("\n".join(tokens))
+    script = folder / "tokens.lua"
+    script.write_text(
+        f"""local lines, at = {{}}, 0
+init = function(args)
+  local host = wrk.headers["Host"]
+  for line in io.lines("{folder}/tokens") do
+    lines[#lines + 1] = wrk.format("GET", "/", {{["Host"] = host, ["Authorization"] = "Bearer " .. line}})
+  end
+end
+request = function()
+  at = at % #lines + 1
+  return lines[at]
+end
+"""
+    )
+    return script
+
+
+def _of_load() -> float:
+    """Seconds of CPU of this process, the endpoint, and of the load generators that have ended."""
+    taken = os.times()
+    return taken.user + taken.system + taken.children_user + taken.children_system
+
+
+async def _loaded(gateway: GatewayProcess, seconds: int, *more: str) -> tuple[float, float]:
+    """CPU of the workers in microseconds for each request, and requests a second. ``more``: arguments for wrk."""
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("the load generator is wrk: apt-get install wrk")
     workers, before = gateway.workers(), [_cpu(pid) for pid in gateway.workers()]
     url = f"http://{HOST}:{gateway.port}/"
     process = await asyncio.create_subprocess_exec(
-        program, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url, stdout=asyncio.subprocess.PIPE
+        program, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *more, url, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await asyncio.wait_for(process.communicate(), seconds + 30)
     spent = sum(map(_cpu, workers)) - sum(before)

@@ -1,6 +1,6 @@
 """Soaks: what must hold after many aborts, through very large bodies, and over a million requests.
 
-    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | kills | spread | cores
+    python loadtest/soak.py aborts | slow-reader | slow-sender | requests | log | kills | spread | cores | costly
                              | mixed [--count N] [--https]
 
 The gateway runs in a process of its own; clients and upstream are raw sockets in this one. Every case is bounded in
@@ -24,7 +24,7 @@ from typing import Self
 import http1
 import uvloop
 from aborts import aborts
-from cores import cores
+from cores import cores, costly
 from kills import kills
 from mixed import mixed
 from spread import spread
@@ -319,6 +319,7 @@ CASES: dict[str, tuple[Callable[[int], Awaitable[bool]], int]] = {
     "kills": (shared_limit, 200_000),
     "spread": (spread, 400),
     "cores": (cores, 2),
+    "costly": (costly, 3),
     "mixed": (mixed, 1800),
 }
 
