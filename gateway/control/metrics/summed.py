@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise, repeat
 from time import monotonic
 from typing import Final
 
@@ -71,23 +71,30 @@ class _Plan:
             run[cell] = kinds[cell]
         self.segments.append(_Segment(run))
         self.floats.sort()
-        steps = (after - before for before, after in pairwise([-1, *self.floats]))
-        self.unpack = struct.Struct("=" + "".join(f"{(step - 1) * _CELL}xd" for step in steps)).unpack_from
-        """Reads `floats` from the beginning of a slab, and skips what lies between them."""
+        self.unpack = _reader(self.floats, "d")
+
+
+def _reader(cells: Sequence[int], kind: str) -> Callable[[memoryview, int], tuple[float, ...]]:
+    """Reads ``cells``, in order, from the beginning of a slab, and skips what lies between them."""
+    steps = (after - before for before, after in pairwise([-1, *cells]))
+    return struct.Struct("=" + "".join(f"{(step - 1) * _CELL}x{kind}" for step in steps)).unpack_from
 
 
 _PROXY: Final = _Plan(PROXY)
 _PROCESS: Final = _Plan(PROCESS)
 _EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, Histogram) and family.exemplars]
-_SAME: Final = (
-    families.LIMIT,
-    families.QUEUE_LIMIT,
-    *range(families.ENDPOINTS, families.ENDPOINTS + len(families.ENDPOINT_STATES)),
-    *range(families.RATE_KEYS, families.RATE_KEYS + len(KINDS)),
-    families.ADAPTIVE_LIMIT,
-    *range(families.MODE, families.MODE + len(families.PROTECTIONS)),
+_SAME: Final = sorted(
+    (
+        families.LIMIT,
+        families.QUEUE_LIMIT,
+        *range(families.ENDPOINTS, families.ENDPOINTS + len(families.ENDPOINT_STATES)),
+        *range(families.RATE_KEYS, families.RATE_KEYS + len(KINDS)),
+        families.ADAPTIVE_LIMIT,
+        *range(families.MODE, families.MODE + len(families.PROTECTIONS)),
+    )
 )
 """Gauges that are the same in all workers, or nearly so: each has its own opinion of an endpoint."""
+_SAME_OF: Final = _reader(_SAME, "q")
 
 
 def _open_seconds(part: Part, now: float) -> float:
@@ -130,8 +137,9 @@ class Summed:
         ints, floats = self._sum.ints, self._sum.floats
         self._add(base, parts, _PROXY)
         live = [(each, at) for each, at, serves in parts if serves]
-        for cell in _SAME:
-            ints[base + cell] = max([each.ints[at + cell] for each, at in live], default=0)
+        rows = [_SAME_OF(each.bytes, at * _CELL) for each, at in live]
+        for cell, number in zip(_SAME, map(max, zip(*rows, strict=True)) if rows else repeat(0), strict=False):
+            ints[base + cell] = int(number)
         cell = families.BREAKER_STATE
         states = {each.ints[at + cell] for each, at in live}
         ints[base + cell] = max(states, key=lambda state: _WORST.get(state, 0), default=0)
