@@ -38,6 +38,8 @@ endif
 # One file for each Python from 3.11 on and each platform, without the name of a registry.
 LOCK = $(BIN)/uv pip compile $(UPGRADE) --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --annotation-style line --custom-compile-command 'make upgrade' pyproject.toml
+COMPILED_TESTS ?= tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) $(patsubst \
+    %,tests/e2e/test_%.py,each_reason phases shadow control_plane)
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -156,8 +158,7 @@ compiled: $(VENV)-compiled/.installed ## the same gateway with its hot path comp
 test-compiled: $(VENV)-compiled/.installed-dev ## the tests of the data plane, on the compiled gateway
 	@$(VENV)-compiled/bin/python -P -c 'from gateway.core.version import COMPILED; assert COMPILED'
 	@PYTHONSAFEPATH=1 $(VENV)-compiled/bin/python -m pytest -o pythonpath='tests loadtest' -m 'not interpreted' \
-	    tests/wire tests/property tests/faults $(wildcard tests/e2e/test_acceptance_*.py) tests/e2e/test_each_reason.py \
-	    tests/e2e/test_phases.py tests/e2e/test_shadow.py tests/e2e/test_control_plane.py $(ARGS)
+	    $(COMPILED_TESTS) $(ARGS)
 
 test-protocols: $(VENV)/.installed-dev ## the dialogues of tests/wire, tests/faults and tests/e2e that make test holds over plain TCP alone, over TLS and HTTP/2
 	@TESTS_OVER=tls $(BIN)/python -m pytest -n auto tests/wire tests/faults tests/e2e/test_acceptance_*.py -m 'not protocols' $(ARGS)

@@ -36,9 +36,11 @@ def _spelt_rules(proxy: Proxy) -> Iterator[str]:
 
 def _secrets_for_two(proxy: Proxy) -> Iterator[str]:
     """A secret of one back end is most often none of another's business."""
+    if proxy.names_upstream:
+        return
     own, *others = {values.origin(url): url for url in proxy.own_urls()}
     names = [name for name, text in proxy.headers.items() if header_template.is_secret(name, text)]
-    if others and names and not proxy.names_upstream:
+    if others and names:
         yield (
             f"proxy {proxy.name}: its fallback at {others[0]} gets the same headers as {own}, and {', '.join(names)} "
             "may hold a secret; bind it to the origins that may have it (gateway secret bind), or write a response"

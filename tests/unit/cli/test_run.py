@@ -69,6 +69,13 @@ def test_check_counts_the_proxies(config: pathlib.Path) -> None:
     assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies)\n"
 
 
+def test_check_of_a_proxy_that_names_its_upstream(config: pathlib.Path) -> None:
+    config.write_text(
+        'upstreams: [{name: ai, endpoints: [{url: "http://h"}]}]\nproxies: [{name: p, path: /, upstream: ai}]'
+    )
+    assert call("check", "--config", config).stdout == f"{config}: ok (1 proxy)\n"
+
+
 def test_check_warns_of_nested_prefixes_with_different_rules(config: pathlib.Path) -> None:
     config.write_text(
         "proxies:\n"

@@ -65,3 +65,10 @@ def test_a_secret_that_two_origins_get(second: str, header: dict[str, str], warn
         "proxy p: its fallback at http://other gets the same headers as http://h, and Authorization may hold a secret;"
     )
     assert [sentence[: len(begin)] for sentence in told(proxy_)] == [begin] * warned
+
+
+@pytest.mark.parametrize("second", [None, {"on": ["connect"], "upstream": "http://other"}])
+def test_a_proxy_that_names_its_upstream(second: dict[str, object] | None) -> None:
+    """Where that leads is not its own business, and its fallback may be all that has a URL."""
+    fallback = None if second is None else Fallback.model_validate(second)
+    assert told(Proxy(name="p", path="/", upstream="ai", headers={"Authorization": "abc"}, fallback=fallback)) == []
