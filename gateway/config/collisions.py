@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gateway.config import values
+from gateway.config import records, values
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
 from gateway.config.schema.protections import PROTECTIONS
 
 _Value = TypeVar("_Value")
+_LIMIT = records.RateLimit("-", 0.0)
+_RATE = {"rate": None, "per": _LIMIT.per, "burst": _LIMIT.burst, "max_keys": _LIMIT.max_keys}
 
 
 @dataclass(slots=True)
@@ -25,6 +27,8 @@ class _Register:
     root: Branch
     what: str
     first: dict[object, Path] = field(default_factory=dict)
+    numbers: dict[object, tuple[object, ...]] = field(default_factory=dict)
+    """What each use must have in common with the first."""
     incomplete: bool = False
     """A value is wrong, so that another one may be missing here."""
 
@@ -40,6 +44,7 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
     """Every second use in ``data``, the plain data of the file; ``root`` has its lines."""
     settings = _mapping(data)
     yield from _listeners(settings, root)
+    shared = _Register(root, "the same limit")
     names, routes = _Register(root, "the same name"), _Register(root, "the same path for the same host")
     upstreams = _Register(root, "an upstream of this name")
     for index, upstream in enumerate(map(_mapping, _list(settings.get("upstreams")))):
@@ -56,6 +61,26 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
         yield from _unknown(second, (*at, "fallback", "upstream"), upstreams)
         yield from _routes(proxy, at, routes)
         yield from _headers(proxy, at, root)
+        yield from _shared_limits(proxy, at, shared)
+
+
+def _shared_limits(proxy: dict[str, object], at: Path, shared: _Register) -> Iterator[Problem]:
+    """Limits that share their buckets have the same numbers, because a bucket has only one rate and one size."""
+    for index, limit in enumerate(map(_mapping, _list(proxy.get("rate_limits")))):
+        if limit.get("shared") is not True:
+            continue
+        key = str(limit.get("key")).lower()
+        name = limit.get("name") or key
+        numbers = tuple(limit.get(each, _RATE[each]) for each in ("rate", "per", "burst", "max_keys"))
+        if shared.numbers.setdefault((name, key), numbers) == numbers:
+            shared.first.setdefault((name, key), (*at, "rate_limits", index))
+            continue
+        line, shown = locate(shared.root, (*at, "rate_limits", index))
+        before = locate(shared.root, shared.first[name, key])[0]
+        message = (
+            f"shares its buckets with the limit in line {before}; write the same rate, per, burst and max_keys there"
+        )
+        yield Problem(message, shown, line)
 
 
 def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Iterator[Problem]:

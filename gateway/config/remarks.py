@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gateway.config import header_template, values
+from gateway.config.schema.protections import RateLimit
 from gateway.config.schema.proxy import Proxy
 from gateway.core.path import canonical
 from gateway.rules.parser import paths_in
@@ -19,6 +20,23 @@ def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
         for other in listed[index + 1 :]:
             if _meet(proxy, other):
                 yield from _nested(*sorted((proxy, other), key=lambda p: len(p.path.rstrip("/"))))
+            yield from _other_numbers(proxy, other)
+
+
+def _other_numbers(one: Proxy, other: Proxy) -> Iterator[str]:
+    """Stored proxies are changed one after the other, so that their shared limits may differ for a while."""
+    limits = {(limit.record().shown_name, limit.key): limit for limit in one.rate_limits if limit.shared}
+    for limit in other.rate_limits:
+        same = limits.get((limit.record().shown_name, limit.key)) if limit.shared else None
+        if same is not None and _numbers(same) != _numbers(limit):
+            yield (
+                f"proxies {one.name} and {other.name} share the buckets of the rate limit {limit.record().shown_name}, "
+                "and write other numbers; write the same rate, per, burst and max_keys in both"
+            )
+
+
+def _numbers(limit: RateLimit) -> tuple[float, ...]:
+    return limit.rate, limit.per, limit.burst, limit.max_keys
 
 
 def _spelt_rules(proxy: Proxy) -> Iterator[str]:

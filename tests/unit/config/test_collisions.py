@@ -82,3 +82,31 @@ def test_the_upstream_of_a_fallback_must_be_there() -> None:
     )
     for good in ("ai", "http://x", None, 5):
         assert with_second(good) == []
+
+
+def limited(**numbers: object) -> dict[str, object]:
+    return {"rate_limits": [{"key": "client", "rate": 5, "shared": True, **numbers}]}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "agree"),
+    [
+        (limited(), limited(), True),
+        (limited(), limited(per=1.0, burst=0, max_keys=100_000), True),
+        (limited(), limited(rate=6), False),
+        (limited(per=60), limited(), False),
+        (limited(burst=7), limited(), False),
+        (limited(max_keys=10), limited(), False),
+        (limited(), limited(rate=6, name="other"), True),
+        (limited(), limited(rate=6, shared=False), True),
+        (limited(), limited(rate=6, key="all"), True),
+        (limited(key="header:X-A"), limited(key="header:x-a", rate=6), False),
+    ],
+)
+def test_limits_that_share_their_buckets_have_the_same_numbers(one: object, two: object, agree: bool) -> None:
+    lines: dict[Path, int] = {("proxies", 0, "rate_limits", 0): 3, ("proxies", 1, "rate_limits", 0): 7}
+    message = (
+        "f:7: proxies.1.rate_limits.0: shares its buckets with the limit in line 3; write the same rate, per, burst and "
+        "max_keys there"
+    )
+    assert told({"proxies": [one, two]}, lines) == ([] if agree else [message])

@@ -72,3 +72,13 @@ def test_a_proxy_that_names_its_upstream(second: dict[str, object] | None) -> No
     """Where that leads is not its own business, and its fallback may be all that has a URL."""
     fallback = None if second is None else Fallback.model_validate(second)
     assert told(Proxy(name="p", path="/", upstream="ai", headers={"Authorization": "abc"}, fallback=fallback)) == []
+
+
+@pytest.mark.parametrize(("rate", "shared", "remarked"), [(5, True, False), (6, True, True), (6, False, False)])
+def test_stored_proxies_that_share_a_limit_and_differ(rate: float, shared: bool, remarked: bool) -> None:
+    first = {"key": "client", "rate": 5.0, "shared": True}
+    one = Proxy.model_validate({"name": "a", "path": "/a", "upstream": "http://h", "rate_limits": [first]})
+    second = {"key": "client", "rate": float(rate), "shared": shared}
+    other = Proxy.model_validate({"name": "b", "path": "/b", "upstream": "http://h", "rate_limits": [second]})
+    begin = "proxies a and b share the buckets of the rate limit client, and write other numbers;"
+    assert [sentence[: len(begin)] for sentence in told(one, other)] == [begin] * remarked
