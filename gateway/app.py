@@ -297,9 +297,13 @@ class Gateway:
         log_event(event)
 
     def reset_breaker(self, name: str, by: str = "") -> bool:
-        """Close the breakers of a proxy's endpoints by hand; False when there are none. ``by``: the operator."""
+        """Close the breakers of a proxy's endpoints by hand, and of its fallback's; False when there are none.
+
+        ``by``: the operator.
+        """
         served = self._served.get(name)
-        endpoints = () if served is None else served.upstream.endpoints
+        upstreams = () if served is None else (served.upstream, served.second)
+        endpoints = [endpoint for upstream in upstreams if upstream is not None for endpoint in upstream.endpoints]
         breakers = [endpoint.breaker for endpoint in endpoints if endpoint.breaker is not None]
         for breaker in breakers:
             breaker.reset(by)

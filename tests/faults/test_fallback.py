@@ -467,3 +467,15 @@ async def test_a_reload_changes_the_fallback_alone(
     await rig.change(fallback=None)
     assert code_of(await rig.ask()) == "dial_failed"
     assert rig.p is before
+
+
+async def test_a_reset_closes_the_breaker_of_an_upstream_that_is_only_a_fallback(gateway_for: GatewayFor) -> None:
+    """No other proxy has it, so that it could be closed by nothing else."""
+    first, spare = falling_back(
+        refused_url(), refused_url(), to_spare("connect"), spare_settings={"circuit_breaker": BREAKER}
+    )
+    rig = await gateway_for("", proxies=(first, replace(spare, route=replace(spare.route, active=False))))
+    codes = [code_of(await rig.ask("/")) for _ in range(2)]
+    assert rig.gateway.reset_breaker("p", "ann")
+    codes.append(code_of(await rig.ask("/")))
+    assert codes == ["dial_failed", "breaker_open", "dial_failed"]

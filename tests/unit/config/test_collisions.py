@@ -106,7 +106,7 @@ def limited(**numbers: object) -> dict[str, object]:
 def test_limits_that_share_their_buckets_have_the_same_numbers(one: object, two: object, agree: bool) -> None:
     lines: dict[Path, int] = {("proxies", 0, "rate_limits", 0): 3, ("proxies", 1, "rate_limits", 0): 7}
     message = (
-        "f:7: proxies.1.rate_limits.0: shares its buckets with the limit in line 3; write the same rate, per, burst and "
-        "max_keys there"
+        "f:7: proxies.1.rate_limits.0: shares its buckets with the limit in line 3; write the same rate, per, burst "
+        "and max_keys there"
     )
     assert told({"proxies": [one, two]}, lines) == ([] if agree else [message])
