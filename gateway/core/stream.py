@@ -165,6 +165,10 @@ class Tunnel(Protocol):
         """
         ...
 
+    def when_over(self, call: Callable[[], None]) -> None:
+        """``call`` at its end, or soon when that has come already."""
+        ...
+
     def caller_lost(self) -> bool:
         """The caller's stream has broken off; whether that is more than the rest of an end."""
         ...

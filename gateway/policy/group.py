@@ -218,7 +218,7 @@ class Group:
 
     def end(self, member: Member, began: float, outcome: Outcome) -> None:
         """The attempt that ``began`` then is over, and says ``outcome`` of its endpoint."""
-        member.in_flight -= 1
+        member.leave()
         # The one that serves now judges, because it has the rules that hold now.
         self._serving[0]._ended(member, began, outcome)  # noqa: SLF001 - as above
 

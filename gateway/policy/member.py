@@ -66,6 +66,10 @@ class Member:
             debts.popleft()
         return self.in_flight + len(debts)
 
+    def leave(self) -> None:
+        """One of those in flight is over."""
+        self.in_flight -= 1
+
     def owe(self, until: float) -> None:
         """An attempt has failed early: it counts as in flight ``until`` then, so that fast failures attract nothing."""
         debts = self._debts

@@ -90,6 +90,8 @@ class Pool:
         self._sweeper = LazyTimer(asyncio.get_running_loop(), self.sweep)
         self.dials = 0
         self.reuses = 0
+        self.checks = 0
+        """Streams that run health checks."""
         self._taken = (0, 0)
         connector.on_moved = self.follow
 
@@ -117,6 +119,11 @@ class Pool:
     def streams(self) -> int:
         """Requests that run on them."""
         return 0
+
+    @property
+    def requests(self) -> int:
+        """Requests of callers that run on its connections, and tunnels, however the endpoint was chosen for them."""
+        return len(self._open) - len(self._idle) - len(self._resting) - self.checks
 
     def take(self) -> ClientStream | None:
         """A stream on a connection that is open: the one that became idle last. None without one; never waits."""

@@ -120,6 +120,7 @@ class Probe:
 
     async def _over(self, stream: ClientStream) -> str:
         response = _Response(stream)
+        self._pool.checks += 1
         try:
             await stream.send(self._request, b"", b"", response, Limits())
         except BaseException as error:
@@ -128,6 +129,8 @@ class Probe:
                 raise
         else:
             stream.release(True)
+        finally:
+            self._pool.checks -= 1
         return self._judged(response)
 
     def _judged(self, response: _Response) -> str:

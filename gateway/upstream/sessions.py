@@ -69,6 +69,11 @@ class SessionPool(Pool):
         """As `Pool.streams`."""
         return sum([session.streams for session in self._sessions])
 
+    @property
+    def requests(self) -> int:
+        """As `Pool.requests`."""
+        return super().requests + self.streams
+
     # -- a place for a request
 
     def take(self) -> ClientStream | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import os
+from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
@@ -141,6 +142,10 @@ class Tunnel:
         await self._over
         if self._error is not None:
             raise self._error
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """As `gateway.core.stream.Tunnel.when_over`."""
+        self._over.add_done_callback(lambda _: call())
 
     def caller_lost(self) -> bool:
         """As `gateway.core.stream.Tunnel.caller_lost`."""

@@ -30,7 +30,8 @@ def _endpoint(endpoint: Endpoint, epoch: float, *, checks: bool) -> EndpointTold
         "url": endpoint.origin.url + endpoint.origin.base.decode(),
         "standing": standing(member),
         "weight": member.weight,
-        "in_flight": member.in_flight,
+        # The balancer does not know those that began when there was no other endpoint to choose.
+        "in_flight": max(member.in_flight, endpoint.pool.requests),
         "attempts": member.attempts,
         "failures": member.failures,
         "breaker": "off" if breaker is None else breaker.state.api_word,

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler
 from gateway.core.outcome import Outcome
 from gateway.errors import BREAKER_OPEN, NO_HEALTHY_ENDPOINT, GatewayError
@@ -45,6 +45,8 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
             await chains[member](ex)
             outcome = judged(ex, None, failures)[0]
             unused = not ex.committed
+            if ex.status == SWITCHED:
+                _stay(ex, member)
         except GatewayError as error:
             if error.reason is BREAKER_OPEN and ex.attempts == attempts:
                 return error
@@ -73,6 +75,15 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
             passed = (*passed, member)
 
     return handle
+
+
+def _stay(ex: Exchange, member: Member) -> None:
+    """The attempt is over, and its tunnel is not: ``member`` has it until then. It is a load for the
+    balancer, and an operator who drains the endpoint waits for it."""
+    tunnel = ex.downstream.tunnel
+    if tunnel is not None:
+        member.in_flight += 1
+        tunnel.when_over(member.leave)
 
 
 def key_of(hash_on: str) -> Key:

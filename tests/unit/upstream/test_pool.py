@@ -43,6 +43,21 @@ async def test_the_newest_is_used_first(upstream: Upstream) -> None:
     await pool.aclose()
 
 
+async def test_what_runs_for_callers(upstream: Upstream) -> None:
+    pool = pool_to(upstream, Clock())
+    first, second, third = [await pool.dial() for _ in range(3)]
+    pool.checks = 1
+    assert pool.requests == 2
+    pool.give_back(first)
+    second.named_body = True  # as after the response to HEAD
+    pool.give_back(second)
+    pool.checks = 0
+    assert (pool.open, pool.idle, pool.requests) == (3, 1, 1)
+    third.abort()
+    await eventually(lambda: pool.requests == 0)
+    await pool.aclose()
+
+
 @pytest.mark.covers("FR-005", "FR-006", "T006", "T007", "T063")
 async def test_caps_close_what_can_not_be_kept_and_refuse_nobody(upstream: Upstream) -> None:
     budget = IdleBudget(3)

@@ -358,3 +358,15 @@ class TestDrain:
         assert stage.far.written[:2] == b"\x88\x82"
         stage.tunnel.cut(0.0)
         await stage.error()
+
+
+async def test_who_waits_for_the_end_is_called_whenever_it_came() -> None:
+    stage = Stage()
+    await stage.begin()
+    calls: list[str] = []
+    stage.tunnel.when_over(lambda: calls.append("before"))
+    assert calls == []
+    stage.tunnel.cut(0.0)
+    stage.tunnel.when_over(lambda: calls.append("behind"))
+    await stage.task
+    assert calls == ["before", "behind"]

@@ -22,7 +22,7 @@ URLS = ("http://a:1/base", "http://b:1")
 
 
 class NoPool:
-    open, idle, dials, reuses, sessions, streams = 3, 1, 5, 9, 2, 7
+    open, idle, dials, reuses, sessions, streams, requests = 3, 1, 5, 9, 2, 7, 0
 
 
 def upstream(*, grouped: bool = True, breaker: Breaker | None = None, **settings: Any) -> Upstream:
@@ -89,3 +89,12 @@ def test_the_connections_to_all_endpoints() -> None:
         "endpoint": "http://a:1, http://b:1", "open": 6, "idle": 2, "in_use": 4, "sessions": 4, "streams": 14,
         "dials": 10, "reuses": 18, "idle_timeout": records.Timeouts().idle,
     }  # fmt: skip
+
+
+def test_requests_that_the_balancer_did_not_see_begin_are_in_flight() -> None:
+    made = upstream()
+    cast(Any, made.endpoints[0].pool).requests = 4
+    made.endpoints[1].member.in_flight = 2
+    shown = group_told(made, EPOCH)
+    assert shown is not None
+    assert [each["in_flight"] for each in shown["endpoints"]] == [4, 2]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -162,6 +163,32 @@ class TestLayer:
         with pytest.raises(asyncio.CancelledError):
             await scene.handle(ex)
         assert (scene.members[0].attempts, scene.in_flight, ex.tried) == (0, 0, ())
+
+    async def test_a_tunnel_is_in_flight_until_it_is_over(self) -> None:
+        def switched(ex: Exchange) -> None:
+            ok(ex)
+            ex.status = 101
+
+        scene = LayerScene(switched, switched)
+        ended: list[Callable[[], None]] = []
+        ex = exchange()
+        ex.downstream.tunnel = SimpleNamespace(when_over=ended.append)  # type: ignore[misc, assignment]
+        await scene.handle(ex)
+        member = scene.members[0]
+        assert (member.in_flight, member.attempts) == (1, 1), "it is judged, and it is there"
+        ended.pop()()
+        assert scene.in_flight == 0
+
+    async def test_a_switch_that_the_caller_does_not_see_is_no_tunnel(self) -> None:
+        def switched(ex: Exchange) -> None:
+            ok(ex)
+            ex.status = 101
+
+        scene = LayerScene(switched)
+        ex = exchange()
+        ex.downstream.tunnel = None  # type: ignore[misc]
+        await scene.handle(ex)
+        assert scene.in_flight == 0
 
     async def test_requests_with_one_key_go_to_one_endpoint(self) -> None:
         scene = LayerScene(ok, ok, ok)
