@@ -281,17 +281,40 @@ _H2C = "h2c://"
 """The scheme of a URL that is short for ``http://`` with `http2: always`."""
 
 
-def is_h2c(url: object) -> TypeGuard[str]:
+def without_h2c(settings: Mapping[str, object]) -> Mapping[str, object]:
+    """``settings``, those of an upstream, with the schemes that are spoken, and the ``http2`` that the URLs stand for.
+
+    `auto` leaves the choice to the URLs: forms send it for every upstream. Raises ValueError when they disagree: one
+    upstream has one ``http2``, and an endpoint of HTTP/1.1 would not understand a word.
+    """
+    endpoints = settings.get("endpoints", ())
+    listed = [each for each in endpoints if isinstance(each, dict)] if isinstance(endpoints, list | tuple) else []
+    urls = [url for url in (settings.get("upstream"), *(each.get("url") for each in listed)) if isinstance(url, str)]
+    mode = settings.get("http2", "auto")
+    if mode not in ("auto", "always") or not any(_is_h2c(url) for url in urls):
+        return settings
+    others = [url for url in urls if not _is_h2c(url)]
+    if others and mode == "auto":
+        raise ValueError(
+            f"h2c:// is HTTP/2 to all endpoints, and {others[0]} is none; write h2c:// for each, or http2: always"
+        )
+    spelled: dict[str, object] = {"http2": "always"}
+    if _is_h2c(url := settings.get("upstream")):
+        spelled["upstream"] = _spoken(url)
+    if listed:
+        assert isinstance(endpoints, list | tuple)
+        spelled["endpoints"] = [
+            each | {"url": _spoken(each["url"])} if isinstance(each, dict) and _is_h2c(each.get("url")) else each
+            for each in endpoints
+        ]
+    return {**settings, **spelled}
+
+
+def _is_h2c(url: object) -> TypeGuard[str]:
     return isinstance(url, str) and url[: len(_H2C)].lower() == _H2C
 
 
-def goes_with_h2c(settings: Mapping[str, object]) -> bool:
-    """Whether ``http2`` of ``settings`` leaves the choice to the URL. `auto` does: forms send it for every upstream."""
-    return settings.get("http2", "auto") in ("auto", "always")
-
-
-def without_h2c(url: str) -> str:
-    """``url`` with the scheme that is spoken."""
+def _spoken(url: str) -> str:
     return f"http://{url[len(_H2C) :]}"
 
 

@@ -38,8 +38,6 @@ from gateway.config.schema.protections import (
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
-    goes_with_h2c,
-    is_h2c,
     without_h2c,
 )
 from gateway.config.schema.records import record_of
@@ -274,9 +272,7 @@ class Proxy(Section):
     @model_validator(mode="before")
     @classmethod
     def _spell_out_h2c(cls, data: object) -> object:
-        if isinstance(data, dict) and is_h2c(url := data.get("upstream")) and goes_with_h2c(data):
-            return data | {"upstream": without_h2c(url), "http2": "always"}
-        return data
+        return without_h2c(data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _tunnels_over_http_1_1(self) -> Self:

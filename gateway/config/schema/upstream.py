@@ -32,8 +32,6 @@ from gateway.config.schema.protections import (
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
-    goes_with_h2c,
-    is_h2c,
     without_h2c,
 )
 from gateway.config.schema.records import record_of
@@ -77,17 +75,7 @@ class Upstream(Section):
     @model_validator(mode="before")
     @classmethod
     def _spell_out_h2c(cls, data: object) -> object:
-        endpoints = data.get("endpoints") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or not isinstance(endpoints, list | tuple):
-            return data
-        short = any(isinstance(each, dict) and is_h2c(each.get("url")) for each in endpoints)
-        if not short or not goes_with_h2c(data):
-            return data
-        spelled = [
-            each | {"url": without_h2c(each["url"])} if isinstance(each, dict) and is_h2c(each.get("url")) else each
-            for each in endpoints
-        ]
-        return data | {"endpoints": spelled, "http2": "always"}
+        return without_h2c(data) if isinstance(data, dict) else data
 
     def protections(self) -> dict[str, object]:
         """Its keys that a proxy with a URL of its own has too."""

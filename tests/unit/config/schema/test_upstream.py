@@ -193,6 +193,27 @@ def test_h2c_beside_another_protocol(mode: str) -> None:
     assert "h2c:// is short for http:// with http2: always" in shared[-1] + shared[0]
 
 
+@pytest.mark.parametrize("other", ["http://b", "https://b"])
+def test_h2c_beside_an_endpoint_of_which_it_is_not_said(other: str) -> None:
+    """A server of HTTP/1.1 would get HTTP/2."""
+    sentence = f"h2c:// is HTTP/2 to all endpoints, and {other} is none; write h2c:// for each, or http2: always"
+    for more, good in (("", False), (", http2: auto", False), (", http2: always", True)):
+        shared = f"upstreams: [{{name: a, endpoints: [{{url: h2c://a}}, {{url: '{other}'}}]{more}}}]"
+        proxied = f"proxies: [{{name: a, path: /, upstream: '{other}', endpoints: [{{url: h2c://a}}]{more}}}]"
+        first = f"proxies: [{{name: a, path: /, upstream: h2c://a, endpoints: [{{url: '{other}'}}]{more}}}]"
+        for text in (shared, proxied, first):
+            if good:
+                assert parse(text, "yaml", "f", {}).upstreams[0].http2 == "always"
+            else:
+                assert sentence in told(text)[-1]
+
+
+def test_h2c_of_all_endpoints_of_a_proxy() -> None:
+    text = "proxies: [{name: a, path: /, upstream: h2c://a, endpoints: [{url: h2c://b, weight: 2}]}]"
+    made = parse(text, "yaml", "f", {}).upstreams[0]
+    assert (made.endpoints, made.http2) == ((Endpoint("http://a"), Endpoint("http://b", 2)), "always")
+
+
 def test_the_protocol_stands_at_the_upstream_that_a_proxy_names() -> None:
     text = (
         "upstreams: [{name: a, endpoints: [{url: http://h}]}]\nproxies: [{name: p, path: /, upstream: a, http2: never}]"
