@@ -171,9 +171,10 @@ class SessionPool(Pool):
         self._dialling -= 1
         if dialled.session is not None:
             self._adopt_session(dialled.session, generation)
-            self._serve(dialled.session)  # first, because it may be of no use to later ones
-            if dialled.session.limit < 1:
+            # An upstream that takes no request on a new connection takes none on the next: dials would go on and on.
+            if dialled.session.room < 1:
                 self._refuse(GatewayError(errors.DIAL_FAILED, "The upstream allows no request on its connections"))
+            self._serve(dialled.session)  # first, because it may be of no use to later ones
             self._on_free(dialled.session)
             self._dial_for_them()
         elif dialled.connection is not None:

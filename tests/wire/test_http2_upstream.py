@@ -18,7 +18,7 @@ from harness.message import Truncated
 from harness.patience import eventually
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.tls import TlsUpstream, write_authority
-from harness.upstream import Upstream
+from harness.upstream import Link, Upstream
 
 from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import CircuitBreaker, Timeouts
@@ -36,6 +36,7 @@ from gateway.wire.h2.codes import (
     MAX_CONCURRENT_STREAMS,
     NO_ERROR,
     PING,
+    PREFACE,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     SETTINGS,
@@ -1033,3 +1034,24 @@ async def test_a_response_with_a_listed_status_is_discarded_and_the_connection_g
     await session.respond(asked, b"ok")
     assert (await response).body == b"ok"
     assert upstream.accepted == 1
+
+
+@pytest.mark.parametrize("how", ["goaway", "end"])
+async def test_an_upstream_that_closes_what_it_accepts_is_dialled_once_for_a_request(
+    gateway: Gateway, upstream: Upstream, how: str
+) -> None:
+    """As one that goes down while it listens. A request would wait, and connections would be opened without end."""
+
+    async def leaves(link: Link) -> None:
+        session = Session(link)
+        assert await link.exactly(len(PREFACE)) == PREFACE
+        await session.send(settings([]) + (goaway(0, NO_ERROR) if how == "goaway" else b""))
+        if how == "goaway":
+            await link.gone()
+
+    upstream.behaviour = leaves
+    rig = await gateway()
+    for times in (1, 2):
+        response = await rig.ask()
+        assert response.status == 502
+        assert upstream.accepted <= 2 * times, "one that was lost is made good once"
