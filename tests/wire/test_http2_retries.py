@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from harness.client import request
-from harness.http2_upstream import Asked, Session
+from harness.client import code_of, request
+from harness.http2_upstream import Asked, Session, speaking
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Upstream
 
@@ -119,3 +119,34 @@ async def test_many_at_once(gateway_for: GatewayFor, upstream: Upstream) -> None
         await session.begin(found, (b"x-path", found.path), status=200 if found.path in seen else 503, ended=True)
         seen.add(found.path)
     assert [(await one).get("x-path") for one in asking] == [b"/%d" % number for number in range(20)]
+
+
+async def test_an_upstream_that_refuses_whatever_a_connection_begins_with_is_not_healthy(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """Each GOAWAY says that the endpoint goes in peace; so one that serves nothing would be asked for ever."""
+
+    async def leaves(session: Session) -> None:
+        await session.request()
+        await session.send(goaway(0, NO_ERROR))
+
+    upstream.behaviour = speaking(leaves)
+    breaker = replace(BREAKER, failure_threshold=4)
+    rig = await gateway_for(upstream, proxies=(proxy_to(upstream, http2="always", circuit_breaker=breaker),))
+    reasons = [code_of(await rig.ask()) for _ in range(3)]
+    assert (reasons, upstream.accepted) == (["upstream_reset", "upstream_reset", "breaker_open"], 4)
+
+
+async def test_an_upstream_that_leaves_between_two_requests_is_healthy(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    async def leaves(session: Session) -> None:
+        await session.respond(await session.request())
+        await session.request()
+        await session.send(goaway(1, NO_ERROR))
+
+    upstream.behaviour = speaking(leaves)
+    breaker = replace(BREAKER, failure_threshold=1)
+    rig = await gateway_for(upstream, proxies=(proxy_to(upstream, http2="always", circuit_breaker=breaker),))
+    assert [(await rig.ask()).status for _ in range(5)] == [200] * 5
+    assert upstream.accepted == 5, "each second request was refused once"

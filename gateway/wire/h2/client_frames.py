@@ -47,12 +47,14 @@ _TIMER_SECONDS: Final = 0.001
 """A timer may fire this much too early."""
 
 
-def _refusal(what: str, code: int, *, unprocessed: bool) -> GatewayError:
+def _refusal(what: str, code: int, *, unprocessed: bool, first: bool = False) -> GatewayError:
+    """``first``: the connection was opened for it."""
     details = f"The upstream {what}: {code_name(code)}"
     if code == HTTP_1_1_REQUIRED and not unprocessed:
         details += "; where http2: always is set, write auto or never"
-    # An endpoint that restarts, or wants another protocol, is healthy: as on a stale connection, the retry decides.
-    healthy = unprocessed and code in (NO_ERROR, HTTP_1_1_REQUIRED)
+    # An endpoint that restarts, or wants another protocol, is healthy: as on a stale connection, the retry decides. One
+    # that refuses what a new connection begins with may refuse everything.
+    healthy = unprocessed and (code == HTTP_1_1_REQUIRED or (code == NO_ERROR and not first))
     return GatewayError(errors.UPSTREAM_RESET, details, retryable=healthy, unprocessed=unprocessed)
 
 
@@ -309,7 +311,8 @@ class ClientFrames(FrameWriter):
         unprocessed = code != HTTP_1_1_REQUIRED or self._falls_back()
         for stream in [stream for ident, stream in self._streams.items() if ident > last]:
             self._over(stream)
-            stream.reset(_refusal("closes the connection", code, unprocessed=unprocessed and not stream.first_byte_at))
+            untouched = unprocessed and not stream.first_byte_at
+            stream.reset(_refusal("closes the connection", code, unprocessed=untouched, first=stream.ident == 1))
         if not self._taken and self.alive:
             self.close()
 
