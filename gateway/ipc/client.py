@@ -98,6 +98,11 @@ class Worker:
     """What was logged last about it."""
 
     @property
+    def leaves(self) -> bool:
+        """The process finishes what runs, and no change concerns it."""
+        return self.health is not None and self.health.draining
+
+    @property
     def current(self) -> bool:
         """The process at the other end knows everything."""
         return self.synced == self.client.dials > 0

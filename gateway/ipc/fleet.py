@@ -70,8 +70,7 @@ class Fleet(Inspection):
     @property
     def draining(self) -> bool:
         """No worker takes new connections any more."""
-        states = [worker.health.draining for worker in self.workers if worker.health is not None]
-        return bool(states) and all(states)
+        return self.reachable and all(worker.leaves for worker in self.responding)
 
     def take_wanted(self) -> list[str]:
         """Addresses of key sets in which tokens named keys that are missing, since the last call."""
@@ -182,7 +181,7 @@ class Fleet(Inspection):
             worker
             for worker in self.workers
             if worker.place in seated
-            and not (worker.health is not None and worker.health.draining)
+            and not worker.leaves
             and (self._applied is None or worker.health is not None or worker.pid == seated[worker.place])
         ]
 
@@ -317,8 +316,9 @@ class Fleet(Inspection):
 
     async def explain(self, name: str) -> Explanation | None:
         found = await self.each(lambda client: client.explain(name))
-        by_slot = {worker.slot: each for worker, each in found.items() if each is not None}
-        return merge.explanations(by_slot) if by_slot else None
+        told = [(worker, each) for worker, each in found.items() if each is not None]
+        stay, leave = ([(w.slot, each) for w, each in told if w.leaves is leaves] for leaves in (False, True))
+        return merge.explanations(stay, leave) if told else None
 
     async def find(self, request_id: str) -> Mapping[str, object] | None:
         found = await self.each(lambda client: client.find(request_id))

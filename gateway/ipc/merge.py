@@ -83,13 +83,21 @@ def worst(breakers: Iterable[str]) -> str:
     return max(breakers, key=BREAKER_STATES.index)
 
 
-def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
-    """Of one proxy, by the number of the worker."""
-    if len(by_slot) == 1:
-        return next(iter(by_slot.values()))
-    of = list(by_slot.values())
+def explanations(
+    staying: Sequence[tuple[int, Explanation]], leaving: Sequence[tuple[int, Explanation]] = ()
+) -> Explanation:
+    """Of one proxy, each with the number of its worker; one at least.
+
+    ``leaving``: of those that drain, beside others. What runs there counts. The rest they know from before.
+    """
+    if not staying:
+        staying, leaving = leaving, ()
+    everywhere = [*staying, *leaving]
+    if len(everywhere) == 1:
+        return staying[0][1]
+    of, left = [each for _, each in staying], [each for _, each in leaving]
     first = max(of, key=lambda each: _VERDICTS.index(each["verdict"]))
-    active: list[Holder] = [{**each, "worker": slot} for slot, one in by_slot.items() for each in one["active"]]
+    active: list[Holder] = [{**each, "worker": slot} for slot, one in everywhere for each in one["active"]]
     active.sort(key=lambda each: -each["age"])
     return Explanation(
         proxy=first["proxy"],
@@ -98,17 +106,17 @@ def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
         reason=first["reason"],
         sentence=first["sentence"],
         active=active[:_MOST_ACTIVE],
-        active_count=sum(each["active_count"] for each in of),
+        active_count=sum(each["active_count"] for _, each in everywhere),
         limiter=_limiter([each["limiter"] for each in of if each["limiter"] is not None]),
         queue=_queue([each["queue"] for each in of if each["queue"] is not None]),
         breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
-        group=_group([told for each in of if (told := each.get("group")) is not None]),
+        group=_group(_groups(of), _groups(left)),
         retries=_retries([some for each in of if (some := each.get("retries")) is not None]),
         rates=_rates([each.get("rates", []) for each in of]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
         adaptive=_adaptive([one for each in of if (one := each.get("adaptive")) is not None]),
         fallback=_fallback([second for each in of if (second := each.get("fallback")) is not None]),
-        pool=_pool([each["pool"] for each in of]),
+        pool=_pool([each["pool"] for _, each in everywhere]),
     )
 
 
@@ -136,15 +144,25 @@ def _stream(of: Sequence[StreamTold]) -> StreamTold | None:
     return {**of[0], "watched": watched, "silence": max(each["silence"] for each in of)}
 
 
-def _group(of: Sequence[GroupTold]) -> GroupTold | None:
-    """Each worker has its own opinion of an endpoint: the worst is shown, with the sums of the counts."""
+def _groups(of: Sequence[Explanation]) -> list[GroupTold]:
+    return [told for each in of if (told := each.get("group")) is not None]
+
+
+def _group(of: Sequence[GroupTold], left: Sequence[GroupTold]) -> GroupTold | None:
+    """Each worker has its own opinion of an endpoint: the worst is shown, with the sums of the counts. Those that have
+    ``left`` have requests in flight, which an operator who drains an endpoint waits for.
+    """
     if not of:
         return None
     by_url: dict[str, list[EndpointTold]] = {}
     for each in of:
         for endpoint in each["endpoints"]:
             by_url.setdefault(endpoint["url"], []).append(endpoint)
-    return {**of[0], "panic": any(each["panic"] for each in of), "endpoints": [_endpoint(x) for x in by_url.values()]}
+    endpoints = {url: _endpoint(told) for url, told in by_url.items()}
+    for endpoint in [endpoint for each in left for endpoint in each["endpoints"]]:
+        if endpoint["url"] in endpoints:
+            endpoints[endpoint["url"]]["in_flight"] += endpoint["in_flight"]
+    return {**of[0], "panic": any(each["panic"] for each in of), "endpoints": list(endpoints.values())}
 
 
 def _endpoint(of: Sequence[EndpointTold]) -> EndpointTold:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness.answers import LAST_CHUNK, chunk, head
+from harness.client import Client, request
 from harness.deployment import START, Deployment
 from harness.fleet import load, pids, restarted
 from harness.patience import eventually, when
@@ -70,3 +71,38 @@ async def test_an_endpoint_is_drained_under_load_stays_so_over_restarts_and_come
                 assert undrained.returncode == 0, undrained.stderr
                 await more_of(one)  # a gateway that runs follows its database
             assert failed == []
+
+
+async def hold(link: Link) -> None:
+    """A response that lasts until the caller leaves."""
+    await link.request()
+    await link.send(head("Transfer-Encoding: chunked") + chunk(b"token"))
+    await link.gone(2 * START)
+
+
+async def test_a_stream_in_a_worker_that_was_replaced_is_waited_for(tmp_path: Path) -> None:
+    async with Upstream(hold) as one, Upstream(hold) as two:
+        more = (
+            f"upstreams: [{{name: ai, balance: round_robin, endpoints: [{{url: '{one.url}'}}, {{url: '{two.url}'}}]}}]"
+        )
+        proxies = "[{name: web, path: /web, upstream: ai, access_rule: 'true'}]"
+        async with Deployment(tmp_path, proxies=proxies, more=more) as gateway:
+            clients = [await Client.connect(("127.0.0.1", int(gateway.url.rpartition(":")[2]))) for _ in range(2)]
+            for client in clients:
+                await client.send(request("/web"))
+            await eventually(lambda: one.accepted == two.accepted == 1)
+            before = pids(gateway)
+            await gateway.call("POST", "/workers/restart")
+            await eventually(lambda: "is new; what runs in the old" in gateway.log.read_text(), "a new process", START)
+            await gateway.call("POST", "/upstreams/web/endpoints/drain", {"url": one.url})
+
+            async def shown(first: int, second: int) -> bool:
+                items = (await gateway.call("GET", "/upstreams/ai/endpoints"))["items"]
+                found = [(each["live"]["standing"], each["live"]["in_flight"]) for each in items]
+                return found == [("drained", first), ("usable", second)]
+
+            await when(lambda: shown(1, 1), START, "both streams are counted")
+            for client in clients:
+                client.close()
+            await restarted(gateway, before)
+            await when(lambda: shown(0, 0), START, "they have ended")

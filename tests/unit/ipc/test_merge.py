@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from gateway.ipc import merge
 from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
+
+
+def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:
+    return merge.explanations(list(by_slot.items()))
 
 
 def state(in_flight: int, breaker: str) -> ProxyState:
@@ -97,13 +102,11 @@ def explanation(verdict: str, in_flight: int, age: float, **changes: object) -> 
 
 def test_one_explanation_stays_as_it_is() -> None:
     one = explanation("admit", 1, 1.0)
-    assert merge.explanations({0: one}) is one
+    assert explanations({0: one}) is one
 
 
 def test_the_worst_verdict_is_told_and_what_workers_share_once() -> None:
-    found = merge.explanations(
-        {0: explanation("admit", 1, 1.0), 1: explanation("refuse", 2, 2.0, reason="breaker_open")}
-    )
+    found = explanations({0: explanation("admit", 1, 1.0), 1: explanation("refuse", 2, 2.0, reason="breaker_open")})
     assert (found["verdict"], found["reason"], found["at"], found["active_count"]) == (
         "refuse",
         "breaker_open",
@@ -127,7 +130,7 @@ def test_the_worst_verdict_is_told_and_what_workers_share_once() -> None:
 def test_streams_of_all_workers_are_counted() -> None:
     bounds: dict[str, Any] = {"mode": "enforce", "first_event": 1.0, "event_gap": 0.0, "on_stall": "cut"}
     one, other = (bounds | {"watched": watched, "silence": silence} for watched, silence in ((2, 0.5), (1, 3.0)))
-    found = merge.explanations(
+    found = explanations(
         {number: explanation("admit", 1, 1.0, stream=stream) for number, stream in enumerate((one, other, None))}
     )
     assert found["stream"] == bounds | {"watched": 3, "silence": 3.0}
@@ -136,7 +139,7 @@ def test_streams_of_all_workers_are_counted() -> None:
 def test_the_budgets_of_all_workers_are_one() -> None:
     facts: dict[str, Any] = {"mode": "enforce", "attempts": 3, "on": ["503"], "budget": 0.2}
     one, other = (facts | {"burst": 5.0, "left": left, "waiting": waiting} for left, waiting in ((4.5, 1), (0.0, 2)))
-    found = merge.explanations(
+    found = explanations(
         {number: explanation("admit", 1, 1.0, retries=retries) for number, retries in enumerate((one, other, None))}
     )
     assert found["retries"] == facts | {"burst": 10.0, "left": 4.5, "waiting": 3}
@@ -147,9 +150,9 @@ def test_rate_limits_are_those_of_the_worker_that_saw_most() -> None:
         return [{"name": "client", "keys": keys}]
 
     told = explanation("admit", 1, 1.0, rates=limits(3)), explanation("admit", 1, 1.0, rates=limits(4))
-    assert merge.explanations(dict(enumerate(told)))["rates"] == limits(4)
+    assert explanations(dict(enumerate(told)))["rates"] == limits(4)
     old = explanation("admit", 1, 1.0), explanation("admit", 1, 1.0, rates=limits(3))
-    assert merge.explanations(dict(enumerate(old)))["rates"] == limits(3), "an older worker tells none"
+    assert explanations(dict(enumerate(old)))["rates"] == limits(3), "an older worker tells none"
 
 
 def test_the_newest_view_of_a_limit_that_adapts_is_told() -> None:
@@ -159,19 +162,46 @@ def test_the_newest_view_of_a_limit_that_adapts_is_told() -> None:
         None,
         {"limit": 6, "decisions": [{"at": 3.0}, {"at": 7.0}]},
     ]
-    found = merge.explanations(
-        {number: explanation("admit", 1, 1.0, adaptive=view) for number, view in enumerate(views)}
-    )
+    found = explanations({number: explanation("admit", 1, 1.0, adaptive=view) for number, view in enumerate(views)})
     told = found["adaptive"]
     assert told is not None
     assert told["limit"] == 6
-    off = merge.explanations({number: explanation("admit", 1, 1.0) for number in range(2)})
+    off = explanations({number: explanation("admit", 1, 1.0) for number in range(2)})
     assert off["adaptive"] is None
+
+
+def _endpoint(url: str, standing: str, in_flight: int) -> dict[str, object]:
+    numbers = {"attempts": 1, "failures": 0, "checked_at": 0.0}
+    return {"url": url, "standing": standing, "in_flight": in_flight, "breaker": "off", **numbers}
+
+
+def test_what_runs_in_a_process_that_was_replaced_counts() -> None:
+    """An operator who drains an endpoint waits for it. How the endpoint stands is known to the new process alone."""
+
+    def told(age: float, *endpoints: dict[str, object]) -> Explanation:
+        return explanation("admit", 1, age, group={"panic": False, "endpoints": list(endpoints)})
+
+    new = told(1.0, _endpoint("a", "usable", 1), _endpoint("b", "drained", 0))
+    old = told(2.0, _endpoint("a", "drained", 4), _endpoint("b", "usable", 5), _endpoint("c", "usable", 6))
+    earlier = explanation("refuse", 1, 3.0)
+    found = merge.explanations([(0, new)], [(0, old), (0, earlier)])
+    group = found.get("group")
+    assert group is not None
+    shown = {each["url"]: (each["standing"], each["in_flight"]) for each in group["endpoints"]}
+    assert shown == {"a": ("usable", 5), "b": ("drained", 5)}
+    assert (found["active_count"], found["verdict"], found["pool"]["in_use"]) == (3, "admit", 3)
+    assert [(each["request_id"], each.get("worker")) for each in found["active"]] == [
+        ("r3.0", 0),
+        ("r2.0", 0),
+        ("r1.0", 0),
+    ]
+    assert merge.explanations([], [(0, old)]) is old, "where all leave, they are what there is"
+    assert merge.explanations([], [(0, old), (1, old)])["active_count"] == 2
 
 
 def test_what_is_off_in_all_is_off() -> None:
     off = {"limiter": None, "queue": None, "breaker": None}
-    found = merge.explanations({0: explanation("admit", 1, 1.0, **off), 1: explanation("admit", 1, 2.0, **off)})
+    found = explanations({0: explanation("admit", 1, 1.0, **off), 1: explanation("admit", 1, 2.0, **off)})
     assert found["limiter"] is found["queue"] is found["breaker"] is None
     assert found["sentence"] == "it would admit"
 
@@ -196,8 +226,8 @@ def test_a_refusal_names_the_workers_where_not_all_refuse() -> None:
 def test_the_fallback_of_all_workers_is_one() -> None:
     one = {"on": ["connect"], "endpoint": "http://x:1", "status": 0, "breaker": "closed", "in_flight": 1}
     other = one | {"breaker": "open", "in_flight": 3}
-    found = merge.explanations(
+    found = explanations(
         {number: explanation("admit", 1, 1.0, fallback=each) for number, each in enumerate((one, other, None))}
     )
     assert found["fallback"] == other
-    assert merge.explanations({0: explanation("admit", 1, 1.0), 1: explanation("admit", 1, 1.0)})["fallback"] is None
+    assert explanations({0: explanation("admit", 1, 1.0), 1: explanation("admit", 1, 1.0)})["fallback"] is None
