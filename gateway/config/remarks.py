@@ -54,13 +54,15 @@ def _spelt_rules(proxy: Proxy) -> Iterator[str]:
 
 def _secrets_for_two(proxy: Proxy) -> Iterator[str]:
     """A secret of one back end is most often none of another's business."""
-    if proxy.names_upstream:
+    second = "" if proxy.fallback is None else proxy.fallback.url
+    if proxy.names_upstream or not second:
         return
-    own, *others = {values.origin(url): url for url in proxy.own_urls()}
+    own = [values.origin(url) for url in proxy.urls]  # of one back end, however many endpoints it has
+    other = values.origin(second)
     names = [name for name, text in proxy.headers.items() if header_template.is_secret(name, text)]
-    if others and names:
+    if other not in own and names:
         yield (
-            f"proxy {proxy.name}: its fallback at {others[0]} gets the same headers as {own}, and {', '.join(names)} "
+            f"proxy {proxy.name}: its fallback at {other} gets the same headers as {own[0]}, and {', '.join(names)} "
             "may hold a secret; bind it to the origins that may have it (gateway secret bind), or write a response"
         )
 

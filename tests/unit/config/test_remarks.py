@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config.remarks import remarks
+from gateway.config.schema.endpoints import Endpoint
 from gateway.config.schema.fallback import Fallback
 from gateway.config.schema.proxy import Proxy
 
@@ -65,6 +66,26 @@ def test_a_secret_that_two_origins_get(second: str, header: dict[str, str], warn
         "proxy p: its fallback at http://other gets the same headers as http://h, and Authorization may hold a secret;"
     )
     assert [sentence[: len(begin)] for sentence in told(proxy_)] == [begin] * warned
+
+
+@pytest.mark.parametrize(
+    "second", [None, {"on": ["503"], "response": {"status": 503}}, {"on": ["503"], "upstream": "http://b"}]
+)
+def test_all_endpoints_of_one_back_end_get_its_secret(second: dict[str, object] | None) -> None:
+    fallback = None if second is None else Fallback.model_validate(second)
+    endpoints = (Endpoint(url="http://b/base"),)
+    secret = {"Authorization": "Bearer abc"}
+    one = Proxy(name="p", path="/", upstream="http://a", endpoints=endpoints, headers=secret, fallback=fallback)
+    assert told(one) == []
+
+
+def test_the_fallback_is_named_where_there_are_several_endpoints() -> None:
+    fallback = Fallback.model_validate({"on": ["503"], "upstream": "http://c"})
+    endpoints = (Endpoint(url="http://b"),)
+    secret = {"Authorization": "Bearer abc"}
+    one = Proxy(name="p", path="/", upstream="http://a", endpoints=endpoints, headers=secret, fallback=fallback)
+    (sentence,) = told(one)
+    assert sentence.startswith("proxy p: its fallback at http://c gets the same headers as http://a")
 
 
 @pytest.mark.parametrize("second", [None, {"on": ["connect"], "upstream": "http://other"}])
