@@ -29,6 +29,7 @@ from gateway.observe.recent_requests import Recent
 from gateway.observe.recorder import ExchangeRecorder
 from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
+from gateway.proxy.inspect.endpoint_metrics import EndpointMetrics
 from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
 from gateway.proxy.inspect.status import breaker_pulse, counts, gauges, open_since, process_gauges, state
@@ -76,6 +77,7 @@ class Gateway:
         self.buffers = BufferPool()
         self.counters = CounterMap() if counters is None else counters
         self.metrics = Metrics(self.counters)
+        self._endpoint_metrics = EndpointMetrics(self.counters)
         self.recent = Recent()
         self.recorder = ExchangeRecorder(self.metrics, self.recent)
         self.failures = CallbackFailures()
@@ -169,10 +171,11 @@ class Gateway:
             self.server.snapshot = snapshot
             self.server.certificates.adopt(prepared.certificates)
         await self.server.listeners.commit(prepared.sockets)
-        for name, upstream in self._registry.upstreams.items():
+        for name, upstream in self.upstreams.items():
             if upstreams.get(name) is not upstream:
                 self._count_pool(upstream)  # a replacement would lose its counts
         self.metrics.retain(route.name for route in document.routes)
+        self._endpoint_metrics.retain(upstreams.values())
         self._registry.adopt(upstreams)
         self._rates.adopt(document.routes)
         self._registry.restrict(Destinations.of(document, self.addresses))
@@ -239,6 +242,7 @@ class Gateway:
         live, tunnels = self.server.live(), self.server.tunnels()
         for upstream in self._registry.upstreams.values():
             self._count_pool(upstream)
+        self._endpoint_metrics.sample(self.upstreams.values())
         for route in self.document.routes:
             self._sample(route.name, self._served.get(route.name), live[route.name], tunnels[route.name])
         counted = self.generation, self.recorder.dropped, self.failures.count

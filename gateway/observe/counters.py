@@ -1,15 +1,18 @@
-"""Memory in which one process counts and others read: numbers of 8 bytes, in one slab for each proxy.
+"""Memory in which one process counts and others read: numbers of 8 bytes, in one slab for each proxy or endpoint.
 
 A worker is the only writer of its map; the descriptor belongs to the process that started it, so that a worker that
 died leaves its counts to the next one, and a scrape needs no help of the worker. An aligned number of 8 bytes is
 written and read whole; between two numbers nothing is promised.
 
     slab 0          the process itself; its first cell says how many counters were ever used
-    slab 1, 2, ...  cell 0: 1 in use, 0 free; cell 1: length of the name; cells 2 to 9: the name; then the numbers
+    slab 1, 2, ...  cell 0: its `Kind`, 0 free; cell 1: length of the name; cells 2 to 9: the name; then the numbers
+
+The name of an endpoint is longer (its upstream and its URL), so its slab has it behind the numbers, from `LAST` on.
 """
 
 from __future__ import annotations
 
+import enum
 import mmap
 import os
 from typing import Final
@@ -18,10 +21,21 @@ SLAB_CELLS: Final = 512
 MAX_SLABS: Final = 1 << 14
 FIRST: Final = 10
 """The first cell of a slab that is free for numbers."""
+LAST: Final = 256
+"""Cells of an endpoint's slab from here on are its name."""
 _CELL: Final = 8
-_NAME: Final = 2
-_MAX_NAME: Final = (FIRST - _NAME) * _CELL
 _SIZE: Final = SLAB_CELLS * MAX_SLABS * _CELL
+
+
+class Kind(enum.IntEnum):
+    """What a slab counts for, as its first cell says."""
+
+    PROXY = 1
+    ENDPOINT = 2
+
+
+_NAMES: Final = {Kind.PROXY: (2 * _CELL, FIRST * _CELL), Kind.ENDPOINT: (LAST * _CELL, SLAB_CELLS * _CELL)}
+"""The first byte of the name in a slab, and the end of its room."""
 
 
 def create() -> int:
@@ -39,49 +53,58 @@ class CounterMap:
         self.bytes = memoryview(self._map)
         self.ints = self.bytes.cast("q")
         self.floats = self.bytes.cast("d")
-        self._bases = dict(self.live())
+        self._bases = {kind: dict(self.live(kind)) for kind in Kind}
         self._free = [base for base in range(SLAB_CELLS, self._end, SLAB_CELLS) if not self.ints[base]]
 
     @property
     def _end(self) -> int:
         return (self.ints[0] + 1) * SLAB_CELLS
 
-    def live(self) -> list[tuple[str, int]]:
-        """(name, first cell) of every slab in use, by name."""
+    def live(self, kind: Kind = Kind.PROXY) -> list[tuple[str, int]]:
+        """(name, first cell) of every slab of that kind, by name."""
         found = []
         for base in range(SLAB_CELLS, self._end, SLAB_CELLS):
-            if self.ints[base]:
-                start = (base + _NAME) * _CELL
+            if self.ints[base] == kind:
+                start = base * _CELL + _NAMES[kind][0]
                 found.append((bytes(self.bytes[start : start + self.ints[base + 1]]).decode(), base))
         return sorted(found)
 
-    def claim(self, name: str) -> int | None:
-        """The slab called ``name``, all zero when it is new; None when all are taken. At most 64 bytes of name."""
-        known = self._bases.get(name)
+    def claim(self, name: str, kind: Kind = Kind.PROXY) -> int | None:
+        """The slab called ``name``, all zero when it is new; None when all are taken, or the name is too long for one.
+
+        A proxy's name has 64 bytes at most, an endpoint's 2048.
+        """
+        known = self.known(name, kind)
         if known is not None:
             return known
+        text, (at, end) = name.encode(), _NAMES[kind]
+        if len(text) > end - at:
+            return None
         if not self._free and self.ints[0] + 1 >= MAX_SLABS:
             return None
         base = self._free.pop() if self._free else self._end
         start = base * _CELL
         self.bytes[start : start + SLAB_CELLS * _CELL] = bytes(SLAB_CELLS * _CELL)
-        text = name.encode()[:_MAX_NAME]
-        self.bytes[start + _NAME * _CELL : start + _NAME * _CELL + len(text)] = text
+        self.bytes[start + at : start + at + len(text)] = text
         self.ints[base + 1] = len(text)
-        self.ints[base] = 1  # last: a concurrent reader sees a whole slab or none
+        self.ints[base] = kind  # last: a concurrent reader sees a whole slab or none
         self.ints[0] = max(self.ints[0], base // SLAB_CELLS)
-        self._bases[name] = base
+        self._bases[kind][name] = base
         return base
 
-    def release(self, name: str) -> None:
+    def known(self, name: str, kind: Kind = Kind.PROXY) -> int | None:
+        """The slab called ``name``; None: there is none."""
+        return self._bases[kind].get(name)
+
+    def release(self, name: str, kind: Kind = Kind.PROXY) -> None:
         """Forget the slab called ``name`` and what was counted in it."""
-        base = self._bases.pop(name, None)
+        base = self._bases[kind].pop(name, None)
         if base is not None:
             self.ints[base] = 0
             self._free.append(base)
 
-    def names(self) -> list[str]:
-        return list(self._bases)
+    def names(self, kind: Kind = Kind.PROXY) -> list[str]:
+        return list(self._bases[kind])
 
     def close(self) -> None:
         for view in (self.ints, self.floats, self.bytes):

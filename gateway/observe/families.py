@@ -1,7 +1,8 @@
 """Every metric family: its name, its meaning, and the cells of a slab that hold its numbers.
 
-Names and units follow the Prometheus conventions (seconds, bytes, ``_total``). The only labels are ``proxy``, which
-comes from the configuration, and words of small closed sets: never a path, and nothing that a caller can invent.
+Names and units follow the Prometheus conventions (seconds, bytes, ``_total``). The only labels are ``proxy``,
+``upstream`` and ``endpoint``, which come from the configuration, and words of small closed sets: never a path, and
+nothing that a caller can invent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gateway.core.fallback import CAUSES
 from gateway.core.message import VERSIONS
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
-from gateway.observe.counters import FIRST, SLAB_CELLS
+from gateway.observe.counters import FIRST, LAST, SLAB_CELLS
 from gateway.observe.timing import PHASES
 
 Kind = Literal["counter", "gauge"]
@@ -77,9 +78,11 @@ EXEMPLAR_CELLS: Final = 11
 class Sheet:
     """The families of one kind of slab, in the order in which they are shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: int = SLAB_CELLS) -> None:
+        """``end``: the first cell that has no room for numbers."""
         self.families: list[Family] = []
         self._next = FIRST
+        self._end = end
 
     def values(
         self,
@@ -114,7 +117,7 @@ class Sheet:
 
     def _take(self, cells: int) -> int:
         at, self._next = self._next, self._next + cells
-        assert self._next <= SLAB_CELLS, "the slab is full"
+        assert self._next <= self._end, "the slab is full"
         return at
 
 
@@ -368,6 +371,29 @@ ADAPTIVE_DECISIONS: Final = _of.values(
     sparse=True,
 )
 REUSES: Final = _of.values("gateway_pool_reuses_total", "counter", "Requests that went over a pooled connection.")
+
+ENDPOINT: Final = Sheet(LAST)
+_of = ENDPOINT
+
+ENDPOINT_OUTCOMES: Final = ("success", "failure", "ignored")
+
+ENDPOINT_UP: Final = _of.values(
+    "gateway_endpoint_up",
+    "gauge",
+    "1: it gets requests; 0: it is down, ejected or drained, with several workers for at least one of them.",
+)
+ENDPOINT_IN_FLIGHT: Final = _of.values("gateway_endpoint_in_flight", "gauge", "Requests that run at the endpoint.")
+ENDPOINT_REQUESTS: Final = _of.values(
+    "gateway_endpoint_requests_total",
+    "counter",
+    "Attempts at the endpoint that have ended, by what they say of it; ignored: nothing, as when the client left.",
+    [f'outcome="{outcome}"' for outcome in ENDPOINT_OUTCOMES],
+)
+ENDPOINT_EJECTIONS: Final = _of.values(
+    "gateway_endpoint_ejections_total",
+    "counter",
+    "Times that its failures have ejected the endpoint, or would have in shadow mode.",
+)
 
 PROCESS: Final = Sheet()
 _of = PROCESS

@@ -216,9 +216,14 @@ class Group:
             member.trials += 1
         return self.clock()
 
-    def end(self, member: Member, began: float, outcome: Outcome) -> None:
-        """The attempt that ``began`` then is over, and says ``outcome`` of its endpoint."""
+    def end(self, member: Member, began: float, outcome: Outcome, *, made: bool = True) -> None:
+        """The attempt that ``began`` then is over, and says ``outcome`` of its endpoint.
+
+        ``made``: False for one that was rejected before anything was sent; its outcome is IGNORED.
+        """
         member.leave()
+        if made and outcome is Outcome.IGNORED:
+            member.ignored += 1
         # The one that serves now judges, because it has the rules that hold now.
         self._serving[0]._ended(member, began, outcome)  # noqa: SLF001 - as above
 
@@ -292,6 +297,7 @@ class Group:
             self.held_back += 1
             return
         condition.ejection.eject(now, rules, why)
+        condition.member.ejections += 1
         if not self.rules.shadow:
             condition.member.set(PROBATION, on=False)
             condition.member.set(EJECTED, on=True)

@@ -28,9 +28,12 @@ class Member:
 
     __slots__ = (
         "_debts",
+        "_taken",
         "attempts",
         "current",
+        "ejections",
         "failures",
+        "ignored",
         "in_flight",
         "name",
         "out",
@@ -49,6 +52,10 @@ class Member:
         """Those that have said something of it: a success or a failure."""
         self.failures = 0
         """Those of `attempts` that have failed."""
+        self.ignored = 0
+        """Those that were made and have said nothing of it."""
+        self.ejections = 0
+        """Those of shadow mode included."""
         self.out = 0
         """What keeps requests from it, as flags of this module; 0: nothing."""
         self.trials = 0
@@ -58,6 +65,13 @@ class Member:
         self.current = 0.0
         """Of the smooth weighted round robin."""
         self._debts: deque[float] = deque(maxlen=_MOST_DEBTS)
+        self._taken = (0, 0, 0, 0)
+
+    def take_counts(self) -> tuple[int, int, int, int]:
+        """Successes, failures, ignored attempts and ejections since the last call."""
+        before = self._taken
+        now = self._taken = self.attempts - self.failures, self.failures, self.ignored, self.ejections
+        return now[0] - before[0], now[1] - before[1], now[2] - before[2], now[3] - before[3]
 
     def load(self, now: float) -> int:
         """Requests in flight, and those that failed so fast that they would still be in flight at another endpoint."""

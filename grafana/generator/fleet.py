@@ -257,11 +257,74 @@ COURSE = Row(
     ],
 )
 
+E = 'upstream=~"$upstream"'
+ENDPOINT = "{{upstream}} {{endpoint}}"
+
+ENDPOINTS = Row(
+    "Endpoints, of upstreams with several or with checks",
+    [
+        states(
+            "Which endpoints get requests",
+            "Down by its checks, ejected for its failures, or drained: it gets none. One that comes and goes flaps; "
+            "gateway explain says why it stands as it stands.",
+            Query(f"min by (upstream, endpoint) (gateway_endpoint_up{{{E}}})", ENDPOINT),
+            {0: ("gets none", "red"), 1: ("in use", "green")},
+            width=12,
+        ),
+        timeseries(
+            "Requests at each endpoint",
+            "That run now. With least_request and equal weights the lines lie close together: one that stays above "
+            "the others is slower than they are, or has streams that do not end.",
+            "none",
+            Query(f"sum by (upstream, endpoint) (gateway_endpoint_in_flight{{{E}}})", ENDPOINT),
+            width=12,
+        ),
+        timeseries(
+            "Attempts, by endpoint",
+            "That end in a second, failures included. The shares follow the weights with round_robin and random; an "
+            "endpoint that lags behind is slow, cold, or passed over.",
+            "reqps",
+            Query(
+                f"sum by (upstream, endpoint) (rate(gateway_endpoint_requests_total{{{E}}}[$__rate_interval]))",
+                ENDPOINT,
+            ),
+        ),
+        timeseries(
+            "Failures, by endpoint",
+            "Share of the attempts that were a failure of the endpoint; those that say nothing of it, as when the "
+            "client left, do not count. One line above the others: that endpoint is broken, not the service.",
+            "percentunit",
+            Query(
+                "sum by (upstream, endpoint)"
+                f' (rate(gateway_endpoint_requests_total{{{E},outcome="failure"}}[$__rate_interval]))'
+                " / (sum by (upstream, endpoint)"
+                f' (rate(gateway_endpoint_requests_total{{{E},outcome!="ignored"}}[$__rate_interval])) > 0)',
+                ENDPOINT,
+            ),
+            steps=RATIO,
+            most=1,
+        ),
+        timeseries(
+            "Ejections, by endpoint",
+            "Per second. An endpoint is ejected for a time after failures in a row. Again and again the same one: take "
+            "it down, and look at its own logs.",
+            "ops",
+            Query(
+                f"sum by (upstream, endpoint) (rate(gateway_endpoint_ejections_total{{{E}}}[$__rate_interval]))",
+                ENDPOINT,
+            ),
+        ),
+    ],
+)
+
 FLEET = Dashboard(
     "breakwater-fleet",
     "Breakwater: fleet",
     "Which upstream is in trouble, whose fault is it, and what does the gateway do about it?",
-    [Variable("proxy", "Proxy", "label_values(gateway_circuit_breaker_state, proxy)")],
-    [NOW, PROXIES, COURSE],
+    [
+        Variable("proxy", "Proxy", "label_values(gateway_circuit_breaker_state, proxy)"),
+        Variable("upstream", "Upstream", "label_values(gateway_endpoint_up, upstream)"),
+    ],
+    [NOW, PROXIES, COURSE, ENDPOINTS],
     [("One proxy", "breakwater-proxy"), ("Internals", "breakwater-internals")],
 )

@@ -15,12 +15,13 @@ from harness.client import Client, code_of, request
 from harness.message import Message, Truncated
 from harness.patience import eventually
 from harness.ports import reserved_port
-from harness.records import Proxied
+from harness.records import Proxied, serving
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Behaviour, Upstream
 
 from gateway.config.records import CircuitBreaker, Ejection, Endpoint, HealthCheck
 from gateway.observe import families
+from gateway.observe.counters import Kind
 
 pytestmark = pytest.mark.plain
 
@@ -420,3 +421,29 @@ async def test_a_response_that_breaks_off_counts_as_a_failure(gateway_for: Gatew
         with pytest.raises(Truncated):
             await rig.ask()
         assert await asked(rig, 6) == {"a": 6}
+
+
+async def test_each_endpoint_has_series_of_its_own(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """What an endpoint gets is counted there, as long as it is configured; an open breaker gives it nothing."""
+    breaker = CircuitBreaker(True, 2, 3600.0)
+    async with several(named("a"), named("b", 500)) as endpoints:
+        settings = {"balance": "round_robin", "circuit_breaker": breaker, "max_concurrent": 0}
+        rig = await gateway_for(upstream, proxies=(over(endpoints, **settings),))
+        assert await asked(rig, 8) == {"a": 6, "500": 2}
+        good, bad = series(rig)[f"p {endpoints[0].url}"], series(rig)[f"p {endpoints[1].url}"]
+        assert good == {"up": 1, "in_flight": 0, "success": 6, "failure": 0, "ignored": 0, "ejections": 0}
+        assert bad == {"up": 1, "in_flight": 0, "success": 0, "failure": 2, "ignored": 0, "ejections": 0}
+        await rig.gateway.reload(serving(rig.document, over([endpoints[0], "http://127.0.0.1:1"], **settings)))
+        found = series(rig)
+        assert found.keys() == {f"p {endpoints[0].url}", "p http://127.0.0.1:1"}
+        assert found[f"p {endpoints[0].url}"]["success"] == 6
+
+
+def series(rig: Rig) -> dict[str, dict[str, int]]:
+    rig.gateway.sample()
+    counters, cells = rig.gateway.counters, families.ENDPOINT_REQUESTS
+    figures = {"up": families.ENDPOINT_UP, "in_flight": families.ENDPOINT_IN_FLIGHT}
+    figures |= {outcome: cells + at for at, outcome in enumerate(families.ENDPOINT_OUTCOMES)}
+    figures["ejections"] = families.ENDPOINT_EJECTIONS
+    slabs = counters.live(Kind.ENDPOINT)
+    return {name: {word: counters.ints[base + at] for word, at in figures.items()} for name, base in slabs}

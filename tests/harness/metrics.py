@@ -37,6 +37,9 @@ class Family:
     """Of a gauge; of a counter and a histogram, what is added in a second."""
 
 
+ENDPOINTS: tuple[Labels, ...] = tuple({"upstream": "ai", "endpoint": f"http://10.0.0.{n}:9000"} for n in (1, 2))
+
+
 def _each(label: str, *values: str) -> tuple[Labels, ...]:
     return tuple({label: value} for value in values)
 
@@ -119,6 +122,13 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_rate_limit_keys": Family("gauge", _each("key", *KINDS), value=40),
 }
 
+OF_ENDPOINT: Mapping[str, Family] = {
+    "gateway_endpoint_up": Family("gauge"),
+    "gateway_endpoint_in_flight": Family("gauge", value=3),
+    "gateway_endpoint_requests_total": Family("counter", _each("outcome", "success", "failure", "ignored"), (), 2),
+    "gateway_endpoint_ejections_total": Family("counter", value=0.1),
+}
+
 OF_GATEWAY: Mapping[str, Family] = {
     "gateway_build_info": Family("gauge", ({"version": "0.0.0", "python": "3.11.0"},)),
     "gateway_worker_up": Family("gauge", _each("worker", "0")),
@@ -165,7 +175,7 @@ OF_PROMETHEUS = frozenset({"up", "scrape_duration_seconds", "ALERTS"})
 def series_names() -> frozenset[str]:
     """Every name that a query may mention."""
     found = set(OF_PROMETHEUS)
-    for name, family in {**OF_PROXY, **OF_GATEWAY}.items():
+    for name, family in {**OF_PROXY, **OF_ENDPOINT, **OF_GATEWAY}.items():
         found |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if family.buckets else {name}
     return frozenset(found)
 
@@ -184,6 +194,8 @@ def text(seconds: float) -> str:
         lines += _lines(name, family, ({},), seconds)
     for name, family in OF_PROXY.items():
         lines += _lines(name, family, _each("proxy", *PROXIES), seconds)
+    for name, family in OF_ENDPOINT.items():
+        lines += _lines(name, family, ENDPOINTS, seconds)
     return "\n".join(lines) + "\n"
 
 

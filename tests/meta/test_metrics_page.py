@@ -7,7 +7,7 @@ import re
 import pytest
 from meta.sources import ROOT
 
-from gateway.observe.families import PROCESS, PROXY, Family, Histogram, Requests, Values
+from gateway.observe.families import ENDPOINT, PROCESS, PROXY, Family, Histogram, Requests, Values
 
 PAGE = (ROOT / "docs/metrics.md").read_text()
 ELSEWHERE = {
@@ -28,8 +28,8 @@ def rows() -> dict[str, tuple[str, ...]]:
     return {name: (kind, *rest) for name, kind, *rest in found}
 
 
-def described(family: Family, *, of_proxy: bool) -> tuple[str, ...]:
-    labels = ["proxy"] if of_proxy else []
+def described(family: Family, *owner: str) -> tuple[str, ...]:
+    labels = [*owner]
     match family:
         case Histogram():
             kind = "histogram"
@@ -43,8 +43,9 @@ def described(family: Family, *, of_proxy: bool) -> tuple[str, ...]:
 
 
 def test_every_family_is_described_and_no_other() -> None:
-    expected = {family.name: described(family, of_proxy=True) for family in PROXY.families}
-    expected |= {family.name: described(family, of_proxy=False) for family in PROCESS.families}
+    expected = {family.name: described(family, "proxy") for family in PROXY.families}
+    expected |= {family.name: described(family, "upstream", "endpoint") for family in ENDPOINT.families}
+    expected |= {family.name: described(family) for family in PROCESS.families}
     found = rows()
     assert found.keys() == expected.keys() | ELSEWHERE
     assert {name: row for name, row in found.items() if name in expected} == expected

@@ -12,8 +12,18 @@ from time import monotonic
 from typing import Final
 
 from gateway.observe import families
-from gateway.observe.counters import SLAB_CELLS, CounterMap
-from gateway.observe.families import EXEMPLAR_CELLS, METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
+from gateway.observe.counters import SLAB_CELLS, CounterMap, Kind
+from gateway.observe.families import (
+    ENDPOINT,
+    EXEMPLAR_CELLS,
+    METHODS,
+    PROCESS,
+    PROXY,
+    Family,
+    Histogram,
+    Requests,
+    Values,
+)
 
 _OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
 _CELL: Final = 8
@@ -34,23 +44,25 @@ class Exposition:
 
     def __init__(self, counters: CounterMap) -> None:
         self._counters = counters
-        self._live: list[tuple[str, int]] = []
+        self._live: list[list[tuple[str, int]]] = []
         self._templates: dict[str, tuple[list[tuple[str, int]], str]] = {}
-        """By family and format: the proxies, and the template of their lines."""
+        """By family and format: the slabs, and the template of their lines."""
         self._series: dict[tuple[int, int], str] = {}
         """Name and labels of a known series, by its cell and the cell's value."""
 
     def render(self, *, open_metrics: bool) -> Iterator[str]:
         """The text of all families, in pieces; without the ``# EOF`` of OpenMetrics."""
-        live = self._counters.live()
+        # Of each slab the labels that its owner has, and where it begins.
+        proxies = [(f'proxy="{name}"', base) for name, base in self._counters.live()]
+        endpoints = [(_endpoint(name), base) for name, base in self._counters.live(Kind.ENDPOINT)]
+        live = [proxies, endpoints]
         if live != self._live:
             self._live = live
             self._templates.clear()
             self._series.clear()
-        for family in PROCESS.families:
-            yield from self._family(family, [("", 0)], open_metrics=open_metrics)
-        for family in PROXY.families:
-            yield from self._family(family, live, open_metrics=open_metrics)
+        for sheet, slabs in ((PROCESS, [("", 0)]), (PROXY, proxies), (ENDPOINT, endpoints)):
+            for family in sheet.families:
+                yield from self._family(family, slabs, open_metrics=open_metrics)
 
     def _family(self, family: Family, live: list[tuple[str, int]], *, open_metrics: bool) -> Iterator[str]:
         kind = "counter"
@@ -81,7 +93,7 @@ class Exposition:
         return template % tuple([cells[base + cell] for _, base in live for cell in range(at, at + count)])
 
     def _template(self, key: str, live: list[tuple[str, int]], lines: Callable[[str], str]) -> str:
-        """One template for all proxies of a family: a scrape formats each family in one operation."""
+        """One template for all slabs of a family: a scrape formats each family in one operation."""
         known = self._templates.get(key)
         if known is None or known[0] != live:
             known = self._templates[key] = live, "".join(lines(name) for name, _ in live)
@@ -163,6 +175,13 @@ class Exposition:
         return "".join(lines)
 
 
-def _labels(proxy: str, label: str) -> str:
-    parts = ([f'proxy="{proxy}"'] if proxy else []) + ([label] if label else [])
+def _endpoint(name: str) -> str:
+    """The labels of an endpoint, by the name of its slab."""
+    upstream, _, url = name.translate(NOT_IN_LABELS).partition(" ")
+    return f'upstream="{upstream}",endpoint="{url}"'
+
+
+def _labels(owner: str, label: str) -> str:
+    """``owner``: the labels that say whose series it is, as text; empty: the process's."""
+    parts = [part for part in (owner, label) if part]
     return f"{{{','.join(parts)}}}" if parts else ""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, repeat
 from time import monotonic
 from typing import Final
 
 from gateway.core.quota import KINDS
 from gateway.observe import families
-from gateway.observe.counters import CounterMap
-from gateway.observe.families import EXEMPLAR_CELLS, PROCESS, PROXY, Histogram, Requests, Sheet, Values
+from gateway.observe.counters import CounterMap, Kind
+from gateway.observe.families import ENDPOINT, EXEMPLAR_CELLS, PROCESS, PROXY, Histogram, Requests, Sheet, Values
 
 _CELL: Final = 8
 _GAP: Final = 32
@@ -82,6 +82,7 @@ def _reader(cells: Sequence[int], kind: str) -> Callable[[memoryview, int], tupl
 
 _PROXY: Final = _Plan(PROXY)
 _PROCESS: Final = _Plan(PROCESS)
+_ENDPOINT: Final = _Plan(ENDPOINT)
 _EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, Histogram) and family.exemplars]
 _SAME: Final = sorted(
     (
@@ -119,19 +120,33 @@ class Summed:
         used = [each for each in self._maps if each.ints[0] or each in serving]
         if len(used) <= 1:
             return used[0] if used else self._maps[0]
-        bases = {each: dict(each.live()) for each in used}
-        shown = dict.fromkeys(name for each in (serving or used) for name in bases[each])
-        for name in set(self._sum.names()) - shown.keys():
-            self._sum.release(name)
-        for name in shown:
-            base = self._sum.claim(name)
-            if base is not None:
-                parts = [(each, bases[each][name], each in serving) for each in used if name in bases[each]]
-                self._proxy(base, parts)
+        for base, parts in self._slabs(Kind.PROXY, used, serving):
+            self._proxy(base, parts)
+        for base, parts in self._slabs(Kind.ENDPOINT, used, serving):
+            self._endpoint(base, parts)
         self._add(0, [(each, 0, each in serving) for each in used], _PROCESS)
         live = [each.ints[families.GENERATION] for each in serving or used]
         self._sum.ints[families.GENERATION] = max(live)
         return self._sum
+
+    def _slabs(
+        self, kind: Kind, used: Sequence[CounterMap], serving: Sequence[CounterMap]
+    ) -> Iterator[tuple[int, list[Part]]]:
+        """Of each name that is shown: where its sum goes, and what is added up."""
+        bases = {each: dict(each.live(kind)) for each in used}
+        shown = dict.fromkeys(name for each in (serving or used) for name in bases[each])
+        for name in set(self._sum.names(kind)) - shown.keys():
+            self._sum.release(name, kind)
+        for name in shown:
+            base = self._sum.claim(name, kind)
+            if base is not None:
+                yield base, [(each, bases[each][name], each in serving) for each in used if name in bases[each]]
+
+    def _endpoint(self, base: int, parts: Sequence[Part]) -> None:
+        """Each worker has its own opinion of it: the worst is shown."""
+        self._add(base, parts, _ENDPOINT)
+        live = [each.ints[at + families.ENDPOINT_UP] for each, at, serves in parts if serves]
+        self._sum.ints[base + families.ENDPOINT_UP] = min(live, default=0)
 
     def _proxy(self, base: int, parts: Sequence[Part]) -> None:
         ints, floats = self._sum.ints, self._sum.floats

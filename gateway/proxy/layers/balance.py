@@ -40,7 +40,7 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
         """The rejection of the endpoint's breaker, before anything was sent; None: the attempt was made."""
         began = group.begin(member)
         attempts = ex.attempts
-        outcome, unused = IGNORED, False
+        outcome, unused, made = IGNORED, False, True
         try:
             await chains[member](ex)
             outcome = judged(ex, None, failures)[0]
@@ -49,6 +49,7 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
                 _stay(ex, member)
         except GatewayError as error:
             if error.reason is BREAKER_OPEN and ex.attempts == attempts:
+                made = False
                 return error
             outcome = judged(ex, error)[0]
             raise
@@ -56,7 +57,7 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
             outcome = judged(ex, error)[0]
             raise
         finally:
-            group.end(member, began, outcome)
+            group.end(member, began, outcome, made=made)
             if outcome is FAILURE or unused:
                 ex.tried = (*ex.tried, member)
         return None

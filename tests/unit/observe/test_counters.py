@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from gateway.observe.counters import FIRST, MAX_SLABS, CounterMap, create
+from gateway.observe.counters import FIRST, MAX_SLABS, CounterMap, Kind, create
 
 
 @pytest.fixture
@@ -61,3 +61,24 @@ def test_the_longest_name_fits() -> None:
     counters = CounterMap()
     counters.claim("x" * 64)
     assert [name for name, _ in counters.live()] == ["x" * 64]
+
+
+def test_endpoints_have_slabs_of_their_own_with_names_as_long_as_an_address(descriptor: int) -> None:
+    counters = CounterMap(descriptor)
+    proxy, name = counters.claim("a"), "a http://" + "h" * 200 + ".test:8080"
+    endpoint = counters.claim(name, Kind.ENDPOINT)
+    same_name = counters.claim("a", Kind.ENDPOINT)
+    assert len({proxy, endpoint, same_name}) == 3
+    assert CounterMap(descriptor).live(Kind.ENDPOINT) == [("a", same_name), (name, endpoint)]
+    assert CounterMap(descriptor).known(name, Kind.ENDPOINT) == endpoint
+    assert counters.live() == [("a", proxy)]
+    counters.release("a", Kind.ENDPOINT)
+    assert (counters.names(), counters.names(Kind.ENDPOINT)) == (["a"], [name])
+    os.close(descriptor)
+
+
+def test_a_name_that_has_no_room_gets_no_slab() -> None:
+    counters = CounterMap()
+    assert counters.claim("n" * 65) is None
+    assert counters.claim("n" * 2048, Kind.ENDPOINT) is not None
+    assert counters.claim("n" * 2049, Kind.ENDPOINT) is None

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.observe import families
-from gateway.observe.counters import FIRST, SLAB_CELLS
-from gateway.observe.families import METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
+from gateway.observe.counters import FIRST, LAST, SLAB_CELLS
+from gateway.observe.families import ENDPOINT, METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
 from gateway.policy import group, learned
 
 
@@ -19,15 +19,15 @@ def cells(family: Family) -> range:
 
 
 def test_no_two_families_share_a_cell() -> None:
-    for sheet in (PROCESS, PROXY):
+    for sheet, end in ((PROCESS, SLAB_CELLS), (PROXY, SLAB_CELLS), (ENDPOINT, LAST)):
         taken = [cell for family in sheet.families for cell in cells(family)]
         assert len(set(taken)) == len(taken)
         assert min(taken) >= FIRST
-        assert max(taken) < SLAB_CELLS
+        assert max(taken) < end
 
 
 def test_every_family_follows_the_conventions() -> None:
-    shown = [*PROCESS.families, *PROXY.families]
+    shown = [*PROCESS.families, *PROXY.families, *ENDPOINT.families]
     assert len({family.name for family in shown}) == len(shown)
     for family in shown:
         assert family.name.startswith("gateway_")

@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from gateway.control.metrics.exposition import Exposition
 from gateway.control.metrics.summed import Summed
 from gateway.observe import families
-from gateway.observe.counters import CounterMap
+from gateway.observe.counters import CounterMap, Kind
 from gateway.observe.metrics import Metrics
 
 GET, POST = 1, 3
@@ -142,3 +142,23 @@ def test_a_proxy_that_no_serving_worker_has_is_forgotten() -> None:
     summed = Summed([gone, first, second])
     assert "old" in dict(summed.update([gone, first, second]).live())
     assert "old" not in dict(summed.update([first, second]).live())
+
+
+def test_endpoints_add_up_and_are_up_when_all_who_serve_give_them_requests() -> None:
+    gone, one, two = CounterMap(), CounterMap(), CounterMap()
+    for counters, up in ((gone, 0), (one, 1), (two, 1)):
+        at = counters.claim("ai http://a:1", Kind.ENDPOINT)
+        assert at is not None
+        counters.ints[at + families.ENDPOINT_UP] = up
+        counters.ints[at + families.ENDPOINT_IN_FLIGHT] = 2
+        counters.ints[at + families.ENDPOINT_REQUESTS + 1] = 5
+    labels, summed = "upstream=ai,endpoint=http://a:1", Summed([gone, one, two])
+    found = shown(summed.update([one, two]))
+    assert found["gateway_endpoint_up", labels] == 1
+    assert found["gateway_endpoint_in_flight", labels] == 4
+    assert found["gateway_endpoint_requests_total", f"{labels},outcome=failure"] == 15
+    two.ints[dict(two.live(Kind.ENDPOINT))["ai http://a:1"] + families.ENDPOINT_UP] = 0
+    assert shown(summed.update([one, two]))["gateway_endpoint_up", labels] == 0
+    for counters in (one, two):
+        counters.release("ai http://a:1", Kind.ENDPOINT)
+    assert ("gateway_endpoint_up", labels) not in shown(summed.update([one, two]))
