@@ -96,7 +96,10 @@ def upstream_text(found: Json) -> str:
 def _group(group: Json, now: float) -> list[str]:
     panic = ", panic: too few are usable, so all are used" if group["panic"] else ""
     shadow = ", ejections in shadow mode" if group["ejection_mode"] == "shadow" else ""
-    return [f"  endpoints ({group['balance']}){shadow}{panic}:", *(_endpoint(each, now) for each in group["endpoints"])]
+    reports = ", reports in shadow mode" if group.get("reports") == "shadow" else ""  # of another version: none
+    places = f", {group['places']} places by their reports" if group.get("places") else ""
+    head = f"  endpoints ({group['balance']}){shadow}{reports}{places}{panic}:"
+    return [head, *(_endpoint(each, now) for each in group["endpoints"])]
 
 
 def _endpoint(endpoint: Json, now: float) -> str:
@@ -114,7 +117,11 @@ def _endpoint(endpoint: Json, now: float) -> str:
         facts.append("on probation")
     if endpoint["check_failure"]:
         facts.append(f"last check: {endpoint['check_failure']}")
-    return f"    {endpoint['url']}: {endpoint['standing']}, {', '.join(facts)}"
+    if said := endpoint.get("reported"):
+        text = f"{said['in_use']}/{said['total']}" if said["total"] else "drain"
+        facts.append(f"reported {text} {max(0.0, now - said['at']):.1f} s ago")
+    standing = "draining (by its own report)" if endpoint["standing"] == "leaving" else endpoint["standing"]
+    return f"    {endpoint['url']}: {standing}, {', '.join(facts)}"
 
 
 def _rate(limit: Json) -> str:

@@ -166,6 +166,19 @@ class Ejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """What endpoints report of themselves in the field ``header``. ``max_age``: seconds for which a report holds.
+    ``forward``: callers get the field too.
+    """
+
+    enabled: bool = False
+    header: str = "X-Capacity"
+    max_age: float = 10.0
+    forward: bool = False
+    mode: Mode = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
 class ClientCertificate:
     """A certificate that the gateway shows to an upstream: PEM texts, and what the certificate says.
 
@@ -220,6 +233,7 @@ class Upstream:
     ejection: Ejection = Ejection()
     panic: float = 0.5
     slow_start: float = 0.0
+    capacity: Capacity = Capacity()
 
     @property
     def limited(self) -> bool:

@@ -24,8 +24,8 @@ class BreakerChanged:
 class EndpointChanged:
     """An endpoint of an upstream gets requests from now on, or gets none.
 
-    ``cause``: ``down`` and ``up`` by checks; ``ejected``, ``probation`` and ``proved`` by its requests. ``why`` in
-    words. ``shadow``: the ejection is only counted.
+    ``cause``: ``down`` and ``up`` by checks; ``ejected``, ``probation`` and ``proved`` by its requests; ``leaving`` and
+    ``returned`` by its own reports. ``why`` in words. ``shadow``: the change is only counted.
     """
 
     upstream: str

@@ -30,7 +30,7 @@ from gateway.ipc.messages import (
 
 BREAKER_STATES: Final = ("off", "closed", "half_open", "open")
 """From the best to the worst."""
-STANDINGS: Final = ("usable", "drained", "ejected", "down")
+STANDINGS: Final = ("usable", "leaving", "drained", "ejected", "down")
 """Of an endpoint: from the best to the worst."""
 _VERDICTS: Final = ("admit", "probe", "wait", "refuse")
 """From the best to the worst."""

@@ -302,10 +302,18 @@ class PoolTold(TypedDict):
     idle_timeout: float
 
 
+class ReportTold(TypedDict):
+    """What an endpoint says of itself. ``total`` 0: it wants no new requests."""
+
+    at: float
+    in_use: int
+    total: int
+
+
 class EndpointTold(TypedDict):
     url: str
     standing: str
-    """usable, down, ejected or drained"""
+    """usable, down, ejected, drained or leaving"""
     weight: int
     in_flight: int
     attempts: int
@@ -326,6 +334,8 @@ class EndpointTold(TypedDict):
     ejected_because: str
     """What led to the last ejection."""
     probation: bool
+    reported: NotRequired[ReportTold | None]
+    """None: it has said nothing that holds. A worker of an older version does not send it."""
 
 
 class GroupTold(TypedDict):
@@ -337,6 +347,10 @@ class GroupTold(TypedDict):
     ejection_mode: str
     """enforce, shadow or off"""
     endpoints: list[EndpointTold]
+    reports: NotRequired[str]
+    """Whether they report their capacity: enforce, shadow or off. A worker of an older version does not send it."""
+    places: NotRequired[int]
+    """Requests that all of them together say that they may have; 0: one of them says nothing."""
 
 
 class Explanation(TypedDict):

@@ -170,8 +170,8 @@ RETRIED: Final = ("stale", "connect", "reset", "timeout", "refused_stream", "sta
 WITHHELD: Final = ("method", "body", "attempts", "retry_after", "deadline", "budget")
 """As `gateway.policy.retry` names them."""
 PROTECTIONS: Final = ("limiter", "queue", "breaker")
-ENDPOINT_STATES: Final = ("usable", "down", "ejected", "drained")
-ENDPOINT_CHANGES_BY: Final = ("down", "up", "ejected", "probation", "proved")
+ENDPOINT_STATES: Final = ("usable", "down", "ejected", "drained", "leaving")
+ENDPOINT_CHANGES_BY: Final = ("down", "up", "ejected", "probation", "proved", "leaving", "returned")
 """As `gateway.policy.group.CAUSES`."""
 
 PROXY: Final = Sheet()
@@ -335,7 +335,8 @@ ENDPOINTS: Final = _of.values(
 ENDPOINT_CHANGES: Final = _of.values(
     "gateway_endpoint_changes_total",
     "counter",
-    "Changes of endpoints: down and up by checks; ejected, on probation and proved well by their requests.",
+    "Changes of endpoints: down and up by checks; ejected, on probation and proved well by their requests; leaving and "
+    "returned by their own reports.",
     [f'cause="{cause}"' for cause in ENDPOINT_CHANGES_BY],
     sparse=True,
 )
@@ -376,11 +377,13 @@ ENDPOINT: Final = Sheet(LAST)
 _of = ENDPOINT
 
 ENDPOINT_OUTCOMES: Final = ("success", "failure", "ignored")
+REPORTS: Final = ("capacity", "drain", "ignored")
+"""As `gateway.policy.capacity.KINDS`."""
 
 ENDPOINT_UP: Final = _of.values(
     "gateway_endpoint_up",
     "gauge",
-    "1: it gets requests; 0: it is down, ejected or drained, with several workers for at least one of them.",
+    "1: it gets requests; 0: it is down, ejected, drained or leaving, with several workers for at least one of them.",
 )
 ENDPOINT_IN_FLIGHT: Final = _of.values("gateway_endpoint_in_flight", "gauge", "Requests that run at the endpoint.")
 ENDPOINT_REQUESTS: Final = _of.values(
@@ -393,6 +396,16 @@ ENDPOINT_EJECTIONS: Final = _of.values(
     "gateway_endpoint_ejections_total",
     "counter",
     "Times that its failures have ejected the endpoint, or would have in shadow mode.",
+)
+ENDPOINT_REPORTS: Final = _of.values(
+    "gateway_endpoint_reports_total",
+    "counter",
+    "Reports of the endpoint: of its capacity, that it drains, and those that cannot be true (ignored).",
+    [f'kind="{kind}"' for kind in REPORTS],
+    sparse=True,
+)
+ENDPOINT_CAPACITY: Final = _of.values(
+    "gateway_endpoint_capacity", "gauge", "Requests that the endpoint says it may have; 0: it says nothing that holds."
 )
 
 PROCESS: Final = Sheet()

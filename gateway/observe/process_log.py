@@ -26,6 +26,8 @@ _CHANGES: Final = {
     "ejected": "ejected for a time",
     "probation": "on probation, its ejection is over",
     "proved": "well again",
+    "leaving": "draining by its own report, it gets no more requests",
+    "returned": "no longer draining by its own report",
 }
 """What an endpoint's change means, by its cause."""
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -119,7 +121,7 @@ def log_event(event: Event) -> None:
             of = f"{upstream} at {endpoint}" if endpoint else upstream
             _log.warning("breaker of %s: %s -> %s (%s%s)", of, old, new, cause.replace("_", " "), mode)
         case EndpointChanged(upstream, endpoint, cause, why, shadow):
-            log = _log.info if cause in ("up", "proved", "probation") else _log.warning
+            log = _log.info if cause in ("up", "proved", "probation", "returned") else _log.warning
             mode = " (shadow mode: it gets requests all the same)" if shadow else ""
             log("endpoint %s of %s: %s%s%s", endpoint, upstream, _CHANGES[cause], f": {why}" if why else "", mode)
         case PanicChanged(upstream, True):

@@ -180,7 +180,7 @@ class Adaptive:
 
     def _update(self, change: Change) -> None:
         """``change`` what all have learnt, and bring the limiter to the limit that holds now, whoever decided it."""
-        limit = self.limiter.max
+        limit = self.limiter.wanted
         decided: list[Decision] = []
 
         def noting(learned: Learned, all_load: Load) -> float:
@@ -193,7 +193,7 @@ class Adaptive:
             return bound
 
         self.store.update(self._load, noting)
-        if limit != self.limiter.max:
+        if limit != self.limiter.wanted:
             self.limiter.resize(limit)
         for decision in decided:
             self.on_decision(decision)

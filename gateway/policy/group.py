@@ -1,12 +1,13 @@
 """The endpoints of one upstream as a whole: who may be chosen now, who is, and what the attempts say of each.
 
-An endpoint may be chosen unless an operator drains it, checks say that it is down, or its failures have ejected it.
-Two rules keep these from doing harm:
+An endpoint may be chosen unless an operator drains it, it reports that it leaves, checks say that it is down, or its
+failures have ejected it. Three rules keep these from doing harm:
 
     max_share  at most this share of the endpoints is ejected at a time, but always one of several may be. The only
                endpoint never is: there is no better one
     panic      when the share of those that are neither down nor ejected falls below this, all are used: they would
                otherwise bring the few that are left down too. Those that an operator drains stay out
+    leaving    those that report it are used when there is no other: they respond, until they stop
 
 Times are readings of the group's clock in seconds. Everything is of this process: each worker has its own opinion, made
 of its own attempts and checks, so that a bad endpoint costs each of them a few requests.
@@ -21,10 +22,11 @@ from typing import Final
 
 from gateway.core.clock import Clock, monotonic
 from gateway.core.outcome import Outcome
-from gateway.policy.balance import Balance
+from gateway.policy.balance import Balance, Weighted
+from gateway.policy.capacity import Capacity, Reported, ReportRules
 from gateway.policy.ejection import Ejection, EjectionRules, Standing
 from gateway.policy.health import Checked, Health
-from gateway.policy.member import DRAINED, EJECTED, LOST, PROBATION, UNHEALTHY, Member
+from gateway.policy.member import AWAY, DRAINED, EJECTED, LEAVING, LOST, PROBATION, UNHEALTHY, Member
 
 COLD: Final = 0.1
 """The share of its weight with which an endpoint begins a slow start."""
@@ -33,13 +35,16 @@ _SHORTEST: Final = 1e-6
 _SMOOTHING: Final = 0.1
 """Of the typical time of an attempt: what a new one counts."""
 
-CAUSES: Final = ("down", "up", "ejected", "probation", "proved")
-"""What changes for an endpoint: by checks (down, up), by its attempts (ejected, proved), by time (probation)."""
+CAUSES: Final = ("down", "up", "ejected", "probation", "proved", "leaving", "returned")
+"""What changes for an endpoint: by checks (down, up), by its attempts (ejected, proved), by time (probation), by its
+own report or the age of that (leaving, returned)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``ejection`` None: none is ejected. ``shadow``: ejections are only counted."""
+    """``ejection`` None: none is ejected. ``shadow``: ejections are only counted. ``reporting`` None: what endpoints
+    report is not looked at.
+    """
 
     ejection: EjectionRules | None = None
     shadow: bool = False
@@ -48,17 +53,19 @@ class Rules:
     slow_start: float = 0.0
     healthy_after: int = 2
     unhealthy_after: int = 3
+    reporting: ReportRules | None = None
 
 
 class Condition:
-    """One endpoint: its numbers, and the two machines that judge it."""
+    """One endpoint: its numbers, the two machines that judge it, and what it reports."""
 
-    __slots__ = ("checked", "ejection", "member")
+    __slots__ = ("checked", "ejection", "member", "reported")
 
     def __init__(self, member: Member) -> None:
         self.member = member
         self.checked = Checked()
         self.ejection = Ejection()
+        self.reported = Reported()
 
 
 OnChange = Callable[[Member, str, str], None]
@@ -103,6 +110,9 @@ class Group:
         self._on_panic = on_panic
         self._members = [each.member for each in conditions]
         self._of = {each.member: each for each in conditions}
+        reports = {each.member: each.reported for each in conditions}
+        self.capacity = None if rules.reporting is None else Capacity(reports, rules.reporting, clock, on_change)
+        """None: what they report is not looked at."""
 
     def take_over(
         self,
@@ -136,6 +146,9 @@ class Group:
             if not enforced or only_counted or len(self.conditions) == 1:
                 condition.ejection = Ejection()
                 member.set(EJECTED | PROBATION, on=False)
+            if self.capacity is None or self.capacity.rules.shadow:
+                condition.reported.leaving = False
+                member.set(LEAVING, on=False)
             if known and condition not in known:
                 member.warm_from = self.clock()
 
@@ -148,13 +161,12 @@ class Group:
     @property
     def usable(self) -> bool:
         """Whether a request would find an endpoint."""
-        there = [member for member in self._members if not member.out & DRAINED]
-        return self.panicking or any(not member.out & LOST for member in there)
+        return self.panicking or any(not member.out & (LOST | DRAINED) for member in self._members)
 
     @property
     def panicking(self) -> bool:
         """Whether all are used now, because too few are well."""
-        there = [member for member in self._members if not member.out & DRAINED]
+        there = [member for member in self._members if not member.out & AWAY]
         lost = sum([1 for member in there if member.out & LOST])
         return lost > 0 and len(there) - lost < self.rules.panic * len(there)
 
@@ -172,10 +184,13 @@ class Group:
             candidates = [member for member in candidates if member not in tried] or candidates
         if not candidates:
             return None
+        weighted: Weighted
         if self.rules.slow_start:
             weighted = [(member, self._warmed(member, now)) for member in candidates]
         else:
             weighted = [(member, float(member.weight)) for member in candidates]
+        if self.capacity is not None:
+            weighted = self.capacity.weigh(weighted, now)
         return self._balance.choose(weighted, key, now)
 
     def _candidates(self, now: float) -> list[Member]:
@@ -193,8 +208,10 @@ class Group:
             self._on_panic(panicking)
         if panicking:
             self.panics += 1
-            return [member for member in members if not member.out & DRAINED]
-        well = [member for member in members if not member.out & (LOST | DRAINED)]
+            return [member for member in members if not member.out & AWAY]
+        well = [member for member in members if not member.out & (LOST | AWAY)]
+        if not well:  # rather one that wants to leave than none
+            well = [member for member in members if not member.out & (LOST | DRAINED)]
         # One on probation that has a request gets no second one, unless there is no other. Those that it had before do
         # not count: a stream of hours would keep it away.
         return [member for member in well if not (member.out & PROBATION and member.trials)] or well
@@ -279,6 +296,20 @@ class Group:
         member.set(UNHEALTHY, on=down)
         member.warm_from = 0.0 if down else now
         self._on_change(member, "down" if down else "up", why)
+
+    @property
+    def serving(self) -> Group:
+        """The one that serves now, instead of this one or one that has taken over from it."""
+        return self._serving[0]
+
+    def places(self) -> int:
+        """Requests that the endpoints together say that they may have; 0: not known, because one of them says nothing.
+
+        Those that get none do not count.
+        """
+        out = AWAY if self.panicking else AWAY | LOST
+        there = [member for member in self._members if not member.out & out]
+        return 0 if self.capacity is None else self.capacity.places(there)
 
     def _expire(self, condition: Condition, now: float) -> None:
         if condition.ejection.expire(now):

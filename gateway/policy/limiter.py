@@ -44,7 +44,18 @@ class Limiter(Waitable):
     permit in use: always 0 unless a caller is wrong. ``store`` has the numbers; several limiters may share one.
     """
 
-    __slots__ = ("_admitting", "_handed", "_held", "_waiters", "clock", "extra_releases", "linger", "store")
+    __slots__ = (
+        "_admitting",
+        "_handed",
+        "_held",
+        "_most",
+        "_waiters",
+        "clock",
+        "extra_releases",
+        "linger",
+        "store",
+        "wanted",
+    )
 
     def __init__(
         self,
@@ -67,6 +78,9 @@ class Limiter(Waitable):
         """Those of this process, each with its place. Not a dict: taking the first key of one rescans the entries
         deleted before it, which adds up to O(n^2)."""
         self._admitting = False
+        self._most = 0
+        self.wanted = 0
+        """What `resize` has set last; 0 = no limit."""
         self.resize(max_concurrent, max_waiting)
 
     @property
@@ -198,7 +212,29 @@ class Limiter(Waitable):
         """
         if max_waiting is not None:
             self.store.max_waiting = max_waiting
-        self.store.resize(max_concurrent if max_concurrent > 0 else sys.maxsize)
+        self.wanted = max(0, max_concurrent)
+        self.store.resize(self._bounded)
+
+    def bound(self, most: int) -> None:
+        """Give ``most`` permits at the most, whatever `resize` says; 0: no such bound.
+
+        To be called again and again while the bound holds. Processes that share the store may have other bounds: each
+        lowers the limit to its own, and raises it only when that rises or ends. So the lowest one holds, and they do
+        not undo what the others do.
+        """
+        before, self._most = self._most, most
+        rises = before > 0 and (not most or most > before)
+        if (most and self.store.limit > most) or (rises and self.store.limit < self._bounded):
+            self.store.resize(self._bounded)
+
+    @property
+    def lowered(self) -> bool:
+        """`bound` is what limits now."""
+        return 0 < self._most < (self.wanted or sys.maxsize) and self.store.limit <= self._most
+
+    @property
+    def _bounded(self) -> int:
+        return min(self.wanted or sys.maxsize, self._most or sys.maxsize)
 
     def move(self, store: PermitStore) -> None:
         """Go on with ``store``: permits in use stay in use, and those who wait keep their order.

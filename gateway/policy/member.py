@@ -13,8 +13,12 @@ EJECTED: Final = 4
 """Its last attempts failed."""
 PROBATION: Final = 8
 """It is back from an ejection, and has yet to show that it is well: one request at a time."""
+LEAVING: Final = 16
+"""It reports itself that it takes no new requests."""
+AWAY: Final = DRAINED | LEAVING
+"""It gets no requests because someone wants it so."""
 LOST: Final = UNHEALTHY | EJECTED
-"""It gets no requests because of its condition, not because of an operator."""
+"""It gets no requests because of its condition."""
 
 _MOST_DEBTS: Final = 256
 """More of them would not make it less attractive than it is then."""

@@ -148,7 +148,15 @@ def attempt_chain(
     adaptive = settings.limiter.adaptive
     by_event = adaptive is not None and adaptive.signal == "first_event"
     return chain(
-        send(route, endpoint, settings.timeouts.response_header, via, watch_events=by_event, last=last),
+        send(
+            route,
+            endpoint,
+            settings.timeouts.response_header,
+            via,
+            watch_events=by_event,
+            last=last,
+            reports=upstream.reports,
+        ),
         # must be close to the wire because it judges the endpoint and nothing else
         break_circuit(endpoint.breaker, statuses(settings.circuit_breaker.failure_statuses)),
         # must be just above the wire because each call of what is below is one request at the endpoint

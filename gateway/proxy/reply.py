@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -32,11 +33,19 @@ _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 class Treatment:
     """What a route does with responses. ``locations`` None: paths stay as they are. ``watched``: how responses of
     events are watched; None: they are not. ``discards``: which responses are left to the fallback; None: none.
+    ``reported``: looks at what the endpoint says of itself, and gives the fields that callers get, where those are
+    others; None: nothing looks.
     """
 
     locations: Locations | None
     watched: records.Stream | None
     discards: Discards | None = None
+    reported: Callable[[ResponseHead], list[bytes] | None] | None = None
+
+    def heeded(self, head: ResponseHead) -> ResponseHead:
+        """``head`` for the caller, when what the endpoint says of itself is noted."""
+        kept = None if self.reported is None else self.reported(head)
+        return head if kept is None else with_fields(head, kept)
 
 
 class Relay:
@@ -67,6 +76,8 @@ class Relay:
         ex = self.exchange
         down = ex.downstream
         ex.status = head.status
+        if self._treatment.reported is not None:  # of each response, also of one that the caller does not get
+            head = self._treatment.heeded(head)
         if ex.retries is not None:
             nowhere = ex.retries.discard(head, self.stream)
             if nowhere is not None:
@@ -105,6 +116,7 @@ class Relay:
         ex = self.exchange
         ex.status = head.status
         ex.committed = True
+        head = self._treatment.heeded(head)
         locations = self._treatment.locations
         if locations is not None:
             head = locations.rewritten(head, ex.request.known.get(b"host", b""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -25,8 +26,8 @@ from gateway.proxy.locations import Locations
 from gateway.proxy.reply import Relay, Treatment, Upload, end_of_body
 from gateway.proxy.rewrite import VIA, RequestRewrite
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
+from gateway.upstream.reports import Reports
 
 _HTTP_2: Final = "2"
 """There an endpoint may say that it has done nothing with a request: then it is repeated, whatever its method."""
@@ -40,14 +41,15 @@ def send(
     *,
     watch_events: bool = False,
     last: bool = False,
+    reports: Reports | None = None,
 ) -> Handler:
     """Send the exchange's request to ``endpoint`` and relay the response.
 
     ``response_header``: seconds within which the response must begin after the whole request was sent; 0: no bound.
     ``watch_events``: even where the route sets no bounds for them. ``last``: the endpoint is of the route's fallback,
-    and nothing comes after it. Raises `GatewayError`; whatever happens, the connection is then back in the pool or
-    closed. A response that is not for the caller, because another attempt or the fallback follows, ends without an
-    error and without a commit.
+    and nothing comes after it. ``reports``: takes what endpoints say of themselves; None: that is not looked at.
+    Raises `GatewayError`; whatever happens, the connection is then back in the pool or closed. A response that is not
+    for the caller, because another attempt or the fallback follows, ends without an error and without a commit.
     """
     fields = ConfiguredFields(route.headers)
     fallback = None if last else route.fallback
@@ -57,7 +59,7 @@ def send(
             f"{endpoint.origin.host}:{endpoint.origin.port}",
             fields,
             _rewrite(route, endpoint, fields, via),
-            _treatment(route, endpoint.origin, fallback, watch_events=watch_events),
+            _treatment(route, endpoint, fallback, reports, watch_events=watch_events),
             response_header,
             route.retries.bound,
             fallback is not None and fallback.upstream != "",
@@ -158,12 +160,15 @@ def _rewrite(route: records.Route, endpoint: Endpoint, fields: ConfiguredFields,
     )
 
 
-def _treatment(route: records.Route, origin: Origin, fallback: Fallback | None, *, watch_events: bool) -> Treatment:
-    locations = None
+def _treatment(
+    route: records.Route, endpoint: Endpoint, fallback: Fallback | None, reports: Reports | None, *, watch_events: bool
+) -> Treatment:
+    locations, origin = None, endpoint.origin
     if route.rewrite_location:
         locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
     watched = route.stream if route.stream.watches or watch_events else None
-    return Treatment(locations, watched, discards_for(fallback))
+    reported = None if reports is None else partial(reports.take, endpoint.member)
+    return Treatment(locations, watched, discards_for(fallback), reported)
 
 
 def _end_watch(ex: Exchange, events: Events) -> None:

@@ -6,26 +6,34 @@ from collections.abc import Sequence
 from random import random
 
 from gateway.config import records
+from gateway.core.events import EndpointChanged, PanicChanged, Sink
 from gateway.policy.balance import Balance, LeastRequest, Random, RingHash, RoundRobin
+from gateway.policy.capacity import ReportRules
 from gateway.policy.ejection import EjectionRules
-from gateway.policy.group import Group, OnChange, OnPanic, Rules
+from gateway.policy.group import Group, Rules
 from gateway.policy.member import Member
 from gateway.upstream.endpoint import Endpoint
 
 
-def group_of(
-    settings: records.Upstream, endpoints: Sequence[Endpoint], on_change: OnChange, on_panic: OnPanic
-) -> Group | None:
-    """The group of ``endpoints``; None for a single one that gets every request: no checks, not drained."""
-    if len(endpoints) == 1 and not settings.health.enabled and not settings.endpoints[0].drain:
+def group_of(settings: records.Upstream, endpoints: Sequence[Endpoint], sink: Sink) -> Group | None:
+    """The group of ``endpoints``; None for a single one that gets every request: no checks, not drained, not asked for
+    its capacity. ``sink`` hears what changes.
+    """
+    watched = settings.health.enabled or settings.capacity.enabled
+    if len(endpoints) == 1 and not watched and not settings.endpoints[0].drain:
         return None
     conditions = [endpoint.condition for endpoint in endpoints]
+    modes = {"ejected": settings.ejection.mode, **dict.fromkeys(("leaving", "returned"), settings.capacity.mode)}
+
+    def changed(member: Member, cause: str, why: str) -> None:
+        sink(EndpointChanged(settings.name, member.name, cause, why, modes.get(cause) == "shadow"))
+
     return Group(
         conditions,
         _balance(settings, [each.member for each in conditions]),
         _rules(settings),
-        on_change=on_change,
-        on_panic=on_panic,
+        on_change=changed,
+        on_panic=lambda panics: sink(PanicChanged(settings.name, panics)),
     )
 
 
@@ -43,7 +51,8 @@ def _balance(settings: records.Upstream, members: Sequence[Member]) -> Balance:
 
 
 def _rules(settings: records.Upstream) -> Rules:
-    ejection, health = settings.ejection, settings.health
+    ejection, health, capacity = settings.ejection, settings.health, settings.capacity
+    scales = settings.balance == "least_request"
     return Rules(
         ejection=EjectionRules(
             ejection.consecutive_failures,
@@ -61,4 +70,5 @@ def _rules(settings: records.Upstream) -> Rules:
         slow_start=settings.slow_start,
         healthy_after=health.healthy_after,
         unhealthy_after=health.unhealthy_after,
+        reporting=ReportRules(capacity.max_age, capacity.mode == "shadow", scales) if capacity.enabled else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from random import uniform
 
 from gateway.config.records import HealthCheck
@@ -14,6 +15,7 @@ from gateway.policy.group import Group
 from gateway.policy.member import Member
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.probe import Probe
+from gateway.upstream.reports import Reports
 
 _log = logging.getLogger(__name__)
 
@@ -21,10 +23,24 @@ _log = logging.getLogger(__name__)
 class HealthChecks:
     """Run from the call of `start` until `aclose`. Their results go to ``group``."""
 
-    def __init__(self, group: Group, endpoints: Sequence[Endpoint], settings: HealthCheck) -> None:
+    def __init__(
+        self, group: Group, endpoints: Sequence[Endpoint], settings: HealthCheck, reports: Reports | None = None
+    ) -> None:
+        """``reports``: what responses say of their endpoint; None: that is not looked at."""
         self._group = group
         self._settings = settings
-        self._probes = [(endpoint.member, Probe(endpoint.origin, endpoint.pool, settings)) for endpoint in endpoints]
+        self._probes = [
+            (
+                endpoint.member,
+                Probe(
+                    endpoint.origin,
+                    endpoint.pool,
+                    settings,
+                    None if reports is None else partial(reports.take, endpoint.member),
+                ),
+            )
+            for endpoint in endpoints
+        ]
         self._tasks = Tasks()
 
     def start(self) -> None:

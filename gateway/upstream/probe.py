@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gateway import errors
@@ -28,12 +29,13 @@ class _Response:
     takes_chunks = False
     blocked = 0.0
 
-    def __init__(self, stream: ClientStream) -> None:
+    def __init__(self, stream: ClientStream, on_head: Callable[[ResponseHead], object] | None) -> None:
         self.status = 0
         self.body = b""
         self.long = False
         """There is more of the body than is kept: the check ends here."""
         self._stream = stream
+        self._on_head = on_head
 
     @property
     def body_out(self) -> int:
@@ -44,6 +46,8 @@ class _Response:
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:
         self.status = head.status
+        if self._on_head is not None:
+            self._on_head(head)
         return self
 
     def switch(self, head: ResponseHead) -> None:
@@ -82,8 +86,16 @@ class _Response:
 class Probe:
     """Checks one endpoint."""
 
-    def __init__(self, origin: Origin, pool: Pool, settings: HealthCheck) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        pool: Pool,
+        settings: HealthCheck,
+        on_head: Callable[[ResponseHead], object] | None = None,
+    ) -> None:
+        """``on_head``: called with the head of each response, a bad one too."""
         self._pool = pool
+        self._on_head = on_head
         self._settings = settings
         self._statuses = statuses(settings.expect_status)
         connector = pool.connector
@@ -119,7 +131,7 @@ class Probe:
         return await self._over(await self._pool.dial())
 
     async def _over(self, stream: ClientStream) -> str:
-        response = _Response(stream)
+        response = _Response(stream, self._on_head)
         self._pool.checks += 1
         try:
             await stream.send(self._request, b"", b"", response, Limits())

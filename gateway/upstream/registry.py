@@ -12,7 +12,7 @@ from functools import partial
 
 from gateway.config import records
 from gateway.config.networks import Destinations
-from gateway.core.events import BreakerChanged, EndpointChanged, LimitDecided, PanicChanged, Sink, UpstreamClosed
+from gateway.core.events import BreakerChanged, LimitDecided, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.adaptive import Adaptive
 from gateway.policy.breaker import Breaker
@@ -20,7 +20,7 @@ from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.budget import RetryBudget
 from gateway.policy.circuit import Circuit
-from gateway.policy.group import Condition, OnChange, OnPanic
+from gateway.policy.group import Condition
 from gateway.policy.learned import Decision
 from gateway.policy.lessons import Bounds
 from gateway.policy.limiter import Limiter
@@ -34,6 +34,7 @@ from gateway.upstream.guard import Guard
 from gateway.upstream.health_checks import HealthChecks
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import IdleBudget, Keeping, Pool
+from gateway.upstream.reports import Reports
 from gateway.upstream.sessions import SessionPool
 from gateway.upstream.shortage import Shortages
 from gateway.upstream.tls import TlsContexts
@@ -116,9 +117,11 @@ class Registry:
         kept = {id(part) for endpoint in _endpoints(prepared.values()) for part in (endpoint.pool, endpoint.breaker)}
         old, self.upstreams, self._prepared = self.upstreams, prepared, []
         adapting = {id(upstream.adaptive) for upstream in prepared.values()}
-        for upstream in old.values():
+        for name, upstream in old.items():
             if upstream.adaptive is not None and id(upstream.adaptive) not in adapting:
                 upstream.adaptive.retire()
+            if upstream.reports is not None and prepared.get(name) is not upstream:
+                upstream.reports.close()
         self._check(old)
         for endpoint in _endpoints(old.values()):
             if id(endpoint.pool) not in kept:
@@ -133,9 +136,10 @@ class Registry:
             if self.upstreams.get(name) is not upstream and name in self._checks:
                 self._retiring.start(self._checks.pop(name).aclose(), "end checks")
         for name, upstream in self.upstreams.items():
-            if upstream.group is not None and upstream.settings.health.enabled and name not in self._checks:
-                checks = self._checks[name] = HealthChecks(upstream.group, upstream.endpoints, upstream.settings.health)
-                checks.start()
+            health = upstream.settings.health
+            if upstream.group is not None and health.enabled and name not in self._checks:
+                checks = HealthChecks(upstream.group, upstream.endpoints, health, upstream.reports)
+                self._checks.setdefault(name, checks).start()
 
     def abandon(self) -> None:
         """Give up what was prepared since the last `adopt`: a configuration that is rejected leaves nothing behind."""
@@ -208,9 +212,10 @@ class Registry:
         limiter = self._limiter(settings, old) if settings.limited else None
         adaptive = None if limiter is None else self._adaptive(settings, old, limiter)
         endpoints = tuple(self._endpoint(settings, Origin.of(each.url), old) for each in settings.endpoints)
-        group = group_of(settings, endpoints, *self._listeners(settings.name))
+        group = group_of(settings, endpoints, self._sink)
+        reports = Reports(group, limiter, settings.capacity) if group and settings.capacity.enabled else None
         budget = RetryBudget(self.stores.processes) if old is None else old.retry_budget
-        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget, adaptive)
+        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget, adaptive, reports)
         self._prepared.append(upstream)
         return upstream
 
@@ -237,8 +242,8 @@ class Registry:
         settings = upstream.settings
         if upstream.limiter is not None:
             limiter, places = upstream.limiter, _places(settings)
-            limit = settings.max_concurrent or limiter.max  # one that adapts stays where it is
-            if (limiter.max, limiter.max_waiting) != (limit, places):
+            limit = settings.max_concurrent or limiter.wanted  # one that adapts stays where it is
+            if (limiter.wanted, limiter.max_waiting) != (limit, places):
                 limiter.resize(limit, places)
         if upstream.adaptive is not None:
             upstream.adaptive.configure(_bounds(settings))
@@ -249,6 +254,10 @@ class Registry:
                 group, there = (None, ()) if before is None else (before.group, before.endpoints)
                 known = [endpoint.condition for endpoint in there]
                 upstream.group.take_over(group, configured, checks=settings.health.enabled, known=known)
+        if upstream.reports is not None:
+            upstream.reports.apply()
+        elif upstream.limiter is not None:
+            upstream.limiter.bound(0)
         for endpoint in upstream.endpoints:
             breaker = settings.circuit_breaker
             if endpoint.breaker is not None:
@@ -334,14 +343,6 @@ class Registry:
         if upstream is None or len(upstream.endpoints) == 1:
             endpoint = ""
         self._sink(BreakerChanged(name, old.word, new.word, cause, shadow, endpoint))
-
-    def _listeners(self, name: str) -> tuple[OnChange, OnPanic]:
-        return partial(self._condition_changed, name), lambda panics: self._sink(PanicChanged(name, panics))
-
-    def _condition_changed(self, name: str, member: Member, cause: str, why: str) -> None:
-        upstream = self.upstreams.get(name)
-        shadow = cause == "ejected" and upstream is not None and upstream.settings.ejection.mode == "shadow"
-        self._sink(EndpointChanged(name, member.name, cause, why, shadow))
 
 
 def _endpoints(upstreams: Iterable[Upstream]) -> Iterator[Endpoint]:

@@ -13,6 +13,7 @@ from gateway.policy.budget import RetryBudget
 from gateway.policy.group import Group
 from gateway.policy.limiter import Limiter
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.reports import Reports
 from gateway.wire.buffers import BufferPool
 
 _BEST: Final = (State.CLOSED, State.HALF_OPEN, State.OPEN)
@@ -33,6 +34,8 @@ class Upstream:
     """Of all routes that name it."""
     adaptive: Adaptive | None = None
     """Finds the limit of ``limiter``."""
+    reports: Reports | None = None
+    """What its endpoints say of themselves; None: that is not looked at."""
 
     @property
     def breaker(self) -> Breaker | None:

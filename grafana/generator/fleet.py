@@ -305,6 +305,23 @@ ENDPOINTS = Row(
             most=1,
         ),
         timeseries(
+            "Places that endpoints report",
+            "Requests that each endpoint says it may have (capacity reports); 0: it says nothing that holds. Their sum "
+            "is the limit of the upstream, as long as it is below max_concurrent.",
+            "none",
+            Query(f"max by (upstream, endpoint) (gateway_endpoint_capacity{{{E}}})", ENDPOINT),
+        ),
+        timeseries(
+            "Reports, by kind",
+            "Per second: of the capacity, that an endpoint drains, and those that are ignored because they cannot be "
+            "true. Ignored ones: look at what the endpoint writes into the field.",
+            "ops",
+            Query(
+                f"sum by (upstream, kind) (rate(gateway_endpoint_reports_total{{{E}}}[$__rate_interval]))",
+                "{{upstream}} {{kind}}",
+            ),
+        ),
+        timeseries(
             "Ejections, by endpoint",
             "Per second. An endpoint is ejected for a time after failures in a row. Again and again the same one: take "
             "it down, and look at its own logs.",

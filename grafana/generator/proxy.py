@@ -287,14 +287,16 @@ CONNECTIONS = Row(
         ),
         timeseries(
             "Endpoints",
-            "How many get requests (usable), are down by their checks, ejected for their failures, or drained. Of an "
+            "How many get requests (usable), are down by their checks, ejected for their failures, drained by an "
+            "operator or by their own report (leaving). Of an "
             "upstream with one endpoint and no checks nothing is shown.",
             "none",
             Query(f"max by (state) (gateway_endpoints{{{P}}})", "{{state}}"),
         ),
         timeseries(
             "Changes of endpoints",
-            "Per second, by cause: down and up by checks; ejected, on probation and proved well by their requests. "
+            "Per second, by cause: down and up by checks; ejected, on probation and proved well by their requests; "
+            "leaving and returned by their own reports. "
             "Many in turn: an endpoint flaps. panic: requests that went to all endpoints, because too few were usable.",
             "ops",
             Query(_rate("gateway_endpoint_changes_total", "cause"), "{{cause}}"),

@@ -80,6 +80,10 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Stream": (("proxies", 0, "stream"), {"proxies": [PROXY | {"stream": {}}]}),
     "Health": (("proxies", 0, "health"), {"proxies": [PROXY | {"health": {"enabled": False}}]}),
     "Ejection": (("proxies", 0, "ejection"), {"proxies": [PROXY | {"ejection": {"enabled": False}}]}),
+    "Capacity": (
+        ("proxies", 0, "capacity"),
+        {"proxies": [PROXY | {"max_concurrent": 3, "capacity": {"enabled": False}}]},
+    ),
     "Fallback": (("proxies", 0, "fallback"), {"proxies": [PROXY | {"fallback": FALLBACK}]}),
     "FixedResponse": (("proxies", 0, "fallback", "response"), {"proxies": [PROXY | {"fallback": FALLBACK}]}),
     "TimeoutConfig": (("proxies", 0, "timeout_config"), {"proxies": [PROXY | {"timeout_config": {}}]}),

@@ -57,7 +57,7 @@ async def sidecar(link: Link) -> None:
         elif kind == b"broken" or (kind == b"flap" and number % 2):
             await link.send(answer(b"sorry", status=500, reason="Broken"))
         else:
-            await link.send(answer(b"fine" * 100))
+            await link.send(answer(b"fine" * 100, "X-Capacity: 1/900"))
         if kind == b"last":
             return
 
@@ -89,6 +89,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     }
     proxies[0]["rate_limits"] = [{"key": "client", "rate": 40}]
     proxies[0]["limiter"] = {"adaptive": {"initial": 2, "min": 1, "max": 3}}
+    proxies[0]["capacity"] = {}
     proxies[0]["fallback"] = {"on": ["418"], "response": {"body": "no tea"}}
     folder = tmp_path / "gateway"
     folder.mkdir()

@@ -13,7 +13,15 @@ from gateway.core.fallback import CAUSES
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.errors import REASONS
-from gateway.observe.families import HANDSHAKE_OUTCOMES, RETRIED, SHADOWED, WITHHELD
+from gateway.observe.families import (
+    ENDPOINT_CHANGES_BY,
+    ENDPOINT_STATES,
+    HANDSHAKE_OUTCOMES,
+    REPORTS,
+    RETRIED,
+    SHADOWED,
+    WITHHELD,
+)
 
 PROXIES = ("ai", "plain", "-")
 """The last one stands for requests that no proxy took."""
@@ -83,10 +91,8 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_waiting": Family("gauge", value=2),
     "gateway_queue_limit": Family("gauge", value=20),
     "gateway_circuit_breaker_state": Family("gauge", value=2),
-    "gateway_endpoints": Family("gauge", _each("state", "usable", "down", "ejected", "drained"), value=1),
-    "gateway_endpoint_changes_total": Family(
-        "counter", _each("cause", "down", "up", "ejected", "probation", "proved"), (), 0.1
-    ),
+    "gateway_endpoints": Family("gauge", _each("state", *ENDPOINT_STATES), value=1),
+    "gateway_endpoint_changes_total": Family("counter", _each("cause", *ENDPOINT_CHANGES_BY), (), 0.1),
     "gateway_endpoint_panics_total": Family("counter"),
     "gateway_ejections_held_back_total": Family("counter"),
     "gateway_pool_open": Family("gauge", value=5),
@@ -127,6 +133,8 @@ OF_ENDPOINT: Mapping[str, Family] = {
     "gateway_endpoint_in_flight": Family("gauge", value=3),
     "gateway_endpoint_requests_total": Family("counter", _each("outcome", "success", "failure", "ignored"), (), 2),
     "gateway_endpoint_ejections_total": Family("counter", value=0.1),
+    "gateway_endpoint_reports_total": Family("counter", _each("kind", *REPORTS), (), 2),
+    "gateway_endpoint_capacity": Family("gauge", value=8),
 }
 
 OF_GATEWAY: Mapping[str, Family] = {

@@ -21,6 +21,7 @@ WHOLE = (
     "gateway/policy/breaker_rules.py",
     "gateway/policy/breaker_store.py",
     "gateway/policy/budget.py",
+    "gateway/policy/capacity.py",
     "gateway/policy/causes.py",
     "gateway/policy/circuit.py",
     "gateway/policy/ejection.py",

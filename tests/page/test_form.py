@@ -95,6 +95,7 @@ async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Vi
         "Health checks",
         "Ejection",
         "Limit and queue",
+        "Capacity reports",
         "Rate limits",
         "Circuit breaker",
         "Timeouts and timing",

@@ -23,7 +23,7 @@ const FACTS = {
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
   'Rate limits': ({ rates = [] }) => rates.map(rateLimit).join('; '),
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
-  Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.panic ? '; too few are usable, so all are used' : ''}`,
+  Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.places ? `; ${plural(g.places, 'place')} by their ${g.reports === 'shadow' ? 'reports, which only count' : 'reports'}` : ''}${g.panic ? '; too few are usable, so all are used' : ''}`,
   Retries: ({ retries: r }) => r && `${plural(r.attempts, 'attempt')} on ${r.on.join(', ')}${shadow(r)}; ${r.left.toFixed(1)} of ${r.burst} left in the budget, ${r.waiting} waiting`,
   Fallback: ({ fallback: f }) => f && `for ${f.on.join(', ')}: ${f.endpoint ? `${f.endpoint}, ${plural(f.in_flight, 'permit')} in use, breaker ${BREAKER[f.breaker].toLowerCase()}` : `a response with ${f.status}`}`,
   Connections: ({ pool: p }) => `${p.open} open, ${p.in_use} in use; ${p.dials} dialled, ${p.reuses} times reused`,
@@ -121,7 +121,7 @@ export class Why {
     endpoints.forEach((one, index) => {
       const [word, facts, , button] = this.#endpoints.children[index].children;
       mark(word, 'data-kind', one.standing === 'usable' ? 'success' : 'failure');
-      say(word, one.standing);
+      say(word, one.standing === 'leaving' ? 'draining (by its own report)' : one.standing);
       say(facts, stands(one, told.at));
       const action = one.standing === 'drained' ? 'Undrain' : 'Drain';
       say(button, action);
@@ -174,11 +174,12 @@ function judged({ at, outcome, reason, status, request_id: id }) {
   return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, reason || (status ? String(status) : '')), requestLink(id));
 }
 
-function stands({ in_flight: running, attempts, failures, weight, breaker, ejected_until: until, ejected_because: why, probation, check_failure: check }, at) {
+function stands({ in_flight: running, attempts, failures, weight, breaker, ejected_until: until, ejected_because: why, probation, check_failure: check, reported: said }, at) {
   return [
     `${running} in flight`, `${failures} of ${plural(attempts, 'request')} failed`, `weight ${weight}`,
     breaker !== 'off' && `breaker ${BREAKER[breaker].toLowerCase()}`, until > at && `ejected for ${seconds(until - at)} more: ${why}`,
     probation && 'on probation', check && `last check: ${check}`,
+    said && `reported ${said.total ? `${said.in_use}/${said.total}` : 'drain'} ${seconds(at - said.at)} ago`,
   ].filter(Boolean).join(', ');
 }
 

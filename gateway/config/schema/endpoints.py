@@ -148,7 +148,7 @@ def _with_a_ring(hash_on: str, info: ValidationInfo) -> str:
 
 
 Endpoints = Annotated[Listed[Endpoint], AfterValidator(_some), AfterValidator(distinct)]
-BALANCE = ("balance", "hash_on", "hash_load", "health", "ejection", "panic", "slow_start")
+BALANCE = ("balance", "hash_on", "hash_load", "health", "ejection", "panic", "slow_start", "capacity")
 """Keys that say how one of several endpoints is chosen."""
 
 _GROUP = in_group("Endpoints")

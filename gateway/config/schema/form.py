@@ -18,6 +18,7 @@ Group = Literal[
     "Health checks",
     "Ejection",
     "Limit and queue",
+    "Capacity reports",
     "Rate limits",
     "Circuit breaker",
     "Timeouts and timing",

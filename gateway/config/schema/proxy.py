@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from gateway.config import header_template, records, values
 from gateway.config.records import Mode
+from gateway.config.schema.capacity import NO_CAPACITY, CapacityKey
 from gateway.config.schema.endpoints import (
     NO_EJECTION,
     NO_HEALTH,
@@ -202,6 +203,7 @@ class Proxy(Section):
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
+    capacity: CapacityKey = NO_CAPACITY
     rate_limits: RateLimitsKey = ()
     rate_weight: RateWeightKey = _PROXY.rate_weight
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import records, values
+from gateway.config.schema.capacity import NO_CAPACITY, CapacityKey
 from gateway.config.schema.endpoints import (
     NO_EJECTION,
     NO_HEALTH,
@@ -60,6 +61,7 @@ class Upstream(Section):
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
+    capacity: CapacityKey = NO_CAPACITY
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None

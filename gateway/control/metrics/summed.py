@@ -145,8 +145,10 @@ class Summed:
     def _endpoint(self, base: int, parts: Sequence[Part]) -> None:
         """Each worker has its own opinion of it: the worst is shown."""
         self._add(base, parts, _ENDPOINT)
-        live = [each.ints[at + families.ENDPOINT_UP] for each, at, serves in parts if serves]
-        self._sum.ints[base + families.ENDPOINT_UP] = min(live, default=0)
+        live = [(each.ints, at) for each, at, serves in parts if serves]
+        ints, up, capacity = self._sum.ints, families.ENDPOINT_UP, families.ENDPOINT_CAPACITY
+        ints[base + up] = min([cells[at + up] for cells, at in live], default=0)
+        ints[base + capacity] = max([cells[at + capacity] for cells, at in live], default=0)
 
     def _proxy(self, base: int, parts: Sequence[Part]) -> None:
         ints, floats = self._sum.ints, self._sum.floats

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, Kind
-from gateway.policy.member import Member
+from gateway.policy.group import Condition, Group
 from gateway.proxy.inspect.status import standing
 from gateway.upstream.upstream import Upstream
 
@@ -26,30 +26,35 @@ class EndpointMetrics:
 
         Where all slabs are taken, or the name is too long for one, an endpoint has no metrics.
         """
-        wanted = dict(_named(upstreams))
-        for gone in set(self._counters.names(Kind.ENDPOINT)) - wanted.keys():
+        wanted = {name for name, _, _ in _named(upstreams)}
+        for gone in set(self._counters.names(Kind.ENDPOINT)) - wanted:
             self._counters.release(gone, Kind.ENDPOINT)
         for name in wanted:
             self._counters.claim(name, Kind.ENDPOINT)
 
     def sample(self, upstreams: Iterable[Upstream]) -> None:
         """Of those that `retain` was called with last."""
-        ints = self._counters.ints
-        for name, member in _named(upstreams):
+        for name, group, condition in _named(upstreams):
             base = self._counters.known(name, Kind.ENDPOINT)
-            if base is None:
-                continue
-            ints[base + families.ENDPOINT_UP] = standing(member) == "usable"
-            ints[base + families.ENDPOINT_IN_FLIGHT] = member.in_flight
-            *outcomes, ejections = member.take_counts()
-            for cell, amount in enumerate(outcomes, base + families.ENDPOINT_REQUESTS):
-                ints[cell] += amount
-            ints[base + families.ENDPOINT_EJECTIONS] += ejections
+            if base is not None:
+                self._update(base, group, condition)
+
+    def _update(self, base: int, group: Group, condition: Condition) -> None:
+        ints, member, capacity = self._counters.ints, condition.member, group.capacity
+        ints[base + families.ENDPOINT_UP] = standing(member) == "usable"
+        ints[base + families.ENDPOINT_IN_FLIGHT] = member.in_flight
+        ints[base + families.ENDPOINT_CAPACITY] = 0 if capacity is None else capacity.now(member)
+        *outcomes, ejections = member.take_counts()
+        for cell, amount in enumerate(outcomes, base + families.ENDPOINT_REQUESTS):
+            ints[cell] += amount
+        ints[base + families.ENDPOINT_EJECTIONS] += ejections
+        for cell, amount in enumerate(condition.reported.take_counts(), base + families.ENDPOINT_REPORTS):
+            ints[cell] += amount
 
 
-def _named(upstreams: Iterable[Upstream]) -> Iterator[tuple[str, Member]]:
-    """The endpoints, each with the name of its slab."""
+def _named(upstreams: Iterable[Upstream]) -> Iterator[tuple[str, Group, Condition]]:
+    """The endpoints, each with the name of its slab and its group."""
     for upstream in upstreams:
         if upstream.group is not None:
             for endpoint in upstream.endpoints:
-                yield f"{upstream.settings.name} {endpoint.member.name}", endpoint.member
+                yield f"{upstream.settings.shown_name} {endpoint.member.name}", upstream.group, endpoint.condition

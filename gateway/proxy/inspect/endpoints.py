@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.ipc.messages import EndpointTold, GroupTold, PoolTold
+from gateway.ipc.messages import EndpointTold, GroupTold, PoolTold, ReportTold
+from gateway.policy.capacity import Reported
 from gateway.policy.ejection import Standing
+from gateway.policy.group import Group
 from gateway.proxy.inspect.status import standing
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
@@ -19,11 +21,13 @@ def group_told(upstream: Upstream, epoch: float) -> GroupTold | None:
         "balance": settings.balance,
         "panic": group.panicking,
         "ejection_mode": ejection.mode if ejection.enabled else "off",
-        "endpoints": [_endpoint(each, epoch, checks=settings.health.enabled) for each in upstream.endpoints],
+        "endpoints": [_endpoint(each, epoch, group, checks=settings.health.enabled) for each in upstream.endpoints],
+        "reports": settings.capacity.mode if settings.capacity.enabled else "off",
+        "places": group.places(),
     }
 
 
-def _endpoint(endpoint: Endpoint, epoch: float, *, checks: bool) -> EndpointTold:
+def _endpoint(endpoint: Endpoint, epoch: float, group: Group, *, checks: bool) -> EndpointTold:
     member, condition, breaker = endpoint.member, endpoint.condition, endpoint.breaker
     checked, ejection = condition.checked, condition.ejection
     return {
@@ -42,7 +46,13 @@ def _endpoint(endpoint: Endpoint, epoch: float, *, checks: bool) -> EndpointTold
         "ejected_until": ejection.until + epoch if ejection.until else 0.0,
         "ejected_because": ejection.why,
         "probation": ejection.state is Standing.PROBATION,
+        "reported": _reported(endpoint.condition.reported, epoch, group),
     }
+
+
+def _reported(reported: Reported, epoch: float, group: Group) -> ReportTold | None:
+    said = None if group.capacity is None else group.capacity.holding(reported, group.clock())
+    return None if said is None else {"at": reported.at + epoch, "in_use": said.in_use, "total": said.total}
 
 
 def pool_told(upstream: Upstream) -> PoolTold:

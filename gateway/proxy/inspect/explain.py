@@ -221,6 +221,8 @@ def _verdict(served: Served) -> tuple[str, str, str]:
         return "wait", "", waits
     if upstream.group is not None and upstream.group.panicking:
         notes.append("all endpoints are used, because too few are usable (panic)")
+    if limiter is not None and limiter.lowered:
+        notes.append(f"the endpoints report that they may have {limiter.max} requests, which lowers the limit")
     free = f"{limiter.available} of {limiter.max} permits are free" if limiter is not None else "there is no limit"
     return "admit", "", "; ".join([f"a request would be forwarded at once: {free}", *notes])
 

@@ -10,7 +10,7 @@ from gateway.core.quota import KINDS
 from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
 from gateway.policy.breaker_store import State
-from gateway.policy.member import DRAINED, EJECTED, UNHEALTHY, Member
+from gateway.policy.member import AWAY, DRAINED, EJECTED, UNHEALTHY, Member
 from gateway.policy.rate_store import HELD
 from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.server import Server
@@ -104,8 +104,8 @@ def _endpoints(upstream: Upstream) -> list[tuple[int, int]]:
 
 def standing(member: Member) -> str:
     """One of `families.ENDPOINT_STATES`: what keeps requests from it. One on probation is usable."""
-    if member.out & DRAINED:
-        return "drained"
+    if member.out & AWAY:
+        return "drained" if member.out & DRAINED else "leaving"
     if member.out & UNHEALTHY:
         return "down"
     return "ejected" if member.out & EJECTED else "usable"

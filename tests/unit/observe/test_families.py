@@ -5,7 +5,7 @@ import pytest
 from gateway.observe import families
 from gateway.observe.counters import FIRST, LAST, SLAB_CELLS
 from gateway.observe.families import ENDPOINT, METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
-from gateway.policy import group, learned
+from gateway.policy import capacity, group, learned
 
 
 def cells(family: Family) -> range:
@@ -52,4 +52,5 @@ def test_buckets_rise_and_streams_reach_ten_minutes() -> None:
 
 def test_words_that_another_room_decides_are_those_of_that_room() -> None:
     assert families.ENDPOINT_CHANGES_BY == group.CAUSES
+    assert families.REPORTS == capacity.KINDS
     assert families.DECISION_CAUSES == learned.CAUSES

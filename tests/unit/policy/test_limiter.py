@@ -432,3 +432,57 @@ class TestMoves:
             for waiter in (gone, stays, last):
                 limiter.leave(waiter)
             assert (limiter.in_flight, limiter.extra_releases) == (0, 0)
+
+
+class TestBound:
+    def test_it_lowers_the_limit_and_never_raises_it(self) -> None:
+        limiter = Limiter(8)
+        limiter.bound(3)
+        assert (limiter.max, limiter.wanted, limiter.lowered) == (3, 8, True)
+        limiter.bound(12)
+        assert (limiter.max, limiter.lowered) == (8, False)
+        limiter.bound(0)
+        assert limiter.max == 8
+
+    def test_a_new_limit_stays_below_it(self) -> None:
+        limiter = Limiter(8)
+        limiter.bound(3)
+        limiter.resize(20)
+        assert limiter.max == 3
+        limiter.resize(2)
+        assert (limiter.max, limiter.lowered) == (2, False)
+        limiter.resize(20)
+        limiter.bound(0)
+        assert limiter.max == 20
+
+    def test_without_a_limit_it_is_the_limit(self) -> None:
+        limiter = Limiter(0)
+        limiter.bound(3)
+        assert limiter.max == 3
+        limiter.bound(0)
+        assert limiter.max == 0
+
+    async def test_when_it_rises_those_who_wait_are_admitted(self) -> None:
+        limiter = Limiter(4, 4)
+        limiter.bound(1)
+        limiter.try_acquire()
+        waiters = [limiter.join(), limiter.join()]
+        assert None not in waiters
+        limiter.bound(2)
+        assert [waiter.done() for waiter in waiters if waiter is not None] == [True, False]
+        limiter.bound(0)
+        assert [waiter.done() for waiter in waiters if waiter is not None] == [True, True]
+
+    def test_processes_do_not_undo_what_others_do(self) -> None:
+        with page_stage(2) as stage:
+            one, other = (Limiter(8, 5, Clock(), page.permits("ai")) for page in stage.pages)
+            one.bound(3)
+            other.bound(0)
+            other.bound(6)
+            assert (one.max, other.max) == (3, 3)
+            other.bound(5)
+            assert one.max == 3, "it has become lower, and is no reason to raise"
+            one.bound(0)
+            assert other.max == 8
+            other.bound(5)
+            assert (one.max, one.lowered, other.lowered) == (5, False, True)

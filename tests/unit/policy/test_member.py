@@ -40,3 +40,11 @@ def test_flags_are_set_and_cleared_one_by_one() -> None:
     member.set(UNHEALTHY, on=False)
     member.set(DRAINED, on=False)
     assert member.out == EJECTED
+
+
+def test_counts_are_taken_once() -> None:
+    member = Member("a")
+    member.attempts, member.failures, member.ignored, member.ejections = 7, 2, 3, 1
+    assert member.take_counts() == (5, 2, 3, 1)
+    member.attempts += 1
+    assert member.take_counts() == (1, 0, 0, 0)

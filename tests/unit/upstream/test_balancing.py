@@ -5,14 +5,21 @@ from typing import Any, cast
 import pytest
 from unit.groups import FAILURE
 
-from gateway.config.records import Balance, Ejection, Endpoint, HealthCheck, Upstream
+from gateway.config.records import Balance, Capacity, Ejection, Endpoint, HealthCheck, Mode, Upstream
+from gateway.core.events import EndpointChanged, Event, PanicChanged
 from gateway.policy import balance as methods
+from gateway.policy.capacity import ReportRules
 from gateway.policy.ejection import EjectionRules
 from gateway.policy.group import Condition, Rules
-from gateway.policy.member import EJECTED, Member
+from gateway.policy.member import EJECTED, LEAVING, Member
 from gateway.upstream import endpoint as live
 from gateway.upstream.balancing import group_of
 from gateway.upstream.origin import Origin
+
+
+def ignore(event: Event) -> None:
+    """No one listens."""
+
 
 URLS = ("http://a:1", "http://b:1", "http://c:1")
 
@@ -29,7 +36,7 @@ def settings(count: int, **more: Any) -> Upstream:
 
 
 def test_a_single_endpoint_has_no_group() -> None:
-    assert group_of(settings(1), endpoints(1), lambda *_: None, lambda _: None) is None
+    assert group_of(settings(1), endpoints(1), ignore) is None
 
 
 @pytest.mark.parametrize(
@@ -39,7 +46,7 @@ def test_a_single_endpoint_has_no_group() -> None:
 )
 def test_a_single_endpoint_that_may_be_out_has_one(more: dict[str, Any]) -> None:
     upstream = Upstream("ai", **({"endpoints": (Endpoint(URLS[0]),)} | more))
-    assert group_of(upstream, endpoints(1), lambda *_: None, lambda _: None) is not None
+    assert group_of(upstream, endpoints(1), ignore) is not None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,7 @@ def test_a_single_endpoint_that_may_be_out_has_one(more: dict[str, Any]) -> None
 )
 def test_the_method_that_the_settings_name(name: Balance, method: type) -> None:
     live = endpoints(3)
-    group = group_of(settings(3, balance=name, hash_on="client"), live, lambda *_: None, lambda _: None)
+    group = group_of(settings(3, balance=name, hash_on="client"), live, ignore)
     assert group is not None
     assert type(group._balance) is method
     group.take_over(None, [(1, False)] * 3, checks=False)
@@ -62,9 +69,7 @@ def test_the_method_that_the_settings_name(name: Balance, method: type) -> None:
 
 def test_the_bound_of_the_ring() -> None:
     live = endpoints(3)
-    group = group_of(
-        settings(3, balance="ring_hash", hash_on="client", hash_load=1.25), live, lambda *_: None, lambda _: None
-    )
+    group = group_of(settings(3, balance="ring_hash", hash_on="client", hash_load=1.25), live, ignore)
     assert group is not None
     group.take_over(None, [(1, False)] * 3, checks=False)
     for _ in range(6):
@@ -80,28 +85,49 @@ def test_the_rules() -> None:
     group = group_of(
         settings(2, ejection=ejection, health=health, panic=0.3, slow_start=9.0),
         endpoints(2),
-        lambda *_: None,
-        lambda _: None,
+        ignore,
     )
     assert group is not None
     assert group.rules == Rules(EjectionRules(7, 0.25, 11.0, 12, 13.0, 14.0), True, 0.75, 0.3, 9.0, 4, 6)
 
 
 def test_rules_that_are_off() -> None:
-    group = group_of(settings(2), endpoints(2), lambda *_: None, lambda _: None)
+    group = group_of(settings(2), endpoints(2), ignore)
     assert group is not None
     assert (group.rules.ejection, group.rules.shadow) == (None, False)
 
 
-def test_changes_are_told() -> None:
-    told: list[tuple[str, str]] = []
-    live = endpoints(2)
+@pytest.mark.parametrize(("mode", "shadow"), [("enforce", False), ("shadow", True)])
+def test_changes_are_events_with_the_mode_of_their_protection(mode: Mode, shadow: bool) -> None:
+    told: list[Event] = []
+    live = endpoints(3)
     group = group_of(
-        settings(2, ejection=Ejection(True, 1)),
+        settings(3, ejection=Ejection(True, 1, mode=mode), capacity=Capacity(True, mode=mode), panic=1.0),
         live,
-        lambda member, cause, _: told.append((member.name, cause)),
-        lambda _: None,
+        told.append,
     )
     assert group is not None
+    assert group.capacity is not None
     group.end(live[0].member, group.begin(live[0].member), FAILURE)
-    assert (told, live[0].member.out) == ([(URLS[0], "ejected")], EJECTED)
+    group.capacity.note(live[1].member, b"drain")
+    assert told == [
+        EndpointChanged("ai", URLS[0], "ejected", "1 failures in a row", shadow),
+        EndpointChanged("ai", URLS[1], "leaving", "", shadow),
+    ]
+    assert [each.member.out for each in live] == ([0] * 3 if shadow else [EJECTED, LEAVING, 0])
+    group.check(live[2].member, "status 503")
+    assert told[2:] == [EndpointChanged("ai", URLS[2], "down", "status 503", shadow=False)]
+    group.choose(b"")
+    assert told[3:] == [PanicChanged("ai", panics=True)]
+
+
+@pytest.mark.parametrize("balance", ["least_request", "round_robin"])
+def test_reports_are_heeded_where_they_are_asked_for(balance: Balance) -> None:
+    asked = group_of(
+        settings(1, capacity=Capacity(True, max_age=4.0, mode="shadow"), balance=balance), endpoints(1), ignore
+    )
+    assert asked is not None, "also of a single endpoint"
+    assert asked.rules.reporting == ReportRules(4.0, shadow=True, scales=balance == "least_request")
+    not_asked = group_of(settings(2), endpoints(2), ignore)
+    assert not_asked is not None
+    assert not_asked.capacity is None

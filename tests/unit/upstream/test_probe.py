@@ -176,3 +176,15 @@ async def test_a_check_that_is_called_off_leaves_no_connection() -> None:
 async def test_an_upgrade_that_nobody_asked_for() -> None:
     why = await checked(head("Upgrade: x", "Connection: upgrade", status="101 Switching Protocols"))
     assert why
+
+
+async def test_the_head_of_a_response_is_shown_also_of_a_bad_one() -> None:
+    statuses = iter([200, 503])
+    async with Upstream(each_request(lambda _: answer(status=next(statuses)))) as upstream:
+        _, pool = probe_of(upstream.url)
+        seen: list[int] = []
+        probe = Probe(Origin.of(upstream.url), pool, HealthCheck(True), lambda head: seen.append(head.status))
+        assert await probe.check() == ""
+        assert await probe.check() != ""
+        assert seen == [200, 503]
+        await pool.aclose()

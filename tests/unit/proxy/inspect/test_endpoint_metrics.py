@@ -10,6 +10,7 @@ from gateway.config import records
 from gateway.control.metrics.exposition import Exposition
 from gateway.observe.counters import CounterMap
 from gateway.policy.balance import RoundRobin
+from gateway.policy.capacity import ReportRules
 from gateway.policy.group import Condition, Group, Rules
 from gateway.policy.member import DRAINED, Member
 from gateway.proxy.inspect.endpoint_metrics import EndpointMetrics
@@ -20,7 +21,7 @@ from gateway.upstream.upstream import Upstream
 URLS = ("http://a:1/base", "http://b:1")
 
 
-def upstream(*urls: str, conditions: dict[str, Condition] | None = None) -> Upstream:
+def upstream(*urls: str, conditions: dict[str, Condition] | None = None, rules: Rules | None = None) -> Upstream:
     known = {} if conditions is None else conditions
     origins = [Origin.of(url) for url in urls]
     endpoints = tuple(
@@ -28,13 +29,13 @@ def upstream(*urls: str, conditions: dict[str, Condition] | None = None) -> Upst
         for origin in origins
     )
     found = [each.condition for each in endpoints]
-    group = Group(found, RoundRobin(), Rules(EJECTION), Clock(50.0)) if len(urls) > 1 else None
-    return Upstream(records.Upstream("ai", tuple(map(records.Endpoint, urls))), endpoints, None, group)
+    group = Group(found, RoundRobin(), rules or Rules(EJECTION), Clock(50.0)) if len(urls) > 1 else None
+    return Upstream(records.Upstream("upstream ai", tuple(map(records.Endpoint, urls))), endpoints, None, group)
 
 
 def _key(name: str, labels: dict[str, str]) -> tuple[str, ...]:
-    outcome = [labels["outcome"]] if "outcome" in labels else []
-    return (name.removeprefix("gateway_endpoint_"), labels["upstream"], labels["endpoint"], *outcome)
+    words = [labels[key] for key in ("outcome", "kind") if key in labels]
+    return (name.removeprefix("gateway_endpoint_"), labels["upstream"], labels["endpoint"], *words)
 
 
 class Scene:
@@ -101,3 +102,18 @@ def test_an_endpoint_without_room_has_no_metrics() -> None:
     scene.metrics.retain([ai])
     scene.metrics.sample([ai])
     assert {labels[2] for labels in scene.shown() if labels[0] == "up"} == {"http://b:1"}
+
+
+def test_what_an_endpoint_reports_is_shown() -> None:
+    scene, ai = Scene(), upstream(*URLS, rules=Rules(reporting=ReportRules(10.0)))
+    scene.metrics.retain([ai])
+    assert ai.group is not None
+    assert ai.group.capacity is not None
+    for text in (b"3/8", b"3/9", b"0/0"):
+        ai.group.capacity.note(ai.endpoints[0].member, text)
+    for _ in range(2):
+        scene.metrics.sample([ai])
+        found = scene.shown()
+        assert (found["capacity", "ai", "http://a:1"], found["capacity", "ai", "http://b:1"]) == (9, 0)
+        assert found["reports_total", "ai", "http://a:1", "capacity"] == 2
+        assert found["reports_total", "ai", "http://a:1", "ignored"] == 1

@@ -9,6 +9,7 @@ from gateway.config import records
 from gateway.config.records import Ejection, HealthCheck
 from gateway.policy.balance import RoundRobin
 from gateway.policy.breaker import Breaker
+from gateway.policy.capacity import ReportRules
 from gateway.policy.ejection import EjectionRules
 from gateway.policy.group import Condition, Group, Rules
 from gateway.policy.member import Member
@@ -30,7 +31,11 @@ def upstream(*, grouped: bool = True, breaker: Breaker | None = None, **settings
     endpoints = tuple(
         Endpoint(Origin.of(url), cast(Any, NoPool()), breaker, Condition(Member(Origin.of(url).url))) for url in URLS
     )
-    rules = Rules(EjectionRules(1, base_time=10.0) if record.ejection.enabled else None)
+    capacity = record.capacity
+    rules = Rules(
+        EjectionRules(1, base_time=10.0) if record.ejection.enabled else None,
+        reporting=ReportRules(capacity.max_age, capacity.mode == "shadow") if capacity.enabled else None,
+    )
     group = Group([each.condition for each in endpoints], RoundRobin(), rules, Clock(50.0)) if grouped else None
     return Upstream(record, endpoints, None, group)
 
@@ -46,7 +51,7 @@ def test_endpoints_to_which_nothing_has_happened() -> None:
     assert told["endpoints"][0] == {
         "url": "http://a:1/base", "standing": "usable", "weight": 1, "in_flight": 0, "attempts": 0, "failures": 0,
         "breaker": "off", "health": "", "checked_at": 0.0, "check_failure": "", "ejections": 0, "ejected_until": 0.0,
-        "ejected_because": "", "probation": False,
+        "ejected_because": "", "probation": False, "reported": None,
     }  # fmt: skip
 
 
@@ -98,3 +103,25 @@ def test_requests_that_the_balancer_did_not_see_begin_are_in_flight() -> None:
     shown = group_told(made, EPOCH)
     assert shown is not None
     assert [each["in_flight"] for each in shown["endpoints"]] == [4, 2]
+
+
+def test_what_endpoints_report_and_for_how_long() -> None:
+    shown = upstream(capacity=records.Capacity(True, max_age=10.0, mode="shadow"))
+    group, (a, b) = shown.group, shown.endpoints
+    assert group is not None
+    assert group.capacity is not None
+    group.capacity.note(a.member, b"3/8")
+    group.capacity.note(b.member, b"0/2")
+    told = group_told(shown, EPOCH)
+    assert told is not None
+    assert (told.get("reports"), told.get("places")) == ("shadow", 10)
+    assert told["endpoints"][0].get("reported") == {"at": EPOCH + 50.0, "in_use": 3, "total": 8}
+    group.capacity.note(b.member, b"drain")
+    told = group_told(shown, EPOCH)
+    assert told is not None
+    assert told["endpoints"][1].get("reported") == {"at": EPOCH + 50.0, "in_use": 0, "total": 0}
+    cast(Clock, group.clock).now += 10.0
+    told = group_told(shown, EPOCH)
+    assert told is not None
+    assert told.get("places") == 0
+    assert [each.get("reported") for each in told["endpoints"]] == [None, None]
