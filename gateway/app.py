@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import Self
 
@@ -15,7 +15,7 @@ import uvloop
 from gateway.config import installation
 from gateway.config.networks import Destinations
 from gateway.config.records import Document
-from gateway.core.events import BreakerChanged, EndpointChanged, Event, LimitDecided, UpstreamClosed
+from gateway.core.events import Event
 from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
@@ -29,10 +29,10 @@ from gateway.observe.recent_requests import Recent
 from gateway.observe.recorder import ExchangeRecorder
 from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
-from gateway.proxy.inspect.endpoint_metrics import EndpointMetrics
 from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
-from gateway.proxy.inspect.status import breaker_pulse, counts, gauges, open_since, process_gauges, state
+from gateway.proxy.inspect.status import breaker_pulse, gauges, open_since, process_gauges, state
+from gateway.proxy.inspect.upstream_metrics import UpstreamMetrics
 from gateway.proxy.outputs import Outputs
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.rates import Rates
@@ -40,6 +40,7 @@ from gateway.proxy.server import Server
 from gateway.proxy.shedding import Shedding
 from gateway.proxy.snapshot import PreparedDocument, Served, Snapshot
 from gateway.upstream import forward_proxy
+from gateway.upstream.names import Names
 from gateway.upstream.registry import Registry
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
@@ -77,7 +78,7 @@ class Gateway:
         self.buffers = BufferPool()
         self.counters = CounterMap() if counters is None else counters
         self.metrics = Metrics(self.counters)
-        self._endpoint_metrics = EndpointMetrics(self.counters)
+        self._upstream_metrics = UpstreamMetrics(self.metrics, self.counters)
         self.recent = Recent()
         self.recorder = ExchangeRecorder(self.metrics, self.recent)
         self.failures = CallbackFailures()
@@ -85,6 +86,7 @@ class Gateway:
         self._outputs = Outputs(self.recorder)
         parser = HeadParser()
         self._registry = Registry(self.buffers, parser, self._on_event, stores)
+        self.names = Names(self._readdress)
         self._rates = Rates(self._registry.stores)
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
@@ -94,8 +96,6 @@ class Gateway:
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
         """The number of the configuration that is applied; 0: none."""
-        self._sharers: Mapping[str, Sequence[str]] = {}
-        """The names of the active proxies of each upstream."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -140,9 +140,12 @@ class Gateway:
         Raises OSError. The result goes to `commit` or to `abandon`.
         """
         with contextlib.ExitStack() as undo:
+            undo.callback(self.names.release)
+            self.names.hold()
             undo.callback(self._registry.abandon)
             undo.callback(self._rates.adopt, self.document.routes)
-            upstreams = await in_turns(self._registry.prepare(document.used_upstreams()))
+            await self.names.learn(document.used_upstreams())
+            upstreams = await in_turns(self._registry.prepare(map(self.names.expanded, document.used_upstreams())))
             before = self.server.snapshot if self.generation else None
             served = await in_turns(Snapshot.serving(document, upstreams, self._outer, before))
             snapshot = Snapshot.of(self.generation + 1, document, served, self._outer)
@@ -156,6 +159,7 @@ class Gateway:
     async def abandon(self, prepared: PreparedDocument) -> None:
         """Give up what `prepare` has opened."""
         self._registry.abandon()
+        self.names.release()
         self._rates.adopt(self.document.routes)
         self._outputs.drop(prepared.writer)
         await self.server.listeners.abandon(prepared.sockets)
@@ -171,23 +175,36 @@ class Gateway:
             self.server.snapshot = snapshot
             self.server.certificates.adopt(prepared.certificates)
         await self.server.listeners.commit(prepared.sockets)
-        for name, upstream in self.upstreams.items():
-            if upstreams.get(name) is not upstream:
-                self._count_pool(upstream)  # a replacement would lose its counts
         self.metrics.retain(route.name for route in document.routes)
-        self._endpoint_metrics.retain(upstreams.values())
+        self._upstream_metrics.replace(self.upstreams, upstreams)
         self._registry.adopt(upstreams)
         self._rates.adopt(document.routes)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
         self.server.certificates.adopt(prepared.certificates)
-        self._sharers = document.sharers()
+        self._upstream_metrics.sharers = document.sharers()
         self._note_changes(before.served if before is not None else {}, snapshot.served)
         self.server.admission.configure(document.limits)
         self.shedding.configure(document.limits)
         self.generation = generation
         self.document = document
         self._outputs.use(prepared.writer, document.tracing)
+        self.names.follow(document.used_upstreams())
+
+    def _readdress(self) -> None:
+        """A name has other addresses: serve the document with those. Raises OSError, changing nothing."""
+        document, before = self.document, self.server.snapshot
+        try:
+            upstreams = dict(self._registry.prepare(map(self.names.expanded, document.used_upstreams())))
+            served = dict(Snapshot.serving(document, upstreams, self._outer, before))
+            snapshot = Snapshot.of(self.generation, document, served, self._outer)
+        except OSError:
+            self._registry.abandon()
+            raise
+        self._upstream_metrics.replace(self.upstreams, upstreams)
+        self._registry.adopt(upstreams)
+        self.server.snapshot = snapshot
+        self._note_changes(before.served, snapshot.served)
 
     def _note_changes(self, before: Mapping[str, Served], after: Mapping[str, Served]) -> None:
         """Gauges change with the configuration, so that no time counts for a breaker that is gone."""
@@ -240,9 +257,7 @@ class Gateway:
         """Bring counters and gauges up to date."""
         self.recorder.flush()
         live, tunnels = self.server.live(), self.server.tunnels()
-        for upstream in self._registry.upstreams.values():
-            self._count_pool(upstream)
-        self._endpoint_metrics.sample(self.upstreams.values())
+        self._upstream_metrics.sample(self.upstreams)
         for route in self.document.routes:
             self._sample(route.name, self._served.get(route.name), live[route.name], tunnels[route.name])
         counted = self.generation, self.recorder.dropped, self.failures.count
@@ -258,7 +273,7 @@ class Gateway:
         served = self._served.get(name)
         if served is None:
             return None
-        sharers = self._sharers[served.settings.upstream]
+        sharers = self._upstream_metrics.sharers[served.settings.upstream]
         live = [exchange for exchange in self.server.running() if exchange.proxy in sharers]
         return explain(served, live, monotonic(), time() - monotonic(), self.shedding.share)
 
@@ -277,34 +292,12 @@ class Gateway:
         self.metrics.note(gauges(upstream, live, tunnels, rates), name)
         self.metrics.note_open(name, open_since(upstream), monotonic())
 
-    def _count_pool(self, upstream: Upstream) -> None:
-        counted = counts(upstream)
-        for name in self._sharers.get(upstream.settings.name, ()):
-            self.metrics.add(counted, name)
-
     def _on_event(self, event: Event) -> None:
-        match event:
-            case BreakerChanged(upstream, old, new, cause, _, endpoint):
-                for name in self._sharers.get(upstream, ()):
-                    self.metrics.breaker_moved(name, old.replace("-", "_"), new.replace("-", "_"), cause, monotonic())
-                    if endpoint:  # the others may let requests through
-                        self.metrics.note_open(name, open_since(self.upstreams.get(upstream)), monotonic())
-            case EndpointChanged(upstream, _, cause):
-                for name in self._sharers.get(upstream, ()):
-                    self.metrics.endpoint_changed(name, cause)
-            case LimitDecided(upstream, _, _, cause):
-                for name in self._sharers.get(upstream, ()):
-                    self.metrics.limit_decided(name, cause)
-            case UpstreamClosed(upstream, seconds):
-                for name in self._sharers.get(upstream, ()):
-                    self.metrics.upstream_closed(name, seconds)
+        self._upstream_metrics.note(event, self.upstreams)
         log_event(event)
 
     def reset_breaker(self, name: str, by: str = "") -> bool:
-        """Close the breakers of a proxy's endpoints by hand, and of its fallback's; False when there are none.
-
-        ``by``: the operator.
-        """
+        """Close the breakers of a proxy and its fallback by hand; False when there are none. ``by``: the operator."""
         served = self._served.get(name)
         upstreams = () if served is None else (served.upstream, served.second)
         endpoints = [endpoint for upstream in upstreams if upstream is not None for endpoint in upstream.endpoints]
@@ -315,6 +308,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Cut running exchanges and release all resources."""
+        await self.names.aclose()
         await self.server.cut()
         for name in self._served:
             self.metrics.note_open(name, 0.0, monotonic())  # its breaker is open no longer

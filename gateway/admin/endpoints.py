@@ -7,6 +7,7 @@ if the endpoint came back, so it is shown and can be taken back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -23,13 +24,14 @@ from gateway.config import records, values
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.upstream import named
 from gateway.ipc.channel import ChannelError
+from gateway.ipc.merge import STANDINGS
 from gateway.ipc.messages import Inspection
 from gateway.store.drains import DrainedEndpoint
 from gateway.store.errors import LastEndpoint
 from gateway.store.repository import usable
 from gateway.store.store import Store
 
-_SHOWN_ELSEWHERE = frozenset({"url", "weight"})
+_SHOWN_ELSEWHERE = ("url", "address", "weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +171,15 @@ class EndpointAdministration:
             return {}
         group = None if explanation is None else explanation.get("group")
         endpoints = () if group is None else group["endpoints"]
-        return {
-            values.origin(each["url"]): {key: value for key, value in each.items() if key not in _SHOWN_ELSEWHERE}
-            for each in endpoints
-        }
+        live: dict[str, Resource] = {}
+        running: Counter[str] = Counter()
+        # Of a name that is expanded the address with the worst standing, because they are drained together.
+        for each in sorted(endpoints, key=lambda each: STANDINGS.index(each["standing"])):
+            shown = {key: value for key, value in each.items() if key not in _SHOWN_ELSEWHERE}
+            origin = values.origin(each["url"])
+            running[origin] += each["in_flight"]
+            live[origin] = shown | {"in_flight": running[origin]}
+        return live
 
 
 def _own(proxy: Proxy) -> tuple[records.Endpoint, ...]:

@@ -121,7 +121,8 @@ def _endpoint(endpoint: Json, now: float) -> str:
         text = f"{said['in_use']}/{said['total']}" if said["total"] else "drain"
         facts.append(f"reported {text} {max(0.0, now - said['at']):.1f} s ago")
     standing = "draining (by its own report)" if endpoint["standing"] == "leaving" else endpoint["standing"]
-    return f"    {endpoint['url']}: {standing}, {', '.join(facts)}"
+    address = f" ({endpoint['address']})" if endpoint.get("address") else ""
+    return f"    {endpoint['url']}{address}: {standing}, {', '.join(facts)}"
 
 
 def _rate(limit: Json) -> str:

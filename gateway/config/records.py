@@ -127,12 +127,16 @@ Balance = Literal["least_request", "round_robin", "random", "ring_hash"]
 class Endpoint:
     """One address of an upstream, ``http://`` or ``https://``, with an optional base path.
 
-    ``drain``: it gets no new requests.
+    ``drain``: it gets no new requests. ``expand_dns``: each address of its name is an endpoint; the name is resolved
+    every ``dns_interval`` seconds. ``address``: the one that this endpoint is; "": whatever the name leads to.
     """
 
     url: str
     weight: int = 1
     drain: bool = False
+    expand_dns: bool = False
+    dns_interval: float = 30.0
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

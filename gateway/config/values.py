@@ -212,6 +212,15 @@ def origin(text: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
+def is_address(url: str) -> bool:
+    """Whether the host in ``url`` is an IP address."""
+    try:
+        ipaddress.ip_address((urlsplit(url).hostname or "").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def plain_origin(text: str) -> str:
     """The `origin` that ``text`` is: a URL without a path."""
     found = origin(text)

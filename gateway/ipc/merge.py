@@ -154,15 +154,19 @@ def _group(of: Sequence[GroupTold], left: Sequence[GroupTold]) -> GroupTold | No
     """
     if not of:
         return None
-    by_url: dict[str, list[EndpointTold]] = {}
-    for each in of:
-        for endpoint in each["endpoints"]:
-            by_url.setdefault(endpoint["url"], []).append(endpoint)
-    endpoints = {url: _endpoint(told) for url, told in by_url.items()}
+    same: dict[tuple[str, str], list[EndpointTold]] = {}
+    for endpoint in [endpoint for each in of for endpoint in each["endpoints"]]:
+        same.setdefault(_which(endpoint), []).append(endpoint)
+    endpoints = {which: _endpoint(told) for which, told in same.items()}
     for endpoint in [endpoint for each in left for endpoint in each["endpoints"]]:
-        if endpoint["url"] in endpoints:
-            endpoints[endpoint["url"]]["in_flight"] += endpoint["in_flight"]
+        if _which(endpoint) in endpoints:
+            endpoints[_which(endpoint)]["in_flight"] += endpoint["in_flight"]
     return {**of[0], "panic": any(each["panic"] for each in of), "endpoints": list(endpoints.values())}
+
+
+def _which(endpoint: EndpointTold) -> tuple[str, str]:
+    """Its URL, and the address of the name where that is expanded."""
+    return endpoint["url"], endpoint.get("address", "")
 
 
 def _endpoint(of: Sequence[EndpointTold]) -> EndpointTold:

@@ -312,6 +312,8 @@ class ReportTold(TypedDict):
 
 class EndpointTold(TypedDict):
     url: str
+    address: NotRequired[str]
+    """The only one of the name that it stands for; empty: any. A worker of an older version does not send it."""
     standing: str
     """usable, down, ejected, drained or leaving"""
     weight: int

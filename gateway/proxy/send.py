@@ -56,7 +56,7 @@ def send(
     return _handler(
         _Way(
             endpoint.pool,
-            f"{endpoint.origin.host}:{endpoint.origin.port}",
+            f"{endpoint.origin.address or endpoint.origin.host}:{endpoint.origin.port}",
             fields,
             _rewrite(route, endpoint, fields, via),
             _treatment(route, endpoint, fallback, reports, watch_events=watch_events),

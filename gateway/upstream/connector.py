@@ -92,7 +92,8 @@ class HardenedConnector(aiohttp.TCPConnector):
             self._go_through(self.proxy)
         self._tls_failures = TlsFailures(endpoint.url, self._peer.url)
         self._secure = self._peer.scheme == "https" and self._tunnel is None
-        self._named = not self._peer.is_address
+        self._pinned = endpoint.address if self.proxy is None else ""  # dialled, whatever else the name has
+        self._named = not self._peer.is_address and not self._pinned
         self.current: frozenset[str] | None = None
         """The addresses that the peer's name had when it was last resolved; None: nothing is resolved."""
         self.stale_at = 0.0 if self._named else inf
@@ -220,7 +221,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         """Where the peer is. A forward proxy was named by the operator: it may be anywhere."""
         host, port = self._peer.host, self._peer.port
         if not self._named:
-            found = [addr_info(host, port)]
+            found = [addr_info(self._pinned or host, port)]
         else:
             try:
                 hosts = await self._resolve_host(host, port)

@@ -15,16 +15,18 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 class Origin:
     """``scheme://host:port`` with a base path that has no trailing slash.
 
-    ``host`` is without brackets; behind an IPv6 address it may have a zone, as in ``fe80::1%eth0``.
+    ``host`` is without brackets; behind an IPv6 address it may have a zone, as in ``fe80::1%eth0``. ``address``: the
+    only one of the host that is meant; empty: any.
     """
 
     scheme: str
     host: str
     port: int
     base: bytes
+    address: str = ""
 
     @classmethod
-    def of(cls, url: str) -> Origin:
+    def of(cls, url: str, address: str = "") -> Origin:
         """Take apart an http or https URL, as the configuration has checked it."""
         parts = urlsplit(url)
         return cls(
@@ -32,6 +34,7 @@ class Origin:
             _without_escape(parts.hostname or ""),
             parts.port or DEFAULT_PORTS[parts.scheme],
             parts.path.rstrip("/").encode(),
+            address,
         )
 
     @property
@@ -53,6 +56,11 @@ class Origin:
         except ValueError:
             return False
         return True
+
+    @property
+    def label(self) -> str:
+        """What tells it from the other endpoints of its upstream: the URL, and the address when only one is meant."""
+        return f"{self.url} ({self.address})" if self.address else self.url
 
     @property
     def url(self) -> str:

@@ -193,7 +193,7 @@ class Registry:
         judged = {one.breaker: (each, one) for each in upstreams for one in each.endpoints}
         for breaker, (upstream, endpoint) in judged.items():
             if breaker is not None:
-                numbers = stores.breaker(upstream.settings.name, endpoint.origin.url)
+                numbers = stores.breaker(upstream.settings.name, endpoint.origin.label)
                 if numbers is not breaker.store:
                     left.append(breaker.store)
                     breaker.move(numbers)
@@ -211,7 +211,8 @@ class Registry:
             return old
         limiter = self._limiter(settings, old) if settings.limited else None
         adaptive = None if limiter is None else self._adaptive(settings, old, limiter)
-        endpoints = tuple(self._endpoint(settings, Origin.of(each.url), old) for each in settings.endpoints)
+        origins = [Origin.of(each.url, each.address) for each in settings.endpoints]
+        endpoints = tuple([self._endpoint(settings, origin, old) for origin in origins])
         group = group_of(settings, endpoints, self._sink)
         reports = Reports(group, limiter, settings.capacity) if group and settings.capacity.enabled else None
         budget = RetryBudget(self.stores.processes) if old is None else old.retry_budget
@@ -221,7 +222,7 @@ class Registry:
 
     def _endpoint(self, settings: records.Upstream, origin: Origin, old: Upstream | None) -> Endpoint:
         pool, breaker, condition = None, None, None
-        known = None if old is None else next((one for one in old.endpoints if one.origin.url == origin.url), None)
+        known = None if old is None else next((one for one in old.endpoints if one.origin.label == origin.label), None)
         if old is not None and known is not None:
             breaker, condition = known.breaker, known.condition
             before = old.settings
@@ -232,10 +233,10 @@ class Registry:
         if not settings.circuit_breaker.enabled:
             breaker = None
         elif breaker is None:
-            store = self.stores.breaker(settings.name, origin.url)
+            store = self.stores.breaker(settings.name, origin.label)
             breaker = self._breaker(settings, origin, store)
         return Endpoint(
-            origin, pool or self._pool(settings, origin), breaker, condition or Condition(Member(origin.url))
+            origin, pool or self._pool(settings, origin), breaker, condition or Condition(Member(origin.label))
         )
 
     def _configure(self, upstream: Upstream) -> None:
@@ -302,8 +303,7 @@ class Registry:
             census.on_crowded(partial(self._shrink, name))
 
     def _shrink(self, name: str) -> None:
-        upstream = self.upstreams.get(name)
-        for endpoint in () if upstream is None else upstream.endpoints:
+        for endpoint in self.upstreams[name].endpoints if name in self.upstreams else ():
             endpoint.pool.shrink()
 
     def _pool(self, settings: records.Upstream, origin: Origin) -> Pool:
@@ -334,7 +334,7 @@ class Registry:
         rules = settings.circuit_breaker
         numbers = rules.failure_threshold, rules.recovery_timeout, rules.half_open_requests
         breaker = Breaker(*numbers, rules=_rules(rules), name=settings.name, store=store)
-        breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, origin.url)).publish
+        breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, origin.label)).publish
         return breaker
 
     def _changed(self, name: str, endpoint: str, old: State, new: State, cause: str) -> None:

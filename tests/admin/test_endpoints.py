@@ -184,3 +184,14 @@ async def test_superusers_only(shared: Api) -> None:
         refused = await shared.call(method, f"/upstreams/ai/endpoints{rest}", body, token=token)
         assert refused.status == 403
     assert (await listed(shared))[B] == []
+
+
+async def test_a_name_that_is_expanded_stands_as_its_worst_address(shared: Api) -> None:
+    shared.file.declared = (CHAT,)
+    told = [
+        {"url": f"{A}/base", "address": address, "weight": 2, "standing": standing, "in_flight": 3}
+        for address, standing in (("10.0.0.1", "down"), ("10.0.0.2", "usable"))
+    ]
+    shared.plane.explanations = {"chat": {"group": {"endpoints": told}}}
+    items = (await shared.call("GET", "/upstreams/ai/endpoints")).body["items"]
+    assert [each["live"] for each in items] == [{"standing": "down", "in_flight": 6}, None, None]

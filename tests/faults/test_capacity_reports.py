@@ -9,8 +9,9 @@ import pytest
 from faults.test_endpoints import asked, cell, named, over, series, several, told
 from harness.answers import answer, chunk, each_request, head
 from harness.client import Client, code_of, request
+from harness.http2_upstream import Session, speaking
 from harness.patience import eventually
-from harness.rig import GatewayFor, Rig
+from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Link, Upstream
 from harness.websocket import upgrade
 
@@ -309,3 +310,17 @@ async def test_a_reload_keeps_what_was_reported(gateway_for: GatewayFor, upstrea
     assert limit(rig) == 5
     await rig.change(capacity=HEEDED)
     assert limit(rig) == 2
+
+
+async def test_over_http_2_reports_are_read_and_removed_too(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    async def reports(session: Session) -> None:
+        while True:
+            asked = await session.request()
+            await session.respond(asked, b"a", (b"x-capacity", b"1/3"), (b"x-more", b"y"))
+
+    upstream.behaviour = speaking(reports)
+    proxied = proxy_to(upstream, max_concurrent=5, capacity=HEEDED, http2="always")
+    rig = await gateway_for(upstream, proxies=(proxied,))
+    for _ in range(2):
+        response = await rig.ask()
+        assert (response.get("x-capacity"), response.get("x-more"), limit(rig)) == (None, b"y", 3)

@@ -55,11 +55,19 @@ Behaviour = Callable[[Link], Awaitable[None]]
 
 
 class Upstream:
-    """Listens on a free port of 127.0.0.1. ``links`` are the connections in the order in which they were accepted."""
+    """Listens on a free port of 127.0.0.1, or on ``address``. ``links`` are the connections in the order in which they
+    were accepted.
+    """
 
     scheme = "http"
 
-    def __init__(self, behaviour: Behaviour | None = None, *, receive_buffer: int = 0) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        receive_buffer: int = 0,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         self.behaviour = behaviour
         self.links: list[Link] = []
         self._taken = 0
@@ -67,12 +75,12 @@ class Upstream:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.bind(address)
         self._listener.listen(1024)
         self._listener.setblocking(False)
         self.tasks: set[asyncio.Task[None]] = set()
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"{self.scheme}://127.0.0.1:{self.port}"
+        self.url = f"{self.scheme}://{address[0]}:{self.port}"
 
     async def __aenter__(self) -> Self:
         self._spawn(self._accept())

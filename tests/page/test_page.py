@@ -452,6 +452,24 @@ async def test_an_endpoint_is_drained_and_undrained(api: Api, visit: Visit) -> N
     await refused.get_by_role("button", name="Good").click()
 
 
+async def test_what_endpoints_report_and_which_address_they_are(api: Api, visit: Visit) -> None:
+    page, url = visit.page, "http://ai.test:9000"
+    await proxies(api, "web", max_concurrent=9, capacity={})
+    group = group_of((url, "usable"), (url, "leaving"))
+    first, second = group["endpoints"]
+    first |= {"address": "10.0.0.1", "reported": {"at": 0.0, "in_use": 3, "total": 8}}
+    second |= {"address": "10.0.0.2", "reported": {"at": 0.0, "in_use": 0, "total": 0}}
+    group |= {"reports": "enforce", "places": 8}
+    api.plane.explanations["web"] = explanation("web", group=group)
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    rows = page.locator(".holder").filter(has=page.get_by_role("button"))
+    await expect(rows).to_contain_text([f"{url} (10.0.0.1)", f"{url} (10.0.0.2)"])
+    await expect(rows).to_contain_text(["usable", "draining (by its own report)"])
+    await expect(rows).to_contain_text(["reported 3/8", "reported drain"])
+    await expect(page.get_by_text("2, by least request; 8 places by their reports", exact=True)).to_be_visible()
+
+
 async def test_a_limit_that_adapts_shows_how_it_got_here(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "web", limiter={"mode": "shadow", "adaptive": {"initial": 4, "max": 64}})

@@ -7,17 +7,20 @@ import functools
 import logging
 import ssl
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import trustme
 from harness.answers import ok
 from harness.client import code_of
 from harness.patience import eventually
-from harness.rig import GatewayFor, Rig
+from harness.records import Proxied
+from harness.rig import GatewayFor, Rig, proxy_to
 from harness.tls import TlsLink, TlsUpstream, authority, client_certificate, pem_of
 from harness.upstream import Upstream
 
-from gateway.config.records import UpstreamTls
+from gateway.config.records import Endpoint, UpstreamTls
+from gateway.upstream import names
 
 pytestmark = pytest.mark.secure
 
@@ -233,3 +236,28 @@ async def test_a_forward_proxy_whose_authority_nobody_knows(
             assert await refused(rig) == "tls_failed"
             way = f"the forward proxy https://127.0.0.1:{port}, on the way to {scheme}://elsewhere.test"
             assert f"no TLS with {way}: its certificate is rejected" in told(caplog)
+
+
+async def test_an_address_of_a_name_is_asked_for_that_name(
+    gateway_for: GatewayFor, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SNI and the certificate are about the name of the URL, whatever address is dialled."""
+
+    async def resolved(host: str) -> list[str]:
+        assert host == "many.test"
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(names, "resolved", resolved)
+    asked: list[str | None] = []
+    context = speaks(upstream, "many.test")
+    context.sni_callback = lambda _, name, __: asked.append(name)
+    first = proxy_to(upstream, tls=PRIVATE)
+    endpoint = Endpoint(f"https://many.test:{upstream.port}", expand_dns=True)
+    proxied = Proxied(first.route, replace(first.upstream, endpoints=(endpoint,)))
+    rig = await gateway_for(upstream, proxies=(proxied,))
+    assert (await rig.ask()).status == 200
+    assert asked == ["many.test"]
+    assert rig.p.endpoints[0].origin.address == "127.0.0.1"
+    speaks(upstream, "127.0.0.1")
+    rig.p.endpoints[0].pool.renew()
+    assert code_of(await rig.ask()) == "tls_failed"

@@ -117,7 +117,7 @@ export class Why {
     keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
     told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, protocols(one)].filter(Boolean).join('; ')));
     const endpoints = told.group?.endpoints ?? [];
-    keep(this.#endpoints, endpoints.map((one) => [one.url, one]), (one) => this.#named(one));
+    keep(this.#endpoints, endpoints.map((one) => [`${one.url} ${one.address ?? ''}`, one]), (one) => this.#named(one));
     endpoints.forEach((one, index) => {
       const [word, facts, , button] = this.#endpoints.children[index].children;
       mark(word, 'data-kind', one.standing === 'usable' ? 'success' : 'failure');
@@ -136,9 +136,9 @@ export class Why {
     this.#known.hidden = false;
   }
 
-  #named({ url }) {
+  #named({ url, address }) {
     const button = h('button', { type: 'button', onclick: () => this.#drain(url, button.textContent === 'Drain') });
-    return h('li', { class: 'holder' }, h('span', { class: 'outcome-word' }), h('span', {}), h('code', {}, url), button);
+    return h('li', { class: 'holder' }, h('span', { class: 'outcome-word' }), h('span', {}), h('code', {}, address ? `${url} (${address})` : url), button);
   }
 
   async #drain(url, on) {

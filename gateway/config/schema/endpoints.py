@@ -27,9 +27,20 @@ class Endpoint(Section):
     """Its share of the requests, beside the weights of the other endpoints."""
     drain: bool = Field(default=_ENDPOINT.drain, examples=[True])
     """`true`: it gets no new requests; those that run end as they would."""
+    expand_dns: bool = Field(default=_ENDPOINT.expand_dns, examples=[True])
+    """`true`: each address that the name in `url` has is an endpoint, with this weight."""
+    dns_interval: Seconds = Field(default=_ENDPOINT.dns_interval, ge=1, le=DAY, examples=[10])
+    """With `expand_dns`: seconds from one resolution of the name to the next."""
+
+    @field_validator("expand_dns", mode="after")
+    @classmethod
+    def _of_a_name(cls, expands: bool, info: ValidationInfo) -> bool:
+        if expands and values.is_address(info.data.get("url", "")):
+            raise ValueError("the URL has an address, and only a name has several; write a name, or remove this key")
+        return expands
 
     def record(self) -> records.Endpoint:
-        return records.Endpoint(self.url, self.weight, self.drain)
+        return records.Endpoint(self.url, self.weight, self.drain, self.expand_dns, self.dns_interval)
 
 
 class Health(Section):

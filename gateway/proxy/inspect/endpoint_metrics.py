@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, Kind
-from gateway.policy.group import Condition, Group
-from gateway.proxy.inspect.status import standing
+from gateway.policy.group import Group
+from gateway.proxy.inspect.status import in_flight, standing
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 
 
@@ -34,27 +35,27 @@ class EndpointMetrics:
 
     def sample(self, upstreams: Iterable[Upstream]) -> None:
         """Of those that `retain` was called with last."""
-        for name, group, condition in _named(upstreams):
+        for name, group, endpoint in _named(upstreams):
             base = self._counters.known(name, Kind.ENDPOINT)
             if base is not None:
-                self._update(base, group, condition)
+                self._update(base, group, endpoint)
 
-    def _update(self, base: int, group: Group, condition: Condition) -> None:
-        ints, member, capacity = self._counters.ints, condition.member, group.capacity
+    def _update(self, base: int, group: Group, endpoint: Endpoint) -> None:
+        ints, member, capacity = self._counters.ints, endpoint.member, group.capacity
         ints[base + families.ENDPOINT_UP] = standing(member) == "usable"
-        ints[base + families.ENDPOINT_IN_FLIGHT] = member.in_flight
+        ints[base + families.ENDPOINT_IN_FLIGHT] = in_flight(endpoint)
         ints[base + families.ENDPOINT_CAPACITY] = 0 if capacity is None else capacity.now(member)
         *outcomes, ejections = member.take_counts()
         for cell, amount in enumerate(outcomes, base + families.ENDPOINT_REQUESTS):
             ints[cell] += amount
         ints[base + families.ENDPOINT_EJECTIONS] += ejections
-        for cell, amount in enumerate(condition.reported.take_counts(), base + families.ENDPOINT_REPORTS):
+        for cell, amount in enumerate(endpoint.condition.reported.take_counts(), base + families.ENDPOINT_REPORTS):
             ints[cell] += amount
 
 
-def _named(upstreams: Iterable[Upstream]) -> Iterator[tuple[str, Group, Condition]]:
+def _named(upstreams: Iterable[Upstream]) -> Iterator[tuple[str, Group, Endpoint]]:
     """The endpoints, each with the name of its slab and its group."""
     for upstream in upstreams:
         if upstream.group is not None:
             for endpoint in upstream.endpoints:
-                yield f"{upstream.settings.shown_name} {endpoint.member.name}", upstream.group, endpoint.condition
+                yield f"{upstream.settings.shown_name} {endpoint.member.name}", upstream.group, endpoint

@@ -6,7 +6,7 @@ from gateway.ipc.messages import EndpointTold, GroupTold, PoolTold, ReportTold
 from gateway.policy.capacity import Reported
 from gateway.policy.ejection import Standing
 from gateway.policy.group import Group
-from gateway.proxy.inspect.status import standing
+from gateway.proxy.inspect.status import in_flight, standing
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 
@@ -32,10 +32,10 @@ def _endpoint(endpoint: Endpoint, epoch: float, group: Group, *, checks: bool) -
     checked, ejection = condition.checked, condition.ejection
     return {
         "url": endpoint.origin.url + endpoint.origin.base.decode(),
+        "address": endpoint.origin.address,
         "standing": standing(member),
         "weight": member.weight,
-        # The balancer does not know those that began when there was no other endpoint to choose.
-        "in_flight": max(member.in_flight, endpoint.pool.requests),
+        "in_flight": in_flight(endpoint),
         "attempts": member.attempts,
         "failures": member.failures,
         "breaker": "off" if breaker is None else breaker.state.api_word,
@@ -60,7 +60,7 @@ def pool_told(upstream: Upstream) -> PoolTold:
     pools = [endpoint.pool for endpoint in upstream.endpoints]
     opened, idle = sum([pool.open for pool in pools]), sum([pool.idle for pool in pools])
     return {
-        "endpoint": ", ".join([endpoint.origin.url for endpoint in upstream.endpoints]),
+        "endpoint": ", ".join([endpoint.origin.label for endpoint in upstream.endpoints]),
         "open": opened,
         "idle": idle,
         "in_use": opened - idle,

@@ -14,6 +14,7 @@ from gateway.policy.member import AWAY, DRAINED, EJECTED, UNHEALTHY, Member
 from gateway.policy.rate_store import HELD
 from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.server import Server
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 from gateway.wire.buffers import BufferPool
 
@@ -109,6 +110,11 @@ def standing(member: Member) -> str:
     if member.out & UNHEALTHY:
         return "down"
     return "ejected" if member.out & EJECTED else "usable"
+
+
+def in_flight(endpoint: Endpoint) -> int:
+    """Requests that run there. The balancer does not know those that began when there was no other to choose."""
+    return max(endpoint.member.in_flight, endpoint.pool.requests)
 
 
 def counts(upstream: Upstream) -> tuple[tuple[int, int], ...]:

@@ -377,3 +377,18 @@ def test_above_one(number: float) -> None:
 def test_above_one_refuses(number: float) -> None:
     with pytest.raises(ValueError, match=r"must be above 1, as in .*; or 0 for no bound"):
         values.above_one(number)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://10.0.0.1:1/x", True),
+        ("https://[::1]", True),
+        ("http://[fe80::1%25eth0]:9", True),
+        ("http://a.test", False),
+        ("http://1a", False),
+        ("", False),
+    ],
+)
+def test_is_address(url: str, found: bool) -> None:
+    assert values.is_address(url) is found

@@ -231,3 +231,17 @@ def test_the_fallback_of_all_workers_is_one() -> None:
     )
     assert found["fallback"] == other
     assert explanations({0: explanation("admit", 1, 1.0), 1: explanation("admit", 1, 1.0)})["fallback"] is None
+
+
+def test_addresses_of_a_name_are_endpoints_of_their_own() -> None:
+    def group(*addresses: str, standing: str = "usable") -> dict[str, object]:
+        known = {"attempts": 1, "failures": 0, "breaker": "off", "checked_at": 0.0, "in_flight": 1}
+        found = [{"url": "http://a", "address": each, "standing": standing, **known} for each in addresses]
+        return {"balance": "random", "panic": False, "endpoints": found}
+
+    first = explanation("admit", 1, 1.0, group=group("1", "2"))
+    second = explanation("admit", 1, 2.0, group=group("2", "3", standing="leaving"))
+    merged = cast(Any, explanations({0: first, 1: second}))["group"]["endpoints"]
+    assert [(each["address"], each["standing"], each["in_flight"]) for each in merged] == [
+        ("1", "usable", 1), ("2", "leaving", 2), ("3", "leaving", 1),
+    ]  # fmt: skip

@@ -27,3 +27,9 @@ def test_a_zone_is_for_dialling_alone(url: str) -> None:
     endpoint = Origin.of(url)
     assert (endpoint.host, endpoint.name, endpoint.url) == ("fe80::1%eth0", "fe80::1", "http://[fe80::1]:9")
     assert endpoint.is_address
+
+
+def test_one_address_of_a_name_is_told_from_the_others() -> None:
+    name, one = Origin.of("http://ai.test:9000/base"), Origin.of("http://ai.test:9000/base", "10.0.0.1")
+    assert (name.label, one.label) == ("http://ai.test:9000", "http://ai.test:9000 (10.0.0.1)")
+    assert (one.url, one.authority, one.is_address) == (name.url, "ai.test:9000", False)

@@ -24,12 +24,23 @@ def test_the_keys_of_an_endpoint() -> None:
     assert upstream.endpoints == (Endpoint("http://a:1/x", 3), Endpoint("http://b:1", drain=True))
 
 
+def test_a_name_may_be_expanded() -> None:
+    upstream = loaded(endpoints="{url: http://a:1, expand_dns: true}, {url: http://b:1, dns_interval: 5}")
+    assert upstream.endpoints == (
+        Endpoint("http://a:1", expand_dns=True, dns_interval=30.0),
+        Endpoint("http://b:1", dns_interval=5.0),
+    )
+
+
 @pytest.mark.parametrize(
     ("endpoints", "message"),
     [
         ("", "must hold one endpoint at least"),
         ("{url: http://a:1, weight: 0}", "endpoints.0.weight"),
         ("{url: http://a:1, weight: 1001}", "endpoints.0.weight"),
+        ("{url: http://a:1, expand_dns: true, dns_interval: 0}", "endpoints.0.dns_interval"),
+        ("{url: 'http://10.0.0.1:1', expand_dns: true}", "the URL has an address, and only a name has several"),
+        ("{url: 'http://[fe80::1%25eth0]:1', expand_dns: true}", "only a name has several"),
         ("{url: http://a:1}, {url: http://a:1/other}", "two of them have the scheme, host and port of http://a:1"),
         ("{url: http://a}, {url: http://A:80}", "two of them have the scheme, host and port of http://a"),
     ],

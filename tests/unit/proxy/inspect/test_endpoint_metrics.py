@@ -21,11 +21,15 @@ from gateway.upstream.upstream import Upstream
 URLS = ("http://a:1/base", "http://b:1")
 
 
+class NoPool:
+    requests = 0
+
+
 def upstream(*urls: str, conditions: dict[str, Condition] | None = None, rules: Rules | None = None) -> Upstream:
     known = {} if conditions is None else conditions
     origins = [Origin.of(url) for url in urls]
     endpoints = tuple(
-        Endpoint(origin, cast(Any, None), None, known.setdefault(origin.url, Condition(Member(origin.url))))
+        Endpoint(origin, cast(Any, NoPool()), None, known.setdefault(origin.url, Condition(Member(origin.url))))
         for origin in origins
     )
     found = [each.condition for each in endpoints]

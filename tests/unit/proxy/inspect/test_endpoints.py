@@ -49,7 +49,8 @@ def test_endpoints_to_which_nothing_has_happened() -> None:
     assert told is not None
     assert (told["balance"], told["panic"], told["ejection_mode"]) == ("least_request", False, "off")
     assert told["endpoints"][0] == {
-        "url": "http://a:1/base", "standing": "usable", "weight": 1, "in_flight": 0, "attempts": 0, "failures": 0,
+        "url": "http://a:1/base", "address": "", "standing": "usable", "weight": 1, "in_flight": 0, "attempts": 0,
+        "failures": 0,
         "breaker": "off", "health": "", "checked_at": 0.0, "check_failure": "", "ejections": 0, "ejected_until": 0.0,
         "ejected_because": "", "probation": False, "reported": None,
     }  # fmt: skip

@@ -159,6 +159,17 @@ def test_a_value_that_is_not_set_refuses_before_all_else() -> None:
     )
 
 
+def test_a_limit_that_reports_lower_is_explained() -> None:
+    scene = Scene(limit=5)
+    assert scene.limiter is not None
+    scene.limiter.bound(2)
+    assert scene.told()["sentence"].endswith(
+        "2 of 2 permits are free; the endpoints report that they may have 2 requests, which lowers the limit"
+    )
+    scene.limiter.bound(0)
+    assert "report" not in scene.told()["sentence"]
+
+
 def test_a_full_limit_refuses_or_lets_wait() -> None:
     scene = Scene(limit=1)
     assert scene.limiter is not None
