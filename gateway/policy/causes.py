@@ -1,7 +1,8 @@
-"""The words of ``on`` lists (`fallback`), and the reasons that each of them stands for: ONE table.
+"""The words of ``on`` lists (`retries`, `fallback`), and the reasons that each of them stands for: ONE table.
 
 The words are those of Envoy's ``retry_on`` where it has one for the same thing (connect-failure, reset), and narrower
-than its ``5xx``: a list says what it means.
+than its ``5xx``: a list says what it means. A connection that was not opened in time is ``connect`` there and here,
+because the endpoint has done nothing with the request, so that any method may be sent again.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ CAUSE_OF: Final[Mapping[str, str]] = {
     DIAL_FAILED.code: "connect",
     DNS_FAILED.code: "connect",
     TLS_FAILED.code: "connect",
+    DIAL_TIMEOUT.code: "connect",
+    TLS_TIMEOUT.code: "connect",
     UPSTREAM_RESET.code: "reset",
     UPSTREAM_BAD_RESPONSE.code: "reset",
-    DIAL_TIMEOUT.code: "timeout",
-    TLS_TIMEOUT.code: "timeout",
     HEADER_TIMEOUT.code: "timeout",
     BODY_IDLE_TIMEOUT.code: "timeout",
     BREAKER_OPEN.code: "breaker",

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway import errors
 from gateway.errors import GatewayError
+from gateway.policy.causes import CAUSE_OF
 
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """RFC 9110, 9.2.2."""
@@ -31,17 +31,6 @@ FAILURES: Final = (CONNECT, RESET, TIMEOUT, REFUSED_STREAM)
 """Words for failures that are no response."""
 RETRIED: Final = (STALE, *FAILURES, STATUS)
 """What metrics say about why a request was sent again: statuses are one word."""
-
-_FAILURE_OF: Final = {
-    errors.DIAL_FAILED.code: CONNECT,
-    errors.DNS_FAILED.code: CONNECT,
-    errors.TLS_FAILED.code: CONNECT,
-    errors.DIAL_TIMEOUT.code: CONNECT,
-    errors.TLS_TIMEOUT.code: CONNECT,
-    errors.UPSTREAM_RESET.code: RESET,
-    errors.HEADER_TIMEOUT.code: TIMEOUT,
-    errors.BODY_IDLE_TIMEOUT.code: TIMEOUT,
-}
 
 
 def may_retry(
@@ -67,7 +56,10 @@ def may_retry(
 
 def failure_of(error: GatewayError) -> str:
     """The word of `FAILURES` for ``error``; empty: it is none that a retry is made for."""
-    return REFUSED_STREAM if error.unprocessed else _FAILURE_OF.get(error.reason.code, "")
+    if error.unprocessed:
+        return REFUSED_STREAM
+    word = CAUSE_OF.get(error.reason.code, "")
+    return word if word in FAILURES else ""
 
 
 def kind_of(failure: str) -> str:

@@ -129,7 +129,7 @@ ROWS = [
     Row("connect", "dns_failed", plain, to="http://does-not-exist.invalid:1"),
     Row("reset", "upstream_reset", closes),
     Row("reset", "upstream_bad_response", says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
-    Row("timeout", "dial_timeout", plain, times(dial=SHORT), to="black hole"),
+    Row("connect", "dial_timeout", plain, times(dial=SHORT), to="black hole"),
     Row("timeout", "header_timeout", says(), times(response_header=SHORT)),
     Row("health", "no_healthy_endpoint", plain, {"endpoints": (Endpoint("http://127.0.0.1:1", drain=True),)}),
     Row("queue", "concurrency_limit", is_one_too_many, {"max_concurrent": 1}),

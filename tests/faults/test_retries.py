@@ -118,6 +118,19 @@ async def test_a_reset_before_the_response(gateway_for: GatewayFor, upstream: Up
     assert rig.p.endpoints[0].breaker.failures == 0, "a success followed"
 
 
+async def test_a_response_that_is_no_http_is_a_reset(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """As in the list of a fallback."""
+    rig = await gateway_for(upstream, retries=retries("reset"))
+    client, first = await begun(rig, upstream, request())
+    await first.request()
+    await first.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+    second = await upstream.link()
+    await second.request()
+    await second.send(OK)
+    assert (await client.response()).status == 200
+    assert (await logged(rig))["retries"]["failures"] == ["reset"]
+
+
 async def test_a_stale_connection_takes_nothing_of_the_budget(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream, retries=retries("reset", burst=1, budget=0.001))
     client, first = await begun(rig, upstream, request())

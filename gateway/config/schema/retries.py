@@ -53,9 +53,9 @@ class Retries(Section):
     on: Listed[Annotated[str, AfterValidator(_failure), BeforeValidator(_quoted_status)]] = Field(
         default=_RETRIES.on, validate_default=True, title="Failures", examples=[["connect", "reset", "503"]]
     )
-    """Failures after which it is sent again: `connect` (no connection could be opened), `reset` (closed before a
-    response), `timeout` (no response in time), `refused_stream` (HTTP/2: the upstream has not begun with it), and
-    statuses, as in `"503"`."""
+    """Failures after which it is sent again: `connect` (no connection could be opened, or not in time), `reset` (closed
+    before a response, or no HTTP), `timeout` (no response in time), `refused_stream` (HTTP/2: the upstream has not
+    begun with it), and statuses, as in `"503"`."""
     budget: float = Field(default=_RETRIES.budget, gt=0, le=1, title="Share of the requests", examples=[0.1])
     """Retries for each first attempt, of all proxies with this upstream: 0.2 means that at most one request of five is
     sent again when all fail."""

@@ -6,6 +6,7 @@ import pytest
 
 from gateway import errors
 from gateway.errors import REASONS, GatewayError
+from gateway.policy.causes import Causes
 from gateway.policy.retry import (
     ATTEMPTS,
     BODY,
@@ -134,12 +135,18 @@ def test_the_budget_is_asked_last() -> None:
     ("of", "words"),
     [
         (("dial_failed", "dns_failed", "tls_failed", "dial_timeout", "tls_timeout"), "connect"),
-        (("upstream_reset",), "reset"),
+        (("upstream_reset", "upstream_bad_response"), "reset"),
         (("header_timeout", "body_idle_timeout"), "timeout"),
     ],
 )
 def test_each_reason_is_one_failure_or_none(of: tuple[str, ...], words: str) -> None:
     assert {code for code, reason in REASONS.items() if failure_of(GatewayError(reason)) == words} == set(of)
+
+
+@pytest.mark.parametrize("code", REASONS)
+def test_a_failure_has_the_word_that_a_fallback_has_for_it(code: str) -> None:
+    word = Causes(FAILURES).word_for(code)
+    assert failure_of(GatewayError(REASONS[code])) == word
 
 
 def test_what_the_endpoint_has_not_begun_with_is_a_refused_stream() -> None:
