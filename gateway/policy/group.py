@@ -161,6 +161,7 @@ class Group:
     @property
     def usable(self) -> bool:
         """Whether a request would find an endpoint."""
+        self.expire()
         return self.panicking or any(not member.out & (LOST | DRAINED) for member in self._members)
 
     @property
@@ -169,6 +170,14 @@ class Group:
         there = [member for member in self._members if not member.out & AWAY]
         lost = sum([1 for member in there if member.out & LOST])
         return lost > 0 and len(there) - lost < self.rules.panic * len(there)
+
+    def expire(self) -> None:
+        """End the ejections whose time is over, as the next choice does: who asks how endpoints stand cannot wait for
+        a request."""
+        now = self.clock()
+        for member in self._members:
+            if member.out & EJECTED:
+                self._expire(self._of[member], now)
 
     def choose(self, key: bytes, tried: Collection[object] = (), passed: Collection[object] = ()) -> Member | None:
         """The one that gets the next attempt; None: none may get it. `begin` must follow.

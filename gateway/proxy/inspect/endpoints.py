@@ -16,6 +16,7 @@ def group_told(upstream: Upstream, epoch: float) -> GroupTold | None:
     group, settings = upstream.group, upstream.settings
     if group is None:
         return None
+    group.expire()
     ejection = settings.ejection
     return {
         "balance": settings.balance,

@@ -99,7 +99,10 @@ def gauges(
 
 def _endpoints(upstream: Upstream) -> list[tuple[int, int]]:
     """How many there are in each of `families.ENDPOINT_STATES`."""
-    found = [] if upstream.group is None else [standing(endpoint.member) for endpoint in upstream.endpoints]
+    found: list[str] = []
+    if upstream.group is not None:
+        upstream.group.expire()
+        found = [standing(endpoint.member) for endpoint in upstream.endpoints]
     return [(families.ENDPOINTS + at, found.count(each)) for at, each in enumerate(families.ENDPOINT_STATES)]
 
 

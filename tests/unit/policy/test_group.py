@@ -148,6 +148,20 @@ class TestEjection:
         scene.group.begin(a)
         assert scene.chosen() == {"a"}
 
+    def test_an_ejection_ends_for_those_who_ask_before_the_next_choice_is_made(self) -> None:
+        """With one endpoint drained and the other ejected, nothing is chosen until a request comes."""
+        scene = GroupScene(2, Rules(EJECTION, panic=0.0), settings=[(1, False), (1, True)])
+        a = scene.members[0]
+        scene.fail(a)
+        assert not scene.group.usable
+        scene.clock.now += EJECTION.base_time - 0.1
+        assert not scene.group.usable
+        scene.clock.now += 0.1
+        assert scene.group.usable
+        assert scene.changes == [("a", "ejected", "3 failures in a row"), ("a", "probation", "")]
+        assert scene.chosen(1) == {"a"}
+        assert len(scene.changes) == 2, "it ends once"
+
     def test_a_failure_on_probation_ejects_at_once(self) -> None:
         scene = GroupScene(2)
         a = scene.members[0]

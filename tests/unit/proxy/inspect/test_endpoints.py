@@ -7,6 +7,7 @@ from unit.scene import Clock
 
 from gateway.config import records
 from gateway.config.records import Ejection, HealthCheck
+from gateway.observe import families
 from gateway.policy.balance import RoundRobin
 from gateway.policy.breaker import Breaker
 from gateway.policy.capacity import ReportRules
@@ -14,6 +15,7 @@ from gateway.policy.ejection import EjectionRules
 from gateway.policy.group import Condition, Group, Rules
 from gateway.policy.member import Member
 from gateway.proxy.inspect.endpoints import group_told, pool_told
+from gateway.proxy.inspect.status import gauges
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
@@ -83,11 +85,22 @@ def test_one_on_probation_is_usable() -> None:
     assert group is not None
     group.end(a.member, group.begin(a.member), FAILURE)
     cast(Clock, group.clock).now += 10.0
-    group.choose(b"")
     told = group_told(shown, EPOCH)
     assert told is not None
     first = told["endpoints"][0]
     assert (first["standing"], first["probation"], first["ejected_until"]) == ("usable", True, 0.0)
+
+
+def test_an_ejection_that_is_over_is_counted_by_no_gauge() -> None:
+    """Though no request has come since."""
+    shown = upstream(ejection=Ejection(True))
+    group, a = shown.group, shown.endpoints[0]
+    assert group is not None
+    group.end(a.member, group.begin(a.member), FAILURE)
+    usable = families.ENDPOINTS + families.ENDPOINT_STATES.index("usable")
+    assert dict(gauges(shown, 0))[usable] == 1
+    cast(Clock, group.clock).now += 10.0
+    assert dict(gauges(shown, 0))[usable] == 2
 
 
 def test_the_connections_to_all_endpoints() -> None:
