@@ -135,7 +135,8 @@ class Exchange:
     concurrent: int
     """Permits in use, this one included; 0 without a limiter."""
     shadow: str
-    """Code of the `Reason` for which a protection in shadow mode would have refused it, or cut it."""
+    """Code of the `Reason` for which a protection in shadow mode would have refused it, or cut it: that of the
+    first one, because nothing comes after a refusal."""
 
     def __init__(self, downstream: ServerStream, request: RequestHead, start_at: float) -> None:
         self.downstream = downstream

@@ -20,9 +20,11 @@ class Discarded(Protocol):
 class FellBack:
     """What an exchange has behind it that went on to the fallback of its proxy."""
 
-    __slots__ = ("attempts", "cause", "endpoint", "reason")
+    __slots__ = ("attempts", "cause", "endpoint", "reason", "shadowed", "withheld")
 
-    def __init__(self, cause: str, reason: str, endpoint: str, attempts: int) -> None:
+    def __init__(
+        self, cause: str, reason: str, endpoint: str, attempts: int, withheld: str = "", shadowed: str = ""
+    ) -> None:
         self.cause = cause
         """One of `CAUSES`, or the status itself, as in ``503``."""
         self.reason = reason
@@ -31,6 +33,10 @@ class FellBack:
         """Where the last attempt went before, ``host:port``; empty: no endpoint was asked."""
         self.attempts = attempts
         """How many attempts there were before."""
+        self.withheld = withheld
+        """As `gateway.core.retries.Retries.withheld`, of the retries before."""
+        self.shadowed = shadowed
+        """As `gateway.core.retries.Retries.shadowed`, of the retries before."""
 
     @property
     def label(self) -> str:

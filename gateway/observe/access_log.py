@@ -83,9 +83,12 @@ def events_line(ex: Exchange, phases: Phases, epoch: float) -> bytes:
 
 def having_retries(text: bytes, ex: Exchange) -> bytes:
     """The line ``text`` of an exchange that was sent again, or would have been: also why each attempt but the last one
-    had failed, why no other one followed (empty: none was wanted), and what shadow mode would have sent again."""
-    retries = ex.retries
-    withheld, shadowed = ("", "") if retries is None else (retries.withheld, retries.shadowed)
+    had failed, why no other one followed (empty: none was wanted), and what shadow mode would have sent again. Where a
+    fallback took over, the last two are those of its own retries, if these have any, else of the retries before."""
+    withheld = shadowed = ""
+    for retries in (ex.retries, ex.fallback):
+        if retries is not None:
+            withheld, shadowed = withheld or retries.withheld, shadowed or retries.shadowed
     if not (ex.failures or withheld or shadowed):
         return text
     failures = ",".join([f'"{failure}"' for failure in ex.failures])

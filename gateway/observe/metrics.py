@@ -199,13 +199,13 @@ class Metrics:
             self._observe(base, families.STREAM, ex.end_at - ex.start_at)
         for failure in ex.failures:
             ints[base + _RETRIED.get(failure, _STATUS)] += 1
-        retries = ex.retries
-        if retries is not None:
-            if retries.withheld:
-                ints[base + _WITHHELD[retries.withheld]] += 1
-            if retries.shadowed:
-                ints[base + _RETRIED.get(retries.shadowed, _STATUS) + _TO_SHADOW] += 1
         behind = ex.fallback
+        for retries in (ex.retries, behind):  # of both upstreams
+            if retries is not None:
+                if retries.withheld:
+                    ints[base + _WITHHELD[retries.withheld]] += 1
+                if retries.shadowed:
+                    ints[base + _RETRIED.get(retries.shadowed, _STATUS) + _TO_SHADOW] += 1
         if behind is not None:
             ints[base + families.FALLBACKS + CAUSES.index(behind.label)] += 1
 

@@ -148,7 +148,7 @@ class ExchangeRecorder:
                     describe = events_line
             if writer is not None or ex.reason or ex.shadow or ex.fallback:
                 text = describe(ex, spent, epoch)
-                if ex.failures or ex.retries is not None:
+                if ex.failures or ex.retries is not None or ex.fallback is not None:
                     text = having_retries(text, ex)
                 if ex.fallback is not None:
                     text = with_fallback(text, ex.fallback)

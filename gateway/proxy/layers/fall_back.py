@@ -116,7 +116,9 @@ def _leave_behind(ex: Exchange, cause: str, failed: GatewayError | None, began: 
     """Make the exchange one that has tried nothing yet, and remember what it had."""
     before = ex.attempt
     reason = "" if failed is None else failed.reason.code
-    ex.fallback = FellBack(cause, reason, before.endpoint, ex.attempts)
+    retries = ex.retries
+    withheld, shadowed = ("", "") if retries is None else (retries.withheld, retries.shadowed)
+    ex.fallback = FellBack(cause, reason, before.endpoint, ex.attempts, withheld, shadowed)
     ex.retried = monotonic() - began - ex.queued
     ex.attempt, ex.status, ex.reason = NO_ATTEMPT, 0, ""
     ex.breaker, ex.concurrent, ex.tried = "", 0, ()

@@ -36,7 +36,8 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
             permit = limiter.try_acquire()
             if permit == REFUSED:
                 if shadow_queue is not None:
-                    ex.shadow = shadow_queue()
+                    verdict = shadow_queue()  # it learns by being asked
+                    ex.shadow = ex.shadow or verdict
                     ex.concurrent = limiter.in_flight
                     raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
                 permit = await _wait_for_turn(limiter, ex, queue_timeout)

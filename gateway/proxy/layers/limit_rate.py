@@ -114,7 +114,7 @@ def limit_rate(rule: RateRule | None) -> Layer:
             ex.quota = Answer(rule, keys, rejection)
             if rejection.wait:
                 raise GatewayError(RATE_LIMIT, _details(machine, rejection), retry_after=rejection.retry_after)
-            ex.shadow = RATE_LIMIT.code
+            ex.shadow = ex.shadow or RATE_LIMIT.code
             return next_handler(ex)
 
         return handle

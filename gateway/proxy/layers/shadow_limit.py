@@ -16,7 +16,7 @@ from gateway.policy.machine import REFUSED
 
 
 def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
-    """Admit every exchange; set ``shadow`` where and when `limit` would refuse it."""
+    """Admit every exchange; set ``shadow`` where and when `limit` would refuse it, unless another layer did before."""
     clock = limiter.clock
 
     def layer(next_handler: Handler) -> Handler:
@@ -40,16 +40,16 @@ def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
 
 def _take_place(limiter: Limiter, ex: Exchange, queue_timeout: float) -> Waiter | None:
     if queue_timeout <= 0.0 or limiter.max_waiting <= 0:
-        ex.shadow = CONCURRENCY_LIMIT.code
+        ex.shadow = ex.shadow or CONCURRENCY_LIMIT.code
         return None
     waiter = limiter.join(queue_timeout)
     if waiter is None:
-        ex.shadow = QUEUE_FULL.code
+        ex.shadow = ex.shadow or QUEUE_FULL.code
         return None
 
     def note(ended: Waiter) -> None:
         if not ended.cancelled() and ended.result() == REFUSED:
-            ex.shadow = QUEUE_TIMEOUT.code
+            ex.shadow = ex.shadow or QUEUE_TIMEOUT.code
 
     # When the time is up, and not when the exchange ends: until then an operator sees it too.
     waiter.add_done_callback(note)

@@ -122,6 +122,19 @@ def test_the_line_of_what_was_sent_again(
     assert json.loads(having_retries(plain, ex)) == expected
 
 
+@pytest.mark.parametrize(
+    ("own", "logged"),
+    [(None, ("budget", "reset")), (Told("", ""), ("budget", "reset")), (Told("attempts", "503"), ("attempts", "503"))],
+)
+def test_the_retries_before_a_fallback_are_logged_where_it_has_none_to_tell(
+    own: Told | None, logged: tuple[str, str]
+) -> None:
+    ex = told(start_at=1.0, end_at=2.0, retries=own)
+    ex.fallback = FellBack("reset", "upstream_reset", "u:1", 1, "budget", "reset")
+    found = json.loads(having_retries(line(ex, phases(ex), 0.0), ex))["retries"]
+    assert found == {"failures": [], "withheld": logged[0], "shadow": logged[1]}
+
+
 @pytest.mark.parametrize(("length", "logged"), [(2048, 2048), (2049, "...+1"), (60_000, "...+57952")])
 def test_a_long_path_is_cut_and_says_so(length: int, logged: int | str) -> None:
     ex = told(start_at=1.0, end_at=2.0)

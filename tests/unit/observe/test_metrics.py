@@ -162,6 +162,16 @@ def test_retries_by_why_they_were_made_and_why_not(counted: Counted) -> None:
     assert (count("shadow_retries", reason="status"), count("shadow_retries", reason="timeout")) == (1, 1)
 
 
+def test_retries_before_a_fallback_count_beside_its_own(counted: Counted) -> None:
+    behind = FellBack("reset", "upstream_reset", "h:1", 1, "budget", "reset")
+    counted.record(fallback=behind, retries=Told("attempts", "503"))
+    counted.record(fallback=behind)
+    for cause, times in (("budget", 2), ("attempts", 1)):
+        assert counted.value("gateway_retries_withheld_total", proxy="p", cause=cause) == times
+    for reason, times in (("reset", 2), ("status", 1)):
+        assert counted.value("gateway_shadow_retries_total", proxy="p", reason=reason) == times
+
+
 def test_retries_have_the_words_of_their_policy() -> None:
     assert (families.RETRIED, families.WITHHELD) == (retry.RETRIED, retry.WITHHELD)
 

@@ -121,7 +121,7 @@ async def test_the_second_upstream_finds_an_exchange_that_has_tried_nothing() ->
     second = Second(queued=0.25)
     ex = fresh()
     before = asking(ex)
-    facts = {"breaker": "closed", "concurrent": 3, "tried": ("an endpoint",), "retries": "of the first"}
+    facts = {"breaker": "closed", "concurrent": 3, "tried": ("an endpoint",), "retries": Told()}
     first = failing(GatewayError(UPSTREAM_RESET), queued=0.5, **facts)
     await fall_back(Fallback(ON, upstream="spare"), second, full_limiter(), Cors())(first)(ex)
     behind = ex.fallback
@@ -132,6 +132,21 @@ async def test_the_second_upstream_finds_an_exchange_that_has_tried_nothing() ->
     assert (ex.status, ex.breaker, ex.concurrent, ex.queued, ex.tried) == (200, "", 0, 0.75, ())
     assert ex.retries is None
     assert fallback_line(ex) == b"X-Gateway-Fallback: reset\r\n"
+
+
+class Told:
+    """What an exchange knows of its retries."""
+
+    withheld, shadowed = "budget", "reset"
+
+
+@pytest.mark.parametrize(("retries", "noted"), [(Told(), ("budget", "reset")), (None, ("", ""))])
+async def test_what_the_retries_before_have_noted_is_kept(retries: Told | None, noted: tuple[str, str]) -> None:
+    ex = fresh()
+    first = failing(GatewayError(UPSTREAM_RESET), retries=retries)
+    await fall_back(Fallback(ON, upstream="spare"), Second(), full_limiter(), Cors())(first)(ex)
+    assert ex.fallback is not None
+    assert (ex.fallback.withheld, ex.fallback.shadowed) == noted
 
 
 async def test_a_response_that_was_discarded_has_a_status_and_no_reason() -> None:

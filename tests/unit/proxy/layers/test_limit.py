@@ -112,6 +112,15 @@ class TestLayer:
             assert (error.reason, error.retry_after) == (CONCURRENCY_LIMIT, seconds)
             assert (ex.shadow, ex.concurrent, ex.queued, limiter.waiting) == (verdict, 5, 0.0, 0)
 
+    @pytest.mark.parametrize("verdict", ["", "queue_full"])
+    async def test_what_a_queue_that_only_counts_says_replaces_no_earlier_note(self, verdict: str) -> None:
+        ex = exchange()
+        ex.shadow = "overloaded"
+        asked: list[str] = []
+        handle = limit(full_limiter(room=10), LONG, lambda: asked.append(verdict) or verdict)(serve)
+        assert (await refused(handle, ex)).reason is CONCURRENCY_LIMIT
+        assert (ex.shadow, asked) == ("overloaded", [verdict])
+
     async def test_a_full_queue(self) -> None:
         limiter = full_limiter(room=1)
         waiting = await waiters(limiter, 1)

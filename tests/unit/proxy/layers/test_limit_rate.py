@@ -121,6 +121,15 @@ async def test_a_refusal_by_what_is_not_shown_names_the_policy_alone() -> None:
     assert lines(ex) == ['RateLimit-Policy: "client";q=9;w=1']
 
 
+async def test_shadow_mode_keeps_what_a_layer_above_has_noted() -> None:
+    rule = rule_of(RateLimit("client", 1.0, mode="shadow"))
+    await asked(rule)
+    ex = exchange()
+    ex.shadow = "overloaded"
+    await limit_rate(rule)(serve)(ex)
+    assert (ex.shadow, limited(ex)) == ("overloaded", ["client"])
+
+
 async def test_shadow_mode_counts_and_serves() -> None:
     rule = rule_of(RateLimit("client", 1.0, mode="shadow"), RateLimit("all", 9.0, burst=2, fields="always"))
     await asked(rule)

@@ -119,6 +119,29 @@ async def test_who_would_wait_too_long_is_noted() -> None:
     assert limiter.extra_releases == 0
 
 
+@pytest.mark.parametrize(("room", "timeout"), [(0, 0.0), (0, 60.0), (1, 60.0), (5, 0.01)])
+async def test_what_another_layer_has_noted_stays(room: int, timeout: float) -> None:
+    """Whichever of the three reasons this layer has."""
+    limiter = Limiter(1, room)
+    assert limiter.try_acquire() != REFUSED
+    if timeout == 60.0 and room:
+        limiter.join(60.0)
+    ex = exchange()
+    ex.shadow = "rate_limit"
+    done = asyncio.Event()
+
+    async def inside(ex: Exchange) -> None:
+        await done.wait()
+
+    task = asyncio.create_task(shadow_limit(limiter, timeout)(inside)(ex))
+    if timeout == 0.01:
+        await eventually(lambda: limiter.waiting == 1)
+        await eventually(lambda: limiter.waiting == 0)
+    done.set()
+    await task
+    assert ex.shadow == "rate_limit"
+
+
 async def test_a_permit_that_comes_as_the_time_is_up_is_kept() -> None:
     limiter, inside = Limiter(1, 1), Inside()
     assert limiter.try_acquire() != REFUSED
