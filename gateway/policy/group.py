@@ -172,8 +172,7 @@ class Group:
         return lost > 0 and len(there) - lost < self.rules.panic * len(there)
 
     def expire(self) -> None:
-        """End the ejections whose time is over, as the next choice does: who asks how endpoints stand cannot wait for
-        a request."""
+        """End the ejections whose time is over, as the next choice does, because an explanation cannot wait for one."""
         now = self.clock()
         for member in self._members:
             if member.out & EJECTED:

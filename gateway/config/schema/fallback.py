@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import fallback as records
 from gateway.config import values
+from gateway.config.schema.protections import is_h2c, spoken
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
-from gateway.config.schema.types import Listed, UpstreamNameOrUrl
+from gateway.config.schema.types import Listed
 from gateway.config.schema.upstream import named
 from gateway.core.fallback import CAUSES, STATUS
 
@@ -51,6 +52,12 @@ def _content_type(text: str) -> str:
     return text
 
 
+def _target(text: str) -> str:
+    """Returned as written, because a fallback has no other key that could say which protocol it speaks."""
+    values.upstream(spoken(text))
+    return text
+
+
 class FixedResponse(Section):
     """A response of the gateway's own."""
 
@@ -80,10 +87,10 @@ class Fallback(Section):
     time), `reset` (closed before a response, or no HTTP), `timeout` (no response in time), `breaker` (open), `health`
     (no healthy endpoint), `queue` (no permit, a full queue, no permit in time), `deadline` (`timeout_config: total`,
     with a `response` alone), and statuses of the upstream in quotes: `"503"`, `"500-599"`."""
-    upstream: UpstreamNameOrUrl | None = Field(default=None, examples=["http://127.0.0.1:9009"])
+    upstream: Annotated[str, AfterValidator(_target)] | None = Field(default=None, examples=["http://127.0.0.1:9009"])
     """The upstream that is asked instead, with its own limit, queue, breaker and timeouts: a URL, which has the
-    defaults of these, or, in a file, the name of an entry of `upstreams`. Once at most, and not where a part of the
-    request's body is gone."""
+    defaults of these and may begin with `h2c://`, or, in a file, the name of an entry of `upstreams`. Once at most, and
+    not where a part of the request's body is gone."""
     response: FixedResponse | None = Field(default=None, examples=[{"status": 503, "body": "Try again later"}])
     """The response that is given instead. Callers of gRPC get the error itself."""
 
@@ -98,7 +105,12 @@ class Fallback(Section):
     @property
     def url(self) -> str:
         """Of the upstream that is asked instead; empty: there is none, or it stands below `upstreams`."""
-        return "" if self.upstream is None or values.is_upstream_name(self.upstream) else self.upstream
+        return "" if self.upstream is None or values.is_upstream_name(self.upstream) else spoken(self.upstream)
+
+    @property
+    def http2(self) -> Literal["auto", "always"]:
+        """Whether HTTP/2 is spoken to ``url``."""
+        return "always" if is_h2c(self.upstream) else "auto"
 
     @property
     def name(self) -> str:

@@ -291,31 +291,33 @@ def without_h2c(settings: Mapping[str, object]) -> Mapping[str, object]:
     listed = [each for each in endpoints if isinstance(each, dict)] if isinstance(endpoints, list | tuple) else []
     urls = [url for url in (settings.get("upstream"), *(each.get("url") for each in listed)) if isinstance(url, str)]
     mode = settings.get("http2", "auto")
-    if mode not in ("auto", "always") or not any(_is_h2c(url) for url in urls):
+    if mode not in ("auto", "always") or not any(is_h2c(url) for url in urls):
         return settings
-    others = [url for url in urls if not _is_h2c(url)]
+    others = [url for url in urls if not is_h2c(url)]
     if others and mode == "auto":
         raise ValueError(
             f"h2c:// is HTTP/2 to all endpoints, and {others[0]} is none; write h2c:// for each, or http2: always"
         )
     spelled: dict[str, object] = {"http2": "always"}
-    if _is_h2c(url := settings.get("upstream")):
-        spelled["upstream"] = _spoken(url)
+    if is_h2c(url := settings.get("upstream")):
+        spelled["upstream"] = spoken(url)
     if listed:
         assert isinstance(endpoints, list | tuple)
         spelled["endpoints"] = [
-            each | {"url": _spoken(each["url"])} if isinstance(each, dict) and _is_h2c(each.get("url")) else each
+            each | {"url": spoken(each["url"])} if isinstance(each, dict) and is_h2c(each.get("url")) else each
             for each in endpoints
         ]
     return {**settings, **spelled}
 
 
-def _is_h2c(url: object) -> TypeGuard[str]:
+def is_h2c(url: object) -> TypeGuard[str]:
+    """Whether it is a URL with that scheme."""
     return isinstance(url, str) and url[: len(_H2C)].lower() == _H2C
 
 
-def _spoken(url: str) -> str:
-    return f"http://{url[len(_H2C) :]}"
+def spoken(url: str) -> str:
+    """``url`` with the scheme that is spoken."""
+    return f"http://{url[len(_H2C) :]}" if is_h2c(url) else url
 
 
 MaxConcurrent = Annotated[

@@ -280,6 +280,8 @@ class Proxy(Section):
     def _tunnels_over_http_1_1(self) -> Self:
         if self.websocket and self.http2 == "always":
             raise ValueError("WebSockets go over HTTP/1.1, and http2: always excludes it; write auto or never")
+        if self.websocket and self.fallback is not None and self.fallback.http2 == "always":
+            raise ValueError("WebSockets go over HTTP/1.1, and the h2c:// of the fallback excludes it; write http://")
         return self
 
     @model_validator(mode="after")
@@ -297,7 +299,7 @@ class Proxy(Section):
     @classmethod
     def _elsewhere(cls, fallback: Fallback | None, info: ValidationInfo) -> Fallback | None:
         upstream = info.data.get("upstream", "")
-        second = None if fallback is None else fallback.upstream
+        second = None if fallback is None else fallback.url or fallback.name or None
         own = [upstream, *(endpoint.url for endpoint in info.data.get("endpoints", ()))]
         if second is not None and upstream and any(values.same_upstream(second, url) for url in own):
             raise ValueError("leads to the upstream of the proxy itself; write another upstream, or a response")
@@ -338,7 +340,8 @@ class Proxy(Section):
         """The upstream that is the URL of its fallback, when that has one: with the defaults of all protections."""
         if self.fallback is None or not self.fallback.url:
             return None
-        return records.Upstream(self.fallback.upstream_of(self.name), (records.Endpoint(self.fallback.url),))
+        endpoints = (records.Endpoint(self.fallback.url),)
+        return records.Upstream(self.fallback.upstream_of(self.name), endpoints, http2=self.fallback.http2)
 
     def own_upstream(self, name: str) -> records.Upstream:
         """The upstream of its own, as ``name``, when it has a URL."""

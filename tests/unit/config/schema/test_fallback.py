@@ -41,7 +41,7 @@ def test_a_response_has_the_defaults_of_its_record() -> None:
         ({"on": ["199"], "response": {}}, "200 to 599"),
         ({"on": ["600"], "response": {}}, "200 to 599"),
         ({"on": ["503-500"], "response": {}}, "the lower status first"),
-        ({"on": ["503"], "upstream": "h2c://h"}, "h2c:// is short"),
+        ({"on": ["503"], "upstream": "h2c://u@h"}, "must not hold a user"),
         ({"on": ["503"], "response": {"status": 204, "body": "b"}}, "has no body"),
         ({"on": ["503"], "response": {"content_type": "a\r\nb"}}, "no media type"),
         ({"on": ["503"], "response": {"status": 199}}, "greater than or equal to 200"),
@@ -50,6 +50,26 @@ def test_a_response_has_the_defaults_of_its_record() -> None:
 def test_what_is_refused(written: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         Fallback.model_validate(written)
+
+
+@pytest.mark.parametrize("url", ["h2c://g:1/base", "H2C://g:1/base", "http://g:1/base"])
+def test_http_2_may_be_spoken_to_it_without_tls(url: str) -> None:
+    mode = "auto" if url.startswith("http:") else "always"
+    made = proxy({"on": ON, "upstream": url})
+    second = made.fallback_upstream()
+    assert second is not None
+    assert (second.http2, second.endpoints[0].url) == (mode, "http://g:1/base")
+    assert made.own_urls() == ["http://h/base", "http://g:1/base"]
+    assert Proxy.model_validate(made.model_dump()) == made, "it survives being stored"
+
+
+def test_h2c_leads_elsewhere_too_and_carries_no_websockets() -> None:
+    with pytest.raises(ValidationError, match="the upstream of the proxy itself"):
+        proxy({"on": ON, "upstream": "h2c://H:80/base/"})
+    settings = {"name": "p", "path": "/p", "upstream": "http://h", "websocket": True}
+    with pytest.raises(ValidationError, match="WebSockets go over"):
+        Proxy.model_validate(settings | {"fallback": {"on": ON, "upstream": "h2c://g"}})
+    assert Proxy.model_validate(settings | {"fallback": {"on": ON, "upstream": "http://g"}}).websocket
 
 
 def test_a_response_without_a_body_may_have_any_status() -> None:
