@@ -62,7 +62,7 @@ def dialling(port: int) -> int:
 def command(*arguments: str) -> str:
     """What ``python -m gateway`` prints for these; CalledProcessError when it fails."""
     line = [sys.executable, "-m", "gateway", *arguments]
-    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=60)  # noqa: S603 - our own command
+    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=180)  # noqa: S603 - our own command
     return done.stdout.strip()
 
 

@@ -1,4 +1,4 @@
-"""Workers are replaced, configurations are reloaded, and the control process is killed, under keep-alive load."""
+"""Workers are replaced, configurations are reloaded, all programs are upgraded, and the control process is killed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from load import pictures, promises
@@ -15,14 +16,18 @@ from load.findings import Findings
 from load.scenario import Criterion, Scenario, Size
 from load.users import Scheduled
 from load.variant import Disturbed, Variant
+from stage import GatewayProcess, command
 from work import Behaviour
 
 __all__ = ["Mixed"]
 
-SECONDS = 480.0
-RESTARTS, RELOADS, CONTROLS, DEATHS = 20, 50, 5, 3
+SECONDS = 560.0
+RESTARTS, RELOADS, UPGRADES, CONTROLS, DEATHS = 20, 50, 5, 5, 3
 """How often each thing happens in a run of `SECONDS`; in a shorter one less often."""
-RESTARTED, RELOADED, BACK, KILLED, LOGGED = "restarted", "reloaded", "control process back", "killed", "logged"
+RESTARTED, RELOADED, UPGRADED, BACK = "restarted", "reloaded", "upgraded", "control process back"
+KILLED, LOGGED = "killed", "logged"
+API = "/api/gateway"
+"""What the command adds to the address of the admin listener."""
 PATIENCE = 90.0
 """Seconds for a restart or a reload on a busy machine."""
 BETWEEN = 5.0
@@ -99,8 +104,28 @@ async def reload(stand: Disturbed, number: int) -> None:
     async def over() -> bool:
         return all(each["generation"] > before for each in await workers(stand))
 
-    stand.gateway.reload(max_concurrent=LIMIT + number % 2)
+    stand.gateway.reload(max_concurrent=LIMIT + (number + 1) % 2)  # another one: what says the same is no reload
     await eventually(stand, over)
+
+
+def begin_upgrade(gateway: GatewayProcess) -> None:
+    """By the command, as an operator does. CalledProcessError when it is refused."""
+    with NamedTemporaryFile("w", prefix="gateway-load-") as file:  # a token on the command line is seen by all users
+        file.write(gateway.token("--superuser"))
+        file.flush()
+        command("upgrade", "--server", gateway.api.removesuffix(API), "--token-file", file.name)
+
+
+async def upgrade(stand: Disturbed, number: int) -> None:
+    """To the version that is installed, which is the same one: until all processes but the supervisor are others."""
+    before, count = {stand.gateway.control, *stand.gateway.workers()}, len(stand.gateway.workers())
+
+    async def over() -> bool:
+        return not any(map(exists, before)) and len(stand.gateway.workers()) == count
+
+    await asyncio.to_thread(begin_upgrade, stand.gateway)
+    await eventually(stand, over)
+    await stand.gateway.ready(stand.session)
 
 
 async def kill_control(stand: Disturbed, number: int) -> None:
@@ -119,6 +144,7 @@ def operate(seconds: float) -> Callable[[Disturbed], Awaitable[None]]:
     steps: tuple[tuple[Callable[[Disturbed, int], Awaitable[None]], int, str], ...] = (
         (restart, RESTARTS, RESTARTED),
         (reload, RELOADS, RELOADED),
+        (upgrade, UPGRADES, UPGRADED),
         (kill_control, CONTROLS, BACK),
     )
 
@@ -198,7 +224,7 @@ def logged(findings: Findings) -> float:
 
 def criteria(size: Size) -> tuple[Criterion, ...]:
     undisturbed = tuple(promises.all_good(run, kind) for run in ("four", "two") for kind in KINDS)
-    steps = ((RESTARTED, RESTARTS), (RELOADED, RELOADS), (BACK, CONTROLS))
+    steps = ((RESTARTED, RESTARTS), (RELOADED, RELOADS), (UPGRADED, UPGRADES), (BACK, CONTROLS))
     return (
         *undisturbed,
         *(happened(run, what, count, size) for run in ("four", "two") for what, count in steps),
@@ -218,12 +244,13 @@ def criteria(size: Size) -> tuple[Criterion, ...]:
 
 SCENARIO = Scenario(
     name="restarts",
-    sentence="20 restarts, 50 reloads, 5 kills of the control process, and dead workers, under keep-alive load",
+    sentence="20 restarts, 50 reloads, 5 upgrades, 5 kills of the control process, dead workers, under keep-alive load",
     story=(
         "64 clients keep their connections, a quarter of them silent for seven seconds between two requests; beside "
         "them each request of others has a new connection, and streams of two seconds run. Workers are replaced, the "
-        "configuration is reloaded, the control process is killed: no request may fail, and no connection may end "
-        "without `Connection: close` in the response before. Then workers are killed: only what was inside them fails."
+        "configuration is reloaded, `gateway upgrade` replaces all programs, the control process is killed: no request "
+        "may fail, and no connection may end without `Connection: close` in the response before. Then workers are "
+        "killed: only what was inside them fails."
     ),
     seconds=SECONDS,
     rate=150,
