@@ -45,7 +45,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: attacks oracles help run test test-protocols check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
-    load coverage test-processes traceability mutants bench-check bench-record peers peers-table \
+    load failures coverage test-processes traceability mutants bench-check bench-record peers peers-table \
     wheel compiled test-compiled lock upgrade sbom fuzz
 
 help: ## list the targets
@@ -138,6 +138,9 @@ tuning: $(VENV)/.installed-dev ## what settings are worth, into build/results (f
 
 load: $(VENV)/.installed-load ## locust scenarios against a real gateway (SCENARIO=steady or all, DURATION=, RATE=, WEB=1, RECORD=1; alone: a list)
 	@PYTHONPATH=loadtest $(BIN)/python -m load $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(WEB),--web) $(RECORDED)
+
+failures: $(VENV)/.installed-dev ## failing endpoints, overload and stalls, beside HAProxy, nginx and Envoy, into build/results (three minutes; TARGETS=, RECORD=1)
+	@PYTHONPATH=loadtest:. $(BIN)/python -m failures $(if $(TARGETS),--targets '$(TARGETS)') $(RECORDED)
 
 dashboards: $(VENV)/.installed ## write grafana/dashboards again, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards

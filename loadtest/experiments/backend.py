@@ -27,6 +27,8 @@ class Behaviour:
     fails: float = 0.0
     dead: bool = False
     """No request is answered at all, until it is alive again; those that hang then stay so."""
+    stubborn: bool = False
+    """Work goes on when its caller has left, as in servers that notice that only when they answer."""
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - repeatable, not secret
 
 
@@ -82,9 +84,13 @@ class _Connection(http1.Answering):
 
     def _answer(self) -> None:
         self._working = False
-        self.transport.write(self._backend.end())
+        response = self._backend.end()
+        if not self.transport.is_closing():
+            self.transport.write(response)
 
     def connection_lost(self, _: Exception | None) -> None:
+        if self._backend.behaviour.stubborn:
+            return
         if self._timer is not None:
             self._timer.cancel()
         if self._working:

@@ -126,7 +126,7 @@ class Arrivals:
             line.transport.abort()
 
     async def _one(self, at: float, meant: float) -> None:
-        line = self._free.pop() if self._free else await dial(self.port)
+        line = await self._line()
         status = GONE
         try:
             with contextlib.suppress(TimeoutError):
@@ -138,6 +138,13 @@ class Arrivals:
                 self._free.append(line)
             else:
                 line.transport.abort()
+
+    async def _line(self) -> Line:
+        """One that waits and was not closed meanwhile, else another."""
+        while self._free:
+            if (line := self._free.pop()).open:
+                return line
+        return await dial(self.port)
 
     def _left(self, meant: float) -> float:
         return meant + self.patience - time.monotonic() if self.patience else 3600.0

@@ -79,7 +79,7 @@ def origin() -> Iterator[Server]:
         values = {name: str(port) for name, port in zip(("ORIGIN", "SECURE", "PRIOR"), ports.values(), strict=True)}
         values["WORK"] = str(work)
         (work / "origin.conf").write_text(fill((FOLDER / "origin.conf").read_text(), values))
-        with _running([program, "-c", f"{work}/origin.conf"], ports["http"], OTHER_CORE, work) as server:
+        with running([program, "-c", f"{work}/origin.conf"], ports["http"], OTHER_CORE, work) as server:
             server.ports = ports
             yield server
 
@@ -90,7 +90,7 @@ def pacer() -> Iterator[Server]:
     port = reserved_port()
     with (
         folder() as work,
-        _running([sys.executable, "-m", "loadtest.peers.pacer", str(port)], port, OTHER_CORE, work) as it,
+        running([sys.executable, "-m", "loadtest.peers.pacer", str(port)], port, OTHER_CORE, work) as it,
     ):
         yield it
 
@@ -125,7 +125,7 @@ def peer(
             more["SSL_CERT_FILE"] = values["AUTHORITY"]
         log = "access.log" if target.log_on_stdout else "stdout.log"
         core = PEER_CORE if measured else None
-        with _running(command, port, core, work, log, more, target.patience) as server:
+        with running(command, port, core, work, log, more, target.patience) as server:
             server.prefix, server.ports["https"] = target.prefix, secure
             if measured:
                 _wait_until_it_rests(server)
@@ -133,7 +133,7 @@ def peer(
 
 
 @contextmanager
-def _running(
+def running(
     command: Sequence[str],
     port: int,
     core: int | None,
@@ -142,6 +142,7 @@ def _running(
     more: Mapping[str, str] | None = None,
     patience: float = 20.0,
 ) -> Iterator[Server]:
+    """A server by its command, pinned to ``core`` unless that is None. `PeerError` when it does not listen."""
     # Should this process be killed, the kernel asks the server to end (prctl(2), PR_SET_PDEATHSIG).
     pinned = ["setpriv", "--pdeathsig", "TERM"]
     pinned += [*(() if core is None else ("taskset", "--cpu-list", str(core))), *command]

@@ -45,11 +45,13 @@ class Target:
     log_on_stdout: bool = False
     patience: float = 20.0
     """Seconds that it may take to start."""
+    folder: Path = FOLDER
+    """Where its templates are."""
 
     @property
     def serves_tls(self) -> bool:
         """Its template has a listener with TLS and HTTP/2."""
-        return any("@SECURE@" in (FOLDER / name).read_text() for name in self.templates)
+        return any("@SECURE@" in (self.folder / name).read_text() for name in self.templates)
 
     def required(self, program: str = "") -> str:
         """The path of its program, or of this one. `NotInstalledError`."""
@@ -62,7 +64,7 @@ class Target:
         """The command; and the files that it needs are written. `NotInstalledError`."""
         program = self.required()
         for name in self.templates:
-            Path(values["WORK"], name).write_text(fill((FOLDER / name).read_text(), values))
+            Path(values["WORK"], name).write_text(fill((self.folder / name).read_text(), values))
         return [program, *(fill(part, values) for part in self.command[1:])]
 
     def installed_version(self) -> str:

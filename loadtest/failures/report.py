@@ -1,0 +1,162 @@
+"""The figures as Markdown and pictures; all of it is made from report.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from failures import endpoints, overload, stall
+from failures.criteria import Report, criteria
+from failures.endpoint import FAULTS
+from load.report import number
+from load.scenario import Size
+from load.svg import chart
+from load.verdict import Verdict, judge
+
+ENDPOINT_COLUMNS = {
+    "failed": "failed requests",
+    "failed %": "failed, %",
+    "share %": "share of the bad endpoint, %",
+    "at the bad one": "requests at it",
+    "left alone s": "left alone after, s",
+    "after it is known": "requests at it after {known:g} s",
+    "p50 ms": "p50, ms",
+    "p99 ms": "p99, ms",
+    "requests sent for one": "sent for one request",
+    "back s": "in use again after, s",
+}
+OVERLOAD_COLUMNS = {
+    "good a second": "good answers a second",
+    "% of capacity": "of the capacity, %",
+    "rejected %": "rejected, %",
+    "too late or gone %": "too late or without an answer, %",
+    "p99 ms": "p99 of good answers, ms",
+    "most inside": "most at once in the back end",
+    "well again s": "well again after, s",
+}
+STALL_COLUMNS = {
+    "learn %": "callers who know, %",
+    "after s, median": "after, s (median)",
+    "after s, longest": "after, s (longest)",
+    "look complete": "streams that look complete",
+    "places held": "places held at the end",
+    "another caller gets": "another caller gets then",
+}
+
+
+def verdicts(report: Report) -> list[Verdict]:
+    """Only whole runs are judged."""
+    whole = report["scale"] >= 1.0
+    seconds = endpoints.BEFORE + endpoints.DURING + endpoints.AFTER
+    return judge(criteria(), report, Size(seconds if whole else 0.0, endpoints.RATE))
+
+
+def markdown(report: Report) -> str:
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield (
+        "# Failing endpoints, overload and stalled streams\n\n"
+        "The gateway beside other proxies, each set up for the same failures as well as it can be "
+        "(`loadtest/failures/targets`). All run at the same time, each with endpoints and callers of its own.\n\n"
+        "`make failures RECORD=1` writes this again.\n"
+    )
+    yield "Compared: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + "."
+    yield from (f"Not compared: {name} ({why})." for name, why in report["missing"].items())
+    yield "\n| what the gateway promises | bound | measured | verdict |\n| --- | --- | --- | --- |"
+    found = verdicts(report)
+    for verdict in found:
+        made = verdict.criterion
+        yield f"| {made.name} | {made.bound} | {number(verdict.value)} | {verdict.word} |"
+    yield "\nHow each was measured:\n"
+    yield from (f"- {verdict.criterion.name}: {verdict.criterion.how}" for verdict in found)
+    yield from _endpoints(report)
+    yield from _overload(report)
+    yield from _stall(report)
+    yield from _conditions(report)
+
+
+def _endpoints(report: Report) -> Iterator[str]:
+    before, during, after = endpoints.BEFORE, endpoints.DURING, endpoints.AFTER
+    yield (
+        f"\n## One of four endpoints fails\n\n{endpoints.RATE:.0f} requests a second to each proxy, at their times. "
+        f"From second {before:g} to second {before + during:g} one endpoint fails; {after:g} s follow in which it is "
+        "well. Shares, percentiles and requests sent are of the time of the fault, failed requests of the whole run. "
+        "Where connections are refused, endpoints see no attempt that fails, so that there is no count (-)."
+    )
+    for key, trials in report["endpoints"].items():
+        fault = FAULTS[key]
+        yield f"\n### One {fault.title}\n\n{fault.story[0].upper()}{fault.story[1:]}.\n"
+        yield from table("proxy", ENDPOINT_COLUMNS, trials)
+        yield f"\n![Failed requests, one endpoint {fault.title}](failed-{key}.svg)"
+        if fault.seen:
+            yield f"\n![Share of the endpoint that {fault.title}](share-{key}.svg)"
+
+
+def _overload(report: Report) -> Iterator[str]:
+    yield (
+        f"\n## Overload\n\nThe back end works on {overload.CAPACITY} requests at a time for {overload.WORK * 1e3:.0f} "
+        f"ms each: it bears {overload.BEARS:.0f} a second. With n > {overload.CAPACITY} inside, a request takes (n / "
+        f"{overload.CAPACITY})^1.5 times as long, and it goes on with what its caller has left. Callers come at "
+        f"{overload.LOW:g} of what it bears for {overload.BEFORE:g} s, at {overload.HIGH:g} times that for "
+        f"{overload.DURING:g} s, and at {overload.LOW:g} again; each hangs up after {overload.PATIENCE:g} s. Figures "
+        f"but the last are of the overload from its second {overload.SETTLED:g} on.\n"
+    )
+    yield from table("limit", OVERLOAD_COLUMNS, report["overload"])
+    yield "\n![Goodput over time](goodput.svg)"
+
+
+def _stall(report: Report) -> Iterator[str]:
+    yield (
+        f"\n## Stalled streams\n\n{stall.STREAMS} streams of events stop after {stall.EVENTS} events, and each proxy "
+        f"admits as many requests. Its bound is {stall.GAP:g} s: of the gateway between two events with data, of "
+        f"others of silence on the connection. After {stall.PATIENCE:g} s another caller comes."
+    )
+    for kind, trials in report["stall"].items():
+        yield f"\n### After three events {stall.KINDS[kind]}\n"
+        yield from table("proxy", STALL_COLUMNS, trials)
+
+
+def _conditions(report: Report) -> Iterator[str]:
+    yield "\n## Conditions\n"
+    yield from (f"- {name}: {value}." for name, value in report["machine"].items())
+    yield (
+        "- Callers, endpoints and proxies share the machine; latencies are those of a shared machine, counts and "
+        "shares are not. A caller's time counts from when it meant to ask."
+    )
+
+
+def table(first: str, columns: Mapping[str, str], trials: Mapping[str, Any]) -> Iterator[str]:
+    heads = [text.format(known=endpoints.KNOWN) for text in columns.values()]
+    yield f"| {first} | {' | '.join(heads)} |"
+    yield "| --- |" + " ---: |" * len(heads)
+    for name, trial in trials.items():
+        figures = trial["figures"]
+        yield f"| {name} | {' | '.join(shown(figures[key]) for key in columns)} |"
+
+
+def shown(value: float | None) -> str:
+    return "-" if value is None else number(value)
+
+
+def pictures(report: Report) -> dict[str, str]:
+    """By file name."""
+    found = {}
+    scale = report["scale"]
+    marks = [(endpoints.BEFORE * scale, "it fails"), ((endpoints.BEFORE + endpoints.DURING) * scale, "it is well")]
+    for key, trials in report["endpoints"].items():
+        title = FAULTS[key].title
+        failed = lines(trials, "failures")
+        found[f"failed-{key}.svg"] = chart(f"Failed requests, one endpoint {title}", "a second", failed, marks)
+        if FAULTS[key].seen:
+            share = lines(trials, "share")
+            found[f"share-{key}.svg"] = chart(f"Share of the endpoint that {title}", "% of requests", share, marks)
+    spans = [(overload.BEFORE * scale, "overload"), ((overload.BEFORE + overload.DURING) * scale, "its end")]
+    served = lines(report["overload"], "goodput")
+    found["goodput.svg"] = chart("Served in time", "a second", served, spans, overload.BEARS)
+    return found
+
+
+def lines(trials: Mapping[str, Any], series: str) -> dict[str, Sequence[tuple[float, float]]]:
+    return {name: [(at, value) for at, value in trial[series]] for name, trial in trials.items()}
