@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -117,7 +118,8 @@ class Stand:
 
     async def run(self) -> Run:
         """Load for the variant's seconds. SystemExit when locust fails."""
-        process = await self._locust("--headless", "--run-time", f"{self.variant.seconds:g}s")
+        whole = math.ceil(self.variant.seconds)  # locust knows no part of a second
+        process = await self._locust("--headless", "--run-time", f"{whole}s")
         processes = {"worker": self.gateway.pid, "sidecar": self.sidecar.pid, "locust": process.pid}
         watch = Watch(self.session, self.gateway, self.sidecar_port, self._superuser, processes, self._tell)
         self._began = time.monotonic()

@@ -21,7 +21,7 @@ from work import Behaviour
 
 __all__ = ["Mixed"]
 
-SECONDS = 560.0
+SECONDS = 480.0
 RESTARTS, RELOADS, UPGRADES, CONTROLS, DEATHS = 20, 50, 5, 5, 3
 """How often each thing happens in a run of `SECONDS`; in a shorter one less often."""
 RESTARTED, RELOADED, UPGRADED, BACK = "restarted", "reloaded", "upgraded", "control process back"
