@@ -1,6 +1,7 @@
 """How the gateway, HAProxy, nginx and Envoy bear failing endpoints, overload and stalled streams, in one run.
 
     PYTHONPATH=loadtest:. python -m failures [--targets a,b] [--scale 1.0] [--record | --folder FOLDER]
+    PYTHONPATH=loadtest:. python -m failures --write    # report.md and pictures again, from report.json
 
 Callers, endpoints and back ends are in this process; loopback only, and bounded in time: less than four minutes. A
 proxy that is not installed is left out, and the report says so. Writes report.md, report.json and pictures. Exit codes:
@@ -63,6 +64,9 @@ def options() -> argparse.Namespace:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--record", action="store_true", help="write the committed report, not one below build/")
     where.add_argument("--folder", type=Path, help="where the report goes")
+    parser.add_argument(
+        "--write", action="store_true", help="measure nothing; write again what follows from report.json"
+    )
     chosen = parser.parse_args()
     names = [name for name in chosen.targets.split(",") if name] or list(NAMES)
     if unknown := set(names) - set(NAMES):
@@ -75,6 +79,10 @@ def options() -> argparse.Namespace:
 
 def main() -> int:
     chosen, before = options(), machine.busy()
+    if chosen.write:
+        folder = reports.folder(record=True) / "failures"
+        write(folder, json.loads((folder / "report.json").read_text()))
+        return 0
     versions, missing = installed(chosen.targets)
     for name, why in missing.items():
         print(f"{name} is left out: {why}", flush=True)

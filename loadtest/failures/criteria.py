@@ -82,6 +82,15 @@ def _endpoints() -> tuple[Criterion, ...]:
             ("lies", "lies", 2, "its health check is good, so that one request at a time finds out"),
         )
     )
+    share = Criterion(
+        "Share of the requests at the endpoint that is slow",
+        "",
+        of_endpoint("slow", "share %"),
+        "during the fault; 25 % would be its part",
+        "%",
+        at_most=8,
+        needs=LONG,
+    )
     sent = Criterion(
         "Most requests at endpoints for one of a caller",
         "",
@@ -109,7 +118,7 @@ def _endpoints() -> tuple[Criterion, ...]:
             ("rejects", "answered 503", 4.0),
         )
     )
-    return (*failed, *alone, sent, *back)
+    return (*failed, *alone, share, sent, *back)
 
 
 def _overload() -> tuple[Criterion, ...]:

@@ -42,6 +42,12 @@ STALL_COLUMNS = {
     "places held": "places held at the end",
     "another caller gets": "another caller gets then",
 }
+HIGHER = {"good a second", "% of capacity", "learn %"}
+NEUTRAL = {"another caller gets", "rejected %", "most inside"}
+ALIKE = 0.1
+"""Figures that differ by less than this share of the largest are not called better."""
+UNITS = {" s,": 0.25, " ms,": 10.0, " %,": 0.05}
+"""Nor those that differ by less than this, by the unit at the end of their key."""
 
 
 def verdicts(report: Report) -> list[Verdict]:
@@ -59,7 +65,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield (
         "# Failing endpoints, overload and stalled streams\n\n"
         "The gateway beside other proxies, each set up for the same failures as well as it can be "
-        "(`loadtest/failures/targets`). All run at the same time, each with endpoints and callers of its own.\n\n"
+        "(`loadtest/failures/targets`). All run at the same time, each with endpoints and callers of its own. The best "
+        "of a column stands out, also where it is not the gateway.\n\n"
         "`make failures RECORD=1` writes this again.\n"
     )
     yield "Compared: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + "."
@@ -83,7 +90,8 @@ def _endpoints(report: Report) -> Iterator[str]:
         f"\n## One of four endpoints fails\n\n{endpoints.RATE:.0f} requests a second to each proxy, at their times. "
         f"From second {before:g} to second {before + during:g} one endpoint fails; {after:g} s follow in which it is "
         "well. Shares, percentiles and requests sent are of the time of the fault, failed requests of the whole run. "
-        "Where connections are refused, endpoints see no attempt that fails, so that there is no count (-)."
+        "Where connections are refused, endpoints see no attempt that fails, so that there is no count (-). An "
+        "endpoint that is never left alone has no time for that either, and is in use again at once."
     )
     for key, trials in report["endpoints"].items():
         fault = FAULTS[key]
@@ -128,16 +136,32 @@ def _conditions(report: Report) -> Iterator[str]:
 
 
 def table(first: str, columns: Mapping[str, str], trials: Mapping[str, Any]) -> Iterator[str]:
+    """The best of a column stands out, where one is clearly better than another."""
     heads = [text.format(known=endpoints.KNOWN) for text in columns.values()]
     yield f"| {first} | {' | '.join(heads)} |"
     yield "| --- |" + " ---: |" * len(heads)
+    best = {key: best_of(key, [trial["figures"][key] for trial in trials.values()]) for key in columns}
     for name, trial in trials.items():
-        figures = trial["figures"]
-        yield f"| {name} | {' | '.join(shown(figures[key]) for key in columns)} |"
+        yield f"| {name} | {' | '.join(shown(trial['figures'][key], best[key]) for key in columns)} |"
 
 
-def shown(value: float | None) -> str:
-    return "-" if value is None else number(value)
+def best_of(key: str, values: Sequence[float | None]) -> float | None:
+    """None where all are nearly alike, or the figure says nothing of what is better."""
+    there = [value for value in values if value is not None]
+    if not there or key in NEUTRAL or max(there) - min(there) <= max(ALIKE * max(there), alike(key)):
+        return None
+    return max(there) if key in HIGHER else min(there)
+
+
+def alike(key: str) -> float:
+    """How much figures of a shared machine differ by chance, by their unit."""
+    return next((least for unit, least in UNITS.items() if unit in f"{key},"), 0.0)
+
+
+def shown(value: float | None, best: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"**{number(value)}**" if value == best else number(value)
 
 
 def pictures(report: Report) -> dict[str, str]:
