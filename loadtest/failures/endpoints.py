@@ -20,13 +20,14 @@ from failures.endpoint import FAULTS, Endpoint, Fault
 from failures.proxies import started, together
 
 VARIANTS = {
-    "gateway": ("gateway", ""),
-    "haproxy": ("haproxy", "503"),
-    "haproxy, 503 is not retried": ("haproxy", ""),
-    "nginx": ("nginx", ""),
-    "envoy": ("envoy", ""),
+    "gateway": ("gateway", {"WORKERS": "1"}),
+    "gateway, 2 workers": ("gateway", {"WORKERS": "2"}),
+    "haproxy": ("haproxy", {"STATUSES": "503"}),
+    "haproxy, no 503 retry": ("haproxy", {"STATUSES": ""}),
+    "nginx": ("nginx", {}),
+    "envoy": ("envoy", {}),
 }
-"""By what stands in the report: the proxy, and the statuses that it retries where that is a choice of its template."""
+"""By what stands in the report: the proxy, and what is chosen in its template."""
 PORTS = ("FIRST", "SECOND", "THIRD", "FOURTH")
 BAD = 0
 """The number of the endpoint that fails."""
@@ -113,11 +114,11 @@ class Seen:
 
 async def trial(name: str, fault: Fault, scale: float, ready: asyncio.Barrier) -> Seen:
     """One variant, one fault; it begins when all proxies are ready. `PeerError`."""
-    target, statuses = VARIANTS[name]
+    target, choices = VARIANTS[name]
     async with AsyncExitStack() as stack:
         endpoints = [await stack.enter_async_context(Endpoint()) for _ in PORTS]
         ports = {key: str(endpoint.port) for key, endpoint in zip(PORTS, endpoints, strict=True)}
-        proxy = await stack.enter_async_context(started(target, "endpoints", STATUSES=statuses, **ports))
+        proxy = await stack.enter_async_context(started(target, "endpoints", **choices, **ports))
         await ready.wait()
         begins, ends, last = BEFORE * scale, (BEFORE + DURING) * scale, (BEFORE + DURING + AFTER) * scale
         arrivals, start = Arrivals(proxy.port, PATIENCE), time.monotonic()

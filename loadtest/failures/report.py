@@ -91,7 +91,8 @@ def _endpoints(report: Report) -> Iterator[str]:
         f"From second {before:g} to second {before + during:g} one endpoint fails; {after:g} s follow in which it is "
         "well. Shares, percentiles and requests sent are of the time of the fault, failed requests of the whole run. "
         "Where connections are refused, endpoints see no attempt that fails, so that there is no count (-). An "
-        "endpoint that is never left alone has no time for that either, and is in use again at once."
+        "endpoint that is never left alone has no time for that either, and is in use again at once. Workers of the "
+        "gateway have opinions of their own on endpoints, so that two of them send twice as much to a bad one."
     )
     for key, trials in report["endpoints"].items():
         fault = FAULTS[key]
@@ -175,7 +176,7 @@ def pictures(report: Report) -> dict[str, str]:
         found[f"failed-{key}.svg"] = chart(f"Failed requests, one endpoint {title}", "a second", failed, marks)
         if FAULTS[key].seen:
             share = lines(trials, "share")
-            found[f"share-{key}.svg"] = chart(f"Share of the endpoint that {title}", "% of requests", share, marks)
+            found[f"share-{key}.svg"] = chart(f"Share of the endpoint that {title}", "%", share, marks)
     spans = [(overload.BEFORE * scale, "overload"), ((overload.BEFORE + overload.DURING) * scale, "its end")]
     served = lines(report["overload"], "goodput")
     found["goodput.svg"] = chart("Served in time", "a second", served, spans, overload.BEARS)

@@ -170,7 +170,7 @@ async def test_a_caller_knows_that_a_stream_has_only_comments_and_its_place_is_f
 
 
 VALUES = {name: str(20000 + number) for number, name in enumerate(("PORT", "ADMIN", "ORIGIN", *PORTS))}
-VALUES |= {"LIMIT": overload.FIXED, "QUEUE": "40", "CAPACITY": "8", "STREAMS": "20", "STATUSES": "503"}
+VALUES |= {"LIMIT": overload.FIXED, "QUEUE": "40", "CAPACITY": "8", "STREAMS": "20", "STATUSES": "503", "WORKERS": "1"}
 CHECKS = {"haproxy.cfg": ("haproxy", "-c", "-f"), "nginx.conf": ("nginx", "-t", "-c")}
 
 
