@@ -41,7 +41,7 @@ def of_stall(kind: str, figure: str) -> Callable[[Report], float]:
     return measure
 
 
-COUNTED = ("hangs", "rejects", "lies")
+COUNTED = ("hangs", "rejects", "lies", "hides")
 """Faults in which attempts fail where an endpoint sees them."""
 LONG = endpoints.BEFORE + endpoints.DURING + endpoints.AFTER
 """Shorter runs end before what takes its time has happened."""
@@ -65,6 +65,7 @@ def _endpoints() -> tuple[Criterion, ...]:
             ("rejects", "answers 503", 0.5),
             ("flaps", "flaps", 1.0),
             ("lies", "lies on its health check", 1.0),
+            ("hides", "hangs behind a good health check", 1.0),
         )
     )
     alone = tuple(
@@ -80,6 +81,7 @@ def _endpoints() -> tuple[Criterion, ...]:
             ("hangs", "hangs", 0, "its health check fails"),
             ("rejects", "answers 503", 0, "its health check fails"),
             ("lies", "lies", 2, "its health check is good, so that one request at a time finds out"),
+            ("hides", "hangs behind a good health check", 2, "likewise"),
         )
     )
     share = Criterion(

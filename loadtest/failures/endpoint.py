@@ -138,6 +138,12 @@ async def lies(endpoint: Endpoint, seconds: float) -> None:
     endpoint.pretends = False
 
 
+async def hides(endpoint: Endpoint, seconds: float) -> None:
+    endpoint.pretends = True
+    await hangs(endpoint, seconds)
+    endpoint.pretends = False
+
+
 FAULTS = {
     "dies": Fault("dies", "its connections end, and further ones are refused", dies, seen=False),
     "hangs": Fault("hangs", "it takes connections and requests, and answers nothing, health checks neither", hangs),
@@ -145,4 +151,5 @@ FAULTS = {
     "rejects": Fault("answers 503 at once", "to requests and to health checks", rejects),
     "flaps": Fault("flaps", f"it is dead for {FLAP:g} s and there for {FLAP:g} s, in turns", flaps, seen=False),
     "lies": Fault("lies", "its health check is good, and it answers 503 to each request", lies),
+    "hides": Fault("hangs behind a good health check", "it answers checks, and no request", hides),
 }

@@ -115,7 +115,15 @@ async def status(session: aiohttp.ClientSession, endpoint: Endpoint, path: str =
 
 @pytest.mark.parametrize(
     ("fault", "expected", "health"),
-    [("dies", 0, 0), ("hangs", 0, 0), ("slow", 200, 200), ("rejects", 503, 503), ("flaps", 0, 0), ("lies", 503, 200)],
+    [
+        ("dies", 0, 0),
+        ("hangs", 0, 0),
+        ("slow", 200, 200),
+        ("rejects", 503, 503),
+        ("flaps", 0, 0),
+        ("lies", 503, 200),
+        ("hides", 0, 200),
+    ],
 )
 async def test_an_endpoint_fails_as_it_says_and_is_well_again(fault: str, expected: int, health: int) -> None:
     patience = aiohttp.ClientTimeout(total=0.5)
