@@ -169,7 +169,7 @@ def _stall() -> tuple[Criterion, ...]:
                 f"Callers who know that a stream has stalled ({kind})",
                 "",
                 of_stall(kind, "learn %"),
-                f"of {stall.STREAMS} streams, {stall.PATIENCE:g} s after the last event",
+                f"of {stall.STREAMS} streams, within {stall.PATIENCE:g} s",
                 "%",
                 at_least=100,
             ),

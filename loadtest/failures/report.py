@@ -120,7 +120,8 @@ def _stall(report: Report) -> Iterator[str]:
     yield (
         f"\n## Stalled streams\n\n{stall.STREAMS} streams of events stop after {stall.EVENTS} events, and each proxy "
         f"admits as many requests. Its bound is {stall.GAP:g} s: of the gateway between two events with data, of "
-        f"others of silence on the connection. After {stall.PATIENCE:g} s another caller comes."
+        f"others of silence on the connection. When all callers know, or after "
+        f"{stall.PATIENCE:g} s, another caller comes."
     )
     for kind, trials in report["stall"].items():
         yield f"\n### After three events {stall.KINDS[kind]}\n"

@@ -14,7 +14,7 @@ import http1
 from experiments.callers import dial, request
 from experiments.trial import percentile
 from failures.proxies import started, together
-from stage import HOST, listener, port_of
+from stage import HOST, listener, port_of, until
 
 STREAMS = 20
 """As many as the limit of each proxy allows."""
@@ -24,7 +24,9 @@ COMMENTS = 0.5
 GAP = 2.0
 """Seconds of silence that each proxy is set up to bear."""
 PATIENCE = 8.0
-"""Seconds after the last event at which callers are asked what they know."""
+"""Seconds after which callers are asked what they know, unless all know it before."""
+FREED = 1.0
+"""Seconds from there until no stream may hold a place."""
 HEAD = http1.head(b"200 OK", b"text/event-stream", b"Transfer-Encoding: chunked")
 EVENT, COMMENT = http1.chunk(b'data: {"token": "x"}\n\n'), http1.chunk(b": keepalive\n\n")
 ERROR = b"event: error"
@@ -134,7 +136,8 @@ async def trial(name: str, kind: str, scale: float, ready: asyncio.Barrier) -> d
                 transport.write(http1.request("/events", "tuning.test"))
                 listeners.append(listener_)
                 transports.append(transport)
-            await asyncio.sleep(EVENTS * EVERY + max(PATIENCE * scale, GAP * 2))
+            await until(lambda: all(each.learnt for each in listeners), max(PATIENCE * scale, GAP * 2), 0.01)
+            await until(lambda: not source.open, FREED, 0.01)
             another = await _another(proxy.port)
             return {"figures": figures(listeners, source.open, another)}
         finally:
