@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from experiments.callers import Answer, Arrivals
 from experiments.overload import evenly
@@ -45,8 +46,8 @@ BACK = 0.5
 LEFT_ALONE = 1.0
 """Seconds without a request after which an endpoint counts as left alone."""
 
-Figures = dict[str, float | None]
-"""None: there is no such figure, as for what has not happened."""
+Figures = dict[str, Any]
+"""Numbers; None: there is no such figure, as for what has not happened."""
 
 
 @dataclass(slots=True)
@@ -134,10 +135,10 @@ async def trial(name: str, fault: Fault, scale: float, ready: asyncio.Barrier) -
         return Seen(arrivals.answers, came, begins, ends, last, known=KNOWN * scale, seen=fault.seen)
 
 
-async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, dict[str, object]]]:
+async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, dict[str, Any]]]:
     """By fault and variant: its figures, and the points of its pictures."""
     chosen = [variant for variant, (target, _) in VARIANTS.items() if target in names]
-    found: dict[str, dict[str, dict[str, object]]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for key, fault in FAULTS.items():
         print(f"endpoints: one {fault.title}", flush=True)
         ready = asyncio.Barrier(len(chosen))

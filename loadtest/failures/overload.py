@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 from experiments.backend import Backend, Behaviour
 from experiments.callers import Answer, Arrivals
@@ -86,7 +87,7 @@ def figures(answers: Sequence[Answer], most: int, scale: float) -> dict[str, flo
     }
 
 
-async def trial(name: str, scale: float, ready: asyncio.Barrier) -> dict[str, object]:
+async def trial(name: str, scale: float, ready: asyncio.Barrier) -> dict[str, Any]:
     proxy, limit = VARIANTS[name]
     async with AsyncExitStack() as stack:
         behaviour = Behaviour(work=WORK, capacity=CAPACITY, stubborn=True)
@@ -104,7 +105,7 @@ async def trial(name: str, scale: float, ready: asyncio.Barrier) -> dict[str, ob
         return {"figures": figures(arrivals.answers, backend.most, scale), "goodput": points}
 
 
-async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, object]]:
+async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, Any]]:
     """By variant; all of them at the same time, each with a back end of its own."""
     chosen = [variant for variant, (proxy, _) in VARIANTS.items() if proxy in (*names, "")]
     print("overload: " + ", ".join(chosen), flush=True)

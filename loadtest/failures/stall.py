@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Self
+from typing import Any, Self
 
 import http1
 from experiments.callers import dial, request
@@ -123,7 +123,7 @@ def figures(listeners: Sequence[Listener], held: int, another: int) -> dict[str,
     }
 
 
-async def trial(name: str, kind: str, scale: float, ready: asyncio.Barrier) -> dict[str, object]:
+async def trial(name: str, kind: str, scale: float, ready: asyncio.Barrier) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(Source(comments=kind == "comments"))
         values = {"ORIGIN": str(source.port), "STREAMS": str(STREAMS)}
@@ -156,9 +156,9 @@ async def _another(port: int) -> int:
         line.transport.abort()
 
 
-async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, dict[str, object]]]:
+async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, dict[str, Any]]]:
     """By kind of stall and proxy."""
-    found: dict[str, dict[str, dict[str, object]]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for kind in KINDS:
         print(f"stall: {kind}", flush=True)
         ready = asyncio.Barrier(len(names))
