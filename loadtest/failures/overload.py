@@ -16,14 +16,14 @@ from experiments.callers import Answer, Arrivals
 from experiments.trial import percentile
 from failures.proxies import GATEWAY, started, together
 
-CAPACITY, WORK = 8, 0.1
+CAPACITY, WORK = 8, 0.2
 BEARS = CAPACITY / WORK
 """Requests a second."""
 LOW, HIGH = 0.8, 4.0
 """The demand, in what it bears."""
 BEFORE, DURING, AFTER = 4.0, 10.0, 10.0
-PATIENCE = 1.0
-QUEUE = 40
+PATIENCE = 2.0
+QUEUE = "40"
 """Requests that wait: as many as half of the callers' patience allows."""
 WELL = 0.9
 """Share of the demand that is served in each second when all is well again."""
@@ -33,13 +33,14 @@ SETTLED = 3.0
 FIXED = f"max_concurrent: {CAPACITY}"
 ADAPTIVE = "limiter: {adaptive: {initial: 10, min: 1, max: 100}}"
 VARIANTS = {
-    "gateway, fixed limit": (GATEWAY, FIXED),
-    "gateway, adaptive limit": (GATEWAY, ADAPTIVE),
-    "haproxy, maxconn and queue": ("haproxy", ""),
-    "envoy, adaptive concurrency": ("envoy", ""),
-    "none": ("", ""),
+    "gateway, fixed": (GATEWAY, {"LIMIT": FIXED, "QUEUE": QUEUE}),
+    "gateway, adaptive": (GATEWAY, {"LIMIT": ADAPTIVE, "QUEUE": QUEUE}),
+    "haproxy": ("haproxy", {"CAPACITY": str(CAPACITY), "QUEUE": QUEUE}),
+    "envoy, fixed": ("envoy", {"ADAPTIVE": "false", "CONNECTIONS": str(CAPACITY), "QUEUE": QUEUE}),
+    "envoy, adaptive": ("envoy", {"ADAPTIVE": "true", "CONNECTIONS": "4096", "QUEUE": "1024"}),
+    "none": ("", {}),
 }
-"""By what stands in the report: the proxy, and the limit in its template."""
+"""By what stands in the report: the proxy, and what is chosen in its template."""
 
 
 def times(scale: float) -> list[float]:
@@ -88,14 +89,13 @@ def figures(answers: Sequence[Answer], most: int, scale: float) -> dict[str, flo
 
 
 async def trial(name: str, scale: float, ready: asyncio.Barrier) -> dict[str, Any]:
-    proxy, limit = VARIANTS[name]
+    proxy, choices = VARIANTS[name]
     async with AsyncExitStack() as stack:
         behaviour = Behaviour(work=WORK, capacity=CAPACITY, stubborn=True)
         backend = await stack.enter_async_context(Backend(behaviour))
         port = backend.port
         if proxy:
-            values = {"ORIGIN": str(port), "LIMIT": limit, "QUEUE": str(QUEUE), "CAPACITY": str(CAPACITY)}
-            port = (await stack.enter_async_context(started(proxy, "overload", **values))).port
+            port = (await stack.enter_async_context(started(proxy, "overload", ORIGIN=str(port), **choices))).port
         await ready.wait()
         backend.most = 0
         arrivals = Arrivals(port, PATIENCE)

@@ -109,7 +109,8 @@ def _overload(report: Report) -> Iterator[str]:
         f"ms each: it bears {overload.BEARS:.0f} a second. With n > {overload.CAPACITY} inside, a request takes (n / "
         f"{overload.CAPACITY})^1.5 times as long, and it goes on with what its caller has left. Callers come at "
         f"{overload.LOW:g} of what it bears for {overload.BEFORE:g} s, at {overload.HIGH:g} times that for "
-        f"{overload.DURING:g} s, and at {overload.LOW:g} again; each hangs up after {overload.PATIENCE:g} s. Figures "
+        f"{overload.DURING:g} s, and at {overload.LOW:g} again; each hangs up after {overload.PATIENCE:g} s. A fixed "
+        "limit is what it bears, with a queue; one that adapts is found between 1 and 100. Figures "
         f"but the last are of the overload from its second {overload.SETTLED:g} on.\n"
     )
     yield from table("limit", OVERLOAD_COLUMNS, report["overload"])
