@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from failures import endpoints, overload, stall
@@ -15,112 +15,75 @@ Report = Mapping[str, Any]
 NEVER = math.inf
 
 
-def of_endpoint(fault: str, figure: str) -> Callable[[Report], float]:
-    """A figure of the gateway; infinite when what it counts has not happened."""
+def figure(*path: str) -> Callable[[Report], float]:
+    """What stands there in the report; infinite when what it counts has not happened."""
+    *way, name = path
 
     def measure(report: Report) -> float:
-        value = report["endpoints"][fault][GATEWAY]["figures"][figure]
+        found: Any = report
+        for step in way:
+            found = found[step]
+        value = found["figures"][name]
         return NEVER if value is None else float(value)
 
     return measure
 
 
-def of_overload(variant: str, figure: str) -> Callable[[Report], float]:
-    def measure(report: Report) -> float:
-        value = report["overload"][variant]["figures"][figure]
-        return NEVER if value is None else float(value)
-
-    return measure
+def of_endpoint(fault: str, name: str) -> Callable[[Report], float]:
+    """Of the gateway with one worker."""
+    return figure("endpoints", fault, GATEWAY, name)
 
 
-def of_stall(kind: str, figure: str) -> Callable[[Report], float]:
-    def measure(report: Report) -> float:
-        value = report["stall"][kind][GATEWAY]["figures"][figure]
-        return NEVER if value is None else float(value)
-
-    return measure
-
-
-COUNTED = ("hangs", "rejects", "lies", "hides")
-"""Faults in which attempts fail where an endpoint sees them."""
 LONG = endpoints.BEFORE + endpoints.DURING + endpoints.AFTER
 """Shorter runs end before what takes its time has happened."""
+WORDS = {
+    "dies": "dies",
+    "hangs": "hangs",
+    "slow": "is slow",
+    "rejects": "answers 503",
+    "flaps": "flaps",
+    "lies": "lies on its health check",
+    "hides": "hangs behind a good health check",
+}
+FAILED = {"dies": 0.5, "hangs": 0.5, "slow": 0.0, "rejects": 0.5, "flaps": 1.0, "lies": 1.0, "hides": 1.0}
+"""Per cent of the requests of a run."""
+CHECKED, PROBED = "its health check fails", "its health check is good, so that one request at a time finds out"
+KNOWN = {"hangs": (0, CHECKED), "rejects": (0, CHECKED), "lies": (2, PROBED), "hides": (2, PROBED)}
+"""Requests after a fault is known, and the reason. In these faults endpoints see the attempts that fail."""
+BACK = {"dies": "died", "hangs": "hung", "slow": "was slow", "rejects": "answered 503"}
+BACK_WITHIN = 4.0
+"""Seconds."""
 
 
-def _endpoints() -> tuple[Criterion, ...]:
-    failed = tuple(
-        Criterion(
-            f"Failed requests, one endpoint {told}",
-            "",
-            of_endpoint(fault, "failed %"),
-            "all but 200 within the callers' patience, of all requests of the run",
-            "%",
-            at_most=most,
-            needs=LONG,
-        )
-        for fault, told, most in (
-            ("dies", "dies", 0.5),
-            ("hangs", "hangs", 0.5),
-            ("slow", "is slow", 0.0),
-            ("rejects", "answers 503", 0.5),
-            ("flaps", "flaps", 1.0),
-            ("lies", "lies on its health check", 1.0),
-            ("hides", "hangs behind a good health check", 1.0),
-        )
-    )
-    alone = tuple(
-        Criterion(
-            f"Requests to the endpoint that {told}, after it is known",
-            "",
-            of_endpoint(fault, "after it is known"),
-            f"from {endpoints.KNOWN:g} s of the fault to its end, counted by the endpoint; {why}",
-            at_most=most,
-            needs=LONG,
-        )
-        for fault, told, most, why in (
-            ("hangs", "hangs", 0, "its health check fails"),
-            ("rejects", "answers 503", 0, "its health check fails"),
-            ("lies", "lies", 2, "its health check is good, so that one request at a time finds out"),
-            ("hides", "hangs behind a good health check", 2, "likewise"),
-        )
-    )
-    share = Criterion(
-        "Share of the requests at the endpoint that is slow",
-        "",
-        of_endpoint("slow", "share %"),
-        "during the fault; 25 % would be its part",
-        "%",
-        at_most=8,
-        needs=LONG,
-    )
-    sent = Criterion(
-        "Most requests at endpoints for one of a caller",
-        "",
-        lambda report: max(
-            of_endpoint(fault, "requests sent for one")(report) for fault in ("hangs", "rejects", "lies")
-        ),
-        "during the fault, where endpoints see all attempts; the budget is 0.2",
-        at_most=1.2,
-        needs=LONG,
-    )
-    back = tuple(
-        Criterion(
-            f"An endpoint that {told} is in use again",
-            "",
-            of_endpoint(fault, "back s"),
-            f"from the end of the fault until it has {endpoints.BACK:.0%} of its part of the requests",
-            "s",
-            at_most=most,
-            needs=LONG,
-        )
-        for fault, told, most in (
-            ("dies", "died", 4.0),
-            ("hangs", "hung", 4.0),
-            ("slow", "was slow", 4.0),
-            ("rejects", "answered 503", 4.0),
-        )
-    )
-    return (*failed, *alone, share, sent, *back)
+def _failed() -> Iterator[Criterion]:
+    how = "all but 200 within the callers' patience, of all requests of the run"
+    for fault, most in FAILED.items():
+        name = f"Failed requests, one endpoint {WORDS[fault]}"
+        yield Criterion(name, "", of_endpoint(fault, "failed %"), how, "%", at_most=most, needs=LONG)
+
+
+def _left_alone() -> Iterator[Criterion]:
+    for fault, (most, why) in KNOWN.items():
+        name = f"Requests to the endpoint that {WORDS[fault]}, after it is known"
+        how = f"from {endpoints.KNOWN:g} s of the fault to its end, counted by the endpoint; {why}"
+        yield Criterion(name, "", of_endpoint(fault, "after it is known"), how, at_most=most, needs=LONG)
+    name, how = "Share of the requests at the endpoint that is slow", "during the fault; 25 % would be its part"
+    yield Criterion(name, "", of_endpoint("slow", "share %"), how, "%", at_most=8, needs=LONG)
+
+
+def _amplification() -> Criterion:
+    def measure(report: Report) -> float:
+        return max(of_endpoint(fault, "requests sent for one")(report) for fault in KNOWN)
+
+    how = "during the fault, where endpoints see all attempts; the budget is 0.2"
+    return Criterion("Most requests at endpoints for one of a caller", "", measure, how, at_most=1.2, needs=LONG)
+
+
+def _back() -> Iterator[Criterion]:
+    how = f"from the end of the fault until it has {endpoints.BACK:.0%} of its part of the requests"
+    for fault, past in BACK.items():
+        name = f"An endpoint that {past} is in use again"
+        yield Criterion(name, "", of_endpoint(fault, "back s"), how, "s", at_most=BACK_WITHIN, needs=LONG)
 
 
 def _overload() -> tuple[Criterion, ...]:
@@ -132,7 +95,7 @@ def _overload() -> tuple[Criterion, ...]:
             Criterion(
                 f"Goodput in the overload ({variant})",
                 "",
-                of_overload(variant, "% of capacity"),
+                figure("overload", variant, "% of capacity"),
                 f"served within {overload.PATIENCE:g} s, from second {overload.SETTLED:g} of the overload on",
                 "% of the capacity",
                 at_least=least,
@@ -141,7 +104,7 @@ def _overload() -> tuple[Criterion, ...]:
             Criterion(
                 f"All is well again ({variant})",
                 "",
-                of_overload(variant, "well again s"),
+                figure("overload", variant, "well again s"),
                 f"from the end of the overload to the second from which each has {overload.WELL:.0%} of its requests "
                 "served in time",
                 "s",
@@ -160,7 +123,7 @@ def _stall() -> tuple[Criterion, ...]:
             Criterion(
                 f"Callers know that a stream has stalled ({kind})",
                 "",
-                of_stall(kind, "after s, longest"),
+                figure("stall", kind, GATEWAY, "after s, longest"),
                 f"the longest time from the last event; {told}, and the bound is {stall.GAP:g} s",
                 "s",
                 at_most=stall.GAP + 0.5,
@@ -168,7 +131,7 @@ def _stall() -> tuple[Criterion, ...]:
             Criterion(
                 f"Callers who know that a stream has stalled ({kind})",
                 "",
-                of_stall(kind, "learn %"),
+                figure("stall", kind, GATEWAY, "learn %"),
                 f"of {stall.STREAMS} streams, within {stall.PATIENCE:g} s",
                 "%",
                 at_least=100,
@@ -176,7 +139,7 @@ def _stall() -> tuple[Criterion, ...]:
             Criterion(
                 f"Places that stalled streams hold in the end ({kind})",
                 "",
-                of_stall(kind, "places held"),
+                figure("stall", kind, GATEWAY, "places held"),
                 "streams open at the upstream",
                 at_most=0,
             ),
@@ -185,4 +148,4 @@ def _stall() -> tuple[Criterion, ...]:
 
 
 def criteria() -> tuple[Criterion, ...]:
-    return (*_endpoints(), *_overload(), *_stall())
+    return (*_failed(), *_left_alone(), _amplification(), *_back(), *_overload(), *_stall())
