@@ -17,11 +17,11 @@ import mmap
 import os
 from typing import Final
 
-SLAB_CELLS: Final = 512
+SLAB_CELLS: Final = 640
 MAX_SLABS: Final = 1 << 14
 FIRST: Final = 10
 """The first cell of a slab that is free for numbers."""
-LAST: Final = 256
+LAST: Final = 384
 """Cells of an endpoint's slab from here on are its name."""
 _CELL: Final = 8
 _SIZE: Final = SLAB_CELLS * MAX_SLABS * _CELL
