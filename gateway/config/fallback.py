@@ -21,10 +21,12 @@ class FixedResponse:
 class Fallback:
     """``on``: words of `gateway.core.fallback.CAUSES`; ``statuses``: the first and the last of each listed range.
 
-    ``upstream`` names the `Upstream` that is asked instead; "": ``response`` is given instead.
+    ``upstream`` names the `Upstream` that is asked instead; "": ``response`` is given instead. ``rewrite``: members of
+    the JSON object that it is asked with, and their texts.
     """
 
     on: tuple[str, ...]
     statuses: tuple[tuple[int, int], ...] = ()
     upstream: str = ""
     response: FixedResponse | None = None
+    rewrite: tuple[tuple[str, str], ...] = ()

@@ -45,6 +45,7 @@ SHARED = {"issuer": "https://h", "audience": ["g"], "algorithms": ["HS256"], "se
 JWT = {"issuer": "https://i", "audience": ["a"], "algorithms": ["ES256"], "jwks_url": "https://h/keys"}
 PROXY = {"name": "p", "path": "/p", "upstream": "http://h"}
 FALLBACK = {"on": ["reset"], "response": {}}
+AWAY = {"on": ["reset"], "upstream": "http://i", "rewrite": {}}
 CERTIFICATE = {"cert": "b.pem", "key": "b.key"}
 UPSTREAM = {"name": "u", "endpoints": [{"url": "https://u"}]}
 PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
@@ -85,6 +86,7 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
         {"proxies": [PROXY | {"max_concurrent": 3, "capacity": {"enabled": False}}]},
     ),
     "Fallback": (("proxies", 0, "fallback"), {"proxies": [PROXY | {"fallback": FALLBACK}]}),
+    "Rewrite": (("proxies", 0, "fallback", "rewrite"), {"proxies": [PROXY | {"fallback": AWAY}]}),
     "FixedResponse": (("proxies", 0, "fallback", "response"), {"proxies": [PROXY | {"fallback": FALLBACK}]}),
     "TimeoutConfig": (("proxies", 0, "timeout_config"), {"proxies": [PROXY | {"timeout_config": {}}]}),
 }

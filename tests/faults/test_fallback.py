@@ -11,6 +11,7 @@ import pytest
 from harness.answers import OK, answer, chunk, each_request, head, ok
 from harness.client import Client, code_of, request
 from harness.message import Truncated
+from harness.patience import eventually
 from harness.records import Proxied, proxy
 from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.upstream import Behaviour, BlackHole, Link, Upstream, refused_url
@@ -308,6 +309,92 @@ async def test_a_body_of_which_nothing_was_taken_goes_to_the_fallback(
     assert await link.exactly(len(BODY)) == BODY
     await link.send(OK)
     assert (await client.response("POST")).body == b"ok"
+
+
+# -- another model
+
+ASKED, CHANGED = b'{"model": "large", "n": 1.0}', b'{"model": "small", "n": 1.0}'
+
+
+def to_small(*on: str, statuses: tuple[tuple[int, int], ...] = ()) -> Fallback:
+    return Fallback(on, statuses, upstream="spare", rewrite=(("model", "small"),))
+
+
+async def serves_changed(spare: Upstream, client: Client, changed: bytes = CHANGED) -> None:
+    """The fallback gets ``changed``, with its length, and responds."""
+    link = await spare.link()
+    message = await link.request()
+    assert (message.body, message.all("Content-Length")) == (changed, [b"%d" % len(changed)])
+    await link.send(OK)
+    assert (await client.final("POST")).body == b"ok"
+
+
+@pytest.mark.protocols
+async def test_the_fallback_is_asked_for_another_model(
+    gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    rig = await rig_of(gateway_for, upstream, spare, to_small(statuses=((503, 503),)))
+    client = await asked(rig, "Content-Digest: sha-256=:x:", method="POST", body=ASKED)
+    link = await upstream.link()
+    assert (await link.request()).body == ASKED
+    await link.send(answer(b"busy", status=503))
+    await serves_changed(spare, client)
+    assert spare.requests[0].get("content-digest") is None
+
+
+@pytest.mark.protocols
+@pytest.mark.parametrize("expects", [False, True], ids=["waits for nothing", "awaits 100"])
+async def test_a_body_that_is_yet_to_come_is_changed_too(
+    expects: bool, gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    rig = await rig_of(gateway_for, refused_url(), spare, to_small("connect"))
+    sent = ASKED[:-1] + b', "more": "' + b"x" * 200_000 + b'"}'
+    lines = [f"Content-Length: {len(sent)}", *(["Expect: 100-continue"] if expects else [])]
+    client = await asked(rig, *lines, method="POST")
+    if expects:
+        assert (await client.response("POST")).status == 100
+    for at in range(0, len(sent), 50_000):
+        await client.send(sent[at : at + 50_000])
+    await serves_changed(spare, client, sent.replace(b"large", b"small"))
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    ("lines", "body"),
+    [(["Content-Length: 1048577"], b""), (["Transfer-Encoding: chunked"], b"5\r\nhello\r\n0\r\n\r\n")],
+    ids=["too long", "unknown length"],
+)
+async def test_a_body_that_cannot_be_changed_leaves_the_error(
+    lines: list[str], body: bytes, gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    rig = await rig_of(gateway_for, refused_url(), spare, to_small("connect"))
+    client = await asked(rig, *lines, method="POST", body=body)
+    assert code_of(await client.response("POST")) == "dial_failed"
+    assert spare.accepted == 0
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("body", [b"model=large", b'["model"]', b""], ids=["form", "list", "none"])
+async def test_what_names_no_model_goes_as_it_is(
+    body: bytes, gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    spare.behaviour = ok()
+    rig = await rig_of(gateway_for, refused_url(), spare, to_small("connect"))
+    assert (await rig.ask(method="POST", body=body)).body == b"ok"
+    assert spare.requests[0].body == body
+
+
+@pytest.mark.protocols
+async def test_a_caller_that_leaves_while_its_body_is_awaited(
+    gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    rig = await rig_of(gateway_for, refused_url(), spare, to_small("connect"))
+    client = await asked(rig, "Content-Length: 1000", method="POST", body=b"x" * 100)
+    await eventually(lambda: rig.gateway.exchanges == 1, "it is served")
+    client.close()
+    line = await line_of(rig)
+    assert (line["status_code"], line["reason"]) == (499, "client_gone")
+    assert spare.accepted == 0
 
 
 # -- retries come first

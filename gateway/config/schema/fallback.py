@@ -77,6 +77,14 @@ class FixedResponse(Section):
         return self
 
 
+class Rewrite(Section):
+    """What the other upstream gets in the body of a request, which is an object in JSON."""
+
+    model: str = Field(default="", max_length=200, title="Model that it is asked for", examples=["llama-3.1-8b"])
+    """The text of the member `model`, so that an upstream that has other models can serve the request. Empty: it stays
+    as it is."""
+
+
 class Fallback(Section):
     """What serves a request that the upstream of the proxy has failed: another upstream, or a fixed response."""
 
@@ -94,10 +102,17 @@ class Fallback(Section):
     response: FixedResponse | None = Field(default=None, examples=[{"status": 503, "body": "Try again later"}])
     """The response that is given instead. Callers of gRPC get the error itself."""
 
+    rewrite: Rewrite = Rewrite()
+    """What is changed in the body for the other upstream. Every other byte stays as it is, and so does a body that is
+    no object in JSON. A body longer than 1 MiB, or of unknown length, of which not all was kept, gets the error
+    itself."""
+
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if (self.upstream is None) == (self.response is None):
             raise ValueError("must have an upstream or a response, and not both; write one of them")
+        if self.upstream is None and self.rewrite.model:
+            raise ValueError("rewrite changes what another upstream is asked, and here is none; remove rewrite")
         if self.upstream is not None and "deadline" in self.on:
             raise ValueError("on: deadline leaves no time for another upstream; write a response, or remove deadline")
         return self
@@ -129,6 +144,7 @@ class Fallback(Section):
             on=tuple(entry for entry in self.on if entry in _WORDS),
             statuses=tuple(self._statuses()),
             upstream=self.upstream_of(proxy),
+            rewrite=(("model", self.rewrite.model),) if self.rewrite.model else (),
         )
 
     def _statuses(self) -> Iterator[tuple[int, int]]:

@@ -24,6 +24,8 @@ from gateway.proxy.grpc import is_grpc
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.retry import has_body
 from gateway.proxy.layers.server_timing import head_field
+from gateway.proxy.rewrite_body import BodyRewrite, rewrite_of
+from gateway.proxy.rewrite_body import is_possible as can_rewrite
 
 _COME_BACK = (429, 503)
 """RFC 6585 4, RFC 9110 15.6.4: statuses that may say when to ask again."""
@@ -43,6 +45,7 @@ def fall_back(fallback: Fallback | None, second: Handler | None, limiter: Limite
         return lambda next_handler: next_handler
     causes = Causes(fallback.on, fallback.statuses)
     response = fallback.response or FixedResponse()
+    rewrite = rewrite_of(fallback.rewrite)
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
@@ -54,7 +57,7 @@ def fall_back(fallback: Fallback | None, second: Handler | None, limiter: Limite
                     return
                 cause = str(ex.status)
             except GatewayError as error:
-                cause = _cause(causes, ex, error, fixed=second is None)
+                cause = _cause(causes, ex, error, fallback)
                 if not cause:
                     raise
                 failed = error
@@ -66,7 +69,7 @@ def fall_back(fallback: Fallback | None, second: Handler | None, limiter: Limite
                 return
             if ex.attempt.asked_at and limiter is not None:
                 await asyncio.sleep(limiter.linger)
-            await _ask(second, ex, cause, failed, began)
+            await _ask(second if rewrite is None else _after(rewrite, second), ex, cause, failed, began)
 
         return handle
 
@@ -80,8 +83,7 @@ def discards_for(fallback: Fallback | None) -> Discards | None:
     causes = Causes((), fallback.statuses)
     if not causes.lists_statuses:
         return None
-    fixed = fallback.upstream == ""
-    return lambda ex, status: causes.lists(status) and _is_possible(ex, fixed=fixed)
+    return lambda ex, status: causes.lists(status) and _is_possible(ex, fallback)
 
 
 def fallback_line(ex: Exchange) -> bytes:
@@ -89,15 +91,25 @@ def fallback_line(ex: Exchange) -> bytes:
     return b"" if ex.fallback is None else b"X-Gateway-Fallback: %b\r\n" % ex.fallback.cause.encode()
 
 
-def _cause(causes: Causes, ex: Exchange, error: GatewayError, *, fixed: bool) -> str:
+def _after(rewrite: BodyRewrite, second: Handler) -> Handler:
+    async def handle(ex: Exchange) -> None:
+        await rewrite(ex)
+        await second(ex)
+
+    return handle
+
+
+def _cause(causes: Causes, ex: Exchange, error: GatewayError, fallback: Fallback) -> str:
     """What the fallback takes over from; empty: it does not, and the error stands."""
     cause = causes.word_for(error.reason.code)
-    return cause if cause and not ex.committed and _is_possible(ex, fixed=fixed) else ""
+    return cause if cause and not ex.committed and _is_possible(ex, fallback) else ""
 
 
-def _is_possible(ex: Exchange, *, fixed: bool) -> bool:
+def _is_possible(ex: Exchange, fallback: Fallback) -> bool:
     """A response that is none of gRPC says less to a caller of gRPC than the failure itself."""
-    return not is_grpc(ex.request) if fixed else has_body(ex)
+    if not fallback.upstream:
+        return not is_grpc(ex.request)
+    return has_body(ex) and (not fallback.rewrite or can_rewrite(ex))
 
 
 async def _ask(second: Handler, ex: Exchange, cause: str, failed: GatewayError | None, began: float) -> None:

@@ -19,6 +19,8 @@ def test_the_record_has_words_and_ranges_apart() -> None:
     made = Fallback.model_validate({"on": ON, "upstream": URL}).record("p")
     assert made == records.Fallback(("connect",), ((503, 503), (500, 502)), "fallback of p")
     assert Fallback.model_validate({"on": ON, "upstream": "ai"}).record("p").upstream == "upstream ai"
+    model = Fallback.model_validate({"on": ON, "upstream": "ai", "rewrite": {"model": "m"}}).record("p")
+    assert model.rewrite == (("model", "m"),)
     fixed = Fallback.model_validate({"on": ["deadline"], "response": {"body": "b"}}).record("p")
     assert fixed == records.Fallback(("deadline",), (), "", records.FixedResponse(body="b"))
 
@@ -42,6 +44,9 @@ def test_a_response_has_the_defaults_of_its_record() -> None:
         ({"on": ["600"], "response": {}}, "200 to 599"),
         ({"on": ["503-500"], "response": {}}, "the lower status first"),
         ({"on": ["503"], "upstream": "h2c://u@h"}, "must not hold a user"),
+        ({"on": ["503"], "response": {}, "rewrite": {"model": "m"}}, "here is none; remove rewrite"),
+        ({"on": ["503"], "upstream": URL, "rewrite": {"model": "m" * 201}}, "at most 200"),
+        ({"on": ["503"], "upstream": URL, "rewrite": {"stream": True}}, "Extra inputs"),
         ({"on": ["503"], "response": {"status": 204, "body": "b"}}, "has no body"),
         ({"on": ["503"], "response": {"content_type": "a\r\nb"}}, "no media type"),
         ({"on": ["503"], "response": {"status": 199}}, "greater than or equal to 200"),

@@ -323,3 +323,29 @@ def test_for_a_fixed_response_the_body_does_not_matter_but_grpc_does() -> None:
     call.request.minor = HTTP_2
     call.request.fields.append(b"Content-Type: application/grpc")
     assert not discards(call, 503)
+
+
+TO_SMALL = Fallback(("connect",), ((503, 503),), "spare", rewrite=(("model", "small"),))
+
+
+async def test_the_second_upstream_gets_another_model() -> None:
+    second = Second()
+    ex = fresh(b"POST", 15)
+    ex.body = b'{"model": "big"}'
+    await fall_back(TO_SMALL, second, None, Cors())(failing(GatewayError(DIAL_FAILED)))(ex)
+    assert ex.body == b'{"model": "small"}'
+    assert second.seen == [ex]
+    assert ex.request.length == len(ex.body)
+
+
+@pytest.mark.parametrize(("length", "possible"), [(1000, True), (2**20 + 1, False), (-1, False)])
+async def test_a_body_that_cannot_be_changed_leaves_the_first_error(length: int, possible: bool) -> None:
+    ex = fresh(b"POST", length)
+    ex.downstream.body_complete = False  # type: ignore[misc] # nothing of it was taken
+    discards = discards_for(TO_SMALL)
+    assert discards is not None
+    assert discards(ex, 503) is possible
+    if not possible:
+        with pytest.raises(GatewayError) as caught:
+            await fall_back(TO_SMALL, Second(), None, Cors())(failing(GatewayError(DIAL_FAILED)))(ex)
+        assert caught.value.reason is DIAL_FAILED
