@@ -69,6 +69,11 @@ def upstream_text(found: Json) -> str:
             f"  streams of events ({stream['mode']}): {stream['watched']} run, the longest wait is "
             f"{stream['silence']:.1f} s; {bounds}"
         )
+    if ai := found.get("ai"):  # as the stream
+        lines.append(
+            f"  responses of models ({ai['format']}): {ai['responses']} run, {ai['waiting']} without a token yet, "
+            f"the longest wait is {ai['longest_wait']:.1f} s"
+        )
     if group := found.get("group"):  # as the stream
         lines += _group(group, now)
     if retries := found.get("retries"):  # as the stream

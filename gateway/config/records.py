@@ -21,6 +21,8 @@ Mode = Literal["enforce", "shadow"]
 """The mode of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
 
 
+Ai = Literal["none", "openai", "anthropic"]
+
 Http2 = Literal["auto", "always", "never"]
 """Whether HTTP/2 is spoken to an upstream: ``auto`` where ALPN chooses it, so not without TLS."""
 
@@ -371,6 +373,8 @@ class Route:
     rate_weight: int = 1
     """Tokens that a request takes from each of ``rate_limits``."""
     fallback: Fallback | None = None
+    ai: Ai = "none"
+    """Whose format responses have in which the usage of a language model is read."""
 
     def upstreams(self) -> tuple[str, ...]:
         """The names of all that it may send requests to."""

@@ -12,6 +12,7 @@ from gateway.core.principal import Principal
 from gateway.core.quota import Quota
 from gateway.core.retries import Retries
 from gateway.core.stream import ServerStream
+from gateway.core.usage import Usage
 
 SWITCHED: Final = 101
 """The status of an exchange that has become a tunnel."""
@@ -63,6 +64,7 @@ class Exchange:
         "trace",
         "trace_id",
         "tried",
+        "usage",
     )
 
     downstream: ServerStream
@@ -138,6 +140,9 @@ class Exchange:
     """Code of the `Reason` for which a protection in shadow mode would have refused it, or cut it: that of the
     first one, because nothing comes after a refusal."""
 
+    usage: Usage | None
+    """Of the response of a language model, where the proxy has `ai`."""
+
     def __init__(self, downstream: ServerStream, request: RequestHead, start_at: float) -> None:
         self.downstream = downstream
         self.request = request
@@ -177,3 +182,4 @@ class Exchange:
         self.breaker = ""
         self.concurrent = 0
         self.shadow = ""
+        self.usage = None

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.ipc.messages import (
     AdaptiveTold,
+    AiTold,
     BreakerPulse,
     BreakerTold,
     EndpointTold,
@@ -114,6 +115,7 @@ def explanations(
         retries=_retries([some for each in of if (some := each.get("retries")) is not None]),
         rates=_rates([each.get("rates", []) for each in of]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
+        ai=_ai([read for _, each in everywhere if (read := each.get("ai")) is not None]),
         adaptive=_adaptive([one for each in of if (one := each.get("adaptive")) is not None]),
         fallback=_fallback([second for each in of if (second := each.get("fallback")) is not None]),
         pool=_pool([each["pool"] for _, each in everywhere]),
@@ -142,6 +144,14 @@ def _stream(of: Sequence[StreamTold]) -> StreamTold | None:
         return None
     watched = sum(each["watched"] for each in of)
     return {**of[0], "watched": watched, "silence": max(each["silence"] for each in of)}
+
+
+def _ai(of: Sequence[AiTold]) -> AiTold | None:
+    if not of:
+        return None
+    longest = max(each["longest_wait"] for each in of)
+    responses, waiting = sum(each["responses"] for each in of), sum(each["waiting"] for each in of)
+    return {**of[0], "responses": responses, "waiting": waiting, "longest_wait": longest}
 
 
 def _groups(of: Sequence[Explanation]) -> list[GroupTold]:

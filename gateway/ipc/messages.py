@@ -242,6 +242,16 @@ class StreamTold(TypedDict):
     """Seconds since the newest event with data, of the one that has waited longest."""
 
 
+class AiTold(TypedDict):
+    format: str
+    responses: int
+    """Of models, that run and are read."""
+    waiting: int
+    """Those of them that have no token yet; responses without a stream never have one before their end."""
+    longest_wait: float
+    """Seconds since the request of the one of them that has waited longest."""
+
+
 class RetriesTold(TypedDict):
     mode: str
     attempts: int
@@ -375,6 +385,8 @@ class Explanation(TypedDict):
     """A worker of an older version does not send it."""
     group: NotRequired[GroupTold | None]
     adaptive: NotRequired[AdaptiveTold | None]
+    ai: NotRequired[AiTold | None]
+    """As ``stream``."""
     """As ``stream``."""
     retries: NotRequired[RetriesTold | None]
     """As ``stream``."""

@@ -9,6 +9,7 @@ import orjson
 from gateway.core.exchange import Exchange
 from gateway.core.fallback import FellBack
 from gateway.core.message import VERSIONS
+from gateway.core.usage import NOT_SAID, Usage
 from gateway.observe.timing import Phases
 
 _NO_WAITS: Final = '"queue_ms":0,"identity_ms":0,"dial_ms":0,"upload_ms":0,"transfer_ms":0,"blocked_ms":0'
@@ -104,6 +105,25 @@ def with_fallback(text: bytes, behind: FellBack) -> bytes:
             f',"fallback":{{"cause":"{behind.cause}","reason":"{behind.reason}","upstream":"{behind.endpoint}"}}}}\n'
         ).encode()
     )
+
+
+def with_usage(text: bytes, ex: Exchange, usage: Usage) -> bytes:
+    """The line of a response of a language model: also what it says of its tokens (null: that is not known), when the
+    first one came, counted from the start of the exchange, and how many came a second after it."""
+    first = _ms(usage.first_token_at - ex.start_at) if usage.first_token_at else "null"
+    speed = _DECIMALS % usage.per_second if usage.per_second else "null"
+    return (
+        text[:-2]
+        + (
+            f',"ai":{{"model":"{usage.model}","input_tokens":{_tokens(usage.input)},'
+            f'"output_tokens":{_tokens(usage.output)},"cached_tokens":{_tokens(usage.cached)},'
+            f'"first_token_ms":{first},"tokens_per_second":{speed},"unknown":"{usage.unknown}"}}}}\n'
+        ).encode()
+    )
+
+
+def _tokens(count: int) -> str:
+    return "null" if count == NOT_SAID else str(count)
 
 
 def _described(ex: Exchange) -> str:

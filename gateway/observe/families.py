@@ -16,6 +16,7 @@ from gateway.core.fallback import CAUSES
 from gateway.core.message import VERSIONS
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
+from gateway.core.usage import UNKNOWN
 from gateway.observe.counters import FIRST, LAST, SLAB_CELLS
 from gateway.observe.timing import PHASES
 
@@ -126,6 +127,7 @@ STREAMS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 
 """Responses of models take minutes."""
 _OWN: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 _TUNNELS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0)
+_SPEEDS: Final = (2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
 _GONE: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 UNROUTED: Final = "-"
@@ -169,6 +171,7 @@ RETRIED: Final = ("stale", "connect", "reset", "timeout", "refused_stream", "sta
 """As `gateway.policy.retry` names them."""
 WITHHELD: Final = ("method", "body", "attempts", "retry_after", "deadline", "budget")
 """As `gateway.policy.retry` names them."""
+TOKEN_KINDS: Final = ("input", "output", "cached")
 PROTECTIONS: Final = ("limiter", "queue", "breaker")
 ENDPOINT_STATES: Final = ("usable", "down", "ejected", "drained", "leaving")
 ENDPOINT_CHANGES_BY: Final = ("down", "up", "ejected", "probation", "proved", "leaving", "returned")
@@ -299,6 +302,28 @@ RATE_KEYS: Final = _of.values(
     "gauge",
     "Keys that rate limits remember, by what has a bucket of its own.",
     [f'key="{kind}"' for kind in KINDS],
+)
+TOKENS: Final = _of.values(
+    "gateway_ai_tokens_total",
+    "counter",
+    "Tokens that responses of language models report: of prompts (input), of results (output), and those of prompts "
+    "that came from the cache of the upstream (cached).",
+    [f'kind="{kind}"' for kind in TOKEN_KINDS],
+    sparse=True,
+)
+FIRST_TOKEN: Final = _of.histogram(
+    "gateway_ai_time_to_first_token_seconds", "From the request's head to the first token of a stream.", STREAMS
+)
+TOKEN_SPEED: Final = _of.histogram(
+    "gateway_ai_tokens_per_second", "Tokens a second of a stream, after its first one.", _SPEEDS
+)
+USAGE_UNKNOWN: Final = _of.values(
+    "gateway_ai_usage_unknown_total",
+    "counter",
+    "Responses of language models whose tokens are not known, or not all of them, by why not. Limits of tokens count "
+    "what is known.",
+    [f'cause="{cause}"' for cause in UNKNOWN],
+    sparse=True,
 )
 ACTIVE: Final = _of.values("gateway_active_connections", "gauge", "Requests that are being served now.")
 IN_FLIGHT: Final = _of.values("gateway_in_flight", "gauge", "Permits in use; without a limit, requests being served.")

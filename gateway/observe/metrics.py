@@ -14,6 +14,7 @@ from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.observe.families import EXEMPLAR_CELLS, METHODS, OTHER, UNROUTED, Histogram
+from gateway.observe.model_usage import counts_of, times_of
 from gateway.observe.timing import PHASES, Phases
 
 _METHODS: Final = {name.encode(): index for index, name in enumerate(METHODS)}
@@ -116,7 +117,7 @@ class Metrics:
         ints[base + families.BYTES_OUT] += sum([ex.bytes_out for ex in exchanges])
         self._count_protocols(base, exchanges)
         for ex in exchanges:
-            if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries is not None:
+            if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries or ex.usage:
                 self._record_rare(base, ex)
 
     def _count_protocols(self, base: int, exchanges: Sequence[Exchange]) -> None:
@@ -183,7 +184,7 @@ class Metrics:
             ints[base + families.BYTES_IN] += ex.bytes_in
         if ex.bytes_out:
             ints[base + families.BYTES_OUT] += ex.bytes_out
-        if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries is not None:
+        if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries or ex.usage:
             self._record_rare(base, ex)
 
     def _record_rare(self, base: int, ex: Exchange) -> None:
@@ -208,6 +209,11 @@ class Metrics:
                     ints[base + _RETRIED.get(retries.shadowed, _STATUS) + _TO_SHADOW] += 1
         if behind is not None:
             ints[base + families.FALLBACKS + CAUSES.index(behind.label)] += 1
+        if ex.usage is not None:
+            for cell, amount in counts_of(ex.usage):
+                ints[base + cell] += amount
+            for histogram, value in times_of(ex.usage, ex.start_at):
+                self._observe(base, histogram, value)
 
     def breaker_moved(self, proxy: str, old: str, new: str, reason: str, now: float) -> None:
         """``now`` is a reading of the monotonic clock."""

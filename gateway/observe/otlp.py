@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from gateway import __version__
 from gateway.core.exchange import Exchange
 from gateway.core.message import VERSIONS
+from gateway.core.usage import Usage
 from gateway.observe.timing import PHASES, Phases
 
 _SHUTDOWN_SECONDS: Final = 2.0
@@ -141,6 +142,20 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
         attributes["error.type"] = attributes["gateway.reason"] = ex.reason
     if ex.fallback is not None:
         attributes["gateway.fallback"] = ex.fallback.cause
+    if ex.usage is not None:
+        attributes |= _of_model(ex, ex.usage)
     if ex.shadow:
         attributes["gateway.shadow"] = ex.shadow
     return attributes
+
+
+def _of_model(ex: Exchange, usage: Usage) -> dict[str, str | int | float]:
+    """By the semantic conventions for generative AI: input tokens include those from the cache."""
+    found: dict[str, str | int | float] = {}
+    if usage.model:
+        found["gen_ai.response.model"] = usage.model
+    counts = {"input_tokens": usage.input, "output_tokens": usage.output, "cache_read.input_tokens": usage.cached}
+    found |= {f"gen_ai.usage.{name}": count for name, count in counts.items() if count >= 0}
+    if usage.first_token_at:
+        found["gen_ai.response.time_to_first_chunk"] = usage.first_token_at - ex.start_at
+    return found

@@ -13,7 +13,7 @@ from time import monotonic, time
 from gateway import errors
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback
+from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback, with_usage
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent_requests import Recent
@@ -152,6 +152,8 @@ class ExchangeRecorder:
                     text = having_retries(text, ex)
                 if ex.fallback is not None:
                     text = with_fallback(text, ex.fallback)
+                if ex.usage is not None:
+                    text = with_usage(text, ex, ex.usage)
                 lines.append(text)
                 if ex.reason:
                     self._recent.keep_refusal(text)

@@ -10,17 +10,16 @@ from time import monotonic
 from typing import Final
 
 from gateway import errors
-from gateway.config import records
 from gateway.core.exchange import Exchange
 from gateway.core.message import HTTP_2, UNTIL_CLOSE, OutgoingRequest, ResponseHead
 from gateway.core.quota import Quota
 from gateway.core.stream import ClientStream, Sink, Source
 from gateway.proxy.discard import Discard
-from gateway.proxy.event_watch import EventWatch, is_event_stream
 from gateway.proxy.grpc import status_of_head
 from gateway.proxy.layers.fall_back import Discards
 from gateway.proxy.layers.server_timing import timing_fields
 from gateway.proxy.locations import Locations, with_fields
+from gateway.proxy.watched import Watched
 
 CONTINUE_SECONDS = 1.0
 """How long an upstream may take to respond to ``Expect: 100-continue`` before the body is sent anyway."""
@@ -31,14 +30,14 @@ _CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """What a route does with responses. ``locations`` None: paths stay as they are. ``watched``: how responses of
-    events are watched; None: they are not. ``discards``: which responses are left to the fallback; None: none.
+    """What a route does with responses. ``locations`` None: paths stay as they are. ``watched``: how their bodies are
+    read as they pass; None: they are not. ``discards``: which responses are left to the fallback; None: none.
     ``reported``: looks at what the endpoint says of itself, and gives the fields that callers get, where those are
     others; None: nothing looks.
     """
 
     locations: Locations | None
-    watched: records.Stream | None
+    watched: Watched | None
     discards: Discards | None = None
     reported: Callable[[ResponseHead], list[bytes] | None] | None = None
 
@@ -101,10 +100,7 @@ class Relay:
         down.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
         watched = self._treatment.watched
-        if watched is not None and is_event_stream(ex.request, head):
-            ex.events = watch = EventWatch(ex, watched, self.stream, head)
-            return watch
-        return down
+        return down if watched is None else watched.sink(ex, self.stream, head)
 
     def _discard(self, head: ResponseHead) -> Sink:
         worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE

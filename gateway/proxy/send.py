@@ -25,6 +25,7 @@ from gateway.proxy.layers.fall_back import discards_for, fallback_line
 from gateway.proxy.locations import Locations
 from gateway.proxy.reply import Relay, Treatment, Upload, end_of_body
 from gateway.proxy.rewrite import VIA, RequestRewrite
+from gateway.proxy.watched import watched_by
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.pool import Pool
 from gateway.upstream.reports import Reports
@@ -166,7 +167,7 @@ def _treatment(
     locations, origin = None, endpoint.origin
     if route.rewrite_location:
         locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
-    watched = route.stream if route.stream.watches or watch_events else None
+    watched = watched_by(route, watch_events=watch_events)
     reported = None if reports is None else partial(reports.take, endpoint.member)
     return Treatment(locations, watched, discards_for(fallback), reported)
 

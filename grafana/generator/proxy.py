@@ -388,10 +388,46 @@ WEBSOCKETS = Row(
     ],
 )
 
+MODELS = Row(
+    "Language models",
+    [
+        timeseries(
+            "Tokens, by kind",
+            "Per second, as responses report them when they end; no data without the setting ai. cached is a part of "
+            "input: the more of it, the cheaper the prompts.",
+            "none",
+            Query(_rate("gateway_ai_tokens_total", "kind"), "{{kind}}"),
+        ),
+        timeseries(
+            "Time to the first token",
+            "Of streams, from the head of the request, with its time in the queue. It rises: the model has too many "
+            "prompts at once, or longer ones.",
+            "s",
+            *_quantiles("gateway_ai_time_to_first_token_seconds", 0.5, 0.95),
+        ),
+        timeseries(
+            "Tokens a second of a stream",
+            "After its first token: half of the streams are slower than p50, one in twenty is slower than p5. They "
+            "fall while many streams run: the model shares its time among them, so a lower limit may serve all sooner.",
+            "none",
+            *_quantiles("gateway_ai_tokens_per_second", 0.5, 0.05),
+        ),
+        timeseries(
+            "Tokens not known",
+            "Responses per second whose tokens could not be read, by why not; limits of tokens do not see them. "
+            "encoded: set Accept-Encoding: identity in headers. absent: streams of OpenAI need include_usage.",
+            "ops",
+            Query(_rate("gateway_ai_usage_unknown_total", "cause"), "{{cause}}"),
+            stacked=True,
+        ),
+    ],
+)
+
 PROXY = Dashboard(
     "breakwater-proxy",
     "Breakwater: one proxy",
-    "One proxy in depth: its failures by reason, where its time goes, its protections and connections, its WebSockets.",
+    "One proxy in depth: its failures by reason, where its time goes, its protections and connections, its WebSockets "
+    "and its models.",
     [
         Variable("instance", "Gateway", "label_values(gateway_circuit_breaker_state, instance)"),
         Variable(
@@ -401,6 +437,6 @@ PROXY = Dashboard(
             several=False,
         ),
     ],
-    [NOW, FAULT, TIME, PROTECTIONS, CONNECTIONS, WEBSOCKETS],
+    [NOW, FAULT, TIME, PROTECTIONS, CONNECTIONS, WEBSOCKETS, MODELS],
     [("Fleet", "breakwater-fleet"), ("Internals", "breakwater-internals")],
 )

@@ -72,7 +72,7 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
     "RateLimit": (
         ("proxies", 0, "rate_limits", 0),
-        {"proxies": [PROXY | {"rate_limits": [{"key": "all", "rate": 7}]}]},
+        {"proxies": [PROXY | {"ai": "openai", "rate_limits": [{"key": "all", "rate": 7}]}]},
     ),
     "CircuitBreaker": (("proxies", 0, "circuit_breaker"), {"proxies": [PROXY | {"circuit_breaker": {}}]}),
     "Cors": (("proxies", 0, "cors"), {"proxies": [PROXY | {"cors": {"allow_origins": ["https://a.example.org"]}}]}),

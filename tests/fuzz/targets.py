@@ -20,7 +20,9 @@ from property.test_hpack import read_alike as blocks_read_alike
 from gateway.config import header_template
 from gateway.core import path
 from gateway.core.limits import Limits
+from gateway.core.usage import MOST_TOKENS, Usage
 from gateway.errors import GatewayError
+from gateway.proxy.usage_reader import BodyUsage, EventUsage, Vendor
 from gateway.rules.parser import compile_rule
 from gateway.rules.tokens import RuleError
 from gateway.wire.client_hello import HelloReader, NotTlsError
@@ -28,6 +30,24 @@ from gateway.wire.h1.head import HeadParser
 
 PARSER, LIMITS = HeadParser(), Limits()
 TEMPLATES = header_template.Context({"A": "a", "B": "b\r\n"}, header_template.AnySecret())
+
+
+def model_usage(data: bytes) -> None:
+    """The first byte says where the response is split."""
+    pieces = [data[1:], b""] if not data else [data[1:][: data[0]], data[1:][data[0] :]]
+    vendors: tuple[Vendor, ...] = ("openai", "anthropic")
+    for vendor in vendors:
+        for made in (EventUsage, BodyUsage):
+            seen = []
+            for parts in ([data[1:]], pieces):
+                usage = Usage()
+                reader = made(usage, vendor)
+                for part in parts:
+                    reader.feed(part, 1.0)
+                reader.finish(1.0)
+                seen.append([getattr(usage, name) for name in Usage.__slots__])
+                assert 0 <= usage.tokens <= 2 * MOST_TOKENS
+            assert seen[0] == seen[1]
 
 
 def request_head(data: bytes) -> None:
@@ -120,6 +140,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         header_blocks,
         frames,
         client_hello,
+        model_usage,
         target,
         access_rule,
         template,

@@ -21,6 +21,7 @@ from harness.answers import answer, chunk, head
 from harness.client import Client
 from harness.deployment import Deployment
 from harness.message import Truncated
+from harness.models import OPENAI_CHAT
 from harness.prometheus import Prometheus
 from harness.tls import TlsClient, trusting, write_certificates
 from harness.upstream import Link, Upstream, refused_url
@@ -43,6 +44,12 @@ async def sidecar(link: Link) -> None:
             await link.send(head("Transfer-Encoding: chunked", "Content-Type: text/event-stream"))
             for _ in range(5):
                 await link.send(chunk(b"data: token\n\n"))
+                await asyncio.sleep(0.02)
+            await link.send(b"0\r\n\r\n")
+        elif kind == b"model":
+            await link.send(head("Transfer-Encoding: chunked", "Content-Type: text/event-stream"))
+            for event in OPENAI_CHAT:
+                await link.send(chunk(event))
                 await asyncio.sleep(0.02)
             await link.send(b"0\r\n\r\n")
         elif kind == b"socket":
@@ -69,7 +76,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     queue = {"max_waiting": 2, "timeout": 0.3}
     proxies = [
         # The one that is looked at in depth: it has everything.
-        {**common, "name": "sidecar", "path": "/sidecar", "queue": queue, "websocket": True},
+        {**common, "name": "sidecar", "path": "/sidecar", "queue": queue, "websocket": True} | {"ai": "openai"},
         {**common, "name": "shadowed", "path": "/shadowed", "max_concurrent": 1, "limiter": {"mode": "shadow"}}
         | {"retries": {"attempts": 2, "on": ["500"], "mode": "shadow"}},
         {**common, "name": "dead", "path": "/dead", "upstream": refused_url()},
@@ -110,6 +117,12 @@ def asks(path: str) -> Play:
 
     play.__qualname__ = f"asks({path!r})"
     return play
+
+
+async def prompts(deployment: Deployment) -> None:
+    """A caller of a language model."""
+    async with deployment.session.post(f"{deployment.url}/sidecar/model", json={"model": "m"}) as response:
+        await response.read()
 
 
 async def uploads(deployment: Deployment) -> None:
@@ -185,6 +198,7 @@ PLAYS: tuple[Play, ...] = (
             "/nowhere",
         )
     ),
+    prompts,
     uploads,
     lacks,
     shakes_hands,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.core.fallback import CAUSES
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
+from gateway.core.usage import UNKNOWN
 from gateway.errors import REASONS
 from gateway.observe.families import (
     ENDPOINT_CHANGES_BY,
@@ -20,6 +21,7 @@ from gateway.observe.families import (
     REPORTS,
     RETRIED,
     SHADOWED,
+    TOKEN_KINDS,
     WITHHELD,
 )
 
@@ -125,6 +127,10 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_fallbacks_total": Family("counter", _each("cause", *CAUSES), (), 0.1),
     "gateway_shadow_refusals_total": Family("counter", _each("reason", *SHADOWED)),
     "gateway_rate_limited_total": Family("counter", _each("key", *KINDS), (), 0.1),
+    "gateway_ai_tokens_total": Family("counter", _each("kind", *TOKEN_KINDS), (), 300),
+    "gateway_ai_time_to_first_token_seconds": Family("histogram", buckets=STREAM),
+    "gateway_ai_tokens_per_second": Family("histogram", buckets=(2, 5, 10, 20, 40, 80, 160, 320, 640)),
+    "gateway_ai_usage_unknown_total": Family("counter", _each("cause", *UNKNOWN), (), 0.1),
     "gateway_rate_limit_keys": Family("gauge", _each("key", *KINDS), value=40),
 }
 

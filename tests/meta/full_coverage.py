@@ -57,6 +57,8 @@ WHOLE = (
     "gateway/proxy/replay.py",
     "gateway/proxy/retries.py",
     "gateway/proxy/rewrite_body.py",
+    "gateway/proxy/usage_reader.py",
+    "gateway/proxy/usage_watch.py",
     "gateway/wire/buffers.py",
     "gateway/wire/event_reader.py",
     "gateway/wire/fields.py",

@@ -104,6 +104,7 @@ async def test_the_form_knows_every_setting_with_its_default(api: Api, visit: Vi
         "Streams of events",
         "Retries",
         "Fallback",
+        "Language models",
         "WebSocket",
     ]
 

@@ -23,6 +23,7 @@ const FACTS = {
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
   'Rate limits': ({ rates = [] }) => rates.map(rateLimit).join('; '),
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
+  'Language models': ({ ai: a }) => a && `${plural(a.responses, 'response')} run, ${a.waiting} without a token yet, the longest wait for one is ${seconds(a.longest_wait)}`,
   Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.places ? `; ${plural(g.places, 'place')} by their ${g.reports === 'shadow' ? 'reports, which only count' : 'reports'}` : ''}${g.panic ? '; too few are usable, so all are used' : ''}`,
   Retries: ({ retries: r }) => r && `${plural(r.attempts, 'attempt')} on ${r.on.join(', ')}${shadow(r)}; ${r.left.toFixed(1)} of ${r.burst} left in the budget, ${r.waiting} waiting`,
   Fallback: ({ fallback: f }) => f && `for ${f.on.join(', ')}: ${f.endpoint ? `${f.endpoint}, ${plural(f.in_flight, 'permit')} in use, breaker ${BREAKER[f.breaker].toLowerCase()}` : `a response with ${f.status}`}`,

@@ -27,6 +27,7 @@ Group = Literal[
     "Streams of events",
     "Retries",
     "Fallback",
+    "Language models",
     "WebSocket",
 ]
 """The groups of fields, for mistyped ones to be found. The page shows them in the order in which keys name them."""

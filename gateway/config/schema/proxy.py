@@ -256,6 +256,15 @@ class Proxy(Section):
     )
     """What serves a request that the upstream has failed, before anything of a response was sent: another upstream
     (`upstream`) or a fixed response (`response`), for what `on` lists. `null`: nothing."""
+    ai: records.Ai = Field(
+        default=_PROXY.ai,
+        title="Format of its responses",
+        examples=["openai"],
+        json_schema_extra=in_group("Language models"),
+    )
+    """Whose format the responses of a language model have: `openai` (also vLLM, Ollama and others that imitate it),
+    `anthropic`. The gateway then reads from them, as they pass, how many tokens were used, the model, and how fast it
+    was: for the log, the metrics, and `rate_limits` with `unit: tokens`. `none`: nothing is read."""
     websocket: bool = Field(
         default=_PROXY.websocket, title="Relay WebSockets", examples=[True], json_schema_extra=in_group("WebSocket")
     )

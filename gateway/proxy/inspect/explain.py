@@ -13,6 +13,7 @@ from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.message import VERSIONS
 from gateway.errors import OVERLOADED
 from gateway.ipc.messages import (
+    AiTold,
     BreakerTold,
     CallersTold,
     Explanation,
@@ -85,6 +86,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "fallback": _fallback(served),
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
         "retries": _retries(served, running) if served.settings.retries.active else None,
+        "ai": None if served.settings.ai == "none" else _ai(served.settings, running, now),
         "group": group_told(upstream, epoch),
         "pool": pool_told(upstream),
     }
@@ -100,6 +102,12 @@ def _stream(route: Route, running: Iterable[Exchange], now: float) -> StreamTold
         "watched": len(events),
         "silence": max([now - each.since for each in events], default=0.0),
     }
+
+
+def _ai(route: Route, running: Iterable[Exchange], now: float) -> AiTold:
+    mine = [ex for ex in running if ex.usage is not None and ex.proxy == route.name]
+    waits = [now - ex.start_at for ex in mine if ex.usage is not None and not ex.usage.first_token_at]
+    return {"format": route.ai, "responses": len(mine), "waiting": len(waits), "longest_wait": max(waits, default=0.0)}
 
 
 def _retries(served: Served, running: Iterable[Exchange]) -> RetriesTold:

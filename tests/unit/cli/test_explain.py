@@ -148,3 +148,12 @@ def test_endpoints_have_their_address_and_what_they_report() -> None:
     ]
     older = upstream_text(FOUND | {"group": group | {"endpoints": [known]}})
     assert "  endpoints (random):\n    http://a: usable, 3 in flight, 0 of 9 failed, weight 1\n" in older + "\n"
+
+
+def test_responses_of_models_have_a_line_where_they_are_read() -> None:
+    ai = {"format": "openai", "responses": 3, "waiting": 1, "longest_wait": 2.5}
+    plain = upstream_text(FOUND).splitlines()
+    assert upstream_text(FOUND | {"ai": None}).splitlines() == plain
+    first, line, *rest = upstream_text(FOUND | {"ai": ai}).splitlines()
+    assert [first, *rest] == plain
+    assert line == "  responses of models (openai): 3 run, 1 without a token yet, the longest wait is 2.5 s"

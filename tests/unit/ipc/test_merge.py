@@ -245,3 +245,13 @@ def test_addresses_of_a_name_are_endpoints_of_their_own() -> None:
     assert [(each["address"], each["standing"], each["in_flight"]) for each in merged] == [
         ("1", "usable", 1), ("2", "leaving", 2), ("3", "leaving", 1),
     ]  # fmt: skip
+
+
+def test_responses_of_models_are_counted_over_all_workers() -> None:
+    one, other = (
+        {"format": "openai", "responses": responses, "waiting": waiting, "longest_wait": wait}
+        for responses, waiting, wait in ((2, 1, 0.5), (3, 2, 4.0))
+    )
+    found = explanations({number: explanation("admit", 1, 1.0, ai=ai) for number, ai in enumerate((one, other, None))})
+    assert found["ai"] == {"format": "openai", "responses": 5, "waiting": 3, "longest_wait": 4.0}
+    assert explanations({number: explanation("admit", 1, 1.0) for number in range(2)})["ai"] is None

@@ -7,7 +7,8 @@ from unit.scene import told
 
 from gateway.core.fallback import FellBack
 from gateway.core.peer import Peer
-from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback
+from gateway.core.usage import Usage
+from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback, with_usage
 from gateway.observe.timing import phases
 
 
@@ -170,3 +171,21 @@ def test_the_line_of_an_exchange_that_its_fallback_has_served() -> None:
     assert json.loads(with_fallback(plain, behind)) == json.loads(plain) | {
         "fallback": {"cause": "connect", "reason": "dial_failed", "upstream": "u:1"}
     }
+
+
+def test_the_line_of_a_response_of_a_model() -> None:
+    usage = Usage("")
+    usage.model, usage.input, usage.output, usage.cached = "gpt-4o", 19, 11, 4
+    usage.first_token_at, usage.read_at = 10.25, 12.25
+    ex = told(request_id=b"a", status=200, start_at=10.0, end_at=20.0, usage=usage)
+    plain = line(ex, phases(ex), 0.0)
+    assert json.loads(with_usage(plain, ex, usage)) == json.loads(plain) | {
+        "ai": {
+            "model": "gpt-4o", "input_tokens": 19, "output_tokens": 11, "cached_tokens": 4, "first_token_ms": 250.0,
+            "tokens_per_second": 5.0, "unknown": "",
+        }
+    }  # fmt: skip
+    assert json.loads(with_usage(plain, ex, Usage("encoded")))["ai"] == {
+        "model": "", "input_tokens": None, "output_tokens": None, "cached_tokens": None, "first_token_ms": None,
+        "tokens_per_second": None, "unknown": "encoded",
+    }  # fmt: skip

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
-from unit.scene import exchange, set_facts
+from unit.scene import exchange, set_facts, told
 
 from gateway import errors
 from gateway.control.metrics.exposition import Exposition
 from gateway.core.exchange import Exchange
 from gateway.core.fallback import FellBack
+from gateway.core.usage import Usage
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, create
 from gateway.observe.families import METHODS, PROCESS, PROXY
@@ -374,3 +375,18 @@ def test_rate_limits_count_what_they_refuse_by_their_keys() -> None:
     assert counted.value("gateway_rate_limited_total", proxy="p", key="client") == 2
     assert counted.value("gateway_rate_limited_total", proxy="p", key="header") is None
     assert counted.value("gateway_shadow_refusals_total", proxy="p", reason="rate_limit") == 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_models_say_of_their_tokens(counted: Counted, many: bool) -> None:
+    usage = Usage("")
+    usage.input, usage.output, usage.first_token_at, usage.read_at = 19, 11, 100.25, 102.25
+    facts = [{"usage": usage}, {"usage": Usage("absent")}, {}, {}, {}] if many else [{"usage": usage}]
+    exchanges = [told(**{"proxy": "p", "status": 200, "start_at": 100.0, "end_at": 101.0} | each) for each in facts]
+    counted.metrics.record("p", exchanges, [phases(ex) for ex in exchanges])
+    assert counted.value("gateway_ai_tokens_total", proxy="p", kind="input") == 19
+    assert counted.value("gateway_ai_tokens_total", proxy="p", kind="output") == 11
+    assert counted.value("gateway_ai_tokens_total", proxy="p", kind="cached") is None
+    assert counted.value("gateway_ai_time_to_first_token_seconds_sum", proxy="p") == 0.25
+    assert counted.value("gateway_ai_tokens_per_second_sum", proxy="p") == 5.0
+    assert counted.value("gateway_ai_usage_unknown_total", proxy="p", cause="absent") == (1 if many else None)

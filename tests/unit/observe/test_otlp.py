@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from harness.answers import ok
+from harness.answers import answer, each_request, ok
+from harness.models import OPENAI_CHAT
 from harness.patience import eventually
 from harness.rig import GatewayFor
 from harness.upstream import Upstream, refused_url
@@ -98,6 +99,30 @@ async def test_a_sampled_request_becomes_a_span_with_its_phases(
     assert line["trace_id"] == TRACE
     total = sum(found[f"gateway.{phase}_ms"] for phase in ("dial", "first_byte", "own", "pool", "upload", "transfer"))
     assert total == pytest.approx(line["duration_ms"], abs=1.0)
+
+
+async def test_a_response_of_a_model_has_the_words_of_the_conventions(
+    gateway_for: GatewayFor, upstream: Upstream, collector: Collector
+) -> None:
+    lines = ("Content-Type: text/event-stream",)
+    upstream.behaviour = each_request(lambda _: answer(b"".join(OPENAI_CHAT), *lines))
+    rig = await gateway_for(upstream, ai="openai")
+    await traced(rig, Tracing(collector.url, share=1.0))
+    await rig.ask("/v1", method="POST", body=b"{}")
+    await rig.ask("/v1")
+    await rig.log.wait(2)
+    await traced(rig, None)
+    await eventually(lambda: bool(collector.spans))
+    asked, other = [attributes(span) for span in collector.spans if span.kind == 2]
+    found = {name: value for name, value in asked.items() if name.startswith("gen_ai.")}
+    assert found.pop("gen_ai.response.time_to_first_chunk") > 0.0
+    assert found == {
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "gen_ai.usage.input_tokens": 19,
+        "gen_ai.usage.output_tokens": 10,
+        "gen_ai.usage.cache_read.input_tokens": 4,
+    }
+    assert not any(name.startswith("gen_ai.") for name in other)
 
 
 async def test_a_failure_names_its_reason(gateway_for: GatewayFor, collector: Collector) -> None:

@@ -14,6 +14,7 @@ from unit.scene import Clock, told
 from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import Adaptive, CircuitBreaker, Header, Limiter, Missing, Queue, RateLimit, Retries, Stream
 from gateway.core.outcome import Outcome
+from gateway.core.usage import Usage
 from gateway.ipc.messages import BreakerTold, Explanation
 from gateway.policy import adaptive as adaptive_machine
 from gateway.policy import limiter as machine
@@ -517,3 +518,17 @@ def test_what_is_refused_for_the_load_of_the_gateway(share: float, verdict: str,
     scene = Scene()
     found = explain(scene.served, (), scene.clock(), EPOCH, share)
     assert (found["verdict"], found["reason"], found["sentence"]) == (verdict, reason, sentence)
+
+
+def test_responses_of_models_tell_the_longest_wait_for_a_token() -> None:
+    scene = Scene()
+    assert scene.told()["ai"] is None
+    scene.served = replace(scene.served, settings=replace(scene.served.settings, ai="anthropic"))
+    now = scene.clock()
+    live = [told(proxy=name, start_at=now - age) for name, age in (("p", 1.0), ("p", 4.0), ("p", 6.0), ("other", 9.0))]
+    for ex in live[1:]:
+        ex.usage = Usage()
+    assert live[2].usage is not None
+    live[2].usage.first_token_at = now
+    assert scene.told(*live)["ai"] == {"format": "anthropic", "responses": 2, "waiting": 1, "longest_wait": 4.0}
+    assert scene.told()["ai"] == {"format": "anthropic", "responses": 0, "waiting": 0, "longest_wait": 0.0}

@@ -1,0 +1,98 @@
+"""Reads the usage of a language model from a response as it passes. Each piece goes on before it is read."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Final
+
+from gateway.core.exchange import Exchange
+from gateway.core.message import ResponseHead
+from gateway.core.stream import Sink
+from gateway.core.usage import Usage
+from gateway.proxy.usage_reader import BodyUsage, EventUsage, UsageReader, Vendor
+
+_CONTENT_TYPE: Final = b"content-type:"
+_CONTENT_ENCODING: Final = b"content-encoding:"
+_EVENTS: Final = b"text/event-stream"
+_JSON: Final = (b"application/json", b"+json")
+
+
+def usage_watch(ex: Exchange, head: ResponseHead, sink: Sink, vendor: Vendor) -> Sink:
+    """What stands in front of ``sink`` to read the response that begins with ``head``; ``sink``: there is nothing to
+    read. Sets ``usage`` of ``ex``, when the response is one of a model: of a POST, and a success.
+    """
+    if ex.request.method != b"POST" or not 200 <= head.status <= 299 or not head.length:
+        return sink
+    media_type, encoded = _described(head)
+    events = media_type == _EVENTS
+    if encoded or not (events or media_type.endswith(_JSON)):
+        ex.usage = Usage("encoded" if encoded else "media_type")
+        return sink
+    ex.usage = usage = Usage()
+    return UsageWatch(sink, (EventUsage if events else BodyUsage)(usage, vendor))
+
+
+def _described(head: ResponseHead) -> tuple[bytes, bool]:
+    """The media type, and whether the body is encoded."""
+    media_type, encoded = b"", False
+    for line in head.fields:
+        name = line[: line.find(b":") + 1].lower()
+        if name == _CONTENT_TYPE:
+            media_type = line[len(name) :].partition(b";")[0].strip().lower()
+        elif name == _CONTENT_ENCODING:
+            encoded = line[len(name) :].strip().lower() != b"identity"
+    return media_type, encoded
+
+
+class UsageWatch:
+    """The `gateway.core.stream.Sink` of such a response."""
+
+    __slots__ = ("_reader", "_sink", "takes_chunks")
+
+    def __init__(self, sink: Sink, reader: UsageReader) -> None:
+        self._sink = sink
+        self._reader = reader
+        self.takes_chunks = False
+        """Chunks are read here, and so made again for the caller."""
+
+    @property
+    def full(self) -> bool:
+        return self._sink.full
+
+    @property
+    def body_out(self) -> int:
+        return self._sink.body_out
+
+    @property
+    def blocked(self) -> float:
+        return self._sink.blocked
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        kept = bytes(piece)  # first, because the sink may lend the buffer to the transport
+        self._sink.data(piece, pooled=pooled)
+        self._reader.feed(kept, monotonic())
+
+    def pieces(self, parts: list[memoryview], *, pooled: bool) -> None:
+        kept = b"".join(parts)
+        self._sink.pieces(parts, pooled=pooled)
+        self._reader.feed(kept, monotonic())
+
+    def chunks(self, raw: bytes, size: int) -> None:
+        raise NotImplementedError  # `takes_chunks` is False
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def end(self, trailers: list[bytes]) -> None:
+        self._sink.end(trailers)
+        self._reader.finish(monotonic())
+
+    def ended(self) -> None:
+        raise NotImplementedError  # as `chunks`
+
+    def whole(self, body: memoryview) -> None:
+        kept = bytes(body)
+        self._sink.whole(body)
+        now = monotonic()
+        self._reader.feed(kept, now)
+        self._reader.finish(now)
