@@ -132,9 +132,10 @@ def _endpoint(endpoint: Json, now: float) -> str:
 
 def _rate(limit: Json) -> str:
     """A rate limit, in a line."""
+    taker = "each token of a response" if limit.get("unit") == "tokens" else "a request"
     line = (
         f"  rate limit {limit['name']} ({limit['mode']}): {limit['rate']:g} in {limit['per']:g} s, at most "
-        f"{limit['burst']} at once, a request takes {limit['weight']}; "
+        f"{limit['burst']} at once, {taker} takes {limit['weight']}; "
     )
     if limit["key"] == "all":
         return f"{line}{limit['left']} left"

@@ -70,13 +70,13 @@ def _shared_limits(proxy: dict[str, object], at: Path, shared: _Register) -> Ite
         if limit.get("shared") is not True:
             continue
         key = str(limit.get("key")).lower()
-        name = limit.get("name") or key
+        buckets = limit.get("name") or key, key, limit.get("unit", _LIMIT.unit)
         numbers = tuple(limit.get(each, _RATE[each]) for each in ("rate", "per", "burst", "max_keys"))
-        if shared.numbers.setdefault((name, key), numbers) == numbers:
-            shared.first.setdefault((name, key), (*at, "rate_limits", index))
+        if shared.numbers.setdefault(buckets, numbers) == numbers:
+            shared.first.setdefault(buckets, (*at, "rate_limits", index))
             continue
         line, shown = locate(shared.root, (*at, "rate_limits", index))
-        before = locate(shared.root, shared.first[name, key])[0]
+        before = locate(shared.root, shared.first[buckets])[0]
         message = (
             f"shares its buckets with the limit in line {before}; write the same rate, per, burst and max_keys there"
         )

@@ -317,7 +317,7 @@ class RateLimit:
 
     ``key``: ``all``, ``client``, ``principal`` or ``header:name`` in lower case. ``name`` "": that of the key.
     ``shared``: with all proxies that have a shared limit of the same name and key. ``fields``: whether responses say
-    what is left.
+    what is left. ``unit``: what takes the tokens: each request, or the tokens of its response, when that has ended.
     """
 
     key: str
@@ -328,7 +328,7 @@ class RateLimit:
     shared: bool = False
     max_keys: int = 100_000
     scope: Literal["machine"] = "machine"
-    unit: Literal["requests"] = "requests"
+    unit: Literal["requests", "tokens"] = "requests"
     fields: Literal["auto", "always", "never"] = "auto"
     mode: Mode = "enforce"
 

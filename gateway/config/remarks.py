@@ -25,14 +25,19 @@ def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
 
 def _other_numbers(one: Proxy, other: Proxy) -> Iterator[str]:
     """Stored proxies are changed one after the other, so that their shared limits may differ for a while."""
-    limits = {(limit.record().shown_name, limit.key): limit for limit in one.rate_limits if limit.shared}
+    limits = {_buckets(limit): limit for limit in one.rate_limits if limit.shared}
     for limit in other.rate_limits:
-        same = limits.get((limit.record().shown_name, limit.key)) if limit.shared else None
+        same = limits.get(_buckets(limit)) if limit.shared else None
         if same is not None and _numbers(same) != _numbers(limit):
             yield (
                 f"proxies {one.name} and {other.name} share the buckets of the rate limit {limit.record().shown_name}, "
                 "and write other numbers; write the same rate, per, burst and max_keys in both"
             )
+
+
+def _buckets(limit: RateLimit) -> tuple[str, str, str]:
+    """What shared limits have in common."""
+    return limit.record().shown_name, limit.key, limit.unit
 
 
 def _numbers(limit: RateLimit) -> tuple[float, ...]:

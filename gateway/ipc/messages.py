@@ -274,8 +274,10 @@ class RateTold(TypedDict):
     rate: float
     per: float
     burst: int
+    unit: NotRequired[str]
+    """A worker of an older version does not send it."""
     weight: int
-    """Tokens that a request takes."""
+    """Tokens that a request takes, or each token of its response."""
     max_keys: int
     keys: int
     """That it remembers."""
@@ -383,10 +385,10 @@ class Explanation(TypedDict):
     """A worker of an older version does not send it."""
     stream: NotRequired[StreamTold | None]
     """A worker of an older version does not send it."""
-    group: NotRequired[GroupTold | None]
-    adaptive: NotRequired[AdaptiveTold | None]
     ai: NotRequired[AiTold | None]
     """As ``stream``."""
+    group: NotRequired[GroupTold | None]
+    adaptive: NotRequired[AdaptiveTold | None]
     """As ``stream``."""
     retries: NotRequired[RetriesTold | None]
     """As ``stream``."""

@@ -5,7 +5,12 @@ which it is full again. A request of ``weight`` moves that moment ``weight`` int
 lies no further ahead than an empty bucket takes to fill. So a rejected request changes nothing, and when it would be
 admitted is known.
 
-New numbers apply to the buckets that are there: as many tokens are missing as before, and no more than a bucket holds.
+A *late* limit is one whose tokens are known only when a response has ended: it admits while a bucket has a token, and
+is charged afterwards, so that a bucket may owe tokens. What it owes is paid first, so that the rate holds in the long
+run.
+
+New numbers apply to the buckets that are there: as many tokens are missing as before, and no more than a bucket holds,
+unless it may owe some.
 """
 
 from __future__ import annotations
@@ -27,11 +32,13 @@ _ALMOST: Final = 1e-6
 class Buckets:
     """The buckets of one limit, which outlive reloads. ``name``: it decides whose lock is taken first."""
 
-    __slots__ = ("name", "store")
+    __slots__ = ("forgotten", "name", "store")
 
     def __init__(self, name: str, store: RateStore) -> None:
         self.name = name
         self.store = store
+        self.forgotten = False
+        """No limit has them any more: their memory may be that of others. A response that began before may end now."""
 
     def adapt(self, interval: float, now: float) -> None:
         """As `RateTable.adapt`."""
@@ -48,12 +55,22 @@ class Buckets:
 
 
 class RateLimit:
-    """The numbers of one limit: ``rate`` tokens in ``per`` seconds, up to ``burst``. ``shadow``: it counts alone."""
+    """The numbers of one limit: ``rate`` tokens in ``per`` seconds, up to ``burst``. ``shadow``: it counts alone.
+    ``late``: what a request takes is known when it is over.
+    """
 
-    __slots__ = ("buckets", "burst", "capacity", "interval", "name", "shadow")
+    __slots__ = ("buckets", "burst", "capacity", "interval", "late", "name", "shadow")
 
     def __init__(
-        self, name: str, rate: float, per: float, burst: int, buckets: Buckets, *, shadow: bool = False
+        self,
+        name: str,
+        rate: float,
+        per: float,
+        burst: int,
+        buckets: Buckets,
+        *,
+        shadow: bool = False,
+        late: bool = False,
     ) -> None:
         self.name = name
         self.interval = per / rate
@@ -63,12 +80,18 @@ class RateLimit:
         """Seconds in which an empty bucket fills."""
         self.buckets = buckets
         self.shadow = shadow
+        self.late = late
 
     def missing(self, key: int, now: float) -> float:
         """Seconds until the bucket of ``key`` is full. Takes no lock, and is exact only within this process."""
         table = self.buckets.store.table
         slot = table.find(key)
-        return 0.0 if slot == NONE else min(max(0.0, table.moments[slot] - now), self.capacity)
+        return 0.0 if slot == NONE else self.behind(table.moments[slot], now)
+
+    def behind(self, moment: float, now: float) -> float:
+        """Seconds until a bucket is full, by its ``moment``."""
+        missing = max(0.0, moment - now)
+        return missing if self.late else min(missing, self.capacity)
 
     def left(self, key: int, now: float) -> tuple[int, int]:
         """Whole tokens in the bucket of ``key``, and whole seconds until one more; 0: it is full."""
@@ -80,7 +103,8 @@ class RateLimit:
 
     def wait(self, key: int, weight: int, now: float) -> float:
         """Seconds until a request of ``weight`` would be admitted; 0.0: now."""
-        excess = self.missing(key, now) + weight * self.interval - self.capacity
+        needed = 1 if self.late else weight
+        excess = self.missing(key, now) + needed * self.interval - self.capacity
         return excess if excess > TOLERANCE else 0.0
 
     @property
@@ -109,9 +133,11 @@ class Rejection:
 
 
 class RateLimits:
-    """All limits of a proxy, of which each must admit a request; it takes ``weight`` tokens from each, or none."""
+    """All limits of a proxy, of which each must admit a request; it takes ``weight`` tokens from each, or none.
+    From a late limit it takes none: `charge` does, ``weight`` times as many as were used.
+    """
 
-    __slots__ = ("_order", "clock", "limits", "weight")
+    __slots__ = ("_order", "clock", "late", "limits", "weight")
 
     def __init__(self, limits: Sequence[RateLimit], weight: int = 1, clock: Clock = monotonic) -> None:
         self.limits = tuple(limits)
@@ -119,6 +145,8 @@ class RateLimits:
         self.clock = clock
         # One order for all processes and proxies, so that no two wait for each other.
         self._order = sorted([limit.buckets for limit in limits], key=lambda buckets: buckets.name)
+        self.late = [at for at, limit in enumerate(limits) if limit.late]
+        """The places of those that are late."""
 
     def try_take(self, keys: Sequence[int]) -> Rejection | None:
         """Take the tokens from the buckets of ``keys``, one for each limit; None: all limits admit it.
@@ -135,6 +163,23 @@ class RateLimits:
             for buckets in reversed(order):
                 buckets.store.leave()
 
+    def charge(self, keys: Sequence[int], tokens: int) -> None:
+        """Take from the buckets of late limits what a request with these ``keys`` has used, however few they hold."""
+        for at in self.late:
+            limit, key = self.limits[at], keys[at]
+            buckets = limit.buckets
+            if not tokens or buckets.forgotten:
+                continue
+            store = buckets.store
+            store.enter()
+            try:
+                now, table = self.clock(), store.table
+                slot = table.find(key)
+                before = now if slot == NONE else max(now, table.moments[slot])
+                table.put(slot, key, before + tokens * self.weight * limit.interval, now)
+            finally:
+                store.leave()
+
     def _take(self, keys: Sequence[int]) -> Rejection | None:
         now, weight = self.clock(), self.weight  # with the locks held: moments are stored in the order of the clock
         taken: list[tuple[int, float]] = []
@@ -144,8 +189,8 @@ class RateLimits:
         for at, limit in enumerate(self.limits):
             table = limit.buckets.store.table
             slot = table.find(keys[at])
-            moment = now if slot == NONE else min(max(now, table.moments[slot]), now + limit.capacity)
-            moment += weight * limit.interval
+            moment = now if slot == NONE else now + limit.behind(table.moments[slot], now)
+            moment += limit.interval if limit.late else weight * limit.interval
             taken.append((slot, moment))
             excess = moment - now - limit.capacity
             if excess > TOLERANCE:
@@ -155,6 +200,6 @@ class RateLimits:
                     wait = max(wait, excess)
         if not wait:
             for limit, key, (slot, moment) in zip(self.limits, keys, taken, strict=True):
-                if not (shadowed and limit.shadow):
+                if not (limit.late or (shadowed and limit.shadow)):
                     limit.buckets.store.table.put(slot, key, moment, now)
         return Rejection(rejecting, wait) if rejecting else None

@@ -1,8 +1,8 @@
 """The rate limits of all proxies: their buckets outlive reloads.
 
-Buckets are known again by the proxy, the name and the key of their limit, and by its `max_keys`, which is the size of
-their table. Shared ones are known without a proxy. Numbers are not part of that, so new ones apply to the buckets that
-are there.
+Buckets are known again by the proxy, the name, the key and the unit of their limit, and by its `max_keys`, which is the
+size of their table. Shared ones are known without a proxy. Numbers are not part of that, so new ones apply to the
+buckets that are there.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Rates:
                 limit.tokens,
                 self._of(_identity(route.name, limit)),
                 shadow=limit.mode == "shadow",
+                late=limit.unit == "tokens",
             )
             for limit in route.rate_limits
         ]
@@ -48,7 +49,9 @@ class Rates:
         """The numbers of ``routes`` hold from now on, and buckets that no active one of them has are forgotten."""
         used = {_identity(route.name, limit): limit for route in routes if route.active for limit in route.rate_limits}
         for identity in self._buckets.keys() - used.keys():
-            self._stores.forget(self._buckets.pop(identity).store)
+            gone = self._buckets.pop(identity)
+            gone.forgotten = True
+            self._stores.forget(gone.store)
         for identity, buckets in self._buckets.items():
             buckets.adapt(used[identity].per / used[identity].rate, self._clock())
 
@@ -72,4 +75,5 @@ def _identity(proxy: str, limit: records.RateLimit) -> _Identity:
     """A name without equal, and the slots of the table. No proxy's name has a space in it."""
     owner = "shared by all" if limit.shared else proxy
     slots = slots_for(1 if limit.key == "all" else limit.max_keys)
-    return f"{owner} {limit.shown_name} {limit.key}", slots
+    unit = "" if limit.unit == "requests" else f" {limit.unit}"
+    return f"{owner} {limit.shown_name} {limit.key}{unit}", slots

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 import os
 import random
 import signal
@@ -11,10 +13,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
+from harness.answers import answer, each_request
 from harness.counting_upstream import CountingUpstream, counting_upstream
 from harness.deployment import START, Deployment
-from harness.patience import eventually, when
+from harness.patience import ANSWER, PATIENCE, eventually, when
+from harness.upstream import Upstream
 
 REQUESTS = int(os.environ.get("TRUTH_REQUESTS", "1500"))
 """In a test with kills; `make soak` makes 100,000."""
@@ -263,3 +268,33 @@ async def test_rate_limits_are_exact_over_all_workers(tmp_path: Path) -> None:
     assert callers.statuses.keys() == {200, 429}
     assert (shown["verdict"], shown["reason"]) == ("refuse", "rate_limit")
     assert [limit["keys"] for limit in shown["rates"]] == [1, 1]
+
+
+async def test_tokens_of_models_are_counted_over_all_workers(tmp_path: Path) -> None:
+    """Each request comes on a connection of its own, so on either worker: 10 tokens, of 95 that come in a day."""
+    body = json.dumps({"model": "m", "usage": {"prompt_tokens": 4, "completion_tokens": 6}}).encode()
+    async with Upstream(each_request(lambda _: answer(body, "Content-Type: application/json"))) as upstream:
+        limit = {"key": "all", "rate": 95, "per": 86400, "unit": "tokens"}
+        proxy = {"name": "ai", "path": "/ai", "upstream": upstream.url, "access_rule": "true", "ai": "openai"}
+        settings = json.dumps([proxy | {"rate_limits": [limit]}])
+        async with Deployment(tmp_path, proxies=settings, more="workers: 2") as deployment:
+
+            async def asked() -> int:
+                url = f"{deployment.url}/ai"
+                async with aiohttp.ClientSession(timeout=ANSWER) as session, session.post(url, data=b"{}") as answered:
+                    await answered.read()
+                    return answered.status
+
+            async def left(tokens: int) -> bool:
+                told = await deployment.call("GET", "/upstreams/ai/explain")
+                return [each["left"] for each in told["rates"]] == [tokens]
+
+            for number in range(1, 11):
+                assert await asked() == 200
+                tokens = max(0, 95 - 10 * number)
+                await when(functools.partial(left, tokens), PATIENCE, "they are taken after the last byte")
+            assert [await asked() for _ in range(6)] == [429] * 6, (
+                "the tenth came for five that were left, and took ten"
+            )
+            shown = await deployment.call("GET", "/upstreams/ai/explain")
+    assert (shown["verdict"], shown["reason"]) == ("refuse", "rate_limit")

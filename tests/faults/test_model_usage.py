@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 from harness.answers import LAST_CHUNK, answer, chunk, each_request, head
-from harness.client import Client, request
+from harness.client import Client, code_of, request
 from harness.http2_upstream import Session
 from harness.message import Message
 from harness.models import ANTHROPIC, ANTHROPIC_BODY, OPENAI_BODY, OPENAI_CHAT, OPENAI_RESPONSES
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Link, Upstream
 
-from gateway.config.records import Ai, Stream
+from gateway.config.records import Ai, RateLimit, Stream
 from gateway.control.metrics.exposition import Exposition
 
 pytestmark = pytest.mark.protocols
 
+DAY = 86400.0
 EVENTS = head("Content-Type: text/event-stream; charset=utf-8", "Transfer-Encoding: chunked")
 JSON = "Content-Type: application/json"
 ASKED = b'{"model":"m","stream":true}'
@@ -175,3 +176,64 @@ async def test_what_runs_is_explained(gateway_for: GatewayFor, upstream: Upstrea
     await link.send(chunk(OPENAI_CHAT[1]))
     await client.expect(chunk(OPENAI_CHAT[1]))
     assert ai() == (1, 0)
+
+
+class TestLimits:
+    LIMIT = RateLimit("client", 20.0, per=DAY, unit="tokens")
+
+    async def test_tokens_of_responses_are_what_a_caller_has(self, gateway_for: GatewayFor, upstream: Upstream) -> None:
+        data = json.dumps(OPENAI_BODY).encode()
+        upstream.behaviour = each_request(lambda _: answer(data, JSON))
+        rig = await gateway_for(upstream, ai="openai", rate_limits=(self.LIMIT,))
+        first = await rig.ask("/v1", method="POST", body=ASKED)
+        assert first.all("RateLimit") == [b'"client";r=20'], "what it uses is known when it has ended"
+        refused = await rig.ask("/v1", method="POST", body=ASKED)
+        assert (refused.status, code_of(refused)) == (429, "rate_limit")
+        after = int(refused.get("retry-after") or 0)
+        assert 10 * DAY / 20 - 10 < after <= 10 * DAY / 20, "29 used, 20 there: one more comes after ten"
+        assert len(upstream.requests) == 1
+
+    async def test_what_was_seen_of_a_stream_that_is_cut_counts(
+        self, gateway_for: GatewayFor, upstream: Upstream
+    ) -> None:
+        rig = await gateway_for(upstream, ai="anthropic", rate_limits=(self.LIMIT,))
+        client, link = await asked(rig, upstream)
+        await link.send(EVENTS, chunk(ANTHROPIC[0]))
+        await client.until(chunk(ANTHROPIC[0]))
+        client.close()
+        await link.gone()
+        said = await usage_of(rig)
+        assert (said["input_tokens"], said["output_tokens"], said["unknown"]) == (19, 1, "cut")
+        assert (await rig.ask("/v1", method="POST", body=ASKED)).status == 429
+
+    async def test_what_is_not_known_counts_nothing(self, gateway_for: GatewayFor, upstream: Upstream) -> None:
+        upstream.behaviour = each_request(lambda _: answer(b"{}", JSON))
+        rig = await gateway_for(upstream, ai="openai", rate_limits=(self.LIMIT,))
+        for _ in range(3):
+            told = await rig.ask("/v1", method="POST", body=ASKED)
+            assert told.all("RateLimit") == [b'"client";r=20']
+        assert 'gateway_ai_usage_unknown_total{proxy="p",cause="absent"} 3\n' in counted(rig)
+
+    async def test_shadow_mode_serves_and_counts(self, gateway_for: GatewayFor, upstream: Upstream) -> None:
+        upstream.behaviour = each_request(lambda _: answer(json.dumps(OPENAI_BODY).encode(), JSON))
+        shadow = RateLimit("client", 20.0, per=DAY, unit="tokens", mode="shadow")
+        rig = await gateway_for(upstream, ai="openai", rate_limits=(shadow,))
+        assert [(await rig.ask("/v1", method="POST", body=ASKED)).status for _ in range(3)] == [200] * 3
+        assert [line["shadow"] for line in await rig.log.wait(3)] == ["", "rate_limit", "rate_limit"]
+
+    async def test_a_limit_that_goes_while_a_stream_runs(self, gateway_for: GatewayFor, upstream: Upstream) -> None:
+        rig = await gateway_for(upstream, ai="openai", rate_limits=(self.LIMIT,))
+        client, link = await asked(rig, upstream)
+        await link.send(EVENTS, *map(chunk, OPENAI_CHAT))
+        await client.until(b"[DONE]")
+        await rig.change(rate_limits=())
+        await link.send(LAST_CHUNK)
+        await client.until(LAST_CHUNK)
+        await rig.log.wait()
+        await rig.change(rate_limits=(self.LIMIT,))
+        upstream.behaviour = None
+        other = await rig.connect()
+        await other.send(request("/v1", JSON, method="POST", body=ASKED))
+        await link.request()
+        await link.send(answer(b"{}", JSON))
+        assert (await other.response("POST")).status == 200

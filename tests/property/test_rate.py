@@ -144,3 +144,37 @@ def test_what_is_forgotten_is_what_loses_least() -> None:
         clock.now += 0.001
     assert store.table.counts[FORGOTTEN] > 1_000, "there is not room for all"
     assert served <= 10 + 20 + 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_tokens_of_several_processes_are_charged_exactly(seed: int) -> None:
+    """Requests run side by side in several processes, and each takes what it used when it ends: the model may owe."""
+    dice, clock = random.Random(seed), Clock()
+    rate, burst, weight = 2.0 ** dice.randrange(-2, 3), dice.randrange(1, 20), dice.randrange(1, 3)
+    with page_stage() as stage:
+        machines = [
+            RateLimits(
+                [RateLimit("t", rate, 1.0, burst, Buckets("t", page.rates("t", slots_for(100))), late=True)],
+                weight,
+                clock,
+            )
+            for page in stage.pages
+        ]
+        models = [ExactBucket(Fraction(rate), burst) for _ in range(KEYS)]
+        running: list[tuple[int, int]] = []
+        seen = {True: 0, False: 0}
+        for _ in range(STEPS // 2):
+            clock.now += dice.choice((0.0, 0.0, 1 / 64, 1 / 8, 1.0)) if dice.random() < 0.98 else 64.0
+            if running and dice.random() < 0.4:
+                key, tokens = running.pop(dice.randrange(len(running)))
+                dice.choice(machines).charge([key + 1], tokens)
+                models[key].has(0, Fraction(clock.now))
+                models[key].tokens -= tokens * weight
+                continue
+            key = dice.randrange(KEYS)
+            admitted = dice.choice(machines).try_take([key + 1]) is None
+            assert admitted == models[key].has(1, Fraction(clock.now))
+            seen[admitted] += 1
+            if admitted:
+                running.append((key, dice.choice((0, 1, 2, 5, 30))))
+        assert min(seen.values()) > STEPS / 100, "both happen"

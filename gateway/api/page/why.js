@@ -41,7 +41,7 @@ const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
 // One of a proxy: what it admits, and what it holds.
 function rateLimit(r) {
   const holds = r.key === 'all' ? `${r.left} left` : `${r.keys} of ${plural(r.max_keys, 'key')} known`;
-  return `${r.name}: ${r.rate} in ${seconds(r.per)}, ${r.burst} at once${shadow(r)}; ${holds}`;
+  return `${r.name}: ${r.rate}${r.unit === 'tokens' ? ' tokens of models' : ''} in ${seconds(r.per)}, ${r.burst} at once${shadow(r)}; ${holds}`;
 }
 
 export class Why {

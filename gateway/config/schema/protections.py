@@ -161,7 +161,7 @@ def _rate_key(text: str) -> str:
 
 def _available(value: object, info: ValidationInfo) -> object:
     """Raises ValueError for what the list of values of a later version has already."""
-    if value in ("fleet", "tokens"):
+    if value == "fleet":
         raise ValueError(f"{value} is not available yet; remove {info.field_name}, or write its default")
     return value
 
@@ -185,8 +185,8 @@ class RateLimit(Section):
     """The name in responses and explanations, by which the buckets are known again after a reload: up to 32 letters,
     digits, `_`, `.` and `-`; no two of a proxy have the same. Empty: the key."""
     shared: bool = Field(default=_RATE.shared, examples=[True])
-    """`true`: the buckets are those of all proxies that have a shared limit with this name and key. Write the same
-    numbers in all of them."""
+    """`true`: the buckets are those of all proxies that have a shared limit with this name, key and unit. Write the
+    same numbers in all of them."""
     max_keys: Annotated[int, Field(json_schema_extra={"x-unit": "keys"})] = Field(
         default=_RATE.max_keys, ge=1, le=1_000_000, examples=[10_000]
     )
@@ -194,8 +194,10 @@ class RateLimit(Section):
     number all buckets begin full."""
     scope: Annotated[Literal["machine"], BeforeValidator(_available)] = Field(default=_RATE.scope, examples=["machine"])
     """Who shares the buckets: all workers of this machine."""
-    unit: Annotated[Literal["requests"], BeforeValidator(_available)] = Field(default=_RATE.unit, examples=["requests"])
-    """What is counted."""
+    unit: Literal["requests", "tokens"] = Field(default=_RATE.unit, examples=["tokens"])
+    """What is counted: `requests`, or the `tokens` of language models that responses report, of prompt and result
+    together (the proxy needs `ai`). They are known when a response has ended and are taken then, `rate_weight` times
+    each, so a bucket may owe tokens: a request is admitted while one is there."""
     fields: Literal["auto", "always", "never"] = Field(default=_RATE.fields, examples=["never"])
     """Whether responses say what is left, in the fields `RateLimit` and `RateLimit-Policy`. `auto`: unless the key is
     `all`, because there it would tell each caller how many others come."""
@@ -217,7 +219,7 @@ def _each_with_a_name(limits: tuple[RateLimit, ...]) -> tuple[RateLimit, ...]:
 def _within_each_burst(weight: int, info: ValidationInfo) -> int:
     for limit in info.data.get("rate_limits", ()):
         most = limit.record().tokens
-        if weight > most:
+        if limit.unit == "requests" and weight > most:
             raise ValueError(
                 f"no request would ever be admitted: it takes {weight} tokens, and a bucket of the limit "
                 f"{limit.record().shown_name} holds {most}"
@@ -364,7 +366,8 @@ RateWeightKey = Annotated[
         validate_default=True,
         title="Tokens that a request takes",
         examples=[5],
-        description="Tokens that a request of this proxy takes from each of `rate_limits`.",
+        description="Tokens that a request of this proxy takes from each of `rate_limits`; from those with `unit: "
+        "tokens`, what each token of a response takes.",
         json_schema_extra=in_group("Rate limits") | {"x-unit": "tokens"},
     ),
     AfterValidator(_within_each_burst),

@@ -294,6 +294,12 @@ class Proxy(Section):
         return self
 
     @model_validator(mode="after")
+    def _tokens_are_read(self) -> Self:
+        if self.ai == "none" and any(limit.unit == "tokens" for limit in self.rate_limits):
+            raise ValueError("rate_limits with unit: tokens need ai, which reads them from responses; write ai: openai")
+        return self
+
+    @model_validator(mode="after")
     def _distinct_endpoints(self) -> Self:
         if self.endpoints and not self.names_upstream:
             distinct(self.endpoints, [self.upstream])

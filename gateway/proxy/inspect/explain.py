@@ -138,6 +138,7 @@ def _rate(rule: RateRule, at: int) -> RateTold:
         "rate": settings.rate,
         "per": settings.per,
         "burst": limit.burst,
+        "unit": settings.unit,
         "weight": rule.machine.weight,
         "max_keys": settings.max_keys,
         "keys": counts[HELD],
@@ -257,7 +258,8 @@ def _used_up(rule: RateRule) -> Iterator[tuple[str, bool]]:
     for at, limit in enumerate(machine.limits):
         if rule.settings[at].key == "all" and (wait := limit.wait(rule.key_of_all, machine.weight, machine.clock())):
             has = f"the rate limit {limit.name} has {rule.left(at)} of {limit.burst} tokens"
-            later = f"a request takes {machine.weight}; try again in {wait:.1f} s"
+            takes = "a request needs one" if limit.late else f"a request takes {machine.weight}"
+            later = f"{takes}; try again in {wait:.1f} s"
             yield f"a request would be refused (429 rate_limit): {has}, and {later}", limit.shadow
 
 

@@ -3,6 +3,8 @@
 The fields are those of draft-ietf-httpapi-ratelimit-headers-10: lists of strings with parameters (RFC 9651). ``q`` is
 the size of a bucket and ``w`` the time in which an empty one fills, so q / w is the rate; ``r`` is what is in it, and
 ``t`` the time until one more token.
+
+A limit of tokens that a response reports is charged when that has ended, with what was read of it until then.
 """
 
 from __future__ import annotations
@@ -117,11 +119,19 @@ def limit_rate(rule: RateRule | None) -> Layer:
             ex.shadow = ex.shadow or RATE_LIMIT.code
             return next_handler(ex)
 
-        return handle
+        async def handle_and_charge(ex: Exchange) -> None:
+            try:
+                await handle(ex)
+            finally:
+                if ex.usage is not None:
+                    machine.charge(rule.keys(ex), ex.usage.tokens)
+
+        return handle_and_charge if machine.late else handle
 
     return layer
 
 
 def _details(machine: RateLimits, rejection: Rejection) -> str:
-    names = [machine.limits[at].name for at in rejection.limits if not machine.limits[at].shadow]
-    return f"Too many requests came for the rate limit {' and '.join(names)}"
+    limits = [machine.limits[at] for at in rejection.limits if not machine.limits[at].shadow]
+    what = "tokens were used" if all(limit.late for limit in limits) else "requests came"
+    return f"Too many {what} for the rate limit {' and '.join([limit.name for limit in limits])}"

@@ -100,6 +100,9 @@ def limited(**numbers: object) -> dict[str, object]:
         (limited(), limited(rate=6, name="other"), True),
         (limited(), limited(rate=6, shared=False), True),
         (limited(), limited(rate=6, key="all"), True),
+        (limited(), limited(rate=6, unit="tokens"), True),
+        (limited(unit="tokens"), limited(rate=6, unit="tokens"), False),
+        (limited(unit="requests"), limited(rate=6), False),
         (limited(key="header:X-A"), limited(key="header:x-a", rate=6), False),
     ],
 )

@@ -95,11 +95,20 @@ def test_a_proxy_that_names_its_upstream(second: dict[str, object] | None) -> No
     assert told(Proxy(name="p", path="/", upstream="ai", headers={"Authorization": "abc"}, fallback=fallback)) == []
 
 
-@pytest.mark.parametrize(("rate", "shared", "remarked"), [(5, True, False), (6, True, True), (6, False, False)])
-def test_stored_proxies_that_share_a_limit_and_differ(rate: float, shared: bool, remarked: bool) -> None:
+@pytest.mark.parametrize(
+    ("rate", "shared", "unit", "remarked"),
+    [
+        (5, True, "requests", False),
+        (6, True, "requests", True),
+        (6, False, "requests", False),
+        (6, True, "tokens", False),
+    ],
+)
+def test_stored_proxies_that_share_a_limit_and_differ(rate: float, shared: bool, unit: str, remarked: bool) -> None:
     first = {"key": "client", "rate": 5.0, "shared": True}
     one = Proxy.model_validate({"name": "a", "path": "/a", "upstream": "http://h", "rate_limits": [first]})
-    second = {"key": "client", "rate": float(rate), "shared": shared}
-    other = Proxy.model_validate({"name": "b", "path": "/b", "upstream": "http://h", "rate_limits": [second]})
+    second = {"key": "client", "rate": float(rate), "shared": shared, "unit": unit}
+    facts = {"name": "b", "path": "/b", "upstream": "http://h", "ai": "openai"}
+    other = Proxy.model_validate(facts | {"rate_limits": [second]})
     begin = "proxies a and b share the buckets of the rate limit client, and write other numbers;"
     assert [sentence[: len(begin)] for sentence in told(one, other)] == [begin] * remarked

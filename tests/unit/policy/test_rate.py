@@ -16,10 +16,11 @@ def limit(
     name: str = "client",
     *,
     shadow: bool = False,
+    late: bool = False,
     buckets: Buckets | None = None,
 ) -> RateLimit:
     made = buckets or Buckets(name, MemoryRateStore(slots_for(100)))
-    return RateLimit(name, rate, per, burst, made, shadow=shadow)
+    return RateLimit(name, rate, per, burst, made, shadow=shadow, late=late)
 
 
 class Scene:
@@ -239,3 +240,54 @@ def test_a_defect_leaves_no_lock_behind() -> None:
     with pytest.raises(ZeroDivisionError):
         scene.take()
     assert log == ["+a", "-a"]
+
+
+class TestLate:
+    """Limits whose tokens are known when a request is over."""
+
+    def test_a_request_takes_nothing_and_needs_one_token(self) -> None:
+        scene = Scene(limit(1.0, 3, late=True), weight=9)
+        assert scene.admitted(20) == 20
+        assert scene.left() == (3, 0)
+
+    def test_what_it_owes_is_paid_first(self) -> None:
+        scene = Scene(limit(1.0, 3, late=True))
+        scene.machine.charge([ME], 10)
+        assert scene.left() == (0, 8)
+        rejection = scene.take()
+        assert rejection is not None
+        assert (rejection.retry_after, scene.machine.limits[0].wait(ME, 5, scene.clock())) == (8, 8.0)
+        scene.clock.now += 7.9
+        assert scene.take() is not None
+        scene.clock.now += 0.1
+        assert scene.take() is None
+        assert scene.left() == (1, 1)
+        assert scene.left(key=YOU) == (3, 0)
+
+    def test_several_that_end_together_all_count(self) -> None:
+        scene = Scene(limit(1.0, 3, late=True), weight=2)
+        for _ in range(3):
+            scene.machine.charge([ME], 5)
+        assert scene.left() == (0, 28)
+        scene.clock.now += 1e6
+        scene.machine.charge([ME], 1)
+        assert scene.left() == (1, 1)
+
+    def test_no_tokens_leave_no_trace(self) -> None:
+        scene = Scene(limit(1.0, 3, late=True))
+        scene.machine.charge([ME], 0)
+        assert scene.machine.limits[0].buckets.store.table.counts[0] == 0
+
+    def test_other_numbers_keep_what_is_owed(self) -> None:
+        before = limit(1.0, 60, late=True)
+        before.buckets.adapt(before.interval, 1000.0)
+        Scene(before).machine.charge([ME], 100)
+        after = limit(2.0, 10, late=True, buckets=before.buckets)
+        before.buckets.adapt(after.interval, 1000.0)
+        assert Scene(after).left() == (0, 46)
+
+    def test_limits_of_requests_are_not_charged(self) -> None:
+        scene = Scene(limit(1.0, 5, name="a"), limit(1.0, 5, name="b", late=True))
+        scene.take()
+        scene.machine.charge([ME, ME], 3)
+        assert [scene.left(at)[0] for at in (0, 1)] == [4, 2]

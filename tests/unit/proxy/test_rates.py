@@ -109,3 +109,25 @@ def test_buckets_go_on_in_the_stores_that_hold_now() -> None:
 def test_the_one_bucket_of_all_takes_no_table(rates: Rates) -> None:
     made = rule(rates, route(RateLimit("all", 1.0, max_keys=1_000_000)))
     assert len(made.machine.limits[0].buckets.store.table.hashes) == 8
+
+
+TOKENS = replace(LIMIT, unit="tokens", burst=2)
+
+
+def test_tokens_and_requests_have_buckets_of_their_own(rates: Rates) -> None:
+    of_tokens = rule(rates, route(TOKENS))
+    assert of_tokens.machine.late == [0]
+    of_tokens.machine.charge([7], 100)
+    assert used_up(of_tokens)
+    assert not used_up(rule(rates, route(LIMIT)))
+    assert used_up(rule(rates, route(replace(TOKENS, rate=1.0)))), "known again"
+
+
+def test_what_ends_after_its_limit_is_gone_charges_nothing(rates: Rates) -> None:
+    """Its memory may be that of another limit by then."""
+    before = rule(rates, route(TOKENS))
+    store = before.machine.limits[0].buckets.store
+    rates.adopt([route()])
+    before.machine.charge([7], 100)
+    assert store.table.counts[0] == 0
+    assert not used_up(rule(rates, route(TOKENS)))

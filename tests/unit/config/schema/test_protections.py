@@ -55,7 +55,7 @@ PLAIN = {"name": "a", "path": "/a", "upstream": "http://h"}
         ([{"key": "all", "rate": 0}], "greater than 0"),
         ([{"key": "all"}], "Field required"),
         ([{"key": "all", "rate": 1, "scope": "fleet"}], "fleet is not available yet; remove scope"),
-        ([{"key": "all", "rate": 1, "unit": "tokens"}], "tokens is not available yet; remove unit"),
+        ([{"key": "all", "rate": 1, "unit": "tokens"}], "unit: tokens need ai"),
         ([{"key": "all", "rate": 1, "name": "a b"}], "pattern"),
         ([{"key": "all", "rate": 1}, {"key": "all", "rate": 2}], "two limits have the name all"),
         ([{"key": "all", "rate": 1, "name": "x"}, {"key": "client", "rate": 2, "name": "x"}], "the name x"),
@@ -74,3 +74,14 @@ def test_no_request_may_weigh_more_than_a_bucket_holds(limit: dict[str, object],
     assert (made.rate_limits[0].tokens, made.rate_limits[0].shown_name) == (most, "header:x-team")
     with pytest.raises(ValidationError, match=f"it takes {most + 1} tokens, and a bucket .* holds {most}"):
         Proxy.model_validate(proxy | {"rate_weight": most + 1})
+
+
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+def test_a_limit_of_tokens_takes_any_weight(vendor: str) -> None:
+    """Its weight is that of a token, which is taken when a response has ended."""
+    limits = [{"key": "client", "rate": 100, "unit": "tokens"}]
+    made = Proxy.model_validate(PLAIN | {"ai": vendor, "rate_limits": limits, "rate_weight": 500}).route("a", {}, {})
+    assert (made.ai, made.rate_limits[0].unit, made.rate_weight) == (vendor, "tokens", 500)
+    of_requests = {"key": "all", "rate": 100}
+    with pytest.raises(ValidationError, match="limit all holds 100"):
+        Proxy.model_validate(PLAIN | {"ai": vendor, "rate_limits": [*limits, of_requests], "rate_weight": 500})

@@ -419,11 +419,13 @@ def test_rate_limits_tell_what_they_hold_and_the_one_of_all_what_would_happen() 
     found = scene.told()
     assert found["rates"] == [
         {
-            "name": "total", "key": "all", "mode": "enforce", "rate": 1.0, "per": 1.0, "burst": 2, "weight": 2,
+            "name": "total", "key": "all", "mode": "enforce", "rate": 1.0, "per": 1.0, "burst": 2, "unit": "requests",
+            "weight": 2,
             "max_keys": 100_000, "keys": 1, "forgotten": 0, "left": 0,
         },
         {
-            "name": "client", "key": "client", "mode": "shadow", "rate": 5.0, "per": 10.0, "burst": 5, "weight": 2,
+            "name": "client", "key": "client", "mode": "shadow", "rate": 5.0, "per": 10.0, "burst": 5,
+            "unit": "requests", "weight": 2,
             "max_keys": 100_000, "keys": 1, "forgotten": 0, "left": -1,
         },
     ]  # fmt: skip
@@ -532,3 +534,16 @@ def test_responses_of_models_tell_the_longest_wait_for_a_token() -> None:
     live[2].usage.first_token_at = now
     assert scene.told(*live)["ai"] == {"format": "anthropic", "responses": 2, "waiting": 1, "longest_wait": 4.0}
     assert scene.told()["ai"] == {"format": "anthropic", "responses": 0, "waiting": 0, "longest_wait": 0.0}
+
+
+def test_a_limit_of_tokens_that_owes_some_admits_when_there_is_one() -> None:
+    scene = Scene()
+    limit = RateLimit("all", 1.0, burst=2, name="total", unit="tokens")
+    route = replace(scene.served.settings, rate_limits=(limit,), rate_weight=2, ai="openai")
+    rule = Rates(MemoryStores(), scene.clock).of(route)
+    assert rule is not None
+    scene.served = replace(scene.served, settings=route, rates=rule)
+    rule.machine.charge([rule.key_of_all], 3)
+    found = scene.told()
+    assert (found["verdict"], found["rates"][0]["unit"], found["rates"][0]["left"]) == ("refuse", "tokens", 0)
+    assert "has 0 of 2 tokens, and a request needs one; try again in 5.0 s" in found["sentence"]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from unit.scene import Clock, exchange
 
 from gateway.config.records import RateLimit
 from gateway.core.exchange import Exchange
 from gateway.core.quota import KINDS
-from gateway.errors import GatewayError
+from gateway.core.usage import Usage
+from gateway.errors import UPSTREAM_RESET, GatewayError
 from gateway.policy.rate import Buckets, RateLimits
 from gateway.policy.rate import RateLimit as Machine
 from gateway.policy.rate_store import MemoryRateStore
@@ -24,6 +27,7 @@ def rule_of(*settings: RateLimit, weight: int = 1, clock: Clock | None = None) -
             each.tokens,
             Buckets(each.shown_name, MemoryRateStore(8)),
             shadow=each.mode == "shadow",
+            late=each.unit == "tokens",
         )
         for each in settings
     ]
@@ -147,3 +151,66 @@ def test_what_an_operator_asks_of_the_bucket_of_all() -> None:
     assert rule.left(0) == 3
     rule.machine.try_take([rule.key_of_all])
     assert rule.left(0) == 2
+
+
+class TestTokens:
+    LIMIT = RateLimit("client", 10.0, burst=20, unit="tokens")
+
+    async def uses(self, rule: RateRule, tokens: int | None, error: BaseException | None = None) -> Exchange:
+        async def respond(ex: Exchange) -> None:
+            if tokens is not None:
+                ex.usage = Usage("")
+                ex.usage.input, ex.usage.output = 1, tokens - 1
+            if error is not None:
+                raise error
+
+        ex = exchange()
+        await limit_rate(rule)(respond)(ex)
+        return ex
+
+    async def test_they_are_taken_when_the_response_has_ended(self) -> None:
+        clock = Clock()
+        rule = rule_of(self.LIMIT, clock=clock)
+        ex = await self.uses(rule, 50)
+        assert lines(ex) == ['RateLimit-Policy: "client";q=20;w=2', 'RateLimit: "client";r=0;t=4']
+        refused, error = await asked(rule)
+        assert error is not None
+        assert (error.retry_after, limited(refused)) == (4, ["client"])
+        assert error.details == "Too many tokens were used for the rate limit client"
+        assert lines(refused)[1] == 'RateLimit: "client";r=0;t=4'
+        clock.now += 3.2
+        assert (await asked(rule))[1] is None
+
+    async def test_each_counts_as_much_as_its_weight(self) -> None:
+        rule = rule_of(self.LIMIT, weight=3)
+        await self.uses(rule, 6)
+        assert rule.machine.limits[0].left(rule.keys(exchange())[0], rule.machine.clock())[0] == 2
+
+    async def test_what_is_not_known_takes_nothing(self) -> None:
+        rule = rule_of(self.LIMIT)
+        for _ in range(30):
+            await self.uses(rule, None)
+        assert lines(await self.uses(rule, None))[1] == 'RateLimit: "client";r=20'
+
+    @pytest.mark.parametrize("error", [GatewayError(UPSTREAM_RESET), asyncio.CancelledError()])
+    async def test_what_was_cut_takes_what_was_read(self, error: BaseException) -> None:
+        rule = rule_of(self.LIMIT)
+        with pytest.raises(type(error)):
+            await self.uses(rule, 20, error)
+        assert (await asked(rule))[1] is not None
+
+    async def test_a_limit_of_requests_beside_it_counts_requests(self) -> None:
+        rule = rule_of(CLIENT, self.LIMIT)
+        await self.uses(rule, 5)
+        left = [
+            limit.left(key, 1000.0)[0] for limit, key in zip(rule.machine.limits, rule.keys(exchange()), strict=True)
+        ]
+        assert left == [1, 15]
+
+    async def test_shadow_mode_counts_and_serves(self) -> None:
+        rule = rule_of(RateLimit("client", 10.0, unit="tokens", mode="shadow"))
+        await self.uses(rule, 50)
+        ex = await self.uses(rule, 50)
+        assert (ex.shadow, limited(ex)) == ("rate_limit", ["client"])
+        key = rule.keys(exchange())[0]
+        assert rule.machine.limits[0].missing(key, rule.machine.clock()) == pytest.approx(10.0)
