@@ -78,6 +78,13 @@ CONCURRENCY_LIMIT = Reason(
 )
 QUEUE_FULL = Reason("queue_full", 429, "Too Many Requests", _G, "AI Engine is at capacity and its queue is full")
 QUEUE_TIMEOUT = Reason("queue_timeout", 429, "Too Many Requests", _G, "No place became free in the queue's time")
+QUEUE_PREDICTED_TIMEOUT = Reason(
+    "queue_predicted_timeout",
+    429,
+    "Too Many Requests",
+    _G,
+    "The wait in the queue would be longer than the time that the request has",
+)
 CLIENT_GONE = Reason(
     "client_gone", 499, "Client Closed Request", _D, "The client left before the response was complete", grpc=1
 )

@@ -59,7 +59,7 @@ def upstream_text(found: Json) -> str:
     if adaptive := found.get("adaptive"):  # a gateway of another version does not send it
         lines += _adaptive(adaptive, now)
     if queue is not None:
-        lines.append(f"  queue ({queue['mode']}): {queue['waiting']} of {queue['max_waiting']} waiting")
+        lines.append(_queue(queue))
     if breaker is not None:
         lines += _breaker(breaker, now)
     lines += [_rate(limit) for limit in found.get("rates", ())]  # a gateway of another version does not send them
@@ -149,6 +149,16 @@ def _protocols(record: Json) -> str:
         return ""
     upstream = f", HTTP/{record['upstream_protocol']} to the upstream" if record["upstream_protocol"] else ""
     return f"HTTP/{record['protocol']} from the client{upstream}"
+
+
+def _queue(queue: Json) -> str:
+    line = f"  queue ({queue['mode']}): {queue['waiting']} of {queue['max_waiting']} waiting"
+    by_priority = queue.get("by_priority", {})  # a gateway of another version does not send these three
+    if by_priority.get("high") or by_priority.get("low"):
+        line += f" ({', '.join(f'{count} {priority}' for priority, count in by_priority.items() if count)})"
+    if queue.get("expected_wait"):
+        line += f", expected wait {queue['expected_wait']:.1f} s"
+    return f"{line}, newest first because of an overload" if queue.get("order") == "lifo" else line
 
 
 def _adaptive(adaptive: Json, now: float) -> list[str]:

@@ -44,12 +44,42 @@ class Limiter:
 
 
 @dataclass(frozen=True, slots=True)
+class Codel:
+    """When the newest goes first. ``target``: seconds of waiting that are well; 0: always the oldest."""
+
+    target: float = 0.0
+    interval: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
-    """Wait instead of 429: on when both numbers are above 0."""
+    """Wait instead of 429: on when both numbers are above 0.
+
+    ``predict``: who would wait too long is rejected at once. ``fair``: whose requests take turns.
+    """
 
     max_waiting: int = 0
     timeout: float = 0.0
     mode: Mode = "enforce"
+    predict: bool = False
+    fair: Literal["none", "client", "principal"] = "none"
+    codel: Codel = Codel()
+
+
+PriorityWord = Literal["high", "normal", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """Who goes first in the queue: by the id of the principal, else by a header field, else ``default``.
+
+    ``header`` "": no field is read.
+    """
+
+    default: PriorityWord = "normal"
+    header: str = ""
+    high: tuple[str, ...] = ()
+    low: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +405,7 @@ class Route:
     fallback: Fallback | None = None
     ai: Ai = "none"
     """Whose format responses have in which the usage of a language model is read."""
+    priority: Priority = Priority()
 
     def upstreams(self) -> tuple[str, ...]:
         """The names of all that it may send requests to."""

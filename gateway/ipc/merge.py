@@ -127,7 +127,23 @@ def _limiter(of: Sequence[LimiterTold]) -> LimiterTold | None:
 
 
 def _queue(of: Sequence[QueueTold]) -> QueueTold | None:
-    return max(of, key=lambda each: each["waiting"], default=None)
+    """Places are shared, and each worker decides who of its own goes first."""
+    if not of:
+        return None
+    most = max(of, key=lambda each: each["waiting"])
+    new = [each for each in of if "order" in each]  # a worker of another version does not send it
+    if not new:
+        return most
+    by_priority: dict[str, int] = {}
+    for each in new:
+        for priority, count in each["by_priority"].items():
+            by_priority[priority] = by_priority.get(priority, 0) + count
+    return {
+        **most,
+        "order": max(each["order"] for each in new),
+        "by_priority": by_priority,
+        "expected_wait": max(each["expected_wait"] for each in new),
+    }
 
 
 def _breaker(of: Sequence[BreakerTold]) -> BreakerTold | None:

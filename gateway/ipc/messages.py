@@ -229,6 +229,13 @@ class QueueTold(TypedDict):
     max_waiting: int
     waiting: int
     timeout: float
+    order: NotRequired[str]
+    """``fifo``: the oldest goes first, ``lifo``: the newest, because of an overload. A worker of the version before
+    sends none of these three."""
+    by_priority: NotRequired[dict[str, int]]
+    """How many wait."""
+    expected_wait: NotRequired[float]
+    """Seconds for a newcomer of normal priority; 0.0: not known, or none."""
 
 
 class StreamTold(TypedDict):

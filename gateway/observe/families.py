@@ -139,6 +139,7 @@ SHADOWED: Final = (
     "concurrency_limit",
     "queue_full",
     "queue_timeout",
+    "queue_predicted_timeout",
     "breaker_open",
     "stream_stalled",
     "overloaded",
@@ -329,6 +330,17 @@ ACTIVE: Final = _of.values("gateway_active_connections", "gauge", "Requests that
 IN_FLIGHT: Final = _of.values("gateway_in_flight", "gauge", "Permits in use; without a limit, requests being served.")
 LIMIT: Final = _of.values("gateway_concurrency_limit", "gauge", "Permits in all; 0: no limit.")
 WAITING: Final = _of.values("gateway_waiting", "gauge", "Requests in the queue.")
+WAITING_BY_PRIORITY: Final = _of.values(
+    "gateway_waiting_by_priority",
+    "gauge",
+    "Requests in the queue, by their priority.",
+    [f'priority="{priority}"' for priority in ("high", "normal", "low")],
+)
+NEWEST_FIRST: Final = _of.values(
+    "gateway_queue_newest_first",
+    "gauge",
+    "Workers in whose queue the newest request goes first, because of an overload.",
+)
 QUEUE_LIMIT: Final = _of.values("gateway_queue_limit", "gauge", "Places in the queue; 0: no queue.")
 MODE: Final = _of.values(
     "gateway_protection_mode",

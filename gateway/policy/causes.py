@@ -20,6 +20,7 @@ from gateway.errors import (
     HEADER_TIMEOUT,
     NO_HEALTHY_ENDPOINT,
     QUEUE_FULL,
+    QUEUE_PREDICTED_TIMEOUT,
     QUEUE_TIMEOUT,
     TLS_FAILED,
     TLS_TIMEOUT,
@@ -43,6 +44,7 @@ CAUSE_OF: Final[Mapping[str, str]] = {
     CONCURRENCY_LIMIT.code: "queue",
     QUEUE_FULL.code: "queue",
     QUEUE_TIMEOUT.code: "queue",
+    QUEUE_PREDICTED_TIMEOUT.code: "queue",
     TOTAL_TIMEOUT.code: "deadline",
 }
 """The word by the code of the reason. Reasons that are not here are not made good by anything: those of callers, of the

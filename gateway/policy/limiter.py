@@ -5,35 +5,44 @@ before that waiter's task has even woken; so whenever a request waits, all permi
 a free one overtakes no one. And a waiter is admitted by the result of its future alone: if its task is cancelled in the
 moment between, the permit is passed on to the next.
 
-The permits and the order of the waiters are in a store (`policy.store`), which several processes may share.
+The permits and the places of the waiters are in a store (`policy.store`), which several processes may share. The store
+gives permits to places in the order of arrival, over all processes; which waiter of this process gets one, its own
+`WaitingLine` decides. That is enough, because the kernel spreads connections over the processes: each has its share of
+every class and caller, and gets permits by its share of the places.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 from collections import OrderedDict
 from itertools import count
+from typing import Final
 
 from gateway.core.clock import Clock, monotonic
 from gateway.core.outcome import Outcome
+from gateway.errors import QUEUE_FULL, QUEUE_TIMEOUT, Reason
+from gateway.policy.codel import Codel
 from gateway.policy.machine import REFUSED, Waitable
+from gateway.policy.retry_after import returns
 from gateway.policy.store import FULL, TAKEN, MemoryPermitStore, PermitStore
+from gateway.policy.waiting_line import ANY, Rank, WaitingLine
 
 Waiter = asyncio.Future[int]
-"""A place in the queue; its result is a permit, or `REFUSED` when the time was up."""
+"""A place in the queue; its result: a permit, or one of `WHY`."""
+DISPLACED: Final = -2
+"""The result of a waiter who had to make way for one of a higher priority, or of another caller."""
+DROPPED: Final = -3
+"""The result of a waiter who was too old while the newest goes first."""
+WHY: Final[dict[int, Reason]] = {REFUSED: QUEUE_TIMEOUT, DISPLACED: QUEUE_FULL, DROPPED: QUEUE_TIMEOUT}
+"""Why a waiter got no permit, by his result. `REFUSED`: the time was up."""
 
 SMOOTHING = 1 / 8
 """Weight of the newest hold in the moving average, as TCP smooths its round-trip time (RFC 6298, 2)."""
-UNKNOWN_HOLD = 1.0
-"""Seconds for which a permit is taken to be held before any came back."""
-QUEUED_LOAD = 0.9
-"""Of the rate; with a queue, which keeps permits busy, more than that is left to the trickle of `ReturnSchedule`."""
-GAPS = 1.5
-"""Without a queue a released permit idles until the next arrival. So more may come than return, by this times the
-square root of the permits (square-root staffing, Halfin and Whitt 1981): ten are then busy for nearly nine tenths of
-the time.
+
+MARGIN: Final = 1.5
+"""Times the time that a request has: an expected wait above that is too long. docs/concepts.md has the simulation: with
+1.0 too many are rejected after one long hold, with 2.0 hardly a wait in vain is spared.
 """
 
 
@@ -49,9 +58,11 @@ class Limiter(Waitable):
         "_handed",
         "_held",
         "_most",
+        "_places",
         "_waiters",
         "clock",
         "extra_releases",
+        "line",
         "linger",
         "store",
         "wanted",
@@ -72,11 +83,14 @@ class Limiter(Waitable):
         self.store.on_admitted(self._admitted)
         self.extra_releases = 0
         self._held: set[int] = set()
-        self._handed = REFUSED
+        self._handed = DROPPED
         """The last permit that a waiter got: they are numbered downwards, apart from those of arrivals."""
-        self._waiters: OrderedDict[Waiter, int] = OrderedDict()
-        """Those of this process, each with its place. Not a dict: taking the first key of one rescans the entries
-        deleted before it, which adds up to O(n^2)."""
+        self._waiters: OrderedDict[int, Waiter] = OrderedDict()
+        """Those of this process by their places, the first place first. Not a dict: taking the first key of one rescans
+        the entries deleted before it, which adds up to O(n^2)."""
+        self._places: dict[Waiter, int] = {}
+        self.line: WaitingLine[Waiter] = WaitingLine()
+        """The same waiters, in the order in which they are next. One who overtakes gives his place to the other."""
         self._admitting = False
         self._most = 0
         self.wanted = 0
@@ -145,36 +159,46 @@ class Limiter(Waitable):
     async def acquire(self, timeout: float | None = None) -> int:
         """Take a permit, waiting for it up to ``timeout`` seconds (None: until cancelled) if the queue has room."""
         permit = self.try_acquire()
-        return permit if permit != REFUSED else await self.wait(timeout)
+        if permit == REFUSED:
+            permit = await self.wait(timeout)
+        return REFUSED if permit in WHY else permit
 
-    async def wait(self, timeout: float | None = None) -> int:
-        """What `acquire` does when `try_acquire` has just refused."""
+    async def wait(self, timeout: float | None = None, rank: Rank = ANY) -> int:
+        """What `acquire` does when `try_acquire` has just refused: a permit, or one of `WHY`."""
         if timeout is not None and timeout <= 0.0:
             return REFUSED
-        waiter = self.join(timeout)
+        waiter = self.join(timeout, rank)
         if waiter is None:
-            return REFUSED
+            return DISPLACED
         try:
             return await waiter
         except BaseException:
             self.leave(waiter)
             raise
 
-    def join(self, timeout: float | None = None) -> Waiter | None:
+    def join(self, timeout: float | None = None, rank: Rank = ANY) -> Waiter | None:
         """Take a place in the queue, for ``timeout`` seconds (None: no bound); None when it is full.
 
-        The result of the waiter is a permit that its owner has to `release`, or `REFUSED`. A caller that leaves before
-        it has one calls `leave`.
+        The result of the waiter is a permit that its owner has to `release`, or one of `WHY`. A caller that leaves
+        before it has one calls `leave`.
         """
         place = self.store.join()
         if place == FULL:
-            return None
+            # No one makes way in a queue that was switched off; those who are in it keep their places.
+            victim = self.line.displace(rank) if self.max_waiting > 0 else None
+            if victim is None:
+                return None
+            place = self._places.pop(victim)
+            if not victim.done():
+                victim.set_result(DISPLACED)
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
         if place == TAKEN:
             self._hand(waiter)
             return waiter
-        self._waiters[waiter] = place
+        self._waiters[place] = waiter
+        self._places[waiter] = place
+        self.line.add(waiter, rank, self.clock())
         if timeout is not None:
             timer = loop.call_later(timeout, self._give_up, waiter)
             waiter.add_done_callback(lambda _: timer.cancel())
@@ -182,12 +206,12 @@ class Limiter(Waitable):
 
     def leave(self, waiter: Waiter) -> None:
         """``waiter`` waits no longer; a permit that it got is released for the next one."""
-        place = self._waiters.pop(waiter, None)
+        place = self._forget(waiter)
         if place is not None:
             waiter.cancel()
             if not self.store.leave(place):
                 self.store.give_back()
-        elif not waiter.cancelled() and waiter.done() and waiter.result() != REFUSED:
+        elif not waiter.cancelled() and waiter.done() and waiter.result() not in WHY:
             self.release(waiter.result())
 
     def release(self, permit: int, outcome: Outcome = Outcome.IGNORED, seconds: float = 0.0) -> None:
@@ -245,15 +269,34 @@ class Limiter(Waitable):
         if store is self.store:
             return
         numbers = self.store.hand_over()
-        for waiter in [waiter for waiter, place in self._waiters.items() if place < numbers.head]:
-            del self._waiters[waiter]  # the news of its permit was on its way
+        for place in [place for place in self._waiters if place < numbers.head]:
+            waiter = self._next_for(place)  # the news of its permit was on its way
             if not waiter.done():
                 self._hand(waiter)
         first = store.take_over(numbers, len(self._held), len(self._waiters))
-        self._waiters = OrderedDict(zip(self._waiters, count(first)))
+        self._waiters = OrderedDict(zip(count(first), self._waiters.values()))
+        self._places = {waiter: place for place, waiter in self._waiters.items()}
         self.store = store
         store.on_admitted(self._admitted)
         self._admitted()
+
+    def configure(self, codel: Codel) -> None:
+        """When the newest goes first. Those who wait keep their places."""
+        self.line.configure(codel)
+
+    def predicted_wait(self, rank: Rank = ANY) -> float:
+        """Seconds that a newcomer would wait for a permit, by Little's law; 0.0: not known, or none. His part of all
+        places is that of the waiters of this process who are next before him.
+        """
+        store = self.store
+        if store.in_flight < store.limit:
+            return 0.0
+        position = (self.line.ahead(rank) + 1) * (store.waiting + 1) / (len(self.line) + 1)
+        return position * store.hold / store.limit
+
+    def expects_timeout(self, seconds: float, rank: Rank = ANY) -> bool:
+        """Whether a newcomer with so many seconds would probably wait in vain. One who has none is left to `wait`."""
+        return 0.0 < seconds * MARGIN < self.predicted_wait(rank)
 
     def reserve_retry_after(self) -> int:
         """Retry-After of a request that is rejected now, 1 to 300 seconds; its return is reserved in the schedule."""
@@ -266,14 +309,8 @@ class Limiter(Waitable):
         return self.store.peek_return(self.clock(), *self._returns())
 
     def _returns(self) -> tuple[float, float, float]:
-        """Permits that return in a second by Little's law, requests that may come in one, seconds to serve who waits.
-
-        All three by what is in use and waits now, and how long permits were held recently.
-        """
-        limit = self.store.limit
-        rate = limit / (self.store.hold or UNKNOWN_HOLD)
-        busy = QUEUED_LOAD if self.max_waiting > 0 else 1 + GAPS / math.sqrt(limit)
-        return rate, rate * busy, max(0, self.store.in_flight - limit + self.waiting) / rate
+        store = self.store
+        return returns(store.limit, store.hold, store.in_flight, store.waiting, queues=self.max_waiting > 0)
 
     def _hand(self, waiter: Waiter) -> None:
         self._handed -= 1
@@ -286,22 +323,56 @@ class Limiter(Waitable):
             return
         self._admitting = True
         try:
-            while self._waiters:
-                waiter = next(iter(self._waiters))
-                if self._waiters[waiter] >= self.store.head:
-                    return
-                del self._waiters[waiter]
-                if waiter.done():  # cancelled, and its task has not woken yet to leave the queue
-                    self.store.give_back()
-                else:
-                    self._hand(waiter)
+            self._admit()
+            for waiter in self.line.too_old(self.clock()):
+                self._drop(waiter)
+                self._admit()
         finally:
             self._admitting = False
 
-    def _give_up(self, waiter: Waiter) -> None:
+    def _admit(self) -> None:
+        while self._waiters:
+            place = next(iter(self._waiters))
+            if place >= self.store.head:
+                return
+            waiter = self._next_for(place)
+            if waiter.done():  # cancelled, and its task has not woken yet to leave the queue
+                self.store.give_back()
+            else:
+                self._hand(waiter)
+
+    def _next_for(self, place: int) -> Waiter:
+        """Take the waiter who is next out of the queue, for the permit of ``place``. The one who had that place gets
+        the place of the other, who may have come later.
+        """
+        owner = self._waiters.pop(place)
+        waiter = self.line.take(self.clock())
+        left = self._places.pop(waiter)
+        if waiter is not owner:
+            self._waiters[left] = owner
+            self._places[owner] = left
+        return waiter
+
+    def _forget(self, waiter: Waiter) -> int | None:
+        """``waiter`` waits no longer: its place, or None when it had none any more."""
+        place = self._places.pop(waiter, None)
+        if place is not None:
+            del self._waiters[place]
+            self.line.remove(waiter)
+        return place
+
+    def _drop(self, waiter: Waiter) -> None:
+        if waiter.done():  # as above
+            self.leave(waiter)
+        else:
+            self._give_up(waiter, DROPPED)
+
+    def _give_up(self, waiter: Waiter, result: int = REFUSED) -> None:
         if waiter.done():
             return
-        if self.store.leave(self._waiters.pop(waiter)):
-            waiter.set_result(REFUSED)
+        place = self._places[waiter]
+        self._forget(waiter)
+        if self.store.leave(place):
+            waiter.set_result(result)
         else:  # its permit came in the last moment, and the news of it is on its way
             self._hand(waiter)

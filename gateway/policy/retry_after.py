@@ -31,6 +31,15 @@ MOST_FRESH = 2
 """Times the rate: more than that in one second says nothing about the seconds to come."""
 ROUNDING = 1e-9
 """What a sum of floats may lack."""
+UNKNOWN_HOLD = 1.0
+"""Seconds for which a permit is taken to be held before any came back."""
+QUEUED_LOAD = 0.9
+"""Of the rate; with a queue, which keeps permits busy, more than that is left to the trickle of `ReturnSchedule`."""
+GAPS = 1.5
+"""Without a queue a released permit idles until the next arrival. So more may come than return, by this times the
+square root of the permits (square-root staffing, Halfin and Whitt 1981): ten are then busy for nearly nine tenths of
+the time.
+"""
 
 
 class Saved(NamedTuple):
@@ -138,3 +147,13 @@ class ReturnSchedule:
         """A second with room makes half of an overload forgotten: one such second may be chance."""
         lasted = self._second - self._since
         self._since = self._second + 1 - lasted / 2 if lasted >= 1 else math.inf
+
+
+def returns(limit: int, hold: float, in_flight: int, waiting: int, *, queues: bool) -> tuple[float, float, float]:
+    """Permits that return in a second by Little's law, requests that may come in one, seconds to serve who waits.
+
+    All three by what is in use and waits now, and how long permits were held recently (``hold``, 0.0: not known).
+    """
+    rate = limit / (hold or UNKNOWN_HOLD)
+    busy = QUEUED_LOAD if queues else 1 + GAPS / math.sqrt(limit)
+    return rate, rate * busy, max(0, in_flight - limit + waiting) / rate

@@ -34,6 +34,7 @@ from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
 from gateway.proxy.layers.shed import shed
 from gateway.proxy.layers.tunnel import tunnel
+from gateway.proxy.ranks import rank_of
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.send import send
 from gateway.upstream.endpoint import Endpoint
@@ -114,7 +115,7 @@ def upstream_chain(route: records.Route, upstream: Upstream, via: bytes = VIA, *
         # must be above the limiter because time in the queue is time
         deadline(upstream.settings.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body
-        _limit(upstream.settings, upstream.limiter),
+        _limit(upstream.settings, upstream.limiter, route.priority),
         # must be below the limiter because a permit covers the response until the kernel has it; above retry and the
         # breaker because a slow client says nothing about the upstream
         deliver,
@@ -164,13 +165,15 @@ def attempt_chain(
     )
 
 
-def _limit(settings: records.Upstream, limiter: Limiter | None) -> Layer:
+def _limit(settings: records.Upstream, limiter: Limiter | None, priority: records.Priority) -> Layer:
     """A queue cannot be enforced behind a limit that is not."""
     queue = settings.queue
     if limiter is None:
         return limit(None)
+    ranks = rank_of(priority, queue.fair)
     if settings.limiter.mode == "shadow":
-        return shadow_limit(limiter, queue.timeout)
+        return shadow_limit(limiter, queue.timeout, ranks, predict=queue.predict)
     if queue.mode == "shadow" and queue.max_waiting:
-        return limit(limiter, 0.0, EstimatedQueue(limiter, queue.max_waiting, queue.timeout).rejection)
-    return limit(limiter, queue.timeout)
+        estimated = EstimatedQueue(limiter, queue.max_waiting, queue.timeout, predict=queue.predict)
+        return limit(limiter, 0.0, estimated.rejection)
+    return limit(limiter, queue.timeout, None, ranks, predict=queue.predict)

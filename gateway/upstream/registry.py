@@ -20,6 +20,7 @@ from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.budget import RetryBudget
 from gateway.policy.circuit import Circuit
+from gateway.policy.codel import Codel
 from gateway.policy.group import Condition
 from gateway.policy.learned import Decision
 from gateway.policy.lessons import Bounds
@@ -246,6 +247,7 @@ class Registry:
             limit = settings.max_concurrent or limiter.wanted  # one that adapts stays where it is
             if (limiter.wanted, limiter.max_waiting) != (limit, places):
                 limiter.resize(limit, places)
+            limiter.configure(Codel(settings.queue.codel.target, settings.queue.codel.interval))
         if upstream.adaptive is not None:
             upstream.adaptive.configure(_bounds(settings))
         if upstream.group is not None:

@@ -190,7 +190,8 @@ COURSE = Row(
             "reqps",
             Query(
                 "sum by (reason) (proxy_reason:gateway_errors:rate5m"
-                f'{{{P},reason=~"rate_limit|concurrency_limit|queue_full|queue_timeout|breaker_open|no_healthy_endpoint"}})',
+                f'{{{P},reason=~"rate_limit|concurrency_limit|queue_full|queue_timeout|queue_predicted_timeout|'
+                'breaker_open|no_healthy_endpoint"})',
                 "{{reason}}",
             ),
             stacked=True,

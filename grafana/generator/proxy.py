@@ -199,6 +199,14 @@ PROTECTIONS = Row(
             colours={"max_concurrent": "red", "max_waiting": "orange"},
         ),
         timeseries(
+            "Who waits, and who is next",
+            "Requests in the queue by priority, and the workers in which the newest goes first (queue.codel): all "
+            "waits were above its target, so the queue does not absorb a burst but delays everyone.",
+            "none",
+            Query(f"sum by (priority) (gateway_waiting_by_priority{{{P}}})", "{{priority}}"),
+            Query(f"sum(gateway_queue_newest_first{{{P}}})", "newest first"),
+        ),
+        timeseries(
             "A limit that adapts",
             "The limit that was found (limiter.adaptive; not enforced in shadow mode), and its decisions within a rate "
             "interval. Up and down by one or two is its search. Down by dropped: the upstream refuses, or does not "

@@ -167,6 +167,13 @@ async def a_full_queue(scene: Scene) -> None:
     await scene.client.send(ask())
 
 
+async def no_time_to_wait(scene: Scene) -> None:
+    limiter = scene.rig.p.limiter
+    limiter.release(limiter.try_acquire(), seconds=10 * LONG)
+    await scene.occupied()
+    await scene.client.send(ask())
+
+
 async def out_of_time_in_the_queue(scene: Scene) -> None:
     """The place is taken by hand: somebody else's exchange would end by the same timeout, and earlier."""
     permit = scene.rig.p.limiter.try_acquire()
@@ -319,6 +326,12 @@ ROWS = [
     Row("rate_limit", "a second one", one_too_often, {"rate_limits": (RateLimit("client", 1.0, per=86400.0),)}),
     Row("concurrency_limit", "a second one", one_too_many, ONE),
     Row("queue_full", "a third one", a_full_queue, ONE | {"queue": Queue(1, LONG)}),
+    Row(
+        "queue_predicted_timeout",
+        "permits are held for minutes",
+        no_time_to_wait,
+        ONE | {"queue": Queue(1, LONG, predict=True)},
+    ),
     Row("queue_timeout", "nobody leaves", one_too_many, ONE | {"queue": Queue(1, SHORT)}),
     Row("client_gone", "before the answer", leaves_early, ending=LEFT),
     Row("client_gone", "in mid-answer", leaves_in_the_middle, ending=LEFT),
@@ -371,6 +384,7 @@ MORE_FIELDS = {
     "concurrency_limit": {"retry-after"},
     "queue_full": {"retry-after"},
     "queue_timeout": {"retry-after"},
+    "queue_predicted_timeout": {"retry-after"},
     "breaker_open": {"retry-after", "x-circuit-breaker"},
     "no_healthy_endpoint": {"retry-after"},
     "overloaded": {"retry-after"},

@@ -70,6 +70,11 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Adaptive": (("proxies", 0, "limiter", "adaptive"), {"proxies": [PROXY | {"limiter": {"adaptive": {}}}]}),
     "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"limiter": {}}]}),
     "Queue": (("proxies", 0, "queue"), {"proxies": [PROXY | {"max_concurrent": 3, "queue": {}}]}),
+    "Codel": (
+        ("proxies", 0, "queue", "codel"),
+        {"proxies": [PROXY | {"max_concurrent": 3, "queue": {"max_waiting": 1, "timeout": 1, "codel": {}}}]},
+    ),
+    "Priority": (("proxies", 0, "priority"), {"proxies": [PROXY | {"priority": {}}]}),
     "RateLimit": (
         ("proxies", 0, "rate_limits", 0),
         {"proxies": [PROXY | {"ai": "openai", "rate_limits": [{"key": "all", "rate": 7}]}]},

@@ -122,7 +122,7 @@ def test_rules_ask_for_metrics_that_exist() -> None:
 def test_refusals_by_protections_are_never_the_gateways_fault() -> None:
     for rule in rules(RECORDING) + rules(ALERTS):
         if "own_bad:rate5m" in rule.get("record", "") or rule.get("labels", {}).get("fault") == "gateway":
-            assert not re.search(r"breaker_open|rate_limit|concurrency_limit|queue_full|queue_timeout", rule["expr"])
+            assert not re.search(r"breaker_open|rate_limit|concurrency_limit|queue_(full|timeout|pred)", rule["expr"])
 
 
 def test_each_objective_stands_in_one_place() -> None:

@@ -19,11 +19,12 @@ from gateway.config.load import ConfigError, Format, parse
 from gateway.config.records import Document
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Listener
-from gateway.config.schema.protections import CircuitBreaker, Queue, TimeoutConfig
+from gateway.config.schema.protections import CircuitBreaker, TimeoutConfig
 from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.queue import Codel, Priority, Queue
 from gateway.config.schema.settings import Settings
 
-SECTIONS = (Settings, Listener, Proxy, Queue, CircuitBreaker, TimeoutConfig, Limits)
+SECTIONS = (Settings, Listener, Proxy, Queue, Codel, Priority, CircuitBreaker, TimeoutConfig, Limits)
 KEYS = sorted({key for section in SECTIONS for key in section.model_fields})
 FORMATS: st.SearchStrategy[Format] = st.sampled_from(["yaml", "json", "toml"])
 ENV = {"A": "1", "B": "text", "C": "true", "D": "${A}", "E": ""}

@@ -16,7 +16,7 @@ STATUSES = {
     404: {"no_route", "proxy_disabled"},
     413: {"body_too_large"},
     414: {"uri_too_long"},
-    429: {"rate_limit", "concurrency_limit", "queue_full", "queue_timeout"},
+    429: {"rate_limit", "concurrency_limit", "queue_full", "queue_timeout", "queue_predicted_timeout"},
     431: {"headers_too_large"},
     499: {"client_gone"},
     500: {"internal"},

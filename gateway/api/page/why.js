@@ -20,7 +20,7 @@ const FACTS = {
   Probes: ({ breaker: b }) => b?.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`,
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
   'The limit adapts': ({ adaptive: a }) => a && `between ${a.min} and ${a.max}${a.usual ? `; a response begins after ${seconds(a.usual)}` : ''}`,
-  Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most`,
+  Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most${waits(q)}`,
   'Rate limits': ({ rates = [] }) => rates.map(rateLimit).join('; '),
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
   'Language models': ({ ai: a }) => a && `${plural(a.responses, 'response')} run, ${a.waiting} without a token yet, the longest wait for one is ${seconds(a.longest_wait)}`,
@@ -36,6 +36,12 @@ const counted = (w) => [
   w.failure_rate && `${w.failed} failed (opens at ${percent(w.failure_rate)})`,
   w.slow_rate && `${w.slow} above ${seconds(w.slow_call)} (opens at ${percent(w.slow_rate)})`,
 ].filter(Boolean).join(', ');
+// Of a queue: who waits, for how long, and who is next; a gateway of another version does not send it.
+const waits = ({ by_priority: by = {}, expected_wait: wait, order }) => [
+  ...['high', 'low'].filter((priority) => by[priority]).map((priority) => `${by[priority]} of ${priority} priority`),
+  wait && `${seconds(wait)} expected`,
+  order === 'lifo' && 'the newest first',
+].filter(Boolean).map((part) => `, ${part}`).join('');
 const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
 
 // One of a proxy: what it admits, and what it holds.

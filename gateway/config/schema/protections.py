@@ -1,4 +1,4 @@
-"""The protections of an upstream: limiter, queue, breaker, timeouts, and TLS.
+"""The protections of an upstream: limiter, breaker, timeouts, and TLS; its queue is in `queue.py`.
 
 A proxy with a URL of its own has the same keys as an upstream, so each of them is a type here, with its meaning.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Self, TypeGuard
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from gateway.config import records, values
+from gateway.config import records
 from gateway.config.records import Http2, Mode
 from gateway.config.schema.endpoints import BALANCE
 from gateway.config.schema.form import in_group, widget
@@ -22,7 +22,7 @@ from gateway.config.schema.upstream_tls import UpstreamTls
 
 MOST_CALLERS: Final = 16
 """As many different callers as a breaker counts: `gateway.policy.window.CALLERS`."""
-_ADAPTIVE, _BREAKER, _QUEUE = records.Adaptive(), records.CircuitBreaker(), records.Queue()
+_ADAPTIVE, _BREAKER = records.Adaptive(), records.CircuitBreaker()
 _TIMEOUTS = records.Timeouts()
 _RATE = records.RateLimit("-", 1.0)
 _HEADER_KEY = r"header:[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}"  # RFC 9110 5.6.2
@@ -62,28 +62,6 @@ class Limiter(Section):
         default=None, title="Find the limit", examples=[{"initial": 4, "min": 1, "max": 64}]
     )
     """`null`: the limit is `max_concurrent`. Else it is found between two bounds, and `max_concurrent` stays 0."""
-
-
-class Queue(Section):
-    """Requests above max_concurrent wait instead of getting 429. On when both numbers are above 0."""
-
-    max_waiting: Requests = Field(default=_QUEUE.max_waiting, ge=0, le=100_000, title="Most that wait", examples=[20])
-    """Most requests that wait for a place instead of getting 429. 0: no queue. A queue needs `max_concurrent` and
-    `timeout` above 0."""
-    timeout: Seconds = Field(
-        default=_QUEUE.timeout, ge=0, le=3600, validate_default=True, title="Longest wait", examples=[10]
-    )
-    """Seconds that a request waits at most; then 429. 0: no queue."""
-    mode: Mode = Field(default="enforce", title="Mode of the queue", examples=["shadow"])
-    """`enforce`, or `shadow`: no request waits, as without a queue, and the requests that the queue would refuse are
-    estimated and counted."""
-
-    @field_validator("timeout", mode="after")
-    @classmethod
-    def _both_or_neither(cls, timeout: float, info: ValidationInfo) -> float:
-        if (timeout > 0) != (info.data.get("max_waiting", timeout) > 0):
-            raise ValueError("a queue needs max_waiting and timeout; set both above 0, or both to 0 for no queue")
-        return timeout
 
 
 class CircuitBreaker(Section):
@@ -252,16 +230,6 @@ class TimeoutConfig(Section):
     """Seconds for the whole exchange, its streams too. 0: no limit."""
 
 
-def _behind_a_limit(queue: Queue, info: ValidationInfo) -> Queue:
-    if values.is_upstream_name(info.data.get("upstream", "")):  # then neither belongs here
-        return queue
-    limiter = info.data.get("limiter")
-    adapts = limiter is None or limiter.adaptive is not None
-    if queue.max_waiting and not adapts and not info.data.get("max_concurrent", 1):
-        raise ValueError("a queue without a limit has no effect; set max_concurrent above 0, or remove the queue")
-    return queue
-
-
 def _one_limit(limiter: Limiter, info: ValidationInfo) -> Limiter:
     if limiter.adaptive is not None and info.data.get("max_concurrent"):
         raise ValueError("max_concurrent and limiter.adaptive exclude each other; write its bound as adaptive.max")
@@ -337,11 +305,6 @@ LimiterKey = Annotated[
     Limiter,
     Field(description="How max_concurrent is applied.", json_schema_extra=in_group("Limit and queue")),
     AfterValidator(_one_limit),
-]
-QueueKey = Annotated[
-    Queue,
-    Field(description="Where requests above max_concurrent wait.", json_schema_extra=in_group("Limit and queue")),
-    AfterValidator(_behind_a_limit),
 ]
 CircuitBreakerKey = Annotated[
     CircuitBreaker, Field(description="The circuit breaker.", json_schema_extra=in_group("Circuit breaker"))

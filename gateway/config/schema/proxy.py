@@ -32,8 +32,6 @@ from gateway.config.schema.protections import (
     Limiter,
     LimiterKey,
     MaxConcurrent,
-    Queue,
-    QueueKey,
     RateLimitsKey,
     RateWeightKey,
     TimeoutConfig,
@@ -41,6 +39,7 @@ from gateway.config.schema.protections import (
     TlsKey,
     without_h2c,
 )
+from gateway.config.schema.queue import Priority, Queue, QueueKey
 from gateway.config.schema.records import record_of
 from gateway.config.schema.retries import Retries
 from gateway.config.schema.section import Section
@@ -206,6 +205,8 @@ class Proxy(Section):
     capacity: CapacityKey = NO_CAPACITY
     rate_limits: RateLimitsKey = ()
     rate_weight: RateWeightKey = _PROXY.rate_weight
+    priority: Priority = Field(default=Priority(), json_schema_extra=in_group("Limit and queue"))
+    """Whose requests go first in the queue of the upstream."""
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None

@@ -28,13 +28,12 @@ from gateway.config.schema.protections import (
     Limiter,
     LimiterKey,
     MaxConcurrent,
-    Queue,
-    QueueKey,
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
     without_h2c,
 )
+from gateway.config.schema.queue import Queue, QueueKey
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from gateway.config.records import Missing, Route
+from gateway.config.records import Upstream as Settings
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.message import VERSIONS
 from gateway.errors import OVERLOADED
@@ -22,6 +23,7 @@ from gateway.ipc.messages import (
     LimiterTold,
     MoveTold,
     OutcomeTold,
+    QueueTold,
     RateTold,
     RetriesTold,
     StreamTold,
@@ -33,6 +35,7 @@ from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.causes import Causes
 from gateway.policy.limiter import Limiter
 from gateway.policy.rate_store import FORGOTTEN, HELD
+from gateway.policy.waiting_line import PRIORITIES
 from gateway.policy.window import Tally
 from gateway.proxy.inspect.decisions import adaptive_told
 from gateway.proxy.inspect.endpoints import group_told, pool_told
@@ -73,14 +76,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "adaptive": None
         if upstream.adaptive is None or settings.limiter.adaptive is None
         else adaptive_told(upstream.adaptive, settings.limiter.adaptive, epoch),
-        "queue": None
-        if limiter is None or not settings.queue.max_waiting
-        else {
-            "mode": settings.queue.mode if settings.limiter.mode == "enforce" else "shadow",
-            "max_waiting": settings.queue.max_waiting,
-            "waiting": limiter.waiting,
-            "timeout": settings.queue.timeout,
-        },
+        "queue": None if limiter is None or not settings.queue.max_waiting else _queue(limiter, settings),
         "breaker": None if breaker is None else _breaker(breaker, now, epoch),
         "rates": [] if served.rates is None else [_rate(served.rates, at) for at in range(len(served.rates.settings))],
         "fallback": _fallback(served),
@@ -211,7 +207,7 @@ def _verdict(served: Served) -> tuple[str, str, str]:
             return "refuse", "rate_limit", sentence
         notes.append(f"without the rate limit's shadow mode: {sentence}")
     if limiter is not None and not limiter.available:
-        verdict, reason, sentence = _full(limiter, settings.queue.max_waiting, settings.queue.mode)
+        verdict, reason, sentence = _full(limiter, settings)
         if settings.limiter.mode == "shadow":
             notes.append(f"without the limiter's shadow mode: {sentence}")
         elif verdict == "refuse":
@@ -263,15 +259,22 @@ def _used_up(rule: RateRule) -> Iterator[tuple[str, bool]]:
             yield f"a request would be refused (429 rate_limit): {has}, and {later}", limit.shadow
 
 
-def _full(limiter: Limiter, max_waiting: int, queue_mode: str) -> tuple[str, str, str]:
+def _full(limiter: Limiter, settings: Settings) -> tuple[str, str, str]:
+    queue, total = settings.queue, settings.timeouts.total
+    max_waiting = queue.max_waiting
     taken = f"all {limiter.max} permits are in use"
     later = f"try again in about {limiter.peek_retry_after()} s"
-    if not max_waiting or queue_mode == "shadow":
+    if not max_waiting or queue.mode == "shadow":
         return "refuse", "concurrency_limit", f"a request would be refused (429 concurrency_limit): {taken}; {later}"
     if limiter.full:
         room = f"all {max_waiting} places in the queue"
         return "refuse", "queue_full", f"a request would be refused (429 queue_full): {taken}, and {room}; {later}"
-    return "wait", "", f"a request would wait as number {limiter.waiting + 1}: {taken}"
+    wait = limiter.predicted_wait()
+    expected = f"; the expected wait is {wait:.1f} s" if wait else ""
+    if queue.predict and limiter.expects_timeout(min(queue.timeout, total or queue.timeout)):
+        refused = "a request would be refused (429 queue_predicted_timeout)"
+        return "refuse", "queue_predicted_timeout", f"{refused}: {taken}{expected}; {later}"
+    return "wait", "", f"a request would wait as number {limiter.waiting + 1}: {taken}{expected}"
 
 
 def _fence(breaker: Breaker) -> tuple[str, str, str]:
@@ -287,6 +290,18 @@ def _fence(breaker: Breaker) -> tuple[str, str, str]:
             return "refuse", "breaker_open", f"a request would be refused (503 breaker_open) while {inside}"
         return "probe", "", "a request would be forwarded as a probe: the breaker is half-open"
     return "admit", "", ""
+
+
+def _queue(limiter: Limiter, settings: Settings) -> QueueTold:
+    return {
+        "mode": settings.queue.mode if settings.limiter.mode == "enforce" else "shadow",
+        "max_waiting": settings.queue.max_waiting,
+        "waiting": limiter.waiting,
+        "timeout": settings.queue.timeout,
+        "order": "lifo" if limiter.line.newest_first else "fifo",
+        "by_priority": dict(zip(PRIORITIES, limiter.line.counts, strict=True)),
+        "expected_wait": limiter.predicted_wait(),
+    }
 
 
 def _limiter(limiter: Limiter, mode: str) -> LimiterTold:

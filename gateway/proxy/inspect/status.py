@@ -10,6 +10,7 @@ from gateway.core.quota import KINDS
 from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
 from gateway.policy.breaker_store import State
+from gateway.policy.limiter import Limiter
 from gateway.policy.member import AWAY, DRAINED, EJECTED, UNHEALTHY, Member
 from gateway.policy.rate_store import HELD
 from gateway.proxy.layers.limit_rate import RateRule
@@ -83,6 +84,7 @@ def gauges(
         (families.LIMIT, limiter.max if limiter is not None else 0),
         (families.ADAPTIVE_LIMIT, limiter.max if limiter is not None and upstream.adaptive is not None else 0),
         (families.WAITING, now["waiting"]),
+        *_order(limiter),
         (families.QUEUE_LIMIT, places),
         (families.MODE, limited),
         # A queue is enforced only where its limit is.
@@ -95,6 +97,12 @@ def gauges(
         (families.POOL_STREAMS, sum([endpoint.pool.streams for endpoint in upstream.endpoints])),
         *_endpoints(upstream),
     )
+
+
+def _order(limiter: Limiter | None) -> Iterable[tuple[int, int]]:
+    """Of those who wait in this process."""
+    counts, newest_first = ((0, 0, 0), False) if limiter is None else (limiter.line.counts, limiter.line.newest_first)
+    return *enumerate(counts, families.WAITING_BY_PRIORITY), (families.NEWEST_FIRST, int(newest_first))
 
 
 def _endpoints(upstream: Upstream) -> list[tuple[int, int]]:

@@ -10,22 +10,31 @@ from typing import Final
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.outcome import Outcome
-from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT, TOTAL_TIMEOUT, GatewayError
-from gateway.policy.limiter import Limiter
+from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_PREDICTED_TIMEOUT, TOTAL_TIMEOUT, GatewayError
+from gateway.policy.limiter import WHY, Limiter
 from gateway.policy.machine import REFUSED
+from gateway.proxy.ranks import RankOf, any_rank
 
 IGNORED: Final = Outcome.IGNORED
 """What a fixed limit learns from how an exchange ended."""
-Rejection = Callable[[], str]
-"""Says for which reason a queue in shadow mode would refuse."""
+Rejection = Callable[[float], str]
+"""Says for which reason a queue in shadow mode would refuse a request that has so many seconds."""
 
 
-def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rejection | None = None) -> Layer:
+def limit(
+    limiter: Limiter | None,
+    queue_timeout: float = 0.0,
+    shadow_queue: Rejection | None = None,
+    rank_of: RankOf = any_rank,
+    *,
+    predict: bool = False,
+) -> Layer:
     """Admit an exchange when ``limiter`` has a permit for it, which then covers all that happens below.
 
     Without a free permit: CONCURRENCY_LIMIT at once, or, when both ``queue_timeout`` (seconds) and the queue's
     ``max_waiting`` are above 0, a wait that may end in QUEUE_FULL, QUEUE_TIMEOUT, or TOTAL_TIMEOUT when the deadline
-    comes first. Sets ``queued`` and ``concurrent``, for refused requests too. With ``shadow_queue`` no request waits.
+    comes first; with ``predict``, QUEUE_PREDICTED_TIMEOUT at once. Sets ``queued`` and ``concurrent``, for refused
+    requests too. With ``shadow_queue`` no request waits. ``rank_of``: who goes first.
     """
     if limiter is None:
         return lambda next_handler: next_handler
@@ -36,11 +45,12 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
             permit = limiter.try_acquire()
             if permit == REFUSED:
                 if shadow_queue is not None:
-                    verdict = shadow_queue()  # it learns by being asked
+                    # it learns by being asked
+                    verdict = shadow_queue(ex.deadline - clock() if ex.deadline else math.inf)
                     ex.shadow = ex.shadow or verdict
                     ex.concurrent = limiter.in_flight
                     raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
-                permit = await _wait_for_turn(limiter, ex, queue_timeout)
+                permit = await _wait_for_turn(limiter, ex, queue_timeout, rank_of, predict=predict)
             since = clock()
             ex.concurrent = limiter.store.in_flight  # of the store that it has now: it may move
             try:
@@ -60,21 +70,24 @@ def limit(limiter: Limiter | None, queue_timeout: float = 0.0, shadow_queue: Rej
     return layer
 
 
-async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float) -> int:
+async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float, rank_of: RankOf, *, predict: bool) -> int:
     ex.concurrent = limiter.in_flight
     if patience <= 0.0 or limiter.max_waiting <= 0:
         raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
-    if limiter.full:
-        raise GatewayError(QUEUE_FULL, retry_after=limiter.reserve_retry_after())
     asked = limiter.clock()
     left = ex.deadline - asked if ex.deadline else math.inf
+    rank = rank_of(ex)
+    if limiter.full and not limiter.line.yields_to(rank):
+        raise GatewayError(QUEUE_FULL, retry_after=limiter.reserve_retry_after())
+    if predict and limiter.expects_timeout(min(patience, left), rank):
+        raise GatewayError(QUEUE_PREDICTED_TIMEOUT, retry_after=limiter.reserve_retry_after())
     try:
-        permit = await limiter.wait(min(patience, left))
+        permit = await limiter.wait(min(patience, left), rank)
     finally:
         ex.queued = limiter.clock() - asked
-    if permit != REFUSED:
+    if permit not in WHY:
         return permit
     ex.concurrent = limiter.in_flight
-    if left <= patience:
+    if permit == REFUSED and left <= patience:
         raise GatewayError(TOTAL_TIMEOUT)
-    raise GatewayError(QUEUE_TIMEOUT, retry_after=limiter.reserve_retry_after())
+    raise GatewayError(WHY[permit], retry_after=limiter.reserve_retry_after())

@@ -10,12 +10,16 @@ from __future__ import annotations
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.outcome import Outcome
-from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_TIMEOUT
-from gateway.policy.limiter import Limiter, Waiter
+from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_PREDICTED_TIMEOUT
+from gateway.policy.limiter import WHY, Limiter, Waiter
 from gateway.policy.machine import REFUSED
+from gateway.policy.waiting_line import Rank
+from gateway.proxy.ranks import RankOf, any_rank
 
 
-def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
+def shadow_limit(
+    limiter: Limiter, queue_timeout: float = 0.0, rank_of: RankOf = any_rank, *, predict: bool = False
+) -> Layer:
     """Admit every exchange; set ``shadow`` where and when `limit` would refuse it, unless another layer did before."""
     clock = limiter.clock
 
@@ -23,7 +27,9 @@ def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
         async def handle(ex: Exchange) -> None:
             permit = limiter.try_acquire()
             ex.concurrent = limiter.in_flight
-            waiter = _take_place(limiter, ex, queue_timeout) if permit == REFUSED else None
+            waiter = None
+            if permit == REFUSED:
+                waiter = _take_place(limiter, ex, queue_timeout, rank_of, predict=predict)
             since = clock()
             try:
                 await next_handler(ex)
@@ -38,19 +44,32 @@ def shadow_limit(limiter: Limiter, queue_timeout: float = 0.0) -> Layer:
     return layer
 
 
-def _take_place(limiter: Limiter, ex: Exchange, queue_timeout: float) -> Waiter | None:
+def _take_place(
+    limiter: Limiter, ex: Exchange, queue_timeout: float, rank_of: RankOf, *, predict: bool
+) -> Waiter | None:
     if queue_timeout <= 0.0 or limiter.max_waiting <= 0:
         ex.shadow = ex.shadow or CONCURRENCY_LIMIT.code
         return None
-    waiter = limiter.join(queue_timeout)
+    rank = rank_of(ex)
+    if predict and _would_be_late(limiter, ex, queue_timeout, rank):
+        ex.shadow = ex.shadow or QUEUE_PREDICTED_TIMEOUT.code
+        return None
+    waiter = limiter.join(queue_timeout, rank)
     if waiter is None:
         ex.shadow = ex.shadow or QUEUE_FULL.code
         return None
 
     def note(ended: Waiter) -> None:
-        if not ended.cancelled() and ended.result() == REFUSED:
-            ex.shadow = ex.shadow or QUEUE_TIMEOUT.code
+        if not ended.cancelled() and ended.result() in WHY:
+            ex.shadow = ex.shadow or WHY[ended.result()].code
 
     # When the time is up, and not when the exchange ends: until then an operator sees it too.
     waiter.add_done_callback(note)
     return waiter
+
+
+def _would_be_late(limiter: Limiter, ex: Exchange, queue_timeout: float, rank: Rank) -> bool:
+    if limiter.full and not limiter.line.yields_to(rank):
+        return False  # it is rejected because the queue is full
+    left = ex.deadline - limiter.clock() if ex.deadline else queue_timeout
+    return limiter.expects_timeout(min(queue_timeout, left), rank)

@@ -32,6 +32,22 @@ def test_streams_of_events_have_a_line_where_they_are_watched() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({}, ""),
+        ({"order": "fifo", "by_priority": {"high": 0, "normal": 2, "low": 0}, "expected_wait": 0.0}, ""),
+        (
+            {"order": "lifo", "by_priority": {"high": 0, "normal": 1, "low": 1}, "expected_wait": 2.25},
+            " (1 normal, 1 low), expected wait 2.2 s, newest first because of an overload",
+        ),
+    ],
+)
+def test_a_queue_says_who_waits_how_long_and_who_is_next(more: dict[str, Any], line: str) -> None:
+    queue = {"mode": "enforce", "max_waiting": 9, "waiting": 2, "timeout": 5.0} | more
+    assert f"  queue (enforce): 2 of 9 waiting{line}" in upstream_text(FOUND | {"queue": queue}).splitlines()
+
+
 BREAKER: dict[str, Any] = {
     "mode": "enforce",
     "state": "closed",

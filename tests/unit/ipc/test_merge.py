@@ -127,6 +127,16 @@ def test_the_worst_verdict_is_told_and_what_workers_share_once() -> None:
     assert (found["pool"]["open"], found["pool"]["dials"], found["pool"]["idle_timeout"]) == (4, 8, 30.0)
 
 
+def test_the_queue_is_shared_and_each_worker_has_an_order_of_its_own() -> None:
+    old: dict[str, Any] = {"mode": "enforce", "max_waiting": 9, "waiting": 5, "timeout": 2.0}
+    one = old | {"waiting": 4, "order": "fifo", "by_priority": {"high": 1, "low": 0}, "expected_wait": 2.0}
+    other = old | {"order": "lifo", "by_priority": {"high": 1, "low": 2}, "expected_wait": 0.5}
+    found = merge.explanations(
+        [(slot, explanation("wait", 1, 1.0, queue=queue)) for slot, queue in enumerate((one, other, old))]
+    )
+    assert found["queue"] == old | {"order": "lifo", "by_priority": {"high": 2, "low": 2}, "expected_wait": 2.0}
+
+
 def test_streams_of_all_workers_are_counted() -> None:
     bounds: dict[str, Any] = {"mode": "enforce", "first_event": 1.0, "event_gap": 0.0, "on_stall": "cut"}
     one, other = (bounds | {"watched": watched, "silence": silence} for watched, silence in ((2, 0.5), (1, 3.0)))

@@ -14,6 +14,7 @@ from gateway.policy.limiter import Limiter
 from gateway.policy.machine import REFUSED
 from gateway.policy.retry_after import ReturnSchedule
 from gateway.policy.store import FULL, TAKEN
+from gateway.policy.waiting_line import HIGH, LOW, Rank
 
 
 def test_processes_share_the_permits() -> None:
@@ -244,3 +245,40 @@ def test_the_place_of_a_process_is_its_own() -> None:
     with page_stage() as stage:
         stores: list[PagePermitStore] = stage.permits(9)
         assert [store.slab.slot for store in stores] == [0, 1, 2]
+
+
+async def test_a_process_gives_the_permit_of_its_place_to_whom_it_chooses() -> None:
+    """The page knows no priorities: which process is next is the order of arrival, which waiter of it is not."""
+    with page_stage() as stage:
+        one, two, _ = (Limiter(1, 10, Clock(), store) for store in stage.permits(1))
+        first = one.try_acquire()
+        low, other, high = one.join(rank=Rank(LOW)), two.join(), one.join(rank=Rank(HIGH))
+        assert low is not None
+        assert other is not None
+        assert high is not None
+        one.release(first)
+        assert [waiter.done() for waiter in (low, other, high)] == [False, False, True]
+        one.release(high.result())
+        assert stage.rung(1)
+        stage.pages[1].permits("ai").rung()
+        assert [waiter.done() for waiter in (low, other)] == [False, True], "it came before the high one"
+        two.release(other.result())
+        stage.pages[0].permits("ai").rung()
+        one.release(low.result())
+        assert (one.idle, two.idle, one.extra_releases, two.extra_releases) == (True, True, 0, 0)
+        one.store.slab.check()  # type: ignore[attr-defined] # it is one of the page
+
+
+async def test_the_places_of_all_processes_are_counted_and_one_makes_way_in_its_own() -> None:
+    with page_stage() as stage:
+        one, two, _ = (Limiter(1, 3, Clock(), store) for store in stage.permits(1, 3))
+        first = one.try_acquire()
+        lows = [one.join(rank=Rank(LOW)), one.join(rank=Rank(LOW)), two.join(rank=Rank(LOW))]
+        assert two.join(rank=Rank(HIGH)) is None, "its own low one is the last of its class there"
+        high = one.join(rank=Rank(HIGH))
+        assert high is not None
+        assert [low is not None and low.done() for low in lows] == [False, True, False]
+        assert (one.waiting, two.waiting) == (3, 3)
+        one.release(first)
+        assert high.done()
+        one.store.slab.check()  # type: ignore[attr-defined] # as above

@@ -36,3 +36,16 @@ def test_nothing_is_known_of_a_limit_that_was_never_used() -> None:
     assert [queue.rejection(), queue.rejection()] == ["", "queue_full"]
     clock.now += 1.0
     assert queue.rejection() == "", "no one waits for longer"
+
+
+def test_with_prediction_who_would_wait_much_too_long_is_rejected_at_once() -> None:
+    limiter = Limiter(1, clock=Clock())
+    limiter.try_acquire()
+    give_back(limiter, 4.0)
+    queue = EstimatedQueue(limiter, max_waiting=9, timeout=5.0, predict=True)
+    assert queue.rejection(2.6) == "queue_predicted_timeout", "the deadline comes first"
+    assert queue.rejection(0.0) == "", "that is no question of the queue"
+    assert queue.rejection(2.7) == "queue_predicted_timeout"
+    assert queue.rejection() == "queue_predicted_timeout"
+    assert EstimatedQueue(limiter, max_waiting=9, timeout=3.0, predict=True).rejection() == "queue_timeout"
+    assert EstimatedQueue(limiter, max_waiting=9, timeout=3.0).rejection(0.1) == "queue_timeout"

@@ -9,10 +9,12 @@ from unit.page.stage import page_stage
 from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
-from gateway.policy.limiter import SMOOTHING, Limiter
+from gateway.policy.codel import Codel
+from gateway.policy.limiter import DISPLACED, DROPPED, SMOOTHING, WHY, Limiter
 from gateway.policy.machine import REFUSED
 from gateway.policy.retry_after import MAX_RETRY_AFTER
 from gateway.policy.store import MemoryPermitStore
+from gateway.policy.waiting_line import ANY, HIGH, LOW, NORMAL, Rank
 
 LONG = 60.0
 """Seconds that no test lives to see the end of."""
@@ -178,7 +180,7 @@ class TestWaiting:
     async def test_a_permit_beats_a_timeout_that_comes_while_the_task_wakes(self) -> None:
         limiter = full_limiter()
         [waiter] = await waiters(limiter, 1)
-        future = next(iter(limiter._waiters))
+        future = next(iter(limiter._places))
         give_back(limiter)
         limiter._give_up(future)  # the timer of the very same turn of the loop
         assert await waiter != REFUSED
@@ -257,6 +259,169 @@ class TestPlaces:
         assert (limiter.in_flight, limiter.extra_releases) == (1, 0)
 
 
+class TestOrder:
+    """Places are given permits in the order of arrival; which waiter gets one is decided by the line."""
+
+    async def test_the_permit_of_a_place_goes_to_who_is_next_and_the_other_one_gets_his_place(self) -> None:
+        limiter = full_limiter()
+        low, high = limiter.join(rank=Rank(LOW)), limiter.join(rank=Rank(HIGH))
+        assert low is not None
+        assert high is not None
+        give_back(limiter)
+        assert (low.done(), high.result() in WHY) == (False, False)
+        assert list(limiter._waiters.items()) == [(1, low)]
+        limiter.release(high.result())
+        assert low.result() not in WHY
+        assert (limiter.waiting, limiter.own_waiting) == (0, 0)
+
+    async def test_who_is_passed_can_still_leave_and_time_out(self) -> None:
+        limiter = full_limiter()
+        low, other, high = limiter.join(), limiter.join(0.001), limiter.join(rank=Rank(HIGH))
+        assert low is not None
+        assert other is not None
+        assert high is not None
+        give_back(limiter)
+        limiter.leave(low)
+        assert await other == REFUSED
+        limiter.leave(high)
+        assert (limiter.idle, limiter.extra_releases) == (True, 0)
+
+    async def test_in_a_full_queue_a_lower_one_makes_way(self) -> None:
+        limiter = full_limiter(room=2)
+        first, second = limiter.join(rank=Rank(LOW)), limiter.join(rank=Rank(LOW))
+        assert first is not None
+        assert second is not None
+        high = limiter.join(rank=Rank(HIGH))
+        assert high is not None
+        assert second.result() == DISPLACED
+        limiter.leave(second)
+        assert (limiter.waiting, limiter.join(rank=Rank(HIGH))) == (2, None)
+        give_back(limiter)
+        limiter.release(high.result())
+        assert first.result() not in WHY
+        limiter.release(first.result())
+        assert (limiter.idle, limiter.extra_releases) == (True, 0)
+
+    async def test_one_who_makes_way_as_he_leaves_is_only_gone(self) -> None:
+        limiter = full_limiter(room=2)
+        first, second = limiter.join(rank=Rank(LOW)), limiter.join(rank=Rank(LOW))
+        assert first is not None
+        assert second is not None
+        second.cancel()
+        high = limiter.join(rank=Rank(HIGH))
+        assert high is not None
+        limiter.leave(second)
+        limiter.leave(first)
+        limiter.leave(high)
+        assert (limiter.waiting, limiter.in_flight) == (0, 1)
+
+    async def test_no_one_makes_way_in_a_queue_that_was_switched_off(self) -> None:
+        limiter = full_limiter(room=2)
+        lows = [limiter.join(rank=Rank(LOW)), limiter.join(rank=Rank(LOW))]
+        limiter.resize(1, 0)
+        assert limiter.join(rank=Rank(HIGH)) is None
+        assert [low is not None and not low.done() for low in lows] == [True, True]
+
+    async def test_the_place_of_one_who_makes_way_may_have_its_permit_already(self) -> None:
+        """In another process it was given, and the news is on its way."""
+        limiter = full_limiter(room=2)
+        first, second = limiter.join(rank=Rank(LOW)), limiter.join(rank=Rank(LOW))
+        assert first is not None
+        assert second is not None
+        store = limiter.store
+        assert isinstance(store, MemoryPermitStore)
+        store.head = 2
+        limiter._give_up(first)
+        assert first.result() not in WHY
+        limiter._admitted()
+        assert second.result() not in WHY
+
+    async def test_waiters_keep_their_order_in_another_store(self) -> None:
+        limiter = full_limiter()
+        low, high, normal = limiter.join(rank=Rank(LOW)), limiter.join(rank=Rank(HIGH)), limiter.join()
+        limiter.move(MemoryPermitStore())
+        served = []
+        for _ in range(3):
+            give_back(limiter)
+            for name, waiter in (("low", low), ("high", high), ("normal", normal)):
+                if waiter is not None and waiter.done() and name not in served:
+                    served.append(name)
+        assert served == ["high", "normal", "low"]
+
+    async def test_under_overload_the_newest_goes_first_and_the_oldest_are_dropped(self) -> None:
+        clock = Clock()
+        limiter = full_limiter(clock=clock)
+        limiter.configure(Codel(0.1, 0.5))
+        waiters = []
+        for _ in range(6):
+            waiters.append(limiter.join())
+            clock.now += 0.2
+        first, second, third, fourth, fifth, sixth = (waiter for waiter in waiters if waiter is not None)
+        give_back(limiter)
+        assert first.result() not in WHY
+        clock.now += 0.5
+        fourth.cancel()
+        give_back(limiter)
+        assert (sixth.done(), limiter.line.newest_first) == (True, True)
+        assert [waiter.result() for waiter in (second, third)] == [DROPPED, DROPPED]
+        assert fifth.result() == DROPPED
+        limiter.leave(fourth)
+        assert (limiter.waiting, limiter.in_flight, limiter.extra_releases) == (0, 1, 0)
+
+    async def test_who_is_too_old_and_has_a_permit_already_keeps_it(self) -> None:
+        clock = Clock()
+        limiter = full_limiter(2, clock=clock)
+        limiter.configure(Codel(0.1, 0.5))
+        old, gone, new = limiter.join(), limiter.join(), limiter.join()
+        assert old is not None
+        assert gone is not None
+        assert new is not None
+        store = limiter.store
+        assert isinstance(store, MemoryPermitStore)
+        lane = limiter.line.lanes[NORMAL]
+        lane.switch.observe(9.0, clock.now)
+        lane.switch.observe(9.0, clock.now + 1.0)
+        clock.now += 1.0
+        gone.cancel()
+        store.head = 2  # given by another process, and the news is on its way
+        limiter._drop(old)
+        limiter._drop(gone)
+        assert old.result() not in WHY
+        assert new.result() not in WHY, "it got what was given to the one who left"
+
+    @pytest.mark.parametrize(
+        ("permits", "waiting", "held", "expected"),
+        [(1, 0, 2.0, 2.0), (1, 3, 2.0, 8.0), (4, 3, 2.0, 2.0), (2, 1, 0.0, 0.0)],
+    )
+    async def test_the_wait_of_a_newcomer_is_his_place_times_the_time_between_two_permits(
+        self, permits: int, waiting: int, held: float, expected: float
+    ) -> None:
+        limiter = full_limiter(permits)
+        give_back(limiter, held)
+        assert limiter.predicted_wait() == 0.0, "a permit is free"
+        limiter.try_acquire()
+        places = [limiter.join() for _ in range(waiting)]
+        assert limiter.predicted_wait() == expected
+        for place in places:
+            assert place is not None
+            limiter.leave(place)
+
+    async def test_a_higher_one_is_predicted_to_wait_behind_his_equals_alone(self) -> None:
+        limiter = full_limiter()
+        give_back(limiter, 2.0)
+        limiter.try_acquire()
+        for rank in (Rank(HIGH), ANY, ANY):
+            assert limiter.join(rank=rank) is not None
+        assert [limiter.predicted_wait(Rank(which)) for which in (HIGH, NORMAL, LOW)] == [4.0, 8.0, 8.0]
+
+    @pytest.mark.parametrize(("seconds", "expects"), [(1.3, True), (1.34, False), (0.0, False), (-1.0, False)])
+    async def test_a_wait_in_vain_is_expected_above_the_margin(self, seconds: float, expects: bool) -> None:
+        limiter = full_limiter()
+        give_back(limiter, 2.0)
+        limiter.try_acquire()
+        assert limiter.expects_timeout(seconds) is expects
+
+
 class TestCancellation:
     @pytest.mark.covers("T016a")
     async def test_one_who_leaves_frees_its_place_in_the_queue(self) -> None:
@@ -306,7 +471,7 @@ class TestCancellation:
     async def test_one_who_leaves_as_its_time_is_up_takes_no_permit_along(self) -> None:
         limiter = full_limiter()
         [waiter] = await waiters(limiter, 1)
-        limiter._give_up(next(iter(limiter._waiters)))
+        limiter._give_up(next(iter(limiter._places)))
         waiter.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiter

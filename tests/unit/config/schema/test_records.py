@@ -13,11 +13,11 @@ from gateway.config.schema.protections import (
     Adaptive,
     CircuitBreaker,
     Limiter,
-    Queue,
     RateLimit,
     TimeoutConfig,
 )
 from gateway.config.schema.proxy import Cors, Proxy, Stream
+from gateway.config.schema.queue import Codel, Priority, Queue
 from gateway.config.schema.records import record_of
 from gateway.config.schema.retries import Backoff, Retries
 from gateway.config.schema.section import Section
@@ -30,6 +30,8 @@ PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (Adaptive, records.Adaptive),
     (Limiter, records.Limiter),
     (Queue, records.Queue),
+    (Codel, records.Codel),
+    (Priority, records.Priority),
     (CircuitBreaker, records.CircuitBreaker),
     (TimeoutConfig, records.Timeouts),
     (Cors, records.Cors),

@@ -26,6 +26,7 @@ from gateway.policy.lessons import Bounds
 from gateway.policy.machine import REFUSED
 from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
+from gateway.policy.waiting_line import LOW, Rank
 from gateway.proxy.inspect.explain import explain, phase
 from gateway.proxy.rates import Rates
 from gateway.proxy.snapshot import Served
@@ -185,7 +186,43 @@ def test_a_full_limit_refuses_or_lets_wait() -> None:
     assert scene.limiter.store.join() == 0
     found = scene.told()
     assert (found["verdict"], found["reason"]) == ("refuse", "queue_full")
-    assert found["queue"] == {"mode": "enforce", "max_waiting": 1, "waiting": 1, "timeout": 5.0}
+    assert found["queue"] == {
+        "mode": "enforce",
+        "max_waiting": 1,
+        "waiting": 1,
+        "timeout": 5.0,
+        "order": "fifo",
+        "by_priority": {"high": 0, "normal": 0, "low": 0},
+        "expected_wait": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("predict", "total", "held", "verdict"),
+    [(False, 0.0, 8.0, "wait"), (True, 0.0, 8.0, "refuse"), (True, 0.0, 7.5, "wait"), (True, 2.0, 4.0, "refuse")],
+)
+async def test_a_queue_tells_the_expected_wait_and_whether_it_is_too_long(
+    predict: bool, total: float, held: float, verdict: str
+) -> None:
+    scene = Scene(limit=1, places=3)
+    limiter = scene.limiter
+    assert limiter is not None
+    before = scene.served.upstream.settings
+    settings = replace(
+        before, queue=replace(before.queue, predict=predict), timeouts=replace(before.timeouts, total=total)
+    )
+    scene.served = replace(scene.served, upstream=replace(scene.served.upstream, settings=settings))
+    limiter.release(limiter.try_acquire(), seconds=held)
+    limiter.try_acquire()
+    found = scene.told()
+    assert found["verdict"] == verdict
+    assert f"; the expected wait is {held:.1f} s" in found["sentence"]
+    assert ("429 queue_predicted_timeout" in found["sentence"]) is (verdict == "refuse")
+    assert found["reason"] == ("queue_predicted_timeout" if verdict == "refuse" else "")
+    limiter.join(rank=Rank(LOW))
+    queue = scene.told()["queue"]
+    assert queue is not None
+    assert (queue["by_priority"], queue["expected_wait"]) == ({"high": 0, "normal": 0, "low": 1}, held)
 
 
 def test_a_shadow_refuses_nobody_and_says_what_it_would_do() -> None:

@@ -13,10 +13,12 @@ from gateway.observe import families
 from gateway.policy import limiter as machine
 from gateway.policy.adaptive import Adaptive
 from gateway.policy.breaker import Breaker
+from gateway.policy.codel import Codel
 from gateway.policy.group import Condition
 from gateway.policy.lessons import Bounds
 from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
+from gateway.policy.waiting_line import HIGH, LOW, Rank
 from gateway.proxy.inspect.status import breaker_pulse, gauges, state
 from gateway.proxy.rates import Rates
 from gateway.upstream.endpoint import Endpoint
@@ -50,6 +52,25 @@ def test_without_protections() -> None:
     shown = dict(gauges(bare, 7))
     assert shown[families.IN_FLIGHT] == 7
     assert [shown[families.MODE + n] for n in range(3)] == [0, 0, 0]
+
+
+async def test_a_queue_tells_who_waits_and_whether_the_newest_goes_first() -> None:
+    clock = Clock()
+    limiter = machine.Limiter(1, 9, clock)
+    limiter.configure(Codel(0.1, 0.5))
+    limiter.try_acquire()
+    for priority in (HIGH, LOW, LOW):
+        limiter.join(rank=Rank(priority))
+    cells = [*range(families.WAITING_BY_PRIORITY, families.WAITING_BY_PRIORITY + 3), families.NEWEST_FIRST]
+    limited = replace(upstream(limited=True), limiter=limiter)
+    shown = dict(gauges(limited, 1))
+    assert [shown[cell] for cell in cells] == [1, 0, 2, 0]
+    for seconds in (1.0, 2.0):
+        limiter.line.lanes[LOW].switch.observe(seconds, clock.now + seconds)
+    shown = dict(gauges(limited, 1))
+    assert [shown[cell] for cell in cells] == [1, 0, 2, 1]
+    shown = dict(gauges(upstream(), 1))
+    assert [shown[cell] for cell in cells] == [0, 0, 0, 0]
 
 
 def test_a_breaker_tells_its_moves_and_no_reset_that_moved_nothing() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from contextlib import suppress
 
@@ -14,14 +15,17 @@ from gateway.core.layer import Handler
 from gateway.errors import (
     CONCURRENCY_LIMIT,
     QUEUE_FULL,
+    QUEUE_PREDICTED_TIMEOUT,
     QUEUE_TIMEOUT,
     TOTAL_TIMEOUT,
     UPSTREAM_RESET,
     GatewayError,
     Reason,
 )
+from gateway.policy.codel import Codel
 from gateway.policy.limiter import Limiter
 from gateway.policy.machine import REFUSED
+from gateway.policy.waiting_line import ANY, LOW, Rank
 from gateway.proxy.layers.limit import limit
 
 LONG = 60.0
@@ -105,7 +109,7 @@ class TestLayer:
         give_back(limiter, 30.0)
         limiter.try_acquire()
         verdicts = iter(["", "queue_full"])
-        handle = limit(limiter, LONG, lambda: next(verdicts))(serve)
+        handle = limit(limiter, LONG, lambda left: next(verdicts))(serve)
         for verdict, seconds in (("", 6), ("queue_full", 12)):
             ex = exchange()
             error = await refused(handle, ex)
@@ -117,9 +121,68 @@ class TestLayer:
         ex = exchange()
         ex.shadow = "overloaded"
         asked: list[str] = []
-        handle = limit(full_limiter(room=10), LONG, lambda: asked.append(verdict) or verdict)(serve)
+        handle = limit(full_limiter(room=10), LONG, lambda left: asked.append(verdict) or verdict)(serve)
         assert (await refused(handle, ex)).reason is CONCURRENCY_LIMIT
         assert (ex.shadow, asked) == ("overloaded", [verdict])
+
+    async def test_where_a_queue_only_counts_it_is_asked_what_the_deadline_leaves(self) -> None:
+        limiter, asked = full_limiter(), list[float]()
+        handle = limit(limiter, LONG, lambda left: asked.append(left) or "")(serve)
+        for deadline in (0.0, limiter.clock() + 7.0):
+            ex = exchange()
+            ex.deadline = deadline
+            await refused(handle, ex)
+        assert asked == [math.inf, 7.0]
+
+    @pytest.mark.parametrize(
+        ("patience", "left", "reason"),
+        [(5.0, 0.0, QUEUE_PREDICTED_TIMEOUT), (LONG, 5.0, QUEUE_PREDICTED_TIMEOUT), (LONG, -1.0, TOTAL_TIMEOUT)],
+    )
+    async def test_who_would_wait_in_vain_is_rejected_at_once(
+        self, patience: float, left: float, reason: Reason
+    ) -> None:
+        limiter = full_limiter()
+        give_back(limiter, 8.0)
+        limiter.try_acquire()
+        ex = exchange()
+        ex.deadline = limiter.clock() + left if left else 0.0
+        error = await refused(limit(limiter, patience, predict=True)(serve), ex)
+        assert (error.reason, error.retry_after) == (reason, 8 if reason is QUEUE_PREDICTED_TIMEOUT else 0)
+        assert (ex.queued, ex.concurrent, limiter.waiting) == (0.0, 1, 0)
+
+    async def test_a_full_queue_says_so_whatever_is_predicted_and_a_higher_one_finds_a_place(self) -> None:
+        limiter = full_limiter(room=2)
+        give_back(limiter, 8.0)
+        limiter.try_acquire()
+        ranks = iter([Rank(LOW), Rank(LOW), ANY, ANY])
+        handle = limit(limiter, LONG, None, lambda ex: next(ranks), predict=True)(serve)
+        first, second, third = [asyncio.ensure_future(refused(handle, exchange())) for _ in range(3)]
+        await turns()
+        error = await second
+        assert (error.reason, error.retry_after > 0) == (QUEUE_FULL, True)
+        assert (await refused(handle, exchange())).reason is QUEUE_FULL
+        assert limiter.waiting == 2
+        for task in (first, third):
+            task.cancel()
+        await asyncio.gather(first, third, return_exceptions=True)
+
+    async def test_who_is_dropped_because_the_newest_goes_first_waited_too_long(self) -> None:
+        clock = Clock()
+        limiter = full_limiter(clock=clock)
+        limiter.configure(Codel(0.1, 0.5))
+        ex = exchange()
+        ex.deadline = clock.now + 50.0
+        old = asyncio.ensure_future(refused(limit(limiter, LONG)(serve), ex))
+        await turns()
+        clock.now += 9.0
+        new = [asyncio.ensure_future(limit(limiter, LONG)(serve)(exchange())) for _ in range(2)]
+        await turns()
+        limiter.line.lanes[1].switch.observe(9.0, clock.now - 1.0)
+        give_back(limiter)
+        error = await old
+        assert (error.reason, error.retry_after > 0, ex.queued) == (QUEUE_TIMEOUT, True, 9.0)
+        await asyncio.gather(*new)
+        assert limiter.idle
 
     async def test_a_full_queue(self) -> None:
         limiter = full_limiter(room=1)

@@ -15,6 +15,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.policy.limiter import Limiter
 from gateway.policy.machine import REFUSED
+from gateway.policy.waiting_line import HIGH, LOW, Rank
 from gateway.proxy.layers.shadow_limit import shadow_limit
 
 
@@ -174,3 +175,45 @@ async def test_no_permit_is_lost_in_any_order() -> None:
         inside.gates[ex].set()
         await task
     assert (limiter.in_flight, limiter.waiting, limiter.extra_releases) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("room", "patience", "left", "shadow"),
+    [
+        (5, 60.0, 0.0, ""),
+        (5, 5.0, 0.0, "queue_predicted_timeout"),
+        (5, 60.0, 5.0, "queue_predicted_timeout"),
+        (1, 5.0, 0.0, "queue_full"),
+    ],
+)
+async def test_who_would_wait_in_vain_is_noted_and_takes_no_place(
+    room: int, patience: float, left: float, shadow: str
+) -> None:
+    limiter, inside = Limiter(1, room, clock=Clock()), Inside()
+    limiter.try_acquire()
+    give_back(limiter, 8.0)
+    limiter.try_acquire()
+    before = limiter.join()
+    ex = exchange()
+    ex.deadline = limiter.clock() + left if left else 0.0
+    task = asyncio.ensure_future(shadow_limit(limiter, patience, predict=True)(inside)(ex))
+    await asyncio.sleep(0)
+    assert (ex.shadow, limiter.waiting) == (shadow, 1 if shadow else 2)
+    inside.gates[ex].set()
+    await task
+    assert before is not None
+    limiter.leave(before)
+
+
+async def test_a_lower_one_that_would_have_to_make_way_is_noted() -> None:
+    limiter, inside = Limiter(1, 2, clock=Clock()), Inside()
+    limiter.try_acquire()
+    ranks = iter([Rank(LOW), Rank(LOW), Rank(HIGH)])
+    handle = shadow_limit(limiter, 60.0, lambda ex: next(ranks), predict=True)(inside)
+    entered = [await enter(handle, inside) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert [ex.shadow for ex, _ in entered] == ["", "queue_full", ""]
+    for ex, task in entered:
+        inside.gates[ex].set()
+        await task
+    assert limiter.waiting == 0
