@@ -46,7 +46,7 @@ HIGHER = {"good a second", "% of capacity", "learn %"}
 NEUTRAL = {"another caller gets", "rejected %", "most inside"}
 ALIKE = 0.1
 """Figures that differ by less than this share of the largest are not called better."""
-UNITS = {" s,": 0.25, " ms,": 10.0, " %,": 0.05}
+UNITS = {" s,": 0.25, " ms,": 100.0, " %,": 0.05}
 """Nor those that differ by less than this, by the unit at the end of their key."""
 
 
