@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.config import records, values
+from gateway.config.actions import DEFAULT_TENANT
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
+from gateway.config.schema.actions import SHARED
 from gateway.config.schema.protections import PROTECTIONS
 
 _Value = TypeVar("_Value")
@@ -52,6 +54,7 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
             yield from upstreams.enter(name, ("upstreams", index, "name"))
         else:
             upstreams.incomplete = True
+    _connections(settings, upstreams)
     for index, proxy in enumerate(map(_mapping, _list(settings.get("proxies")))):
         at: Path = ("proxies", index)
         if isinstance(name := proxy.get("name"), str):
@@ -81,6 +84,17 @@ def _shared_limits(proxy: dict[str, object], at: Path, shared: _Register) -> Ite
             f"shares its buckets with the limit in line {before}; write the same rate, per, burst and max_keys there"
         )
         yield Problem(message, shown, line)
+
+
+def _connections(settings: dict[str, object], upstreams: _Register) -> None:
+    """Proxies may name the connections too."""
+    grouped: Path = ("connectors", "http")
+    http = _mapping(_mapping(settings.get("connectors")).get("http"))
+    for found, at in ((settings, ()), (http, grouped)):
+        for name, connection in _mapping(found.get("connections")).items():
+            tenant = _mapping(connection).get("tenant", DEFAULT_TENANT)
+            between = "" if tenant == DEFAULT_TENANT else f"{tenant}/"
+            upstreams.first.setdefault(f"{SHARED}{between}{name}", (*at, "connections", name))
 
 
 def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.config.actions import Action, Connection
 from gateway.config.fallback import Fallback
 from gateway.core.address import Address
 from gateway.core.limits import Limits
@@ -490,6 +491,8 @@ class Document:
     routes: tuple[Route, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     """Of distinct names, and with each name that a route has in ``upstream`` or in its fallback."""
+    connections: tuple[Connection, ...] = ()
+    actions: tuple[Action, ...] = ()
 
     def used_upstreams(self) -> list[Upstream]:
         """Those that an active route names."""

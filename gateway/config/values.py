@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from gateway.core.address import Address, UnixSocket, bracketed
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_UPSTREAM_NAME = re.compile(r"(?:connection/(?:[A-Za-z0-9_.-]{1,64}/)?)?[A-Za-z0-9_.-]{1,64}")
 # RFC 1123 2.1, and the underscore that container networks use in names
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*")
 # What inet_aton(3) reads as a number: such a host is an IPv4 address in another spelling, and no name.
@@ -165,8 +166,9 @@ def page_origin(text: str) -> str:
 
 
 def is_upstream_name(text: str) -> bool:
-    """Whether ``upstream`` of a proxy names an upstream; else it is a URL."""
-    return _NAME.fullmatch(text) is not None
+    """Whether ``upstream`` of a proxy names an upstream, or a connection as in ``connection/github``; else it is a
+    URL."""
+    return _UPSTREAM_NAME.fullmatch(text) is not None
 
 
 def upstream(text: str) -> str:

@@ -13,6 +13,7 @@ from gateway.config import header_template, records, values
 from gateway.config.certificate_files import Sources
 from gateway.config.expiry import Expiring, expiring
 from gateway.config.networks import Destinations
+from gateway.config.schema.actions import Action, Connection, Connectors, Name
 from gateway.config.schema.auth import Auth
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
@@ -103,6 +104,17 @@ class Settings(Section):
     """Bounds of what clients and upstreams may send, and of how long clients may take."""
     upstreams: Listed[Upstream] = Field(default=())
     """Back ends that several proxies of this file can name, to share their limits, breakers and connections."""
+    connectors: Connectors = Field(default=Connectors())
+    """Connections and actions, grouped by connector: another way to write `connections` and `actions`."""
+    connections: dict[Name, Connection] = Field(
+        default={}, examples=[{"shop": {"base_url": "https://api.example.org"}}]
+    )
+    """Third parties that are called by name: where they are, and how to authenticate there. A proxy shares the limits,
+    breaker and connections of one by `upstream: connection/NAME`."""
+    actions: dict[Name, Action] = Field(
+        default={}, validate_default=True, examples=[{"find-order": {"connection": "shop", "path": "/orders/{id}"}}]
+    )
+    """Calls of connections that have a name."""
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
 
@@ -119,6 +131,27 @@ class Settings(Section):
         if auth.keys_file is not None and info.data.get("database") is not None:
             raise ValueError("the database keeps the keys of issuers, so keys_file has no effect; remove keys_file")
         return auth
+
+    @field_validator("actions", mode="after")
+    @classmethod
+    def _connections_there(cls, actions: dict[str, Action], info: ValidationInfo) -> dict[str, Action]:
+        grouped: Connectors = info.data.get("connectors", Connectors())
+        own: dict[str, Connection] = info.data.get("connections", {})
+        for what, one, other in (
+            ("connection", own, grouped.http.connections),
+            ("action", actions, grouped.http.actions),
+        ):
+            for name in one.keys() & other.keys():
+                raise ValueError(f"the {what} {name} stands below connectors too; remove one of the two")
+        there = own | grouped.http.connections
+        for name, action in (actions | grouped.http.actions).items():
+            if action.connection not in there:
+                known = ", ".join(sorted(there)) or "none"
+                raise ValueError(
+                    f"the action {name} names the connection {action.connection}, and there is {known}; "
+                    "write one of those"
+                )
+        return actions
 
     @field_validator("worker_env", "worker_max_memory", mode="after")
     @classmethod
@@ -140,6 +173,8 @@ class Settings(Section):
     @classmethod
     def _tunnels_over_http_1_1(cls, proxies: tuple[Proxy, ...], info: ValidationInfo) -> tuple[Proxy, ...]:
         always = {upstream.name for upstream in info.data.get("upstreams", ()) if upstream.http2 == "always"}
+        connections = info.data.get("connections", {}) | info.data.get("connectors", Connectors()).http.connections
+        always |= {each.shared_name(name) for name, each in connections.items() if each.http2 == "always"}
         for proxy in proxies:
             if proxy.websocket and always.intersection(proxy.named_upstreams()):
                 raise ValueError(
@@ -154,6 +189,18 @@ class Settings(Section):
         if names and info.data.get("database", "") is None:
             raise ValueError("without a database there is no proxy that this is for; remove this key")
         return names
+
+    def every_connection(self) -> dict[str, Connection]:
+        """Those of both forms, by name."""
+        return self.connections | self.connectors.http.connections
+
+    def every_action(self) -> dict[str, Action]:
+        """Those of both forms, by name."""
+        return self.actions | self.connectors.http.actions
+
+    def every_upstream(self) -> tuple[Upstream, ...]:
+        """What proxies can name: the entries of `upstreams`, and the connections."""
+        return (*self.upstreams, *(each.upstream(name) for name, each in self.every_connection().items()))
 
     def destinations(self, listen: Iterable[Address] | None = None) -> Destinations:
         """The addresses that upstreams may have. ``listen``: where the gateway listens instead of `listen`."""
@@ -183,7 +230,7 @@ class Settings(Section):
         )
         tunnelled = {name for route in routes if route.websocket for name in route.upstreams()}
         upstreams = (
-            *(upstream.record() for upstream in self.upstreams),
+            *(upstream.record() for upstream in self.every_upstream()),
             *(self._own_upstream(proxy) for proxy in everything if not proxy.names_upstream),
             *(second for proxy in everything if (second := proxy.fallback_upstream()) is not None),
         )
@@ -200,6 +247,11 @@ class Settings(Section):
                 dataclasses.replace(upstream, http2="never") if upstream.name in tunnelled else upstream
                 for upstream in upstreams
             ),
+            connections=tuple(each.record(name) for name, each in self.every_connection().items()),
+            actions=tuple(
+                each.record(name, self.every_connection()[each.connection].trn(each.connection))
+                for name, each in self.every_action().items()
+            ),
         )
 
     def sources(self) -> Sources:
@@ -213,7 +265,7 @@ class Settings(Section):
         return expiring(
             (listener.record() for listener in self.listen if listener.tls is not None),
             (
-                *(upstream.record() for upstream in self.upstreams if upstream.tls is not None),
+                *(upstream.record() for upstream in self.every_upstream() if upstream.tls is not None),
                 *(self._own_upstream(proxy) for proxy in self.proxies if proxy.tls is not None),
             ),
             () if admin is None else admin.records(),
@@ -226,7 +278,7 @@ class Settings(Section):
     def _tls(self) -> Iterator[Tls | UpstreamTls | None]:
         yield None if self.admin is None else self.admin.tls
         yield from (listener.tls for listener in self.listen)
-        yield from (upstream.tls for upstream in self.upstreams)
+        yield from (upstream.tls for upstream in self.every_upstream())
         yield from (proxy.tls for proxy in self.proxies)
 
     def _own_upstream(self, proxy: Proxy) -> records.Upstream:
@@ -234,7 +286,7 @@ class Settings(Section):
 
     def protected_proxies(self) -> tuple[Proxy, ...]:
         """The proxies, each with the protections of the upstream that it names, so that one sees what it has."""
-        protections = {upstream.name: upstream.protections() for upstream in self.upstreams}
+        protections = {upstream.name: upstream.protections() for upstream in self.every_upstream()}
         return tuple(
             proxy.model_copy(update=protections[proxy.upstream]) if proxy.names_upstream else proxy
             for proxy in self.proxies
@@ -243,7 +295,7 @@ class Settings(Section):
     def urls(self, proxy: Proxy) -> list[str]:
         """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names; and its fallback's."""
         names = proxy.named_upstreams()
-        entries = (upstream for upstream in self.upstreams if upstream.name in names)
+        entries = (upstream for upstream in self.every_upstream() if upstream.name in names)
         return [*proxy.own_urls(), *(endpoint.url for upstream in entries for endpoint in upstream.endpoints)]
 
     @staticmethod

@@ -1,0 +1,1 @@
+"""Named calls: connections and actions, and how a call of one becomes a request."""

@@ -1,0 +1,151 @@
+"""Connections and actions as plain frozen records, as `gateway.config.records` has the rest.
+
+A connection says where a third party is, how to authenticate there, and what each of its calls has in common. An action
+is one call that is made by name. Times are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DEFAULT_TENANT = "default"
+
+AuthKind = Literal["none", "api_key", "basic", "bearer", "sigv4", "hmac"]
+Place = Literal["auto", "header", "query"]
+"""Where an API key goes. ``auto``: by the form of its name."""
+Merge = Literal["layered", "strict"]
+"""``layered``: connection < action < input. ``strict``: what the connection sets is not overridden."""
+ParameterPlace = Literal["path", "query", "header", "body"]
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """How calls authenticate. Which fields are used depends on ``kind``.
+
+    ``name``: of the field or the query parameter of an API key, of the user (basic), of the access key (sigv4), of the
+    field that carries the signature (hmac). ``secret``: key, password, token or secret key.
+    """
+
+    kind: AuthKind = "none"
+    name: str = ""
+    secret: str = field(default="", repr=False)
+    place: Place = "auto"
+    prefix: str = ""
+    """Before the signature of ``hmac``."""
+    session: str = field(default="", repr=False)
+    """Session token (sigv4)."""
+    region: str = ""
+    service: str = ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must be shown nowhere."""
+        return tuple(value for value in (self.secret, self.session) if value)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPolicy:
+    """Which header fields a call may have. Names are in lower case."""
+
+    denied: tuple[str, ...] = (
+        *("host", "content-length", "transfer-encoding", "expect", "connection", "upgrade"),
+        *("proxy-authorization", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "trailers"),
+    )
+    reserved: tuple[str, ...] = ("authorization",)
+    """In strict mode those that the action sets stay, whatever the connection says."""
+    append: tuple[str, ...] = ("accept", "accept-encoding", "accept-language", "cookie", "set-cookie", "cache-control")
+    """Several layers add up to one list."""
+    drop_denied: bool = True
+    """False: a denied field is an error."""
+    max_value_length: int = 8192
+    max_fields: int = 64
+    content_types: tuple[str, ...] = ()
+    """Media types that a request may have; (): all."""
+    refuse_scripts: bool = True
+    """Whether values with ``<script``, ``javascript:`` or ``data:`` are an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a call is made again, and after how long. ``retries``: besides the first attempt."""
+
+    retries: int = 3
+    base: float = 1.0
+    most: float = 30.0
+    factor: float = 2.0
+    jitter: Literal["none", "full"] = "full"
+    statuses: tuple[int, ...] = (429, 500, 502, 503, 504)
+    respect_retry_after: bool = True
+    total: float = 300.0
+    """Seconds in which the last attempt has to begin; 0: no limit."""
+    non_idempotent: bool = False
+    """POST and PATCH too, without an Idempotency-Key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """``upstream``: the name of its `gateway.config.records.Upstream`. The values of fields and parameters may be
+    secrets, and are kept out of the representation."""
+
+    trn: str
+    base_url: str
+    upstream: str
+    auth: Auth = Auth()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Members that a JSON body gets."""
+    fields: FieldPolicy = FieldPolicy()
+    retry: Retry | None = None
+    timeout: float = 30.0
+    merge: Merge = "layered"
+    max_bytes: int = 8 * 1024 * 1024
+    """Of a response's body."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One value that a caller gives. ``schema``: the JSON Schema of it."""
+
+    name: str
+    place: ParameterPlace
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    required: bool = False
+    default: Any = None
+    """None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is sent as the request's body. ``value``: JSON, a mapping of texts (form), or text (text, raw)."""
+
+    kind: Literal["json", "form", "text"] = "json"
+    value: Any = None
+    content_type: str = ""
+    """Empty: the usual one of the kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """``path``: with ``{name}`` for parameters. ``connection``: a TRN."""
+
+    trn: str
+    connection: str
+    method: str = "GET"
+    path: str = "/"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Body | None = field(default=None, repr=False)
+    parameters: tuple[Parameter, ...] = ()
+    input_schema: Mapping[str, Any] | None = None
+    """None: it follows from ``parameters``."""
+    fields: FieldPolicy | None = None
+    retry: Retry | None = None
+    timeout: float = 0.0
+    """0: that of the connection."""
+    max_bytes: int = 0
+    """0: that of the connection."""
+    description: str = ""
