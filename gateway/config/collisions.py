@@ -14,7 +14,7 @@ from gateway.config import records, values
 from gateway.config.actions import DEFAULT_TENANT
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
-from gateway.config.schema.actions import SHARED
+from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS
 
 _Value = TypeVar("_Value")

@@ -13,7 +13,7 @@ ORDER = (
     {"ipc", "page"},
     {"upstream"},
     {"proxy"},
-    {"identity", "store"},
+    {"identity", "store", "actions"},
     {"app"},
     {"admin", "workers"},
     {"api"},

@@ -13,8 +13,9 @@ from gateway.config import header_template, records, values
 from gateway.config.certificate_files import Sources
 from gateway.config.expiry import Expiring, expiring
 from gateway.config.networks import Destinations
-from gateway.config.schema.actions import Action, Connection, Connectors, Name
+from gateway.config.schema.actions import Action, Connectors
 from gateway.config.schema.auth import Auth
+from gateway.config.schema.connections import Connection, Name
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
 from gateway.config.schema.observability import AccessLog, Tracing
