@@ -16,7 +16,8 @@ Secret = Annotated[str, Field(min_length=1, repr=False, examples=["${API_SECRET}
 class NoAuth(Section):
     """Calls carry no credential."""
 
-    type: Literal["none"]
+    type: Literal["none"] = Field(examples=["none"])
+    """`none`."""
 
     def record(self) -> records.Auth:
         return records.Auth()
@@ -25,7 +26,8 @@ class NoAuth(Section):
 class ApiKey(Section):
     """A key in a header field or a query parameter."""
 
-    type: Literal["api_key"]
+    type: Literal["api_key"] = Field(examples=["api_key"])
+    """`api_key`."""
     name: str = Field(min_length=1, examples=["X-API-Key"])
     """Its field or parameter. `Authorization` sends it as `Bearer`."""
     value: Secret
@@ -48,7 +50,8 @@ class ApiKey(Section):
 class Basic(Section):
     """A user and a password (RFC 7617)."""
 
-    type: Literal["basic"]
+    type: Literal["basic"] = Field(examples=["basic"])
+    """`basic`."""
     username: str = Field(pattern=r"^[^:\x00-\x1f\x7f]*$", examples=["reader"])
     """The user, without a colon."""
     password: Secret
@@ -61,7 +64,8 @@ class Basic(Section):
 class Bearer(Section):
     """A token (RFC 6750)."""
 
-    type: Literal["bearer"]
+    type: Literal["bearer"] = Field(examples=["bearer"])
+    """`bearer`."""
     token: Secret
     """The token, best as a variable."""
 
@@ -72,12 +76,13 @@ class Bearer(Section):
 class SigV4(Section):
     """AWS Signature Version 4."""
 
-    type: Literal["sigv4"]
+    type: Literal["sigv4"] = Field(examples=["sigv4"])
+    """`sigv4`."""
     access_key_id: str = Field(min_length=1, pattern=r"^[\x21-\x7e]+$", examples=["AKIDEXAMPLE"])
     """The id of the key."""
     secret_access_key: Secret
     """The key, best as a variable."""
-    session_token: str = Field(default="", repr=False, examples=["${AWS_SESSION_TOKEN:-}"])
+    session_token: str = Field(default="", repr=False, examples=["${AWS_SESSION_TOKEN}"])
     """The token of a temporary key; empty: none."""
     region: str = Field(pattern=r"^[a-z0-9-]+$", examples=["eu-central-1"])
     """The region that signs."""
@@ -98,7 +103,8 @@ class SigV4(Section):
 class Hmac(Section):
     """The HMAC-SHA256 of the body, in hexadecimal, in a header field."""
 
-    type: Literal["hmac"]
+    type: Literal["hmac"] = Field(examples=["hmac"])
+    """`hmac`."""
     header: Annotated[str, AfterValidator(header_template.name)] = Field(examples=["X-Signature"])
     """The field."""
     secret: Secret

@@ -49,6 +49,8 @@ def test_every_finding_is_in_our_words_and_without_the_value(key: str, value: ob
         Settings.model_validate({key: value})
     except ValidationError:
         told = [sentence for sentence in sentences({key: value}) if "s3cret: unknown key" not in sentence]
+        # The name of a connection or an action is part of a place, as the number of a proxy is.
+        told = [sentence.replace(f" {key}.s3cret: ", f" {key}: ") for sentence in told]
         assert not [sentence for sentence in told if "Input should" in sentence or "s3cret" in sentence]
         assert all("; " in sentence for sentence in told)
     else:

@@ -49,8 +49,10 @@ NOT_OF_THE_DATA_PLANE = {
     "workers",
     "worker_max_memory",
     "proxies",
+    "connectors",
 }
-"""Keys of the control plane, and `proxies`, which become routes and upstreams."""
+"""Keys of the control plane, `proxies`, which become routes and upstreams, and another way to write connections and
+actions."""
 
 
 @pytest.mark.covers("T011", "T022")
