@@ -11,6 +11,7 @@ from gateway.config.actions import FieldPolicy
 
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5
+_MEMBER: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')  # RFC 9110 5.6.1: a comma in quotes separates nothing
 _SCRIPT: Final = re.compile(r"<script|javascript:|data:", re.IGNORECASE)
 
 
@@ -37,7 +38,7 @@ class FieldLayers:
             if value is None:
                 self._found.pop(key, None)
             elif known is not None and key in self._policy.append:
-                self._found[key] = Layered(known.name, _added(known.value, value), layer)
+                self._found[key] = Layered(known.name, _added(key, known.value, value), layer)
             else:
                 self._found[key] = Layered(name.strip(), value, layer)
 
@@ -129,7 +130,10 @@ def _at(field: Layered) -> tuple[str, str]:
     return (f"headers.{field.name}" if _NAME.fullmatch(field.name) else "headers", f"set by the {field.layer}")
 
 
-def _added(known: str, value: str) -> str:
-    """Both lists as one, sorted, each member once."""
-    members = {member.strip() for text in (known, value) for member in text.split(",")} - {""}
+def _added(key: str, known: str, value: str) -> str:
+    """Both lists as one, sorted, each member once. Cookies: the later of one name, in their order."""
+    if key == "cookie":
+        pairs = [pair.strip() for text in (known, value) for pair in text.split(";")]
+        return "; ".join({pair.partition("=")[0]: pair for pair in pairs if pair}.values())
+    members = {member.strip() for text in (known, value) for member in _MEMBER.findall(text)} - {""}
     return ", ".join(sorted(members))

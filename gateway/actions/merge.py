@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import orjson
 
 from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import FieldLayers, Layered, check_value
 from gateway.config.actions import Action, Body, Connection, Parameter
+from gateway.config.placeholders import PLACEHOLDER, placeholders
 
 CONNECTION: Final = "connection"
 ACTION: Final = "action"
@@ -26,10 +27,11 @@ AUTH: Final = "auth"
 LAYERS: Final = ("headers", "query", "cookies", "body")
 """Members of an input that are a layer of their own, of an action that declares no parameters."""
 
-_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _COOKIE_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_COOKIES: Final = re.compile(r'[\x00-\x20",;\\\x7f-\U0010ffff]')
 _METHOD: Final = re.compile(r"[A-Z]{1,20}")
+_SEPARATOR: Final = re.compile(r"[/\\]")
 _DOTS: Final = frozenset((".", ".."))
 _BODILESS: Final = frozenset(("GET", "HEAD"))
 _TYPES: Final = {
@@ -100,7 +102,9 @@ class _Values:
         self._declared = {each.name: each for each in action.parameters}
         free = not action.parameters and action.input_schema is None
         self._layers = {name: given[name] for name in LAYERS if free and name in given}
-        self._in_path = set(_PLACEHOLDER.findall(action.path))
+        self._in_templates = set(
+            placeholders((action.path, action.headers, action.query, action.body and action.body.value))
+        )
         self.bodiless = action.method in _BODILESS | {"DELETE"}
 
     def named(self, name: str) -> Any:
@@ -112,6 +116,14 @@ class _Values:
         if value is None:
             raise InvalidCallError(f"the input has no {name}, which the action needs; give it", [(name, "is missing")])
         return value
+
+    def omits(self, template: Any) -> bool:
+        """Whether it is ``{name}`` alone, of a parameter that is not required and was not given: it is left out."""
+        whole = PLACEHOLDER.fullmatch(template) if isinstance(template, str) else None
+        declared = self._declared.get(whole[1]) if whole else None
+        if declared is None or declared.required or declared.default is not None:
+            return False
+        return self._given.get(declared.name) is None
 
     def at(self, place: str) -> dict[str, Any]:
         """The values that go to ``path``, ``query``, ``header`` or ``body``, by name."""
@@ -135,8 +147,8 @@ class _Values:
         declared: Parameter | None = self._declared.get(name)
         if declared is not None:
             return declared.place
-        if name in self._in_path:
-            return "path"
+        if name in self._in_templates:
+            return "template"
         return "query" if self.bodiless else "body"
 
 
@@ -155,6 +167,8 @@ def text(value: Any, where: str) -> str:
     """A value as it stands in a path, a query or a field: a text, a number, or true or false."""
     match value:
         case str():
+            if _SURROGATE.search(value):
+                raise InvalidCallError(f"{where} holds half a character; remove it", [(where, "is no valid text")])
             return value
         case bool():
             return "true" if value else "false"
@@ -166,12 +180,12 @@ def text(value: Any, where: str) -> str:
 
 
 def _filled(template: str, values: _Values) -> str:
-    return _PLACEHOLDER.sub(lambda match: text(values.named(match[1]), match[1]), template)
+    return PLACEHOLDER.sub(lambda match: text(values.named(match[1]), match[1]), template)
 
 
 def _fields(connection: Connection, action: Action, values: _Values, *, strict: bool) -> FieldLayers:
     layers = FieldLayers(action.fields or connection.fields)
-    own = {name: _filled(value, values) for name, value in action.headers.items()}
+    own = {name: _filled(value, values) for name, value in action.headers.items() if not values.omits(value)}
     given = _texts(values.layer("headers"), "headers", ", ") | _texts(values.at("header"), "headers", ", ")
     cookies = _texts(values.layer("cookies"), "cookies", ",")
     for name, value in cookies.items():
@@ -195,7 +209,7 @@ def _fields(connection: Connection, action: Action, values: _Values, *, strict: 
 
 
 def _query(connection: Connection, action: Action, values: _Values, *, strict: bool) -> Iterator[Layered]:
-    own = {name: _filled(value, values) for name, value in action.query.items()}
+    own = {name: _filled(value, values) for name, value in action.query.items() if not values.omits(value)}
     given = {**values.layer("query"), **values.at("query")}
     found: dict[str, tuple[Any, str]] = {}
     order = [(connection.query, CONNECTION), (own, ACTION), (given, INPUT)]
@@ -206,6 +220,7 @@ def _query(connection: Connection, action: Action, values: _Values, *, strict: b
             else:
                 found[key] = (value, name)
     for key, (value, name) in found.items():
+        text(key, "query")
         several = isinstance(value, list | tuple)
         if several and strict:
             yield Layered(key, ",".join(text(each, f"query.{key}") for each in value), name)
@@ -216,7 +231,8 @@ def _query(connection: Connection, action: Action, values: _Values, *, strict: b
 
 
 def _path(connection: Connection, action: Action, values: _Values) -> str:
-    """Each value is one part of a segment: it cannot begin another one, the query, or go up."""
+    """Each value is one part of a segment: it cannot begin another one or the query. Nor can it go up, for those that
+    decode %2F and a backslash before they look for segments of dots."""
 
     def placed(match: re.Match[str]) -> str:
         value = text(values.named(match[1]), match[1])
@@ -224,8 +240,8 @@ def _path(connection: Connection, action: Action, values: _Values) -> str:
             raise InvalidCallError(f"{match[1]} is empty, and stands in the path; give it", [(match[1], "is empty")])
         return quote(value, safe="")
 
-    path = _PLACEHOLDER.sub(placed, quote(action.path, safe=_IN_PATH + "{}"))
-    if any(segment in _DOTS for segment in path.split("/")):
+    path = PLACEHOLDER.sub(placed, quote(action.path, safe=_IN_PATH + "{}"))
+    if any(segment in _DOTS for segment in _SEPARATOR.split(unquote(path))):
         raise InvalidCallError("the path would have a segment of dots, which leads elsewhere; give other values")
     base = urlsplit(connection.base_url).path.rstrip("/")
     return f"{base}/{path.lstrip('/')}"
@@ -238,16 +254,19 @@ def _body(connection: Connection, action: Action, values: _Values, *, strict: bo
     if is_layer:
         body = None if given is None else Body("text" if isinstance(given, str) else "json", given)
     members = values.at("body")
-    if members or (connection.body and (body is None or body.kind != "text")):
+    defaults = {} if values.bodiless and body is None and not members else connection.body
+    if strict and defaults and body is not None and body.kind == "text":
+        body = None  # as any other body that is no object
+    if members or (defaults and (body is None or body.kind != "text")):
         kind: Literal["form", "json"] = "form" if body is not None and body.kind == "form" else "json"
-        value = _resolved(body.value, values) if body is not None else {}
+        value = {} if body is None else body.value if is_layer else _resolved(body.value, values)
         inner = dict(value) if isinstance(value, Mapping) else {}
-        if body is not None and not isinstance(value, Mapping) and not strict:
+        if body is not None and not isinstance(value, Mapping) and not (strict and defaults):
             raise InvalidCallError(
                 "the body is no object, and cannot have the members that the input or the connection adds",
                 code=MISCONFIGURED,
             )
-        inner = {**inner, **members, **connection.body} if strict else {**connection.body, **inner, **members}
+        inner = {**inner, **members, **defaults} if strict else {**defaults, **inner, **members}
         body = Body(kind, inner, "" if body is None else body.content_type)
     elif body is not None:
         body = replace(body, value=_resolved(body.value, values)) if not is_layer else body
@@ -260,10 +279,10 @@ def _resolved(value: Any, values: _Values) -> Any:
     """A template of a body: a text that is ``{name}`` alone becomes the value itself."""
     match value:
         case str():
-            whole = _PLACEHOLDER.fullmatch(value)
+            whole = PLACEHOLDER.fullmatch(value)
             return values.named(whole[1]) if whole else _filled(value, values)
         case Mapping():
-            return {name: _resolved(each, values) for name, each in value.items()}
+            return {name: _resolved(each, values) for name, each in value.items() if not values.omits(each)}
         case list() | tuple():
             return [_resolved(each, values) for each in value]
     return value
@@ -271,11 +290,17 @@ def _resolved(value: Any, values: _Values) -> Any:
 
 def _encoded(body: Body) -> bytes:
     if body.kind == "json":
-        return orjson.dumps(body.value)
+        try:
+            return orjson.dumps(body.value)
+        except orjson.JSONEncodeError:
+            message = (
+                "the body holds what JSON cannot carry, as half a character or a number that is too large; remove it"
+            )
+            raise InvalidCallError(message, [("body", "cannot be written as JSON")]) from None
     if body.kind == "text":
-        return str(body.value).encode()
+        return text(body.value, "body").encode()
     pairs = [
-        (name, text(each, f"body.{name}"))
+        (text(name, "body"), text(each, f"body.{name}"))
         for name, value in dict(body.value or {}).items()
         if value is not None
         for each in (value if isinstance(value, list | tuple) else [value])

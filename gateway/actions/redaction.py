@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 REDACTED: Final = "[REDACTED]"
 _WORDS: Final = (
@@ -25,7 +26,9 @@ class Redaction:
     """Takes out the values of secret names, and ``secrets`` wherever they stand."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = sorted({each for each in secrets if len(each) >= _FEWEST}, key=len, reverse=True)
+        known = {each for each in secrets if len(each) >= _FEWEST}
+        known |= {quote(each, safe="") for each in known}  # as it stands in a URL
+        self._secrets = sorted(known, key=len, reverse=True)
 
     def text(self, text: str) -> str:
         """``text`` without the known secrets."""

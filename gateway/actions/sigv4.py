@@ -46,7 +46,7 @@ def signed(
     canonical = "\n".join(
         (
             method,
-            path if service == "s3" else quote(path or "/", safe="/-_.~"),
+            path if service == "s3" else quote(_normal(path), safe="/-_.~"),
             "&".join(f"{name}={value}" for name, value in pairs),
             *(f"{name}:{','.join(fields[name])}" for name in names),
             "",
@@ -62,3 +62,9 @@ def signed(
     signature = hmac.new(secret, to_sign.encode(), "sha256").hexdigest()
     credential = f"Credential={key[0]}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
     return [*added, ("Authorization", f"{_ALGORITHM} {credential}")]
+
+
+def _normal(path: str) -> str:
+    """Without empty segments: all services but S3 read a path so. Segments of dots never come here."""
+    inner = "/".join(segment for segment in path.split("/") if segment)
+    return f"/{inner}/" if inner and path.endswith("/") else f"/{inner}"

@@ -17,7 +17,8 @@ Place = Literal["auto", "header", "query"]
 """Where an API key goes. ``auto``: by the form of its name."""
 Merge = Literal["layered", "strict"]
 """``layered``: connection < action < input. ``strict``: what the connection sets is not overridden."""
-ParameterPlace = Literal["path", "query", "header", "body"]
+ParameterPlace = Literal["path", "query", "header", "body", "template"]
+"""``template``: only where ``{name}`` stands."""
 
 
 @dataclass(frozen=True, slots=True)

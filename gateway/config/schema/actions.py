@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import actions as records
+from gateway.config.placeholders import placeholders
 from gateway.config.schema.call_policy import HttpPolicy, Milliseconds, RetryKey
 from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name
 from gateway.config.schema.section import Section
@@ -17,7 +17,6 @@ from gateway.core.trn import Trn
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PATH = re.compile(r"/?[\x21-\x7e]*")
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
 def _action_path(path: str) -> str:
@@ -39,9 +38,9 @@ class Parameter(Section):
         default="string", examples=["integer"]
     )
     """Its type in JSON."""
-    place: records.ParameterPlace | None = Field(default=None, alias="in", examples=["query"])
-    """Where it goes: `path`, `query`, `header` or `body`. `null`: into the path where `{name}` stands there, else into
-    the query of GET, HEAD and DELETE, and into the body of others."""
+    place: Literal["path", "query", "header", "body"] | None = Field(default=None, alias="in", examples=["query"])
+    """Where it goes: `path`, `query`, `header` or `body`. `null`: where `{name}` stands in path, headers, query or
+    body, else into the query of GET, HEAD and DELETE, and into the body of others."""
     required: bool = Field(default=False, examples=[True])
     """Whether it must be given."""
     default: Any = Field(default=None, examples=[20])
@@ -54,16 +53,18 @@ class Parameter(Section):
     """More of its JSON Schema."""
 
     def record(self, action: Action) -> records.Parameter:
-        place = self.place
+        place: records.ParameterPlace | None = self.place
+        in_path = self.name in placeholders(action.path)
         if place is None:
             bodiless = action.method in ("GET", "HEAD", "DELETE")
-            place = "path" if self.name in _PLACEHOLDER.findall(action.path) else "query" if bodiless else "body"
+            place = "query" if bodiless else "body"
+            place = "path" if in_path else "template" if self.name in action.placeholders() else place
         schema: dict[str, Any] = {"type": self.type, **self.schema_}
         if self.description:
             schema["description"] = self.description
         if self.enum is not None:
             schema["enum"] = list(self.enum)
-        required = self.required or place == "path"
+        required = self.required or in_path
         return records.Parameter(self.name, place, schema, required, self.default)
 
 
@@ -157,14 +158,14 @@ class Action(Section):
         if len(set(names)) < len(names):
             raise ValueError("two parameters have the same name; change or remove one of them")
         if self.parameters:
-            missing = [name for name in self._placeholders() if name not in names]
+            missing = [name for name in self.placeholders() if name not in names]
             if missing:
                 raise ValueError(f"{{{missing[0]}}} is no parameter of this action; add it to parameters")
         return self
 
-    def _placeholders(self) -> Iterator[str]:
-        for template in (self.path, *self.headers.values(), *self.query.values()):
-            yield from _PLACEHOLDER.findall(template)
+    def placeholders(self) -> list[str]:
+        """The names of all parameters that stand in a template of it."""
+        return list(placeholders((self.path, self.headers, self.query, self.body and self.body.value)))
 
     def record(self, name: str, connection: Trn) -> records.Action:
         """``name``: the key that it stands under. ``connection``: the TRN of its connection."""
