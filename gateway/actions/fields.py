@@ -12,7 +12,7 @@ from gateway.config.actions import FieldPolicy
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5
 _MEMBER: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')  # RFC 9110 5.6.1: a comma in quotes separates nothing
-_SCRIPT: Final = re.compile(r"<script|javascript:|data:", re.IGNORECASE)
+_SCRIPT: Final = re.compile(r"<script|\b(?:javascript|data):", re.IGNORECASE)
 
 
 class Layered(NamedTuple):

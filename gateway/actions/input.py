@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import jsonschema_rs
-
 from gateway.actions.errors import InvalidCallError
 from gateway.config.actions import Action
+from gateway.config.input_schema import InvalidSchemaError, validator
+
+__all__ = ["InputCheck", "InvalidSchemaError", "schema_of"]
 
 _MOST_SHOWN: Final = 10
 
@@ -30,23 +31,12 @@ def schema_of(action: Action) -> Mapping[str, Any] | None:
     }
 
 
-class InvalidSchemaError(ValueError):
-    """Says what is wrong with a schema."""
-
-
-def refuse(uri: str) -> Any:
-    """Of a reference to another document: a schema must not make the gateway fetch anything."""
-    raise InvalidSchemaError(f"refers to {uri}, and no other document is read; write the schema itself")
-
-
 class InputCheck:
     """Checks inputs of one action. Raises `InvalidSchemaError` for a schema that is none."""
 
     def __init__(self, action: Action) -> None:
         schema = schema_of(action)
-        self._validator: jsonschema_rs.Validator | None = None
-        if schema is not None:
-            self._validator = validator(schema)
+        self._validator = None if schema is None else validator(schema)
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Raises `InvalidCallError` with the paths of what does not fit; it repeats no value."""
@@ -56,17 +46,5 @@ class InputCheck:
         for number, error in enumerate(self._validator.iter_errors(given)):
             if number == _MOST_SHOWN:
                 break
-            fields.append((".".join(map(str, error.instance_path)) or "input", _sentence(error)))
+            fields.append((".".join(map(str, error.instance_path)) or "input", error.message))
         raise InvalidCallError("the input does not fit the schema of the action; see details", fields)
-
-
-def validator(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """Raises `InvalidSchemaError`."""
-    try:
-        return jsonschema_rs.validator_for(dict(schema), retriever=refuse, mask="a value")
-    except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        raise InvalidSchemaError(str(error).splitlines()[0]) from None
-
-
-def _sentence(error: jsonschema_rs.ValidationError) -> str:
-    return error.message

@@ -241,6 +241,7 @@ def _path(connection: Connection, action: Action, values: _Values) -> str:
         return quote(value, safe="")
 
     path = PLACEHOLDER.sub(placed, quote(action.path, safe=_IN_PATH + "{}"))
+    path = path.replace("{", "%7B").replace("}", "%7D")
     if any(segment in _DOTS for segment in _SEPARATOR.split(unquote(path))):
         raise InvalidCallError("the path would have a segment of dots, which leads elsewhere; give other values")
     base = urlsplit(connection.base_url).path.rstrip("/")

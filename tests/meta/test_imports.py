@@ -49,7 +49,7 @@ DOORS = {
     "click": ("cli/",),
     "msgspec": ("ipc/", "config/records.py"),
     "orjson": ("observe/", "proxy/", "actions/", "admin/", "api/", "cli/"),
-    "jsonschema_rs": ("actions/input.py",),
+    "jsonschema_rs": ("config/input_schema.py",),
     "opentelemetry": ("observe/otlp.py",),
     "prometheus_client": ("control/metrics/",),
     "pybreaker": ("policy/circuit.py",),

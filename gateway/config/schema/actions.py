@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gateway.config import actions as records
+from gateway.config.input_schema import validator
 from gateway.config.placeholders import placeholders
 from gateway.config.schema.call_policy import HttpPolicy, Milliseconds, RetryKey
 from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name
@@ -52,6 +53,21 @@ class Parameter(Section):
     schema_: dict[str, Any] = Field(default={}, alias="schema", examples=[{"maxLength": 39}])
     """More of its JSON Schema."""
 
+    @model_validator(mode="after")
+    def _default_fits(self) -> Self:
+        check = validator(self.json_schema())
+        if self.default is not None and not check.is_valid(self.default):
+            raise ValueError("the default does not fit type, enum and schema; write one that does")
+        return self
+
+    def json_schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": self.type, **self.schema_}
+        if self.description:
+            schema["description"] = self.description
+        if self.enum is not None:
+            schema["enum"] = list(self.enum)
+        return schema
+
     def record(self, action: Action) -> records.Parameter:
         place: records.ParameterPlace | None = self.place
         in_path = self.name in placeholders(action.path)
@@ -59,13 +75,8 @@ class Parameter(Section):
             bodiless = action.method in ("GET", "HEAD", "DELETE")
             place = "query" if bodiless else "body"
             place = "path" if in_path else "template" if self.name in action.placeholders() else place
-        schema: dict[str, Any] = {"type": self.type, **self.schema_}
-        if self.description:
-            schema["description"] = self.description
-        if self.enum is not None:
-            schema["enum"] = list(self.enum)
         required = self.required or in_path
-        return records.Parameter(self.name, place, schema, required, self.default)
+        return records.Parameter(self.name, place, self.json_schema(), required, self.default)
 
 
 class Body(Section):
@@ -151,6 +162,13 @@ class Action(Section):
         if "query_params" in found and "query" not in found:
             found["query"] = found.pop("query_params")
         return found
+
+    @field_validator("input_schema")
+    @classmethod
+    def _a_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        if schema is not None:
+            validator(schema)
+        return schema
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
