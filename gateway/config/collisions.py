@@ -54,7 +54,7 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
             yield from upstreams.enter(name, ("upstreams", index, "name"))
         else:
             upstreams.incomplete = True
-    _connections(settings, upstreams)
+    yield from _connections(settings, upstreams)
     for index, proxy in enumerate(map(_mapping, _list(settings.get("proxies")))):
         at: Path = ("proxies", index)
         if isinstance(name := proxy.get("name"), str):
@@ -86,15 +86,27 @@ def _shared_limits(proxy: dict[str, object], at: Path, shared: _Register) -> Ite
         yield Problem(message, shown, line)
 
 
-def _connections(settings: dict[str, object], upstreams: _Register) -> None:
-    """Proxies may name the connections too."""
-    grouped: Path = ("connectors", "http")
-    http = _mapping(_mapping(settings.get("connectors")).get("http"))
-    for found, at in ((settings, ()), (http, grouped)):
-        for name, connection in _mapping(found.get("connections")).items():
+def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[Problem]:
+    """Each name in one form of the file alone, and with each action its connection. Proxies may name them too."""
+    grouped = _mapping(_mapping(settings.get("connectors")).get("http"))
+    forms: list[tuple[dict[str, object], Path]] = [(settings, ()), (grouped, ("connectors", "http"))]
+    names, actions = _Register(upstreams.root, "the same name"), _Register(upstreams.root, "the same name")
+    for form, at in forms:
+        for name, connection in _mapping(form.get("connections")).items():
+            yield from names.enter(name, (*at, "connections", name))
             tenant = _mapping(connection).get("tenant", DEFAULT_TENANT)
             between = "" if tenant == DEFAULT_TENANT else f"{tenant}/"
             upstreams.first.setdefault(f"{SHARED}{between}{name}", (*at, "connections", name))
+    for form, at in forms:
+        for name, action in _mapping(form.get("actions")).items():
+            yield from actions.enter(name, (*at, "actions", name))
+            named = _mapping(action).get("connection")
+            if isinstance(named, str) and named not in names.first:
+                line, shown = locate(upstreams.root, (*at, "actions", name, "connection"))
+                there = ", ".join(sorted(map(str, names.first))) or "none"
+                yield Problem(
+                    f"there is no connection of this name, and there is {there}; write one of those", shown, line
+                )
 
 
 def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Iterator[Problem]:

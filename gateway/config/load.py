@@ -83,6 +83,9 @@ def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
     for index, upstream in enumerate(settings.upstreams):
         for number, endpoint in enumerate(upstream.endpoints):
             yield ("upstreams", index, "endpoints", number, "url"), endpoint.url
+    for form, at in ((settings, ()), (settings.connectors.http, ("connectors", "http"))):
+        for name, connection in form.connections.items():
+            yield (*at, "connections", name, "base_url"), connection.base_url
     for index, proxy in enumerate(settings.proxies):
         if not proxy.names_upstream:
             yield ("proxies", index, "upstream"), proxy.upstream

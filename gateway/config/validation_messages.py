@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -23,12 +23,17 @@ _SENTENCES: Mapping[str, str] = {
     "missing": "is required; add this key",
     "model_type": "must be a mapping; write `key: value` lines below it",
     "string_type": "must be text; put the value in quotes",
+    "union_tag_not_found": "needs a key type; add it",
     "tuple_type": "must be a list; write [first, second], or [] for none",
 }
 _BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
+}
+_LENGTHS: Mapping[str, tuple[str, str]] = {
+    "string_too_short": ("min_length", "at least"),
+    "string_too_long": ("max_length", "at most"),
 }
 
 
@@ -49,7 +54,7 @@ def problems(error: ValidationError, model: type[Section], root: Branch) -> Iter
     for path, detail in found:
         if detail["type"] == "missing" and path in meant:
             continue
-        line, shown = locate(root, path)
+        line, shown = locate(root, _in_the_file(model, path))
         if detail["type"] == "extra_forbidden":
             yield Problem(_unknown_key(_section_at(model, path[:-1]), str(path[-1])), shown, line)
         else:
@@ -65,9 +70,16 @@ def sentence(detail: ErrorDetails) -> str:
         return str(context["error"])
     if kind == "literal_error":
         return f"must be {context['expected']}; write one of them"
+    if kind == "union_tag_invalid":
+        return f"has a type that is none of {context['expected_tags']}; write one of them"
+    if kind == "string_pattern_mismatch":
+        return f"must have the form {context['pattern']}; write such a text"
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return f"must be {words} {context[bound]:g}; write such a number"
+    if kind in _LENGTHS:
+        bound, words = _LENGTHS[kind]
+        return f"must have {words} {context[bound]} characters; write such a text"
     return _SENTENCES.get(kind, detail["msg"])
 
 
@@ -87,14 +99,44 @@ def _close(section: type[Section], key: str) -> str:
 
 
 def _section_at(model: type[Section], path: Path) -> type[Section]:
+    found: list[Any] = [model]
     for key in path:
-        if isinstance(key, str):
-            model = _section_in(model.model_fields[key].annotation)
-    return model
+        found = _below(found, key)
+    return found[0]
 
 
-def _section_in(annotation: Any) -> type[Section]:
-    """The section inside of ``tuple[Annotated[Section, ...], ...]`` or ``Section | None``."""
-    while not (isinstance(annotation, type) and issubclass(annotation, Section)):
-        annotation = get_args(annotation)[0]
-    return annotation
+def _in_the_file(model: type[Section], path: Path) -> Path:
+    """``path`` without the words by which pydantic names one of several sections: the file has no such key."""
+    found: list[Any] = [model]
+    kept: list[str | int] = []
+    for key in path:
+        if len(found) < 2 or isinstance(key, int):
+            kept.append(key)
+        found = _below(found, key)
+    return tuple(kept)
+
+
+def _below(found: list[Any], key: str | int) -> list[Any]:
+    """What may stand below ``key`` of ``found``: sections, or a mapping of names to sections."""
+    if isinstance(key, int) or not found:
+        return found
+    if len(found) > 1:
+        return [section for section in found if key in get_args(section.model_fields["type"].annotation)]
+    if not isinstance(found[0], type):
+        return _alternatives(get_args(found[0])[1])
+    field = found[0].model_fields.get(key)
+    return [] if field is None else _alternatives(field.annotation)
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The sections inside of ``tuple[Annotated[Section, ...], ...]`` or ``Section | None``, and mappings of such."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    if get_origin(annotation) is dict:
+        return [annotation] if _alternatives(get_args(annotation)[1]) else []
+    inner = get_args(annotation)
+    return [
+        section
+        for each in inner[: 1 if get_origin(annotation) is Annotated else None]
+        for section in _alternatives(each)
+    ]

@@ -113,7 +113,7 @@ class Settings(Section):
     """Third parties that are called by name: where they are, and how to authenticate there. A proxy shares the limits,
     breaker and connections of one by `upstream: connection/NAME`."""
     actions: dict[Name, Action] = Field(
-        default={}, validate_default=True, examples=[{"find-order": {"connection": "shop", "path": "/orders/{id}"}}]
+        default={}, examples=[{"find-order": {"connection": "shop", "path": "/orders/{id}"}}]
     )
     """Calls of connections that have a name."""
     proxies: Listed[Proxy] = Field(default=())
@@ -132,27 +132,6 @@ class Settings(Section):
         if auth.keys_file is not None and info.data.get("database") is not None:
             raise ValueError("the database keeps the keys of issuers, so keys_file has no effect; remove keys_file")
         return auth
-
-    @field_validator("actions", mode="after")
-    @classmethod
-    def _connections_there(cls, actions: dict[str, Action], info: ValidationInfo) -> dict[str, Action]:
-        grouped: Connectors = info.data.get("connectors", Connectors())
-        own: dict[str, Connection] = info.data.get("connections", {})
-        for what, one, other in (
-            ("connection", own, grouped.http.connections),
-            ("action", actions, grouped.http.actions),
-        ):
-            for name in one.keys() & other.keys():
-                raise ValueError(f"the {what} {name} stands below connectors too; remove one of the two")
-        there = own | grouped.http.connections
-        for name, action in (actions | grouped.http.actions).items():
-            if action.connection not in there:
-                known = ", ".join(sorted(there)) or "none"
-                raise ValueError(
-                    f"the action {name} names the connection {action.connection}, and there is {known}; "
-                    "write one of those"
-                )
-        return actions
 
     @field_validator("worker_env", "worker_max_memory", mode="after")
     @classmethod

@@ -113,3 +113,47 @@ def test_limits_that_share_their_buckets_have_the_same_numbers(one: object, two:
         "and max_keys there"
     )
     assert told({"proxies": [one, two]}, lines) == ([] if agree else [message])
+
+
+GROUPED: dict[str, object] = {"http": {"connections": {"a": {}}, "actions": {"x": {"connection": "a"}}}}
+
+
+def test_a_connection_and_an_action_stand_in_one_form_alone() -> None:
+    lines: dict[Path, int] = {
+        ("connections", "a"): 2,
+        ("actions", "x"): 4,
+        ("connectors", "http", "connections", "a"): 8,
+        ("connectors", "http", "actions", "x"): 10,
+    }
+    flat: dict[str, object] = {"connections": {"a": {}}, "actions": {"x": {"connection": "a"}}}
+    assert told(flat) == told({"connectors": GROUPED}) == []
+    assert told({**flat, "connectors": GROUPED}, lines) == [
+        "f:8: connectors.http.connections.a: the same name is already in line 2; change or remove one of the two",
+        "f:10: connectors.http.actions.x: the same name is already in line 4; change or remove one of the two",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("connections", "there"), [({}, "none"), ({"b": {}, "a": {}}, "a, b"), ({"z": {"tenant": "t"}}, "z")]
+)
+def test_an_action_names_a_connection_that_is_there(connections: dict[str, object], there: str) -> None:
+    lines: dict[Path, int] = {("actions", "x", "connection"): 5}
+    data: dict[str, object] = {"connections": connections, "actions": {"x": {"connection": "shop"}}}
+    assert told(data, lines) == [
+        f"f:5: actions.x.connection: there is no connection of this name, and there is {there}; write one of those"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tenant", "named", "known"),
+    [
+        ("default", "connection/a", True),
+        ("default", "connection/default/a", False),
+        ("acme", "connection/acme/a", True),
+        ("acme", "connection/a", False),
+        ("acme", "a", False),
+    ],
+)
+def test_a_proxy_may_name_a_connection(tenant: str, named: str, known: bool) -> None:
+    found = told({"connections": {"a": {"tenant": tenant}}, "proxies": [{"name": "p", "upstream": named}]})
+    assert (not found) is known

@@ -21,6 +21,39 @@ def sentences(data: dict[str, object]) -> list[str]:
         ({"MaxURI": 1, "limits": {"maxUri": 1}}, "limits.maxUri: unknown key; did you mean max_uri?"),
         ({"limits": {"zzz": 1}}, "limits.zzz: unknown key; remove it, the keys here are max_uri, max_header_bytes,"),
         ({"access_log": {"pth": "-"}}, "access_log.pth: unknown key; did you mean path?"),
+        (
+            {"connections": {"c": {"base_url": "http://h", "timeout": 1}}},
+            "connections.c.timeout: unknown key; did you mean timeout_ms?",
+        ),
+        (
+            {"connections": {"c": {"base_url": "http://h", "auth": {"type": "bearer", "tokn": "s"}}}},
+            "connections.c.auth.tokn: unknown key; did you mean token?",
+        ),
+        (
+            {"connectors": {"http": {"connections": {"c": {"base_url": "http://h", "retry": {"retries": 1}}}}}},
+            "connectors.http.connections.c.retry.retries: unknown key; did you mean max_retries?",
+        ),
+        (
+            {"actions": {"a": {"parameters": [{"nam": "x"}]}}},
+            "actions.a.parameters.0.nam: unknown key; did you mean name?",
+        ),
+        (
+            {"connections": {"c": {"base_url": "http://h", "auth": {"type": "s3cret"}}}},
+            "connections.c.auth: has a type that is none of 'none', 'api_key', 'basic', 'bearer', 'sigv4', 'hmac'",
+        ),
+        ({"connections": {"c": {"base_url": "http://h", "auth": {}}}}, "connections.c.auth: needs a key type; add it"),
+        (
+            {"connections": {"c": {"base_url": "http://h", "auth": {"type": "bearer", "token": ""}}}},
+            "connections.c.auth.token: must have at least 1 characters; write such a text",
+        ),
+        (
+            {"connections": {"c": {"base_url": "http://h", "description": "x" * 1001}}},
+            "connections.c.description: must have at most 1000 characters; write such a text",
+        ),
+        (
+            {"actions": {"a": {"parameters": [{"name": "a b"}]}}},
+            "actions.a.parameters.0.name: must have the form ^[A-Za-z_][A-Za-z0-9_-]*$; write such a text",
+        ),
         ({"listen": [{}]}, "listen.0.address: is required; add this key"),
         ({"proxies": [{"queue": {"timout": 1}}]}, "proxies.0.queue.timout: unknown key; did you mean timeout?"),
         ({"drain_timeout": -1}, "drain_timeout: must be at least 0; write such a number"),

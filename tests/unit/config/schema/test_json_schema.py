@@ -126,6 +126,7 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Proxy", "hash_on"): {"balance": "ring_hash"},
     ("Upstream", "hash_on"): {"balance": "ring_hash"},
     ("Body", "type"): {"value": {}},
+    ("Parameter", "default"): {"type": "integer"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("CircuitBreaker", "slow_rate"): {"slow_call": 1},

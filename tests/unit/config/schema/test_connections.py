@@ -1,0 +1,146 @@
+"""Connections in both forms of the file: what becomes of them, and what is rejected, with its line and no secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.actions import Auth, Connection, FieldPolicy
+from gateway.config.load import ConfigError, parse
+from gateway.config.records import CircuitBreaker, Endpoint, Queue, Upstream
+from gateway.config.schema.call_policy import PRESETS
+
+SOURCE = """\
+connectors:
+  http:
+    connections:
+      github-api:
+        base_url: "https://api.github.com"
+        timeout_ms: 30000
+        auth:
+          type: "bearer"
+          token: "${GITHUB_TOKEN}"
+    actions:
+      get-user:
+        connection: "github-api"
+        method: "GET"
+        path: "/user"
+        headers:
+          Accept: "application/vnd.github.v3+json"
+"""
+FLAT = """\
+connections:
+  github-api:
+    base_url: https://api.github.com
+    timeout_ms: 30000
+    auth: {type: bearer, token: "${GITHUB_TOKEN}"}
+actions:
+  get-user:
+    connection: github-api
+    path: /user
+    headers: {Accept: application/vnd.github.v3+json}
+"""
+ENV = {"GITHUB_TOKEN": "s3cret"}
+
+
+def told(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "yaml", "f", ENV)
+    return str(caught.value).split("\n")
+
+
+@pytest.mark.covers("ACT-33", "ACT-35")
+def test_both_forms_are_the_same_records() -> None:
+    grouped, flat = parse(SOURCE, "yaml", "f", ENV), parse(FLAT, "yaml", "f", ENV)
+    assert grouped.connections == flat.connections
+    assert grouped.actions == flat.actions
+    assert grouped.upstreams == flat.upstreams
+    assert flat.connections == (
+        Connection(
+            "trn:openact:default:connection/http/github-api@v1",
+            "https://api.github.com",
+            "upstream connection/github-api",
+            Auth("bearer", "", "s3cret"),
+            retry=PRESETS["standard"],
+        ),
+    )
+    assert "s3cret" not in repr(flat)
+
+
+@pytest.mark.covers("ACT-41")
+def test_the_protections_of_a_connection_are_those_of_its_upstream_which_proxies_share() -> None:
+    text = """\
+connections:
+  shop: {base_url: "http://h:1/v1", max_concurrent: 5, queue: {max_waiting: 3, timeout: 1},
+         circuit_breaker: {enabled: true}, http2: never}
+  other: {tenant: acme, base_url: "http://o"}
+proxies:
+  - {name: web, path: /web, upstream: connection/shop}
+  - {name: theirs, path: /theirs, upstream: connection/acme/other}
+"""
+    document = parse(text, "yaml", "f", {})
+    assert [route.upstream for route in document.routes] == [
+        "upstream connection/shop",
+        "upstream connection/acme/other",
+    ]
+    assert document.upstreams[0] == Upstream(
+        "upstream connection/shop",
+        (Endpoint("http://h:1/v1"),),
+        max_concurrent=5,
+        queue=Queue(3, 1),
+        circuit_breaker=CircuitBreaker(True),
+        http2="never",
+    )
+    assert [each.upstream for each in document.connections] == [route.upstream for route in document.routes]
+    assert document.connections[1].trn == "trn:openact:acme:connection/http/other@v1"
+
+
+def test_a_strict_connection_does_not_retry_by_itself() -> None:
+    text = "connections: {a: {base_url: 'http://h', merge: strict}, b: {base_url: 'http://h', retry: api}}"
+    one, two = parse(text, "yaml", "f", {}).connections
+    assert (one.retry, two.retry) == (PRESETS["once"], PRESETS["api"])
+    assert one.fields == FieldPolicy()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("kind: redis", "connections.c.kind: there is no such connector; write http, or leave it out"),
+        ("tenant: a b", "connections.c.tenant: must be 1 to 64 letters"),
+        ("auth: {type: magic}", "connections.c.auth"),
+        ("auth: {type: bearer}", "connections.c.auth.token"),
+        ('auth: {type: bearer, token: ""}', "connections.c.auth.token"),
+        ("auth: {type: basic, username: 'a:b', password: s3cret}", "connections.c.auth.username"),
+        ("auth: {type: api_key, name: Content-Length, value: s3cret}", "the gateway sets it"),
+        ("auth: {type: api_key, name: Host, value: s3cret, in: header}", "the gateway sets Host itself"),
+        ("auth: {type: hmac, header: Transfer-Encoding, secret: s3cret}", "the gateway sets it"),
+        ("headers: {Host: s3cret}", "connections.c.headers: the gateway sets Host itself"),
+        ('headers: {X-A: "s3cret\\n"}', "X-A holds a line break"),
+        ("headers: {X-A: s3cretΩ}", "X-A holds a character outside Latin-1"),
+        ("retry: often", "connections.c.retry"),
+        ("merge: loose", "connections.c.merge"),
+        ("timeout_ms: 0", "connections.c.timeout_ms"),
+        ("max_response_bytes: 67108865", "connections.c.max_response_bytes"),
+        ("unknown: s3cret", "unknown key"),
+    ],
+)
+def test_what_is_rejected_has_its_place_and_no_secret(line: str, says: str) -> None:
+    (problem,) = told(f"connections:\n  c:\n    base_url: http://h\n    {line}\n")
+    assert says in problem
+    assert problem.startswith("f:4: ")
+    assert "s3cret" not in problem
+
+
+def test_a_connection_is_somewhere() -> None:
+    assert "base_url" in told("connections: {c: {}}")[0]
+    assert "connections.c.base_url" in told("connections: {c: {base_url: 'ftp://h'}}")[0]
+    assert "connections.a b" in told("connections: {a b: {base_url: 'http://h'}}")[0]
+
+
+@pytest.mark.parametrize(
+    "form", ["connections: {c: {base_url: 'http://169.254.169.254/'}}", "connectors: {http: {%s}}"]
+)
+def test_a_connection_leads_to_no_address_that_is_denied(form: str) -> None:
+    denied = "connections: {c: {base_url: 'http://169.254.169.254/'}}"
+    (problem,) = told(form % denied if "%" in form else form)
+    assert "connections.c.base_url: " in problem
+    assert "169.254.0.0/16" in problem
