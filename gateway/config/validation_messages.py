@@ -102,7 +102,8 @@ def _section_at(model: type[Section], path: Path) -> type[Section]:
     found: list[Any] = [model]
     for key in path:
         found = _below(found, key)
-    return found[0]
+    section: type[Section] = found[0]
+    return section
 
 
 def _in_the_file(model: type[Section], path: Path) -> Path:
@@ -122,9 +123,10 @@ def _below(found: list[Any], key: str | int) -> list[Any]:
         return found
     if len(found) > 1:
         return [section for section in found if key in get_args(section.model_fields["type"].annotation)]
-    if not isinstance(found[0], type):
-        return _alternatives(get_args(found[0])[1])
-    field = found[0].model_fields.get(key)
+    (one,) = found
+    if get_origin(one) is dict:
+        return _alternatives(get_args(one)[1])
+    field = one.model_fields.get(key)
     return [] if field is None else _alternatives(field.annotation)
 
 

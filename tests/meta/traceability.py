@@ -27,6 +27,7 @@ KINDS = {
     "SC": "Criteria of success",
     "EC": "Edge cases",
     "T": "Tasks",
+    "ACT": "Named actions",
 }
 WHOLE = "all of it"
 """Stands for the tests of a file that is marked as a whole."""

@@ -14,7 +14,6 @@ def action(*parameters: Parameter, schema: dict[str, Any] | None = None) -> Acti
     return Action("a", "c", parameters=parameters, input_schema=schema)
 
 
-@pytest.mark.covers("ACT-38")
 def test_the_schema_follows_from_the_parameters() -> None:
     assert schema_of(action(OWNER, LIMIT)) == {
         "type": "object",
@@ -26,7 +25,6 @@ def test_the_schema_follows_from_the_parameters() -> None:
     assert schema_of(action(OWNER, schema={"minProperties": 1})) == {"minProperties": 1}
 
 
-@pytest.mark.covers("ACT-38")
 @pytest.mark.parametrize(
     ("given", "places"),
     [

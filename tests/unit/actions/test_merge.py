@@ -138,7 +138,6 @@ def test_defaults_of_the_connection_make_no_body_of_a_method_without_one(method:
     assert (merged.body, merged.warnings) == (b"", ())
 
 
-@pytest.mark.covers("ACT-06")
 @pytest.mark.parametrize(
     ("base", "path", "given", "target"),
     [
@@ -183,7 +182,6 @@ def test_a_value_of_the_path_is_there_and_is_plain(given: dict[str, Any], place:
     assert [where for where, _ in caught.value.fields] == [place]
 
 
-@pytest.mark.covers("ACT-38")
 def test_parameters_go_where_they_are_declared() -> None:
     call = action(
         "POST",
@@ -202,7 +200,6 @@ def test_parameters_go_where_they_are_declared() -> None:
     assert merged.body == b'{"title":"x"}'
 
 
-@pytest.mark.covers("ACT-38")
 def test_a_parameter_of_a_template_goes_there_alone() -> None:
     call = action(
         "POST",

@@ -10,7 +10,6 @@ from gateway.policy.retry import CONNECT, REFUSED_STREAM, RESET, TIMEOUT
 STEADY = Retry(jitter="none")
 
 
-@pytest.mark.covers("ACT-20")
 @pytest.mark.parametrize(
     ("preset", "pauses"),
     [
@@ -29,7 +28,6 @@ def test_the_pauses_of_the_presets(preset: str, pauses: list[float | None]) -> N
     assert found == pytest.approx(pauses)
 
 
-@pytest.mark.covers("ACT-20")
 @pytest.mark.parametrize(
     ("cause", "repeats"),
     [
@@ -76,7 +74,6 @@ def test_pauses_grow_up_to_the_cap(attempts: int, seconds: float) -> None:
     assert delay(STEADY, attempts) == seconds
 
 
-@pytest.mark.covers("ACT-20")
 @pytest.mark.parametrize(
     ("method", "key", "policy", "may"),
     [

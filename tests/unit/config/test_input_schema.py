@@ -5,7 +5,6 @@ import pytest
 from gateway.config.input_schema import InvalidSchemaError, validator
 
 
-@pytest.mark.covers("ACT-38")
 @pytest.mark.parametrize(
     ("schema", "says"),
     [

@@ -30,7 +30,7 @@ def told(**action: Any) -> str:
 CONNECTION = "trn:openact:default:connection/http/c@v1"
 
 
-@pytest.mark.covers("ACT-33", "ACT-38")
+@pytest.mark.covers("ACT-33")
 def test_an_action_becomes_a_record() -> None:
     found = read(
         method="POST",
@@ -94,7 +94,6 @@ def test_the_keys_of_the_original_form_are_read() -> None:
     assert read().timeout == 0.0
 
 
-@pytest.mark.covers("ACT-38")
 @pytest.mark.parametrize(
     ("written", "says"),
     [

@@ -9,14 +9,12 @@ from gateway.config.schema.call_policy import PRESETS, HttpPolicy, Preset, Retry
 READER: TypeAdapter[Any] = TypeAdapter(RetryKey)
 
 
-@pytest.mark.covers("ACT-20")
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_preset_is_written_by_its_name(preset: Preset) -> None:
     assert READER.validate_python(preset).record() == PRESETS[preset]
     assert READER.validate_python({"preset": preset}).record() == PRESETS[preset]
 
 
-@pytest.mark.covers("ACT-20")
 @pytest.mark.parametrize(
     ("preset", "retries", "base", "most", "factor", "total"),
     [

@@ -136,11 +136,8 @@ def test_a_connection_is_somewhere() -> None:
     assert "connections.a b" in told("connections: {a b: {base_url: 'http://h'}}")[0]
 
 
-@pytest.mark.parametrize(
-    "form", ["connections: {c: {base_url: 'http://169.254.169.254/'}}", "connectors: {http: {%s}}"]
-)
+@pytest.mark.parametrize("form", ["%s", "connectors: {http: {%s}}"])
 def test_a_connection_leads_to_no_address_that_is_denied(form: str) -> None:
-    denied = "connections: {c: {base_url: 'http://169.254.169.254/'}}"
-    (problem,) = told(form % denied if "%" in form else form)
+    (problem,) = told(form % "connections: {c: {base_url: 'http://169.254.169.254/'}}")
     assert "connections.c.base_url: " in problem
     assert "169.254.0.0/16" in problem
