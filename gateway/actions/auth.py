@@ -35,8 +35,7 @@ def authenticated(auth: Auth, merged: Merged, host: str, now: float) -> Merged:
         case "hmac":
             signature = hmac.new(auth.secret.encode(), merged.body, hashlib.sha256).hexdigest()
             return merged.with_header(auth.name, f"{auth.prefix}{signature}", AUTH)
-        case "sigv4":
-            return _with_signature(auth, merged, host, now)
+    return _with_signature(auth, merged, host, now)
 
 
 def place_of(auth: Auth) -> Place:

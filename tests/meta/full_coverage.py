@@ -14,6 +14,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 WHOLE = (
+    "gateway/actions/auth.py",
+    "gateway/actions/fields.py",
+    "gateway/actions/input.py",
+    "gateway/actions/merge.py",
+    "gateway/actions/patience.py",
+    "gateway/actions/redaction.py",
+    "gateway/actions/sigv4.py",
+    "gateway/core/trn.py",
     "gateway/policy/backoff.py",
     "gateway/policy/balance.py",
     "gateway/policy/adaptive.py",

@@ -119,6 +119,7 @@ def test_the_keys_of_the_original_form_are_read() -> None:
         ({"body": {"type": "form", "value": "x"}}, "the value of a form must be a mapping"),
         ({"body": {}, "request_body": {}}, "body and request_body are the same"),
         ({"config": {"path": "/x"}, "path": "/y"}, "config must be a mapping of keys that stand nowhere else"),
+        ({"query": {"a": "1"}, "query_params": {"a": "1"}}, "actions.a.query_params: unknown key"),
         ({"config": "x"}, "config must be a mapping"),
         ({"limits": {"timeout_ms": 0}}, "actions.a.limits.timeout_ms"),
     ],
