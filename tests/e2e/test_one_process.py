@@ -48,6 +48,30 @@ FALLBACK = {"on": ["reset"], "response": {}}
 AWAY = {"on": ["reset"], "upstream": "http://i", "rewrite": {}}
 CERTIFICATE = {"cert": "b.pem", "key": "b.key"}
 UPSTREAM = {"name": "u", "endpoints": [{"url": "https://u"}]}
+CONNECTION = {"base_url": "http://h"}
+ACTION = {"connection": "c"}
+AUTHS: Mapping[str, dict[str, Any]] = {
+    "NoAuth": {"type": "none"},
+    "ApiKey": {"type": "api_key", "name": "X-Other", "value": "v"},
+    "Basic": {"type": "basic", "username": "u", "password": "v"},
+    "Bearer": {"type": "bearer", "token": "v"},
+    "SigV4": {
+        "type": "sigv4",
+        "access_key_id": "i",
+        "secret_access_key": "v",
+        "region": "r",
+        "service": "s",
+    },
+    "Hmac": {"type": "hmac", "header": "X-Other", "secret": "v"},
+}
+WITHOUT_A_CHOICE = {"NoAuth", "Group", "Connectors"}
+"""Sections with one allowed value, or of sections alone."""
+
+
+def called(connection: dict[str, Any], action: dict[str, Any]) -> dict[str, Any]:
+    return {"connections": {"c": CONNECTION | connection, "shop": CONNECTION}, "actions": {"a": ACTION | action}}
+
+
 PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Settings": ((), {}),
     "Listener": (("listen", 0), {"listen": [{"address": "127.0.0.1:1"}]}),
@@ -66,6 +90,16 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Upstream": (("upstreams", 0), {"upstreams": [UPSTREAM]}),
     "Endpoint": (("upstreams", 0, "endpoints", 0), {"upstreams": [UPSTREAM]}),
     "UpstreamTls": (("upstreams", 0, "tls"), {"upstreams": [UPSTREAM | {"tls": {}}]}),
+    "Connection": (("connections", "c"), called({}, {})),
+    **{name: (("connections", "c", "auth"), called({"auth": auth}, {})) for name, auth in AUTHS.items()},
+    "HttpPolicy": (("connections", "c", "http_policy"), called({"http_policy": {}}, {})),
+    "Retry": (("connections", "c", "retry"), called({"retry": {}}, {})),
+    "Action": (("actions", "a"), called({}, {})),
+    "ActionLimits": (("actions", "a", "limits"), called({}, {"limits": {}})),
+    "Body": (("actions", "a", "body"), called({}, {"body": {"value": {}}})),
+    "Parameter": (("actions", "a", "parameters", 0), called({}, {"parameters": [{"name": "x"}]})),
+    "Connectors": (("connectors",), {"connectors": {}}),
+    "Group": (("connectors", "http"), {"connectors": {"http": {}}}),
     "Proxy": (("proxies", 0), {"proxies": [PROXY]}),
     "Adaptive": (("proxies", 0, "limiter", "adaptive"), {"proxies": [PROXY | {"limiter": {"adaptive": {}}}]}),
     "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"limiter": {}}]}),
@@ -99,6 +133,9 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
 TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
     ("Proxy", "hash_on"): {"balance": "ring_hash"},
     ("Upstream", "hash_on"): {"balance": "ring_hash"},
+    ("Settings", "actions"): {"connections": {"shop": CONNECTION}},
+    ("Body", "type"): {"value": {}},
+    ("Parameter", "default"): {"type": "integer"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("CircuitBreaker", "slow_rate"): {"slow_call": 1},
@@ -136,7 +173,7 @@ EXAMPLES: Mapping[tuple[str, str], object] = {
     ("Tracing", "service"): "another",
 }
 """In the place of the schema's own: that is the default, or a section, or names a secret of a database."""
-ENV = {"JWT_SECRET": SECRET, "KEY": "k"}
+ENV = {"JWT_SECRET": SECRET, "KEY": "k", "API_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
 
 
 def keys() -> Iterator[tuple[str, str, object]]:
@@ -170,7 +207,7 @@ def with_key(section: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 def test_the_walk_goes_over_every_section() -> None:
     walked = {(section, name) for section, name, _ in keys()}
     assert PLACES.keys() == {"Settings", *DEFS}
-    assert {section for section, _ in walked} == PLACES.keys()
+    assert {section for section, _ in walked} == PLACES.keys() - WITHOUT_A_CHOICE
     assert {*REFUSED, *EXAMPLES} <= walked
     assert len(walked) > 50
 

@@ -39,7 +39,7 @@ class Parameter(Section):
         default="string", examples=["integer"]
     )
     """Its type in JSON."""
-    place: Literal["path", "query", "header", "body"] | None = Field(default=None, alias="in", examples=["query"])
+    place: Literal["path", "query", "header", "body"] | None = Field(default=None, alias="in", examples=["header"])
     """Where it goes: `path`, `query`, `header` or `body`. `null`: where `{name}` stands in path, headers, query or
     body, else into the query of GET, HEAD and DELETE, and into the body of others."""
     required: bool = Field(default=False, examples=[True])
@@ -117,7 +117,7 @@ class Action(Section):
 
     connection: Name = Field(examples=["shop"])
     """The name of its connection."""
-    kind: Kind = Field(default="http", examples=["http"])
+    kind: Kind = Field(default="http", examples=["http"], json_schema_extra={"const": "http"})
     """The connector: that of the connection."""
     description: str = Field(default="", max_length=1000, examples=["Find an order"])
     """What it does, for people."""

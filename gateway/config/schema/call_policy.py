@@ -28,7 +28,7 @@ class HttpPolicy(Section):
 
     denied_headers: Names = Field(default=_POLICY.denied, examples=[["host", "connection"]])
     """Fields that are never sent. Those of the connection are left out in any case."""
-    reserved_headers: Names = Field(default=_POLICY.reserved, examples=[["authorization"]])
+    reserved_headers: Names = Field(default=_POLICY.reserved, examples=[["authorization", "x-tenant"]])
     """With `merge: strict` those that the action sets stay, whatever the connection has."""
     multi_value_append_headers: Names = Field(default=_POLICY.append, examples=[["accept"]])
     """Fields to which each layer adds, instead of replacing what the one before has set."""
@@ -82,9 +82,9 @@ class Retry(Section):
     """The first pause."""
     max_delay_ms: Milliseconds | None = Field(default=None, ge=1, le=_DAY_MS, examples=[5000])
     """The longest pause; also of what Retry-After asks for."""
-    factor: float | None = Field(default=None, ge=1, le=10, examples=[2.0])
+    factor: float | None = Field(default=None, ge=1, le=10, examples=[1.5])
     """How much longer each pause is than the one before."""
-    jitter: Literal["none", "full"] | None = Field(default=None, examples=["full"])
+    jitter: Literal["none", "full"] | None = Field(default=None, examples=["none"])
     """`full`: each pause lies at random between 0 and its length."""
     retry_status_codes: Listed[Annotated[int, Field(ge=400, le=599)]] | None = Field(
         default=None, examples=[[429, 503]]

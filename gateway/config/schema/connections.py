@@ -71,9 +71,9 @@ Fields = Annotated[dict[str, str], AfterValidator(_plain_values)]
 class Connection(Section):
     """A third party: where it is, how to authenticate there, and what protects it."""
 
-    kind: Kind = Field(default="http", examples=["http"])
+    kind: Kind = Field(default="http", examples=["http"], json_schema_extra={"const": "http"})
     """The connector: `http`."""
-    tenant: Annotated[str, AfterValidator(_tenant)] = Field(default=records.DEFAULT_TENANT, examples=["default"])
+    tenant: Annotated[str, AfterValidator(_tenant)] = Field(default=records.DEFAULT_TENANT, examples=["acme"])
     """Whose it is. What belongs to another tenant is not there for a caller."""
     description: str = Field(default="", max_length=1000, examples=["The API of the shop"])
     """What it is, for people."""
