@@ -120,6 +120,9 @@ UPSTREAM_RESET = Reason(
 UPSTREAM_BAD_RESPONSE = Reason(
     "upstream_bad_response", 502, "Upstream Unavailable", _U, "The upstream's response is not valid HTTP", grpc=13
 )
+ANSWER_TOO_LARGE = Reason(
+    "answer_too_large", 502, "Upstream Unavailable", _G, "The response is larger than its action takes", grpc=8
+)
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
 )

@@ -407,6 +407,12 @@ class Route:
     ai: Ai = "none"
     """Whose format responses have in which the usage of a language model is read."""
     priority: Priority = Priority()
+    own: bool = False
+    """Its requests are the gateway's own, so that there is no caller to forward anything of."""
+    answer_limit: int = 0
+    """Bytes that the body of a response may have; 0: no limit."""
+    credential: bool = False
+    """Its requests carry a secret, besides those in ``headers``."""
 
     def upstreams(self) -> tuple[str, ...]:
         """The names of all that it may send requests to."""
@@ -493,16 +499,23 @@ class Document:
     """Of distinct names, and with each name that a route has in ``upstream`` or in its fallback."""
     connections: tuple[Connection, ...] = ()
     actions: tuple[Action, ...] = ()
+    calls: tuple[Route, ...] = ()
+    """What serves the gateway's own calls: a route for each connection and for each action."""
+
+    def everything(self) -> tuple[Route, ...]:
+        """The proxies, and what serves the gateway's own calls."""
+        return (*self.routes, *self.calls)
 
     def used_upstreams(self) -> list[Upstream]:
-        """Those that an active route names."""
-        used = {name for route in self.routes if route.active for name in route.upstreams()}
+        """Those that an active route names, or a call."""
+        used = {name for route in self.everything() if route.active for name in route.upstreams()}
         return [upstream for upstream in self.upstreams if upstream.name in used]
 
     def sharers(self) -> dict[str, list[str]]:
-        """The names of the active proxies of each upstream that one names, other than as its fallback."""
+        """The names of the active proxies of each upstream that one names, other than as its fallback; those of calls
+        too."""
         sharers: dict[str, list[str]] = {}
-        for route in self.routes:
+        for route in self.everything():
             if route.active:
                 sharers.setdefault(route.upstream, []).append(route.name)
         return sharers

@@ -48,7 +48,7 @@ class State(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A result that counted; ``at`` on the breaker's clock. ``reason`` is empty, the code of the failure, the status
-    that gRPC has, or how slow the call was."""
+    that gRPC has, or how slow the call was. Behind ``request_id``, and a space, may stand what has made the request."""
 
     at: float
     outcome: Outcome

@@ -1,6 +1,7 @@
 """THE MAP: the path of an exchange, outermost layer first, and the reason for the place of each layer.
 
 route chain      once for each request: record, identify, fall back
+call chain       instead of it, once for each call that the gateway makes by itself: record, repeat
 upstream chain   once for each upstream that it goes to: limit, retry, choose an endpoint
 attempt chain    once for each attempt at an endpoint: judge, send
 """
@@ -27,7 +28,7 @@ from gateway.proxy.layers.keep_secrets import keep_secrets
 from gateway.proxy.layers.limit import limit
 from gateway.proxy.layers.limit_rate import RateRule, limit_rate
 from gateway.proxy.layers.require_templates import require_templates
-from gateway.proxy.layers.rescue import rescue_for
+from gateway.proxy.layers.rescue import rescue, rescue_for
 from gateway.proxy.layers.retry import retry
 from gateway.proxy.layers.retry_within_budget import retry_within_budget
 from gateway.proxy.layers.server_timing import server_timing
@@ -47,13 +48,19 @@ def no_rates(route: records.Route) -> RateRule | None:
     return None
 
 
+def no_repeats(next_handler: Handler) -> Handler:
+    """Of a gateway that makes no calls by itself."""
+    return next_handler
+
+
 @dataclass(frozen=True, slots=True)
 class OuterLayers:
     """The layers that come from rooms that this one may not import: ``observe`` by the proxy's name, ``identify`` by
     its settings.
 
     ``via``: the name of this gateway in Via, for its whole life. ``rates``: what gives a route its rate limits.
-    ``overload``: sheds load; None: nothing does.
+    ``overload``: sheds load; None: nothing does. ``repeat``: bounds the time of the gateway's own calls, and repeats
+    them.
     """
 
     observe: Callable[[str], Layer]
@@ -61,6 +68,7 @@ class OuterLayers:
     via: bytes = VIA
     rates: Callable[[records.Route], RateRule | None] = no_rates
     overload: Overload | None = None
+    repeat: Layer = no_repeats
 
 
 def route_chain(
@@ -102,6 +110,22 @@ def route_chain(
             upstream.limiter,
             route.cors,
         ),
+    )
+
+
+def call_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
+    """The handler of the calls that the gateway makes by itself as ``route``: they have no caller to be judged."""
+    return chain(
+        upstream_chain(route, upstream, outer.via),
+        # must be outermost because it records every exchange, however it ended
+        outer.observe(route.name),
+        # must be inside observe and above all else because all else may fail, and becomes a response here
+        rescue,
+        # must be inside rescue because it needs the error itself; above the limiter because a call that waits to be
+        # repeated must not hold a permit
+        outer.repeat,
+        # must be above everything that costs because a call takes as much of the process as a request
+        shed(outer.overload),
     )
 
 
@@ -159,7 +183,11 @@ def attempt_chain(
             reports=upstream.reports,
         ),
         # must be close to the wire because it judges the endpoint and nothing else
-        break_circuit(endpoint.breaker, statuses(settings.circuit_breaker.failure_statuses)),
+        break_circuit(
+            endpoint.breaker,
+            statuses(settings.circuit_breaker.failure_statuses),
+            route.name.encode() if route.own else b"",
+        ),
         # must be just above the wire because each call of what is below is one request at the endpoint
         adapt(upstream.adaptive, by_event=by_event),
     )

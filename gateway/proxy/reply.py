@@ -34,12 +34,14 @@ class Treatment:
     read as they pass; None: they are not. ``discards``: which responses are left to the fallback; None: none.
     ``reported``: looks at what the endpoint says of itself, and gives the fields that callers get, where those are
     others; None: nothing looks.
+    ``most``: bytes that the body of a response may have, where a `gateway.proxy.bounded.BoundedRelay` takes it.
     """
 
     locations: Locations | None
     watched: Watched | None
     discards: Discards | None = None
     reported: Callable[[ResponseHead], list[bytes] | None] | None = None
+    most: int = 0
 
     def heeded(self, head: ResponseHead) -> ResponseHead:
         """``head`` for the caller, when what the endpoint says of itself is noted."""
@@ -50,14 +52,14 @@ class Treatment:
 class Relay:
     """The `gateway.core.stream.Reply` of a request whose body, if any, went out with its head."""
 
-    __slots__ = ("_lines", "_treatment", "exchange", "stream")
+    __slots__ = ("_lines", "exchange", "stream", "treatment")
 
     def __init__(self, exchange: Exchange, stream: ClientStream, lines: bytes, treatment: Treatment) -> None:
         """``lines``: field lines for the caller, each ended by CRLF."""
         self.exchange = exchange
         self.stream = stream
         self._lines = lines
-        self._treatment = treatment
+        self.treatment = treatment
 
     @property
     def key(self) -> bytes:
@@ -75,20 +77,20 @@ class Relay:
         ex = self.exchange
         down = ex.downstream
         ex.status = head.status
-        if self._treatment.reported is not None:  # of each response, also of one that the caller does not get
-            head = self._treatment.heeded(head)
+        if self.treatment.reported is not None:  # of each response, also of one that the caller does not get
+            head = self.treatment.heeded(head)
         if ex.retries is not None:
             nowhere = ex.retries.discard(head, self.stream)
             if nowhere is not None:
                 return nowhere
-        discards = self._treatment.discards
+        discards = self.treatment.discards
         if discards is not None and discards(ex, head.status):
             return self._discard(head)
         if ex.request.minor == HTTP_2:
             ex.grpc_status = status_of_head(ex.request, head)
         ex.committed = True
         ex.streamed = head.length < 0
-        locations = self._treatment.locations
+        locations = self.treatment.locations
         if locations is not None:
             head = locations.rewritten(head, ex.request.known.get(b"host", b""))
         lines, trailer = self._lines, None
@@ -99,7 +101,7 @@ class Relay:
             lines += timing
         down.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
-        watched = self._treatment.watched
+        watched = self.treatment.watched
         return down if watched is None else watched.sink(ex, self.stream, head)
 
     def _discard(self, head: ResponseHead) -> Sink:
@@ -112,8 +114,8 @@ class Relay:
         ex = self.exchange
         ex.status = head.status
         ex.committed = True
-        head = self._treatment.heeded(head)
-        locations = self._treatment.locations
+        head = self.treatment.heeded(head)
+        locations = self.treatment.locations
         if locations is not None:
             head = locations.rewritten(head, ex.request.known.get(b"host", b""))
         lines = self._lines

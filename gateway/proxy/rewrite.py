@@ -71,6 +71,7 @@ class RequestRewrite:
         "_authority",
         "_base",
         "_configured",
+        "_forwards",
         "_prefix",
         "_replaces_claims",
         "_strip",
@@ -89,13 +90,16 @@ class RequestRewrite:
         prefix: bytes = b"",
         via: bytes = VIA,
         websocket: bool = False,
+        forwards: bool = True,
     ) -> None:
         """``authority`` None: the caller's own Host travels on. ``replaced``: more fields that the caller may not send.
 
         ``base`` is put before the path, and ``prefix`` is stripped from it, as in `target.join`; the prefix is named in
         X-Forwarded-Prefix. ``via``: the name of this gateway in Via, behind the version that was received.
-        ``websocket``: the upstream may be asked to switch to it, as the caller asks.
+        ``websocket``: the upstream may be asked to switch to it, as the caller asks. ``forwards``: the requests are
+        those of a caller, of whom X-Forwarded-* tells.
         """
+        self._forwards = forwards
         self._websocket = websocket
         self._via = tuple(b"Via: %b %b\r\n" % (version.encode(), via) for version in VERSIONS)
         self._authority = authority
@@ -154,6 +158,8 @@ class RequestRewrite:
         return [line for line in lines if folded(line[: line.find(b":")]) not in self.replaced]
 
     def _claims(self, request: RequestHead, peer: Peer) -> bytes:
+        if not self._forwards:
+            return b""
         lines = forwarding_lines(peer, request, self._prefix)
         if not self._replaces_claims:
             return lines

@@ -18,6 +18,7 @@ from gateway.core.message import HTTP_2 as OVER_HTTP_2
 from gateway.core.stream import ClientStream, ServerStream
 from gateway.errors import GatewayError
 from gateway.policy.retry import IDEMPOTENT, STALE
+from gateway.proxy.bounded import BoundedRelay
 from gateway.proxy.bridge import Bridge
 from gateway.proxy.grpc import TIMEOUT, status_of_trailers, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
@@ -65,6 +66,7 @@ def send(
             route.retries.bound,
             fallback is not None and fallback.upstream != "",
             last,
+            BoundedRelay if route.answer_limit else Relay,
         )
     )
 
@@ -74,7 +76,7 @@ class _Way(NamedTuple):
 
     ``response_header``, ``per_try``: seconds for the head of a response, from the end of the request and from the begin
     of the attempt; 0: no bound. ``keeps``: a body that is there as a whole is kept for the fallback. ``last`` as in
-    `send`.
+    `send`. ``reply``: what the response goes to.
     """
 
     pool: Pool
@@ -86,10 +88,11 @@ class _Way(NamedTuple):
     per_try: float
     keeps: bool
     last: bool
+    reply: type[Relay]
 
 
 def _handler(way: _Way) -> Handler:
-    pool, address, fields, rewrite, treatment, response_header, per_try, keeps, last = way
+    pool, address, fields, rewrite, treatment, response_header, per_try, keeps, last, reply = way
     bound = min(response_header, per_try) if response_header and per_try else response_header or per_try
 
     async def handle(ex: Exchange) -> None:
@@ -110,7 +113,7 @@ def _handler(way: _Way) -> Handler:
                 await Upload(ex, stream, identified, treatment, bound).run(outgoing, lines)
             else:
                 bridged = outgoing.upgrade and request.minor == OVER_HTTP_2
-                relay = (Bridge if bridged else Relay)(ex, stream, identified, treatment)
+                relay = (Bridge if bridged else reply)(ex, stream, identified, treatment)
                 done = stream.send(outgoing, lines + relay.key if bridged else lines, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = now = monotonic()  # one write: there is no upload to measure
                 if bound:
@@ -158,6 +161,7 @@ def _rewrite(route: records.Route, endpoint: Endpoint, fields: ConfiguredFields,
         prefix=_prefix(route),
         via=via,
         websocket=route.websocket,
+        forwards=not route.own,
     )
 
 
@@ -169,7 +173,7 @@ def _treatment(
         locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
     watched = watched_by(route, watch_events=watch_events)
     reported = None if reports is None else partial(reports.take, endpoint.member)
-    return Treatment(locations, watched, discards_for(fallback), reported)
+    return Treatment(locations, watched, discards_for(fallback), reported, route.answer_limit)
 
 
 def _end_watch(ex: Exchange, events: Events) -> None:

@@ -26,6 +26,7 @@ from gateway.proxy.certificates import Certificates
 from gateway.proxy.layers.answer_locally import options
 from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.listeners import Accepted, Listeners
+from gateway.proxy.own_exchanges import OwnExchanges
 from gateway.proxy.pipeline import OuterLayers
 from gateway.proxy.rewrite import names
 from gateway.proxy.snapshot import Snapshot
@@ -61,6 +62,7 @@ class Server:
         self._outer = outer
         self.admission = Admission()
         self.listeners = Listeners(self._accept, self.admission.make_room, binder)
+        self.own = OwnExchanges(self._look_idle)
         self._idle = asyncio.Event()
         # Unique over processes and restarts: 48 random bits, then a count.
         self._ids = map((os.urandom(6).hex().encode() + b"%010x").__mod__, count(1))
@@ -86,8 +88,7 @@ class Server:
     def closed(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
         self.admission.closed(connection)
-        if not self._any():
-            self._idle.set()
+        self._look_idle()
 
     def serve(self, exchange: Exchange) -> Coroutine[None, None, None]:
         """The coroutine that serves ``exchange`` by the snapshot that is live now, to the exchange's end."""
@@ -124,6 +125,10 @@ class Server:
     def join(self, near: TunnelEnd, far: ClientStream) -> Tunnel:
         """Make the tunnel of an exchange. WebSocket is the only protocol that is switched to."""
         return Tunnel(asyncio.get_running_loop(), near, far, framed=True)
+
+    def new_id(self) -> bytes:
+        """A request id that no other request has."""
+        return next(self._ids)
 
     def _request_id(self, given: bytes) -> bytes:
         if given and len(given) <= _MAX_REQUEST_ID and not given.translate(None, _VISIBLE):
@@ -167,11 +172,11 @@ class Server:
 
     @property
     def exchanges(self) -> int:
-        return sum(len(connection.exchanges) for connection in self.connections)
+        return len(self.own) + sum(len(connection.exchanges) for connection in self.connections)
 
     def running(self) -> list[Exchange]:
         """The exchanges that run."""
-        return [exchange for connection in self.connections for exchange in connection.exchanges]
+        return [*self.own, *(exchange for connection in self.connections for exchange in connection.exchanges)]
 
     def live(self) -> Counter[str]:
         """How many exchanges run, by the name of their proxy."""
@@ -182,8 +187,12 @@ class Server:
         return Counter(exchange.proxy for exchange in self.running() if exchange.status == SWITCHED)
 
     def _any(self) -> bool:
-        """Whether a connection is open, or was accepted and has no transport yet."""
-        return bool(self.connections) or len(self.admission) > 0
+        """Whether a connection is open, or was accepted and has no transport yet, or a call of our own runs."""
+        return bool(self.connections) or len(self.admission) > 0 or len(self.own) > 0
+
+    def _look_idle(self) -> None:
+        if not self._any():
+            self._idle.set()
 
     async def drain(self, timeout: float, linger: float = 0.0, give: Callable[[int], bool] | None = None) -> bool:
         """Stop accepting and finish what runs within ``timeout`` seconds; True when nothing had to be cut.
@@ -192,7 +201,7 @@ class Server:
         ``give``: passes connections on to another process as soon as they are idle (`ServerConnection.hand_over`); the
         others linger.
         """
-        self.draining = True
+        self.draining = self.own.closed = True
         self.closes_idle = not linger
         self.listeners.close()
         for connection in list(self.connections):
@@ -233,6 +242,7 @@ class Server:
         self._idle.clear()
         for connection in list(self.connections):
             connection.cancel(errors.DRAINING)
+        self.own.cancel(errors.DRAINING)
         if self._any():
             await self._idle.wait()
         self.hangups.close()

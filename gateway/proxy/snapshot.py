@@ -17,7 +17,7 @@ from gateway.proxy.certificates import PreparedCertificates
 from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.listeners import PreparedSockets
-from gateway.proxy.pipeline import OuterLayers, route_chain
+from gateway.proxy.pipeline import OuterLayers, call_chain, route_chain
 from gateway.proxy.router import Route, Router
 from gateway.upstream.upstream import Upstream
 
@@ -47,13 +47,14 @@ class Snapshot:
     unrouted: Handler
     """Serves what no route matches."""
     served: Mapping[str, Served]
-    """The active proxies by name."""
+    """The active proxies by name, and what serves the gateway's own calls."""
 
     @staticmethod
     def serving(
         document: Document, upstreams: Mapping[str, Upstream], outer: OuterLayers, before: Snapshot | None = None
     ) -> Iterator[tuple[str, Served]]:
-        """The active proxies by name, one after the other: thousands of them take a second.
+        """The active proxies by name, and what serves the gateway's own calls, one after the other: thousands of them
+        take a second.
 
         ``before``: a proxy whose settings and upstreams are the same there keeps its handler, unless load shedding was
         switched on or off.
@@ -64,7 +65,7 @@ class Snapshot:
         known = {} if before is None or before.document.limits.sheds != sheds else before.served
         return (
             (route.name, _served(route, upstreams, outer, known.get(route.name)))
-            for route in document.routes
+            for route in document.everything()
             if route.active
         )
 
@@ -95,6 +96,8 @@ def _served(
     second = rest[0] if rest else None
     if known is not None and known.upstream is upstream and known.second is second and known.settings == route:
         return known
+    if route.own:
+        return Served(route, upstream, call_chain(route, upstream, outer))
     rates = outer.rates(route)
     return Served(route, upstream, route_chain(route, upstream, outer, rates, second), rates, second)
 

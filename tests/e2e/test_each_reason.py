@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
-from harness.answers import chunk, head, ok
+from harness.answers import answer, chunk, head, ok
 from harness.client import HOST, Client, request
 from harness.descriptors import no_descriptor_left
 from harness.message import Message, Truncated
@@ -359,6 +359,15 @@ ROWS = [
     ),
     Row("breaker_open", "after one failure", opened, {"circuit_breaker": CircuitBreaker(True, 1, LONG)}, failures=1),
     Row("no_healthy_endpoint", "drained", says(ask()), {"endpoints": (Endpoint("http://127.0.0.1:1", drain=True),)}),
+    Row("answer_too_large", "announced", answered(answer(b"a" * 11)), {"answer_limit": 10}),
+    Row(
+        "answer_too_large",
+        "in chunks",
+        answered(head("Transfer-Encoding: chunked"), chunk(b"a" * 10), chunk(b"a")),
+        {"answer_limit": 10},
+        ending=CUT,
+        status=200,
+    ),
     Row("upstream_denied", "a link-local address", says(ask()), to="http://169.254.169.254:1"),
     Row("loop_detected", "our own name in Via", a_loop),
     Row("overloaded", "more memory than a byte", too_much_to_do, limits=Limits(shed_memory=1)),

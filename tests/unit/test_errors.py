@@ -21,7 +21,8 @@ STATUSES = {
     499: {"client_gone"},
     500: {"internal"},
     501: {"websocket_disabled", "not_implemented"},
-    502: {"dial_failed", "dns_failed", "tls_failed", "upstream_reset", "upstream_bad_response", "upstream_denied"},
+    502: {"dial_failed", "dns_failed", "tls_failed", "upstream_reset", "upstream_bad_response", "upstream_denied"}
+    | {"answer_too_large"},
     503: {"breaker_open", "draining", "local_resources", "overloaded"},
     504: {"dial_timeout", "header_timeout", "total_timeout", "tunnel_idle_timeout", "stream_stalled"},
     508: {"loop_detected"},

@@ -350,6 +350,9 @@ class Proxy(Section):
             upstream=upstream,
             rate_limits=limits,
             fallback=None if self.fallback is None else self.fallback.record(self.name),
+            own=False,
+            answer_limit=0,
+            credential=False,
         )
 
     def fallback_upstream(self) -> records.Upstream | None:

@@ -175,18 +175,23 @@ def phase(ex: Exchange) -> str:
         return "retry"
     if ex.attempt.asked_at:
         return "first_byte" if ex.attempt.sent_at else "upload"
+    if ex.failures and not ex.attempt.endpoint and ex.fallback is None:
+        return "retry"  # of a call, which holds no permit meanwhile
     return "dial" if ex.attempts else "queue"
 
 
 def holder(ex: Exchange, now: float) -> Holder:
     """What is shown of an exchange that runs. ``now`` is on the monotonic clock."""
-    return {
+    told: Holder = {
         "request_id": ex.request_id.decode("latin-1"),
         "phase": phase(ex),
         "age": now - ex.start_at,
         "protocol": VERSIONS[ex.request.minor],
         "upstream_protocol": ex.attempt.http_version,
     }
+    if "/" in ex.proxy:  # no proxy has such a name
+        told["action"] = ex.proxy
+    return told
 
 
 def _verdict(served: Served) -> tuple[str, str, str]:
@@ -382,13 +387,16 @@ def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
 
 
 def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
+    ident, _, action = judged.request_id.partition(b" ")
     shown: OutcomeTold = {
         "at": judged.at + epoch,
         "outcome": judged.outcome.value,
         "reason": judged.reason,
         "status": judged.status,
-        "request_id": judged.request_id.decode("latin-1"),
+        "request_id": ident.decode("latin-1"),
     }
+    if action:
+        shown["action"] = action.decode("latin-1")
     if judged.worker >= 0:
         shown["worker"] = judged.worker
     return shown

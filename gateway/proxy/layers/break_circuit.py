@@ -87,12 +87,12 @@ def caller_of(ex: Exchange) -> bytes:
     return client_of(address_text(ex.downstream.peer.real_client(ex.request))).encode()
 
 
-def break_circuit(breaker: Breaker | None, failures: Container[int] = FAILURES) -> Layer:
+def break_circuit(breaker: Breaker | None, failures: Container[int] = FAILURES, of: bytes = b"") -> Layer:
     """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
-    the middle is a FAILURE. ``failures``: the statuses that are failures. Sets ``breaker``; in shadow mode ``shadow``
-    instead of a refusal.
+    the middle is a FAILURE. ``failures``: the statuses that are failures. ``of``: what makes the attempts, for
+    explanations; empty: the callers of a proxy. Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -119,7 +119,8 @@ def break_circuit(breaker: Breaker | None, failures: Container[int] = FAILURES) 
                     seconds = first_byte_after(ex, breaker.clock())
                     if breaker.wants_caller(outcome, seconds):
                         caller = caller_of(ex)
-                breaker.release(permit, outcome, seconds, reason, ex.status, ex.request_id, caller)
+                ident = b"%b %b" % (ex.request_id, of) if of else ex.request_id
+                breaker.release(permit, outcome, seconds, reason, ex.status, ident, caller)
 
         return handle
 

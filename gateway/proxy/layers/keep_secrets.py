@@ -26,5 +26,5 @@ def keep_secrets(route: Route, *, legible: bool) -> Layer:
 
 
 def holds_secret(route: Route) -> bool:
-    """Whether the header fields that it sets hold a secret."""
-    return any(header.secret for header in route.headers)
+    """Whether its requests hold a secret."""
+    return route.credential or any(header.secret for header in route.headers)
