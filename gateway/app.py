@@ -12,6 +12,7 @@ from typing import Self
 
 import uvloop
 
+from gateway.actions.service import Actions
 from gateway.config import installation
 from gateway.config.networks import Destinations
 from gateway.config.records import Document
@@ -92,7 +93,9 @@ class Gateway:
         self.via = document.via or installation.passing()
         self.shedding = Shedding()
         callers, overload = identify(self.authenticator), self.shedding.overload
-        self._outer = OuterLayers(self.recorder.observe, callers, self.via.encode(), self._rates.of, overload)
+        self.actions = Actions()
+        layers = callers, self.via.encode(), self._rates.of, overload, self.actions.repeat
+        self._outer = OuterLayers(self.recorder.observe, *layers)
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
         """The number of the configuration that is applied; 0: none."""
@@ -175,7 +178,7 @@ class Gateway:
             self.server.snapshot = snapshot
             self.server.certificates.adopt(prepared.certificates)
         await self.server.listeners.commit(prepared.sockets)
-        self.metrics.retain(route.name for route in document.routes)
+        self.metrics.retain(route.name for route in document.everything())
         self._upstream_metrics.replace(self.upstreams, upstreams)
         self._registry.adopt(upstreams)
         self._rates.adopt(document.routes)
@@ -190,6 +193,7 @@ class Gateway:
         self.document = document
         self._outputs.use(prepared.writer, document.tracing)
         self.names.follow(document.used_upstreams())
+        self.actions.adopt(document)
 
     def _readdress(self) -> None:
         """A name has other addresses: serve the document with those. Raises OSError, changing nothing."""
@@ -258,7 +262,7 @@ class Gateway:
         self.recorder.flush()
         live, tunnels = self.server.live(), self.server.tunnels()
         self._upstream_metrics.sample(self.upstreams)
-        for route in self.document.routes:
+        for route in self.document.everything():
             self._sample(route.name, self._served.get(route.name), live[route.name], tunnels[route.name])
         counted = self.generation, self.recorder.dropped, self.failures.count
         self.metrics.note(process_gauges(self.server, self.buffers, *counted))
@@ -322,11 +326,6 @@ class Gateway:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         return self.server.listeners.addresses
-
-    @property
-    def secure_addresses(self) -> list[tuple[str, int]]:
-        """Those of `addresses` where TLS is spoken."""
-        return self.server.listeners.secure
 
     @property
     def _served(self) -> Mapping[str, Served]:

@@ -39,6 +39,10 @@ class RefusedError(ChannelError):
     """The worker understood, and changed nothing: its response is an error."""
 
 
+class UnsentError(ChannelError):
+    """The worker was not reached, so that another one may be asked."""
+
+
 class Request(msgspec.Struct):
     """``op``: the name of an operation; ``body``: an array of its arguments."""
 
@@ -143,6 +147,44 @@ class ChannelClient:
         except msgspec.DecodeError as error:
             raise ChannelError(f"the worker's response to {op} cannot be read: {error}") from None
 
+    async def call_apart(
+        self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments, timeout: float
+    ) -> Result:
+        """As `call`, on a connection of its own, for what may take long: the others do not wait for it.
+
+        ``timeout``: seconds; 0: no limit. When this is cancelled the connection closes, and the worker gives up.
+        Raises `UnsentError` when the worker cannot have begun.
+        """
+        op = method.__name__
+        request = packed(Request(next(self._ids), op, msgspec.Raw(msgspec.json.encode(arguments))))
+        try:
+            async with asyncio.timeout(timeout or None):
+                return cast(Result, self._table[op].result.decode(await self._apart(request)))
+        except TimeoutError:
+            raise ChannelError(f"the worker did not respond to {op} within {timeout:g} seconds") from None
+        except OSError as error:
+            raise ChannelError(f"the worker cannot be reached: {error}") from None
+        except msgspec.DecodeError as error:
+            raise ChannelError(f"the worker's response to {op} cannot be read: {error}") from None
+
+    async def _apart(self, request: bytes) -> msgspec.Raw:
+        """The body of the response."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(self._path)
+        except OSError as error:
+            raise UnsentError(f"the worker cannot be reached: {error}") from None
+        try:
+            writer.write(request)
+            await writer.drain()
+            response = await read(reader, self._responses)
+        finally:
+            writer.close()
+        if response is None:
+            raise ConnectionResetError("it closed the channel")
+        if response.error is not None:
+            raise RefusedError(response.error)
+        return response.body
+
     async def aclose(self) -> None:
         await self._hang_up()
 
@@ -179,4 +221,9 @@ class NoChannel(ChannelClient):
         self._reason = reason
 
     async def call(self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments) -> Result:
+        raise ChannelError(self._reason)
+
+    async def call_apart(
+        self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments, timeout: float
+    ) -> Result:
         raise ChannelError(self._reason)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.config.records import Credentials, Document
+from gateway.ipc.calls import ActionTold, Asked, Called, ConnectionTold
 from gateway.ipc.channel import ChannelClient
 from gateway.ipc.messages import (
     BreakerPulse,
@@ -76,6 +77,16 @@ class WorkerClient(DataPlane):
 
     async def refusals(self, since: int, most: int) -> Refusals:
         return await self._channel.call(DataPlane.refusals, since, most)
+
+    async def connections(self, tenant: str) -> list[ConnectionTold]:
+        return await self._channel.call(DataPlane.connections, tenant)
+
+    async def actions(self, tenant: str) -> list[ActionTold]:
+        return await self._channel.call(DataPlane.actions, tenant)
+
+    async def call(self, asked: Asked) -> Called:
+        # The call has its own limits, which the worker keeps: here it may take as long as it takes.
+        return await self._channel.call_apart(DataPlane.call, asked, timeout=0.0)
 
     async def aclose(self) -> None:
         await self._channel.aclose()

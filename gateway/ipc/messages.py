@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NotRequired, Protocol, TypedDict
 
 from gateway.config.records import Credentials, Document
+from gateway.ipc.calls import Calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class OutcomeTold(TypedDict):
     request_id: str
     worker: NotRequired[int]
     """The number of the worker that saw it, where there are several."""
+    action: NotRequired[str]
+    """The action whose call it was; the request of a caller has none."""
 
 
 class MoveTold(TypedDict):
@@ -176,6 +179,8 @@ class Holder(TypedDict):
     """Of the upstream's side; empty: it is not reached yet."""
     worker: NotRequired[int]
     """The number of the worker, where there are several."""
+    action: NotRequired[str]
+    """The action whose call it is; the request of a caller has none."""
 
 
 class LimiterTold(TypedDict):
@@ -434,7 +439,7 @@ class Inspection(Protocol):
         ...
 
 
-class DataPlane(Inspection, Protocol):
+class DataPlane(Inspection, Calls, Protocol):
     """A data plane, in this process or behind a channel. Behind a channel every method may raise `ChannelError`.
 
     The channel carries exactly these methods, by the types of their annotations (`gateway.ipc.channel.operations`).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -18,11 +18,14 @@ class ChannelServer:
     """Serves each request by the method of ``target`` with its name, one after the other on each connection.
 
     ``table``: the `operations` of the interface that ``target`` implements; nothing else of it can be called.
+    ``apart``: those that come by `ChannelClient.call_apart`: one ends when its connection closes, because nothing wants
+    the result any more.
     """
 
-    def __init__(self, table: Mapping[str, Operation], target: object) -> None:
+    def __init__(self, table: Mapping[str, Operation], target: object, apart: Collection[str] = ()) -> None:
         self._table = table
         self._target = target
+        self._apart = apart
         self._requests = msgspec.json.Decoder(Request)
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -45,6 +48,9 @@ class ChannelServer:
         self._serving.add(task)
         try:
             while (request := await read(reader, self._requests)) is not None:
+                if request.op in self._apart:
+                    await self._serve_apart(request, reader, writer)
+                    return
                 writer.write(packed(await self._answer(request)))
                 await writer.drain()
         except (ChannelError, ConnectionError) as error:
@@ -54,6 +60,19 @@ class ChannelServer:
         finally:
             self._serving.discard(task)
             writer.close()
+
+    async def _serve_apart(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = asyncio.ensure_future(self._answer(request))
+        gone = asyncio.ensure_future(reader.read(1))  # nothing more is sent: it ends when the connection does
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                writer.write(packed(answer.result()))
+                await writer.drain()
+        finally:
+            answer.cancel()
+            gone.cancel()
+            await asyncio.gather(answer, gone, return_exceptions=True)
 
     async def _answer(self, request: Request) -> Response:
         operation = self._table.get(request.op)

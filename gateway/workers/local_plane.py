@@ -11,6 +11,7 @@ from typing import Final
 from gateway import __version__, launch
 from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
+from gateway.ipc.calls import ActionTold, Asked, Called, ConnectionTold
 from gateway.ipc.messages import (
     BreakerPulse,
     DataPlane,
@@ -115,7 +116,7 @@ class LocalPlane(DataPlane):
             if self._handover is not None and not self.stopping:
                 self._handover.take(gateway.server.adopt)
             gateway.authenticator.credentials = self._credentials  # they may have come in the meantime
-            return InForce(gateway.generation, tuple(gateway.addresses), tuple(gateway.secure_addresses))
+            return InForce(gateway.generation, tuple(gateway.addresses), tuple(gateway.server.listeners.secure))
 
     async def abandon(self) -> None:
         async with self._applying:
@@ -195,6 +196,18 @@ class LocalPlane(DataPlane):
         self.gateway.recorder.flush()
         count, items = self.gateway.recent.refusals(since, most)
         return {"next": count, "items": items}
+
+    async def connections(self, tenant: str) -> list[ConnectionTold]:
+        return [] if self.gateway is None else self.gateway.actions.connections(tenant)
+
+    async def actions(self, tenant: str) -> list[ActionTold]:
+        return [] if self.gateway is None else self.gateway.actions.actions(tenant)
+
+    async def call(self, asked: Asked) -> Called:
+        """Raises OSError before the first configuration."""
+        if self.gateway is None:
+            raise OSError("the data plane serves nothing yet; call again")
+        return await self.gateway.actions.call(self.gateway.server, asked)
 
     @property
     def stopping(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import header_template, records, values
+from gateway.config import calls, header_template, records, values
 from gateway.config.certificate_files import Sources
 from gateway.config.expiry import Expiring, expiring
 from gateway.config.networks import Destinations
@@ -214,6 +214,11 @@ class Settings(Section):
             *(self._own_upstream(proxy) for proxy in everything if not proxy.names_upstream),
             *(second for proxy in everything if (second := proxy.fallback_upstream()) is not None),
         )
+        connections = tuple(each.record(name) for name, each in self.every_connection().items())
+        actions = tuple(
+            each.record(name, self.every_connection()[each.connection].trn(each.connection))
+            for name, each in self.every_action().items()
+        )
         return record_of(
             records.Document,
             self,
@@ -222,16 +227,14 @@ class Settings(Section):
             own_listeners=self._own(),
             via=self.via or "",
             routes=routes,
+            calls=tuple(calls.routes(connections, actions)),
             upstreams=tuple(
                 # A WebSocket begins with an Upgrade, which HTTP/2 does not have.
                 dataclasses.replace(upstream, http2="never") if upstream.name in tunnelled else upstream
                 for upstream in upstreams
             ),
-            connections=tuple(each.record(name) for name, each in self.every_connection().items()),
-            actions=tuple(
-                each.record(name, self.every_connection()[each.connection].trn(each.connection))
-                for name, each in self.every_action().items()
-            ),
+            connections=connections,
+            actions=actions,
         )
 
     def sources(self) -> Sources:

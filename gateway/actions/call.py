@@ -1,0 +1,80 @@
+"""One call is one exchange: its request was made here, no socket has brought it, and its response stays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from gateway.actions.repeat import Patience, Running
+from gateway.core.exchange import Exchange
+from gateway.core.limits import Limits
+from gateway.core.message import RequestHead
+from gateway.core.peer import Peer
+from gateway.errors import GatewayError
+from gateway.proxy.server import Server
+from gateway.proxy.snapshot import Served
+from gateway.wire.memory import MemoryStream
+
+PEER: Final = Peer("127.0.0.1", 0, b"http", lambda address: False)
+"""Who makes the calls: this process."""
+_DROPPED: Final = frozenset((b"content-length", b"host"))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that is ready to be sent. ``target`` holds the base path of its connection."""
+
+    method: bytes
+    target: bytes = field(repr=False)
+    lines: Sequence[bytes] = field(repr=False)
+    """Field lines without CRLF."""
+    body: bytes = field(repr=False)
+    seconds: float
+    """For all of the call."""
+    patience: Patience | None
+    """None: it is not sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call ended: with ``error``, or with a response."""
+
+    exchange: Exchange
+    stream: MemoryStream
+    error: GatewayError | None
+
+
+async def call(
+    server: Server, calls: dict[Exchange, Running], served: Served, prepared: Prepared, request_id: bytes
+) -> Ended:
+    """Make the call. ``calls``: those that run, for the layer `repeat`. ``request_id``: empty: one is made.
+
+    When this is cancelled, the caller has left, and the exchange ends with it.
+    """
+    limits: Limits = server.limits
+    made = partial(MemoryStream, PEER, limits, prepared.body)
+    exchange = Exchange(made(), head_of(prepared), monotonic())
+    exchange.request_id = request_id or server.new_id()
+    running = Running(made, prepared.patience, prepared.seconds)
+    calls[exchange] = running
+    try:
+        await server.own.run(exchange, served.handle)
+    except GatewayError as error:
+        running.error = error
+    finally:
+        del calls[exchange]
+    stream = exchange.downstream
+    assert isinstance(stream, MemoryStream)
+    return Ended(exchange, stream, running.error)
+
+
+def head_of(prepared: Prepared) -> RequestHead:
+    length = len(prepared.body)
+    fields = [line for line in prepared.lines if line[: line.find(b":")].lower() not in _DROPPED]
+    known: dict[bytes, bytes] = {}
+    if prepared.body or prepared.method not in (b"GET", b"HEAD", b"OPTIONS", b"DELETE"):
+        fields.append(b"Content-Length: %d" % length)
+    return RequestHead(prepared.method, prepared.target, 1, fields, known, length, True)

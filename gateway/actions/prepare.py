@@ -1,0 +1,230 @@
+"""From a call by name to the request that is sent: the action is found, the input checked and merged, credentials come
+last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+
+import gateway
+from gateway.actions.auth import authenticated
+from gateway.actions.call import Prepared
+from gateway.actions.errors import MISCONFIGURED, InvalidCallError
+from gateway.actions.fields import Layered
+from gateway.actions.merge import AUTH, Merged, merge
+from gateway.actions.patience import PolicyPatience, may_repeat
+from gateway.actions.redaction import REDACTED, Redaction, is_secret
+from gateway.config.actions import Action, Connection
+from gateway.config.calls import name_of, name_of_action
+from gateway.core import trn
+from gateway.core.clock import Clock
+from gateway.ipc.calls import ActionTold, AdHoc, Asked, ConnectionTold, Planned
+from gateway.upstream.origin import Origin
+
+if TYPE_CHECKING:
+    from gateway.actions.input import InputCheck
+
+DEFAULT: Final = "default"
+"""The layer of what the gateway adds when no other layer has it."""
+_AGENT: Final = f"breakwater/{gateway.__version__}"
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@dataclass(slots=True)
+class Entry:
+    """What can be called: an action, or a connection for a call without one."""
+
+    trn: str
+    label: str
+    """The name of its route."""
+    connection: Connection
+    action: Action | None
+    origin: Origin = field(init=False)
+    _check: InputCheck | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.origin = Origin.of(self.connection.base_url)
+
+    def check(self, given: Any) -> None:
+        """Raises `InvalidCallError` when ``given`` does not fit the schema of the action."""
+        if self.action is None:
+            return
+        if self._check is None:
+            # here, because the validator is code of megabytes, which a gateway without actions does not need
+            from gateway.actions.input import InputCheck, InvalidSchemaError
+
+            try:
+                self._check = InputCheck(self.action)
+            except InvalidSchemaError as error:
+                raise InvalidCallError(f"the input schema {error}", code=MISCONFIGURED) from None
+        self._check.check(given)
+
+
+class Index:
+    """The connections and actions of one configuration."""
+
+    def __init__(self, connections: Sequence[Connection], actions: Sequence[Action]) -> None:
+        by_trn = {each.trn: each for each in connections}
+        self._connections = [Entry(each.trn, name_of(each), each, None) for each in connections]
+        self._actions = [Entry(each.trn, name_of_action(each), by_trn[each.connection], each) for each in actions]
+        self._named = {"connection": _by_name(self._connections), "action": _by_name(self._actions)}
+
+    def find(self, asked: Asked) -> Entry:
+        """What is to be called. Raises `InvalidCallError`; what belongs to another tenant is not there."""
+        kind, name = ("action", asked.action) if asked.adhoc is None else ("connection", asked.adhoc.connection)
+        found = self._named[kind].get((asked.tenant, name), ())
+        if len(found) == 1:
+            return found[0]
+        raise _not_found(kind, name, len(found))
+
+    def connections_told(self, tenant: str) -> list[ConnectionTold]:
+        """Those of ``tenant``, by name."""
+        found = [_connection_told(each, self._actions) for each in self._connections if _tenant(each) == tenant]
+        return sorted(found, key=lambda told: told["name"])
+
+    def actions_told(self, tenant: str) -> list[ActionTold]:
+        """Those of ``tenant``, by name."""
+        return sorted(
+            (_action_told(each, each.action) for each in self._actions if each.action and _tenant(each) == tenant),
+            key=lambda told: told["name"],
+        )
+
+
+def _by_name(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    """By tenant and name, TRN, and TRN without the version."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        own = trn.parse(entry.trn)
+        for name in dict.fromkeys((own.name, str(own), str(own._replace(version=0)))):
+            found.setdefault((own.tenant, name), []).append(entry)
+    return found
+
+
+def _not_found(kind: str, name: str, found: int) -> InvalidCallError:
+    if found:
+        return InvalidCallError(f"{found} {kind}s have the name {name}; write the TRN of one", code=f"conflict.{kind}")
+    if name.startswith("trn:"):
+        try:
+            trn.parse(name)
+        except trn.InvalidTrnError as error:
+            return InvalidCallError(str(error), code="validation.invalid_trn")
+    return InvalidCallError(f"there is no {kind} {name[:200]}", code=f"not_found.{kind}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A request that is ready to be sent, and from what it was merged."""
+
+    merged: Merged
+    prepared: Prepared
+
+
+def prepare(entry: Entry, asked: Asked, clock: Clock = time.time) -> Ready:
+    """Raises `InvalidCallError`: nothing is sent then."""
+    connection, action, given = entry.connection, entry.action, asked.input
+    if action is None:
+        assert asked.adhoc is not None
+        action, given = _adhoc(entry, asked.adhoc)
+    else:
+        entry.check(given)
+    merged = merge(connection, action, given)
+    if not merged.header("User-Agent"):
+        merged = replace(merged, headers=(*merged.headers, Layered("User-Agent", _AGENT, DEFAULT)))
+    merged = authenticated(connection.auth, merged, entry.origin.authority, clock())
+    policy = action.retry or connection.retry
+    seconds = action.timeout or connection.timeout
+    prepared = Prepared(
+        merged.method.encode(),
+        merged.target.encode(),
+        [f"{each.name}: {each.value}".encode("latin-1") for each in merged.headers],
+        merged.body,
+        min(seconds, asked.timeout) if asked.timeout else seconds,
+        PolicyPatience(policy) if policy is not None and may_repeat(policy, merged) else None,
+    )
+    return Ready(merged, prepared)
+
+
+def dry_run(entry: Entry, ready: Ready) -> Planned:
+    """What would be sent, without secrets."""
+    connection, merged = entry.connection, ready.merged
+    values = {**connection.headers, **connection.query}
+    shown = Redaction([*connection.auth.secrets, *(value for name, value in values.items() if is_secret(name))])
+    query = urlencode([(each.name, _value(shown, each)) for each in merged.query], quote_via=quote, safe="[]")
+    url = f"{entry.origin.url}{shown.text(merged.path)}"
+    return {
+        "method": merged.method,
+        "url": f"{url}?{query}" if query else url,
+        "headers": [{"name": each.name, "value": _value(shown, each), "layer": each.layer} for each in merged.headers],
+        "body": _body(shown, merged.body),
+        "warnings": [shown.text(each) for each in merged.warnings],
+    }
+
+
+def _value(shown: Redaction, each: Layered) -> str:
+    return REDACTED if each.layer == AUTH else shown.value(each.name, each.value)
+
+
+def _body(shown: Redaction, body: bytes) -> str:
+    if not body:
+        return ""
+    try:
+        return orjson.dumps(shown.json(orjson.loads(body))).decode()
+    except orjson.JSONDecodeError:
+        return shown.text(body.decode(errors="replace"))
+
+
+def _adhoc(entry: Entry, asked: AdHoc) -> tuple[Action, dict[str, Any]]:
+    """An action that is stored nowhere, and the input with what was given."""
+    if asked.method not in _METHODS:
+        message = f"the method must be one of {', '.join(_METHODS)}; write one of these"
+        raise InvalidCallError(message, [("method", "is none of these")])
+    # Braces are no places for parameters here.
+    path = asked.path.replace("{", "%7B").replace("}", "%7D")
+    given: dict[str, Any] = {"headers": asked.headers, "query": asked.query}
+    if asked.body is not None:
+        given["body"] = asked.body
+    return Action(entry.trn, entry.connection.trn, asked.method, path), given
+
+
+def _tenant(entry: Entry) -> str:
+    return trn.parse(entry.trn).tenant
+
+
+def _connection_told(entry: Entry, actions: Sequence[Entry]) -> ConnectionTold:
+    own, connection = trn.parse(entry.trn), entry.connection
+    return {
+        "trn": entry.trn,
+        "name": own.name,
+        "connector": own.connector,
+        "base_url": connection.base_url,
+        "auth": connection.auth.kind,
+        "merge": connection.merge,
+        "upstream": entry.label,
+        "description": connection.description,
+        "actions": sorted(trn.parse(each.trn).name for each in actions if each.connection is connection),
+    }
+
+
+def _action_told(entry: Entry, action: Action) -> ActionTold:
+    from gateway.actions.input import schema_of  # as in `Entry.check`
+
+    own = trn.parse(entry.trn)
+    schema = schema_of(action)
+    return {
+        "trn": entry.trn,
+        "name": own.name,
+        "connector": own.connector,
+        "connection": action.connection,
+        "method": action.method,
+        "path": action.path,
+        "description": action.description,
+        "input_schema": None if schema is None else dict(schema),
+        "explained_as": entry.label,
+        "seconds": action.timeout or entry.connection.timeout,
+    }

@@ -1,0 +1,58 @@
+"""The routes of the gateway's own calls: one for each connection, and one for each action.
+
+They are routes like those of proxies, so that limits, breakers, metrics and explanations know them. No path leads to
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from gateway.config import header_template
+from gateway.config.actions import DEFAULT_TENANT, Action, Connection
+from gateway.config.records import NAMED, Route
+from gateway.core import trn
+
+_ACTION: Final = "action/"
+
+
+def name_of(connection: Connection) -> str:
+    """By which proxies, log, metrics and explanations know a connection."""
+    return connection.upstream.removeprefix(NAMED)
+
+
+def name_of_action(action: Action) -> str:
+    """By which log, metrics and explanations know an action."""
+    tenant, _, _, name, _ = trn.parse(action.trn)
+    return f"{_ACTION}{name}" if tenant == DEFAULT_TENANT else f"{_ACTION}{tenant}/{name}"
+
+
+def routes(connections: Sequence[Connection], actions: Sequence[Action]) -> Iterator[Route]:
+    """``actions`` name ``connections`` alone."""
+    by_trn = {each.trn: each for each in connections}
+    for connection in connections:
+        yield _route(name_of(connection), connection, connection.max_bytes)
+    for action in actions:
+        connection = by_trn[action.connection]
+        yield _route(name_of_action(action), connection, action.max_bytes or connection.max_bytes, action)
+
+
+def _route(name: str, connection: Connection, most: int, action: Action | None = None) -> Route:
+    return Route(
+        name,
+        # The target of a call holds the base path, because a signature covers it; that of the endpoint replaces it.
+        urlsplit(connection.base_url).path.rstrip("/") or "/",
+        connection.upstream,
+        own=True,
+        answer_limit=most,
+        credential=connection.auth.kind != "none"
+        or any(map(header_template.is_credential, _names(connection, action))),
+    )
+
+
+def _names(connection: Connection, action: Action | None) -> Iterator[str]:
+    yield from (*connection.headers, *connection.query)
+    if action is not None:
+        yield from (*action.headers, *action.query)

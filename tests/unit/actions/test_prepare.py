@@ -1,0 +1,195 @@
+"""From a name and an input to a request: what is found, sent and shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.actions.errors import InvalidCallError
+from gateway.actions.prepare import Index, dry_run, prepare
+from gateway.config.actions import Action, Auth, Connection, Parameter, Retry
+from gateway.ipc.calls import AdHoc, Asked
+
+SHOP = Connection(
+    "trn:openact:default:connection/http/shop@v1",
+    "https://shop.test/v1",
+    "upstream connection/shop",
+    Auth("bearer", "", "s3cret-token"),
+    headers={"X-Api-Key": "s3cret-key", "Accept": "application/json"},
+    retry=Retry(),
+)
+FIND = Action(
+    "trn:openact:default:action/http/find@v1",
+    SHOP.trn,
+    path="/orders/{id}",
+    parameters=(Parameter("id", "path", {"type": "string"}, True), Parameter("note", "query", {"type": "string"})),
+    description="Find an order",
+)
+MAKE = Action("trn:openact:default:action/http/make@v1", SHOP.trn, "POST", "/orders")
+THEIRS = replace(SHOP, trn="trn:openact:b:connection/http/shop@v1", upstream="upstream connection/b/shop")
+THEIR_FIND = replace(FIND, trn="trn:openact:b:action/http/find@v1", connection=THEIRS.trn)
+INDEX = Index([SHOP, THEIRS], [FIND, MAKE, THEIR_FIND])
+
+
+def asked(action: str = "find", given: Any = None, **more: Any) -> Asked:
+    return Asked("default", action, {"id": "7"} if given is None else given, **more)
+
+
+def refused(call: Asked, index: Index = INDEX) -> InvalidCallError:
+    with pytest.raises(InvalidCallError) as caught:
+        prepare(index.find(call), call)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["find", FIND.trn, FIND.trn.removesuffix("@v1")])
+def test_an_action_is_found_by_name_and_by_trn(name: str) -> None:
+    entry = INDEX.find(asked(name))
+    assert (entry.trn, entry.label) == (FIND.trn, "action/find")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (THEIR_FIND.trn, "not_found.action"),
+        (FIND.trn.replace("v1", "v2"), "not_found.action"),
+        ("Find", "not_found.action"),
+        ("", "not_found.action"),
+        ("trn:wrong", "validation.invalid_trn"),
+    ],
+)
+def test_what_is_not_found(name: str, code: str) -> None:
+    assert refused(asked(name)).code == code
+
+
+def test_two_versions_need_a_trn() -> None:
+    second = replace(FIND, trn=FIND.trn.replace("v1", "v2"))
+    index = Index([SHOP], [FIND, second])
+    assert refused(asked(), index).code == "conflict.action"
+    assert index.find(asked(second.trn)).trn == second.trn
+
+
+def test_a_request_with_its_credentials() -> None:
+    ready = prepare(INDEX.find(asked()), asked(given={"id": "a/b", "note": "c d"})).prepared
+    assert (ready.method, ready.target, ready.body) == (b"GET", b"/v1/orders/a%2Fb?note=c%20d", b"")
+    assert b"Authorization: Bearer s3cret-token" in ready.lines
+    assert [line for line in ready.lines if line.startswith(b"User-Agent: breakwater/")]
+    assert "s3cret" not in repr(ready)
+
+
+def test_an_agent_of_its_own_stays() -> None:
+    index = Index([replace(SHOP, headers={"user-agent": "mine"})], [FIND])
+    lines = prepare(index.find(asked()), asked()).prepared.lines
+    assert [line for line in lines if line.lower().startswith(b"user-agent")] == [b"user-agent: mine"]
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(0.0, 30.0), (2.0, 2.0), (99.0, 30.0)])
+def test_a_caller_can_only_shorten_the_time(timeout: float, seconds: float) -> None:
+    call = asked(timeout=timeout)
+    assert prepare(INDEX.find(call), call).prepared.seconds == seconds
+
+
+@pytest.mark.covers("ACT-43")
+def test_a_post_is_not_sent_twice_without_a_key() -> None:
+    call = asked("make", {"body": {"a": 1}})
+    assert prepare(INDEX.find(call), call).prepared.patience is None
+    call = asked("make", {"body": {"a": 1}, "headers": {"Idempotency-Key": "k"}})
+    assert prepare(INDEX.find(call), call).prepared.patience is not None
+    assert prepare(INDEX.find(asked()), asked()).prepared.patience is not None
+
+
+@pytest.mark.covers("ACT-38")
+def test_an_input_that_does_not_fit() -> None:
+    error = refused(asked(given={"id": 7, "s3cret": 1}))
+    assert error.code == "validation.invalid_input"
+    assert {path for path, _ in error.fields} == {"id", "input"}
+    assert refused(asked(given={})).code == "validation.invalid_input"
+
+
+def test_a_schema_that_is_none() -> None:
+    index = Index([SHOP], [replace(FIND, parameters=(), input_schema={"type": "nothing"})])
+    assert refused(asked(), index).code == "validation.misconfigured"
+
+
+@pytest.mark.covers("ACT-30", "ACT-38")
+def test_a_dry_run_shows_no_secret_and_the_layer_of_each_field() -> None:
+    call = asked(given={"id": "s3cret-token", "note": "s3cret-key"})
+    entry = INDEX.find(call)
+    shown = dry_run(entry, prepare(entry, call))
+    assert "s3cret" not in repr(shown)
+    assert shown["url"] == "https://shop.test/v1/orders/[REDACTED]?note=[REDACTED]"
+    assert {each["name"]: each["layer"] for each in shown["headers"]} == {
+        "X-Api-Key": "connection",
+        "Accept": "connection",
+        "User-Agent": "default",
+        "Authorization": "auth",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ({"password": "x", "a": ["s3cret-key"]}, '{"password":"[REDACTED]","a":["[REDACTED]"]}'),
+        ("s3cret-key", "[REDACTED]"),
+    ],
+)
+def test_the_body_of_a_dry_run(body: object, shown: str) -> None:
+    call = asked("make", {"body": body})
+    entry = INDEX.find(call)
+    assert dry_run(entry, prepare(entry, call))["body"] == shown
+
+
+def test_a_call_without_a_stored_action() -> None:
+    call = Asked("default", adhoc=AdHoc("shop", "PUT", "/x/{y}", {"A": "{b}"}, {"q": "1"}, [1]))
+    entry = INDEX.find(call)
+    ready = prepare(entry, call).prepared
+    assert (entry.label, ready.method, ready.target, ready.body) == (
+        "connection/shop",
+        b"PUT",
+        b"/v1/x/%7By%7D?q=1",
+        b"[1]",
+    )
+    assert b"A: {b}" in ready.lines
+
+
+@pytest.mark.parametrize(
+    ("adhoc", "code"),
+    [
+        (AdHoc("no"), "not_found.connection"),
+        (AdHoc(THEIRS.trn), "not_found.connection"),
+        (AdHoc("shop", "CONNECT"), "validation.invalid_input"),
+        (AdHoc("shop", path="/../x"), "validation.invalid_input"),
+        (AdHoc("shop", headers={"A": "b\r\nC: d"}), "validation.forbidden_header"),
+    ],
+)
+def test_what_no_call_without_an_action_may_be(adhoc: AdHoc, code: str) -> None:
+    assert refused(Asked("default", adhoc=adhoc)).code == code
+
+
+def test_lists_hold_what_is_the_tenants_and_no_secret() -> None:
+    (connection,) = INDEX.connections_told("default")
+    assert (connection["name"], connection["upstream"], connection["auth"]) == ("shop", "connection/shop", "bearer")
+    assert connection["actions"] == ["find", "make"]
+    find, make = INDEX.actions_told("default")
+    assert (find["name"], find["explained_as"], find["seconds"]) == ("find", "action/find", 30.0)
+    assert find["input_schema"] is not None
+    assert find["input_schema"]["required"] == ["id"]
+    assert make["input_schema"] is None
+    assert [each["trn"] for each in INDEX.actions_told("b")] == [THEIR_FIND.trn]
+    assert "s3cret" not in repr((connection, find, make))
+
+
+@pytest.mark.covers("ACT-22")
+@pytest.mark.parametrize(
+    ("of_action", "of_connection", "retries"), [(Retry(1), Retry(2), 1), (None, Retry(2), 2), (None, None, 0)]
+)
+def test_the_retry_policy_of_the_action_wins(
+    of_action: Retry | None, of_connection: Retry | None, retries: int
+) -> None:
+    index = Index([replace(SHOP, retry=of_connection)], [replace(FIND, retry=of_action)])
+    patience = prepare(index.find(asked()), asked()).prepared.patience
+    made = 0
+    while patience is not None and patience.pause(made + 1, "503", None, 0.0) is not None:
+        made += 1
+    assert made == retries

@@ -1,0 +1,155 @@
+"""Calls over real channels: each worker has its share, and one that cannot be reached is passed over."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from harness.patience import eventually
+
+from gateway.ipc.calls import ActionTold, Asked, Called, Calls, ConnectionTold
+from gateway.ipc.channel import ChannelClient, ChannelError, operations
+from gateway.ipc.client import Worker, WorkerClient
+from gateway.ipc.dispatch import Dispatch
+from gateway.ipc.fleet import Fleet
+from gateway.ipc.messages import DataPlane, Health
+from gateway.ipc.server import ChannelServer
+
+ASKED = Asked("default", "get-user", {"login": "x"}, request_id="id")
+
+
+def called(by: int) -> Called:
+    return {
+        "action": "trn",
+        "request_id": str(by),
+        "failure": None,
+        "planned": None,
+        "status": 200,
+        "headers": [("A", "b")],
+        "body": b"\x00\xff",
+        "attempts": 1,
+        "seconds": 0.5,
+    }
+
+
+class Plane(Calls):
+    """A worker that makes no real calls."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.asked: list[Asked] = []
+        self.held: asyncio.Event | None = None
+        self.cancelled = 0
+
+    async def ping(self) -> Health:
+        return Health(False, ())
+
+    async def connections(self, tenant: str) -> list[ConnectionTold]:
+        return []
+
+    async def actions(self, tenant: str) -> list[ActionTold]:
+        return []
+
+    async def call(self, asked: Asked) -> Called:
+        self.asked.append(asked)
+        if self.held is not None:
+            try:
+                await self.held.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        return called(self.number)
+
+
+class Workers:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.planes = [Plane(number) for number in range(3)]
+        self.servers: list[ChannelServer] = []
+        table = operations(DataPlane)
+        clients = [WorkerClient(ChannelClient(str(folder / str(number)), table)) for number in range(3)]
+        self.fleet = Fleet([Worker(n, n, client, Health(False, ())) for n, client in enumerate(clients)], dict)
+        self.dispatch = Dispatch(self.fleet)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        for plane in self.planes:
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(self._folder / str(plane.number)))
+            listener.listen()
+            server = ChannelServer(operations(DataPlane), plane, {"call"})
+            await server.start(listener)
+            self.servers.append(server)
+            stack.push_async_callback(server.aclose)
+        stack.push_async_callback(self.fleet.aclose)
+
+
+@pytest.fixture
+async def workers(tmp_path: Path) -> AsyncIterator[Workers]:
+    async with AsyncExitStack() as stack:
+        made = Workers(tmp_path)
+        await made.start(stack)
+        yield made
+
+
+@pytest.mark.covers("ACT-37")
+async def test_each_worker_has_its_share(workers: Workers) -> None:
+    found = [await workers.dispatch.call(ASKED) for _ in range(6)]
+    assert sorted(each["request_id"] for each in found) == ["0", "0", "1", "1", "2", "2"]
+    assert workers.planes[0].asked == [ASKED] * 2
+    assert found[0] | {"request_id": "0"} == called(0), "bytes travel whole"
+
+
+async def test_a_worker_that_cannot_be_reached_is_passed_over(workers: Workers) -> None:
+    await workers.servers[1].aclose()
+    (workers._folder / "1").unlink()
+    found = {(await workers.dispatch.call(ASKED))["request_id"] for _ in range(6)}
+    assert found == {"0", "2"}
+    for worker in workers.fleet.workers:
+        worker.health = Health(True, ())
+    with pytest.raises(ChannelError, match="no worker responds"):
+        await workers.dispatch.call(ASKED)
+
+
+async def test_a_slow_call_keeps_nothing_else_waiting(workers: Workers) -> None:
+    for plane in workers.planes:
+        plane.held = asyncio.Event()
+    slow = [asyncio.create_task(workers.dispatch.call(ASKED)) for _ in range(9)]
+    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 9, "all calls run")
+    for worker in workers.fleet.workers:
+        assert (await worker.client.ping()).draining is False
+    for plane in workers.planes:
+        assert plane.held is not None
+        plane.held.set()
+    assert len(await asyncio.gather(*slow)) == 9
+
+
+async def test_a_caller_who_leaves_ends_the_call(workers: Workers) -> None:
+    for plane in workers.planes:
+        plane.held = asyncio.Event()
+    task = asyncio.create_task(workers.dispatch.call(ASKED))
+    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 1, "the call runs")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: sum(plane.cancelled for plane in workers.planes) == 1, "the worker gives up")
+
+
+async def test_a_worker_that_dies_in_a_call_is_not_asked_twice(workers: Workers) -> None:
+    for plane in workers.planes:
+        plane.held = asyncio.Event()
+    task = asyncio.create_task(workers.dispatch.call(ASKED))
+    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 1, "the call runs")
+    for server in workers.servers:
+        await server.aclose()
+    with pytest.raises(ChannelError, match="closed the channel"):
+        await task
+    assert sum(len(plane.asked) for plane in workers.planes) == 1, "it may have had its effect"
+
+
+async def test_lists_come_from_one_worker(workers: Workers) -> None:
+    assert await workers.dispatch.connections("default") == []
+    assert await workers.dispatch.actions("default") == []
