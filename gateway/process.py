@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -29,6 +30,8 @@ from gateway.workers.local_plane import LocalPlane
 from gateway.workers.signals import signals
 
 _log = logging.getLogger("gateway")
+
+Result = TypeVar("Result")
 
 
 class Process:
@@ -144,6 +147,11 @@ class Process:
             signal.SIGHUP: lambda: self._tasks.start(self._reloads.ask(SIGHUP), "reload"),
             signal.SIGUSR1: self._plane.reopen_log,
         }
+
+
+def run_alone(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of ``work``, on the event loop that a data plane needs; for commands that use one for a moment."""
+    return uvloop.run(work)
 
 
 async def _reap_orphans() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from gateway.admin import representations
+from gateway.admin.actions import ActionAdministration
 from gateway.admin.actor import Actor
 from gateway.admin.attempts import Attempts
 from gateway.admin.authentication import Authentication
@@ -25,6 +26,7 @@ from gateway.admin.superusers import SuperuserAdministration
 from gateway.admin.throttle import LoginThrottle
 from gateway.admin.tokens import TokenAdministration
 from gateway.admin.workers import WorkerAdministration
+from gateway.ipc.calls import Calls
 from gateway.ipc.messages import Inspection
 from gateway.store.store import Store
 
@@ -38,6 +40,7 @@ class Administration:
         declared: Declared,
         live: Live,
         plane: Inspection,
+        calls: Calls,
         *,
         passwords: PasswordHasher,
         session_ttl: float = 43200.0,
@@ -46,6 +49,7 @@ class Administration:
     ) -> None:
         self._store = store
         self.live_feed = LiveFeed(live)
+        self.actions = ActionAdministration(calls)
         self.explanations = Explanations(live, plane)
         self.proxies = ProxyAdministration(store, declared, live, plane)
         self.endpoints = EndpointAdministration(store, declared, live, plane)

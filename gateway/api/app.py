@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -15,7 +15,8 @@ from aiohttp import web
 from gateway.admin.errors import AdminError, unavailable
 from gateway.admin.service import Administration
 from gateway.api import openapi
-from gateway.api.call import Health
+from gateway.api.call import Health, Result
+from gateway.api.connection import Connection
 from gateway.api.request import host, read_call
 from gateway.api.responses import INTERNAL, MAX_BODY, EventStream, dressed, of_http, refusal, request_id, respond
 from gateway.api.route import BASE, Route
@@ -43,7 +44,7 @@ def application(
                 raise AdminError(
                     421, "misdirected", "Misdirected Request", "This name is not in admin.hosts; add it there"
                 )
-            async with asyncio.timeout(longer.get(request.path, times.request)):
+            async with asyncio.timeout(longer.get(_pattern(request), times.request)):
                 return dressed(request, await handler(request))
         except AdminError as error:
             return refusal(request, error)
@@ -75,12 +76,29 @@ def application(
     return made
 
 
+def _pattern(request: web.Request) -> str:
+    """The path of its route, with the names of parameters; empty without a route."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
+
+
+async def _while_there(request: web.Request, work: Awaitable[Result]) -> Result:
+    """The result of ``work``, which is cancelled when the client leaves."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    connection.of_caller = asyncio.current_task()
+    try:
+        return await work
+    finally:
+        connection.of_caller = None
+
+
 def _handler(
     route: Route, administration: Administration, health: Health, described: Mapping[str, object], times: Times
 ) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         call = await read_call(request, route, administration, health, described, times.body)
-        result = await route.handler(call)
+        result = await (_while_there(request, route.handler(call)) if route.ends_with_caller else route.handler(call))
         if (stream := route.stream) is not None:
             return EventStream(lambda: stream(call), times.answer)
         return respond(request, result)

@@ -41,6 +41,8 @@ class Call:
     """The media types that the caller accepts for the response."""
     described: Mapping[str, object] = field(default_factory=dict)
     """The OpenAPI document."""
+    request_id: str = ""
+    """What the response names as its X-Request-Id."""
     device: str = field(default="", repr=False)
     """The cookie of a device that logged in before."""
 

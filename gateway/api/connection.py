@@ -21,7 +21,7 @@ BROKEN_OFF: Final = (web.RequestPayloadError, http_exceptions.HttpProcessingErro
 class Connection(web.RequestHandler):
     """aiohttp's connection with our error bodies: its own would show its version, and quote the input."""
 
-    __slots__ = ("_answer_seconds", "_busy", "_head_seconds", "_head_timer", "_seats", "seat")
+    __slots__ = ("_answer_seconds", "_busy", "_head_seconds", "_head_timer", "_seats", "of_caller", "seat")
 
     def __init__(self, server: web.Server, times: Times, seats: Seats, seat: Seat | None = None) -> None:
         """``seat``: the one that it has already, from before its TLS handshake."""
@@ -38,6 +38,8 @@ class Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._busy = False
         """A whole head has arrived, and its response is not complete."""
+        self.of_caller: asyncio.Task[object] | None = None
+        """What ends when the client leaves; None: nothing that runs."""
         self._seats = seats
         self.seat = seat
 
@@ -54,6 +56,8 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end_head()
+        if self.of_caller is not None:
+            self.of_caller.cancel()
         if self.seat is not None:
             self._seats.leave(self.seat)
         super().connection_lost(exc)

@@ -15,7 +15,7 @@ from gateway.admin.service import Administration
 from gateway.api.call import Call, Health
 from gateway.api.connection import BROKEN_OFF, Connection
 from gateway.api.input import parse_body, parse_query, parse_version
-from gateway.api.responses import DEVICE, MAX_BODY, MAX_PUBLIC_BODY
+from gateway.api.responses import DEVICE, MAX_BODY, MAX_PUBLIC_BODY, request_id
 from gateway.api.route import Route
 from gateway.store.errors import StoreError
 
@@ -44,6 +44,7 @@ async def read_call(
         _if_match(request, route),
         request.headers.get("Accept", ""),
         described,
+        request_id(request),
         request.cookies.get(DEVICE, "") if route.public else "",
     )
 

@@ -58,6 +58,8 @@ class Route:
     """Media type of the response, without parameters."""
     seconds: float
     """Its limit, where that of other requests (`gateway.api.times.Times.request`) is too short; else 0."""
+    ends_with_caller: bool
+    """It ends when the caller leaves: nothing but the response is left of it."""
 
 
 def route(
@@ -74,6 +76,7 @@ def route(
     right: Right = superusers_only,
     kind: str = "application/json",
     seconds: float = 0.0,
+    ends_with_caller: bool = False,
 ) -> Callable[[Handler], Route]:
     """Make the function below it a route. Its name is the id of the operation, its docstring the summary.
 
@@ -99,6 +102,7 @@ def route(
             right,
             kind,
             seconds,
+            ends_with_caller,
         )
 
     return decorate

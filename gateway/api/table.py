@@ -8,11 +8,26 @@ from typing import Final
 from urllib.parse import unquote
 
 from gateway.api.route import Route, routes_of
-from gateway.api.routes import audit, auth, endpoints, health, inspection, proxies, secrets, superusers, tokens, workers
+from gateway.api.routes import (
+    actions,
+    audit,
+    auth,
+    endpoints,
+    health,
+    inspection,
+    proxies,
+    secrets,
+    superusers,
+    tokens,
+    workers,
+)
 
 ROUTES: Final[tuple[Route, ...]] = tuple(
     chain.from_iterable(
-        map(routes_of, (auth, proxies, endpoints, secrets, superusers, tokens, workers, audit, inspection, health))
+        map(
+            routes_of,
+            (auth, proxies, endpoints, actions, secrets, superusers, tokens, workers, audit, inspection, health),
+        )
     )
 )
 

@@ -11,6 +11,7 @@ import click
 import gateway
 from gateway import launch
 from gateway.cli.accounts import session, superuser, token
+from gateway.cli.action import action, connection
 from gateway.cli.completion import completion
 from gateway.cli.db import db
 from gateway.cli.endpoint import endpoint
@@ -48,6 +49,8 @@ for _command in (
     token,
     proxy,
     endpoint,
+    connection,
+    action,
     secret,
     status,
     restart,

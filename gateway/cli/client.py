@@ -110,14 +110,33 @@ class Target:
         """Do ``work`` there; an error ends the program with a sentence and its exit code."""
         self.finish(self._run(work))
 
-    def finish(self, work: Coroutine[Any, Any, Result]) -> Result:
+    def run_calls(self, work: Callable[[Caller], Awaitable[None]]) -> None:
+        """As `run`, for the routes of connections and actions: on a remote gateway, or on the configuration file."""
+        if self.remote is not None:
+            self.run(work)
+            return
+        if self.config is None:
+            raise click.UsageError("say where: --config FILE, or --server URL")
+        from gateway.process import run_alone
+
+        self.finish(self._run_calls(work, self.config), run_alone)
+
+    async def _run_calls(self, work: Callable[[Caller], Awaitable[None]], config: pathlib.Path) -> None:
+        from gateway.cli.local_actions import local_actions
+
+        async with local_actions(config) as local:
+            await work(local)
+
+    def finish(
+        self, work: Coroutine[Any, Any, Result], run: Callable[[Coroutine[Any, Any, Result]], Result] = asyncio.run
+    ) -> Result:
         """The result of ``work``; what is refused ends the program with a sentence and its exit code."""
         from gateway.admin.errors import AdminError, unavailable
         from gateway.config.errors import ConfigError
         from gateway.store.errors import StoreError
 
         try:
-            return asyncio.run(work)
+            return run(work)
         except AdminError as error:
             self._fail(error)
         except StoreError as error:

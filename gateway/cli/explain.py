@@ -90,7 +90,7 @@ def upstream_text(found: Json) -> str:
     if pool.get("sessions"):  # a gateway of another version does not send them
         lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"
     lines += [
-        f"  running: {ex['request_id']} {ex['phase']} for {ex['age']:.1f} s {_protocols(ex)}".rstrip()
+        f"  running: {ex['request_id']} {ex['phase']} for {ex['age']:.1f} s{_of(ex)} {_protocols(ex)}".rstrip()
         for ex in found["active"][:10]
     ]
     if found["active_count"] > 10:
@@ -207,7 +207,12 @@ def _counted(breaker: Json) -> list[str]:
 def _outcome(outcome: Json, now: float) -> str:
     why = outcome["reason"] or (f"status {outcome['status']}" if outcome["status"] else "")
     worker = f" (worker {outcome['worker']})" if "worker" in outcome else ""
-    return f"{_ago(outcome['at'], now)}: {outcome['outcome']} {why} {outcome['request_id']}{worker}"
+    return f"{_ago(outcome['at'], now)}: {outcome['outcome']} {why} {outcome['request_id']}{_of(outcome)}{worker}"
+
+
+def _of(told: Json) -> str:
+    """Which action has made a request, when one has. A gateway of another version does not send it."""
+    return f" of {told['action']}" if told.get("action") else ""
 
 
 def _ago(at: float, now: float) -> str:

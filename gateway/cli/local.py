@@ -66,7 +66,7 @@ async def local_caller(url: str, config: pathlib.Path | None) -> AsyncIterator[L
     away = WorkerClient(NoChannel(ELSEWHERE))
     passwords = PasswordHasher()
     try:
-        yield LocalCaller(Administration(store, declared, NotRunning(), away, passwords=passwords))
+        yield LocalCaller(Administration(store, declared, NotRunning(), away, away, passwords=passwords))
     finally:
         await passwords.aclose()
         await store.aclose()

@@ -64,14 +64,27 @@ def acts_here(command: Callable[..., None]) -> Callable[..., None]:
     return _with_options(command, (*_HERE, _JSON))
 
 
+_FILE = click.option(
+    "--config",
+    type=click.Path(path_type=pathlib.Path),
+    envvar="GATEWAY_CONFIG",
+    help="Act on this configuration file, without a gateway.",
+)
+
+
+def calls(command: Callable[..., None]) -> Callable[..., None]:
+    """As `acts`, for commands about actions: they need no database."""
+    return _with_options(command, (_FILE, *_FAR_AWAY, _JSON))
+
+
 def _with_options(
     command: Callable[..., None], options: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...]
 ) -> Callable[..., None]:
     @functools.wraps(command)
     def with_target(
         config: pathlib.Path | None,
-        database: str | None,
         json_: bool,
+        database: str | None = None,
         server: str | None = None,
         token: str | None = None,
         token_file: pathlib.Path | None = None,

@@ -14,7 +14,7 @@ from gateway.admin.errors import AdminError, validation
 from gateway.cli.types import Json
 
 _SECONDS: Final = 30.0
-_LONGER: Final = {"/workers/upgrade": 180.0}
+_LONGER: Final = {"/workers/upgrade": 180.0, "/execute": 900.0}
 """Limits of requests that the gateway itself gives more time."""
 
 

@@ -36,6 +36,7 @@ from gateway.control.workforce import Workforce
 from gateway.core.tasks import Tasks
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
 from gateway.ipc.client import Worker, WorkerClient
+from gateway.ipc.dispatch import Dispatch
 from gateway.ipc.fleet import Fleet
 from gateway.ipc.messages import DataPlane
 from gateway.observe.counters import CounterMap
@@ -148,7 +149,7 @@ class Process:
         passwords = PasswordHasher()
         stack.push_async_callback(passwords.aclose)
         administration = Administration(
-            store, declared, live, plane, passwords=passwords, session_ttl=admin.session_ttl
+            store, declared, live, plane, Dispatch(plane), passwords=passwords, session_ttl=admin.session_ttl
         )
         listener = AdminListener(administration, live, admin.address, admin.hosts, tls=declared.admin_tls)
         await listener.start()

@@ -28,6 +28,7 @@ from gateway.config.schema.settings import Settings
 from gateway.config.schema.upstream import Upstream
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
+from gateway.ipc.calls import ActionTold, Asked, Called, ConnectionTold
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
 from gateway.store import schema
@@ -63,6 +64,46 @@ def snapshot_of(**known: object) -> ProxySnapshot:
     return cast(ProxySnapshot, made | {"breaker_history": []} | known)
 
 
+GITHUB: ConnectionTold = {
+    "trn": "trn:openact:default:connection/http/github@v1",
+    "name": "github",
+    "connector": "http",
+    "base_url": "https://api.github.test",
+    "auth": "bearer",
+    "merge": "layered",
+    "upstream": "connection/github",
+    "description": "",
+    "actions": ["get-user"],
+}
+GET_USER: ActionTold = {
+    "trn": "trn:openact:default:action/http/get-user@v1",
+    "name": "get-user",
+    "connector": "http",
+    "connection": GITHUB["trn"],
+    "method": "GET",
+    "path": "/users/{login}",
+    "description": "",
+    "input_schema": {"type": "object"},
+    "explained_as": "action/get-user",
+    "seconds": 60.0,
+}
+
+
+def responding(asked: Asked) -> Called:
+    """The end of a call whose upstream has responded."""
+    return {
+        "action": GET_USER["trn"],
+        "request_id": asked.request_id,
+        "failure": None,
+        "planned": None,
+        "status": 200,
+        "headers": [("Content-Type", "application/json")],
+        "body": b"{}",
+        "attempts": 1,
+        "seconds": 0.25,
+    }
+
+
 @dataclass
 class Plane:
     """Stands for the data plane: counts what it is told."""
@@ -80,6 +121,26 @@ class Plane:
     refused: list[Mapping[str, object]] = field(default_factory=list)
     processes: list[dict[str, object]] = field(default_factory=list)
     restarts: int = 0
+    called: list[Asked] = field(default_factory=list)
+    ending: Callable[[Asked], Called] | None = responding
+    """How calls end; None: never."""
+    given_up: int = 0
+
+    async def connections(self, tenant: str) -> list[ConnectionTold]:
+        return [GITHUB] if tenant == "default" else []
+
+    async def actions(self, tenant: str) -> list[ActionTold]:
+        return [GET_USER] if tenant == "default" else []
+
+    async def call(self, asked: Asked) -> Called:
+        self.called.append(asked)
+        if self.ending is not None:
+            return self.ending(asked)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up += 1
+        raise AssertionError
 
     async def state(self) -> Mapping[str, ProxyState]:
         if not self.reachable:
@@ -224,7 +285,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         made = Api("", session, store, plane, file)
         throttle = LoginThrottle(made.clock, per_client=Rate(3, 60.0))
         administration = Administration(
-            store, file, plane, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
+            store, file, plane, plane, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
         )
         made.administration = administration
         listener = AdminListener(administration, plane, Address("127.0.0.1", 0))

@@ -122,7 +122,7 @@ export class Why {
     keep(this.#moves, moves.map((move) => [`${move.at}`, move]).reverse(), moved);
     keep(this.#counting, outcomes.map((outcome) => [outcome.request_id + outcome.at, outcome]).reverse(), judged);
     keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
-    told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, protocols(one)].filter(Boolean).join('; ')));
+    told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, one.action && `of ${one.action}`, protocols(one)].filter(Boolean).join('; ')));
     const endpoints = told.group?.endpoints ?? [];
     keep(this.#endpoints, endpoints.map((one) => [`${one.url} ${one.address ?? ''}`, one]), (one) => this.#named(one));
     endpoints.forEach((one, index) => {
@@ -177,8 +177,8 @@ function decided({ at, old, new: to, why }) {
   return h('li', { class: 'move' }, h('time', {}, clock(at)), h('span', {}, `${old} → ${to}: ${why}`));
 }
 
-function judged({ at, outcome, reason, status, request_id: id }) {
-  return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, reason || (status ? String(status) : '')), requestLink(id));
+function judged({ at, outcome, reason, status, request_id: id, action }) {
+  return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, [reason || (status ? String(status) : ''), action && `of ${action}`].filter(Boolean).join(' ')), requestLink(id));
 }
 
 function stands({ in_flight: running, attempts, failures, weight, breaker, ejected_until: until, ejected_because: why, probation, check_failure: check, reported: said }, at) {

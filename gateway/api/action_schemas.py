@@ -1,0 +1,143 @@
+"""Bodies of the routes of connections and actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from gateway.api.schemas import Body
+
+_LONGEST_MS = 600_000
+
+
+class CallOptions(Body):
+    """How a call is made."""
+
+    timeout_ms: int = Field(
+        default=0,
+        ge=0,
+        le=_LONGEST_MS,
+        description="Milliseconds, which can only shorten the time that the action has.",
+    )
+    dry_run: bool = Field(default=False, description="true: send nothing, and report what would be sent.")
+
+
+class Execution(Body):
+    """A call of an action."""
+
+    input: dict[str, Any] = Field(default_factory=dict, description="What the input schema of the action describes.")
+    options: CallOptions = CallOptions()
+
+
+class NamedExecution(Execution):
+    """A call of an action that stands in the body."""
+
+    action_trn: str = Field(min_length=1, max_length=400, description="Its TRN, or its name when no other has it.")
+
+
+class AdHocExecution(Body):
+    """A call of a connection without a stored action."""
+
+    connection_trn: str = Field(min_length=1, max_length=400)
+    method: str = Field(default="GET", max_length=20)
+    path: str = Field(default="/", max_length=8192)
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, str] = Field(default_factory=dict)
+    body: Any = Field(default=None, description="JSON, or a text that is sent as it is; null: none.")
+    options: CallOptions = CallOptions()
+
+
+class ConnectionTest(Body):
+    """A test of a connection."""
+
+    options: CallOptions = CallOptions()
+
+
+class ConnectionAnswer(BaseModel):
+    """A connection, without its secrets."""
+
+    trn: str
+    name: str
+    connector: str
+    base_url: str
+    auth: str = Field(description="How it authenticates.")
+    merge: str
+    upstream: str = Field(description="The name by which proxies share it, and by which it is explained.")
+    description: str
+    actions: list[str]
+
+
+class ConnectionList(BaseModel):
+    """The connections of a tenant."""
+
+    items: list[ConnectionAnswer]
+    total: int
+
+
+class ActionAnswer(BaseModel):
+    """An action."""
+
+    trn: str
+    name: str
+    connector: str
+    connection: str
+    method: str
+    path: str
+    description: str
+    input_schema: dict[str, Any] | None
+    input_schema_digest: str
+    explained_as: str = Field(description="The name that log, metrics and explanations have for it.")
+    seconds: float = Field(description="The longest that a call may take.")
+
+
+class ActionList(BaseModel):
+    """The actions of a tenant."""
+
+    items: list[ActionAnswer]
+    total: int
+
+
+class InputSchema(BaseModel):
+    """A JSON Schema."""
+
+
+class ConnectionTested(BaseModel):
+    """Whether the base URL of a connection responds. Any status is a response."""
+
+    trn: str
+    reached: bool
+    status: int
+    code: str
+    message: str
+
+
+class PlannedField(BaseModel):
+    name: str
+    value: str
+    layer: str = Field(description="What it comes from: connection, action, input, auth, or default.")
+
+
+class Planned(BaseModel):
+    """What would be sent, without secrets."""
+
+    method: str
+    url: str
+    headers: list[PlannedField]
+    body: str
+    warnings: list[str]
+
+
+class Executed(BaseModel):
+    """The response to a call; of a dry run what would be sent, as `request`."""
+
+    action_trn: str
+    request_id: str
+    status: int = 0
+    headers: list[tuple[str, str]] = []
+    body: Any = None
+    body_encoding: str = Field(default="", description="json, text or base64.")
+    attempts: int = 0
+    execution_time_ms: float = 0.0
+    dry_run: bool = False
+    request: Planned | None = None

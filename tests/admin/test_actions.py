@@ -1,0 +1,197 @@
+"""Connections and actions over the API: lists, calls, errors, and a caller who leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from admin.conftest import GET_USER, GITHUB, Api
+from harness.patience import eventually
+
+from gateway.ipc.calls import AdHoc, Asked, Called, Failure
+
+TRN = quote(GET_USER["trn"], safe="")
+CONNECTION = quote(GITHUB["trn"], safe="")
+JSON = [("Content-Type", "application/json; charset=utf-8")]
+
+
+def responds(body: bytes = b"{}", headers: list[tuple[str, str]] = JSON, status: int = 200, **more: Any) -> Any:
+    def ending(asked: Asked) -> Called:
+        made: Called = {
+            "action": GET_USER["trn"],
+            "request_id": asked.request_id,
+            "failure": None,
+            "planned": None,
+            "status": status,
+            "headers": headers,
+            "body": body,
+            "attempts": 1,
+            "seconds": 0.25,
+        }
+        return made | more  # type: ignore[return-value]
+
+    return ending
+
+
+def fails(code: str, status: int, **more: Any) -> Any:
+    failure: Failure = {"status": status, "code": code, "title": "A title", "message": "A sentence"}
+    return responds(failure=failure | more)
+
+
+@pytest.mark.parametrize("name", ["get-user", TRN])
+async def test_an_action_by_name_and_by_trn(api: Api, name: str) -> None:
+    shown = (await api.call("GET", f"/actions/{name}")).body
+    assert (shown["trn"], shown["input_schema_digest"][:7]) == (GET_USER["trn"], "sha256:")
+    assert (await api.call("GET", f"/actions/{name}/schema")).body == {"type": "object"}
+    assert (await api.call("GET", "/actions")).body == {"items": [shown], "total": 1}
+
+
+@pytest.mark.parametrize("name", ["github", CONNECTION])
+async def test_a_connection_by_name_and_by_trn(api: Api, name: str) -> None:
+    assert (await api.call("GET", f"/connections/{name}")).body == GITHUB
+    assert (await api.call("GET", "/connections")).body == {"items": [GITHUB], "total": 1}
+
+
+@pytest.mark.covers("ACT-04")
+@pytest.mark.parametrize("path", ["/actions/no", f"/actions/{TRN}?tenant=b", f"/actions/{TRN}/schema?tenant=b"])
+async def test_what_belongs_to_another_tenant_is_not_there(api: Api, path: str) -> None:
+    answer = await api.call("GET", path)
+    assert (answer.status, answer.body["code"]) == (404, "not_found.action")
+    assert answer.body["message"] == answer.body["details"]
+    assert (await api.call("GET", path.replace("action", "connection").removesuffix("/schema"))).status == 404
+
+
+@pytest.mark.covers("ACT-06")
+async def test_a_call_and_its_response(api: Api) -> None:
+    api.plane.ending = responds(b'{"login": "x"}')
+    body = {"input": {"login": "x"}, "options": {"timeout_ms": 1500}}
+    answer = await api.call("POST", f"/actions/{TRN}/execute", body, X_Request_Id="mine")
+    assert answer.status == 200
+    assert answer.body == {
+        "status": 200,
+        "headers": [list(field) for field in JSON],
+        "body": {"login": "x"},
+        "body_encoding": "json",
+        "action_trn": GET_USER["trn"],
+        "request_id": "mine",
+        "attempts": 1,
+        "execution_time_ms": 250.0,
+    }
+    assert api.plane.called == [Asked("default", GET_USER["trn"], {"login": "x"}, None, 1.5, False, "mine")]
+
+
+async def test_the_same_call_with_its_name_in_the_body(api: Api) -> None:
+    api.plane.ending = responds()
+    assert (await api.call("POST", "/execute", {"action_trn": "get-user", "input": {"a": 1}})).status == 200
+    (asked,) = api.plane.called
+    assert (asked.action, asked.input, asked.tenant) == ("get-user", {"a": 1}, "default")
+
+
+@pytest.mark.covers("ACT-08")
+async def test_a_call_without_a_stored_action(api: Api) -> None:
+    api.plane.ending = responds()
+    body = {"connection_trn": "github", "method": "POST", "path": "/x", "query": {"q": "1"}, "body": [1]}
+    assert (await api.call("POST", "/execute/adhoc?tenant=b", body)).status == 200
+    (asked,) = api.plane.called
+    assert (asked.tenant, asked.adhoc) == ("b", AdHoc("github", "POST", "/x", {}, {"q": "1"}, [1]))
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "shown", "encoding"),
+    [
+        (b"plain", [("content-type", "text/plain")], "plain", "text"),
+        (b"\xff\x00", [], b64encode(b"\xff\x00").decode(), "base64"),
+        (b"{broken", JSON, "{broken", "text"),
+        (b"{}", [*JSON, ("Content-Encoding", "gzip")], b64encode(b"{}").decode(), "base64"),
+        (b'{"a":1}', [("Content-Type", "application/problem+json")], {"a": 1}, "json"),
+        (b"", JSON, "", "text"),
+        (b'"' + b"a" * 300_000 + b'"', JSON, "a" * 300_000, "json"),
+    ],
+)
+async def test_the_forms_of_a_body(
+    api: Api, body: bytes, headers: list[tuple[str, str]], shown: object, encoding: str
+) -> None:
+    api.plane.ending = responds(body, headers, 404)
+    answer = await api.call("POST", "/execute", {"action_trn": "get-user"})
+    assert (answer.status, answer.body["status"]) == (200, 404), "any response of the upstream is a result"
+    assert (answer.body["body"], answer.body["body_encoding"]) == (shown, encoding)
+
+
+async def test_a_dry_run(api: Api) -> None:
+    planned = {"method": "GET", "url": "https://x/", "headers": [], "body": "", "warnings": ["a"]}
+    api.plane.ending = responds(planned=planned)
+    answer = await api.call("POST", "/execute", {"action_trn": "get-user", "options": {"dry_run": True}})
+    assert answer.body["request"] == planned
+    assert api.plane.called[0].dry_run
+
+
+@pytest.mark.covers("ACT-05")
+async def test_errors_are_those_of_the_table(api: Api) -> None:
+    api.plane.ending = fails("concurrency_limit", 429, retry_after=3)
+    answer = await api.call("POST", "/execute", {"action_trn": "get-user"})
+    assert (answer.status, answer.body["code"], answer.headers["Retry-After"]) == (429, "concurrency_limit", "3")
+    assert (answer.body["error"], answer.body["message"]) == ("A title", "A sentence")
+    api.plane.ending = fails("validation.invalid_input", 400, fields=[("login", "is missing")])
+    answer = await api.call("POST", "/execute", {"action_trn": "get-user"})
+    assert answer.body["fields"] == [{"path": "login", "message": "is missing"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"action_trn": ""},
+        {"action_trn": "a", "input": []},
+        {"action_trn": "a", "options": {"timeout_ms": -1}},
+        {"action_trn": "a", "other": 1},
+    ],
+)
+async def test_a_wrong_body(api: Api, body: dict[str, object]) -> None:
+    answer = await api.call("POST", "/execute", body)
+    assert (answer.status, answer.body["code"]) == (400, "validation")
+    assert api.plane.called == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/execute", "/execute/adhoc", "/actions/get-user/execute", "/connections/github/test"]
+)
+async def test_calls_are_for_superusers(api: Api, path: str) -> None:
+    token = await api.make_token()
+    body = {"action_trn": "get-user", "connection_trn": "github"}
+    assert (await api.call("POST", path, body, token=token)).status == 403
+    assert (await api.call("POST", path, body, token="")).status == 401
+    assert api.plane.called == []
+
+
+async def test_a_caller_who_leaves_ends_the_call(api: Api) -> None:
+    api.plane.ending = None
+    task = asyncio.create_task(api.call("POST", "/execute", {"action_trn": "get-user"}))
+    await eventually(lambda: len(api.plane.called) == 1, "the call runs")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: api.plane.given_up == 1, "the call is given up")
+
+
+@pytest.mark.covers("ACT-19")
+@pytest.mark.parametrize("reached", [True, False])
+async def test_a_test_of_a_connection(api: Api, reached: bool) -> None:
+    api.plane.ending = responds(status=401) if reached else fails("dial_failed", 502)
+    answer = await api.call("POST", "/connections/github/test", {})
+    assert answer.status == 200
+    assert (answer.body["reached"], answer.body["code"]) == (reached, "" if reached else "dial_failed")
+    (asked,) = api.plane.called
+    assert asked.adhoc == AdHoc(GITHUB["trn"], "GET", "")
+
+
+async def test_two_of_one_name_are_told_apart_by_trn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def two(tenant: str) -> list[Any]:
+        return [GET_USER, GET_USER | {"trn": GET_USER["trn"].replace("v1", "v2")}]
+
+    monkeypatch.setattr(api.plane, "actions", two)
+    answer = await api.call("GET", "/actions/get-user")
+    assert (answer.status, answer.body["code"]) == (409, "conflict.action")
+    assert (await api.call("GET", f"/actions/{TRN}")).status == 200

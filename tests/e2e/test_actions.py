@@ -1,0 +1,271 @@
+"""Named actions as operators and integrators use them: whole processes, the API, the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from harness.answers import answer, each_request
+from harness.deployment import Deployment
+from harness.message import Message
+from harness.patience import eventually
+from harness.upstream import Upstream, refused_url
+
+pytestmark = pytest.mark.timeout(180)
+
+TOKEN, KEY, PASSWORD = "ghp-0f1e2d3c4b5a-planted", "query-key-5150-planted", "basic-pass-4711-planted"
+SECRETS = {"GITHUB_TOKEN": TOKEN, "SHOP_KEY": KEY, "OLD_PASSWORD": PASSWORD}
+TWELVE_LINES = """\
+    listen: 127.0.0.1:0
+    connections:
+      github:
+        base_url: {url}
+        auth:
+          type: bearer
+          token: ${{GITHUB_TOKEN}}
+    actions:
+      get-user:
+        connection: github
+        path: /users/{{login}}
+        headers: {{Accept: application/json}}
+    """
+CONNECTIONS = """\
+    workers: 2
+    connections:
+      github:
+        base_url: {url}/api
+        auth: {{type: bearer, token: "${{GITHUB_TOKEN}}"}}
+        max_concurrent: 5
+        circuit_breaker: {{enabled: true, failure_threshold: 3, recovery_timeout: 60}}
+        retry: once
+      shop:
+        base_url: {url}
+        auth: {{type: api_key, name: apikey, value: "${{SHOP_KEY}}"}}
+        retry: once
+      old:
+        base_url: {refused}
+        auth: {{type: basic, username: reader, password: "${{OLD_PASSWORD}}"}}
+        retry: once
+      theirs:
+        tenant: other
+        base_url: {url}
+    actions:
+      get-user:
+        connection: github
+        path: /users/{{login}}
+        parameters: [{{name: login, required: true, schema: {{maxLength: 39}}}}]
+      fail: {{connection: github, path: /fail}}
+      hang: {{connection: github, path: /hang}}
+      order:
+        connection: shop
+        method: POST
+        path: /orders
+        request_body: {{item: "{{item}}"}}
+        parameters: [{{name: item, required: true}}, {{name: note, in: header}}]
+      page: {{connection: shop, path: /page}}
+      nothing: {{connection: old, path: /}}
+      secret: {{connection: theirs, path: /}}
+    """
+PROXIES = "[{name: hub, path: /hub, upstream: connection/github, access_rule: 'true'}]"
+
+
+def reply(message: Message) -> bytes:
+    path = message.target.partition(b"?")[0]
+    if path == b"/api/fail":
+        return answer(b"no", status=500)
+    if path == b"/page":
+        return answer(b"<p>\xc3\xa9</p>", "Content-Type: text/html", status=404)
+    if path == b"/orders":
+        return answer(b'{"made":' + message.body + b"}", "Content-Type: application/json", status=201)
+    return answer(json.dumps({"path": path.decode()}).encode(), "Content-Type: application/json")
+
+
+class Served:
+    """A deployment with two workers, the connections above, and everything that it ever said."""
+
+    def __init__(self, deployment: Deployment, upstream: Upstream) -> None:
+        self.deployment = deployment
+        self.upstream = upstream
+        self.texts: list[str] = []
+
+    async def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        deployment = self.deployment
+        headers = {"Authorization": f"Bearer {deployment.token}"}
+        url = f"{deployment.admin}/api/gateway{path}"
+        async with deployment.session.request(method, url, json=body, headers=headers) as response:
+            text = await response.text()
+            self.texts.append(f"{response.headers} {text}")
+            return response.status, json.loads(text) if text.startswith("{") else text
+
+    async def execute(self, action: str, **given: object) -> tuple[int, Any]:
+        return await self.api("POST", f"/actions/{action}/execute", {"input": given})
+
+    async def cli(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
+        deployment = self.deployment
+        where = ["--server", deployment.admin] if remote else ["--config", str(deployment.config)]
+        env = {**deployment.env, "GATEWAY_TOKEN": deployment.token} if remote else deployment.env
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", *arguments, *where),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+        )
+        out, error = await process.communicate()
+        self.texts += [out.decode(), error.decode()]
+        return process.returncode or 0, out.decode(), error.decode()
+
+
+async def settled(made: Served) -> None:
+    """Wait until no permit is in use."""
+    async with asyncio.timeout(20):
+        while True:
+            _, told = await made.api("GET", "/upstreams/hub/explain")
+            if told["active_count"] == told["limiter"]["in_flight"] == 0:
+                return
+            await asyncio.sleep(0.01)
+
+
+def served(folder: Path, upstream: Upstream) -> Deployment:
+    more = textwrap.dedent(CONNECTIONS).format(url=upstream.url, refused=refused_url())
+    deployment = Deployment(folder, proxies=PROXIES, more=more)
+    deployment.env |= SECRETS
+    return deployment
+
+
+@pytest.mark.covers("ACT-06")
+def test_twelve_lines_and_one_command_give_the_first_call(tmp_path: Path) -> None:
+    """Without a gateway that runs, without a database."""
+
+    async def play() -> subprocess.CompletedProcess[str]:
+        async with Upstream(each_request(reply)) as upstream:
+            config = tmp_path / "gateway.yaml"
+            config.write_text(textwrap.dedent(TWELVE_LINES).format(url=upstream.url))
+            assert len(config.read_text().splitlines()) == 12
+            command = [sys.executable, "-m", "gateway", "action", "call", "get-user", "--config", str(config)]
+            command += ["--input", "login=octo cat"]
+            env = {**os.environ, **SECRETS}
+            found = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, env=env)
+            (seen,) = upstream.requests
+            assert (seen.target, seen.get("authorization")) == (b"/users/octo%20cat", f"Bearer {TOKEN}".encode())
+            return found
+
+    found = asyncio.run(play())
+    assert (found.returncode, found.stderr) == (0, "")
+    assert json.loads(found.stdout)["body"] == {"path": "/users/octo%20cat"}
+
+
+CASES = (
+    ("action", "list"),
+    ("action", "show", "order", "--json"),
+    ("connection", "show", "shop"),
+    ("connection", "test", "shop"),
+    ("connection", "test", "old"),
+    ("action", "call", "get-user", "--input", "login=x"),
+    ("action", "call", "order", "--input", '{"item": [1, "a"], "note": "b"}'),
+    ("action", "call", "page", "--output", "body-only"),
+    ("action", "call", "page", "--output", "headers-only"),
+    ("action", "call", "order", "--input", "item=1", "--dry-run"),
+    ("action", "call", "nothing", "--json"),
+    ("action", "call", "get-user", "--input", "login=" + "x" * 40),
+    ("action", "call", "trn:openact:default:action/http/page@v1"),
+    ("action", "call", "no-such"),
+    ("action", "show", "secret"),
+)
+"""Each is done by a gateway and without one."""
+
+
+@pytest.mark.covers("ACT-32")
+async def test_both_ways_give_the_same_bytes(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = each_request(reply)
+    async with served(tmp_path, upstream) as deployment:
+        made = Served(deployment, upstream)
+        for case in CASES:
+            there, here = await asyncio.gather(made.cli(*case, remote=True), made.cli(*case, remote=False))
+            assert there == here, case
+            assert there[1] or there[2], case
+
+
+@pytest.mark.covers("ACT-42")
+async def test_three_failing_calls_open_the_breaker_for_the_proxy(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = each_request(reply)
+    async with served(tmp_path, upstream) as deployment:
+        made = Served(deployment, upstream)
+        assert await deployment.get("/hub/x") == (200, "")
+        for _ in range(3):
+            status, body = await made.execute("fail")
+            assert (status, body["status"]) == (200, 500)
+        await deployment.comes_to("/hub/x", (503, "breaker_open"))
+        status, body = await made.execute("get-user", login="x")
+        assert (status, body["code"]) == (503, "breaker_open")
+        for name in ("hub", "connection/github", "action/fail"):
+            status, told = await made.api("GET", f"/upstreams/{quote(name, safe='')}/explain")
+            assert (status, told["verdict"], told["reason"]) == (200, "refuse", "breaker_open")
+            (move,) = told["breaker"]["moves"]
+            assert {each["action"] for each in move["outcomes"]} == {"action/fail"}
+        code, out, _ = await made.cli("explain", "hub", remote=True)
+        assert (code, " of action/fail" in out) == (0, True)
+
+
+async def test_a_caller_who_leaves_ends_the_work_of_the_upstream(tmp_path: Path, upstream: Upstream) -> None:
+    async with served(tmp_path, upstream) as deployment:
+        made = Served(deployment, upstream)
+        async with aiohttp.ClientSession() as session:
+            headers = {"Authorization": f"Bearer {deployment.token}"}
+            url = f"{deployment.admin}/api/gateway/execute"
+            request = asyncio.create_task(session.post(url, json={"action_trn": "hang"}, headers=headers))
+            link = await upstream.link()
+            await link.request()
+            _, told = await made.api("GET", "/upstreams/hub/explain")
+            assert [(each["phase"], each["action"]) for each in told["active"]] == [("first_byte", "action/hang")]
+            request.cancel()
+        assert await link.gone()
+
+        await settled(made)
+
+
+@pytest.mark.covers("ACT-30")
+async def test_no_planted_secret_stands_in_any_output(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.behaviour = each_request(reply)
+    async with served(tmp_path, upstream) as deployment:
+        made = Served(deployment, upstream)
+        await made.execute("get-user", login="x")
+        await made.execute("order", item="a", note="b")
+        await made.execute("nothing")
+        await made.execute("fail")
+        await made.execute("get-user", login=1)
+        for action in ("get-user", "order", "nothing", "page"):
+            options = {"dry_run": True}
+            given = {"login": "x"} if action == "get-user" else {"item": "a"} if action == "order" else {}
+            status, body = await made.api(
+                "POST", "/execute", {"action_trn": action, "input": given, "options": options}
+            )
+            assert (status, body["dry_run"]) == (200, True)
+        adhoc = {"connection_trn": "shop", "path": "/x", "query": {"a": "1"}}
+        assert (await made.api("POST", "/execute/adhoc", adhoc))[0] == 200
+        for path in ("/connections", "/actions", "/connections/shop", "/actions/order", "/actions/order/schema"):
+            assert (await made.api("GET", path))[0] == 200
+        for name in ("connection/github", "connection/shop", "action/order", "hub"):
+            assert (await made.api("GET", f"/upstreams/{quote(name, safe='')}/explain"))[0] == 200
+        await made.api("GET", "/metrics")
+        status, found = await made.execute("page")
+        assert (await made.api("GET", f"/requests/{found['request_id']}"))[0] == 200
+        await made.cli("connection", "show", "old", remote=False)
+        await made.cli("action", "call", "order", "--input", "item=1", "--dry-run", remote=False)
+        await eventually(lambda: "action/page" in (tmp_path / "access.log").read_text(), "the log is written")
+        everything = "\n".join([*made.texts, deployment.log.read_text(), (tmp_path / "access.log").read_text()])
+        assert 'proxy="action/order"' in everything
+        assert "[REDACTED]" in everything
+        for name, secret in SECRETS.items():
+            assert secret not in everything, name
+    sent = b"".join(line for seen in upstream.requests for line in [seen.target, *seen.lines])
+    assert TOKEN.encode() in sent
+    assert KEY.encode() in sent
