@@ -46,7 +46,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: attacks oracles help run test test-protocols check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load failures coverage test-processes traceability mutants bench-check bench-record peers peers-table \
-    wheel compiled test-compiled lock upgrade sbom fuzz
+    calls wheel compiled test-compiled lock upgrade sbom fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -103,6 +103,10 @@ traceability: $(VENV)/.installed-dev ## write docs/traceability.md again, from d
 
 bench: $(VENV)/.installed ## what the gateway's own code costs per request, in microseconds
 	@$(BIN)/python loadtest/micro/hot_path.py
+
+calls: $(VENV)/.installed-dev ## five requests and five calls of an action at a limit of five, a thousand times, and what a call costs
+	@CALLS_REPEATS=1000 $(BIN)/python -m pytest -q tests/faults/test_calls.py -k 'exactly or lost'
+	@$(BIN)/python loadtest/micro/calls.py
 
 bench-check: $(VENV)/.installed ## fail when the hot path takes more instructions than recorded (needs valgrind)
 	@$(BIN)/python -m loadtest.micro.gate check --slower $(or $(SLOWER),0)

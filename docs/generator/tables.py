@@ -52,7 +52,8 @@ def _one(node: Schema) -> str:
         return " or ".join(map(code, node["enum"]))
     match node.get("type"):
         case "array":
-            return "list of " + {"text": "texts", "mapping": "mappings"}.get(kind(node["items"]), "texts")
+            of = {"text": "texts", "mapping": "mappings", "any JSON": "any JSON"}
+            return "list of " + of.get(kind(node.get("items", {})), "texts")
         case "object":
             return "mapping"
         case "null":
