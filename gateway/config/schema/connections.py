@@ -20,12 +20,11 @@ from gateway.config.schema.protections import (
     Limiter,
     LimiterKey,
     MaxConcurrent,
-    Queue,
-    QueueKey,
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
 )
+from gateway.config.schema.queue import Queue, QueueKey
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, UpstreamUrl
 from gateway.config.schema.upstream import Upstream
