@@ -14,92 +14,71 @@ from typing import Literal
 import msgspec
 
 from gateway.config.actions import Action, Connection
+from gateway.config.endpoints import (
+    Balance as Balance,
+)
+from gateway.config.endpoints import (
+    Capacity as Capacity,
+)
+from gateway.config.endpoints import (
+    ClientCertificate as ClientCertificate,
+)
+from gateway.config.endpoints import (
+    Ejection as Ejection,
+)
+from gateway.config.endpoints import (
+    Endpoint as Endpoint,
+)
+from gateway.config.endpoints import (
+    HealthCheck as HealthCheck,
+)
+from gateway.config.endpoints import (
+    UpstreamTls as UpstreamTls,
+)
 from gateway.config.fallback import Fallback
+from gateway.config.protections import (
+    Adaptive as Adaptive,
+)
+from gateway.config.protections import (
+    Backoff as Backoff,
+)
+from gateway.config.protections import (
+    CircuitBreaker as CircuitBreaker,
+)
+from gateway.config.protections import (
+    Codel as Codel,
+)
+from gateway.config.protections import (
+    Limiter as Limiter,
+)
+from gateway.config.protections import (
+    Mode as Mode,
+)
+from gateway.config.protections import (
+    Priority as Priority,
+)
+from gateway.config.protections import (
+    PriorityWord as PriorityWord,
+)
+from gateway.config.protections import (
+    Queue as Queue,
+)
+from gateway.config.protections import (
+    Retries as Retries,
+)
+from gateway.config.protections import (
+    Stream as Stream,
+)
+from gateway.config.protections import (
+    Timeouts as Timeouts,
+)
 from gateway.core.address import Address
 from gateway.core.limits import Limits
-
-Mode = Literal["enforce", "shadow"]
-"""The mode of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
-
 
 Ai = Literal["none", "openai", "anthropic"]
 
 Http2 = Literal["auto", "always", "never"]
 """Whether HTTP/2 is spoken to an upstream: ``auto`` where ALPN chooses it, so not without TLS."""
-
-
-@dataclass(frozen=True, slots=True)
-class Adaptive:
-    """A limit that is found while the upstream is used. ``signal``: what tells that a response has begun."""
-
-    initial: int = 10
-    min: int = 1
-    max: int = 100
-    signal: Literal["first_byte", "first_event"] = "first_byte"
-
-
-@dataclass(frozen=True, slots=True)
-class Limiter:
-    mode: Mode = "enforce"
-    adaptive: Adaptive | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Codel:
-    """When the newest goes first. ``target``: seconds of waiting that are well; 0: always the oldest."""
-
-    target: float = 0.0
-    interval: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Wait instead of 429: on when both numbers are above 0.
-
-    ``predict``: who would wait too long is rejected at once. ``fair``: whose requests take turns.
-    """
-
-    max_waiting: int = 0
-    timeout: float = 0.0
-    mode: Mode = "enforce"
-    predict: bool = False
-    fair: Literal["none", "client", "principal"] = "none"
-    codel: Codel = Codel()
-
-
-PriorityWord = Literal["high", "normal", "low"]
-
-
-@dataclass(frozen=True, slots=True)
-class Priority:
-    """Who goes first in the queue: by the id of the principal, else by a header field, else ``default``.
-
-    ``header`` "": no field is read.
-    """
-
-    default: PriorityWord = "normal"
-    header: str = ""
-    high: tuple[str, ...] = ()
-    low: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CircuitBreaker:
-    """A rule is on when its number is above 0: ``failure_threshold``, ``failure_rate``, ``slow_rate``."""
-
-    enabled: bool = False
-    failure_threshold: int = 5
-    recovery_timeout: float = 30.0
-    half_open_requests: int = 1
-    failure_rate: float = 0.0
-    slow_call: float = 0.0
-    slow_rate: float = 0.0
-    window: float = 30.0
-    minimum_requests: int = 20
-    failure_statuses: tuple[str, ...] = ("500-599",)
-    """Each is a status or a range, as in ``503`` and ``500-599``."""
-    distinct_callers: int = 0
-    mode: Mode = "enforce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +91,6 @@ class Cors:
     allow_origins: tuple[str, ...] = ()
     expose_headers: tuple[str, ...] = ("X-Request-Id", "X-Gateway-Reason", "Retry-After")
     allow_credentials: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    dial: float = 2.0
-    tls_handshake: float = 5.0
-    response_header: float = 30.0
-    body_idle: float = 300.0
-    idle: float = 90.0
-    total: float = 0.0
-    max_age: float = 3600.0
 
 
 class AuthField(msgspec.Struct, frozen=True, tag="auth"):
@@ -150,95 +118,6 @@ class Header:
     name: str
     parts: tuple[Part, ...] = field(repr=False)
     secret: bool = False
-
-
-Balance = Literal["least_request", "round_robin", "random", "ring_hash"]
-"""How one of several endpoints is chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One address of an upstream, ``http://`` or ``https://``, with an optional base path.
-
-    ``drain``: it gets no new requests. ``expand_dns``: each address of its name is an endpoint; the name is resolved
-    every ``dns_interval`` seconds. ``address``: the one that this endpoint is; "": whatever the name leads to.
-    """
-
-    url: str
-    weight: int = 1
-    drain: bool = False
-    expand_dns: bool = False
-    dns_interval: float = 30.0
-    address: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """Active checks of all endpoints. ``jitter``: share of ``interval``; ``expect_status``: ``503``, ``200-299``."""
-
-    enabled: bool = False
-    path: str = "/health"
-    interval: float = 10.0
-    jitter: float = 0.1
-    timeout: float = 5.0
-    healthy_after: int = 2
-    unhealthy_after: int = 3
-    expect_status: tuple[str, ...] = ("200-299",)
-    expect_body: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ejection:
-    """Endpoints that fail get no requests for a time. ``consecutive_failures``, ``failure_rate`` 0: no such rule."""
-
-    enabled: bool = False
-    consecutive_failures: int = 5
-    failure_rate: float = 0.0
-    window: float = 30.0
-    minimum_requests: int = 20
-    base_time: float = 30.0
-    max_time: float = 300.0
-    max_share: float = 0.5
-    mode: Mode = "enforce"
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What endpoints report of themselves in the field ``header``. ``max_age``: seconds for which a report holds.
-    ``forward``: callers get the field too.
-    """
-
-    enabled: bool = False
-    header: str = "X-Capacity"
-    max_age: float = 10.0
-    forward: bool = False
-    mode: Mode = "enforce"
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """A certificate that the gateway shows to an upstream: PEM texts, and what the certificate says.
-
-    ``key`` is not encrypted. ``name``: the first name in it; "": none. ``expires_at`` is seconds since the epoch.
-    """
-
-    chain: str = field(repr=False)
-    key: str = field(repr=False)
-    name: str
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamTls:
-    """TLS with an ``https://`` upstream. Its certificate is verified always.
-
-    ``ca``: the authorities that sign it, PEM; "": those of the system. ``server_name``: the name that is asked for
-    (SNI) and that the certificate must hold; "": the host of the URL.
-    """
-
-    ca: str = field(default="", repr=False)
-    certificate: ClientCertificate | None = None
-    server_name: str = ""
 
 
 NAMED = "upstream "
@@ -281,65 +160,6 @@ class Upstream:
     def shown_name(self) -> str:
         """The name in the file: of the entry of `upstreams`, or of the proxy."""
         return self.name.removeprefix(NAMED)
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """How long a response of server-sent events may be without data.
-
-    ``first_event``: seconds from the head of the response to the first event with data; ``event_gap``: from one such
-    event to the next. ``on_stall``: what the caller gets: the stream is ``cut``, or ends with an event ``error``.
-    """
-
-    first_event: float = 0.0
-    event_gap: float = 0.0
-    on_stall: Literal["cut", "error_event"] = "cut"
-    mode: Mode = "enforce"
-
-    @property
-    def watches(self) -> bool:
-        """Whether there is anything to do for it."""
-        return self.first_event > 0.0 or self.event_gap > 0.0 or self.on_stall != "cut"
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """The pause before a retry: random, in a range that doubles from ``base`` up to ``max``."""
-
-    base: float = 0.025
-    max: float = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """When a request that has failed is sent again. On when there are more attempts than one, and failures listed.
-
-    ``attempts``: the first one included. ``on``: words of `gateway.policy.retry.FAILURES`, and statuses. ``budget``:
-    retries that an upstream gets for each first attempt; ``burst``: how many it gets at once. ``methods``: whether a
-    POST may be sent twice, too. ``replay_buffer``: bytes of a request's body that are kept for it.
-    """
-
-    attempts: int = 1
-    on: tuple[str, ...] = ()
-    budget: float = 0.2
-    burst: int = 10
-    per_try_timeout: float = 0.0
-    backoff: Backoff = Backoff()
-    methods: Literal["idempotent", "all"] = "idempotent"
-    respect_retry_after: bool = True
-    max_retry_after: float = 2.0
-    replay_buffer: int = 65536
-    mode: Mode = "enforce"
-
-    @property
-    def active(self) -> bool:
-        """Whether there is anything to do for it."""
-        return self.attempts > 1 and bool(self.on)
-
-    @property
-    def bound(self) -> float:
-        """Seconds for one attempt; 0: no bound."""
-        return self.per_try_timeout if self.active and self.mode == "enforce" else 0.0
 
 
 @dataclass(frozen=True, slots=True)
