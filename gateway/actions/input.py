@@ -47,4 +47,4 @@ class InputCheck:
             if number == _MOST_SHOWN:
                 break
             fields.append((".".join(map(str, error.instance_path)) or "input", error.message))
-        raise InvalidCallError("the input does not fit the schema of the action; see details", fields)
+        raise InvalidCallError("the input does not fit the schema of the action; change these fields", fields)

@@ -114,7 +114,9 @@ def _not_found(kind: str, name: str, found: int) -> InvalidCallError:
             trn.parse(name)
         except trn.InvalidTrnError as error:
             return InvalidCallError(str(error), code="validation.invalid_trn")
-    return InvalidCallError(f"there is no {kind} {name[:200]}", code=f"not_found.{kind}")
+    return InvalidCallError(
+        f"there is no {kind} {name[:200]}; gateway {kind} list shows them", code=f"not_found.{kind}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,9 @@ class Explanations:
         superusers_only(actor)
         found = await _asked(self._plane.explain(name))
         if found is None:
-            raise not_found(f"no proxy {name} is served; see GET /proxies")
+            raise not_found(
+                f"no proxy {name} is served; see GET /proxies, and write connection/NAME or action/NAME for these"
+            )
         return dict(found)
 
     async def request(self, actor: Actor, request_id: str) -> Resource:

@@ -115,7 +115,8 @@ def show_action(target: Target, name: str, tenant: str | None) -> None:
     "given",
     multiple=True,
     metavar="K=V|JSON|@FILE",
-    help="The input: a key and its value (as text), a JSON object, a file with one, or @- for standard input.",
+    help="The input: a key and its value, which is text; a JSON object, as for numbers; a file with one; or @- for "
+    "standard input.",
 )
 @click.option("--timeout-ms", type=_MILLISECONDS, help="Less time than the action has.")
 @click.option("--dry-run", is_flag=True, help="Send nothing, and show what would be sent, without secrets.")

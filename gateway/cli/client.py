@@ -209,6 +209,10 @@ class Target:
             click.echo(orjson.dumps(error.body(), option=orjson.OPT_INDENT_2).decode())
         else:
             click.echo(f"Error: {error.details}", err=True)
+            for path, message in error.fields:
+                # A bad setting has them in its sentence already, the input of a call has not.
+                if message not in error.details:
+                    click.echo(f"  {path}: {message}", err=True)
         sys.exit(_EXIT_CODES.get(error.status, 1))
 
 

@@ -8,6 +8,9 @@ from gateway.cli.client import Caller, Target, quoted, table
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 
+_STANDINGS = {"leaving": "draining by its own report"}
+"""Where the word of the API is not that of the documentation."""
+
 
 @click.group()
 def endpoint() -> None:
@@ -74,10 +77,11 @@ def _table(items: Json) -> str:
 def _row(item: Json) -> list[str]:
     live = item["live"] or {}
     by = [f"by {each['actor']} at {each['at']}" if each["at"] else "in the settings" for each in item["drained_by"]]
+    standing = live.get("standing", "-")
     return [
         item["url"],
         str(item["weight"] or "-"),
         ", ".join(by) or "no",
-        "stale: no endpoint" if item["stale"] else live.get("standing", "-"),
+        "stale: no endpoint" if item["stale"] else _STANDINGS.get(standing, standing),
         str(live.get("in_flight", "-")),
     ]

@@ -20,6 +20,7 @@ from gateway.config.overrides import Overrides
 from gateway.core.address import Address
 
 if TYPE_CHECKING:
+    from gateway.config.schema.settings import Settings
     from gateway.config.watch import Loaded
 
 CAN_NOT_START = 1
@@ -163,7 +164,6 @@ def _check(config: pathlib.Path) -> int:
     from gateway.config.remarks import remarks
 
     settings = load.load_settings(config, os.environ)
-    count = len(settings.proxies)
     told = [*remarks(settings.proxies), *unmet.remarks(settings)]
     obstacles = list(places.problems(settings, os.environ.get("GATEWAY_ACCESS_LOG", "")))
     if settings.database is not None and not obstacles:
@@ -178,8 +178,21 @@ def _check(config: pathlib.Path) -> int:
         for obstacle in obstacles:
             click.echo(obstacle.render(str(config)), err=True)
         return CAN_NOT_START
-    click.echo(f"{config}: ok ({count} {'proxy' if count == 1 else 'proxies'})")
+    click.echo(f"{config}: ok ({_counted(settings)})")
     return 0
+
+
+def _counted(settings: Settings) -> str:
+    """What the file has. Connections and actions are named only where there are some, because most files have none."""
+    proxies, connections, actions = (
+        len(settings.proxies),
+        len(settings.every_connection()),
+        len(settings.every_action()),
+    )
+    parts = [f"{proxies} {'proxy' if proxies == 1 else 'proxies'}"]
+    parts += [f"{connections} connection{'' if connections == 1 else 's'}"] * bool(connections)
+    parts += [f"{actions} action{'' if actions == 1 else 's'}"] * bool(actions)
+    return ", ".join(parts)
 
 
 def _or_bad_configuration(command: Callable[[], int]) -> int:

@@ -103,10 +103,9 @@ def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[
             named = _mapping(action).get("connection")
             if isinstance(named, str) and named not in names.first:
                 line, shown = locate(upstreams.root, (*at, "actions", name, "connection"))
-                there = ", ".join(sorted(map(str, names.first))) or "none"
-                yield Problem(
-                    f"there is no connection of this name, and there is {there}; write one of those", shown, line
-                )
+                there = ", ".join(sorted(map(str, names.first)))
+                known = f"the names are {there}; write one of them" if there else "add it below `connections`"
+                yield Problem(f"there is no connection of this name; {known}", shown, line)
 
 
 def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Iterator[Problem]:

@@ -9,14 +9,13 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gateway.config import actions as records
 from gateway.config.input_schema import validator
-from gateway.config.placeholders import placeholders
+from gateway.config.placeholders import PLACEHOLDER, placeholders
 from gateway.config.schema.call_policy import HttpPolicy, Milliseconds, RetryKey
 from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, Listed
 from gateway.core.trn import Trn
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _PATH = re.compile(r"/?[\x21-\x7e]*")
 
 
@@ -27,6 +26,9 @@ def _action_path(path: str) -> str:
         raise ValueError("must not have a segment of dots; write the path that is meant")
     if path.startswith("//"):
         raise ValueError("must begin with one slash; the host is that of the connection")
+    rest = PLACEHOLDER.sub("", path)
+    if "{" in rest or "}" in rest:
+        raise ValueError("has a brace that belongs to no {name}; write {name}, or %7B and %7D for braces that are sent")
     return path
 
 
@@ -121,7 +123,9 @@ class Action(Section):
     """The connector: that of the connection."""
     description: str = Field(default="", max_length=1000, examples=["Find an order"])
     """What it does, for people."""
-    method: Annotated[str, Field(pattern=rf"^({'|'.join(_METHODS)})$")] = Field(default="GET", examples=["POST"])
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
+        default="GET", examples=["POST"]
+    )
     """The method."""
     path: Annotated[str, AfterValidator(_action_path)] = Field(default="/", examples=["/orders/{id}"])
     """The path behind the base path of the connection, with `{name}` for parameters."""

@@ -122,6 +122,25 @@ async def test_every_page_is_asked_for(total: int, pages: int) -> None:
     assert server.asked == [(number + 1, "web") for number in range(pages)]
 
 
+def test_each_place_of_a_bad_input_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    parameters = "[{name: id, type: integer, required: true}, {name: to, required: true}]"
+    file.write_text(
+        'connections: {c: {base_url: "http://127.0.0.1:9"}}\n'
+        f"actions: {{a: {{connection: c, parameters: {parameters}}}}}"
+    )
+    result = call("action", "call", "a", "--config", file, "--input", "id=s3cret")
+    assert result.exit_code == 2
+    first, *places = result.stderr.splitlines()
+    assert first == "Error: the input does not fit the schema of the action; change these fields"
+    assert sorted(places) == ['  id: a value is not of type "integer"', '  input: "to" is a required property']
+    result = call("action", "call", "b", "--config", file)
+    assert (result.exit_code, result.stderr) == (
+        4,
+        "Error: there is no action b; gateway action list shows them\n",
+    )
+
+
 def test_a_table_is_aligned() -> None:
     assert table([["a", "long"], ["bbbbb", ""]], ["ONE", "TWO"]).splitlines() == ["ONE    TWO", "a      long", "bbbbb"]
 

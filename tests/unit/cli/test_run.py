@@ -69,6 +69,16 @@ def test_check_counts_the_proxies(config: pathlib.Path) -> None:
     assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies)\n"
 
 
+def test_check_counts_connections_and_actions_of_both_forms(config: pathlib.Path) -> None:
+    config.write_text('connections: {a: {base_url: "http://h"}}\nactions: {x: {connection: a}, y: {connection: a}}')
+    assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies, 1 connection, 2 actions)\n"
+    config.write_text(
+        'connectors: {http: {connections: {a: {base_url: "http://h"}, b: {base_url: "http://i"}},'
+        " actions: {x: {connection: a}}}}"
+    )
+    assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies, 2 connections, 1 action)\n"
+
+
 def test_check_of_a_proxy_that_names_its_upstream(config: pathlib.Path) -> None:
     config.write_text(
         'upstreams: [{name: ai, endpoints: [{url: "http://h"}]}]\nproxies: [{name: p, path: /, upstream: ai}]'

@@ -134,14 +134,17 @@ def test_a_connection_and_an_action_stand_in_one_form_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("connections", "there"), [({}, "none"), ({"b": {}, "a": {}}, "a, b"), ({"z": {"tenant": "t"}}, "z")]
+    ("connections", "known"),
+    [
+        ({}, "add it below `connections`"),
+        ({"b": {}, "a": {}}, "the names are a, b; write one of them"),
+        ({"z": {"tenant": "t"}}, "the names are z; write one of them"),
+    ],
 )
-def test_an_action_names_a_connection_that_is_there(connections: dict[str, object], there: str) -> None:
+def test_an_action_names_a_connection_that_is_there(connections: dict[str, object], known: str) -> None:
     lines: dict[Path, int] = {("actions", "x", "connection"): 5}
     data: dict[str, object] = {"connections": connections, "actions": {"x": {"connection": "shop"}}}
-    assert told(data, lines) == [
-        f"f:5: actions.x.connection: there is no connection of this name, and there is {there}; write one of those"
-    ]
+    assert told(data, lines) == [f"f:5: actions.x.connection: there is no connection of this name; {known}"]
 
 
 @pytest.mark.parametrize(
