@@ -26,7 +26,7 @@ _CHANGES: Final = {
     "ejected": "ejected for a time",
     "probation": "on probation, its ejection is over",
     "proved": "well again",
-    "leaving": "draining by its own report, it gets no more requests",
+    "leaving": "draining by its own report, it gets no more requests while another endpoint is usable",
     "returned": "no longer draining by its own report",
 }
 """What an endpoint's change means, by its cause."""

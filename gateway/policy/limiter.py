@@ -285,14 +285,17 @@ class Limiter(Waitable):
         self.line.configure(codel)
 
     def predicted_wait(self, rank: Rank = ANY) -> float:
-        """Seconds that a newcomer would wait for a permit, by Little's law; 0.0: not known, or none. His part of all
-        places is that of the waiters of this process who are next before him.
-        """
+        """Seconds that a newcomer would wait for a permit, by Little's law; 0.0: not known, or none."""
         store = self.store
         if store.in_flight < store.limit:
             return 0.0
-        position = (self.line.ahead(rank) + 1) * (store.waiting + 1) / (len(self.line) + 1)
-        return position * store.hold / store.limit
+        return self.expected_place(rank) * store.hold / store.limit
+
+    def expected_place(self, rank: Rank = ANY) -> float:
+        """The place of a newcomer among all who wait, from 1. Where workers share the queue it is estimated: his part
+        of all places is that of the waiters of this process who are next before him.
+        """
+        return (self.line.ahead(rank) + 1) * (self.store.waiting + 1) / (len(self.line) + 1)
 
     def expects_timeout(self, seconds: float, rank: Rank = ANY) -> bool:
         """Whether a newcomer with so many seconds would probably wait in vain. One who has none is left to `wait`."""

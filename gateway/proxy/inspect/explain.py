@@ -35,7 +35,7 @@ from gateway.policy.breaker_store import Judged, Move, State
 from gateway.policy.causes import Causes
 from gateway.policy.limiter import Limiter
 from gateway.policy.rate_store import FORGOTTEN, HELD
-from gateway.policy.waiting_line import PRIORITIES
+from gateway.policy.waiting_line import PRIORITIES, Rank
 from gateway.policy.window import Tally
 from gateway.proxy.inspect.decisions import adaptive_told
 from gateway.proxy.inspect.endpoints import group_told, pool_told
@@ -76,7 +76,9 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "adaptive": None
         if upstream.adaptive is None or settings.limiter.adaptive is None
         else adaptive_told(upstream.adaptive, settings.limiter.adaptive, epoch),
-        "queue": None if limiter is None or not settings.queue.max_waiting else _queue(limiter, settings),
+        "queue": None
+        if limiter is None or not settings.queue.max_waiting
+        else _queue(limiter, settings, _rank(served)),
         "breaker": None if breaker is None else _breaker(breaker, now, epoch),
         "rates": [] if served.rates is None else [_rate(served.rates, at) for at in range(len(served.rates.settings))],
         "fallback": _fallback(served),
@@ -212,7 +214,7 @@ def _verdict(served: Served) -> tuple[str, str, str]:
             return "refuse", "rate_limit", sentence
         notes.append(f"without the rate limit's shadow mode: {sentence}")
     if limiter is not None and not limiter.available:
-        verdict, reason, sentence = _full(limiter, settings)
+        verdict, reason, sentence = _full(limiter, settings, _rank(served))
         if settings.limiter.mode == "shadow":
             notes.append(f"without the limiter's shadow mode: {sentence}")
         elif verdict == "refuse":
@@ -264,7 +266,12 @@ def _used_up(rule: RateRule) -> Iterator[tuple[str, bool]]:
             yield f"a request would be refused (429 rate_limit): {has}, and {later}", limit.shadow
 
 
-def _full(limiter: Limiter, settings: Settings) -> tuple[str, str, str]:
+def _rank(served: Served) -> Rank:
+    """Of a request of the proxy that says nothing about itself: its class decides its place in the queue."""
+    return Rank(PRIORITIES.index(served.settings.priority.default))
+
+
+def _full(limiter: Limiter, settings: Settings, rank: Rank) -> tuple[str, str, str]:
     queue, total = settings.queue, settings.timeouts.total
     max_waiting = queue.max_waiting
     taken = f"all {limiter.max} permits are in use"
@@ -274,12 +281,12 @@ def _full(limiter: Limiter, settings: Settings) -> tuple[str, str, str]:
     if limiter.full:
         room = f"all {max_waiting} places in the queue"
         return "refuse", "queue_full", f"a request would be refused (429 queue_full): {taken}, and {room}; {later}"
-    wait = limiter.predicted_wait()
+    wait = limiter.predicted_wait(rank)
     expected = f"; the expected wait is {wait:.1f} s" if wait else ""
-    if queue.predict and limiter.expects_timeout(min(queue.timeout, total or queue.timeout)):
+    if queue.predict and limiter.expects_timeout(min(queue.timeout, total or queue.timeout), rank):
         refused = "a request would be refused (429 queue_predicted_timeout)"
         return "refuse", "queue_predicted_timeout", f"{refused}: {taken}{expected}; {later}"
-    return "wait", "", f"a request would wait as number {limiter.waiting + 1}: {taken}{expected}"
+    return "wait", "", f"a request would wait as number {round(limiter.expected_place(rank))}: {taken}{expected}"
 
 
 def _fence(breaker: Breaker) -> tuple[str, str, str]:
@@ -297,7 +304,7 @@ def _fence(breaker: Breaker) -> tuple[str, str, str]:
     return "admit", "", ""
 
 
-def _queue(limiter: Limiter, settings: Settings) -> QueueTold:
+def _queue(limiter: Limiter, settings: Settings, rank: Rank) -> QueueTold:
     return {
         "mode": settings.queue.mode if settings.limiter.mode == "enforce" else "shadow",
         "max_waiting": settings.queue.max_waiting,
@@ -305,7 +312,7 @@ def _queue(limiter: Limiter, settings: Settings) -> QueueTold:
         "timeout": settings.queue.timeout,
         "order": "lifo" if limiter.line.newest_first else "fifo",
         "by_priority": dict(zip(PRIORITIES, limiter.line.counts, strict=True)),
-        "expected_wait": limiter.predicted_wait(),
+        "expected_wait": limiter.predicted_wait(rank),
     }
 
 

@@ -26,7 +26,7 @@ from gateway.policy.lessons import Bounds
 from gateway.policy.machine import REFUSED
 from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
-from gateway.policy.waiting_line import LOW, Rank
+from gateway.policy.waiting_line import LOW, NORMAL, Rank
 from gateway.proxy.inspect.explain import explain, phase
 from gateway.proxy.rates import Rates
 from gateway.proxy.snapshot import Served
@@ -223,6 +223,24 @@ async def test_a_queue_tells_the_expected_wait_and_whether_it_is_too_long(
     queue = scene.told()["queue"]
     assert queue is not None
     assert (queue["by_priority"], queue["expected_wait"]) == ({"high": 0, "normal": 0, "low": 1}, held)
+
+
+@pytest.mark.parametrize(("default", "place"), [("high", 1), ("normal", 2), ("low", 3)])
+async def test_the_class_of_a_proxy_decides_the_place_and_the_expected_wait(default: str, place: int) -> None:
+    scene = Scene(limit=1, places=5)
+    limiter = scene.limiter
+    assert limiter is not None
+    priority = replace(scene.served.settings.priority, default=cast(Any, default))
+    scene.served = replace(scene.served, settings=replace(scene.served.settings, priority=priority))
+    limiter.release(limiter.try_acquire(), seconds=2.0)
+    limiter.try_acquire()
+    limiter.join(rank=Rank(LOW))
+    limiter.join(rank=Rank(NORMAL))
+    found = scene.told()
+    expected = f"; the expected wait is {2.0 * place:.1f} s"
+    assert found["sentence"] == f"a request would wait as number {place}: all 1 permits are in use{expected}"
+    assert found["queue"] is not None
+    assert found["queue"]["expected_wait"] == 2.0 * place
 
 
 def test_a_shadow_refuses_nobody_and_says_what_it_would_do() -> None:
