@@ -9,7 +9,14 @@ from tables import Schema, code, kind, table
 from gateway.config.schema.json_schema import schema
 
 HEAD = ("key", "value", "default", "example", "meaning")
-PARTS = {"keys-limits": "limits.", "keys-auth": "auth.", "keys-upstreams": "upstreams[].", "keys-proxies": "proxies[]."}
+PARTS = {
+    "keys-limits": "limits.",
+    "keys-auth": "auth.",
+    "keys-upstreams": "upstreams[].",
+    "keys-connections": "connections.NAME.",
+    "keys-actions": "actions.NAME.",
+    "keys-proxies": "proxies[].",
+}
 """Parts of the reference with a region of their own, by the beginning of their keys; the rest is ``keys-gateway``."""
 
 
@@ -29,8 +36,12 @@ def _rows(section: Schema, shared: Schema, prefix: str) -> Iterator[tuple[str, .
         yield _row(prefix + name, node, meaning, required=name in section.get("required", ()))
     for name, node in section["properties"].items():
         inner, is_list = _mapping_in(node)
+        named = node.get("additionalProperties", {}) or next(iter(node.get("patternProperties", {}).values()), {})
         if inner:
             yield from _rows(shared[inner], shared, f"{prefix}{name}{'[]' if is_list else ''}.")
+        elif isinstance(named, dict) and "$ref" in named and not prefix:
+            # Below connectors the same keys are another way to write them, so one table is enough.
+            yield from _rows(shared[named["$ref"].removeprefix("#/$defs/")], shared, f"{name}.NAME.")
 
 
 def _row(path: str, node: Schema, meaning: str, *, required: bool) -> tuple[str, ...]:

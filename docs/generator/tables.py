@@ -44,8 +44,11 @@ def _unit(node: Schema) -> Schema:
 
 
 def _one(node: Schema) -> str:
-    if "$ref" in node:
+    if "$ref" in node or "oneOf" in node:
         return "mapping"
+    if "anyOf" in node:
+        # A key that may be null has the alternatives of its type in one of its own.
+        return kind(node)
     if "const" in node:
         return code(node["const"])
     if "enum" in node:

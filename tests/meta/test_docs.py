@@ -13,6 +13,8 @@ import pytest
 from meta import markdown
 from meta.sources import ROOT
 
+from gateway.config.schema.json_schema import schema
+
 DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
 GENERATED = ("admin-api.md", "configuration.md", "oracles.md", "tuning.md")
@@ -63,6 +65,21 @@ def test_every_page_is_reached_from_the_index() -> None:
 
 def test_the_readme_leads_to_the_index() -> None:
     assert (INDEX, "") in markdown.links(ROOT / "README.md")
+
+
+def test_the_configuration_has_every_key_of_each_section() -> None:
+    """Also of sections whose entries stand under a name, such as connections."""
+    text = (DOCS / "configuration.md").read_text()
+    sections = {
+        "upstreams[]": "Upstream",
+        "connections.NAME": "Connection",
+        "actions.NAME": "Action",
+        "proxies[]": "Proxy",
+    }
+    for begin, model in sections.items():
+        keys = schema()["$defs"][model]["properties"]
+        assert keys
+        assert [key for key in keys if f"| `{begin}.{key}` |" not in text] == [], begin
 
 
 def test_the_admin_api_tells_every_code_of_its_errors() -> None:
