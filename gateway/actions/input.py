@@ -40,11 +40,18 @@ class InputCheck:
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Raises `InvalidCallError` with the paths of what does not fit; it repeats no value."""
-        if self._validator is None or self._validator.is_valid(given):
+        if self._validator is None:
             return
+        try:
+            errors = () if self._validator.is_valid(given) else self._validator.iter_errors(given)
+        except ValueError:
+            message = "the input is nested too deeply to be checked; give it with fewer levels"
+            raise InvalidCallError(message, [("input", "is nested too deeply")]) from None
         fields = []
-        for number, error in enumerate(self._validator.iter_errors(given)):
+        for number, error in enumerate(errors):
             if number == _MOST_SHOWN:
                 break
             fields.append((".".join(map(str, error.instance_path)) or "input", error.message))
-        raise InvalidCallError("the input does not fit the schema of the action; change these fields", fields)
+        if fields:
+            message = "the input does not fit the schema of the action; change these fields"
+            raise InvalidCallError(message, fields)

@@ -60,3 +60,13 @@ def test_the_number_of_places_is_bounded() -> None:
 def test_a_schema_that_is_none_is_named() -> None:
     with pytest.raises(InvalidSchemaError, match="is no JSON Schema"):
         InputCheck(action(schema={"type": 3}))
+
+
+@pytest.mark.parametrize("place", ["owner", "other"])
+def test_an_input_that_is_too_deep_is_rejected(place: str) -> None:
+    value: Any = "s3cret"
+    for _ in range(1000):
+        value = [value]
+    with pytest.raises(InvalidCallError, match="nested too deeply") as caught:
+        InputCheck(action(OWNER, LIMIT)).check({place: value})
+    assert [where for where, _ in caught.value.fields] == ["input"]
