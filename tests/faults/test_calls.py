@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from harness.answers import answer, chunk, each_request, head
 from harness.client import code_of
+from harness.frames import block
+from harness.http2_upstream import Session, speaking
 from harness.patience import eventually
 from harness.records import Proxied
 from harness.rig import GatewayFor, Rig, proxy_to
@@ -20,6 +22,8 @@ from gateway.actions.call import Ended, Prepared, call
 from gateway.actions.repeat import Patience, Running
 from gateway.config.records import CircuitBreaker
 from gateway.core.exchange import Exchange
+from gateway.wire.h2.codes import CANCEL, HEADERS
+from gateway.wire.h2.frames import frame
 
 pytestmark = pytest.mark.plain
 
@@ -58,9 +62,9 @@ class Calling:
         )
 
 
-async def calling(gateway_for: GatewayFor, upstream: Upstream | str, **settings: Any) -> Calling:
+async def calling(gateway_for: GatewayFor, upstream: Upstream | str, *, most: int = MOST, **settings: Any) -> Calling:
     p = proxy_to(upstream, **settings)
-    own = replace(p.route, name="action/x", path="/nowhere", strip_path=False, own=True, answer_limit=MOST)
+    own = replace(p.route, name="action/x", path="/nowhere", strip_path=False, own=True, answer_limit=most)
     rig = await gateway_for(upstream, proxies=(p, Proxied(own, p.upstream)))
     return Calling(rig, rig.gateway.actions.running)
 
@@ -119,6 +123,47 @@ async def test_a_response_that_is_too_large_teaches_no_breaker(
     assert (await make.rig.log.last(3))["reason"] == ("answer_too_large" if over else "")
     breaker = make.rig.p.endpoints[0].breaker
     assert (breaker.state.word, len(breaker.outcomes)) == ("closed", 0)
+    await make.rig.settled()
+
+
+@pytest.mark.covers("ACT-46")
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("ends", ["data", "trailers", "never"])
+@pytest.mark.parametrize("length", [(), ((b"content-length", b"1001"),)])
+async def test_a_session_outlives_a_response_that_is_too_large(
+    gateway_for: GatewayFor, upstream: Upstream, length: tuple[tuple[bytes, bytes], ...], ends: str, at_once: bool
+) -> None:
+    async def script(session: Session) -> None:
+        asked = await session.request()
+        parts = [session.headers(asked, [(b":status", b"200"), *length])]
+        parts.append(session.pieces(asked, b"a" * 1001, ended=ends == "data"))
+        if ends == "trailers":
+            parts.append(frame(HEADERS, 5, asked.ident, block([(b"x-sum", b"1")])))
+        if at_once:
+            parts = [b"".join(parts)]
+        for part in parts:
+            await session.send(part)
+            await session.acknowledged()
+        if ends == "never":
+            assert await session.reset(asked) == CANCEL
+        await session.respond(await session.request(), b"good")
+
+    upstream.behaviour = speaking(script)
+    make = await calling(
+        gateway_for,
+        upstream,
+        most=1000,
+        http2="always",
+        max_concurrent=1,
+        circuit_breaker=CircuitBreaker(enabled=True, failure_threshold=1),
+    )
+    ended = await make()
+    assert ended.error is not None
+    assert ended.error.reason.code == "answer_too_large"
+    assert make.rig.permits() == 0
+    ended = await make()
+    assert (ended.error, bytes(ended.stream.received)) == (None, b"good")
+    assert upstream.accepted == 1
     await make.rig.settled()
 
 

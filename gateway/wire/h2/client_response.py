@@ -248,13 +248,16 @@ class ClientResponse(BodyWriter):
             return
         self.move(ClientEvent.BEGIN)
         self._sink = sink = reply.begin(head, self)
-        if self.state is not BODY:  # the caller takes nothing yet
+        if self.state is BODY:
+            if parts or self._ended:
+                self._relay(sink, parts, pooled=True)
+            else:
+                sink.flush()
+        elif self.state is CLOSED:  # the reply does not want this response, and has failed the stream
+            self._sink = None
+        else:  # the caller takes nothing yet
             sink.flush()
             self._keep(parts)
-        elif parts or self._ended:
-            self._relay(sink, parts, pooled=True)
-        else:
-            sink.flush()
 
     def _keep(self, parts: list[memoryview]) -> None:
         for part in parts:
