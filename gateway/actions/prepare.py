@@ -10,17 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
-
 import gateway
 from gateway.actions.auth import authenticated
 from gateway.actions.call import Prepared
 from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import Layered
-from gateway.actions.merge import AUTH, Merged, merge
+from gateway.actions.merge import AUTH, CONNECTION, Merged, merge
 from gateway.actions.patience import PolicyPatience, may_repeat
-from gateway.actions.redaction import REDACTED, Redaction, is_secret
-from gateway.config.actions import Action, Connection
+from gateway.actions.redaction import PUBLIC, REDACTED, Redaction, is_secret, shown_body
+from gateway.config.actions import Action, Connection, FieldPolicy
 from gateway.config.calls import name_of, name_of_action
 from gateway.core import trn
 from gateway.core.clock import Clock
@@ -50,6 +48,18 @@ class Entry:
 
     def __post_init__(self) -> None:
         self.origin = Origin.of(self.connection.base_url)
+
+    @property
+    def policy(self) -> FieldPolicy:
+        """Which header fields a call of it may have."""
+        return (self.action.fields if self.action is not None else None) or self.connection.fields
+
+    @property
+    def seconds(self) -> float:
+        """The longest that a call of it may take, with its repetitions."""
+        own = 0.0 if self.action is None else self.action.timeout
+        # What a strict connection sets is not overridden.
+        return self.connection.timeout if not own or self.connection.bounds_time else own
 
     def check(self, given: Any) -> None:
         """Raises `InvalidCallError` when ``given`` does not fit the schema of the action."""
@@ -140,7 +150,7 @@ def prepare(entry: Entry, asked: Asked, clock: Clock = time.time) -> Ready:
         merged = replace(merged, headers=(*merged.headers, Layered("User-Agent", _AGENT, DEFAULT)))
     merged = authenticated(connection.auth, merged, entry.origin.authority, clock())
     policy = action.retry or connection.retry
-    seconds = action.timeout or connection.timeout
+    seconds = entry.seconds
     prepared = Prepared(
         merged.method.encode(),
         merged.target.encode(),
@@ -157,28 +167,31 @@ def dry_run(entry: Entry, ready: Ready) -> Planned:
     connection, merged = entry.connection, ready.merged
     values = {**connection.headers, **connection.query}
     shown = Redaction([*connection.auth.secrets, *(value for name, value in values.items() if is_secret(name))])
-    query = urlencode([(each.name, _value(shown, each)) for each in merged.query], quote_via=quote, safe="[]")
+    query = [(each.name, _value(shown, each, hidden=each.layer in (AUTH, CONNECTION))) for each in merged.query]
+    fields = [(each, _value(shown, each, hidden=_hidden(entry, each))) for each in merged.headers]
     url = f"{entry.origin.url}{shown.text(merged.path)}"
+    parameters = urlencode(query, quote_via=quote, safe="[]")
     return {
         "method": merged.method,
-        "url": f"{url}?{query}" if query else url,
-        "headers": [{"name": each.name, "value": _value(shown, each), "layer": each.layer} for each in merged.headers],
-        "body": _body(shown, merged.body),
+        "url": f"{url}?{parameters}" if query else url,
+        "headers": [{"name": each.name, "value": value, "layer": each.layer} for each, value in fields],
+        "body": shown_body(shown, merged.body, merged.header("Content-Type"), connection.body),
         "warnings": [shown.text(each) for each in merged.warnings],
     }
 
 
-def _value(shown: Redaction, each: Layered) -> str:
-    return REDACTED if each.layer == AUTH else shown.value(each.name, each.value)
+def _hidden(entry: Entry, field: Layered) -> bool:
+    """Whether no value of this field is shown, because all or a part of it may be a secret of the connection."""
+    name = field.name.lower()
+    if field.layer == AUTH or name in PUBLIC:
+        return field.layer == AUTH
+    own = {each.lower() for each in entry.connection.headers}
+    # A later layer may have added to what the connection has, instead of replacing it.
+    return field.layer == CONNECTION or (name in own and name in entry.policy.append)
 
 
-def _body(shown: Redaction, body: bytes) -> str:
-    if not body:
-        return ""
-    try:
-        return orjson.dumps(shown.json(orjson.loads(body))).decode()
-    except orjson.JSONDecodeError:
-        return shown.text(body.decode(errors="replace"))
+def _value(shown: Redaction, each: Layered, *, hidden: bool) -> str:
+    return REDACTED if hidden else shown.value(each.name, each.value)
 
 
 def _adhoc(entry: Entry, asked: AdHoc) -> tuple[Action, dict[str, Any]]:
@@ -228,5 +241,5 @@ def _action_told(entry: Entry, action: Action) -> ActionTold:
         "description": action.description,
         "input_schema": None if schema is None else dict(schema),
         "explained_as": entry.label,
-        "seconds": action.timeout or entry.connection.timeout,
+        "seconds": entry.seconds,
     }

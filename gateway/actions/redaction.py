@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
+
+import orjson
 
 REDACTED: Final = "[REDACTED]"
 _WORDS: Final = (
@@ -12,6 +14,14 @@ _WORDS: Final = (
     *("token", "secret", "key", "cookie", "signature", "credential"),
 )
 """A name that holds one of them has a value that may be a secret."""
+PUBLIC: Final = frozenset(
+    (
+        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-encoding"),
+        *("content-language", "content-type", "user-agent"),
+    )
+)
+"""Header fields that say no more than the form of messages: their values are shown, whichever layer has set them."""
+_FORM: Final = "application/x-www-form-urlencoded"
 _FEWEST: Final = 4
 """Characters of a known secret that is looked for in other values: a shorter one would be found in everything."""
 
@@ -53,3 +63,25 @@ class Redaction:
             case str():
                 return self.text(value)
         return value
+
+
+def shown_body(redaction: Redaction, body: bytes, content_type: str, own: Mapping[str, Any]) -> str:
+    """``body`` without secrets. ``own``: the members that the connection adds, of which no value is shown: a name says
+    too little about what a connection holds for all of its calls."""
+    if not body:
+        return ""
+    if content_type.partition(";")[0].strip().lower() == _FORM:
+        pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+        shown = [(name, REDACTED if name in own else redaction.value(name, value)) for name, value in pairs]
+        return urlencode(shown, safe="[]")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return redaction.text(body.decode(errors="replace"))
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return REDACTED  # too deep to look at each member
+    if isinstance(value, Mapping):
+        value = {name: REDACTED if name in own else each for name, each in value.items()}
+    return orjson.dumps(redaction.json(value)).decode()

@@ -101,6 +101,8 @@ class Connection:
     fields: FieldPolicy = FieldPolicy()
     retry: Retry | None = None
     timeout: float = 30.0
+    bounds_time: bool = False
+    """Whether ``timeout`` holds whatever an action says: it is strict, and sets the time itself."""
     merge: Merge = "layered"
     max_bytes: int = 8 * 1024 * 1024
     """Of a response's body."""

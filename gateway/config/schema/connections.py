@@ -94,7 +94,7 @@ class Connection(Section):
     """How often a call is made again: the name of a preset, or its keys. `null`: `standard`; with `merge: strict`
     not at all."""
     timeout_ms: Milliseconds = Field(default=int(_CONNECTION.timeout * 1000), ge=1, le=3_600_000, examples=[10000])
-    """For a whole call, with its retries."""
+    """For a whole call, with its retries. When it is written here, `merge: strict` lets no action have another."""
     max_response_bytes: Bytes = Field(default=_CONNECTION.max_bytes, ge=1, le=MOST_BYTES, examples=[65536])
     """The longest body of a response."""
     max_concurrent: MaxConcurrent = 0
@@ -143,6 +143,7 @@ class Connection(Section):
             fields=self.http_policy.record(),
             retry=retry,
             timeout=self.timeout_ms / 1000,
+            bounds_time=self.merge == "strict" and "timeout_ms" in self.model_fields_set,
             merge=self.merge,
             max_bytes=self.max_response_bytes,
             description=self.description,

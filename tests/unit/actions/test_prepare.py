@@ -9,7 +9,7 @@ import pytest
 
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Index, dry_run, prepare
-from gateway.config.actions import Action, Auth, Connection, Parameter, Retry
+from gateway.config.actions import Action, Auth, Body, Connection, FieldPolicy, Parameter, Retry
 from gateway.ipc.calls import AdHoc, Asked
 
 SHOP = Connection(
@@ -138,6 +138,72 @@ def test_the_body_of_a_dry_run(body: object, shown: str) -> None:
     call = asked("make", {"body": body})
     entry = INDEX.find(call)
     assert dry_run(entry, prepare(entry, call))["body"] == shown
+
+
+INNOCENT = replace(
+    SHOP,
+    headers={"X-Vip": "s3cret-a", "X-Tags": "s3cret-c, s3cret-b", "Accept": "text/plain"},
+    query={"v": "s3cret-d"},
+    body={"m": "s3cret-e", "n": {"o": ["s3cret-f"]}, "p": 7},
+    fields=FieldPolicy(append=("x-tags",)),
+)
+"""With secrets under names that do not say so."""
+
+
+@pytest.mark.covers("ACT-30")
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (None, '{"m":"[REDACTED]","n":"[REDACTED]","p":"[REDACTED]"}'),
+        (Body("json", {"a": "1"}), '{"m":"[REDACTED]","n":"[REDACTED]","p":"[REDACTED]","a":"1"}'),
+        (
+            Body("form", {"a": "1", "password": "s3cret-g", "n": "2"}),
+            "m=[REDACTED]&n=[REDACTED]&p=[REDACTED]&a=1&password=[REDACTED]",
+        ),
+    ],
+)
+def test_a_dry_run_shows_no_value_of_the_connection(body: Body | None, shown: str) -> None:
+    index = Index([INNOCENT], [replace(MAKE, headers={"X-Tags": "a", "X-Own": "b"}, body=body)])
+    call = asked("make", {})
+    planned = dry_run(index.find(call), prepare(index.find(call), call))
+    assert "s3cret" not in repr(planned)
+    assert (planned["body"], planned["url"]) == (shown, "https://shop.test/v1/orders?v=[REDACTED]")
+    values = {each["name"]: each["value"] for each in planned["headers"]}
+    hidden = {name for name, value in values.items() if value == "[REDACTED]"}
+    assert hidden == {"X-Vip", "X-Tags", "Authorization"}
+    assert (values["Accept"], values["X-Own"]) == ("text/plain", "b")
+
+
+def test_a_dry_run_shows_what_replaces_a_value_of_the_connection() -> None:
+    call = asked("make", {"headers": {"X-Vip": "mine"}, "query": {"v": "2"}})
+    index = Index([INNOCENT], [MAKE])
+    planned = dry_run(index.find(call), prepare(index.find(call), call))
+    assert {"name": "X-Vip", "value": "mine", "layer": "input"} in planned["headers"]
+    assert planned["url"].endswith("?v=2")
+
+
+def test_a_dry_run_of_a_body_that_is_too_deep() -> None:
+    call = asked("make", {"body": "[" * 1000 + "]" * 1000})
+    assert dry_run(INDEX.find(call), prepare(INDEX.find(call), call))["body"] == "[REDACTED]"
+
+
+@pytest.mark.parametrize(
+    ("of_connection", "of_action", "asks", "seconds"),
+    [
+        (True, 60.0, 0.0, 30.0),
+        (True, 2.0, 0.0, 30.0),
+        (True, 2.0, 1.0, 1.0),
+        (False, 2.0, 0.0, 2.0),
+        (False, 0.0, 0.0, 30.0),
+    ],
+)
+def test_the_time_of_a_strict_connection_wins(
+    of_connection: bool, of_action: float, asks: float, seconds: float
+) -> None:
+    index = Index([replace(SHOP, bounds_time=of_connection)], [replace(FIND, timeout=of_action)])
+    call = asked(timeout=asks)
+    assert prepare(index.find(call), call).prepared.seconds == seconds
+    assert asks or index.actions_told("default")[0]["seconds"] == seconds
 
 
 def test_a_call_without_a_stored_action() -> None:

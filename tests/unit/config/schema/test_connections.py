@@ -102,6 +102,15 @@ def test_a_strict_connection_does_not_retry_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "bounds"),
+    [("", False), (", merge: strict", False), (", timeout_ms: 9", False), (", merge: strict, timeout_ms: 9", True)],
+)
+def test_the_time_of_a_strict_connection_holds_when_it_is_written(keys: str, bounds: bool) -> None:
+    (made,) = parse(f"connections: {{a: {{base_url: 'http://h'{keys}}}}}", "yaml", "f", {}).connections
+    assert made.bounds_time is bounds
+
+
+@pytest.mark.parametrize(
     ("line", "says"),
     [
         ("kind: redis", "connections.c.kind: there is no such connector; write http, or leave it out"),
