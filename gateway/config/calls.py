@@ -15,7 +15,8 @@ from gateway.config.actions import DEFAULT_TENANT, Action, Connection
 from gateway.config.records import NAMED, Route
 from gateway.core import trn
 
-_ACTION: Final = "action/"
+ACTION: Final = "action/"
+"""Begins the name of an action there."""
 
 
 def name_of(connection: Connection) -> str:
@@ -26,7 +27,7 @@ def name_of(connection: Connection) -> str:
 def name_of_action(action: Action) -> str:
     """By which log, metrics and explanations know an action."""
     tenant, _, _, name, _ = trn.parse(action.trn)
-    return f"{_ACTION}{name}" if tenant == DEFAULT_TENANT else f"{_ACTION}{tenant}/{name}"
+    return f"{ACTION}{name}" if tenant == DEFAULT_TENANT else f"{ACTION}{tenant}/{name}"
 
 
 def routes(connections: Sequence[Connection], actions: Sequence[Action]) -> Iterator[Route]:

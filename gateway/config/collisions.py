@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gateway.config import records, values
 from gateway.config.actions import DEFAULT_TENANT
+from gateway.config.calls import ACTION
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
 from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS
 
 _Value = TypeVar("_Value")
+_LONGEST: Final = 64
+"""Characters of a name in metrics: the room in `gateway.observe.counters`."""
 _LIMIT = records.RateLimit("-", 0.0)
 _RATE = {"rate": None, "per": _LIMIT.per, "burst": _LIMIT.burst, "max_keys": _LIMIT.max_keys}
 
@@ -91,21 +94,40 @@ def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[
     grouped = _mapping(_mapping(settings.get("connectors")).get("http"))
     forms: list[tuple[dict[str, object], Path]] = [(settings, ()), (grouped, ("connectors", "http"))]
     names, actions = _Register(upstreams.root, "the same name"), _Register(upstreams.root, "the same name")
+    tenants: dict[object, str] = {}
     for form, at in forms:
         for name, connection in _mapping(form.get("connections")).items():
             yield from names.enter(name, (*at, "connections", name))
-            tenant = _mapping(connection).get("tenant", DEFAULT_TENANT)
-            between = "" if tenant == DEFAULT_TENANT else f"{tenant}/"
-            upstreams.first.setdefault(f"{SHARED}{between}{name}", (*at, "connections", name))
+            known = f"{_of_tenant(connection)}{name}"
+            upstreams.first.setdefault(f"{SHARED}{known}", (*at, "connections", name))
+            yield from _too_long(f"{SHARED}{known}", upstreams.root, (*at, "connections", name))
+            tenants.setdefault(name, _of_tenant(connection))
     for form, at in forms:
         for name, action in _mapping(form.get("actions")).items():
             yield from actions.enter(name, (*at, "actions", name))
             named = _mapping(action).get("connection")
+            tenant = tenants.get(named, "") if isinstance(named, str) else ""
+            yield from _too_long(f"{ACTION}{tenant}{name}", upstreams.root, (*at, "actions", name))
             if isinstance(named, str) and named not in names.first:
                 line, shown = locate(upstreams.root, (*at, "actions", name, "connection"))
                 there = ", ".join(sorted(map(str, names.first)))
                 known = f"the names are {there}; write one of them" if there else "add it below `connections`"
                 yield Problem(f"there is no connection of this name; {known}", shown, line)
+
+
+def _of_tenant(connection: object) -> str:
+    """What stands before the name of a connection, and of its actions, wherever proxies have theirs."""
+    tenant = _mapping(connection).get("tenant", DEFAULT_TENANT)
+    return "" if tenant == DEFAULT_TENANT else f"{tenant}/"
+
+
+def _too_long(known: str, root: Branch, at: Path) -> Iterator[Problem]:
+    """The counters of all workers have so much room for the name of a proxy, and count nothing of a longer one."""
+    over = len(known) - _LONGEST
+    if over > 0:
+        line, shown = locate(root, at)
+        message = f"is known as {known}, which may have {_LONGEST} characters; shorten the name or the tenant by {over}"
+        yield Problem(message, shown, line)
 
 
 def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Iterator[Problem]:

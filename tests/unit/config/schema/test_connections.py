@@ -139,6 +139,24 @@ def test_what_is_rejected_has_its_place_and_no_secret(line: str, says: str) -> N
     assert "s3cret" not in problem
 
 
+@pytest.mark.parametrize("form", ["{%s}", "connectors: {http: {%s}}"])
+@pytest.mark.parametrize(("tenant", "room"), [("default", 0), ("acme", 5)])
+@pytest.mark.parametrize("over", [0, 1])
+def test_names_have_the_room_that_counters_have_for_them(form: str, tenant: str, room: int, over: int) -> None:
+    shop, find = "s" * (64 - len("connection/") - room + over), "f" * (64 - len("action/") - room + over)
+    connection = f"{{base_url: 'http://h', tenant: {tenant}}}"
+    inner = f"connections: {{{shop}: {connection}}}, actions: {{{find}: {{connection: {shop}}}}}"
+    if not over:
+        document = parse(form % inner, "yaml", "f", {})
+        assert [len(route.name) for route in document.calls] == [64, 64]
+        return
+    problems = told(form % inner)
+    assert len(problems) == 2
+    assert f"connections.{shop}: is known as connection/" in problems[0]
+    assert f"actions.{find}: is known as action/" in problems[1]
+    assert all("which may have 64 characters; shorten the name or the tenant by 1" in each for each in problems)
+
+
 def test_a_connection_is_somewhere() -> None:
     assert "base_url" in told("connections: {c: {}}")[0]
     assert "connections.c.base_url" in told("connections: {c: {base_url: 'ftp://h'}}")[0]
