@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.config import header_template
 from gateway.config.errors import Path, Problem
@@ -12,6 +13,9 @@ from gateway.config.formats import yaml_scalars
 from gateway.config.formats.tree import Node, Scalar, locate
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\{))")
+
+_WITHOUT_TEMPLATES: Final = frozenset(("connections", "actions", "connectors"))
+"""Keys of the file below which the fields of `headers` are no header templates."""
 
 
 class Substituted(str):
@@ -83,8 +87,9 @@ class Substitution:
         if not isinstance(text, str) or "$" not in text:
             return text
         try:
-            # Values of `headers` are templates: what a variable holds is no part of them.
-            value = expand(text, self.env, header_template.quoted if "headers" in path[-2:-1] else _as_it_is)
+            # Values of `headers` of proxies are templates: what a variable holds is no part of them.
+            template = "headers" in path[-2:-1] and path[0] not in _WITHOUT_TEMPLATES
+            value = expand(text, self.env, header_template.quoted if template else _as_it_is)
         except ValueError as error:
             self.problems.append(Problem(str(error), path, locate(self.root, path)[0]))
             return text

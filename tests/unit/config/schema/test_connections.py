@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.actions import Auth, Connection, FieldPolicy
+from gateway.config.actions import Auth, Body, Connection, FieldPolicy
 from gateway.config.load import ConfigError, parse
 from gateway.config.records import CircuitBreaker, Endpoint, Queue, Upstream
 from gateway.config.schema.call_policy import PRESETS
@@ -155,6 +155,17 @@ def test_names_have_the_room_that_counters_have_for_them(form: str, tenant: str,
     assert f"connections.{shop}: is known as connection/" in problems[0]
     assert f"actions.{find}: is known as action/" in problems[1]
     assert all("which may have 64 characters; shorten the name or the tenant by 1" in each for each in problems)
+
+
+@pytest.mark.parametrize("form", ["{%s}", "connectors: {http: {%s}}"])
+def test_what_a_variable_holds_is_sent_as_it_is(form: str) -> None:
+    inner = "connections: {a: {base_url: 'http://h', headers: {X-A: '${K}'}, query: {a: '${K}'}}}, "
+    inner += "actions: {b: {connection: a, headers: {X-A: '${K}'}, body: {value: {headers: {a: '${K}'}}}}}"
+    secret = "p{a.b}@request.{"
+    document = parse(form % inner, "yaml", "f", {"K": secret})
+    (connection,), (action,) = document.connections, document.actions
+    assert (connection.headers, connection.query) == ({"X-A": secret}, {"a": secret})
+    assert (action.headers, action.body) == ({"X-A": secret}, Body("json", {"headers": {"a": secret}}))
 
 
 def test_a_connection_is_somewhere() -> None:
