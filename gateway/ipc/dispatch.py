@@ -3,6 +3,7 @@ which."""
 
 from __future__ import annotations
 
+from gateway.errors import DRAINING
 from gateway.ipc.calls import ActionTold, Asked, Called, Calls, ConnectionTold
 from gateway.ipc.channel import ChannelError, UnsentError
 from gateway.ipc.fleet import Fleet
@@ -25,14 +26,27 @@ class Dispatch(Calls):
         return next(iter(found.values()))
 
     async def call(self, asked: Asked) -> Called:
-        """A worker that cannot be reached has done nothing, so the next one gets the call."""
+        """A worker that cannot be reached, or drains before it has sent anything, has done nothing: the next one gets
+        the call. Its health, from which ``draining`` is known, may be older than its drain."""
         self._turn += 1
         workers = [each for each in self._fleet.asked() if each.health is None or not each.health.draining]
         failure: ChannelError = ChannelError("no worker responds")
+        refused: Called | None = None
         for at in range(len(workers)):
             worker = workers[(self._turn + at) % len(workers)]
             try:
-                return await worker.client.call(asked)
+                called = await worker.client.call(asked)
             except UnsentError as error:
                 failure = error
+                continue
+            if not _drains(called):
+                return called
+            refused = called
+        if refused is not None:
+            return refused
         raise failure
+
+
+def _drains(called: Called) -> bool:
+    failure = called["failure"]
+    return failure is not None and failure["code"] == DRAINING.code and called["attempts"] == 0

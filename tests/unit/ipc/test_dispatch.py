@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness.patience import eventually
 
-from gateway.ipc.calls import ActionTold, Asked, Called, Calls, ConnectionTold
+from gateway.ipc.calls import ActionTold, Asked, Called, Calls, ConnectionTold, Failure
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.dispatch import Dispatch
@@ -44,6 +44,8 @@ class Plane(Calls):
         self.asked: list[Asked] = []
         self.held: asyncio.Event | None = None
         self.cancelled = 0
+        self.failure: Failure | None = None
+        self.attempts = 1
 
     async def ping(self) -> Health:
         return Health(False, ())
@@ -62,7 +64,7 @@ class Plane(Calls):
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return called(self.number)
+        return {**called(self.number), "failure": self.failure, "attempts": self.attempts}
 
 
 class Workers:
@@ -153,3 +155,27 @@ async def test_a_worker_that_dies_in_a_call_is_not_asked_twice(workers: Workers)
 async def test_lists_come_from_one_worker(workers: Workers) -> None:
     assert await workers.dispatch.connections("default") == []
     assert await workers.dispatch.actions("default") == []
+
+
+def draining() -> Failure:
+    return {"status": 503, "code": "draining", "title": "t", "message": "m"}
+
+
+async def test_a_worker_that_has_begun_to_drain_is_passed_over(workers: Workers) -> None:
+    workers.planes[1].failure, workers.planes[1].attempts = draining(), 0
+    found = [await workers.dispatch.call(ASKED) for _ in range(6)]
+    assert {each["request_id"] for each in found} == {"0", "2"}
+    assert len(workers.planes[1].asked) == 2, "its health did not say so yet"
+    for plane in workers.planes:
+        plane.failure, plane.attempts = draining(), 0
+    assert (await workers.dispatch.call(ASKED))["failure"] == draining()
+
+
+@pytest.mark.parametrize(("code", "attempts"), [("draining", 1), ("breaker_open", 0)])
+async def test_what_was_sent_or_refused_goes_to_no_other_worker(workers: Workers, code: str, attempts: int) -> None:
+    for plane in workers.planes:
+        plane.failure, plane.attempts = {**draining(), "code": code}, attempts
+    failure = (await workers.dispatch.call(ASKED))["failure"]
+    assert failure is not None
+    assert failure["code"] == code
+    assert sum(len(plane.asked) for plane in workers.planes) == 1
