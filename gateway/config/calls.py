@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -54,6 +54,8 @@ def _route(name: str, connection: Connection, most: int, action: Action | None =
 
 
 def _names(connection: Connection, action: Action | None) -> Iterator[str]:
-    yield from (*connection.headers, *connection.query)
+    yield from (*connection.headers, *connection.query, *connection.body)
     if action is not None:
         yield from (*action.headers, *action.query)
+        if action.body is not None and isinstance(action.body.value, Mapping):
+            yield from action.body.value

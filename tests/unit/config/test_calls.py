@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.actions import Action, Auth, Connection
+from gateway.config.actions import Action, Auth, Body, Connection
 from gateway.config.calls import routes
 from gateway.config.records import Document, Upstream
 
@@ -46,6 +46,12 @@ def test_the_bound_of_an_action_wins() -> None:
         ({"headers": {"Authorization": "x"}}, {}, True),
         ({"headers": {"Accept": "x"}}, {}, False),
         ({}, {"headers": {"Authorization": "x"}}, True),
+        ({"query": {"api_key": "x"}}, {}, True),
+        ({"body": {"api_key": "x"}}, {}, True),
+        ({"body": {"source": "x"}}, {}, False),
+        ({}, {"body": Body("form", {"client_secret": "x"})}, True),
+        ({}, {"body": Body("json", {"title": "x"})}, False),
+        ({}, {"body": Body("text", "secret")}, False),
     ],
 )
 def test_a_forward_proxy_must_not_read_credentials(changes: Any, of_action: Any, secret: bool) -> None:
