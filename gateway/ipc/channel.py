@@ -24,6 +24,8 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast, get_type_hints
 import msgspec
 
 _LENGTH: Final = 4
+PING: Final = "ping"
+"""The operation that each worker responds to at once."""
 _MAX_MESSAGE: Final = 256 << 20
 
 Result = TypeVar("Result")
@@ -174,6 +176,7 @@ class ChannelClient:
         except OSError as error:
             raise UnsentError(f"the worker cannot be reached: {error}") from None
         try:
+            await self._taken(reader, writer)
             writer.write(request)
             await writer.drain()
             response = await read(reader, self._responses)
@@ -184,6 +187,24 @@ class ChannelClient:
         if response.error is not None:
             raise RefusedError(response.error)
         return response.body
+
+    async def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Wait until a process has taken the connection. Raises `UnsentError`.
+
+        The listening socket outlives the worker: a connection that comes behind its end waits there for the next one,
+        which may never come, as for a place that a rolling restart has left.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                writer.write(packed(Request(next(self._ids), PING, msgspec.Raw(b"[]"))))
+                await writer.drain()
+                if await read(reader, self._responses) is not None:
+                    return
+        except TimeoutError:
+            raise UnsentError(f"the worker did not take a call within {self._timeout:g} seconds") from None
+        except OSError as error:
+            raise UnsentError(f"the worker cannot be reached: {error}") from None
+        raise UnsentError("the worker cannot be reached: it closed the channel")
 
     async def aclose(self) -> None:
         await self._hang_up()

@@ -68,12 +68,12 @@ class Plane(Calls):
 
 
 class Workers:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, timeout: float = 5.0) -> None:
         self._folder = folder
         self.planes = [Plane(number) for number in range(3)]
         self.servers: list[ChannelServer] = []
         table = operations(DataPlane)
-        clients = [WorkerClient(ChannelClient(str(folder / str(number)), table)) for number in range(3)]
+        clients = [WorkerClient(ChannelClient(str(folder / str(n)), table, timeout=timeout)) for n in range(3)]
         self.fleet = Fleet([Worker(n, n, client, Health(False, ())) for n, client in enumerate(clients)], dict)
         self.dispatch = Dispatch(self.fleet)
 
@@ -179,3 +179,16 @@ async def test_what_was_sent_or_refused_goes_to_no_other_worker(workers: Workers
     assert failure is not None
     assert failure["code"] == code
     assert sum(len(plane.asked) for plane in workers.planes) == 1
+
+
+async def test_a_call_does_not_wait_for_a_place_that_no_process_serves(tmp_path: Path) -> None:
+    made = Workers(tmp_path, timeout=0.05)
+    with socket.socket(socket.AF_UNIX) as abandoned:
+        async with AsyncExitStack() as stack:
+            await made.start(stack)
+            await made.servers[1].aclose()
+            (tmp_path / "1").unlink()
+            abandoned.bind(str(tmp_path / "1"))
+            abandoned.listen()
+            found = [await made.dispatch.call(ASKED) for _ in range(6)]
+            assert {each["request_id"] for each in found} == {"0", "2"}
