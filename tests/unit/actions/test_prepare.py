@@ -131,6 +131,7 @@ def test_a_dry_run_shows_no_secret_and_the_layer_of_each_field() -> None:
     ("body", "shown"),
     [
         ({"password": "x", "a": ["s3cret-key"]}, '{"password":"[REDACTED]","a":["[REDACTED]"]}'),
+        (["s3cret-key", 1], '["[REDACTED]",1]'),
         ("s3cret-key", "[REDACTED]"),
     ],
 )
