@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NotRequired, Protocol, TypedDict
-
-SLACK_SECONDS: Final = 5.0
-"""What the way between two processes may add to the time of a call."""
+from typing import NotRequired, Protocol, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
