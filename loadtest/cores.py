@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
-import secrets
 import shutil
 import statistics
 import tempfile
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import http1
 from joserfc import jwt
-from joserfc.jwk import OctKey
+from joserfc.jwk import ECKey
 from stage import HOST, GatewayProcess, listener, port_of, table
 from wrk_output import parsed
 
@@ -82,14 +82,16 @@ async def costly(seconds: int) -> bool:
     they are the limit, and not the gateway.
     """
     loop, upstream = asyncio.get_running_loop(), listener()
-    server = await loop.create_server(_Answering, sock=upstream)
-    secret = secrets.token_hex(32)
-    auth = {"jwt": [{"issuer": "load", "audience": ["gateway"], "algorithms": ["HS256"], "secret": secret}]}
+    key = ECKey.generate_key("P-384", {"kid": "load"})
+    published = json.dumps({"keys": [key.as_dict(private=False)]}).encode()
+    server = await loop.create_server(lambda: _Answering(published), sock=upstream)
+    keys = f"http://{HOST}:{port_of(upstream)}{_KEYS.decode()}"
+    auth = {"jwt": [{"issuer": "load", "audience": ["gateway"], "algorithms": ["ES384"], "jwks_url": keys}]}
     found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     spent: dict[int, list[float]] = {1: [], 2: []}
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-costly-")))
-        script = _with_tokens(folder, secret)
+        script = _with_tokens(folder, key)
         gateways = {
             number: await stack.enter_async_context(
                 GatewayProcess(
@@ -129,11 +131,13 @@ async def costly(seconds: int) -> bool:
     return more >= FASTER
 
 
-def _with_tokens(folder: Path, secret: str) -> Path:
+def _with_tokens(folder: Path, key: ECKey) -> Path:
     """A script for wrk that sends each request with the next of `TOKENS` tokens."""
-    key, until = OctKey.import_key(secret), int(time.time()) + 3600
-    claims = {"iss": "load", "aud": "gateway", "exp": until}
-    tokens = [jwt.encode({"alg": "HS256"}, claims | {"sub": f"caller-{number}"}, key) for number in range(TOKENS)]
+    claims = {"iss": "load", "aud": "gateway", "exp": int(time.time()) + 3600}
+    tokens = [
+        jwt.encode({"alg": "ES384", "kid": "load"}, claims | {"sub": f"caller-{number}"}, key, ["ES384"])
+        for number in range(TOKENS)
+    ]
     (folder / "tokens").write_text("\n".join(tokens))
     script = folder / "tokens.lua"
     script.write_text(
@@ -182,6 +186,18 @@ def _cpu(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+_KEYS = b"/keys.json"
+
+
 class _Answering(http1.Answering):
+    """The endpoint, which also publishes the keys of tokens."""
+
+    def __init__(self, published: bytes = b"") -> None:
+        super().__init__()
+        self._published = published
+
     def asked(self, target: bytes) -> None:
-        self.transport.write(http1.response(b"ok"))
+        if target == _KEYS:
+            self.transport.write(http1.response(self._published, content_type=b"application/json"))
+        else:
+            self.transport.write(http1.response(b"ok"))
