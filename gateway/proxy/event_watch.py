@@ -24,25 +24,30 @@ from gateway.errors import GatewayError
 from gateway.wire.event_reader import EventReader
 from gateway.wire.timer import LazyTimer
 
-_MEDIA_TYPE: Final = b"text/event-stream"
+EVENTS: Final = b"text/event-stream"
 _CONTENT_TYPE: Final = b"content-type:"
 _CONTENT_ENCODING: Final = b"content-encoding:"
 _LATE: Final = 0.001
 """A timer may fire so many seconds before its time."""
 
 
+def described(head: ResponseHead) -> tuple[bytes, bool]:
+    """The media type of a response in lower case, and whether its body is encoded, so that it cannot be read here."""
+    media_type, encoded = b"", False
+    for line in head.fields:
+        name = line[: line.find(b":") + 1].lower()
+        if name == _CONTENT_TYPE:
+            media_type = line[len(name) :].partition(b";")[0].strip().lower()
+        elif name == _CONTENT_ENCODING:
+            encoded = encoded or line[len(name) :].strip().lower() != b"identity"
+    return media_type, encoded
+
+
 def is_event_stream(request: RequestHead, head: ResponseHead) -> bool:
     """The response has a body of events that can be read here: nothing encodes it."""
     if head.status != 200 or not head.length or request.method == b"HEAD":
         return False
-    found = False
-    for line in head.fields:
-        name = line[: line.find(b":") + 1].lower()
-        if name == _CONTENT_TYPE:
-            found = line[len(name) :].partition(b";")[0].strip().lower() == _MEDIA_TYPE
-        elif name == _CONTENT_ENCODING and line[len(name) :].strip().lower() != b"identity":
-            return False
-    return found
+    return described(head) == (EVENTS, False)
 
 
 class EventWatch:

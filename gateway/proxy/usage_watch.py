@@ -9,11 +9,9 @@ from gateway.core.exchange import Exchange
 from gateway.core.message import ResponseHead
 from gateway.core.stream import Sink
 from gateway.core.usage import Usage
+from gateway.proxy.event_watch import EVENTS, described
 from gateway.proxy.usage_reader import BodyUsage, EventUsage, UsageReader, Vendor
 
-_CONTENT_TYPE: Final = b"content-type:"
-_CONTENT_ENCODING: Final = b"content-encoding:"
-_EVENTS: Final = b"text/event-stream"
 _JSON: Final = (b"application/json", b"+json")
 
 
@@ -23,25 +21,13 @@ def usage_watch(ex: Exchange, head: ResponseHead, sink: Sink, vendor: Vendor) ->
     """
     if ex.request.method != b"POST" or not 200 <= head.status <= 299 or not head.length:
         return sink
-    media_type, encoded = _described(head)
-    events = media_type == _EVENTS
+    media_type, encoded = described(head)
+    events = media_type == EVENTS
     if encoded or not (events or media_type.endswith(_JSON)):
         ex.usage = Usage("encoded" if encoded else "media_type")
         return sink
     ex.usage = usage = Usage()
     return UsageWatch(sink, (EventUsage if events else BodyUsage)(usage, vendor))
-
-
-def _described(head: ResponseHead) -> tuple[bytes, bool]:
-    """The media type, and whether the body is encoded."""
-    media_type, encoded = b"", False
-    for line in head.fields:
-        name = line[: line.find(b":") + 1].lower()
-        if name == _CONTENT_TYPE:
-            media_type = line[len(name) :].partition(b";")[0].strip().lower()
-        elif name == _CONTENT_ENCODING:
-            encoded = line[len(name) :].strip().lower() != b"identity"
-    return media_type, encoded
 
 
 class UsageWatch:
