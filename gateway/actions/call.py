@@ -72,6 +72,7 @@ async def call(
 
 
 def head_of(prepared: Prepared) -> RequestHead:
+    """The head of the request, whose length follows from the body. Host is set when it is sent."""
     length = len(prepared.body)
     fields = [line for line in prepared.lines if line[: line.find(b":")].lower() not in _DROPPED]
     known: dict[bytes, bytes] = {}

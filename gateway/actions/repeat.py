@@ -61,30 +61,7 @@ def repeat(
     """Serve the calls of ``running``. Sets ``failures``, and ``deadline``."""
 
     def layer(next_handler: Handler) -> Handler:
-        async def attempts(ex: Exchange, call: Running) -> None:
-            queued, number = 0.0, 0
-            while True:
-                number += 1
-                ex.downstream = answer = call.answer()
-                cause, failed = "", None
-                try:
-                    await next_handler(ex)
-                    cause = str(ex.status)
-                except GatewayError as error:
-                    failed = error
-                    cause = TIMEOUT if error.reason is TOTAL_TIMEOUT else failure_of(error)
-                queued += ex.queued
-                ex.queued = queued
-                pause = _pause(call, ex, number, cause, answer.head, clock(), epoch())
-                if pause is None:
-                    if failed is not None:
-                        raise failed
-                    return
-                ex.failures = (*ex.failures, cause)
-                _forget(ex)
-                await sleep(pause)
-                ex.retried = clock() - ex.start_at - queued
-                ex.queued = 0.0
+        attempts = _Attempts(next_handler, clock, epoch, sleep)
 
         async def handle(ex: Exchange) -> None:
             call = running[ex]
@@ -93,7 +70,7 @@ def repeat(
             ex.deadline = clock() + call.seconds
             timer = loop.call_later(call.seconds, expiry.fire)
             try:
-                await attempts(ex, call)
+                await attempts.make(ex, call)
             except GatewayError as error:
                 call.error = error
                 raise
@@ -111,14 +88,48 @@ def repeat(
     return layer
 
 
-def _pause(
-    call: Running, ex: Exchange, number: int, cause: str, head: ResponseHead | None, now: float, epoch: float
-) -> float | None:
-    if call.patience is None or not cause:
-        return None
-    asked = None if head is None else retry_after_of(head.fields, epoch)
-    pause = call.patience.pause(number, cause, asked, now - ex.start_at)
-    return None if pause is None or now + pause >= ex.deadline else pause
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """Makes the attempts of calls, and the pauses between them."""
+
+    next_handler: Handler
+    clock: Clock
+    epoch: Clock
+    sleep: Sleep
+
+    async def make(self, ex: Exchange, call: Running) -> None:
+        """Until one is good, or is the last one. Raises `GatewayError` when that has no response."""
+        queued, number = 0.0, 0
+        while True:
+            number += 1
+            ex.downstream = answer = call.answer()
+            cause, failed = "", None
+            try:
+                await self.next_handler(ex)
+                cause = str(ex.status)
+            except GatewayError as error:
+                failed = error
+                cause = TIMEOUT if error.reason is TOTAL_TIMEOUT else failure_of(error)
+            queued += ex.queued
+            ex.queued = queued
+            pause = self._pause(ex, call, number, cause, answer.head)
+            if pause is None:
+                if failed is not None:
+                    raise failed
+                return
+            ex.failures = (*ex.failures, cause)
+            _forget(ex)
+            await self.sleep(pause)
+            ex.retried = self.clock() - ex.start_at - queued
+            ex.queued = 0.0
+
+    def _pause(self, ex: Exchange, call: Running, number: int, cause: str, head: ResponseHead | None) -> float | None:
+        if call.patience is None or not cause:
+            return None
+        now = self.clock()
+        asked = None if head is None else retry_after_of(head.fields, self.epoch())
+        pause = call.patience.pause(number, cause, asked, now - ex.start_at)
+        return None if pause is None or now + pause >= ex.deadline else pause
 
 
 def _forget(ex: Exchange) -> None:
