@@ -22,7 +22,7 @@ from gateway.config.actions import Action, Connection, FieldPolicy
 from gateway.config.calls import name_of, name_of_action
 from gateway.core import trn
 from gateway.core.clock import Clock
-from gateway.ipc.calls import ActionTold, AdHoc, Asked, ConnectionTold, Planned
+from gateway.ipc.calls import ActionSummary, AdHoc, Asked, ConnectionSummary, Planned
 from gateway.upstream.origin import Origin
 
 if TYPE_CHECKING:
@@ -93,16 +93,16 @@ class Index:
             return found[0]
         raise _not_found(kind, name, len(found))
 
-    def connections_told(self, tenant: str) -> list[ConnectionTold]:
+    def connection_summaries(self, tenant: str) -> list[ConnectionSummary]:
         """Those of ``tenant``, by name."""
-        found = [_connection_told(each, self._actions) for each in self._connections if _tenant(each) == tenant]
-        return sorted(found, key=lambda told: told["name"])
+        found = [_connection_summary(each, self._actions) for each in self._connections if _tenant(each) == tenant]
+        return sorted(found, key=lambda each: each["name"])
 
-    def actions_told(self, tenant: str) -> list[ActionTold]:
+    def action_summaries(self, tenant: str) -> list[ActionSummary]:
         """Those of ``tenant``, by name."""
         return sorted(
-            (_action_told(each, each.action) for each in self._actions if each.action and _tenant(each) == tenant),
-            key=lambda told: told["name"],
+            (_action_summary(each, each.action) for each in self._actions if each.action and _tenant(each) == tenant),
+            key=lambda each: each["name"],
         )
 
 
@@ -211,7 +211,7 @@ def _tenant(entry: Entry) -> str:
     return trn.parse(entry.trn).tenant
 
 
-def _connection_told(entry: Entry, actions: Sequence[Entry]) -> ConnectionTold:
+def _connection_summary(entry: Entry, actions: Sequence[Entry]) -> ConnectionSummary:
     own, connection = trn.parse(entry.trn), entry.connection
     return {
         "trn": entry.trn,
@@ -226,7 +226,7 @@ def _connection_told(entry: Entry, actions: Sequence[Entry]) -> ConnectionTold:
     }
 
 
-def _action_told(entry: Entry, action: Action) -> ActionTold:
+def _action_summary(entry: Entry, action: Action) -> ActionSummary:
     from gateway.actions.input import schema_of  # as in `Entry.check`
 
     own = trn.parse(entry.trn)

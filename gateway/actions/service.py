@@ -13,7 +13,7 @@ from gateway.config.records import Document
 from gateway.core.exchange import Exchange
 from gateway.core.message import ResponseHead
 from gateway.errors import INTERNAL, GatewayError
-from gateway.ipc.calls import ActionTold, Asked, Called, ConnectionTold, Failure
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Failure
 from gateway.proxy.server import Server
 
 _MAX_ID: Final = 128
@@ -33,11 +33,11 @@ class Actions:
         """Serve the actions of ``document`` from now on."""
         self._index = Index(document.connections, document.actions)
 
-    def connections(self, tenant: str) -> list[ConnectionTold]:
-        return self._index.connections_told(tenant)
+    def connections(self, tenant: str) -> list[ConnectionSummary]:
+        return self._index.connection_summaries(tenant)
 
-    def actions(self, tenant: str) -> list[ActionTold]:
-        return self._index.actions_told(tenant)
+    def actions(self, tenant: str) -> list[ActionSummary]:
+        return self._index.action_summaries(tenant)
 
     async def call(self, server: Server, asked: Asked) -> Called:
         """Make the call to its end; when this is cancelled, its caller has left."""
@@ -53,7 +53,7 @@ class Actions:
             return {**_blank(trn, asked), "failure": _refused(error)}
         served = server.snapshot.served[entry.label]
         ended = await call(server, self.running, served, ready.prepared, _id(asked.request_id))
-        return told(trn, ended, time.monotonic() - began)
+        return result_of(trn, ended, time.monotonic() - began)
 
 
 def _id(given: str) -> bytes:
@@ -88,7 +88,7 @@ def _refused(error: InvalidCallError) -> Failure:
     return made
 
 
-def told(trn: str, ended: Ended, seconds: float) -> Called:
+def result_of(trn: str, ended: Ended, seconds: float) -> Called:
     """What the caller of ``trn`` gets. A part of a response looks like no response."""
     exchange, stream, error = ended.exchange, ended.stream, ended.error
     if error is None and (stream.head is None or not stream.complete):

@@ -15,7 +15,7 @@ from gateway.admin.actor import Actor
 from gateway.admin.errors import AdminError, not_found, unavailable
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
-from gateway.ipc.calls import ActionTold, AdHoc, Asked, Called, Calls, ConnectionTold, Failure
+from gateway.ipc.calls import ActionSummary, AdHoc, Asked, Called, Calls, ConnectionSummary, Failure
 from gateway.ipc.channel import ChannelError
 
 Answer = TypeVar("Answer")
@@ -90,13 +90,13 @@ class ActionAdministration:
         asked = Asked(tenant, "", {}, adhoc, options.timeout, options.dry_run, options.request_id)
         return await _result(await _asked(self._calls.call(asked)))
 
-    async def _connection(self, tenant: str, trn: str) -> ConnectionTold:
+    async def _connection(self, tenant: str, trn: str) -> ConnectionSummary:
         found = [each for each in await _asked(self._calls.connections(tenant)) if trn in (each["trn"], each["name"])]
         if len(found) != 1:
             raise _missing("connection", trn, len(found))
         return found[0]
 
-    async def _action(self, tenant: str, trn: str) -> ActionTold:
+    async def _action(self, tenant: str, trn: str) -> ActionSummary:
         found = [each for each in await _asked(self._calls.actions(tenant)) if trn in (each["trn"], each["name"])]
         if len(found) != 1:
             raise _missing("action", trn, len(found))
@@ -119,14 +119,14 @@ async def _asked(answer: Awaitable[Answer]) -> Answer:
         raise unavailable(str(error)) from None
 
 
-def _connection(told: ConnectionTold) -> Resource:
-    return dict(told)
+def _connection(summary: ConnectionSummary) -> Resource:
+    return dict(summary)
 
 
-def _action(told: ActionTold) -> Resource:
-    schema = told["input_schema"]
+def _action(summary: ActionSummary) -> Resource:
+    schema = summary["input_schema"]
     text = orjson.dumps(schema or {}, option=orjson.OPT_SORT_KEYS)
-    return {**told, "input_schema_digest": f"sha256:{hashlib.sha256(text).hexdigest()}"}
+    return {**summary, "input_schema_digest": f"sha256:{hashlib.sha256(text).hexdigest()}"}
 
 
 async def _result(called: Called) -> Resource:

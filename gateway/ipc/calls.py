@@ -84,7 +84,7 @@ class Called(TypedDict):
     seconds: float
 
 
-class ConnectionTold(TypedDict):
+class ConnectionSummary(TypedDict):
     trn: str
     name: str
     connector: str
@@ -98,7 +98,7 @@ class ConnectionTold(TypedDict):
     actions: list[str]
 
 
-class ActionTold(TypedDict):
+class ActionSummary(TypedDict):
     trn: str
     name: str
     connector: str
@@ -116,11 +116,11 @@ class ActionTold(TypedDict):
 class Calls(Protocol):
     """Behind a channel every method may raise `ChannelError`."""
 
-    async def connections(self, tenant: str) -> list[ConnectionTold]:
+    async def connections(self, tenant: str) -> list[ConnectionSummary]:
         """Those of ``tenant``, by name."""
         ...
 
-    async def actions(self, tenant: str) -> list[ActionTold]:
+    async def actions(self, tenant: str) -> list[ActionSummary]:
         """Those of ``tenant``, by name."""
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.config.records import Credentials, Document
-from gateway.ipc.calls import ActionTold, Asked, Called, ConnectionTold
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
 from gateway.ipc.channel import ChannelClient
 from gateway.ipc.messages import (
     BreakerPulse,
@@ -78,10 +78,10 @@ class WorkerClient(DataPlane):
     async def refusals(self, since: int, most: int) -> Refusals:
         return await self._channel.call(DataPlane.refusals, since, most)
 
-    async def connections(self, tenant: str) -> list[ConnectionTold]:
+    async def connections(self, tenant: str) -> list[ConnectionSummary]:
         return await self._channel.call(DataPlane.connections, tenant)
 
-    async def actions(self, tenant: str) -> list[ActionTold]:
+    async def actions(self, tenant: str) -> list[ActionSummary]:
         return await self._channel.call(DataPlane.actions, tenant)
 
     async def call(self, asked: Asked) -> Called:

@@ -4,7 +4,7 @@ which."""
 from __future__ import annotations
 
 from gateway.errors import DRAINING
-from gateway.ipc.calls import ActionTold, Asked, Called, Calls, ConnectionTold
+from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary
 from gateway.ipc.channel import ChannelError, UnsentError
 from gateway.ipc.fleet import Fleet
 
@@ -16,12 +16,12 @@ class Dispatch(Calls):
         self._fleet = fleet
         self._turn = 0
 
-    async def connections(self, tenant: str) -> list[ConnectionTold]:
+    async def connections(self, tenant: str) -> list[ConnectionSummary]:
         # One is enough: all have the same configuration.
         found = await self._fleet.each(lambda client: client.connections(tenant), most=1)
         return next(iter(found.values()))
 
-    async def actions(self, tenant: str) -> list[ActionTold]:
+    async def actions(self, tenant: str) -> list[ActionSummary]:
         found = await self._fleet.each(lambda client: client.actions(tenant), most=1)
         return next(iter(found.values()))
 

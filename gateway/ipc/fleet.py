@@ -316,9 +316,9 @@ class Fleet(Inspection):
 
     async def explain(self, name: str) -> Explanation | None:
         found = await self.each(lambda client: client.explain(name))
-        told = [(worker, each) for worker, each in found.items() if each is not None]
-        stay, leave = ([(w.slot, each) for w, each in told if w.leaves is leaves] for leaves in (False, True))
-        return merge.explanations(stay, leave) if told else None
+        found_by = [(worker, each) for worker, each in found.items() if each is not None]
+        stay, leave = ([(w.slot, each) for w, each in found_by if w.leaves is leaves] for leaves in (False, True))
+        return merge.explanations(stay, leave) if found_by else None
 
     async def find(self, request_id: str) -> Mapping[str, object] | None:
         found = await self.each(lambda client: client.find(request_id))

@@ -35,7 +35,7 @@ class OwnExchanges:
         """
         if self.closed:
             raise GatewayError(errors.DRAINING)
-        # A task of its own: to cut it must not end whoever waits for it.
+        # A task of its own: to cut it must not end the task that waits for it.
         task = asyncio.get_running_loop().create_task(handle(exchange), name="own exchange")
         self._running[exchange] = task
         task.add_done_callback(lambda _: self._over(exchange))

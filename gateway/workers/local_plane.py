@@ -11,7 +11,7 @@ from typing import Final
 from gateway import __version__, launch
 from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
-from gateway.ipc.calls import ActionTold, Asked, Called, ConnectionTold
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
 from gateway.ipc.messages import (
     BreakerPulse,
     DataPlane,
@@ -197,10 +197,10 @@ class LocalPlane(DataPlane):
         count, items = self.gateway.recent.refusals(since, most)
         return {"next": count, "items": items}
 
-    async def connections(self, tenant: str) -> list[ConnectionTold]:
+    async def connections(self, tenant: str) -> list[ConnectionSummary]:
         return [] if self.gateway is None else self.gateway.actions.connections(tenant)
 
-    async def actions(self, tenant: str) -> list[ActionTold]:
+    async def actions(self, tenant: str) -> list[ActionSummary]:
         return [] if self.gateway is None else self.gateway.actions.actions(tenant)
 
     async def call(self, asked: Asked) -> Called:

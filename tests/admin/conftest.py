@@ -28,7 +28,7 @@ from gateway.config.schema.settings import Settings
 from gateway.config.schema.upstream import Upstream
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
-from gateway.ipc.calls import ActionTold, Asked, Called, ConnectionTold
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
 from gateway.store import schema
@@ -64,7 +64,7 @@ def snapshot_of(**known: object) -> ProxySnapshot:
     return cast(ProxySnapshot, made | {"breaker_history": []} | known)
 
 
-GITHUB: ConnectionTold = {
+GITHUB: ConnectionSummary = {
     "trn": "trn:openact:default:connection/http/github@v1",
     "name": "github",
     "connector": "http",
@@ -75,7 +75,7 @@ GITHUB: ConnectionTold = {
     "description": "",
     "actions": ["get-user"],
 }
-GET_USER: ActionTold = {
+GET_USER: ActionSummary = {
     "trn": "trn:openact:default:action/http/get-user@v1",
     "name": "get-user",
     "connector": "http",
@@ -126,10 +126,10 @@ class Plane:
     """How calls end; None: never."""
     given_up: int = 0
 
-    async def connections(self, tenant: str) -> list[ConnectionTold]:
+    async def connections(self, tenant: str) -> list[ConnectionSummary]:
         return [GITHUB] if tenant == "default" else []
 
-    async def actions(self, tenant: str) -> list[ActionTold]:
+    async def actions(self, tenant: str) -> list[ActionSummary]:
         return [GET_USER] if tenant == "default" else []
 
     async def call(self, asked: Asked) -> Called:

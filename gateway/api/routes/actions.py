@@ -12,7 +12,7 @@ from gateway.ipc.calls import AdHoc
 
 _TENANT: Final[Query] = ("tenant", str, "The tenant that they belong to; `default` when it is not given.")
 _SECONDS: Final = 900.0
-"""The time of a call is bounded by its action."""
+"""The longest call over the API. Most end sooner, because an action bounds its calls itself."""
 
 
 def _tenant(call: Call) -> str:

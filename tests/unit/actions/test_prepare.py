@@ -204,7 +204,7 @@ def test_the_time_of_a_strict_connection_wins(
     index = Index([replace(SHOP, bounds_time=of_connection)], [replace(FIND, timeout=of_action)])
     call = asked(timeout=asks)
     assert prepare(index.find(call), call).prepared.seconds == seconds
-    assert asks or index.actions_told("default")[0]["seconds"] == seconds
+    assert asks or index.action_summaries("default")[0]["seconds"] == seconds
 
 
 def test_a_call_without_a_stored_action() -> None:
@@ -235,15 +235,15 @@ def test_what_no_call_without_an_action_may_be(adhoc: AdHoc, code: str) -> None:
 
 
 def test_lists_hold_what_is_the_tenants_and_no_secret() -> None:
-    (connection,) = INDEX.connections_told("default")
+    (connection,) = INDEX.connection_summaries("default")
     assert (connection["name"], connection["upstream"], connection["auth"]) == ("shop", "connection/shop", "bearer")
     assert connection["actions"] == ["find", "make"]
-    find, make = INDEX.actions_told("default")
+    find, make = INDEX.action_summaries("default")
     assert (find["name"], find["explained_as"], find["seconds"]) == ("find", "action/find", 30.0)
     assert find["input_schema"] is not None
     assert find["input_schema"]["required"] == ["id"]
     assert make["input_schema"] is None
-    assert [each["trn"] for each in INDEX.actions_told("b")] == [THEIR_FIND.trn]
+    assert [each["trn"] for each in INDEX.action_summaries("b")] == [THEIR_FIND.trn]
     assert "s3cret" not in repr((connection, find, make))
 
 

@@ -9,7 +9,7 @@ from harness.answers import answer, each_request
 from harness.upstream import Upstream, refused_url
 
 from gateway.actions.call import Ended
-from gateway.actions.service import Actions, told
+from gateway.actions.service import Actions, result_of
 from gateway.app import Gateway
 from gateway.config import load
 from gateway.core.exchange import Exchange
@@ -39,7 +39,7 @@ def ended(error: GatewayError | None = None, *, complete: bool = True, head: boo
             stream.end([])
     exchange = Exchange(stream, RequestHead(b"GET", b"/", 1, [], {}, 0, True), monotonic())
     exchange.request_id, exchange.attempts = b"id", 2
-    return told("trn", Ended(exchange, stream, error), 0.5)
+    return result_of("trn", Ended(exchange, stream, error), 0.5)
 
 
 def test_a_response() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness.patience import eventually
 
-from gateway.ipc.calls import ActionTold, Asked, Called, Calls, ConnectionTold, Failure
+from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Failure
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.dispatch import Dispatch
@@ -50,10 +50,10 @@ class Plane(Calls):
     async def ping(self) -> Health:
         return Health(False, ())
 
-    async def connections(self, tenant: str) -> list[ConnectionTold]:
+    async def connections(self, tenant: str) -> list[ConnectionSummary]:
         return []
 
-    async def actions(self, tenant: str) -> list[ActionTold]:
+    async def actions(self, tenant: str) -> list[ActionSummary]:
         return []
 
     async def call(self, asked: Asked) -> Called:
