@@ -17,6 +17,7 @@ from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
 from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS
+from gateway.config.variables import Substituted
 
 _Value = TypeVar("_Value")
 _LONGEST: Final = 64
@@ -72,7 +73,8 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
 
 def _shared_limits(proxy: dict[str, object], at: Path, shared: _Register) -> Iterator[Problem]:
     """Limits that share their buckets have the same numbers, because a bucket has only one rate and one size."""
-    for index, limit in enumerate(map(_mapping, _list(proxy.get("rate_limits")))):
+    for index, written in enumerate(map(_mapping, _list(proxy.get("rate_limits")))):
+        limit = {key: each.resolved if isinstance(each, Substituted) else each for key, each in written.items()}
         if limit.get("shared") is not True:
             continue
         key = str(limit.get("key")).lower()

@@ -3,6 +3,7 @@ import pytest
 from gateway.config.collisions import find
 from gateway.config.errors import Path
 from gateway.config.formats.tree import Branch, grow
+from gateway.config.variables import Substituted
 
 
 def told(data: dict[str, object], lines: dict[Path, int] | None = None) -> list[str]:
@@ -104,6 +105,8 @@ def limited(**numbers: object) -> dict[str, object]:
         (limited(unit="tokens"), limited(rate=6, unit="tokens"), False),
         (limited(unit="requests"), limited(rate=6), False),
         (limited(key="header:X-A"), limited(key="header:x-a", rate=6), False),
+        (limited(), limited(rate=Substituted("5"), shared=Substituted("true")), True),
+        (limited(), limited(rate=Substituted("6"), shared=Substituted("true")), False),
     ],
 )
 def test_limits_that_share_their_buckets_have_the_same_numbers(one: object, two: object, agree: bool) -> None:
