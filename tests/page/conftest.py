@@ -8,15 +8,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from admin.conftest import EMAIL, PASSWORD, Api, api, snapshot_of  # noqa: F401 # `api` is a fixture
+from admin.conftest import EMAIL, PASSWORD, Api, api, responding, snapshot_of  # noqa: F401 # `api` is a fixture
 from harness import chromium
 
 from gateway.admin.live_feed import LiveFeed
+from gateway.ipc.calls import Asked, Called, Planned
 from gateway.ipc.messages import BreakerTold, Explanation, GroupTold, MoveTold, OutcomeTold
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
 
+INPUT = {
+    "type": "object",
+    "required": ["login"],
+    "properties": {
+        "login": {"type": "string", "description": "Whose account.", "examples": ["octocat"]},
+        "page": {"type": "integer", "minimum": 1},
+        "sort": {"enum": ["newest", "oldest"]},
+        "deep": {"type": "boolean"},
+        "filter": {"type": "object"},
+    },
+}
+"""The input schema of an action, with a property of each kind."""
+PLANNED: Planned = {
+    "method": "GET",
+    "url": "https://api.github.test/users/octocat",
+    "headers": [
+        {"name": "Accept", "value": "application/json", "layer": "connection"},
+        {"name": "Authorization", "value": "[REDACTED]", "layer": "auth"},
+    ],
+    "body": "",
+    "warnings": ["GET sends no body"],
+}
+"""A dry run of an action with `INPUT`."""
 BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 
 
@@ -207,3 +231,9 @@ def group_of(*endpoints: tuple[str, str]) -> GroupTold:
 def remembered(line: Mapping[str, object], **times: float) -> Mapping[str, object]:
     """A line of the access log with all that explanations read of it."""
     return {"shadow": "", "attempts": 0, **line, **times}
+
+
+def failing(asked: Asked, failure: dict[str, object]) -> Called:
+    """A call that ended with ``failure``, of which some members have a default."""
+    made = {"status": 502, "title": "It failed", **failure}
+    return {**responding(asked), "failure": made, "status": 0}  # type: ignore[typeddict-item]

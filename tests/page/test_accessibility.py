@@ -8,8 +8,20 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from admin.conftest import Api, snapshot_of
-from page.conftest import Visit, breaker, explanation, move, outcome, proxies, refusal, remembered
+from admin.conftest import GET_USER, Api, responding, snapshot_of
+from page.conftest import (
+    INPUT,
+    PLANNED,
+    Visit,
+    breaker,
+    explanation,
+    failing,
+    move,
+    outcome,
+    proxies,
+    refusal,
+    remembered,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,12 +38,14 @@ async def look(visit: Visit, what: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
+async def test_no_violation(api: Api, visit: Visit, monkeypatch: pytest.MonkeyPatch, scheme: Any) -> None:
     page = visit.page
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     # Put in by the browser itself: the policy of the page lets no foreign script in.
     script = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
     await page.evaluate(script)
+    monkeypatch.setitem(GET_USER, "input_schema", INPUT)
+    api.plane.ending = lambda asked: {**responding(asked), "planned": PLANNED if asked.dry_run else None}
     await proxies(api, "web", "busy", "broken", "half", "off")
     watched = {"max_concurrent": 5, "limiter": {"mode": "shadow"}}
     await proxies(api, "watched", **watched)
@@ -110,7 +124,35 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
         await page.get_by_role("link", name="Account").click()
         await page.locator(".sessions li").first.wait_for()
 
+    async def calls() -> None:
+        await page.get_by_role("link", name="Calls").click()
+        await page.locator("li.call").wait_for()
+
+    async def connection() -> None:
+        await page.get_by_role("button", name="github").click()
+        await page.get_by_role("button", name="Test").click()
+        await page.locator(".outcome p").wait_for()
+
+    async def planned() -> None:
+        await page.get_by_role("button", name="get-user").last.click()
+        await page.get_by_role("button", name="Show the request").click()
+        await page.get_by_role("row", name="Accept").wait_for()
+
+    async def called() -> None:
+        api.plane.ending = lambda asked: {**responding(asked), "status": 404}
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.locator(".result .badge").wait_for()
+        await page.locator(".result summary").click()
+
+    async def rejected() -> None:
+        limit = {"code": "concurrency_limit", "message": "full", "fields": [("login", "is missing")]}
+        api.plane.ending = lambda asked: failing(asked, limit)
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.locator("[aria-invalid]").wait_for()
+
     async def away() -> None:
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("Escape")
         api.plane.reachable = False
         await page.locator(".link[data-state=away]").wait_for()
 
@@ -124,6 +166,11 @@ async def test_no_violation(api: Api, visit: Visit, scheme: Any) -> None:
         ("delete", delete),
         ("refusals", refusals),
         ("account", account),
+        ("calls", calls),
+        ("connection", connection),
+        ("planned", planned),
+        ("called", called),
+        ("rejected", rejected),
         ("away", away),
     ]
     for what, do in steps:

@@ -3,6 +3,7 @@
 import { announce, byId, h, mark, say } from './dom.js';
 import { Account } from './account.js';
 import { Refused, call, lost, session } from './api.js';
+import { Calls } from './calls.js';
 import { History } from './chart.js';
 import { Detail } from './detail.js';
 import { closeAll, leaveAll } from './dialog.js';
@@ -23,6 +24,7 @@ class Board {
   state = null;
   history = new History();
   refusals = new Refusals();
+  calls = new Calls();
   account = new Account();
   #proxies = [];
   #opened = null; // the proxy whose drawer is open: its name, and its detail until it is edited
@@ -78,14 +80,15 @@ class Board {
   show() {
     this.#address = location.hash;
     const [view, shown, title] = {
-      '#/refusals': ['to-refusals', this.refusals, 'Refusals'], '#/account': ['to-account', this.account, 'Account'],
+      '#/refusals': ['to-refusals', this.refusals, 'Refusals'], '#/calls': ['to-calls', this.calls, 'Calls'],
+      '#/account': ['to-account', this.account, 'Account'],
     }[location.hash] ?? ['to-proxies', this.list, 'Proxies'];
     byId('main').replaceChildren(this.#warning, shown.element);
-    for (const id of ['to-proxies', 'to-refusals', 'to-account']) {
+    for (const id of ['to-proxies', 'to-refusals', 'to-calls', 'to-account']) {
       if (id === view) mark(byId(id), 'aria-current', 'page'); else byId(id).removeAttribute('aria-current');
     }
     document.title = `${title} · Breakwater`;
-    if (shown === this.account) this.account.load();
+    if (shown === this.account || shown === this.calls) shown.load();
   }
 
   async load() {

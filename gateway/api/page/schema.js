@@ -63,6 +63,16 @@ class Setting {
   }
 }
 
+// One setting for each property of an object that this JSON Schema describes; what is optional may stay empty.
+export function inputSettings(schema) {
+  const { properties = {}, required = [] } = schema ?? {};
+  return Object.entries(properties).map(([key, node]) => {
+    const setting = new Setting(key, '', node, required.includes(key));
+    setting.isNullable ||= !setting.isRequired;
+    return setting;
+  });
+}
+
 export class ProxySchema {
   settings = []; // in the order of the schema
 
