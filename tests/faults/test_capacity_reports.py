@@ -268,6 +268,7 @@ async def test_a_response_that_the_caller_does_not_get_reports_too(gateway_for: 
         assert limit(rig) == 7
 
 
+@pytest.mark.http1
 async def test_a_switch_to_a_websocket_reports_too(gateway_for: GatewayFor, upstream: Upstream) -> None:
     async def socket(link: Link) -> None:
         await link.request()

@@ -22,7 +22,7 @@ from gateway.proxy.bridge import accepted
 from gateway.wire.h2.codes import CANCEL
 from gateway.wire.h2.frames import rst_stream
 
-pytestmark = pytest.mark.plain
+pytestmark = [pytest.mark.plain, pytest.mark.http1]
 CONNECT: Fields = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:], (b"sec-websocket-version", b"13")]
 
 
@@ -73,6 +73,7 @@ async def test_tunnels_are_spread_by_how_many_are_open(gateway_for: GatewayFor, 
         await eventually(lambda: in_flight(rig) == [0, 0], "no tunnel is counted that is over")
 
 
+@pytest.mark.raw
 async def test_tunnels_over_http_2_count_too(gateway_for: GatewayFor, upstream: Upstream) -> None:
     async with two() as endpoints:
         rig = await gateway_for(upstream, http2=True, proxies=(over(endpoints, balance="least_request"),))
