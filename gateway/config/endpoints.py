@@ -16,7 +16,8 @@ class Endpoint:
     """One address of an upstream, ``http://`` or ``https://``, with an optional base path.
 
     ``drain``: it gets no new requests. ``expand_dns``: each address of its name is an endpoint; the name is resolved
-    every ``dns_interval`` seconds. ``address``: the one that this endpoint is; "": whatever the name leads to.
+    when its answer is no longer valid, at the latest after ``dns_interval`` seconds. ``address``: the one that this
+    endpoint is; "": whatever the name leads to.
     """
 
     url: str

@@ -1,20 +1,19 @@
 """The names of endpoints that are to be expanded: each address that such a name has is an endpoint.
 
-The system's resolver is asked (getaddrinfo, in a thread). It tells no time to live, so a name is resolved again after a
-fixed interval. While it cannot be resolved the last addresses stay. Without any the endpoint is the name, as without
-expansion.
+A name is resolved again when its answer is no longer valid, and at the latest after the interval of its endpoint. While
+it cannot be resolved the last addresses stay. Without any the endpoint is the name, as without expansion.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from gateway.config import records
+from gateway.upstream.dns import Answer, Resolver
 from gateway.upstream.forward_proxy import forward_proxy
 from gateway.upstream.origin import Origin
 
@@ -27,24 +26,29 @@ _LONGEST: Final = 10.0
 MOST: Final = 64
 """Addresses of a name that are used: each is an endpoint, with connections and checks of its own."""
 
-Resolve = Callable[[str], Awaitable[Iterable[str]]]
+SHORTEST: Final = 1.0
+"""Seconds from one resolution to the next, however short an answer is valid."""
+
+Resolve = Callable[[str], Awaitable[Answer]]
 """The addresses of a name. Raises OSError."""
 
 
-async def resolved(host: str) -> Iterable[str]:
-    """By the system's resolver, with its hosts file and its search list."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(address[4][0]) for address in found]
+def pause(interval: float, ttl: int | None) -> float:
+    """Seconds to the next resolution of a name whose answer is valid for ``ttl``."""
+    return interval if ttl is None else min(interval, max(ttl, SHORTEST))
 
 
 class Names:
     """Calls ``on_change`` when a name that is followed has other addresses. What it raises is logged."""
 
     def __init__(self, on_change: Callable[[], None], resolve: Resolve | None = None) -> None:
-        """``resolve``: None: the system's resolver."""
-        self._resolve = resolved if resolve is None else resolve
+        """``resolve``: None: by the name servers of the system."""
+        self._own = Resolver()
+        self._resolve = self._own if resolve is None else resolve
         self._on_change = on_change
         self._addresses: dict[str, tuple[str, ...]] = {}
+        self._ttls: dict[str, int | None] = {}
+        """Of the last answers."""
         self._failing: set[str] = set()
         """Names whose last resolution failed."""
         self._followed: dict[str, float] = {}
@@ -92,6 +96,7 @@ class Names:
                 self._watches.pop(host).cancel()
         for host in before.keys() - self._followed.keys():
             self._addresses.pop(host, None)
+            self._ttls.pop(host, None)
             self._failing.discard(host)
         for host, interval in self._followed.items():
             if host not in self._watches:
@@ -103,10 +108,11 @@ class Names:
         for watch in self._watches.values():
             watch.cancel()
         await asyncio.gather(*self._watches.values(), return_exceptions=True)
+        await self._own.aclose()
 
     async def _watch(self, host: str, interval: float) -> None:
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(pause(interval, self._ttls.get(host)))
             if await self._ask(host):
                 self._changed()
 
@@ -114,11 +120,13 @@ class Names:
         """Resolve ``host``; whether it has other addresses than before."""
         try:
             async with asyncio.timeout(_LONGEST):
-                # In one order always, because resolvers turn them round from query to query.
-                found = tuple(sorted(set(await self._resolve(host))))
+                answer = await self._resolve(host)
+            # In one order always, because resolvers turn them round from query to query.
+            found = tuple(sorted(set(answer.addresses)))
             if not found:
                 raise OSError("it has no address")
         except (OSError, TimeoutError) as error:
+            self._ttls[host] = None
             if host not in self._failing:
                 self._failing.add(host)
                 kept = len(self._addresses.get(host, ()))
@@ -128,6 +136,7 @@ class Names:
         if host in self._failing:
             self._failing.remove(host)
             _log.info("the name %s can be resolved again", host)
+        self._ttls[host] = answer.ttl
         before = self._addresses.get(host)
         if len(found) > MOST and before != found[:MOST]:
             _log.warning("the name %s has %d addresses, of which the first %d are used", host, len(found), MOST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from faults.test_endpoints import asked, named, outcome, over, series
 from harness.answers import chunk, head
 from harness.client import request
+from harness.dns import Addresses
 from harness.patience import eventually
 from harness.records import Proxied, serving
 from harness.rig import GatewayFor, Rig
@@ -23,24 +24,10 @@ from gateway.upstream import names as module
 pytestmark = pytest.mark.plain
 
 
-class Resolver:
-    """Every name has these addresses; none: it cannot be resolved."""
-
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = addresses
-        self.asked = 0
-
-    async def __call__(self, host: str) -> Iterable[str]:
-        self.asked += 1
-        if not self.addresses:
-            raise OSError("no such name")
-        return self.addresses
-
-
 @pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
-    made = Resolver("127.0.0.1", "127.0.0.2")
-    monkeypatch.setattr(module, "resolved", made)
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Addresses:
+    made = Addresses("127.0.0.1", "127.0.0.2")
+    monkeypatch.setattr(module, "Resolver", lambda: made)
     return made
 
 
@@ -65,13 +52,13 @@ def addresses(rig: Rig) -> list[str]:
     return [endpoint.origin.address for endpoint in rig.p.endpoints]
 
 
-async def moved(rig: Rig, resolver: Resolver, *to: str) -> None:
+async def moved(rig: Rig, resolver: Addresses, *to: str) -> None:
     resolver.addresses = to
     await eventually(lambda: addresses(rig) == sorted(to), "the endpoints follow the name")
 
 
 async def test_each_address_is_an_endpoint_under_its_name(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     async with neighbours() as (one, two, _):
         rig = await gateway_for(upstream, proxies=(expanded(one.port),))
@@ -91,7 +78,7 @@ async def test_each_address_is_an_endpoint_under_its_name(
 
 
 async def test_addresses_come_and_go_while_the_gateway_serves(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     async with neighbours() as (one, _, three):
         rig = await gateway_for(upstream, proxies=(expanded(one.port, slow_start=3600.0),))
@@ -113,7 +100,7 @@ async def test_addresses_come_and_go_while_the_gateway_serves(
 
 
 async def test_a_stream_of_an_address_that_leaves_goes_on(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     async with neighbours() as (one, two, _):
         two.behaviour = None
@@ -133,7 +120,7 @@ async def test_a_stream_of_an_address_that_leaves_goes_on(
 
 
 async def test_while_the_name_cannot_be_resolved_the_last_addresses_serve(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     async with neighbours() as (one, _, _):
         rig = await gateway_for(upstream, proxies=(expanded(one.port),))
@@ -146,7 +133,7 @@ async def test_while_the_name_cannot_be_resolved_the_last_addresses_serve(
 
 
 async def test_a_name_without_addresses_is_served_as_soon_as_it_has_some(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     resolver.addresses = ()
     async with neighbours() as (one, _, _):
@@ -157,7 +144,7 @@ async def test_a_name_without_addresses_is_served_as_soon_as_it_has_some(
 
 
 async def test_each_address_has_a_breaker_of_its_own(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     async with neighbours() as (one, two, _):
         two.behaviour = named("2", 500)
@@ -168,7 +155,7 @@ async def test_each_address_has_a_breaker_of_its_own(
 
 
 async def test_a_denied_address_gets_nothing_and_harms_no_other(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     async with neighbours() as (one, two, _):
         rig = await gateway_for(upstream, proxies=(expanded(one.port),))
@@ -179,7 +166,7 @@ async def test_a_denied_address_gets_nothing_and_harms_no_other(
 
 
 async def test_a_change_during_a_reload_waits_for_its_end(
-    gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver
+    gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses
 ) -> None:
     async with neighbours() as (one, _, _):
         rig = await gateway_for(upstream, proxies=(expanded(one.port),))
@@ -197,7 +184,7 @@ async def test_a_change_during_a_reload_waits_for_its_end(
         assert (await asked(rig, 4)).total() == 4
 
 
-async def test_an_address_of_ipv6_is_dialled(gateway_for: GatewayFor, upstream: Upstream, resolver: Resolver) -> None:
+async def test_an_address_of_ipv6_is_dialled(gateway_for: GatewayFor, upstream: Upstream, resolver: Addresses) -> None:
     resolver.addresses = ("::1",)
     rig = await gateway_for(upstream, proxies=(expanded(1),))
     assert (outcome(await rig.ask()), addresses(rig)) == ("dial_failed", ["::1"])

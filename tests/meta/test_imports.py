@@ -45,6 +45,7 @@ DOORS = {
     "cryptography": ("store/keys.py", "config/certificate_files.py"),
     "joserfc": ("identity/", "control/jwks.py"),
     "sqlalchemy": ("store/",),
+    "aiodns": ("upstream/dns.py",),
     "aiohappyeyeballs": ("upstream/",),
     "click": ("cli/",),
     "msgspec": ("ipc/", "config/records.py"),

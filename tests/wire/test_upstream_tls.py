@@ -13,6 +13,7 @@ import pytest
 import trustme
 from harness.answers import ok
 from harness.client import code_of
+from harness.dns import Addresses
 from harness.patience import eventually
 from harness.records import Proxied
 from harness.rig import GatewayFor, Rig, proxy_to
@@ -243,11 +244,7 @@ async def test_an_address_of_a_name_is_asked_for_that_name(
 ) -> None:
     """SNI and the certificate are about the name of the URL, whatever address is dialled."""
 
-    async def resolved(host: str) -> list[str]:
-        assert host == "many.test"
-        return ["127.0.0.1"]
-
-    monkeypatch.setattr(names, "resolved", resolved)
+    monkeypatch.setattr(names, "Resolver", lambda: Addresses("127.0.0.1"))
     asked: list[str | None] = []
     context = speaks(upstream, "many.test")
     context.sni_callback = lambda _, name, __: asked.append(name)

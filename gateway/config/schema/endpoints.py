@@ -30,7 +30,8 @@ class Endpoint(Section):
     expand_dns: bool = Field(default=_ENDPOINT.expand_dns, examples=[True])
     """`true`: each address that the name in `url` has is an endpoint, with this weight."""
     dns_interval: Seconds = Field(default=_ENDPOINT.dns_interval, ge=1, le=DAY, examples=[10])
-    """With `expand_dns`: seconds from one resolution of the name to the next."""
+    """With `expand_dns`: the most seconds from one resolution of the name to the next. An answer that is valid for a
+    shorter time is followed."""
 
     @field_validator("expand_dns", mode="after")
     @classmethod

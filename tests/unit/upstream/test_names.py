@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,8 @@ from harness.patience import eventually
 
 from gateway.config.records import Endpoint, Upstream
 from gateway.upstream import names as module
-from gateway.upstream.names import MOST, Names, resolved
+from gateway.upstream.dns import Answer
+from gateway.upstream.names import MOST, Names, pause
 
 NAME = Endpoint("http://ai.test:9000/base", 3, expand_dns=True, dns_interval=0.01)
 AI = Upstream("ai", (NAME, Endpoint("http://10.0.0.9:1")))
@@ -18,16 +18,16 @@ AI = Upstream("ai", (NAME, Endpoint("http://10.0.0.9:1")))
 
 class Scene:
     def __init__(self, *addresses: str) -> None:
-        self.addresses: Iterable[str] = addresses
+        self.addresses = addresses
         self.asked: list[str] = []
         self.changes = 0
         self.names = Names(self._changed, self._resolve)
 
-    async def _resolve(self, host: str) -> Iterable[str]:
+    async def _resolve(self, host: str) -> Answer:
         self.asked.append(host)
         if not self.addresses:
             raise OSError("no such name")
-        return self.addresses
+        return Answer(self.addresses)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -65,9 +65,9 @@ async def test_a_resolver_that_hangs_holds_a_configuration_up_for_no_longer_than
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
 
-    async def hangs(host: str) -> Iterable[str]:
+    async def hangs(host: str) -> Answer:
         await asyncio.Event().wait()
-        return (host,)
+        return Answer((host,))
 
     names = Names(lambda: None, hangs)
     await names.learn([AI])
@@ -112,9 +112,9 @@ async def test_while_it_cannot_be_resolved_the_last_addresses_stay_and_the_log_s
 
 
 async def test_an_answer_without_addresses_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
-    async def empty(host: str) -> Iterable[str]:
+    async def empty(host: str) -> Answer:
         del host
-        return ()
+        return Answer(())
 
     names = Names(lambda: None, empty)
     await names.learn([AI])
@@ -197,5 +197,9 @@ async def test_behind_a_forward_proxy_names_are_not_expanded(monkeypatch: pytest
     assert scene.names.expanded(AI).endpoints == AI.endpoints
 
 
-async def test_the_resolver_of_the_system() -> None:
-    assert "127.0.0.1" in await resolved("localhost")
+@pytest.mark.parametrize(
+    ("interval", "ttl", "seconds"),
+    [(30.0, None, 30.0), (30.0, 5, 5.0), (30.0, 300, 30.0), (30.0, 0, 1.0), (0.5, 1, 0.5)],
+)
+def test_an_answer_is_followed_while_it_is_valid(interval: float, ttl: int | None, seconds: float) -> None:
+    assert pause(interval, ttl) == seconds
