@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,8 @@ from gateway.wire.memory import MemoryStream
 
 PEER: Final = Peer("127.0.0.1", 0, b"http", lambda address: False)
 """Who makes the calls: this process."""
+_TURN: Final = 1e-9
+"""Seconds: at least one turn of the event loop, in which all timers run that were due before."""
 _DROPPED: Final = frozenset((b"content-length", b"host"))
 
 
@@ -66,6 +69,10 @@ async def call(
         running.error = error
     finally:
         del calls[exchange]
+    if running.error is not None and exchange.attempts:
+        # `limit` gives the permit of an attempt that broke off back a turn later, and a caller who makes the next call
+        # at once must find it free.
+        await asyncio.sleep(_TURN)
     stream = exchange.downstream
     assert isinstance(stream, MemoryStream)
     return Ended(exchange, stream, running.error)

@@ -9,6 +9,7 @@ from gateway import errors
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import GatewayError, Reason
+from gateway.proxy.layers.deadline import current_task
 
 
 class OwnExchanges:
@@ -17,7 +18,9 @@ class OwnExchanges:
     def __init__(self, on_idle: Callable[[], None]) -> None:
         """``on_idle`` is called when the last one has ended."""
         self._on_idle = on_idle
-        self._running: dict[Exchange, asyncio.Task[None]] = {}
+        self._running: dict[Exchange, asyncio.Task[object]] = {}
+        """Value: the task of the caller that waits for it."""
+        self._cut: set[Exchange] = set()
         self.closed = False
         """No further one begins."""
 
@@ -35,29 +38,31 @@ class OwnExchanges:
         """
         if self.closed:
             raise GatewayError(errors.DRAINING)
-        # A task of its own: to cut it must not end the task that waits for it.
-        task = asyncio.get_running_loop().create_task(handle(exchange), name="own exchange")
+        # In the task of the caller, because a task of its own costs a tenth of a small call. A cut cancels that task
+        # and takes the cancellation back, as `asyncio.timeout` does, so that it does not end what the caller does next.
+        task = current_task(asyncio.get_running_loop())
+        before = task.cancelling()
         self._running[exchange] = task
-        task.add_done_callback(lambda _: self._over(exchange))
         try:
-            await asyncio.shield(task)
+            await handle(exchange)
         except asyncio.CancelledError:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-                raise
-            if not task.cancelled() or not exchange.reason:
+            if exchange not in self._cut or task.uncancel() > before or not exchange.reason:
                 raise
             raise GatewayError(errors.REASONS[exchange.reason]) from None
+        finally:
+            self._over(exchange)
 
     def cancel(self, reason: Reason) -> None:
         """Cut all that run, and begin no other."""
         self.closed = True
         for exchange, task in self._running.items():
-            exchange.reason = exchange.reason or reason.code
-            task.cancel()
+            if exchange not in self._cut:
+                self._cut.add(exchange)
+                exchange.reason = exchange.reason or reason.code
+                task.cancel()
 
     def _over(self, exchange: Exchange) -> None:
+        self._cut.discard(exchange)
         del self._running[exchange]
         if not self._running:
             self._on_idle()

@@ -61,6 +61,39 @@ async def test_a_cut_is_an_error_for_its_caller() -> None:
         await own.run(exchange(), chain.__call__)
 
 
+async def test_a_caller_goes_on_after_a_cut() -> None:
+    own, chain = OwnExchanges(lambda: None), Chain()
+
+    async def caller() -> int:
+        with pytest.raises(GatewayError, match="draining"):
+            await own.run(exchange(), chain.__call__)
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    task = asyncio.create_task(caller())
+    await chain.begun.wait()
+    own.cancel(DRAINING)
+    own.cancel(DRAINING)
+    assert await task == 0
+
+
+@pytest.mark.parametrize("first", ["caller", "cut"])
+async def test_a_caller_who_leaves_is_gone_whatever_else_happens(first: str) -> None:
+    own, chain = OwnExchanges(lambda: None), Chain()
+    task = asyncio.create_task(own.run(exchange(), chain.__call__))
+    await chain.begun.wait()
+    if first == "caller":
+        task.cancel()
+    own.cancel(DRAINING)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(own) == 0
+
+
 async def test_a_caller_who_leaves_takes_it_along() -> None:
     own, chain, ex = OwnExchanges(lambda: None), Chain(), exchange()
     task = asyncio.create_task(own.run(ex, chain.__call__))
