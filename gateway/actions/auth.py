@@ -13,6 +13,7 @@ from gateway.actions.merge import AUTH, Merged
 from gateway.actions.sigv4 import signed
 from gateway.config.actions import Auth, Place
 
+_FIXED: Final = frozenset(("none", "basic", "bearer"))
 _SIGNED: Final = frozenset(("content-type",))
 """Fields that are signed besides Host and those of X-Amz: what is on the way may change others."""
 
@@ -36,6 +37,11 @@ def authenticated(auth: Auth, merged: Merged, host: str, now: float) -> Merged:
             signature = hmac.new(auth.secret.encode(), merged.body, hashlib.sha256).hexdigest()
             return merged.with_header(auth.name, f"{auth.prefix}{signature}", AUTH)
     return _with_signature(auth, merged, host, now)
+
+
+def is_fixed(auth: Auth) -> bool:
+    """Whether it adds the same header fields to all requests, and nothing else."""
+    return auth.kind in _FIXED or (auth.kind == "api_key" and place_of(auth) == "header")
 
 
 def place_of(auth: Auth) -> Place:

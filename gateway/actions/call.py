@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -23,17 +21,16 @@ PEER: Final = Peer("127.0.0.1", 0, b"http", lambda address: False)
 """Who makes the calls: this process."""
 _TURN: Final = 1e-9
 """Seconds: at least one turn of the event loop, in which all timers run that were due before."""
-_DROPPED: Final = frozenset((b"content-length", b"host"))
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+@dataclass(slots=True)
+class Prepared:  # not frozen, because each call makes one, and setting frozen fields costs more than all else in it
     """A request that is ready to be sent. ``target`` holds the base path of its connection."""
 
     method: bytes
     target: bytes = field(repr=False)
-    lines: Sequence[bytes] = field(repr=False)
-    """Field lines without CRLF."""
+    lines: list[bytes] = field(repr=False)
+    """Field lines without CRLF, and without Host and Content-Length. Calls share them: they are never changed."""
     body: bytes = field(repr=False)
     seconds: float
     """For all of the call."""
@@ -41,8 +38,8 @@ class Prepared:
     """None: it is not sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+@dataclass(slots=True)
+class Ended:  # not frozen, as `Prepared`
     """How a call ended: with ``error``, or with a response."""
 
     exchange: Exchange
@@ -58,10 +55,10 @@ async def call(
     When this is cancelled, the caller has left, and the exchange ends with it.
     """
     limits: Limits = server.limits
-    made = partial(MemoryStream, PEER, limits, prepared.body)
-    exchange = Exchange(made(), head_of(prepared), monotonic())
+    stream = MemoryStream(PEER, limits, prepared.body)
+    exchange = Exchange(stream, head_of(prepared), monotonic())
     exchange.request_id = request_id or server.new_id()
-    running = Running(made, prepared.patience, prepared.seconds)
+    running = Running(stream, prepared.patience, prepared.seconds, prepared.body)
     calls[exchange] = running
     try:
         await server.own.run(exchange, served.handle)
@@ -73,16 +70,13 @@ async def call(
         # `limit` gives the permit of an attempt that broke off back a turn later, and a caller who makes the next call
         # at once must find it free.
         await asyncio.sleep(_TURN)
-    stream = exchange.downstream
-    assert isinstance(stream, MemoryStream)
-    return Ended(exchange, stream, running.error)
+    return Ended(exchange, running.stream, running.error)
 
 
 def head_of(prepared: Prepared) -> RequestHead:
     """The head of the request, whose length follows from the body. Host is set when it is sent."""
     length = len(prepared.body)
-    fields = [line for line in prepared.lines if line[: line.find(b":")].lower() not in _DROPPED]
-    known: dict[bytes, bytes] = {}
+    fields = prepared.lines
     if prepared.body or prepared.method not in (b"GET", b"HEAD", b"OPTIONS", b"DELETE"):
-        fields.append(b"Content-Length: %d" % length)
-    return RequestHead(prepared.method, prepared.target, 1, fields, known, length, True)
+        fields = [*fields, b"Content-Length: %d" % length]
+    return RequestHead(prepared.method, prepared.target, 1, fields, {}, length, True)

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 import gateway
-from gateway.actions.auth import authenticated
+from gateway.actions.auth import authenticated, is_fixed
 from gateway.actions.call import Prepared
 from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import Layered
-from gateway.actions.merge import AUTH, CONNECTION, Merged, merge
+from gateway.actions.merge import AUTH, CONNECTION, Merged, Recipe
 from gateway.actions.patience import PolicyPatience, may_repeat
 from gateway.actions.redaction import PUBLIC, REDACTED, Redaction, is_secret, shown_body
-from gateway.config.actions import Action, Connection, FieldPolicy
+from gateway.config.actions import Action, Connection, FieldPolicy, Retry
 from gateway.config.calls import name_of, name_of_action
 from gateway.core import trn
 from gateway.core.clock import Clock
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DEFAULT: Final = "default"
 """The layer of what the gateway adds when no other layer has it."""
 _AGENT: Final = f"breakwater/{gateway.__version__}"
+_DROPPED: Final = frozenset(("content-length", "host"))
+"""Fields that follow from the body and the origin, whatever the policy of the connection permits."""
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -44,10 +46,22 @@ class Entry:
     connection: Connection
     action: Action | None
     origin: Origin = field(init=False)
+    recipe: Recipe | None = field(init=False, repr=False)
+    """Of the action."""
+    retry: Retry | None = field(init=False)
+    patience: PolicyPatience | None = field(init=False, repr=False)
+    """By ``retry``."""
+    kept: dict[str, tuple[tuple[Layered, ...], list[bytes]]] = field(init=False, default_factory=dict, repr=False)
+    """Header fields with the credentials, and the lines that are sent of them, by `Merged.content_type`: where they are
+    the same for all calls."""
     _check: InputCheck | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self.origin = Origin.of(self.connection.base_url)
+        connection, action = self.connection, self.action
+        self.origin = Origin.of(connection.base_url)
+        self.recipe = None if action is None else Recipe(connection, action)
+        self.retry = (None if action is None else action.retry) or connection.retry
+        self.patience = None if self.retry is None else PolicyPatience(self.retry)
 
     @property
     def policy(self) -> FieldPolicy:
@@ -129,8 +143,8 @@ def _not_found(kind: str, name: str, found: int) -> InvalidCallError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+@dataclass(slots=True)
+class Ready:  # not frozen, as `Merged`
     """A request that is ready to be sent, and from what it was merged."""
 
     merged: Merged
@@ -139,27 +153,43 @@ class Ready:
 
 def prepare(entry: Entry, asked: Asked, clock: Clock = time.time) -> Ready:
     """Raises `InvalidCallError`: nothing is sent then."""
-    connection, action, given = entry.connection, entry.action, asked.input
-    if action is None:
+    recipe, given = entry.recipe, asked.input
+    if recipe is None:
         assert asked.adhoc is not None
         action, given = _adhoc(entry, asked.adhoc)
+        recipe = Recipe(entry.connection, action)
     else:
         entry.check(given)
-    merged = merge(connection, action, given)
-    if not merged.header("User-Agent"):
-        merged = replace(merged, headers=(*merged.headers, Layered("User-Agent", _AGENT, DEFAULT)))
-    merged = authenticated(connection.auth, merged, entry.origin.authority, clock())
-    policy = action.retry or connection.retry
+    merged, lines = _completed(entry, recipe.merge(given), clock)
     seconds = entry.seconds
     prepared = Prepared(
         merged.method.encode(),
         merged.target.encode(),
-        [f"{each.name}: {each.value}".encode("latin-1") for each in merged.headers],
+        lines,
         merged.body,
         min(seconds, asked.timeout) if asked.timeout else seconds,
-        PolicyPatience(policy) if policy is not None and may_repeat(policy, merged) else None,
+        entry.patience if entry.retry is not None and may_repeat(entry.retry, merged) else None,
     )
     return Ready(merged, prepared)
+
+
+def _completed(entry: Entry, merged: Merged, clock: Clock) -> tuple[Merged, list[bytes]]:
+    """``merged`` with what the gateway adds, and its field lines."""
+    kind = merged.content_type
+    kept = None if kind is None else entry.kept.get(kind)
+    if kept is not None:
+        merged.headers, lines = kept
+        return merged, lines
+    if not merged.header("User-Agent"):
+        merged.headers = (*merged.headers, Layered("User-Agent", _AGENT, DEFAULT))
+    auth = entry.connection.auth
+    merged = authenticated(auth, merged, entry.origin.authority, clock())
+    lines = [
+        f"{each.name}: {each.value}".encode("latin-1") for each in merged.headers if each.name.lower() not in _DROPPED
+    ]
+    if kind is not None and is_fixed(auth):
+        entry.kept[kind] = merged.headers, lines
+    return merged, lines
 
 
 def dry_run(entry: Entry, ready: Ready) -> Planned:
@@ -201,7 +231,8 @@ def _adhoc(entry: Entry, asked: AdHoc) -> tuple[Action, dict[str, Any]]:
         raise InvalidCallError(message, [("method", "is none of these")])
     # Braces are no places for parameters here.
     path = asked.path.replace("{", "%7B").replace("}", "%7D")
-    given: dict[str, Any] = {"headers": asked.headers, "query": asked.query}
+    layers = {"headers": asked.headers, "query": asked.query}
+    given: dict[str, Any] = {name: layer for name, layer in layers.items() if layer}
     if asked.body is not None:
         given["body"] = asked.body
     return Action(entry.trn, entry.connection.trn, asked.method, path), given

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.core.attempt import NO_ATTEMPT
@@ -41,12 +41,14 @@ class Patience(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """One call. ``answer`` makes the caller's end, again for each attempt. ``seconds``: for all of it."""
+    """One call. ``stream``: the caller's end of the attempt that runs. ``seconds``: for all of it. ``body``: what each
+    attempt sends."""
 
-    answer: Callable[[], MemoryStream]
+    stream: MemoryStream
     patience: Patience | None
     """None: one attempt is all, because the request may not be sent twice, or need not."""
     seconds: float
+    body: bytes = field(default=b"", repr=False)
     error: GatewayError | None = None
     """Why there is no response."""
 
@@ -99,20 +101,22 @@ class _Attempts:
 
     async def make(self, ex: Exchange, call: Running) -> None:
         """Until one is good, or is the last one. Raises `GatewayError` when that has no response."""
+        patience = call.patience
+        if patience is None:
+            await self.next_handler(ex)
+            return
         queued, number = 0.0, 0
         while True:
             number += 1
-            ex.downstream = answer = call.answer()
-            cause, failed = "", None
+            failed = None
             try:
                 await self.next_handler(ex)
-                cause = str(ex.status)
             except GatewayError as error:
                 failed = error
-                cause = TIMEOUT if error.reason is TOTAL_TIMEOUT else failure_of(error)
             queued += ex.queued
             ex.queued = queued
-            pause = self._pause(ex, call, number, cause, answer.head)
+            cause = str(ex.status) if failed is None else _cause_of(failed)
+            pause = self._pause(ex, patience, number, cause, call.stream.head) if cause else None
             if pause is None:
                 if failed is not None:
                     raise failed
@@ -122,14 +126,19 @@ class _Attempts:
             await self.sleep(pause)
             ex.retried = self.clock() - ex.start_at - queued
             ex.queued = 0.0
+            ex.downstream = call.stream = MemoryStream(call.stream.peer, call.stream.limits, call.body)
 
-    def _pause(self, ex: Exchange, call: Running, number: int, cause: str, head: ResponseHead | None) -> float | None:
-        if call.patience is None or not cause:
-            return None
+    def _pause(
+        self, ex: Exchange, patience: Patience, number: int, cause: str, head: ResponseHead | None
+    ) -> float | None:
         now = self.clock()
         asked = None if head is None else retry_after_of(head.fields, self.epoch())
-        pause = call.patience.pause(number, cause, asked, now - ex.start_at)
+        pause = patience.pause(number, cause, asked, now - ex.start_at)
         return None if pause is None or now + pause >= ex.deadline else pause
+
+
+def _cause_of(error: GatewayError) -> str:
+    return TIMEOUT if error.reason is TOTAL_TIMEOUT else failure_of(error)
 
 
 def _forget(ex: Exchange) -> None:

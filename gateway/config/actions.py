@@ -17,6 +17,7 @@ Place = Literal["auto", "header", "query"]
 """Where an API key goes. ``auto``: by the form of its name."""
 Merge = Literal["layered", "strict"]
 """``layered``: connection < action < input. ``strict``: what the connection sets is not overridden."""
+BodyKind = Literal["json", "form", "text"]
 ParameterPlace = Literal["path", "query", "header", "body", "template"]
 """``template``: only where ``{name}`` stands."""
 
@@ -125,7 +126,7 @@ class Parameter:
 class Body:
     """What is sent as the request's body. ``value``: JSON, a mapping of texts (form), or text (text, raw)."""
 
-    kind: Literal["json", "form", "text"] = "json"
+    kind: BodyKind = "json"
     value: Any = None
     content_type: str = ""
     """Empty: the usual one of the kind."""

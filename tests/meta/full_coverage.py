@@ -21,6 +21,8 @@ WHOLE = (
     "gateway/actions/patience.py",
     "gateway/actions/redaction.py",
     "gateway/actions/sigv4.py",
+    "gateway/actions/template.py",
+    "gateway/actions/values.py",
     "gateway/core/trn.py",
     "gateway/policy/backoff.py",
     "gateway/policy/balance.py",

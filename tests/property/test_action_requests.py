@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.actions.auth import authenticated
 from gateway.actions.errors import InvalidCallError
-from gateway.actions.merge import Merged, merge
+from gateway.actions.merge import Merged, Recipe, merge
 from gateway.config.actions import Action, Auth, Body, Connection, FieldPolicy, Merge, Parameter
 from gateway.core.limits import Limits
 from gateway.core.message import OutgoingRequest
@@ -137,3 +137,18 @@ def test_hostile_values_reach_the_wire_only_encoded() -> None:
     merged = request(Connection("c", "http://h", "u"), action, {"x": "\r\nHost: evil"})
     assert merged is not None
     assert head_of(merged).splitlines()[0] == b"GET /%0D%0AHost%3A%20evil?q=%0D%0AHost%3A%20evil HTTP/1.1"
+
+
+@given(st.lists(inputs, min_size=2, max_size=4), actions, st.sampled_from(["layered", "strict"]))
+def test_no_call_leaves_anything_for_the_next_one(many: list[dict[str, Any]], action: Action, mode: Merge) -> None:
+    connection = Connection("c", "http://h/base", "u", headers={"X-C": "1"}, merge=mode)
+    recipe = Recipe(connection, action)
+    for each in many:
+        assert outcome(recipe, each) == outcome(Recipe(connection, action), each)
+
+
+def outcome(recipe: Recipe, given: dict[str, Any]) -> Merged | tuple[str, list[tuple[str, str]]]:
+    try:
+        return recipe.merge(given)
+    except InvalidCallError as error:
+        return error.message, error.fields

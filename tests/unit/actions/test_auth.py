@@ -3,7 +3,7 @@ import hmac
 
 import pytest
 
-from gateway.actions.auth import authenticated, place_of
+from gateway.actions.auth import authenticated, is_fixed, place_of
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.fields import Layered
 from gateway.actions.merge import Merged
@@ -87,3 +87,22 @@ def test_a_signature_replaces_fields_that_others_set() -> None:
 )
 def test_the_place_of_a_key(auth: Auth, place: str) -> None:
     assert place_of(auth) == place
+
+
+@pytest.mark.parametrize(
+    ("auth", "fixed"),
+    [
+        (Auth(), True),
+        (Auth("basic", "u", "p"), True),
+        (Auth("bearer", "", "t"), True),
+        (Auth("api_key", "X-Key", "k"), True),
+        (Auth("api_key", "key", "k"), False),
+        (Auth("hmac", "X-Signature", "k"), False),
+        (Auth("sigv4", "AKID", "k", region="r", service="s"), False),
+    ],
+)
+def test_what_may_be_kept_is_the_same_for_all_requests(auth: Auth, fixed: bool) -> None:
+    assert is_fixed(auth) is fixed
+    other = Merged("PUT", "/v2", (Layered("z", "2", "input"),), MERGED.headers, b"other")
+    one, two = apply(auth), authenticated(auth, other, "other.test", 0.0)
+    assert (one.headers == two.headers and (one.query, two.query) == (MERGED.query, other.query)) is fixed

@@ -5,7 +5,7 @@ import pytest
 
 from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import Layered
-from gateway.actions.merge import Merged, merge
+from gateway.actions.merge import Merged, Recipe, merge
 from gateway.config.actions import Action, Body, Connection, FieldPolicy, Merge, Parameter, ParameterPlace
 
 Headers = list[tuple[str, str, str]]
@@ -313,3 +313,28 @@ def test_a_method_is_a_word_of_capitals(method: str) -> None:
 def test_a_field_can_be_put_in_place_of_all_of_its_name() -> None:
     merged = Merged("GET", "/", (), (Layered("x-a", "1", "input"), Layered("X-B", "2", "input")))
     assert merged.with_header("X-A", "3", "auth").headers == (("X-B", "2", "input"), ("X-A", "3", "auth"))
+
+
+@pytest.mark.parametrize("mode", ["layered", "strict"])
+def test_what_a_recipe_keeps_changes_nothing(mode: Merge) -> None:
+    own = connection(mode, headers={"X-C": "1", "Host": "h"}, query={"c": "1"})
+    call = action("POST", "/{x}", headers={"X-A": "1"})
+    recipe = Recipe(own, call)
+    inputs: list[dict[str, Any]] = [
+        {"x": "1"},
+        {"x": "2", "headers": {"X-A": "2"}},
+        {"x": "3", "body": {"a": 1}},
+        {"x": "4", "body": "text", "query": {"q": 1}},
+        {"x": "5", "cookies": {"a": "1"}},
+    ]
+    for given in [*inputs, *inputs]:
+        merged = recipe.merge(given)
+        assert merged == merge(own, call, given)
+        assert (merged.content_type is None) is ("headers" in given or "cookies" in given)
+    assert recipe.merge(inputs[0]).headers is recipe.merge({"x": "6"}).headers
+
+
+def test_a_field_that_is_put_in_place_belongs_to_one_request() -> None:
+    merged = merge(connection(), action(), {})
+    assert merged.content_type == ""
+    assert merged.with_header("X-A", "1", "auth").content_type is None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.actions.errors import InvalidCallError
-from gateway.actions.prepare import Index, dry_run, prepare
+from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.config.actions import Action, Auth, Body, Connection, FieldPolicy, Parameter, Retry
 from gateway.ipc.calls import AdHoc, Asked
 
@@ -82,6 +82,30 @@ def test_an_agent_of_its_own_stays() -> None:
     index = Index([replace(SHOP, headers={"user-agent": "mine"})], [FIND])
     lines = prepare(index.find(asked()), asked()).prepared.lines
     assert [line for line in lines if line.lower().startswith(b"user-agent")] == [b"user-agent: mine"]
+
+
+def test_framing_and_host_are_ours_whatever_the_policy_permits() -> None:
+    own = replace(SHOP, headers={"HOST": "evil", "content-length": "9", "A": "b"}, fields=FieldPolicy(denied=()))
+    index = Index([own], [FIND])
+    names = [line.partition(b":")[0] for line in prepare(index.find(asked()), asked()).prepared.lines]
+    assert names == [b"A", b"User-Agent", b"Authorization"]
+
+
+def lines_of(entry: Entry, call: Asked, now: float = 0.0) -> list[bytes]:
+    return prepare(entry, call, lambda: now).prepared.lines
+
+
+@pytest.mark.parametrize("auth", [SHOP.auth, Auth("hmac", "X-Signature", "k"), Auth("sigv4", "a", "k", region="r")])
+def test_calls_differ_in_what_follows_from_them(auth: Auth) -> None:
+    """Field lines are kept from one call to the next where they may be."""
+    index = Index([replace(SHOP, auth=auth)], [MAKE])
+    entry = index.find(asked("make"))
+    calls = [asked("make", each) for each in ({}, {"body": {"a": 1}}, {"body": "t"}, {"headers": {"X-A": "1"}})]
+    for now, call in enumerate([*calls, *calls]):
+        assert lines_of(entry, call, now) == lines_of(replace(entry), call, now)
+    shared = lines_of(entry, calls[0]) is lines_of(entry, asked("make", {"query": {"q": "1"}}))
+    assert shared is (auth.kind == "bearer")
+    assert "s3cret" not in repr(entry)
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(0.0, 30.0), (2.0, 2.0), (99.0, 30.0)])

@@ -67,7 +67,8 @@ class Below:
 class Stage:
     def __init__(self, below: Below, patience: Policy | None, seconds: float = 60.0) -> None:
         self.ex = exchange()
-        self.running = Running(stream, patience, seconds)
+        self.running = Running(stream(), patience, seconds, b"body")
+        self.ex.downstream = self.running.stream
         self.slept: list[float] = []
         self.handle = repeat({self.ex: self.running}, sleep=self._sleep)(below.__call__)
 

@@ -42,6 +42,16 @@ def ended(error: GatewayError | None = None, *, complete: bool = True, head: boo
     return result_of("trn", Ended(exchange, stream, error), 0.5)
 
 
+def test_a_response_without_fields() -> None:
+    head = ResponseHead(204, b"", 1, [], {}, 0, True)
+    stream = MemoryStream(Peer("127.0.0.1", 0, b"http", lambda address: False), Limits())
+    stream.begin(head, b"", None, None)
+    stream.end([])
+    exchange = Exchange(stream, RequestHead(b"GET", b"/", 1, [], {}, 0, True), monotonic())
+    found = result_of("trn", Ended(exchange, stream, None), 0.5)
+    assert (found["status"], found["headers"], found["body"]) == (204, [], b"")
+
+
 def test_a_response() -> None:
     found = ended()
     assert (found["status"], found["body"], found["attempts"], found["failure"]) == (201, b"x", 2, None)
