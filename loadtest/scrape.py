@@ -1,9 +1,9 @@
 """What a scrape takes with many proxies under load, and what it costs the traffic.
 
-    python loadtest/scrape.py [--proxies 500] [--seconds 20] [--rate 2000]
+    python loadtest/scrape.py [--proxies 500] [--seconds 20] [--rate 2000] [--workers 1]
 
-A whole gateway with its control process; every proxy has traffic, from raw sockets in this process. What the worker's
-CPU does for a request is measured in turns with and without scrapes, so that what the machine does besides falls on
+A whole gateway with its control process; every proxy has traffic, from raw sockets in this process. What a request costs
+of the CPU of the workers is measured in turns with and without scrapes, so that what the machine does besides falls on
 both. ``--rate 0`` asks as fast as it goes: with two cores, gateway, clients and scrapes then fight for them.
 """
 
@@ -72,7 +72,7 @@ async def scrapes(api: str, token: str, seconds: float) -> tuple[list[float], in
     return times, size
 
 
-async def measure(proxies: int, seconds: float, rate: int) -> bool:
+async def measure(proxies: int, seconds: float, rate: int, workers: int) -> bool:
     loop, upstream = asyncio.get_running_loop(), listener()
     server = await loop.create_server(Answering, sock=upstream)
     documents = [
@@ -86,7 +86,8 @@ async def measure(proxies: int, seconds: float, rate: int) -> bool:
         }
         for number in range(proxies)
     ]
-    async with GatewayProcess(port_of(upstream), admin=True, proxies=documents) as gateway:
+    settings = {"workers": workers}
+    async with GatewayProcess(port_of(upstream), admin=True, proxies=documents, settings=settings) as gateway:
         paths = [f"/{number}" for number in range(proxies)]
         pause = CONNECTIONS / rate if rate else 0.0
         clients = [Asking(paths, number * proxies // CONNECTIONS, pause) for number in range(CONNECTIONS)]
@@ -98,6 +99,11 @@ async def measure(proxies: int, seconds: float, rate: int) -> bool:
     return held
 
 
+def _cpu(gateway: GatewayProcess) -> float:
+    """Seconds of all workers."""
+    return sum(map(cpu, gateway.workers()))
+
+
 async def turns(clients: list[Asking], gateway: GatewayProcess, seconds: float) -> bool:
     token = gateway.token("--metrics")
     times: list[float] = []
@@ -105,13 +111,13 @@ async def turns(clients: list[Asking], gateway: GatewayProcess, seconds: float) 
     size = 0
     for turn in range(2 * TURNS):
         scraped = turn % 2 == 0
-        before, began = sum(client.answers for client in clients), cpu(gateway.pid)
+        before, began = sum(client.answers for client in clients), _cpu(gateway)
         if scraped:
             more, size = await scrapes(gateway.api, token, seconds / 2 / TURNS)
             times += more
         else:
             await asyncio.sleep(seconds / 2 / TURNS)
-        costs[scraped].append((cpu(gateway.pid) - began) * 1e6 / (sum(client.answers for client in clients) - before))
+        costs[scraped].append((_cpu(gateway) - began) * 1e6 / (sum(client.answers for client in clients) - before))
     errors = sum(client.errors for client in clients)
     quiet, busy = statistics.median(costs[False]), statistics.median(costs[True])
     rows = [
@@ -136,9 +142,12 @@ def main() -> int:
     parser.add_argument("--proxies", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=int, default=2000, help="requests a second; 0: as many as it can")
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        held = runner.run(asyncio.wait_for(measure(options.proxies, options.seconds, options.rate), 300))
+        held = runner.run(
+            asyncio.wait_for(measure(options.proxies, options.seconds, options.rate, options.workers), 300)
+        )
     return 0 if held else 1
 
 

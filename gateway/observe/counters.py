@@ -4,7 +4,8 @@ A worker is the only writer of its map; the descriptor belongs to the process th
 died leaves its counts to the next one, and a scrape needs no help of the worker. An aligned number of 8 bytes is
 written and read whole; between two numbers nothing is promised.
 
-    slab 0          the process itself; its first cell says how many counters were ever used
+    slab 0          the process itself; its first cell says how many slabs were ever used, and its second one how often
+                    one was taken or given back
     slab 1, 2, ...  cell 0: its `Kind`, 0 free; cell 1: length of the name; cells 2 to 9: the name; then the numbers
 
 The name of an endpoint is longer (its upstream and its URL), so its slab has it behind the numbers, from `LAST` on.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import enum
 import mmap
 import os
+from collections.abc import Sequence
 from typing import Final
 
 SLAB_CELLS: Final = 640
@@ -24,6 +26,8 @@ FIRST: Final = 10
 LAST: Final = 384
 """Cells of an endpoint's slab from here on are its name."""
 _CELL: Final = 8
+_CHANGES: Final = 1
+"""The cell of slab 0 that changes with the names of the other slabs."""
 _SIZE: Final = SLAB_CELLS * MAX_SLABS * _CELL
 
 
@@ -53,6 +57,9 @@ class CounterMap:
         self.bytes = memoryview(self._map)
         self.ints = self.bytes.cast("q")
         self.floats = self.bytes.cast("d")
+        self._live: dict[Kind, list[tuple[str, int]]] = {}
+        """As `live`, when ``_CHANGES`` was ``_changes``."""
+        self._changes = -1
         self._bases = {kind: dict(self.live(kind)) for kind in Kind}
         self._free = [base for base in range(SLAB_CELLS, self._end, SLAB_CELLS) if not self.ints[base]]
 
@@ -60,8 +67,18 @@ class CounterMap:
     def _end(self) -> int:
         return (self.ints[0] + 1) * SLAB_CELLS
 
-    def live(self, kind: Kind = Kind.PROXY) -> list[tuple[str, int]]:
-        """(name, first cell) of every slab of that kind, by name."""
+    def live(self, kind: Kind = Kind.PROXY) -> Sequence[tuple[str, int]]:
+        """(name, first cell) of every slab of that kind, by name. The same object as long as there is no other slab."""
+        changes = self.ints[_CHANGES]
+        if changes != self._changes:
+            self._live.clear()
+            self._changes = changes
+        known = self._live.get(kind)
+        if known is None:
+            self._live[kind] = known = self._scan(kind)
+        return known
+
+    def _scan(self, kind: Kind) -> list[tuple[str, int]]:
         found = []
         for base in range(SLAB_CELLS, self._end, SLAB_CELLS):
             if self.ints[base] == kind:
@@ -89,6 +106,7 @@ class CounterMap:
         self.ints[base + 1] = len(text)
         self.ints[base] = kind  # last: a concurrent reader sees a whole slab or none
         self.ints[0] = max(self.ints[0], base // SLAB_CELLS)
+        self.ints[_CHANGES] += 1  # behind all else: who reads in between reads again
         self._bases[kind][name] = base
         return base
 
@@ -101,6 +119,7 @@ class CounterMap:
         base = self._bases[kind].pop(name, None)
         if base is not None:
             self.ints[base] = 0
+            self.ints[_CHANGES] += 1
             self._free.append(base)
 
     def names(self, kind: Kind = Kind.PROXY) -> list[str]:

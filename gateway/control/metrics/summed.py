@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise, repeat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, pairwise
 from time import monotonic
 from typing import Final
 
@@ -34,11 +34,12 @@ class _Segment:
     """Cells from ``first`` to ``end`` that are added as one number. The masks have all bits of the cells that count."""
 
     def __init__(self, cells: Mapping[int, str]) -> None:
-        """``cells``: the kind of each cell that is added, in order."""
+        """``cells``: the kind of each cell, in order; all others become 0."""
         self.first, self.end = min(cells), max(cells) + 1
-        self.size = (self.end - self.first) * _CELL
-        self.added = self._mask(cells)
+        self.start, self.size = self.first * _CELL, (self.end - self.first) * _CELL
+        self.added = self._mask([cell for cell, kind in cells.items() if kind in ("counter", "gauge")])
         self.counts = self._mask([cell for cell, kind in cells.items() if kind == "counter"])
+        self.same = self._mask([cell for cell, kind in cells.items() if kind == "same"])
 
     def _mask(self, cells: Iterable[int]) -> int:
         return sum(((1 << 64) - 1) << 64 * (cell - self.first) for cell in cells)
@@ -47,21 +48,22 @@ class _Segment:
 class _Plan:
     """What happens to each cell of one kind of slab."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: Sheet, same: Iterable[int] = ()) -> None:
+        """``same``: gauges that all processes have in common, as a rule."""
         kinds: dict[int, str] = {}
-        self.floats: list[int] = []
-        """Cells that hold floating numbers."""
         for family in sheet.families:
             match family:
-                case Values(floating=True):
-                    self.floats += range(family.at, family.at + len(family.labels))
                 case Values():
-                    kinds |= dict.fromkeys(range(family.at, family.at + len(family.labels)), family.kind)
+                    kind = "float" if family.floating else family.kind
+                    kinds |= dict.fromkeys(range(family.at, family.at + len(family.labels)), kind)
                 case Histogram():
                     kinds |= dict.fromkeys(range(family.at, family.sum_at), "counter")
-                    self.floats.append(family.sum_at)
+                    kinds[family.sum_at] = "float"
                 case Requests():
                     pass  # pairs of a key and a count, whose places differ
+        kinds |= dict.fromkeys(same, "same")
+        self.floats = sorted(cell for cell, kind in kinds.items() if kind == "float")
+        """Cells that hold floating numbers. They lie in segments, which make them 0."""
         self.segments: list[_Segment] = []
         run: dict[int, str] = {}
         for cell in sorted(kinds):
@@ -70,7 +72,6 @@ class _Plan:
                 run = {}
             run[cell] = kinds[cell]
         self.segments.append(_Segment(run))
-        self.floats.sort()
         self.unpack = _reader(self.floats, "d")
 
 
@@ -80,10 +81,6 @@ def _reader(cells: Sequence[int], kind: str) -> Callable[[memoryview, int], tupl
     return struct.Struct("=" + "".join(f"{(step - 1) * _CELL}x{kind}" for step in steps)).unpack_from
 
 
-_PROXY: Final = _Plan(PROXY)
-_PROCESS: Final = _Plan(PROCESS)
-_ENDPOINT: Final = _Plan(ENDPOINT)
-_EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, Histogram) and family.exemplars]
 _SAME: Final = sorted(
     (
         families.LIMIT,
@@ -96,13 +93,10 @@ _SAME: Final = sorted(
 )
 """Gauges that are the same in all workers, or nearly so: each has its own opinion of an endpoint."""
 _SAME_OF: Final = _reader(_SAME, "q")
-
-
-def _open_seconds(part: Part, now: float) -> float:
-    """For how long the breaker was open, as one worker saw it. All share it, so that the times do not add up."""
-    counted, at, serves = part
-    since = counted.floats[at + families.OPENED_AT] if serves else 0.0
-    return counted.floats[at + families.OPEN_SECONDS] + (max(0.0, now - since) if since else 0.0)
+_PROXY: Final = _Plan(PROXY, (*_SAME, families.BREAKER_STATE))
+_PROCESS: Final = _Plan(PROCESS)
+_ENDPOINT: Final = _Plan(ENDPOINT)
+_EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, Histogram) and family.exemplars]
 
 
 class Summed:
@@ -111,36 +105,53 @@ class Summed:
     def __init__(self, maps: Sequence[CounterMap]) -> None:
         self._maps = maps
         self.total = self._sum = CounterMap()
+        self._slabs: dict[Kind, tuple[object, list[tuple[int, list[Part]]]]] = {}
+        """What `_parts` found last, and of which maps."""
 
-    def update(self, serving: Sequence[CounterMap]) -> CounterMap:
+    def update(self, serving: Sequence[CounterMap], *, exemplars: bool = True) -> CounterMap:
         """The map of the only one that was ever used, or ``total``, added up again.
 
-        ``serving``: the maps whose process serves; of the others only the counts are taken.
+        ``serving``: the maps whose process serves; of the others only the counts are taken. ``exemplars``: whether
+        those of ``total`` are brought up to date, too.
         """
         used = [each for each in self._maps if each.ints[0] or each in serving]
         if len(used) <= 1:
             return used[0] if used else self._maps[0]
-        for base, parts in self._slabs(Kind.PROXY, used, serving):
-            self._proxy(base, parts)
-        for base, parts in self._slabs(Kind.ENDPOINT, used, serving):
+        now = monotonic()
+        for base, parts in self._parts(Kind.PROXY, used, serving):
+            self._proxy(base, parts, now)
+            if exemplars:
+                for family in _EXEMPLARS:
+                    self._exemplars(family, base, parts)
+        for base, parts in self._parts(Kind.ENDPOINT, used, serving):
             self._endpoint(base, parts)
         self._add(0, [(each, 0, each in serving) for each in used], _PROCESS)
         live = [each.ints[families.GENERATION] for each in serving or used]
         self._sum.ints[families.GENERATION] = max(live)
         return self._sum
 
-    def _slabs(
+    def _parts(
         self, kind: Kind, used: Sequence[CounterMap], serving: Sequence[CounterMap]
-    ) -> Iterator[tuple[int, list[Part]]]:
+    ) -> list[tuple[int, list[Part]]]:
         """Of each name that is shown: where its sum goes, and what is added up."""
-        bases = {each: dict(each.live(kind)) for each in used}
+        names = [each.live(kind) for each in used]
+        known = self._slabs.get(kind)
+        of = [*used, None, *serving, None, *map(id, names)]
+        if known is not None and known[0] == of:
+            return known[1]
+        bases = {each: dict(live) for each, live in zip(used, names, strict=True)}
         shown = dict.fromkeys(name for each in (serving or used) for name in bases[each])
         for name in set(self._sum.names(kind)) - shown.keys():
             self._sum.release(name, kind)
+        found = []
         for name in shown:
             base = self._sum.claim(name, kind)
             if base is not None:
-                yield base, [(each, bases[each][name], each in serving) for each in used if name in bases[each]]
+                found.append(
+                    (base, [(each, bases[each][name], each in serving) for each in used if name in bases[each]])
+                )
+        self._slabs[kind] = of, found
+        return found
 
     def _endpoint(self, base: int, parts: Sequence[Part]) -> None:
         """Each worker has its own opinion of it: the worst is shown."""
@@ -150,35 +161,54 @@ class Summed:
         ints[base + up] = min([cells[at + up] for cells, at in live], default=0)
         ints[base + capacity] = max([cells[at + capacity] for cells, at in live], default=0)
 
-    def _proxy(self, base: int, parts: Sequence[Part]) -> None:
-        ints, floats = self._sum.ints, self._sum.floats
-        self._add(base, parts, _PROXY)
-        live = [(each, at) for each, at, serves in parts if serves]
+    def _proxy(self, base: int, parts: Sequence[Part], now: float) -> None:
+        if not self._add(base, parts, _PROXY):
+            self._differing(base, [(each, at) for each, at, serves in parts if serves])
+        seconds = []
+        for each, at, serves in parts:
+            counted, since = each.floats[at + families.OPEN_SECONDS], each.floats[at + families.OPENED_AT]
+            seconds.append(counted + max(0.0, now - since) if since and serves else counted)
+        # For how long the breaker was open, as each worker saw it. All share it, so that the times do not add up.
+        self._sum.floats[base + families.OPEN_SECONDS] = max(seconds)
+        self._requests(base, parts)
+
+    def _differing(self, base: int, live: Sequence[tuple[CounterMap, int]]) -> None:
+        """Gauges that should be the same and are not: the largest, and the worst state of the breaker."""
+        ints = self._sum.ints
         rows = [_SAME_OF(each.bytes, at * _CELL) for each, at in live]
-        for cell, number in zip(_SAME, map(max, zip(*rows, strict=True)) if rows else repeat(0), strict=False):
+        for cell, number in zip(_SAME, map(max, zip(*rows, strict=True)), strict=True):
             ints[base + cell] = int(number)
         cell = families.BREAKER_STATE
         states = {each.ints[at + cell] for each, at in live}
-        ints[base + cell] = max(states, key=lambda state: _WORST.get(state, 0), default=0)
-        floats[base + families.OPEN_SECONDS] = max([_open_seconds(part, monotonic()) for part in parts])
-        self._requests(base, parts)
-        for family in _EXEMPLARS:
-            self._exemplars(family, base, parts)
+        ints[base + cell] = max(states, key=lambda state: _WORST.get(state, 0))
 
-    def _add(self, base: int, parts: Sequence[Part], plan: _Plan) -> None:
-        total = self._sum
+    def _add(self, base: int, parts: Sequence[Part], plan: _Plan) -> bool:
+        """False: gauges that should be the same differ. They are then as the first process that serves has them."""
+        total, equal = self._sum, True
         for segment in plan.segments:
-            first, size, added = segment.first, segment.size, 0
+            added, common, first = 0, segment.same, -1
             for each, at, serves in parts:
-                start = (at + first) * _CELL
-                number = int.from_bytes(each.bytes[start : start + size], "little")
-                added += number & (segment.added if serves else segment.counts)
-            start = (base + first) * _CELL
-            total.bytes[start : start + size] = added.to_bytes(size, "little")
+                start = at * _CELL + segment.start
+                number = int.from_bytes(each.bytes[start : start + segment.size], "little")
+                if not serves:
+                    added += number & segment.counts
+                    continue
+                added += number & segment.added
+                if common:
+                    same = number & common
+                    if first < 0:
+                        first = same
+                        added += same
+                    elif same != first:
+                        equal = False
+            start = base * _CELL + segment.start
+            total.bytes[start : start + segment.size] = added.to_bytes(segment.size, "little")
         floats = total.floats
         columns = zip(*[plan.unpack(each.bytes, at * _CELL) for each, at, _ in parts], strict=True)
-        for cell, numbers in zip(plan.floats, columns, strict=True):
-            floats[base + cell] = sum(numbers)
+        for cell, number in zip(plan.floats, map(sum, columns), strict=True):
+            if number:
+                floats[base + cell] = number
+        return equal
 
     def _requests(self, base: int, parts: Sequence[Part]) -> None:
         """By method and status; the last pair takes what finds no room, as in the map of a worker."""
@@ -190,19 +220,16 @@ class Summed:
                 cells = each.ints[at + first : at + first + 2 * room].tolist()
             for index in range(0, len(cells), 2):
                 key = cells[index]
-                if key:
-                    counts[key] = counts.get(key, 0) + cells[index + 1]
-        rest = counts.pop(families.OTHER + 1, 0)
-        pairs = list(counts.items())
-        rest += sum(count for _, count in pairs[room - 1 :])
-        del pairs[room - 1 :]
-        if rest:
-            pairs.append((families.OTHER + 1, rest))
-        numbers = array("q", [number for pair in pairs for number in pair])
+                if not key:
+                    break
+                counts[key] = counts.get(key, 0) + cells[index + 1]
+        if len(counts) >= room or families.OTHER + 1 in counts:
+            counts = _in_room(counts, room)
+        numbers = array("q", chain.from_iterable(counts.items()))
+        if len(counts) < room:
+            numbers.append(0)  # the end
         start = base + first
         self._sum.ints[start : start + len(numbers)] = memoryview(numbers)
-        if len(pairs) < room:
-            self._sum.ints[start + len(numbers)] = 0  # the end
 
     def _exemplars(self, family: Histogram, base: int, parts: Sequence[Part]) -> None:
         """Of each bucket the newest."""
@@ -221,3 +248,12 @@ class Summed:
                 each, at, _ = parts[of.index(newest)]
                 start, to = (at + first) * _CELL + bucket * size, (base + first) * _CELL + bucket * size
                 self._sum.bytes[to : to + size] = each.bytes[start : start + size]
+
+
+def _in_room(counts: dict[int, int], room: int) -> dict[int, int]:
+    """``counts`` in at most ``room`` pairs: what is too much is counted together, in the last one."""
+    other = families.OTHER + 1
+    pairs = [pair for pair in counts.items() if pair[0] != other]
+    kept = dict(pairs[: room - 1])
+    rest = counts.get(other, 0) + sum(count for _, count in pairs[room - 1 :])
+    return kept | {other: rest} if rest else kept

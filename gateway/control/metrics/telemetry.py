@@ -109,7 +109,7 @@ class Telemetry:
         up = await self._sample()
         await self._note_usage(up)
         self._process.usage = await asyncio.to_thread(confinement.usage)
-        exposition_ = self._expositions[self._counters()]
+        exposition_ = self._expositions[self._counters(exemplars=open_metrics)]
         parts = [*self._own(up=up, open_metrics=open_metrics), *exposition_.render(open_metrics=open_metrics)]
         # The OpenMetrics text ends with its # EOF.
         encode: Callable[[CollectorRegistry], bytes] = (
@@ -190,10 +190,10 @@ class Telemetry:
         """The workers that have updated their maps; the others do not respond in time."""
         return list(await self._sampling.ask(self._plane.asked()))
 
-    def _counters(self) -> CounterMap:
-        """The map of the only worker, or the sum of all."""
+    def _counters(self, *, exemplars: bool = False) -> CounterMap:
+        """The map of the only worker, or the sum of all; ``exemplars``: with them."""
         return self._summed.update(
-            [self._maps[each.place] for each in self._plane.workers if self._plane.follows(each)]
+            [self._maps[each.place] for each in self._plane.workers if self._plane.follows(each)], exemplars=exemplars
         )
 
     async def _note_usage(self, up: Sequence[Worker]) -> None:

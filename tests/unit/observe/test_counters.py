@@ -40,6 +40,20 @@ def test_what_is_released_disappears_and_its_place_is_used_again_empty() -> None
     assert sorted(counters.live()) == [("b", second), ("c", first)]
 
 
+def test_a_reader_sees_each_change_of_the_names(descriptor: int) -> None:
+    writer, reader = CounterMap(descriptor), CounterMap(descriptor)
+    assert reader.live() == reader.live(Kind.ENDPOINT) == []
+    first = writer.claim("a")
+    known = reader.live()
+    assert (known, reader.live() is known) == ([("a", first)], True)
+    writer.release("a")
+    assert writer.claim("b") == first
+    assert reader.live() == [("b", first)]
+    writer.claim("b", Kind.ENDPOINT)
+    assert [name for name, _ in reader.live(Kind.ENDPOINT)] == ["b"]
+    os.close(descriptor)
+
+
 def test_places_that_were_free_are_known_to_the_next(descriptor: int) -> None:
     counters = CounterMap(descriptor)
     first = counters.claim("a")

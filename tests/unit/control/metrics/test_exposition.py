@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.control.metrics.exposition import Exposition
-from gateway.observe.counters import CounterMap
+from gateway.observe import families
+from gateway.observe.counters import CounterMap, Kind
 from gateway.observe.metrics import Metrics
 
 
@@ -36,3 +37,34 @@ def test_no_template_outlives_its_proxy() -> None:
         assert f'proxy="p{number - 1}"' not in text
         first = first or len(exposition._templates)
     assert len(exposition._templates) == first
+
+
+def test_series_appear_with_their_first_observation_in_the_order_of_proxies_and_labels() -> None:
+    counters = CounterMap()
+    Metrics(counters).retain(["b", "a"])
+    exposition, bases = Exposition(counters), dict(counters.live())
+
+    def errors() -> list[str]:
+        lines = "".join(exposition.render(open_metrics=False)).splitlines()
+        return [line.partition("{")[2] for line in lines if line.startswith("gateway_retries_total{")]
+
+    assert errors() == []
+    stale, connect = families.RETRIED[:2]
+    counters.ints[bases["b"] + families.RETRIES] = 1
+    assert errors() == [f'proxy="b",reason="{stale}"}} 1']
+    counters.ints[bases["b"] + families.RETRIES + 1] = 2
+    counters.ints[bases["a"] + families.RETRIES + 1] = 3
+    assert errors() == [
+        f'proxy="a",reason="{connect}"}} 3',
+        f'proxy="b",reason="{stale}"}} 1',
+        f'proxy="b",reason="{connect}"}} 2',
+    ]
+
+
+def test_a_url_may_have_a_percent_sign() -> None:
+    counters = CounterMap()
+    at = counters.claim("ai http://a:1/x%20y%s", Kind.ENDPOINT)
+    assert at is not None
+    counters.ints[at + families.ENDPOINT_IN_FLIGHT] = 3
+    text = "".join(Exposition(counters).render(open_metrics=True))
+    assert 'gateway_endpoint_in_flight{upstream="ai",endpoint="http://a:1/x%20y%s"} 3\n' in text

@@ -90,6 +90,41 @@ def test_the_worst_breaker_is_shown(states: tuple[int, int], worst: int) -> None
     assert found["gateway_rate_limit_keys", "proxy=p,key=all"] == 7, "workers share the keys"
 
 
+def test_gauges_of_which_workers_have_their_own_opinion_show_the_largest() -> None:
+    gone, first, second = worker(), worker(), worker()
+    put(gone, families.ENDPOINTS, 9)
+    put(first, families.ENDPOINTS, 2)
+    put(second, families.ENDPOINTS, 1)
+    put(second, families.ENDPOINTS + 1, 1)
+    for counters in (first, second):
+        put(counters, families.LIMIT, 5)
+    summed = Summed([gone, first, second])
+    found = shown(summed.update([first, second]))
+    states = {state: found["gateway_endpoints", f"proxy=p,state={state}"] for state in families.ENDPOINT_STATES}
+    assert states == {"usable": 2, "down": 1, "ejected": 0, "drained": 0, "leaving": 0}
+    assert found["gateway_concurrency_limit", "proxy=p"] == 5
+    assert shown(summed.update([]))["gateway_concurrency_limit", "proxy=p"] == 0, "no process serves"
+
+
+def test_a_float_that_is_gone_is_gone_from_the_sum() -> None:
+    first, second = worker(), worker()
+    first.floats[base(first) + families.PHASE] = 0.5
+    summed, labels = Summed([first, second]), f"proxy=p,phase={families.PHASES[0]}"
+    assert shown(summed.update([first, second]))["gateway_phase_seconds_total", labels] == 0.5
+    Metrics(first).retain([])
+    Metrics(first).retain(["p"])
+    assert ("gateway_phase_seconds_total", labels) not in shown(summed.update([first, second]))
+
+
+def test_without_exemplars_all_else_is_added_up() -> None:
+    first, second = worker(), worker()
+    summed = Summed([first, second])
+    for number in (1, 2):
+        put(first, families.BYTES_IN, number)
+        found = shown(summed.update([first, second], exemplars=False))
+        assert found["gateway_request_bytes_total", "proxy=p"] == number
+
+
 def pair(counters: CounterMap, index: int, key: int, count: int) -> None:
     put(counters, families.REQUESTS.at + 2 * index, key)
     put(counters, families.REQUESTS.at + 2 * index + 1, count)
