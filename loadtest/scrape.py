@@ -2,8 +2,8 @@
 
     python loadtest/scrape.py [--proxies 500] [--seconds 20] [--rate 2000] [--workers 1]
 
-A whole gateway with its control process; every proxy has traffic, from raw sockets in this process. What a request costs
-of the CPU of the workers is measured in turns with and without scrapes, so that what the machine does besides falls on
+A whole gateway with its control process; every proxy has traffic, from raw sockets in this process. What a request
+takes of the workers' CPU is measured in turns with and without scrapes, so that what the machine does besides falls on
 both. ``--rate 0`` asks as fast as it goes: with two cores, gateway, clients and scrapes then fight for them.
 """
 
@@ -108,12 +108,14 @@ async def turns(clients: list[Asking], gateway: GatewayProcess, seconds: float) 
     token = gateway.token("--metrics")
     times: list[float] = []
     costs: dict[bool, list[float]] = {True: [], False: []}
-    size = 0
+    size, control = 0, 0.0
     for turn in range(2 * TURNS):
         scraped = turn % 2 == 0
         before, began = sum(client.answers for client in clients), _cpu(gateway)
         if scraped:
+            asked = cpu(gateway.control)
             more, size = await scrapes(gateway.api, token, seconds / 2 / TURNS)
+            control += cpu(gateway.control) - asked
             times += more
         else:
             await asyncio.sleep(seconds / 2 / TURNS)
@@ -121,11 +123,22 @@ async def turns(clients: list[Asking], gateway: GatewayProcess, seconds: float) 
     errors = sum(client.errors for client in clients)
     quiet, busy = statistics.median(costs[False]), statistics.median(costs[True])
     rows = [
-        ("scrapes", "p50 ms", "max ms", "bytes", "CPU us a request without", "with", "ratio", "errors"),
+        (
+            "scrapes",
+            "p50 ms",
+            "max ms",
+            "CPU ms of control",
+            "bytes",
+            "CPU us a request without",
+            "with",
+            "ratio",
+            "errors",
+        ),
         (
             f"{len(times)}",
             f"{statistics.median(times):.1f}",
             f"{max(times):.1f}",
+            f"{control / len(times) * 1e3:.1f}",
             f"{size}",
             f"{quiet:.1f}",
             f"{busy:.1f}",

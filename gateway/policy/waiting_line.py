@@ -148,7 +148,7 @@ class WaitingLine(Generic[W]):
     @property
     def newest_first(self) -> bool:
         """Whether in any class the newest goes first."""
-        return any(lane.switch.newest_first for lane in self.lanes)
+        return True in [lane.switch.newest_first for lane in self.lanes]
 
     def add(self, waiter: W, rank: Rank, now: float) -> None:
         """``waiter`` comes to wait."""

@@ -40,5 +40,7 @@ class Upstream:
     @property
     def breaker(self) -> Breaker | None:
         """The breaker that lets most through: while it is closed, requests are served. None: there are none."""
+        if len(self.endpoints) == 1:
+            return self.endpoints[0].breaker
         breakers = [endpoint.breaker for endpoint in self.endpoints if endpoint.breaker is not None]
         return min(breakers, key=lambda breaker: _BEST.index(breaker.state), default=None)

@@ -106,11 +106,16 @@ class Telemetry:
 
     async def metrics(self, *, open_metrics: bool) -> str:
         """All metrics, in the text format of Prometheus or in OpenMetrics."""
-        up = await self._sample()
-        await self._note_usage(up)
-        self._process.usage = await asyncio.to_thread(confinement.usage)
-        exposition_ = self._expositions[self._counters(exemplars=open_metrics)]
-        parts = [*self._own(up=up, open_metrics=open_metrics), *exposition_.render(open_metrics=open_metrics)]
+        async with asyncio.TaskGroup() as group:
+            # The kernel looks at the memory of each process for it: in threads, while all else happens here.
+            usages = group.create_task(self._reporting.ask(self._plane.asked()))
+            own = group.create_task(asyncio.to_thread(confinement.usage))
+            up = await self._sample()
+            exposition_ = self._expositions[self._counters(exemplars=open_metrics)]
+            await asyncio.sleep(0)  # with many proxies the sum takes milliseconds, and so does the text
+            parts = [*self._own(up=up, open_metrics=open_metrics), *exposition_.render(open_metrics=open_metrics)]
+        self._note_usages(usages.result())
+        self._process.usage = own.result()
         # The OpenMetrics text ends with its # EOF.
         encode: Callable[[CollectorRegistry], bytes] = (
             open_metrics_exposition.generate_latest if open_metrics else exposition.generate_latest
@@ -196,9 +201,8 @@ class Telemetry:
             [self._maps[each.place] for each in self._plane.workers if self._plane.follows(each)], exemplars=exemplars
         )
 
-    async def _note_usage(self, up: Sequence[Worker]) -> None:
+    def _note_usages(self, usages: Mapping[Worker, Mapping[str, int]]) -> None:
         """What the processes report of themselves; a late report is used at the next scrape."""
-        usages = await self._reporting.ask(up)
         pids = {each.slot: each.pid for each in self._roster.seated() if self._roster.newest(each)}
         self._worker_processes.note(pids)
         for worker, usage in usages.items():

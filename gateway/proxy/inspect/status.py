@@ -25,6 +25,10 @@ _GAUGES: Final = [
     if isinstance(family, families.Values) and family.kind == "gauge"
     for cell in range(family.at, family.at + len(family.labels))
 ]
+# What is not there, once for all proxies without it: a scrape looks at each proxy.
+_NO_ORDER: Final = (*((families.WAITING_BY_PRIORITY + at, 0) for at in range(3)), (families.NEWEST_FIRST, 0))
+_NO_ENDPOINTS: Final = tuple((families.ENDPOINTS + at, 0) for at in range(len(families.ENDPOINT_STATES)))
+_NO_KEYS: Final = tuple((families.RATE_KEYS + at, 0) for at in range(len(KINDS)))
 
 
 def state(upstream: Upstream, live: int) -> ProxyState:
@@ -73,17 +77,23 @@ def gauges(
         running = {families.ACTIVE: live, families.IN_FLIGHT: live, families.TUNNELS: tunnels}
         return tuple([(cell, running.get(cell, 0)) for cell in _GAUGES])
     settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
-    now = state(upstream, live)
+    opened = idle = sessions = streams = 0
+    for endpoint in upstream.endpoints:
+        pool = endpoint.pool
+        opened += pool.open
+        idle += pool.idle
+        sessions += pool.sessions
+        streams += pool.streams
     places = settings.queue.max_waiting if limiter is not None else 0
     limited = _mode(settings.limiter.mode) if limiter is not None else 0
     return (
         *_rate_keys(rates),
         (families.ACTIVE, live),
         (families.TUNNELS, tunnels),
-        (families.IN_FLIGHT, now["in_flight"]),
+        (families.IN_FLIGHT, limiter.held if limiter is not None else live),
         (families.LIMIT, limiter.max if limiter is not None else 0),
         (families.ADAPTIVE_LIMIT, limiter.max if limiter is not None and upstream.adaptive is not None else 0),
-        (families.WAITING, now["waiting"]),
+        (families.WAITING, limiter.own_waiting if limiter is not None else 0),
         *_order(limiter),
         (families.QUEUE_LIMIT, places),
         (families.MODE, limited),
@@ -91,26 +101,28 @@ def gauges(
         (families.MODE + 1, min(limited, _mode(settings.queue.mode)) if places else 0),
         (families.MODE + 2, _mode(settings.circuit_breaker.mode) if breaker is not None else 0),
         (families.BREAKER_STATE, breaker.state if breaker is not None else 0),
-        (families.POOL_OPEN, now["connections_open"]),
-        (families.POOL_IDLE, now["connections_idle"]),
-        (families.POOL_SESSIONS, sum([endpoint.pool.sessions for endpoint in upstream.endpoints])),
-        (families.POOL_STREAMS, sum([endpoint.pool.streams for endpoint in upstream.endpoints])),
+        (families.POOL_OPEN, opened),
+        (families.POOL_IDLE, idle),
+        (families.POOL_SESSIONS, sessions),
+        (families.POOL_STREAMS, streams),
         *_endpoints(upstream),
     )
 
 
 def _order(limiter: Limiter | None) -> Iterable[tuple[int, int]]:
     """Of those who wait in this process."""
-    counts, newest_first = ((0, 0, 0), False) if limiter is None else (limiter.line.counts, limiter.line.newest_first)
-    return *enumerate(counts, families.WAITING_BY_PRIORITY), (families.NEWEST_FIRST, int(newest_first))
+    if limiter is None:
+        return _NO_ORDER
+    line = limiter.line
+    return *enumerate(line.counts, families.WAITING_BY_PRIORITY), (families.NEWEST_FIRST, int(line.newest_first))
 
 
-def _endpoints(upstream: Upstream) -> list[tuple[int, int]]:
+def _endpoints(upstream: Upstream) -> Iterable[tuple[int, int]]:
     """How many there are in each of `families.ENDPOINT_STATES`."""
-    found: list[str] = []
-    if upstream.group is not None:
-        upstream.group.expire()
-        found = [standing(endpoint.member) for endpoint in upstream.endpoints]
+    if upstream.group is None:
+        return _NO_ENDPOINTS
+    upstream.group.expire()
+    found = [standing(endpoint.member) for endpoint in upstream.endpoints]
     return [(families.ENDPOINTS + at, found.count(each)) for at, each in enumerate(families.ENDPOINT_STATES)]
 
 
@@ -141,10 +153,11 @@ def counts(upstream: Upstream) -> tuple[tuple[int, int], ...]:
 
 
 def _rate_keys(rates: RateRule | None) -> Iterable[tuple[int, int]]:
+    if rates is None:
+        return _NO_KEYS
     held = [0] * len(KINDS)
-    if rates is not None:
-        for kind, limit in zip(rates.kinds, rates.machine.limits, strict=True):
-            held[kind] += limit.buckets.store.table.counts[HELD]
+    for kind, limit in zip(rates.kinds, rates.machine.limits, strict=True):
+        held[kind] += limit.buckets.store.table.counts[HELD]
     return enumerate(held, families.RATE_KEYS)
 
 
