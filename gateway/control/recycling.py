@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 HELD_SECONDS: Final = 5.0
@@ -22,6 +23,42 @@ FIRST_PAUSE: Final = 60.0
 LONGEST_PAUSE: Final = 3600.0
 """Seconds between two replacements of a worker. The pause doubles while each process is above the bound when it is
 over, and is the first one again after a process that lasted twice the pause."""
+
+
+class Standing(IntEnum):
+    """Of a process, with regard to the bound."""
+
+    WITHIN = 0
+    """Below the bound, or exactly at it."""
+    ABOVE = 1
+    """Above it since a moment."""
+    DUE = 2
+    """Above it for so long that it is to be replaced, as soon as the pace of its slot allows it."""
+    GIVEN_UP = 3
+    """The bound is too small for any process: it is reported once, and nothing is replaced."""
+
+
+class Seen(IntEnum):
+    """The memory of a process in one look."""
+
+    BELOW = 0
+    HIGH = 1
+    """Above the bound."""
+    LASTING = 2
+    """Above the bound in each look for `HELD_SECONDS`."""
+    HOPELESS = 3
+    """The same, and a fresh process is above the bound already."""
+
+
+_WITHIN, _ABOVE, _DUE, _GIVEN_UP = Standing
+TABLE: Final = (
+    # BELOW    HIGH       LASTING    HOPELESS
+    (_WITHIN, _ABOVE, _ABOVE, _ABOVE),  # WITHIN: the time begins with the first look that is above
+    (_WITHIN, _ABOVE, _DUE, _GIVEN_UP),  # ABOVE
+    (_WITHIN, _DUE, _DUE, _GIVEN_UP),  # DUE
+    (_GIVEN_UP, _GIVEN_UP, _GIVEN_UP, _GIVEN_UP),  # GIVEN_UP: until there is another bound, or another process
+)
+"""The standing after each look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +91,9 @@ class _Known:
     since: float
     young: bool
     fresh: int = 0
-    above_since: float | None = None
-    given_up: bool = False
+    standing: Standing = Standing.WITHIN
+    above_since: float = 0.0
+    """In the standing ABOVE and DUE."""
 
 
 @dataclass(slots=True)
@@ -91,7 +129,7 @@ class Recycling:
             self._bound = bound
             self._paces.clear()
             for known in self._known.values():
-                known.above_since, known.given_up = None, False
+                known.standing = Standing.WITHIN
         found = [self._judge(process, self._know(process, now), now) for process in processes]
         return [verdict for verdict in found if verdict is not None]
 
@@ -101,24 +139,31 @@ class Recycling:
 
     def too_small(self, slot: int) -> bool:
         """Whether the bound is below what a fresh process of the slot has."""
-        return slot in self._known and self._known[slot].given_up
+        return slot in self._known and self._known[slot].standing is Standing.GIVEN_UP
 
     def _judge(self, process: Process, known: _Known, now: float) -> Verdict | None:
-        if not self._bound or process.size <= self._bound:
-            known.above_since = None
+        before = known.standing
+        known.standing = after = TABLE[before][self._see(process, known, now)]
+        if after is before is Standing.GIVEN_UP:
             return None
-        if known.above_since is None:
-            known.above_since = now
-        if now - known.above_since < HELD_SECONDS or known.given_up:
-            return None
-        if known.fresh > self._bound:
-            known.given_up = True
+        if after is Standing.GIVEN_UP:
             return Verdict(process, known.fresh, enough=False)
+        if before is Standing.WITHIN:
+            known.above_since = now
+        if after is not Standing.DUE:
+            return None
         pace = self._paces.setdefault(process.slot, _Pace())
         if not pace.allows(now):
             return None
         pace.replaced(now)
         return Verdict(process, known.fresh, enough=True)
+
+    def _see(self, process: Process, known: _Known, now: float) -> Seen:
+        if not self._bound or process.size <= self._bound:
+            return Seen.BELOW
+        if known.standing is Standing.WITHIN or now - known.above_since < HELD_SECONDS:
+            return Seen.HIGH
+        return Seen.HOPELESS if known.fresh > self._bound else Seen.LASTING
 
     def _know(self, process: Process, now: float) -> _Known:
         known = self._known.get(process.slot)

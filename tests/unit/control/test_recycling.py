@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.control.recycling import FIRST_PAUSE, LONGEST_PAUSE, YOUNG_SECONDS, Process, Recycling, Verdict
+from gateway.control.recycling import (
+    FIRST_PAUSE,
+    HELD_SECONDS,
+    LONGEST_PAUSE,
+    TABLE,
+    YOUNG_SECONDS,
+    Process,
+    Recycling,
+    Seen,
+    Standing,
+    Verdict,
+)
 
 BOUND = 100
 FRESH = 40
@@ -41,6 +52,52 @@ class Watched:
         while not self.look(BOUND + 1):
             assert self.now < began + 2 * LONGEST_PAUSE
         return self.now - began
+
+
+def process_in(standing: Standing, fresh: int) -> Watched:
+    """One that is in ``standing`` since a moment, and had ``fresh`` bytes when it was young."""
+    watched = Watched(bound=0)
+    watched.look(*[fresh] * 6)
+    watched.bound = BOUND
+    watched.look(BOUND)
+    if standing is Standing.GIVEN_UP:
+        assert fresh > BOUND
+        watched.look(*[BOUND + 1] * 6)
+    elif standing is not Standing.WITHIN:
+        watched.look(BOUND + 1)
+    if standing is Standing.DUE:
+        watched.look(*[BOUND + 1] * 5)
+    return watched
+
+
+def standing_of(watched: Watched) -> Standing:
+    return watched.recycling._known[0].standing
+
+
+CASES = [
+    (before, seen)
+    for before in Standing
+    for seen in Seen
+    # A standing is due to LASTING, which is HOPELESS above a fresh process; GIVEN_UP is due to that.
+    if not (before is Standing.DUE and seen is Seen.HOPELESS)
+    and not (before is Standing.GIVEN_UP and seen is Seen.LASTING)
+]
+
+
+@pytest.mark.parametrize(("before", "seen"), CASES)
+def test_each_cell_of_the_table_that_a_process_can_reach(before: Standing, seen: Seen) -> None:
+    hopeless = before is Standing.GIVEN_UP or seen is Seen.HOPELESS
+    watched = process_in(before, BOUND + 1 if hopeless else FRESH)
+    assert standing_of(watched) is before
+    if seen in (Seen.LASTING, Seen.HOPELESS):
+        watched.now += HELD_SECONDS
+    watched.look(BOUND if seen is Seen.BELOW else BOUND + 1)
+    assert standing_of(watched) is TABLE[before][seen]
+
+
+def test_the_other_cells_say_what_comes_next() -> None:
+    assert TABLE[Standing.DUE][Seen.HOPELESS] is Standing.GIVEN_UP
+    assert TABLE[Standing.GIVEN_UP][Seen.LASTING] is Standing.GIVEN_UP
 
 
 def test_a_bound_that_is_passed_for_a_moment_is_no_reason() -> None:
