@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from gateway.page.layout import DIRTY
 
+_HOLDER_DIED: Final = errno.EOWNERDEAD
 _ERRORCHECK: Final = 2
 """PTHREAD_MUTEX_ERRORCHECK of glibc and musl."""
 OWNER: Final = 0x3FFFFFFF
@@ -55,11 +56,21 @@ _SETTINGS: Final = (
 class Lock(Protocol):
     """A lock that two threads of one process do not share."""
 
-    def acquire(self) -> bool:
-        """Wait for the lock. True: its holder died, so that what it guards may be half-changed; see `repaired`.
+    @property
+    def try_acquire(self) -> Callable[[], int]:
+        """Takes the lock, or returns a code that is not 0, with which `settle` has to be called."""
+        ...
+
+    def settle(self, code: int) -> bool:
+        """Wait for the lock when ``code`` says that it is held. True: its holder died, so that what it guards may be
+        half-changed; see `repaired`.
 
         Raises OSError with EDEADLK when this thread holds it.
         """
+        ...
+
+    def acquire(self) -> bool:
+        """`try_acquire`, and `settle` where that is needed."""
         ...
 
     def repaired(self) -> None:
@@ -80,12 +91,15 @@ def address_of(memory: mmap.mmap) -> int:
 class RobustMutex:
     """A `Lock` at an address. `make` makes it, once, for all processes."""
 
-    __slots__ = ("_address", "release")
+    __slots__ = ("_address", "release", "try_acquire")
 
     def __init__(self, address: int) -> None:
         self._address = _address(address)
+        # A call less than a method.
+        self.try_acquire: Callable[[], int] = partial(_trylock, self._address)
+        """As `Lock.try_acquire`."""
         self.release: Callable[[], object] = partial(_unlock, self._address)
-        """As `Lock.release`; a call less than a method."""
+        """As `Lock.release`."""
 
     def make(self) -> None:
         """Raises OSError where the system has no such mutex."""
@@ -97,11 +111,11 @@ class RobustMutex:
 
     def acquire(self) -> bool:
         """As `Lock.acquire`."""
-        code = _trylock(self._address)
-        return code > 0 and self._died(code)
+        code = self.try_acquire()
+        return code > 0 and self.settle(code)
 
-    def _died(self, code: int) -> bool:
-        """What `acquire` does when ``_trylock`` returned ``code``."""
+    def settle(self, code: int) -> bool:
+        """As `Lock.settle`."""
         if code == errno.EBUSY:
             code = _lock(self._address)
         if code == errno.EOWNERDEAD:
@@ -124,6 +138,14 @@ class FileLock:
         self._offset = offset
         self._cells = cells
         self._held = False
+
+    def try_acquire(self) -> int:
+        """As `Lock.try_acquire`: waits at once."""
+        return _HOLDER_DIED if self.acquire() else 0
+
+    def settle(self, code: int) -> bool:
+        """As `Lock.settle`."""
+        return code == _HOLDER_DIED
 
     def acquire(self) -> bool:
         """As `Lock.acquire`."""

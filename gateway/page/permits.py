@@ -44,11 +44,16 @@ _NONE: Final = -1
 class PagePermitStore:
     """The numbers of one limiter, for the process in ``slab.slot``."""
 
-    __slots__ = ("_arrivals", "_cells", "_floats", "_mine", "_schedule", "_wakes", "slab")
+    __slots__ = (
+        *("_arrivals", "_cells", "_floats", "_mine", "_release", "_schedule", "_section", "_try_acquire", "_wakes"),
+        "slab",
+    )
 
     def __init__(self, slab: Slab) -> None:
         self.slab = slab
         slab.on_repaired = self._go_on
+        self._section = slab.section
+        self._try_acquire, self._release = slab.try_acquire, slab.release
         self._cells = slab.cells
         self._floats = slab.floats
         self._mine = HELD + slab.slot
@@ -116,28 +121,46 @@ class PagePermitStore:
         """As `PermitStore.take`. To refuse takes no lock: it is right however old the numbers are."""
         cells, arrivals = self._cells, self._arrivals
         cells[arrivals] = arrived = cells[arrivals] + 1
-        if cells[TOTAL] >= cells[LIMIT]:
+        limit = cells[LIMIT]
+        if cells[TOTAL] >= limit:
             return REFUSED
-        slab, mine = self.slab, self._mine
-        slab.enter()
+        slab, section, mine = self.slab, self._section, self._mine
+        section.inside = True
+        code = self._try_acquire()
+        if code:
+            slab.settle(code)
         total = cells[TOTAL]
-        if total < cells[LIMIT]:
+        if total < limit:  # one that changes now is as good as one that changes a moment later
             cells[mine] += 1  # first, as in `_put_in_use`
             cells[TOTAL] = total + 1
         else:
             arrived = REFUSED
-        slab.leave()
+        self._release()
+        section.inside = False
+        if section.later:
+            slab.catch_up()
         return arrived
 
     def give_back(self) -> None:
         """As `PermitStore.give_back`."""
-        slab = self.slab
-        if slab.section.inside:
+        slab, section, cells = self.slab, self._section, self._cells
+        if section.inside:
             slab.put_off(self.give_back)
             return
-        slab.enter()
-        taker = self._hand_over(slab.slot)
-        slab.leave()
+        section.inside = True
+        code = self._try_acquire()
+        if code:
+            slab.settle(code)
+        taker = _NONE
+        if cells[WAITING]:
+            taker = self._hand_over(slab.slot)
+        else:
+            cells[self._mine] -= 1
+            cells[TOTAL] -= 1
+        self._release()
+        section.inside = False
+        if section.later:
+            slab.catch_up()
         if taker != _NONE:
             self._ring({taker})
 

@@ -68,17 +68,17 @@ class Slab:
     """
 
     __slots__ = (
-        "_acquire",
         "_lock",
-        "_release",
         "cells",
         "entries",
         "floats",
         "on_repaired",
         "recovered",
+        "release",
         "ring",
         "section",
         "slot",
+        "try_acquire",
     )
 
     def __init__(
@@ -98,7 +98,8 @@ class Slab:
         self.floats = floats
         self.entries = entries
         self._lock = lock
-        self._acquire, self._release = lock.acquire, lock.release
+        self.try_acquire, self.release = lock.try_acquire, lock.release
+        """Of the lock, for what happens for each request, where a call less counts: `enter` and `leave` written out."""
         self.slot = slot
         self.ring = ring
         self.section = section
@@ -114,16 +115,26 @@ class Slab:
         because only a death is repaired.
         """
         self.section.inside = True
-        if self._acquire():
+        code = self.try_acquire()
+        if code:
+            self.settle(code)
+
+    def settle(self, code: int) -> None:
+        """What `enter` does when ``try_acquire`` has returned a ``code``."""
+        if self._lock.settle(code):
             self._repair()
 
     def leave(self) -> None:
         """Give the lock back, and do what was put off meanwhile."""
-        self._release()
-        section = self.section
-        section.inside = False
-        while section.later:
-            section.later.pop()()
+        self.release()
+        self.section.inside = False
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Do what was put off."""
+        later = self.section.later
+        while later:
+            later.pop()()
 
     def put_off(self, action: Callable[[], object]) -> bool:
         """When this process holds a lock: True, and ``action`` is done when it no longer does."""

@@ -84,6 +84,20 @@ def test_the_next_holder_learns_that_one_has_died(scene: Scene) -> None:
     lock.release()
 
 
+def test_what_cannot_be_taken_at_once_is_settled(scene: Scene) -> None:
+    lock = scene.lock()
+    assert lock.try_acquire() == 0
+    lock.release()
+    os.waitpid(scene.child(lambda lock: lock.try_acquire()), 0)
+    code = lock.try_acquire()
+    assert code
+    assert lock.settle(code), "its holder has died"
+    lock.repaired()
+    lock.release()
+    assert lock.try_acquire() == 0
+    lock.release()
+
+
 def test_a_lock_that_is_held_is_waited_for(scene: Scene) -> None:
     here, there = os.pipe()
 
