@@ -307,6 +307,7 @@ class Explained(Answer):
     rates: list[dict[str, object]] = Field(default=[], description="Rate limits: settings, and keys that are held.")
     stream: dict[str, object] | None = Field(default=None, description="Streams of events: bounds, longest wait.")
     retries: dict[str, object] | None = Field(default=None, description="Retries: settings, and what is left of them.")
+    hedge: dict[str, object] | None = Field(default=None, description="Hedges: settings, measured time, budget.")
     adaptive: dict[str, object] | None = Field(default=None, description="Of a limit that adapts: its decisions.")
     fallback: dict[str, object] | None = Field(default=None, description="What takes over, when, and its state.")
     pool: dict[str, object]

@@ -81,6 +81,8 @@ def upstream_text(found: Json) -> str:
             f"  retries ({retries['mode']}): {retries['attempts']} attempts on {', '.join(retries['on'])}; "
             f"{retries['left']:.1f} of {retries['burst']:g} left in the budget, {retries['waiting']} waiting"
         )
+    if hedge := found.get("hedge"):  # as above
+        lines.append(_hedge(hedge))
     if fallback := found.get("fallback"):  # as above
         to = f"a response with {fallback['status']}"
         if fallback["endpoint"]:
@@ -128,6 +130,18 @@ def _endpoint(endpoint: Json, now: float) -> str:
     standing = "draining (by its own report)" if endpoint["standing"] == "leaving" else endpoint["standing"]
     address = f" ({endpoint['address']})" if endpoint.get("address") else ""
     return f"    {endpoint['url']}{address}: {standing}, {', '.join(facts)}"
+
+
+def _hedge(hedge: Json) -> str:
+    after = f"after {hedge['after']} s"
+    if hedge["after"] == "p95":
+        after = f"after {hedge['measured'] * 1e3:.0f} ms, p95 of {hedge['samples']} responses"
+        if not hedge["measured"]:
+            after = f"none yet, because {hedge['samples']} responses are too few for p95"
+    return (
+        f"  hedges ({hedge['mode']}): {after}; {hedge['left']:.1f} of {hedge['burst']:g} left in the budget, "
+        f"{hedge['running']} running"
+    )
 
 
 def _rate(limit: Json) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Mode = Literal["enforce", "shadow"]
 """The mode of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
@@ -151,3 +151,24 @@ class Retries:
     def bound(self) -> float:
         """Seconds for one attempt; 0: no bound."""
         return self.per_try_timeout if self.active and self.mode == "enforce" else 0.0
+
+
+MEASURED: Final = "p95"
+"""What `Hedge.after` is when the time is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """When a second attempt is made beside the first one. ``after``: seconds without a response; `MEASURED`: as long as
+    19 of 20 responses of the upstream take to begin; 0: never. ``methods``: whether PUT and DELETE may run twice at a
+    time, too.
+    """
+
+    after: float | Literal["p95"] = 0.0
+    methods: Literal["idempotent", "safe"] = "idempotent"
+    mode: Mode = "enforce"
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to do for it."""
+        return self.after != 0.0

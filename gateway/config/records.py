@@ -49,6 +49,9 @@ from gateway.config.protections import (
     Codel as Codel,
 )
 from gateway.config.protections import (
+    Hedge as Hedge,
+)
+from gateway.config.protections import (
     Limiter as Limiter,
 )
 from gateway.config.protections import (
@@ -220,6 +223,7 @@ class Route:
     tunnel_idle: float = 300.0
     stream: Stream = Stream()
     retries: Retries = Retries()
+    hedge: Hedge = Hedge()
     rate_limits: tuple[RateLimit, ...] = ()
     rate_weight: int = 1
     """Tokens that a request takes from each of ``rate_limits``."""

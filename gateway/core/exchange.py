@@ -7,6 +7,7 @@ from typing import Final
 from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.event_stream import Events
 from gateway.core.fallback import Discarded, FellBack
+from gateway.core.hedge import Hedge
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
 from gateway.core.quota import Quota
@@ -45,6 +46,7 @@ class Exchange:
         "fallback",
         "gone_at",
         "grpc_status",
+        "hedge",
         "identified",
         "parent",
         "principal",
@@ -92,6 +94,8 @@ class Exchange:
     """Of a response that its fallback is to make good; ``status`` is then that of the response."""
     fallback: FellBack | None
     """What lies before, when the fallback of its proxy has taken over."""
+    hedge: Hedge | None
+    """Of the last upstream that may get a second attempt; None: none may."""
     identified: float
     """Seconds spent on authentication and the access rule."""
     queued: float
@@ -157,6 +161,7 @@ class Exchange:
         self.retries = None
         self.discarded = None
         self.fallback = None
+        self.hedge = None
         self.gone_at = 0.0
         self.identified = 0.0
         self.queued = 0.0

@@ -42,6 +42,10 @@ class Retries(Protocol):
         """The response to an attempt begins: the sink of its body when another attempt follows instead, else None."""
         ...
 
+    def begun(self) -> None:
+        """The caller has the head of the response."""
+        ...
+
     def end_attempt(self) -> bool:
         """The attempt is over, and takes no more of the request's body. Whether its endpoint was given all of it."""
         ...

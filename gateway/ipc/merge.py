@@ -19,6 +19,7 @@ from gateway.ipc.messages import (
     Explanation,
     FallbackTold,
     GroupTold,
+    HedgeTold,
     Holder,
     LimiterTold,
     PoolTold,
@@ -112,6 +113,7 @@ def explanations(
         queue=_queue([each["queue"] for each in of if each["queue"] is not None]),
         breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
         group=_group(_groups(of), _groups(left)),
+        hedge=_hedge([told for each in of if (told := each.get("hedge")) is not None]),
         retries=_retries([some for each in of if (some := each.get("retries")) is not None]),
         rates=_rates([each.get("rates", []) for each in of]),
         stream=_stream([found for each in of if (found := each.get("stream")) is not None]),
@@ -212,6 +214,20 @@ def _retries(of: Sequence[RetriesTold]) -> RetriesTold | None:
         return None
     burst, left = sum(each["burst"] for each in of), sum(each["left"] for each in of)
     return {**of[0], "burst": burst, "left": left, "waiting": sum(each["waiting"] for each in of)}
+
+
+def _hedge(of: Sequence[HedgeTold]) -> HedgeTold | None:
+    """Each worker measures its own responses, and has a budget of its own."""
+    if not of:
+        return None
+    return {
+        **of[0],
+        "measured": max(each["measured"] for each in of),
+        "samples": sum(each["samples"] for each in of),
+        "burst": sum(each["burst"] for each in of),
+        "left": sum(each["left"] for each in of),
+        "running": sum(each["running"] for each in of),
+    }
 
 
 def _adaptive(of: Sequence[AdaptiveTold]) -> AdaptiveTold | None:

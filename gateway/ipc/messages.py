@@ -277,6 +277,21 @@ class RetriesTold(TypedDict):
     """Requests whose next attempt is due."""
 
 
+class HedgeTold(TypedDict):
+    mode: str
+    after: str
+    """Seconds, or ``p95``."""
+    measured: float
+    """Seconds that 19 of 20 responses took to begin; 0.0: there are too few, or they are not measured."""
+    samples: int
+    """Responses that were measured."""
+    burst: float
+    """As in `RetriesTold`, whose budget it is."""
+    left: float
+    running: int
+    """Requests with two attempts now."""
+
+
 class RateTold(TypedDict):
     """A rate limit: its settings, and what it holds."""
 
@@ -403,6 +418,8 @@ class Explanation(TypedDict):
     adaptive: NotRequired[AdaptiveTold | None]
     """As ``stream``."""
     retries: NotRequired[RetriesTold | None]
+    """As ``stream``."""
+    hedge: NotRequired[HedgeTold | None]
     """As ``stream``."""
     fallback: NotRequired[FallbackTold | None]
     """As ``stream``."""

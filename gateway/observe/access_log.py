@@ -8,6 +8,7 @@ import orjson
 
 from gateway.core.exchange import Exchange
 from gateway.core.fallback import FellBack
+from gateway.core.hedge import Hedge
 from gateway.core.message import VERSIONS
 from gateway.core.usage import NOT_SAID, Usage
 from gateway.observe.timing import Phases
@@ -95,6 +96,18 @@ def having_retries(text: bytes, ex: Exchange) -> bytes:
     failures = ",".join([f'"{failure}"' for failure in ex.failures])
     facts = f'"failures":[{failures}],"withheld":"{withheld}","shadow":"{shadowed}"'
     return text[:-2] + f',"retries":{{{facts}}}}}\n'.encode()
+
+
+def with_hedge(text: bytes, hedge: Hedge) -> bytes:
+    """The line ``text`` of an exchange for which it was time for a second attempt: also after how long, what came of it
+    (``won``, ``lost``; empty: there was none), where the attempt went that did not win, and why there was none."""
+    if not (hedge.sent or hedge.withheld or hedge.shadowed):
+        return text
+    facts = (
+        f'"after_ms":{_ms(hedge.after)},"result":"{hedge.result}","other":"{hedge.endpoint}",'
+        f'"withheld":"{hedge.withheld}","shadow":{"true" if hedge.shadowed else "false"}'
+    )
+    return text[:-2] + f',"hedge":{{{facts}}}}}\n'.encode()
 
 
 def with_fallback(text: bytes, behind: FellBack) -> bytes:

@@ -13,6 +13,8 @@ from typing import Final, Literal
 
 from gateway import errors
 from gateway.core.fallback import CAUSES
+from gateway.core.hedge import RESULTS
+from gateway.core.hedge import WITHHELD as HEDGES_WITHHELD_BY
 from gateway.core.message import VERSIONS
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
@@ -276,6 +278,23 @@ SHADOW_RETRIES: Final = _of.values(
     "Requests that retries in shadow mode would have sent again, by why.",
     [f'reason="{reason}"' for reason in RETRIED[1:]],
     sparse=True,
+)
+HEDGES: Final = _of.values(
+    "gateway_hedges_total",
+    "counter",
+    "Second attempts beside the first one, by whether the caller got their response (won) or not (lost).",
+    [f'result="{result}"' for result in RESULTS],
+    sparse=True,
+)
+HEDGES_WITHHELD: Final = _of.values(
+    "gateway_hedges_withheld_total",
+    "counter",
+    "Second attempts that were not made although it was time for them, by what there was none of.",
+    [f'cause="{cause}"' for cause in HEDGES_WITHHELD_BY],
+    sparse=True,
+)
+SHADOW_HEDGES: Final = _of.values(
+    "gateway_shadow_hedges_total", "counter", "Second attempts that hedges in shadow mode would have made.", sparse=True
 )
 FALLBACKS: Final = _of.values(
     "gateway_fallbacks_total",

@@ -14,6 +14,7 @@ from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.observe.families import EXEMPLAR_CELLS, METHODS, OTHER, UNROUTED, Histogram
+from gateway.observe.hedges import hedge_cells
 from gateway.observe.model_usage import counts_of, times_of
 from gateway.observe.timing import PHASES, Phases
 
@@ -117,7 +118,16 @@ class Metrics:
         ints[base + families.BYTES_OUT] += sum([ex.bytes_out for ex in exchanges])
         self._count_protocols(base, exchanges)
         for ex in exchanges:
-            if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries or ex.usage:
+            if (
+                ex.reason
+                or ex.streamed
+                or ex.shadow
+                or ex.failures
+                or ex.fallback
+                or ex.retries
+                or ex.usage
+                or ex.hedge
+            ):
                 self._record_rare(base, ex)
 
     def _count_protocols(self, base: int, exchanges: Sequence[Exchange]) -> None:
@@ -184,7 +194,7 @@ class Metrics:
             ints[base + families.BYTES_IN] += ex.bytes_in
         if ex.bytes_out:
             ints[base + families.BYTES_OUT] += ex.bytes_out
-        if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries or ex.usage:
+        if ex.reason or ex.streamed or ex.shadow or ex.failures or ex.fallback or ex.retries or ex.usage or ex.hedge:
             self._record_rare(base, ex)
 
     def _record_rare(self, base: int, ex: Exchange) -> None:
@@ -207,6 +217,9 @@ class Metrics:
                     ints[base + _WITHHELD[retries.withheld]] += 1
                 if retries.shadowed:
                     ints[base + _RETRIED.get(retries.shadowed, _STATUS) + _TO_SHADOW] += 1
+        if ex.hedge is not None:
+            for cell in hedge_cells(ex.hedge):
+                ints[base + cell] += 1
         if behind is not None:
             ints[base + families.FALLBACKS + CAUSES.index(behind.label)] += 1
         if ex.usage is not None:

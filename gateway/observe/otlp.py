@@ -140,6 +140,9 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
         attributes["rpc.grpc.status_code"] = ex.grpc_status
     if ex.reason:
         attributes["error.type"] = attributes["gateway.reason"] = ex.reason
+    if ex.hedge is not None and ex.hedge.sent:
+        attributes["gateway.hedge"] = ex.hedge.result
+        attributes["gateway.hedge.other"] = ex.hedge.endpoint
     if ex.fallback is not None:
         attributes["gateway.fallback"] = ex.fallback.cause
     if ex.usage is not None:

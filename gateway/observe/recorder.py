@@ -13,7 +13,15 @@ from time import monotonic, time
 from gateway import errors
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback, with_usage
+from gateway.observe.access_log import (
+    events_line,
+    having_retries,
+    line,
+    tunnel_line,
+    with_fallback,
+    with_hedge,
+    with_usage,
+)
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.metrics import Metrics
 from gateway.observe.recent_requests import Recent
@@ -150,6 +158,8 @@ class ExchangeRecorder:
                 text = describe(ex, spent, epoch)
                 if ex.failures or ex.retries is not None or ex.fallback is not None:
                     text = having_retries(text, ex)
+                if ex.hedge is not None:
+                    text = with_hedge(text, ex.hedge)
                 if ex.fallback is not None:
                     text = with_fallback(text, ex.fallback)
                 if ex.usage is not None:

@@ -17,7 +17,9 @@ from typing import Final
 from gateway.errors import GatewayError
 from gateway.policy.causes import CAUSE_OF
 
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+"""RFC 9110, 9.2.1."""
+IDEMPOTENT = SAFE | {b"PUT", b"DELETE"}
 """RFC 9110, 9.2.2."""
 
 STALE: Final = "stale"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
 from gateway.core.statuses import statuses
+from gateway.policy.budget import RetryBudget
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
 from gateway.policy.overload import Overload
@@ -24,6 +25,7 @@ from gateway.proxy.layers.break_circuit import break_circuit
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.fall_back import fall_back
+from gateway.proxy.layers.hedge import hedge
 from gateway.proxy.layers.keep_secrets import keep_secrets
 from gateway.proxy.layers.limit import limit
 from gateway.proxy.layers.limit_rate import RateRule, limit_rate
@@ -35,6 +37,7 @@ from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
 from gateway.proxy.layers.shed import shed
 from gateway.proxy.layers.tunnel import tunnel
+from gateway.proxy.race import Means
 from gateway.proxy.ranks import rank_of
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.send import send
@@ -149,9 +152,34 @@ def upstream_chain(route: records.Route, upstream: Upstream, via: bytes = VIA, *
         # must be above the breaker because each attempt is judged, also one whose response the caller does not get;
         # below the limiter because one permit covers all attempts, and the pauses between them, which are short
         retry_within_budget(route.retries, upstream.retry_budget, upstream.buffers, upstream.limiter),
+        # must be below those because the retries decide on the response that stands for both attempts; above the
+        # balancer because the attempts go to different endpoints
+        _hedge(route, upstream, last=last),
         # must be below those because a stale connection is no failure, and takes nothing of their budget
         retry(),
     )
+
+
+def _hedge(route: records.Route, upstream: Upstream, *, last: bool) -> Layer:
+    """A response that the proxy would retry, or leave to its fallback, does not win while the other attempt runs."""
+    if not route.hedge.active:
+        return lambda next_handler: next_handler
+    settings, retries = upstream.settings, route.retries
+    bad = statuses(settings.circuit_breaker.failure_statuses) | {int(word) for word in retries.on if word.isdigit()}
+    if route.fallback is not None and not last:
+        bad |= {status for least, most in route.fallback.statuses for status in range(least, most + 1)}
+    means = Means(
+        route.hedge,
+        bad,
+        upstream.retry_budget,
+        upstream.latency,
+        upstream.limiter,
+        settings.limiter.mode == "enforce",
+        retries.budget,
+        retries.burst,
+        imagined=RetryBudget(upstream.retry_budget.sharers),
+    )
+    return hedge(means, upstream.buffers, retries.replay_buffer)
 
 
 def _attempts(route: records.Route, upstream: Upstream, via: bytes, *, last: bool) -> Handler:

@@ -67,9 +67,13 @@ class Relay:
         return b""
 
     def interim(self, head: ResponseHead) -> None:
-        """Pass a 1xx on. When a body was sent, no ``100 Continue`` is due."""
-        if head.status != 100 or not self.exchange.request.length:
-            self.exchange.downstream.interim(head)
+        """Pass a 1xx on. When a body was sent, no ``100 Continue`` is due; a response that is not for the caller has
+        none."""
+        ex = self.exchange
+        if ex.retries is not None and ex.retries.discarding:
+            return
+        if head.status != 100 or not ex.request.length:
+            ex.downstream.interim(head)
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:
         """Commit: from here on the caller has a part of this response. Or not, when another attempt follows, or the
@@ -102,7 +106,10 @@ class Relay:
         down.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
         watched = self.treatment.watched
-        return down if watched is None else watched.sink(ex, self.stream, head)
+        sink = down if watched is None else watched.sink(ex, self.stream, head)
+        if ex.retries is not None:
+            ex.retries.begun()
+        return sink
 
     def _discard(self, head: ResponseHead) -> Sink:
         worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE

@@ -182,6 +182,9 @@ class ExchangeRetries:
             return False
         return self._repeatable() or self._exchange.attempt.http_version == _OVER_HTTP_2
 
+    def begun(self) -> None:
+        """As `Retries.begun`."""
+
     def end_attempt(self) -> bool:
         """As `Retries.end_attempt`."""
         down = self._exchange.downstream

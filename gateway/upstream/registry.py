@@ -22,6 +22,7 @@ from gateway.policy.budget import RetryBudget
 from gateway.policy.circuit import Circuit
 from gateway.policy.codel import Codel
 from gateway.policy.group import Condition
+from gateway.policy.latency import Latency
 from gateway.policy.learned import Decision
 from gateway.policy.lessons import Bounds
 from gateway.policy.limiter import Limiter
@@ -217,7 +218,8 @@ class Registry:
         group = group_of(settings, endpoints, self._sink)
         reports = Reports(group, limiter, settings.capacity) if group and settings.capacity.enabled else None
         budget = RetryBudget(self.stores.processes) if old is None else old.retry_budget
-        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget, adaptive, reports)
+        latency = Latency() if old is None else old.latency
+        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget, latency, adaptive, reports)
         self._prepared.append(upstream)
         return upstream
 

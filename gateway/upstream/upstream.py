@@ -11,6 +11,7 @@ from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_store import State
 from gateway.policy.budget import RetryBudget
 from gateway.policy.group import Group
+from gateway.policy.latency import Latency
 from gateway.policy.limiter import Limiter
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.reports import Reports
@@ -32,6 +33,8 @@ class Upstream:
     """In whose budget bodies are kept that may have to be sent again."""
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
     """Of all routes that name it."""
+    latency: Latency = field(default_factory=Latency)
+    """How long its responses take to begin, where routes that name it ask for it."""
     adaptive: Adaptive | None = None
     """Finds the limit of ``limiter``."""
     reports: Reports | None = None

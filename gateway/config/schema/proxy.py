@@ -25,6 +25,7 @@ from gateway.config.schema.endpoints import (
 )
 from gateway.config.schema.fallback import Fallback
 from gateway.config.schema.form import choices, in_group, typed, widget
+from gateway.config.schema.hedge import Hedge
 from gateway.config.schema.protections import (
     CircuitBreaker,
     CircuitBreakerKey,
@@ -250,6 +251,8 @@ class Proxy(Section):
     """How long a response of events may be without data."""
     retries: Retries = Field(default=Retries(), json_schema_extra=in_group("Retries"))
     """When a request that has failed is sent again."""
+    hedge: Hedge = Field(default=Hedge(), json_schema_extra=in_group("Retries"))
+    """When a request gets a second attempt beside the first one, which takes long."""
     fallback: Fallback | None = Field(
         default=None,
         examples=[{"on": ["connect", "breaker", "503"], "upstream": "http://127.0.0.1:9009"}],

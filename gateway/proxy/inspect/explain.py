@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from gateway.config.records import Missing, Route
 from gateway.config.records import Upstream as Settings
 from gateway.core.exchange import SWITCHED, Exchange
+from gateway.core.hedge import Carrier
 from gateway.core.message import VERSIONS
 from gateway.errors import OVERLOADED
 from gateway.ipc.messages import (
@@ -19,6 +20,7 @@ from gateway.ipc.messages import (
     CallersTold,
     Explanation,
     FallbackTold,
+    HedgeTold,
     Holder,
     LimiterTold,
     MoveTold,
@@ -84,6 +86,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "fallback": _fallback(served),
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
         "retries": _retries(served, running) if served.settings.retries.active else None,
+        "hedge": _hedge(served, running) if served.settings.hedge.active else None,
         "ai": None if served.settings.ai == "none" else _ai(served.settings, running, now),
         "group": group_told(upstream, epoch),
         "pool": pool_told(upstream),
@@ -118,6 +121,20 @@ def _retries(served: Served, running: Iterable[Exchange]) -> RetriesTold:
         "burst": budget.size(settings.burst),
         "left": budget.left(settings.burst),
         "waiting": sum(1 for ex in running if _waits(ex) and ex.proxy == name),
+    }
+
+
+def _hedge(served: Served, running: Iterable[Exchange]) -> HedgeTold:
+    name, settings, upstream = served.settings.name, served.settings.hedge, served.upstream
+    burst = served.settings.retries.burst
+    return {
+        "mode": settings.mode,
+        "after": settings.after if isinstance(settings.after, str) else f"{settings.after:g}",
+        "measured": upstream.latency.quantile(),
+        "samples": upstream.latency.samples,
+        "burst": upstream.retry_budget.size(burst),
+        "left": upstream.retry_budget.left(burst),
+        "running": sum(1 for ex in running if ex.hedge is not None and len(ex.hedge.carriers) > 1 and ex.proxy == name),
     }
 
 
@@ -175,11 +192,17 @@ def phase(ex: Exchange) -> str:
         return "tunnel" if ex.status == SWITCHED else "transfer"
     if _waits(ex):
         return "retry"
-    if ex.attempt.asked_at:
-        return "first_byte" if ex.attempt.sent_at else "upload"
-    if ex.failures and not ex.attempt.endpoint and ex.fallback is None:
+    attempt = _carrier(ex).attempt
+    if attempt.asked_at:
+        return "first_byte" if attempt.sent_at else "upload"
+    if ex.failures and not attempt.endpoint and ex.fallback is None:
         return "retry"  # of a call, which holds no permit meanwhile
-    return "dial" if ex.attempts else "queue"
+    return "dial" if _carrier(ex).attempts else "queue"
+
+
+def _carrier(ex: Exchange) -> Carrier:
+    """What knows the attempt that runs: of two that may win, the first one."""
+    return ex if ex.hedge is None or not ex.hedge.carriers else ex.hedge.carriers[0]
 
 
 def holder(ex: Exchange, now: float) -> Holder:
@@ -189,7 +212,7 @@ def holder(ex: Exchange, now: float) -> Holder:
         "phase": phase(ex),
         "age": now - ex.start_at,
         "protocol": VERSIONS[ex.request.minor],
-        "upstream_protocol": ex.attempt.http_version,
+        "upstream_protocol": _carrier(ex).attempt.http_version,
     }
     if "/" in ex.proxy:  # no proxy has such a name
         told["action"] = ex.proxy

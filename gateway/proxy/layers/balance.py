@@ -33,13 +33,17 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
     once. When the breakers of all reject it, BREAKER_OPEN of the last one stands. NO_HEALTHY_ENDPOINT when none may be
     chosen. An attempt that fails, or whose response the caller does not get, is noted in ``tried`` of the exchange: a
     further one goes to another endpoint first.
-    ``failures``: the statuses that are failures.
+    ``failures``: the statuses that are failures. A hedge goes to another endpoint than the attempt that runs, where
+    there are several.
     """
+    lone = len(chains) == 1
 
     async def attempt(ex: Exchange, member: Member) -> GatewayError | None:
         """The rejection of the endpoint's breaker, before anything was sent; None: the attempt was made."""
         began = group.begin(member)
-        attempts = ex.attempts
+        attempts, hedge = ex.attempts, ex.hedge
+        if hedge is not None:
+            hedge.running = (*hedge.running, member)
         outcome, unused, made = IGNORED, False, True
         try:
             await chains[member](ex)
@@ -55,16 +59,20 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
             raise
         except asyncio.CancelledError as error:
             outcome = judged(ex, error)[0]
+            made = hedge is None or ex.attempt.asked_at > 0.0
             raise
         finally:
             group.end(member, began, outcome, made=made)
+            if hedge is not None:
+                hedge.running = _without(hedge.running, member)
             if outcome is FAILURE or unused:
                 ex.tried = (*ex.tried, member)
         return None
 
     async def handle(ex: Exchange) -> None:
         refused: GatewayError | None = None
-        passed: tuple[Member, ...] = ()
+        # Two attempts at one endpoint would wait for the same thing.
+        passed: tuple[object, ...] = () if ex.hedge is None or lone else ex.hedge.running
         hashed = key(ex)
         while True:
             member = group.choose(hashed, ex.tried, passed)
@@ -76,6 +84,12 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
             passed = (*passed, member)
 
     return handle
+
+
+def _without(running: tuple[object, ...], member: Member) -> tuple[object, ...]:
+    """``running`` without one of its occurrences of ``member``."""
+    at = running.index(member)
+    return running[:at] + running[at + 1 :]
 
 
 def _stay(ex: Exchange, member: Member) -> None:
