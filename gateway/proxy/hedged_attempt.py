@@ -30,8 +30,8 @@ _SHARED = (
     "hedge",
 )
 """What both attempts have of the exchange, and do not change."""
-_CARRIED = ("attempt", "attempts", "failures", "retried", "shadow", "tried")
-"""What an attempt goes on with, and gives back."""
+_CARRIED = ("attempt", "attempts", "retried", "shadow", "tried")
+"""What an attempt goes on with, and gives back. It gives failures back once: a retry adds to them behind a response."""
 _FOUND = ("breaker", "discarded", "events", "grpc_status", "status", "streamed", "usage")
 _BEGUN = ("committed", "commit_at", "bytes_out", "blocked")
 
@@ -59,12 +59,14 @@ class HedgedAttempt:
     __slots__ = (
         "_before",
         "_discard",
+        "_gives_failures",
         "_judge",
         "_of",
         "decided",
         "error",
         "exchange",
         "lost",
+        "over",
         "shadowed",
         "task",
         "waiting",
@@ -80,6 +82,8 @@ class HedgedAttempt:
         self.exchange = made = Exchange(of.downstream, of.request, of.start_at)
         for name in (*_SHARED, *_CARRIED):
             setattr(made, name, getattr(of, name))
+        made.failures = of.failures
+        self._gives_failures = True
         made.retried += seconds
         made.retries = self
         self.task: asyncio.Task[None] | None = None
@@ -87,6 +91,7 @@ class HedgedAttempt:
         """A response came, and it is known what becomes of it."""
         self.lost = False
         """The other one has won."""
+        self.over = False
         self.error: BaseException | None = None
         """What ended it; None: it runs, or a response has ended."""
         self.withheld = self.shadowed = ""
@@ -97,17 +102,15 @@ class HedgedAttempt:
         """How often an endpoint was asked, or a connection to one looked for: twice where the first was stale."""
         return self.exchange.attempts - self._before
 
-    @property
-    def running(self) -> bool:
-        """It has begun, and is not over."""
-        return self.task is not None and not self.task.done()
-
     def give_back(self, attempts: int) -> None:
         """Let the exchange of the request have what this attempt has found. ``attempts``: of both."""
         made, of = self.exchange, self._of
         for name in (*_CARRIED, *_FOUND, *_BEGUN):
             setattr(of, name, getattr(made, name))
         of.attempts = attempts
+        if self._gives_failures:
+            of.failures = made.failures
+            self._gives_failures = False
 
     def discard_response(self, head: ResponseHead, stream: ClientStream) -> Sink:
         """The sink of a response that is not for the caller."""
@@ -122,12 +125,13 @@ class HedgedAttempt:
             self.task.cancel()
 
     def close(self) -> None:
-        """The attempt is over."""
+        """Its task has ended."""
+        self.over = True
         if self._discard is not None:
             self._discard.close()
 
     def forget(self) -> None:
-        """Both are over: what leads to one another would wait for the garbage collector."""
+        """Nothing leads from here to its exchange and back any more."""
         self.exchange.retries = self.task = None
 
     # -- what the attempt asks

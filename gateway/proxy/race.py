@@ -8,7 +8,7 @@ turn of the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from gateway.config import records
@@ -25,6 +25,13 @@ from gateway.policy.latency import Latency
 from gateway.policy.limiter import Limiter
 from gateway.policy.machine import REFUSED
 from gateway.proxy.hedged_attempt import HedgedAttempt
+
+Alarm = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+"""Calls something after so many seconds, unless its result is cancelled before."""
+
+
+def _after(seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(seconds, call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Means:
     share: float = 0.2
     burst: float = 10.0
     clock: Clock = monotonic
+    alarm: Alarm = _after
     imagined: RetryBudget = field(default_factory=RetryBudget)
 
     @property
@@ -66,6 +74,7 @@ class Race:
         "_idle",
         "_means",
         "_permit",
+        "_settled",
         "_shown",
         "_state",
         "_tries",
@@ -82,7 +91,7 @@ class Race:
         """Before these attempts."""
         self._shown: HedgedAttempt | None = None
         """The attempt that stands for the request: whose response was taken, else the last one that has failed."""
-        self._discards = False
+        self._discards = self._settled = False
         self._permit = REFUSED
         """Of the second attempt."""
         self._began = means.clock()
@@ -93,12 +102,12 @@ class Race:
         """Return, or raise, as the attempt that stands for the request does; by then the other one is over, too."""
         after = self._means.after
         self._start(0.0)
-        timer = asyncio.get_running_loop().call_later(after, self._due) if after else None
+        timer = self._means.alarm(after, self._due) if after else None
         try:
             await self._idle
         except asyncio.CancelledError:
             ex = self._exchange
-            running = [attempt for attempt in self._attempts if attempt.running]
+            running = [attempt for attempt in self._attempts if not attempt.over]
             for attempt in running:
                 attempt.cut(ex.reason, ex.gone_at)
             if running:
@@ -121,11 +130,11 @@ class Race:
         if self._move(BAD if bad else GOOD) != TAKE:
             return attempt.discard_response(head, stream)
         first = self._attempts[0]
-        if not bad and (attempt is first or first.running):
+        if not bad and (attempt is first or not first.over):
             self._note_latency()
         self._shown = attempt
         for other in self._attempts:
-            if other is not attempt and other.running:
+            if other is not attempt and not other.over:
                 other.lost = True
                 other.cut()
         attempt.give_back(self._made())
@@ -226,12 +235,12 @@ class Race:
         elif len(self._attempts) > 1:
             self._release(sent=True)  # from here on the permit of the exchange covers the other one
         self._show_running()
-        if not self._idle.done() and not any(each.running for each in self._attempts):
+        if not self._idle.done() and all(each.over for each in self._attempts):
             self._idle.set_result(None)
+        self._forget()
 
     def _show_running(self) -> None:
-        over = [attempt for attempt in self._attempts if attempt.task is not None and not attempt.running]
-        self._hedge.carriers = tuple([attempt.exchange for attempt in self._attempts if attempt not in over])
+        self._hedge.carriers = tuple([attempt.exchange for attempt in self._attempts if not attempt.over])
 
     def _made(self) -> int:
         """Attempts of the exchange so far."""
@@ -260,6 +269,12 @@ class Race:
                 means.imagined.deposit(means.share)
             if ex.retries is None:  # else these pay it in
                 means.budget.deposit(means.share)
-        for attempt in self._attempts:
-            attempt.forget()
-        self._attempts = []
+        self._settled = True
+        self._forget()
+
+    def _forget(self) -> None:
+        """What leads from one to another would wait for the garbage collector."""
+        if self._settled and all(attempt.over for attempt in self._attempts):
+            for attempt in self._attempts:
+                attempt.forget()
+            self._attempts = []

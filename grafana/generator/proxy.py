@@ -352,6 +352,16 @@ CONNECTIONS = Row(
             Query(_rate("gateway_retries_withheld_total", "cause"), "withheld: {{cause}}"),
         ),
         timeseries(
+            "Hedges",
+            "Second attempts per second. Won: the caller got the response of the second one. Few are won: the time in "
+            "after is too short, or all endpoints are slow. Withheld: there was no token in the budget, no free permit "
+            "or no other endpoint; many for want of a budget: the upstream as a whole is slower than it was.",
+            "reqps",
+            Query(_rate("gateway_hedges_total", "result"), "{{result}}"),
+            Query(_rate("gateway_hedges_withheld_total", "cause"), "withheld: {{cause}}"),
+            Query(_rate("gateway_shadow_hedges_total"), "in shadow mode"),
+        ),
+        timeseries(
             "Bytes",
             "Of bodies, per second. A fall of responses' bytes with the same number of requests: they became errors.",
             "Bps",

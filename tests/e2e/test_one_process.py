@@ -117,6 +117,7 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Cors": (("proxies", 0, "cors"), {"proxies": [PROXY | {"cors": {"allow_origins": ["https://a.example.org"]}}]}),
     "Retries": (("proxies", 0, "retries"), {"proxies": [PROXY | {"retries": {}}]}),
     "Backoff": (("proxies", 0, "retries", "backoff"), {"proxies": [PROXY | {"retries": {"backoff": {}}}]}),
+    "Hedge": (("proxies", 0, "hedge"), {"proxies": [PROXY | {"hedge": {}}]}),
     "Stream": (("proxies", 0, "stream"), {"proxies": [PROXY | {"stream": {}}]}),
     "Health": (("proxies", 0, "health"), {"proxies": [PROXY | {"health": {"enabled": False}}]}),
     "Ejection": (("proxies", 0, "ejection"), {"proxies": [PROXY | {"ejection": {"enabled": False}}]}),

@@ -78,7 +78,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         # The one that is looked at in depth: it has everything.
         {**common, "name": "sidecar", "path": "/sidecar", "queue": queue, "websocket": True} | {"ai": "openai"},
         {**common, "name": "shadowed", "path": "/shadowed", "max_concurrent": 1, "limiter": {"mode": "shadow"}}
-        | {"retries": {"attempts": 2, "on": ["500"], "mode": "shadow"}},
+        | {"retries": {"attempts": 2, "on": ["500"], "mode": "shadow"}, "hedge": {"after": 0.01, "mode": "shadow"}},
         {**common, "name": "dead", "path": "/dead", "upstream": refused_url()},
         {**common, "name": "closed", "path": "/closed", "access_rule": "false"},
     ]
@@ -94,6 +94,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         "circuit_breaker": {**BREAKER, "mode": "shadow"},
         "retries": {"attempts": 2, "on": ["500", "connect"]},
     }
+    proxies[0]["hedge"] = {"after": 0.01}
     proxies[0]["rate_limits"] = [{"key": "client", "rate": 40}]
     proxies[0]["limiter"] = {"adaptive": {"initial": 2, "min": 1, "max": 3}}
     proxies[0]["capacity"] = {}

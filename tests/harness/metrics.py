@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.core.fallback import CAUSES
+from gateway.core.hedge import RESULTS
+from gateway.core.hedge import WITHHELD as NO_HEDGE
 from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.core.usage import UNKNOWN
@@ -126,6 +128,9 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_retries_total": Family("counter", _each("reason", *RETRIED), (), 0.2),
     "gateway_retries_withheld_total": Family("counter", _each("cause", *WITHHELD), (), 0.1),
     "gateway_shadow_retries_total": Family("counter", _each("reason", *RETRIED[1:]), (), 0.1),
+    "gateway_hedges_total": Family("counter", _each("result", *RESULTS), (), 0.2),
+    "gateway_hedges_withheld_total": Family("counter", _each("cause", *NO_HEDGE), (), 0.1),
+    "gateway_shadow_hedges_total": Family("counter", value=0.1),
     "gateway_fallbacks_total": Family("counter", _each("cause", *CAUSES), (), 0.1),
     "gateway_shadow_refusals_total": Family("counter", _each("reason", *SHADOWED)),
     "gateway_rate_limited_total": Family("counter", _each("key", *KINDS), (), 0.1),

@@ -10,7 +10,7 @@ from gateway.config import records
 from gateway.config.protections import MEASURED
 from gateway.config.records import Mode
 from gateway.config.schema.section import Section
-from gateway.config.schema.types import DAY, Seconds
+from gateway.config.schema.types import DAY
 
 _HEDGE = records.Hedge()
 
@@ -37,8 +37,11 @@ class Hedge(Section):
     `max_concurrent`; without them there is none.
     """
 
-    after: Annotated[Seconds | Literal["p95"], BeforeValidator(_seconds)] = Field(
-        default=_HEDGE.after, title="Time before the second attempt", examples=["p95", 0.5]
+    after: Annotated[float | Literal["p95"], BeforeValidator(_seconds)] = Field(
+        default=_HEDGE.after,
+        title="Time before the second attempt",
+        examples=["p95"],
+        json_schema_extra={"x-unit": "seconds"},
     )
     """Seconds without a response before the second attempt, 0 to 86400. `p95`: as long as 19 of 20 responses of the
     upstream took to begin in the last 5 minutes. 0: never."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.config import records
+from gateway.config.schema.hedge import Hedge
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.observability import Tracing
 from gateway.config.schema.protections import (
@@ -38,6 +39,7 @@ PAIRS: list[tuple[type[Section], Callable[[], object]]] = [
     (Stream, records.Stream),
     (Retries, records.Retries),
     (Backoff, records.Backoff),
+    (Hedge, records.Hedge),
     (UpstreamNetworks, records.UpstreamNetworks),
 ]
 NOT_OF_THE_DATA_PLANE = {
