@@ -18,6 +18,7 @@ import pytest
 from harness.answers import answer, each_request
 from harness.counting_upstream import CountingUpstream, counting_upstream
 from harness.deployment import START, Deployment
+from harness.fleet import metrics
 from harness.patience import ANSWER, PATIENCE, eventually, when
 from harness.upstream import Upstream
 
@@ -140,6 +141,29 @@ async def test_the_upstream_never_sees_more_than_the_limit(tmp_path: Path, queue
     assert callers.statuses[200] > REQUESTS / 20
     assert set(callers.statuses) <= {0, -1, 200, *refusals}
     assert callers.statuses[0] <= CALLERS * len(deaths), "only what a killed worker held has failed"
+
+
+@pytest.mark.parametrize("queue", ["", "queue: {max_waiting: 100, timeout: 5}"])
+async def test_hedges_are_within_the_limit_too(tmp_path: Path, queue: str) -> None:
+    """A second attempt has a permit, and the endpoint has seen the end of the one that was cut before that is free."""
+    generous = "hedge: {after: 0.005}, retries: {budget: 1, burst: 1000}"
+    with counting_upstream(0.03) as upstream:
+        settings = proxies(upstream, f"max_concurrent: {LIMIT}, {generous}{', ' + queue if queue else ''}")
+        async with Deployment(tmp_path, proxies=settings, more="workers: 2") as deployment:
+            port = int(deployment.url.rpartition(":")[2])
+            callers = Callers(port, 600, lambda: True, number=LIMIT - 2)
+            await callers.run()
+            crowd = Callers(port, 600, lambda: True)
+            await crowd.run()
+            await settled(deployment)
+            most, total = upstream.seen()
+            found = await metrics(deployment)
+    made = {word: found.get(("gateway_hedges_total", f"proxy=ai,result={word}"), 0.0) for word in ("won", "lost")}
+    withheld = found.get(("gateway_hedges_withheld_total", "cause=permit,proxy=ai"), 0.0)
+    assert most == LIMIT, f"{total} requests in all, {made}, {withheld} withheld, {callers.statuses}"
+    assert min(made.values()) > 10, f"the test would show nothing: {made}"
+    assert withheld > 0
+    assert callers.statuses[0] == 0, "no request fails"
 
 
 async def restarting(deployment: Deployment, times: int, done: list[int]) -> None:

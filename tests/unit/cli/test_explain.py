@@ -100,6 +100,23 @@ def test_retries_have_a_line_where_there_are_some() -> None:
     assert line == "  retries (enforce): 3 attempts on reset, 503; 7.8 of 10 left in the budget, 1 waiting"
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"after": "0.5"}, "after 0.5 s"),
+        ({"after": "p95", "measured": 0.0412, "samples": 230}, "after 41 ms, p95 of 230 responses"),
+        ({"after": "p95", "samples": 3}, "none yet, because 3 responses are too few for p95"),
+    ],
+)
+def test_hedges_have_a_line_where_there_are_some(facts: dict[str, object], says: str) -> None:
+    hedge = {"mode": "enforce", "measured": 0.0, "samples": 0, "left": 7.75, "burst": 10.0, "running": 1} | facts
+    plain = upstream_text(FOUND).splitlines()
+    assert upstream_text(FOUND | {"hedge": None}).splitlines() == plain
+    first, line, *rest = upstream_text(FOUND | {"hedge": hedge}).splitlines()
+    assert [first, *rest] == plain
+    assert line == f"  hedges (enforce): {says}; 7.8 of 10 left in the budget, 1 running"
+
+
 def test_each_rate_limit_has_a_line() -> None:
     limit = {"name": "client", "key": "client", "mode": "enforce", "rate": 10.0, "per": 60.0, "burst": 20, "weight": 1}
     known = limit | {"max_keys": 100, "keys": 7, "forgotten": 0, "left": -1}

@@ -155,6 +155,16 @@ def test_the_budgets_of_all_workers_are_one() -> None:
     assert found["retries"] == facts | {"burst": 10.0, "left": 4.5, "waiting": 3}
 
 
+def test_hedges_are_measured_by_each_worker() -> None:
+    facts: dict[str, Any] = {"mode": "enforce", "after": "p95"}
+    one = facts | {"measured": 0.25, "samples": 40, "burst": 5.0, "left": 4.5, "running": 1}
+    other = facts | {"measured": 0.5, "samples": 25, "burst": 5.0, "left": 0.0, "running": 2}
+    found = explanations(
+        {number: explanation("admit", 1, 1.0, hedge=hedge) for number, hedge in enumerate((one, other, None))}
+    )
+    assert found["hedge"] == facts | {"measured": 0.5, "samples": 65, "burst": 10.0, "left": 4.5, "running": 3}
+
+
 def test_rate_limits_are_those_of_the_worker_that_saw_most() -> None:
     def limits(keys: int) -> list[dict[str, Any]]:
         return [{"name": "client", "keys": keys}]

@@ -6,9 +6,18 @@ import pytest
 from unit.scene import told
 
 from gateway.core.fallback import FellBack
+from gateway.core.hedge import Hedge
 from gateway.core.peer import Peer
 from gateway.core.usage import Usage
-from gateway.observe.access_log import events_line, having_retries, line, tunnel_line, with_fallback, with_usage
+from gateway.observe.access_log import (
+    events_line,
+    having_retries,
+    line,
+    tunnel_line,
+    with_fallback,
+    with_hedge,
+    with_usage,
+)
 from gateway.observe.timing import phases
 
 
@@ -121,6 +130,26 @@ def test_the_line_of_what_was_sent_again(
     plain = line(ex, phases(ex), 0.0)
     expected = json.loads(plain) | ({} if shown is None else {"retries": shown})
     assert json.loads(having_retries(plain, ex)) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({}, None),
+        ({"after": 0.5, "sent": True, "won": True, "endpoint": "u:1"}, {"result": "won", "other": "u:1"}),
+        ({"after": 0.5, "sent": True, "endpoint": "u:1"}, {"result": "lost", "other": "u:1"}),
+        ({"after": 0.5, "withheld": "permit"}, {"withheld": "permit"}),
+        ({"after": 0.5, "shadowed": True}, {"shadow": True}),
+    ],
+)
+def test_the_line_of_what_was_hedged(facts: dict[str, object], shown: dict[str, object] | None) -> None:
+    ex, hedge = told(request_id=b"a", status=200, start_at=10.0, end_at=20.0), Hedge()
+    for name, value in facts.items():
+        setattr(hedge, name, value)
+    plain = line(ex, phases(ex), 0.0)
+    nothing = {"after_ms": 500.0, "result": "", "other": "", "withheld": "", "shadow": False}
+    expected = json.loads(plain) | ({} if shown is None else {"hedge": nothing | shown})
+    assert json.loads(with_hedge(plain, hedge)) == expected
 
 
 @pytest.mark.parametrize(

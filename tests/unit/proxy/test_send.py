@@ -185,6 +185,38 @@ async def test_interim_responses_pass_but_for_a_100_behind_a_sent_body() -> None
     assert [head.status for head in caller.interims] == [103]
 
 
+class Told:
+    """Retries that say what they are told."""
+
+    relayed = False
+
+    def __init__(self, *, discarding: bool) -> None:
+        self.discarding = discarding
+        self.begins = 0
+
+    def discard(self, head: object, stream: object) -> None:
+        del head, stream
+
+    def begun(self) -> None:
+        self.begins += 1
+
+    def end_attempt(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("discarding", [False, True])
+async def test_no_interim_response_of_an_attempt_that_is_discarded(discarding: bool) -> None:
+    stage, caller = Stage(), Caller()
+    await stage.begin(caller)
+    stage.exchange.retries = told = Told(discarding=discarding)  # type: ignore[assignment] # as much as is asked
+    stage.endpoint.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    assert len(caller.interims) == (0 if discarding else 1)
+    assert told.begins == 0
+    stage.endpoint.say(OK)
+    await stage.task
+    assert (caller.status, told.begins) == (200, 1)
+
+
 @pytest.mark.parametrize(("failures", "dialled"), [(("stale",), True), (("503",), False), (("stale", "reset"), False)])
 async def test_only_what_met_a_stale_connection_gets_a_new_one(failures: tuple[str, ...], dialled: bool) -> None:
     stage = Stage()

@@ -418,6 +418,16 @@ async def test_a_budget_of_retries_belongs_to_the_name_of_its_upstream() -> None
     await made.aclose()
 
 
+async def test_what_was_measured_of_an_upstream_outlives_a_reload() -> None:
+    made = registry(A, B)
+    latency = made.upstreams["a"].latency
+    latency.note(0.1)
+    reload(made, replace(A, endpoints=B.endpoints, max_concurrent=1), B)
+    assert made.upstreams["a"].latency.samples == 1
+    assert made.upstreams["b"].latency.samples == 0
+    await made.aclose()
+
+
 async def test_workers_share_the_burst_of_retries() -> None:
     with page_stage(8) as stage:
         made = Registry(BufferPool(), HeadParser(), list[Event]().append, stage.pages[0])

@@ -13,6 +13,9 @@ from unit.scene import Clock, told
 
 from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import Adaptive, CircuitBreaker, Header, Limiter, Missing, Queue, RateLimit, Retries, Stream
+from gateway.config.records import Hedge as HedgeSettings
+from gateway.core.exchange import Exchange
+from gateway.core.hedge import Hedge
 from gateway.core.outcome import Outcome
 from gateway.core.usage import Usage
 from gateway.ipc.messages import BreakerTold, Explanation
@@ -22,12 +25,13 @@ from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import State
 from gateway.policy.group import Condition
+from gateway.policy.latency import LEAST_SAMPLES
 from gateway.policy.lessons import Bounds
 from gateway.policy.machine import REFUSED
 from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
 from gateway.policy.waiting_line import LOW, NORMAL, Rank
-from gateway.proxy.inspect.explain import explain, phase
+from gateway.proxy.inspect.explain import explain, holder, phase
 from gateway.proxy.rates import Rates
 from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint
@@ -121,6 +125,39 @@ def test_retries_tell_what_is_left_of_their_budget() -> None:
         "waiting": 2,
     }
     assert [phase(ex) for ex in live] == ["retry", "queue", "retry"]
+
+
+def hedged(proxy: str, *runs: Exchange) -> Exchange:
+    """An exchange with these attempts."""
+    ex = told(proxy=proxy)
+    ex.hedge = Hedge()
+    ex.hedge.carriers = runs
+    return ex
+
+
+@pytest.mark.parametrize(("after", "shown"), [(0.5, "0.5"), ("p95", "p95")])
+def test_hedges_tell_the_measured_time_and_what_is_left_of_the_budget(after: Any, shown: str) -> None:
+    scene = Scene()
+    assert scene.told()["hedge"] is None
+    settings = replace(scene.served.settings, hedge=HedgeSettings(after, mode="shadow"))
+    scene.served = replace(scene.served, settings=settings)
+    for _ in range(LEAST_SAMPLES):
+        scene.served.upstream.latency.note(0.25)
+    runs = told(asked_at=1.0, sent_at=1.0, attempts=1, http_version="2"), told(attempts=1)
+    live = [hedged("p", *runs), hedged("p", *runs[:1]), hedged("q", *runs), hedged("p"), told(proxy="p")]
+    found = scene.told(*live)["hedge"]
+    assert found is not None
+    assert found.pop("measured") == pytest.approx(0.25, rel=0.05)  # type: ignore[misc]
+    assert found == {
+        "mode": "shadow",
+        "after": shown,
+        "samples": LEAST_SAMPLES,
+        "burst": 10.0,
+        "left": 10.0,
+        "running": 1,
+    }
+    assert [phase(ex) for ex in live] == ["first_byte", "first_byte", "first_byte", "queue", "queue"]
+    assert holder(live[0], 2.0)["upstream_protocol"] == "2"
 
 
 def test_a_limit_that_adapts_tells_of_its_decisions() -> None:

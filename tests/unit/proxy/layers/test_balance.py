@@ -11,6 +11,7 @@ from unit.scene import exchange
 
 from gateway import errors
 from gateway.core.exchange import Exchange
+from gateway.core.hedge import Hedge
 from gateway.core.layer import Handler
 from gateway.core.message import RequestHead
 from gateway.core.peer import Peer
@@ -163,6 +164,48 @@ class TestLayer:
         with pytest.raises(asyncio.CancelledError):
             await scene.handle(ex)
         assert (scene.members[0].attempts, scene.in_flight, ex.tried) == (0, 0, ())
+
+    async def test_a_hedge_goes_to_another_endpoint_than_those_at_which_an_attempt_runs(self) -> None:
+        scene = LayerScene(ok, ok, rules=Rules())
+        known = Hedge()
+        for member, other in (scene.members, scene.members[::-1]):
+            known.running = (member,)
+            ex = exchange()
+            ex.hedge = known
+            scene.asked.clear()
+            for _ in range(3):
+                await scene.handle(ex)
+            assert (scene.asked, known.running) == ([other.name] * 3, (member,))
+        known.running = (*scene.members,)
+        assert (await scene.failing(ex)).reason is errors.NO_HEALTHY_ENDPOINT
+
+    async def test_a_lone_endpoint_gets_both_attempts(self) -> None:
+        running: list[tuple[object, ...]] = []
+
+        def looks(ex: Exchange) -> None:
+            assert ex.hedge is not None
+            running.append(ex.hedge.running)
+            ok(ex)
+
+        scene = LayerScene(looks)
+        ex = exchange()
+        ex.hedge = Hedge()
+        ex.hedge.running = (scene.members[0],)
+        await scene.handle(ex)
+        assert (running, ex.hedge.running) == ([(scene.members[0],) * 2], (scene.members[0],))
+
+    @pytest.mark.parametrize(("asked_at", "ignored"), [(0.0, 0), (1000.0, 1)])
+    async def test_a_hedge_that_was_cut_before_it_was_sent_is_no_attempt(self, asked_at: float, ignored: int) -> None:
+        def cut(ex: Exchange) -> None:
+            ex.attempt.asked_at = asked_at
+            raise asyncio.CancelledError
+
+        scene = LayerScene(cut)
+        ex = exchange()
+        ex.hedge = Hedge()
+        with pytest.raises(asyncio.CancelledError):
+            await scene.handle(ex)
+        assert (scene.members[0].ignored, scene.in_flight, ex.hedge.running) == (ignored, 0, ())
 
     async def test_a_tunnel_is_in_flight_until_it_is_over(self) -> None:
         def switched(ex: Exchange) -> None:
