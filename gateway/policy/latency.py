@@ -76,12 +76,11 @@ class Latency:
         if total < LEAST_SAMPLES:
             return 0.0
         wanted = self._share * total
-        seen = 0
-        for bucket in range(_BUCKETS):
+        seen, bucket = 0, -1
+        while seen < wanted:
+            bucket += 1
             seen += sum([counts[bucket] for counts in self._slices if counts])
-            if seen >= wanted:
-                return float(SHORTEST * GROWTH**bucket)
-        raise AssertionError("the counts of the slices are the sums of their buckets")
+        return float(SHORTEST * GROWTH**bucket)
 
     def _turn(self) -> None:
         """Forget the slices that have left the window."""

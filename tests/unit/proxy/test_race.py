@@ -311,6 +311,17 @@ async def test_one_that_no_endpoint_takes_costs_nothing() -> None:
     assert caught.value is RESET, "what was not sent does not stand for the request"
 
 
+async def test_one_that_no_endpoint_takes_does_not_stand_for_the_first_that_has_just_failed() -> None:
+    scene = Scene()
+    first = await scene.begin()
+    scene.refusing = GatewayError(errors.NO_HEALTHY_ENDPOINT)
+    first.end(RESET)
+    scene.timers[0].fire()
+    with pytest.raises(GatewayError) as caught:
+        await scene.done()
+    assert (caught.value, scene.hedge.withheld) == (RESET, "endpoint")
+
+
 async def test_one_that_is_cut_before_it_was_sent_costs_nothing() -> None:
     scene = Scene(limit=1)
     assert scene.limiter is not None
