@@ -121,13 +121,20 @@ class Index:
 
 
 def _by_name(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:
-    """By tenant and name, TRN, and TRN without the version."""
+    """By tenant and name, TRN, and both without the version: then it is the newest."""
     found: dict[tuple[str, str], list[Entry]] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda each: trn.parse(each.trn).version):
         own = trn.parse(entry.trn)
-        for name in dict.fromkeys((own.name, str(own), str(own._replace(version=0)))):
+        for name in (str(own), f"{own.name}@v{own.version}"):
             found.setdefault((own.tenant, name), []).append(entry)
+        for name in (own.name, str(own._replace(version=0))):
+            others = [each for each in found.get((own.tenant, name), ()) if not _same_but_version(each.trn, own)]
+            found[own.tenant, name] = [*others, entry]
     return found
+
+
+def _same_but_version(text: str, own: trn.Trn) -> bool:
+    return trn.parse(text)._replace(version=0) == own._replace(version=0)
 
 
 def _not_found(kind: str, name: str, found: int) -> InvalidCallError:

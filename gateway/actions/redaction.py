@@ -8,28 +8,13 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
-REDACTED: Final = "[REDACTED]"
-_WORDS: Final = (
-    *("client_secret", "refresh_token", "access_token", "api_key_value", "password", "passwd", "authorization"),
-    *("token", "secret", "key", "cookie", "signature", "credential"),
-)
-"""A name that holds one of them has a value that may be a secret."""
-PUBLIC: Final = frozenset(
-    (
-        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-encoding"),
-        *("content-language", "content-type", "user-agent"),
-    )
-)
-"""Header fields that say no more than the form of messages: their values are shown, whichever layer has set them."""
+from gateway.config.secret_values import PUBLIC, REDACTED, is_secret
+
+__all__ = ["PUBLIC", "REDACTED", "Redaction", "is_secret", "shown_body"]
+
 _FORM: Final = "application/x-www-form-urlencoded"
 _FEWEST: Final = 4
 """Characters of a known secret that is looked for in other values: a shorter one would be found in everything."""
-
-
-def is_secret(name: str) -> bool:
-    """Whether the value of this name may be a secret. ``-`` and ``_`` are the same here."""
-    lower = name.lower().replace("-", "_")
-    return any(word in lower for word in _WORDS)
 
 
 class Redaction:

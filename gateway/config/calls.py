@@ -17,6 +17,8 @@ from gateway.core import trn
 
 ACTION: Final = "action/"
 """Begins the name of an action there."""
+LONGEST: Final = 64
+"""Characters of a name in metrics: the room in `gateway.observe.counters`."""
 
 
 def name_of(connection: Connection) -> str:
@@ -26,7 +28,12 @@ def name_of(connection: Connection) -> str:
 
 def name_of_action(action: Action) -> str:
     """By which log, metrics and explanations know an action."""
-    tenant, _, _, name, _ = trn.parse(action.trn)
+    tenant, _, _, name, version = trn.parse(action.trn)
+    return known_as(tenant, trn.short(name, version))
+
+
+def known_as(tenant: str, name: str) -> str:
+    """By which log, metrics and explanations know the action ``name`` (with its version, unless that is 1)."""
     return f"{ACTION}{name}" if tenant == DEFAULT_TENANT else f"{ACTION}{tenant}/{name}"
 
 

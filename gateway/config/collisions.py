@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from gateway.config import records, values
 from gateway.config.actions import DEFAULT_TENANT
-from gateway.config.calls import ACTION
+from gateway.config.calls import ACTION, LONGEST
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
 from gateway.config.schema.connections import SHARED
@@ -20,8 +20,6 @@ from gateway.config.schema.protections import PROTECTIONS
 from gateway.config.variables import Substituted
 
 _Value = TypeVar("_Value")
-_LONGEST: Final = 64
-"""Characters of a name in metrics: the room in `gateway.observe.counters`."""
 _LIMIT = records.RateLimit("-", 0.0)
 _RATE = {"rate": None, "per": _LIMIT.per, "burst": _LIMIT.burst, "max_keys": _LIMIT.max_keys}
 
@@ -37,6 +35,8 @@ class _Register:
     """What each use must have in common with the first."""
     incomplete: bool = False
     """A value is wrong, so that another one may be missing here."""
+    stored: bool = False
+    """There is a database, which may have connections of other names."""
 
     def enter(self, value: object, path: Path) -> Iterator[Problem]:
         owner = self.first.setdefault(value, path)
@@ -52,7 +52,7 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
     yield from _listeners(settings, root)
     shared = _Register(root, "the same limit")
     names, routes = _Register(root, "the same name"), _Register(root, "the same path for the same host")
-    upstreams = _Register(root, "an upstream of this name")
+    upstreams = _Register(root, "an upstream of this name", stored=settings.get("database") is not None)
     for index, upstream in enumerate(map(_mapping, _list(settings.get("upstreams")))):
         if isinstance(name := upstream.get("name"), str) and values.is_upstream_name(name):
             yield from upstreams.enter(name, ("upstreams", index, "name"))
@@ -106,7 +106,7 @@ def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[
             tenants.setdefault(name, _of_tenant(connection))
     for form, at in forms:
         for name, action in _mapping(form.get("actions")).items():
-            yield from actions.enter(name, (*at, "actions", name))
+            yield from actions.enter(_without_first_version(name), (*at, "actions", name))
             named = _mapping(action).get("connection")
             tenant = tenants.get(named, "") if isinstance(named, str) else ""
             yield from _too_long(f"{ACTION}{tenant}{name}", upstreams.root, (*at, "actions", name))
@@ -117,6 +117,11 @@ def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[
                 yield Problem(f"there is no connection of this name; {known}", shown, line)
 
 
+def _without_first_version(name: object) -> object:
+    """``NAME@v1`` is the action ``NAME``."""
+    return name.removesuffix("@v1") if isinstance(name, str) else name
+
+
 def _of_tenant(connection: object) -> str:
     """What stands before the name of a connection, and of its actions, wherever proxies have theirs."""
     tenant = _mapping(connection).get("tenant", DEFAULT_TENANT)
@@ -125,10 +130,10 @@ def _of_tenant(connection: object) -> str:
 
 def _too_long(known: str, root: Branch, at: Path) -> Iterator[Problem]:
     """The counters of all workers have so much room for the name of a proxy, and count nothing of a longer one."""
-    over = len(known) - _LONGEST
+    over = len(known) - LONGEST
     if over > 0:
         line, shown = locate(root, at)
-        message = f"is known as {known}, which may have {_LONGEST} characters; shorten the name or the tenant by {over}"
+        message = f"is known as {known}, which may have {LONGEST} characters; shorten the name or the tenant by {over}"
         yield Problem(message, shown, line)
 
 
@@ -151,9 +156,11 @@ def _upstream(proxy: dict[str, object], at: Path, upstreams: _Register) -> Itera
 
 
 def _unknown(named: object, at: Path, upstreams: _Register) -> Iterator[Problem]:
-    """The name of an entry of `upstreams` that is not there."""
+    """The name of an entry of `upstreams`, or of a connection, that is not there."""
     if not isinstance(named, str) or not values.is_upstream_name(named):
         return
+    if upstreams.stored and named.startswith(SHARED):
+        return  # the composer looks for it when the database is read
     if named not in upstreams.first and not upstreams.incomplete:
         line, shown = locate(upstreams.root, at)
         there = ", ".join(sorted(map(str, upstreams.first))) or "none"

@@ -32,6 +32,21 @@ class Trn(NamedTuple):
         return f"{_PREFIX}{self.tenant}:{self.kind}/{connector}{self.name}{version}"
 
 
+def versioned(text: str) -> tuple[str, int]:
+    """The name and the version of ``NAME@vVERSION``; without one the version is 1. Raises `InvalidTrnError`."""
+    name, at, version = text.partition("@")
+    if not at:
+        return name, 1
+    if not (version[:1] == "v" and _VERSION.fullmatch(version[1:]) and int(version[1:])):
+        raise InvalidTrnError("the version behind a name is a number from 1; write it as in NAME@v2, or leave it out")
+    return name, int(version[1:])
+
+
+def short(name: str, version: int) -> str:
+    """What `versioned` reads: the name alone for version 1."""
+    return name if version == 1 else f"{name}@v{version}"
+
+
 def parse(text: str) -> Trn:
     """Raises `InvalidTrnError`. The name stands behind the last slash; the connector is what is before it."""
     if not text.startswith(_PREFIX):

@@ -11,10 +11,10 @@ from gateway.config import actions as records
 from gateway.config.input_schema import validator
 from gateway.config.placeholders import PLACEHOLDER, placeholders
 from gateway.config.schema.call_policy import HttpPolicy, Milliseconds, RetryKey
-from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name
+from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name, VersionedName
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, Listed
-from gateway.core.trn import Trn
+from gateway.core.trn import Trn, versioned
 
 _PATH = re.compile(r"/?[\x21-\x7e]*")
 
@@ -123,6 +123,8 @@ class Action(Section):
     """The connector: that of the connection."""
     description: str = Field(default="", max_length=1000, examples=["Find an order"])
     """What it does, for people."""
+    enabled: bool = Field(default=True, examples=[False])
+    """`false`: it is switched off, and is not there for a caller."""
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = Field(
         default="GET", examples=["POST"]
     )
@@ -189,11 +191,15 @@ class Action(Section):
         """The names of all parameters that stand in a template of it."""
         return list(placeholders((self.path, self.headers, self.query, self.body and self.body.value)))
 
+    def trn(self, name: str, tenant: str) -> Trn:
+        """``name``: with its version."""
+        return Trn(tenant, "action", self.kind, *versioned(name))
+
     def record(self, name: str, connection: Trn) -> records.Action:
-        """``name``: the key that it stands under. ``connection``: the TRN of its connection."""
+        """``name``: the key that it stands under, with its version. ``connection``: the TRN of its connection."""
         timeout = self.timeout_ms or self.limits.timeout_ms or 0
         return records.Action(
-            trn=str(Trn(connection.tenant, "action", connection.connector, name, 1)),
+            trn=str(self.trn(name, connection.tenant)),
             connection=str(connection),
             method=self.method,
             path=self.path,
@@ -215,8 +221,8 @@ class Group(Section):
 
     connections: dict[Name, Connection] = Field(default={})
     """Connections by name."""
-    actions: dict[Name, Action] = Field(default={})
-    """Actions by name."""
+    actions: dict[VersionedName, Action] = Field(default={})
+    """Actions by name; `NAME@v2` for a version beside the first."""
 
 
 class Connectors(Section):

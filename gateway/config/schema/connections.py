@@ -28,7 +28,7 @@ from gateway.config.schema.queue import Queue, QueueKey
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, UpstreamUrl
 from gateway.config.schema.upstream import Upstream
-from gateway.core.trn import Trn
+from gateway.core.trn import Trn, short, versioned
 
 SHARED: Final = "connection/"
 """Begins the name by which a proxy names the upstream of a connection."""
@@ -50,6 +50,11 @@ def _tenant(text: str) -> str:
     return text
 
 
+def _versioned(text: str) -> str:
+    name, version = versioned(text)
+    return short(values.proxy_name(name), version)
+
+
 def _plain_values(fields: dict[str, str]) -> dict[str, str]:
     for name, value in fields.items():
         header_template.name(name)
@@ -64,6 +69,9 @@ def _plain_values(fields: dict[str, str]) -> dict[str, str]:
 
 Kind = Annotated[str, AfterValidator(_kind)]
 Name = Annotated[str, AfterValidator(values.proxy_name)]
+VersionedName = Annotated[str, AfterValidator(_versioned)]
+"""The name of an action, with its version behind it unless that is 1: ``find-order@v2``."""
+Tenant = Annotated[str, AfterValidator(_tenant)]
 Fields = Annotated[dict[str, str], AfterValidator(_plain_values)]
 
 
@@ -72,7 +80,7 @@ class Connection(Section):
 
     kind: Kind = Field(default="http", examples=["http"], json_schema_extra={"const": "http"})
     """The connector: `http`."""
-    tenant: Annotated[str, AfterValidator(_tenant)] = Field(default=records.DEFAULT_TENANT, examples=["acme"])
+    tenant: Tenant = Field(default=records.DEFAULT_TENANT, examples=["acme"])
     """Whose it is. What belongs to another tenant is not there for a caller."""
     description: str = Field(default="", max_length=1000, examples=["The API of the shop"])
     """What it is, for people."""

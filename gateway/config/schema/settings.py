@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from gateway.config import calls, header_template, records, values
+from gateway.config import calls, header_template, named_calls, records, values
 from gateway.config.certificate_files import Sources
 from gateway.config.expiry import Expiring, expiring
+from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
 from gateway.config.schema.actions import Action, Connectors
 from gateway.config.schema.auth import Auth
-from gateway.config.schema.connections import Connection, Name
+from gateway.config.schema.connections import Connection, Name, VersionedName
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
 from gateway.config.schema.observability import AccessLog, Tracing
@@ -112,10 +113,11 @@ class Settings(Section):
     )
     """Third parties that are called by name: where they are, and how to authenticate there. A proxy shares the limits,
     breaker and connections of one by `upstream: connection/NAME`."""
-    actions: dict[Name, Action] = Field(
+    actions: dict[VersionedName, Action] = Field(
         default={}, examples=[{"find-order": {"connection": "shop", "path": "/orders/{id}"}}]
     )
-    """Calls of connections that have a name."""
+    """Calls of connections that have a name. `NAME@v2` is another version, beside the one of `NAME`, which is 1. Who
+    names no version gets the newest one that is switched on."""
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
 
@@ -178,9 +180,13 @@ class Settings(Section):
         """Those of both forms, by name."""
         return self.actions | self.connectors.http.actions
 
+    def named_calls(self) -> NamedCalls:
+        """The connections and actions of both forms."""
+        return named_calls.declared(self.every_connection(), self.every_action())
+
     def every_upstream(self) -> tuple[Upstream, ...]:
         """What proxies can name: the entries of `upstreams`, and the connections."""
-        return (*self.upstreams, *(each.upstream(name) for name, each in self.every_connection().items()))
+        return (*self.upstreams, *self.named_calls().upstreams)
 
     def destinations(self, listen: Iterable[Address] | None = None) -> Destinations:
         """The addresses that upstreams may have. ``listen``: where the gateway listens instead of `listen`."""
@@ -196,29 +202,28 @@ class Settings(Section):
         secrets: Mapping[str, str],
         more: Sequence[Proxy] = (),
         bound: Mapping[str, Container[str]] = MappingProxyType({}),
+        called: NamedCalls | None = None,
     ) -> records.Document:
         """The snapshot document: the proxies of the file and ``more``, with variables and secrets inserted.
 
         ``more`` are the proxies of the database: they read the variables in `template_env` alone. ``bound``: the
         origins of secrets that are bound to some; a proxy with another upstream does not get such a secret.
+        ``called``: the connections and actions of file and database; None: those of the file.
         """
+        called = self.named_calls() if called is None else called
         own, listed = header_template.readable(env), header_template.readable(env, self.template_env)
         everything = (*self.proxies, *more)
         routes = (
-            *(self._route(proxy, own, secrets, bound) for proxy in self.proxies),
-            *(self._route(proxy, listed, secrets, bound) for proxy in more),
+            *(self._route(proxy, own, secrets, bound, called) for proxy in self.proxies),
+            *(self._route(proxy, listed, secrets, bound, called) for proxy in more),
         )
         tunnelled = {name for route in routes if route.websocket for name in route.upstreams()}
         upstreams = (
-            *(upstream.record() for upstream in self.every_upstream()),
+            *(upstream.record() for upstream in (*self.upstreams, *called.upstreams)),
             *(self._own_upstream(proxy) for proxy in everything if not proxy.names_upstream),
             *(second for proxy in everything if (second := proxy.fallback_upstream()) is not None),
         )
-        connections = tuple(each.record(name) for name, each in self.every_connection().items())
-        actions = tuple(
-            each.record(name, self.every_connection()[each.connection].trn(each.connection))
-            for name, each in self.every_action().items()
-        )
+        connections, actions = called.records()
         return record_of(
             records.Document,
             self,
@@ -275,10 +280,14 @@ class Settings(Section):
             for proxy in self.proxies
         )
 
-    def urls(self, proxy: Proxy) -> list[str]:
-        """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names; and its fallback's."""
+    def urls(self, proxy: Proxy, called: NamedCalls | None = None) -> list[str]:
+        """Where requests of ``proxy`` go: its own URL, or those of the upstream that it names; and its fallback's.
+
+        ``called``: as of `record`.
+        """
         names = proxy.named_upstreams()
-        entries = (upstream for upstream in self.every_upstream() if upstream.name in names)
+        others = self.named_calls() if called is None else called
+        entries = (upstream for upstream in (*self.upstreams, *others.upstreams) if upstream.name in names)
         return [*proxy.own_urls(), *(endpoint.url for upstream in entries for endpoint in upstream.endpoints)]
 
     @staticmethod
@@ -292,9 +301,10 @@ class Settings(Section):
         env: Mapping[str, str],
         secrets: Mapping[str, str],
         bound: Mapping[str, Container[str]],
+        called: NamedCalls,
     ) -> records.Route:
         """With those of ``secrets`` that may be sent wherever its requests go."""
         if bound:
-            there = [values.origin(url) for url in self.urls(proxy)]
+            there = [values.origin(url) for url in self.urls(proxy, called)]
             secrets = {k: v for k, v in secrets.items() if k not in bound or all(o in bound[k] for o in there)}
         return proxy.route(self._upstream_of(proxy), env, secrets)

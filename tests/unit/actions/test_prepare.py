@@ -63,11 +63,22 @@ def test_what_is_not_found(name: str, code: str) -> None:
     assert refused(asked(name)).code == code
 
 
-def test_two_versions_need_a_trn() -> None:
-    second = replace(FIND, trn=FIND.trn.replace("v1", "v2"))
-    index = Index([SHOP], [FIND, second])
+@pytest.mark.covers("ACT-03")
+def test_without_a_version_the_newest_is_called() -> None:
+    second, tenth = (replace(FIND, trn=FIND.trn.replace("v1", version)) for version in ("v2", "v10"))
+    index = Index([SHOP], [second, tenth, FIND])
+    for name in ("find", FIND.trn.removesuffix("@v1"), "find@v10", tenth.trn):
+        assert index.find(asked(name)).trn == tenth.trn
+    assert (index.find(asked("find@v2")).trn, index.find(asked("find@v2")).label) == (second.trn, "action/find@v2")
+    assert index.find(asked(FIND.trn)).label == index.find(asked("find@v1")).label.removesuffix("@v1") == "action/find"
+    assert refused(asked("find@v3"), index).code == "not_found.action"
+
+
+def test_two_connectors_with_one_name_need_a_trn() -> None:
+    other = replace(FIND, trn=FIND.trn.replace("/http/", "/sql/"))
+    index = Index([SHOP], [FIND, other])
     assert refused(asked(), index).code == "conflict.action"
-    assert index.find(asked(second.trn)).trn == second.trn
+    assert index.find(asked(other.trn)).trn == other.trn
 
 
 def test_a_request_with_its_credentials() -> None:

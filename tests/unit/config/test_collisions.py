@@ -163,3 +163,17 @@ def test_an_action_names_a_connection_that_is_there(connections: dict[str, objec
 def test_a_proxy_may_name_a_connection(tenant: str, named: str, known: bool) -> None:
     found = told({"connections": {"a": {"tenant": tenant}}, "proxies": [{"name": "p", "upstream": named}]})
     assert (not found) is known
+
+
+def test_the_first_version_of_an_action_is_the_action_without_a_version() -> None:
+    twice = {"connections": {"a": {}}, "actions": {"x": {"connection": "a"}, "x@v1": {"connection": "a"}}}
+    (problem,) = told(twice)
+    assert "the same name" in problem
+    assert not told({**twice, "actions": {"x": {"connection": "a"}, "x@v2": {"connection": "a"}}})
+
+
+def test_a_connection_of_the_database_is_looked_for_when_that_is_read() -> None:
+    proxies = [{"name": "p", "path": "/", "upstream": "connection/stored"}]
+    assert len(told({"proxies": proxies})) == 1
+    assert not told({"proxies": proxies, "database": "sqlite:///x.db"})
+    assert len(told({"proxies": [{**proxies[0], "upstream": "stored"}], "database": "sqlite:///x.db"})) == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.core.trn import InvalidTrnError, Trn, parse
+from gateway.core.trn import InvalidTrnError, Trn, parse, short, versioned
 
 
 @pytest.mark.covers("ACT-03")
@@ -49,3 +49,17 @@ def test_a_name_is_read_and_written(text: str, trn: Trn) -> None:
 def test_what_is_no_name_says_what_is_wrong_and_how_one_is_written(text: str, says: str) -> None:
     with pytest.raises(InvalidTrnError, match=says):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"), [("x", ("x", 1)), ("x@v1", ("x", 1)), ("x@v2", ("x", 2)), ("x@v02", ("x", 2))]
+)
+def test_a_name_with_its_version(text: str, read: tuple[str, int]) -> None:
+    assert versioned(text) == read
+    assert versioned(short(*read)) == read
+
+
+@pytest.mark.parametrize("text", ["x@", "x@2", "x@v0", "x@vx", "x@v1@v2"])
+def test_what_is_no_version(text: str) -> None:
+    with pytest.raises(InvalidTrnError, match="NAME@v2"):
+        versioned(text)

@@ -1,0 +1,123 @@
+"""One connection or action by itself, as the admin API and the database give it: checked by the rules of the file.
+
+Both are a name with the keys that the file has below it. An action also has its tenant, which in a file is that of its
+connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from gateway.config import validation_messages
+from gateway.config.calls import LONGEST, known_as
+from gateway.config.errors import ConfigError, Problem
+from gateway.config.formats.tree import Branch, grow
+from gateway.config.named_calls import NamedAction, NamedConnection
+from gateway.config.networks import Destinations
+from gateway.config.schema.actions import Action
+from gateway.config.schema.connections import Connection, Name, Tenant, VersionedName
+from gateway.config.schema.section import Section
+from gateway.config.secret_values import unknown
+
+S = TypeVar("S", bound=Section)
+
+_REFERENCE: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}")
+_NO_TLS: Final = Problem(
+    "names files of the gateway's machine, which only those who can write its configuration file may choose; move this "
+    "connection to the file, or remove this key",
+    ("tls",),
+)
+
+
+class StoredConnection(Connection):
+    """A connection with its name."""
+
+    name: Name
+
+
+class StoredAction(Action):
+    """An action with its name, its version behind it unless that is 1, and its tenant."""
+
+    name: VersionedName
+    tenant: Tenant = "default"
+
+
+def connection(
+    settings: Mapping[str, object], *, name: str = "connection", destinations: Destinations | None = None
+) -> NamedConnection:
+    """The checked connection. ``name`` stands where the error names the source. ``destinations``: the addresses that it
+    may have; None: it was checked before. Raises `ConfigError`, whose problems have the path of the field.
+    """
+    problems = list(_literals(settings))
+    if settings.get("tls") is not None:
+        problems.append(_NO_TLS)
+    checked = _validated(StoredConnection, settings, name, problems)
+    if destinations is not None and (denied := destinations.denial_of_url(checked.base_url)):
+        problems.append(Problem(denied, ("base_url",)))
+    found = NamedConnection(checked.name, _without(Connection, checked, "name"))
+    problems += _too_long(found.shared_name)
+    if problems:
+        raise ConfigError(name, problems)
+    return found
+
+
+def action(settings: Mapping[str, object], *, name: str = "action") -> NamedAction:
+    """The checked action, as `connection`; whether its connection is there is the caller's to check."""
+    problems = list(_literals(settings))
+    checked = _validated(StoredAction, settings, name, problems)
+    problems += _too_long(known_as(checked.tenant, checked.name))
+    if problems:
+        raise ConfigError(name, problems)
+    return NamedAction(checked.tenant, checked.name, _without(Action, checked, "name", "tenant"))
+
+
+def connection_settings(found: NamedConnection, *, complete: bool) -> dict[str, object]:
+    """The inverse of `connection`. ``complete``: with what has its default."""
+    return {"name": found.name, **_dumped(found.definition, complete=complete)}
+
+
+def action_settings(found: NamedAction, *, complete: bool) -> dict[str, object]:
+    """The inverse of `action`."""
+    return {"name": found.name, "tenant": found.tenant, **_dumped(found.definition, complete=complete)}
+
+
+def _dumped(section: Section, *, complete: bool) -> dict[str, object]:
+    """What was written, and no default: a version of the gateway without that setting could not read it. A default that
+    was written may have a meaning, as the time of a strict connection."""
+    return section.model_dump(mode="json", by_alias=True, exclude_unset=not complete)
+
+
+def _validated(model: type[S], settings: Mapping[str, object], name: str, others: list[Problem]) -> S:
+    try:
+        return model.model_validate(dict(settings))
+    except ValidationError as error:
+        root = grow(name, dict(settings), {})
+        assert isinstance(root, Branch)
+        found = [Problem(each.message, each.path) for each in validation_messages.problems(error, model, root)]
+        raise ConfigError(name, found + others) from None
+
+
+def _without(model: type[S], found: Section, *keys: str) -> S:
+    values = {name: getattr(found, name) for name in model.model_fields}
+    return model.model_construct(found.model_fields_set - set(keys), **values)
+
+
+def _literals(settings: Mapping[str, object]) -> Iterator[Problem]:
+    """Texts that stand for another value: what is stored is sent as it is."""
+    for path in unknown(settings):
+        yield Problem("is the word that is shown in place of a secret, and none is stored here; send the value", path)
+    auth = settings.get("auth")
+    for key, text in auth.items() if isinstance(auth, Mapping) else ():
+        if isinstance(text, str) and _REFERENCE.fullmatch(text):
+            yield Problem("is a variable of a file, and none is put in here; send the value", ("auth", str(key)))
+
+
+def _too_long(known: str) -> Iterator[Problem]:
+    """The counters of all workers have so much room for a name, and count nothing of a longer one."""
+    if (over := len(known) - LONGEST) > 0:
+        message = f"is known as {known}, which may have {LONGEST} characters; shorten the name or the tenant by {over}"
+        yield Problem(message, ("name",))
