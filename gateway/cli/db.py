@@ -69,7 +69,7 @@ def rekey(target: Target) -> None:
     async def work() -> int:
         store = await Store.open(url, KeyRing.for_database(url, os.environ))
         try:
-            return await store.secrets.rekey("cli")
+            return await store.rekey("cli")
         finally:
             await store.aclose()
 

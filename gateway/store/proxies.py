@@ -9,7 +9,7 @@ from gateway.config import single
 from gateway.config.schema.proxy import Proxy
 from gateway.store.database import Database
 from gateway.store.errors import AlreadyExists
-from gateway.store.repository import Kind, Record, Repository, Unique
+from gateway.store.repository import Kind, Record, Repository, Unique, dump_section
 from gateway.store.tables import PROXIES
 
 StoredProxy = Record[Proxy]
@@ -40,6 +40,7 @@ KIND: Final = Kind(
     noun="proxy",
     table=PROXIES,
     read=_read,
+    dump=dump_section,
     keys=_keys,
     unique=(Unique("idx_proxies_path", "path", path_taken), Unique("proxies_name_key", "name", name_taken)),
 )

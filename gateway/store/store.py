@@ -8,7 +8,8 @@ from sqlalchemy import select
 
 from gateway.store import schema
 from gateway.store.accounts import SuperuserRepository, TokenRepository
-from gateway.store.audit import AuditTrail
+from gateway.store.audit import AuditTrail, By
+from gateway.store.calls import ActionRepository, ConnectionRepository
 from gateway.store.database import Database
 from gateway.store.drains import DrainRepository
 from gateway.store.key_sets import KeySetRepository
@@ -28,6 +29,8 @@ class Store:
         self.superusers = SuperuserRepository(database)
         self.tokens = TokenRepository(database)
         self.secrets = SecretRepository(database, keys)
+        self.actions = ActionRepository(database, keys)
+        self.connections = ConnectionRepository(database, keys, self.actions)
         self.audit = AuditTrail(database)
         self.key_sets = KeySetRepository(database)
         self.drains = DrainRepository(database)
@@ -58,6 +61,10 @@ class Store:
 
     async def aclose(self) -> None:
         await self._database.aclose()
+
+    async def rekey(self, actor: By) -> int:
+        """Encrypt all secrets with the current key; return how many rows had an older one. Raises `KeyProblem`."""
+        return sum([await each.rekey(actor) for each in (self.secrets, self.connections, self.actions)])
 
     async def revision(self) -> int:
         """Grows with every change of anything."""

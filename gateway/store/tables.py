@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -79,6 +79,35 @@ DRAINED_ENDPOINTS = Table(
     Column("origin", String, primary_key=True),
     Column("at", Float, nullable=False),
     Column("actor", String, nullable=False),
+)
+
+CONNECTIONS = Table(
+    "connections",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("trn", String, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("sealed", LargeBinary),
+)
+
+ACTIONS = Table(
+    "actions",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("trn", String, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("connection", String, nullable=False),
 )
 
 AUDIT = Table(

@@ -15,7 +15,7 @@ from gateway.config.schema.section import Section
 from gateway.store.audit import AuditTrail
 from gateway.store.database import Database
 from gateway.store.errors import AlreadyExists, NotFound, StoreError
-from gateway.store.repository import Kind, Repository, Unique, VersionConflict, usable
+from gateway.store.repository import Kind, Repository, Unique, VersionConflict, dump_section, usable
 from gateway.store.tables import AUDIT, REVISION
 
 DOORS = Table(
@@ -77,8 +77,8 @@ def wall_taken(door: Door) -> AlreadyExists:
     return AlreadyExists("wall", f"the {door.wall} wall of the {door.room} has a door already")
 
 
-KIND = Kind("door", DOORS, read, keys, (Unique("one_in_each_wall", "room", wall_taken),))
-NEWER = Kind("door", DOORS, read_newer, keys, (Unique("one_in_each_wall", "room", wall_taken),))
+KIND = Kind("door", DOORS, read, dump_section, keys, (Unique("one_in_each_wall", "room", wall_taken),))
+NEWER = Kind("door", DOORS, read_newer, dump_section, keys, (Unique("one_in_each_wall", "room", wall_taken),))
 
 
 @pytest.fixture
