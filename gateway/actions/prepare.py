@@ -18,6 +18,7 @@ from gateway.actions.fields import Layered
 from gateway.actions.merge import AUTH, CONNECTION, Merged, Recipe
 from gateway.actions.patience import PolicyPatience, may_repeat
 from gateway.actions.redaction import PUBLIC, REDACTED, Redaction, is_secret, shown_body
+from gateway.actions.summaries import action_summary, connection_summary, longest_call
 from gateway.config.actions import Action, Connection, FieldPolicy, Retry
 from gateway.config.calls import name_of, name_of_action
 from gateway.core import trn
@@ -71,9 +72,7 @@ class Entry:
     @property
     def seconds(self) -> float:
         """The longest that a call of it may take, with its repetitions."""
-        own = 0.0 if self.action is None else self.action.timeout
-        # What a strict connection sets is not overridden.
-        return self.connection.timeout if not own or self.connection.bounds_time else own
+        return longest_call(self.connection, self.action)
 
     def check(self, given: Any) -> None:
         """Raises `InvalidCallError` when ``given`` does not fit the schema of the action."""
@@ -109,13 +108,21 @@ class Index:
 
     def connection_summaries(self, tenant: str) -> list[ConnectionSummary]:
         """Those of ``tenant``, by name."""
-        found = [_connection_summary(each, self._actions) for each in self._connections if _tenant(each) == tenant]
+        found = [
+            connection_summary(each.connection, [own.trn for own in self._actions if own.connection is each.connection])
+            for each in self._connections
+            if _tenant(each) == tenant
+        ]
         return sorted(found, key=lambda each: each["name"])
 
     def action_summaries(self, tenant: str) -> list[ActionSummary]:
         """Those of ``tenant``, by name."""
         return sorted(
-            (_action_summary(each, each.action) for each in self._actions if each.action and _tenant(each) == tenant),
+            (
+                action_summary(each.action, each.connection)
+                for each in self._actions
+                if each.action and _tenant(each) == tenant
+            ),
             key=lambda each: each["name"],
         )
 
@@ -247,37 +254,3 @@ def _adhoc(entry: Entry, asked: AdHoc) -> tuple[Action, dict[str, Any]]:
 
 def _tenant(entry: Entry) -> str:
     return trn.parse(entry.trn).tenant
-
-
-def _connection_summary(entry: Entry, actions: Sequence[Entry]) -> ConnectionSummary:
-    own, connection = trn.parse(entry.trn), entry.connection
-    return {
-        "trn": entry.trn,
-        "name": own.name,
-        "connector": own.connector,
-        "base_url": connection.base_url,
-        "auth": connection.auth.kind,
-        "merge": connection.merge,
-        "upstream": entry.label,
-        "description": connection.description,
-        "actions": sorted(trn.parse(each.trn).name for each in actions if each.connection is connection),
-    }
-
-
-def _action_summary(entry: Entry, action: Action) -> ActionSummary:
-    from gateway.actions.input import schema_of  # as in `Entry.check`
-
-    own = trn.parse(entry.trn)
-    schema = schema_of(action)
-    return {
-        "trn": entry.trn,
-        "name": own.name,
-        "connector": own.connector,
-        "connection": action.connection,
-        "method": action.method,
-        "path": action.path,
-        "description": action.description,
-        "input_schema": None if schema is None else dict(schema),
-        "explained_as": entry.label,
-        "seconds": entry.seconds,
-    }

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
-from gateway.config.secret_values import PUBLIC, REDACTED, is_secret
+from gateway.config.secret_names import PUBLIC, REDACTED, is_secret
 
 __all__ = ["PUBLIC", "REDACTED", "Redaction", "is_secret", "shown_body"]
 

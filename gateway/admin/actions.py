@@ -1,20 +1,25 @@
-"""Connections and actions: list them, call them. A data plane does the work; here it gets its form."""
+"""Connections and actions: list them, call them. A data plane makes the calls; here they get their form."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import orjson
 
+from gateway.admin.action_records import ActionRecords
 from gateway.admin.actor import Actor
-from gateway.admin.errors import AdminError, not_found, unavailable
+from gateway.admin.connection_records import ConnectionRecords
+from gateway.admin.errors import AdminError, unavailable
+from gateway.admin.pages import page_of
+from gateway.admin.records import missing, names_of
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
+from gateway.core import trn
 from gateway.ipc.calls import ActionSummary, AdHoc, Asked, Called, Calls, ConnectionSummary, Failure
 from gateway.ipc.channel import ChannelError
 
@@ -36,42 +41,46 @@ class Options:
 class ActionAdministration:
     """All methods raise `AdminError`. What belongs to another tenant is not there."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(
+        self, calls: Calls, connections: ConnectionRecords | None = None, actions: ActionRecords | None = None
+    ) -> None:
+        """``connections`` and ``actions``: those of the database; None: there is none."""
         self._calls = calls
+        self._connections = connections
+        self._actions = actions
 
-    async def connections(self, actor: Actor, tenant: str) -> Resource:
+    async def connections(self, actor: Actor, tenant: str, page: int, per_page: int) -> Resource:
         superusers_only(actor)
-        items = await _asked(self._calls.connections(tenant))
-        return {"items": [_connection(each) for each in items], "total": len(items)}
+        return page_of(await self._all_connections(tenant), page, per_page)
 
-    async def connection(self, actor: Actor, tenant: str, trn: str) -> Resource:
+    async def connection(self, actor: Actor, tenant: str, named: str) -> Resource:
         superusers_only(actor)
-        return _connection(await self._connection(tenant, trn))
+        return _one("connection", named, await self._all_connections(tenant))
 
-    async def actions(self, actor: Actor, tenant: str) -> Resource:
+    async def actions(self, actor: Actor, tenant: str, page: int, per_page: int) -> Resource:
         superusers_only(actor)
-        items = await _asked(self._calls.actions(tenant))
-        return {"items": [_action(each) for each in items], "total": len(items)}
+        return page_of(await self._all_actions(tenant), page, per_page)
 
-    async def action(self, actor: Actor, tenant: str, trn: str) -> Resource:
+    async def action(self, actor: Actor, tenant: str, named: str) -> Resource:
         superusers_only(actor)
-        return _action(await self._action(tenant, trn))
+        return _one("action", named, await self._all_actions(tenant))
 
-    async def schema(self, actor: Actor, tenant: str, trn: str) -> Resource:
+    async def schema(self, actor: Actor, tenant: str, named: str) -> Resource:
         """The JSON Schema of its input; the one that admits every object when it has none."""
         superusers_only(actor)
-        return dict((await self._action(tenant, trn))["input_schema"] or {"type": "object"})
+        found = _one("action", named, await self._all_actions(tenant))["input_schema"]
+        return dict(found) if isinstance(found, Mapping) else {"type": "object"}
 
-    async def test(self, actor: Actor, tenant: str, trn: str, options: Options) -> Resource:
+    async def test(self, actor: Actor, tenant: str, named: str, options: Options) -> Resource:
         """Whether the connection's base URL responds, with its credentials. Any status is a response."""
         superusers_only(actor)
-        connection = await self._connection(tenant, trn)
-        adhoc = AdHoc(connection["trn"], "GET", "")
+        connection = _one("connection", named, await self._all_connections(tenant))
+        adhoc = AdHoc(str(connection["trn"]), "GET", "")
         asked = Asked(tenant, adhoc=adhoc, timeout=options.timeout, request_id=options.request_id)
         called = await _asked(self._calls.call(asked))
         failure = called["failure"]
         return {
-            "trn": connection["trn"],
+            "trn": adhoc.connection,
             "reached": failure is None,
             "status": called["status"],
             "code": "" if failure is None else failure["code"],
@@ -90,25 +99,46 @@ class ActionAdministration:
         asked = Asked(tenant, "", {}, adhoc, options.timeout, options.dry_run, options.request_id)
         return await _result(await _asked(self._calls.call(asked)))
 
-    async def _connection(self, tenant: str, trn: str) -> ConnectionSummary:
-        found = [each for each in await _asked(self._calls.connections(tenant)) if trn in (each["trn"], each["name"])]
-        if len(found) != 1:
-            raise _missing("connection", trn, len(found))
-        return found[0]
+    async def _all_connections(self, tenant: str) -> list[Resource]:
+        return await _all(self._calls.connections(tenant), self._connections, tenant)
 
-    async def _action(self, tenant: str, trn: str) -> ActionSummary:
-        found = [each for each in await _asked(self._calls.actions(tenant)) if trn in (each["trn"], each["name"])]
-        if len(found) != 1:
-            raise _missing("action", trn, len(found))
-        return found[0]
+    async def _all_actions(self, tenant: str) -> list[Resource]:
+        found = await _all(self._calls.actions(tenant), self._actions, tenant)
+        return [_with_digest(each) for each in found]
 
 
-def _missing(kind: str, trn: str, found: int) -> AdminError:
-    if found:
-        details = f"{found} {kind}s have the name {trn}; write the TRN of one"
-        return AdminError(409, f"conflict.{kind}", "Conflict", details, (), {"message": details})
-    error = not_found(f"there is no {kind} {trn}; see GET /{kind}s")
-    return AdminError(404, f"not_found.{kind}", error.title, error.details, (), {"message": error.details})
+async def _all(
+    served: Awaitable[Sequence[ConnectionSummary] | Sequence[ActionSummary]],
+    records: ConnectionRecords | ActionRecords | None,
+    tenant: str,
+) -> list[Resource]:
+    """What is served, each with what the database has of it, and what is stored without being served; by name."""
+    if records is None:
+        return [{**each, "record": None} for each in await _asked(served)]
+    try:
+        summaries: Sequence[Resource] = [dict(each) for each in await served]
+    except ChannelError:
+        summaries = records.declared_summaries(tenant)
+    return await records.beside(summaries, tenant)
+
+
+def _one(kind: str, named: str, items: list[Resource]) -> Resource:
+    """The item of this TRN or name; without a version the newest, if one is served that one. Raises `AdminError`."""
+    exact = [each for each in items if each["trn"] == named]
+    if exact:
+        return exact[0]
+    found = [each for each in items if named in names_of(str(each["trn"]))]
+    if len({str(each["connector"]) for each in found}) != 1:
+        raise missing(kind, named, [str(each["trn"]) for each in found])
+    return max(found, key=_precedence)
+
+
+def _precedence(item: Resource) -> tuple[bool, int]:
+    record = item["record"]
+    served = True
+    if isinstance(record, dict):
+        served = not record["shadowed_by"] and record["settings"].get("enabled", True)
+    return served, trn.parse(str(item["trn"])).version
 
 
 async def _asked(answer: Awaitable[Answer]) -> Answer:
@@ -119,14 +149,9 @@ async def _asked(answer: Awaitable[Answer]) -> Answer:
         raise unavailable(str(error)) from None
 
 
-def _connection(summary: ConnectionSummary) -> Resource:
-    return dict(summary)
-
-
-def _action(summary: ActionSummary) -> Resource:
-    schema = summary["input_schema"]
-    text = orjson.dumps(schema or {}, option=orjson.OPT_SORT_KEYS)
-    return {**summary, "input_schema_digest": f"sha256:{hashlib.sha256(text).hexdigest()}"}
+def _with_digest(action: Resource) -> Resource:
+    text = orjson.dumps(action["input_schema"] or {}, option=orjson.OPT_SORT_KEYS)
+    return {**action, "input_schema_digest": f"sha256:{hashlib.sha256(text).hexdigest()}"}
 
 
 async def _result(called: Called) -> Resource:

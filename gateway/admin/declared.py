@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.upstream import Upstream
 
 _ANYWHERE = Destinations()
 """Without a file no listener has to be excluded, and only the built-in list applies."""
+_NOTHING = NamedCalls()
 
 
 class Declared(Protocol):
@@ -35,6 +37,11 @@ class Declared(Protocol):
         """The addresses that upstreams may have."""
         ...
 
+    @property
+    def called(self) -> NamedCalls:
+        """Its connections and actions."""
+        ...
+
     def proxies(self) -> tuple[Proxy, ...]:
         """Its proxies, each with the protections of the upstream that it names."""
         ...
@@ -56,6 +63,7 @@ class Undeclared:
     name: str = ""
     template_env: Collection[str] = ()
     destinations: Destinations = _ANYWHERE
+    called: NamedCalls = _NOTHING
 
     def proxies(self) -> tuple[Proxy, ...]:
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gateway.config.errors import ConfigError
+from gateway.store.errors import AlreadyExists
 
 Field = tuple[str, str]
 """(path of the field, what is wrong with it and how to fix it)"""
@@ -66,3 +67,24 @@ def conflict(code: str, details: str, extra: Mapping[str, object] | None = None)
 
 def unavailable(details: str) -> AdminError:
     return AdminError(503, "unavailable", "Service Unavailable", details)
+
+
+def already_exists(error: AlreadyExists) -> AdminError:
+    return AdminError(409, "already_exists", "Conflict", str(error), [(error.field, str(error))])
+
+
+def version_required(current: int) -> AdminError:
+    """The change names no version of the record, whose version is ``current``."""
+    return AdminError(
+        428,
+        "version_required",
+        "Precondition Required",
+        "say which version you change: send If-Match, or version in the body",
+        [("version", f"is required; the current one is {current}")],
+    )
+
+
+def version_conflict(version: int, current: Mapping[str, object]) -> AdminError:
+    """``current``: the record as it is now, of this ``version``."""
+    details = f"it was changed meanwhile, its version is {version}; read it again and repeat the change"
+    return conflict("version_conflict", details, {"current": current})

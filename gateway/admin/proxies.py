@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from gateway.admin import pages
 from gateway.admin import representations as resource
 from gateway.admin.actor import Actor
 from gateway.admin.declared import Declared
-from gateway.admin.errors import AdminError, conflict, invalid, not_found, validation
+from gateway.admin.errors import (
+    AdminError,
+    already_exists,
+    conflict,
+    invalid,
+    not_found,
+    validation,
+    version_conflict,
+    version_required,
+)
 from gateway.admin.impact import Impact, impact
 from gateway.admin.live import Live
+from gateway.admin.merge_patch import merged
 from gateway.admin.precedence import Settings, effective, shadowed
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
@@ -22,8 +33,6 @@ from gateway.store.errors import AlreadyExists, NotFound
 from gateway.store.proxies import StoredProxy, hosts_key, name_taken, path_taken
 from gateway.store.repository import VersionConflict, usable
 from gateway.store.store import Store
-
-_MAX_PER_PAGE = 1000
 
 
 class ProxyAdministration:
@@ -38,17 +47,10 @@ class ProxyAdministration:
     async def find(self, actor: Actor, *, page: int = 1, per_page: int = 50, search: str = "") -> Resource:
         """Proxies of the file and of the database, by name. ``search`` matches name, path, upstream and hosts."""
         superusers_only(actor)
-        if page < 1 or not 1 <= per_page <= _MAX_PER_PAGE:
-            raise validation([("page", f"must be 1 or more, and per_page 1 to {_MAX_PER_PAGE}; write such numbers")])
         found = [item for item in await self._all() if _matches(item, search)]
-        start = (page - 1) * per_page
         applied = self._live.applied()
-        return {
-            "items": found[start : start + per_page],
-            "page": page,
-            "per_page": per_page,
-            "total": len(found),
-            "applied": {"generation": applied.generation, "error": applied.error},
+        return pages.page_of(found, page, per_page) | {
+            "applied": {"generation": applied.generation, "error": applied.error}
         }
 
     async def get(self, actor: Actor, name: str) -> Resource:
@@ -73,7 +75,7 @@ class ProxyAdministration:
         try:
             made = await self._store.proxies.create(checked, actor.author)
         except AlreadyExists as error:
-            raise _taken(error) from None
+            raise already_exists(error) from None
         return await self._done(made, before, after)
 
     async def replace(
@@ -92,7 +94,7 @@ class ProxyAdministration:
         try:
             made = await self._store.proxies.update(name, checked, expected, actor.author)
         except AlreadyExists as error:
-            raise _taken(error) from None
+            raise already_exists(error) from None
         except NotFound as error:
             raise not_found(str(error)) from None
         except VersionConflict as error:
@@ -105,8 +107,8 @@ class ProxyAdministration:
         """Change some keys (RFC 7396): null resets a key to its default, mappings are merged."""
         superusers_only(actor)
         current, _ = await self._writable(name)
-        merged = _merged(current.settings, patch)
-        return await self.replace(actor, name, merged, version, dry_run=dry_run)
+        changed = merged(current.settings, patch)
+        return await self.replace(actor, name, changed, version, dry_run=dry_run)
 
     async def delete(self, actor: Actor, name: str, version: int | None = None, *, dry_run: bool = False) -> Resource:
         superusers_only(actor)
@@ -196,20 +198,13 @@ class ProxyAdministration:
 
     def _expected(self, version: int | None, current: StoredProxy) -> int:
         if version is None:
-            raise AdminError(
-                428,
-                "version_required",
-                "Precondition Required",
-                "say which version you change: send If-Match, or version in the body",
-                [("version", f"is required; the current one is {current.version}")],
-            )
+            raise version_required(current.version)
         if version != current.version:
             raise self._stale(current)
         return version
 
     def _stale(self, current: StoredProxy) -> AdminError:
-        details = f"it was changed meanwhile, its version is {current.version}; read it again and repeat the change"
-        return conflict("version_conflict", details, {"current": resource.stored_proxy(current, None, {})})
+        return version_conflict(current.version, resource.stored_proxy(current, None, {}))
 
     async def _checked(self, settings: Settings) -> Proxy:
         secrets = await self._store.secrets.list()
@@ -259,27 +254,10 @@ def _matches(item: Resource, search: str) -> bool:
     return any(search.lower() in str(text).lower() for text in texts)
 
 
-def _merged(target: Mapping[str, object], patch: Mapping[str, object]) -> dict[str, object]:
-    merged = dict(target)
-    for key, value in patch.items():
-        before = merged.get(key)
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, Mapping):
-            merged[key] = _merged(before if isinstance(before, Mapping) else {}, value)
-        else:
-            merged[key] = value
-    return merged
-
-
 def _check_free(proxy: Proxy, others: Sequence[StoredProxy]) -> None:
     """The conflict checks of the database, for a dry run."""
     if any(other.name == proxy.name for other in others):
-        raise _taken(name_taken(proxy))
+        raise already_exists(name_taken(proxy))
     route = proxy.path, hosts_key(proxy.hosts)
     if any((other.path, hosts_key(other.hosts)) == route for other in usable(others)):
-        raise _taken(path_taken(proxy))
-
-
-def _taken(error: AlreadyExists) -> AdminError:
-    return AdminError(409, "already_exists", "Conflict", str(error), [(error.field, str(error))])
+        raise already_exists(path_taken(proxy))

@@ -39,8 +39,8 @@ def stored_proxy(proxy: StoredProxy, shadowed_by: str | None, state: Mapping[str
     return stored_settings(proxy) | {
         "id": proxy.id,
         "version": proxy.version,
-        "created": _time(proxy.created),
-        "updated": _time(proxy.updated),
+        "created": shown_time(proxy.created),
+        "updated": shown_time(proxy.updated),
         "source": "database",
         "shadowed_by": shadowed_by,
         "state": None if shadowed_by else state.get(proxy.name),
@@ -66,8 +66,8 @@ def secret(record: Secret) -> Resource:
         "description": record.description,
         "origins": list(record.origins),
         "version": record.version,
-        "created": _time(record.created),
-        "updated": _time(record.updated),
+        "created": shown_time(record.created),
+        "updated": shown_time(record.updated),
     }
 
 
@@ -76,11 +76,11 @@ def drained_by_settings() -> Resource:
 
 
 def drained_by_operator(drained: DrainedEndpoint) -> Resource:
-    return {"by": "operator", "at": _time(drained.at), "actor": drained.actor}
+    return {"by": "operator", "at": shown_time(drained.at), "actor": drained.actor}
 
 
 def superuser(record: Superuser) -> Resource:
-    return {"id": record.id, "email": record.email, "created": _time(record.created)}
+    return {"id": record.id, "email": record.email, "created": shown_time(record.created)}
 
 
 def token(record: Token) -> Resource:
@@ -91,9 +91,9 @@ def token(record: Token) -> Resource:
         "superuser": record.superuser,
         "metrics": record.scope == "metrics",
         "claims": dict(record.claims),
-        "created": _time(record.created),
-        "expires_at": _time(moment(record.expires_at)) if record.expires_at else None,
-        "last_used": _time(record.last_used) if record.last_used else None,
+        "created": shown_time(record.created),
+        "expires_at": shown_time(moment(record.expires_at)) if record.expires_at else None,
+        "last_used": shown_time(record.last_used) if record.last_used else None,
         "maker": record.maker,
         "ends_with_maker": record.owner is not None,
     }
@@ -104,8 +104,8 @@ def session(record: Token, *, current: bool) -> Resource:
         "id": record.id,
         "email": record.name,
         "client": record.client,
-        "created": _time(record.created),
-        "expires_at": _time(moment(record.expires_at)),
+        "created": shown_time(record.created),
+        "expires_at": shown_time(moment(record.expires_at)),
         "current": current,
     }
 
@@ -113,7 +113,7 @@ def session(record: Token, *, current: bool) -> Resource:
 def audit_row(row: AuditRow) -> Resource:
     return {
         "id": row.id,
-        "at": _time(row.at),
+        "at": shown_time(row.at),
         "actor": row.actor,
         "action": row.action,
         "subject": row.subject,
@@ -125,5 +125,5 @@ def audit_row(row: AuditRow) -> Resource:
     }
 
 
-def _time(at: datetime) -> str:
+def shown_time(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from gateway.admin import representations
+from gateway.admin import pages, representations
+from gateway.admin.action_records import ActionRecords
 from gateway.admin.actions import ActionAdministration
 from gateway.admin.actor import Actor
 from gateway.admin.attempts import Attempts
 from gateway.admin.authentication import Authentication
+from gateway.admin.connection_records import ConnectionRecords
 from gateway.admin.declared import Declared
 from gateway.admin.endpoints import EndpointAdministration
-from gateway.admin.errors import validation
 from gateway.admin.explanations import Explanations
 from gateway.admin.live import Live
 from gateway.admin.live_feed import LiveFeed
@@ -49,7 +50,9 @@ class Administration:
     ) -> None:
         self._store = store
         self.live_feed = LiveFeed(live)
-        self.actions = ActionAdministration(calls)
+        self.connection_records = ConnectionRecords(store, declared, live)
+        self.action_records = ActionRecords(store, declared, live)
+        self.actions = ActionAdministration(calls, self.connection_records, self.action_records)
         self.explanations = Explanations(live, plane)
         self.proxies = ProxyAdministration(store, declared, live, plane)
         self.endpoints = EndpointAdministration(store, declared, live, plane)
@@ -64,7 +67,6 @@ class Administration:
     async def audit(self, actor: Actor, page: int = 1, per_page: int = 50) -> Resource:
         """Entries of the audit trail, the newest first."""
         superusers_only(actor)
-        if page < 1 or not 1 <= per_page <= 1000:
-            raise validation([("page", "must be 1 or more, and per_page 1 to 1000; write such numbers")])
+        pages.check(page, per_page)
         rows, total = await self._store.audit.list(page, per_page)
         return {"items": list(map(representations.audit_row, rows)), "page": page, "per_page": per_page, "total": total}

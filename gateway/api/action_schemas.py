@@ -54,6 +54,17 @@ class ConnectionTest(Body):
     options: CallOptions = CallOptions()
 
 
+class CallRecord(BaseModel):
+    """What the database has of a connection or an action."""
+
+    version: int = Field(description="Each change raises it; If-Match names it.")
+    created: str
+    updated: str
+    shadowed_by: str | None = Field(description="The file, when it has the same name: then that is served.")
+    problem: str = Field(description="Why it cannot be served; empty: it can.")
+    settings: dict[str, Any] = Field(description="As they would stand in the file, with the name; secrets redacted.")
+
+
 class ConnectionAnswer(BaseModel):
     """A connection, without its secrets."""
 
@@ -66,12 +77,15 @@ class ConnectionAnswer(BaseModel):
     upstream: str = Field(description="The name by which proxies share it, and by which it is explained.")
     description: str
     actions: list[str]
+    record: CallRecord | None = Field(description="null: it stands in the file.")
 
 
 class ConnectionList(BaseModel):
     """The connections of a tenant."""
 
     items: list[ConnectionAnswer]
+    page: int
+    per_page: int
     total: int
 
 
@@ -89,12 +103,15 @@ class ActionAnswer(BaseModel):
     input_schema_digest: str
     explained_as: str = Field(description="The name that log, metrics and explanations have for it.")
     seconds: float = Field(description="The longest that a call may take.")
+    record: CallRecord | None = Field(description="null: it stands in the file.")
 
 
 class ActionList(BaseModel):
     """The actions of a tenant."""
 
     items: list[ActionAnswer]
+    page: int
+    per_page: int
     total: int
 
 

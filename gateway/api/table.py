@@ -12,6 +12,7 @@ from gateway.api.routes import (
     actions,
     audit,
     auth,
+    call_records,
     endpoints,
     health,
     inspection,
@@ -22,14 +23,11 @@ from gateway.api.routes import (
     workers,
 )
 
-ROUTES: Final[tuple[Route, ...]] = tuple(
-    chain.from_iterable(
-        map(
-            routes_of,
-            (auth, proxies, endpoints, actions, secrets, superusers, tokens, workers, audit, inspection, health),
-        )
-    )
+_MODULES: Final = (
+    *(auth, proxies, endpoints, actions, call_records, secrets, superusers, tokens),
+    *(workers, audit, inspection, health),
 )
+ROUTES: Final[tuple[Route, ...]] = tuple(chain.from_iterable(map(routes_of, _MODULES)))
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:

@@ -7,36 +7,16 @@ may say that the value is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
 from gateway.config.placeholders import PLACEHOLDER
-
-REDACTED: Final = "[REDACTED]"
-"""Stands for a secret wherever its place is shown."""
-_WORDS: Final = (
-    *("client_secret", "refresh_token", "access_token", "api_key_value", "password", "passwd", "authorization"),
-    *("token", "secret", "key", "cookie", "signature", "credential"),
-)
-"""A name that holds one of them has a value that may be a secret."""
-PUBLIC: Final = frozenset(
-    (
-        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-encoding"),
-        *("content-language", "content-type", "user-agent"),
-    )
-)
-"""Header fields that say no more than the form of messages: their values are shown, whichever layer has set them."""
+from gateway.config.secret_names import PUBLIC, REDACTED, is_secret
 
 Path = tuple[str | int, ...]
 """Keys and indexes that lead to a value."""
 Json = Any
-
-
-def is_secret(name: str) -> bool:
-    """Whether the value of this name may be a secret. ``-`` and ``_`` are the same here."""
-    lower = name.lower().replace("-", "_")
-    return any(word in lower for word in _WORDS)
 
 
 def in_connection(connection: BaseModel, data: Mapping[str, Json]) -> Iterator[Path]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from gateway.admin.precedence import shadowed
-from gateway.config import header_template, installation, values
+from gateway.config import header_template, installation, named_calls, values
 from gateway.config.errors import ConfigError
+from gateway.config.named_calls import NamedCalls
 from gateway.config.records import Credentials, Document, JwtIssuer, TokenRecord, Upstream
+from gateway.config.schema.connections import SHARED
 from gateway.config.schema.settings import Settings
 from gateway.control.options import Options
 from gateway.store.accounts import Token
+from gateway.store.calls import StoredAction, StoredConnection
 from gateway.store.proxies import StoredProxy
 from gateway.store.remarks import remarks
-from gateway.store.repository import usable
+from gateway.store.repository import Record, usable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,8 @@ class StoredRecords:
     """By digest."""
     drained: Collection[tuple[str, str]] = frozenset()
     """The endpoints that an operator has drained: the name of the upstream's record, and the origin."""
+    connections: Sequence[StoredConnection] = ()
+    actions: Sequence[StoredAction] = ()
     read: bool = True
     """False: nothing was read yet, because the database is unavailable."""
 
@@ -39,7 +47,7 @@ class Composition:
 
     document: Document
     unusable: Mapping[str, str]
-    """Why proxies of the database are omitted, by name."""
+    """Why proxies are omitted, and connections and actions of the database, by name or TRN."""
     warnings: frozenset[str]
     """Problems of proxies that are served nevertheless."""
 
@@ -60,12 +68,47 @@ class Composer:
         # While the database is away no secret is known to be missing: it may be there when the database is back.
         keys = stored.secrets if stored.read else header_template.AnySecret()
         warnings = frozenset(remarks(settings, served, keys, stored.bound))
-        document = settings.record(self._env, stored.secrets, served, stored.bound)
+        called, lost = _called(settings, stored)
+        dangling = dict(_dangling(settings, called, read=stored.read))
+        unusable |= lost | dangling
+        if dangling:
+            kept = tuple(proxy for proxy in settings.proxies if proxy.name not in dangling)
+            settings = settings.model_copy(update={"proxies": kept})
+        document = settings.record(self._env, stored.secrets, served, stored.bound, called)
         document = _drained(self._options.overrides.apply(document), stored.drained)
         if not document.via:  # that of the start: all workers have it, also those that start after a change of `listen`
             document = replace(document, via=self._options.via)
         document = installation.named(document, self._options.config)
         return Composition(document, unusable, warnings)
+
+
+def _called(settings: Settings, stored: StoredRecords) -> tuple[NamedCalls, dict[str, str]]:
+    """The connections and actions of file and database, and why some of the database are omitted."""
+    file = settings.named_calls()
+    own = {each.trn for each in file.connections} | {each.trn for each in file.actions}
+    broken = _broken(stored.connections, own) | _broken(stored.actions, own)
+    called, lost = named_calls.together(file, usable(stored.connections), usable(stored.actions))
+    return called, broken | lost
+
+
+def _broken(records: Iterable[Record[T]], hidden: Container[str]) -> dict[str, str]:
+    """Why this version cannot use some of ``records``, without those of ``hidden`` names."""
+    return {
+        record.name: str(record.value)
+        for record in records
+        if isinstance(record.value, ConfigError) and record.name not in hidden
+    }
+
+
+def _dangling(settings: Settings, called: NamedCalls, *, read: bool) -> Iterator[tuple[str, str]]:
+    """The proxies of the file that name a connection which is not there, and why."""
+    there = {each.shared_name for each in called.connections}
+    for proxy in settings.proxies:
+        for name in sorted(proxy.named_upstreams()):
+            if name.startswith(SHARED) and name not in there:
+                why = "is neither in the file nor in the database" if read else "is not in the file, and the database"
+                rest = "; create it, or change the proxy" if read else " was not read yet"
+                yield proxy.name, f"proxy {proxy.name}: its upstream {name} {why}{rest}"
 
 
 def _drained(document: Document, drained: Collection[tuple[str, str]]) -> Document:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Collection, Mapping
 
 from gateway.config import certificate_files, load
+from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
 from gateway.config.records import Tls
 from gateway.config.schema.proxy import Proxy
@@ -50,6 +51,10 @@ class DeclaredFile:
     @property
     def destinations(self) -> Destinations:
         return self.settings.destinations(self._listen)
+
+    @property
+    def called(self) -> NamedCalls:
+        return self.settings.named_calls()
 
     def proxies(self) -> tuple[Proxy, ...]:
         return self.settings.protected_proxies()

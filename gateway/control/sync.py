@@ -162,5 +162,7 @@ class Sync:
             await store.secrets.bound(),
             await store.tokens.all(),
             frozenset([(each.upstream, each.origin) for each in await store.drains.list()]),
+            await store.connections.list(),
+            await store.actions.list(),
         )
         return revision

@@ -109,15 +109,24 @@ class ActionRepository(Repository[NamedAction]):
 
         return check
 
+    async def of(self, key: Key) -> list[str]:
+        """The TRNs of the actions of a connection."""
+        async with self._database.reading() as connection:
+            return await self._of(connection, key)
+
     async def delete_of(self, connection: AsyncConnection, key: Key, actor: By) -> list[str]:
         """Delete the actions of a connection in the transaction of its own deletion; return their TRNs."""
-        tenant, name = key
-        here = (ACTIONS.c.tenant == tenant) & (ACTIONS.c.connection == name)
-        query = select(ACTIONS.c.trn).where(here).order_by(ACTIONS.c.trn)
-        found = [str(row.trn) for row in (await connection.execute(query)).all()]
+        found = await self._of(connection, key)
         for each in found:
             await self._delete(connection, each, None, actor)
         return found
+
+    @staticmethod
+    async def _of(connection: AsyncConnection, key: Key) -> list[str]:
+        tenant, name = key
+        here = (ACTIONS.c.tenant == tenant) & (ACTIONS.c.connection == name)
+        query = select(ACTIONS.c.trn).where(here).order_by(ACTIONS.c.trn)
+        return [str(row.trn) for row in (await connection.execute(query)).all()]
 
 
 class ConnectionRepository(Repository[NamedConnection]):

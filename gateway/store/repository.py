@@ -135,7 +135,7 @@ class Repository(Generic[T]):
         """Raises `AlreadyExists` when a value that must be unique is taken, and what ``guard`` raises."""
         kind, now, id_ = self._kind, time.time(), uuid.uuid4().hex
         row = {"id": id_, "created": now, **self._columns(id_, value, 1, now)}
-        name, settings = str(row[kind.identity]), self._shown(value)
+        name, settings = str(row[kind.identity]), self.shown(value)
         try:
             async with self._database.writing() as connection:
                 if guard is not None:
@@ -234,16 +234,26 @@ class Repository(Generic[T]):
         except KeyProblem as error:
             return ConfigError(place, [Problem(str(error))])
 
+    def secrets(self, value: T) -> dict[Path, object]:
+        """The secrets of ``value``, by their places in its settings."""
+        settings = self._kind.dump(value, False)
+        places = () if self._kind.secrets is None else self._kind.secrets(value, settings)
+        return {path: value_at(settings, path) for path in places}
+
+    def changes(self, before: T, after: T) -> tuple[str, ...]:
+        """The keys of the settings that differ, secrets too."""
+        old, new = self._kind.dump(before, True), self._kind.dump(after, True)
+        return tuple(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))
+
     def _columns(self, id_: str, value: T, version: int, updated: float) -> dict[str, object]:
         kind = self._kind
         settings = kind.dump(value, False)
         row = {"version": version, "updated": updated, "settings": settings, **kind.keys(value)}
         if kind.secrets is None:
             return row
-        places = list(kind.secrets(value, settings))
-        hidden = json.dumps([[path, value_at(settings, path)] for path in places])
-        sealed = self._ring.encrypt(hidden, self._place(id_)) if places else None
-        return {**row, "settings": redacted(settings, places), "sealed": sealed}
+        hidden = self.secrets(value)
+        sealed = self._ring.encrypt(json.dumps([*hidden.items()]), self._place(id_)) if hidden else None
+        return {**row, "settings": redacted(settings, hidden), "sealed": sealed}
 
     def _opened(self, id_: str, settings: Mapping[str, object], sealed: bytes | None) -> Mapping[str, object]:
         """The settings with their secrets. Raises `KeyProblem`."""
@@ -270,15 +280,16 @@ class Repository(Generic[T]):
 
     async def _record_update(self, connection: AsyncConnection, actor: By, before: Record[T], value: T) -> None:
         """Both sides are complete, so that a default that is written out on one side alone is no change."""
-        old, new = self._audited(before), self._shown(value)
-        was_set = old if isinstance(before.value, ConfigError) else self._kind.dump(before.value, True)
-        is_set = self._kind.dump(value, True)  # with secrets, or a new one would be no change
-        keys = sorted(key for key in was_set.keys() | is_set.keys() if was_set.get(key) != is_set.get(key))
+        old, new = self._audited(before), self.shown(value)
+        if isinstance(before.value, ConfigError):
+            keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        else:
+            keys = [*self.changes(before.value, value)]
         was, is_ = ({key: side[key] for key in keys if key in side} for side in (old, new))
         action = f"{self._kind.noun}.update"
         await record(connection, actor, action, before.name, {"keys": keys}, before=was, after=is_)
 
-    def _shown(self, value: T) -> dict[str, object]:
+    def shown(self, value: T) -> dict[str, object]:
         """Every setting, the defaults too, without secrets."""
         settings = self._kind.dump(value, True)
         if self._kind.secrets is None:
@@ -288,4 +299,4 @@ class Repository(Generic[T]):
 
     def _audited(self, found: Record[T]) -> Mapping[str, object]:
         """The settings as an audit row has them: complete, or as they are stored if this version cannot read them."""
-        return found.settings if isinstance(found.value, ConfigError) else self._shown(found.value)
+        return found.settings if isinstance(found.value, ConfigError) else self.shown(found.value)

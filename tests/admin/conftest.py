@@ -22,6 +22,7 @@ from gateway.admin.snapshot import LiveSnapshot, ProxySnapshot
 from gateway.admin.throttle import LoginThrottle, Rate
 from gateway.api.server import AdminListener
 from gateway.config import load
+from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
@@ -127,9 +128,13 @@ class Plane:
     given_up: int = 0
 
     async def connections(self, tenant: str) -> list[ConnectionSummary]:
+        if not self.reachable:
+            raise ChannelError("the worker is away")
         return [GITHUB] if tenant == "default" else []
 
     async def actions(self, tenant: str) -> list[ActionSummary]:
+        if not self.reachable:
+            raise ChannelError("the worker is away")
         return [GET_USER] if tenant == "default" else []
 
     async def call(self, asked: Asked) -> Called:
@@ -204,6 +209,8 @@ class File:
 
     declared: tuple[Mapping[str, object], ...] = ()
     upstreams: tuple[Mapping[str, object], ...] = ()
+    connections: Mapping[str, object] = field(default_factory=dict)
+    actions: Mapping[str, object] = field(default_factory=dict)
     name: str = "gateway.yaml"
     env: Mapping[str, str] = field(default_factory=lambda: {"SET": "x", "UNLISTED": "x", "GATEWAY_X": "x"})
     template_env: tuple[str, ...] = ("SET", "UNSET")
@@ -212,7 +219,12 @@ class File:
     @property
     def _settings(self) -> Settings:
         written = {"database": "sqlite:///x.db", "upstreams": self.upstreams, "proxies": self.declared}
+        written |= {"connections": self.connections, "actions": self.actions}
         return load.settings_in(json.dumps(written), "json", self.name, self.env)
+
+    @property
+    def called(self) -> NamedCalls:
+        return self._settings.named_calls()
 
     def proxies(self) -> tuple[Proxy, ...]:
         return self._settings.protected_proxies()

@@ -46,13 +46,14 @@ async def test_an_action_by_name_and_by_trn(api: Api, name: str) -> None:
     shown = (await api.call("GET", f"/actions/{name}")).body
     assert (shown["trn"], shown["input_schema_digest"][:7]) == (GET_USER["trn"], "sha256:")
     assert (await api.call("GET", f"/actions/{name}/schema")).body == {"type": "object"}
-    assert (await api.call("GET", "/actions")).body == {"items": [shown], "total": 1}
+    assert (await api.call("GET", "/actions")).body == {"items": [shown], "page": 1, "per_page": 50, "total": 1}
 
 
 @pytest.mark.parametrize("name", ["github", CONNECTION])
 async def test_a_connection_by_name_and_by_trn(api: Api, name: str) -> None:
-    assert (await api.call("GET", f"/connections/{name}")).body == GITHUB
-    assert (await api.call("GET", "/connections")).body == {"items": [GITHUB], "total": 1}
+    shown = {**GITHUB, "record": None}
+    assert (await api.call("GET", f"/connections/{name}")).body == shown
+    assert (await api.call("GET", "/connections")).body == {"items": [shown], "page": 1, "per_page": 50, "total": 1}
 
 
 @pytest.mark.covers("ACT-04")
@@ -189,7 +190,7 @@ async def test_a_test_of_a_connection(api: Api, reached: bool) -> None:
 
 async def test_two_of_one_name_are_told_apart_by_trn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async def two(tenant: str) -> list[Any]:
-        return [GET_USER, GET_USER | {"trn": GET_USER["trn"].replace("v1", "v2")}]
+        return [GET_USER, GET_USER | {"trn": GET_USER["trn"].replace("/http/", "/sql/"), "connector": "sql"}]
 
     monkeypatch.setattr(api.plane, "actions", two)
     answer = await api.call("GET", "/actions/get-user")

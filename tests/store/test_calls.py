@@ -12,7 +12,7 @@ from sqlalchemy import select, text, update
 from gateway.config import single_call
 from gateway.config.errors import ConfigError
 from gateway.config.named_calls import NamedAction, NamedConnection
-from gateway.config.secret_values import REDACTED
+from gateway.config.secret_names import REDACTED
 from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.errors import AlreadyExists, KeyProblem, NotFound, SchemaBehind, StoreError

@@ -75,6 +75,11 @@ Tenant = Annotated[str, AfterValidator(_tenant)]
 Fields = Annotated[dict[str, str], AfterValidator(_plain_values)]
 
 
+def shared_name(tenant: str, name: str) -> str:
+    """By which proxies name the upstream of connection ``name``."""
+    return f"{SHARED}{name}" if tenant == records.DEFAULT_TENANT else f"{SHARED}{tenant}/{name}"
+
+
 class Connection(Section):
     """A third party: where it is, how to authenticate there, and what protects it."""
 
@@ -115,8 +120,7 @@ class Connection(Section):
 
     def shared_name(self, name: str) -> str:
         """By which proxies name its upstream."""
-        tenant = "" if self.tenant == records.DEFAULT_TENANT else f"{self.tenant}/"
-        return f"{SHARED}{tenant}{name}"
+        return shared_name(self.tenant, name)
 
     def upstream(self, name: str) -> Upstream:
         """As an entry of `upstreams` would have it."""

@@ -276,7 +276,7 @@ class Settings(Section):
         """The proxies, each with the protections of the upstream that it names, so that one sees what it has."""
         protections = {upstream.name: upstream.protections() for upstream in self.every_upstream()}
         return tuple(
-            proxy.model_copy(update=protections[proxy.upstream]) if proxy.names_upstream else proxy
+            proxy.model_copy(update=protections.get(proxy.upstream, {})) if proxy.names_upstream else proxy
             for proxy in self.proxies
         )
 

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection
+from gateway.config.secret_names import REDACTED
 from gateway.config.secret_values import (
-    REDACTED,
     in_action,
     in_connection,
     kept,

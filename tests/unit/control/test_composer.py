@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 from unit.control.scene import NOON, line, stored, written
 
+from gateway.config import single_call
+from gateway.config.errors import ConfigError, Problem
 from gateway.config.load import load_settings
 from gateway.config.overrides import Overrides
 from gateway.config.records import JwtIssuer, Listener, Missing
 from gateway.config.schema.settings import Settings
-from gateway.control.composer import Composer, StoredRecords, credentials
+from gateway.control.composer import Composer, Composition, StoredRecords, credentials
 from gateway.control.options import Options
 from gateway.core.address import Address
 from gateway.store.accounts import Token
+from gateway.store.calls import StoredAction, StoredConnection
+from gateway.store.repository import Record
 
 LISTEN = (Address("127.0.0.1", 9999),)
 
@@ -121,3 +125,53 @@ def test_a_token_for_metrics_proves_nothing_to_a_proxy() -> None:
     assert list(made.tokens) == ["d"]
     assert made.tokens["d"].claims == {"team": "x"}
     assert made.issuers == (issuer,)
+
+
+SHOP = {"name": "shop", "base_url": "http://h"}
+
+
+def connection(**more: object) -> StoredConnection:
+    value = single_call.connection({**SHOP, **more})
+    return Record("id", value.trn, 1, NOON, NOON, {}, value)
+
+
+def action(name: str = "find", **more: object) -> StoredAction:
+    value = single_call.action({"name": name, "connection": "shop", **more})
+    return Record("id", value.trn, 1, NOON, NOON, {}, value)
+
+
+def called(made: Composition) -> list[str]:
+    return [each.trn.removeprefix("trn:openact:") for each in (*made.document.connections, *made.document.actions)]
+
+
+def test_connections_and_actions_of_the_database_are_served(tmp_path: Path, composer: Composer) -> None:
+    hub = line("hub", upstream="connection/shop")
+    stored = StoredRecords(connections=[connection()], actions=[action(), action("off", enabled=False)])
+    made = composer.compose(settings(tmp_path, hub), stored)
+    assert called(made) == ["default:connection/http/shop@v1", "default:action/http/find@v1"]
+    assert {route.upstream for route in (*made.document.routes, *made.document.calls)} == {"upstream connection/shop"}
+    assert "upstream connection/shop" in [each.name for each in made.document.upstreams]
+    assert not made.unusable
+
+
+@pytest.mark.parametrize(("read", "says"), [(True, "neither in the file nor in the database"), (False, "not read yet")])
+def test_a_proxy_without_its_connection_takes_no_other_along(
+    tmp_path: Path, composer: Composer, read: bool, says: str
+) -> None:
+    file = settings(tmp_path, line("hub", upstream="connection/shop"), line("other"))
+    made = composer.compose(file, StoredRecords(read=read))
+    assert [route.name for route in made.document.routes] == ["other"]
+    assert made.unusable.keys() == {"hub"}
+    assert says in made.unusable["hub"]
+
+
+def test_records_that_cannot_be_used_are_left_out_with_the_reason(tmp_path: Path, composer: Composer) -> None:
+    broken = replace(connection(), value=ConfigError("connection x of the database", [Problem("is bad")]))
+    made = composer.compose(settings(tmp_path), StoredRecords(connections=[broken], actions=[action()]))
+    assert called(made) == []
+    assert made.unusable.keys() == {broken.name, action().name}
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"{file.read_text()}\nconnections: {{shop: {{base_url: http://h}}}}\n")
+    made = composer.compose(load_settings(file, {}), StoredRecords(connections=[broken], actions=[action()]))
+    assert called(made) == ["default:connection/http/shop@v1", "default:action/http/find@v1"]
+    assert not made.unusable, "what the file hides is no problem"

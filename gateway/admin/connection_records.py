@@ -1,0 +1,96 @@
+"""Connections in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.actions.summaries import connection_summary, name_in
+from gateway.admin.actor import Actor
+from gateway.admin.errors import conflict, validation
+from gateway.admin.records import RecordAdministration, Settings
+from gateway.admin.representations import Resource
+from gateway.config import secret_values, single_call, values
+from gateway.config.errors import ConfigError
+from gateway.config.named_calls import NamedConnection
+from gateway.config.schema.connections import shared_name
+from gateway.core import trn
+from gateway.store.calls import StoredConnection
+from gateway.store.repository import Guard, Repository, usable
+
+
+class ConnectionRecords(RecordAdministration[NamedConnection]):
+    """All methods raise `AdminError`."""
+
+    noun = "connection"
+
+    @property
+    def _repository(self) -> Repository[NamedConnection]:
+        return self._store.connections
+
+    def _read(self, settings: Settings) -> NamedConnection:
+        return single_call.connection(settings, destinations=self._declared.destinations)
+
+    def _declared_names(self, tenant: str) -> set[str]:
+        return {each.trn for each in self._declared.called.connections if each.key[0] == tenant}
+
+    def declared_summaries(self, tenant: str) -> list[Resource]:
+        called = self._declared.called
+        return [
+            dict(
+                connection_summary(
+                    each.definition.record(each.name), [own.trn for own in called.actions if own.connection == each.key]
+                )
+            )
+            for each in called.connections
+            if each.key[0] == tenant
+        ]
+
+    async def summary(self, record: StoredConnection) -> Resource:
+        own = trn.parse(record.name)
+        actions = await self._store.actions.of((own.tenant, own.name))
+        if not isinstance(record.value, ConfigError):
+            return dict(connection_summary(record.value.definition.record(own.name), actions))
+        known = {"upstream": shared_name(own.tenant, own.name), "actions": sorted(map(name_in, actions))}
+        empty = dict.fromkeys(("base_url", "auth", "merge", "description"), "")
+        return {"trn": record.name, "name": own.name, "connector": own.connector, **empty, **known}
+
+    async def _guard(
+        self, value: NamedConnection, current: NamedConnection | None, kept: Sequence[secret_values.Path]
+    ) -> Guard | None:
+        """What was given for one origin does not go to another: who may write connections would read all secrets."""
+        if current is None or _origin(current) == _origin(value):
+            return None
+        if kept:
+            shown = ", ".join(".".join(map(str, path)) for path in kept)
+            raise validation(
+                [("base_url", f"leads to another origin than the secrets were stored for; send them again: {shown}")]
+            )
+        actions = [
+            each.trn
+            for each in usable(await self._store.actions.list())
+            if each.connection == current.key and self._store.actions.secrets(each)
+        ]
+        if actions:
+            message = "leads to another origin than the secrets of these actions were stored for; delete them first: "
+            raise validation([("base_url", message + ", ".join(actions))])
+        return None
+
+    async def _removed_with(self, current: StoredConnection) -> list[str]:
+        own = trn.parse(current.name)
+        if current.name in self._declared_names(own.tenant):
+            return []  # its actions have the connection of the file
+        shared = shared_name(own.tenant, own.name)
+        proxies = [*self._declared.proxies(), *usable(await self._store.proxies.list())]
+        if users := sorted(proxy.name for proxy in proxies if shared in proxy.named_upstreams()):
+            raise conflict("in_use", f"proxies name this connection: {', '.join(users)}; change them first")
+        return await self._store.actions.of((own.tenant, own.name))
+
+    async def _delete(self, current: StoredConnection, version: int | None, actor: Actor) -> list[str]:
+        if current.name in self._declared_names(trn.parse(current.name).tenant):
+            await self._store.connections.delete(current.name, version, actor.author)
+            return []
+        return await self._store.connections.delete_with_actions(current.name, version, actor.author)
+
+
+def _origin(connection: NamedConnection) -> str:
+    return values.origin(connection.definition.base_url)
