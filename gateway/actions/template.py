@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote
 
 from gateway.actions.errors import InvalidCallError
-from gateway.config.placeholders import PLACEHOLDER
+from gateway.config.placeholders import parts
 
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # RFC 3986 2.3
@@ -51,7 +51,7 @@ class Template:
     __slots__ = ("_parts", "names", "whole")
 
     def __init__(self, template: str) -> None:
-        self._parts = PLACEHOLDER.split(template)
+        self._parts = parts(template)
         self.names = tuple(self._parts[1::2])
         self.whole = self.names[0] if len(self.names) == 1 and not self._parts[0] and not self._parts[2] else ""
         """The name that it consists of; empty: there is more in it."""
@@ -60,9 +60,9 @@ class Template:
         """Raises `InvalidCallError` for a value that is missing, or is no text."""
         if not self.names:
             return self._parts[0]
-        parts = self._parts.copy()
-        parts[1::2] = [text(values.named(name), name) for name in self.names]
-        return "".join(parts)
+        filled = self._parts.copy()
+        filled[1::2] = [text(values.named(name), name) for name in self.names]
+        return "".join(filled)
 
 
 class PathTemplate:
@@ -75,7 +75,7 @@ class PathTemplate:
     __slots__ = ("_base", "_names", "_parts")
 
     def __init__(self, template: str, base: str) -> None:
-        quoted = PLACEHOLDER.split(quote(template, safe=_IN_PATH + "{}"))
+        quoted = parts(quote(template, safe=_IN_PATH + "{}"))
         quoted[::2] = [part.replace("{", "%7B").replace("}", "%7D") for part in quoted[::2]]
         self._parts = quoted
         self._names = tuple(quoted[1::2])
@@ -85,9 +85,9 @@ class PathTemplate:
         """Percent-encoded. Raises `InvalidCallError` for a value that is missing, empty or no text, and for dots."""
         path = self._parts[0]
         if self._names:
-            parts = self._parts.copy()
-            parts[1::2] = [_segment(name, values) for name in self._names]
-            path = "".join(parts)
+            filled = self._parts.copy()
+            filled[1::2] = [_segment(name, values) for name in self._names]
+            path = "".join(filled)
         # Without a dot, encoded or not, there is nothing to decode.
         if ("." in path or "%2" in path) and any(part in _DOTS for part in _SEPARATOR.split(unquote(path))):
             raise InvalidCallError("the path would have a segment of dots, which leads elsewhere; give other values")

@@ -110,7 +110,19 @@ class RecordAdministration(ABC, Generic[T]):
             "updated": representations.shown_time(record.updated),
             "shadowed_by": f"file:{self._declared.name}" if hidden else None,
             "problem": str(value) if isinstance(value, ConfigError) else "",
-            "settings": dict(record.settings) if isinstance(value, ConfigError) else self._shown(value),
+            "settings": dict(record.settings),
+        }
+
+    async def reveal(self, actor: Actor, tenant: str) -> dict[str, Mapping[str, object]]:
+        """The settings with their secrets, by TRN. No route calls this: they are only for those who can read the
+        database and its key."""
+        superusers_only(actor)
+        found = {each.name: each for each in await self.of(tenant)}
+        values = [each.value for each in found.values() if not isinstance(each.value, ConfigError)]
+        await self._store.audit.add(actor.author, f"{self.noun}.export", tenant, {"count": len(values)})
+        return {
+            value.trn: secret_values.with_values(found[value.trn].settings, self._repository.secrets(value))
+            for value in values
         }
 
     async def create(self, actor: Actor, tenant: str, settings: Settings, *, dry_run: bool = False) -> Resource:
@@ -120,7 +132,7 @@ class RecordAdministration(ABC, Generic[T]):
         if dry_run:
             if any(each.name == value.trn for each in await self._repository.list()):
                 raise conflict("already_exists", f"there is {value.trn} already; change it, or choose another name")
-            return {"dry_run": True, "trn": value.trn, "changes": sorted(self._shown(value)), "removes": []}
+            return {"dry_run": True, "trn": value.trn, "changes": sorted(settings), "removes": []}
         try:
             made = await self._repository.create(value, actor.author, guard)
         except AlreadyExists as error:
@@ -145,7 +157,7 @@ class RecordAdministration(ABC, Generic[T]):
             raise AdminError(400, "validation.trn_mismatch", "Validation failed", details, [("name", details)])
         guard = await self._guard(value, before, [*kept])
         if dry_run:
-            changes = sorted(self._shown(value)) if before is None else [*self._repository.changes(before, value)]
+            changes = sorted(settings) if before is None else [*self._repository.changes(before, value)]
             return {"dry_run": True, "trn": value.trn, "changes": changes, "removes": []}
         try:
             made = await self._repository.update(current.name, value, expected, actor.author, guard)
@@ -214,9 +226,6 @@ class RecordAdministration(ABC, Generic[T]):
             return self._read(settings)
         except ConfigError as error:
             raise invalid(error) from None
-
-    def _shown(self, value: T) -> Resource:
-        return dict(self._repository.shown(value))
 
     async def _done(self, made: Record[T]) -> Resource:
         return {"trn": made.name, "record": self.resource(made), **await self._applied()}

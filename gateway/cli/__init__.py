@@ -10,10 +10,12 @@ import click
 
 import gateway
 from gateway import launch
+from gateway.cli import call_records, call_transfer
 from gateway.cli.accounts import session, superuser, token
 from gateway.cli.action import action, connection
 from gateway.cli.completion import completion
 from gateway.cli.db import db
+from gateway.cli.db import upgrade as upgrade_database
 from gateway.cli.endpoint import endpoint
 from gateway.cli.explain import explain
 from gateway.cli.proxy import proxy
@@ -62,3 +64,9 @@ for _command in (
     completion,
 ):
     main.add_command(_command)
+main.add_command(upgrade_database, "migrate")
+
+call_records.add(connection, "connection", "auth.type=bearer")
+call_records.add(action, "action", "limits.timeout_ms=2000")
+call_transfer.add(connection, "connection", "action")
+call_transfer.add(action, "action")

@@ -10,7 +10,7 @@ from typing import Final
 import click
 import orjson
 
-from gateway.cli.client import Caller, Target, quoted, standard_input, table
+from gateway.cli.client import Caller, Target, every_page, quoted, standard_input, table
 from gateway.cli.options import calls
 from gateway.cli.types import Json
 
@@ -34,9 +34,12 @@ def list_connections(target: Target, tenant: str | None) -> None:
     """List the connections."""
 
     async def work(caller: Caller) -> None:
-        found = await caller.call("GET", "/connections", tenant=tenant)
-        rows = [[each["name"], each["base_url"], each["auth"], str(len(each["actions"]))] for each in found["items"]]
-        target.show(found, lambda: table(rows, ["NAME", "BASE URL", "AUTH", "ACTIONS"]))
+        found = await every_page(caller, "/connections", tenant=tenant)
+        rows = [
+            [each["name"], each["base_url"], each["auth"], str(len(each["actions"])), _source(each["record"])]
+            for each in found["items"]
+        ]
+        target.show(found, lambda: table(rows, ["NAME", "BASE URL", "AUTH", "ACTIONS", "SOURCE"]))
 
     target.run_calls(work)
 
@@ -87,9 +90,12 @@ def list_actions(target: Target, tenant: str | None) -> None:
     """List the actions."""
 
     async def work(caller: Caller) -> None:
-        found = await caller.call("GET", "/actions", tenant=tenant)
-        rows = [[each["name"], each["connection"], each["method"], each["path"]] for each in found["items"]]
-        target.show(found, lambda: table(rows, ["NAME", "CONNECTION", "METHOD", "PATH"]))
+        found = await every_page(caller, "/actions", tenant=tenant)
+        rows = [
+            [each["name"], each["connection"], each["method"], each["path"], _source(each["record"])]
+            for each in found["items"]
+        ]
+        target.show(found, lambda: table(rows, ["NAME", "CONNECTION", "METHOD", "PATH", "SOURCE"]))
 
     target.run_calls(work)
 
@@ -146,6 +152,16 @@ def call_action(
             sys.exit(1)
 
     target.run_calls(work)
+
+
+def _source(record: Json) -> str:
+    if record is None:
+        return "file"
+    if record["problem"]:
+        return "database, not usable"
+    if record["shadowed_by"]:
+        return "database, hidden by the file"
+    return "database" if record["settings"].get("enabled", True) else "database, switched off"
 
 
 def read_input(given: tuple[str, ...]) -> dict[str, Json]:

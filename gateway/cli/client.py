@@ -243,13 +243,13 @@ def _checked_server(url: str) -> str:
     return url
 
 
-async def every_proxy(caller: Caller, search: str = "") -> Json:
-    """All pages of the list of proxies as one."""
-    answer = await caller.call("GET", "/proxies", page=1, per_page=_PER_PAGE, search=search)
+async def every_page(caller: Caller, path: str, **query: object) -> Json:
+    """All pages of a list as one."""
+    answer = await caller.call("GET", path, None, page=1, per_page=_PER_PAGE, **query)
     items, page = list(answer["items"]), 1
     while page * _PER_PAGE < answer["total"]:
         page += 1
-        items += (await caller.call("GET", "/proxies", page=page, per_page=_PER_PAGE, search=search))["items"]
+        items += (await caller.call("GET", path, None, page=page, per_page=_PER_PAGE, **query))["items"]
     return {**answer, "items": items, "per_page": max(_PER_PAGE, len(items))}
 
 

@@ -18,8 +18,9 @@ _WRITTEN = (".yaml", ".yml", ".json", "")
 _WORD = re.compile("[A-Za-z_][A-Za-z_-]*")
 
 
-def read(file: pathlib.Path) -> dict[str, object]:
-    """The mapping in the file, ``${VAR}`` put in. Raises `BadFile`."""
+def read(file: pathlib.Path, at: tuple[str, ...] = ()) -> dict[str, object]:
+    """The mapping in the file, ``${VAR}`` put in; ``at``: where it would stand in a configuration file. Raises
+    `BadFile`."""
     from gateway.config.errors import ConfigError, Problem
     from gateway.config.formats import read
     from gateway.config.variables import Substitution
@@ -27,7 +28,7 @@ def read(file: pathlib.Path) -> dict[str, object]:
     problems: list[Problem] = []
     try:
         root = read.tree_of(read.text_of(file), read.format_of(file), str(file), problems)
-        substitution = Substitution(root, os.environ)
+        substitution = Substitution(root, os.environ, at)
         data = substitution.data()
         problems += substitution.problems
         if problems:
@@ -93,12 +94,15 @@ def complete(settings: object, place: str) -> dict[str, object]:
         raise BadFile(str(error)) from None
 
 
-def write(file: pathlib.Path, document: Mapping[str, object]) -> None:
-    """A new file is for its owner alone, and so is any with secrets. Raises OSError, and UsageError for its suffix."""
+def write(file: pathlib.Path, document: Mapping[str, object], *, private: bool = False) -> None:
+    """A new file is for its owner alone, and so is any with secrets, or that is ``private``.
+
+    Raises OSError, and UsageError for its suffix.
+    """
     text = _json(document) if _suffix(file) == ".json" else _yaml(document)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        if "secrets" in document:
+        if private or "secrets" in document:
             os.fchmod(descriptor, 0o600)
         stream.write(text)
 

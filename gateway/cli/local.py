@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from gateway.admin.actor import Actor
 from gateway.admin.declared import Declared, Undeclared
@@ -46,6 +47,12 @@ class LocalCaller:
     async def origins(self) -> dict[str, list[str]]:
         """The origins to which bound secrets may be sent."""
         return await self._administration.secrets.origins(_ACTOR)
+
+    async def reveal_calls(self, kind: Literal["connection", "action"], tenant: str) -> dict[str, Json]:
+        """The settings of connections or actions with their secrets, by TRN; the audit trail records it."""
+        administration = self._administration
+        records = administration.connection_records if kind == "connection" else administration.action_records
+        return dict(await records.reveal(_ACTOR, tenant))
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
         found = find(method, path)

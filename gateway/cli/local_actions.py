@@ -13,14 +13,26 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
+import click
+
+from gateway.admin.action_records import ActionRecords
 from gateway.admin.actions import ActionAdministration
 from gateway.admin.actor import Actor
+from gateway.admin.connection_records import ConnectionRecords
 from gateway.admin.errors import not_found
+from gateway.admin.live import NotRunning
 from gateway.admin.service import Administration
 from gateway.api.call import Call, Health, LoginResult
 from gateway.api.table import find
 from gateway.cli.types import Json
-from gateway.config import load
+from gateway.config.overrides import Overrides
+from gateway.control.composer import Composer, StoredRecords
+from gateway.control.declared import DeclaredFile
+from gateway.control.options import Options
+from gateway.store.database import file_of, is_embedded
+from gateway.store.errors import StoreError
+from gateway.store.keys import KeyRing
+from gateway.store.store import Store
 from gateway.workers.local_plane import LocalPlane
 
 _ACTOR = Actor("cli", superuser=True, client="local")
@@ -28,7 +40,7 @@ _ACTOR = Actor("cli", superuser=True, client="local")
 
 @dataclass(frozen=True, slots=True)
 class _ActionsAlone:
-    """The part of `Administration` that the routes of actions use: there is no database for the rest."""
+    """The part of `Administration` that the routes of actions use; there may be no database for the rest."""
 
     actions: ActionAdministration
 
@@ -36,8 +48,13 @@ class _ActionsAlone:
 class LocalActions:
     """The routes of connections and actions without HTTP."""
 
-    def __init__(self, plane: LocalPlane) -> None:
-        self._administration = cast(Administration, _ActionsAlone(ActionAdministration(plane)))
+    def __init__(self, plane: LocalPlane, declared: DeclaredFile, store: Store | None) -> None:
+        actions = ActionAdministration(plane)
+        if store is not None:
+            live = NotRunning()
+            records = ConnectionRecords(store, declared, live), ActionRecords(store, declared, live)
+            actions = ActionAdministration(plane, *records)
+        self._administration = cast(Administration, _ActionsAlone(actions))
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
         """As `gateway.cli.client.Caller.call`."""
@@ -55,12 +72,35 @@ class LocalActions:
 
 @asynccontextmanager
 async def local_actions(config: pathlib.Path) -> AsyncIterator[LocalActions]:
-    """Raises `ConfigError` for the file, OSError for what it names and this machine lacks."""
-    document = load.load(config, os.environ)
+    """Those of the file, and of its database where there is one.
+
+    Raises `ConfigError` for the file, OSError for what it names and this machine lacks.
+    """
+    env = dict(os.environ)
+    declared = DeclaredFile(config, env)
+    store = await _store(declared.settings.database)
     plane = LocalPlane()
     try:
+        stored = StoredRecords()
+        if store is not None:
+            stored = StoredRecords(connections=await store.connections.list(), actions=await store.actions.list())
+        document = Composer(Options(config, Overrides()), env).compose(declared.settings, stored).document
         # No listener, no proxy, no log: the calls alone.
         await plane.apply(replace(document, listen=(), routes=(), access_log=None, tracing=None))
-        yield LocalActions(plane)
+        yield LocalActions(plane, declared, store)
     finally:
         await plane.aclose()
+        if store is not None:
+            await store.aclose()
+
+
+async def _store(url: str | None) -> Store | None:
+    """The database of the file; None when it names none, or when that is not there: what stands in the file can be
+    called nevertheless."""
+    if url is None or (is_embedded(url) and not file_of(url).exists()):
+        return None
+    try:
+        return await Store.open(url, KeyRing.for_database(url, os.environ))
+    except StoreError as error:
+        click.echo(f"Warning: connections and actions of the database are left out: {error}", err=True)
+        return None

@@ -8,8 +8,9 @@ from typing import Any
 import click
 import orjson
 
-from gateway.cli.client import Caller, Target, every_proxy, quoted, table
-from gateway.cli.files import complete, read, value_of
+from gateway.cli.assignments import assign, put
+from gateway.cli.client import Caller, Target, every_page, quoted, table
+from gateway.cli.files import complete, read
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 
@@ -29,7 +30,7 @@ def list_(target: Target, search: str) -> None:
     """List the proxies of file and database, with what runs."""
 
     async def work(caller: Caller) -> None:
-        found = await every_proxy(caller, search)
+        found = await every_page(caller, "/proxies", search=search)
         target.show(found, lambda: _table(found["items"]))
 
     target.run(work)
@@ -138,20 +139,14 @@ async def _version(caller: Caller, name: str) -> int | None:
 
 def _assign(changes: dict[str, Any], assignment: str) -> None:
     key, sign, text = assignment.partition("=")
-    if not sign or not key:
-        raise click.UsageError(f"{assignment} is no KEY=VALUE")
-    *parents, last = key.split(".")
-    inner = changes
-    for parent in parents:
-        inner = inner.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            raise click.UsageError(f"{key}: {parent} has a value of its own already")
-    inner[last] = text if key == "access_rule" else _value(text, is_text=key in _TEXTS or parents == ["headers"])
+    if sign and key == "access_rule":
+        put(changes, key, text)  # a rule may read as JSON, as true does
+    else:
+        assign(changes, assignment, _is_text)
 
 
-def _value(text: str, *, is_text: bool) -> object:
-    value = value_of(text)
-    return text if is_text and value is not None and not isinstance(value, str) else value
+def _is_text(key: str) -> bool:
+    return key in _TEXTS or key.rpartition(".")[0] == "headers"
 
 
 def _table(items: Json) -> str:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import click
 
 from gateway.cli import files
-from gateway.cli.client import Caller, Target, every_proxy, quoted
+from gateway.cli.client import Caller, Target, every_page, quoted
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 
 _EXTRA = ("id", "version", "created", "updated", "source", "shadowed_by", "state")
 
 
+Step = tuple[str, str, str, Mapping[str, object] | None, Mapping[str, object]]
+"""(how it is shown, method, path, body, query)"""
+
+
 @dataclass(slots=True)
 class Plan:
-    """What has to be done, by name of the proxy."""
+    """What has to be done, by name or TRN of the record."""
 
     create: dict[str, Json] = field(default_factory=dict)
     change: dict[str, tuple[int, Json, list[str]]] = field(default_factory=dict)
@@ -51,14 +55,14 @@ class Plan:
         }
 
 
-_ON_CONFLICT = click.option(
+ON_CONFLICT = click.option(
     "--on-conflict",
     type=click.Choice(["abort", "skip", "overwrite"]),
     default="abort",
     show_default=True,
-    help="What to do with a proxy that is there and differs.",
+    help="What to do with one that is there and differs.",
 )
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Change nothing; show the difference.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Change nothing; show the difference.")
 _SECRETS = click.option("--secrets", is_flag=True, help="The values of secrets too (locally only for an export).")
 _FILE = click.argument("file", type=click.Path(path_type=pathlib.Path))
 
@@ -96,8 +100,8 @@ def export(target: Target, file: pathlib.Path, secrets: bool) -> None:
 
 @click.command("import")
 @_FILE
-@_ON_CONFLICT
-@_DRY_RUN
+@ON_CONFLICT
+@DRY_RUN
 @_SECRETS
 @acts
 def import_(target: Target, file: pathlib.Path, on_conflict: str, dry_run: bool, secrets: bool) -> None:
@@ -107,9 +111,9 @@ def import_(target: Target, file: pathlib.Path, on_conflict: str, dry_run: bool,
 
 @click.command()
 @_FILE
-@_ON_CONFLICT
+@ON_CONFLICT
 @click.option("--prune", is_flag=True, help="Delete the proxies that FILE does not have.")
-@_DRY_RUN
+@DRY_RUN
 @_SECRETS
 @acts
 def sync(target: Target, file: pathlib.Path, on_conflict: str, prune: bool, dry_run: bool, secrets: bool) -> None:
@@ -131,20 +135,20 @@ def _transfer(
             target.show(plan.told(), lambda: "\n".join(plan.lines()))
             click.echo("Error: proxies differ; nothing was changed. Choose --on-conflict skip or overwrite", err=True)
             sys.exit(3)
-        answers = [] if dry_run else await _carry_out(caller, plan)
+        answers = [] if dry_run else await carry_out(caller, _steps(plan))
         target.show(plan.told() | {"dry_run": dry_run}, lambda: "\n".join(plan.lines()) or "nothing to do")
         target.check_applied(answers[-1:])  # each response is about all that was stored before it
 
     target.run(work)
 
 
-async def _carry_out(caller: Caller, plan: Plan) -> list[Json]:
-    """The responses. Raises `AdminError`, which names what was refused and what was done before it."""
+async def carry_out(caller: Caller, steps: Iterable[Step]) -> list[Json]:
+    """The responses to ``steps``. Raises `AdminError`, which names what was refused and what was done before it."""
     from gateway.admin.errors import AdminError
 
     done: list[str] = []
     answers: list[Json] = []
-    for line, method, path, body, query in _steps(plan):
+    for line, method, path, body, query in steps:
         try:
             answers.append(await caller.call(method, path, body, **query))
         except AdminError as error:
@@ -157,11 +161,7 @@ async def _carry_out(caller: Caller, plan: Plan) -> list[Json]:
     return answers
 
 
-_Step = tuple[str, str, str, Mapping[str, object] | None, Mapping[str, object]]
-"""(how it is shown, method, path, body, query)"""
-
-
-def _steps(plan: Plan) -> Iterator[_Step]:
+def _steps(plan: Plan) -> Iterator[Step]:
     """Secrets first, which headers name; what goes before what comes, which may take its route."""
     for key, secret in plan.secrets.items():
         yield f"* secret {key}", "PUT", f"/secrets/{quoted(key)}", {"value": secret.value}, {}
@@ -199,7 +199,7 @@ def _plan(wanted: Mapping[str, Json], stored: Mapping[str, Json], on_conflict: s
 async def _stored(caller: Caller) -> dict[str, Json]:
     """The database's proxies in the shape of the file, with their version."""
     found: dict[str, Json] = {}
-    for item in (await every_proxy(caller))["items"]:
+    for item in (await every_page(caller, "/proxies"))["items"]:
         if item["source"] == "database":
             kept = {key: value for key, value in item.items() if key not in _EXTRA}
             found[item["name"]] = kept | {"version": item["version"]}

@@ -1,4 +1,4 @@
-"""Places for parameters in the templates of actions: ``{name}``."""
+"""Places for parameters in the templates of actions: ``{name}``; ``{char.brace}`` is a brace that begins none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,25 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+_BRACE: Final = "{char.brace}"
+_PLACE: Final = re.compile(rf"{re.escape(_BRACE)}|{PLACEHOLDER.pattern}")
+
+
+def quoted(text: str) -> str:
+    """A template that stands for ``text`` alone, wherever it is put into another one."""
+    return text.replace("{", _BRACE)
+
+
+def parts(template: str) -> list[str]:
+    """The texts of ``template`` and the names between them: names have the odd places."""
+    found = PLACEHOLDER.split(template)
+    found[::2] = [text.replace(_BRACE, "{") for text in found[::2]]
+    return found
+
+
+def without_places(template: str) -> str:
+    """The text of a template besides its places."""
+    return _PLACE.sub("", template)
 
 
 def placeholders(template: object) -> Iterator[str]:

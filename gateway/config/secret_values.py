@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.config.placeholders import PLACEHOLDER
+from gateway.config.placeholders import without_places
 from gateway.config.secret_names import PUBLIC, REDACTED, is_secret
 
 Path = tuple[str | int, ...]
@@ -47,7 +47,7 @@ def in_action(action: BaseModel, data: Mapping[str, Json]) -> Iterator[Path]:
 
 
 def _is_literal(value: Json) -> bool:
-    return not isinstance(value, str) or bool(PLACEHOLDER.sub("", value).strip())
+    return not isinstance(value, str) or bool(without_places(value).strip())
 
 
 def _leaves(value: Json, path: Path) -> Iterator[Path]:

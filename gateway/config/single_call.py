@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -73,6 +73,15 @@ def action(settings: Mapping[str, object], *, name: str = "action") -> NamedActi
     if problems:
         raise ConfigError(name, problems)
     return NamedAction(checked.tenant, checked.name, _without(Action, checked, "name", "tenant"))
+
+
+def trn_of(kind: Literal["connection", "action"], settings: Mapping[str, object], *, name: str) -> str:
+    """The TRN of a connection or action whose secrets may be redacted. Raises `ConfigError` as `connection`."""
+    if kind == "connection":
+        found = _validated(StoredConnection, settings, name, [])
+        return str(found.trn(found.name))
+    action = _validated(StoredAction, settings, name, [])
+    return str(action.trn(action.name, action.tenant))
 
 
 def connection_settings(found: NamedConnection, *, complete: bool) -> dict[str, object]:

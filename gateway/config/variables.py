@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.config import header_template
+from gateway.config import header_template, placeholders
 from gateway.config.errors import Path, Problem
 from gateway.config.formats import yaml_scalars
 from gateway.config.formats.tree import Node, Scalar, locate
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|(\{))")
 
-_WITHOUT_TEMPLATES: Final = frozenset(("connections", "actions", "connectors"))
-"""Keys of the file below which the fields of `headers` are no header templates."""
+_TEMPLATES_OF_ACTIONS: Final = frozenset(("body", "config", "headers", "path", "query", "query_params", "request_body"))
+"""Keys of an action whose texts have places for parameters."""
 
 
 class Substituted(str):
@@ -54,6 +54,15 @@ def expand(text: str, env: Mapping[str, str], quoted: Callable[[str], str] = _as
     return _REFERENCE.sub(replacement, text)
 
 
+def _quoting(path: Path) -> Callable[[str], str]:
+    """How the value at ``path`` reads what a variable holds as text: what is put in is no part of a template."""
+    where = path[2:] if path[:1] == ("connectors",) else path
+    if where[:1] == ("actions",):
+        return placeholders.quoted if _TEMPLATES_OF_ACTIONS.intersection(map(str, where[2:3])) else _as_it_is
+    in_template = where[:1] != ("connections",) and "headers" in path[-2:-1]
+    return header_template.quoted if in_template else _as_it_is
+
+
 def _is_reference(text: str) -> bool:
     match = _REFERENCE.fullmatch(text)
     return match is not None and match[1] is not None
@@ -68,6 +77,8 @@ class Substitution:
 
     root: Node
     env: Mapping[str, str]
+    at: Path = ()
+    """Where the tree would stand in a configuration file."""
     problems: list[Problem] = field(default_factory=list)
     _done: dict[int, object] = field(default_factory=dict)
 
@@ -87,9 +98,7 @@ class Substitution:
         if not isinstance(text, str) or "$" not in text:
             return text
         try:
-            # Values of `headers` of proxies are templates: what a variable holds is no part of them.
-            template = "headers" in path[-2:-1] and path[0] not in _WITHOUT_TEMPLATES
-            value = expand(text, self.env, header_template.quoted if template else _as_it_is)
+            value = expand(text, self.env, _quoting((*self.at, *path)))
         except ValueError as error:
             self.problems.append(Problem(str(error), path, locate(self.root, path)[0]))
             return text

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gateway.config import actions as records
 from gateway.config.input_schema import validator
-from gateway.config.placeholders import PLACEHOLDER, placeholders
+from gateway.config.placeholders import placeholders, without_places
 from gateway.config.schema.call_policy import HttpPolicy, Milliseconds, RetryKey
 from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name, VersionedName
 from gateway.config.schema.section import Section
@@ -26,7 +26,7 @@ def _action_path(path: str) -> str:
         raise ValueError("must not have a segment of dots; write the path that is meant")
     if path.startswith("//"):
         raise ValueError("must begin with one slash; the host is that of the connection")
-    rest = PLACEHOLDER.sub("", path)
+    rest = without_places(path)
     if "{" in rest or "}" in rest:
         raise ValueError("has a brace that belongs to no {name}; write {name}, or %7B and %7D for braces that are sent")
     return path

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.cli.client import every_proxy, quoted, table
+from gateway.cli.client import every_page, quoted, table
 
 ENV = dict.fromkeys(("GATEWAY_SERVER", "GATEWAY_DATABASE", "GATEWAY_CONFIG", "GATEWAY_TOKEN"))
 
@@ -117,7 +117,7 @@ class Pages:
 @pytest.mark.parametrize(("total", "pages"), [(0, 1), (1000, 1), (1001, 2), (2500, 3)])
 async def test_every_page_is_asked_for(total: int, pages: int) -> None:
     server = Pages(total)
-    found = await every_proxy(server, "web")
+    found = await every_page(server, "/proxies", search="web")
     assert (found["items"], found["total"], found["page"]) == (server.names, total, 1)
     assert server.asked == [(number + 1, "web") for number in range(pages)]
 

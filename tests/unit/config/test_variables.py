@@ -73,3 +73,38 @@ def test_aliases_of_aliases_stay_small() -> None:
     data = Substitution(branch, {}).data()
     assert isinstance(data, list)
     assert data[0] is data[1]
+
+
+TEXT = "${NAME} {id}"
+HOLDS = {"NAME": "{id} {env.X}"}
+
+
+@pytest.mark.parametrize(
+    ("at", "read"),
+    [
+        (("actions", "a", "path"), "{char.brace}id} {char.brace}env.X} {id}"),
+        (("actions", "a", "headers", "X"), "{char.brace}id} {char.brace}env.X} {id}"),
+        (("actions", "a", "body", "value", "deep"), "{char.brace}id} {char.brace}env.X} {id}"),
+        (("actions", "a", "config", "query", "q"), "{char.brace}id} {char.brace}env.X} {id}"),
+        (("connectors", "http", "actions", "a", "request_body", "m"), "{char.brace}id} {char.brace}env.X} {id}"),
+        (("actions", "a", "description"), "{id} {env.X} {id}"),
+        (("connections", "c", "headers", "X"), "{id} {env.X} {id}"),
+        (("connectors", "http", "connections", "c", "headers", "X"), "{id} {env.X} {id}"),
+        (("proxies", "0", "headers", "X"), "{id} {char.brace}env.X} {id}"),
+        (("proxies", "0", "path"), "{id} {env.X} {id}"),
+    ],
+)
+def test_what_a_variable_holds_is_no_part_of_a_template(at: tuple[str, ...], read: str) -> None:
+    data: object = TEXT
+    for key in reversed(at):
+        data = {key: data}
+    for depth in (0, 2):
+        inner = data
+        for key in at[:depth]:
+            assert isinstance(inner, dict)
+            inner = inner[key]
+        found = Substitution(grow("f", inner, {}), HOLDS, at[:depth]).data()
+        for key in at[depth:]:
+            assert isinstance(found, dict)
+            found = found[key]
+        assert found == read
