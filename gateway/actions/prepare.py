@@ -17,7 +17,7 @@ from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import Layered
 from gateway.actions.merge import AUTH, CONNECTION, Merged, Recipe
 from gateway.actions.patience import PolicyPatience, may_repeat
-from gateway.actions.redaction import PUBLIC, REDACTED, Redaction, is_secret, shown_body
+from gateway.actions.redaction import PUBLIC, REDACTED, Redaction, is_secret, of_variables, shown_body
 from gateway.actions.summaries import action_summary, connection_summary, longest_call
 from gateway.config.actions import Action, Connection, FieldPolicy, Retry
 from gateway.config.calls import name_of, name_of_action
@@ -210,7 +210,9 @@ def dry_run(entry: Entry, ready: Ready) -> Planned:
     """What would be sent, without secrets."""
     connection, merged = entry.connection, ready.merged
     values = {**connection.headers, **connection.query}
-    shown = Redaction([*connection.auth.secrets, *(value for name, value in values.items() if is_secret(name))])
+    secrets = [*connection.auth.secrets, *(value for name, value in values.items() if is_secret(name))]
+    hidden = (*connection.hidden, *(() if entry.action is None else entry.action.hidden))
+    shown = Redaction([*secrets, *of_variables(hidden)])
     query = [(each.name, _value(shown, each, hidden=each.layer in (AUTH, CONNECTION))) for each in merged.query]
     fields = [(each, _value(shown, each, hidden=_hidden(entry, each))) for each in merged.headers]
     url = f"{entry.origin.url}{shown.text(merged.path)}"

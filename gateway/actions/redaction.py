@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
 
 from gateway.config.secret_names import PUBLIC, REDACTED, is_secret
 
-__all__ = ["PUBLIC", "REDACTED", "Redaction", "is_secret", "shown_body"]
+__all__ = ["PUBLIC", "REDACTED", "Redaction", "is_secret", "of_variables", "shown_body"]
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _FEWEST: Final = 4
 """Characters of a known secret that is looked for in other values: a shorter one would be found in everything."""
+
+
+def of_variables(values: Iterable[str]) -> Iterator[str]:
+    """What is taken out of texts for ``values`` that came from variables. Of a URL the path alone: where calls go is
+    no secret, and operators look for it."""
+    for value in values:
+        yield urlsplit(value).path.strip("/") if "://" in value else value
 
 
 class Redaction:

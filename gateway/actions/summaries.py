@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
+from gateway.actions.redaction import Redaction, of_variables
 from gateway.config.actions import Action, Connection
 from gateway.config.calls import name_of, name_of_action
 from gateway.core import trn
 from gateway.ipc.calls import ActionSummary, ConnectionSummary
+from gateway.upstream.origin import Origin
 
 
 def longest_call(connection: Connection, action: Action | None) -> float:
@@ -24,7 +27,7 @@ def connection_summary(connection: Connection, actions: Iterable[str]) -> Connec
         "trn": connection.trn,
         "name": own.name,
         "connector": own.connector,
-        "base_url": connection.base_url,
+        "base_url": _shown_url(connection),
         "auth": connection.auth.kind,
         "merge": connection.merge,
         "upstream": name_of(connection),
@@ -45,12 +48,19 @@ def action_summary(action: Action, connection: Connection) -> ActionSummary:
         "connector": own.connector,
         "connection": action.connection,
         "method": action.method,
-        "path": action.path,
+        "path": Redaction(of_variables(action.hidden)).text(action.path),
         "description": action.description,
         "input_schema": None if schema is None else dict(schema),
         "explained_as": name_of_action(action),
         "seconds": longest_call(connection, action),
     }
+
+
+def _shown_url(connection: Connection) -> str:
+    if not connection.hidden:
+        return connection.base_url
+    path = urlsplit(connection.base_url).path
+    return f"{Origin.of(connection.base_url).url}{Redaction(of_variables(connection.hidden)).text(path)}"
 
 
 def name_in(text: str) -> str:

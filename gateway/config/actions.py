@@ -108,6 +108,8 @@ class Connection:
     max_bytes: int = 8 * 1024 * 1024
     """Of a response's body."""
     description: str = ""
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """Values in it that came from variables: they may be secrets, and are shown nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +155,5 @@ class Action:
     max_bytes: int = 0
     """0: that of the connection."""
     description: str = ""
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """Values in it that came from variables, or are secrets by their names: they are shown nowhere."""

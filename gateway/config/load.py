@@ -67,6 +67,7 @@ def _checked(text: str, format: Format, name: str, env: Mapping[str, str]) -> Se
     problems += () if settings is None else _denied(settings, root)
     if problems or settings is None:
         raise ConfigError(name, problems)
+    settings.remember(substitution.inserted)
     return settings
 
 

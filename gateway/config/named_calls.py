@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from types import MappingProxyType
 
 from gateway.config import actions as records
 from gateway.config.schema.actions import Action
@@ -17,8 +18,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class NamedConnection:
+    """``hidden``: values in it that are shown nowhere, because they came from variables."""
+
     name: str
     definition: Connection
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> Key:
@@ -41,11 +45,13 @@ class NamedConnection:
 
 @dataclass(frozen=True, slots=True)
 class NamedAction:
-    """``name``: with its version, unless that is 1."""
+    """``name``: with its version, unless that is 1. ``hidden``: values in it that are shown nowhere, because they came
+    from variables or are secrets."""
 
     tenant: str
     name: str
     definition: Action
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> Key:
@@ -76,20 +82,33 @@ class NamedCalls:
         """For the data plane, without actions that are switched off."""
         trns = {each.key: each.definition.trn(each.name) for each in self.connections}
         return (
-            tuple(each.definition.record(each.name) for each in self.connections),
+            tuple(replace(each.definition.record(each.name), hidden=each.hidden) for each in self.connections),
             tuple(
-                each.definition.record(each.name, trns[each.connection])
+                replace(each.definition.record(each.name, trns[each.connection]), hidden=each.hidden)
                 for each in self.actions
                 if each.definition.enabled
             ),
         )
 
 
-def declared(connections: Mapping[str, Connection], actions: Mapping[str, Action]) -> NamedCalls:
-    """Those of a file, where no two tenants share a name. Each of ``actions`` has its connection there."""
+def declared(
+    connections: Mapping[str, Connection],
+    actions: Mapping[str, Action],
+    inserted: Mapping[tuple[str, str], Collection[str]] = MappingProxyType({}),
+) -> NamedCalls:
+    """Those of a file, where no two tenants share a name. Each of ``actions`` has its connection there.
+
+    ``inserted``: what variables have put into them, by ``connections`` or ``actions`` and name.
+    """
     return NamedCalls(
-        tuple(NamedConnection(name, each) for name, each in connections.items()),
-        tuple(NamedAction(connections[each.connection].tenant, name, each) for name, each in actions.items()),
+        tuple(
+            NamedConnection(name, each, tuple(inserted.get(("connections", name), ())))
+            for name, each in connections.items()
+        ),
+        tuple(
+            NamedAction(connections[each.connection].tenant, name, each, tuple(inserted.get(("actions", name), ())))
+            for name, each in actions.items()
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from gateway.config.networks import Destinations
 from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection, Name, Tenant, VersionedName
 from gateway.config.schema.section import Section
-from gateway.config.secret_values import unknown
+from gateway.config.secret_values import in_action, unknown, value_at
 
 S = TypeVar("S", bound=Section)
 
@@ -72,7 +72,12 @@ def action(settings: Mapping[str, object], *, name: str = "action") -> NamedActi
     problems += _too_long(known_as(checked.tenant, checked.name))
     if problems:
         raise ConfigError(name, problems)
-    return NamedAction(checked.tenant, checked.name, _without(Action, checked, "name", "tenant"))
+    definition = _without(Action, checked, "name", "tenant")
+    data = _dumped(definition, complete=False)
+    secrets = (value_at(data, path) for path in in_action(definition, data))
+    return NamedAction(
+        checked.tenant, checked.name, definition, tuple(text for text in secrets if isinstance(text, str))
+    )
 
 
 def trn_of(kind: Literal["connection", "action"], settings: Mapping[str, object], *, name: str) -> str:

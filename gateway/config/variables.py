@@ -80,6 +80,8 @@ class Substitution:
     at: Path = ()
     """Where the tree would stand in a configuration file."""
     problems: list[Problem] = field(default_factory=list)
+    inserted: dict[tuple[str, str], set[str]] = field(default_factory=dict, repr=False)
+    """What variables have put into connections and actions, by ``connections`` or ``actions`` and the name there."""
     _done: dict[int, object] = field(default_factory=dict)
 
     def data(self) -> object:
@@ -99,7 +101,14 @@ class Substitution:
             return text
         try:
             value = expand(text, self.env, _quoting((*self.at, *path)))
+            self._remember(text, (*self.at, *path))
         except ValueError as error:
             self.problems.append(Problem(str(error), path, locate(self.root, path)[0]))
             return text
         return Substituted(value) if node.plain or _is_reference(text) else value
+
+    def _remember(self, text: str, path: Path) -> None:
+        where = path[2:] if path[:1] == ("connectors",) else path
+        if where[:1] in (("connections",), ("actions",)) and len(where) > 1:
+            found = {self.env.get(match[1], "") for match in _REFERENCE.finditer(text) if match[1]} - {""}
+            self.inserted.setdefault((str(where[0]), str(where[1])), set()).update(found)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
 from gateway.config import calls, header_template, named_calls, records, values
 from gateway.config.certificate_files import Sources
@@ -120,6 +120,7 @@ class Settings(Section):
     names no version gets the newest one that is switched on."""
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
+    _inserted: Mapping[tuple[str, str], Collection[str]] = PrivateAttr({})
 
     @field_validator("database", mode="after")
     @classmethod
@@ -182,7 +183,11 @@ class Settings(Section):
 
     def named_calls(self) -> NamedCalls:
         """The connections and actions of both forms."""
-        return named_calls.declared(self.every_connection(), self.every_action())
+        return named_calls.declared(self.every_connection(), self.every_action(), self._inserted)
+
+    def remember(self, inserted: Mapping[tuple[str, str], Collection[str]]) -> None:
+        """What variables have put into connections and actions is shown nowhere: see `Substitution.inserted`."""
+        self._inserted = {place: tuple(sorted(values)) for place, values in inserted.items() if values}
 
     def every_upstream(self) -> tuple[Upstream, ...]:
         """What proxies can name: the entries of `upstreams`, and the connections."""

@@ -176,6 +176,23 @@ def test_the_body_of_a_dry_run(body: object, shown: str) -> None:
     assert dry_run(entry, prepare(entry, call))["body"] == shown
 
 
+@pytest.mark.covers("ACT-30")
+def test_a_dry_run_shows_nothing_that_came_from_a_variable() -> None:
+    there = replace(
+        SHOP, base_url="https://shop.test/hooks/s3cret-hook", hidden=("https://shop.test/hooks/s3cret-hook",)
+    )
+    make = replace(MAKE, path="/s3cret-path", headers={"X-Own": "a s3cret-field"}, body=Body("json", {"m": "s3cret-m"}))
+    make = replace(make, hidden=("s3cret-path", "s3cret-field", "s3cret-m"))
+    index, call = Index([there], [make]), asked("make", {})
+    planned = dry_run(index.find(call), prepare(index.find(call), call))
+    assert "s3cret" not in repr((planned, index.connection_summaries("default"), index.action_summaries("default")))
+    assert planned["url"] == "https://shop.test/[REDACTED]/[REDACTED]"
+    assert planned["body"] == '{"m":"[REDACTED]"}'
+    (summary,) = index.connection_summaries("default")
+    assert summary["base_url"] == "https://shop.test/[REDACTED]"
+    assert index.action_summaries("default")[0]["path"] == "/[REDACTED]"
+
+
 INNOCENT = replace(
     SHOP,
     headers={"X-Vip": "s3cret-a", "X-Tags": "s3cret-c, s3cret-b", "Accept": "text/plain"},

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import textwrap
 import traceback
 
 import pytest
@@ -499,3 +500,15 @@ def test_a_fault_of_the_check_is_reported_and_ends_no_follower(monkeypatch: pyte
         r"f: the check ends with TypeError at test_load.py:\d+, a fault of the gateway; please report it",
         str(caught.value),
     )
+
+
+def test_what_came_from_a_variable_is_hidden_and_no_part_of_a_template() -> None:
+    text = """
+        connections: {shop: {base_url: "http://h/${HOOK}"}}
+        actions: {find: {connection: shop, path: "/${HOOK}/{id}", query: {q: "${Q}"}}}
+    """
+    found = parse(textwrap.dedent(text), "yaml", "f", {"HOOK": "s3cret", "Q": "{id}"})
+    (connection,), (action,) = found.connections, found.actions
+    assert (connection.hidden, action.hidden) == (("s3cret",), ("s3cret", "{id}"))
+    assert (action.path, action.query) == ("/s3cret/{id}", {"q": "{char.brace}id}"})
+    assert "hidden" not in repr((connection, action))

@@ -108,3 +108,14 @@ def test_what_a_variable_holds_is_no_part_of_a_template(at: tuple[str, ...], rea
             assert isinstance(found, dict)
             found = found[key]
         assert found == read
+
+
+def test_what_variables_put_into_connections_and_actions_is_known() -> None:
+    data = {
+        "connections": {"shop": {"base_url": "http://${NAME}/${N}", "headers": {"X": "${EMPTY}${UNSET:-x}"}}},
+        "connectors": {"http": {"actions": {"find": {"path": "/${N}$$"}, "list": {"path": "/"}}}},
+        "listen": "${NAME}:1",
+    }
+    substitution = Substitution(grow("f", data, {}), ENV)
+    substitution.data()
+    assert substitution.inserted == {("connections", "shop"): {"value", "5"}, ("actions", "find"): {"5"}}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.actions import Auth, Body, Connection, FieldPolicy
+from gateway.actions.merge import merge
+from gateway.config.actions import Auth, Connection, FieldPolicy
 from gateway.config.load import ConfigError, parse
 from gateway.config.records import CircuitBreaker, Endpoint, Queue, Upstream
 from gateway.config.schema.call_policy import PRESETS
@@ -61,6 +62,7 @@ def test_both_forms_are_the_same_records() -> None:
             "upstream connection/github-api",
             Auth("bearer", "", "s3cret"),
             retry=PRESETS["standard"],
+            hidden=("s3cret",),
         ),
     )
     assert "s3cret" not in repr(flat)
@@ -160,12 +162,15 @@ def test_names_have_the_room_that_counters_have_for_them(form: str, tenant: str,
 @pytest.mark.parametrize("form", ["{%s}", "connectors: {http: {%s}}"])
 def test_what_a_variable_holds_is_sent_as_it_is(form: str) -> None:
     inner = "connections: {a: {base_url: 'http://h', headers: {X-A: '${K}'}, query: {a: '${K}'}}}, "
-    inner += "actions: {b: {connection: a, headers: {X-A: '${K}'}, body: {value: {headers: {a: '${K}'}}}}}"
+    inner += (
+        "actions: {b: {connection: a, method: POST, headers: {X-A: '${K}'}, body: {value: {headers: {a: '${K}'}}}}}"
+    )
     secret = "p{a.b}@request.{"
     document = parse(form % inner, "yaml", "f", {"K": secret})
     (connection,), (action,) = document.connections, document.actions
     assert (connection.headers, connection.query) == ({"X-A": secret}, {"a": secret})
-    assert (action.headers, action.body) == ({"X-A": secret}, Body("json", {"headers": {"a": secret}}))
+    merged = merge(connection, action, {"a.b": "never"})
+    assert (merged.header("X-A"), merged.body) == (secret, f'{{"headers":{{"a":"{secret}"}}}}'.encode())
 
 
 def test_a_connection_is_somewhere() -> None:
