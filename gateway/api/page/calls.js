@@ -10,6 +10,9 @@ export const callPath = (kind, trn, tenant, rest = '') => `/${kind}/${encodeURIC
 
 const fact = (label, value) => value && h('div', {}, h('dt', {}, label), h('dd', {}, value));
 
+// What the database has without serving it: the file hides it, it is switched off, or it cannot be used.
+const served = ({ record }) => record === null || !(record.shadowed_by || record.problem || record.settings.enabled === false);
+
 export class Calls {
   #connections = [];
   #actions = [];
@@ -36,11 +39,11 @@ export class Calls {
 
   async load() {
     try {
-      const tenant = `?tenant=${encodeURIComponent(this.tenant)}`;
-      const [connections, actions] = await Promise.all([call('GET', `/connections${tenant}`), call('GET', `/actions${tenant}`)]);
-      [this.#connections, this.#actions] = [connections.items, actions.items];
+      const query = `?tenant=${encodeURIComponent(this.tenant)}&per_page=1000`;
+      const [connections, actions] = await Promise.all([call('GET', `/connections${query}`), call('GET', `/actions${query}`)]);
+      [this.#connections, this.#actions] = [connections.items.filter(served), actions.items.filter(served)];
       say(this.#error, '');
-      say(this.#sum, `${plural(connections.items.length, 'connection')} · ${plural(actions.items.length, 'action')}`);
+      say(this.#sum, `${plural(this.#connections.length, 'connection')} · ${plural(this.#actions.length, 'action')}`);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       [this.#connections, this.#actions] = [[], []];
