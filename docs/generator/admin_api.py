@@ -20,6 +20,10 @@ _IN_THE_FILE: Schema = schema()["$defs"]  # type: ignore[assignment] # a schema 
 """Mappings of the configuration file: the reference of the configuration tells of them."""
 
 
+_REFERENCE = {"Proxy": "a proxy", "Connection": "a connection", "Action": "an action"}
+"""Mappings of the file that bodies extend."""
+
+
 def regions() -> dict[str, str]:
     told = document(ROUTES)
     operations = [
@@ -52,8 +56,9 @@ def _content(holder: Operation) -> str:
 
 
 def _link(name: str) -> str:
-    if name == "Proxy":
-        return "[a proxy](configuration.md#proxies)"
+    if name in _REFERENCE:
+        plural = {"Proxy": "proxies"}.get(name, f"{name.lower()}s")
+        return f"[{_REFERENCE[name]}](configuration.md#{plural})"
     return f"[{name}](#{name.lower()})"
 
 
@@ -67,15 +72,14 @@ def _parameters(operations: list[tuple[str, str, Operation]]) -> Iterator[tuple[
 
 
 def _body(name: str, node: Schema) -> str:
-    known, own = _IN_THE_FILE["Proxy"]["properties"].keys(), node.get("properties", {})
-    extends = known <= own.keys()
+    own = node.get("properties", {})
+    extended = [each for each in _REFERENCE if _IN_THE_FILE[each]["properties"].keys() <= own.keys()]
+    known = {key for each in extended for key in _IN_THE_FILE[each]["properties"]}
     rows = [
-        _key(key, value, required=key in node.get("required", ()))
-        for key, value in own.items()
-        if not (extends and key in known)
+        _key(key, value, required=key in node.get("required", ())) for key, value in own.items() if key not in known
     ]
     says = [f"### {name}", " ".join(node.get("description", "").replace("``", "`").split())]
-    says += [f"All keys of {_link('Proxy')}, and these:"] if extends else []
+    says += [f"All keys of {_link(each)}, and these:" for each in extended]
     says += [table(("key", "value", "default", "meaning"), rows)] if rows else []
     return "\n\n".join(filter(None, says))
 

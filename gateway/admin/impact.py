@@ -107,4 +107,4 @@ def _pool(old: Proxy | None, new: Proxy | None) -> str:
 
 
 def _origin(proxy: Proxy) -> str:
-    return Origin.of(proxy.upstream).url
+    return proxy.upstream if proxy.names_upstream else Origin.of(proxy.upstream).url

@@ -26,6 +26,7 @@ from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
 from gateway.config import single
 from gateway.config.errors import ConfigError
+from gateway.config.named_calls import NamedCalls, together
 from gateway.config.schema.proxy import Proxy
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import Inspection, ProxyState
@@ -154,9 +155,15 @@ class ProxyAdministration:
 
     async def strays(self, key: str, origins: Collection[str]) -> list[str]:
         """Names of the proxies, of file and database, that would send the secret to another origin than these."""
-        everything = [(proxy, self._declared.urls(proxy)) for proxy in self._declared.proxies()]
-        everything += [(proxy, proxy.own_urls()) for proxy in usable(await self._store.proxies.list())]
+        called = await self._called()
+        everything = [(proxy, [*self._declared.urls(proxy), *called.urls(proxy)]) for proxy in self._declared.proxies()]
+        stored = usable(await self._store.proxies.list())
+        everything += [(proxy, [*proxy.own_urls(), *called.urls(proxy)]) for proxy in stored]
         return sorted(proxy.name for proxy, urls in everything if single.misdirected(proxy, urls, {key: origins}))
+
+    async def _called(self) -> NamedCalls:
+        """The connections of file and database."""
+        return together(self._declared.called, usable(await self._store.connections.list()), ())[0]
 
     async def _state(self) -> Mapping[str, ProxyState]:
         """The current state by proxy; empty while the data plane is away."""
@@ -219,10 +226,15 @@ class ProxyAdministration:
             )
         except ConfigError as error:
             raise invalid(error) from None
+        called = await self._called()
+        if lost := sorted(checked.named_upstreams() - {each.shared_name for each in called.connections}):
+            field = "upstream" if checked.upstream in lost else "fallback.upstream"
+            raise validation([(field, f"there is no {lost[0]}; create this connection first, or write a URL")])
         bound = {secret.key: secret.origins for secret in secrets if secret.origins}
-        if wrong := single.misdirected(checked, checked.own_urls(), bound):
+        if wrong := single.misdirected(checked, [*checked.own_urls(), *called.urls(checked)], bound):
             told = "; ".join(f"the secret {key} may be sent to {', '.join(bound[key])} alone" for key in wrong)
-            own = single.misdirected(checked, checked.urls, bound)
+            places = called.urls(checked) if checked.names_upstream else checked.urls
+            own = single.misdirected(checked, places, bound)
             field = "upstream" if own else "fallback.upstream"
             raise validation([(field, f"{told}; bind it to this origin too, or name another secret in headers")])
         return checked

@@ -6,6 +6,7 @@ from gateway.config import remarks as config_remarks
 from gateway.config.schema.settings import Settings
 from gateway.store import remarks as store_remarks
 from gateway.store import schema
+from gateway.store.calls import connection_names
 from gateway.store.database import Database, file_of, is_embedded
 from gateway.store.errors import StoreError
 from gateway.store.proxies import ProxyRepository
@@ -20,7 +21,8 @@ async def remarks(settings: Settings) -> list[str]:
     try:
         revision = await schema.revision_of(database)
         if revision is None:
-            return list(store_remarks.remarks(settings, [], (), {}))  # nothing is stored yet
+            nothing = store_remarks.remarks(settings, [], (), {})  # is stored yet
+            return [*nothing, *store_remarks.without_connection(settings, ())]
         schema.check(revision)
         # What this version cannot serve is left out, and logged at the start.
         stored = usable(await ProxyRepository(database).list())
@@ -28,7 +30,8 @@ async def remarks(settings: Settings) -> list[str]:
         nested = config_remarks.remarks([*settings.proxies, *(proxy for proxy in stored if proxy.name not in own)])
         secrets = await origins(database)
         bound = {key: allowed for key, allowed in secrets.items() if allowed}
-        return [*store_remarks.remarks(settings, stored, secrets, bound), *nested]
+        lost = store_remarks.without_connection(settings, await connection_names(database))
+        return [*store_remarks.remarks(settings, stored, secrets, bound), *nested, *lost]
     except StoreError as error:
         which = f" {file_of(settings.database)}" if is_embedded(settings.database) else ""  # a URL may hold a password
         return [f"the proxies of the database{which} were not checked: {error}"]

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from gateway.config import actions as records
 from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection
+from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.upstream import Upstream
 
 Key = tuple[str, str]
@@ -77,6 +78,11 @@ class NamedCalls:
     def upstreams(self) -> tuple[Upstream, ...]:
         """Those of the connections, which proxies can name."""
         return tuple(each.upstream for each in self.connections)
+
+    def urls(self, proxy: Proxy) -> list[str]:
+        """Where requests of ``proxy`` go that names some of the connections."""
+        names = proxy.named_upstreams()
+        return [each.definition.base_url for each in self.connections if each.shared_name in names]
 
     def records(self) -> tuple[tuple[records.Connection, ...], tuple[records.Action, ...]]:
         """For the data plane, without actions that are switched off."""

@@ -10,11 +10,14 @@ from gateway.config import header_template, validation_messages, values
 from gateway.config.errors import ConfigError, Problem
 from gateway.config.formats.tree import Branch, grow
 from gateway.config.networks import Destinations
+from gateway.config.schema.connections import SHARED
+from gateway.config.schema.protections import PROTECTIONS
 from gateway.config.schema.proxy import Proxy
 
 _DESTINATIONS = Destinations()
-_NO_URL = Problem("must be a URL such as http://host:port; proxies of a file alone name an upstream", ("upstream",))
-
+_NO_URL = Problem(
+    "must be a URL, as http://host:port, or connection/NAME; a file alone can name other upstreams", ("upstream",)
+)
 _NO_URL_IN_FALLBACK = Problem(_NO_URL.message, ("fallback", "upstream"))
 _NO_TLS = Problem(
     "names files of the gateway's machine, which only those who can write its configuration file may choose; move this "
@@ -46,12 +49,10 @@ def proxy(
     literal = list(_literal_credentials(data))
     if data.pop("tls", None) is not None:
         literal.append(_NO_TLS)
-    if isinstance(named := data.get("upstream"), str) and values.is_upstream_name(named):
+    if _names_entry(data.get("upstream")):
         literal.append(_NO_URL)
-    if isinstance(fallback := data.get("fallback"), Mapping):
-        second = fallback.get("upstream")
-        if isinstance(second, str) and values.is_upstream_name(second):
-            literal.append(_NO_URL_IN_FALLBACK)
+    if isinstance(fallback := data.get("fallback"), Mapping) and _names_entry(fallback.get("upstream")):
+        literal.append(_NO_URL_IN_FALLBACK)
     try:
         checked = Proxy.model_validate(data, context=header_template.Context(env, secrets, listed))
     except ValidationError as error:
@@ -62,12 +63,26 @@ def proxy(
         ) from None
     if not checked.names_upstream:
         literal += _denied(checked, destinations)
+    elif not _names_entry(checked.upstream):
+        literal += _of_the_connection(checked)
     second = checked.fallback.url if checked.fallback is not None else ""
     if second and (denied := destinations.denial_of_url(second)):
         literal.append(Problem(denied, ("fallback", "upstream")))
     if literal:
         raise ConfigError(name, literal)
     return checked
+
+
+def _names_entry(upstream: object) -> bool:
+    """Whether it names an entry of `upstreams`, of which the file alone has some; it may name a connection."""
+    return isinstance(upstream, str) and values.is_upstream_name(upstream) and not upstream.startswith(SHARED)
+
+
+def _of_the_connection(checked: Proxy) -> Iterator[Problem]:
+    """What its connection has for all that share it."""
+    for key in ("endpoints", *PROTECTIONS):
+        if getattr(checked, key) != Proxy.model_fields[key].default:
+            yield Problem("belongs to the connection that this proxy names; change it there, or leave it out", (key,))
 
 
 def _denied(checked: Proxy, destinations: Destinations) -> Iterator[Problem]:
@@ -124,9 +139,9 @@ def stored(settings: Mapping[str, object], *, name: str = "proxy") -> Proxy:
         root = grow(name, dict(settings), {})
         assert isinstance(root, Branch)
         raise ConfigError(name, map(_without_line, validation_messages.problems(error, Proxy, root))) from None
-    if checked.names_upstream:
+    if _names_entry(checked.upstream):
         raise ConfigError(name, [_NO_URL])
-    if checked.named_upstreams():
+    if any(map(_names_entry, checked.named_upstreams())):
         raise ConfigError(name, [_NO_URL_IN_FALLBACK])
     return checked
 

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeVar
 from pydantic import ValidationError
 
 from gateway.config import validation_messages
+from gateway.config.actions import DEFAULT_TENANT
 from gateway.config.calls import LONGEST, known_as
 from gateway.config.errors import ConfigError, Problem
 from gateway.config.formats.tree import Branch, grow
@@ -37,13 +38,16 @@ class StoredConnection(Connection):
     """A connection with its name."""
 
     name: Name
+    """1 to 64 letters, digits, `_`, `.` and `-`; unique within its tenant."""
 
 
 class StoredAction(Action):
     """An action with its name, its version behind it unless that is 1, and its tenant."""
 
     name: VersionedName
-    tenant: Tenant = "default"
+    """As that of a connection; `NAME@v2` for a version beside the first."""
+    tenant: Tenant = DEFAULT_TENANT
+    """That of its connection."""
 
 
 def connection(

@@ -12,6 +12,7 @@ from gateway.config.errors import ConfigError
 from gateway.config.named_calls import NamedCalls
 from gateway.config.records import Credentials, Document, JwtIssuer, TokenRecord, Upstream
 from gateway.config.schema.connections import SHARED
+from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 from gateway.control.options import Options
 from gateway.store.accounts import Token
@@ -69,11 +70,12 @@ class Composer:
         keys = stored.secrets if stored.read else header_template.AnySecret()
         warnings = frozenset(remarks(settings, served, keys, stored.bound))
         called, lost = _called(settings, stored)
-        dangling = dict(_dangling(settings, called, read=stored.read))
+        dangling = dict(_dangling([*settings.proxies, *served], called, read=stored.read))
         unusable |= lost | dangling
         if dangling:
             kept = tuple(proxy for proxy in settings.proxies if proxy.name not in dangling)
             settings = settings.model_copy(update={"proxies": kept})
+            served = [proxy for proxy in served if proxy.name not in dangling]
         document = settings.record(self._env, stored.secrets, served, stored.bound, called)
         document = _drained(self._options.overrides.apply(document), stored.drained)
         if not document.via:  # that of the start: all workers have it, also those that start after a change of `listen`
@@ -100,10 +102,10 @@ def _broken(records: Iterable[Record[T]], hidden: Container[str]) -> dict[str, s
     }
 
 
-def _dangling(settings: Settings, called: NamedCalls, *, read: bool) -> Iterator[tuple[str, str]]:
-    """The proxies of the file that name a connection which is not there, and why."""
+def _dangling(proxies: Iterable[Proxy], called: NamedCalls, *, read: bool) -> Iterator[tuple[str, str]]:
+    """The proxies that name a connection which is not there, and why."""
     there = {each.shared_name for each in called.connections}
-    for proxy in settings.proxies:
+    for proxy in proxies:
         for name in sorted(proxy.named_upstreams()):
             if name.startswith(SHARED) and name not in there:
                 why = "is neither in the file nor in the database" if read else "is not in the file, and the database"

@@ -142,3 +142,10 @@ class ConnectionRepository(Repository[NamedConnection]):
         async with self._database.writing() as connection:
             await self._delete(connection, name, version, actor)
             return await self._actions.delete_of(connection, (own.tenant, own.name), actor)
+
+
+async def connection_names(database: Database) -> set[Key]:
+    """Tenant and name of each connection; needs no key. Raises `StoreUnavailable`."""
+    async with database.reading() as connection:
+        rows = await connection.execute(select(CONNECTIONS.c.tenant, CONNECTIONS.c.name))
+        return {(row.tenant, row.name) for row in rows}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from gateway.config import single
+from gateway.config.named_calls import Key
+from gateway.config.schema.connections import SHARED, key_of
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 
@@ -26,6 +28,21 @@ def remarks(
                 f"read: its requests get 500 template_missing. {_way_out(name)}"
             )
         yield from _of_secrets(f"proxy {proxy.name} of the database", proxy, proxy.own_urls(), secrets, bound)
+
+
+def without_connection(settings: Settings, stored: Container[Key]) -> Iterator[str]:
+    """A sentence for each proxy of the file that names a connection which is not there.
+
+    ``stored``: tenant and name of each connection of the database.
+    """
+    own = {each.shared_name for each in settings.named_calls().connections}
+    for proxy in settings.proxies:
+        for name in sorted(proxy.named_upstreams() - own):
+            if name.startswith(SHARED) and key_of(name) not in stored:
+                yield (
+                    f"proxy {proxy.name} of the file names {name}, which is neither in the file nor in the database: "
+                    f"it is not served. Create the connection, or change the upstream"
+                )
 
 
 def _of_secrets(

@@ -246,6 +246,27 @@ async def test_a_connection_stays_while_a_proxy_names_it(api: Api) -> None:
         assert "hub" in refused.body["details"]
 
 
+async def test_a_proxy_of_the_database_may_name_a_connection(api: Api) -> None:
+    proxy = {"name": "hub", "path": "/hub", "upstream": "connection/shop"}
+    lost = await api.call("POST", "/proxies", proxy)
+    assert "there is no connection/shop; create this connection first" in fields(lost)["upstream"]
+    await made(api)
+    created = await api.call("POST", "/proxies", proxy)
+    assert (created.status, created.body["upstream"]) == (201, "connection/shop")
+    changed = await api.call("PATCH", "/proxies/hub", {"strip_path": False, "version": 1})
+    assert changed.status == 200
+    assert (await api.call("DELETE", "/connections/shop")).body["code"] == "in_use"
+    own = await api.call("PATCH", "/proxies/hub", {"max_concurrent": 5, "version": 2})
+    assert "belongs to the connection" in fields(own)["max_concurrent"]
+    await api.call("PUT", "/secrets/K", {"value": "v", "origins": ["http://other.example"]})
+    stray = await api.call("PATCH", "/proxies/hub", {"headers": {"X-K": "{secret.K}"}, "version": 2})
+    assert "the secret K may be sent to http://other.example alone" in fields(stray)["upstream"]
+    await api.call("PATCH", "/secrets/K", {"origins": ["http://h.example"]})
+    assert (await api.call("PATCH", "/proxies/hub", {"headers": {"X-K": "{secret.K}"}, "version": 2})).status == 200
+    refused = await api.call("PATCH", "/secrets/K", {"origins": ["http://other.example"]})
+    assert (refused.status, refused.body["code"]) == (409, "secret_in_use")
+
+
 async def test_what_cannot_be_served_is_shown_with_the_reason(api: Api) -> None:
     await made(api)
     await with_action(api)

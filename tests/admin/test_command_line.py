@@ -360,6 +360,17 @@ async def test_check_sees_proxies_of_the_database_within_those_of_the_file(shell
     assert "warning: proxy closed (/admin) lies within proxy open (/)" in told.stderr
 
 
+async def test_check_looks_for_connections_in_the_database(shell: Shell, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    hub = "{name: hub, path: /hub, upstream: connection/shop}"
+    config.write_text(f"database: sqlite:///{tmp_path}/gateway.db\nproxies: [{hub}]\n")
+    for known in (False, True):
+        told = await asyncio.to_thread(CliRunner().invoke, main, ("check", "--config", str(config)))
+        assert told.exit_code == 0
+        assert ("proxy hub of the file names connection/shop, which is neither" in told.stderr) is not known
+        assert (await shell("connection", "create", "shop", "base_url=http://h")).exit_code == (3 if known else 0)
+
+
 async def test_a_template_in_a_variable_of_a_file_is_stored_as_text(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text('name: web\npath: /web\nupstream: http://127.0.0.1:9\nheaders: {X-Set: "a ${SET}"}\n')

@@ -80,6 +80,12 @@ def shared_name(tenant: str, name: str) -> str:
     return f"{SHARED}{name}" if tenant == records.DEFAULT_TENANT else f"{SHARED}{tenant}/{name}"
 
 
+def key_of(shared: str) -> tuple[str, str]:
+    """Tenant and name of the connection that proxies name so: the inverse of `shared_name`."""
+    tenant, slash, name = shared.removeprefix(SHARED).rpartition("/")
+    return (tenant, name) if slash else (records.DEFAULT_TENANT, name)
+
+
 class Connection(Section):
     """A third party: where it is, how to authenticate there, and what protects it."""
 

@@ -163,8 +163,8 @@ class Proxy(Section):
         | typed("^([Hh][Tt][Tt][Pp][Ss]?|[Hh]2[Cc])://[^/@]+", "Begin with http://, https:// or h2c://, then the host"),
     )
     """`http://`, `https://` or `h2c://` URL: host, optional port and base path; without a user, a query or a fragment.
-    Or, in a file, the name of an entry of `upstreams`: then the keys of an upstream, such as `max_concurrent`, stand
-    there and not here."""
+    Or `connection/NAME`, or, in a file, the name of an entry of `upstreams`: then the keys of an upstream, such as
+    `max_concurrent`, stand there and not here."""
     strip_path: bool = Field(
         default=_PROXY.strip_path,
         title="Remove the prefix before forwarding",

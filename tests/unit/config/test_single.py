@@ -25,7 +25,10 @@ def test_a_good_one() -> None:
 
 def test_a_proxy_of_the_database_has_a_url() -> None:
     """Nothing else is wrong with its protections, and all that is wrong is reported at once."""
-    url = ("upstream", "must be a URL such as http://host:port; proxies of a file alone name an upstream")
+    url = (
+        "upstream",
+        "must be a URL, as http://host:port, or connection/NAME; a file alone can name other upstreams",
+    )
     assert problems(upstream="ai", max_concurrent=3) == [url]
     assert problems(upstream="ai", active="yes") == [("active", "must be true or false; write it without quotes"), url]
 
@@ -80,7 +83,10 @@ def test_secrets_that_may_not_go_to_an_upstream() -> None:
 
 def test_an_upstream_that_only_a_file_can_name() -> None:
     (problem,) = problems(upstream="ai")
-    assert problem == ("upstream", "must be a URL such as http://host:port; proxies of a file alone name an upstream")
+    assert problem == (
+        "upstream",
+        "must be a URL, as http://host:port, or connection/NAME; a file alone can name other upstreams",
+    )
     with pytest.raises(ConfigError, match="must be a URL"):
         single.stored({**PROXY, "upstream": "ai"})
 
@@ -109,7 +115,10 @@ def test_no_tls_written_out_is_none() -> None:
 
 def test_the_fallback_of_a_proxy_of_the_database_has_a_url_too() -> None:
     named = {"on": ["connect"], "upstream": "ai"}
-    url = ("fallback.upstream", "must be a URL such as http://host:port; proxies of a file alone name an upstream")
+    url = (
+        "fallback.upstream",
+        "must be a URL, as http://host:port, or connection/NAME; a file alone can name other upstreams",
+    )
     assert problems(fallback=named) == [url]
     with pytest.raises(ConfigError, match=r"fallback\.upstream: must be a URL"):
         single.stored({**PROXY, "fallback": named})
@@ -117,3 +126,14 @@ def test_the_fallback_of_a_proxy_of_the_database_has_a_url_too() -> None:
         "fallback.upstream"
     ]
     assert single.stored({**PROXY, "fallback": {"on": ["connect"], "response": {}}}).fallback is not None
+
+
+def test_a_proxy_of_the_database_may_name_a_connection() -> None:
+    plain = {"name": "hub", "path": "/hub", "upstream": "connection/acme/shop"}
+    fallback = {"on": ["connect"], "upstream": "connection/other"}
+    checked = single.proxy({**plain, "fallback": fallback, "max_concurrent": 0}, env={}, secrets=())
+    assert checked.named_upstreams() == {"connection/acme/shop", "connection/other"}
+    assert single.stored(checked.model_dump(mode="json", exclude_defaults=True)) == checked
+    with pytest.raises(ConfigError) as caught:
+        single.proxy({**plain, "max_concurrent": 5, "endpoints": [{"url": "http://h"}]}, env={}, secrets=())
+    assert {each.path for each in caught.value.problems} == {("max_concurrent",), ("endpoints",)}

@@ -165,6 +165,15 @@ def test_a_proxy_without_its_connection_takes_no_other_along(
     assert says in made.unusable["hub"]
 
 
+def test_a_proxy_of_the_database_may_name_a_connection_too(tmp_path: Path, composer: Composer) -> None:
+    hub = stored("hub", upstream="connection/shop")
+    made = composer.compose(settings(tmp_path), StoredRecords([hub], connections=[connection()]))
+    assert [(route.name, route.upstream) for route in made.document.routes] == [("hub", "upstream connection/shop")]
+    made = composer.compose(settings(tmp_path), StoredRecords([hub, stored("other")]))
+    assert [route.name for route in made.document.routes] == ["other"]
+    assert made.unusable.keys() == {"hub"}
+
+
 def test_records_that_cannot_be_used_are_left_out_with_the_reason(tmp_path: Path, composer: Composer) -> None:
     broken = replace(connection(), value=ConfigError("connection x of the database", [Problem("is bad")]))
     made = composer.compose(settings(tmp_path), StoredRecords(connections=[broken], actions=[action()]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Container, Mapping
 
 from gateway.config import single
 from gateway.config.header_template import AnySecret
 from gateway.config.load import settings_in
 from gateway.config.schema.proxy import Proxy
-from gateway.store.remarks import remarks
+from gateway.store.remarks import remarks, without_connection
 
 FILE = """\
 database: sqlite:///x.db
@@ -53,3 +54,21 @@ def test_a_variable_that_is_not_listed() -> None:
     b = stored({"X": "{env.HOME}"})
     (sentence,) = said({"KEY"}, {}, b)
     assert sentence.startswith("proxy b of the database names {env.HOME}, which templates of the database may not read")
+
+
+def test_a_connection_that_is_nowhere() -> None:
+    text = """
+        database: sqlite:///x.db
+        connections: {own: {base_url: "http://h", tenant: acme}}
+        proxies:
+          - {name: a, path: /a, upstream: connection/acme/own}
+          - {name: b, path: /b, upstream: connection/shop}
+          - {name: c, path: /c, upstream: "http://h", fallback: {on: [connect], upstream: connection/acme/shop}}
+    """
+    file = settings_in(textwrap.dedent(text), "yaml", "f", {})
+    assert list(without_connection(file, {("default", "shop"), ("acme", "shop")})) == []
+    said = list(without_connection(file, {("acme", "own")}))
+    assert [sentence.split(",")[0] for sentence in said] == [
+        "proxy b of the file names connection/shop",
+        "proxy c of the file names connection/acme/shop",
+    ]

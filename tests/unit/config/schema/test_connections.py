@@ -9,6 +9,7 @@ from gateway.config.actions import Auth, Connection, FieldPolicy
 from gateway.config.load import ConfigError, parse
 from gateway.config.records import CircuitBreaker, Endpoint, Queue, Upstream
 from gateway.config.schema.call_policy import PRESETS
+from gateway.config.schema.connections import key_of, shared_name
 
 SOURCE = """\
 connectors:
@@ -182,3 +183,8 @@ def test_a_connection_leads_to_no_address_that_is_denied(form: str) -> None:
     (problem,) = told(form % "connections: {c: {base_url: 'http://169.254.169.254/'}}")
     assert "connections.c.base_url: " in problem
     assert "169.254.0.0/16" in problem
+
+
+@pytest.mark.parametrize("key", [("default", "shop"), ("acme", "shop")])
+def test_the_name_that_proxies_have_for_it_can_be_read(key: tuple[str, str]) -> None:
+    assert key_of(shared_name(*key)) == key
