@@ -47,7 +47,12 @@ def _is_text(key: str) -> bool:
 
 def add(group: click.Group, noun: str, key: str) -> None:
     """Add the commands to ``group``; both kinds have the same ones, and the same routes. ``key``: an example."""
+    _add_create(group, noun, key)
+    _add_update(group, noun)
+    _add_delete(group, noun)
 
+
+def _add_create(group: click.Group, noun: str, key: str) -> None:
     @group.command(
         "create",
         help=f"Create {noun} NAME in the database.\n\nKEY may be dotted, as in {key}; VALUE is JSON, or text.",
@@ -76,6 +81,8 @@ def add(group: click.Group, noun: str, key: str) -> None:
 
         target.run(work)
 
+
+def _add_update(group: click.Group, noun: str) -> None:
     @group.command(
         "update",
         help=f"Change some keys of {noun} NAME in the database; with --file all of it.\n\nnull takes the default "
@@ -110,6 +117,8 @@ def add(group: click.Group, noun: str, key: str) -> None:
 
         target.run(work)
 
+
+def _add_delete(group: click.Group, noun: str) -> None:
     @group.command("delete", help=f"Delete {noun} NAME from the database.")
     @click.argument("name")
     @click.option("--version", type=int, help="Only if it is still this version.")

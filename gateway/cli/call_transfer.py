@@ -27,7 +27,12 @@ _SECRETS: Final = click.option("--secrets", is_flag=True, help="Secrets in the c
 def add(group: click.Group, *kinds: Kind) -> None:
     """Add the commands about ``kinds`` to ``group``."""
     what = " and ".join(f"{kind}s" for kind in kinds)
+    _add_export(group, kinds, what)
+    _add_import(group, kinds, what)
+    _add_sync(group, kinds, what)
 
+
+def _add_export(group: click.Group, kinds: Sequence[Kind], what: str) -> None:
     @group.command("export", help=f"Write the {what} of the database to FILE (.yaml or .json), secrets redacted.")
     @_file
     @click.option(
@@ -62,6 +67,8 @@ def add(group: click.Group, *kinds: Kind) -> None:
 
         target.run(work)
 
+
+def _add_import(group: click.Group, kinds: Sequence[Kind], what: str) -> None:
     @group.command("import", help=f"Create the {what} of FILE in the database; what else is there stays.")
     @_file
     @ON_CONFLICT
@@ -71,6 +78,8 @@ def add(group: click.Group, *kinds: Kind) -> None:
     def import_(target: Target, file: pathlib.Path, on_conflict: str, dry_run: bool, tenant: str) -> None:
         _transfer(target, file, kinds, tenant, on_conflict=on_conflict, prune=False, dry_run=dry_run)
 
+
+def _add_sync(group: click.Group, kinds: Sequence[Kind], what: str) -> None:
     @group.command("sync", help=f"Make the {what} of the database those of FILE, and show the difference.")
     @_file
     @DRY_RUN
