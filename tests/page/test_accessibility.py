@@ -133,7 +133,18 @@ async def test_no_violation(api: Api, visit: Visit, monkeypatch: pytest.MonkeyPa
         await page.get_by_role("button", name="Test").click()
         await page.locator(".outcome p").wait_for()
 
+    async def new() -> None:
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="New connection").click()
+        await page.get_by_label("Auth").select_option("api_key")
+        for summary in await page.locator(".group > summary").all():
+            await summary.click()
+        await page.get_by_role("button", name="Create").click()
+        await page.locator("[aria-invalid]").first.wait_for()
+
     async def planned() -> None:
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Leave").click()
         await page.get_by_role("button", name="get-user").last.click()
         await page.get_by_role("button", name="Show the request").click()
         await page.get_by_role("row", name="Accept").wait_for()
@@ -168,6 +179,7 @@ async def test_no_violation(api: Api, visit: Visit, monkeypatch: pytest.MonkeyPa
         ("account", account),
         ("calls", calls),
         ("connection", connection),
+        ("new", new),
         ("planned", planned),
         ("called", called),
         ("rejected", rejected),

@@ -140,3 +140,117 @@ async def test_markup_in_a_response_stays_text(api: Api, visit: Visit) -> None:
     await page.get_by_role("button", name="Call").click()
     await expect(page.locator("pre.code")).to_have_text(markup)
     assert await page.locator("img[src=x]").count() == 0
+
+
+async def test_a_connection_is_made_changed_and_deleted_with_its_action(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await open_calls(visit)
+    await page.get_by_role("button", name="New connection").click()
+    await page.get_by_label("Name", exact=True).fill("shop")
+    await page.get_by_label("Base url").fill("shop.test")
+    await page.get_by_label("Auth").select_option("bearer")
+    token = page.get_by_label("Token")
+    await expect(token).to_have_attribute("type", "password")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("[id='f-base_url-error']")).to_contain_text("http://")
+    await expect(page.locator("[id='f-auth.token-error']")).not_to_be_empty()
+    await page.get_by_label("Base url").fill("https://shop.test/v1")
+    await token.fill("the-token")
+    await page.get_by_role("button", name="Check").click()
+    await expect(page.locator(".outcome")).to_contain_text("It is valid")
+    assert (await api.call("GET", "/connections/shop")).status == 404
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    row = page.locator("li.call", has_text="shop.test")
+    await expect(row).to_contain_text("auth: bearer")
+
+    await row.get_by_role("button", name="shop").click()
+    await page.get_by_role("button", name="New action").click()
+    await expect(page.get_by_label("Connection")).to_have_value("shop")
+    await page.get_by_label("Name", exact=True).fill("find")
+    await page.get_by_label("Path").fill("/orders/{id}")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    await row.get_by_role("button", name="find").click()
+    await expect(page.get_by_text("GET /orders/{id}")).to_be_visible()
+    await page.keyboard.press("Escape")
+
+    await row.get_by_role("button", name="shop").click()
+    await page.get_by_role("button", name="Edit").click()
+    await expect(page.get_by_label("Token")).to_have_value("[REDACTED]")
+    await page.get_by_label("Description").fill("Orders")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    saved = (await api.call("GET", "/connections/shop")).body
+    assert (saved["description"], saved["record"]["version"]) == ("Orders", 2)
+    (stored,) = await api.store.connections.list()
+    assert stored.value.definition.auth.token == "the-token"  # type: ignore[union-attr]
+
+    await row.get_by_role("button", name="shop").click()
+    await page.get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text("Its actions go with it: trn:openact:default:action/http/find@v1.")).to_be_visible()
+    await page.get_by_label("Type shop to confirm").fill("shop")
+    await page.get_by_role("button", name="Delete").last.click()
+    await expect(row).to_have_count(0)
+    assert (await api.call("GET", "/actions/find")).status == 404
+
+
+async def test_another_login_keeps_nothing_of_the_one_before(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await open_calls(visit)
+    await page.get_by_role("button", name="New connection").click()
+    await page.get_by_label("Name", exact=True).fill("shop")
+    await page.get_by_label("Base url").fill("https://shop.test")
+    await page.get_by_label("Auth").select_option("bearer")
+    await page.get_by_label("Token").fill("the-token")
+    await page.get_by_label("Auth").select_option("api_key")
+    await page.get_by_label("Name", exact=True).last.fill("X-Api-Key")
+    await page.get_by_label("Value", exact=True).fill("the-key")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    stored = (await api.call("GET", "/connections/shop")).body["record"]["settings"]["auth"]
+    assert stored == {"type": "api_key", "name": "X-Api-Key", "value": "[REDACTED]", "in": "auto"}
+
+
+async def test_another_user_has_changed_it_meanwhile(api: Api, visit: Visit) -> None:
+    page = visit.page
+    assert (await api.call("POST", "/connections", {"name": "shop", "base_url": "https://shop.test"})).status == 201
+    await open_calls(visit)
+    await page.get_by_role("button", name="shop").click()
+    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_label("Description").fill("mine")
+    theirs = {"description": "theirs", "max_concurrent": 5, "version": 1}
+    assert (await api.call("PATCH", "/connections/shop", theirs)).status == 200
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("heading", name="Another user changed this connection meanwhile")).to_be_visible()
+    await expect(page.get_by_role("row", name="max_concurrent")).to_be_visible()
+    await page.get_by_role("button", name="Keep mine").click()
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    saved = (await api.call("GET", "/connections/shop")).body["record"]
+    settings = saved["settings"]
+    assert (saved["version"], settings["description"], settings.get("max_concurrent", 0)) == (3, "mine", 0)
+
+
+async def test_what_stands_in_the_file_is_read_only(visit: Visit) -> None:
+    page = visit.page
+    await open_calls(visit)
+    await expect(page.locator("li.call")).to_contain_text("read-only")
+    await page.get_by_role("button", name="github").click()
+    await expect(page.get_by_text("It stands in the configuration file")).to_be_visible()
+    await expect(page.get_by_role("button", name="Edit")).to_have_count(0)
+
+
+async def test_what_is_not_served_says_why(api: Api, visit: Visit) -> None:
+    page = visit.page
+    assert (await api.call("POST", "/connections", {"name": "shop", "base_url": "https://shop.test"})).status == 201
+    off = {"name": "find", "connection": "shop", "enabled": False}
+    assert (await api.call("POST", "/actions", off)).status == 201
+    await open_calls(visit)
+    await page.get_by_role("button", name="find, not served").click()
+    await expect(page.get_by_text("It is switched off, and is not there for a caller.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Call")).to_have_count(0)
+    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_label("Enabled").check()
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("button", name="find", exact=True)).to_be_visible()

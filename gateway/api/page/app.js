@@ -13,6 +13,7 @@ import { Live } from './live.js';
 import { login } from './login.js';
 import { Refusals } from './refusals.js';
 import { proxySchema } from './schema.js';
+import { PROXY } from './subjects.js';
 
 // What the address names. It can hold anything that a user typed.
 function named() {
@@ -162,7 +163,7 @@ class Board {
   async #edit(proxy) {
     try {
       const current = proxy && this.#proxies.find((known) => known.name === proxy.name && known.source === 'database');
-      if (await edit(current)) await this.load();
+      if (await edit(PROXY, current)) await this.load();
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.#warn(`${error.message}.`);

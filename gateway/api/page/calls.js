@@ -1,17 +1,27 @@
 // Named calls: the connections of a tenant, and the actions that are called by name.
 
-import { h, keep, say } from './dom.js';
+import { announce, h, keep, say } from './dom.js';
 import { Refused, call } from './api.js';
-import { attempt, dialog } from './dialog.js';
+import { attempt, confirm, dialog } from './dialog.js';
+import { edit } from './form.js';
 import { plural } from './format.js';
-import { tryAction } from './try.js';
-
-export const callPath = (kind, trn, tenant, rest = '') => `/${kind}/${encodeURIComponent(trn)}${rest}?tenant=${encodeURIComponent(tenant)}`;
+import { called } from './subjects.js';
+import { trial } from './try.js';
 
 const fact = (label, value) => value && h('div', {}, h('dt', {}, label), h('dd', {}, value));
 
 // What the database has without serving it: the file hides it, it is switched off, or it cannot be used.
 const served = ({ record }) => record === null || !(record.shadowed_by || record.problem || record.settings.enabled === false);
+
+const readOnly = ({ record }) => !record && h('span', { class: 'tag', title: 'It stands in the configuration file; change it there' }, 'read-only');
+
+// Why what the database has is not what is called.
+const notes = ({ record }) => [
+  !record && h('p', { class: 'note' }, 'It stands in the configuration file and is read-only here; change it there.'),
+  record?.shadowed_by && h('p', { class: 'note' }, `It is not served: ${record.shadowed_by.replace('file:', '')} has its name.`),
+  record?.settings.enabled === false && h('p', { class: 'note' }, 'It is switched off, and is not there for a caller.'),
+  record?.problem && h('p', { class: 'warning' }, `It cannot be served: ${record.problem}`),
+];
 
 export class Calls {
   #connections = [];
@@ -30,7 +40,8 @@ export class Calls {
         h('div', {}, h('h1', { id: 'calls-title' }, 'Calls'), this.#sum),
         h('div', { class: 'tools' },
           h('div', { class: 'field inline' }, h('label', { for: 'calls-search' }, 'Search'), this.#search),
-          h('div', { class: 'field inline' }, h('label', { for: 'calls-tenant' }, 'Tenant'), this.#tenant))),
+          h('div', { class: 'field inline' }, h('label', { for: 'calls-tenant' }, 'Tenant'), this.#tenant),
+          h('button', { type: 'button', class: 'primary', onclick: () => this.#edit('connection') }, 'New connection'))),
       this.#error, this.#list, this.#none,
     );
   }
@@ -41,7 +52,7 @@ export class Calls {
     try {
       const query = `?tenant=${encodeURIComponent(this.tenant)}&per_page=1000`;
       const [connections, actions] = await Promise.all([call('GET', `/connections${query}`), call('GET', `/actions${query}`)]);
-      [this.#connections, this.#actions] = [connections.items.filter(served), actions.items.filter(served)];
+      [this.#connections, this.#actions] = [connections.items, actions.items];
       say(this.#error, '');
       say(this.#sum, `${plural(this.#connections.length, 'connection')} · ${plural(this.#actions.length, 'action')}`);
     } catch (error) {
@@ -67,34 +78,73 @@ export class Calls {
   }
 
   #row(connection) {
-    const actions = this.#of(connection).map((action) => h('li', {},
-      h('button', { type: 'button', class: 'chip', title: `${action.method} ${action.path}`, onclick: () => tryAction(action, this.tenant) }, action.name)));
     return h('li', { class: 'call' },
       h('div', { class: 'who' },
         h('h2', {}, h('button', { type: 'button', class: 'name', onclick: () => this.#open(connection) }, connection.name),
-          h('span', { class: 'tag' }, connection.connector), h('span', { class: 'tag' }, `auth: ${connection.auth}`)),
+          h('span', { class: 'tag' }, connection.connector), h('span', { class: 'tag' }, `auth: ${connection.auth}`), readOnly(connection), !served(connection) && h('span', { class: 'tag' }, 'not served')),
         h('p', { class: 'where' }, connection.base_url)),
-      actions.length ? h('ul', { class: 'chips', 'aria-label': `Actions of ${connection.name}` }, actions) : h('p', { class: 'muted' }, 'It has no action.'));
+      this.#chips(connection));
+  }
+
+  #chips(connection) {
+    const open = (action) => h('button', { type: 'button', class: 'chip', title: `${action.method} ${action.path}`, onclick: () => this.#try(action) }, served(action) ? action.name : `${action.name}, not served`);
+    const actions = this.#of(connection).map((action) => h('li', {}, open(action)));
+    return actions.length ? h('ul', { class: 'chips', 'aria-label': `Actions of ${connection.name}` }, actions) : h('p', { class: 'muted' }, 'It has no action.');
   }
 
   #open(connection) {
     const tested = h('div', { class: 'outcome', role: 'status' });
     const test = h('button', { type: 'button', onclick: () => attempt(() => this.#test(connection, test, tested)) }, 'Test');
-    return dialog('drawer', connection.name, () => h('div', { class: 'stack' },
-      h('p', { class: 'where' }, connection.trn),
-      h('div', { class: 'actions' }, test), tested,
+    return dialog('drawer', connection.name, (close) => h('div', { class: 'stack' },
+      h('p', { class: 'where' }, connection.trn), notes(connection),
+      h('div', { class: 'actions' }, served(connection) && test, this.#changes('connection', connection, close)), tested,
       h('dl', { class: 'facts' },
         fact('Base URL', connection.base_url), fact('Login', connection.auth), fact('Merge', connection.merge),
         fact('Explained as', connection.upstream), fact('What it is', connection.description)),
-      h('section', {}, h('h3', {}, 'Actions'), h('ul', { class: 'chips' }, this.#of(connection).map((action) => h('li', {},
-        h('button', { type: 'button', class: 'chip', onclick: () => tryAction(action, this.tenant) }, action.name)))))));
+      h('section', {}, h('h3', {}, 'Actions'), this.#chips(connection)),
+      h('div', { class: 'actions' }, h('button', { type: 'button', onclick: () => this.#edit('action', undefined, { connection: connection.name }, close) }, 'New action'))));
+  }
+
+  #try(action) {
+    return dialog('drawer wide', action.name, (close) => h('div', { class: 'stack' },
+      notes(action), action.record && h('div', { class: 'actions' }, this.#changes('action', action, close)),
+      served(action) && trial(action, this.tenant)));
+  }
+
+  // The buttons that change a record of the database.
+  #changes(noun, item, close) {
+    return item.record && [
+      h('button', { type: 'button', onclick: () => this.#edit(noun, item, {}, close) }, 'Edit'),
+      h('span', { class: 'space' }),
+      h('button', { type: 'button', class: 'danger outline', onclick: () => attempt(() => this.#delete(noun, item, close)) }, 'Delete'),
+    ];
+  }
+
+  // `close`: of the drawer that shows what is edited; it would show what was.
+  async #edit(noun, item, given = {}, close = () => {}) {
+    await attempt(async () => {
+      if (!await edit(called(noun, this.tenant, given), item)) return;
+      close();
+      await this.load();
+    });
+  }
+
+  async #delete(noun, item, close) {
+    const subject = called(noun, this.tenant);
+    const { removes } = await call('DELETE', subject.path(item, true), undefined, subject.version(item));
+    const text = ['This cannot be undone.', ...(removes.length ? [`Its actions go with it: ${removes.join(', ')}.`] : [])];
+    if (!await confirm({ title: `Delete ${item.name}?`, text, action: 'Delete', word: item.name, danger: true })) return;
+    await call('DELETE', subject.path(item), undefined, subject.version(item));
+    announce(`The ${noun} ${item.name} is deleted`);
+    close();
+    await this.load();
   }
 
   async #test(connection, button, place) {
     button.disabled = true;
     place.replaceChildren();
     try {
-      const found = await call('POST', callPath('connections', connection.trn, this.tenant, '/test'), {});
+      const found = await call('POST', `/connections/${encodeURIComponent(connection.trn)}/test?tenant=${encodeURIComponent(this.tenant)}`, {});
       place.dataset.kind = found.reached ? 'good' : 'bad';
       const text = found.reached ? `It responds with status ${found.status}.` : `It does not respond: ${found.message || found.code}.`;
       place.replaceChildren(h('p', {}, text));

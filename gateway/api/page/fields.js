@@ -52,7 +52,9 @@ class Field {
   }
 }
 
-const textOf = (setting) => h('input', { ...PLAIN, placeholder: setting.example });
+// A secret is not shown while it is typed.
+const HIDDEN = { ...PLAIN, type: 'password', autocomplete: 'new-password' };
+const textOf = (setting) => h('input', { ...(setting.node.writeOnly ? HIDDEN : PLAIN), placeholder: setting.example });
 
 class TextField extends Field {
   constructor(setting, value) {
@@ -157,9 +159,58 @@ class JsonField extends Field {
   }
 }
 
+// One of several groups of settings, by a value that chooses it.
+class UnionField {
+  #kept = new Map(); // what was typed for the variants that are not chosen now
+  #parts = h('div', { class: 'grid wide' });
+
+  constructor(setting, value, context) {
+    Object.assign(this, { setting, path: setting.path, context });
+    const id = `f-${setting.path}`;
+    const kinds = [...setting.variants.keys()];
+    const all = setting.isNullable && !kinds.includes('none') ? ['', ...kinds] : kinds;
+    this.choice = h('select', { id, name: setting.path, 'aria-describedby': `${id}-hint ${id}-error`, onchange: () => this.#arrange() },
+      all.map((kind) => h('option', { value: kind }, words(kind || 'none'))));
+    this.choice.value = value?.[setting.key] ?? all[0];
+    this.#kept.set(this.choice.value, value ?? {});
+    this.element = [
+      h('div', { class: 'field wide' }, h('label', { for: id }, setting.label), this.choice, hint(setting, `${id}-hint`), h('p', { class: 'error', id: `${id}-error` })),
+      this.#parts,
+    ];
+    this.#arrange();
+  }
+
+  get value() {
+    const kind = this.choice.value;
+    if (!kind) return null;
+    const filled = this.fields.filter(({ setting, value }) => setting.isRequired || (value !== null && value !== ''));
+    return { [this.setting.key]: kind, ...Object.fromEntries(filled.map((field) => [field.path.slice(this.path.length + 1), field.value])) };
+  }
+
+  input(path) {
+    const found = this.fields.map((field) => field.input(path)).find(Boolean);
+    return found ?? (path === this.path || path.startsWith(`${this.path}.`) ? this.choice : undefined);
+  }
+
+  #arrange() {
+    if (this.fields) this.#kept.set(this.shown, this.typed);
+    this.shown = this.choice.value;
+    const kept = this.#kept.get(this.shown) ?? {};
+    const settings = this.setting.variants.get(this.shown) ?? [];
+    this.fields = settings.map((setting) => fieldOf(setting, kept[setting.path.slice(this.path.length + 1)] ?? setting.node.default, this.context));
+    this.#parts.replaceChildren(...this.fields.flatMap((field) => field.element));
+    this.#parts.hidden = !this.fields.length;
+  }
+
+  get typed() {
+    return Object.fromEntries(this.fields.map((field) => [field.path.slice(this.path.length + 1), field.value]));
+  }
+}
+
 // `context`: what fields need besides their value.
 export function fieldOf(setting, value, context) {
   const { node } = setting;
+  if (setting.variants) return new UnionField(setting, value, context);
   if (node['x-widget'] === 'headers') return new HeadersField(value, context);
   if (node['x-choices']) return new ChoiceField(setting, value);
   if (node.enum) return new SelectField(setting, value, node.enum);

@@ -1,10 +1,10 @@
-// Create and edit a proxy. The fields come from its JSON Schema; the gateway validates, and errors are shown at the field.
+// Create and edit a record. The fields come from its JSON Schema; the gateway validates, and errors are shown at the field.
 
 import { h, announce } from './dom.js';
-import { Refused, call, proxyPath } from './api.js';
-import { confirm, dialog, impact } from './dialog.js';
+import { Refused, call } from './api.js';
+import { confirm, dialog } from './dialog.js';
 import { fieldOf } from './fields.js';
-import { proxySchema } from './schema.js';
+import { words } from './schema.js';
 import { differences, get, put, shown } from './settings.js';
 
 class Form {
@@ -12,15 +12,16 @@ class Form {
   #summary = h('div', { class: 'summary', role: 'alert', tabindex: '-1' });
   #outcome = h('div', { class: 'outcome', 'aria-live': 'polite' });
 
-  constructor(proxy, schema, secrets, done, leave) {
-    this.proxy = proxy;
-    this.schema = schema;
-    this.done = done;
-    this.version = proxy?.version;
-    this.base = proxy ? schema.settingsOf(proxy) : structuredClone(schema.fresh);
-    this.save = h('button', { type: 'submit', class: 'primary' }, proxy ? 'Save' : 'Create');
-    const groups = schema.groups.map(([title, settings]) => [title, settings.map((setting) => fieldOf(setting, get(this.base, setting.path), { secrets }))]);
+  // `subject`: what is edited, of subjects.js. `record`: undefined: a new one.
+  constructor(subject, record, schema, secrets, done, leave) {
+    Object.assign(this, { subject, record, schema, done });
+    this.version = subject.version(record);
+    this.base = record ? subject.settings(record, schema) : subject.fresh(schema);
+    this.save = h('button', { type: 'submit', class: 'primary' }, record ? 'Save' : 'Create');
+    const valueOf = ({ path }) => get(this.base, path) ?? get(schema.fresh, path);
+    const groups = schema.groups.map(([title, settings]) => [title, settings.map((setting) => fieldOf(setting, valueOf(setting), { secrets }))]);
     this.#fields = groups.flatMap(([, fields]) => fields);
+    this.untouchedValues = this.#fields.map(held);
     const explain = h('button', { type: 'button', class: 'quiet', 'aria-pressed': 'false', onclick: () => this.#explain(explain) }, 'Explain all');
     this.element = h(
       'form', { class: 'stack edit', onsubmit: (event) => this.#submit(event), novalidate: true, autocomplete: 'off' },
@@ -37,17 +38,20 @@ class Form {
 
   get isTouched() { return this.#text() !== this.untouched; }
 
-  #text() { return JSON.stringify(this.#fields.map((field) => field.state ?? field.value)); }
+  #text() { return JSON.stringify(this.#fields.map(held)); }
 
   #explain(button) {
     const isOn = this.element.classList.toggle('explained');
     button.setAttribute('aria-pressed', String(isOn));
   }
 
-  // What is in the fields; keys without a field stay as they are.
+  // What is in the fields that were touched; all else stays as it is, because a key that is written may mean more than its
+  // default.
   #settings(valueOf = (field) => field.value) {
     const made = structuredClone(this.base);
-    for (const field of this.#fields) put(made, field.path, valueOf(field));
+    this.#fields.forEach((field, index) => {
+      if (field.setting?.isRequired || held(field) !== this.untouchedValues[index]) put(made, field.path, valueOf(field));
+    });
     return made;
   }
 
@@ -55,9 +59,8 @@ class Form {
     this.#clear();
     try {
       const settings = this.#settings((field) => field.draft ?? field.value);
-      const path = this.proxy ? proxyPath(this.proxy.name, '?dry_run=true') : '/proxies?dry_run=true';
-      const told = await call(this.proxy ? 'PUT' : 'POST', path, settings, this.version);
-      this.#outcome.replaceChildren(h('h3', {}, 'It is valid. Saving it does this:'), impact(told.impact));
+      const answer = await this.#send(settings, true);
+      this.#outcome.replaceChildren(h('h3', {}, 'It is valid. Saving it does this:'), this.subject.effect(answer));
       this.#outcome.scrollIntoView({ block: 'nearest' });
     } catch (error) {
       this.#refused(error);
@@ -71,16 +74,18 @@ class Form {
     try {
       const settings = this.#settings();
       for (const field of this.#fields) await field.store?.(settings);
-      const made = this.proxy
-        ? await call('PUT', proxyPath(this.proxy.name), settings, this.version)
-        : await call('POST', '/proxies', settings);
-      announce(`Proxy ${made.name} is ${this.proxy ? 'saved' : 'created'}`);
+      const made = this.subject.record(await this.#send(settings, false));
+      announce(`${words(this.subject.noun)} ${this.subject.name(made)} is ${this.record ? 'saved' : 'created'}`);
       this.done(made);
     } catch (error) {
       this.#refused(error);
     } finally {
       this.save.disabled = false;
     }
+  }
+
+  #send(settings, isDry) {
+    return call(this.record ? 'PUT' : 'POST', this.subject.path(this.record, isDry), settings, this.version);
   }
 
   #clear() {
@@ -115,15 +120,16 @@ class Form {
   }
 
   #conflict(current) {
-    const theirs = this.schema.settingsOf(current);
+    const theirs = this.subject.settings(current, this.schema);
+    const version = this.subject.version(current);
     const rows = differences(this.#settings(), theirs);
     const table = h('table', {},
       h('thead', {}, h('tr', {}, ['Setting', 'Yours', 'There now'].map((title) => h('th', { scope: 'col' }, title)))),
       h('tbody', {}, rows.map(([path, mine, there]) => h('tr', {}, h('th', { scope: 'row' }, path), h('td', {}, shown(mine)), h('td', {}, shown(there))))));
-    const keep = () => { this.version = current.version; this.base = theirs; this.#clear(); this.save.focus(); };
+    const keep = () => { this.version = version; this.#clear(); this.save.focus(); };
     this.#summary.replaceChildren(
-      h('h3', {}, 'Another user changed this proxy meanwhile'),
-      h('p', {}, rows.length ? `It has version ${current.version} now. This is different:` : `It has version ${current.version} now, with the same settings as yours.`),
+      h('h3', {}, `Another user changed this ${this.subject.noun} meanwhile`),
+      h('p', {}, rows.length ? `It has version ${version} now. This is different:` : `It has version ${version} now, with the same settings as yours.`),
       rows.length ? h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Differences' }, table) : '',
       h('div', { class: 'actions' },
         h('button', { type: 'button', onclick: keep }, 'Keep mine, to save over it'),
@@ -131,6 +137,9 @@ class Form {
     this.#summary.focus();
   }
 }
+
+// What a field holds, as a text to compare.
+const held = (field) => JSON.stringify(field.state ?? field.value);
 
 // The first group is always open, the others are closed until they are wanted.
 function group(title, content, isFirst) {
@@ -145,17 +154,17 @@ async function mayLeave(form) {
   return !form.isTouched || confirm({ title: 'Leave without saving?', text, action: 'Leave', danger: true });
 }
 
-// Resolves with the proxy that was saved, or nothing.
-export async function edit(proxy) {
-  const [{ items }, schema] = await Promise.all([call('GET', '/secrets'), proxySchema()]);
+// Resolves with the record that was saved, or nothing. `record`: undefined: a new one is made.
+export async function edit(subject, record) {
+  const [{ items }, schema] = await Promise.all([call('GET', '/secrets'), subject.schema()]);
   const secrets = items.map((secret) => secret.key);
-  for (let shownProxy = proxy; ;) {
-    const title = proxy ? `Edit ${proxy.name}` : 'New proxy';
-    const current = shownProxy;
+  for (let newest = record; ;) {
+    const title = record ? `Edit ${subject.name(record)}` : `New ${subject.noun}`;
+    const current = newest;
     let form;
-    const build = (close, leave) => { form = new Form(current, schema, secrets, close, leave); return form.element; };
+    const build = (close, leave) => { form = new Form(subject, current, schema, secrets, close, leave); return form.element; };
     const result = await dialog('drawer wide', title, build, () => mayLeave(form));
     if (!result?.reload) return result;
-    shownProxy = result.reload;
+    newest = result.reload;
   }
 }

@@ -1,4 +1,5 @@
-// The settings of a proxy, as the JSON Schema of the API describes them. No key is named here: a new one has its field.
+// The settings of a proxy, a connection or an action, as the JSON Schema of the API describes them. No key is named here: a
+// new one has its field.
 
 import { call } from './api.js';
 import { get } from './settings.js';
@@ -48,7 +49,7 @@ class Setting {
     const range = bounds(this.node);
     this.brief = isSaid ? '' : [first, range && `${words(range)}.`, ...more.filter(isSpecial)].filter(Boolean).join(' ');
     const [example] = node.examples ?? [];
-    this.example = type === 'boolean' || values ? '' : inWords(example); // users see all values of these
+    this.example = type === 'boolean' || values || this.node.writeOnly ? '' : inWords(example); // users see all values of these; that of a secret is for the file
     const fallback = inWords(node.default, node);
     this.rest = [
       ...(isSaid ? [first, ...more] : more.filter((sentence) => !isSpecial(sentence))),
@@ -73,16 +74,19 @@ export function inputSettings(schema) {
   });
 }
 
-export class ProxySchema {
+class RecordSchema {
   settings = []; // in the order of the schema
 
-  // `schemas`: those of the OpenAPI document, by name.
-  constructor(schemas) {
+  // `schemas`: those of the OpenAPI document, by name. `plain`: the group of keys that name none.
+  constructor(schemas, name, { answer, plain = LAST, without = [] } = {}) {
     this.schemas = schemas;
-    const { properties, required = [] } = schemas.Proxy;
+    this.plain = plain;
+    const { properties: all, required = [] } = schemas[name];
+    const needed = (key) => Number(required.includes(key)); // these come first
+    const properties = Object.fromEntries(Object.entries(all).filter(([key]) => !without.includes(key)).sort(([a], [b]) => needed(b) - needed(a)));
     this.#collect(properties, required, '', undefined);
     this.fresh = Object.fromEntries(Object.entries(properties).map(([key, node]) => [key, this.#fresh(node)]));
-    this.ofTheRecord = Object.keys(schemas.ProxyAnswer.properties).filter((key) => !(key in properties));
+    this.ofTheRecord = answer ? Object.keys(schemas[answer].properties).filter((key) => !(key in properties)) : [];
   }
 
   // [title, settings] of each group, in the order of their first setting; those without a group come last.
@@ -116,8 +120,21 @@ export class ProxySchema {
       const resolved = this.#resolve(node);
       const own = node['x-group'] ?? group;
       if (resolved.properties) this.#collect(resolved.properties, resolved.required ?? [], `${path}.`, own ?? node.title ?? words(key));
-      else if (!('const' in resolved) && node['x-widget'] !== 'none') this.settings.push(new Setting(path, own ?? LAST, resolved, required.includes(key))); // one value: there is nothing to set
+      else if (!('const' in resolved) && node['x-widget'] !== 'none') this.settings.push(this.#setting(path, own ?? this.plain, resolved, required.includes(key))); // one value: there is nothing to set
     }
+  }
+
+  // Of a union it knows the variants: by the value that chooses each, the settings that it has besides.
+  #setting(path, group, node, isRequired) {
+    const setting = new Setting(path, group, node, isRequired);
+    const { oneOf, discriminator } = setting.node;
+    if (!discriminator) return setting;
+    const variants = oneOf.map((one) => {
+      const { properties, required = [] } = this.#resolve(one);
+      const { [discriminator.propertyName]: key, ...rest } = properties;
+      return [key.const, Object.entries(rest).map(([name, inner]) => new Setting(`${path}.${name}`, group, this.#resolve(inner), required.includes(name)))];
+    });
+    return Object.assign(setting, { key: discriminator.propertyName, variants: new Map(variants) });
   }
 
   #fresh(node) {
@@ -128,7 +145,9 @@ export class ProxySchema {
   }
 }
 
-export async function proxySchema() {
-  const { components } = await call('GET', '/openapi.json');
-  return new ProxySchema(components.schemas);
-}
+const schemasOf = async () => (await call('GET', '/openapi.json')).components.schemas;
+
+export const proxySchema = async () => new RecordSchema(await schemasOf(), 'Proxy', { answer: 'ProxyAnswer' });
+
+// `name`: NewConnection or NewAction. The tenant is that of the page, and the version travels in a header field.
+export const callSchema = async (name) => new RecordSchema(await schemasOf(), name, { plain: 'Basics', without: ['tenant', 'version'] });

@@ -2,7 +2,6 @@
 
 import { announce, h } from './dom.js';
 import { Refused, call } from './api.js';
-import { dialog } from './dialog.js';
 import { fieldOf } from './fields.js';
 import { plural, seconds } from './format.js';
 import { requestLink } from './request.js';
@@ -128,6 +127,4 @@ function saved(content) {
   return h('div', { class: 'actions' }, h('button', { type: 'button', onclick: save }, 'Save the body'));
 }
 
-export function tryAction(action, tenant) {
-  return dialog('drawer wide', action.name, () => new Trial(action, tenant).element);
-}
+export const trial = (action, tenant) => new Trial(action, tenant).element;

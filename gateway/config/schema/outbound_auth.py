@@ -10,7 +10,9 @@ from gateway.config import actions as records
 from gateway.config import header_template
 from gateway.config.schema.section import Section
 
-Secret = Annotated[str, Field(min_length=1, repr=False, examples=["${API_SECRET}"])]
+Secret = Annotated[
+    str, Field(min_length=1, repr=False, examples=["${API_SECRET}"], json_schema_extra={"writeOnly": True})
+]
 
 
 class NoAuth(Section):
