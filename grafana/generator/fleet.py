@@ -197,12 +197,16 @@ COURSE = Row(
             stacked=True,
         ),
         timeseries(
-            "Retries that shadow mode would make",
+            "Retries and hedges that shadow mode would make",
             "Per second, by proxy and what had failed. When they would help, enforce them: they take from a budget.",
             "ops",
             Query(
                 f"sum by (proxy, reason) (rate(gateway_shadow_retries_total{{{P}}}[$__rate_interval]))",
                 "{{proxy}}: {{reason}}",
+            ),
+            Query(
+                f"sum by (proxy) (rate(gateway_shadow_hedges_total{{{P}}}[$__rate_interval]))",
+                "{{proxy}}: hedges",
             ),
         ),
         states(

@@ -359,7 +359,6 @@ CONNECTIONS = Row(
             "reqps",
             Query(_rate("gateway_hedges_total", "result"), "{{result}}"),
             Query(_rate("gateway_hedges_withheld_total", "cause"), "withheld: {{cause}}"),
-            Query(_rate("gateway_shadow_hedges_total"), "in shadow mode"),
         ),
         timeseries(
             "Bytes",

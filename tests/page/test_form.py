@@ -132,6 +132,26 @@ async def test_rate_limits_are_set_in_the_form(api: Api, visit: Visit) -> None:
     await expect(visit.row("web").locator(".tag")).to_have_text("shadow: rates")
 
 
+async def test_the_time_of_a_hedge_is_a_number_or_measured(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web")
+    await visit.board()
+    for typed, saved in (("p95", "p95"), ("0.5", 0.5), ("0", 0)):
+        await visit.row("web").get_by_role("link").click()
+        await page.get_by_role("button", name="Edit").click()
+        await page.locator("summary", has_text="Retries").click()
+        after = page.get_by_label("Time before the second attempt")
+        await after.fill("p99")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("[id='f-hedge.after-error']")).to_contain_text("as in 0.5, or p95")
+        await after.fill(typed)
+        await page.get_by_label("Mode of the hedges").select_option("Shadow")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator("dialog.wide")).to_have_count(0)
+        assert (await api.call("GET", "/proxies/web")).body["hedge"]["after"] == saved
+        await expect(visit.row("web").locator(".tag")).to_have_count(1 if saved else 0)
+
+
 @pytest.mark.usefixtures("wider")
 async def test_a_new_setting_has_its_field_and_is_saved(api: Api, visit: Visit) -> None:
     page = visit.page

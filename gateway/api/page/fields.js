@@ -65,6 +65,11 @@ class TextField extends Field {
   get value() { return this.setting.isNullable && !this.text ? null : this.text; }
 }
 
+// A number, or one of some words.
+class NumberOrWordField extends TextField {
+  get value() { return this.text === '' || Number.isNaN(Number(this.text)) ? super.value : Number(this.text); }
+}
+
 class NumberField extends Field {
   constructor(setting, value) {
     const { type, minimum, exclusiveMinimum, maximum } = setting.node;
@@ -216,6 +221,7 @@ export function fieldOf(setting, value, context) {
   if (node.enum) return new SelectField(setting, value, node.enum);
   if (node.type === 'boolean') return setting.isNullable ? new SelectField(setting, value, [true, false]) : new CheckField(setting, value);
   if (node.type === 'integer' || node.type === 'number') return new NumberField(setting, value);
+  if (node.anyOf?.every((one) => one.type === 'number' || one.const)) return new NumberOrWordField(setting, value);
   if (node.type === 'string') return new TextField(setting, value);
   if (node.type === 'array' && ['string', 'integer', 'number'].includes(node.items?.type)) return new ListField(setting, value);
   return new JsonField(setting, value);
