@@ -92,7 +92,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     }
     proxies[0] |= {
         "circuit_breaker": {**BREAKER, "mode": "shadow"},
-        "retries": {"attempts": 2, "on": ["500", "connect"]},
+        "retries": {"attempts": 2, "on": ["500", "connect"], "budget": 1, "burst": 1000},
     }
     proxies[0]["hedge"] = {"after": 0.01}
     proxies[0]["rate_limits"] = [{"key": "client", "rate": 40}]
