@@ -57,8 +57,8 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
                 return error
             outcome = judged(ex, error)[0]
             raise
-        except asyncio.CancelledError as error:
-            outcome = judged(ex, error)[0]
+        except asyncio.CancelledError as cancelled:  # a name of its own, because mypyc gives a name one type
+            outcome = judged(ex, cancelled)[0]
             made = hedge is None or ex.attempt.asked_at > 0.0
             raise
         finally:
