@@ -19,8 +19,9 @@ from gateway import errors
 from gateway.config.records import Stream
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead, ResponseHead
-from gateway.core.stream import ClientStream, Sink
+from gateway.core.stream import ClientStream
 from gateway.errors import GatewayError
+from gateway.proxy.pass_through import PassThrough
 from gateway.wire.event_reader import EventReader
 from gateway.wire.timer import LazyTimer
 
@@ -50,7 +51,7 @@ def is_event_stream(request: RequestHead, head: ResponseHead) -> bool:
     return described(head) == (EVENTS, False)
 
 
-class EventWatch:
+class EventWatch(PassThrough):
     """The `gateway.core.stream.Sink` of such a response, and its `gateway.core.event_stream.Events`."""
 
     __slots__ = (
@@ -58,7 +59,6 @@ class EventWatch:
         "_over",
         "_reader",
         "_settings",
-        "_sink",
         "_stream",
         "_timer",
         "_whole",
@@ -66,18 +66,15 @@ class EventWatch:
         "longest_gap",
         "overdue",
         "since",
-        "takes_chunks",
     )
 
     def __init__(self, exchange: Exchange, settings: Stream, stream: ClientStream, head: ResponseHead) -> None:
+        super().__init__(exchange.downstream)
         self._settings = settings
         self._stream = stream
-        self._sink: Sink = exchange.downstream
         self._reader = EventReader()
         self._whole = head.length > 0
         """The length of the body was announced: nothing can be added."""
-        self.takes_chunks = False
-        """Chunks are read here, and so made again for the caller."""
         self._blocked = exchange.downstream.blocked
         """`Sink.blocked` when the present wait began."""
         self._over = False
@@ -119,18 +116,6 @@ class EventWatch:
 
     # -- the sink
 
-    @property
-    def full(self) -> bool:
-        return self._sink.full
-
-    @property
-    def body_out(self) -> int:
-        return self._sink.body_out
-
-    @property
-    def blocked(self) -> float:
-        return self._sink.blocked
-
     def data(self, piece: memoryview, *, pooled: bool) -> None:
         self._read(bytes(piece))
         self._sink.data(piece, pooled=pooled)
@@ -139,19 +124,10 @@ class EventWatch:
         self._read(b"".join(parts))
         self._sink.pieces(parts, pooled=pooled)
 
-    def chunks(self, raw: bytes, size: int) -> None:
-        raise NotImplementedError  # `takes_chunks` is False
-
-    def flush(self) -> None:
-        self._sink.flush()
-
     def end(self, trailers: list[bytes]) -> None:
         self._over = True
         self._timer.close()
         self._sink.end(trailers)
-
-    def ended(self) -> None:
-        raise NotImplementedError  # as `chunks`
 
     def whole(self, body: memoryview) -> None:
         self._read(bytes(body))

@@ -10,6 +10,7 @@ from gateway.core.message import ResponseHead
 from gateway.core.stream import Sink
 from gateway.core.usage import Usage
 from gateway.proxy.event_watch import EVENTS, described
+from gateway.proxy.pass_through import PassThrough
 from gateway.proxy.usage_reader import BodyUsage, EventUsage, UsageReader, Vendor
 
 _JSON: Final = (b"application/json", b"+json")
@@ -30,28 +31,14 @@ def usage_watch(ex: Exchange, head: ResponseHead, sink: Sink, vendor: Vendor) ->
     return UsageWatch(sink, (EventUsage if events else BodyUsage)(usage, vendor))
 
 
-class UsageWatch:
+class UsageWatch(PassThrough):
     """The `gateway.core.stream.Sink` of such a response."""
 
-    __slots__ = ("_reader", "_sink", "takes_chunks")
+    __slots__ = ("_reader",)
 
     def __init__(self, sink: Sink, reader: UsageReader) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self._reader = reader
-        self.takes_chunks = False
-        """Chunks are read here, and so made again for the caller."""
-
-    @property
-    def full(self) -> bool:
-        return self._sink.full
-
-    @property
-    def body_out(self) -> int:
-        return self._sink.body_out
-
-    @property
-    def blocked(self) -> float:
-        return self._sink.blocked
 
     def data(self, piece: memoryview, *, pooled: bool) -> None:
         kept = bytes(piece)  # first, because the sink may lend the buffer to the transport
@@ -63,18 +50,9 @@ class UsageWatch:
         self._sink.pieces(parts, pooled=pooled)
         self._reader.feed(kept, monotonic())
 
-    def chunks(self, raw: bytes, size: int) -> None:
-        raise NotImplementedError  # `takes_chunks` is False
-
-    def flush(self) -> None:
-        self._sink.flush()
-
     def end(self, trailers: list[bytes]) -> None:
         self._sink.end(trailers)
         self._reader.finish(monotonic())
-
-    def ended(self) -> None:
-        raise NotImplementedError  # as `chunks`
 
     def whole(self, body: memoryview) -> None:
         kept = bytes(body)
