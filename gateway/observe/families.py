@@ -170,7 +170,7 @@ HANDSHAKE_OUTCOMES: Final = (
     "draining",
 )
 """As `gateway.wire.handshakes` counts them."""
-RETRIED: Final = ("stale", "connect", "reset", "timeout", "refused_stream", "status")
+RETRIED: Final = ("stale", "connect", "reset", "timeout", "stall", "refused_stream", "status")
 """As `gateway.policy.retry` names them."""
 WITHHELD: Final = ("method", "body", "attempts", "retry_after", "deadline", "budget")
 """As `gateway.policy.retry` names them."""

@@ -27,9 +27,10 @@ STALE: Final = "stale"
 CONNECT: Final = "connect"
 RESET: Final = "reset"
 TIMEOUT: Final = "timeout"
+STALL: Final = "stall"
 REFUSED_STREAM: Final = "refused_stream"
 STATUS: Final = "status"
-FAILURES: Final = (CONNECT, RESET, TIMEOUT, REFUSED_STREAM)
+FAILURES: Final = (CONNECT, RESET, TIMEOUT, STALL, REFUSED_STREAM)
 """Words for failures that are no response."""
 RETRIED: Final = (STALE, *FAILURES, STATUS)
 """What metrics say about why a request was sent again: statuses are one word."""

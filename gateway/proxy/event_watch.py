@@ -21,6 +21,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead, ResponseHead
 from gateway.core.stream import ClientStream
 from gateway.errors import GatewayError
+from gateway.proxy.held_head import HeldHead
 from gateway.proxy.pass_through import PassThrough
 from gateway.wire.event_reader import EventReader
 from gateway.wire.timer import LazyTimer
@@ -56,6 +57,7 @@ class EventWatch(PassThrough):
 
     __slots__ = (
         "_blocked",
+        "_held",
         "_over",
         "_reader",
         "_settings",
@@ -68,14 +70,23 @@ class EventWatch(PassThrough):
         "since",
     )
 
-    def __init__(self, exchange: Exchange, settings: Stream, stream: ClientStream, head: ResponseHead) -> None:
-        super().__init__(exchange.downstream)
+    def __init__(
+        self,
+        exchange: Exchange,
+        settings: Stream,
+        stream: ClientStream,
+        head: ResponseHead,
+        held: HeldHead | None = None,
+    ) -> None:
+        """``held``: what keeps the response from the caller until the first event; None: the caller has its head."""
+        super().__init__(held or exchange.downstream)
+        self._held = held
         self._settings = settings
         self._stream = stream
         self._reader = EventReader()
         self._whole = head.length > 0
         """The length of the body was announced: nothing can be added."""
-        self._blocked = exchange.downstream.blocked
+        self._blocked = self._sink.blocked
         """`Sink.blocked` when the present wait began."""
         self._over = False
         """The end of the response was written."""
@@ -140,6 +151,9 @@ class EventWatch(PassThrough):
     def _read(self, piece: bytes) -> None:
         if not self._reader.feed(piece):
             return
+        if self._held is not None:
+            self._held.release()
+            self._held = None
         now = monotonic()
         if self.first_at:
             self.longest_gap = max(self.longest_gap, now - self.since - (self._sink.blocked - self._blocked))

@@ -159,6 +159,8 @@ class HedgedAttempt:
     def begun(self) -> None:
         """As `Retries.begun`."""
         self.give_back(self._of.attempts)
+        if self._of.retries is not None:
+            self._of.retries.begun()
 
     def end_attempt(self) -> bool:
         """As `Retries.end_attempt`: all of the body went out with the head."""

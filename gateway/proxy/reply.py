@@ -77,9 +77,8 @@ class Relay:
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:
         """Commit: from here on the caller has a part of this response. Or not, when another attempt follows, or the
-        fallback takes over."""
+        fallback takes over; or not yet, when one may follow until its first event."""
         ex = self.exchange
-        down = ex.downstream
         ex.status = head.status
         if self.treatment.reported is not None:  # of each response, also of one that the caller does not get
             head = self.treatment.heeded(head)
@@ -90,6 +89,16 @@ class Relay:
         discards = self.treatment.discards
         if discards is not None and discards(ex, head.status):
             return self._discard(head)
+        watched = self.treatment.watched
+        if watched is not None:
+            return watched.sink(ex, self.stream, head, self._commit, source)
+        self._commit(head, source)
+        if ex.retries is not None:
+            ex.retries.begun()
+        return ex.downstream
+
+    def _commit(self, head: ResponseHead, source: Source | None) -> None:
+        ex = self.exchange
         if ex.request.minor == HTTP_2:
             ex.grpc_status = status_of_head(ex.request, head)
         ex.committed = True
@@ -103,13 +112,8 @@ class Relay:
         if ex.timed:
             timing, trailer = timing_fields(ex, self.stream)
             lines += timing
-        down.begin(head, lines, source, trailer)
+        ex.downstream.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
-        watched = self.treatment.watched
-        sink = down if watched is None else watched.sink(ex, self.stream, head)
-        if ex.retries is not None:
-            ex.retries.begun()
-        return sink
 
     def _discard(self, head: ResponseHead) -> Sink:
         worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE

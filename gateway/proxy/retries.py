@@ -14,7 +14,7 @@ from gateway.core.stream import ClientStream, Sink
 from gateway.errors import GatewayError
 from gateway.policy.backoff import Random, pause
 from gateway.policy.budget import RetryBudget
-from gateway.policy.retry import IDEMPOTENT, OVER, Failed, cause_against, failure_of
+from gateway.policy.retry import IDEMPOTENT, OVER, STALL, Failed, cause_against, failure_of
 from gateway.proxy.discard import Discard
 from gateway.proxy.layers.retry import has_body
 from gateway.proxy.replay import Replay
@@ -87,7 +87,6 @@ class ExchangeRetries:
         if settings.respect_retry_after and failure in settings.on:
             asked = retry_after_of(head.fields, means.epoch()) or 0.0
         if not self._decide(failure, asked, harmless=False):
-            self.forget()  # the caller gets this response
             return None
         worth = self.end_attempt() and head.keep_alive and head.length != UNTIL_CLOSE
         self._discard = made = Discard(stream, worth=worth)
@@ -106,7 +105,7 @@ class ExchangeRetries:
         wait = asked + pause(self.tries, settings.backoff.base, settings.backoff.max, means.random)
         cause = cause_against(
             Failed(
-                ex.committed,
+                ex.committed and not self._would_be_held(),
                 ex.gone_at > 0.0,
                 harmless,
                 self._repeatable(),
@@ -130,6 +129,12 @@ class ExchangeRetries:
         self.tries += 1
         self.due_at = now + wait
         return True
+
+    def _would_be_held(self) -> bool:
+        """In shadow mode: the caller has the head of a stream, and would not have it if retries were made, because no
+        event has come."""
+        settings, events = self._means.settings, self._exchange.events
+        return settings.mode == "shadow" and STALL in settings.on and events is not None and not events.first_at
 
     def _withdraw(self) -> bool:
         return self._means.budget.try_withdraw(self._means.settings.burst)
@@ -183,7 +188,8 @@ class ExchangeRetries:
         return self._repeatable() or self._exchange.attempt.http_version == _OVER_HTTP_2
 
     def begun(self) -> None:
-        """As `Retries.begun`."""
+        """As `Retries.begun`. No other attempt follows."""
+        self.forget()
 
     def end_attempt(self) -> bool:
         """As `Retries.end_attempt`."""

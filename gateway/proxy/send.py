@@ -171,7 +171,7 @@ def _treatment(
     locations, origin = None, endpoint.origin
     if route.rewrite_location:
         locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
-    watched = watched_by(route, watch_events=watch_events)
+    watched = watched_by(route, fallback, watch_events=watch_events)
     reported = None if reports is None else partial(reports.take, endpoint.member)
     return Treatment(locations, watched, discards_for(fallback), reported, route.answer_limit)
 
@@ -189,6 +189,7 @@ def _pooled(ex: Exchange, attempt: Attempt, pool: Pool) -> ClientStream | None:
     ex.attempts += 1
     if before.endpoint:
         ex.retried += began - before.began_at
+        ex.events = ex.usage = None  # of a response that the caller did not get
         if ex.failures and ex.failures[-1] == STALE:
             return None
     stream = pool.take()

@@ -298,6 +298,15 @@ class Proxy(Section):
         return self
 
     @model_validator(mode="after")
+    def _stalls_are_seen(self) -> Self:
+        """Without the clock nothing ever stalls before its first event."""
+        listed = [("retries", self.retries.on), ("fallback", () if self.fallback is None else self.fallback.on)]
+        for key, on in listed:
+            if "stall" in on and not self.stream.first_event:
+                raise ValueError(f"{key}.on: stall needs stream.first_event, the seconds until the first event; set it")
+        return self
+
+    @model_validator(mode="after")
     def _tokens_are_read(self) -> Self:
         if self.ai == "none" and any(limit.unit == "tokens" for limit in self.rate_limits):
             raise ValueError("rate_limits with unit: tokens need ai, which reads them from responses; write ai: openai")

@@ -12,7 +12,7 @@ from gateway.config.schema.section import Section
 from gateway.config.schema.types import DAY, Bytes, Listed, Requests, Seconds
 
 _RETRIES, _BACKOFF = records.Retries(), records.Backoff()
-_FAILURES = ("connect", "reset", "timeout", "refused_stream")
+_FAILURES = ("connect", "reset", "timeout", "stall", "refused_stream")
 _LEAST_STATUS, _MOST_STATUS = 400, 599
 
 
@@ -26,7 +26,7 @@ def _failure(word: str) -> str:
     if word in _FAILURES:
         return word
     if not (word.isascii() and word.isdigit() and len(word) == 3 and _LEAST_STATUS <= int(word) <= _MOST_STATUS):
-        raise ValueError('write connect, reset, timeout, refused_stream, or a status from "400" to "599"')
+        raise ValueError('write connect, reset, timeout, stall, refused_stream, or a status from "400" to "599"')
     return word
 
 
@@ -54,8 +54,9 @@ class Retries(Section):
         default=_RETRIES.on, validate_default=True, title="Failures", examples=[["connect", "reset", "503"]]
     )
     """Failures after which it is sent again: `connect` (no connection could be opened, or not in time), `reset` (closed
-    before a response, or no HTTP), `timeout` (no response in time), `refused_stream` (HTTP/2: the upstream has not
-    begun with it), and statuses, as in `"503"`."""
+    before a response, or no HTTP), `timeout` (no response in time), `stall` (no event of a stream in the time of
+    `stream.first_event`; callers then get the head of a stream with its first event), `refused_stream` (HTTP/2: the
+    upstream has not begun with it), and statuses, as in `"503"`."""
     budget: float = Field(default=_RETRIES.budget, gt=0, le=1, title="Share of the requests", examples=[0.1])
     """Retries for each first attempt, of all proxies with this upstream: 0.2 means that at most one request of five is
     sent again when all fail."""

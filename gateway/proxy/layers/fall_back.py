@@ -134,7 +134,7 @@ def _leave_behind(ex: Exchange, cause: str, failed: GatewayError | None, began: 
     ex.retried = monotonic() - began - ex.queued
     ex.attempt, ex.status, ex.reason = NO_ATTEMPT, 0, ""
     ex.breaker, ex.concurrent, ex.tried = "", 0, ()
-    ex.discarded = ex.retries = None
+    ex.discarded = ex.retries = ex.events = ex.usage = None
 
 
 def _give(response: FixedResponse, ex: Exchange, failed: GatewayError | None, cors: Cors) -> None:

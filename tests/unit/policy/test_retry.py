@@ -137,6 +137,7 @@ def test_the_budget_is_asked_last() -> None:
         (("dial_failed", "dns_failed", "tls_failed", "dial_timeout", "tls_timeout"), "connect"),
         (("upstream_reset", "upstream_bad_response"), "reset"),
         (("header_timeout", "body_idle_timeout"), "timeout"),
+        (("stream_stalled",), "stall"),
     ],
 )
 def test_each_reason_is_one_failure_or_none(of: tuple[str, ...], words: str) -> None:

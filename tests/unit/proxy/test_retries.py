@@ -195,6 +195,32 @@ async def test_shadow_mode_takes_of_the_budget_and_sends_nothing() -> None:
     assert scene.retries.withheld == "budget"
 
 
+class Seen:
+    """What retries read of a stream of events."""
+
+    def __init__(self, first_at: float) -> None:
+        self.first_at = first_at
+
+
+@pytest.mark.parametrize(
+    ("mode", "on", "first_at", "shadowed"),
+    [
+        ("shadow", ("stall",), 0.0, "stall"),
+        ("shadow", ("stall",), 1.0, ""),
+        ("enforce", ("stall",), 0.0, ""),
+        ("shadow", ("reset",), 0.0, ""),
+    ],
+)
+async def test_shadow_mode_sees_a_stall_behind_the_head(
+    mode: str, on: tuple[str, ...], first_at: float, shadowed: str
+) -> None:
+    scene = Scene(mode=mode, on=on)
+    scene.exchange.committed = True
+    scene.exchange.events = cast(Any, Seen(first_at))
+    assert not scene.retries.failed(GatewayError(errors.STREAM_STALLED))
+    assert scene.retries.shadowed == shadowed
+
+
 # -- bodies that are whole
 
 
@@ -206,6 +232,8 @@ async def test_a_body_is_kept_until_the_caller_gets_a_response() -> None:
     assert scene.begins(503)
     assert scene.buffers.kept == 4
     assert not scene.begins(200)
+    assert scene.buffers.kept == 4, "the caller has nothing of it yet"
+    scene.retries.begun()
     assert (scene.buffers.kept, scene.exchange.body) == (0, None)
 
 

@@ -6,11 +6,14 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import records
+from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
 from gateway.config.schema.retries import Retries
 
 
-@pytest.mark.parametrize("on", [["connect", "reset", "timeout", "refused_stream"], ["400"], ["503", "599", "429"]])
+@pytest.mark.parametrize(
+    "on", [["connect", "reset", "timeout", "stall", "refused_stream"], ["400"], ["503", "599", "429"]]
+)
 def test_failures_are_words_and_statuses(on: list[str]) -> None:
     made = record_of(records.Retries, Retries.model_validate({"attempts": 2, "on": on, "backoff": {"max": 1.0}}))
     assert (made.on, made.active, made.backoff) == (tuple(on), True, records.Backoff(0.025, 1.0))
@@ -43,3 +46,17 @@ def test_a_wrong_number_of_attempts_is_the_only_error_then() -> None:
     with pytest.raises(ValidationError) as caught:
         Retries.model_validate({"attempts": 0, "on": ["connect"]})
     assert [error["loc"] for error in caught.value.errors()] == [("attempts",)]
+
+
+@pytest.mark.parametrize(
+    ("key", "section"),
+    [
+        ("retries", {"attempts": 2, "on": ["stall"]}),
+        ("fallback", {"on": ["stall"], "response": {"status": 503}}),
+    ],
+)
+def test_a_stall_before_the_first_event_needs_a_clock(key: str, section: dict[str, Any]) -> None:
+    written = {"name": "p", "path": "/p", "upstream": "http://h", key: section}
+    with pytest.raises(ValidationError, match=rf"{key}\.on: stall needs stream\.first_event"):
+        Proxy.model_validate(written)
+    assert Proxy.model_validate(written | {"stream": {"first_event": 30}}).stream.first_event == 30
