@@ -123,6 +123,14 @@ UPSTREAM_BAD_RESPONSE = Reason(
 ANSWER_TOO_LARGE = Reason(
     "answer_too_large", 502, "Upstream Unavailable", _G, "The response is larger than its action takes", grpc=8
 )
+NO_EVENT_STREAM = Reason(
+    "no_event_stream",
+    502,
+    "Upstream Unavailable",
+    _G,
+    "The upstream sent no stream of events to a caller who had got the head of one while it waited",
+    grpc=13,
+)
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
 )

@@ -38,6 +38,7 @@ class Queue:
     """Wait instead of 429: on when both numbers are above 0.
 
     ``predict``: who would wait too long is rejected at once. ``fair``: whose requests take turns.
+    ``comments``: seconds between two comments to a caller of events who waits; 0: none.
     """
 
     max_waiting: int = 0
@@ -46,6 +47,7 @@ class Queue:
     predict: bool = False
     fair: Literal["none", "client", "principal"] = "none"
     codel: Codel = Codel()
+    comments: float = 0.0
 
 
 PriorityWord = Literal["high", "normal", "low"]

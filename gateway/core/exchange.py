@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.attempt import NO_ATTEMPT, Attempt
-from gateway.core.event_stream import Events
+from gateway.core.event_stream import Events, Opened
 from gateway.core.fallback import Discarded, FellBack
 from gateway.core.hedge import Hedge
 from gateway.core.message import RequestHead
@@ -48,6 +48,7 @@ class Exchange:
         "grpc_status",
         "hedge",
         "identified",
+        "opened",
         "parent",
         "principal",
         "proxy",
@@ -96,6 +97,9 @@ class Exchange:
     """What lies before, when the fallback of its proxy has taken over."""
     hedge: Hedge | None
     """Of the last upstream that may get a second attempt; None: none may."""
+    opened: Opened | None
+    """The stream that its caller was sent while it waited in the queue; None: nothing was sent. It is not ``committed``
+    by that, because another attempt or the fallback can still serve it."""
     identified: float
     """Seconds spent on authentication and the access rule."""
     queued: float
@@ -164,6 +168,7 @@ class Exchange:
         self.hedge = None
         self.gone_at = 0.0
         self.identified = 0.0
+        self.opened = None
         self.queued = 0.0
         self.quota = None
         self.retried = 0.0

@@ -10,7 +10,7 @@ CAUSES: Final = ("connect", "reset", "timeout", "stall", "breaker", "health", "q
 
 
 class Discarded(Protocol):
-    """Where the rest of a response goes that was discarded for its status."""
+    """Where the rest of a response goes that its caller does not get."""
 
     def close(self) -> None:
         """Nothing more is taken."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Final
 
@@ -163,13 +164,19 @@ class Limiter(Waitable):
             permit = await self.wait(timeout)
         return REFUSED if permit in WHY else permit
 
-    async def wait(self, timeout: float | None = None, rank: Rank = ANY) -> int:
-        """What `acquire` does when `try_acquire` has just refused: a permit, or one of `WHY`."""
+    async def wait(
+        self, timeout: float | None = None, rank: Rank = ANY, joined: Callable[[Waiter], None] | None = None
+    ) -> int:
+        """What `acquire` does when `try_acquire` has just refused: a permit, or one of `WHY`. ``joined``: called with
+        the place in the queue, when there is one.
+        """
         if timeout is not None and timeout <= 0.0:
             return REFUSED
         waiter = self.join(timeout, rank)
         if waiter is None:
             return DISPLACED
+        if joined is not None:
+            joined(waiter)
         try:
             return await waiter
         except BaseException:
@@ -296,6 +303,16 @@ class Limiter(Waitable):
         of all places is that of the waiters of this process who are next before him.
         """
         return (self.line.ahead(rank) + 1) * (self.store.waiting + 1) / (len(self.line) + 1)
+
+    def positions(self) -> Iterator[tuple[Waiter, int]]:
+        """Those of this process who wait, with their places among all who wait, from 1, if no one came or left.
+
+        Where workers share the queue it is an estimate: its places are taken to be spread evenly over the workers.
+        """
+        own = len(self.line)
+        waiting = max(own, self.store.waiting)
+        for at, waiter in enumerate(self.line.order(), 1):
+            yield waiter, round(at * waiting / own)
 
     def expects_timeout(self, seconds: float, rank: Rank = ANY) -> bool:
         """Whether a newcomer with so many seconds would probably wait in vain. One who has none is left to `wait`."""

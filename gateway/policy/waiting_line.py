@@ -7,7 +7,7 @@ given a permit, so that which process gets a permit is decided by the order of a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from gateway.policy.codel import Codel, OrderSwitch
@@ -101,6 +101,19 @@ class Lane(Generic[W]):
         self.remove(waiter)
         return waiter
 
+    def order(self) -> Iterator[W]:
+        """Those who wait, as `take` would return them."""
+        newest_first = self.switch.newest_first
+        turns = [iter(reversed(own) if newest_first else own) for own in self._callers.values()]
+        while turns:
+            going = []
+            for turn in turns:
+                for waiter in turn:
+                    yield waiter
+                    going.append(turn)
+                    break
+            turns = going
+
     def take_from_longest(self) -> W:
         """Remove and return the newest waiter of the caller who has the most."""
         caller = next(iter(self._sizes[self._most]))
@@ -167,7 +180,7 @@ class WaitingLine(Generic[W]):
 
     def take(self, now: float) -> W:
         """Remove and return the next one; at least one has to wait."""
-        at = self._next()
+        at = _next([len(lane) for lane in self.lanes], [lane.passed for lane in self.lanes])
         for lane in self.lanes[at + 1 :]:
             lane.passed += 1
         lane = self.lanes[at]
@@ -176,6 +189,18 @@ class WaitingLine(Generic[W]):
         waiter = lane.take()
         del self._lane_of[waiter]
         return waiter
+
+    def order(self) -> Iterator[W]:
+        """All who wait, in the order in which `take` would return them if no one came or left."""
+        left, passed = [len(lane) for lane in self.lanes], [lane.passed for lane in self.lanes]
+        turns = [lane.order() for lane in self.lanes]
+        for _ in range(len(self)):
+            at = _next(left, passed)
+            for lower in range(at + 1, len(passed)):
+                passed[lower] += 1
+            passed[at] = 0
+            left[at] -= 1
+            yield next(turns[at])
 
     def too_old(self, now: float) -> Iterator[W]:
         """Those who are to wait no longer, the oldest first. Each has to be removed before the next is asked for."""
@@ -221,15 +246,11 @@ class WaitingLine(Generic[W]):
         passing = MOST_PASSED * (own + 1) - (lane.passed if lane else 0)
         return own + min(passing, sum([len(higher) for higher in self.lanes[: rank.priority]]))
 
-    def _next(self) -> int:
-        """The lowest class that has been passed too often, else the highest in which one waits."""
-        first = 0
-        for at, lane in enumerate(self.lanes):
-            if lane and lane.passed >= MOST_PASSED:
-                return self._lowest_due()
-            if lane and not self.lanes[first]:
-                first = at
-        return first
 
-    def _lowest_due(self) -> int:
-        return max([at for at, lane in enumerate(self.lanes) if lane and lane.passed >= MOST_PASSED])
+def _next(waiting: Sequence[int], passed: Sequence[int]) -> int:
+    """The lowest class that has been passed too often, else the highest in which one waits. ``waiting``, ``passed``: of
+    each class."""
+    due = [at for at, count in enumerate(waiting) if count and passed[at] >= MOST_PASSED]
+    if due:
+        return due[-1]
+    return next(at for at, count in enumerate(waiting) if count)

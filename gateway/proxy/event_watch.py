@@ -13,14 +13,13 @@ import asyncio
 from time import monotonic
 from typing import Final
 
-import orjson
-
 from gateway import errors
 from gateway.config.records import Stream
 from gateway.core.exchange import Exchange
 from gateway.core.message import RequestHead, ResponseHead
 from gateway.core.stream import ClientStream
 from gateway.errors import GatewayError
+from gateway.proxy.error_body import error_event
 from gateway.proxy.held_head import HeldHead
 from gateway.proxy.pass_through import PassThrough
 from gateway.wire.event_reader import EventReader
@@ -112,14 +111,8 @@ class EventWatch(PassThrough):
         return self._reader.between_events
 
     def append_error(self, error: GatewayError, request_id: bytes) -> None:
-        facts = {
-            "error": error.reason.title,
-            "details": error.details,
-            "code": error.reason.code,
-            "request_id": request_id.decode("latin-1"),
-        }
         self._over = True
-        self._sink.data(memoryview(b"event: error\ndata: %b\n\n" % orjson.dumps(facts)), pooled=False)
+        self._sink.data(memoryview(error_event(error, request_id)), pooled=False)
         self._sink.end([])
 
     def close(self) -> None:

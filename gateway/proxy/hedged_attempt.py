@@ -16,6 +16,7 @@ _SHARED = (
     "principal",
     "proxy",
     "identified",
+    "opened",
     "queued",
     "quota",
     "deadline",

@@ -27,6 +27,7 @@ from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.fall_back import fall_back
 from gateway.proxy.layers.hedge import hedge
 from gateway.proxy.layers.keep_secrets import keep_secrets
+from gateway.proxy.layers.keep_to_events import keep_to_events
 from gateway.proxy.layers.limit import limit
 from gateway.proxy.layers.limit_rate import RateRule, limit_rate
 from gateway.proxy.layers.require_templates import require_templates
@@ -37,6 +38,7 @@ from gateway.proxy.layers.server_timing import server_timing
 from gateway.proxy.layers.shadow_limit import shadow_limit
 from gateway.proxy.layers.shed import shed
 from gateway.proxy.layers.tunnel import tunnel
+from gateway.proxy.queue_comments import QueueComments
 from gateway.proxy.race import Means
 from gateway.proxy.ranks import rank_of
 from gateway.proxy.rewrite import VIA
@@ -105,6 +107,8 @@ def route_chain(
         # must be above the limiter because a caller who comes too often must not take a place, or one in the queue, and
         # above the fallback because it counts requests; below identify because a limit may count by the caller
         limit_rate(rates),
+        # must be above the fallback because the response of either upstream may not fit; inside rescue, which says so
+        keep_to_events(enabled=_opens_streams(upstream, second)),
         # must be above all that an upstream has because the permit and the time of the first one are given back before
         # the second is asked; below the layers that judge the caller, because their refusals are no failures
         fall_back(
@@ -142,7 +146,7 @@ def upstream_chain(route: records.Route, upstream: Upstream, via: bytes = VIA, *
         # must be above the limiter because time in the queue is time
         deadline(upstream.settings.timeouts.total),
         # must be above retry because one permit covers all attempts and the whole streamed body
-        _limit(upstream.settings, upstream.limiter, route.priority),
+        _limit(upstream.settings, upstream.limiter, route),
         # must be below the limiter because a permit covers the response until the kernel has it; above retry and the
         # breaker because a slow client says nothing about the upstream
         deliver,
@@ -180,6 +184,10 @@ def _hedge(route: records.Route, upstream: Upstream, *, last: bool) -> Layer:
         imagined=RetryBudget(upstream.retry_budget.sharers),
     )
     return hedge(means, upstream.buffers, retries.replay_buffer)
+
+
+def _opens_streams(*upstreams: Upstream | None) -> bool:
+    return any(upstream is not None and upstream.settings.queue.comments > 0.0 for upstream in upstreams)
 
 
 def _attempts(route: records.Route, upstream: Upstream, via: bytes, *, last: bool) -> Handler:
@@ -221,15 +229,16 @@ def attempt_chain(
     )
 
 
-def _limit(settings: records.Upstream, limiter: Limiter | None, priority: records.Priority) -> Layer:
+def _limit(settings: records.Upstream, limiter: Limiter | None, route: records.Route) -> Layer:
     """A queue cannot be enforced behind a limit that is not."""
     queue = settings.queue
     if limiter is None:
         return limit(None)
-    ranks = rank_of(priority, queue.fair)
+    ranks = rank_of(route.priority, queue.fair)
     if settings.limiter.mode == "shadow":
         return shadow_limit(limiter, queue.timeout, ranks, predict=queue.predict)
     if queue.mode == "shadow" and queue.max_waiting:
         estimated = EstimatedQueue(limiter, queue.max_waiting, queue.timeout, predict=queue.predict)
         return limit(limiter, 0.0, estimated.rejection)
-    return limit(limiter, queue.timeout, None, ranks, predict=queue.predict)
+    comments = QueueComments(limiter, queue.comments, route.cors) if queue.comments and not route.own else None
+    return limit(limiter, queue.timeout, None, ranks, predict=queue.predict, comments=comments)

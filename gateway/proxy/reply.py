@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final
 
 from gateway import errors
+from gateway.core.event_stream import Opened
 from gateway.core.exchange import Exchange
 from gateway.core.message import HTTP_2, UNTIL_CLOSE, OutgoingRequest, ResponseHead
 from gateway.core.quota import Quota
@@ -68,9 +69,9 @@ class Relay:
 
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on. When a body was sent, no ``100 Continue`` is due; a response that is not for the caller has
-        none."""
+        none, and neither has one behind a head that came early."""
         ex = self.exchange
-        if ex.retries is not None and ex.retries.discarding:
+        if ex.opened is not None or (ex.retries is not None and ex.retries.discarding):
             return
         if head.status != 100 or not ex.request.length:
             ex.downstream.interim(head)
@@ -89,6 +90,8 @@ class Relay:
         discards = self.treatment.discards
         if discards is not None and discards(ex, head.status):
             return self._discard(head)
+        if ex.opened is not None:
+            return self._go_on(ex.opened, head, source)
         watched = self.treatment.watched
         if watched is not None:
             return watched.sink(ex, self.stream, head, self._commit, source)
@@ -115,10 +118,34 @@ class Relay:
         ex.downstream.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
 
+    def _go_on(self, opened: Opened, head: ResponseHead, source: Source | None) -> Sink:
+        """The caller has a head already: the response goes on behind it, or does not fit."""
+        if not opened.takes(head):
+            opened.unfit = nowhere = self._nowhere(head)
+            return nowhere
+        ex, watched = self.exchange, self.treatment.watched
+        if watched is not None:
+            return watched.sink(ex, self.stream, head, self._attach, source)
+        self._attach(head, source)
+        if ex.retries is not None:
+            ex.retries.begun()
+        return ex.downstream
+
+    def _attach(self, head: ResponseHead, source: Source | None) -> None:
+        """As `_commit`. The fields of ``head`` are lost, because the caller has others."""
+        ex = self.exchange
+        ex.committed = ex.streamed = True
+        if ex.opened is not None:
+            ex.opened.attach(source)
+        ex.commit_at = monotonic()
+
     def _discard(self, head: ResponseHead) -> Sink:
-        worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE
-        self.exchange.discarded = nowhere = Discard(self.stream, worth=worth)
+        self.exchange.discarded = nowhere = self._nowhere(head)
         return nowhere
+
+    def _nowhere(self, head: ResponseHead) -> Discard:
+        worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE
+        return Discard(self.stream, worth=worth)
 
     def switch(self, head: ResponseHead) -> None:
         """Commit: the exchange becomes a tunnel, which the layers above wait for."""

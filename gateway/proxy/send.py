@@ -140,8 +140,9 @@ def _broken_off(ex: Exchange, stream: ClientStream, error: BaseException) -> boo
     """End an attempt that broke off. False: of a response that is not for the caller anyway."""
     end_of_body(ex)
     stream.abandon(ex.gone_at)
-    if ex.discarded is not None:
-        ex.discarded.close()
+    nowhere = ex.discarded if ex.opened is None else ex.discarded or ex.opened.unfit
+    if nowhere is not None:
+        nowhere.close()
         return not isinstance(error, GatewayError)
     return ex.retries is None or not ex.retries.discarding or not isinstance(error, GatewayError)
 

@@ -234,6 +234,17 @@ async def opened(scene: Scene) -> None:
     await scene.client.send(ask())
 
 
+async def no_events_behind_comments(scene: Scene) -> None:
+    await (await scene.rig.connect()).send(request("/other"))
+    link = await scene.upstream.link()
+    await link.head()
+    await scene.client.send(ask("Accept: text/event-stream"))
+    await scene.client.holds(b"position=1")
+    await link.send(answer(b"ok"))
+    await link.head()
+    await link.send(answer(b"{}", "Content-Type: application/json"))
+
+
 async def a_drain(scene: Scene) -> None:
     await scene.asked()
     assert not await scene.rig.gateway.drain(SHORT)
@@ -368,6 +379,13 @@ ROWS = [
         ending=CUT,
         status=200,
     ),
+    Row(
+        "no_event_stream",
+        "behind comments of the queue",
+        no_events_behind_comments,
+        ONE | {"queue": Queue(1, LONG, comments=SHORT)},
+        status=200,
+    ),
     Row("upstream_denied", "a link-local address", says(ask()), to="http://169.254.169.254:1"),
     Row("loop_detected", "our own name in Via", a_loop),
     Row("overloaded", "more memory than a byte", too_much_to_do, limits=Limits(shed_memory=1)),
@@ -435,10 +453,20 @@ async def observed(rig: Rig, told: Message | None, spans: Spans) -> dict[str, tu
     kept = rig.gateway.find(id_)
     assert kept == line, "what is kept for explanations is the line"
     if told is not None:
-        body = json.loads(told.body)
-        places["body"] = (body["code"], told.status)
-        places["header"] = ((told.get("x-gateway-reason") or b"").decode(), told.status)
+        places["body"] = (body_of(told)["code"], told.status)
+        if not in_event(told):
+            places["header"] = ((told.get("x-gateway-reason") or b"").decode(), told.status)
     return places
+
+
+def in_event(told: Message) -> bool:
+    """The response had begun, and the error is its last event."""
+    return told.get("content-type") == b"text/event-stream"
+
+
+def body_of(told: Message) -> dict[str, Any]:
+    text = told.body.rstrip().rpartition(b"\ndata: ")[2] if in_event(told) else told.body
+    return cast(dict[str, Any], json.loads(text))
 
 
 def metric(rig: Rig, line: dict[str, Any]) -> tuple[str, int]:
@@ -518,6 +546,6 @@ async def test_each_reason(row: Row, gateway_for: GatewayFor, upstream: Upstream
     blamed = reason.source is Source.UPSTREAM
     assert failures(rig) == (blamed if row.failures is None else row.failures)
     if told is not None:
-        assert json.loads(told.body)["error"] == reason.title
+        assert body_of(told)["error"] == reason.title
         besides = {name for name in BESIDES if told.get(name) is not None}
         assert besides == MORE_FIELDS.get(row.code, set())

@@ -86,7 +86,7 @@ def test_each_runbook_is_a_page_about_a_reason_or_a_section() -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-AFTER_THE_HEAD = {"tunnel_idle_timeout", "stream_stalled"}
+AFTER_THE_HEAD = {"tunnel_idle_timeout", "no_event_stream"}
 """Reasons of what has begun already: no status is written for them."""
 
 

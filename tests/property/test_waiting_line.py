@@ -224,3 +224,23 @@ def test_no_more_are_predicted_ahead_than_go_ahead(seed: int) -> None:
         while line.take(0.0) is not newcomer:
             ahead += 1
         assert predicted <= ahead
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_order_is_that_in_which_they_are_taken(seed: int, newest_first: bool) -> None:
+    dice = random.Random(seed)
+    for _ in range(100):
+        line: WaitingLine[Waiter] = WaitingLine(Codel(0.1, 0.1) if newest_first else Codel())
+        for number in range(dice.randrange(1, 60)):
+            rank = Rank(dice.choices((0, 1, 2), (4, 2, 1))[0], dice.randrange(4))
+            line.add(Waiter(number, rank, 0.0), rank, 0.0)
+        now = 10.0
+        for lane in line.lanes if newest_first else ():
+            lane.switch.observe(lane.oldest(5.0), 5.0)  # long for an interval, so that the order is turned from here on
+            lane.switch.observe(lane.oldest(now), now)
+        for _ in range(dice.randrange(1 + len(line))):
+            line.take(now)
+        order = list(line.order())
+        assert order == list(line.order()), "it changes nothing"
+        assert order == [line.take(now) for _ in range(len(line))]

@@ -13,6 +13,7 @@ from time import monotonic
 from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import Cors
 from gateway.core.attempt import NO_ATTEMPT
+from gateway.core.event_stream import Opened
 from gateway.core.exchange import Exchange
 from gateway.core.fallback import FellBack
 from gateway.core.layer import Handler, Layer
@@ -108,8 +109,14 @@ def _cause(causes: Causes, ex: Exchange, error: GatewayError, fallback: Fallback
 def _is_possible(ex: Exchange, fallback: Fallback) -> bool:
     """A response that is none of gRPC says less to a caller of gRPC than the failure itself."""
     if not fallback.upstream:
+        if ex.opened is not None:
+            return _fits(fallback.response or FixedResponse(), ex.opened)
         return not is_grpc(ex.request)
     return has_body(ex) and (not fallback.rewrite or can_rewrite(ex))
+
+
+def _fits(response: FixedResponse, opened: Opened) -> bool:
+    return opened.takes_fixed(response.status, response.content_type)
 
 
 async def _ask(second: Handler, ex: Exchange, cause: str, failed: GatewayError | None, began: float) -> None:
@@ -141,6 +148,10 @@ def _give(response: FixedResponse, ex: Exchange, failed: GatewayError | None, co
     ex.status = response.status
     ex.committed = True
     body = response.body.encode()
+    if ex.opened is not None:
+        ex.opened.append(body)
+        ex.bytes_out = ex.downstream.body_out
+        return
     fields = b"Content-Type: %b\r\nX-Request-Id: %b\r\n" % (response.content_type.encode(), ex.request_id)
     fields += fallback_line(ex)
     if failed is not None and failed.retry_after and response.status in _COME_BACK:

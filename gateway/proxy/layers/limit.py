@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from gateway.core.exchange import Exchange
@@ -13,6 +14,7 @@ from gateway.core.outcome import Outcome
 from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_PREDICTED_TIMEOUT, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.limiter import WHY, Limiter
 from gateway.policy.machine import REFUSED
+from gateway.proxy.queue_comments import QueueComments
 from gateway.proxy.ranks import RankOf, any_rank
 
 IGNORED: Final = Outcome.IGNORED
@@ -28,13 +30,15 @@ def limit(
     rank_of: RankOf = any_rank,
     *,
     predict: bool = False,
+    comments: QueueComments | None = None,
 ) -> Layer:
     """Admit an exchange when ``limiter`` has a permit for it, which then covers all that happens below.
 
     Without a free permit: CONCURRENCY_LIMIT at once, or, when both ``queue_timeout`` (seconds) and the queue's
     ``max_waiting`` are above 0, a wait that may end in QUEUE_FULL, QUEUE_TIMEOUT, or TOTAL_TIMEOUT when the deadline
     comes first; with ``predict``, QUEUE_PREDICTED_TIMEOUT at once. Sets ``queued`` and ``concurrent``, for refused
-    requests too. With ``shadow_queue`` no request waits. ``rank_of``: who goes first.
+    requests too. With ``shadow_queue`` no request waits. ``rank_of``: who goes first. ``comments``: tells those who
+    wait where they stand.
     """
     if limiter is None:
         return lambda next_handler: next_handler
@@ -50,7 +54,7 @@ def limit(
                     ex.shadow = ex.shadow or verdict
                     ex.concurrent = limiter.in_flight
                     raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
-                permit = await _wait_for_turn(limiter, ex, queue_timeout, rank_of, predict=predict)
+                permit = await _wait_for_turn(limiter, ex, queue_timeout, rank_of, comments, predict=predict)
             since = clock()
             ex.concurrent = limiter.store.in_flight  # of the store that it has now: it may move
             try:
@@ -70,7 +74,9 @@ def limit(
     return layer
 
 
-async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float, rank_of: RankOf, *, predict: bool) -> int:
+async def _wait_for_turn(
+    limiter: Limiter, ex: Exchange, patience: float, rank_of: RankOf, comments: QueueComments | None, *, predict: bool
+) -> int:
     ex.concurrent = limiter.in_flight
     if patience <= 0.0 or limiter.max_waiting <= 0:
         raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
@@ -81,8 +87,9 @@ async def _wait_for_turn(limiter: Limiter, ex: Exchange, patience: float, rank_o
         raise GatewayError(QUEUE_FULL, retry_after=limiter.reserve_retry_after())
     if predict and limiter.expects_timeout(min(patience, left), rank):
         raise GatewayError(QUEUE_PREDICTED_TIMEOUT, retry_after=limiter.reserve_retry_after())
+    joined = None if comments is None or not comments.are_for(ex) else partial(comments.enter, ex)
     try:
-        permit = await limiter.wait(min(patience, left), rank)
+        permit = await limiter.wait(min(patience, left), rank, joined)
     finally:
         ex.queued = limiter.clock() - asked
     if permit not in WHY:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import orjson
-
 from gateway import errors
 from gateway.config.records import Cors
 from gateway.core.exchange import GRPC_DUE, Exchange
@@ -13,6 +11,7 @@ from gateway.core.layer import Handler, Layer
 from gateway.core.once_a_second import OnceASecond
 from gateway.errors import GatewayError
 from gateway.proxy.cors import cors_fields
+from gateway.proxy.error_body import error_body
 from gateway.proxy.grpc import failure_trailers, is_grpc, refusal_fields
 from gateway.proxy.layers.server_timing import head_field
 
@@ -57,7 +56,8 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
     """Send the reason to the client. After commit there is no response left to send, so the stream is cut.
 
     A response of gRPC says in its trailers how it ended, and so that it is not complete: there the reason still fits.
-    So it does in an event of its own, where the proxy has `stream.on_stall: error_event`.
+    So it does in an event of its own, where the proxy has `stream.on_stall: error_event`, or where the caller was sent
+    a stream of events while it waited in the queue.
     """
     reason = error.reason
     ex.reason = reason.code
@@ -73,20 +73,18 @@ def respond(ex: Exchange, error: GatewayError, cors: Cors) -> None:
             ex.downstream.cut()
         return
     ex.committed = True
+    if ex.opened is not None:
+        ex.status = 200  # which the caller has
+        ex.opened.append_error(error)
+        ex.bytes_out = ex.downstream.body_out
+        return
     if is_grpc(ex.request):
         ex.status = 200  # gRPC has its own
         ex.grpc_status = reason.grpc
         ex.downstream.respond(200, refusal_fields(error) + _named(ex, error) + _quota(ex), b"")
         return
     ex.status = reason.status
-    body = orjson.dumps(
-        {
-            "error": reason.title,
-            "details": error.details,
-            "code": reason.code,
-            "request_id": ex.request_id.decode("latin-1"),
-        }
-    )
+    body = error_body(error, ex.request_id)
     fields = _fields(ex, error)
     if cors.allow_origins:
         fields += cors_fields(cors, ex.request.fields)

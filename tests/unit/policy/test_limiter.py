@@ -10,7 +10,7 @@ from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
 from gateway.policy.codel import Codel
-from gateway.policy.limiter import DISPLACED, DROPPED, SMOOTHING, WHY, Limiter
+from gateway.policy.limiter import DISPLACED, DROPPED, SMOOTHING, WHY, Limiter, Waiter
 from gateway.policy.machine import REFUSED
 from gateway.policy.retry_after import MAX_RETRY_AFTER
 from gateway.policy.store import MemoryPermitStore
@@ -413,6 +413,31 @@ class TestOrder:
         for rank in (Rank(HIGH), ANY, ANY):
             assert limiter.join(rank=rank) is not None
         assert [limiter.predicted_wait(Rank(which)) for which in (HIGH, NORMAL, LOW)] == [4.0, 8.0, 8.0]
+
+    async def test_those_who_wait_have_places_in_the_order_in_which_they_are_next(self) -> None:
+        limiter = full_limiter()
+        low, first, second = [limiter.join(rank=rank) for rank in (Rank(LOW), ANY, ANY)]
+        assert list(limiter.positions()) == [(first, 1), (second, 2), (low, 3)]
+
+    async def test_places_of_other_processes_are_taken_to_be_spread_evenly(self) -> None:
+        store = MemoryPermitStore()
+        one, other = Limiter(1, 100, store=store), Limiter(1, 100, store=store)
+        assert one.try_acquire() != REFUSED
+        assert list(one.positions()) == []
+        waiters = [one.join() for _ in range(2)]
+        for _ in range(4):
+            other.join()
+        assert list(one.positions()) == [(waiters[0], 3), (waiters[1], 6)]
+
+    async def test_whoever_joins_is_named_to_the_caller_of_wait(self) -> None:
+        limiter = full_limiter(room=1)
+        joined: list[Waiter] = []
+        task = asyncio.create_task(limiter.wait(None, ANY, joined.append))
+        await turns()
+        assert [waiter for waiter, _ in limiter.positions()] == joined
+        assert await limiter.wait(1.0, ANY, joined.append) == DISPLACED
+        assert len(joined) == 1, "a full queue has no place"
+        await ended(task)
 
     @pytest.mark.parametrize(("seconds", "expects"), [(1.3, True), (1.34, False), (0.0, False), (-1.0, False)])
     async def test_a_wait_in_vain_is_expected_above_the_margin(self, seconds: float, expects: bool) -> None:
