@@ -61,7 +61,11 @@ class Queue(Section):
     codel: Codel = Field(default=Codel(), title="Newest first under overload")
     """When the newest goes first."""
     comments: Seconds = Field(
-        default=_QUEUE.comments, ge=0, le=3600, title="Seconds between positions that are sent to those who wait", examples=[5]
+        default=_QUEUE.comments,
+        ge=0,
+        le=3600,
+        title="Seconds between positions that are sent to those who wait",
+        examples=[5],
     )
     """Seconds between two comments `: queued position=3` to a caller who waits and accepts `text/event-stream`. The
     first one sends the head of the response with status 200, so that a later rejection is an event `error`, and a
