@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from gateway.config import header_template, values
 from gateway.config.schema.protections import RateLimit
 from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.queue import Priority
 from gateway.core.path import canonical
 from gateway.rules.parser import paths_in
 
@@ -17,6 +18,7 @@ def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
     for index, proxy in enumerate(listed):
         yield from _spelt_rules(proxy)
         yield from _secrets_for_two(proxy)
+        yield from _without_a_queue(proxy)
         for other in listed[index + 1 :]:
             if _meet(proxy, other):
                 yield from _nested(*sorted((proxy, other), key=lambda p: len(p.path.rstrip("/"))))
@@ -69,6 +71,15 @@ def _secrets_for_two(proxy: Proxy) -> Iterator[str]:
         yield (
             f"proxy {proxy.name}: its fallback at {other} gets the same headers as {own[0]}, and {', '.join(names)} "
             "may hold a secret; bind it to the origins that may have it (gateway secret bind), or write a response"
+        )
+
+
+def _without_a_queue(proxy: Proxy) -> Iterator[str]:
+    """Where the proxy names its upstream, the queue stands there."""
+    if not proxy.names_upstream and not proxy.queue.max_waiting and proxy.priority != Priority():
+        yield (
+            f"proxy {proxy.name}: its priority has no effect, because its upstream has no queue in which requests "
+            "wait; set queue: {max_waiting, timeout} and max_concurrent, or remove priority"
         )
 
 

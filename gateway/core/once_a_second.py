@@ -11,22 +11,24 @@ _PAUSE: Final = 1.0
 
 
 class OnceASecond:
-    """Lines of one kind: one a second at most, with the number of those that were suppressed in between.
+    """Lines of one kind: one in each ``pause`` of seconds at most, with the number of those that were suppressed in
+    between.
 
     ``clock`` may also be that of the wall: once it is set back, the next line is due at once.
     """
 
-    __slots__ = ("_clock", "_last", "_suppressed")
+    __slots__ = ("_clock", "_last", "_pause", "_suppressed")
 
-    def __init__(self, clock: Clock = monotonic) -> None:
+    def __init__(self, clock: Clock = monotonic, pause: float = _PAUSE) -> None:
         self._clock = clock
+        self._pause = pause
         self._last = -inf
         self._suppressed = 0
 
     def due(self) -> str | None:
         """The end of a line that is to be logged now; None: it is suppressed."""
         now = self._clock()
-        if 0 <= now - self._last < _PAUSE:
+        if 0 <= now - self._last < self._pause:
             self._suppressed += 1
             return None
         more = f" ({self._suppressed} more since the last such line)" if self._suppressed else ""

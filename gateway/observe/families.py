@@ -509,7 +509,9 @@ BUFFER_GETS: Final = _of.values("gateway_buffer_gets_total", "counter", "Times t
 BUFFER_PUTS: Final = _of.values("gateway_buffer_puts_total", "counter", "Relay buffers that came back.")
 BUFFER_ALLOCATIONS: Final = _of.values("gateway_buffer_allocations_total", "counter", "Relay buffers that were made.")
 LINES_DROPPED: Final = _of.values(
-    "gateway_log_lines_dropped_total", "counter", "Access-log lines lost because their reader was too slow."
+    "gateway_log_lines_dropped_total",
+    "counter",
+    "Access-log lines lost because their reader was too slow, or the disk was full.",
 )
 LOOP_LAG: Final = _of.histogram(
     "gateway_event_loop_lag_seconds", "How late a timer of the event loop rang; sampled ten times a second.", _GONE

@@ -39,11 +39,19 @@ class LineWriter:
     """Every method may be called from any thread and returns at once.
 
     ``path`` "-" stands for the descriptor ``standard``, by default standard output. ``notice`` makes a line from the
-    number of lines that were lost before it; None: no such line. Raises OSError when the file cannot be opened.
+    number of lines that were lost before it; None: no such line. ``refused`` is called from the thread, with what the
+    system says, when it refuses lines. Raises OSError when the file cannot be opened.
     """
 
-    def __init__(self, path: str, standard: int = 1, notice: Callable[[int], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        standard: int = 1,
+        notice: Callable[[int], bytes] | None = None,
+        refused: Callable[[OSError], None] | None = None,
+    ) -> None:
         self.path = path
+        self._refused = refused
         self._standard = standard
         self._notice = notice
         self._noticed = 0
@@ -217,7 +225,9 @@ class LineWriter:
                 if not self._wait_for(fd):
                     break
                 continue
-            except OSError:
+            except OSError as error:
+                if self._refused is not None:
+                    self._refused(error)
                 break
             self._torn = rest[written - 1 : written] != b"\n"
             rest = rest[written:]

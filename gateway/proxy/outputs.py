@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from gateway.config import places
 from gateway.config.records import Tracing
+from gateway.core.clock import Clock, monotonic
+from gateway.core.once_a_second import OnceASecond
 from gateway.core.tasks import Tasks
 from gateway.observe.line_writer import LineWriter
 from gateway.observe.recorder import ExchangeRecorder
@@ -16,16 +19,19 @@ if TYPE_CHECKING:
     from gateway.observe.otlp import SpanExport
 
 _log = logging.getLogger("gateway")
+_PAUSE: Final = 60.0
+"""Seconds between two lines about an access log that takes none: a full disk stays full for long."""
 
 
 class Outputs:
     """Those of ``recorder``, which it owns."""
 
-    def __init__(self, recorder: ExchangeRecorder) -> None:
+    def __init__(self, recorder: ExchangeRecorder, clock: Clock = monotonic) -> None:
         self._recorder = recorder
         self._tracing: Tracing | None = None
         self._spans: SpanExport | None = None
         self._closing = Tasks()
+        self._refusals = OnceASecond(clock, _PAUSE)
 
     def open(self, path: str | None) -> LineWriter | None:
         """The access log at ``path``; the one that is in use when it stays. Raises OSError with a sentence."""
@@ -33,9 +39,20 @@ class Outputs:
         if path is None or (current is not None and current.path == path):
             return current if path is not None else None
         try:
-            return LineWriter(path)
+            return LineWriter(path, refused=partial(self._note_refusal, path))
         except OSError as error:
             raise places.file_failure("access_log.path", path, error) from None
+
+    def _note_refusal(self, path: str, error: OSError) -> None:
+        """In the log of the process, because the access log cannot say it. Called from the thread of a writer."""
+        if (more := self._refusals.due()) is not None:
+            _log.error(
+                "the access log %s takes no lines: %s; they are dropped, and counted in "
+                "gateway_log_lines_dropped_total%s",
+                path,
+                error.strerror,
+                more,
+            )
 
     def drop(self, writer: LineWriter | None) -> None:
         """Close what `open` has opened in vain."""

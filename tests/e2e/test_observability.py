@@ -287,4 +287,8 @@ async def test_a_log_that_nobody_takes_harms_no_request_and_is_counted(
             if dropped:
                 break
         assert dropped > 0
+        if trouble == "full disk":
+            lines = [line for line in deployment.log.read_text().splitlines() if "takes no lines" in line]
+            assert len(lines) == 1, "one line a minute"
+            assert "the access log /dev/full takes no lines: No space left on device" in lines[0]
     os.close(reader)

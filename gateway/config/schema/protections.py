@@ -239,9 +239,15 @@ def _one_limit(limiter: Limiter, info: ValidationInfo) -> Limiter:
 def _on_https(tls: UpstreamTls | None, info: ValidationInfo) -> UpstreamTls | None:
     own = info.data.get("upstream", "")
     urls = [url for url in (own, *(endpoint.url for endpoint in info.data.get("endpoints", ()))) if url]
-    if tls is not None and any(url.lower().startswith("http://") for url in urls):
-        raise ValueError("has no effect on an http:// URL; write https://, or remove this key")
-    return tls
+    plain = [url for url in urls if url.lower().startswith("http://")]
+    if tls is None or not plain:
+        return tls
+    if len(plain) < len(urls):
+        raise ValueError(
+            f"is for all endpoints of the upstream, and {plain[0]} is http://; write https:// for each endpoint, or "
+            "make two upstreams"
+        )
+    raise ValueError("has no effect on an http:// URL; write https://, or remove this key")
 
 
 PROTECTIONS = ("max_concurrent", "limiter", "queue", "circuit_breaker", "timeout_config", "tls", "http2", *BALANCE)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config import header_template, records, values
 from gateway.config.records import Mode, PriorityWord
@@ -70,6 +70,19 @@ class Queue(Section):
     """Seconds between two comments `: queued position=3` to a caller who waits and accepts `text/event-stream`. The
     first one sends the head of the response with status 200, so that a later rejection is an event `error`, and a
     response that is no stream of events is one too (`no_event_stream`). 0: no comments."""
+
+    @model_validator(mode="after")
+    def _needed(self) -> Self:
+        if not self.max_waiting:
+            written = {
+                "predict": self.predict,
+                "fair": self.fair != _QUEUE.fair,
+                "codel": self.codel.target > 0.0,
+                "comments": self.comments > 0.0,
+            }
+            for key in [key for key, has_effect in written.items() if has_effect]:
+                raise ValueError(f"{key} has an effect on a queue alone; set max_waiting and timeout, or remove {key}")
+        return self
 
     @field_validator("timeout", mode="after")
     @classmethod

@@ -16,6 +16,20 @@ def told(*proxies: Proxy) -> list[str]:
     return list(remarks(proxies))
 
 
+@pytest.mark.parametrize(
+    ("settings", "remarked"),
+    [
+        ({"priority": {"default": "high"}}, True),
+        ({"priority": {"header": "X-P"}, "max_concurrent": 1, "queue": {"max_waiting": 1, "timeout": 1}}, False),
+        ({"priority": {"default": "high"}, "upstream": "shared"}, False),
+        ({}, False),
+    ],
+)
+def test_a_priority_needs_a_queue(settings: dict[str, object], remarked: bool) -> None:
+    made = Proxy.model_validate({"name": "p", "path": "/p", "upstream": "http://h", "access_rule": "true"} | settings)
+    assert [sentence.partition(",")[0] for sentence in told(made)] == ["proxy p: its priority has no effect"] * remarked
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_nested_prefixes_with_different_rules(order: int) -> None:
     (sentence,) = told(*[proxy("all", "/"), proxy("admin", "/admin", "")][::order])

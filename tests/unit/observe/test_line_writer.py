@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -144,11 +145,13 @@ async def test_a_file_is_appended_to_and_reopened(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_drops_and_counts() -> None:
-    log = LineWriter("/dev/full")
+    refusals: list[OSError] = []
+    log = LineWriter("/dev/full", refused=refusals.append)
     for _ in range(300):
         log.write([b"x" * 100 + b"\n"])
     await ended(log)
     assert log.dropped == 300
+    assert {error.errno for error in refusals} == {errno.ENOSPC}
 
 
 async def test_after_its_end_it_takes_nothing(tmp_path: Path) -> None:

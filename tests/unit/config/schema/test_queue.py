@@ -11,6 +11,15 @@ def test_a_queue_needs_places_and_a_time(half: dict[str, object]) -> None:
         Queue.model_validate(half)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("predict", True), ("fair", "client"), ("codel", {"target": 0.1}), ("comments", 5)]
+)
+def test_what_changes_a_queue_needs_one(key: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=f"{key} has an effect on a queue alone; set max_waiting and timeout"):
+        Queue.model_validate({key: value})
+    assert key in Queue.model_validate({"max_waiting": 1, "timeout": 1, key: value}).model_fields_set
+
+
 def test_a_wrong_number_of_places_is_the_only_finding() -> None:
     with pytest.raises(ValidationError) as caught:
         Queue.model_validate({"max_waiting": -1, "timeout": 1.0})

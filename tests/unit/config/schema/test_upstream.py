@@ -193,6 +193,16 @@ def test_h2c_beside_another_protocol(mode: str) -> None:
     assert "h2c:// is short for http:// with http2: always" in shared[-1] + shared[0]
 
 
+def test_tls_is_for_all_endpoints_of_an_upstream() -> None:
+    mixed = "endpoints: [{url: 'https://a'}, {url: 'http://b'}], tls: {server_name: x}"
+    proxied = "upstream: https://a, endpoints: [{url: 'http://b'}], tls: {server_name: x}"
+    for text in (f"upstreams: [{{name: a, {mixed}}}]", f"proxies: [{{name: a, path: /, {proxied}}}]"):
+        sentence = "is for all endpoints of the upstream, and http://b is http://; write https:// for each endpoint"
+        assert sentence in told(text)[-1]
+    plain = "upstreams: [{name: a, endpoints: [{url: 'http://a'}, {url: 'http://b'}], tls: {server_name: x}}]"
+    assert "has no effect on an http:// URL" in told(plain)[-1]
+
+
 @pytest.mark.parametrize("other", ["http://b", "https://b"])
 def test_h2c_beside_an_endpoint_of_which_it_is_not_said(other: str) -> None:
     """A server of HTTP/1.1 would get HTTP/2."""
