@@ -325,6 +325,10 @@ async def test_when_all_breakers_are_open_the_request_is_rejected(gateway_for: G
         response = await rig.ask()
         assert (response.status, code_of(response)) == (503, "breaker_open")
         assert (rig.gateway.state()["p"]["breaker"], rig.p.endpoints[0].pool.open) == ("open", 1)
+        explained = told(rig)[""]
+        assert (explained["verdict"], explained["reason"]) == ("refuse", "breaker_open")
+        assert explained["sentence"].endswith("the breakers of all 2 endpoints keep requests away")
+        assert not explained["group"]["panic"], "an open breaker is no reason for a panic"
 
 
 async def test_a_reload_keeps_what_is_known_of_the_endpoints_that_stay(

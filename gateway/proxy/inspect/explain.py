@@ -248,6 +248,8 @@ def _verdict(served: Served) -> tuple[str, str, str]:
         return blocked
     if breaker is not None:
         verdict, reason, sentence = _fence(breaker)
+        if verdict == "refuse" and len(upstream.endpoints) > 1:  # it is the one of them that is closest to closed
+            sentence += f"; the breakers of all {len(upstream.endpoints)} endpoints keep requests away"
         if verdict != "admit" and breaker.shadow:
             notes.append(f"without the breaker's shadow mode: {sentence}")
         elif verdict != "admit":

@@ -130,6 +130,17 @@ class TestLayer:
         assert (error.reason, error.retry_after) == (errors.BREAKER_OPEN, 7)
         assert (scene.asked, scene.in_flight) == (["a", "b", "c"], 0)
 
+    async def test_the_time_to_come_back_is_that_of_the_endpoint_that_is_asked_first(self) -> None:
+        def rejecting(seconds: int) -> Ending:
+            def end(ex: Exchange) -> None:
+                raise GatewayError(errors.BREAKER_OPEN, retry_after=seconds)
+
+            return end
+
+        for order in ((9, 3, 5), (3, 9, 5), (9, 5, 3)):
+            error = await LayerScene(*map(rejecting, order)).failing(exchange())
+            assert (error.reason, error.retry_after) == (errors.BREAKER_OPEN, 3)
+
     async def test_one_that_failed_is_tried_again_when_the_breaker_of_the_other_rejects(self) -> None:
         scene = LayerScene(broken, rejected, rules=Rules())
         ex = exchange()
