@@ -116,6 +116,7 @@ def route_chain(
             None if second is None else upstream_chain(route, second, outer.via, last=True),
             upstream.limiter,
             route.cors,
+            upstream.buffers,
         ),
     )
 

@@ -53,6 +53,11 @@ def is_possible(ex: Exchange) -> bool:
     return ex.body is not None or 0 <= ex.request.length <= MOST_BYTES
 
 
+def bytes_to_collect(ex: Exchange) -> int:
+    """How many bytes of the body are yet to come into memory; 0: none."""
+    return 0 if ex.body is not None else max(0, ex.request.length)
+
+
 async def _collected(ex: Exchange) -> bytes:
     down = ex.downstream
     body = down.take_body()

@@ -30,9 +30,9 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
     """Run an attempt at the endpoint that ``group`` chooses, by its chain of ``chains``.
 
     An endpoint whose breaker rejects the attempt is passed over: nothing was sent, so that the next one is chosen at
-    once. When the breakers of all reject it, BREAKER_OPEN stands of the one that admits a probe first. NO_HEALTHY_ENDPOINT when none may be
-    chosen. An attempt that fails, or whose response the caller does not get, is noted in ``tried`` of the exchange: a
-    further one goes to another endpoint first.
+    once. When the breakers of all reject it, BREAKER_OPEN stands of the one that admits a probe first.
+    NO_HEALTHY_ENDPOINT when none may be chosen. An attempt that fails, or whose response the caller does not get, is
+    noted in ``tried`` of the exchange: a further one goes to another endpoint first.
     ``failures``: the statuses that are failures. A hedge goes to another endpoint than the attempt that runs, where
     there are several.
     """

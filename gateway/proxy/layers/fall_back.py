@@ -7,7 +7,8 @@ and what it has learnt stays: its breaker has judged the attempt, also that of a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from gateway.config.fallback import Fallback, FixedResponse
@@ -17,7 +18,7 @@ from gateway.core.event_stream import Opened
 from gateway.core.exchange import Exchange
 from gateway.core.fallback import FellBack
 from gateway.core.layer import Handler, Layer
-from gateway.errors import TOTAL_TIMEOUT, GatewayError
+from gateway.errors import LOCAL_RESOURCES, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.causes import Causes
 from gateway.policy.limiter import Limiter
 from gateway.proxy.cors import cors_fields
@@ -25,9 +26,11 @@ from gateway.proxy.grpc import is_grpc
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.retry import has_body
 from gateway.proxy.layers.server_timing import head_field
-from gateway.proxy.rewrite_body import BodyRewrite, rewrite_of
+from gateway.proxy.rewrite_body import BodyRewrite, bytes_to_collect, rewrite_of
 from gateway.proxy.rewrite_body import is_possible as can_rewrite
+from gateway.wire.buffers import BufferPool
 
+_NO_ROOM = "The relay buffers have no room for the request body, which fallback.rewrite needs as a whole"
 _COME_BACK = (429, 503)
 """RFC 6585 4, RFC 9110 15.6.4: statuses that may say when to ask again."""
 
@@ -35,12 +38,19 @@ Discards = Callable[[Exchange, int], bool]
 """Says whether the response with this status is discarded. When it is, what takes its place is possible."""
 
 
-def fall_back(fallback: Fallback | None, second: Handler | None, limiter: Limiter | None, cors: Cors) -> Layer:
+def fall_back(
+    fallback: Fallback | None,
+    second: Handler | None,
+    limiter: Limiter | None,
+    cors: Cors,
+    buffers: BufferPool | None = None,
+) -> Layer:
     """Give what fails below for a listed reason to ``second``, the chain of the other upstream; None: the response of
     ``fallback``. Sets ``fallback`` of the exchange.
 
     ``limiter``: that of the first upstream, which gives permits back a moment after an attempt was cut. The deadline
-    of the exchange goes on. What ``second`` raises is the end of it: a fallback has no fallback.
+    of the exchange goes on. ``buffers``: in whose budget a body is that is collected to be rewritten; without room the
+    failure stands. What ``second`` raises is the end of it: a fallback has no fallback.
     """
     if fallback is None:
         return lambda next_handler: next_handler
@@ -70,7 +80,11 @@ def fall_back(fallback: Fallback | None, second: Handler | None, limiter: Limite
                 return
             if ex.attempt.asked_at and limiter is not None:
                 await asyncio.sleep(limiter.linger)
-            await _ask(second if rewrite is None else _after(rewrite, second), ex, cause, failed, began)
+            if rewrite is None:
+                await _ask(second, ex, cause, failed, began)
+                return
+            with _room(buffers, bytes_to_collect(ex), failed):
+                await _ask(_after(rewrite, second), ex, cause, failed, began)
 
         return handle
 
@@ -90,6 +104,19 @@ def discards_for(fallback: Fallback | None) -> Discards | None:
 def fallback_line(ex: Exchange) -> bytes:
     """The field that tells a caller that the response comes from the fallback, and what had failed."""
     return b"" if ex.fallback is None else b"X-Gateway-Fallback: %b\r\n" % ex.fallback.cause.encode()
+
+
+@contextmanager
+def _room(buffers: BufferPool | None, size: int, failed: GatewayError | None) -> Iterator[None]:
+    if buffers is None or not size:
+        yield
+        return
+    if not buffers.keep(size):
+        raise failed or GatewayError(LOCAL_RESOURCES, _NO_ROOM, retry_after=1)
+    try:
+        yield
+    finally:
+        buffers.let_go(size)
 
 
 def _after(rewrite: BodyRewrite, second: Handler) -> Handler:

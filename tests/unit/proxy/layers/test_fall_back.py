@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -15,10 +16,20 @@ from gateway.core.clock import monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import HTTP_2
-from gateway.errors import BREAKER_OPEN, DIAL_FAILED, QUEUE_FULL, TOTAL_TIMEOUT, UPSTREAM_RESET, GatewayError
+from gateway.errors import (
+    BREAKER_OPEN,
+    DIAL_FAILED,
+    LOCAL_RESOURCES,
+    QUEUE_FULL,
+    TOTAL_TIMEOUT,
+    UPSTREAM_RESET,
+    GatewayError,
+    Reason,
+)
 from gateway.policy.limiter import Limiter
 from gateway.proxy.layers.fall_back import discards_for, fall_back, fallback_line
 from gateway.proxy.layers.limit import limit
+from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 
 ON = ("connect", "reset", "breaker", "queue", "deadline")
 OPEN_PAGES = Cors(("*",), ())
@@ -349,3 +360,50 @@ async def test_a_body_that_cannot_be_changed_leaves_the_first_error(length: int,
         with pytest.raises(GatewayError) as caught:
             await fall_back(TO_SMALL, Second(), None, Cors())(failing(GatewayError(DIAL_FAILED)))(ex)
         assert caught.value.reason is DIAL_FAILED
+
+
+class Uploading(Caller):
+    """Its body is there as soon as it is asked for."""
+
+    body_complete = False
+
+    def take_body(self) -> bytes:
+        return b'{"model": "big"}'
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_body_that_is_collected_has_room_in_the_budget_of_the_buffers_until_the_end(fails: bool) -> None:
+    buffers = BufferPool(1)
+    kept: list[int] = []
+
+    async def second(ex: Exchange) -> None:
+        kept.append(buffers.kept)
+        if fails:
+            raise GatewayError(DIAL_FAILED)
+
+    ex = fresh(b"POST", 16)
+    ex.downstream = Uploading()  # type: ignore[assignment] # no stream
+    handle = fall_back(TO_SMALL, second, None, Cors(), buffers)(failing(GatewayError(DIAL_FAILED)))
+    with pytest.raises(GatewayError) if fails else nullcontext():
+        await handle(ex)
+    assert (kept, buffers.kept) == ([16], 0)
+    ex = fresh(b"POST", 16)
+    ex.body = b'{"model": "big"}'
+    with pytest.raises(GatewayError) if fails else nullcontext():
+        await handle(ex)
+    assert kept == [16, 0], "nothing is collected where the body is there"
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"), [(failing(GatewayError(DIAL_FAILED)), DIAL_FAILED), (discarding(503), LOCAL_RESOURCES)]
+)
+async def test_without_room_the_failure_stands(first: Handler, reason: Reason) -> None:
+    buffers = BufferPool(1)
+    assert buffers.keep(BUFFER_SIZE - 15)
+    ex = fresh(b"POST", 16)
+    ex.downstream = Uploading()  # type: ignore[assignment] # no stream
+    second = Second()
+    with pytest.raises(GatewayError) as caught:
+        await fall_back(TO_SMALL, second, None, Cors(), buffers)(first)(ex)
+    assert caught.value.reason is reason
+    assert (second.seen, buffers.kept) == ([], BUFFER_SIZE - 15)
