@@ -264,7 +264,7 @@ class Gateway:
         self._upstream_metrics.sample(self.upstreams)
         for route in self.document.everything():
             self._sample(route.name, self._served.get(route.name), live[route.name], tunnels[route.name])
-        counted = self.generation, self.recorder.dropped, self.failures.count
+        counted = self.generation, self.recorder.dropped, self.failures.count, self.names.failures
         self.metrics.note(process_gauges(self.server, self.buffers, *counted))
 
     def breakers(self) -> dict[str, BreakerPulse]:

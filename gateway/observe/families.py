@@ -513,6 +513,11 @@ LINES_DROPPED: Final = _of.values(
     "counter",
     "Access-log lines lost because their reader was too slow, or the disk was full.",
 )
+NAMES_UNRESOLVED: Final = _of.values(
+    "gateway_name_resolution_failures_total",
+    "counter",
+    "Times that the name of an endpoint with expand_dns could not be resolved; its last addresses stay.",
+)
 LOOP_LAG: Final = _of.histogram(
     "gateway_event_loop_lag_seconds", "How late a timer of the event loop rang; sampled ten times a second.", _GONE
 )

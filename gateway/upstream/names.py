@@ -49,6 +49,8 @@ class Names:
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._ttls: dict[str, int | None] = {}
         """Of the last answers."""
+        self.failures = 0
+        """Resolutions that failed."""
         self._failing: set[str] = set()
         """Names whose last resolution failed."""
         self._followed: dict[str, float] = {}
@@ -127,6 +129,7 @@ class Names:
                 raise OSError("it has no address")
         except (OSError, TimeoutError) as error:
             self._ttls[host] = None
+            self.failures += 1
             if host not in self._failing:
                 self._failing.add(host)
                 kept = len(self._addresses.get(host, ()))

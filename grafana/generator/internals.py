@@ -185,6 +185,13 @@ LEAKS = Row(
             Query(_rate("gateway_callback_failures_total"), "{{instance}} failed callbacks"),
         ),
         timeseries(
+            "Names that cannot be resolved",
+            "Resolutions of the names of endpoints with expand_dns that fail, per second and over all workers. The "
+            "last addresses stay meanwhile; look at the resolver, and at the log for the name.",
+            "ops",
+            Query(_rate("gateway_name_resolution_failures_total"), "{{instance}} failed"),
+        ),
+        timeseries(
             "Memory",
             "Resident. It rises after the start and then stays. A steady climb under steady traffic is a leak: report "
             "it, and restart the gateway before the kernel does.",

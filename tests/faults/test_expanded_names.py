@@ -19,6 +19,7 @@ from harness.rig import GatewayFor, Rig
 from harness.upstream import Upstream
 
 from gateway.config.records import CircuitBreaker, Endpoint, UpstreamNetworks
+from gateway.control.metrics.exposition import Exposition
 from gateway.upstream import names as module
 
 pytestmark = pytest.mark.plain
@@ -127,6 +128,10 @@ async def test_while_the_name_cannot_be_resolved_the_last_addresses_serve(
         resolver.addresses = ()
         before = resolver.asked
         await eventually(lambda: resolver.asked > before + 2)
+        rig.gateway.sample()
+        text = "".join(Exposition(rig.gateway.counters).render(open_metrics=False))
+        (line,) = [line for line in text.splitlines() if line.startswith("gateway_name_resolution_failures_total ")]
+        assert float(line.split()[1]) >= 2
         assert await asked(rig, 4) == {"1": 2, "2": 2}
         await rig.gateway.reload(serving(rig.document, expanded(one.port, max_concurrent=7)))
         assert await asked(rig, 4) == {"1": 2, "2": 2}

@@ -176,6 +176,7 @@ OF_GATEWAY: Mapping[str, Family] = {
     "gateway_event_loop_lag_seconds": Family("histogram", buckets=GONE, value=10),
     "gateway_gc_pause_seconds": Family("histogram", buckets=OWN),
     "gateway_log_lines_dropped_total": Family("counter"),
+    "gateway_name_resolution_failures_total": Family("counter"),
     "gateway_callback_failures_total": Family("counter"),
     "gateway_worker_process_cpu_seconds_total": Family("counter", _each("worker", "0"), value=0.2),
     "gateway_worker_process_resident_memory_bytes": Family("gauge", _each("worker", "0"), value=5e7),

@@ -162,11 +162,12 @@ def _rate_keys(rates: RateRule | None) -> Iterable[tuple[int, int]]:
 
 
 def process_gauges(
-    server: Server, buffers: BufferPool, generation: int, dropped: int, failures: int
+    server: Server, buffers: BufferPool, generation: int, dropped: int, failures: int, unresolved: int = 0
 ) -> tuple[tuple[int, int], ...]:
     """(cell of `families.PROCESS`, value) of what belongs to no proxy.
 
-    ``generation``: the number of the configuration; ``dropped``: lines of the log; ``failures``: of callbacks.
+    ``generation``: the number of the configuration; ``dropped``: lines of the log; ``failures``: of callbacks;
+    ``unresolved``: resolutions of names that failed.
     """
     admission, handshakes = server.admission, server.handshakes
     shared = [connection for connection in server.connections if connection.http_version == VERSIONS[HTTP_2]]
@@ -186,6 +187,7 @@ def process_gauges(
         (families.GENERATION, generation),
         (families.LINES_DROPPED, dropped),
         (families.CALLBACK_FAILURES, failures),
+        (families.NAMES_UNRESOLVED, unresolved),
         (families.BUFFER_ALLOCATIONS, buffers.allocations),
     )
 

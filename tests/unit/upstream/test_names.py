@@ -104,6 +104,7 @@ async def test_while_it_cannot_be_resolved_the_last_addresses_stay_and_the_log_s
     assert [record.getMessage() for record in caplog.records] == [
         "the name ai.test cannot be resolved: no such name; its last 1 addresses stay"
     ]
+    assert scene.names.failures >= 3, "each failure is counted"
     scene.addresses = ("10.0.0.1",)
     await eventually(lambda: len(caplog.records) == 2)
     assert caplog.records[1].getMessage() == "the name ai.test can be resolved again"
