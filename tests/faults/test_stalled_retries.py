@@ -18,7 +18,7 @@ from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Link, Upstream
 
 from gateway.config.fallback import Fallback, FixedResponse
-from gateway.config.records import Backoff, CircuitBreaker, Ejection, Endpoint, Retries, Stream, Timeouts
+from gateway.config.records import Backoff, CircuitBreaker, Ejection, Endpoint, Hedge, Queue, Retries, Stream, Timeouts
 from gateway.control.metrics.exposition import Exposition
 from gateway.proxy.held_head import HELD_BYTES
 
@@ -309,3 +309,54 @@ async def test_shadow_mode_counts_the_retry_that_it_would_make(gateway_for: Gate
         "stream_stalled",
         {"failures": [], "withheld": "", "shadow": "stall"},
     )
+
+
+# -- beside hedges
+
+
+async def test_the_stream_of_a_hedge_is_held_too(gateway_for: GatewayFor, upstream: Upstream, other: Upstream) -> None:
+    rig = await rig_of(gateway_for, upstream, other, stream=PATIENT, hedge=Hedge(after=SHORT))
+    client = await asked(rig)
+    silent, fast = await first_of(upstream, other)
+    held = await begun(silent)
+    link = await begun(fast, EVENTS, COMMENT)
+    await held.gone()
+    await client.silence()
+    await link.send(DATA, LAST)
+    assert (await client.response()).body == b": keepalive\n\ndata: a\n\n"
+    line = await rig.log.last(1)
+    assert (line["reason"], line["events"]["count"], line["upstream"]) == ("", 1, f"127.0.0.1:{fast.port}")
+
+
+async def test_a_hedge_that_wins_and_stalls_is_tried_again(
+    gateway_for: GatewayFor, upstream: Upstream, other: Upstream
+) -> None:
+    rig = await rig_of(gateway_for, upstream, other, hedge=Hedge(after=SHORT))
+    client = await asked(rig, request("/", method="PUT", body=b"prompt"))
+    silent, hung = await first_of(upstream, other)
+    held = await begun(silent)
+    async with commenting(await begun(hung, EVENTS)):
+        await held.gone()
+        link = await silent.link()
+        assert (await link.request()).body == b"prompt"
+        await link.send(EVENTS, DATA, LAST)
+        assert (await client.response()).body == b"data: a\n\n"
+    assert (await rig.log.last(1))["retries"]["failures"] == ["stall"]
+
+
+async def test_comments_of_the_queue_stand_before_the_stream_of_a_hedge(
+    gateway_for: GatewayFor, upstream: Upstream, other: Upstream
+) -> None:
+    settings = {"max_concurrent": 2, "queue": Queue(9, LONG, comments=SHORT), "retries": Retries()}
+    rig = await rig_of(gateway_for, upstream, other, hedge=Hedge(after=SHORT), **settings)
+    holders = [await asked(rig, request("/holds", method="POST")) for _ in range(2)]
+    links = [await begun(upstream), await begun(other)]
+    client = await asked(rig, request("/", "Accept: text/event-stream"))
+    await client.holds(b": queued position=1\n\n")
+    for link, holder in zip(links, holders, strict=True):
+        await link.send(OK)
+        await holder.response()
+    heads = [await link.head() for link in links]  # of both attempts, on kept connections
+    assert {each.target for each in heads} == {b"/"}
+    await links[1].send(EVENTS, DATA, LAST)
+    assert (await client.response()).body.endswith(b"position=1\n\ndata: a\n\n")
