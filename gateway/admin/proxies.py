@@ -72,7 +72,7 @@ class ProxyAdministration:
         after = [*before, checked]
         if dry_run:
             _check_free(checked, stored)
-            return await self._told(checked, before, after)
+            return await self._described(checked, before, after)
         try:
             made = await self._store.proxies.create(checked, actor.author)
         except AlreadyExists as error:
@@ -91,7 +91,7 @@ class ProxyAdministration:
         after = [*(proxy for proxy in before if proxy.name != name), checked]
         if dry_run:
             _check_free(checked, [proxy for proxy in stored if proxy.name != name])
-            return await self._told(checked, before, after)
+            return await self._described(checked, before, after)
         try:
             made = await self._store.proxies.update(name, checked, expected, actor.author)
         except AlreadyExists as error:
@@ -243,7 +243,7 @@ class ProxyAdministration:
         declared = self._declared.proxies()
         return impact(effective(declared, before), effective(declared, after), await self._state())
 
-    async def _told(self, proxy: Proxy, before: Sequence[Proxy], after: Sequence[Proxy]) -> Resource:
+    async def _described(self, proxy: Proxy, before: Sequence[Proxy], after: Sequence[Proxy]) -> Resource:
         touched = await self._impact(before, after)
         return {"dry_run": True, "proxy": resource.settings_of(proxy), "impact": touched}
 

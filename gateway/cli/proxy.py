@@ -88,7 +88,7 @@ def set_(
             answer = await caller.call("PUT", path, {**changes, "version": version}, dry_run=dry_run)
         else:
             answer = await caller.call("PATCH", path, {**changes, "version": version}, dry_run=dry_run)
-        target.show(answer, lambda: _told(name, answer, dry_run=dry_run))
+        target.show(answer, lambda: _summary(name, answer, dry_run=dry_run))
         target.check_applied([answer])
 
     target.run(work)
@@ -104,7 +104,7 @@ def delete(target: Target, name: str, version: int | None, dry_run: bool) -> Non
 
     async def work(caller: Caller) -> None:
         answer = await caller.call("DELETE", f"/proxies/{quoted(name)}", version=version, dry_run=dry_run)
-        target.show(answer, lambda: _told(name, answer, dry_run=dry_run, done="deleted"))
+        target.show(answer, lambda: _summary(name, answer, dry_run=dry_run, done="deleted"))
         target.check_applied([answer])
 
     target.run(work)
@@ -161,7 +161,7 @@ def _table(items: Json) -> str:
     return table(rows, ["NAME", "PATH", "UPSTREAM", "ACTIVE", "IN FLIGHT", "BREAKER", "SOURCE"])
 
 
-def _told(name: str, answer: Json, *, dry_run: bool, done: str = "") -> str:
+def _summary(name: str, answer: Json, *, dry_run: bool, done: str = "") -> str:
     verb = "would be changed" if dry_run else done or f"has version {answer.get('version')}"
     lines = [f"proxy {name} {verb}"]
     lines += [f"  route {r['host'] or '*'}{r['path']}: {r['change']}" for r in answer["impact"]["routes"]]

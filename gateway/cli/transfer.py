@@ -44,7 +44,7 @@ class Plan:
             *(f"= {name}" for name in self.same),
         ]
 
-    def told(self) -> dict[str, Json]:
+    def report(self) -> dict[str, Json]:
         return {
             "created": [*self.create],
             "changed": [*self.change],
@@ -132,11 +132,11 @@ def _transfer(
         plan = _plan(wanted, await _stored(caller), on_conflict, prune=prune)
         plan.secrets = values
         if on_conflict == "abort" and plan.skipped:
-            target.show(plan.told(), lambda: "\n".join(plan.lines()))
+            target.show(plan.report(), lambda: "\n".join(plan.lines()))
             click.echo("Error: proxies differ; nothing was changed. Choose --on-conflict skip or overwrite", err=True)
             sys.exit(3)
         answers = [] if dry_run else await carry_out(caller, _steps(plan))
-        target.show(plan.told() | {"dry_run": dry_run}, lambda: "\n".join(plan.lines()) or "nothing to do")
+        target.show(plan.report() | {"dry_run": dry_run}, lambda: "\n".join(plan.lines()) or "nothing to do")
         target.check_applied(answers[-1:])  # each response is about all that was stored before it
 
     target.run(work)

@@ -23,7 +23,7 @@ class KeyFile:
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
-        self._told = ""
+        self._reported = ""
 
     async def load(self) -> Mapping[str, str]:
         """The key sets by their address; none when the file is missing or cannot be trusted."""
@@ -69,9 +69,9 @@ class KeyFile:
         return True
 
     def _tell(self, what: str) -> None:
-        if what != self._told:
+        if what != self._reported:
             _log.warning("the file of issuers' keys %s is not used: %s", self.path, what)
-        self._told = what
+        self._reported = what
 
 
 def _cause(error: Exception) -> str:

@@ -11,23 +11,23 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.ipc.messages import (
-    AdaptiveTold,
-    AiTold,
+    AdaptiveView,
+    AiView,
     BreakerPulse,
-    BreakerTold,
-    EndpointTold,
+    BreakerView,
+    EndpointView,
     Explanation,
-    FallbackTold,
-    GroupTold,
-    HedgeTold,
+    FallbackView,
+    GroupView,
+    HedgeView,
     Holder,
-    LimiterTold,
-    PoolTold,
+    LimiterView,
+    PoolView,
     ProxyState,
-    QueueTold,
-    RateTold,
-    RetriesTold,
-    StreamTold,
+    QueueView,
+    RateView,
+    RetriesView,
+    StreamView,
 )
 
 BREAKER_STATES: Final = ("off", "closed", "half_open", "open")
@@ -124,11 +124,11 @@ def explanations(
     )
 
 
-def _limiter(of: Sequence[LimiterTold]) -> LimiterTold | None:
+def _limiter(of: Sequence[LimiterView]) -> LimiterView | None:
     return max(of, key=lambda each: each["in_flight"], default=None)
 
 
-def _queue(of: Sequence[QueueTold]) -> QueueTold | None:
+def _queue(of: Sequence[QueueView]) -> QueueView | None:
     """Places are shared, and each worker decides who of its own goes first."""
     if not of:
         return None
@@ -148,23 +148,23 @@ def _queue(of: Sequence[QueueTold]) -> QueueTold | None:
     }
 
 
-def _breaker(of: Sequence[BreakerTold]) -> BreakerTold | None:
+def _breaker(of: Sequence[BreakerView]) -> BreakerView | None:
     return max(of, key=lambda each: (BREAKER_STATES.index(each["state"]), len(each["moves"])), default=None)
 
 
-def _rates(of: Sequence[list[RateTold]]) -> list[RateTold]:
+def _rates(of: Sequence[list[RateView]]) -> list[RateView]:
     """Workers share the buckets, so that the one that was asked last has seen all."""
     return max(of, key=lambda each: sum(limit["keys"] for limit in each))
 
 
-def _stream(of: Sequence[StreamTold]) -> StreamTold | None:
+def _stream(of: Sequence[StreamView]) -> StreamView | None:
     if not of:
         return None
     watched = sum(each["watched"] for each in of)
     return {**of[0], "watched": watched, "silence": max(each["silence"] for each in of)}
 
 
-def _ai(of: Sequence[AiTold]) -> AiTold | None:
+def _ai(of: Sequence[AiView]) -> AiView | None:
     if not of:
         return None
     longest = max(each["longest_wait"] for each in of)
@@ -172,17 +172,17 @@ def _ai(of: Sequence[AiTold]) -> AiTold | None:
     return {**of[0], "responses": responses, "waiting": waiting, "longest_wait": longest}
 
 
-def _groups(of: Sequence[Explanation]) -> list[GroupTold]:
+def _groups(of: Sequence[Explanation]) -> list[GroupView]:
     return [told for each in of if (told := each.get("group")) is not None]
 
 
-def _group(of: Sequence[GroupTold], left: Sequence[GroupTold]) -> GroupTold | None:
+def _group(of: Sequence[GroupView], left: Sequence[GroupView]) -> GroupView | None:
     """Each worker has its own opinion of an endpoint: the worst is shown, with the sums of the counts. Those that have
     ``left`` have requests in flight, which an operator who drains an endpoint waits for.
     """
     if not of:
         return None
-    same: dict[tuple[str, str], list[EndpointTold]] = {}
+    same: dict[tuple[str, str], list[EndpointView]] = {}
     for endpoint in [endpoint for each in of for endpoint in each["endpoints"]]:
         same.setdefault(_which(endpoint), []).append(endpoint)
     endpoints = {which: _endpoint(told) for which, told in same.items()}
@@ -192,12 +192,12 @@ def _group(of: Sequence[GroupTold], left: Sequence[GroupTold]) -> GroupTold | No
     return {**of[0], "panic": any(each["panic"] for each in of), "endpoints": list(endpoints.values())}
 
 
-def _which(endpoint: EndpointTold) -> tuple[str, str]:
+def _which(endpoint: EndpointView) -> tuple[str, str]:
     """Its URL, and the address of the name where that is expanded."""
     return endpoint["url"], endpoint.get("address", "")
 
 
-def _endpoint(of: Sequence[EndpointTold]) -> EndpointTold:
+def _endpoint(of: Sequence[EndpointView]) -> EndpointView:
     shown = max(of, key=lambda each: (STANDINGS.index(each["standing"]), each["checked_at"]))
     return {
         **shown,
@@ -208,7 +208,7 @@ def _endpoint(of: Sequence[EndpointTold]) -> EndpointTold:
     }
 
 
-def _retries(of: Sequence[RetriesTold]) -> RetriesTold | None:
+def _retries(of: Sequence[RetriesView]) -> RetriesView | None:
     """Each worker has a budget of its own."""
     if not of:
         return None
@@ -216,7 +216,7 @@ def _retries(of: Sequence[RetriesTold]) -> RetriesTold | None:
     return {**of[0], "burst": burst, "left": left, "waiting": sum(each["waiting"] for each in of)}
 
 
-def _hedge(of: Sequence[HedgeTold]) -> HedgeTold | None:
+def _hedge(of: Sequence[HedgeView]) -> HedgeView | None:
     """Each worker measures its own responses, and has a budget of its own."""
     if not of:
         return None
@@ -230,20 +230,20 @@ def _hedge(of: Sequence[HedgeTold]) -> HedgeTold | None:
     }
 
 
-def _adaptive(of: Sequence[AdaptiveTold]) -> AdaptiveTold | None:
+def _adaptive(of: Sequence[AdaptiveView]) -> AdaptiveView | None:
     """The newest view of what they share."""
     return max(of, key=lambda each: [decision["at"] for decision in each["decisions"][-1:]], default=None)
 
 
-def _fallback(of: Sequence[FallbackTold]) -> FallbackTold | None:
+def _fallback(of: Sequence[FallbackView]) -> FallbackView | None:
     if not of:
         return None
     breaker = worst(each["breaker"] for each in of)
     return {**of[0], "breaker": breaker, "in_flight": max(each["in_flight"] for each in of)}
 
 
-def _pool(of: Sequence[PoolTold]) -> PoolTold:
-    return PoolTold(
+def _pool(of: Sequence[PoolView]) -> PoolView:
+    return PoolView(
         endpoint=of[0]["endpoint"],
         open=sum(each["open"] for each in of),
         idle=sum(each["idle"] for each in of),

@@ -101,7 +101,7 @@ class Refusals(TypedDict):
     """Lines of the access log, oldest first."""
 
 
-class OutcomeTold(TypedDict):
+class OutcomeView(TypedDict):
     at: float
     """Seconds of the epoch, as all times here."""
     outcome: str
@@ -114,19 +114,19 @@ class OutcomeTold(TypedDict):
     """The action whose call it was; the request of a caller has none."""
 
 
-class MoveTold(TypedDict):
+class MoveView(TypedDict):
     at: float
     old: str
     new: str
     cause: str
     by: str
-    outcomes: list[OutcomeTold]
+    outcomes: list[OutcomeView]
     """What counted in the state that was left."""
     figures: NotRequired[str]
     """By which figures a rule opened it, in words. A worker of an older version does not send it."""
 
 
-class WindowTold(TypedDict):
+class WindowView(TypedDict):
     """The attempts of the last ``seconds`` that a breaker counts, and the rules for them; a rate of 0: no rule."""
 
     seconds: float
@@ -139,7 +139,7 @@ class WindowTold(TypedDict):
     slow_call: float
 
 
-class CallersTold(TypedDict):
+class CallersView(TypedDict):
     """How many callers a breaker has noted, of whom ``distinct_callers`` have to differ for it to open."""
 
     distinct_callers: int
@@ -148,7 +148,7 @@ class CallersTold(TypedDict):
     slow: int
 
 
-class BreakerTold(TypedDict):
+class BreakerView(TypedDict):
     mode: str
     state: str
     since: float
@@ -159,13 +159,13 @@ class BreakerTold(TypedDict):
     probes: int
     next_probe: float
     """When it lets one through at the earliest; 0 when it is not open."""
-    outcomes: list[OutcomeTold]
+    outcomes: list[OutcomeView]
     """What counts in the present state, oldest first; successes of a healthy upstream are not kept."""
-    moves: list[MoveTold]
+    moves: list[MoveView]
     """The newest changes of state, oldest first."""
-    window: NotRequired[WindowTold | None]
+    window: NotRequired[WindowView | None]
     """None: no rule is about shares. A worker of an older version does not send it."""
-    callers: NotRequired[CallersTold | None]
+    callers: NotRequired[CallersView | None]
     """None: it does not matter whose failures they are. A worker of an older version does not send it."""
 
 
@@ -183,7 +183,7 @@ class Holder(TypedDict):
     """The action whose call it is; the request of a caller has none."""
 
 
-class LimiterTold(TypedDict):
+class LimiterView(TypedDict):
     mode: str
     max_concurrent: int
     in_flight: int
@@ -193,7 +193,7 @@ class LimiterTold(TypedDict):
     retry_after: int
 
 
-class DecisionTold(TypedDict):
+class DecisionView(TypedDict):
     """One of an adaptive limit, with the figures that it was made on. Times are seconds."""
 
     at: float
@@ -216,20 +216,20 @@ class DecisionTold(TypedDict):
     """Requests that the upstream worked on at a time; 0: none, or not known."""
 
 
-class AdaptiveTold(TypedDict):
+class AdaptiveView(TypedDict):
     limit: int
     """0: no request came yet."""
     min: int
     max: int
     signal: str
     usual: float
-    """As in `DecisionTold`, like the next one, now."""
+    """As in `DecisionView`, like the next one, now."""
     bound: float
-    decisions: list[DecisionTold]
+    decisions: list[DecisionView]
     """The newest ten, oldest first."""
 
 
-class QueueTold(TypedDict):
+class QueueView(TypedDict):
     mode: str
     max_waiting: int
     waiting: int
@@ -243,7 +243,7 @@ class QueueTold(TypedDict):
     """Seconds for a newcomer of normal priority; 0.0: not known, or none."""
 
 
-class StreamTold(TypedDict):
+class StreamView(TypedDict):
     mode: str
     first_event: float
     event_gap: float
@@ -254,7 +254,7 @@ class StreamTold(TypedDict):
     """Seconds since the newest event with data, of the one that has waited longest."""
 
 
-class AiTold(TypedDict):
+class AiView(TypedDict):
     format: str
     responses: int
     """Of models, that run and are read."""
@@ -264,7 +264,7 @@ class AiTold(TypedDict):
     """Seconds since the request of the one of them that has waited longest."""
 
 
-class RetriesTold(TypedDict):
+class RetriesView(TypedDict):
     mode: str
     attempts: int
     on: list[str]
@@ -277,7 +277,7 @@ class RetriesTold(TypedDict):
     """Requests whose next attempt is due."""
 
 
-class HedgeTold(TypedDict):
+class HedgeView(TypedDict):
     mode: str
     after: str
     """Seconds, or ``p95``."""
@@ -286,13 +286,13 @@ class HedgeTold(TypedDict):
     samples: int
     """Responses that were measured."""
     burst: float
-    """As in `RetriesTold`, whose budget it is."""
+    """As in `RetriesView`, whose budget it is."""
     left: float
     running: int
     """Requests with two attempts now."""
 
 
-class RateTold(TypedDict):
+class RateView(TypedDict):
     """A rate limit: its settings, and what it holds."""
 
     name: str
@@ -314,7 +314,7 @@ class RateTold(TypedDict):
     """Tokens in the bucket of ``all``; -1: each key has one."""
 
 
-class FallbackTold(TypedDict):
+class FallbackView(TypedDict):
     on: list[str]
     """What it takes over from, as in the configuration."""
     endpoint: str
@@ -327,7 +327,7 @@ class FallbackTold(TypedDict):
     """Permits of the other upstream in use, by whatever proxy; 0 without a limit."""
 
 
-class PoolTold(TypedDict):
+class PoolView(TypedDict):
     endpoint: str
     open: int
     idle: int
@@ -341,7 +341,7 @@ class PoolTold(TypedDict):
     idle_timeout: float
 
 
-class ReportTold(TypedDict):
+class ReportView(TypedDict):
     """What an endpoint says of itself. ``total`` 0: it wants no new requests."""
 
     at: float
@@ -349,7 +349,7 @@ class ReportTold(TypedDict):
     total: int
 
 
-class EndpointTold(TypedDict):
+class EndpointView(TypedDict):
     url: str
     address: NotRequired[str]
     """The only one of the name that it stands for; empty: any. A worker of an older version does not send it."""
@@ -375,11 +375,11 @@ class EndpointTold(TypedDict):
     ejected_because: str
     """What led to the last ejection."""
     probation: bool
-    reported: NotRequired[ReportTold | None]
+    reported: NotRequired[ReportView | None]
     """None: it has said nothing that holds. A worker of an older version does not send it."""
 
 
-class GroupTold(TypedDict):
+class GroupView(TypedDict):
     """The endpoints of an upstream, where there are several, or one that is checked."""
 
     balance: str
@@ -387,7 +387,7 @@ class GroupTold(TypedDict):
     """All are used, because too few are usable."""
     ejection_mode: str
     """enforce, shadow or off"""
-    endpoints: list[EndpointTold]
+    endpoints: list[EndpointView]
     reports: NotRequired[str]
     """Whether they report their capacity: enforce, shadow or off. A worker of an older version does not send it."""
     places: NotRequired[int]
@@ -405,25 +405,25 @@ class Explanation(TypedDict):
     active: list[Holder]
     """The exchanges that run, the oldest first; 100 at most."""
     active_count: int
-    limiter: LimiterTold | None
-    queue: QueueTold | None
-    breaker: BreakerTold | None
-    rates: NotRequired[list[RateTold]]
+    limiter: LimiterView | None
+    queue: QueueView | None
+    breaker: BreakerView | None
+    rates: NotRequired[list[RateView]]
     """A worker of an older version does not send it."""
-    stream: NotRequired[StreamTold | None]
+    stream: NotRequired[StreamView | None]
     """A worker of an older version does not send it."""
-    ai: NotRequired[AiTold | None]
+    ai: NotRequired[AiView | None]
     """As ``stream``."""
-    group: NotRequired[GroupTold | None]
-    adaptive: NotRequired[AdaptiveTold | None]
+    group: NotRequired[GroupView | None]
+    adaptive: NotRequired[AdaptiveView | None]
     """As ``stream``."""
-    retries: NotRequired[RetriesTold | None]
+    retries: NotRequired[RetriesView | None]
     """As ``stream``."""
-    hedge: NotRequired[HedgeTold | None]
+    hedge: NotRequired[HedgeView | None]
     """As ``stream``."""
-    fallback: NotRequired[FallbackTold | None]
+    fallback: NotRequired[FallbackView | None]
     """As ``stream``."""
-    pool: PoolTold
+    pool: PoolView
 
 
 class Inspection(Protocol):

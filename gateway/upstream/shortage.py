@@ -85,7 +85,7 @@ class Shortages:
     def _noted(self, target: str, cause: BaseException) -> GatewayError:
         self._last = self._clock()
         if (more := self._throttle.due()) is not None:
-            lack = f"this machine lacks a resource: {_told(cause)}; {_FIX}"
+            lack = f"this machine lacks a resource: {_described(cause)}; {_FIX}"
             _log.error("no connection to %s: %s%s", target, lack, more)
         return GatewayError(errors.LOCAL_RESOURCES, retry_after=_RETRY_AFTER)
 
@@ -93,7 +93,7 @@ class Shortages:
 _FIX = "raise the limit of open files (LimitNOFILE=, ulimit -n) or of local ports, or lower the load"
 
 
-def _told(cause: BaseException) -> str:
+def _described(cause: BaseException) -> str:
     number = (cause.errno if isinstance(cause, OSError) else None) or 0
     word = errno.errorcode.get(number, type(cause).__name__)
     return f"{word}, {os.strerror(number)}" if number > 0 else word

@@ -96,13 +96,13 @@ class TlsFailures:
 
     def with_endpoint(self, error: Exception) -> None:
         if (more := self._throttle.due()) is not None:
-            what, remedy = _told(error)
+            what, remedy = _described(error)
             _log.error("no TLS with %s: %s; %s%s", self._endpoint, what, remedy, more)
 
     def with_forward_proxy(self, error: Exception) -> None:
         """It is verified with the authorities of the system."""
         if (more := self._throttle.due()) is not None:
-            what, _ = _told(_cause(error))
+            what, _ = _described(_cause(error))
             _log.error(
                 "no TLS with the forward proxy %s, on the way to %s: %s; it is verified with the authorities of the "
                 "system alone, and SSL_CERT_FILE of the environment names others%s",
@@ -113,7 +113,7 @@ class TlsFailures:
             )
 
 
-def _told(error: Exception) -> tuple[str, str]:
+def _described(error: Exception) -> tuple[str, str]:
     """What is wrong, and what to do about an endpoint with it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (

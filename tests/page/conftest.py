@@ -13,7 +13,7 @@ from harness import chromium
 
 from gateway.admin.live_feed import LiveFeed
 from gateway.ipc.calls import Asked, Called, Planned
-from gateway.ipc.messages import BreakerTold, Explanation, GroupTold, MoveTold, OutcomeTold
+from gateway.ipc.messages import BreakerView, Explanation, GroupView, MoveView, OutcomeView
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
@@ -136,19 +136,19 @@ def refusal(name: str, reason: str, status: int, number: int = 0) -> dict[str, o
     }
 
 
-def outcome(number: int, at: float, reason: str = "dial_failed", word: str = "failure") -> OutcomeTold:
+def outcome(number: int, at: float, reason: str = "dial_failed", word: str = "failure") -> OutcomeView:
     """Of request ``number``, as `refusal` numbers them."""
     return {"at": at, "outcome": word, "reason": reason, "status": 502, "request_id": f"r{number:06d}"}
 
 
-def move(at: float, old: str, new: str, cause: str, *outcomes: OutcomeTold, by: str = "") -> MoveTold:
+def move(at: float, old: str, new: str, cause: str, *outcomes: OutcomeView, by: str = "") -> MoveView:
     return {"at": at, "old": old, "new": new, "cause": cause, "by": by, "outcomes": list(outcomes)}
 
 
-def breaker(*moves: MoveTold, **known: Any) -> BreakerTold:
+def breaker(*moves: MoveView, **known: Any) -> BreakerView:
     """One that opened after three failures, but for what is ``known`` of it."""
     last = moves[-1]
-    made: BreakerTold = {
+    made: BreakerView = {
         "mode": "enforce",
         "state": last["new"],
         "since": last["at"],
@@ -161,7 +161,7 @@ def breaker(*moves: MoveTold, **known: Any) -> BreakerTold:
         "outcomes": [],
         "moves": list(moves),
     }
-    return cast(BreakerTold, made | known)
+    return cast(BreakerView, made | known)
 
 
 def explanation(name: str, **known: Any) -> Explanation:
@@ -200,7 +200,7 @@ def explanation(name: str, **known: Any) -> Explanation:
     return cast(Explanation, made | known)
 
 
-def group_of(*endpoints: tuple[str, str]) -> GroupTold:
+def group_of(*endpoints: tuple[str, str]) -> GroupView:
     """Of endpoints by URL and standing, which have done nothing yet."""
     return {
         "balance": "least_request",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gateway.config import records
-from gateway.ipc.messages import AdaptiveTold, DecisionTold
+from gateway.ipc.messages import AdaptiveView, DecisionView
 from gateway.policy.adaptive import Adaptive
 from gateway.policy.learned import Decision
 from gateway.policy.lessons import usual_of
 
 
-def adaptive_told(adaptive: Adaptive, settings: records.Adaptive, epoch: float) -> AdaptiveTold:
+def adaptive_view(adaptive: Adaptive, settings: records.Adaptive, epoch: float) -> AdaptiveView:
     """``epoch``: what the wall clock is ahead of the monotonic one."""
     learned, bound = adaptive.store.read(), adaptive.store.bound
     return {
@@ -23,7 +23,7 @@ def adaptive_told(adaptive: Adaptive, settings: records.Adaptive, epoch: float) 
     }
 
 
-def _decision(decision: Decision, epoch: float) -> DecisionTold:
+def _decision(decision: Decision, epoch: float) -> DecisionView:
     return {
         "at": decision.at + epoch,
         "old": decision.old,

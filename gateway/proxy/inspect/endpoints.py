@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.ipc.messages import EndpointTold, GroupTold, PoolTold, ReportTold
+from gateway.ipc.messages import EndpointView, GroupView, PoolView, ReportView
 from gateway.policy.capacity import Reported
 from gateway.policy.ejection import Standing
 from gateway.policy.group import Group
@@ -11,7 +11,7 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 
 
-def group_told(upstream: Upstream, epoch: float) -> GroupTold | None:
+def group_view(upstream: Upstream, epoch: float) -> GroupView | None:
     """``epoch``: what the wall clock is ahead of the monotonic one. None: a single endpoint gets every request."""
     group, settings = upstream.group, upstream.settings
     if group is None:
@@ -28,7 +28,7 @@ def group_told(upstream: Upstream, epoch: float) -> GroupTold | None:
     }
 
 
-def _endpoint(endpoint: Endpoint, epoch: float, group: Group, *, checks: bool) -> EndpointTold:
+def _endpoint(endpoint: Endpoint, epoch: float, group: Group, *, checks: bool) -> EndpointView:
     member, condition, breaker = endpoint.member, endpoint.condition, endpoint.breaker
     checked, ejection = condition.checked, condition.ejection
     return {
@@ -51,12 +51,12 @@ def _endpoint(endpoint: Endpoint, epoch: float, group: Group, *, checks: bool) -
     }
 
 
-def _reported(reported: Reported, epoch: float, group: Group) -> ReportTold | None:
+def _reported(reported: Reported, epoch: float, group: Group) -> ReportView | None:
     said = None if group.capacity is None else group.capacity.holding(reported, group.clock())
     return None if said is None else {"at": reported.at + epoch, "in_use": said.in_use, "total": said.total}
 
 
-def pool_told(upstream: Upstream) -> PoolTold:
+def pool_view(upstream: Upstream) -> PoolView:
     """The connections to all of its endpoints."""
     pools = [endpoint.pool for endpoint in upstream.endpoints]
     opened, idle = sum([pool.open for pool in pools]), sum([pool.idle for pool in pools])

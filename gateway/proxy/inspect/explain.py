@@ -15,21 +15,21 @@ from gateway.core.hedge import Carrier
 from gateway.core.message import VERSIONS
 from gateway.errors import OVERLOADED
 from gateway.ipc.messages import (
-    AiTold,
-    BreakerTold,
-    CallersTold,
+    AiView,
+    BreakerView,
+    CallersView,
     Explanation,
-    FallbackTold,
-    HedgeTold,
+    FallbackView,
+    HedgeView,
     Holder,
-    LimiterTold,
-    MoveTold,
-    OutcomeTold,
-    QueueTold,
-    RateTold,
-    RetriesTold,
-    StreamTold,
-    WindowTold,
+    LimiterView,
+    MoveView,
+    OutcomeView,
+    QueueView,
+    RateView,
+    RetriesView,
+    StreamView,
+    WindowView,
 )
 from gateway.policy.breaker import Breaker
 from gateway.policy.breaker_rules import FAILURE_RATE, FAILURE_THRESHOLD, Figures, Rules
@@ -39,8 +39,8 @@ from gateway.policy.limiter import Limiter
 from gateway.policy.rate_store import FORGOTTEN, HELD
 from gateway.policy.waiting_line import PRIORITIES, Rank
 from gateway.policy.window import Tally
-from gateway.proxy.inspect.decisions import adaptive_told
-from gateway.proxy.inspect.endpoints import group_told, pool_told
+from gateway.proxy.inspect.decisions import adaptive_view
+from gateway.proxy.inspect.endpoints import group_view, pool_view
 from gateway.proxy.inspect.status import standing
 from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.snapshot import Served
@@ -77,7 +77,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "limiter": None if limiter is None else _limiter(limiter, settings.limiter.mode),
         "adaptive": None
         if upstream.adaptive is None or settings.limiter.adaptive is None
-        else adaptive_told(upstream.adaptive, settings.limiter.adaptive, epoch),
+        else adaptive_view(upstream.adaptive, settings.limiter.adaptive, epoch),
         "queue": None
         if limiter is None or not settings.queue.max_waiting
         else _queue(limiter, settings, _rank(served)),
@@ -88,12 +88,12 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "retries": _retries(served, running) if served.settings.retries.active else None,
         "hedge": _hedge(served, running) if served.settings.hedge.active else None,
         "ai": None if served.settings.ai == "none" else _ai(served.settings, running, now),
-        "group": group_told(upstream, epoch),
-        "pool": pool_told(upstream),
+        "group": group_view(upstream, epoch),
+        "pool": pool_view(upstream),
     }
 
 
-def _stream(route: Route, running: Iterable[Exchange], now: float) -> StreamTold:
+def _stream(route: Route, running: Iterable[Exchange], now: float) -> StreamView:
     events = [ex.events for ex in running if ex.events is not None and ex.proxy == route.name]
     return {
         "mode": route.stream.mode,
@@ -105,13 +105,13 @@ def _stream(route: Route, running: Iterable[Exchange], now: float) -> StreamTold
     }
 
 
-def _ai(route: Route, running: Iterable[Exchange], now: float) -> AiTold:
+def _ai(route: Route, running: Iterable[Exchange], now: float) -> AiView:
     mine = [ex for ex in running if ex.usage is not None and ex.proxy == route.name]
     waits = [now - ex.start_at for ex in mine if ex.usage is not None and not ex.usage.first_token_at]
     return {"format": route.ai, "responses": len(mine), "waiting": len(waits), "longest_wait": max(waits, default=0.0)}
 
 
-def _retries(served: Served, running: Iterable[Exchange]) -> RetriesTold:
+def _retries(served: Served, running: Iterable[Exchange]) -> RetriesView:
     name, settings, budget = served.settings.name, served.settings.retries, served.upstream.retry_budget
     return {
         "mode": settings.mode,
@@ -124,7 +124,7 @@ def _retries(served: Served, running: Iterable[Exchange]) -> RetriesTold:
     }
 
 
-def _hedge(served: Served, running: Iterable[Exchange]) -> HedgeTold:
+def _hedge(served: Served, running: Iterable[Exchange]) -> HedgeView:
     name, settings, upstream = served.settings.name, served.settings.hedge, served.upstream
     burst = served.settings.retries.burst
     return {
@@ -143,7 +143,7 @@ def _waits(ex: Exchange) -> bool:
     return ex.retries is not None and ex.retries.waiting
 
 
-def _rate(rule: RateRule, at: int) -> RateTold:
+def _rate(rule: RateRule, at: int) -> RateView:
     settings, limit = rule.settings[at], rule.machine.limits[at]
     counts = limit.buckets.store.table.counts
     return {
@@ -162,7 +162,7 @@ def _rate(rule: RateRule, at: int) -> RateTold:
     }
 
 
-def _fallback(served: Served) -> FallbackTold | None:
+def _fallback(served: Served) -> FallbackView | None:
     fallback, second = served.settings.fallback, served.second
     if fallback is None:
         return None
@@ -329,7 +329,7 @@ def _fence(breaker: Breaker) -> tuple[str, str, str]:
     return "admit", "", ""
 
 
-def _queue(limiter: Limiter, settings: Settings, rank: Rank) -> QueueTold:
+def _queue(limiter: Limiter, settings: Settings, rank: Rank) -> QueueView:
     return {
         "mode": settings.queue.mode if settings.limiter.mode == "enforce" else "shadow",
         "max_waiting": settings.queue.max_waiting,
@@ -341,7 +341,7 @@ def _queue(limiter: Limiter, settings: Settings, rank: Rank) -> QueueTold:
     }
 
 
-def _limiter(limiter: Limiter, mode: str) -> LimiterTold:
+def _limiter(limiter: Limiter, mode: str) -> LimiterView:
     return {
         "mode": mode,
         "max_concurrent": limiter.max,
@@ -373,7 +373,7 @@ def _in_words(rule: str, by: Figures) -> str:
     return f"{what}, rule {rule} {by.bound:g}"
 
 
-def _window(rules: Rules, tally: Tally) -> WindowTold | None:
+def _window(rules: Rules, tally: Tally) -> WindowView | None:
     if not rules.width:
         return None
     return {
@@ -388,7 +388,7 @@ def _window(rules: Rules, tally: Tally) -> WindowTold | None:
     }
 
 
-def _callers(rules: Rules, tally: Tally) -> CallersTold | None:
+def _callers(rules: Rules, tally: Tally) -> CallersView | None:
     if rules.distinct_callers <= 1:
         return None
     return {
@@ -399,7 +399,7 @@ def _callers(rules: Rules, tally: Tally) -> CallersTold | None:
     }
 
 
-def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
+def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerView:
     left, tally = breaker.until_probe(), breaker.tally
     return {
         "mode": "shadow" if breaker.shadow else "enforce",
@@ -418,9 +418,9 @@ def _breaker(breaker: Breaker, now: float, epoch: float) -> BreakerTold:
     }
 
 
-def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
+def _outcome(judged: Judged, epoch: float) -> OutcomeView:
     ident, _, action = judged.request_id.partition(b" ")
-    shown: OutcomeTold = {
+    shown: OutcomeView = {
         "at": judged.at + epoch,
         "outcome": judged.outcome.value,
         "reason": judged.reason,
@@ -434,8 +434,8 @@ def _outcome(judged: Judged, epoch: float) -> OutcomeTold:
     return shown
 
 
-def _move(move: Move, epoch: float) -> MoveTold:
-    told: MoveTold = {
+def _move(move: Move, epoch: float) -> MoveView:
+    told: MoveView = {
         "at": move.at + epoch,
         "old": move.old.api_word,
         "new": move.new.api_word,

@@ -40,7 +40,7 @@ class FrameWriter(Link):
         "_consumed",
         "_flush_due",
         "_receive_window",
-        "_table_told",
+        "_table_announced",
         "encoder",
         "peer_window",
         "send_window",
@@ -53,7 +53,7 @@ class FrameWriter(Link):
         self._batch: list[bytes] = []
         self._batch_size = 0
         self._flush_due = False
-        self._table_told = False
+        self._table_announced = False
         self.send_window = DEFAULT_WINDOW
         """Bytes of DATA that the peer still takes on the connection."""
         self.peer_window = DEFAULT_WINDOW
@@ -80,8 +80,8 @@ class FrameWriter(Link):
             self.flush()
 
     def emit_headers(self, ident: int, block: bytes, *, ended: bool) -> None:
-        if not self._table_told:
-            self._table_told = True
+        if not self._table_announced:
+            self._table_announced = True
             block = NO_TABLE + block
         self.emit(header_frames(ident, block, ended=ended))
 

@@ -7,7 +7,7 @@ from gateway.policy.adaptive import Adaptive
 from gateway.policy.learned import Decision, Learned
 from gateway.policy.lessons import Bounds
 from gateway.policy.limiter import Limiter
-from gateway.proxy.inspect.decisions import adaptive_told
+from gateway.proxy.inspect.decisions import adaptive_view
 
 EPOCH = 1_700_000_000.0
 
@@ -29,7 +29,7 @@ WHY = {
 def test_each_decision_has_its_figures_and_a_sentence(cause: str) -> None:
     adaptive = Adaptive(Limiter(4), Bounds(4, 1, 8))
     adaptive.store.write(Learned(limit=8, samples=[0.1, 0.3], decisions=[decision(cause)]), 0.4)
-    told = adaptive_told(adaptive, records.Adaptive(4, 1, 8, "first_event"), EPOCH)
+    told = adaptive_view(adaptive, records.Adaptive(4, 1, 8, "first_event"), EPOCH)
     assert (told["limit"], told["min"], told["max"], told["signal"]) == (8, 1, 8, "first_event")
     assert (told["usual"], told["bound"]) == (pytest.approx(0.2), 0.4)
     assert told["decisions"] == [
@@ -51,5 +51,5 @@ def test_each_decision_has_its_figures_and_a_sentence(cause: str) -> None:
 
 def test_before_the_first_response_nothing_is_known() -> None:
     adaptive = Adaptive(Limiter(4), Bounds(4, 1, 8))
-    told = adaptive_told(adaptive, records.Adaptive(), EPOCH)
+    told = adaptive_view(adaptive, records.Adaptive(), EPOCH)
     assert (told["limit"], told["usual"], told["bound"], told["decisions"]) == (0, 0.0, 0.0, [])

@@ -14,7 +14,7 @@ from gateway.policy.capacity import ReportRules
 from gateway.policy.ejection import EjectionRules
 from gateway.policy.group import Condition, Group, Rules
 from gateway.policy.member import Member
-from gateway.proxy.inspect.endpoints import group_told, pool_told
+from gateway.proxy.inspect.endpoints import group_view, pool_view
 from gateway.proxy.inspect.status import gauges
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
@@ -43,11 +43,11 @@ def upstream(*, grouped: bool = True, breaker: Breaker | None = None, **settings
 
 
 def test_a_single_endpoint_that_gets_everything_has_nothing_to_tell() -> None:
-    assert group_told(upstream(grouped=False), EPOCH) is None
+    assert group_view(upstream(grouped=False), EPOCH) is None
 
 
 def test_endpoints_to_which_nothing_has_happened() -> None:
-    told = group_told(upstream(), EPOCH)
+    told = group_view(upstream(), EPOCH)
     assert told is not None
     assert (told["balance"], told["panic"], told["ejection_mode"]) == ("least_request", False, "off")
     assert told["endpoints"][0] == {
@@ -67,7 +67,7 @@ def test_what_has_happened_to_an_endpoint() -> None:
     group.check(b.member, "status 503")
     group.end(a.member, group.begin(a.member), FAILURE)
     group.begin(b.member)
-    told = group_told(shown, EPOCH)
+    told = group_view(shown, EPOCH)
     assert told is not None
     assert (told["balance"], told["panic"], told["ejection_mode"]) == ("round_robin", True, "enforce")
     ejected, down = told["endpoints"]
@@ -85,7 +85,7 @@ def test_one_on_probation_is_usable() -> None:
     assert group is not None
     group.end(a.member, group.begin(a.member), FAILURE)
     cast(Clock, group.clock).now += 10.0
-    told = group_told(shown, EPOCH)
+    told = group_view(shown, EPOCH)
     assert told is not None
     first = told["endpoints"][0]
     assert (first["standing"], first["probation"], first["ejected_until"]) == ("usable", True, 0.0)
@@ -104,7 +104,7 @@ def test_an_ejection_that_is_over_is_counted_by_no_gauge() -> None:
 
 
 def test_the_connections_to_all_endpoints() -> None:
-    assert pool_told(upstream()) == {
+    assert pool_view(upstream()) == {
         "endpoint": "http://a:1, http://b:1", "open": 6, "idle": 2, "in_use": 4, "sessions": 4, "streams": 14,
         "dials": 10, "reuses": 18, "idle_timeout": records.Timeouts().idle,
     }  # fmt: skip
@@ -114,7 +114,7 @@ def test_requests_that_the_balancer_did_not_see_begin_are_in_flight() -> None:
     made = upstream()
     cast(Any, made.endpoints[0].pool).requests = 4
     made.endpoints[1].member.in_flight = 2
-    shown = group_told(made, EPOCH)
+    shown = group_view(made, EPOCH)
     assert shown is not None
     assert [each["in_flight"] for each in shown["endpoints"]] == [4, 2]
 
@@ -126,16 +126,16 @@ def test_what_endpoints_report_and_for_how_long() -> None:
     assert group.capacity is not None
     group.capacity.note(a.member, b"3/8")
     group.capacity.note(b.member, b"0/2")
-    told = group_told(shown, EPOCH)
+    told = group_view(shown, EPOCH)
     assert told is not None
     assert (told.get("reports"), told.get("places")) == ("shadow", 10)
     assert told["endpoints"][0].get("reported") == {"at": EPOCH + 50.0, "in_use": 3, "total": 8}
     group.capacity.note(b.member, b"drain")
-    told = group_told(shown, EPOCH)
+    told = group_view(shown, EPOCH)
     assert told is not None
     assert told["endpoints"][1].get("reported") == {"at": EPOCH + 50.0, "in_use": 0, "total": 0}
     cast(Clock, group.clock).now += 10.0
-    told = group_told(shown, EPOCH)
+    told = group_view(shown, EPOCH)
     assert told is not None
     assert told.get("places") == 0
     assert [each.get("reported") for each in told["endpoints"]] == [None, None]

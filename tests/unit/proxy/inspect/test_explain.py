@@ -18,7 +18,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.hedge import Hedge
 from gateway.core.outcome import Outcome
 from gateway.core.usage import Usage
-from gateway.ipc.messages import BreakerTold, Explanation
+from gateway.ipc.messages import BreakerView, Explanation
 from gateway.policy import adaptive as adaptive_machine
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
@@ -428,7 +428,7 @@ def test_what_an_exchange_is_doing(known: dict[str, Any], expected: str) -> None
 class Model:
     """A breaker from the book, fed with nothing but an explanation."""
 
-    def __init__(self, told_: BreakerTold) -> None:
+    def __init__(self, told_: BreakerView) -> None:
         self.told = told_
         self.state = "closed"
         self.failures = 0
