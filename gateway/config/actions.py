@@ -134,6 +134,53 @@ class Body:
     """Empty: the usual one of the kind."""
 
 
+PageKind = Literal["page", "offset", "cursor", "link"]
+"""``page``: its number. ``offset``: how many items came before. ``cursor``: a value of the page before. ``link``: the
+field Link of it (RFC 8288)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pagination:
+    """How the further pages of an action are found, and how many of them one call reads. Paths are names with dots."""
+
+    kind: PageKind
+    items: str = ""
+    """Path of the list of items; "": the body is the list."""
+    parameter: str = ""
+    """The input that says which page; "" for ``link``."""
+    start: int = 1
+    """Its value for the first page, of ``page`` and ``offset``."""
+    size_parameter: str = ""
+    """The input that says how many items a page has; "": none does."""
+    size: int = 0
+    """Items of a full page; 0: it is not known."""
+    cursor: str = ""
+    """Path of the cursor of the next page."""
+    more: str = ""
+    """Path of what is true while there are more pages; "": there is none."""
+    max_pages: int = 100
+    max_items: int = 10_000
+    max_bytes: int = 8 * 1024 * 1024
+    """Of all pages together."""
+    max_page_bytes: int = 256 * 1024
+    """Of one page, because it is parsed in one piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Governance:
+    """Which actions may be called at all, and how many at once. ``deny`` wins over ``allow``.
+
+    A pattern with ``*`` stands for names ``CONNECTOR.ACTION``; one that begins with ``trn:`` for TRNs.
+    """
+
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+    max_concurrent: int = 0
+    """Calls at the same time, over all workers; 0: no limit."""
+    timeout: float = 0.0
+    """Seconds that no call exceeds; 0: those of its action."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """``path``: with ``{name}`` for parameters. ``connection``: a TRN."""
@@ -157,3 +204,4 @@ class Action:
     description: str = ""
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """Values in it that came from variables, or are secrets by their names: they are shown nowhere."""
+    pagination: Pagination | None = None

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.config.actions import Action, Connection
+from gateway.config.actions import Action, Connection, Governance
 from gateway.config.endpoints import (
     Balance as Balance,
 )
@@ -323,6 +323,7 @@ class Document:
     """Of distinct names, and with each name that a route has in ``upstream`` or in its fallback."""
     connections: tuple[Connection, ...] = ()
     actions: tuple[Action, ...] = ()
+    governance: Governance = Governance()
     calls: tuple[Route, ...] = ()
     """What serves the gateway's own calls: a route for each connection and for each action."""
 

@@ -96,6 +96,8 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Retry": (("connections", "c", "retry"), called({"retry": {}}, {})),
     "Action": (("actions", "a"), called({}, {})),
     "ActionLimits": (("actions", "a", "limits"), called({}, {"limits": {}})),
+    "Pagination": (("actions", "a", "pagination"), called({}, {"pagination": {"type": "page"}})),
+    "Governance": (("governance",), {"governance": {}}),
     "Body": (("actions", "a", "body"), called({}, {"body": {"value": {}}})),
     "Parameter": (("actions", "a", "parameters", 0), called({}, {"parameters": [{"name": "x"}]})),
     "Connectors": (("connectors",), {"connectors": {}}),
@@ -132,6 +134,9 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
 }
 """By section: where it stands in the file, and a file with it. A new section needs its line here."""
 TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
+    ("Pagination", "type"): {"next_cursor": "next"},
+    ("Pagination", "next_cursor"): {"type": "cursor"},
+    ("Pagination", "size_parameter"): {"page_size": 2},
     ("Proxy", "hash_on"): {"balance": "ring_hash"},
     ("Upstream", "hash_on"): {"balance": "ring_hash"},
     ("Settings", "actions"): {"connections": {"shop": CONNECTION}},

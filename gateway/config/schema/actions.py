@@ -12,6 +12,7 @@ from gateway.config.input_schema import validator
 from gateway.config.placeholders import placeholders, without_places
 from gateway.config.schema.call_policy import HttpPolicy, Milliseconds, RetryKey
 from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name, VersionedName
+from gateway.config.schema.pagination import Pagination
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, Listed
 from gateway.core.trn import Trn, versioned
@@ -149,6 +150,8 @@ class Action(Section):
     """For a whole call, with its retries; `null`: that of the connection."""
     limits: ActionLimits = Field(default=ActionLimits())
     """Bounds of this action."""
+    pagination: Pagination | None = Field(default=None)
+    """How its further pages are found; `null`: it has one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -185,6 +188,9 @@ class Action(Section):
             missing = [name for name in self.placeholders() if name not in names]
             if missing:
                 raise ValueError(f"{{{missing[0]}}} is no parameter of this action; add it to parameters")
+            paging = [] if self.pagination is None else self.pagination.names()
+            if unknown := [name for name in paging if name not in names]:
+                raise ValueError(f"pagination sets {unknown[0]}, which is no parameter; add it to parameters")
         return self
 
     def placeholders(self) -> list[str]:
@@ -213,6 +219,7 @@ class Action(Section):
             timeout=timeout / 1000,
             max_bytes=self.limits.max_bytes or 0,
             description=self.description,
+            pagination=self.pagination.record() if self.pagination is not None else None,
         )
 
 

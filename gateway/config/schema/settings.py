@@ -17,6 +17,7 @@ from gateway.config.networks import Destinations
 from gateway.config.schema.actions import Action, Connectors
 from gateway.config.schema.auth import Auth
 from gateway.config.schema.connections import Connection, Name, VersionedName
+from gateway.config.schema.governance import Governance
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
 from gateway.config.schema.observability import AccessLog, Tracing
@@ -118,6 +119,8 @@ class Settings(Section):
     )
     """Calls of connections that have a name. `NAME@v2` is another version, beside the one of `NAME`, which is 1. Who
     names no version gets the newest one that is switched on."""
+    governance: Governance = Field(default=Governance())
+    """Which actions may be called at all, and how many at once."""
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
     _inserted: Mapping[tuple[str, str], Collection[str]] = PrivateAttr({})
@@ -245,6 +248,7 @@ class Settings(Section):
             ),
             connections=connections,
             actions=actions,
+            governance=self.governance.record(),
         )
 
     def sources(self) -> Sources:

@@ -97,6 +97,17 @@ proxies:
     assert document.connections[1].trn == "trn:openact:acme:connection/http/other@v1"
 
 
+@pytest.mark.covers("ACT-23")
+def test_the_times_and_the_tls_of_a_connection_are_those_of_its_upstream() -> None:
+    text = """\
+connections:
+  shop: {base_url: "https://h/v1", tls: {server_name: other.test}, timeout_config: {dial: 1, total: 9}}
+"""
+    (upstream,) = parse(text, "yaml", "f", {}).upstreams
+    assert upstream.tls is not None
+    assert (upstream.tls.server_name, upstream.timeouts.dial, upstream.timeouts.total) == ("other.test", 1, 9)
+
+
 def test_a_strict_connection_does_not_retry_by_itself() -> None:
     text = "connections: {a: {base_url: 'http://h', merge: strict}, b: {base_url: 'http://h', retry: api}}"
     one, two = parse(text, "yaml", "f", {}).connections
@@ -113,6 +124,7 @@ def test_the_time_of_a_strict_connection_holds_when_it_is_written(keys: str, bou
     assert made.bounds_time is bounds
 
 
+@pytest.mark.covers("ACT-34")
 @pytest.mark.parametrize(
     ("line", "says"),
     [
