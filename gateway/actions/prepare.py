@@ -6,35 +6,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 import gateway
+from gateway.actions import governance
 from gateway.actions.auth import authenticated, is_fixed
 from gateway.actions.call import Prepared
 from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import Layered
 from gateway.actions.merge import AUTH, CONNECTION, Merged, Recipe
+from gateway.actions.overrides import at_link, below, check_method, literal, overridden
 from gateway.actions.patience import PolicyPatience, may_repeat
 from gateway.actions.redaction import PUBLIC, REDACTED, Redaction, is_secret, of_variables, shown_body
 from gateway.actions.summaries import action_summary, connection_summary, longest_call
-from gateway.config.actions import Action, Connection, FieldPolicy, Retry
+from gateway.config.actions import Action, Connection, FieldPolicy, Governance, Retry
 from gateway.config.calls import name_of, name_of_action
 from gateway.core import trn
 from gateway.core.clock import Clock
-from gateway.ipc.calls import ActionSummary, AdHoc, Asked, ConnectionSummary, Planned
+from gateway.ipc.calls import ActionSummary, AdHoc, Asked, ConnectionSummary, Overrides, Planned
 from gateway.upstream.origin import Origin
 
 if TYPE_CHECKING:
     from gateway.actions.input import InputCheck
 
+_ALL_ALLOWED: Final = Governance()
 DEFAULT: Final = "default"
 """The layer of what the gateway adds when no other layer has it."""
 _AGENT: Final = f"breakwater/{gateway.__version__}"
 _DROPPED: Final = frozenset(("content-length", "host"))
 """Fields that follow from the body and the origin, whatever the policy of the connection permits."""
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 @dataclass(slots=True)
@@ -92,7 +94,13 @@ class Entry:
 class Index:
     """The connections and actions of one configuration."""
 
-    def __init__(self, connections: Sequence[Connection], actions: Sequence[Action]) -> None:
+    def __init__(
+        self,
+        connections: Sequence[Connection],
+        actions: Sequence[Action],
+        rules: Governance = _ALL_ALLOWED,
+    ) -> None:
+        self._rules = rules
         by_trn = {each.trn: each for each in connections}
         self._connections = [Entry(each.trn, name_of(each), each, None) for each in connections]
         self._actions = [Entry(each.trn, name_of_action(each), by_trn[each.connection], each) for each in actions]
@@ -103,6 +111,7 @@ class Index:
         kind, name = ("action", asked.action) if asked.adhoc is None else ("connection", asked.adhoc.connection)
         found = self._named[kind].get((asked.tenant, name), ())
         if len(found) == 1:
+            governance.check(self._rules, found[0].trn)
             return found[0]
         raise _not_found(kind, name, len(found))
 
@@ -117,14 +126,12 @@ class Index:
 
     def action_summaries(self, tenant: str) -> list[ActionSummary]:
         """Those of ``tenant``, by name."""
-        return sorted(
-            (
-                action_summary(each.action, each.connection)
-                for each in self._actions
-                if each.action and _tenant(each) == tenant
-            ),
-            key=lambda each: each["name"],
-        )
+        found = [
+            action_summary(each.action, each.connection, self._rules)
+            for each in self._actions
+            if each.action and _tenant(each) == tenant
+        ]
+        return sorted(found, key=lambda each: each["name"])
 
 
 def _by_name(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:
@@ -165,8 +172,11 @@ class Ready:  # not frozen, as `Merged`
     prepared: Prepared
 
 
-def prepare(entry: Entry, asked: Asked, clock: Clock = time.time) -> Ready:
-    """Raises `InvalidCallError`: nothing is sent then."""
+def prepare(entry: Entry, asked: Asked, clock: Clock = time.time, most: float = 0.0) -> Ready:
+    """``most``: seconds that no call exceeds; 0: those of its action.
+
+    Raises `InvalidCallError`: nothing is sent then.
+    """
     recipe, given = entry.recipe, asked.input
     if recipe is None:
         assert asked.adhoc is not None
@@ -174,8 +184,13 @@ def prepare(entry: Entry, asked: Asked, clock: Clock = time.time) -> Ready:
         recipe = Recipe(entry.connection, action)
     else:
         entry.check(given)
-    merged, lines = _completed(entry, recipe.merge(given), clock)
-    seconds = entry.seconds
+        if asked.overrides is not None:
+            entry, recipe = _overridden(entry, asked.overrides)
+    merged = recipe.merge(given)
+    if asked.link:
+        merged = at_link(merged, entry.connection, asked.link)
+    merged, lines = _completed(entry, merged, clock)
+    seconds = entry.seconds if not most else min(entry.seconds, most)
     prepared = Prepared(
         merged.method.encode(),
         merged.target.encode(),
@@ -185,6 +200,15 @@ def prepare(entry: Entry, asked: Asked, clock: Clock = time.time) -> Ready:
         entry.patience if entry.retry is not None and may_repeat(entry.retry, merged) else None,
     )
     return Ready(merged, prepared)
+
+
+def _overridden(entry: Entry, given: Overrides) -> tuple[Entry, Recipe]:
+    """``entry`` for one call of its action: nothing that is kept for all of its calls is used or changed."""
+    assert entry.action is not None
+    action = overridden(entry.action, entry.connection, given)
+    made = replace(entry, action=action)
+    assert made.recipe is not None
+    return made, made.recipe
 
 
 def _completed(entry: Entry, merged: Merged, clock: Clock) -> tuple[Merged, list[bytes]]:
@@ -242,16 +266,16 @@ def _value(shown: Redaction, each: Layered, *, hidden: bool) -> str:
 
 def _adhoc(entry: Entry, asked: AdHoc) -> tuple[Action, dict[str, Any]]:
     """An action that is stored nowhere, and the input with what was given."""
-    if asked.method not in _METHODS:
-        message = f"the method must be one of {', '.join(_METHODS)}; write one of these"
-        raise InvalidCallError(message, [("method", "is none of these")])
-    # Braces are no places for parameters here.
-    path = asked.path.replace("{", "%7B").replace("}", "%7D")
-    layers = {"headers": asked.headers, "query": asked.query}
+    check_method(asked.method)
+    path, query = asked.path, asked.query
+    if path.startswith(("http://", "https://")):
+        path, more = below(entry.connection, path, "path")
+        query = dict(more) | dict(query)
+    layers = {"headers": asked.headers, "query": query}
     given: dict[str, Any] = {name: layer for name, layer in layers.items() if layer}
     if asked.body is not None:
         given["body"] = asked.body
-    return Action(entry.trn, entry.connection.trn, asked.method, path), given
+    return Action(entry.trn, entry.connection.trn, asked.method, literal(path)), given
 
 
 def _tenant(entry: Entry) -> str:

@@ -17,8 +17,8 @@ from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, F
 from gateway.proxy.server import Server
 
 _MAX_ID: Final = 128
-_STATUSES: Final = {"validation": 400, "not_found": 404, "conflict": 409}
-_TITLES: Final = {400: "Validation failed", 404: "Not Found", 409: "Conflict"}
+_STATUSES: Final = {"validation": 400, "forbidden": 403, "not_found": 404, "conflict": 409}
+_TITLES: Final = {400: "Validation failed", 403: "Access Denied", 404: "Not Found", 409: "Conflict"}
 
 
 class Actions:
@@ -28,10 +28,12 @@ class Actions:
         self.running: dict[Exchange, Running] = {}
         self.repeat = repeat(self.running)
         self._index = Index((), ())
+        self._most = 0.0
 
     def adopt(self, document: Document) -> None:
         """Serve the actions of ``document`` from now on."""
-        self._index = Index(document.connections, document.actions)
+        self._index = Index(document.connections, document.actions, document.governance)
+        self._most = document.governance.timeout
 
     def connections(self, tenant: str) -> list[ConnectionSummary]:
         return self._index.connection_summaries(tenant)
@@ -46,7 +48,7 @@ class Actions:
         try:
             entry = self._index.find(asked)
             trn = entry.trn
-            ready = prepare(entry, asked)
+            ready = prepare(entry, asked, most=self._most)
             if asked.dry_run:
                 return {**_blank(trn, asked), "planned": dry_run(entry, ready)}
         except InvalidCallError as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.actions.governance import allowed
 from gateway.actions.redaction import Redaction, of_variables
-from gateway.config.actions import Action, Connection
+from gateway.config.actions import Action, Connection, Governance
 from gateway.config.calls import name_of, name_of_action
 from gateway.core import trn
 from gateway.ipc.calls import ActionSummary, ConnectionSummary
 from gateway.upstream.origin import Origin
+
+_ALL_ALLOWED: Final = Governance()
 
 
 def longest_call(connection: Connection, action: Action | None) -> float:
@@ -36,7 +40,7 @@ def connection_summary(connection: Connection, actions: Iterable[str]) -> Connec
     }
 
 
-def action_summary(action: Action, connection: Connection) -> ActionSummary:
+def action_summary(action: Action, connection: Connection, rules: Governance = _ALL_ALLOWED) -> ActionSummary:
     # here, because the validator is code of megabytes, which a gateway without actions does not need
     from gateway.actions.input import schema_of
 
@@ -52,7 +56,9 @@ def action_summary(action: Action, connection: Connection) -> ActionSummary:
         "description": action.description,
         "input_schema": None if schema is None else dict(schema),
         "explained_as": name_of_action(action),
-        "seconds": longest_call(connection, action),
+        "seconds": min(filter(None, (longest_call(connection, action), rules.timeout))),
+        "pagination": action.pagination,
+        "allowed": allowed(rules, action.trn),
     }
 
 

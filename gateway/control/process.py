@@ -148,8 +148,9 @@ class Process:
             return ""
         passwords = PasswordHasher()
         stack.push_async_callback(passwords.aclose)
+        calls = Dispatch(plane, lambda: declared.settings.governance.max_concurrent)
         administration = Administration(
-            store, declared, live, plane, Dispatch(plane), passwords=passwords, session_ttl=admin.session_ttl
+            store, declared, live, plane, calls, passwords=passwords, session_ttl=admin.session_ttl
         )
         listener = AdminListener(administration, live, admin.address, admin.hosts, tls=declared.admin_tls)
         await listener.start()

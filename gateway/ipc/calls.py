@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NotRequired, Protocol, TypedDict
 
+from gateway.config.actions import Pagination, Retry
+
 
 @dataclass(frozen=True, slots=True)
 class AdHoc:
@@ -20,6 +22,22 @@ class AdHoc:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a call sets instead of its action, before anything is merged. "" and None: what the action has.
+
+    ``endpoint``: a path, or a URL below the base URL of the connection. ``headers`` and ``query`` are added to those of
+    the action.
+    """
+
+    method: str = ""
+    endpoint: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: object = field(default=None, repr=False)
+    retry: Retry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +55,9 @@ class Asked:
     timeout: float = 0.0
     dry_run: bool = False
     request_id: str = ""
+    overrides: Overrides | None = None
+    link: str = field(default="", repr=False)
+    """The URL of a further page, as the page before has named it; "": that of the action."""
 
 
 class Failure(TypedDict):
@@ -82,6 +103,8 @@ class Called(TypedDict):
     body: bytes
     attempts: int
     seconds: float
+    replayed: NotRequired[bool]
+    """Whether it is the result of another call with the same key."""
 
 
 class ConnectionSummary(TypedDict):
@@ -111,6 +134,10 @@ class ActionSummary(TypedDict):
     """The name that log, metrics and explanations have for it."""
     seconds: float
     """The longest that a call may take, with its repetitions."""
+    pagination: Pagination | None
+    """How its further pages are found; None: it has none."""
+    allowed: bool
+    """Whether the governance of the gateway allows calls of it."""
 
 
 class Calls(Protocol):

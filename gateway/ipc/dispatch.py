@@ -3,18 +3,27 @@ which."""
 
 from __future__ import annotations
 
-from gateway.errors import DRAINING
+from collections.abc import Callable
+from typing import Final
+
+from gateway.errors import CONCURRENCY_LIMIT, DRAINING
 from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary
 from gateway.ipc.channel import ChannelError, UnsentError
 from gateway.ipc.fleet import Fleet
+
+_NO_LIMIT: Final[Callable[[], int]] = int
 
 
 class Dispatch(Calls):
     """Gives each call to the next worker of ``fleet``. Raises `ChannelError` when none responds."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, most: Callable[[], int] = _NO_LIMIT) -> None:
+        """``most``: calls at the same time, now; 0: no limit. All calls over the API come here, so that it holds over
+        all workers."""
         self._fleet = fleet
+        self._most = most
         self._turn = 0
+        self._running = 0
 
     async def connections(self, tenant: str) -> list[ConnectionSummary]:
         # One is enough: all have the same configuration.
@@ -26,6 +35,16 @@ class Dispatch(Calls):
         return next(iter(found.values()))
 
     async def call(self, asked: Asked) -> Called:
+        most = self._most()
+        if most and self._running >= most and not asked.dry_run:
+            return _too_many(asked, most)
+        self._running += 1
+        try:
+            return await self._by_a_worker(asked)
+        finally:
+            self._running -= 1
+
+    async def _by_a_worker(self, asked: Asked) -> Called:
         """A worker that cannot be reached, or drains before it has sent anything, has done nothing: the next one gets
         the call. Its health, from which ``draining`` is known, may be older than its drain."""
         self._turn += 1
@@ -45,6 +64,22 @@ class Dispatch(Calls):
         if refused is not None:
             return refused
         raise failure
+
+
+def _too_many(asked: Asked, most: int) -> Called:
+    reason = CONCURRENCY_LIMIT
+    message = f"{most} calls run, which is governance.max_concurrent; call again when one has ended"
+    return {
+        "action": asked.action if asked.adhoc is None else asked.adhoc.connection,
+        "request_id": asked.request_id,
+        "failure": {"status": reason.status, "code": reason.code, "title": reason.title, "message": message},
+        "planned": None,
+        "status": 0,
+        "headers": [],
+        "body": b"",
+        "attempts": 0,
+        "seconds": 0.0,
+    }
 
 
 def _drains(called: Called) -> bool:

@@ -16,8 +16,11 @@ from typing import Any
 WHOLE = (
     "gateway/actions/auth.py",
     "gateway/actions/fields.py",
+    "gateway/actions/governance.py",
     "gateway/actions/input.py",
     "gateway/actions/merge.py",
+    "gateway/actions/overrides.py",
+    "gateway/actions/pages.py",
     "gateway/actions/patience.py",
     "gateway/actions/redaction.py",
     "gateway/actions/sigv4.py",

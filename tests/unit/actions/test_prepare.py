@@ -9,8 +9,8 @@ import pytest
 
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Entry, Index, dry_run, prepare
-from gateway.config.actions import Action, Auth, Body, Connection, FieldPolicy, Parameter, Retry
-from gateway.ipc.calls import AdHoc, Asked
+from gateway.config.actions import Action, Auth, Body, Connection, FieldPolicy, Governance, Parameter, Retry
+from gateway.ipc.calls import AdHoc, Asked, Overrides
 
 SHOP = Connection(
     "trn:openact:default:connection/http/shop@v1",
@@ -312,3 +312,29 @@ def test_the_retry_policy_of_the_action_wins(
     while patience is not None and patience.pause(made + 1, "503", None, 0.0) is not None:
         made += 1
     assert made == retries
+
+
+@pytest.mark.covers("ACT-07", "ACT-08")
+def test_what_a_call_sets_instead_and_where_a_page_leads() -> None:
+    call = asked(overrides=Overrides(method="PUT", query={"a": "b"}))
+    assert prepare(INDEX.find(call), call).prepared.target == b"/v1/orders/7?a=b"
+    call = asked(link="/v1/orders?page=2")
+    ready = prepare(INDEX.find(call), call)
+    assert ready.prepared.target == b"/v1/orders?page=2"
+    assert ready.merged.header("Authorization") == "Bearer s3cret-token"
+    call = Asked("default", adhoc=AdHoc("shop", "GET", "https://shop.test/v1/x?a=b", query={"c": "d"}))
+    assert prepare(INDEX.find(call), call).prepared.target == b"/v1/x?a=b&c=d"
+    assert refused(Asked("default", adhoc=AdHoc("shop", "GET", "https://evil.test/v1/x"))).fields[0][0] == "path"
+
+
+@pytest.mark.covers("ACT-39")
+def test_governance_is_checked_where_all_calls_pass() -> None:
+    index = Index([SHOP], [FIND, MAKE], Governance(deny=("*.find", "*.connection/*"), timeout=2.0))
+    for call in (asked(), asked(dry_run=True), Asked("default", adhoc=AdHoc("shop"))):
+        assert refused(call, index).code == "forbidden.action"
+    assert refused(asked("no-such"), index).code == "not_found.action"
+    shown = {each["name"]: (each["allowed"], each["seconds"]) for each in index.action_summaries("default")}
+    assert shown == {"find": (False, 2.0), "make": (True, 2.0)}
+    call = asked("make")
+    assert prepare(index.find(call), call, most=2.0).prepared.seconds == 2.0
+    assert prepare(index.find(call), asked("make", timeout=1.0), most=2.0).prepared.seconds == 1.0

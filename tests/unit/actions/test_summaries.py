@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.actions.summaries import action_summary, connection_summary, longest_call, name_in
-from gateway.config.actions import Action, Auth, Connection, Parameter
+from gateway.config.actions import Action, Auth, Connection, Governance, Parameter
 
 SHOP = Connection(
     "trn:openact:acme:connection/http/shop@v1",
@@ -45,7 +45,11 @@ def test_an_action_with_the_schema_of_its_input() -> None:
         "input_schema": {"type": "object", "properties": {"id": {}}, "required": [], "additionalProperties": False},
         "explained_as": "action/acme/find@v2",
         "seconds": 30.0,
+        "pagination": None,
+        "allowed": True,
     }
+    governed = action_summary(FIND, SHOP, Governance(deny=("*",), timeout=2.0))
+    assert (governed["allowed"], governed["seconds"]) == (False, 2.0)
     assert action_summary(replace(FIND, parameters=()), SHOP)["input_schema"] is None
 
 

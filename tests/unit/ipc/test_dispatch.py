@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from harness.patience import eventually
 
-from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Failure
+from gateway.config.actions import Retry
+from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Failure, Overrides
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.dispatch import Dispatch
@@ -192,3 +193,36 @@ async def test_a_call_does_not_wait_for_a_place_that_no_process_serves(tmp_path:
             abandoned.listen()
             found = [await made.dispatch.call(ASKED) for _ in range(6)]
             assert {each["request_id"] for each in found} == {"0", "2"}
+
+
+@pytest.mark.covers("ACT-39")
+async def test_the_calls_of_all_workers_together_are_bounded(workers: Workers) -> None:
+    most = 2
+    bounded = Dispatch(workers.fleet, lambda: most)
+    for plane in workers.planes:
+        plane.held = asyncio.Event()
+    running = [asyncio.create_task(bounded.call(ASKED)) for _ in range(2)]
+    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 2, "both run")
+    refused = (await bounded.call(ASKED))["failure"]
+    assert refused is not None
+    assert (refused["status"], refused["code"]) == (429, "concurrency_limit")
+    assert "governance.max_concurrent" in refused["message"]
+    running[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running[0]
+    running.append(asyncio.create_task(bounded.call(ASKED)))
+    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 3, "its place is free")
+    most = 0
+    running.append(asyncio.create_task(bounded.call(ASKED)))
+    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 4, "there is no limit now")
+    for plane in workers.planes:
+        assert plane.held is not None
+        plane.held.set()
+    await asyncio.gather(*running[1:])
+
+
+async def test_what_a_call_asks_for_travels_whole(workers: Workers) -> None:
+    overrides = Overrides("PUT", "/x", {"A": "b"}, {"c": "d"}, {"e": [None, 1.5]}, Retry(retries=1, statuses=(503,)))
+    asked = Asked("default", "a", {"x": {"y": [1]}}, overrides=overrides, link="https://h/2")
+    await workers.dispatch.call(asked)
+    assert [asked] == [each for plane in workers.planes for each in plane.asked]
