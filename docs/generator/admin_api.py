@@ -7,6 +7,7 @@ from typing import Any
 
 from tables import Schema, code, kind, table
 
+from gateway.api.dialects import OWN
 from gateway.api.openapi import document
 from gateway.api.route import BASE
 from gateway.api.table import ROUTES
@@ -26,14 +27,24 @@ _REFERENCE = {"Proxy": "a proxy", "Connection": "a connection", "Action": "an ac
 
 def regions() -> dict[str, str]:
     told = document(ROUTES)
+    own = document([route for route in ROUTES if route.dialect is OWN])
     operations = [
         (method.upper(), path.removeprefix(BASE), one)
+        for path, methods in own["paths"].items()
+        for method, one in methods.items()
+    ]
+    others = [
+        (method.upper(), path, one)
         for path, methods in told["paths"].items()
+        if not path.startswith(BASE)
         for method, one in methods.items()
     ]
     bodies = told["components"]["schemas"]
     return {
         "routes": table(("route", "what it does", "who may", "sends", "answers"), (_route(*one) for one in operations)),
+        "other-routes": table(
+            ("route", "what it does", "who may", "sends", "answers"), (_route(*one) for one in others)
+        ),
         "parameters": table(("route", "parameter", "value", "meaning"), _parameters(operations)),
         "bodies": "\n".join(_body(name, bodies[name]) for name in sorted(bodies) if name not in _IN_THE_FILE),
     }
@@ -59,6 +70,8 @@ def _link(name: str) -> str:
     if name in _REFERENCE:
         plural = {"Proxy": "proxies"}.get(name, f"{name.lower()}s")
         return f"[{_REFERENCE[name]}](configuration.md#{plural})"
+    if name in _IN_THE_FILE:
+        return f"[{name}](configuration.md#actions)"  # a part of one
     return f"[{name}](#{name.lower()})"
 
 

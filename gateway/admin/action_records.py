@@ -52,6 +52,7 @@ class ActionRecords(RecordAdministration[NamedAction]):
         known = known_as(own.tenant, name_in(record.name))
         empty: Resource = dict.fromkeys(("connection", "method", "path", "description"), "")
         rest: Resource = {"input_schema": None, "explained_as": known, "seconds": 0.0}
+        rest |= {"pagination": None, "allowed": True}
         return {"trn": record.name, "name": name_in(record.name), "connector": own.connector, **empty, **rest}
 
     async def _guard(

@@ -1,74 +1,124 @@
-"""Connections and actions: list them, call them. A data plane makes the calls; here they get their form."""
+"""Connections and actions: list them, call them. A data plane does the work; here it gets its form."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from base64 import b64encode
+import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Final
 
 import orjson
 
+from gateway.actions.pages import Walk
 from gateway.admin.action_records import ActionRecords
 from gateway.admin.actor import Actor
+from gateway.admin.call_results import RawResponse, asked_of_plane, raw, result
 from gateway.admin.connection_records import ConnectionRecords
-from gateway.admin.errors import AdminError, unavailable
+from gateway.admin.errors import validation
+from gateway.admin.idempotency import Idempotency
+from gateway.admin.kinds import kinds
 from gateway.admin.pages import page_of
 from gateway.admin.records import missing, names_of
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
+from gateway.admin.walks import every_page
+from gateway.config.actions import Pagination
 from gateway.core import trn
-from gateway.ipc.calls import ActionSummary, AdHoc, Asked, Called, Calls, ConnectionSummary, Failure
+from gateway.core.clock import Clock
+from gateway.ipc.calls import ActionSummary, AdHoc, Asked, Called, Calls, ConnectionSummary, Overrides
 from gateway.ipc.channel import ChannelError
 
-Answer = TypeVar("Answer")
-
-_LARGE: Final = 1 << 18
-"""Bytes of JSON whose parsing would keep the event loop from others."""
+LATEST: Final = "latest"
+_RETRIED: Final = frozenset((408, 425, 429))
+"""Statuses below 500 after which a caller may well send the same again, so that no result of them is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a call is made. ``timeout``: seconds; 0: those of the action."""
+    """How a call is made. ``timeout``: seconds; 0: those of the action. ``version``: of the action, `LATEST`, or "".
+
+    ``idempotency_key`` "": there is none.
+    """
 
     timeout: float = 0.0
     dry_run: bool = False
     request_id: str = ""
+    version: str = ""
+    idempotency_key: str = ""
+    all_pages: bool = False
+    overrides: Overrides | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which actions or connections are listed. Empty texts: all. ``most`` 0: no limit."""
+
+    connector: str = ""
+    connection: str = ""
+    search: str = ""
+    offset: int = 0
+    """Those that are left out at the beginning, where ``most`` is given instead of a page."""
+    most: int = 0
+
+
+_ALL: Final = Filter()
 
 
 class ActionAdministration:
     """All methods raise `AdminError`. What belongs to another tenant is not there."""
 
     def __init__(
-        self, calls: Calls, connections: ConnectionRecords | None = None, actions: ActionRecords | None = None
+        self,
+        calls: Calls,
+        connections: ConnectionRecords | None = None,
+        actions: ActionRecords | None = None,
+        clock: Clock = time.monotonic,
     ) -> None:
         """``connections`` and ``actions``: those of the database; None: there is none."""
         self._calls = calls
         self._connections = connections
         self._actions = actions
+        self._clock = clock
+        self._once: Idempotency[Called] = Idempotency(_weight, clock)
+        self._walks: Idempotency[Resource] = Idempotency(_weight_of_pages, clock)
 
-    async def connections(self, actor: Actor, tenant: str, page: int, per_page: int) -> Resource:
+    def kinds(self, actor: Actor) -> Resource:
+        """The connectors, each with the JSON Schemas of its connections and actions."""
         superusers_only(actor)
-        return page_of(await self._all_connections(tenant), page, per_page)
+        items = kinds()
+        return {"items": items, "total": len(items)}
+
+    async def stats(self, actor: Actor, tenant: str) -> Resource:
+        """How much there is of what."""
+        superusers_only(actor)
+        return {
+            "connections": len(await self._all_connections(tenant)),
+            "actions": len(await self._all_actions(tenant)),
+            "idempotency_keys": len(self._once) + len(self._walks),
+        }
+
+    async def connections(self, actor: Actor, tenant: str, page: int, per_page: int, wanted: Filter = _ALL) -> Resource:
+        superusers_only(actor)
+        return _shown(await self._all_connections(tenant), page, per_page, wanted)
 
     async def connection(self, actor: Actor, tenant: str, named: str) -> Resource:
         superusers_only(actor)
         return _one("connection", named, await self._all_connections(tenant))
 
-    async def actions(self, actor: Actor, tenant: str, page: int, per_page: int) -> Resource:
+    async def actions(self, actor: Actor, tenant: str, page: int, per_page: int, wanted: Filter = _ALL) -> Resource:
         superusers_only(actor)
-        return page_of(await self._all_actions(tenant), page, per_page)
+        return _shown(await self._all_actions(tenant), page, per_page, wanted)
 
-    async def action(self, actor: Actor, tenant: str, named: str) -> Resource:
+    async def action(self, actor: Actor, tenant: str, named: str, version: str = "") -> Resource:
         superusers_only(actor)
-        return _one("action", named, await self._all_actions(tenant))
+        return await self._action(tenant, named, version)
 
-    async def schema(self, actor: Actor, tenant: str, named: str) -> Resource:
+    async def schema(self, actor: Actor, tenant: str, named: str, version: str = "") -> Resource:
         """The JSON Schema of its input; the one that admits every object when it has none."""
         superusers_only(actor)
-        found = _one("action", named, await self._all_actions(tenant))["input_schema"]
+        found = (await self._action(tenant, named, version))["input_schema"]
         return dict(found) if isinstance(found, Mapping) else {"type": "object"}
 
     async def test(self, actor: Actor, tenant: str, named: str, options: Options) -> Resource:
@@ -77,7 +127,7 @@ class ActionAdministration:
         connection = _one("connection", named, await self._all_connections(tenant))
         adhoc = AdHoc(str(connection["trn"]), "GET", "")
         asked = Asked(tenant, adhoc=adhoc, timeout=options.timeout, request_id=options.request_id)
-        called = await _asked(self._calls.call(asked))
+        called = await asked_of_plane(self._calls.call(asked))
         failure = called["failure"]
         return {
             "trn": adhoc.connection,
@@ -90,14 +140,73 @@ class ActionAdministration:
     async def execute(
         self, actor: Actor, tenant: str, action: str, given: Mapping[str, object], options: Options
     ) -> Resource:
+        """A call of an action, or of all its pages."""
         superusers_only(actor)
-        asked = Asked(tenant, action, given, None, options.timeout, options.dry_run, options.request_id)
-        return await _result(await _asked(self._calls.call(asked)))
+        asked = await self._asked(tenant, action, given, options)
+        if options.all_pages and not options.dry_run:
+            return await self._walk(asked, options)
+        return await result(await self._call(asked, options))
+
+    async def execute_raw(
+        self, actor: Actor, tenant: str, action: str, given: Mapping[str, object], options: Options
+    ) -> RawResponse:
+        """As `execute`, with the body as it came."""
+        superusers_only(actor)
+        return raw(await self._call(await self._asked(tenant, action, given, options), options))
 
     async def execute_adhoc(self, actor: Actor, tenant: str, adhoc: AdHoc, options: Options) -> Resource:
         superusers_only(actor)
-        asked = Asked(tenant, "", {}, adhoc, options.timeout, options.dry_run, options.request_id)
-        return await _result(await _asked(self._calls.call(asked)))
+        return await result(await self._call(self._adhoc(tenant, adhoc, options), options))
+
+    async def execute_adhoc_raw(self, actor: Actor, tenant: str, adhoc: AdHoc, options: Options) -> RawResponse:
+        superusers_only(actor)
+        return raw(await self._call(self._adhoc(tenant, adhoc, options), options))
+
+    async def _asked(self, tenant: str, action: str, given: Mapping[str, object], options: Options) -> Asked:
+        if options.version:
+            action = str((await self._action(tenant, action, options.version))["trn"])
+        return Asked(
+            tenant, action, given, None, options.timeout, options.dry_run, options.request_id, options.overrides
+        )
+
+    @staticmethod
+    def _adhoc(tenant: str, adhoc: AdHoc, options: Options) -> Asked:
+        return Asked(tenant, "", {}, adhoc, options.timeout, options.dry_run, options.request_id)
+
+    async def _call(self, asked: Asked, options: Options) -> Called:
+        """One call, or the result of another caller's with the same key."""
+        if not options.idempotency_key or asked.dry_run:
+            return await asked_of_plane(self._calls.call(asked))
+        scope = (asked.tenant, await self._target(asked), options.idempotency_key)
+        called, joined = await self._once.once(scope, _given(asked), partial(_call, self._calls, asked))
+        return {**called, "replayed": True} if joined else called
+
+    async def _target(self, asked: Asked) -> str:
+        """The TRN of what is called, by whichever name."""
+        if asked.adhoc is not None:
+            named = asked.adhoc.connection
+            return str(_one("connection", named, await self._all_connections(asked.tenant))["trn"])
+        return str((await self._action(asked.tenant, asked.action))["trn"])
+
+    async def _walk(self, asked: Asked, options: Options) -> Resource:
+        """All pages, each of which is a call of its own, with its own limits and retries."""
+        found = str((await self._action(asked.tenant, asked.action))["trn"])
+        served = await asked_of_plane(self._calls.actions(asked.tenant))
+        rules = next((each["pagination"] for each in served if each["trn"] == found), None)
+        if rules is None:
+            message = "is for actions with pagination, which this one has not; write it into the action"
+            raise validation([("options.all_pages", message)])
+        walk = Walk(rules, asked.input)
+        work = partial(every_page, self._calls, asked, walk, self._clock)
+        if not options.idempotency_key:
+            return await work()
+        scope = (asked.tenant, found, options.idempotency_key)
+        made, joined = await self._walks.once(scope, _given(asked), work)
+        return {**made, "replayed": True} if joined else made
+
+    async def _action(self, tenant: str, named: str, version: str = "") -> Resource:
+        found = await self._all_actions(tenant)
+        return _one("action", named, _of_version(found, version) if version else found)
 
     async def _all_connections(self, tenant: str) -> list[Resource]:
         return await _all(self._calls.connections(tenant), self._connections, tenant)
@@ -114,7 +223,7 @@ async def _all(
 ) -> list[Resource]:
     """What is served, each with what the database has of it, and what is stored without being served; by name."""
     if records is None:
-        return [{**each, "record": None} for each in await _asked(served)]
+        return [{**each, "record": None} for each in await asked_of_plane(served)]
     try:
         summaries: Sequence[Resource] = [dict(each) for each in await served]
     except ChannelError:
@@ -141,61 +250,54 @@ def _precedence(item: Resource) -> tuple[bool, int]:
     return served, trn.parse(str(item["trn"])).version
 
 
-async def _asked(answer: Awaitable[Answer]) -> Answer:
-    """Raises `AdminError` while the data plane is away."""
-    try:
-        return await answer
-    except ChannelError as error:
-        raise unavailable(str(error)) from None
+async def _call(calls: Calls, asked: Asked) -> Called:
+    return await asked_of_plane(calls.call(asked))
+
+
+def _shown(items: Sequence[Resource], page: int, per_page: int, wanted: Filter) -> Resource:
+    """A page of those that are wanted; with ``wanted.most`` a part that begins anywhere."""
+    found = [
+        each
+        for each in items
+        if wanted.connector in ("", each["connector"])
+        and wanted.connection in ("", *names_of(str(each.get("connection") or each["trn"])))
+        and wanted.search in str(each["name"])
+    ]
+    if not wanted.most:
+        return page_of(found, page, per_page)
+    return {"items": found[wanted.offset :][: wanted.most], "total": len(found)}
+
+
+def _of_version(found: Sequence[Resource], version: str) -> list[Resource]:
+    """Those of ``version``. Raises `AdminError` for what is no version."""
+    if version == LATEST:
+        return list(found)
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise validation([("version", f"must be {LATEST} or a number; write one of these")])
+    return [each for each in found if trn.parse(str(each["trn"])).version == int(version)]
 
 
 def _with_digest(action: Resource) -> Resource:
     text = orjson.dumps(action["input_schema"] or {}, option=orjson.OPT_SORT_KEYS)
-    return {**action, "input_schema_digest": f"sha256:{hashlib.sha256(text).hexdigest()}"}
-
-
-async def _result(called: Called) -> Resource:
-    """The response of a call. Raises `AdminError` when there is none of the upstream's."""
-    if (failure := called["failure"]) is not None:
-        raise _error(failure, called)
-    about = {"action_trn": called["action"], "request_id": called["request_id"]}
-    if (planned := called["planned"]) is not None:
-        return {**about, "dry_run": True, "request": planned}
-    body, encoding = await _decoded(called["body"], called["headers"])
+    pagination = action["pagination"]
     return {
-        "status": called["status"],
-        "headers": called["headers"],
-        "body": body,
-        "body_encoding": encoding,
-        **about,
-        "attempts": called["attempts"],
-        "execution_time_ms": round(called["seconds"] * 1000, 3),
+        **action,
+        "pagination": asdict(pagination) if isinstance(pagination, Pagination) else None,
+        "input_schema_digest": f"sha256:{hashlib.sha256(text).hexdigest()}",
     }
 
 
-async def _decoded(body: bytes, headers: list[tuple[str, str]]) -> tuple[object, str]:
-    """The body for JSON, and how it stands there: ``json``, ``text`` or ``base64``."""
-    kinds = [value for name, value in headers if name.lower() == "content-type"]
-    coded = any(name.lower() == "content-encoding" and value != "identity" for name, value in headers)
-    kind = kinds[0].partition(";")[0].strip().lower() if kinds else ""
-    if not coded and body and (kind == "application/json" or kind.endswith("+json")):
-        try:
-            return (await asyncio.to_thread(orjson.loads, body) if len(body) > _LARGE else orjson.loads(body)), "json"
-        except orjson.JSONDecodeError:
-            pass
-    if not coded:
-        try:
-            return body.decode(), "text"
-        except UnicodeDecodeError:
-            pass
-    return b64encode(body).decode(), "base64"
+def _given(asked: Asked) -> object:
+    """What must be the same for two calls to be one: all of it but the time and the id of the request."""
+    return {"input": asked.input, "adhoc": asked.adhoc, "overrides": asked.overrides}
 
 
-def _error(failure: Failure, called: Called) -> AdminError:
-    extra: dict[str, object] = {"message": failure["message"], "action_trn": called["action"]}
-    if called["attempts"]:
-        extra["attempts"] = called["attempts"]
-    if retry_after := failure.get("retry_after"):
-        extra["retry_after"] = retry_after
-    fields = failure.get("fields", [])
-    return AdminError(failure["status"], failure["code"], failure["title"], failure["message"], fields, extra)
+def _weight(called: Called) -> int | None:
+    """The bytes of a result that is kept: that of a call which the third party has done, whether it likes it or not."""
+    if called["failure"] is not None or called["status"] in _RETRIED or called["status"] >= 500:
+        return None
+    return len(called["body"])
+
+
+def _weight_of_pages(found: Resource) -> int | None:
+    return len(orjson.dumps(found["items"])) if found["complete"] else None

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from gateway.api.schemas import Body
+from gateway.config.schema.call_policy import RetryKey
+from gateway.ipc.calls import Overrides as OverridesRecord
 
 _LONGEST_MS = 600_000
 
@@ -21,6 +23,26 @@ class CallOptions(Body):
         description="Milliseconds, which can only shorten the time that the action has.",
     )
     dry_run: bool = Field(default=False, description="true: send nothing, and report what would be sent.")
+    all_pages: bool = Field(
+        default=False, description="true: read all pages of an action with pagination; timeout_ms is for all of them."
+    )
+
+
+class Overrides(Body):
+    """What a call sets instead of its action, before anything is merged; what a strict connection sets still wins."""
+
+    method: str = Field(default="", max_length=20)
+    endpoint: str = Field(
+        default="", max_length=8192, description="A path, or a URL below the base URL of the connection."
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="They are added to those of the action.")
+    query: dict[str, str] = Field(default_factory=dict, description="They are added to those of the action.")
+    body: Any = Field(default=None, description="JSON, or a text that is sent as it is; null: that of the action.")
+    retry_policy: RetryKey = Field(default=None, description="As `retry` of an action; null: that of the action.")
+
+    def record(self) -> OverridesRecord:
+        retry = None if self.retry_policy is None else self.retry_policy.record()
+        return OverridesRecord(self.method, self.endpoint, self.headers, self.query, self.body, retry)
 
 
 class Execution(Body):
@@ -28,6 +50,7 @@ class Execution(Body):
 
     input: dict[str, Any] = Field(default_factory=dict, description="What the input schema of the action describes.")
     options: CallOptions = CallOptions()
+    overrides: Overrides | None = None
 
 
 class NamedExecution(Execution):
@@ -48,10 +71,16 @@ class AdHocExecution(Body):
     options: CallOptions = CallOptions()
 
 
+class TestOptions(Body):
+    """How a connection is tested."""
+
+    timeout_ms: int = Field(default=0, ge=0, le=_LONGEST_MS, description="Milliseconds; 0: those of the connection.")
+
+
 class ConnectionTest(Body):
     """A test of a connection."""
 
-    options: CallOptions = CallOptions()
+    options: TestOptions = TestOptions()
 
 
 class CallRecord(BaseModel):
@@ -104,6 +133,8 @@ class ActionAnswer(BaseModel):
     explained_as: str = Field(description="The name that log, metrics and explanations have for it.")
     seconds: float = Field(description="The longest that a call may take.")
     record: CallRecord | None = Field(description="null: it stands in the file.")
+    pagination: dict[str, Any] | None = Field(description="How its further pages are found; null: it has one.")
+    allowed: bool = Field(description="Whether the governance of the gateway allows calls of it.")
 
 
 class ActionList(BaseModel):
@@ -145,8 +176,17 @@ class Planned(BaseModel):
     warnings: list[str]
 
 
+class Stopped(BaseModel):
+    """Why not all pages were read."""
+
+    page: int = Field(description="The page, from 1, at which it stopped.")
+    code: str
+    message: str
+    status: int = Field(description="Of the third party; 0: it has not responded.")
+
+
 class Executed(BaseModel):
-    """The response to a call; of a dry run what would be sent, as `request`."""
+    """The response to a call; of a dry run what would be sent, as `request`; of all pages their `items`."""
 
     action_trn: str
     request_id: str
@@ -154,7 +194,36 @@ class Executed(BaseModel):
     headers: list[tuple[str, str]] = []
     body: Any = None
     body_encoding: str = Field(default="", description="json, text or base64.")
+    replayed: bool = Field(default=False, description="Whether it is the result of a call with the same key.")
     attempts: int = 0
     execution_time_ms: float = 0.0
     dry_run: bool = False
     request: Planned | None = None
+    items: list[Any] = Field(default=[], description="Of all pages that were read.")
+    pages: int = Field(default=0, description="How many pages were read.")
+    complete: bool = Field(default=True, description="Whether all pages were read.")
+    stopped: Stopped | None = None
+
+
+class Kind(BaseModel):
+    """A connector."""
+
+    name: str
+    description: str
+    connection_schema: dict[str, Any] = Field(description="JSON Schema of a connection.")
+    action_schema: dict[str, Any] = Field(description="JSON Schema of an action.")
+
+
+class KindList(BaseModel):
+    """The connectors."""
+
+    items: list[Kind]
+    total: int
+
+
+class CallStats(BaseModel):
+    """How much there is of what."""
+
+    connections: int
+    actions: int
+    idempotency_keys: int = Field(description="Keys of calls that run, or ended within 300 seconds.")

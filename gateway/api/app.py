@@ -19,7 +19,7 @@ from gateway.api.call import Health, Result
 from gateway.api.connection import Connection
 from gateway.api.request import host, read_call
 from gateway.api.responses import INTERNAL, MAX_BODY, EventStream, dressed, of_http, refusal, request_id, respond
-from gateway.api.route import BASE, Route
+from gateway.api.route import Route
 from gateway.api.static import Handler, StaticFiles, add_static_files
 from gateway.api.table import ROUTES
 from gateway.api.times import TIMES, Times
@@ -35,7 +35,7 @@ def application(
 ) -> web.Application:
     """``hosts``: names by which it may be called, in addition to those of this machine."""
     allowed = _LOCAL | {host.lower() for host in hosts}
-    longer = {BASE + route.path: route.seconds for route in ROUTES if route.seconds}
+    longer = {route.full_path: route.seconds for route in ROUTES if route.seconds}
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -66,7 +66,7 @@ def application(
     for route in ROUTES:
         handler = _handler(route, administration, health, described, times)
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
-            made.router.add_route(method, BASE + route.path, handler)
+            made.router.add_route(method, route.full_path, handler)
     add_static_files(StaticFiles.load(), made.router)
 
     async def end_streams(_: web.Application) -> None:

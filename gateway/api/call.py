@@ -45,6 +45,10 @@ class Call:
     """What the response names as its X-Request-Id."""
     device: str = field(default="", repr=False)
     """The cookie of a device that logged in before."""
+    tenant: str = ""
+    """The field X-Tenant; "": there is none."""
+    idempotency_key: str = ""
+    """The field Idempotency-Key; "": there is none."""
 
     def model(self, kind: type[Model]) -> Model:
         """The body as ``kind``. Raises `AdminError` with the path of each wrong field."""
@@ -90,6 +94,15 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Bytes:
+    """A response that is someone else's: bytes as they came."""
+
+    data: bytes = field(repr=False)
+    fields: tuple[tuple[str, str], ...]
+    """Header fields that say what the bytes are, and of what."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoginResult:
     """The response to a login: ``device`` is set as a cookie that later logins send."""
 
@@ -97,5 +110,5 @@ class LoginResult:
     device: str = field(repr=False)
 
 
-Result = tuple[int, Mapping[str, object] | Text | LoginResult | None]
+Result = tuple[int, Mapping[str, object] | Text | Bytes | LoginResult | None]
 """Status and body."""

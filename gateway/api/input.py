@@ -25,6 +25,10 @@ _VERSION: Final = re.compile(r'"([1-9][0-9]{0,8})"|([1-9][0-9]{0,8})')
 Path = tuple[str | int, ...]
 
 
+class Count(int):
+    """The kind of a parameter that may also be 0."""
+
+
 class _Twice(dict[str, object]):
     """An object in which the key ``key`` stood more than once."""
 
@@ -67,13 +71,18 @@ def parse_query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> 
             wrong.append((name, "stands twice; remove one of the two"))
         elif kind is bool and text not in ("true", "false"):
             wrong.append((name, "must be true or false"))
-        elif kind is int and not (_WHOLE.fullmatch(text) and int(text) <= _LARGEST):
-            wrong.append((name, f"must be a whole number from 1 to {_LARGEST}; write it in digits"))
+        elif issubclass(kind, int) and kind is not bool and not _counts(kind, text):
+            least = 0 if kind is Count else 1
+            wrong.append((name, f"must be a whole number from {least} to {_LARGEST}; write it in digits"))
         else:
             found[name] = text == "true" if kind is bool else kind(text)
     if wrong:
         raise validation(wrong[:_MAX_NAMED])
     return found
+
+
+def _counts(kind: type, text: str) -> bool:
+    return (kind is Count and text == "0") or (_WHOLE.fullmatch(text) is not None and int(text) <= _LARGEST)
 
 
 def parse_version(if_match: str) -> int:

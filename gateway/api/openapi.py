@@ -11,11 +11,12 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway import __version__
 from gateway.admin.rights import metrics_readers_only, superusers_only
-from gateway.api import schemas
-from gateway.api.route import BASE, Query, Right, Route
+from gateway.api import error_schemas, schemas
+from gateway.api.input import Count
+from gateway.api.route import FIELD_VALUE, Field, Query, Right, Route
 from gateway.config.schema.json_schema import Untitled
 
-_TYPES: Final[dict[type, str]] = {int: "integer", str: "string", bool: "boolean"}
+_TYPES: Final[dict[type, str]] = {int: "integer", Count: "integer", str: "string", bool: "boolean"}
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _ROLES: Final[dict[Right, tuple[str, ...]]] = {
     superusers_only: ("superuser",),
@@ -27,14 +28,14 @@ _TEMPLATE: Final = "#/components/schemas/{model}"
 
 
 def document(routes: Sequence[Route]) -> JsonObject:
-    used: list[type[BaseModel]] = [schemas.Error]
+    used: list[type[BaseModel]] = [schemas.Error, *error_schemas.ALL]
     for route in routes:
         used += [m for m in (route.body, *route.responses.values()) if m is not None]
     pairs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in dict.fromkeys(used)]
     _, definitions = models_json_schema(pairs, ref_template=_TEMPLATE, schema_generator=Untitled)
     paths: dict[str, JsonObject] = {}
     for route in routes:
-        paths.setdefault(BASE + route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.full_path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -56,9 +57,10 @@ def _operation(route: Route) -> JsonObject:
         "operationId": route.operation,
         "summary": route.summary,
         "responses": {str(status): _answer(model, route) for status, model in route.responses.items()}
-        | {"default": {"description": "It was refused", "content": _json(schemas.Error)}},
+        | {"default": {"description": "It was refused", "content": _json(route.dialect.model)}},
     }
     parameters = [_in_path(name) for name in _PARAMETER.findall(route.path)] + [_in_query(q) for q in route.query]
+    parameters += map(_in_header, route.fields)
     if route.versioned:
         parameters.append(
             {
@@ -72,7 +74,7 @@ def _operation(route: Route) -> JsonObject:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(route.body)}
+        operation["requestBody"] = {"required": True, "content": _json(route.body.__name__)}
     operation["security"] = [] if route.public else [{"token": [role]} for role in _ROLES[route.right]]
     return operation
 
@@ -85,11 +87,12 @@ def _answer(model: type[BaseModel] | None, route: Route) -> JsonObject:
         return {"description": "Text", "content": {route.kind: {"schema": {"type": "string"}}}}
     if model is None:
         return {"description": "Done"}
-    return {"description": (model.__doc__ or "Done").splitlines()[0], "content": _json(model)}
+    content = _json(model.__name__) | ({"*/*": {"schema": {}}} if route.raw else {})
+    return {"description": (model.__doc__ or "Done").splitlines()[0], "content": content}
 
 
-def _json(model: type[BaseModel]) -> JsonObject:
-    return {"application/json": {"schema": {"$ref": _TEMPLATE.format(model=model.__name__)}}}
+def _json(model: str) -> JsonObject:
+    return {"application/json": {"schema": {"$ref": _TEMPLATE.format(model=model)}}}
 
 
 def _in_path(name: str) -> JsonObject:
@@ -99,6 +102,12 @@ def _in_path(name: str) -> JsonObject:
 def _in_query(query: Query) -> JsonObject:
     name, kind, meaning = query
     schema: JsonObject = {"type": _TYPES[kind]}
-    if kind is int:
-        schema |= {"minimum": 1, "maximum": 1000 if name == "per_page" else 1_000_000_000}
+    if kind in (int, Count):
+        schema |= {"minimum": 1 if kind is int else 0, "maximum": 1000 if name == "per_page" else 1_000_000_000}
     return {"name": name, "in": "query", "required": False, "description": meaning, "schema": schema}
+
+
+def _in_header(field: Field) -> JsonObject:
+    name, meaning = field
+    schema: JsonObject = {"type": "string", "pattern": f"^{FIELD_VALUE.pattern}$"}
+    return {"name": name, "in": "header", "required": False, "description": meaning, "schema": schema}

@@ -16,7 +16,7 @@ from gateway.api.call import Call, Health
 from gateway.api.connection import BROKEN_OFF, Connection
 from gateway.api.input import parse_body, parse_query, parse_version
 from gateway.api.responses import DEVICE, MAX_BODY, MAX_PUBLIC_BODY, request_id
-from gateway.api.route import Route
+from gateway.api.route import FIELD_VALUE, IDEMPOTENCY_KEY, X_TENANT, Route
 from gateway.store.errors import StoreError
 
 _WHO_SECONDS: Final = 1.0
@@ -46,6 +46,7 @@ async def read_call(
         described,
         request_id(request),
         request.cookies.get(DEVICE, "") if route.public else "",
+        *(_field(request, route, name) for name in (X_TENANT, IDEMPOTENCY_KEY)),
     )
 
 
@@ -119,6 +120,17 @@ def _parameters(request: web.Request) -> Mapping[str, str]:
     if any("\0" in value for value in parameters.values()):
         raise web.HTTPNotFound
     return parameters
+
+
+def _field(request: web.Request, route: Route, name: str) -> str:
+    """The value of a field that the handler reads. Raises `AdminError` for what is ambiguous or no token."""
+    values = request.headers.getall(name, ()) if any(name == known for known, _ in route.fields) else ()
+    if len(set(values)) > 1:
+        raise validation([(name, "stands twice with different values; remove one of the two")])
+    value = values[0] if values else ""
+    if values and not FIELD_VALUE.fullmatch(value):
+        raise validation([(name, "must have 1 to 255 characters of printable ASCII without blanks")])
+    return value
 
 
 def _if_match(request: web.Request, route: Route) -> int | None:

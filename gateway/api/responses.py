@@ -16,7 +16,8 @@ from aiohttp import web
 
 from gateway.admin.devices import LIFETIME
 from gateway.admin.errors import AdminError
-from gateway.api.call import LoginResult, Result, Text
+from gateway.api.call import Bytes, LoginResult, Result, Text
+from gateway.api.dialects import dialect_of
 from gateway.api.route import BASE
 from gateway.store.errors import StoreError
 
@@ -59,9 +60,19 @@ def respond(request: web.Request, result: Result) -> web.Response:
         return _logged_in(request, status, body)
     if isinstance(body, Text):
         return web.Response(status=status, body=body.text.encode(), headers={"Content-Type": body.kind})
+    if isinstance(body, Bytes):
+        return _foreign(status, body)
     response = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
     if isinstance(version := body.get("version"), int):
         response.headers["ETag"] = f'"{version}"'
+    return response
+
+
+def _foreign(status: int, body: Bytes) -> web.Response:
+    """A body that a third party made. No browser shows it as a page of this origin, whatever its media type is."""
+    response = web.Response(status=status, body=body.data)
+    response.headers.update({"Content-Disposition": "attachment", **dict(body.fields)})
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
     return response
 
 
@@ -88,7 +99,7 @@ def of_http(error: web.HTTPException) -> AdminError:
 def refusal(request: web.BaseRequest, error: AdminError, allow: str = "") -> web.Response:
     answer = web.Response(
         status=error.status,
-        body=orjson.dumps(error.body() | {"request_id": request_id(request)}),
+        body=orjson.dumps(dialect_of(request.path).error(error, request_id(request))),
         content_type="application/json",
         headers={"X-Gateway-Reason": error.code},
     )

@@ -13,11 +13,20 @@ from pydantic import BaseModel
 from gateway.admin.actor import Actor
 from gateway.admin.rights import superusers_only
 from gateway.api.call import Call, Result
+from gateway.api.dialects import OWN, Dialect
 
-BASE: Final = "/api/gateway"
+BASE: Final = OWN.base
 
 Query = tuple[str, type, str]
 """(name, int, str or bool; what it means)"""
+
+Field = tuple[str, str]
+"""(name of a header field, what it means)"""
+
+X_TENANT: Final = "X-Tenant"
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+FIELD_VALUE: Final = re.compile("[!-~]{1,255}")
+"""What the value of such a field may be."""
 
 PAGING: Final[tuple[Query, ...]] = (
     ("page", int, "The page, from 1."),
@@ -60,6 +69,15 @@ class Route:
     """Its limit, where that of other requests (`gateway.api.times.Times.request`) is too short; else 0."""
     ends_with_caller: bool
     """It ends when the caller leaves: nothing but the response is left of it."""
+    fields: tuple[Field, ...]
+    """Header fields of a request that its handler reads, for the OpenAPI document."""
+    raw: bool
+    """A caller may have the bytes of a third party instead of JSON."""
+    dialect: Dialect = OWN
+
+    @property
+    def full_path(self) -> str:
+        return self.dialect.base + self.path
 
 
 def route(
@@ -77,6 +95,8 @@ def route(
     kind: str = "application/json",
     seconds: float = 0.0,
     ends_with_caller: bool = False,
+    fields: tuple[Field, ...] = (),
+    raw: bool = False,
 ) -> Callable[[Handler], Route]:
     """Make the function below it a route. Its name is the id of the operation, its docstring the summary.
 
@@ -103,6 +123,8 @@ def route(
             kind,
             seconds,
             ends_with_caller,
+            fields,
+            raw,
         )
 
     return decorate

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Final
 from urllib.parse import unquote
 
+from gateway.api.dialects import OWN
 from gateway.api.route import Route, routes_of
 from gateway.api.routes import (
     actions,
@@ -16,6 +17,8 @@ from gateway.api.routes import (
     endpoints,
     health,
     inspection,
+    kinds,
+    other_paths,
     proxies,
     secrets,
     superusers,
@@ -24,15 +27,17 @@ from gateway.api.routes import (
 )
 
 _MODULES: Final = (
-    *(auth, proxies, endpoints, actions, call_records, secrets, superusers, tokens),
+    *(auth, proxies, endpoints, actions, call_records, kinds, secrets, superusers, tokens),
     *(workers, audit, inspection, health),
 )
-ROUTES: Final[tuple[Route, ...]] = tuple(chain.from_iterable(map(routes_of, _MODULES)))
+ROUTES: Final[tuple[Route, ...]] = (*chain.from_iterable(map(routes_of, _MODULES)), *other_paths.ROUTES)
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     """The route of a path below `BASE`, and its parameters; for callers without HTTP."""
     for route in ROUTES:
+        if route.dialect is not OWN:
+            continue
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(route.path))
         match = re.fullmatch(pattern, path) if route.method == method else None
         if match is not None:

@@ -87,6 +87,8 @@ GET_USER: ActionSummary = {
     "input_schema": {"type": "object"},
     "explained_as": "action/get-user",
     "seconds": 60.0,
+    "pagination": None,
+    "allowed": True,
 }
 
 
@@ -273,7 +275,11 @@ class Api:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if shown:
             given["Authorization"] = f"Bearer {shown}"
-        async with self.session.request(method, f"{self.base}/api/gateway{path}", json=body, headers=given) as answer:
+        return await self.send(method, f"/api/gateway{path}", body, given)
+
+    async def send(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> Answer:
+        """A request to a path from the root on, as it is."""
+        async with self.session.request(method, f"{self.base}{path}", json=body, headers=headers) as answer:
             text = await answer.text()
             self.texts.append(text)
             parsed = await answer.json(content_type=None) if text else None

@@ -298,7 +298,7 @@ async def test_the_document_has_every_route_and_the_application_no_other(api: Ap
         if isinstance(route, web.ResourceRoute) and route.resource is not None
         if route.resource.canonical != "/" and not route.resource.canonical.startswith("/_")  # the live page
     }
-    assert shown == {(route.method, BASE + route.path) for route in ROUTES}
+    assert shown == {(route.method, route.full_path) for route in ROUTES}
     assert served == shown | {("HEAD", path) for method, path in shown if method == "GET"}
     assert {op["operationId"] for methods in document["paths"].values() for op in methods.values()} == {
         route.operation for route in ROUTES

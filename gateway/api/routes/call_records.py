@@ -7,7 +7,7 @@ from typing import Final
 from gateway.api import call_record_schemas as schemas
 from gateway.api.call import Call, Result
 from gateway.api.route import DRY_RUN, Query, route
-from gateway.api.tenant import TENANT, tenant_of
+from gateway.api.tenant import TENANT, TENANT_FIELD, tenant_of
 
 _VERSION: Final[Query] = ("version", int, "The version that is deleted; none: whatever stands there.")
 
@@ -18,6 +18,7 @@ _VERSION: Final[Query] = ("version", int, "The version that is deleted; none: wh
     responds={201: schemas.CallStored, 200: schemas.CallDryRun},
     body=schemas.NewConnection,
     query=(TENANT, DRY_RUN),
+    fields=(TENANT_FIELD,),
 )
 async def create_connection(call: Call) -> Result:
     """Create a connection."""
@@ -31,6 +32,7 @@ async def create_connection(call: Call) -> Result:
     responds={200: schemas.CallStored},
     body=schemas.NewConnection,
     query=(TENANT, DRY_RUN),
+    fields=(TENANT_FIELD,),
     versioned=True,
 )
 async def replace_connection(call: Call) -> Result:
@@ -46,6 +48,7 @@ async def replace_connection(call: Call) -> Result:
     responds={200: schemas.CallStored},
     body=schemas.CallPatch,
     query=(TENANT, DRY_RUN),
+    fields=(TENANT_FIELD,),
     versioned=True,
 )
 async def patch_connection(call: Call) -> Result:
@@ -60,6 +63,7 @@ async def patch_connection(call: Call) -> Result:
     "/connections/{trn}",
     responds={200: schemas.CallDeleted},
     query=(TENANT, DRY_RUN, _VERSION),
+    fields=(TENANT_FIELD,),
     versioned=True,
 )
 async def delete_connection(call: Call) -> Result:
@@ -75,6 +79,7 @@ async def delete_connection(call: Call) -> Result:
     responds={201: schemas.CallStored, 200: schemas.CallDryRun},
     body=schemas.NewAction,
     query=(TENANT, DRY_RUN),
+    fields=(TENANT_FIELD,),
 )
 async def create_action(call: Call) -> Result:
     """Create an action."""
@@ -88,6 +93,7 @@ async def create_action(call: Call) -> Result:
     responds={200: schemas.CallStored},
     body=schemas.NewAction,
     query=(TENANT, DRY_RUN),
+    fields=(TENANT_FIELD,),
     versioned=True,
 )
 async def replace_action(call: Call) -> Result:
@@ -103,6 +109,7 @@ async def replace_action(call: Call) -> Result:
     responds={200: schemas.CallStored},
     body=schemas.CallPatch,
     query=(TENANT, DRY_RUN),
+    fields=(TENANT_FIELD,),
     versioned=True,
 )
 async def patch_action(call: Call) -> Result:
@@ -117,6 +124,7 @@ async def patch_action(call: Call) -> Result:
     "/actions/{trn}",
     responds={200: schemas.CallDeleted},
     query=(TENANT, DRY_RUN, _VERSION),
+    fields=(TENANT_FIELD,),
     versioned=True,
 )
 async def delete_action(call: Call) -> Result:

@@ -1,0 +1,112 @@
+"""How calls that ended are shown: as JSON, or as the bytes that the third party sent."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Awaitable
+from dataclasses import asdict, dataclass, field
+from typing import Final, TypeVar
+
+import orjson
+
+from gateway.actions.pages import Walk
+from gateway.admin.errors import AdminError, unavailable
+from gateway.admin.representations import Resource
+from gateway.ipc.calls import Called, Failure
+from gateway.ipc.channel import ChannelError
+
+Answer = TypeVar("Answer")
+
+_LARGE: Final = 1 << 18
+"""Bytes of JSON whose parsing would keep the event loop from others."""
+_SHOWN: Final = ("content-type", "content-encoding", "content-language", "etag", "last-modified")
+"""Fields that say what the bytes of a response are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """A response whose body is given on as it came. ``fields``: those of it that say what the body is."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+    request_id: str
+
+
+async def asked_of_plane(answer: Awaitable[Answer]) -> Answer:
+    """Raises `AdminError` while the data plane is away."""
+    try:
+        return await answer
+    except ChannelError as error:
+        raise unavailable(str(error)) from None
+
+
+def raw(called: Called) -> RawResponse:
+    """Raises `AdminError` when there is no response of the third party."""
+    if (failure := called["failure"]) is not None:
+        raise error_of(failure, called)
+    fields = {name.lower(): (name, value) for name, value in called["headers"] if name.lower() in _SHOWN}
+    return RawResponse(called["status"], tuple(fields.values()), called["body"], called["request_id"])
+
+
+def walked(walk: Walk, items: list[object], last: Called, attempts: int, seconds: float) -> Resource:
+    """All pages of a call together. ``last``: the call of the last page."""
+    return {
+        "items": items,
+        "pages": walk.pages,
+        "complete": walk.stop is None,
+        "stopped": None if walk.stop is None else asdict(walk.stop),
+        "action_trn": last["action"],
+        "request_id": last["request_id"],
+        "attempts": attempts,
+        "execution_time_ms": round(seconds * 1000, 3),
+    }
+
+
+async def result(called: Called) -> Resource:
+    """The response of a call. Raises `AdminError` when there is none of the upstream's."""
+    if (failure := called["failure"]) is not None:
+        raise error_of(failure, called)
+    about = {"action_trn": called["action"], "request_id": called["request_id"]}
+    if (planned := called["planned"]) is not None:
+        return {**about, "dry_run": True, "request": planned}
+    body, encoding = await _decoded(called["body"], called["headers"])
+    return {
+        "status": called["status"],
+        "headers": called["headers"],
+        "body": body,
+        "body_encoding": encoding,
+        **about,
+        **({"replayed": True} if called.get("replayed") else {}),
+        "attempts": called["attempts"],
+        "execution_time_ms": round(called["seconds"] * 1000, 3),
+    }
+
+
+async def _decoded(body: bytes, headers: list[tuple[str, str]]) -> tuple[object, str]:
+    """The body for JSON, and how it stands there: ``json``, ``text`` or ``base64``."""
+    kinds = [value for name, value in headers if name.lower() == "content-type"]
+    coded = any(name.lower() == "content-encoding" and value != "identity" for name, value in headers)
+    kind = kinds[0].partition(";")[0].strip().lower() if kinds else ""
+    if not coded and body and (kind == "application/json" or kind.endswith("+json")):
+        try:
+            return (await asyncio.to_thread(orjson.loads, body) if len(body) > _LARGE else orjson.loads(body)), "json"
+        except orjson.JSONDecodeError:
+            pass
+    if not coded:
+        try:
+            return body.decode(), "text"
+        except UnicodeDecodeError:
+            pass
+    return b64encode(body).decode(), "base64"
+
+
+def error_of(failure: Failure, called: Called) -> AdminError:
+    extra: dict[str, object] = {"message": failure["message"], "action_trn": called["action"]}
+    if called["attempts"]:
+        extra["attempts"] = called["attempts"]
+    if retry_after := failure.get("retry_after"):
+        extra["retry_after"] = retry_after
+    fields = failure.get("fields", [])
+    return AdminError(failure["status"], failure["code"], failure["title"], failure["message"], fields, extra)
