@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import pathlib
 import sys
-from collections.abc import Callable
-from typing import Final
 
 import click
 import orjson
 
-from gateway.cli.client import Caller, Target, every_page, quoted, standard_input, table
+from gateway.cli.action_call import call_action
+from gateway.cli.client import Caller, Target, every_page, quoted, table
 from gateway.cli.options import calls
 from gateway.cli.types import Json
 
-_OUTPUTS: Final = ("full", "body-only", "headers-only", "status-only")
-_MILLISECONDS: Final = click.IntRange(1, 600_000)
 _tenant = click.option("--tenant", metavar="NAME", help="The tenant that they belong to; else `default`.")
 
 
@@ -83,6 +79,9 @@ def action() -> None:
     """
 
 
+action.add_command(call_action)
+
+
 @action.command("list")
 @_tenant
 @calls
@@ -114,46 +113,6 @@ def show_action(target: Target, name: str, tenant: str | None) -> None:
     target.run_calls(work)
 
 
-@action.command("call")
-@click.argument("name")
-@click.option(
-    "--input",
-    "given",
-    multiple=True,
-    metavar="K=V|JSON|@FILE",
-    help="The input: a key and its value, which is text; a JSON object, as for numbers; a file with one; or @- for "
-    "standard input.",
-)
-@click.option("--timeout-ms", type=_MILLISECONDS, help="Less time than the action has.")
-@click.option("--dry-run", is_flag=True, help="Send nothing, and show what would be sent, without secrets.")
-@click.option("--output", type=click.Choice(_OUTPUTS), default="full", show_default=True, help="What is printed.")
-@_tenant
-@calls
-def call_action(
-    target: Target,
-    name: str,
-    given: tuple[str, ...],
-    timeout_ms: int | None,
-    dry_run: bool,
-    output: str,
-    tenant: str | None,
-) -> None:
-    """Call action NAME and print the response as JSON: status, headers and body.
-
-    Exit code 1 when the response has a status of 400 or more.
-    """
-    options = {"dry_run": dry_run} | ({"timeout_ms": timeout_ms} if timeout_ms else {})
-    body = {"action_trn": name, "input": read_input(given), "options": options}
-
-    async def work(caller: Caller) -> None:
-        found = await caller.call("POST", "/execute", body, tenant=tenant)
-        click.echo(rendered(found, output))
-        if not dry_run and found["status"] >= 400:
-            sys.exit(1)
-
-    target.run_calls(work)
-
-
 def _source(record: Json) -> str:
     if record is None:
         return "file"
@@ -162,59 +121,6 @@ def _source(record: Json) -> str:
     if record["shadowed_by"]:
         return "database, hidden by the file"
     return "database" if record["settings"].get("enabled", True) else "database, switched off"
-
-
-def read_input(given: tuple[str, ...]) -> dict[str, Json]:
-    """The input of all options together; a later one wins."""
-    made: dict[str, Json] = {}
-    for text in given:
-        made |= _object(text)
-    return made
-
-
-def _object(text: str) -> dict[str, Json]:
-    if text.startswith("@"):
-        text = _text_of(text[1:])
-    elif not text.lstrip().startswith("{"):
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise click.UsageError("--input is none of key=value, a JSON object and @file; write one of these")
-        return {key: value}
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise click.UsageError(f"--input is no JSON: {error.msg} at {where}; fix it there") from None
-    if not isinstance(found, dict):
-        raise click.UsageError("--input must be a JSON object; write {...}")
-    return found
-
-
-def _text_of(name: str) -> str:
-    if name == "-":
-        return standard_input()
-    try:
-        return pathlib.Path(name).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise click.UsageError(f"--input: {name}: {why}") from None
-
-
-def rendered(found: Json, output: str) -> str:
-    """The response of `POST /execute` as it is printed."""
-    if "request" in found and found.get("dry_run"):
-        return _json(found["request"])
-    parts: dict[str, Callable[[], str]] = {
-        "full": lambda: _json({key: found[key] for key in ("status", "headers", "body")}),
-        "body-only": lambda: found["body"] if found["body_encoding"] != "json" else _json(found["body"]),
-        "headers-only": lambda: _json(found["headers"]),
-        "status-only": lambda: str(found["status"]),
-    }
-    return parts[output]()
-
-
-def _json(value: Json) -> str:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
 def _facts(found: Json) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
 import click
 import orjson
 
+from gateway.cli.downloads import Download
 from gateway.cli.types import Json
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ class Caller(Protocol):
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
         """The body of the response. Raises `AdminError`."""
+        ...
+
+    async def download(self, path: str, body: Mapping[str, object], **query: object) -> Download:
+        """The response of a third party to a POST of ``body``, as it came. Raises `AdminError`."""
         ...
 
 

@@ -8,22 +8,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from gateway.admin.actor import Actor
 from gateway.admin.declared import Declared, Undeclared
-from gateway.admin.errors import not_found
 from gateway.admin.live import ELSEWHERE, NotRunning
 from gateway.admin.password import PasswordHasher
 from gateway.admin.service import Administration
-from gateway.api.call import Call, LoginResult
-from gateway.api.table import find
+from gateway.cli.in_process import ACTOR, InProcess
 from gateway.cli.types import Json
 from gateway.control.declared import DeclaredFile
 from gateway.ipc.channel import NoChannel
 from gateway.ipc.client import WorkerClient
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
-
-_ACTOR = Actor("cli", superuser=True, client="local")
 
 
 class _NoHealth:
@@ -34,35 +29,25 @@ class _NoHealth:
         return False, {}
 
 
-class LocalCaller:
-    """The routes of the API without HTTP."""
+class LocalCaller(InProcess):
+    """The routes of the API without HTTP, and what no route shows."""
 
     def __init__(self, administration: Administration) -> None:
-        self._administration = administration
+        super().__init__(administration, _NoHealth())
 
     async def reveal(self) -> dict[str, str]:
         """The values of all secrets, for an export; the audit trail records it."""
-        return await self._administration.secrets.reveal(_ACTOR)
+        return await self._administration.secrets.reveal(ACTOR)
 
     async def origins(self) -> dict[str, list[str]]:
         """The origins to which bound secrets may be sent."""
-        return await self._administration.secrets.origins(_ACTOR)
+        return await self._administration.secrets.origins(ACTOR)
 
     async def reveal_calls(self, kind: Literal["connection", "action"], tenant: str) -> dict[str, Json]:
         """The settings of connections or actions with their secrets, by TRN; the audit trail records it."""
         administration = self._administration
         records = administration.connection_records if kind == "connection" else administration.action_records
-        return dict(await records.reveal(_ACTOR, tenant))
-
-    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
-        found = find(method, path)
-        if found is None:
-            raise not_found(f"there is no {path}")
-        route, parameters = found
-        given = {name: value for name, value in query.items() if value is not None}
-        call = Call(self._administration, _NoHealth(), _ACTOR, "local", parameters, given, body or {})
-        answer = (await route.handler(call))[1]
-        return answer.body if isinstance(answer, LoginResult) else answer
+        return dict(await records.reveal(ACTOR, tenant))
 
 
 @asynccontextmanager

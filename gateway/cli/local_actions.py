@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import cast
@@ -17,14 +17,11 @@ import click
 
 from gateway.admin.action_records import ActionRecords
 from gateway.admin.actions import ActionAdministration
-from gateway.admin.actor import Actor
 from gateway.admin.connection_records import ConnectionRecords
-from gateway.admin.errors import not_found
 from gateway.admin.live import NotRunning
 from gateway.admin.service import Administration
-from gateway.api.call import Call, Health, LoginResult
-from gateway.api.table import find
-from gateway.cli.types import Json
+from gateway.api.call import Health
+from gateway.cli.in_process import InProcess
 from gateway.config.overrides import Overrides
 from gateway.control.composer import Composer, StoredRecords
 from gateway.control.declared import DeclaredFile
@@ -35,8 +32,6 @@ from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 from gateway.workers.local_plane import LocalPlane
 
-_ACTOR = Actor("cli", superuser=True, client="local")
-
 
 @dataclass(frozen=True, slots=True)
 class _ActionsAlone:
@@ -45,7 +40,7 @@ class _ActionsAlone:
     actions: ActionAdministration
 
 
-class LocalActions:
+class LocalActions(InProcess):
     """The routes of connections and actions without HTTP."""
 
     def __init__(self, plane: LocalPlane, declared: DeclaredFile, store: Store | None) -> None:
@@ -54,20 +49,8 @@ class LocalActions:
             live = NotRunning()
             records = ConnectionRecords(store, declared, live), ActionRecords(store, declared, live)
             actions = ActionAdministration(plane, *records)
-        self._administration = cast(Administration, _ActionsAlone(actions))
-
-    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
-        """As `gateway.cli.client.Caller.call`."""
-        found = find(method, path)
-        if found is None:
-            raise not_found(f"there is no {path}")
-        route, parameters = found
-        given = {name: value for name, value in query.items() if value is not None}
         health = cast(Health, None)  # no route of actions looks at it
-        call = Call(self._administration, health, _ACTOR, "local", parameters, given, body or {})
-        answer = (await route.handler(call))[1]
-        assert not isinstance(answer, LoginResult)
-        return answer
+        super().__init__(cast(Administration, _ActionsAlone(actions)), health)
 
 
 @asynccontextmanager

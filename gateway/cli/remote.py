@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from gateway.admin.errors import AdminError, validation
+from gateway.cli.downloads import Download
 from gateway.cli.types import Json
 
 _SECONDS: Final = 30.0
@@ -33,7 +34,9 @@ class RemoteCaller:
         connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector(ssl=self._tls or True)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            headers={"Authorization": f"Bearer {self._token}"},
+            # What a third party has encoded stays so, and nothing else is to be encoded.
+            headers={"Authorization": f"Bearer {self._token}", "Accept-Encoding": "identity"},
+            auto_decompress=False,
         )
         return self
 
@@ -44,6 +47,25 @@ class RemoteCaller:
             await self._session.close()
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
+        status, _, text = await self._send(method, path, body, query)
+        answer = self._parsed(status, text)
+        if status in (200, 201, 202) and isinstance(answer, dict):
+            return answer
+        if status == 204:
+            return None
+        raise self._no_gateway()
+
+    async def download(self, path: str, body: Mapping[str, object], **query: object) -> Download:
+        """As `gateway.cli.client.Caller.download`. A body that breaks off is an error."""
+        status, fields, data = await self._send("POST", path, body, {"raw": True, **query})
+        if status != 200 or "x-upstream-status" not in fields:
+            self._parsed(status, data)
+            raise self._no_gateway()
+        return Download(data, fields)
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, object] | None, query: Mapping[str, object]
+    ) -> tuple[int, Mapping[str, str], bytes]:
         assert self._session is not None
         given = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in query.items() if v is not None}
         data = None if body is None else _encoded(body)
@@ -62,22 +84,22 @@ class RemoteCaller:
                 text = await response.read()
                 if "X-Request-Id" not in response.headers:
                     raise self._no_gateway()
+                return response.status, {name.lower(): value for name, value in response.headers.items()}, text
         except aiohttp.ClientConnectorCertificateError as error:
             why = f"shows a certificate that is rejected ({error.certificate_error}); name its authority in --ca"
             raise AdminError(502, "no_gateway", "Bad Gateway", f"{self._where} {why}") from None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise AdminError(503, "unavailable", "", f"{self._where} cannot be reached ({error})") from None
+
+    def _parsed(self, status: int, text: bytes) -> Json:
+        """The JSON of a response. Raises `AdminError` for what is refused, and for what no gateway sends."""
         try:
             answer = orjson.loads(text) if text else None
         except orjson.JSONDecodeError:
             raise self._no_gateway() from None
-        if response.status >= 400 and isinstance(answer, dict) and answer.get("code", "no_route") != "no_route":
-            raise _error(response.status, answer)
-        if response.status in (200, 201, 202) and isinstance(answer, dict):
-            return answer
-        if response.status == 204:
-            return None
-        raise self._no_gateway()
+        if status >= 400 and isinstance(answer, dict) and answer.get("code", "no_route") != "no_route":
+            raise _error(status, answer)
+        return answer
 
     def _no_gateway(self) -> AdminError:
         details = f"{self._where} does not respond as the admin API does; name the address of the admin listener"

@@ -120,8 +120,8 @@ class Served:
             env=env,
         )
         out, error = await process.communicate()
-        self.texts += [out.decode(), error.decode()]
-        return process.returncode or 0, out.decode(), error.decode()
+        self.texts += [out.decode(errors="replace"), error.decode()]
+        return process.returncode or 0, out.decode(errors="surrogateescape"), error.decode()
 
 
 async def settled(made: Served) -> None:
@@ -232,7 +232,7 @@ async def test_a_caller_who_leaves_ends_the_work_of_the_upstream(tmp_path: Path,
         await settled(made)
 
 
-@pytest.mark.covers("ACT-30")
+@pytest.mark.covers("ACT-29", "ACT-30")
 async def test_no_planted_secret_stands_in_any_output(tmp_path: Path, upstream: Upstream) -> None:
     upstream.behaviour = each_request(reply)
     async with served(tmp_path, upstream) as deployment:

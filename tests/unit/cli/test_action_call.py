@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway.cli.action import read_input, rendered
+from gateway.cli.action_call import read_input, read_overrides, rendered
 
 FOUND = {"status": 404, "headers": [["A", "b"]], "body": {"x": [1]}, "body_encoding": "json", "request_id": "r"}
 
@@ -64,3 +64,36 @@ def test_a_whole_response_has_nothing_that_differs_from_one_call_to_the_next() -
 
 def test_a_dry_run_prints_the_request() -> None:
     assert rendered({"dry_run": True, "request": {"method": "GET"}}, "status-only") == '{\n  "method": "GET"\n}'
+
+
+def test_the_items_of_all_pages() -> None:
+    assert rendered({"items": [1], "pages": 1, "complete": True, "stopped": None}, "full") == "[\n  1\n]"
+
+
+@pytest.mark.covers("ACT-07")
+def test_what_is_set_instead_of_the_action(tmp_path: Path) -> None:
+    (tmp_path / "body").write_text('{"a": 1}')
+    given = {"headers": ("A: b:c", "D:"), "query": ("q= x=1",), "body": f"@{tmp_path / 'body'}", "method": None}
+    assert read_overrides(given) == {"headers": {"A": "b:c", "D": ""}, "query": {"q": " x=1"}, "body": {"a": 1}}
+    assert read_overrides({"method": "PUT", "endpoint": "/x", "body": "plain", "max_retries": 0}) == {
+        "method": "PUT",
+        "endpoint": "/x",
+        "body": "plain",
+        "retry_policy": {"max_retries": 0},
+    }
+    policy = {"preset": "api", "base_delay_ms": 20}
+    assert read_overrides({"retry_policy": "api", "retry_delay_ms": 20}) == {"retry_policy": policy}
+    assert read_overrides({"headers": (), "body": None}) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"headers": ("A=b",)}, "--header needs a name, : and a value"),
+        ({"query": ("=b",)}, "--query needs a name, = and a value"),
+        ({"body": "@/nowhere"}, "--body: /nowhere: No such file"),
+    ],
+)
+def test_what_cannot_be_set(given: dict[str, object], why: str) -> None:
+    with pytest.raises(click.UsageError, match=why):
+        read_overrides(given)

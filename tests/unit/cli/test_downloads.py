@@ -1,0 +1,72 @@
+"""A file that holds a body is whole, or is not there."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import click
+import pytest
+
+from gateway.cli.downloads import Download, check, save
+
+pytestmark = pytest.mark.covers("ACT-46")
+
+
+def test_a_file_is_written_whole_and_replaces_an_older_one(tmp_path: Path) -> None:
+    file = tmp_path / "body"
+    for data in (b"\x00\xff" * 1000, b"", b"new"):
+        save(str(file), data)
+        assert file.read_bytes() == data
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_leads_to_the_file_that_is_written(tmp_path: Path) -> None:
+    file, link = tmp_path / "body", tmp_path / "link"
+    file.write_bytes(b"old")
+    link.symlink_to(file)
+    save(str(link), b"new")
+    assert (file.read_bytes(), link.is_symlink()) == (b"new", True)
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_failure_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "body"
+    file.write_bytes(b"old")
+    monkeypatch.setattr(os if fails == "fsync" else Path, fails, full)
+    with pytest.raises(OSError, match="No space"):
+        save(str(file), b"new")
+    assert (file.read_bytes(), list(tmp_path.iterdir())) == (b"old", [file])
+
+
+def test_standard_output_and_pipes(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    save("-", b"\x00a")
+    assert capfdbinary.readouterr().out == b"\x00a"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    save(str(pipe), b"through")
+    reader.join()
+    assert (read, pipe.is_fifo()) == ([b"through"], True)
+
+
+def test_a_place_that_cannot_be_written_is_known_before_the_call(tmp_path: Path) -> None:
+    check("-")
+    check(str(tmp_path / "new"))
+    with pytest.raises(click.UsageError, match="cannot be written"):
+        check(str(tmp_path / "none" / "file"))
+
+
+def test_what_it_is() -> None:
+    found = Download(b"abc", {"content-type": "image/png", "content-encoding": "gzip", "x-upstream-status": "404"})
+    assert (found.about(), found.status) == ("3 bytes, image/png, gzip", 404)
