@@ -146,7 +146,7 @@ class Recipe:
     def _parameters(self, values: Values) -> Iterator[Layered]:
         """Those of the query."""
         strict = self._strict
-        own = values.texts(self._query)
+        own = values.plain(self._query)
         given = {**values.layer("query"), **values.at("query")}
         found: dict[str, tuple[Any, str]] = {}
         order = [(self._connection.query, CONNECTION), (own, ACTION), (given, INPUT)]
@@ -189,6 +189,8 @@ def _body(connection: Connection, action: Action, values: Values, *, strict: boo
     """The body, and its content type."""
     is_layer, given = values.body
     body = action.body
+    if body is not None and values.leaves_out(body.value):
+        body = None
     if is_layer:
         body = None if given is None else Body("text" if isinstance(given, str) else "json", given)
     members = values.at("body")

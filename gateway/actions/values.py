@@ -106,6 +106,14 @@ class Values:
             if not (template.whole and self.omits(template.whole))
         }
 
+    def plain(self, templates: Mapping[str, Template]) -> dict[str, Any]:
+        """As `texts`, but a template that is ``{name}`` alone gives the value itself, which may be a list."""
+        return {
+            name: self.named(template.whole) if template.whole else template.filled(self)
+            for name, template in templates.items()
+            if not (template.whole and self.omits(template.whole))
+        }
+
     def resolved(self, value: Any) -> Any:
         """A template of a body with its values: a text that is ``{name}`` alone becomes the value itself."""
         match value:
@@ -113,11 +121,12 @@ class Values:
                 whole = PLACEHOLDER.fullmatch(value)
                 return self.named(whole[1]) if whole else Template(value).filled(self)
             case Mapping():
-                return {name: self.resolved(each) for name, each in value.items() if not self._omits(each)}
+                return {name: self.resolved(each) for name, each in value.items() if not self.leaves_out(each)}
             case list() | tuple():
                 return [self.resolved(each) for each in value]
         return value
 
-    def _omits(self, value: Any) -> bool:
+    def leaves_out(self, value: Any) -> bool:
+        """Whether a template of a body is ``{name}`` alone, and `omits` it."""
         whole = PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
         return whole is not None and self.omits(whole[1])

@@ -9,6 +9,7 @@ import orjson
 
 from gateway.cli.action_call import call_action
 from gateway.cli.client import Caller, Target, every_page, quoted, table
+from gateway.cli.openapi import import_openapi
 from gateway.cli.options import calls
 from gateway.cli.types import Json
 
@@ -80,6 +81,7 @@ def action() -> None:
 
 
 action.add_command(call_action)
+action.add_command(import_openapi)
 
 
 @action.command("list")

@@ -12,6 +12,7 @@ import click
 import orjson
 
 from gateway.cli.client import BadFile
+from gateway.config.references import Reference
 
 _WRITTEN = (".yaml", ".yml", ".json", "")
 """Suffixes of files that are written; none, as in /dev/stdout, stands for YAML."""
@@ -99,12 +100,17 @@ def write(file: pathlib.Path, document: Mapping[str, object], *, private: bool =
 
     Raises OSError, and UsageError for its suffix.
     """
-    text = _json(document) if _suffix(file) == ".json" else _yaml(document)
+    text = text_of(file, document)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         if private or "secrets" in document:
             os.fchmod(descriptor, 0o600)
         stream.write(text)
+
+
+def text_of(file: pathlib.Path, document: Mapping[str, object]) -> str:
+    """``document`` as `write` writes it. Raises UsageError for the suffix of ``file``."""
+    return _json(document) if _suffix(file) == ".json" else _yaml(document)
 
 
 def _suffix(file: pathlib.Path) -> str:
@@ -142,6 +148,8 @@ def _yaml(document: Mapping[str, object]) -> str:
 
 def _escaped(value: object) -> object:
     """A dollar in a value is written twice, or ``read`` would take it for a reference to the environment."""
+    if isinstance(value, Reference):
+        return str(value)
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, dict):

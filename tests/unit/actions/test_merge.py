@@ -338,3 +338,16 @@ def test_a_field_that_is_put_in_place_belongs_to_one_request() -> None:
     merged = merge(connection(), action(), {})
     assert merged.content_type == ""
     assert merged.with_header("X-A", "1", "auth").content_type is None
+
+
+def test_a_body_that_is_a_parameter_which_was_not_given_is_left_out() -> None:
+    made = Action("a", "c", "PUT", "/x", body=Body("json", "{body}"), parameters=(Parameter("body", "template"),))
+    assert merge(connection(), made, {}).body == b""
+    assert merge(connection(), made, {"body": [1]}).body == b"[1]"
+
+
+def test_a_parameter_of_the_query_that_stands_alone_in_its_template_may_be_a_list() -> None:
+    parameters = (Parameter("ids", "template"), Parameter("n", "template"))
+    made = Action("a", "c", "GET", "/x", query={"ids[]": "{ids}", "n": "{n}"}, parameters=parameters)
+    assert merge(connection(), made, {"ids": [1, "a"]}).target == "/v1/x?ids%5B%5D=1&ids%5B%5D=a"
+    assert merge(connection(), made, {"n": True}).target == "/v1/x?n=true"
