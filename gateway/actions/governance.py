@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from gateway.actions.errors import InvalidCallError
@@ -18,11 +17,10 @@ def allowed(governance: Governance, name: str) -> bool:
     return _matches(governance.allow, name) and not _matches(governance.deny, name)
 
 
-def check(governance: Governance, name: str) -> None:
-    """Raises `InvalidCallError` when calls of ``name`` are not allowed."""
-    if not allowed(governance, name):
-        message = f"{trn.parse(name).name} may not be called here: `governance` of the configuration forbids it"
-        raise InvalidCallError(message, code=FORBIDDEN)
+def forbidden(name: str) -> InvalidCallError:
+    """The error for a call of ``name``, which is not allowed."""
+    message = f"{trn.parse(name).name} may not be called here: `governance` of the configuration forbids it"
+    return InvalidCallError(message, code=FORBIDDEN)
 
 
 def _matches(patterns: tuple[str, ...], name: str) -> bool:
@@ -37,6 +35,5 @@ def _matches(patterns: tuple[str, ...], name: str) -> bool:
     )
 
 
-@lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, pattern.split("*"))))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 import gateway
-from gateway.actions import governance
 from gateway.actions.auth import authenticated, is_fixed
 from gateway.actions.call import Prepared
 from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import Layered
+from gateway.actions.governance import allowed, forbidden
 from gateway.actions.merge import AUTH, CONNECTION, Merged, Recipe
 from gateway.actions.overrides import at_link, below, check_method, literal, overridden
 from gateway.actions.patience import PolicyPatience, may_repeat
@@ -104,6 +104,8 @@ class Index:
         by_trn = {each.trn: each for each in connections}
         self._connections = [Entry(each.trn, name_of(each), each, None) for each in connections]
         self._actions = [Entry(each.trn, name_of_action(each), by_trn[each.connection], each) for each in actions]
+        everything = () if rules == _ALL_ALLOWED else (*self._connections, *self._actions)
+        self._denied = frozenset(each.trn for each in everything if not allowed(rules, each.trn))
         self._named = {"connection": _by_name(self._connections), "action": _by_name(self._actions)}
 
     def find(self, asked: Asked) -> Entry:
@@ -111,7 +113,8 @@ class Index:
         kind, name = ("action", asked.action) if asked.adhoc is None else ("connection", asked.adhoc.connection)
         found = self._named[kind].get((asked.tenant, name), ())
         if len(found) == 1:
-            governance.check(self._rules, found[0].trn)
+            if found[0].trn in self._denied:
+                raise forbidden(found[0].trn)
             return found[0]
         raise _not_found(kind, name, len(found))
 

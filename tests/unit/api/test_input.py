@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.admin.errors import AdminError
-from gateway.api.input import MAX_DEPTH, parse_body, parse_query, parse_version
+from gateway.api.input import MAX_DEPTH, Count, parse_body, parse_query, parse_version
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
 _JSON = st.recursive(
@@ -159,3 +159,15 @@ def test_a_version(text: str, version: int) -> None:
 def test_what_is_no_version(text: str) -> None:
     with pytest.raises(AdminError, match="If-Match"):
         parse_version(text)
+
+
+@pytest.mark.parametrize(("text", "found"), [("0", 0), ("7", 7), ("1000000000", 1_000_000_000)])
+def test_a_count_may_be_nothing(text: str, found: int) -> None:
+    assert parse_query([("offset", text)], {"offset": Count}) == {"offset": found}
+
+
+@pytest.mark.parametrize("text", ["-1", "00", "", "1000000001", "x"])
+def test_what_is_no_count(text: str) -> None:
+    with pytest.raises(AdminError) as caught:
+        parse_query([("offset", text)], {"offset": Count})
+    assert "from 0 to 1000000000" in caught.value.details
