@@ -107,14 +107,14 @@ def _transfer(
 
     async def work(caller: Caller) -> None:
         plans = {kind: await _plan(caller, kind, wanted[kind], tenant, on_conflict, prune=prune) for kind in kinds}
-        told = {f"{kind}s": plan.told() for kind, plan in plans.items()}
+        report = {f"{kind}s": plan.report() for kind, plan in plans.items()}
         lines = [f"{line}" for plan in plans.values() for line in plan.lines()]
         if on_conflict == "abort" and any(plan.skipped for plan in plans.values()):
-            target.show(told, lambda: "\n".join(lines))
+            target.show(report, lambda: "\n".join(lines))
             click.echo("Error: some differ; nothing was changed. Choose --on-conflict skip or overwrite", err=True)
             sys.exit(3)
         answers = [] if dry_run else await carry_out(caller, [*_steps(plans, tenant)])
-        target.show({**told, "dry_run": dry_run}, lambda: "\n".join(lines) or "nothing to do")
+        target.show({**report, "dry_run": dry_run}, lambda: "\n".join(lines) or "nothing to do")
         target.check_applied(answers[-1:])  # each response is about all that was stored before it
 
     target.run(work)
