@@ -55,7 +55,7 @@ async def rows(url: str, table: Any) -> list[Any]:
         await database.aclose()
 
 
-@pytest.mark.covers("ACT-01", "ACT-25")
+@pytest.mark.covers("ACT-01", "ACT-25", "ACT-26")
 async def test_every_setting_survives_the_way_and_secrets_are_encrypted(store: Store, url: str) -> None:
     made = await store.connections.create(single_call.connection(FULL), "root@x")
     assert (made.name, made.version) == (SHOP, 1)
@@ -208,6 +208,7 @@ async def test_what_is_too_long_is_refused_in_words(store: Store) -> None:
         await store.connections.create(connection(body={"a": "x" * 2_000_001}), "t")
 
 
+@pytest.mark.covers("ACT-26")
 async def test_revision_0010_goes_down_and_up(url: str) -> None:
     await schema.upgrade(url)
     opened = await Store.open(url, KeyRing.of("11" * 32))
