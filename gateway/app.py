@@ -94,7 +94,7 @@ class Gateway:
         self.shedding = Shedding()
         callers, overload = identify(self.authenticator), self.shedding.overload
         self.actions = Actions()
-        layers = callers, self.via.encode(), self._rates.of, overload, self.actions.repeat
+        layers = callers, self.via.encode(), self._rates.of, overload, self.actions.repeat, self.actions.perform
         self._outer = OuterLayers(self.recorder.observe, *layers)
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
@@ -152,6 +152,8 @@ class Gateway:
             before = self.server.snapshot if self.generation else None
             served = await in_turns(Snapshot.serving(document, upstreams, self._outer, before))
             snapshot = Snapshot.of(self.generation + 1, document, served, self._outer)
+            undo.callback(self.actions.abandon)
+            await self.actions.prepare(document)
             certificates = self.server.certificates.prepare(document.listen)
             writer = self._outputs.open(document.access_log)
             undo.callback(self._outputs.drop, writer)
@@ -162,6 +164,7 @@ class Gateway:
     async def abandon(self, prepared: PreparedDocument) -> None:
         """Give up what `prepare` has opened."""
         self._registry.abandon()
+        self.actions.abandon()
         self.names.release()
         self._rates.adopt(self.document.routes)
         self._outputs.drop(prepared.writer)
@@ -318,6 +321,7 @@ class Gateway:
             self.metrics.note_open(name, 0.0, monotonic())  # its breaker is open no longer
         self._rates.adopt(())
         await self._registry.aclose()
+        await self.actions.aclose()
         if self._watch is not None:
             self._watch.close()
         await self._outputs.aclose()

@@ -39,9 +39,15 @@ def _rows(section: Schema, shared: Schema, prefix: str) -> Iterator[tuple[str, .
         named = node.get("additionalProperties", {}) or next(iter(node.get("patternProperties", {}).values()), {})
         if inner:
             yield from _rows(shared[inner], shared, f"{prefix}{name}{'[]' if is_list else ''}.")
-        elif isinstance(named, dict) and "$ref" in named and not prefix:
+        elif not prefix and (sections := _sections_in(named)):
             # Below connectors the same keys are another way to write them, so one table is enough.
-            yield from _rows(shared[named["$ref"].removeprefix("#/$defs/")], shared, f"{name}.NAME.")
+            yield from _rows(shared[sections[0]], shared, f"{name}.NAME.")
+
+
+def _sections_in(named: object) -> list[str]:
+    """The names of the sections that the value behind a name may be."""
+    places = [named, *named.get("anyOf", [])] if isinstance(named, dict) else []
+    return [place["$ref"].removeprefix("#/$defs/") for place in places if "$ref" in place]
 
 
 def _row(path: str, node: Schema, meaning: str, *, required: bool) -> tuple[str, ...]:

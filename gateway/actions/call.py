@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
-from gateway.actions.repeat import Patience, Running
+from gateway.actions.repeat import Patience, Running, Work
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.message import RequestHead
@@ -36,6 +36,8 @@ class Prepared:  # not frozen, because each call makes one, and setting frozen f
     """For all of the call."""
     patience: Patience | None
     """None: it is not sent again."""
+    work: Work | None = None
+    """What a connector does instead of a request."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ async def call(
     stream = MemoryStream(PEER, limits, prepared.body)
     exchange = Exchange(stream, head_of(prepared), monotonic())
     exchange.request_id = request_id or server.new_id()
-    running = Running(stream, prepared.patience, prepared.seconds, prepared.body)
+    running = Running(stream, prepared.patience, prepared.seconds, prepared.body, work=prepared.work)
     calls[exchange] = running
     try:
         await server.own.run(exchange, served.handle)

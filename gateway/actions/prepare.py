@@ -30,6 +30,7 @@ from gateway.upstream.origin import Origin
 
 if TYPE_CHECKING:
     from gateway.actions.input import InputCheck
+    from gateway.actions.spoken import Spoken
 
 _ALL_ALLOWED: Final = Governance()
 DEFAULT: Final = "default"
@@ -58,6 +59,7 @@ class Entry:
     """Header fields with the credentials, and the lines that are sent of them, by `Merged.content_type`: where they are
     the same for all calls."""
     _check: InputCheck | None = field(default=None, repr=False)
+    _spoken: Spoken | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         connection, action = self.connection, self.action
@@ -75,6 +77,20 @@ class Entry:
     def seconds(self) -> float:
         """The longest that a call of it may take, with its repetitions."""
         return longest_call(self.connection, self.action)
+
+    def bounded(self, *bounds: float) -> float:
+        """Seconds that one call of it may take. ``bounds``: further ones; 0: none."""
+        return min((self.seconds, *filter(None, bounds)))
+
+    @property
+    def spoken(self) -> Spoken:
+        """Its sections, of a connector other than `http`. Raises `InvalidCallError` for what that does not take."""
+        if self._spoken is None:
+            # here, because a gateway that calls HTTP alone needs nothing of connectors
+            from gateway.actions.spoken import Spoken
+
+            self._spoken = Spoken.of(self.connection, self.action)
+        return self._spoken
 
     def check(self, given: Any) -> None:
         """Raises `InvalidCallError` when ``given`` does not fit the schema of the action."""
@@ -193,13 +209,12 @@ def prepare(entry: Entry, asked: Asked, clock: Clock = time.time, most: float = 
     if asked.link:
         merged = at_link(merged, entry.connection, asked.link)
     merged, lines = _completed(entry, merged, clock)
-    seconds = entry.seconds if not most else min(entry.seconds, most)
     prepared = Prepared(
         merged.method.encode(),
         merged.target.encode(),
         lines,
         merged.body,
-        min(seconds, asked.timeout) if asked.timeout else seconds,
+        entry.bounded(most, asked.timeout),
         entry.patience if entry.retry is not None and may_repeat(entry.retry, merged) else None,
     )
     return Ready(merged, prepared)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.core.attempt import NO_ATTEMPT
 from gateway.core.clock import Clock, monotonic
@@ -25,6 +25,8 @@ from gateway.wire.memory import MemoryStream
 from gateway.wire.retry_after_field import retry_after_of
 
 Sleep = Callable[[float], Coroutine[None, None, None]]
+Work = Callable[[Any], Awaitable[object]]
+"""Uses a `gateway.connectors.connector.Connector`; returns the result."""
 
 
 class Patience(Protocol):
@@ -51,6 +53,8 @@ class Running:
     body: bytes = field(default=b"", repr=False)
     error: GatewayError | None = None
     """Why there is no response."""
+    work: Work | None = None
+    """What a connector does, for each attempt; None: it is a request of HTTP."""
 
 
 def repeat(

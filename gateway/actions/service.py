@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from gateway.actions.call import Ended, call
+from gateway.actions.call import Ended, Prepared, call
 from gateway.actions.errors import InvalidCallError
-from gateway.actions.prepare import Index, dry_run, prepare
+from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.actions.repeat import Running, repeat
-from gateway.config.records import Document
+from gateway.config.kinds import HTTP
+from gateway.config.networks import Destinations
+from gateway.config.records import Document, Route
 from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
 from gateway.errors import INTERNAL, GatewayError
-from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Failure
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Failure, Planned
 from gateway.proxy.server import Server
+from gateway.upstream.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from gateway.actions.performers import Performers
 
 _MAX_ID: Final = 128
 _STATUSES: Final = {"validation": 400, "forbidden": 403, "not_found": 404, "conflict": 409}
@@ -29,11 +38,46 @@ class Actions:
         self.repeat = repeat(self.running)
         self._index = Index((), ())
         self._most = 0.0
+        self._performers: Performers | None = None
+        """None: no connection has needed a connector."""
+
+    def perform(self, route: Route, endpoint: Endpoint) -> Handler | None:
+        """What makes the calls of ``route``; None: they are requests of HTTP."""
+        if not route.connection:
+            return None
+        # here, because connectors bring the sections of the configuration, which others do not need
+        from gateway.actions.perform import performing
+
+        return performing(self.running, self._connectors(), route, endpoint.origin.url)
+
+    def _connectors(self) -> Performers:
+        if self._performers is None:
+            from gateway.actions.performers import Performers  # as above
+
+            self._performers = Performers()
+        return self._performers
+
+    async def prepare(self, document: Document) -> None:
+        """Make the connectors that ``document`` needs; nothing changes yet. Raises OSError."""
+        if self._performers is not None or any(each.kind != HTTP for each in document.connections):
+            await self._connectors().prepare(document.connections, Destinations.of(document))
+
+    def abandon(self) -> None:
+        """Give up what was prepared."""
+        if self._performers is not None:
+            self._performers.abandon()
 
     def adopt(self, document: Document) -> None:
-        """Serve the actions of ``document`` from now on."""
+        """Serve the actions of ``document``, which was prepared, from now on."""
         self._index = Index(document.connections, document.actions, document.governance)
         self._most = document.governance.timeout
+        if self._performers is not None:
+            self._performers.adopt(Destinations.of(document))
+
+    async def aclose(self) -> None:
+        """Close the connectors."""
+        if self._performers is not None:
+            await self._performers.aclose()
 
     def connections(self, tenant: str) -> list[ConnectionSummary]:
         return self._index.connection_summaries(tenant)
@@ -48,14 +92,25 @@ class Actions:
         try:
             entry = self._index.find(asked)
             trn = entry.trn
-            ready = prepare(entry, asked, most=self._most)
+            prepared, plan = _prepared(entry, asked, self._most)
             if asked.dry_run:
-                return {**_blank(trn, asked), "planned": dry_run(entry, ready)}
+                return {**_blank(trn, asked), "planned": plan()}
         except InvalidCallError as error:
             return {**_blank(trn, asked), "failure": _refused(error)}
         served = server.snapshot.served[entry.label]
-        ended = await call(server, self.running, served, ready.prepared, _id(asked.request_id))
+        ended = await call(server, self.running, served, prepared, _id(asked.request_id))
         return result_of(trn, ended, time.monotonic() - began)
+
+
+def _prepared(entry: Entry, asked: Asked, most: float) -> tuple[Prepared, Callable[[], Planned]]:
+    """A call, and what says in a dry run how it would be made. ``most``: as in `prepare`. Raises `InvalidCallError`."""
+    if entry.connection.kind == HTTP:
+        ready = prepare(entry, asked, most=most)
+        return ready.prepared, partial(dry_run, entry, ready)
+    from gateway.actions.connector_call import dry_run_call, prepare_call  # as in `Actions.perform`
+
+    made = prepare_call(entry, asked, most)
+    return made.prepared, partial(dry_run_call, entry, made)
 
 
 def _id(given: str) -> bytes:

@@ -125,7 +125,7 @@ class ActionAdministration:
         """Whether the connection's base URL responds, with its credentials. Any status is a response."""
         superusers_only(actor)
         connection = _one("connection", named, await self._all_connections(tenant))
-        adhoc = AdHoc(str(connection["trn"]), "GET", "")
+        adhoc = AdHoc(str(connection["trn"]), "GET", "", test=True)
         asked = Asked(tenant, adhoc=adhoc, timeout=options.timeout, request_id=options.request_id)
         called = await asked_of_plane(self._calls.call(asked))
         failure = called["failure"]

@@ -110,6 +110,10 @@ class Connection:
     description: str = ""
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """Values in it that came from variables: they may be secrets, and are shown nowhere."""
+    kind: str = "http"
+    """The connector."""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All keys of a connection that is not of `http`, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,3 +209,5 @@ class Action:
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """Values in it that came from variables, or are secrets by their names: they are shown nowhere."""
     pagination: Pagination | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All keys of an action that is not of `http`, as JSON."""

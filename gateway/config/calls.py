@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway.config import header_template
 from gateway.config.actions import DEFAULT_TENANT, Action, Connection
+from gateway.config.kinds import HTTP
 from gateway.config.records import NAMED, Route
 from gateway.core import trn
 
@@ -48,6 +49,9 @@ def routes(connections: Sequence[Connection], actions: Sequence[Action]) -> Iter
 
 
 def _route(name: str, connection: Connection, most: int, action: Action | None = None) -> Route:
+    if connection.kind != HTTP:
+        # No forward proxy is on the way of a connector, so that nothing is kept from one.
+        return Route(name, "/", connection.upstream, own=True, answer_limit=most, connection=connection.trn)
     return Route(
         name,
         # The target of a call holds the base path, because a signature covers it; that of the endpoint replaces it.

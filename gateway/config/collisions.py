@@ -15,6 +15,7 @@ from gateway.config.actions import DEFAULT_TENANT
 from gateway.config.calls import ACTION, LONGEST
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
+from gateway.config.kinds import HTTP, kinds
 from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS
 from gateway.config.variables import Substituted
@@ -37,6 +38,8 @@ class _Register:
     """A value is wrong, so that another one may be missing here."""
     stored: bool = False
     """There is a database, which may have connections of other names."""
+    without_requests: set[str] = field(default_factory=set)
+    """The names of those that speak no HTTP."""
 
     def enter(self, value: object, path: Path) -> Iterator[Problem]:
         owner = self.first.setdefault(value, path)
@@ -93,12 +96,15 @@ def _shared_limits(proxy: dict[str, object], at: Path, shared: _Register) -> Ite
 
 def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[Problem]:
     """Each name in one form of the file alone, and with each action its connection. Proxies may name them too."""
-    grouped = _mapping(_mapping(settings.get("connectors")).get("http"))
-    forms: list[tuple[dict[str, object], Path]] = [(settings, ()), (grouped, ("connectors", "http"))]
+    forms: list[tuple[dict[str, object], Path]] = [(settings, ())]
+    for kind, group in _mapping(settings.get("connectors")).items():
+        forms.append((_mapping(group), ("connectors", kind)))
     names, actions = _Register(upstreams.root, "the same name"), _Register(upstreams.root, "the same name")
     tenants: dict[object, str] = {}
+    of: dict[object, object] = {}
     for form, at in forms:
         for name, connection in _mapping(form.get("connections")).items():
+            of.setdefault(name, _mapping(connection).get("kind", at[-1] if at else HTTP))
             yield from names.enter(name, (*at, "connections", name))
             known = f"{_of_tenant(connection)}{name}"
             upstreams.first.setdefault(f"{SHARED}{known}", (*at, "connections", name))
@@ -108,13 +114,23 @@ def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[
         for name, action in _mapping(form.get("actions")).items():
             yield from actions.enter(_without_first_version(name), (*at, "actions", name))
             named = _mapping(action).get("connection")
-            tenant = tenants.get(named, "") if isinstance(named, str) else ""
+            if not isinstance(named, str):
+                named = ""
+            tenant = tenants.get(named, "")
             yield from _too_long(f"{ACTION}{tenant}{name}", upstreams.root, (*at, "actions", name))
-            if isinstance(named, str) and named not in names.first:
+            if named and named not in names.first:
                 line, shown = locate(upstreams.root, (*at, "actions", name, "connection"))
                 there = ", ".join(sorted(map(str, names.first)))
                 known = f"the names are {there}; write one of them" if there else "add it below `connections`"
                 yield Problem(f"there is no connection of this name; {known}", shown, line)
+                continue
+            theirs = of.get(named)
+            own = _mapping(action).get("kind", at[-1] if at else theirs)
+            if own != theirs and own in kinds():
+                line, shown = locate(upstreams.root, (*at, "actions", name))
+                yield Problem(f"is of {own}, and its connection of {theirs}; name a connection of {own}", shown, line)
+    others = (name for name in of if of[name] != HTTP)
+    upstreams.without_requests.update(f"{SHARED}{tenants[name]}{name}" for name in others)
 
 
 def _without_first_version(name: object) -> object:
@@ -159,9 +175,12 @@ def _unknown(named: object, at: Path, upstreams: _Register) -> Iterator[Problem]
     """The name of an entry of `upstreams`, or of a connection, that is not there."""
     if not isinstance(named, str) or not values.is_upstream_name(named):
         return
-    if upstreams.stored and named.startswith(SHARED):
+    if upstreams.stored and named.startswith(SHARED) and named not in upstreams.first:
         return  # the composer looks for it when the database is read
-    if named not in upstreams.first and not upstreams.incomplete:
+    if named in upstreams.without_requests:
+        line, shown = locate(upstreams.root, at)
+        yield Problem("is a connection that takes no HTTP requests; write an action of it", shown, line)
+    elif named not in upstreams.first and not upstreams.incomplete:
         line, shown = locate(upstreams.root, at)
         there = ", ".join(sorted(map(str, upstreams.first))) or "none"
         yield Problem(

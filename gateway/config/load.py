@@ -14,6 +14,7 @@ from gateway.config.formats import read
 from gateway.config.formats.read import Format
 from gateway.config.formats.tree import Branch, locate
 from gateway.config.records import Document
+from gateway.config.schema.connections import Connection
 from gateway.config.schema.settings import Settings
 from gateway.config.variables import Substitution
 
@@ -84,9 +85,13 @@ def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
     for index, upstream in enumerate(settings.upstreams):
         for number, endpoint in enumerate(upstream.endpoints):
             yield ("upstreams", index, "endpoints", number, "url"), endpoint.url
-    for form, at in ((settings, ()), (settings.connectors.http, ("connectors", "http"))):
-        for name, connection in form.connections.items():
-            yield (*at, "connections", name, "base_url"), connection.base_url
+    groups = [(group, ("connectors", kind)) for kind, group in settings.connectors.groups()]
+    for connections, at in ((settings.connections, ()), *((group.connections, at) for group, at in groups)):
+        for name, connection in connections.items():
+            if isinstance(connection, Connection):
+                yield (*at, "connections", name, "base_url"), connection.base_url
+            else:
+                yield (*at, "connections", name), connection.place()
     for index, proxy in enumerate(settings.proxies):
         if not proxy.names_upstream:
             yield ("proxies", index, "upstream"), proxy.upstream

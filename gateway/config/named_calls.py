@@ -10,6 +10,7 @@ from types import MappingProxyType
 from gateway.config import actions as records
 from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection
+from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.upstream import Upstream
 
@@ -22,7 +23,7 @@ class NamedConnection:
     """``hidden``: values in it that are shown nowhere, because they came from variables."""
 
     name: str
-    definition: Connection
+    definition: Connection | ConnectorConnection
     hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -51,7 +52,7 @@ class NamedAction:
 
     tenant: str
     name: str
-    definition: Action
+    definition: Action | ConnectorAction
     hidden: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -98,8 +99,8 @@ class NamedCalls:
 
 
 def declared(
-    connections: Mapping[str, Connection],
-    actions: Mapping[str, Action],
+    connections: Mapping[str, Connection | ConnectorConnection],
+    actions: Mapping[str, Action | ConnectorAction],
     inserted: Mapping[tuple[str, str], Collection[str]] = MappingProxyType({}),
 ) -> NamedCalls:
     """Those of a file, where no two tenants share a name. Each of ``actions`` has its connection there.

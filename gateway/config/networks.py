@@ -108,7 +108,7 @@ class Destinations:
     def denial_of_url(self, url: str) -> str:
         """`denial` of the host in an upstream's URL. Names other than localhost are resolved only at the dial."""
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
         for text in _loopback(host) or (host,):
             try:
                 denied = self.denial(text, port)

@@ -237,6 +237,8 @@ class Route:
     """Bytes that the body of a response may have; 0: no limit."""
     credential: bool = False
     """Its requests carry a secret, besides those in ``headers``."""
+    connection: str = ""
+    """The TRN of the connection whose connector makes its calls; empty: they are requests of HTTP."""
 
     def upstreams(self) -> tuple[str, ...]:
         """The names of all that it may send requests to."""

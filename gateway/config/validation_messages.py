@@ -38,7 +38,14 @@ _LENGTHS: Mapping[str, tuple[str, str]] = {
 
 
 def problems(error: ValidationError, model: type[Section], root: Branch) -> Iterator[Problem]:
-    """Every finding of ``error`` with the line that it concerns.
+    """Every finding of ``error`` with the line that it concerns."""
+    for path, said in findings(error, model):
+        line, shown = locate(root, path)
+        yield Problem(said, shown, line)
+
+
+def findings(error: ValidationError, model: type[Section]) -> Iterator[tuple[Path, str]]:
+    """The place below ``model`` of each finding of ``error``, and a sentence.
 
     A required key is not called missing where it is there with a typing error: one mistake is one finding.
     """
@@ -54,11 +61,11 @@ def problems(error: ValidationError, model: type[Section], root: Branch) -> Iter
     for path, detail in found:
         if detail["type"] == "missing" and path in meant:
             continue
-        line, shown = locate(root, _in_the_file(model, path))
+        place = _in_the_file(model, path)
         if detail["type"] == "extra_forbidden":
-            yield Problem(_unknown_key(_section_at(model, path[:-1]), str(path[-1])), shown, line)
+            yield place, _unknown_key(_section_at(model, path[:-1]), str(path[-1]))
         else:
-            yield Problem(sentence(detail), shown, line)
+            yield place, sentence(detail)
 
 
 def sentence(detail: ErrorDetails) -> str:
@@ -127,13 +134,13 @@ def _below(found: list[Any], key: str | int) -> list[Any]:
     if get_origin(one) is dict:
         return _alternatives(get_args(one)[1])
     field = one.model_fields.get(key)
-    return [] if field is None else _alternatives(field.annotation)
+    return _alternatives(one.further if field is None else field.annotation)
 
 
 def _alternatives(annotation: Any) -> list[Any]:
     """The sections inside of ``tuple[Annotated[Section, ...], ...]`` or ``Section | None``, and mappings of such."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
+        return [] if annotation.worded_apart else [annotation]
     if get_origin(annotation) is dict:
         return [annotation] if _alternatives(get_args(annotation)[1]) else []
     inner = get_args(annotation)

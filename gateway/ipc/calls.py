@@ -14,7 +14,7 @@ from gateway.config.actions import Pagination, Retry
 
 @dataclass(frozen=True, slots=True)
 class AdHoc:
-    """A call of a connection without a stored action. ``body`` None: none."""
+    """A call of a connection without a stored action. ``body`` None: none. ``test``: whether the connection works."""
 
     connection: str
     method: str = "GET"
@@ -22,6 +22,7 @@ class AdHoc:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: object = field(default=None, repr=False)
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True)

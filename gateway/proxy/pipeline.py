@@ -46,10 +46,18 @@ from gateway.proxy.send import send
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 
+Performer = Callable[[records.Route, Endpoint], Handler | None]
+
 
 def no_rates(route: records.Route) -> RateRule | None:
     """Of a gateway without rate limits."""
     del route
+    return None
+
+
+def no_performer(route: records.Route, endpoint: Endpoint) -> Handler | None:
+    """Of a gateway whose calls are requests of HTTP alone."""
+    del route, endpoint
     return None
 
 
@@ -65,7 +73,7 @@ class OuterLayers:
 
     ``via``: the name of this gateway in Via, for its whole life. ``rates``: what gives a route its rate limits.
     ``overload``: sheds load; None: nothing does. ``repeat``: bounds the time of the gateway's own calls, and repeats
-    them.
+    them. ``perform``: makes the calls of a route that are no requests of HTTP, at an endpoint; None: they are.
     """
 
     observe: Callable[[str], Layer]
@@ -74,6 +82,7 @@ class OuterLayers:
     rates: Callable[[records.Route], RateRule | None] = no_rates
     overload: Overload | None = None
     repeat: Layer = no_repeats
+    perform: Performer = no_performer
 
 
 def route_chain(
@@ -124,7 +133,7 @@ def route_chain(
 def call_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
     """The handler of the calls that the gateway makes by itself as ``route``: they have no caller to be judged."""
     return chain(
-        upstream_chain(route, upstream, outer.via),
+        upstream_chain(route, upstream, outer.via, perform=outer.perform),
         # must be outermost because it records every exchange, however it ended
         outer.observe(route.name),
         # must be inside observe and above all else because all else may fail, and becomes a response here
@@ -137,11 +146,18 @@ def call_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> 
     )
 
 
-def upstream_chain(route: records.Route, upstream: Upstream, via: bytes = VIA, *, last: bool = False) -> Handler:
+def upstream_chain(
+    route: records.Route,
+    upstream: Upstream,
+    via: bytes = VIA,
+    *,
+    last: bool = False,
+    perform: Performer = no_performer,
+) -> Handler:
     """The handler of what goes to ``upstream``. ``last``: it is that of the route's fallback."""
     return chain(
         # the attempt chain of the endpoint; where there are several, the balancer chooses among their chains
-        _attempts(route, upstream, via, last=last),
+        _attempts(route, upstream, via, last=last, perform=perform),
         # must be above the limiter because such a request cannot go on
         keep_secrets(route, legible=any(endpoint.pool.connector.absolute_form for endpoint in upstream.endpoints)),
         # must be above the limiter because time in the queue is time
@@ -191,9 +207,10 @@ def _opens_streams(*upstreams: Upstream | None) -> bool:
     return any(upstream is not None and upstream.settings.queue.comments > 0.0 for upstream in upstreams)
 
 
-def _attempts(route: records.Route, upstream: Upstream, via: bytes, *, last: bool) -> Handler:
+def _attempts(route: records.Route, upstream: Upstream, via: bytes, *, last: bool, perform: Performer) -> Handler:
     chains = {
-        endpoint.member: attempt_chain(route, upstream, endpoint, via, last=last) for endpoint in upstream.endpoints
+        endpoint.member: attempt_chain(route, upstream, endpoint, via, last=last, perform=perform)
+        for endpoint in upstream.endpoints
     }
     if upstream.group is None:
         return chains[upstream.endpoints[0].member]
@@ -203,14 +220,22 @@ def _attempts(route: records.Route, upstream: Upstream, via: bytes, *, last: boo
 
 
 def attempt_chain(
-    route: records.Route, upstream: Upstream, endpoint: Endpoint, via: bytes = VIA, *, last: bool = False
+    route: records.Route,
+    upstream: Upstream,
+    endpoint: Endpoint,
+    via: bytes = VIA,
+    *,
+    last: bool = False,
+    perform: Performer = no_performer,
 ) -> Handler:
-    """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via; ``last`` as above."""
+    """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via; others as above."""
     settings = upstream.settings
     adaptive = settings.limiter.adaptive
     by_event = adaptive is not None and adaptive.signal == "first_event"
     return chain(
-        send(
+        # a connector speaks in place of `send` where the call is no request of HTTP
+        perform(route, endpoint)
+        or send(
             route,
             endpoint,
             settings.timeouts.response_header,

@@ -27,12 +27,12 @@ class Origin:
 
     @classmethod
     def of(cls, url: str, address: str = "") -> Origin:
-        """Take apart an http or https URL, as the configuration has checked it."""
+        """Take apart a URL, as the configuration has checked it. Port 0: it has none, and its scheme has none here."""
         parts = urlsplit(url)
         return cls(
             parts.scheme,
             _without_escape(parts.hostname or ""),
-            parts.port or DEFAULT_PORTS[parts.scheme],
+            parts.port or DEFAULT_PORTS.get(parts.scheme, 0),
             parts.path.rstrip("/").encode(),
             address,
         )
@@ -41,7 +41,7 @@ class Origin:
     def authority(self) -> str:
         """Value of Host: the port only when it is not the scheme's own (RFC 9110 4.2.3)."""
         address = Address(self.name, self.port)
-        return bracketed(self.name) if self.port == DEFAULT_PORTS[self.scheme] else str(address)
+        return bracketed(self.name) if self.port == DEFAULT_PORTS.get(self.scheme, 0) else str(address)
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ ORDER = (
     {"rules"},
     {"config", "wire", "policy", "observe"},
     {"ipc", "page"},
-    {"upstream"},
+    {"upstream", "connectors"},
     {"proxy"},
     {"identity", "store", "actions"},
     {"app"},

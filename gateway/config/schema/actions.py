@@ -1,4 +1,4 @@
-"""Actions in the file, and the form that groups connections and actions by connector."""
+"""Actions of HTTP in the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.config import actions as records
 from gateway.config.input_schema import validator
 from gateway.config.placeholders import placeholders, without_places
 from gateway.config.schema.call_policy import HttpPolicy, Milliseconds, RetryKey
-from gateway.config.schema.connections import MOST_BYTES, Connection, Fields, Kind, Name, VersionedName
+from gateway.config.schema.connections import MOST_BYTES, Fields, Kind, Name
 from gateway.config.schema.pagination import Pagination
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, Listed
@@ -221,19 +221,3 @@ class Action(Section):
             description=self.description,
             pagination=self.pagination.record() if self.pagination is not None else None,
         )
-
-
-class Group(Section):
-    """The connections and actions of one connector."""
-
-    connections: dict[Name, Connection] = Field(default={})
-    """Connections by name."""
-    actions: dict[VersionedName, Action] = Field(default={})
-    """Actions by name; `NAME@v2` for a version beside the first."""
-
-
-class Connectors(Section):
-    """Connections and actions, grouped by connector."""
-
-    http: Group = Field(default=Group())
-    """Those of HTTP."""

@@ -40,7 +40,7 @@ _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 def _kind(text: str) -> str:
     if text != "http":
-        raise ValueError("there is no such connector; write http, or leave it out")
+        raise ValueError("must be http here; write a connection of another kind, with its actions, into the file")
     return text
 
 

@@ -364,6 +364,7 @@ class Proxy(Section):
             fallback=None if self.fallback is None else self.fallback.record(self.name),
             own=False,
             answer_limit=0,
+            connection="",
             credential=False,
         )
 

@@ -27,6 +27,10 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
     )
     refused: ClassVar[Mapping[str, str]] = {}
+    further: ClassVar[type[Section] | None] = None
+    """What stands below keys that are not its own; None: it has no others."""
+    worded_apart: ClassVar[bool] = False
+    """Its findings are sentences already when they come out of the model that holds it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,16 +7,26 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from gateway.config import calls, header_template, named_calls, records, values
 from gateway.config.certificate_files import Sources
 from gateway.config.expiry import Expiring, expiring
 from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
-from gateway.config.schema.actions import Action, Connectors
+from gateway.config.schema.actions import Action
 from gateway.config.schema.auth import Auth
 from gateway.config.schema.connections import Connection, Name, VersionedName
+from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
+from gateway.config.schema.connectors import AnyAction, AnyConnection, Connectors, with_kinds
 from gateway.config.schema.governance import Governance
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
@@ -109,12 +119,12 @@ class Settings(Section):
     """Back ends that several proxies of this file can name, to share their limits, breakers and connections."""
     connectors: Connectors = Field(default=Connectors())
     """Connections and actions, grouped by connector: another way to write `connections` and `actions`."""
-    connections: dict[Name, Connection] = Field(
+    connections: dict[Name, AnyConnection] = Field(
         default={}, examples=[{"shop": {"base_url": "https://api.example.org"}}]
     )
     """Third parties that are called by name: where they are, and how to authenticate there. A proxy shares the limits,
     breaker and connections of one by `upstream: connection/NAME`."""
-    actions: dict[VersionedName, Action] = Field(
+    actions: dict[VersionedName, AnyAction] = Field(
         default={}, examples=[{"find-order": {"connection": "shop", "path": "/orders/{id}"}}]
     )
     """Calls of connections that have a name. `NAME@v2` is another version, beside the one of `NAME`, which is 1. Who
@@ -124,6 +134,12 @@ class Settings(Section):
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
     _inserted: Mapping[tuple[str, str], Collection[str]] = PrivateAttr({})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _actions_of_a_kind(cls, data: object) -> object:
+        """An action is of the kind of its connection, which need not be written again."""
+        return with_kinds(data) if isinstance(data, dict) else data
 
     @field_validator("database", mode="after")
     @classmethod
@@ -160,7 +176,11 @@ class Settings(Section):
     def _tunnels_over_http_1_1(cls, proxies: tuple[Proxy, ...], info: ValidationInfo) -> tuple[Proxy, ...]:
         always = {upstream.name for upstream in info.data.get("upstreams", ()) if upstream.http2 == "always"}
         connections = info.data.get("connections", {}) | info.data.get("connectors", Connectors()).http.connections
-        always |= {each.shared_name(name) for name, each in connections.items() if each.http2 == "always"}
+        always |= {
+            each.shared_name(name)
+            for name, each in connections.items()
+            if isinstance(each, Connection) and each.http2 == "always"
+        }
         for proxy in proxies:
             if proxy.websocket and always.intersection(proxy.named_upstreams()):
                 raise ValueError(
@@ -176,13 +196,16 @@ class Settings(Section):
             raise ValueError("without a database there is no proxy that this is for; remove this key")
         return names
 
-    def every_connection(self) -> dict[str, Connection]:
+    def every_connection(self) -> dict[str, Connection | ConnectorConnection]:
         """Those of both forms, by name."""
-        return self.connections | self.connectors.http.connections
+        groups = (group.connections for _, group in self.connectors.groups())
+        return self.connections | {name: each for connections in groups for name, each in connections.items()}
 
-    def every_action(self) -> dict[str, Action]:
+    def every_action(self) -> dict[str, Action | ConnectorAction]:
         """Those of both forms, by name."""
-        return self.actions | self.connectors.http.actions
+        return self.actions | {
+            name: each for _, group in self.connectors.groups() for name, each in group.actions.items()
+        }
 
     def named_calls(self) -> NamedCalls:
         """The connections and actions of both forms."""

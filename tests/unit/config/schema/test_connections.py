@@ -128,7 +128,7 @@ def test_the_time_of_a_strict_connection_holds_when_it_is_written(keys: str, bou
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("kind: redis", "connections.c.kind: there is no such connector; write http, or leave it out"),
+        ("kind: telnet", "connections.c.kind: there is no such connector; write one of http"),
         ("tenant: a b", "connections.c.tenant: must be 1 to 64 letters"),
         ("auth: {type: magic}", "connections.c.auth"),
         ("auth: {type: bearer}", "connections.c.auth.token"),

@@ -1,0 +1,105 @@
+"""The terminal handler of calls that are no HTTP: a connector makes them, where `send` would stand for a request."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, Final
+
+import orjson
+
+from gateway import errors
+from gateway.actions.performers import Performers
+from gateway.actions.repeat import Running
+from gateway.config import records
+from gateway.connectors.connector import Connector, ForbiddenError, RejectedError, TooLargeError
+from gateway.core.attempt import Attempt
+from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler
+from gateway.core.message import ResponseHead
+from gateway.errors import GatewayError
+
+_FIELDS: Final = (b"Content-Type: application/json",)
+_OK: Final = 200
+
+
+def performing(running: Mapping[Exchange, Running], performers: Performers, route: records.Route, at: str) -> Handler:
+    """The handler of ``route``, whose calls are made by the connector of its connection, at ``at``.
+
+    It raises `GatewayError` as `send` does. What the back end rejects is a response with a status below 500.
+    """
+
+    async def handle(ex: Exchange) -> None:
+        attempt = ex.attempt = Attempt(at)
+        attempt.began_at = attempt.asked_at = attempt.sent_at = monotonic()
+        ex.attempts += 1
+        work = running[ex].work
+        assert work is not None
+        status = _OK
+        async with performers.borrowed(route.connection) as connector:
+            try:
+                body = encoded(await work(connector))
+            except RejectedError as error:
+                status, body = error.status, encoded({"error": error.message, "code": error.code})
+            except TooLargeError:
+                raise _too_large(route) from None
+            except ForbiddenError:
+                raise GatewayError(errors.UPSTREAM_DENIED) from None
+            except connector.failures as error:
+                raise _failed(connector, error) from None
+        attempt.first_byte_at = attempt.last_byte_at = monotonic()
+        if len(body) > route.answer_limit:
+            raise _too_large(route)
+        _respond(ex, status, body)
+
+    return handle
+
+
+def _respond(ex: Exchange, status: int, body: bytes) -> None:
+    ex.committed = True
+    ex.status, ex.commit_at, ex.bytes_out = status, monotonic(), len(body)
+    head = ResponseHead(status, b"", 1, list(_FIELDS), {}, len(body), True)
+    ex.downstream.begin(head, b"", None, None)
+    ex.downstream.whole(memoryview(body))
+
+
+def _too_large(route: records.Route) -> GatewayError:
+    return GatewayError(
+        errors.ANSWER_TOO_LARGE, f"The result has more than the {route.answer_limit} bytes that its action takes"
+    )
+
+
+def _failed(connector: Connector[Any, Any], error: BaseException) -> GatewayError:
+    """The kind of ``error`` alone, because its text may hold what no caller should see."""
+    kind = connector.connection.kind
+    if isinstance(error, TimeoutError):
+        return GatewayError(errors.DIAL_TIMEOUT, f"The {kind} back end did not respond in time")
+    return GatewayError(errors.UPSTREAM_RESET, f"The {kind} back end failed ({type(error).__name__})")
+
+
+def encoded(result: object) -> bytes:
+    """As JSON. Raises TypeError for what has no form there."""
+    return orjson.dumps(result, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS)
+
+
+def _plain(value: object) -> object:
+    """The form of what JSON does not have: exact numbers and addresses as text, bytes in base64, spans in seconds."""
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(value).decode()
+        case decimal.Decimal():
+            return str(value)
+        case datetime.timedelta():
+            return value.total_seconds()
+        case Mapping():
+            return dict(value)
+        case int():
+            return int(value)  # of a type of its own
+        case str():
+            return str.__str__(value)
+        case set() | frozenset() | tuple():
+            return list(value)
+    return str(value)
