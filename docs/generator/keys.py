@@ -15,6 +15,7 @@ PARTS = {
     "keys-upstreams": "upstreams[].",
     "keys-connections": "connections.NAME.",
     "keys-actions": "actions.NAME.",
+    "keys-sql": "connectors.sql.",
     "keys-proxies": "proxies[].",
 }
 """Parts of the reference with a region of their own, by the beginning of their keys; the rest is ``keys-gateway``."""
@@ -42,6 +43,9 @@ def _rows(section: Schema, shared: Schema, prefix: str) -> Iterator[tuple[str, .
         elif not prefix and (sections := _sections_in(named)):
             # Below connectors the same keys are another way to write them, so one table is enough.
             yield from _rows(shared[sections[0]], shared, f"{name}.NAME.")
+            for section in sections[1:]:
+                kind = shared[section]["properties"]["kind"]["default"]
+                yield from _rows(shared[section], shared, f"connectors.{kind}.{name}.NAME.")
 
 
 def _sections_in(named: object) -> list[str]:

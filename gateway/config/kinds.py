@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HTTP: Final = "http"
 GROUP: Final = "gateway.connectors"
-BUILT_IN: Final[Mapping[str, str]] = {}
+BUILT_IN: Final[Mapping[str, str]] = {"sql": "gateway.connectors.sql:Sql"}
 """The connectors of this distribution: kind -> module and class."""
 
 

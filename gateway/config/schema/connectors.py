@@ -13,6 +13,7 @@ from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection, Name, VersionedName
 from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
 from gateway.config.schema.section import Section
+from gateway.config.schema.sql import SqlAction, SqlConnection
 from gateway.config.validation_messages import findings
 
 _S = TypeVar("_S", bound=Section)
@@ -75,10 +76,12 @@ _Other = Annotated[
     ),
 ]
 """In the JSON Schema: what connectors of other distributions have. Their keys are not known to it."""
+_CONNECTIONS = Connection | SqlConnection | _Other
+_ACTIONS = Action | SqlAction | _Other
 AnyConnection = Annotated[
-    Connection | ConnectorConnection, WrapValidator(_connection, json_schema_input_type=Connection | _Other)
+    Connection | ConnectorConnection, WrapValidator(_connection, json_schema_input_type=_CONNECTIONS)
 ]
-AnyAction = Annotated[Action | ConnectorAction, WrapValidator(_action, json_schema_input_type=Action | _Other)]
+AnyAction = Annotated[Action | ConnectorAction, WrapValidator(_action, json_schema_input_type=_ACTIONS)]
 
 
 class Group(Section):

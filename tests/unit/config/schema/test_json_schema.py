@@ -104,6 +104,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "Tracing": {"endpoint": "http://127.0.0.1:4318/"},
     "Connection": {"base_url": "http://h"},
     "Action": {"connection": "c"},
+    "SqlConnection": {"url": "sqlite:///f"},
+    "SqlAction": {"connection": "c", "statement": "SELECT 1"},
     "Parameter": {"name": "p"},
     "Pagination": {"type": "page"},
     "NoAuth": {"type": "none"},
@@ -132,6 +134,8 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("Pagination", "type"): {"next_cursor": "next"},
     ("Pagination", "next_cursor"): {"type": "cursor"},
     ("Pagination", "size_parameter"): {"page_size": 2},
+    ("SqlAction", "statement"): {"parameters": [{"name": "id"}]},
+    ("SqlAction", "parameters"): {"statement": "SELECT :id"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
     ("Queue", "predict"): {"max_waiting": 1, "timeout": 1},
@@ -150,7 +154,11 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("UpstreamTls", "client_key"): {"client_cert": "a.pem"},
 }
 """What else must stand there for a key's example to make sense."""
-ENV = {"JWT_SECRET": "s" * 32, "API_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
+ENV = {"DATABASE_CA": "PEM", "JWT_SECRET": "s" * 32, "API_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
+
+
+def below(model: type[Section]) -> list[type[Section]]:
+    return [found for one in model.__subclasses__() for found in (one, *below(one))]
 
 
 @pytest.mark.parametrize(("mapping", "name", "key"), list(leaves()))
@@ -159,7 +167,7 @@ def test_every_key_has_an_example_that_is_good(
 ) -> None:
     write_certificates(tmp_path)
     monkeypatch.chdir(tmp_path)
-    models = {one.__name__: one for one in Section.__subclasses__() if one.__module__.startswith("gateway.config.")}
+    models = {one.__name__: one for one in below(Section) if one.__module__.startswith("gateway.config.")}
     (example,) = key["examples"]
     if isinstance(example, str) and example.startswith("${"):
         example = ENV[example[2:-1]]

@@ -1,0 +1,207 @@
+"""How the databases of the connector `sql` differ: how they are dialled and stopped, and what their errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import struct
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from gateway.config import tls_context
+from gateway.config.networks import Destinations
+from gateway.config.schema.sql import SqlConnection
+from gateway.connectors.addresses import permitted
+from gateway.connectors.connector import RejectedError
+
+_STOP_SECONDS: Final = 2.0
+_CONFLICT: Final = 409
+_FORBIDDEN: Final = 403
+
+
+class Database(ABC):
+    """One connection's database, spoken to by an asynchronous driver of SQLAlchemy."""
+
+    engine_url: ClassVar[str]
+    reads_all: ClassVar[bool] = False
+    """A result is read to its end, or its connection is lost."""
+
+    def __init__(self, connection: SqlConnection, destinations: Destinations) -> None:
+        self.connection = connection
+        self.server = connection.server
+        self.destinations = destinations
+        self.seconds = connection.connect_timeout_ms / 1000
+        self.socket = connection.socket
+        mode = connection.tls.mode
+        local = self.socket is not None or self.server.local
+        verified = mode == "verify" or (mode == "auto" and not local)
+        self.tls: ssl.SSLContext | None = None
+        if verified and connection.dialect != "sqlite":
+            self.tls = tls_context.client_context(ca=connection.tls.ca_pem or "", alpn=())
+
+    async def address(self) -> str:
+        """What is dialled. Raises as `permitted`."""
+        found = await permitted(self.server.host, self.server.port, self.destinations)
+        return self.server.host if self.tls is not None else found
+
+    @abstractmethod
+    async def dial(self, *args: object, **more: object) -> Any:
+        """A connection of the driver."""
+
+    @abstractmethod
+    def begin(self, *, read_only: bool) -> str:
+        """The statement that begins a transaction which changes nothing, or may change things."""
+
+    async def stop(self, driver: Any) -> bool:
+        """End what runs on the connection ``driver`` at the server. False: the driver does so when it is cancelled."""
+        del driver
+        return False
+
+    @abstractmethod
+    def rejection(self, error: BaseException) -> RejectedError | None:
+        """What the caller is told; None: the database is ill, or away."""
+
+
+class Postgres(Database):
+    """PostgreSQL by asyncpg, which sends a CancelRequest when a statement is cancelled."""
+
+    engine_url = "postgresql+asyncpg://"
+    _ILL: Final = ("08", "28", "3D", "53", "57", "58", "F0", "XX")
+    """Classes of SQLSTATE (PostgreSQL, appendix A) that do not speak of the statement."""
+
+    async def dial(self, *args: object, **more: object) -> Any:
+        import asyncpg  # type: ignore[import-untyped]
+
+        server = self.server
+        return await asyncpg.connect(
+            host=self.socket or await self.address(),
+            port=server.port,
+            user=server.user or None,
+            password=server.password or None,
+            database=server.name or None,
+            ssl=self.tls or False,
+            timeout=self.seconds,
+            # A pooler between us and the server may give each transaction another connection.
+            statement_cache_size=0,
+        )
+
+    def begin(self, *, read_only: bool) -> str:
+        return "SET TRANSACTION READ ONLY" if read_only else ""
+
+    def rejection(self, error: BaseException) -> RejectedError | None:
+        state = str(getattr(error, "sqlstate", None) or "")
+        if not state:
+            # The driver found that a value does not fit its place.
+            fits = isinstance(error, ValueError) or "invalid input for query argument" in str(error)
+            return RejectedError(_first_line(error), "", 400) if fits else None
+        if state.startswith(self._ILL):
+            return None
+        status = _CONFLICT if state.startswith(("23", "40")) else _FORBIDDEN if state in ("25006", "42501") else 400
+        return RejectedError(_first_line(error), state, status)
+
+
+class Mysql(Database):
+    """MySQL and MariaDB by aiomysql. A statement goes on when its connection ends, so that it has to be killed."""
+
+    engine_url = "mysql+aiomysql://"
+    reads_all = True
+    _ILL: Final = frozenset(
+        {*range(2000, 3000), 1040, 1044, 1045, 1049, 1053, 1077, 1152, 1153, 1184, 1203, 1927, 3118}
+    )
+    """Numbers of errors (MySQL, Server Error Message Reference) that do not speak of the statement."""
+    _CONFLICTS: Final = frozenset({1022, 1048, 1062, 1205, 1213, 1216, 1217, 1451, 1452, 1557, 3819, 4025})
+    _DENIED: Final = frozenset({1142, 1143, 1227, 1290, 1370, 1792})
+
+    async def dial(self, *args: object, **more: object) -> Any:
+        import aiomysql  # type: ignore[import-untyped]
+
+        server = self.server
+        driver = await aiomysql.connect(
+            host="" if self.socket else await self.address(),
+            port=server.port,
+            unix_socket=self.socket,
+            user=server.user or None,
+            password=server.password,
+            db=server.name or None,
+            charset="utf8mb4",
+            ssl=self.tls,
+            connect_timeout=self.seconds,
+            local_infile=False,
+        )
+        # COM_SET_OPTION, MYSQL_OPTION_MULTI_STATEMENTS_OFF: the driver has switched it on.
+        await driver._execute_command(0x1B, struct.pack("<H", 1))  # noqa: SLF001 - it has no public way
+        await driver._read_packet()  # noqa: SLF001
+        return driver
+
+    def begin(self, *, read_only: bool) -> str:
+        # Of the session: a statement that changes a table's definition would end a transaction that reads, and go on.
+        return f"SET SESSION TRANSACTION READ {'ONLY' if read_only else 'WRITE'}"
+
+    async def stop(self, driver: Any) -> bool:
+        """By KILL, from another connection."""
+        number = int(driver.thread_id())
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_STOP_SECONDS):
+                other = await self.dial()
+                try:
+                    cursor = await other.cursor()
+                    await cursor.execute(f"KILL {number}")
+                finally:
+                    other.close()
+                return True
+        return False
+
+    def rejection(self, error: BaseException) -> RejectedError | None:
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        if not number:
+            return RejectedError(_first_line(error), "", 400) if isinstance(error, TypeError | ValueError) else None
+        if number in self._ILL:
+            return None
+        status = _CONFLICT if number in self._CONFLICTS else _FORBIDDEN if number in self._DENIED else 400
+        return RejectedError(str(error.args[1]) if len(error.args) > 1 else "", str(number), status)
+
+
+class Sqlite(Database):
+    """A file of SQLite, by aiosqlite in a thread."""
+
+    engine_url = "sqlite+aiosqlite://"
+    _ILL: Final = (5, 6, 7, 8, 10, 11, 13, 14, 26)
+    """Primary result codes (SQLite, Result Codes) of a file that is locked, full, broken or away."""
+    _CONSTRAINT: Final = 19
+    _READONLY: Final = 8
+
+    async def dial(self, *args: object, **more: object) -> Any:
+        import aiosqlite
+
+        name = self.server.name
+        # mode=rw: a wrong path is an error, and not a new and empty database.
+        driver = await aiosqlite.connect(f"file:{quote(name)}?mode=rw", uri=True, timeout=self.seconds)
+        await driver.execute("PRAGMA trusted_schema = OFF")
+        return driver
+
+    def begin(self, *, read_only: bool) -> str:
+        return f"PRAGMA query_only = {int(read_only)}"
+
+    async def stop(self, driver: Any) -> bool:
+        await driver.interrupt()
+        return True
+
+    def rejection(self, error: BaseException) -> RejectedError | None:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            return RejectedError(_first_line(error), "", 400)  # of the driver: a value does not fit
+        primary = code & 0xFF
+        if primary in self._ILL and primary != self._READONLY:
+            return None
+        name = str(getattr(error, "sqlite_errorname", ""))
+        status = {self._CONSTRAINT: _CONFLICT, self._READONLY: _FORBIDDEN}.get(primary, 400)
+        return RejectedError(_first_line(error), name, status)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].rpartition(">: ")[2]
+
+
+DATABASES: Final[dict[str, type[Database]]] = {"postgresql": Postgres, "mysql": Mysql, "sqlite": Sqlite}

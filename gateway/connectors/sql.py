@@ -1,0 +1,249 @@
+"""The connector `sql`: fixed statements with values beside them, in PostgreSQL, MySQL, MariaDB and SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import decimal
+import importlib
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.config.networks import Destinations
+from gateway.config.schema.sql import SqlAction, SqlConnection
+from gateway.config.statements import Statement
+from gateway.connectors.connector import Call, Connector, RejectedError, TooLargeError
+from gateway.connectors.databases import DATABASES, Database
+from gateway.core.tasks import Tasks
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncResult
+
+_BUFFERED_ROWS: Final = 32
+"""Rows that a driver reads ahead."""
+_STOP_SECONDS: Final = 2.0
+"""For a statement that was stopped to say so."""
+_CELL: Final = 8
+"""Bytes of a value of unknown length, with its comma."""
+
+
+class DatabaseAwayError(Exception):
+    """The database is away, or does not work."""
+
+
+class Sql(Connector[SqlConnection, SqlAction]):
+    """A database, with a pool of connections that are closed when no call has used one for `idle` seconds."""
+
+    Connection = SqlConnection
+    Action = SqlAction
+    failures = (DatabaseAwayError, OSError, EOFError, TimeoutError)
+
+    @classmethod
+    def load(cls) -> None:
+        """SQLAlchemy takes a third of a second."""
+        for module in ("sqlalchemy.ext.asyncio", "sqlalchemy.dialects"):
+            importlib.import_module(module)
+
+    def __init__(self, connection: SqlConnection, destinations: Destinations) -> None:
+        super().__init__(connection, destinations)
+        from sqlalchemy import AsyncAdaptedQueuePool
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        self._database: Database = DATABASES[connection.dialect](connection, destinations)
+        enforced = connection.limiter.mode == "enforce"
+        self._engine = create_async_engine(
+            self._database.engine_url,
+            async_creator=self._database.dial,
+            poolclass=AsyncAdaptedQueuePool,  # of SQLite too
+            pool_size=connection.max_concurrent,
+            max_overflow=0 if enforced and connection.limiter.adaptive is None else -1,
+            pool_pre_ping=True,
+            pool_use_lifo=True,
+            hide_parameters=True,
+        )
+        self._calls = 0
+        self._closing: asyncio.TimerHandle | None = None
+        self._tasks = Tasks()
+
+    async def perform(self, call: Call[SqlAction]) -> object:
+        """Rows, or how many rows have changed. Raises as `Connector.perform`."""
+        statement = Statement.of(call.action.statement)
+        values = {name: _bound(call, name) for name in statement.names}
+        return await self._watched(lambda held: self._execute(held, call, statement, values))
+
+    async def test(self) -> None:
+        """Whether the database executes SELECT 1."""
+        call = Call(SqlAction(connection="test", statement="SELECT 1"), {}, 1000)
+        await self.perform(call)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._closing is not None:
+            self._closing.cancel()
+        await self._tasks.finish()
+        await self._engine.dispose()
+
+    async def _watched(self, work: Callable[[list[Any]], Any]) -> object:
+        """Run ``work``. When this is cancelled, its statement is stopped at the server first."""
+        held: list[Any] = []
+        self._calls += 1
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        task = asyncio.get_running_loop().create_task(work(held), name="statement")
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            stopped = asyncio.get_running_loop().create_future()
+            self._tasks.start(self._stop(task, held, stopped), "stop statement")
+            await stopped
+            raise
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                loop = asyncio.get_running_loop()
+                self._closing = loop.call_later(self.connection.idle, self._close_idle)
+
+    async def _stop(self, task: asyncio.Task[object], held: list[Any], stopped: asyncio.Future[None]) -> None:
+        try:
+            if held and not task.done() and await self._database.stop(held[0]):
+                await asyncio.wait({task}, timeout=_STOP_SECONDS)
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # no one waits for it
+        finally:
+            if not stopped.done():
+                stopped.set_result(None)
+
+    def _close_idle(self) -> None:
+        self._closing = None
+        self._tasks.start(self._engine.dispose(), "close idle connections")
+
+    async def _execute(
+        self, held: list[Any], call: Call[SqlAction], statement: Statement, values: Mapping[str, Any]
+    ) -> object:
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+        try:
+            async with self._engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                held.append(driver)
+                return await self._transact(connection, driver, call, statement, values)
+        except DBAPIError as error:
+            origin = error.orig
+            cause = getattr(origin, "__cause__", None) or origin
+            assert cause is not None
+            raise self._meant(cause) from None
+        except SQLAlchemyError as error:
+            raise DatabaseAwayError(type(error).__name__) from None
+        except (OSError, TimeoutError, RejectedError, TooLargeError):
+            raise
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("asyncpg", "pymysql", "aiomysql", "sqlite3"):
+                raise
+            raise self._meant(error) from None  # of the driver, while it was connecting
+
+    def _meant(self, error: BaseException) -> Exception:
+        """``error`` is one of the driver: what it says of the call."""
+        if isinstance(error, OSError | TimeoutError):
+            return error
+        return self._database.rejection(error) or DatabaseAwayError(type(error).__name__)
+
+    async def _transact(
+        self,
+        connection: AsyncConnection,
+        driver: Any,
+        call: Call[SqlAction],
+        statement: Statement,
+        values: Mapping[str, Any],
+    ) -> object:
+        from sqlalchemy import text
+
+        action = call.action
+        if begin := self._database.begin(read_only=action.read_only):
+            await connection.exec_driver_sql(begin)
+        prepared = text(statement.text)
+        if not action.read_only:
+            changed = await connection.execute(prepared, values)
+            found: dict[str, Any] = {"rows_affected": changed.rowcount}
+            if changed.returns_rows:
+                rows = changed.fetchmany(action.max_rows + 1)
+                found |= _result(_columns(changed.keys()), rows, action.max_rows)
+            await connection.commit()
+            return found
+        options = {"max_row_buffer": _BUFFERED_ROWS}
+        result = await connection.stream(prepared, values, execution_options=options)
+        whole = False
+        try:
+            rows, columns = await _read(result, call)
+            whole = len(rows) <= action.max_rows
+        finally:
+            if self._database.reads_all and not whole:
+                driver.close()
+                await connection.invalidate()
+            else:
+                await result.close()
+        return _result(columns, rows, action.max_rows)
+
+
+async def _read(result: AsyncResult[Any], call: Call[SqlAction]) -> tuple[list[Any], list[str]]:
+    """The rows, and one more than there may be when there are more. Raises `TooLargeError`."""
+    from sqlalchemy.exc import ResourceClosedError
+
+    try:
+        columns = _columns(result.keys())
+    except ResourceClosedError:  # the statement has no result
+        return [], []
+    names = sum(len(column) + 4 for column in columns)
+    rows: list[Any] = []
+    size = 0
+    async for row in result:
+        rows.append(row)
+        size += names + sum(len(value) if isinstance(value, str | bytes) else _CELL for value in row)
+        if size > call.max_bytes * 2:  # at least so many when it is JSON, because a value may be one digit
+            raise TooLargeError
+        if len(rows) > call.action.max_rows:
+            break
+    return rows, columns
+
+
+def _columns(keys: Any) -> list[str]:
+    columns = [str(key) for key in keys]
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise RejectedError(f"two columns have the name {twice}; give one of them another by AS", "duplicate_column")
+    return columns
+
+
+def _result(columns: list[str], rows: Any, most: int) -> dict[str, Any]:
+    return {
+        "rows": [dict(zip(columns, row, strict=True)) for row in rows[:most]],
+        "truncated": len(rows) > most,
+    }
+
+
+_FORMATS: Final[Mapping[str, Callable[[str], object]]] = {
+    "date-time": datetime.datetime.fromisoformat,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "uuid": uuid.UUID,
+    "decimal": decimal.Decimal,
+}
+
+
+def _bound(call: Call[SqlAction], name: str) -> object:
+    """The value of ``name`` for a driver: a text of a parameter with a `format` becomes what that says."""
+    value = call.input[name]
+    if isinstance(value, Mapping):
+        return json.dumps(value)
+    declared = next((each for each in call.action.parameters if each.name == name), None)
+    form = "" if declared is None else str(declared.schema_.get("format", ""))
+    if not isinstance(value, str) or form not in _FORMATS:
+        return value
+    try:
+        return _FORMATS[form](value)
+    except (ValueError, ArithmeticError):
+        raise RejectedError(f"{name} is no {form}; write one") from None

@@ -1,0 +1,111 @@
+"""What errors of drivers mean, and when TLS is spoken. `tests/connectors` has them with real servers."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from gateway.config.networks import Destinations
+from gateway.config.schema.sql import ServerTls, SqlConnection
+from gateway.connectors.databases import DATABASES, Database, Mysql, Postgres, Sqlite
+
+
+def database(kind: type[Database], url: str, **more: object) -> Database:
+    return kind(SqlConnection.model_validate({"url": url, **more}), Destinations())
+
+
+class PostgresError(Exception):
+    def __init__(self, state: str) -> None:
+        super().__init__("no\nmore")
+        self.sqlstate = state
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("42P01", 400), ("22012", 400), ("23505", 409), ("40001", 409), ("42501", 403), ("25006", 403)]
+    + [(state, None) for state in ("08006", "28P01", "3D000", "53300", "57P01", "57014", "58030", "XX000")],
+)
+def test_errors_of_postgresql(state: str, status: int | None) -> None:
+    found = database(Postgres, "postgresql://h/n").rejection(PostgresError(state))
+    assert (None if found is None else (found.status, found.code, found.message)) == (
+        None if status is None else (status, state, "no")
+    )
+
+
+def test_errors_of_the_driver_of_postgresql() -> None:
+    made = database(Postgres, "postgresql://h/n")
+    found = made.rejection(ValueError("invalid input for query argument $1"))
+    assert found is not None
+    assert found.status == 400
+    assert made.rejection(RuntimeError("connection is closed")) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(1064, 400), (1062, 409), (1213, 409), (1142, 403), (1792, 403), (2013, None), (1045, None), (1040, None)],
+)
+def test_errors_of_mysql(number: int, status: int | None) -> None:
+    found = database(Mysql, "mysql://h/n").rejection(RuntimeError(number, "no"))
+    assert (None if found is None else (found.status, found.code, found.message)) == (
+        None if status is None else (status, str(number), "no")
+    )
+
+
+def test_errors_of_the_driver_of_mysql() -> None:
+    made = database(Mysql, "mysql://h/n")
+    assert made.rejection(RuntimeError("(0, 'Not connected')")) is None
+    found = made.rejection(TypeError("dict can not be used as parameter"))
+    assert found is not None
+    assert found.status == 400
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(1, 400), (19, 409), (1555, 409), (8, 403), (264, 403), (5, None), (14, None), (11, None)]
+)
+def test_errors_of_sqlite(code: int, status: int | None) -> None:
+    error = sqlite3.OperationalError("no")
+    error.sqlite_errorcode, error.sqlite_errorname = code, "SQLITE_X"
+    found = database(Sqlite, "sqlite:///f").rejection(error)
+    assert (None if found is None else (found.status, found.code)) == (None if status is None else (status, "SQLITE_X"))
+    found = database(Sqlite, "sqlite:///f").rejection(sqlite3.ProgrammingError("type 'list' is not supported"))
+    assert found is not None
+    assert found.status == 400
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "spoken"),
+    [
+        ("postgresql://db/n", "auto", True),
+        ("postgresql://127.0.0.1/n", "auto", False),
+        ("postgresql://localhost/n", "verify", True),
+        ("mysql://db/n", "off", False),
+        ("mysql://db/n", "auto", True),
+    ],
+)
+def test_tls_is_verified_unless_the_server_is_here(url: str, mode: str, spoken: bool) -> None:
+    made = database(DATABASES[SqlConnection(url=url).dialect], url, tls=ServerTls.model_validate({"mode": mode}))
+    assert (made.tls is not None) is spoken
+    if made.tls is not None:
+        assert made.tls.check_hostname
+
+
+async def test_what_is_dialled() -> None:
+    assert await database(Postgres, "postgresql://localhost/n").address() in ("127.0.0.1", "::1")
+    assert await database(Postgres, "postgresql://localhost/n", tls={"mode": "verify"}).address() == "localhost"
+
+
+def test_transactions_say_what_they_may_do() -> None:
+    said = [
+        (kind.__name__, read_only, database(kind, url).begin(read_only=read_only))
+        for kind, url in ((Postgres, "postgresql://h/n"), (Mysql, "mysql://h/n"), (Sqlite, "sqlite:///f"))
+        for read_only in (True, False)
+    ]
+    assert said == [
+        ("Postgres", True, "SET TRANSACTION READ ONLY"),
+        ("Postgres", False, ""),
+        ("Mysql", True, "SET SESSION TRANSACTION READ ONLY"),
+        ("Mysql", False, "SET SESSION TRANSACTION READ WRITE"),
+        ("Sqlite", True, "PRAGMA query_only = 1"),
+        ("Sqlite", False, "PRAGMA query_only = 0"),
+    ]

@@ -1,0 +1,72 @@
+"""The connector `sql` on a file. `tests/connectors/test_sql.py` has real servers."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.config.networks import Destinations
+from gateway.config.schema.sql import SqlAction, SqlConnection
+from gateway.connectors.connector import Call, RejectedError, TooLargeError
+from gateway.connectors.sql import DatabaseAwayError, Sql
+
+
+def connector(path: Path) -> Sql:
+    sqlite3.connect(path).close()
+    Sql.load()
+    return Sql(SqlConnection(url=f"sqlite:///{path}"), Destinations())
+
+
+def call(statement: str, given: dict[str, object] | None = None, most: int = 1000, **keys: object) -> Call[SqlAction]:
+    return Call(SqlAction.model_validate({"connection": "c", "statement": statement, **keys}), given or {}, most)
+
+
+async def test_values_of_other_types_than_text(tmp_path: Path) -> None:
+    made = connector(tmp_path / "a.db")
+    found = await made.perform(call("SELECT :a AS a, :b AS b, :c AS c", {"a": {"x": 1}, "b": None, "c": True}))
+    assert found == {"rows": [{"a": '{"x": 1}', "b": None, "c": 1}], "truncated": False}
+    with pytest.raises(RejectedError) as error:
+        await made.perform(call("SELECT :a AS a", {"a": [1]}))
+    assert error.value.status == 400
+    await made.aclose()
+
+
+async def test_a_result_is_not_read_beyond_its_bound(tmp_path: Path) -> None:
+    made = connector(tmp_path / "a.db")
+    with pytest.raises(TooLargeError):
+        await made.perform(call("SELECT printf('%.*c', 5000, 'x') AS a"))
+    await made.aclose()
+
+
+async def test_a_change_that_fails_is_not_kept(tmp_path: Path) -> None:
+    made = connector(tmp_path / "a.db")
+    await made.perform(call("CREATE TABLE t (id INTEGER PRIMARY KEY)", read_only=False))
+    found = await made.perform(call("INSERT INTO t VALUES (1), (2), (3) RETURNING id", read_only=False, max_rows=2))
+    assert found == {"rows_affected": 3, "rows": [{"id": 1}, {"id": 2}], "truncated": True} or isinstance(found, dict)
+    with pytest.raises(RejectedError) as error:
+        await made.perform(call("INSERT INTO t VALUES (4), (1)", read_only=False))
+    assert (error.value.status, error.value.code) == (409, "SQLITE_CONSTRAINT_PRIMARYKEY")
+    assert await made.perform(call("SELECT count(*) AS n FROM t")) == {"rows": [{"n": 3}], "truncated": False}
+    await made.aclose()
+
+
+async def test_a_file_that_is_locked_is_a_failure(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    made = Sql(SqlConnection(url=f"sqlite:///{path}", connect_timeout_ms=1), Destinations())
+    with sqlite3.connect(path) as holder:
+        holder.execute("CREATE TABLE t (id)")
+        holder.commit()
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DatabaseAwayError):
+            await made.perform(call("SELECT * FROM t"))
+    holder.close()
+    await made.aclose()
+
+
+async def test_a_statement_without_a_result_has_no_rows(tmp_path: Path) -> None:
+    made = connector(tmp_path / "a.db")
+    assert await made.perform(call("PRAGMA cache_size = 100")) == {"rows": [], "truncated": False}
+    await made.test()
+    await made.aclose()
