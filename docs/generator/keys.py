@@ -16,6 +16,7 @@ PARTS = {
     "keys-connections": "connections.NAME.",
     "keys-actions": "actions.NAME.",
     "keys-sql": "connectors.sql.",
+    "keys-redis": "connectors.redis.",
     "keys-proxies": "proxies[].",
 }
 """Parts of the reference with a region of their own, by the beginning of their keys; the rest is ``keys-gateway``."""

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 HTTP: Final = "http"
 GROUP: Final = "gateway.connectors"
-BUILT_IN: Final[Mapping[str, str]] = {"sql": "gateway.connectors.sql:Sql"}
+BUILT_IN: Final[Mapping[str, str]] = {
+    "sql": "gateway.connectors.sql:Sql",
+    "redis": "gateway.connectors.redis:Redis",
+}
 """The connectors of this distribution: kind -> module and class."""
 
 

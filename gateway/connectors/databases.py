@@ -61,7 +61,7 @@ class Database(ABC):
 
     @abstractmethod
     def rejection(self, error: BaseException) -> RejectedError | None:
-        """What the caller is told; None: the database is ill, or away."""
+        """What the caller gets; None: the database is ill, or away."""
 
 
 class Postgres(Database):

@@ -98,7 +98,7 @@ def test_the_keys_of_the_original_form_are_read() -> None:
     ("written", "says"),
     [
         ({"connection": "x"}, "actions.a.connection: there is no connection of this name; the names are c"),
-        ({"kind": "redis"}, "actions.a.kind: there is no such connector"),
+        ({"kind": "telnet"}, "actions.a.kind: there is no such connector"),
         ({"method": "get"}, "actions.a.method: must be 'GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE' or 'OPTIONS'"),
         ({"method": "CONNECT"}, "actions.a.method: must be 'GET', "),
         ({"path": "/a?b=1"}, "actions.a.path: must be a path of printable ASCII without ? and #"),
