@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from harness import strangers
 from harness.deployment import Deployment
 from harness.memcached import Memcached
 from harness.patience import eventually
+from harness.ports import reserved_port
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -97,3 +100,67 @@ async def test_a_back_end_that_dies_opens_the_breaker_and_heals(tmp_path: Path) 
             async with asyncio.timeout(30):
                 while (await execute(deployment, "value", key="a"))[0] != 200:
                     pass
+
+
+STORES = """\
+    connections:
+      shop: {{kind: sql, url: "sqlite:///{folder}/shop.db", retry: once}}
+      far:
+        kind: sql
+        url: "postgresql://reader:${{DB_PASSWORD}}@127.0.0.1:{port}/shop"
+        retry: once
+      cache:
+        kind: redis
+        url: redis://127.0.0.1:{port}
+        auth: {{type: basic, username: "", password: "${{CACHE_PASSWORD}}"}}
+        retry: once
+    actions:
+      find: {{connection: shop, statement: "SELECT id, item FROM orders WHERE id = :id"}}
+      log-in: {{connection: shop, statement: "SELECT id FROM orders WHERE item = :password"}}
+      away: {{connection: far, statement: "SELECT 1"}}
+      value: {{connection: cache, command: [GET, "{{key}}"]}}
+    """
+SECRETS = {"DB_PASSWORD": "db-pass-3141-planted", "CACHE_PASSWORD": "cache-pass-1618-planted"}
+
+
+@pytest.mark.covers("ACT-30", "ACT-36")
+async def test_no_credential_of_a_store_is_shown(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as shop, shop:
+        shop.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)")
+        shop.execute("INSERT INTO orders VALUES (7, 'tea')")
+    deployment = Deployment(tmp_path, more=textwrap.dedent(STORES).format(folder=tmp_path, port=reserved_port()))
+    deployment.env |= SECRETS
+    async with deployment:
+        texts = []
+        for action, given, status in (
+            ("find", {"id": 7}, 200),
+            ("find", {}, 400),
+            ("away", {}, 502),
+            ("value", {"key": "a"}, 502),
+        ):
+            answered, body = await execute(deployment, action, **given)
+            assert answered == status, body
+            texts.append(json.dumps(body))
+        assert '"rows": [{"id": 7, "item": "tea"}], "truncated": false' in texts[0]
+        for path in ("/connections", "/actions", "/upstreams/connection%2Ffar/explain"):
+            texts.append(json.dumps(await deployment.call("GET", path)))
+        for command in (
+            ("action", "call", "find", "--input", '{"id": 7}', "--output", "body-only"),
+            ("action", "call", "log-in", "--input", "password=planted-input", "--dry-run"),
+            ("action", "call", "away"),
+            ("action", "list"),
+            ("connection", "list"),
+            ("connection", "show", "far"),
+            ("connection", "test", "far"),
+            ("connection", "test", "cache"),
+            ("check",),
+        ):
+            done = await asyncio.to_thread(deployment.cli, *command)
+            texts += [done.stdout, done.stderr]
+        assert json.loads(texts[7]) == {"rows": [{"id": 7, "item": "tea"}], "truncated": False}
+        assert "SELECT id FROM orders WHERE item = :password" in texts[9]
+        assert "planted-input" not in texts[9]
+    texts += [path.read_text() for path in (tmp_path / "access.log", deployment.log)]
+    assert "action/find" in texts[-2]
+    for secret in SECRETS.values():
+        assert not [text for text in texts if secret in text]
