@@ -92,10 +92,9 @@ class Gateway:
         self.authenticator = Authenticator()
         self.via = document.via or installation.passing()
         self.shedding = Shedding()
-        callers, overload = identify(self.authenticator), self.shedding.overload
-        self.actions = Actions()
-        layers = callers, self.via.encode(), self._rates.of, overload, self.actions.repeat, self.actions.perform
-        self._outer = OuterLayers(self.recorder.observe, *layers)
+        self.actions = calls = Actions()
+        layers = identify(self.authenticator), self.via.encode(), self._rates.of, self.shedding.overload
+        self._outer = OuterLayers(self.recorder.observe, *layers, calls.repeat, calls.perform)
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
         """The number of the configuration that is applied; 0: none."""

@@ -17,6 +17,7 @@ PARTS = {
     "keys-actions": "actions.NAME.",
     "keys-sql": "connectors.sql.",
     "keys-redis": "connectors.redis.",
+    "keys-mongodb": "connectors.mongodb.",
     "keys-proxies": "proxies[].",
 }
 """Parts of the reference with a region of their own, by the beginning of their keys; the rest is ``keys-gateway``."""

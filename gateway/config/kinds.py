@@ -22,6 +22,7 @@ GROUP: Final = "gateway.connectors"
 BUILT_IN: Final[Mapping[str, str]] = {
     "sql": "gateway.connectors.sql:Sql",
     "redis": "gateway.connectors.redis:Redis",
+    "mongodb": "gateway.connectors.mongodb:Mongo",
 }
 """The connectors of this distribution: kind -> module and class."""
 

@@ -142,8 +142,8 @@ async def test_no_credential_of_a_store_is_shown(tmp_path: Path) -> None:
             assert answered == status, body
             texts.append(json.dumps(body))
         assert '"rows": [{"id": 7, "item": "tea"}], "truncated": false' in texts[0]
-        for path in ("/connections", "/actions", "/upstreams/connection%2Ffar/explain"):
-            texts.append(json.dumps(await deployment.call("GET", path)))
+        paths = ("/connections", "/actions", "/upstreams/connection%2Ffar/explain")
+        texts += [json.dumps(await deployment.call("GET", path)) for path in paths]
         for command in (
             ("action", "call", "find", "--input", '{"id": 7}', "--output", "body-only"),
             ("action", "call", "log-in", "--input", "password=planted-input", "--dry-run"),

@@ -47,6 +47,8 @@ DOORS = {
     "aiodns": ("upstream/dns.py",),
     "sqlalchemy": ("store/", "connectors/sql.py"),
     "asyncpg": ("connectors/databases.py",),
+    "bson": ("connectors/mongodb.py",),
+    "pymongo": ("connectors/mongodb.py",),
     "aiomysql": ("connectors/databases.py",),
     "aiosqlite": ("connectors/databases.py",),
     "aiohappyeyeballs": ("upstream/",),

@@ -12,6 +12,7 @@ from gateway.config import kinds
 from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection, Name, VersionedName
 from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
+from gateway.config.schema.mongodb import MongoAction, MongoConnection
 from gateway.config.schema.redis import RedisAction, RedisConnection
 from gateway.config.schema.section import Section
 from gateway.config.schema.sql import SqlAction, SqlConnection
@@ -77,8 +78,8 @@ _Other = Annotated[
     ),
 ]
 """In the JSON Schema: what connectors of other distributions have. Their keys are not known to it."""
-_CONNECTIONS = Connection | SqlConnection | RedisConnection | _Other
-_ACTIONS = Action | SqlAction | RedisAction | _Other
+_CONNECTIONS = Connection | SqlConnection | RedisConnection | MongoConnection | _Other
+_ACTIONS = Action | SqlAction | RedisAction | MongoAction | _Other
 AnyConnection = Annotated[
     Connection | ConnectorConnection, WrapValidator(_connection, json_schema_input_type=_CONNECTIONS)
 ]
