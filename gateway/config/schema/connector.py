@@ -106,7 +106,7 @@ class ConnectorAction(Section):
     kind: str = Field(default="", examples=["sql"])
     """The connector: that of the connection, so that it need not be written."""
     enabled: bool = Field(default=True, examples=[False])
-    """`false`: it cannot be called."""
+    """`false`: it is switched off, and is not there for a caller."""
     description: str = Field(default="", max_length=1000, examples=["Find an order"])
     """What it does, for people."""
     parameters: Listed[Parameter] = Field(default=(), examples=[[{"name": "id", "type": "integer"}]])
