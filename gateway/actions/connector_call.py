@@ -67,7 +67,8 @@ def _prepared(entry: Entry, asked: Asked, work: Any, most: float, *, once: bool)
     policy = (None if entry.action is None else entry.action.retry) or entry.connection.retry
     patience = None if once or policy is None or not policy.retries else PolicyPatience(policy)
     # The log and the metrics of requests name a method and a path.
-    return Prepared(entry.connection.kind.upper().encode(), b"/", [], b"", entry.bounded(most, asked.timeout), patience, work)
+    method = entry.connection.kind.upper().encode()
+    return Prepared(method, b"/", [], b"", entry.bounded(most, asked.timeout), patience, work)
 
 
 def dry_run_call(entry: Entry, ready: ReadyCall) -> Planned:
