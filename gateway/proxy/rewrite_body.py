@@ -5,19 +5,16 @@ The body is needed as a whole for it. Where nothing was taken of it yet, as behi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.core.exchange import Exchange
-from gateway.core.message import RequestHead, ResponseHead
-from gateway.core.stream import Source
-from gateway.errors import GatewayError
+from gateway.core.message import RequestHead
+from gateway.proxy.collect import collected
 from gateway.proxy.json_member import with_member
 
 MOST_BYTES: Final = 1_048_576
 """Of a body that is collected."""
-_CONTINUE: Final = ResponseHead(100, b"Continue", 1, [], {}, 0, True)
 _LENGTH: Final = b"content-length"
 _DIGESTS: Final = (b"content-digest", b"content-md5", b"digest", b"repr-digest")
 """Fields that speak of the bytes of the body (RFC 9530, RFC 1864)."""
@@ -37,7 +34,7 @@ def rewrite_of(members: tuple[tuple[str, str], ...]) -> BodyRewrite | None:
         if not ex.request.length:
             return
         if ex.body is None:
-            ex.body = await _collected(ex)
+            ex.body = await collected(ex, MOST_BYTES)
         body: bytes | None = ex.body
         for name, value in members:
             body = with_member(body, name, value) if body is not None else None
@@ -56,62 +53,6 @@ def is_possible(ex: Exchange) -> bool:
 def bytes_to_collect(ex: Exchange) -> int:
     """How many bytes of the body are yet to come into memory; 0: none."""
     return 0 if ex.body is not None else max(0, ex.request.length)
-
-
-async def _collected(ex: Exchange) -> bytes:
-    down = ex.downstream
-    body = down.take_body()
-    if body is not None:
-        return body
-    if down.awaits_continue:
-        down.interim(_CONTINUE)
-    collector = _Collector(asyncio.get_running_loop().create_future())
-    down.pipe(collector, collector.on_end)
-    try:
-        return await collector.done
-    except BaseException:
-        down.stop_body()
-        raise
-
-
-class _Collector:
-    """A `gateway.core.stream.BodySink`."""
-
-    __slots__ = ("_parts", "body_idle", "done", "full")
-
-    def __init__(self, done: asyncio.Future[bytes]) -> None:
-        self.done = done
-        self._parts: list[bytes] = []
-        self.full = False
-        self.body_idle = 0.0
-
-    def begin_body(self, source: Source, length: int) -> None:
-        """As `BodySink.begin_body`: nothing is to be prepared."""
-        del source, length
-
-    def data(self, piece: memoryview, *, pooled: bool) -> None:
-        """As `BodySink.data`."""
-        del pooled
-        self._parts.append(bytes(piece))
-
-    def pieces(self, parts: list[memoryview], *, pooled: bool) -> None:
-        """As `BodySink.pieces`."""
-        del pooled
-        self._parts.extend(map(bytes, parts))
-
-    def end(self, trailers: list[bytes]) -> None:
-        """As `BodySink.end`. A body of known length has no trailers in HTTP/1.1; those of HTTP/2 are dropped."""
-        del trailers
-
-    def fail(self, error: GatewayError) -> None:
-        """As `BodySink.fail`."""
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def on_end(self) -> None:
-        """The body is complete."""
-        if not self.done.done():
-            self.done.set_result(b"".join(self._parts))
 
 
 def _having_length(head: RequestHead, length: int) -> RequestHead:

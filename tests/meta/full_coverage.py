@@ -77,6 +77,7 @@ WHOLE = (
     "gateway/proxy/ranks.py",
     "gateway/proxy/replay.py",
     "gateway/proxy/retries.py",
+    "gateway/proxy/collect.py",
     "gateway/proxy/rewrite_body.py",
     "gateway/proxy/usage_reader.py",
     "gateway/proxy/usage_watch.py",
