@@ -21,6 +21,7 @@ from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
 from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
+from gateway.mcp.door import doors
 from gateway.observe.counters import CounterMap
 from gateway.observe.failures import CallbackFailures
 from gateway.observe.loop_lag import LoopLag
@@ -94,7 +95,8 @@ class Gateway:
         self.shedding = Shedding()
         self.actions = calls = Actions()
         layers = identify(self.authenticator), self.via.encode(), self._rates.of, self.shedding.overload
-        self._outer = OuterLayers(self.recorder.observe, *layers, calls.repeat, calls.perform)
+        surfaces = doors(calls, lambda: self.server)
+        self._outer = OuterLayers(self.recorder.observe, *layers, calls.repeat, calls.perform, surfaces)
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
         """The number of the configuration that is applied; 0: none."""

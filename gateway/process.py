@@ -74,7 +74,7 @@ class Process:
                     self._tasks.start(self._watch(self._config), "watch configuration")
                 self._tasks.start(expiry.warn(self._certificates), "watch certificates")
                 if not self._plane.stopping:
-                    _log.info("%s", greeting(in_force, len(self._loaded.document.routes)))
+                    _log.info("%s", greeting(in_force, len(self._loaded.document.proxies)))
                 await self._plane.until_drained()
         finally:
             await self._tasks.aclose()

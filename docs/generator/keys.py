@@ -18,6 +18,7 @@ PARTS = {
     "keys-sql": "connectors.sql.",
     "keys-redis": "connectors.redis.",
     "keys-mongodb": "connectors.mongodb.",
+    "keys-mcp": "mcp[].",
     "keys-proxies": "proxies[].",
 }
 """Parts of the reference with a region of their own, by the beginning of their keys; the rest is ``keys-gateway``."""

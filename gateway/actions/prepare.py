@@ -146,11 +146,16 @@ class Index:
     def action_summaries(self, tenant: str) -> list[ActionSummary]:
         """Those of ``tenant``, by name."""
         found = [
-            action_summary(each.action, each.connection, self._rules)
-            for each in self._actions
-            if each.action and _tenant(each) == tenant
+            action_summary(each.action, each.connection, self._rules) for each in self._of(tenant) if each.action
         ]
         return sorted(found, key=lambda each: each["name"])
+
+    def actions_of(self, tenant: str) -> list[Entry]:
+        """The actions of ``tenant`` that may be called."""
+        return [each for each in self._of(tenant) if each.trn not in self._denied]
+
+    def _of(self, tenant: str) -> list[Entry]:
+        return [each for each in self._actions if _tenant(each) == tenant]
 
 
 def _by_name(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:

@@ -38,6 +38,8 @@ class Actions:
         self.repeat = repeat(self.running)
         self._index = Index((), ())
         self._most = 0.0
+        self.generation = 0
+        """Another one after each `adopt`."""
         self._performers: Performers | None = None
         """None: no connection has needed a connector."""
 
@@ -71,6 +73,7 @@ class Actions:
         """Serve the actions of ``document``, which was prepared, from now on."""
         self._index = Index(document.connections, document.actions, document.governance)
         self._most = document.governance.timeout
+        self.generation += 1
         if self._performers is not None:
             self._performers.adopt(Destinations.of(document))
 
@@ -84,6 +87,10 @@ class Actions:
 
     def actions(self, tenant: str) -> list[ActionSummary]:
         return self._index.action_summaries(tenant)
+
+    def entries(self, tenant: str) -> list[Entry]:
+        """The actions of ``tenant``."""
+        return self._index.actions_of(tenant)
 
     async def call(self, server: Server, asked: Asked) -> Called:
         """Make the call to its end; when this is cancelled, its caller has left."""

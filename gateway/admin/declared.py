@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
+from gateway.config.schema.mcp import Mcp
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.upstream import Upstream
 
@@ -46,6 +47,10 @@ class Declared(Protocol):
         """Its proxies, each with the protections of the upstream that it names."""
         ...
 
+    def doors(self) -> tuple[Mcp, ...]:
+        """Its front doors for MCP."""
+        ...
+
     def urls(self, proxy: Proxy) -> list[str]:
         """Where requests of ``proxy`` go."""
         ...
@@ -66,6 +71,9 @@ class Undeclared:
     called: NamedCalls = _NOTHING
 
     def proxies(self) -> tuple[Proxy, ...]:
+        return ()
+
+    def doors(self) -> tuple[Mcp, ...]:
         return ()
 
     def urls(self, proxy: Proxy) -> list[str]:

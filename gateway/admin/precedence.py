@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.config.schema.mcp import Mcp
 from gateway.config.schema.proxy import Proxy
 
 Settings = Mapping[str, object]
 
 
-def routes(proxy: Proxy) -> set[tuple[str, str]]:
-    """The (host, path) pairs that a proxy serves; host "" for every host."""
+def routes(proxy: Proxy | Mcp) -> set[tuple[str, str]]:
+    """The (host, path) pairs that a proxy or a front door serves; host "" for every host."""
     return {(host, proxy.path) for host in proxy.hosts or ("",)}
 
 
-def shadowed(declared: Sequence[Proxy], stored: Iterable[Proxy]) -> set[str]:
-    """Names of proxies of the database that are not served: names of the file, and proxies with one of its routes."""
-    taken = set().union(*map(routes, declared))
+def shadowed(declared: Sequence[Proxy], stored: Iterable[Proxy], doors: Sequence[Mcp] = ()) -> set[str]:
+    """Names of proxies of the database that are not served: names of the file, and proxies with one of its routes.
+
+    ``doors``: the front doors of the file, which have routes too.
+    """
+    taken = set().union(*map(routes, declared), *map(routes, doors))
     return {proxy.name for proxy in declared} | {proxy.name for proxy in stored if routes(proxy) & taken}
 
 

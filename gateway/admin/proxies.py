@@ -182,7 +182,7 @@ class ProxyAdministration:
     async def _all(self) -> list[Resource]:
         declared = self._declared.proxies()
         stored = await self._store.proxies.list()
-        hidden = shadowed(declared, usable(stored))
+        hidden = shadowed(declared, usable(stored), self._declared.doors())
         state = await self._state()
         source = f"file:{self._declared.name}"
         items = [resource.declared_proxy(proxy, source, state) for proxy in declared]
@@ -191,7 +191,7 @@ class ProxyAdministration:
 
     def _shadow(self, stored: StoredProxy) -> str | None:
         """The proxy or route that is served instead of a stored proxy, if any."""
-        hidden = shadowed(self._declared.proxies(), usable([stored]))
+        hidden = shadowed(self._declared.proxies(), usable([stored]), self._declared.doors())
         return f"file:{self._declared.name}" if stored.name in hidden else None
 
     async def _writable(self, name: str) -> tuple[StoredProxy, Sequence[StoredProxy]]:

@@ -192,6 +192,8 @@ def _counted(settings: Settings) -> str:
     parts = [f"{proxies} {'proxy' if proxies == 1 else 'proxies'}"]
     parts += [f"{connections} connection{'' if connections == 1 else 's'}"] * bool(connections)
     parts += [f"{actions} action{'' if actions == 1 else 's'}"] * bool(actions)
+    doors = len(settings.mcp)
+    parts += [f"{doors} front door{'' if doors == 1 else 's'} for MCP"] * bool(doors)
     return ", ".join(parts)
 
 

@@ -16,6 +16,7 @@ from gateway.config.calls import ACTION, LONGEST
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
 from gateway.config.kinds import HTTP, kinds
+from gateway.config.mcp import DOOR
 from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS
 from gateway.config.variables import Substituted
@@ -62,6 +63,7 @@ def find(data: object, root: Branch) -> Iterator[Problem]:
         else:
             upstreams.incomplete = True
     yield from _connections(settings, upstreams)
+    yield from _doors(settings, routes)
     for index, proxy in enumerate(map(_mapping, _list(settings.get("proxies")))):
         at: Path = ("proxies", index)
         if isinstance(name := proxy.get("name"), str):
@@ -92,6 +94,17 @@ def _shared_limits(proxy: dict[str, object], at: Path, shared: _Register) -> Ite
             f"shares its buckets with the limit in line {before}; write the same rate, per, burst and max_keys there"
         )
         yield Problem(message, shown, line)
+
+
+def _doors(settings: dict[str, object], routes: _Register) -> Iterator[Problem]:
+    """The front doors: they are served by path, as proxies are."""
+    names = _Register(routes.root, "the same name")
+    for index, door in enumerate(map(_mapping, _list(settings.get("mcp")))):
+        at: Path = ("mcp", index)
+        if isinstance(name := door.get("name"), str):
+            yield from names.enter(name, (*at, "name"))
+            yield from _too_long(f"{DOOR}{name}", routes.root, (*at, "name"))
+        yield from _routes(door, at, routes)
 
 
 def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[Problem]:

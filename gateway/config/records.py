@@ -36,6 +36,7 @@ from gateway.config.endpoints import (
     UpstreamTls as UpstreamTls,
 )
 from gateway.config.fallback import Fallback
+from gateway.config.mcp import Mcp
 from gateway.config.protections import (
     Adaptive as Adaptive,
 )
@@ -239,6 +240,8 @@ class Route:
     """Its requests carry a secret, besides those in ``headers``."""
     connection: str = ""
     """The TRN of the connection whose connector makes its calls; empty: they are requests of HTTP."""
+    mcp: Mcp | None = None
+    """It is a front door for MCP, and its upstream has no endpoint."""
 
     def upstreams(self) -> tuple[str, ...]:
         """The names of all that it may send requests to."""
@@ -329,8 +332,13 @@ class Document:
     calls: tuple[Route, ...] = ()
     """What serves the gateway's own calls: a route for each connection and for each action."""
 
+    @property
+    def proxies(self) -> list[Route]:
+        """The routes of proxies, without those of front doors."""
+        return [route for route in self.routes if route.mcp is None]
+
     def everything(self) -> tuple[Route, ...]:
-        """The proxies, and what serves the gateway's own calls."""
+        """The proxies and front doors, and what serves the gateway's own calls."""
         return (*self.routes, *self.calls)
 
     def used_upstreams(self) -> list[Upstream]:

@@ -8,17 +8,18 @@ from gateway.config.schema.settings import Settings
 
 
 def remarks(settings: Settings) -> Iterator[str]:
-    """A sentence for each proxy of the file that rejects every caller although its rule does not say so."""
+    """A sentence for each proxy and front door that rejects every caller although its rule does not say so."""
     if settings.database is not None:
         return
-    for proxy in settings.proxies:
-        if not proxy.access_rule:
+    served = [(f"proxy {proxy.name}", proxy.access_rule) for proxy in settings.proxies]
+    for what, access_rule in (*served, *((f"front door {door.name}", door.access_rule) for door in settings.mcp)):
+        if not access_rule:
             yield (
-                f'proxy {proxy.name}: access_rule "" admits superusers alone, and without a database there are none: '
+                f'{what}: access_rule "" admits superusers alone, and without a database there are none: '
                 'every request gets 401. Write a rule, "true" for everyone, or set database'
             )
-        elif "@request.auth" in proxy.access_rule and not settings.auth.jwt:
+        elif "@request.auth" in access_rule and not settings.auth.jwt:
             yield (
-                f"proxy {proxy.name}: its access_rule names @request.auth, and no caller can authenticate: there is "
+                f"{what}: its access_rule names @request.auth, and no caller can authenticate: there is "
                 "neither a database for tokens nor an issuer in auth.jwt"
             )

@@ -62,7 +62,7 @@ class Composer:
 
     def compose(self, settings: Settings, stored: StoredRecords) -> Composition:
         """``settings``: the file. Raises `ConfigError` when both together cannot be served."""
-        hidden = shadowed(settings.proxies, usable(stored.proxies))
+        hidden = shadowed(settings.proxies, usable(stored.proxies), settings.mcp)
         candidates = [proxy for proxy in stored.proxies if proxy.name not in hidden]
         served = usable(candidates)
         unusable = {proxy.name: str(proxy.value) for proxy in candidates if isinstance(proxy.value, ConfigError)}

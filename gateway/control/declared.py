@@ -9,6 +9,7 @@ from gateway.config import certificate_files, load
 from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
 from gateway.config.records import Tls
+from gateway.config.schema.mcp import Mcp
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 from gateway.config.schema.upstream import Upstream
@@ -58,6 +59,9 @@ class DeclaredFile:
 
     def proxies(self) -> tuple[Proxy, ...]:
         return self.settings.protected_proxies()
+
+    def doors(self) -> tuple[Mcp, ...]:
+        return self.settings.mcp
 
     def urls(self, proxy: Proxy) -> list[str]:
         return self.settings.urls(proxy)

@@ -72,7 +72,7 @@ class Sync:
         await self.identify()
         composition = self._composer.compose(self._declared.settings, self._stored)
         self._report.composed(composition)
-        self.served = len(composition.document.routes)
+        self.served = len(composition.document.proxies)
         end = time.monotonic() + _WORKER_SECONDS
         while True:
             try:
@@ -148,7 +148,7 @@ class Sync:
         await self.identify()
         composition = self._composer.compose(self._declared.settings, self._stored)
         self._report.composed(composition)
-        self.served = len(composition.document.routes)
+        self.served = len(composition.document.proxies)
         self.revision = revision
         await self._plane.apply(composition.document)
 

@@ -62,10 +62,28 @@ def identify(authenticator: Authenticator) -> Callable[[Route], Layer]:
     return layer_of
 
 
+def admission(access_rule: str) -> Callable[[Exchange], bool]:
+    """Whether ``access_rule``, as of `identify`, admits the caller of an exchange, who is identified already."""
+    rule = _rule(access_rule)
+    if rule is None:
+        return lambda ex: True
+    certified = asks_certificate(access_rule)
+
+    def admits(ex: Exchange) -> bool:
+        tls = ex.downstream.peer.tls
+        head: Head = ex.request
+        if certified and tls is not None and tls.certificate is not None:
+            head = _certified(ex.request, tls.certificate)
+        return rule(ex.principal, head)
+
+    return admits
+
+
 def _needs_caller(route: Route) -> bool:
     """Whether anything but the access rule has to know who the caller is."""
     in_headers = any(isinstance(part, AuthField) for header in route.headers for part in header.parts)
-    return in_headers or any(limit.key == "principal" for limit in route.rate_limits)
+    limits = any(limit.key == "principal" for limit in route.rate_limits)
+    return in_headers or limits or (route.mcp is not None and bool(route.mcp.rules))
 
 
 def certified_principal(certificate: ClientCertificate) -> Principal | None:

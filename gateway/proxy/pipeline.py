@@ -2,6 +2,7 @@
 
 route chain      once for each request: record, identify, fall back
 call chain       instead of it, once for each call that the gateway makes by itself: record, repeat
+surface chain    instead of it, where the gateway itself responds, as a front door of actions: record, identify, limit
 upstream chain   once for each upstream that it goes to: limit, retry, choose an endpoint
 attempt chain    once for each attempt at an endpoint: judge, send
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
@@ -66,6 +68,19 @@ def no_repeats(next_handler: Handler) -> Handler:
     return next_handler
 
 
+class Surface(NamedTuple):
+    """What responds for the gateway itself. ``speak``: takes the request, and says in the words of its protocol what
+    the layers below refuse. ``handle``: serves it."""
+
+    speak: Layer
+    handle: Handler
+
+
+def no_surface(route: records.Route) -> Surface:
+    """Of a gateway that has none."""
+    raise AssertionError(f"nothing responds for {route.name}")
+
+
 @dataclass(frozen=True, slots=True)
 class OuterLayers:
     """The layers that come from rooms that this one may not import: ``observe`` by the proxy's name, ``identify`` by
@@ -74,6 +89,7 @@ class OuterLayers:
     ``via``: the name of this gateway in Via, for its whole life. ``rates``: what gives a route its rate limits.
     ``overload``: sheds load; None: nothing does. ``repeat``: bounds the time of the gateway's own calls, and repeats
     them. ``perform``: makes the calls of a route that are no requests of HTTP, at an endpoint; None: they are.
+    ``surface``: what responds for a front door.
     """
 
     observe: Callable[[str], Layer]
@@ -83,6 +99,7 @@ class OuterLayers:
     overload: Overload | None = None
     repeat: Layer = no_repeats
     perform: Performer = no_performer
+    surface: Callable[[records.Route], Surface] = no_surface
 
 
 def route_chain(
@@ -143,6 +160,34 @@ def call_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> 
         outer.repeat,
         # must be above everything that costs because a call takes as much of the process as a request
         shed(outer.overload),
+    )
+
+
+def surface_chain(
+    route: records.Route, upstream: Upstream, outer: OuterLayers, rates: RateRule | None = None
+) -> Handler:
+    """The handler of ``route``, to which the gateway itself responds. ``rates``: its rate limits."""
+    surface = outer.surface(route)
+    return chain(
+        surface.handle,
+        # must be outermost because it records every exchange, however it ended
+        outer.observe(route.name),
+        # must be inside observe because its responses are recorded; outside all else because all else may fail
+        rescue_for(route.cors),
+        # must be above all else because a process that has too much to do spends nothing on what it refuses
+        shed(outer.overload),
+        # must be above everything that costs because a caller who is not admitted must not take a place
+        outer.identify(route),
+        # must be below identify because a stranger's body is not read; above the limits because it says in words what
+        # they refuse
+        surface.speak,
+        # must be below identify because a limit may count by the caller; above the limiter because a caller who comes
+        # too often must not take a place
+        limit_rate(rates),
+        # must be below all that refuses because one permit covers the whole request
+        _limit(upstream.settings, upstream.limiter, route.priority),
+        # must be below the limiter because a permit covers the response until the kernel has it
+        deliver,
     )
 
 

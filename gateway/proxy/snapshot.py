@@ -17,7 +17,7 @@ from gateway.proxy.certificates import PreparedCertificates
 from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.layers.rescue import rescue_for
 from gateway.proxy.listeners import PreparedSockets
-from gateway.proxy.pipeline import OuterLayers, call_chain, route_chain
+from gateway.proxy.pipeline import OuterLayers, call_chain, route_chain, surface_chain
 from gateway.proxy.router import Route, Router
 from gateway.upstream.upstream import Upstream
 
@@ -99,6 +99,8 @@ def _served(
     if route.own:
         return Served(route, upstream, call_chain(route, upstream, outer))
     rates = outer.rates(route)
+    if route.mcp is not None:
+        return Served(route, upstream, surface_chain(route, upstream, outer, rates), rates)
     return Served(route, upstream, route_chain(route, upstream, outer, rates, second), rates, second)
 
 

@@ -16,9 +16,11 @@ from gateway.upstream.endpoint import Endpoint
 
 
 def group_of(settings: records.Upstream, endpoints: Sequence[Endpoint], sink: Sink) -> Group | None:
-    """The group of ``endpoints``; None for a single one that gets every request: no checks, not drained, not asked for
-    its capacity. ``sink`` hears what changes.
+    """The group of ``endpoints``; None where there is nothing to choose: no endpoint, or a single one that gets every
+    request: no checks, not drained, not asked for its capacity. ``sink`` hears what changes.
     """
+    if not endpoints:
+        return None
     watched = settings.health.enabled or settings.capacity.enabled
     if len(endpoints) == 1 and not watched and not settings.endpoints[0].drain:
         return None

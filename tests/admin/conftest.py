@@ -24,6 +24,7 @@ from gateway.api.server import AdminListener
 from gateway.config import load
 from gateway.config.named_calls import NamedCalls
 from gateway.config.networks import Destinations
+from gateway.config.schema.mcp import Mcp
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 from gateway.config.schema.upstream import Upstream
@@ -213,6 +214,7 @@ class File:
     upstreams: tuple[Mapping[str, object], ...] = ()
     connections: Mapping[str, object] = field(default_factory=dict)
     actions: Mapping[str, object] = field(default_factory=dict)
+    front_doors: tuple[Mapping[str, object], ...] = ()
     name: str = "gateway.yaml"
     env: Mapping[str, str] = field(default_factory=lambda: {"SET": "x", "UNLISTED": "x", "GATEWAY_X": "x"})
     template_env: tuple[str, ...] = ("SET", "UNSET")
@@ -222,6 +224,7 @@ class File:
     def _settings(self) -> Settings:
         written = {"database": "sqlite:///x.db", "upstreams": self.upstreams, "proxies": self.declared}
         written |= {"connections": self.connections, "actions": self.actions}
+        written["mcp"] = self.front_doors
         return load.settings_in(json.dumps(written), "json", self.name, self.env)
 
     @property
@@ -230,6 +233,9 @@ class File:
 
     def proxies(self) -> tuple[Proxy, ...]:
         return self._settings.protected_proxies()
+
+    def doors(self) -> tuple[Mcp, ...]:
+        return self._settings.mcp
 
     def urls(self, proxy: Proxy) -> list[str]:
         return self._settings.urls(proxy)

@@ -135,6 +135,13 @@ async def test_a_dry_run_tells_what_would_be_touched_and_changes_nothing(api: Ap
     assert (await api.store.revision(), api.plane.applies) == (before, 1)
 
 
+async def test_a_front_door_of_the_file_wins_too(api: Api) -> None:
+    api.file.front_doors = ({"name": "tools", "path": WEB["path"]},)
+    made = await api.call("POST", "/proxies", WEB)
+    assert made.body["shadowed_by"] == "file:gateway.yaml"
+    assert [each["shadowed_by"] for each in (await api.call("GET", "/proxies")).body["items"]] == ["file:gateway.yaml"]
+
+
 async def test_the_file_wins_and_can_not_be_changed_here(api: Api) -> None:
     api.file.declared = (
         WEB | {"headers": {"X-Api-Key": "written-out", "X-Env": "{env.SET}", "X-Plain": "y"}},

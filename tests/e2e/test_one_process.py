@@ -49,6 +49,7 @@ AWAY = {"on": ["reset"], "upstream": "http://i", "rewrite": {}}
 CERTIFICATE = {"cert": "b.pem", "key": "b.key"}
 UPSTREAM = {"name": "u", "endpoints": [{"url": "https://u"}]}
 CONNECTION = {"base_url": "http://h"}
+DOOR = {"name": "d", "path": "/d"}
 ACTION = {"connection": "c"}
 AUTHS: Mapping[str, dict[str, Any]] = {
     "NoAuth": {"type": "none"},
@@ -102,6 +103,8 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Parameter": (("actions", "a", "parameters", 0), called({}, {"parameters": [{"name": "x"}]})),
     "Connectors": (("connectors",), {"connectors": {}}),
     "Group": (("connectors", "http"), {"connectors": {"http": {}}}),
+    "Mcp": (("mcp", 0), {"mcp": [DOOR]}),
+    "ToolRule": (("mcp", 0, "rules", 0), {"mcp": [DOOR | {"rules": [{"actions": ["*"]}]}]}),
     "Proxy": (("proxies", 0), {"proxies": [PROXY]}),
     "Adaptive": (("proxies", 0, "limiter", "adaptive"), {"proxies": [PROXY | {"limiter": {"adaptive": {}}}]}),
     "Limiter": (("proxies", 0, "limiter"), {"proxies": [PROXY | {"limiter": {}}]}),

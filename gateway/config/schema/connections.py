@@ -68,6 +68,7 @@ def _plain_values(fields: dict[str, str]) -> dict[str, str]:
 
 
 Kind = Annotated[str, AfterValidator(_kind)]
+Tenant = Annotated[str, AfterValidator(_tenant)]
 Name = Annotated[str, AfterValidator(values.proxy_name)]
 VersionedName = Annotated[str, AfterValidator(_versioned)]
 """The name of an action, with its version behind it unless that is 1: ``find-order@v2``."""

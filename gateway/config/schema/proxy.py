@@ -74,6 +74,9 @@ def _quoted_rule(value: object) -> object:
     return value
 
 
+AccessRule = Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)]
+
+
 class Cors(Section):
     """The CORS fields of the gateway's own responses, such as 401, 429 and 503, so that pages of other origins can read
     them. An upstream sets the fields of its own responses.
@@ -179,7 +182,7 @@ class Proxy(Section):
         json_schema_extra=in_group("Basics"),
     )
     """`true`: the caller's Host is forwarded; `false`: the upstream's own."""
-    access_rule: Annotated[str, AfterValidator(_access_rule), BeforeValidator(_quoted_rule)] = Field(
+    access_rule: AccessRule = Field(
         default=_PROXY.access_rule,
         max_length=2000,
         title="Who may pass",
@@ -366,6 +369,7 @@ class Proxy(Section):
             answer_limit=0,
             connection="",
             credential=False,
+            mcp=None,
         )
 
     def fallback_upstream(self) -> records.Upstream | None:

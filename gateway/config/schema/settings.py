@@ -30,6 +30,7 @@ from gateway.config.schema.connectors import AnyAction, AnyConnection, Connector
 from gateway.config.schema.governance import Governance
 from gateway.config.schema.limits import Limits
 from gateway.config.schema.listeners import Admin, Listener, as_listener, listed
+from gateway.config.schema.mcp import Mcp
 from gateway.config.schema.observability import AccessLog, Tracing
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.records import record_of
@@ -131,6 +132,8 @@ class Settings(Section):
     names no version gets the newest one that is switched on."""
     governance: Governance = Field(default=Governance())
     """Which actions may be called at all, and how many at once."""
+    mcp: Listed[Mcp] = Field(default=())
+    """Front doors where clients of the Model Context Protocol (MCP) list actions as tools, and call them."""
     proxies: Listed[Proxy] = Field(default=())
     """The proxies."""
     _inserted: Mapping[tuple[str, str], Collection[str]] = PrivateAttr({})
@@ -247,12 +250,14 @@ class Settings(Section):
         routes = (
             *(self._route(proxy, own, secrets, bound, called) for proxy in self.proxies),
             *(self._route(proxy, listed, secrets, bound, called) for proxy in more),
+            *(door.route() for door in self.mcp),
         )
         tunnelled = {name for route in routes if route.websocket for name in route.upstreams()}
         upstreams = (
             *(upstream.record() for upstream in (*self.upstreams, *called.upstreams)),
             *(self._own_upstream(proxy) for proxy in everything if not proxy.names_upstream),
             *(second for proxy in everything if (second := proxy.fallback_upstream()) is not None),
+            *(door.upstream() for door in self.mcp),
         )
         connections, actions = called.records()
         return record_of(

@@ -79,6 +79,11 @@ def test_check_counts_connections_and_actions_of_both_forms(config: pathlib.Path
     assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies, 2 connections, 1 action)\n"
 
 
+def test_check_counts_front_doors(config: pathlib.Path) -> None:
+    config.write_text("mcp: [{name: a, path: /a, access_rule: 'true'}, {name: b, path: /b, access_rule: 'true'}]")
+    assert call("check", "--config", config).stdout == f"{config}: ok (0 proxies, 2 front doors for MCP)\n"
+
+
 def test_check_of_a_proxy_that_names_its_upstream(config: pathlib.Path) -> None:
     config.write_text(
         'upstreams: [{name: ai, endpoints: [{url: "http://h"}]}]\nproxies: [{name: p, path: /, upstream: ai}]'

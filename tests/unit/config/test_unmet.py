@@ -26,7 +26,10 @@ DATABASE = "database: sqlite:///g.db\n"
     ],
 )
 def test_each_rule(rule: str, more: str, expected: str) -> None:
-    text = f'{more}proxies: [{{name: a, path: /a, upstream: "http://h", access_rule: "{rule}"}}]'
-    told = list(unmet.remarks(settings_in(text, "yaml", "f", {})))
-    assert len(told) == bool(expected)
-    assert all(expected in sentence and "proxy a:" in sentence for sentence in told)
+    for written, what in (
+        (f'proxies: [{{name: a, path: /a, upstream: "http://h", access_rule: "{rule}"}}]', "proxy a:"),
+        (f'mcp: [{{name: a, path: /a, access_rule: "{rule}"}}]', "front door a:"),
+    ):
+        told = list(unmet.remarks(settings_in(f"{more}{written}", "yaml", "f", {})))
+        assert len(told) == bool(expected)
+        assert all(expected in sentence and what in sentence for sentence in told)

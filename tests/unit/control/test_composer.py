@@ -13,6 +13,7 @@ from gateway.config.errors import ConfigError, Problem
 from gateway.config.load import load_settings
 from gateway.config.overrides import Overrides
 from gateway.config.records import JwtIssuer, Listener, Missing
+from gateway.config.schema.mcp import Mcp
 from gateway.config.schema.settings import Settings
 from gateway.control.composer import Composer, Composition, StoredRecords, credentials
 from gateway.control.options import Options
@@ -41,6 +42,16 @@ def test_the_file_wins_over_the_database(tmp_path: Path, composer: Composer) -> 
     assert [proxy.name for proxy in made.document.routes] == ["a", "b"]
     assert not made.unusable
     assert made.document.listen == tuple(map(Listener, LISTEN))  # the command line wins over both
+
+
+def test_a_front_door_of_the_file_wins_too(tmp_path: Path, composer: Composer) -> None:
+    file = settings(tmp_path, line("a"))
+    door = Mcp.model_validate({"name": "tools", "path": "/mcp", "hosts": ("a.example",)})
+    here = stored("here", path="/mcp", hosts=["a.example"])
+    made = composer.compose(
+        file.model_copy(update={"mcp": (door,)}), StoredRecords([here, stored("every", path="/mcp")])
+    )
+    assert [route.name for route in made.document.routes] == ["a", "every", "mcp/tools"]
 
 
 def test_a_name_for_via_is_that_of_the_file_or_of_the_start(tmp_path: Path, composer: Composer) -> None:

@@ -20,7 +20,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer
 from gateway.errors import GatewayError
-from gateway.identity.access import identify
+from gateway.identity.access import admission, identify
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.budget import BURST
 from gateway.identity.tokens import digest
@@ -108,6 +108,14 @@ def test_a_public_proxy_costs_nothing() -> None:
 )
 async def test_rules(rule: str, nobody: str, caller: str, superuser: str) -> None:
     assert [await answered(rule, exchange(token=t)) for t in ("", CALLER, ROOT)] == [nobody, caller, superuser]
+    found = [admission(rule)(identified(t)) for t in ("", CALLER, ROOT)]
+    assert found == [verdict == "in" for verdict in (nobody, caller, superuser)]
+
+
+def identified(token: str) -> Exchange:
+    ex = exchange(token=token)
+    ex.principal = authenticator().authenticate(ex.request.known.get(b"authorization"), lambda: "192.0.2.1")
+    return ex
 
 
 @pytest.mark.parametrize("token", ["bwt_" + "A" * 43, ROOT[:-1], ROOT + "x", ROOT.upper(), digest(ROOT), "a.b.c", "x"])

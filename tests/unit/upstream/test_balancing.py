@@ -35,8 +35,9 @@ def settings(count: int, **more: Any) -> Upstream:
     return Upstream("ai", tuple(Endpoint(url) for url in URLS[:count]), **more)
 
 
-def test_a_single_endpoint_has_no_group() -> None:
-    assert group_of(settings(1), endpoints(1), ignore) is None
+@pytest.mark.parametrize("count", [0, 1])
+def test_where_there_is_nothing_to_choose_there_is_no_group(count: int) -> None:
+    assert group_of(settings(count), endpoints(count), ignore) is None
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "Certificate": {"cert": "a.pem", "key": "a.key"},
     "Tracing": {"endpoint": "http://127.0.0.1:4318/"},
     "Connection": {"base_url": "http://h"},
+    "Mcp": {"name": "d", "path": "/d"},
+    "ToolRule": {"actions": ["a"]},
     "Action": {"connection": "c"},
     "SqlConnection": {"url": "sqlite:///f"},
     "SqlAction": {"connection": "c", "statement": "SELECT 1"},

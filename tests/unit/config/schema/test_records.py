@@ -52,9 +52,10 @@ NOT_OF_THE_DATA_PLANE = {
     "worker_max_memory",
     "proxies",
     "connectors",
+    "mcp",
 }
-"""Keys of the control plane, `proxies`, which become routes and upstreams, and another way to write connections and
-actions."""
+"""Keys of the control plane; `proxies` and `mcp`, which become routes and upstreams; and another way to write
+connections and actions."""
 
 
 @pytest.mark.covers("T011", "T022")

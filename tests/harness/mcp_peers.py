@@ -1,0 +1,46 @@
+"""The SDKs of the Model Context Protocol, one for each of its eras: from PyPI, each in an environment of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from typing import Any
+
+from harness import toolbox
+
+FOLDER = Path(__file__).with_name("mcp")
+ERAS = {"older": "2025-11-25", "newer": "2026-07-28"}
+"""The version that the SDK of each era speaks with a server that speaks both."""
+
+
+def python(era: str) -> Path:
+    """The Python with the SDK of ``era``; skips the test where it cannot be installed."""
+    lock = FOLDER / f"{era}.txt"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    def install(folder: Path) -> None:
+        toolbox.run([sys.executable, "-m", "venv", folder], folder.parent)
+        pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        toolbox.run([*pip, "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", lock], folder)
+
+    return toolbox.cached(f"mcp-{era}-{version}-{digest}", install) / "bin/python"
+
+
+async def client(era: str, url: str, steps: list[dict[str, Any]], token: str = "") -> dict[str, Any]:
+    """What the client of ``era`` gets for ``steps``: ``version``, and ``results`` in their order.
+
+    A step is ``{"list": true}`` or ``{"call": NAME, "arguments": {}}``; several in a list of ``"together"`` are made at
+    the same time.
+    """
+    told = json.dumps({"url": url, "steps": steps, "token": token})
+    process = await asyncio.create_subprocess_exec(
+        *(python(era), "-I", FOLDER / f"{era}_client.py"), stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    out, error = await asyncio.wait_for(process.communicate(told.encode()), 60)
+    assert process.returncode == 0, error.decode()[-2000:]
+    return dict(json.loads(out))
