@@ -10,7 +10,7 @@ from typing import Any, cast
 import orjson
 
 from gateway.config.actions import Connection
-from gateway.config.kinds import HTTP, kind_of
+from gateway.config.kinds import REQUESTS, kind_of
 from gateway.config.networks import Destinations
 from gateway.connectors.connector import Connector
 from gateway.core.tasks import Tasks
@@ -60,7 +60,7 @@ class Performers:
         self, connections: Iterable[Connection], destinations: Destinations, prepared: dict[str, _Performer]
     ) -> None:
         for connection in connections:
-            if connection.kind == HTTP:
+            if connection.kind in REQUESTS:
                 continue
             live = self._live.get(connection.trn)
             if live is not None and live.settings == connection.settings and destinations == self.destinations:

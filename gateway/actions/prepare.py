@@ -5,10 +5,10 @@ last.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import gateway
 from gateway.actions.auth import authenticated, is_fixed
@@ -64,7 +64,11 @@ class Entry:
     def __post_init__(self) -> None:
         connection, action = self.connection, self.action
         self.origin = Origin.of(connection.base_url)
-        self.recipe = None if action is None else Recipe(connection, action)
+        if action is not None and action.tool:
+            # Its request has a message as its body, which holds the input and nothing of the connection.
+            self.recipe = Recipe(replace(connection, body={}), replace(action, parameters=(), input_schema=None))
+        else:
+            self.recipe = None if action is None else Recipe(connection, action)
         self.retry = (None if action is None else action.retry) or connection.retry
         self.patience = None if self.retry is None else PolicyPatience(self.retry)
 
@@ -81,6 +85,11 @@ class Entry:
     def bounded(self, *bounds: float) -> float:
         """Seconds that one call of it may take. ``bounds``: further ones; 0: none."""
         return min((self.seconds, *filter(None, bounds)))
+
+    @property
+    def is_tool(self) -> bool:
+        """It is called as a tool of MCP."""
+        return self.action is not None and self.action.tool != ""
 
     @property
     def spoken(self) -> Spoken:
@@ -145,9 +154,7 @@ class Index:
 
     def action_summaries(self, tenant: str) -> list[ActionSummary]:
         """Those of ``tenant``, by name."""
-        found = [
-            action_summary(each.action, each.connection, self._rules) for each in self._of(tenant) if each.action
-        ]
+        found = [action_summary(each.action, each.connection, self._rules) for each in self._of(tenant) if each.action]
         return sorted(found, key=lambda each: each["name"])
 
     def actions_of(self, tenant: str) -> list[Entry]:
@@ -213,13 +220,26 @@ def prepare(entry: Entry, asked: Asked, clock: Clock = time.time, most: float = 
     merged = recipe.merge(given)
     if asked.link:
         merged = at_link(merged, entry.connection, asked.link)
-    merged, lines = _completed(entry, merged, clock)
+    return _ready(entry, *_completed(entry, merged, clock), entry.bounded(most, asked.timeout))
+
+
+def prepare_message(
+    entry: Entry, fields: Mapping[str, str], message: Mapping[str, Any], timeout: float = 0.0, clock: Clock = time.time
+) -> Ready:
+    """A request for a tool of ``entry``, with these header fields and this body. Raises `InvalidCallError`."""
+    assert entry.recipe is not None
+    merged = entry.recipe.merge({"headers": fields, "body": message})
+    merged.path = urlsplit(entry.connection.base_url).path or "/"  # the URL of the server is that of all its tools
+    return _ready(entry, *_completed(entry, merged, clock), entry.bounded(timeout))
+
+
+def _ready(entry: Entry, merged: Merged, lines: list[bytes], seconds: float) -> Ready:
     prepared = Prepared(
         merged.method.encode(),
         merged.target.encode(),
         lines,
         merged.body,
-        entry.bounded(most, asked.timeout),
+        seconds,
         entry.patience if entry.retry is not None and may_repeat(entry.retry, merged) else None,
     )
     return Ready(merged, prepared)

@@ -11,7 +11,8 @@ from gateway.actions.call import Ended, Prepared, call
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.actions.repeat import Running, repeat
-from gateway.config.kinds import HTTP
+from gateway.actions.tool_call import Sessions, ToolCall, planned
+from gateway.config.kinds import REQUESTS
 from gateway.config.networks import Destinations
 from gateway.config.records import Document, Route
 from gateway.core.exchange import Exchange
@@ -36,6 +37,7 @@ class Actions:
     def __init__(self) -> None:
         self.running: dict[Exchange, Running] = {}
         self.repeat = repeat(self.running)
+        self._sessions = Sessions()
         self._index = Index((), ())
         self._most = 0.0
         self.generation = 0
@@ -61,7 +63,7 @@ class Actions:
 
     async def prepare(self, document: Document) -> None:
         """Make the connectors that ``document`` needs; nothing changes yet. Raises OSError."""
-        if self._performers is not None or any(each.kind != HTTP for each in document.connections):
+        if self._performers is not None or any(each.kind not in REQUESTS for each in document.connections):
             await self._connectors().prepare(document.connections, Destinations.of(document))
 
     def abandon(self) -> None:
@@ -82,6 +84,19 @@ class Actions:
         if self._performers is not None:
             await self._performers.aclose()
 
+    def _ready(self, entry: Entry, asked: Asked) -> tuple[Prepared, Callable[[], Planned]]:
+        """A call, and what says in a dry run how it would be made. Raises `InvalidCallError`."""
+        if entry.is_tool:
+            ready = planned(entry, asked.input, self._sessions.of(entry.connection))
+        elif entry.connection.kind in REQUESTS:
+            ready = prepare(entry, asked, most=self._most)
+        else:
+            from gateway.actions.connector_call import dry_run_call, prepare_call  # as in `perform`
+
+            made = prepare_call(entry, asked, self._most)
+            return made.prepared, partial(dry_run_call, entry, made)
+        return ready.prepared, partial(dry_run, entry, ready)
+
     def connections(self, tenant: str) -> list[ConnectionSummary]:
         return self._index.connection_summaries(tenant)
 
@@ -99,25 +114,19 @@ class Actions:
         try:
             entry = self._index.find(asked)
             trn = entry.trn
-            prepared, plan = _prepared(entry, asked, self._most)
+            prepared, plan = self._ready(entry, asked)
             if asked.dry_run:
                 return {**_blank(trn, asked), "planned": plan()}
         except InvalidCallError as error:
             return {**_blank(trn, asked), "failure": _refused(error)}
         served = server.snapshot.served[entry.label]
-        ended = await call(server, self.running, served, prepared, _id(asked.request_id))
+        make = partial(call, server, self.running, served, request_id=_id(asked.request_id))
+        if entry.is_tool:
+            seconds = entry.bounded(self._most, asked.timeout)
+            ended = await ToolCall(self._sessions, entry, make, seconds).result(asked.input)
+        else:
+            ended = await make(prepared)
         return result_of(trn, ended, time.monotonic() - began)
-
-
-def _prepared(entry: Entry, asked: Asked, most: float) -> tuple[Prepared, Callable[[], Planned]]:
-    """A call, and what says in a dry run how it would be made. ``most``: as in `prepare`. Raises `InvalidCallError`."""
-    if entry.connection.kind == HTTP:
-        ready = prepare(entry, asked, most=most)
-        return ready.prepared, partial(dry_run, entry, ready)
-    from gateway.actions.connector_call import dry_run_call, prepare_call  # as in `Actions.perform`
-
-    made = prepare_call(entry, asked, most)
-    return made.prepared, partial(dry_run_call, entry, made)
 
 
 def _id(given: str) -> bytes:

@@ -67,7 +67,7 @@ class ActionRecords(RecordAdministration[NamedAction]):
         if place is None:
             message = f"there is no connection {value.definition.connection}; create it first, or write another name"
             raise validation([("connection", message)])
-        if value.definition.kind != place.definition.kind:
+        if value.definition.speaks != place.definition.kind:
             kind = place.definition.kind
             raise validation([("kind", f"is not that of its connection, {kind}; write the same, or leave it out")])
         return None if place in self._declared.called.connections else self._store.actions.needs(value.connection)

@@ -23,7 +23,7 @@ def _described(name: str) -> Resource:
     """A connector of another distribution that cannot be loaded has its error as description, and no schemas."""
     connection: type[Section] = Connection
     action: type[Section] = Action
-    if name != registry.HTTP:
+    if name not in registry.REQUESTS:
         try:
             kind = registry.kind_of(name)
         except registry.UnknownKindError as error:

@@ -211,3 +211,5 @@ class Action:
     pagination: Pagination | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """All keys of an action that is not of `http`, as JSON."""
+    tool: str = ""
+    """Of a server of MCP, which the connection is; empty: the action is a request of HTTP."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gateway.config import header_template
 from gateway.config.actions import DEFAULT_TENANT, Action, Connection
-from gateway.config.kinds import HTTP
+from gateway.config.kinds import REQUESTS
 from gateway.config.records import NAMED, Route
 from gateway.core import trn
 
@@ -49,7 +49,7 @@ def routes(connections: Sequence[Connection], actions: Sequence[Action]) -> Iter
 
 
 def _route(name: str, connection: Connection, most: int, action: Action | None = None) -> Route:
-    if connection.kind != HTTP:
+    if connection.kind not in REQUESTS:
         # No forward proxy is on the way of a connector, so that nothing is kept from one.
         return Route(name, "/", connection.upstream, own=True, answer_limit=most, connection=connection.trn)
     return Route(

@@ -15,7 +15,7 @@ from gateway.config.actions import DEFAULT_TENANT
 from gateway.config.calls import ACTION, LONGEST
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
-from gateway.config.kinds import HTTP, kinds
+from gateway.config.kinds import HTTP, MCP, REQUESTS, kinds
 from gateway.config.mcp import DOOR
 from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS
@@ -137,13 +137,25 @@ def _connections(settings: dict[str, object], upstreams: _Register) -> Iterator[
                 known = f"the names are {there}; write one of them" if there else "add it below `connections`"
                 yield Problem(f"there is no connection of this name; {known}", shown, line)
                 continue
-            theirs = of.get(named)
-            own = _mapping(action).get("kind", at[-1] if at else theirs)
-            if own != theirs and own in kinds():
-                line, shown = locate(upstreams.root, (*at, "actions", name))
-                yield Problem(f"is of {own}, and its connection of {theirs}; name a connection of {own}", shown, line)
-    others = (name for name in of if of[name] != HTTP)
+            group = at[-1] if at else None
+            yield from _of_its_kind(_mapping(action), group, of.get(named), upstreams.root, (*at, "actions", name))
+    others = (name for name in of if of[name] not in REQUESTS)
     upstreams.without_requests.update(f"{SHARED}{tenants[name]}{name}" for name in others)
+
+
+def _of_its_kind(action: dict[str, object], group: object, theirs: object, root: Branch, at: Path) -> Iterator[Problem]:
+    """An action is of the kind ``theirs`` of its connection. ``group``: the kind below which it stands."""
+    own = action.get("kind") or group or theirs
+    said = ""
+    if theirs == MCP and not action.get("tool"):
+        said = "its connection is a server of MCP; write the name of a tool in tool"
+    elif theirs == HTTP and action.get("tool"):
+        said = "it has a tool, and its connection is no server of MCP; write kind: mcp there, or remove tool"
+    elif own != theirs and own in kinds():
+        said = f"is of {own}, and its connection of {theirs}; name a connection of {own}"
+    if said:
+        line, shown = locate(root, at)
+        yield Problem(said, shown, line)
 
 
 def _without_first_version(name: object) -> object:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
 
 HTTP: Final = "http"
+MCP: Final = "mcp"
+REQUESTS: Final = (HTTP, MCP)
+"""The kinds whose calls are requests of HTTP, and have the sections `Connection` and `Action`."""
 GROUP: Final = "gateway.connectors"
 BUILT_IN: Final[Mapping[str, str]] = {
     "sql": "gateway.connectors.sql:Sql",
@@ -43,12 +46,12 @@ def _installed() -> Mapping[str, EntryPoint]:
     """Those of other distributions. `http` and the built-in ones cannot be replaced."""
     from importlib.metadata import entry_points  # here, because it brings a megabyte of what most gateways do not need
 
-    return {each.name: each for each in entry_points(group=GROUP) if each.name not in (HTTP, *BUILT_IN)}
+    return {each.name: each for each in entry_points(group=GROUP) if each.name not in (*REQUESTS, *BUILT_IN)}
 
 
 def kinds() -> list[str]:
     """Every kind that a connection may have."""
-    return [HTTP, *BUILT_IN, *sorted(_installed())]
+    return [*REQUESTS, *BUILT_IN, *sorted(_installed())]
 
 
 @cache

@@ -139,7 +139,7 @@ def together(
                 f"action {action.trn} of the database: its connection {action.definition.connection} is neither in the "
                 "file nor in the database; create it, or delete the action"
             )
-        elif place.definition.kind != action.definition.kind:
+        elif place.definition.kind != action.definition.speaks:
             problems[action.trn] = (
                 f"action {action.trn} of the database: its connection {place.name} is of the kind "
                 f"{place.definition.kind}; change the action"

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 import gateway
+from gateway.actions import eras
 from gateway.actions.service import Actions
 from gateway.config.mcp import DOOR, Mcp
 from gateway.config.records import Route
@@ -16,7 +17,6 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.errors import FORBIDDEN, GatewayError
 from gateway.ipc.calls import Asked
-from gateway.mcp import eras
 from gateway.mcp.message import Fields, Message, ProtocolError, check_form, read
 from gateway.mcp.results import refused, result_of
 from gateway.mcp.tools import Tool, tools_of

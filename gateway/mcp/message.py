@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.actions import eras
 from gateway.core.message import RequestHead
-from gateway.mcp import eras
 
 Id = str | int
 _WANTED: Final = frozenset(
@@ -174,11 +174,3 @@ def decoded(value: str | None) -> str | None:
         return b64decode(value[9:-2], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         raise ProtocolError(eras.HEADER_MISMATCH, "a header field is no valid base64 of UTF-8") from None
-
-
-def encoded(value: str) -> str:
-    """``value`` as such a field carries it."""
-    plain = value.isascii() and value.isprintable() and value == value.strip(" ")
-    if plain and not (value.startswith("=?base64?") and value.endswith("?=")):
-        return value
-    return f"=?base64?{binascii.b2a_base64(value.encode(), newline=False).decode()}?="

@@ -185,7 +185,7 @@ def surface_chain(
         # too often must not take a place
         limit_rate(rates),
         # must be below all that refuses because one permit covers the whole request
-        _limit(upstream.settings, upstream.limiter, route.priority),
+        _limit(upstream.settings, upstream.limiter, route),
         # must be below the limiter because a permit covers the response until the kernel has it
         deliver,
     )

@@ -6,11 +6,16 @@ import asyncio
 import hashlib
 import json
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness import toolbox
+from harness.patience import when
+from harness.ports import reserved_port
 
 FOLDER = Path(__file__).with_name("mcp")
 ERAS = {"older": "2025-11-25", "newer": "2026-07-28"}
@@ -44,3 +49,27 @@ async def client(era: str, url: str, steps: list[dict[str, Any]], token: str = "
     out, error = await asyncio.wait_for(process.communicate(told.encode()), 60)
     assert process.returncode == 0, error.decode()[-2000:]
     return dict(json.loads(out))
+
+
+@asynccontextmanager
+async def server(era: str, how: str) -> AsyncIterator[str]:
+    """The URL of a server of ``era`` with the tools ``add`` and ``fail``. ``how``: it responds ``plain``, with JSON and
+    without a session, or with ``events``."""
+    port = reserved_port()
+    command = (python(era), "-I", FOLDER / f"{era}_server.py", str(port), how)
+    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        await when(partial(_listens, port), 60, f"the server of the {era} era")
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -120,8 +120,10 @@ class Action(Section):
 
     connection: Name = Field(examples=["shop"])
     """The name of its connection."""
-    kind: Kind = Field(default="http", examples=["http"], json_schema_extra={"const": "http"})
-    """The connector: that of the connection."""
+    kind: Kind | None = Field(default=None, examples=["http"], json_schema_extra={"enum": ["http", "mcp", None]})
+    """The connector: that of the connection, so that it need not be written."""
+    tool: str = Field(default="", max_length=128, examples=["get_weather"])
+    """The tool that is called, of a connection of the kind `mcp`. It has no `method`, `path`, `query` and `body`."""
     description: str = Field(default="", max_length=1000, examples=["Find an order"])
     """What it does, for people."""
     enabled: bool = Field(default=True, examples=[False])
@@ -193,13 +195,27 @@ class Action(Section):
                 raise ValueError(f"pagination sets {unknown[0]}, which is no parameter; add it to parameters")
         return self
 
+    @model_validator(mode="after")
+    def _tool_alone(self) -> Self:
+        both = [key for key in ("method", "path", "query", "body") if self.tool and key in self.model_fields_set]
+        if both:
+            raise ValueError(f"a tool has no {both[0]}; remove {both[0]}, or tool")
+        if self.kind not in (None, self.speaks):
+            raise ValueError("a tool belongs to the kind mcp, and that kind needs a tool; leave kind out")
+        return self
+
+    @property
+    def speaks(self) -> str:
+        """The kind that its connection must have."""
+        return "mcp" if self.tool else "http"
+
     def placeholders(self) -> list[str]:
         """The names of all parameters that stand in a template of it."""
         return list(placeholders((self.path, self.headers, self.query, self.body and self.body.value)))
 
     def trn(self, name: str, tenant: str) -> Trn:
         """``name``: with its version."""
-        return Trn(tenant, "action", self.kind, *versioned(name))
+        return Trn(tenant, "action", self.speaks, *versioned(name))
 
     def record(self, name: str, connection: Trn) -> records.Action:
         """``name``: the key that it stands under, with its version. ``connection``: the TRN of its connection."""
@@ -207,8 +223,8 @@ class Action(Section):
         return records.Action(
             trn=str(self.trn(name, connection.tenant)),
             connection=str(connection),
-            method=self.method,
-            path=self.path,
+            method="POST" if self.tool else self.method,
+            path="" if self.tool else self.path,
             headers=self.headers,
             query=self.query,
             body=self.body.record() if self.body is not None else None,
@@ -220,4 +236,5 @@ class Action(Section):
             max_bytes=self.limits.max_bytes or 0,
             description=self.description,
             pagination=self.pagination.record() if self.pagination is not None else None,
+            tool=self.tool,
         )

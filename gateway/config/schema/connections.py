@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from gateway.config import actions as records
 from gateway.config import header_template, values
 from gateway.config import records as document
+from gateway.config.kinds import REQUESTS
 from gateway.config.schema.call_policy import PRESETS, HttpPolicy, Milliseconds, RetryKey
 from gateway.config.schema.endpoints import Endpoint
 from gateway.config.schema.outbound_auth import Auth
@@ -39,8 +40,8 @@ _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def _kind(text: str) -> str:
-    if text != "http":
-        raise ValueError("must be http here; write a connection of another kind, with its actions, into the file")
+    if text not in REQUESTS:
+        raise ValueError("must be http or mcp here; write a connection of another kind into the file")
     return text
 
 
@@ -68,7 +69,6 @@ def _plain_values(fields: dict[str, str]) -> dict[str, str]:
 
 
 Kind = Annotated[str, AfterValidator(_kind)]
-Tenant = Annotated[str, AfterValidator(_tenant)]
 Name = Annotated[str, AfterValidator(values.proxy_name)]
 VersionedName = Annotated[str, AfterValidator(_versioned)]
 """The name of an action, with its version behind it unless that is 1: ``find-order@v2``."""
@@ -90,8 +90,8 @@ def key_of(shared: str) -> tuple[str, str]:
 class Connection(Section):
     """A third party: where it is, how to authenticate there, and what protects it."""
 
-    kind: Kind = Field(default="http", examples=["http"], json_schema_extra={"const": "http"})
-    """The connector: `http`."""
+    kind: Kind = Field(default="http", examples=["mcp"], json_schema_extra={"enum": ["http", "mcp"]})
+    """The connector: `http`, or `mcp`: a server of the Model Context Protocol at `base_url`."""
     tenant: Tenant = Field(default=records.DEFAULT_TENANT, examples=["acme"])
     """Whose it is. What belongs to another tenant is not there for a caller."""
     description: str = Field(default="", max_length=1000, examples=["The API of the shop"])

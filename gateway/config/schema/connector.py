@@ -120,6 +120,11 @@ class ConnectorAction(Section):
     limits: ActionLimits = Field(default=ActionLimits())
     """Bounds of this action."""
 
+    @property
+    def speaks(self) -> str:
+        """The kind that its connection must have."""
+        return self.kind
+
     @field_validator("input_schema")
     @classmethod
     def _a_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ def _action(value: object, handler: object, info: ValidationInfo) -> Action | Co
 def _kind_in(value: object) -> type[kinds.Kind] | None:
     """The connector that is named; None: `http`, or what is no name, which the section of `http` reports."""
     name = value.get("kind") if isinstance(value, Mapping) else None
-    return None if not isinstance(name, str) or name in ("", kinds.HTTP) else _known(name, "kind")
+    return None if not isinstance(name, str) or name in ("", *kinds.REQUESTS) else _known(name, "kind")
 
 
 def _known(name: str, key: str) -> type[kinds.Kind]:
@@ -73,7 +73,7 @@ _Other = Annotated[
         {
             "type": "object",
             "required": ["kind"],
-            "properties": {"kind": {"type": "string", "not": {"enum": [kinds.HTTP, *kinds.BUILT_IN]}}},
+            "properties": {"kind": {"type": "string", "not": {"enum": [*kinds.REQUESTS, *kinds.BUILT_IN]}}},
         }
     ),
 ]
@@ -111,7 +111,7 @@ class Connectors(Section):
         if not isinstance(data, dict):
             return data
         for kind in data:
-            if kind != kinds.HTTP:
+            if kind not in kinds.REQUESTS:
                 _known(kind, kind)
         return {kind: _group(kind, group) for kind, group in data.items()}
 

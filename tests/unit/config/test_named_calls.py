@@ -72,7 +72,7 @@ def test_an_action_without_its_connection_is_left_out_with_the_reason() -> None:
 
 
 def test_an_action_of_another_kind_than_its_connection_is_left_out() -> None:
-    other = Action.model_construct(connection="shop", kind="sql")
+    other = Action.model_construct(connection="shop", tool="add")
     stray = dataclasses.replace(action("query"), definition=other)
     both, problems = together(FILE, [], [stray])
     assert trns(both) == trns(FILE)

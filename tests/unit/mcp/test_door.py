@@ -15,9 +15,9 @@ from harness.message import Message
 from harness.patience import eventually
 from harness.upstream import Link, Upstream, refused_url
 
+from gateway.actions import eras
 from gateway.app import Gateway
 from gateway.config import load
-from gateway.mcp import eras
 from gateway.mcp.door import PAGE
 
 FILE = """

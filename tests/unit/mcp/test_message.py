@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.actions import eras
 from gateway.core.message import RequestHead
-from gateway.mcp import eras
-from gateway.mcp.message import Fields, Message, ProtocolError, check_form, decoded, encoded, read
+from gateway.mcp.message import Fields, Message, ProtocolError, check_form, decoded, read
 
 CALL = {"name": "find", "arguments": {"id": 1}}
 META = {eras.VERSION_KEY: "2026-07-28", eras.CAPABILITIES_KEY: {}}
@@ -50,7 +50,7 @@ def test_a_request_of_the_newer_era() -> None:
 
 
 def test_a_name_may_be_encoded() -> None:
-    assert read(newer(params={"name": "é"}), fields(*NEWER[:2], f"Mcp-Name: {encoded('é')}")) is not None
+    assert read(newer(params={"name": "é"}), fields(*NEWER[:2], f"Mcp-Name: {eras.encoded('é')}")) is not None
 
 
 @pytest.mark.parametrize("message", [{"id": ...}, {"id": ..., "method": "notifications/initialized"}])
@@ -135,9 +135,9 @@ def test_a_version_that_is_not_spoken_gets_those_that_are() -> None:
 
 @pytest.mark.parametrize("value", ["find", "", "é", " a", "a ", "a\nb", "=?base64?x?=", "=?base64?"])
 def test_values_of_fields_travel_in_ascii(value: str) -> None:
-    assert encoded(value).isascii()
-    assert "\n" not in encoded(value)
-    assert decoded(encoded(value)) == value
+    assert eras.encoded(value).isascii()
+    assert "\n" not in eras.encoded(value)
+    assert decoded(eras.encoded(value)) == value
 
 
 def test_a_field_that_is_not_there_has_no_value() -> None:

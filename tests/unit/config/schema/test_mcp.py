@@ -66,3 +66,32 @@ def test_no_two_have_one_name_or_one_route() -> None:
     proxy = "proxies: [{name: p, path: /a, upstream: 'http://h'}]"
     assert same in said("{name: a, path: /a}", more=proxy)
     assert len(document("{name: p, path: /b}", more=proxy).routes) == 2
+
+
+PEER = "connections: {p: {kind: mcp, base_url: 'http://h/mcp'}, h: {base_url: 'http://h'}}"
+
+
+@pytest.mark.covers("ACT-36")
+def test_a_connection_may_be_a_server_and_an_action_one_of_its_tools() -> None:
+    found = document(more=f"{PEER}\nactions: {{add: {{connection: p, tool: add, parameters: [{{name: a}}]}}}}")
+    (action,) = found.actions
+    assert (action.trn, action.tool) == ("trn:openact:default:action/mcp/add@v1", "add")
+    assert (action.method, action.path, [each.name for each in action.parameters]) == ("POST", "", ["a"])
+    assert {each.trn for each in found.connections} == {
+        "trn:openact:default:connection/mcp/p@v1",
+        "trn:openact:default:connection/http/h@v1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ("{connection: p}", "actions.a: its connection is a server of MCP; write the name of a tool in tool"),
+        ("{connection: h, tool: t}", "actions.a: it has a tool, and its connection is no server of MCP"),
+        ("{connection: p, tool: t, kind: http}", "a tool belongs to the kind mcp, and that kind needs a tool"),
+        ("{connection: p, tool: t, path: /x}", "a tool has no path; remove path, or tool"),
+        ("{connection: p, tool: t, method: POST}", "a tool has no method"),
+    ],
+)
+def test_an_action_is_what_its_connection_can_do(action: str, sentence: str) -> None:
+    assert sentence in said(more=f"{PEER}\nactions: {{a: {action}}}")

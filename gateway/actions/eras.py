@@ -6,6 +6,7 @@ Until 2025-11-25 a client opens with ``initialize``. From 2026-07-28 on each req
 
 from __future__ import annotations
 
+import binascii
 from typing import Final
 
 MODERN: Final = ("2026-07-28",)
@@ -45,3 +46,11 @@ def status_of(code: int, *, modern: bool) -> int:
     """The HTTP status of a response with the error ``code``. In the older era an error that has the id of its request
     is a response like any other."""
     return _STATUSES.get(code) or (_MODERN_STATUSES.get(code, 200) if modern else 200)
+
+
+def encoded(value: str) -> str:
+    """``value`` as `NAME_FIELD` carries it: in ASCII, or as ``=?base64?...?=`` (streamable-http, "Value Encoding")."""
+    plain = value.isascii() and value.isprintable() and value == value.strip(" ")
+    if plain and not (value.startswith("=?base64?") and value.endswith("?=")):
+        return value
+    return f"=?base64?{binascii.b2a_base64(value.encode(), newline=False).decode()}?="

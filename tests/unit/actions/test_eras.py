@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.mcp import eras
+from gateway.actions import eras
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,171 @@
+"""Calls a tool of a server of MCP: requests of HTTP like those of other actions, each with a message as its body."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Any, Final
+
+import orjson
+
+from gateway.actions import eras
+from gateway.actions.call import Ended, Prepared
+from gateway.actions.prepare import Entry, Ready, prepare_message
+from gateway.actions.tool_messages import Request, Response, Session, discovery, initialization, request, response
+from gateway.config.actions import Connection
+from gateway.core.message import ResponseHead
+from gateway.errors import UPSTREAM_BAD_RESPONSE, GatewayError
+
+SAID_NO: Final = 422
+"""The status of a result that is an error: the server was asked, and says that it could not do it."""
+_WRONG: Final = frozenset((eras.INVALID_PARAMS, eras.INVALID_REQUEST, eras.METHOD_NOT_FOUND))
+_OLDEST: Final = "2024-11-05"
+Make = Callable[[Prepared], Awaitable[Ended]]
+"""Makes one exchange."""
+
+
+class Sessions:
+    """Those with the servers of one data plane, by the TRN of their connection."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Connection, Session]] = {}
+
+    def of(self, connection: Connection) -> Session | None:
+        """None: there is none, or the connection has changed since."""
+        found = self._known.get(connection.trn)
+        return found[1] if found is not None and found[0] == connection else None
+
+    def keep(self, connection: Connection, session: Session) -> None:
+        self._known[connection.trn] = connection, session
+
+    def forget(self, connection: Connection) -> None:
+        self._known.pop(connection.trn, None)
+
+
+def planned(entry: Entry, given: Mapping[str, Any], known: Session | None) -> Ready:
+    """The call itself, as it would be sent. Raises `InvalidCallError`."""
+    assert entry.action is not None
+    entry.check(given)
+    params = {"name": entry.action.tool, "arguments": dict(given)}
+    return prepare_message(entry, *_parts(request(known or Session(eras.MODERN[0]), "tools/call", params)))
+
+
+def _parts(made: Request) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    return made.fields, made.message
+
+
+class ToolCall:
+    """One call. ``seconds``: for all of its exchanges."""
+
+    def __init__(self, sessions: Sessions, entry: Entry, make: Make, seconds: float) -> None:
+        self._sessions = sessions
+        self._entry = entry
+        self._make = make
+        self._until = monotonic() + seconds
+
+    async def result(self, given: Mapping[str, Any]) -> Ended:
+        """The exchange that decided how the call ended: its response is the result, or why there is none."""
+        connection = self._entry.connection
+        session = self._sessions.of(connection)
+        for last in (False, True):
+            if session is None:
+                opened = await self._open()
+                if isinstance(opened, Ended):
+                    return opened
+                session = opened
+                self._sessions.keep(connection, session)
+            ended = await self._send(planned(self._entry, given, session).prepared)
+            if last or not _has_lost(ended, session):
+                return _judged(ended)
+            # The server has forgotten the session, or speaks another era now: nothing was done.
+            self._sessions.forget(connection)
+            session = None
+        raise AssertionError("the second attempt is the last one")
+
+    async def _open(self) -> Session | Ended:
+        """A session, or the exchange that failed to give one."""
+        ended, found = await self._ask(discovery())
+        if ended.error is not None:
+            return ended
+        if found is not None and found.result is not None and _supports(found.result.get("supportedVersions")):
+            return Session(eras.MODERN[0])
+        ended, found = await self._ask(initialization())
+        if found is None or found.result is None:
+            return _judged(ended)
+        version = found.result.get("protocolVersion")
+        if version not in (*eras.LEGACY, _OLDEST):
+            return _bad(ended, "The server of MCP speaks no version of the protocol that the gateway speaks")
+        session = Session(version, _field(ended.stream.head, b"mcp-session-id"))
+        ended, _ = await self._ask(request(session, "notifications/initialized", {}, notifies=True))
+        return session if ended.error is None and ended.stream.status < 300 else _judged(ended)
+
+    async def _ask(self, made: Request) -> tuple[Ended, Response | None]:
+        ended = await self._send(prepare_message(self._entry, *_parts(made)).prepared)
+        return ended, None if ended.error is not None else _response_of(ended)
+
+    async def _send(self, prepared: Prepared) -> Ended:
+        prepared.seconds = max(min(prepared.seconds, self._until - monotonic()), 0.001)
+        return await self._make(prepared)
+
+
+def _supports(versions: object) -> bool:
+    return isinstance(versions, list) and eras.MODERN[0] in versions
+
+
+def _has_lost(ended: Ended, session: Session) -> bool:
+    """Whether the server does not know the session any more (2025-11-25, basic/transports: 404)."""
+    if ended.error is not None:
+        return False
+    if session.modern:
+        found = _response_of(ended) if ended.stream.status == 400 else None
+        return ended.stream.status == 400 and (found is None or found.modern)
+    return ended.stream.status == 404 and bool(session.id)
+
+
+def _response_of(ended: Ended) -> Response | None:
+    return response(bytes(ended.stream.received), _field(ended.stream.head, b"content-type"))
+
+
+def _judged(ended: Ended) -> Ended:
+    """``ended`` with the result of the tool as its response, in JSON. What the breaker has learnt stays: the server has
+    responded, whatever the tool said."""
+    if ended.error is not None:
+        return ended
+    found = _response_of(ended)
+    if found is None:
+        if ended.stream.status < 300:
+            return _bad(ended, "The response holds no message of JSON-RPC")
+        return ended
+    if found.result is not None:
+        status = SAID_NO if found.result.get("isError") is True else 200
+        _replace(ended, status, {name: each for name, each in found.result.items() if name != "resultType"})
+    elif found.error is not None:
+        wrong = found.error.get("code") in _WRONG
+        _replace(ended, 400 if wrong else 502, {"error": found.error})
+    return ended
+
+
+def _bad(ended: Ended, details: str) -> Ended:
+    ended.error = GatewayError(UPSTREAM_BAD_RESPONSE, details)
+    return ended
+
+
+def _replace(ended: Ended, status: int, value: Mapping[str, Any]) -> None:
+    try:
+        body = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        _bad(ended, "The result is nested too deeply to be passed on")
+        return
+    stream = ended.stream
+    fields = [b"Content-Type: application/json"]
+    stream.head = ResponseHead(status, b"", 1, fields, {}, len(body), True)
+    stream.status, stream.received = status, bytearray(body)
+
+
+def _field(head: ResponseHead | None, name: bytes) -> str:
+    """The value of a field; empty: there is none."""
+    for line in () if head is None else head.fields:
+        found, _, value = line.partition(b":")
+        if found.lower() == name:
+            return value.strip(b" \t").decode("latin-1")
+    return ""

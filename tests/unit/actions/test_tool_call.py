@@ -1,0 +1,249 @@
+"""Calls of tools, over real sockets, at servers that a script plays. `tests/e2e/test_mcp_servers.py` has real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness.answers import answer, each_request
+from harness.message import Message
+from harness.upstream import Upstream, refused_url
+
+from gateway.app import Gateway
+from gateway.config import load
+from gateway.ipc.calls import Asked, Called
+
+FILE = """
+listen: 127.0.0.1:0
+access_log: null
+connections:
+  peer: {{kind: mcp, base_url: "{url}/mcp", retry: once, auth: {{type: bearer, token: t}}, headers: {{X-A: b}},
+          body: {{c: 1}}, max_concurrent: 5,
+          circuit_breaker: {{enabled: true, failure_threshold: 2, recovery_timeout: 60}}{more}}}
+actions:
+  add: {{connection: peer, tool: add, parameters: [{{name: a, type: integer, required: true}}]}}
+"""
+JSON = "Content-Type: application/json"
+Reply = Callable[[str, dict[str, Any]], bytes]
+
+
+def result(value: Any, *lines: str) -> bytes:
+    return answer(json.dumps({"jsonrpc": "2.0", "id": 1, "result": value}).encode(), JSON, *lines)
+
+
+def error(code: int, status: int = 200) -> bytes:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": "no"}}).encode()
+    return answer(body, JSON, status=status)
+
+
+class Server:
+    """Plays a server: ``replies`` by method; others get an error of that era."""
+
+    def __init__(self, upstream: Upstream, **replies: bytes | list[bytes]) -> None:
+        self.upstream = upstream
+        self.replies = {name.replace("__", "/"): reply for name, reply in replies.items()}
+        self.methods: list[str] = []
+        upstream.behaviour = each_request(self._reply)
+
+    def _reply(self, message: Message) -> bytes:
+        method = json.loads(message.body)["method"]
+        self.methods.append(method)
+        reply = self.replies.get(method, answer(b"Bad Request", status=400))
+        return reply.pop(0) if isinstance(reply, list) else reply
+
+
+DISCOVERED = result({"supportedVersions": ["2026-07-28"], "resultType": "complete"})
+BEGUN = result({"protocolVersion": "2025-11-25", "capabilities": {}}, "Mcp-Session-Id: s1")
+NOTED = answer(status=202)
+DONE = {"content": [{"type": "text", "text": "3"}]}
+NEWER = {"server__discover": DISCOVERED}
+OLDER: dict[str, Any] = {"initialize": BEGUN, "notifications__initialized": NOTED}
+
+
+class Peer:
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def call(self, **changes: Any) -> Called:
+        asked = Asked("default", "add", **{"input": {"a": 1}, **changes})
+        return await self.gateway.actions.call(self.gateway.server, asked)
+
+    async def __aenter__(self) -> Peer:
+        await self.gateway.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self.gateway.exchanges == 0
+        await self.gateway.aclose()
+
+
+def peer(url: str, more: str = "") -> Peer:
+    return Peer(Gateway(load.parse(FILE.format(url=url, more=more), "yaml", "f", {})))
+
+
+def body_of(called: Called) -> Any:
+    assert called["failure"] is None, called["failure"]
+    return json.loads(called["body"])
+
+
+@pytest.mark.covers("ACT-36")
+async def test_a_server_of_the_newer_era_is_asked_once_what_it_is(upstream: Upstream) -> None:
+    server = Server(upstream, **NEWER, tools__call=result({**DONE, "resultType": "complete"}))
+    async with peer(upstream.url) as made:
+        for _ in range(2):
+            called = await made.call()
+            assert (called["status"], body_of(called)) == (200, DONE)
+            assert called["headers"] == [("Content-Type", "application/json")]
+        assert server.methods == ["server/discover", "tools/call", "tools/call"]
+        seen = upstream.requests[-1]
+        assert (seen.method, seen.target) == (b"POST", b"/mcp")
+        for name, value in (("authorization", b"Bearer t"), ("x-a", b"b"), ("mcp-name", b"add")):
+            assert seen.get(name) == value
+        params = json.loads(seen.body)["params"]
+        assert (params["name"], params["arguments"], "c" in json.loads(seen.body)) == ("add", {"a": 1}, False)
+
+
+@pytest.mark.covers("ACT-36")
+async def test_a_server_of_the_older_era_gets_one_session(upstream: Upstream) -> None:
+    events = b'event: message\ndata: {"jsonrpc":"2.0","id":1,"result":{"content":[]}}\n\n'
+    replies = [answer(events, "Content-Type: text/event-stream"), result(DONE)]
+    server = Server(upstream, **OLDER, tools__call=replies)
+    async with peer(upstream.url) as made:
+        assert body_of(await made.call()) == {"content": []}
+        assert body_of(await made.call()) == DONE
+        assert server.methods == ["server/discover", "initialize", "notifications/initialized", *["tools/call"] * 2]
+        for seen in upstream.requests[2:]:
+            assert (seen.get("mcp-session-id"), seen.get("mcp-protocol-version")) == (b"s1", b"2025-11-25")
+
+
+@pytest.mark.parametrize(
+    ("era", "lost"),
+    [
+        (OLDER, answer(b"gone", status=404)),
+        (NEWER, answer(b"Bad Request", status=400)),
+        (NEWER, error(-32022, 400)),
+    ],
+)
+async def test_a_session_that_the_server_has_lost_is_made_again(
+    upstream: Upstream, era: dict[str, Any], lost: bytes
+) -> None:
+    server = Server(upstream, **era, tools__call=[lost, result(DONE)])
+    async with peer(upstream.url) as made:
+        assert body_of(await made.call()) == DONE
+        handshake = server.methods[: server.methods.index("tools/call")]
+        assert server.methods == [*handshake, "tools/call", *handshake, "tools/call"]
+
+
+async def test_it_is_made_again_once(upstream: Upstream) -> None:
+    Server(upstream, **OLDER, tools__call=answer(b"gone", status=404))
+    async with peer(upstream.url) as made:
+        called = await made.call()
+        assert (called["status"], called["body"]) == (404, b"gone")
+
+
+async def test_another_connection_has_another_session(upstream: Upstream) -> None:
+    server = Server(upstream, **NEWER, tools__call=result(DONE))
+    async with peer(upstream.url) as made:
+        await made.call()
+        changed = FILE.format(url=upstream.url, more=", description: other")
+        await made.gateway.reload(load.parse(changed, "yaml", "f", {}))
+        await made.call()
+        assert server.methods.count("server/discover") == 2
+
+
+@pytest.mark.covers("ACT-36")
+async def test_a_tool_that_says_no_is_no_illness_of_its_server(upstream: Upstream) -> None:
+    said = {"content": [{"type": "text", "text": "no stock"}], "isError": True}
+    Server(upstream, **NEWER, tools__call=result(said))
+    async with peer(upstream.url) as made:
+        for _ in range(4):
+            called = await made.call()
+            assert (called["status"], body_of(called)) == (422, said)
+
+
+@pytest.mark.parametrize(("code", "sent", "status"), [(-32602, 200, 400), (-32601, 404, 400), (-32603, 200, 502)])
+async def test_errors_of_json_rpc_are_responses(upstream: Upstream, code: int, sent: int, status: int) -> None:
+    Server(upstream, **NEWER, tools__call=error(code, sent))
+    async with peer(upstream.url) as made:
+        called = await made.call()
+        assert (called["status"], body_of(called)["error"]["code"]) == (status, code)
+
+
+async def test_other_responses_are_those_of_the_server(upstream: Upstream) -> None:
+    Server(upstream, **NEWER, tools__call=answer(b"slow down", status=429))
+    async with peer(upstream.url) as made:
+        called = await made.call()
+        assert (called["status"], called["body"]) == (429, b"slow down")
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {**NEWER, "tools__call": answer(b"<p>", "Content-Type: text/html")},
+        {**NEWER, "tools__call": result(json.loads('{"a":' * 260 + "1" + "}" * 260))},
+        {"initialize": answer(b"hello")},
+        {"initialize": result({"protocolVersion": "1999-01-01"})},
+    ],
+)
+async def test_what_is_no_server_of_the_protocol(upstream: Upstream, replies: dict[str, Any]) -> None:
+    Server(upstream, **replies)
+    async with peer(upstream.url) as made:
+        failure = (await made.call())["failure"]
+        assert failure is not None
+        assert (failure["status"], failure["code"]) == (502, "upstream_bad_response")
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"server__discover": answer(b"who are you", status=401), "initialize": answer(b"who are you", status=401)},
+        {"initialize": BEGUN, "notifications__initialized": answer(b"who are you", status=401)},
+        {"server__discover": result({"supportedVersions": ["2099-01-01"]}), "initialize": answer(b"", status=401)},
+    ],
+)
+async def test_a_handshake_that_is_refused_is_the_response(upstream: Upstream, replies: dict[str, Any]) -> None:
+    server = Server(upstream, **replies)
+    async with peer(upstream.url) as made:
+        assert (await made.call())["status"] == 401
+        assert "tools/call" not in server.methods
+
+
+async def test_a_server_that_is_away_opens_the_breaker() -> None:
+    async with peer(refused_url()) as made:
+        codes = []
+        for _ in range(3):
+            failure = (await made.call())["failure"]
+            assert failure is not None
+            codes.append(failure["code"])
+        assert codes == ["dial_failed", "dial_failed", "breaker_open"]
+
+
+async def test_a_server_that_goes_away_after_its_handshake(upstream: Upstream) -> None:
+    server = Server(upstream, **NEWER, tools__call=[result(DONE), answer(b"", status=500), answer(b"", status=500)])
+    async with peer(upstream.url) as made:
+        await made.call()
+        assert [(await made.call())["status"] for _ in range(2)] == [500, 500]
+        failure = (await made.call())["failure"]
+        assert failure is not None
+        assert (failure["code"], server.methods.count("tools/call")) == ("breaker_open", 3)
+
+
+async def test_wrong_input_and_a_dry_run_send_nothing(upstream: Upstream) -> None:
+    async with peer(upstream.url) as made:
+        failure = (await made.call(input={"a": "x"}))["failure"]
+        assert failure is not None
+        assert failure["code"] == "validation.invalid_input"
+        planned = (await made.call(dry_run=True, timeout=1.0))["planned"]
+        assert planned is not None
+        assert (planned["method"], planned["url"]) == ("POST", f"{upstream.url}/mcp")
+        assert json.loads(planned["body"])["params"]["arguments"] == {"a": 1}
+        assert not upstream.requests
+
+
+async def test_the_time_is_that_of_all_exchanges(upstream: Upstream) -> None:
+    async with peer(upstream.url) as made:
+        failure = (await made.call(timeout=0.05))["failure"]
+        assert failure is not None
+        assert failure["code"] == "total_timeout"

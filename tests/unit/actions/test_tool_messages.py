@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.actions import eras
+from gateway.actions.tool_messages import Session, discovery, initialization, request, response
+
+CALL = {"name": "add", "arguments": {"a": 1}}
+
+
+def test_a_request_of_the_newer_era_says_what_it_is() -> None:
+    made = request(Session("2026-07-28"), "tools/call", CALL)
+    assert made.fields == {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "add",
+    }
+    params: Any = made.message["params"]
+    assert (params["name"], params["_meta"][eras.VERSION_KEY]) == ("add", "2026-07-28")
+    assert request(Session("2026-07-28"), "tools/call", {"name": "é"}).fields["Mcp-Name"].startswith("=?base64?")
+    assert "Mcp-Name" not in discovery().fields
+
+
+def test_a_request_of_the_older_era_belongs_to_its_session() -> None:
+    made = request(Session("2025-11-25", "s1"), "tools/call", CALL)
+    assert made.fields == {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2025-11-25",
+        "Mcp-Session-Id": "s1",
+    }
+    assert made.message == {"jsonrpc": "2.0", "method": "tools/call", "id": 1, "params": CALL}
+    assert "Mcp-Session-Id" not in request(Session("2025-11-25"), "tools/call", CALL).fields
+    note = request(Session("2025-11-25"), "notifications/initialized", {}, notifies=True)
+    assert note.message == {"jsonrpc": "2.0", "method": "notifications/initialized"}
+
+
+def test_a_session_begins_without_a_version_in_a_field() -> None:
+    made = initialization()
+    assert made.fields.keys() == {"Accept"}
+    params: Any = made.message["params"]
+    assert params["protocolVersion"] == "2025-11-25"
+
+
+GOOD = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}).encode()
+NOTE = b'{"jsonrpc": "2.0", "method": "notifications/progress"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (GOOD, "application/json"),
+        (GOOD, ""),
+        (b"event: message\ndata: " + GOOD + b"\n\n", "text/event-stream"),
+        (b"\xef\xbb\xbfdata:" + GOOD + b"\r\n\r\n", "Text/Event-Stream; charset=utf-8"),
+        (b": hello\n\ndata: " + NOTE + b"\n\nid: 7\ndata: " + GOOD + b"\n\n", "text/event-stream"),
+        (b"data: {\n\ndata: " + GOOD.replace(b", ", b",\ndata: ") + b"\r\r", "text/event-stream"),
+        (b"data: " + GOOD, "text/event-stream"),
+    ],
+)
+def test_a_response_as_json_and_as_events(body: bytes, kind: str) -> None:
+    found = response(body, kind)
+    assert found is not None
+    assert (found.result, found.error, found.modern) == ({"content": []}, None, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "application/json"),
+        (b"", "text/event-stream"),
+        (b"<p>", "text/html"),
+        (b"[]", "application/json"),
+        (GOOD.replace(b": 1", b": 2"), "application/json"),
+        (NOTE, "application/json"),
+        (b'{"jsonrpc": "2.0", "id": 1, "result": 3}', "application/json"),
+    ],
+)
+def test_what_holds_no_response(body: bytes, kind: str) -> None:
+    assert response(body, kind) is None
+
+
+@pytest.mark.parametrize(("code", "modern"), [(-32020, True), (-32022, True), (-32600, False)])
+def test_an_error_may_have_no_id(code: int, modern: bool) -> None:
+    found = response(json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": code}}).encode(), "application/json")
+    assert found is not None
+    assert (found.result, found.modern) == (None, modern)
