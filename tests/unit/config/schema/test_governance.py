@@ -16,7 +16,7 @@ def read(**governance: object) -> Governance:
 @pytest.mark.covers("ACT-39")
 def test_it_becomes_a_record_and_allows_everything_by_itself() -> None:
     assert parse("{}", "json", "f", {}).governance == Governance() == read()
-    found = read(allow=["http.get-*", "trn:openact:a:*"], deny="*.delete-*", max_concurrent=10, timeout_ms=1500)
+    found = read(allow=["http.get-*", "trn:openact:a:*"], deny=["*.delete-*"], max_concurrent=10, timeout_ms=1500)
     assert found == Governance(("http.get-*", "trn:openact:a:*"), ("*.delete-*",), 10, 1.5)
 
 
