@@ -23,14 +23,14 @@ def test_a_connector_of_another_distribution(tmp_path: Path, monkeypatch: pytest
     strangers.forget()
     source = strangers.connector_of_the_docs()
     monkeypatch.syspath_prepend(strangers.installed(tmp_path, "cache", "kinds_cache:Memcached", source))
-    assert kinds.kinds() == ["http", *kinds.BUILT_IN, "cache"]
+    assert kinds.kinds() == [*kinds.REQUESTS, *kinds.BUILT_IN, "cache"]
     assert kinds.kind_of("cache").__name__ == "Memcached"
 
 
-@pytest.mark.parametrize("name", ["http", *kinds.BUILT_IN])
+@pytest.mark.parametrize("name", [*kinds.REQUESTS, *kinds.BUILT_IN])
 def test_what_is_built_in_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.syspath_prepend(strangers.installed(tmp_path, name, "kinds_thief:Memcached", "Memcached = 1"))
-    assert kinds.kinds() == ["http", *kinds.BUILT_IN]
+    assert kinds.kinds() == [*kinds.REQUESTS, *kinds.BUILT_IN]
 
 
 @pytest.mark.parametrize(
