@@ -7,7 +7,7 @@ Secrets are shown as `[REDACTED]`, and a client that sends this back keeps them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from gateway.admin import representations
@@ -86,8 +86,8 @@ class RecordAdministration(ABC, Generic[T]):
 
     async def beside(self, served: Sequence[Resource], tenant: str) -> list[Resource]:
         """``served``, each with its record, and the records that are not served; by name."""
-        records = await self.of(tenant)
-        shown = {each.name: self.resource(each) for each in records}
+        records, declared = await self.of(tenant), self._declared_names(tenant)
+        shown = {each.name: self._resource(each, declared) for each in records}
         own = {name: each for name, each in shown.items() if not each["shadowed_by"]}
         items = [{**each, "record": own.get(str(each["trn"]))} for each in served]
         there = {each["trn"] for each in items if each["record"] is not None}
@@ -102,13 +102,15 @@ class RecordAdministration(ABC, Generic[T]):
 
     def resource(self, record: Record[T]) -> Resource:
         """What the database has of it, without secrets."""
+        return self._resource(record, self._declared_names(trn.parse(record.name).tenant))
+
+    def _resource(self, record: Record[T], declared: Container[str]) -> Resource:
         value = record.value
-        hidden = record.name in self._declared_names(trn.parse(record.name).tenant)
         return {
             "version": record.version,
             "created": representations.shown_time(record.created),
             "updated": representations.shown_time(record.updated),
-            "shadowed_by": f"file:{self._declared.name}" if hidden else None,
+            "shadowed_by": f"file:{self._declared.name}" if record.name in declared else None,
             "problem": str(value) if isinstance(value, ConfigError) else "",
             "settings": dict(record.settings),
         }

@@ -24,6 +24,7 @@ WHOLE = (
     "gateway/actions/patience.py",
     "gateway/actions/redaction.py",
     "gateway/actions/sigv4.py",
+    "gateway/actions/summaries.py",
     "gateway/actions/template.py",
     "gateway/actions/values.py",
     "gateway/core/trn.py",
