@@ -131,6 +131,17 @@ NO_EVENT_STREAM = Reason(
     "The upstream sent no stream of events to a caller who had got the head of one while it waited",
     grpc=13,
 )
+NOT_AUTHORIZED = Reason(
+    "not_authorized",
+    502,
+    "Connection Not Authorized",
+    _G,
+    "The connection has no valid authorization; an operator has to authorize it",
+    grpc=9,
+)
+TOKEN_UNAVAILABLE = Reason(
+    "token_unavailable", 503, "Service Unavailable", _U, "The identity provider gives no access token now"
+)
 BREAKER_OPEN = Reason(
     "breaker_open", 503, "Service Unavailable", _G, "Circuit breaker is open, upstream service is experiencing issues"
 )

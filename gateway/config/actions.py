@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 DEFAULT_TENANT = "default"
 
-AuthKind = Literal["none", "api_key", "basic", "bearer", "sigv4", "hmac"]
+AuthKind = Literal[
+    "none",
+    "api_key",
+    "basic",
+    "bearer",
+    "sigv4",
+    "hmac",
+    "oauth2_client_credentials",
+    "oauth2_authorization_code",
+    "oauth2_device",
+    "jwt",
+]
+ClientAuth = Literal["basic", "body", "none"]
+"""How a client names itself at a token endpoint (RFC 6749 2.3.1). ``none``: by its id alone."""
 Place = Literal["auto", "header", "query"]
 """Where an API key goes. ``auto``: by the form of its name."""
 Merge = Literal["layered", "strict"]
@@ -20,6 +33,45 @@ Merge = Literal["layered", "strict"]
 BodyKind = Literal["json", "form", "text"]
 ParameterPlace = Literal["path", "query", "header", "body", "template"]
 """``template``: only where ``{name}`` stands."""
+
+
+TOKEN_KINDS: Final = frozenset(("oauth2_client_credentials", "oauth2_authorization_code", "oauth2_device", "jwt"))
+INTERACTIVE_KINDS: Final = frozenset(("oauth2_authorization_code", "oauth2_device"))
+"""A person has to agree before there is a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """Where the access tokens of a connection come from. Times are seconds.
+
+    It stays in the control process: the data plane gets the tokens alone.
+    """
+
+    token_url: str
+    """Empty: a JWT that is signed here is the token itself."""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    client_auth: ClientAuth = "basic"
+    scopes: tuple[str, ...] = ()
+    scope_delimiter: str = " "
+    token_params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further parameters of each request to the token endpoint, as ``audience``."""
+    default_lifetime: float = 3600.0
+    """Of a token whose response has no expiry; 0: it does not end."""
+    authorize_url: str = ""
+    authorize_params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    redirect_uri: str = ""
+    device_url: str = ""
+    revoke_url: str = ""
+    key: str = field(default="", repr=False)
+    """The private key, PEM, or the shared secret with which a JWT is signed."""
+    key_id: str = ""
+    algorithm: str = ""
+    issuer: str = ""
+    subject: str = ""
+    audience: str = ""
+    lifetime: float = 300.0
+    """Of a JWT that is signed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +92,13 @@ class Auth:
     """Session token (sigv4)."""
     region: str = ""
     service: str = ""
+    oauth: OAuth | None = None
+    """None where the control process has it, and for kinds that have no tokens."""
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether calls need an access token, which the control process gets."""
+        return self.kind in TOKEN_KINDS
 
     @property
     def secrets(self) -> tuple[str, ...]:

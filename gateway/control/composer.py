@@ -9,6 +9,7 @@ from typing import TypeVar
 from gateway.admin.precedence import shadowed
 from gateway.config import header_template, installation, named_calls, values
 from gateway.config.errors import ConfigError
+from gateway.config.grants import Grant, grants_of, without_grants
 from gateway.config.named_calls import NamedCalls
 from gateway.config.records import Credentials, Document, JwtIssuer, TokenRecord, Upstream
 from gateway.config.schema.connections import SHARED
@@ -51,6 +52,8 @@ class Composition:
     """Why proxies are omitted, and connections and actions of the database, by name or TRN."""
     warnings: frozenset[str]
     """Problems of proxies that are served nevertheless."""
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+    """Where the tokens of connections come from, by TRN: what stays here of the configuration."""
 
 
 class Composer:
@@ -81,7 +84,7 @@ class Composer:
         if not document.via:  # that of the start: all workers have it, also those that start after a change of `listen`
             document = replace(document, via=self._options.via)
         document = installation.named(document, self._options.config)
-        return Composition(document, unusable, warnings)
+        return Composition(without_grants(document), unusable, warnings, grants_of(document.connections))
 
 
 def _called(settings: Settings, stored: StoredRecords) -> tuple[NamedCalls, dict[str, str]]:

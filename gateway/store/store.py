@@ -9,9 +9,11 @@ from sqlalchemy import select
 from gateway.store import schema
 from gateway.store.accounts import SuperuserRepository, TokenRepository
 from gateway.store.audit import AuditTrail, By
+from gateway.store.authorizations import AuthorizationRepository
 from gateway.store.calls import ActionRepository, ConnectionRepository
 from gateway.store.database import Database
 from gateway.store.drains import DrainRepository
+from gateway.store.grants import GrantRepository
 from gateway.store.key_sets import KeySetRepository
 from gateway.store.keys import KeyRing
 from gateway.store.proxies import ProxyRepository
@@ -34,6 +36,8 @@ class Store:
         self.audit = AuditTrail(database)
         self.key_sets = KeySetRepository(database)
         self.drains = DrainRepository(database)
+        self.grants = GrantRepository(database, keys)
+        self.authorizations = AuthorizationRepository(database, keys)
 
     @classmethod
     async def open(cls, url: str, keys: KeyRing) -> Self:
@@ -64,7 +68,9 @@ class Store:
 
     async def rekey(self, actor: By) -> int:
         """Encrypt all secrets with the current key; return how many rows had an older one. Raises `KeyProblem`."""
-        return sum([await each.rekey(actor) for each in (self.secrets, self.connections, self.actions)])
+        return sum([await each.rekey(actor) for each in (self.secrets, self.connections, self.actions)]) + (
+            await self.grants.rekey()
+        )
 
     async def revision(self) -> int:
         """Grows with every change of anything."""

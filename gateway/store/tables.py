@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table
 
-HEAD: Final = "0010"
+HEAD: Final = "0011"
 """The newest revision in `migrations/`; the one that this code works with."""
 
 METADATA = MetaData()
@@ -108,6 +108,40 @@ ACTIONS = Table(
     Column("settings", JSON, nullable=False),
     Column("sealed", LargeBinary),
     Column("connection", String, nullable=False),
+)
+
+GRANTS = Table(
+    "grants",
+    METADATA,
+    Column("connection", String, primary_key=True),
+    Column("binding", String, nullable=False),
+    Column("access", LargeBinary, nullable=False),
+    Column("refresh", LargeBinary),
+    Column("issued", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("holder", String, nullable=False),
+    Column("leased_until", Float, nullable=False),
+    Column("error", String, nullable=False),
+    Column("author", String, nullable=False),
+)
+
+AUTHORIZATIONS = Table(
+    "authorizations",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False, unique=True),
+    Column("connection", String, nullable=False),
+    Column("binding", String, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("credential", String, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("poll_seconds", Float, nullable=False),
+    Column("next_poll", Float, nullable=False),
+    Column("status", String, nullable=False),
+    Column("message", String, nullable=False),
 )
 
 AUDIT = Table(

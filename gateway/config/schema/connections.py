@@ -143,6 +143,15 @@ class Connection(Section):
             http2=self.http2,
         )
 
+    def unmet(self, *, database: object, admin: object) -> str:
+        """What the file lacks for its way to authenticate; empty: nothing. None stands for a section that is absent."""
+        kind = "none" if self.auth is None else self.auth.type
+        if kind in records.INTERACTIVE_KINDS and database is None:
+            return f"{kind} needs a database, which keeps what a person has agreed to; set sqlite:///gateway.db"
+        if kind == "oauth2_authorization_code" and admin is None:
+            return f"{kind} needs the admin listener, to which the browser comes back; write admin: {{}}"
+        return ""
+
     def trn(self, name: str) -> Trn:
         return Trn(self.tenant, "connection", self.kind, name, 1)
 

@@ -8,11 +8,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import actions as records
 from gateway.config import header_template
+from gateway.config.schema.oauth import AuthorizationCode, ClientCredentials, Device, SignedJwt
 from gateway.config.schema.section import Section
-
-Secret = Annotated[
-    str, Field(min_length=1, repr=False, examples=["${API_SECRET}"], json_schema_extra={"writeOnly": True})
-]
+from gateway.config.schema.types import Secret
 
 
 class NoAuth(Section):
@@ -118,4 +116,7 @@ class Hmac(Section):
         return records.Auth("hmac", self.header, self.secret, prefix=self.prefix)
 
 
-Auth = Annotated[NoAuth | ApiKey | Basic | Bearer | SigV4 | Hmac, Field(discriminator="type")]
+Auth = Annotated[
+    NoAuth | ApiKey | Basic | Bearer | SigV4 | Hmac | ClientCredentials | AuthorizationCode | Device | SignedJwt,
+    Field(discriminator="type"),
+]

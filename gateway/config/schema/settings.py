@@ -199,6 +199,16 @@ class Settings(Section):
             raise ValueError("without a database there is no proxy that this is for; remove this key")
         return names
 
+    @field_validator("connectors", "connections", mode="after")
+    @classmethod
+    def _grants_there(cls, value: Any, info: ValidationInfo) -> Any:
+        groups = [group.connections for _, group in value.groups()] if isinstance(value, Connectors) else [value]
+        database, admin = info.data.get("database", ""), info.data.get("admin", "")
+        for name, each in ((name, each) for group in groups for name, each in group.items()):
+            if isinstance(each, Connection) and (why := each.unmet(database=database, admin=admin)):
+                raise ValueError(f"connection {name}: {why}")
+        return value
+
     def every_connection(self) -> dict[str, Connection | ConnectorConnection]:
         """Those of both forms, by name."""
         groups = (group.connections for _, group in self.connectors.groups())

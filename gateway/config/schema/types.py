@@ -35,3 +35,6 @@ Network = Annotated[str, AfterValidator(values.network)]
 UpstreamUrl = Annotated[str, AfterValidator(values.upstream_url)]
 UpstreamNameOrUrl = Annotated[str, AfterValidator(values.upstream)]
 Variable = Annotated[str, AfterValidator(values.kept_variable)]
+Secret = Annotated[
+    str, Field(min_length=1, repr=False, examples=["${API_SECRET}"], json_schema_extra={"writeOnly": True})
+]
