@@ -283,7 +283,9 @@ class Gateway:
             return None
         sharers = self._upstream_metrics.sharers[served.settings.upstream]
         live = [exchange for exchange in self.server.running() if exchange.proxy in sharers]
-        return explain(served, live, monotonic(), time() - monotonic(), self.shedding.share)
+        found = explain(served, live, monotonic(), time() - monotonic(), self.shedding.share)
+        self.actions.explain_token(found, time())
+        return found
 
     def find(self, request_id: str) -> dict[str, object] | None:
         """The log line of a recent exchange; of a running one, its proxy, phase, protocols and age in seconds."""

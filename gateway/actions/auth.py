@@ -36,6 +36,9 @@ def authenticated(auth: Auth, merged: Merged, host: str, now: float) -> Merged:
         case "hmac":
             signature = hmac.new(auth.secret.encode(), merged.body, hashlib.sha256).hexdigest()
             return merged.with_header(auth.name, f"{auth.prefix}{signature}", AUTH)
+    if auth.has_tokens:
+        # In the place of the token, which each attempt gets (`gateway.actions.tokens`).
+        return merged.with_header("Authorization", "Bearer", AUTH)
     return _with_signature(auth, merged, host, now)
 
 

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from gateway.actions.repeat import Patience, Running, Work
+from gateway.actions.tokens import CallToken
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
 from gateway.core.message import RequestHead
@@ -50,9 +51,15 @@ class Ended:  # not frozen, as `Prepared`
 
 
 async def call(
-    server: Server, calls: dict[Exchange, Running], served: Served, prepared: Prepared, request_id: bytes
+    server: Server,
+    calls: dict[Exchange, Running],
+    served: Served,
+    prepared: Prepared,
+    request_id: bytes,
+    token: CallToken | None = None,
 ) -> Ended:
     """Make the call. ``calls``: those that run, for the layer `repeat`. ``request_id``: empty: one is made.
+    ``token``: gives it an access token; None: it needs none.
 
     When this is cancelled, the caller has left, and the exchange ends with it.
     """
@@ -60,7 +67,7 @@ async def call(
     stream = MemoryStream(PEER, limits, prepared.body)
     exchange = Exchange(stream, head_of(prepared), monotonic())
     exchange.request_id = request_id or server.new_id()
-    running = Running(stream, prepared.patience, prepared.seconds, prepared.body, work=prepared.work)
+    running = Running(stream, prepared.patience, prepared.seconds, prepared.body, work=prepared.work, token=token)
     calls[exchange] = running
     try:
         await server.own.run(exchange, served.handle)

@@ -143,6 +143,13 @@ class Index:
             return found[0]
         raise _not_found(kind, name, len(found))
 
+    def connection_with_tokens(self, label: str) -> str | None:
+        """The TRN of the connection of this route, when its calls need access tokens."""
+        for entry in (*self._connections, *self._actions):
+            if entry.label == label and entry.connection.auth.has_tokens:
+                return entry.connection.trn
+        return None
+
     def connection_summaries(self, tenant: str) -> list[ConnectionSummary]:
         """Those of ``tenant``, by name."""
         found = [

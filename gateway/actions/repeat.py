@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.actions.tokens import UNAUTHORIZED, CallToken
 from gateway.core.attempt import NO_ATTEMPT
 from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.message import ResponseHead
-from gateway.errors import TOTAL_TIMEOUT, GatewayError
+from gateway.errors import TOKEN_UNAVAILABLE, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.retry import TIMEOUT, failure_of
 from gateway.proxy.layers.deadline import Expiry, current_task
 from gateway.wire.memory import MemoryStream
@@ -55,6 +56,8 @@ class Running:
     """Why there is no response."""
     work: Work | None = None
     """What a connector does, for each attempt; None: it is a request of HTTP."""
+    token: CallToken | None = None
+    """What puts an access token into each attempt; None: the call needs none."""
 
 
 def repeat(
@@ -82,7 +85,7 @@ def repeat(
                 raise
             except asyncio.CancelledError:
                 if expiry.settle():
-                    call.error = GatewayError(TOTAL_TIMEOUT, f"The call took longer than its {call.seconds:g} s")
+                    call.error = _too_late(ex, call)
                     raise call.error from None
                 raise
             finally:
@@ -105,14 +108,16 @@ class _Attempts:
 
     async def make(self, ex: Exchange, call: Running) -> None:
         """Until one is good, or is the last one. Raises `GatewayError` when that has no response."""
-        patience = call.patience
-        if patience is None:
+        patience, token = call.patience, call.token
+        if patience is None and token is None:
             await self.next_handler(ex)
             return
-        queued, number = 0.0, 0
+        queued, number, renewed = 0.0, 0, False
         while True:
             number += 1
             failed = None
+            if token is not None:
+                ex.request = await token.head(ex.request)
             try:
                 await self.next_handler(ex)
             except GatewayError as error:
@@ -120,7 +125,13 @@ class _Attempts:
             queued += ex.queued
             ex.queued = queued
             cause = str(ex.status) if failed is None else _cause_of(failed)
-            pause = self._pause(ex, patience, number, cause, call.stream.head) if cause else None
+            pause: float | None = None
+            if token is not None and not renewed and failed is None and ex.status == UNAUTHORIZED:
+                renewed = await token.refused()
+                if renewed:
+                    pause, number = 0.0, number - 1  # with a live token it would not have failed
+            if pause is None and patience is not None and cause:
+                pause = self._pause(ex, patience, number, cause, call.stream.head)
             if pause is None:
                 if failed is not None:
                     raise failed
@@ -143,6 +154,13 @@ class _Attempts:
 
 def _cause_of(error: GatewayError) -> str:
     return TIMEOUT if error.reason is TOTAL_TIMEOUT else failure_of(error)
+
+
+def _too_late(ex: Exchange, call: Running) -> GatewayError:
+    """Why the call has not ended in its time."""
+    if call.token is not None and call.token.waits:
+        return GatewayError(TOKEN_UNAVAILABLE, f"No access token came within the {call.seconds:g} s of the call")
+    return GatewayError(TOTAL_TIMEOUT, f"The call took longer than its {call.seconds:g} s")
 
 
 def _forget(ex: Exchange) -> None:

@@ -12,6 +12,7 @@ from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.actions.repeat import Running, repeat
 from gateway.actions.tool_call import Sessions, ToolCall, planned
+from gateway.actions.tokens import CallToken, Tokens
 from gateway.config.kinds import REQUESTS
 from gateway.config.networks import Destinations
 from gateway.config.records import Document, Route
@@ -20,6 +21,7 @@ from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
 from gateway.errors import INTERNAL, GatewayError
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Failure, Planned
+from gateway.ipc.messages import ExplanationView
 from gateway.proxy.server import Server
 from gateway.upstream.endpoint import Endpoint
 
@@ -38,6 +40,7 @@ class Actions:
         self.running: dict[Exchange, Running] = {}
         self.repeat = repeat(self.running)
         self._sessions = Sessions()
+        self.tokens = Tokens()
         self._index = Index((), ())
         self._most = 0.0
         self.generation = 0
@@ -107,6 +110,18 @@ class Actions:
         """The actions of ``tenant``."""
         return self._index.actions_of(tenant)
 
+    def explain_token(self, found: Explanation, now: float) -> None:
+        """Add to ``found`` how the access token stands, where it is about calls that need one. ``now``: of the epoch.
+
+        What would become of a call is decided by it first: without a token it reaches no other protection.
+        """
+        connection = self._index.connection_with_tokens(found["proxy"])
+        if connection is None:
+            return
+        found["token"] = token = self.tokens.told(connection)
+        if token["failure"] and not token["live"] and now < token["until"]:
+            found["verdict"], found["reason"], found["sentence"] = "refuse", token["failure"], token["details"]
+
     async def call(self, server: Server, asked: Asked) -> Called:
         """Make the call to its end; when this is cancelled, its caller has left."""
         began = time.monotonic()
@@ -120,7 +135,8 @@ class Actions:
         except InvalidCallError as error:
             return {**_blank(trn, asked), "failure": _refused(error)}
         served = server.snapshot.served[entry.label]
-        make = partial(call, server, self.running, served, request_id=_id(asked.request_id))
+        token = CallToken(self.tokens, entry.connection.trn) if entry.connection.auth.has_tokens else None
+        make = partial(call, server, self.running, served, request_id=_id(asked.request_id), token=token)
         if entry.is_tool:
             seconds = entry.bounded(self._most, asked.timeout)
             ended = await ToolCall(self._sessions, entry, make, seconds).result(asked.input)

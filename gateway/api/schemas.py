@@ -309,6 +309,9 @@ class Explained(Answer):
     retries: dict[str, object] | None = Field(default=None, description="Retries: settings, and what is left of them.")
     hedge: dict[str, object] | None = Field(default=None, description="Hedges: settings, measured time, budget.")
     adaptive: dict[str, object] | None = Field(default=None, description="Of a limit that adapts: its decisions.")
+    token: dict[str, object] | None = Field(
+        default=None, description="The access token of a connection, without its value."
+    )
     fallback: dict[str, object] | None = Field(default=None, description="What takes over, when, and its state.")
     pool: dict[str, object]
 

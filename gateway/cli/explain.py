@@ -83,6 +83,8 @@ def upstream_text(found: Json) -> str:
         )
     if hedge := found.get("hedge"):  # as above
         lines.append(_hedge(hedge))
+    if token := found.get("token"):  # as above
+        lines.append(_token(token, now))
     if fallback := found.get("fallback"):  # as above
         to = f"a response with {fallback['status']}"
         if fallback["endpoint"]:
@@ -155,6 +157,19 @@ def _rate(limit: Json) -> str:
         return f"{line}{limit['left']} left"
     forgotten = f", {limit['forgotten']} forgotten for lack of room" if limit["forgotten"] else ""
     return f"{line}{limit['keys']} of {limit['max_keys']} keys{forgotten}"
+
+
+def _token(token: Json, now: float) -> str:
+    """The access token of a connection, in a line."""
+    line = f"  access token: {token['status']}"
+    if token["version"]:
+        line += f", version {token['version']}"
+    if token["expires"]:
+        left = token["expires"] - now
+        line += f", ends in {left:.0f} s" if left > 0 else f", ended {-left:.0f} s ago"
+    if token["waiting"]:
+        line += f", {token['waiting']} calls wait for it"
+    return f"{line}; {token['failure']}: {token['details']}" if token["failure"] else line
 
 
 def _protocols(record: Json) -> str:

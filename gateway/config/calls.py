@@ -61,6 +61,7 @@ def _route(name: str, connection: Connection, most: int, action: Action | None =
         answer_limit=most,
         credential=connection.auth.kind != "none"
         or any(map(header_template.is_credential, _names(connection, action))),
+        tokens=connection.auth.has_tokens,
     )
 
 

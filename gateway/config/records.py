@@ -242,6 +242,8 @@ class Route:
     """The TRN of the connection whose connector makes its calls; empty: they are requests of HTTP."""
     mcp: Mcp | None = None
     """It is a front door for MCP, and its upstream has no endpoint."""
+    tokens: bool = False
+    """It is an access token that the gateway gets by itself: a 401 says nothing about the endpoint."""
 
     def upstreams(self) -> tuple[str, ...]:
         """The names of all that it may send requests to."""

@@ -19,6 +19,7 @@ from gateway.ipc.messages import (
     Refusals,
     Report,
 )
+from gateway.ipc.tokens import AccessToken
 
 
 class WorkerClient(DataPlane):
@@ -47,6 +48,9 @@ class WorkerClient(DataPlane):
 
     async def identify(self, credentials: Credentials) -> None:
         await self._channel.call(DataPlane.identify, credentials)
+
+    async def supply(self, tokens: Mapping[str, AccessToken]) -> None:
+        await self._channel.call(DataPlane.supply, tokens)
 
     async def state(self) -> Mapping[str, ProxyState]:
         return await self._channel.call(DataPlane.state)

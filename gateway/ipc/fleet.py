@@ -20,6 +20,7 @@ from gateway.ipc import merge
 from gateway.ipc.channel import ChannelError, RefusedError
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.messages import BreakerPulse, Explanation, InForce, Inspection, Prepared, ProxyState, Refusals
+from gateway.ipc.tokens import AccessToken, Wanted
 
 _log = logging.getLogger("gateway")
 
@@ -50,6 +51,9 @@ class Fleet(Inspection):
         """What the workers serve; None: nothing."""
         self._credentials = Credentials()
         self._wanted: set[str] = set()
+        self._tokens: Mapping[str, AccessToken] = {}
+        self.on_tokens_wanted: Callable[[Sequence[Wanted]], None] = lambda wanted: None
+        """Gets the access tokens that calls need, as soon as a worker says so."""
         self._refusals = merge.RefusalLog()
         self._reading = asyncio.Lock()
         """Held while refusals are fetched, so that none is fetched twice."""
@@ -202,6 +206,19 @@ class Fleet(Inspection):
             return error
         return None
 
+    async def supply(self, tokens: Mapping[str, AccessToken]) -> None:
+        """Give the access tokens to all; who does not get them gets them when it is back."""
+        self._tokens = tokens
+        await asyncio.gather(*map(self._supply, self._present()))
+
+    async def _supply(self, worker: Worker) -> None:
+        try:
+            await worker.client.supply(self._tokens)
+        except RefusedError:
+            pass  # a worker of an older version, which has no such calls
+        except ChannelError:
+            worker.synced = 0
+
     # -- a worker that comes back
 
     async def keep_synced(self) -> None:
@@ -220,6 +237,8 @@ class Fleet(Inspection):
             try:
                 health = await worker.client.ping()
                 self._wanted.update(health.wanted)
+                if health.tokens:
+                    self.on_tokens_wanted(health.tokens)
                 if not worker.current and not health.draining:
                     async with self._lock:
                         await self._tell(worker)
@@ -243,12 +262,18 @@ class Fleet(Inspection):
         """Make sure that the process there has the credentials."""
         await worker.client.ping()
         if not worker.current:
-            await worker.client.identify(self._credentials)
+            await self._inform(worker)
+
+    async def _inform(self, worker: Worker) -> None:
+        """Send what needs no agreement of the others."""
+        await worker.client.identify(self._credentials)
+        if self._tokens:
+            await self._supply(worker)
 
     async def _tell(self, worker: Worker) -> None:
         """Send everything to one worker. Should its channel break meanwhile, the next watch sees another number."""
         await worker.client.ping()
-        await worker.client.identify(self._credentials)
+        await self._inform(worker)
         if self._document is None:
             return
         try:

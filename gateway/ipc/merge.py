@@ -29,6 +29,7 @@ from gateway.ipc.messages import (
     RetriesView,
     StreamView,
 )
+from gateway.ipc.tokens import TokenView
 
 BREAKER_STATES: Final = ("off", "closed", "half_open", "open")
 """From the best to the worst."""
@@ -120,6 +121,7 @@ def explanations(
         ai=_ai([read for _, each in everywhere if (read := each.get("ai")) is not None]),
         adaptive=_adaptive([one for each in of if (one := each.get("adaptive")) is not None]),
         fallback=_fallback([second for each in of if (second := each.get("fallback")) is not None]),
+        token=_token([token for each in of if (token := each.get("token")) is not None]),
         pool=_pool([each["pool"] for _, each in everywhere]),
     )
 
@@ -240,6 +242,14 @@ def _fallback(of: Sequence[FallbackView]) -> FallbackView | None:
         return None
     breaker = worst(each["breaker"] for each in of)
     return {**of[0], "breaker": breaker, "in_flight": max(each["in_flight"] for each in of)}
+
+
+def _token(of: Sequence[TokenView]) -> TokenView | None:
+    """All have been given the same; the newest view, and the calls that wait anywhere."""
+    if not of:
+        return None
+    newest = max(of, key=lambda each: (each["version"], each["until"]))
+    return {**newest, "waiting": sum(each["waiting"] for each in of)}
 
 
 def _pool(of: Sequence[PoolView]) -> PoolView:

@@ -12,6 +12,7 @@ from typing import NotRequired, Protocol, TypedDict
 
 from gateway.config.records import Credentials, Document
 from gateway.ipc.calls import Calls
+from gateway.ipc.tokens import AccessToken, TokenView, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,14 @@ class Prepared:
 class Health:
     """``draining``: no new connections are accepted. ``wanted``: addresses of key sets to be fetched again.
 
-    ``shedding``: the share of the new requests that is refused because the process has too much to do.
+    ``shedding``: the share of the new requests that is refused because the process has too much to do. ``tokens``: the
+    access tokens that calls need.
     """
 
     draining: bool
     wanted: tuple[str, ...]
     shedding: float = 0.0
+    tokens: tuple[Wanted, ...] = ()
 
 
 class Report(TypedDict):
@@ -423,6 +426,9 @@ class Explanation(TypedDict):
     """As ``stream``."""
     fallback: NotRequired[FallbackView | None]
     """As ``stream``."""
+    """As ``stream``."""
+    token: NotRequired[TokenView | None]
+    """Of a connection whose calls need access tokens, and of its actions. As ``stream``."""
     pool: PoolView
 
 
@@ -487,6 +493,10 @@ class DataPlane(Inspection, Calls, Protocol):
 
     async def identify(self, credentials: Credentials) -> None:
         """Accept these credentials from now on, and no others."""
+        ...
+
+    async def supply(self, tokens: Mapping[str, AccessToken]) -> None:
+        """Calls of connections use these access tokens from now on, by TRN, and no others."""
         ...
 
     async def take_used(self) -> Mapping[str, float]:

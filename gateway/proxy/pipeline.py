@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
@@ -49,6 +49,8 @@ from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.upstream import Upstream
 
 Performer = Callable[[records.Route, Endpoint], Handler | None]
+_UNAUTHORIZED: Final = frozenset((401,))
+"""It is about the token, which the gateway gets by itself, and not about the endpoint."""
 
 
 def no_rates(route: records.Route) -> RateRule | None:
@@ -294,6 +296,7 @@ def attempt_chain(
             endpoint.breaker,
             statuses(settings.circuit_breaker.failure_statuses),
             route.name.encode() if route.own else b"",
+            _UNAUTHORIZED if route.tokens else (),
         ),
         # must be just above the wire because each call of what is below is one request at the endpoint
         adapt(upstream.adaptive, by_event=by_event),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway import __version__, launch
@@ -23,6 +23,7 @@ from gateway.ipc.messages import (
     Refusals,
     Report,
 )
+from gateway.ipc.tokens import AccessToken, Wanted
 from gateway.observe.counters import CounterMap
 from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
@@ -62,6 +63,8 @@ class LocalPlane(DataPlane):
         self._stores = stores
         self._applying = asyncio.Lock()
         self._credentials = Credentials()
+        self._tokens: Mapping[str, AccessToken] = {}
+        self._on_tokens_wanted: Callable[[], None] | None = None
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._retiring = False
@@ -72,7 +75,7 @@ class LocalPlane(DataPlane):
         """None before the first `commit`."""
 
     async def ping(self) -> Health:
-        return Health(self._stopping.is_set(), tuple(self.take_wanted()), self._shedding)
+        return Health(self._stopping.is_set(), tuple(self.take_wanted()), self._shedding, self.take_wanted_tokens())
 
     def take_wanted(self) -> list[str]:
         """Addresses of key sets in which tokens named keys that are missing, since the last call."""
@@ -116,6 +119,7 @@ class LocalPlane(DataPlane):
             if self._handover is not None and not self.stopping:
                 self._handover.take(gateway.server.adopt)
             gateway.authenticator.credentials = self._credentials  # they may have come in the meantime
+            gateway.actions.tokens.adopt(self._tokens)
             return InForce(gateway.generation, tuple(gateway.addresses), tuple(gateway.server.listeners.secure))
 
     async def abandon(self) -> None:
@@ -134,6 +138,8 @@ class LocalPlane(DataPlane):
     async def _begun(self, document: Document) -> Gateway:
         gateway = Gateway(document, self._counters, self._binder, self._stores)
         gateway.authenticator.credentials = self._credentials
+        gateway.actions.tokens.adopt(self._tokens)
+        gateway.actions.tokens.on_wanted = self._on_tokens_wanted
         tune_gc()
         try:
             gateway.begin()
@@ -146,6 +152,21 @@ class LocalPlane(DataPlane):
         self._credentials = credentials
         if self.gateway is not None:
             self.gateway.authenticator.credentials = credentials
+
+    async def supply(self, tokens: Mapping[str, AccessToken]) -> None:
+        self._tokens = tokens
+        if self.gateway is not None:
+            self.gateway.actions.tokens.adopt(tokens)
+
+    def on_tokens_wanted(self, notify: Callable[[], None]) -> None:
+        """Call ``notify`` when calls need access tokens, in the process that gets them itself."""
+        self._on_tokens_wanted = notify
+        if self.gateway is not None:
+            self.gateway.actions.tokens.on_wanted = notify
+
+    def take_wanted_tokens(self) -> tuple[Wanted, ...]:
+        """The access tokens that calls need, since the last call."""
+        return () if self.gateway is None else self.gateway.actions.tokens.take_wanted()
 
     async def state(self) -> Mapping[str, ProxyState]:
         return {} if self.gateway is None else self.gateway.state()

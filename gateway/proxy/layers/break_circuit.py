@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Final
 
 from gateway.core.client import address_text
@@ -87,12 +87,15 @@ def caller_of(ex: Exchange) -> bytes:
     return client_of(address_text(ex.downstream.peer.real_client(ex.request))).encode()
 
 
-def break_circuit(breaker: Breaker | None, failures: Container[int] = FAILURES, of: bytes = b"") -> Layer:
+def break_circuit(
+    breaker: Breaker | None, failures: Container[int] = FAILURES, of: bytes = b"", ignored: Collection[int] = ()
+) -> Layer:
     """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
     the middle is a FAILURE. ``failures``: the statuses that are failures. ``of``: what makes the attempts, for
-    explanations; empty: the callers of a proxy. Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
+    explanations; empty: the callers of a proxy. ``ignored``: statuses that say nothing about the endpoint.
+    Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -110,6 +113,8 @@ def break_circuit(breaker: Breaker | None, failures: Container[int] = FAILURES, 
             try:
                 await next_handler(ex)
                 outcome, reason = judged(ex, None, failures)
+                if ignored and ex.status in ignored:
+                    outcome = IGNORED
             except BaseException as error:
                 outcome, reason = judged(ex, error)
                 raise
