@@ -284,7 +284,7 @@ class Gateway:
         sharers = self._upstream_metrics.sharers[served.settings.upstream]
         live = [exchange for exchange in self.server.running() if exchange.proxy in sharers]
         found = explain(served, live, monotonic(), time() - monotonic(), self.shedding.share)
-        self.actions.explain_token(found, time())
+        self.actions.explain_token(found)
         return found
 
     def find(self, request_id: str) -> dict[str, object] | None:

@@ -14,6 +14,7 @@ import uvloop
 
 from gateway import launch
 from gateway.config import expiry
+from gateway.config.grants import grants_of
 from gateway.config.installation import written
 from gateway.config.load import ConfigError
 from gateway.config.records import Credentials
@@ -23,6 +24,10 @@ from gateway.control.issuers import Issuers
 from gateway.control.key_file import KeyFile
 from gateway.core.events import Reloaded
 from gateway.core.tasks import Tasks
+from gateway.grants.broker import Broker
+from gateway.grants.endpoint import TokenEndpoint
+from gateway.grants.memory import MemoryGrants
+from gateway.grants.provider import Provider
 from gateway.observe.process_log import begin_process_log, log_event
 from gateway.workers import confinement
 from gateway.workers.greeting import SIGHUP, greeting, unchanged
@@ -53,6 +58,9 @@ class Process:
         self._generation = 0
         place = _keys_file(self._loaded, config)
         self._issuers = Issuers(None if place is None else KeyFile(place))
+        self._provider = Provider(TokenEndpoint())
+        self._broker = Broker(MemoryGrants(), self._provider.next_tokens, self._plane.supply)
+        self._plane.on_tokens_wanted(lambda: self._broker.want(self._plane.take_wanted_tokens()))
         self._started = asyncio.Event()
         self._reloads = Reloads(self.reload)
         self._tasks = Tasks()
@@ -66,6 +74,7 @@ class Process:
                 await self._issuers.restore()
                 await self._identify()
                 self._tasks.start(self._follow_issuers(), "follow the issuers of tokens")
+                await self._broker.serve(grants_of(self._loaded.document.connections))
                 # Last, so that the first connection finds everything ready.
                 in_force = await self._plane.apply(self._loaded.document)
                 self._generation = in_force.generation
@@ -80,6 +89,8 @@ class Process:
             await self._tasks.aclose()
             await self._plane.aclose()
             await self._issuers.aclose()
+            await self._broker.aclose()
+            await self._provider.aclose()
         return 0
 
     async def _identify(self) -> None:
@@ -126,6 +137,7 @@ class Process:
 
     async def _take(self, loaded: Loaded) -> None:
         """Apply ``loaded``. Raises OSError, changing nothing."""
+        await self._broker.serve(grants_of(loaded.document.connections))
         self._generation = (await self._plane.apply(loaded.document)).generation
         if names := self._of_the_start(loaded):
             _log.warning("%s: a change takes effect at the next start; stop this process and start it again", names)

@@ -21,7 +21,7 @@ from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
 from gateway.errors import INTERNAL, GatewayError
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Failure, Planned
-from gateway.ipc.messages import ExplanationView
+from gateway.ipc.messages import Explanation
 from gateway.proxy.server import Server
 from gateway.upstream.endpoint import Endpoint
 
@@ -110,8 +110,8 @@ class Actions:
         """The actions of ``tenant``."""
         return self._index.actions_of(tenant)
 
-    def explain_token(self, found: Explanation, now: float) -> None:
-        """Add to ``found`` how the access token stands, where it is about calls that need one. ``now``: of the epoch.
+    def explain_token(self, found: Explanation) -> None:
+        """Add to ``found`` how the access token stands, where it is about calls that need one.
 
         What would become of a call is decided by it first: without a token it reaches no other protection.
         """
@@ -119,7 +119,7 @@ class Actions:
         if connection is None:
             return
         found["token"] = token = self.tokens.told(connection)
-        if token["failure"] and not token["live"] and now < token["until"]:
+        if token["failure"] and not token["live"]:
             found["verdict"], found["reason"], found["sentence"] = "refuse", token["failure"], token["details"]
 
     async def call(self, server: Server, asked: Asked) -> Called:

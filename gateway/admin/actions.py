@@ -105,7 +105,7 @@ class ActionAdministration:
 
     async def connection(self, actor: Actor, tenant: str, named: str) -> Resource:
         superusers_only(actor)
-        return _one("connection", named, await self._all_connections(tenant))
+        return await self.summary(tenant, named)
 
     async def actions(self, actor: Actor, tenant: str, page: int, per_page: int, wanted: Filter = _ALL) -> Resource:
         superusers_only(actor)
@@ -124,7 +124,7 @@ class ActionAdministration:
     async def test(self, actor: Actor, tenant: str, named: str, options: Options) -> Resource:
         """Whether the connection's base URL responds, with its credentials. Any status is a response."""
         superusers_only(actor)
-        connection = _one("connection", named, await self._all_connections(tenant))
+        connection = await self.summary(tenant, named)
         adhoc = AdHoc(str(connection["trn"]), "GET", "", test=True)
         asked = Asked(tenant, adhoc=adhoc, timeout=options.timeout, request_id=options.request_id)
         called = await asked_of_plane(self._calls.call(asked))
@@ -203,6 +203,10 @@ class ActionAdministration:
         scope = (asked.tenant, found, options.idempotency_key)
         made, joined = await self._walks.once(scope, _given(asked), work)
         return {**made, "replayed": True} if joined else made
+
+    async def summary(self, tenant: str, named: str) -> Resource:
+        """The connection of this TRN or name."""
+        return _one("connection", named, await self._all_connections(tenant))
 
     async def _action(self, tenant: str, named: str, version: str = "") -> Resource:
         found = await self._all_actions(tenant)

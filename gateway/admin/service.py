@@ -15,6 +15,7 @@ from gateway.admin.connection_records import ConnectionRecords
 from gateway.admin.declared import Declared
 from gateway.admin.endpoints import EndpointAdministration
 from gateway.admin.explanations import Explanations
+from gateway.admin.grants import GrantAdministration
 from gateway.admin.live import Live
 from gateway.admin.live_feed import LiveFeed
 from gateway.admin.logins import LoginAdministration
@@ -27,6 +28,8 @@ from gateway.admin.superusers import SuperuserAdministration
 from gateway.admin.throttle import LoginThrottle
 from gateway.admin.tokens import TokenAdministration
 from gateway.admin.workers import WorkerAdministration
+from gateway.grants.authorizer import Authorizer
+from gateway.grants.broker import Broker
 from gateway.ipc.calls import Calls
 from gateway.ipc.messages import Inspection
 from gateway.store.store import Store
@@ -45,6 +48,8 @@ class Administration:
         *,
         passwords: PasswordHasher,
         session_ttl: float = 43200.0,
+        broker: Broker | None = None,
+        authorizer: Authorizer | None = None,
         throttle: LoginThrottle | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -53,6 +58,7 @@ class Administration:
         self.connection_records = ConnectionRecords(store, declared, live)
         self.action_records = ActionRecords(store, declared, live)
         self.actions = ActionAdministration(calls, self.connection_records, self.action_records)
+        self.grants = GrantAdministration(self.actions, broker, authorizer)
         self.explanations = Explanations(live, plane)
         self.proxies = ProxyAdministration(store, declared, live, plane)
         self.endpoints = EndpointAdministration(store, declared, live, plane)

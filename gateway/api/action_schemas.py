@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from gateway.api.schemas import Body
 from gateway.config.schema.call_policy import RetryKey
 from gateway.ipc.calls import Overrides as OverridesRecord
+from gateway.ipc.tokens import Status
 
 _LONGEST_MS = 600_000
 
@@ -157,6 +158,57 @@ class ConnectionTested(BaseModel):
     reached: bool
     status: int
     code: str
+    message: str
+    token: str = Field(description="How the access token stands, as in the status of the connection.")
+
+
+class ConnectionStatus(BaseModel):
+    """Whether calls of a connection can authenticate. Times are seconds of the epoch."""
+
+    trn: str
+    name: str
+    auth: str
+    status: Status
+    message: str = Field(description="Why, and what an operator has to do.")
+    expires_at: float | None = Field(description="When the access token ends; null: it does not, or there is none.")
+    seconds_to_expiry: float | None
+    has_grant: bool = Field(description="There is an access token.")
+    version: int = Field(description="Grows with each access token.")
+    asked_again_at: float | None = Field(description="The identity provider is left alone until then.")
+
+
+class Authorize(Body):
+    """Nothing is to be said."""
+
+
+class AuthorizationBegun(BaseModel):
+    """What a person needs to agree. Times are seconds of the epoch."""
+
+    trn: str
+    id: str
+    kind: Literal["code", "device"]
+    url: str = Field(description="The page to open in a browser.")
+    complete_url: str = Field(description="The same page with the code filled in; empty: there is none.")
+    user_code: str = Field(description="The code to type there; empty: none is needed.")
+    expires_at: float
+    poll_seconds: float = Field(description="How often to look what came of it.")
+
+
+class AuthorizationState(BaseModel):
+    """What came of an authorization."""
+
+    trn: str
+    id: str
+    status: Literal["pending", "authorized", "failed"]
+    message: str
+    expires_at: float
+    poll_seconds: float
+
+
+class Revoked(BaseModel):
+    """What was done about a grant."""
+
+    trn: str
     message: str
 
 

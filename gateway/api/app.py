@@ -65,7 +65,8 @@ def application(
     described = openapi.document(ROUTES)
     for route in ROUTES:
         handler = _handler(route, administration, health, described, times)
-        for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+        readable = route.method == "GET" and not route.from_elsewhere
+        for method in (route.method, "HEAD") if readable else (route.method,):
             made.router.add_route(method, route.full_path, handler)
     add_static_files(StaticFiles.load(), made.router)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -39,7 +39,7 @@ async def read_call(
         await _caller(request, route, administration),
         request.remote or "",
         _parameters(request),
-        parse_query(request.query.items(), {name: kind for name, kind, _ in route.query}),
+        parse_query(_given(request, route), {name: kind for name, kind, _ in route.query}),
         await _body(request, route, body_seconds) if route.body is not None else {},
         _if_match(request, route),
         request.headers.get("Accept", ""),
@@ -48,6 +48,12 @@ async def read_call(
         request.cookies.get(DEVICE, "") if route.public else "",
         *(_field(request, route, name) for name in (X_TENANT, IDEMPOTENCY_KEY)),
     )
+
+
+def _given(request: web.Request, route: Route) -> Iterable[tuple[str, str]]:
+    """The parameters of the query that are looked at."""
+    listed = {name for name, _, _ in route.query}
+    return [(n, v) for n, v in request.query.items() if n in listed or not route.from_elsewhere]
 
 
 def host(request: web.Request) -> str:

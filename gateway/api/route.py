@@ -73,6 +73,9 @@ class Route:
     """Header fields of a request that its handler reads, for the OpenAPI document."""
     raw: bool
     """A caller may have the bytes of a third party instead of JSON."""
+    from_elsewhere: bool
+    """A browser comes from another site: parameters that are not listed are ignored, and HEAD is not served, because it
+    would use up what GET is to use."""
     dialect: Dialect = OWN
 
     @property
@@ -97,6 +100,7 @@ def route(
     ends_with_caller: bool = False,
     fields: tuple[Field, ...] = (),
     raw: bool = False,
+    from_elsewhere: bool = False,
 ) -> Callable[[Handler], Route]:
     """Make the function below it a route. Its name is the id of the operation, its docstring the summary.
 
@@ -125,6 +129,7 @@ def route(
             ends_with_caller,
             fields,
             raw,
+            from_elsewhere,
         )
 
     return decorate

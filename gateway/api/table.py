@@ -15,6 +15,7 @@ from gateway.api.routes import (
     auth,
     call_records,
     endpoints,
+    grants,
     health,
     inspection,
     kinds,
@@ -27,8 +28,8 @@ from gateway.api.routes import (
 )
 
 _MODULES: Final = (
-    *(auth, proxies, endpoints, actions, call_records, kinds, secrets, superusers, tokens),
-    *(workers, audit, inspection, health),
+    *(auth, proxies, endpoints, actions, call_records, grants, kinds, secrets),
+    *(superusers, tokens, workers, audit, inspection, health),
 )
 ROUTES: Final[tuple[Route, ...]] = (*chain.from_iterable(map(routes_of, _MODULES)), *other_paths.ROUTES)
 

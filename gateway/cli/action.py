@@ -1,8 +1,10 @@
-"""`gateway connection list | show | test` and `gateway action list | show | call`."""
+"""`gateway connection list | show | test | status | authorize | revoke` and `gateway action list | show | call`."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from typing import Final
 
 import click
 import orjson
@@ -13,6 +15,9 @@ from gateway.cli.openapi import import_openapi
 from gateway.cli.options import calls
 from gateway.cli.types import Json
 
+_USABLE: Final = ("ready", "expiring_soon", "not_issued", "expired")
+"""Statuses of a connection whose next call may well get a token."""
+_LONGEST_PAUSE: Final = 30.0
 _tenant = click.option("--tenant", metavar="NAME", help="The tenant that they belong to; else `default`.")
 
 
@@ -70,6 +75,68 @@ def test_connection(target: Target, name: str, tenant: str | None) -> None:
             sys.exit(1)
 
     target.run_calls(work)
+
+
+@connection.command("status")
+@click.argument("name")
+@_tenant
+@calls
+def connection_status(target: Target, name: str, tenant: str | None) -> None:
+    """Show whether calls of NAME can authenticate, and why not. Exit code 1 when they cannot."""
+
+    async def work(caller: Caller) -> None:
+        found = await caller.call("GET", f"/connections/{quoted(name)}/status", tenant=tenant)
+        target.show(found, lambda: f"{found['trn']}: {found['status']}; {found['message']}")
+        if found["status"] not in _USABLE:
+            sys.exit(1)
+
+    target.run_calls(work)
+
+
+@connection.command("authorize")
+@click.argument("name")
+@_tenant
+@calls
+def authorize_connection(target: Target, name: str, tenant: str | None) -> None:
+    """Have a person authorize NAME: print the page to open, and wait until that is done.
+
+    With --config the gateway has to run on the same database: the browser comes back to it.
+    """
+
+    async def work(caller: Caller) -> None:
+        place = f"/connections/{quoted(name)}/authorize"
+        begun = await caller.call("POST", place, {}, tenant=tenant)
+        code = f"\nand type there: {begun['user_code']}" if begun["user_code"] else ""
+        click.echo(f"Open in a browser: {begun['complete_url'] or begun['url']}{code}", err=target.json)
+        ended = await _awaited(caller, f"{place}/{begun['id']}", tenant)
+        target.show(ended, lambda: f"{ended['trn']}: {' '.join(filter(None, (ended['status'], ended['message'])))}")
+        if ended["status"] != "authorized":
+            sys.exit(1)
+
+    target.run_calls(work)
+
+
+@connection.command("revoke")
+@click.argument("name")
+@_tenant
+@calls
+def revoke_connection(target: Target, name: str, tenant: str | None) -> None:
+    """Forget the tokens of NAME, and revoke them at the provider where `revoke_url` says how."""
+
+    async def work(caller: Caller) -> None:
+        done = await caller.call("POST", f"/connections/{quoted(name)}/revoke", {}, tenant=tenant)
+        target.show(done, lambda: f"{done['trn']}: {done['message']}")
+
+    target.run_calls(work)
+
+
+async def _awaited(caller: Caller, place: str, tenant: str | None) -> Json:
+    """What came of an authorization, which ends by itself."""
+    while True:
+        found = await caller.call("GET", place, tenant=tenant)
+        if found["status"] != "pending":
+            return found
+        await asyncio.sleep(min(found["poll_seconds"], _LONGEST_PAUSE))
 
 
 @click.group()

@@ -16,6 +16,7 @@ from gateway.control.memory_watch import MemoryWatch
 from gateway.control.report import DATABASE_CHANGE
 from gateway.control.sync import STORE_SECONDS, Sync
 from gateway.core.tasks import Tasks
+from gateway.grants.broker import Broker
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.fleet import Fleet
 from gateway.store.errors import StoreError
@@ -39,8 +40,10 @@ class Followers:
         sync: Sync,
         issuers: Issuers,
         memory: MemoryWatch,
+        broker: Broker,
     ) -> None:
         self._memory = memory
+        self._broker = broker
         self._declared = declared
         self._store = store
         self._plane = plane
@@ -54,6 +57,7 @@ class Followers:
         tasks.start(self._watch_file(), "watch the file")
         tasks.start(self._follow_store(away=away), "follow the database")
         tasks.start(self._follow_issuers(), "follow the issuers of tokens")
+        tasks.start(self._broker.follow(), "follow the grants of connections")
         tasks.start(self._record_token_use(), "note the use of tokens")
         tasks.start(self._prune(), "delete what is over")
         tasks.start(expiry.warn(lambda: self._declared.settings.certificates()), "watch certificates")

@@ -34,6 +34,10 @@ from gateway.control.report import Report
 from gateway.control.sync import Sync
 from gateway.control.workforce import Workforce
 from gateway.core.tasks import Tasks
+from gateway.grants.authorizer import Authorizer
+from gateway.grants.broker import Broker
+from gateway.grants.endpoint import TokenEndpoint
+from gateway.grants.provider import Provider
 from gateway.ipc.channel import ChannelClient, ChannelError, operations
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.dispatch import Dispatch
@@ -98,7 +102,14 @@ class Process:
             plane = self._fleet
             stack.push_async_callback(plane.aclose)
             memory = MemoryWatch(plane, self._roster, lambda: declared.settings.worker_max_memory)
-            telemetry = Telemetry(self._counters, plane, self._roster, memory, lambda: declared.settings.certificates())
+            provider = Provider(TokenEndpoint())
+            stack.push_async_callback(provider.aclose)
+            broker = Broker(store.grants, provider.next_tokens, plane.supply)
+            stack.push_async_callback(broker.aclose)
+            plane.on_tokens_wanted = broker.want
+            telemetry = Telemetry(
+                self._counters, plane, self._roster, memory, lambda: declared.settings.certificates(), broker
+            )
             stack.push_async_callback(telemetry.aclose)
             issuers = Issuers(store.key_sets)
             stack.push_async_callback(issuers.aclose)
@@ -107,13 +118,14 @@ class Process:
             config = self._options.config
             workforce = Workforce(self._roster, self._supervisor, config)
             renewal = Renewal(self._roster, workforce.restart, config, self._supervisor)
-            sync = Sync(declared, store, plane, composer, issuers, report, renewal)
+            sync = Sync(declared, store, plane, composer, issuers, report, renewal, broker)
             stack.push_async_callback(self._tasks.aclose)
             await sync.start(cold=away)
             live = LiveGateway(sync, report, plane, telemetry, workforce)
-            where = await self._listen(stack, declared, store, live, plane)
+            authorizer = Authorizer(broker, provider, store.grants, store.authorizations, store.tokens)
+            where = await self._listen(stack, declared, store, live, broker, authorizer)
             with signals(self._handlers(sync)), parent_watch(self._alive, self._stop):
-                Followers(declared, store, plane, sync, issuers, memory).start(self._tasks, away=away)
+                Followers(declared, store, plane, sync, issuers, memory, broker).start(self._tasks, away=away)
                 if away:
                     self._tasks.start(admit_later(store, url), "wait for the database")
                 os.write(self._ready, b".")
@@ -140,7 +152,8 @@ class Process:
         declared: DeclaredFile,
         store: Store,
         live: LiveGateway,
-        plane: Fleet,
+        broker: Broker,
+        authorizer: Authorizer,
     ) -> str:
         """Open the admin listener until ``stack`` exits. Returns its address for the log; empty without one."""
         admin = declared.settings.admin
@@ -148,9 +161,18 @@ class Process:
             return ""
         passwords = PasswordHasher()
         stack.push_async_callback(passwords.aclose)
+        plane = self._fleet
         calls = Dispatch(plane, lambda: declared.settings.governance.max_concurrent)
         administration = Administration(
-            store, declared, live, plane, calls, passwords=passwords, session_ttl=admin.session_ttl
+            store,
+            declared,
+            live,
+            plane,
+            calls,
+            passwords=passwords,
+            broker=broker,
+            authorizer=authorizer,
+            session_ttl=admin.session_ttl,
         )
         listener = AdminListener(administration, live, admin.address, admin.hosts, tls=declared.admin_tls)
         await listener.start()

@@ -18,6 +18,7 @@ from gateway.control.declared import DeclaredFile
 from gateway.control.issuers import Issuers
 from gateway.control.renewal import Renewal
 from gateway.control.report import DATABASE_CHANGE, Report
+from gateway.grants.broker import Broker
 from gateway.ipc.channel import ChannelError, RefusedError
 from gateway.ipc.fleet import Fleet
 from gateway.store.errors import StoreError, StoreUnavailable
@@ -47,6 +48,7 @@ class Sync:
         issuers: Issuers,
         report: Report,
         renewal: Renewal,
+        broker: Broker,
     ) -> None:
         self._declared = declared
         self._store = store
@@ -55,6 +57,7 @@ class Sync:
         self._issuers = issuers
         self._report = report
         self._renewal = renewal
+        self._broker = broker
         self._lock = asyncio.Lock()
         self._reloads = Reloads(self._reload)
         self._stored = StoredRecords(read=False)
@@ -72,6 +75,7 @@ class Sync:
         await self.identify()
         composition = self._composer.compose(self._declared.settings, self._stored)
         self._report.composed(composition)
+        await self._broker.serve(composition.grants)
         self.served = len(composition.document.proxies)
         end = time.monotonic() + _WORKER_SECONDS
         while True:
@@ -150,6 +154,7 @@ class Sync:
         self._report.composed(composition)
         self.served = len(composition.document.proxies)
         self.revision = revision
+        await self._broker.serve(composition.grants)
         await self._plane.apply(composition.document)
 
     async def _read(self) -> int:

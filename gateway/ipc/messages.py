@@ -426,7 +426,6 @@ class Explanation(TypedDict):
     """As ``stream``."""
     fallback: NotRequired[FallbackView | None]
     """As ``stream``."""
-    """As ``stream``."""
     token: NotRequired[TokenView | None]
     """Of a connection whose calls need access tokens, and of its actions. As ``stream``."""
     pool: PoolView

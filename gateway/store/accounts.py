@@ -223,6 +223,13 @@ class TokenRepository:
             async with self._database.writing() as connection:
                 await connection.execute(statement, [{"d": digest, "at": at} for digest, at in used.items()])
 
+    async def good(self, id: str, now: float) -> bool:  # noqa: A002
+        """Whether the token or login of this id belongs to a superuser, was not revoked, and has not expired."""
+        found = select(TOKENS.c.expires_at).where(TOKENS.c.id == id, TOKENS.c.superuser)
+        async with self._database.reading() as connection:
+            ends = (await connection.execute(found)).scalar()
+        return ends is not None and (not ends or now < ends)
+
     async def purge(self, now: float) -> int:
         """Delete what expired before ``now``; return how many."""
         async with self._database.writing() as connection:

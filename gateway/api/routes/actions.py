@@ -102,7 +102,8 @@ async def test_connection(call: Call) -> Result:
     given = call.model(schemas.ConnectionTest).options
     options = Options(given.timeout_ms / 1000, request_id=call.request_id)
     actions, trn = call.administration.actions, call.parameters["trn"]
-    return 200, await actions.test(call.actor, tenant_of(call), trn, options)
+    tested = await actions.test(call.actor, tenant_of(call), trn, options)
+    return 200, tested | {"token": await call.administration.grants.brief(call.actor, tenant_of(call), trn)}
 
 
 @route(

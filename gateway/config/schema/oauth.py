@@ -186,7 +186,7 @@ class SignedJwt(_Tokens):
     """The token endpoint that takes the JWT; `null`: the JWT itself is sent with calls."""
     key: Secret
     """The private key in PEM, or the shared secret of an HS algorithm, best as a variable."""
-    algorithm: Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA", "HS256", "HS512"] = Field(
+    algorithm: Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "HS256", "HS512"] = Field(
         default="RS256", examples=["ES256"]
     )
     """How it is signed."""

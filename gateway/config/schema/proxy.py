@@ -370,6 +370,7 @@ class Proxy(Section):
             connection="",
             credential=False,
             mcp=None,
+            tokens=False,
         )
 
     def fallback_upstream(self) -> records.Upstream | None:

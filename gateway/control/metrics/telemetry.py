@@ -21,8 +21,10 @@ from gateway.control.memory_watch import MemoryWatch
 from gateway.control.metrics.exposition import NOT_IN_LABELS, Exposition, comment
 from gateway.control.metrics.processes import ProcessMetrics, WorkerProcesses
 from gateway.control.metrics.summed import Summed
+from gateway.control.metrics.tokens import token_lines
 from gateway.control.metrics.totals import totals
 from gateway.core.version import EDITION
+from gateway.grants.broker import Broker
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.fleet import Fleet
@@ -83,13 +85,15 @@ class Telemetry:
         roster: Roster,
         memory: MemoryWatch,
         certificates: Callable[[], Iterable[Expiring]] = tuple,
+        broker: Broker | None = None,
     ) -> None:
-        """``certificates``: those of the listeners."""
+        """``certificates``: those of the listeners. ``broker``: of the access tokens of connections; None: none is."""
         self._maps = maps
         self._plane = plane
         self._roster = roster
         self._memory = memory
         self._certificates = certificates
+        self._broker = broker
         self._summed = Summed(maps)
         self._expositions = {each: Exposition(each) for each in (*maps, self._summed.total)}
         self._sampling = _Question(WorkerClient.sample)
@@ -256,6 +260,7 @@ class Telemetry:
                 *((f'{{result="{result}"}}', count) for result, count in self._reloads.items()),
             ),
             *self._expiry(open_metrics=open_metrics),
+            *(() if self._broker is None else token_lines(self._broker, time.time(), open_metrics=open_metrics)),
         ]
 
     def _expiry(self, *, open_metrics: bool) -> Iterator[str]:

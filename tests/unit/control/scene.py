@@ -24,6 +24,9 @@ from gateway.control.options import Options
 from gateway.control.renewal import Renewal
 from gateway.control.report import Report
 from gateway.control.sync import Sync
+from gateway.grants.broker import Broker
+from gateway.grants.endpoint import TokenEndpoint
+from gateway.grants.provider import Provider
 from gateway.identity.tokens import digest
 from gateway.ipc import client
 from gateway.ipc.channel import ChannelClient, operations
@@ -121,12 +124,15 @@ class Scene:
     restarts: int = 0
     """How often all workers were to be replaced."""
     renewal: Renewal = field(init=False)
+    broker: Broker = field(init=False)
     sync: Sync = field(init=False)
 
     def __post_init__(self) -> None:
         composer = Composer(Options(self.declared.path, Overrides()), self.declared.env)
         self.renewal = Renewal(self.roster, self._restart, self.declared.path, 4711)
-        self.sync = Sync(self.declared, self.store, self.plane, composer, self.issuers, self.report, self.renewal)
+        self.broker = Broker(self.store.grants, Provider(TokenEndpoint()).next_tokens, self.plane.supply)
+        parts = self.declared, self.store, self.plane, composer, self.issuers, self.report, self.renewal
+        self.sync = Sync(*parts, self.broker)
 
     def _restart(self) -> None:
         self.restarts += 1

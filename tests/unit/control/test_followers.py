@@ -25,7 +25,9 @@ async def following(folder: Path, *proxies: str) -> AsyncIterator[Scene]:
     async with scene(folder, *proxies) as now:
         await now.sync.start(cold=False)
         tasks = Tasks()
-        Followers(now.declared, now.store, now.plane, now.sync, now.issuers, now.memory).start(tasks, away=False)
+        Followers(now.declared, now.store, now.plane, now.sync, now.issuers, now.memory, now.broker).start(
+            tasks, away=False
+        )
         try:
             yield now
         finally:
@@ -80,7 +82,9 @@ async def test_expired_tokens_are_deleted(tmp_path: Path) -> None:
         await now.store.tokens.create("old", DIGEST, "token", False, None, time.time() - 1, {}, ANN)
         await now.sync.start(cold=False)
         tasks = Tasks()
-        Followers(now.declared, now.store, now.plane, now.sync, now.issuers, now.memory).start(tasks, away=False)
+        Followers(now.declared, now.store, now.plane, now.sync, now.issuers, now.memory, now.broker).start(
+            tasks, away=False
+        )
 
         async def gone() -> bool:
             return not await now.store.tokens.all()

@@ -1,0 +1,1 @@
+"""Grants of connections: gets access tokens from identity providers, and keeps them current."""

@@ -1,0 +1,142 @@
+"""The endpoints of identity providers: asked with bounds on time and size, and left alone while they fail.
+
+Each URL has a breaker of its own, so that a provider that is away does not cost every call its time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from gateway.core.clock import Clock, monotonic
+from gateway.core.outcome import Outcome
+from gateway.grants.errors import GrantError, ProviderAwayError, ProviderRefusedError
+
+if TYPE_CHECKING:
+    from gateway.grants.flows import TokenRequest
+    from gateway.policy.breaker import Breaker
+
+# Rooms of the data plane are imported where they are used: a control process without such connections has none.
+
+SECONDS: Final = 10.0
+"""The longest exchange with a provider."""
+MOST_BYTES: Final = 65_536
+FAILURES: Final = 3
+RECOVERY_SECONDS: Final = 30.0
+_ASKED_MOST: Final = 300.0
+_TRANSIENT: Final = frozenset((408, 425, 429))
+_PERMANENT: Final = {
+    404: "there is nothing at this address; check token_url",
+    405: "it takes no POST; check token_url",
+    415: "it takes no form; check token_url",
+}
+
+
+class TokenEndpoint:
+    """``seconds``: for a whole exchange."""
+
+    def __init__(self, clock: Clock = monotonic, seconds: float = SECONDS) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._breakers: dict[str, Breaker] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    def wait(self, url: str) -> float:
+        """Seconds for which this URL is left alone; 0.0: it may be asked."""
+        breaker = self._breakers.get(url)
+        return 0.0 if breaker is None else breaker.until_probe()
+
+    async def post(self, request: TokenRequest) -> str:
+        """The text of a response that may be read, whatever its status.
+
+        Raises `ProviderAwayError`, and `ProviderRefusedError` for a status without an error of OAuth.
+        """
+        from gateway.policy.machine import REFUSED
+
+        breaker = self._breaker(request.url)
+        permit = breaker.try_acquire()
+        if permit == REFUSED:
+            wait = max(1.0, breaker.until_probe())
+            raise ProviderAwayError("the identity provider has failed several times, and is left alone", wait)
+        outcome = Outcome.IGNORED
+        try:
+            text = await self._exchange(request)
+            outcome = Outcome.SUCCESS
+            return text
+        except ProviderAwayError:
+            outcome = Outcome.FAILURE
+            raise
+        except GrantError:
+            outcome = Outcome.SUCCESS
+            raise
+        finally:
+            breaker.release(permit, outcome)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _breaker(self, url: str) -> Breaker:
+        from gateway.policy.breaker import Breaker
+
+        breaker = self._breakers.get(url)
+        if breaker is None:
+            breaker = self._breakers[url] = Breaker(FAILURES, RECOVERY_SECONDS, clock=self._clock)
+        return breaker
+
+    async def _exchange(self, request: TokenRequest) -> str:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._seconds), trust_env=True, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        try:
+            async with self._session.post(
+                request.url, data=request.body.encode(), headers=request.headers, allow_redirects=False
+            ) as response:
+                body = await _limited(response)
+                return _readable(response, body)
+        except aiohttp.ClientConnectorCertificateError:
+            raise ProviderAwayError("the certificate of the identity provider is rejected") from None
+        except aiohttp.ClientConnectorError as error:
+            raise ProviderAwayError(f"no connection to the identity provider ({_cause(error)})") from None
+        except TimeoutError:
+            raise ProviderAwayError(f"no response of the identity provider within {self._seconds:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            name = type(error).__name__
+            raise ProviderAwayError(f"the exchange with the identity provider broke off ({name})") from None
+
+
+async def _limited(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    while more := await response.content.read(MOST_BYTES):
+        body += more
+        if len(body) > MOST_BYTES:
+            raise ProviderAwayError(f"the response of the identity provider has more than {MOST_BYTES} bytes")
+    return body
+
+
+def _readable(response: aiohttp.ClientResponse, body: bytes) -> str:
+    from gateway.wire.retry_after_field import retry_after_of
+
+    status = response.status
+    if status >= 500 or status in _TRANSIENT:
+        line = f"Retry-After: {response.headers.get('Retry-After', '')}".encode()
+        asked = retry_after_of([line], time.time()) or 0.0
+        raise ProviderAwayError(f"the identity provider responds with status {status}", min(asked, _ASKED_MOST))
+    if 300 <= status < 400:
+        raise ProviderRefusedError(f"http_{status}", "the identity provider redirects, which is not followed")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if status >= 400 and "error" not in text:
+        message = f"the identity provider responds with status {status}"
+        more = _PERMANENT.get(status, "")
+        raise ProviderRefusedError(f"http_{status}", f"{message}: {more}" if more else message)
+    return text
+
+
+def _cause(error: aiohttp.ClientConnectorError) -> str:
+    return (error.os_error.strerror or type(error.os_error).__name__)[:100]
