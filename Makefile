@@ -46,7 +46,7 @@ MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: attacks oracles help run test test-protocols check lint types structure format docs bench soak tuning dashboards pictures test-all clean \
     load failures coverage test-processes traceability mutants bench-check bench-record peers peers-table \
-    calls wheel compiled test-compiled lock upgrade sbom fuzz
+    calls grants wheel compiled test-compiled lock upgrade sbom fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
@@ -107,6 +107,9 @@ bench: $(VENV)/.installed ## what the gateway's own code costs per request, in m
 calls: $(VENV)/.installed-dev ## five requests and five calls of an action at a limit of five, a thousand times, and what a call costs
 	@CALLS_REPEATS=1000 $(BIN)/python -m pytest -q tests/faults/test_calls.py -k 'exactly or lost'
 	@$(BIN)/python loadtest/micro/calls.py
+
+grants: $(VENV)/.installed-dev ## four processes that get one token, and lose the one that asks, fifty times on each database (fifteen minutes; needs Node)
+	@GRANT_ROUNDS=50 $(BIN)/python -m pytest -q tests/e2e/test_identity_provider.py -k one_refresh
 
 bench-check: $(VENV)/.installed ## fail when the hot path takes more instructions than recorded (needs valgrind)
 	@$(BIN)/python -m loadtest.micro.gate check --slower $(or $(SLOWER),0)

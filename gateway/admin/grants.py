@@ -10,7 +10,7 @@ from gateway.admin.actions import ActionAdministration
 from gateway.admin.actor import Actor
 from gateway.admin.errors import AdminError, conflict, not_found, unavailable
 from gateway.admin.live import ELSEWHERE
-from gateway.admin.representations import Resource
+from gateway.admin.representations import Resource, moment_of
 from gateway.admin.rights import superusers_only
 from gateway.config.grants import Grant
 from gateway.core.clock import Clock
@@ -75,7 +75,7 @@ class GrantAdministration:
             "url": begun.url,
             "complete_url": begun.complete_url,
             "user_code": begun.user_code,
-            "expires_at": begun.expires,
+            "expires_at": moment_of(begun.expires),
             "poll_seconds": begun.poll_seconds,
         }
 
@@ -91,7 +91,7 @@ class GrantAdministration:
             "id": id,
             "status": begun.status,
             "message": begun.message,
-            "expires_at": begun.expires,
+            "expires_at": moment_of(begun.expires),
             "poll_seconds": begun.poll_seconds or 2.0,
         }
 
@@ -134,11 +134,11 @@ class GrantAdministration:
             "auth": found["auth"],
             "status": status,
             "message": _message(found, token, status, now),
-            "expires_at": token.expires or None,
+            "expires_at": moment_of(token.expires),
             "seconds_to_expiry": round(token.expires - now, 3) if token.expires else None,
             "has_grant": grant is not None and token.value != "",
             "version": 0 if grant is None else token.version,
-            "asked_again_at": token.until if now < token.until else None,
+            "asked_again_at": moment_of(token.until if now < token.until else 0.0),
         }
 
 

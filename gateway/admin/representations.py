@@ -125,5 +125,10 @@ def audit_row(row: AuditRow) -> Resource:
     }
 
 
+def moment_of(seconds: float) -> str | None:
+    """Seconds of the epoch as a text; None for 0."""
+    return shown_time(moment(seconds)) if seconds else None
+
+
 def shown_time(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

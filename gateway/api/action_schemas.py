@@ -163,18 +163,18 @@ class ConnectionTested(BaseModel):
 
 
 class ConnectionStatus(BaseModel):
-    """Whether calls of a connection can authenticate. Times are seconds of the epoch."""
+    """Whether calls of a connection can authenticate."""
 
     trn: str
     name: str
     auth: str
     status: Status
     message: str = Field(description="Why, and what an operator has to do.")
-    expires_at: float | None = Field(description="When the access token ends; null: it does not, or there is none.")
+    expires_at: str | None = Field(description="When the access token ends; null: it does not, or there is none.")
     seconds_to_expiry: float | None
     has_grant: bool = Field(description="There is an access token.")
     version: int = Field(description="Grows with each access token.")
-    asked_again_at: float | None = Field(description="The identity provider is left alone until then.")
+    asked_again_at: str | None = Field(description="The identity provider is left alone until then.")
 
 
 class Authorize(Body):
@@ -182,7 +182,7 @@ class Authorize(Body):
 
 
 class AuthorizationBegun(BaseModel):
-    """What a person needs to agree. Times are seconds of the epoch."""
+    """What a person needs to agree."""
 
     trn: str
     id: str
@@ -190,7 +190,7 @@ class AuthorizationBegun(BaseModel):
     url: str = Field(description="The page to open in a browser.")
     complete_url: str = Field(description="The same page with the code filled in; empty: there is none.")
     user_code: str = Field(description="The code to type there; empty: none is needed.")
-    expires_at: float
+    expires_at: str
     poll_seconds: float = Field(description="How often to look what came of it.")
 
 
@@ -201,7 +201,7 @@ class AuthorizationState(BaseModel):
     id: str
     status: Literal["pending", "authorized", "failed"]
     message: str
-    expires_at: float
+    expires_at: str
     poll_seconds: float
 
 

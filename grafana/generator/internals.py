@@ -159,6 +159,34 @@ TLS = Row(
             ),
             steps=((7, "red"), (30, "orange")),
         ),
+        timeseries(
+            "Access tokens of connections",
+            "How the token of each connection stands. unbound and not_authorized: a person has to run gateway "
+            "connection authorize. misconfigured: correct auth of the connection. The others need no one.",
+            "none",
+            Query(
+                f"max by (connection, status) (gateway_connection_token_status{{{INSTANCE}}}) == 1",
+                "{{connection}} {{status}}",
+            ),
+        ),
+        timeseries(
+            "Access tokens that were needed",
+            "Per second, by what came of it. adopted: another process had got it. unavailable: the identity provider "
+            "is away; calls go on until their token ends.",
+            "ops",
+            Query(_rate("gateway_token_refreshes_total", "connection, outcome"), "{{connection}} {{outcome}}"),
+            stacked=True,
+        ),
+        timeseries(
+            "Minutes until access tokens end",
+            "A saw: each is renewed a minute before its end, when a call uses it. One that falls below 0 is not used, "
+            "or cannot be renewed.",
+            "m",
+            Query(
+                f"(gateway_connection_token_expiry_seconds{{{INSTANCE}}} - time()) / 60",
+                "{{instance}} {{connection}}",
+            ),
+        ),
     ],
 )
 

@@ -1,7 +1,7 @@
 """The access tokens of connections, encrypted, and the authorizations that a person has begun.
 
-``leased_until`` and ``holder``: the process that gets the next token; no lock is held meanwhile. They are no configuration,
-so that a change counts as no revision.
+``holder`` and ``leased_until``: the process that gets the next token; no lock is held meanwhile. They are no
+configuration, so that a change counts as no revision.
 """
 
 import sqlalchemy as sa

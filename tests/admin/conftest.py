@@ -29,10 +29,15 @@ from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.settings import Settings
 from gateway.config.schema.upstream import Upstream
 from gateway.core.address import Address
+from gateway.grants.authorizer import Authorizer
+from gateway.grants.broker import Broker
+from gateway.grants.endpoint import TokenEndpoint
+from gateway.grants.provider import Provider
 from gateway.identity.tokens import digest, mint
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
+from gateway.ipc.tokens import AccessToken
 from gateway.store import schema
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
@@ -149,6 +154,9 @@ class Plane:
         finally:
             self.given_up += 1
         raise AssertionError
+
+    async def supply(self, tokens: Mapping[str, AccessToken]) -> None:
+        self.tokens = tokens
 
     async def state(self) -> Mapping[str, ProxyState]:
         if not self.reachable:
@@ -308,8 +316,21 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     async with aiohttp.ClientSession() as session:
         made = Api("", session, store, plane, file)
         throttle = LoginThrottle(made.clock, per_client=Rate(3, 60.0))
+        provider = Provider(TokenEndpoint())
+        broker = Broker(store.grants, provider.next_tokens, plane.supply)
+        authorizer = Authorizer(broker, provider, store.grants, store.authorizations, store.tokens)
         administration = Administration(
-            store, file, plane, plane, plane, passwords=passwords, throttle=throttle, clock=made.clock, session_ttl=600
+            store,
+            file,
+            plane,
+            plane,
+            plane,
+            passwords=passwords,
+            broker=broker,
+            authorizer=authorizer,
+            throttle=throttle,
+            clock=made.clock,
+            session_ttl=600,
         )
         made.administration = administration
         listener = AdminListener(administration, plane, Address("127.0.0.1", 0))
@@ -318,5 +339,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         made.token = await made.make_token(superuser=True)
         yield made
         await listener.aclose()
+        await broker.aclose()
+        await provider.aclose()
     await passwords.aclose()
     await store.aclose()

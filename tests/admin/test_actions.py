@@ -62,7 +62,9 @@ async def test_what_belongs_to_another_tenant_is_not_there(api: Api, path: str) 
     answer = await api.call("GET", path)
     assert (answer.status, answer.body["code"]) == (404, "not_found.action")
     assert answer.body["message"] == answer.body["details"]
-    assert (await api.call("GET", path.replace("action", "connection").removesuffix("/schema"))).status == 404
+    connection = path.replace("action", "connection").replace("/schema", "")
+    assert (await api.call("GET", connection)).status == 404
+    assert (await api.call("GET", connection.replace("?", "/status?"))).status == 404
 
 
 @pytest.mark.covers("ACT-06")

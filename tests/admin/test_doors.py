@@ -14,7 +14,13 @@ from gateway.api.table import ROUTES
 from gateway.identity.tokens import mint
 from gateway.store.errors import StoreUnavailable
 
-OPEN = {("post", "/auth/login"), ("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json")}
+OPEN = {
+    ("post", "/auth/login"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/openapi.json"),
+    ("get", "/oauth/callback"),  # a browser comes with a state
+}
 OPEN = {(method, f"/api/gateway{path}") for method, path in OPEN}
 OPEN |= {("get", "/health"), ("get", "/api/v1/system/health")}
 CODES = {401: {"unauthenticated", "auth.unauthenticated"}, 403: {"forbidden", "auth.forbidden"}}

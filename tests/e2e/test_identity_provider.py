@@ -35,7 +35,7 @@ from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 from gateway.store.tables import GRANTS
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(120 + 30 * int(os.environ.get("GRANT_ROUNDS", "2")))
 
 TRN = "trn:openact:default:connection/http/person@v1"
 ROUNDS = int(os.environ.get("GRANT_ROUNDS", "2"))

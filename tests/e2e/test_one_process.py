@@ -64,7 +64,31 @@ AUTHS: Mapping[str, dict[str, Any]] = {
         "service": "s",
     },
     "Hmac": {"type": "hmac", "header": "X-Other", "secret": "v"},
+    "ClientCredentials": {
+        "type": "oauth2_client_credentials",
+        "token_url": "https://i/t",
+        "client_id": "c",
+        "client_secret": "v",
+    },
+    "AuthorizationCode": {
+        "type": "oauth2_authorization_code",
+        "token_url": "https://i/t",
+        "client_id": "c",
+        "client_secret": "v",
+        "authorize_url": "https://i/a",
+        "redirect_uri": "https://g/api/gateway/oauth/callback",
+    },
+    "Device": {
+        "type": "oauth2_device",
+        "token_url": "https://i/t",
+        "client_id": "c",
+        "client_secret": "v",
+        "device_url": "https://i/d",
+    },
+    "SignedJwt": {"type": "jwt", "key": "v", "issuer": "i"},
 }
+PERSONAL = ("AuthorizationCode", "Device")
+"""Without a database, what a person has agreed to would be lost with the process."""
 WITHOUT_A_CHOICE = {"NoAuth", "Group", "Connectors"}
 """Sections with one allowed value, or of sections alone."""
 
@@ -169,6 +193,7 @@ REFUSED: Mapping[tuple[str, str], str] = {
     ("Settings", "worker_env"): "without a database",
     ("Settings", "workers"): "without a database",
     ("Settings", "worker_max_memory"): "without a database",
+    **{(each, name): "needs a database" for each in PERSONAL for name in DEFS[each]["properties"] if name != "type"},
     **{("Admin", name): "needs a database" for name in DEFS["Admin"]["properties"] if name != "tls"},  # it is a section
 }
 """Keys that only a control process could give a meaning: `gateway check` refuses them, with these words."""
@@ -182,7 +207,7 @@ EXAMPLES: Mapping[tuple[str, str], object] = {
     ("Tracing", "service"): "another",
 }
 """In the place of the schema's own: that is the default, or a section, or names a secret of a database."""
-ENV = {"JWT_SECRET": SECRET, "KEY": "k", "API_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
+ENV = {"JWT_SECRET": SECRET, "KEY": "k", "API_SECRET": "s", "CLIENT_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
 
 
 def keys() -> Iterator[tuple[str, str, object]]:

@@ -59,6 +59,8 @@ async def sidecar(link: Link) -> None:
         elif kind == b"slow":
             await asyncio.sleep(0.2)
             await link.send(answer(b"late"))
+        elif kind == b"token":
+            await link.send(answer(b'{"access_token": "t", "expires_in": 3600}'))
         elif kind == b"teapot":
             await link.send(answer(b"short and stout", status=418, reason="Teapot"))
         elif kind == b"broken" or (kind == b"flap" and number % 2):
@@ -105,11 +107,19 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     shown = {"client_cert": "a.pem", "client_key": "a.key"}
     proxies.append({**common, "name": "secure", "path": "/secure", "upstream": "https://h.invalid", "tls": shown})
     listen = "[127.0.0.1:0, {address: 127.0.0.2:0, tls: {certificates: [{cert: a.pem, key: a.key}]}}]"
-    async with Deployment(folder, proxies=json.dumps(proxies), listen=listen) as made:
+    auth = {"type": "oauth2_client_credentials", "token_url": f"{upstream.url}/token", "client_id": "c"}
+    connections = {"shop": {"base_url": upstream.url, "auth": auth | {"client_secret": "s"}}}
+    more = f"connections: {json.dumps(connections)}\nactions: {{call: {{connection: shop, path: /fine}}}}"
+    async with Deployment(folder, proxies=json.dumps(proxies), more=more, listen=listen) as made:
         yield made
 
 
 Play = Callable[[Deployment], Awaitable[object]]
+
+
+async def calls(deployment: Deployment) -> None:
+    """An action, whose connection needs an access token."""
+    await deployment.call("POST", "/execute", {"action_trn": "call"})
 
 
 def asks(path: str) -> Play:
@@ -207,6 +217,7 @@ PLAYS: tuple[Play, ...] = (
     crowd,
     leaves,
     reloads,
+    calls,
 )
 
 

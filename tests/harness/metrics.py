@@ -16,6 +16,8 @@ from gateway.core.quota import KINDS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.core.usage import UNKNOWN
 from gateway.errors import REASONS
+from gateway.grants.broker import OUTCOMES
+from gateway.ipc.tokens import STATUSES
 from gateway.observe.families import (
     ENDPOINT_CHANGES_BY,
     ENDPOINT_STATES,
@@ -171,6 +173,13 @@ OF_GATEWAY: Mapping[str, Family] = {
     "gateway_tls_handshakes_in_progress": Family("gauge"),
     "gateway_certificate_expiry_seconds": Family(
         "gauge", ({"listener": "0.0.0.0:443", "name": "a.test"}, {"upstream": "ai", "name": "g.test"}), value=4e9
+    ),
+    "gateway_connection_token_status": Family(
+        "gauge", tuple({"connection": "connection/shop", "status": status} for status in STATUSES)
+    ),
+    "gateway_connection_token_expiry_seconds": Family("gauge", _each("connection", "connection/shop"), value=4e9),
+    "gateway_token_refreshes_total": Family(
+        "counter", tuple({"connection": "connection/shop", "outcome": outcome} for outcome in OUTCOMES), value=0.01
     ),
     "gateway_config_generation": Family("gauge", value=3),
     "gateway_event_loop_lag_seconds": Family("histogram", buckets=GONE, value=10),

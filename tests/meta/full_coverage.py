@@ -27,6 +27,7 @@ WHOLE = (
     "gateway/actions/summaries.py",
     "gateway/actions/template.py",
     "gateway/actions/values.py",
+    "gateway/actions/tokens.py",
     "gateway/core/trn.py",
     "gateway/policy/backoff.py",
     "gateway/policy/balance.py",

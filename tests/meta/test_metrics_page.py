@@ -18,6 +18,9 @@ ELSEWHERE = {
     "gateway_worker_recycled_total",
     "gateway_reloads_total",
     "gateway_certificate_expiry_seconds",
+    "gateway_connection_token_status",
+    "gateway_connection_token_expiry_seconds",
+    "gateway_token_refreshes_total",
 }
 """Those that the control process counts; tests/unit/control/metrics/test_telemetry.py."""
 

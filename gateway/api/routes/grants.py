@@ -73,7 +73,7 @@ async def revoke_connection(call: Call) -> Result:
 @route(
     "GET",
     "/oauth/callback",
-    responds={200: None},
+    responds={200: None, 400: None, 409: None, 503: None},
     query=(
         ("state", str, "What the gateway gave the browser to take along."),
         ("code", str, "The authorization code."),

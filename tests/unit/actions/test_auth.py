@@ -7,7 +7,7 @@ from gateway.actions.auth import authenticated, is_fixed, place_of
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.fields import Layered
 from gateway.actions.merge import Merged
-from gateway.config.actions import Auth, Place
+from gateway.config.actions import TOKEN_KINDS, Auth, AuthKind, Place
 
 MERGED = Merged("POST", "/v1", (Layered("q", "1", "input"),), (Layered("X-A", "1", "action"),), b'{"a":1}')
 
@@ -75,6 +75,12 @@ def test_a_signature_replaces_fields_that_others_set() -> None:
     assert sorted(names) == ["authorization", "x-amz-date", "x-amz-security-token"]
     assert {each.layer for each in merged.headers} == {"auth"}
     assert merged.header("X-Amz-Date") == "20150830T123600Z"
+
+
+@pytest.mark.parametrize("kind", sorted(TOKEN_KINDS))
+def test_a_token_has_its_place_and_comes_later(kind: AuthKind) -> None:
+    given = Merged("GET", "/", (), (Layered("authorization", "forged", "input"),))
+    assert apply(Auth(kind), given).headers == (("Authorization", "Bearer", "auth"),)
 
 
 @pytest.mark.parametrize(

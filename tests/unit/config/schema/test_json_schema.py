@@ -85,6 +85,13 @@ def test_listen_is_one_or_many() -> None:
 REFERENCE = pathlib.Path(__file__).parents[4] / "docs" / "configuration.md"
 
 
+def descendants(base: type[Section]) -> Iterator[type[Section]]:
+    """All that inherit from ``base``."""
+    for one in base.__subclasses__():
+        yield one
+        yield from descendants(one)
+
+
 def leaves() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(mapping, key, its schema) of each key that is no mapping itself and no list of such."""
     for mapping, section in [("Settings", schema()), *DEFS.items()]:
@@ -126,6 +133,28 @@ MINIMAL: dict[str, dict[str, Any]] = {
         "service": "s",
     },
     "Hmac": {"type": "hmac", "header": "X-S", "secret": "s"},
+    "ClientCredentials": {
+        "type": "oauth2_client_credentials",
+        "token_url": "https://i/t",
+        "client_id": "c",
+        "client_secret": "v",
+    },
+    "AuthorizationCode": {
+        "type": "oauth2_authorization_code",
+        "token_url": "https://i/t",
+        "client_id": "c",
+        "client_secret": "v",
+        "authorize_url": "https://i/a",
+        "redirect_uri": "https://g/api/gateway/oauth/callback",
+    },
+    "Device": {
+        "type": "oauth2_device",
+        "token_url": "https://i/t",
+        "client_id": "c",
+        "client_secret": "v",
+        "device_url": "https://i/d",
+    },
+    "SignedJwt": {"type": "jwt", "key": "v", "issuer": "i"},
     "Jwt": {"issuer": "i", "audience": ["a"], "algorithms": ["RS256"], "jwks_url": "https://h/keys"},
 }
 TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
@@ -163,11 +192,7 @@ TOGETHER: dict[tuple[str, str], dict[str, Any]] = {
     ("UpstreamTls", "client_key"): {"client_cert": "a.pem"},
 }
 """What else must stand there for a key's example to make sense."""
-ENV = {"DATABASE_CA": "PEM", "JWT_SECRET": "s" * 32, "API_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
-
-
-def below(model: type[Section]) -> list[type[Section]]:
-    return [found for one in model.__subclasses__() for found in (one, *below(one))]
+ENV = {"DATABASE_CA": "PEM", "JWT_SECRET": "s" * 32, "API_SECRET": "s", "CLIENT_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
 
 
 @pytest.mark.parametrize(("mapping", "name", "key"), list(leaves()))
@@ -176,7 +201,7 @@ def test_every_key_has_an_example_that_is_good(
 ) -> None:
     write_certificates(tmp_path)
     monkeypatch.chdir(tmp_path)
-    models = {one.__name__: one for one in below(Section) if one.__module__.startswith("gateway.config.")}
+    models = {one.__name__: one for one in descendants(Section) if one.__module__.startswith("gateway.config.")}
     (example,) = key["examples"]
     if isinstance(example, str) and example.startswith("${"):
         example = ENV[example[2:-1]]
