@@ -22,7 +22,6 @@ from typing import Final, Literal, Protocol
 from gateway.config.grants import Grant
 from gateway.core.clock import Clock
 from gateway.core.grant import IssuedTokens, StoredGrant
-from gateway.core.tasks import Tasks
 from gateway.errors import NOT_AUTHORIZED, TOKEN_UNAVAILABLE
 from gateway.grants.errors import GrantError, NotAuthorizedError, ProviderAwayError, ProviderRefusedError
 from gateway.grants.standing import LOOK_AGAIN_SECONDS, check_authorized, empty, ended, first, holds, known
@@ -115,7 +114,6 @@ class Broker:
         self._flights: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, Timer] = {}
         self._pushing = asyncio.Lock()
-        self._tasks = Tasks()
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Flights, by the label of the connection and one of `OUTCOMES`."""
 
@@ -211,7 +209,7 @@ class Broker:
             await asyncio.wait(self._flights.values(), timeout=_END_SECONDS)
         for flight in [*self._flights.values()]:
             flight.cancel()
-        await self._tasks.aclose()
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
 
     # -- a flight
 

@@ -43,11 +43,6 @@ class TokenEndpoint:
         self._breakers: dict[str, Breaker] = {}
         self._session: aiohttp.ClientSession | None = None
 
-    def wait(self, url: str) -> float:
-        """Seconds for which this URL is left alone; 0.0: it may be asked."""
-        breaker = self._breakers.get(url)
-        return 0.0 if breaker is None else breaker.until_probe()
-
     async def post(self, request: TokenRequest) -> str:
         """The text of a response that may be read, whatever its status.
 
