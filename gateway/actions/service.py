@@ -11,8 +11,8 @@ from gateway.actions.call import Ended, Prepared, call
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.actions.repeat import Running, repeat
-from gateway.actions.tool_call import Sessions, ToolCall, planned
 from gateway.actions.tokens import CallToken, Tokens
+from gateway.actions.tool_call import Sessions, ToolCall, planned
 from gateway.config.kinds import REQUESTS
 from gateway.config.networks import Destinations
 from gateway.config.records import Document, Route

@@ -15,7 +15,7 @@ from gateway.config.kinds import require as require
 from gateway.config.networks import Destinations
 from gateway.config.schema.connector import ConnectorAction as ActionSection
 from gateway.config.schema.connector import ConnectorConnection as ConnectionSection
-from gateway.config.schema.outbound_auth import Secret as Secret
+from gateway.config.schema.types import Secret as Secret
 
 ConnectionT = TypeVar("ConnectionT", bound=ConnectionSection)
 ActionT = TypeVar("ActionT", bound=ActionSection)
