@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import orjson
 
-from gateway.config.actions import Connection
-from gateway.config.kinds import REQUESTS, kind_of
+from gateway.config.actions import REQUESTS, Connection
+from gateway.config.kinds import kind_of
 from gateway.config.networks import Destinations
 from gateway.connectors.connector import Connector
 from gateway.core.tasks import Tasks

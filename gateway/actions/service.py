@@ -13,7 +13,7 @@ from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.actions.repeat import Running, repeat
 from gateway.actions.tokens import CallToken, Tokens
 from gateway.actions.tool_call import Sessions, ToolCall, planned
-from gateway.config.kinds import REQUESTS
+from gateway.config.actions import REQUESTS
 from gateway.config.networks import Destinations
 from gateway.config.records import Document, Route
 from gateway.core.exchange import Exchange

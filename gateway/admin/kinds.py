@@ -7,6 +7,7 @@ from inspect import cleandoc
 
 from gateway.admin.representations import Resource
 from gateway.config import kinds as registry
+from gateway.config.actions import REQUESTS
 from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection
 from gateway.config.schema.json_schema import Untitled
@@ -23,7 +24,7 @@ def _described(name: str) -> Resource:
     """A connector of another distribution that cannot be loaded has its error as description, and no schemas."""
     connection: type[Section] = Connection
     action: type[Section] = Action
-    if name not in registry.REQUESTS:
+    if name not in REQUESTS:
         try:
             kind = registry.kind_of(name)
         except registry.UnknownKindError as error:

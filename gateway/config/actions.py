@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 DEFAULT_TENANT = "default"
+HTTP: Final = "http"
+MCP: Final = "mcp"
+REQUESTS: Final = (HTTP, MCP)
+"""The kinds of connections whose calls are requests of HTTP; those of other kinds are made by connectors."""
 
 AuthKind = Literal[
     "none",

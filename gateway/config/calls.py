@@ -11,8 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.config import header_template
-from gateway.config.actions import DEFAULT_TENANT, Action, Connection
-from gateway.config.kinds import REQUESTS
+from gateway.config.actions import DEFAULT_TENANT, REQUESTS, Action, Connection
 from gateway.config.records import NAMED, Route
 from gateway.core import trn
 

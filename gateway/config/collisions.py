@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.config import records, values
-from gateway.config.actions import DEFAULT_TENANT
+from gateway.config.actions import DEFAULT_TENANT, HTTP, MCP, REQUESTS
 from gateway.config.calls import ACTION, LONGEST
 from gateway.config.errors import Path, Problem
 from gateway.config.formats.tree import Branch, locate
-from gateway.config.kinds import HTTP, MCP, REQUESTS, kinds
+from gateway.config.kinds import kinds
 from gateway.config.mcp import DOOR
 from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS

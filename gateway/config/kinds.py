@@ -12,15 +12,13 @@ from functools import cache
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
+from gateway.config.actions import REQUESTS
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
 
-HTTP: Final = "http"
-MCP: Final = "mcp"
-REQUESTS: Final = (HTTP, MCP)
-"""The kinds whose calls are requests of HTTP, and have the sections `Connection` and `Action`."""
 GROUP: Final = "gateway.connectors"
 BUILT_IN: Final[Mapping[str, str]] = {
     "sql": "gateway.connectors.sql:Sql",

@@ -109,11 +109,16 @@ async def test_lists_in_envelopes(api: Api) -> None:
 
 @pytest.mark.covers("ACT-34")
 async def test_kinds_have_the_schemas_of_their_connections_and_actions(api: Api) -> None:
-    (kind,) = (await send(api, "GET", "/kinds")).body["data"]["items"]
-    assert kind["name"] == "http"
-    assert "base_url" in kind["connection_schema"]["properties"]
-    assert "path" in kind["action_schema"]["properties"]
-    assert (await api.call("GET", "/kinds")).body == {"items": [kind], "total": 1}
+    found = (await send(api, "GET", "/kinds")).body["data"]["items"]
+    keys = {"http": ("base_url", "path"), "mongodb": ("url", "collection"), "redis": ("url", "command")}
+    keys["sql"] = "url", "statement"
+    assert [kind["name"] for kind in found] == sorted(keys)
+    for kind in found:
+        of_connection, of_action = keys[kind["name"]]
+        assert of_connection in kind["connection_schema"]["properties"]
+        assert of_action in kind["action_schema"]["properties"]
+        assert kind["description"]
+    assert (await api.call("GET", "/kinds")).body == {"items": found, "total": 4}
 
 
 @pytest.mark.covers("ACT-28")

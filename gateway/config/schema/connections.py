@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from gateway.config import actions as records
 from gateway.config import header_template, values
 from gateway.config import records as document
-from gateway.config.kinds import REQUESTS
+from gateway.config.actions import REQUESTS
 from gateway.config.schema.call_policy import PRESETS, HttpPolicy, Milliseconds, RetryKey
 from gateway.config.schema.endpoints import Endpoint
 from gateway.config.schema.outbound_auth import Auth

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, WithJso
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from gateway.config import kinds
+from gateway.config.actions import HTTP, REQUESTS
 from gateway.config.schema.actions import Action
 from gateway.config.schema.connections import Connection, Name, VersionedName
 from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
@@ -38,7 +39,7 @@ def _action(value: object, handler: object, info: ValidationInfo) -> Action | Co
 def _kind_in(value: object) -> type[kinds.Kind] | None:
     """The connector that is named; None: `http`, or what is no name, which the section of `http` reports."""
     name = value.get("kind") if isinstance(value, Mapping) else None
-    return None if not isinstance(name, str) or name in ("", *kinds.REQUESTS) else _known(name, "kind")
+    return None if not isinstance(name, str) or name in ("", *REQUESTS) else _known(name, "kind")
 
 
 def _known(name: str, key: str) -> type[kinds.Kind]:
@@ -73,7 +74,7 @@ _Other = Annotated[
         {
             "type": "object",
             "required": ["kind"],
-            "properties": {"kind": {"type": "string", "not": {"enum": [*kinds.REQUESTS, *kinds.BUILT_IN]}}},
+            "properties": {"kind": {"type": "string", "not": {"enum": [*REQUESTS, *kinds.BUILT_IN]}}},
         }
     ),
 ]
@@ -111,13 +112,13 @@ class Connectors(Section):
         if not isinstance(data, dict):
             return data
         for kind in data:
-            if kind not in kinds.REQUESTS:
+            if kind not in REQUESTS:
                 _known(kind, kind)
         return {kind: _group(kind, group) for kind, group in data.items()}
 
     def groups(self) -> Iterator[tuple[str, Group]]:
         """Each with its kind."""
-        yield kinds.HTTP, self.http
+        yield HTTP, self.http
         yield from (self.__pydantic_extra__ or {}).items()
 
 

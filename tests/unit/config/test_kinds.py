@@ -9,6 +9,7 @@ import pytest
 from harness import strangers
 
 from gateway.config import kinds
+from gateway.config.actions import REQUESTS
 
 
 @pytest.fixture(autouse=True)
@@ -23,14 +24,14 @@ def test_a_connector_of_another_distribution(tmp_path: Path, monkeypatch: pytest
     strangers.forget()
     source = strangers.connector_of_the_docs()
     monkeypatch.syspath_prepend(strangers.installed(tmp_path, "cache", "kinds_cache:Memcached", source))
-    assert kinds.kinds() == [*kinds.REQUESTS, *kinds.BUILT_IN, "cache"]
+    assert kinds.kinds() == [*REQUESTS, *kinds.BUILT_IN, "cache"]
     assert kinds.kind_of("cache").__name__ == "Memcached"
 
 
-@pytest.mark.parametrize("name", [*kinds.REQUESTS, *kinds.BUILT_IN])
+@pytest.mark.parametrize("name", [*REQUESTS, *kinds.BUILT_IN])
 def test_what_is_built_in_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.syspath_prepend(strangers.installed(tmp_path, name, "kinds_thief:Memcached", "Memcached = 1"))
-    assert kinds.kinds() == [*kinds.REQUESTS, *kinds.BUILT_IN]
+    assert kinds.kinds() == [*REQUESTS, *kinds.BUILT_IN]
 
 
 @pytest.mark.parametrize(
