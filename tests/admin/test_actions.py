@@ -187,7 +187,7 @@ async def test_a_test_of_a_connection(api: Api, reached: bool) -> None:
     assert answer.status == 200
     assert (answer.body["reached"], answer.body["code"]) == (reached, "" if reached else "dial_failed")
     (asked,) = api.plane.called
-    assert asked.adhoc == AdHoc(GITHUB["trn"], "GET", "")
+    assert asked.adhoc == AdHoc(GITHUB["trn"], "GET", "", test=True)
 
 
 async def test_two_of_one_name_are_told_apart_by_trn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,12 @@ async def test_lists_in_envelopes(api: Api) -> None:
 @pytest.mark.covers("ACT-34")
 async def test_kinds_have_the_schemas_of_their_connections_and_actions(api: Api) -> None:
     found = (await send(api, "GET", "/kinds")).body["data"]["items"]
-    keys = {"http": ("base_url", "path"), "mongodb": ("url", "collection"), "redis": ("url", "command")}
+    keys = {
+        "http": ("base_url", "path"),
+        "mcp": ("base_url", "tool"),
+        "mongodb": ("url", "collection"),
+        "redis": ("url", "command"),
+    }
     keys["sql"] = "url", "statement"
     assert [kind["name"] for kind in found] == sorted(keys)
     for kind in found:
