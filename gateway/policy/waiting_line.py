@@ -6,7 +6,7 @@ given a permit, so that which process gets a permit is decided by the order of a
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -103,16 +103,14 @@ class Lane(Generic[W]):
 
     def order(self) -> Iterator[W]:
         """Those who wait, as `take` would return them."""
-        newest_first = self.switch.newest_first
-        turns = [iter(reversed(own) if newest_first else own) for own in self._callers.values()]
+        ordered = reversed if self.switch.newest_first else iter
+        turns = deque(map(ordered, self._callers.values()))
         while turns:
-            going = []
-            for turn in turns:
-                for waiter in turn:
-                    yield waiter
-                    going.append(turn)
-                    break
-            turns = going
+            turn = turns.popleft()
+            for waiter in turn:
+                yield waiter
+                turns.append(turn)
+                break
 
     def take_from_longest(self) -> W:
         """Remove and return the newest waiter of the caller who has the most."""

@@ -27,6 +27,13 @@ def test_the_order_of_arrival() -> None:
     assert (len(line), line.counts) == (0, (0, 0, 0))
 
 
+def test_the_order_is_known_before_it_is_taken() -> None:
+    line = line_of(("a", Rank(NORMAL, "x")), ("b", Rank(NORMAL, "x")), ("c", Rank(NORMAL, "y")), ("l", LOWS))
+    assert "".join(line.lanes[NORMAL].order()) == "acb"
+    assert "".join(line.order()) == "acbl" == taken(line)
+    assert list(line.order()) == []
+
+
 class TestPriority:
     def test_a_higher_one_goes_first(self) -> None:
         line = line_of(("l", LOWS), ("n", ANY), ("h", HIGHS), ("H", HIGHS))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import cast
 
 import pytest
@@ -46,11 +46,13 @@ def exchange_from(host: str, port: int) -> Exchange:
     return ex
 
 
-async def judged(ex: Exchange, end: int | BaseException, failures: Container[int] = FAILURES) -> Outcome:
+async def judged(
+    ex: Exchange, end: int | BaseException, failures: Container[int] = FAILURES, ignored: Collection[int] = ()
+) -> Outcome:
     """The outcome that the breaker has counted."""
     scene = BreakerScene()
     scene.call(FAILURE)
-    handle = break_circuit(scene.breaker, failures)(Answer(end))
+    handle = break_circuit(scene.breaker, failures, ignored=ignored)(Answer(end))
     if isinstance(end, BaseException):
         with pytest.raises(type(end)) as caught:
             await handle(ex)
@@ -69,6 +71,12 @@ OTHER_REASONS = [
 
 
 class TestStatuses:
+    @pytest.mark.parametrize(("status", "outcome"), [(401, IGNORED), (200, SUCCESS), (500, FAILURE)])
+    async def test_one_that_says_nothing_about_the_endpoint_teaches_nothing(
+        self, status: int, outcome: Outcome
+    ) -> None:
+        assert await judged(exchange(), status, ignored=(401,)) is outcome
+
     @pytest.mark.parametrize(("status", "outcome"), [(503, SUCCESS), (429, FAILURE), (200, SUCCESS)])
     async def test_the_layer_judges_by_those_that_it_is_given(self, status: int, outcome: Outcome) -> None:
         assert await judged(exchange(), status, statuses(["429"])) is outcome

@@ -38,6 +38,8 @@ OPEN_PAGES = Cors(("*",), ())
 class Caller(Nobody):
     """Keeps what it is told."""
 
+    body_out = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.told: tuple[int, bytes, bytes] | None = None
@@ -158,6 +160,32 @@ async def test_what_the_retries_before_have_noted_is_kept(retries: Told | None, 
     await fall_back(Fallback(ON, upstream="spare"), Second(), full_limiter(), Cors())(first)(ex)
     assert ex.fallback is not None
     assert (ex.fallback.withheld, ex.fallback.shadowed) == noted
+
+
+class Stream:
+    """The gateway has begun a stream of events for the caller."""
+
+    def __init__(self) -> None:
+        self.appended: list[bytes] = []
+
+    def takes_fixed(self, status: int, content_type: str) -> bool:
+        return content_type == "text/event-stream"
+
+    def append(self, body: bytes) -> None:
+        self.appended.append(body)
+
+
+@pytest.mark.parametrize(("kind", "appended"), [("text/event-stream", [b"data: x\n\n"]), ("text/plain", [])])
+async def test_a_fixed_response_goes_on_in_a_stream_that_takes_it(kind: str, appended: list[bytes]) -> None:
+    ex, stream = fresh(), Stream()
+    ex.opened = stream  # type: ignore[assignment] # no more of it is used
+    fallback = Fallback(ON, response=FixedResponse(200, "data: x\n\n", kind))
+    error = GatewayError(BREAKER_OPEN)
+    with nullcontext() if appended else pytest.raises(GatewayError):
+        await fall_back(fallback, None, None, Cors())(failing(error))(ex)
+    assert stream.appended == appended
+    caller: Any = ex.downstream
+    assert caller.told is None
 
 
 async def test_a_response_that_was_discarded_has_a_status_and_no_reason() -> None:
