@@ -1,5 +1,6 @@
 // Named calls: the connections of a tenant, and the actions that are called by name.
 
+import { Access, hasTokens } from './access.js';
 import { announce, h, keep, say } from './dom.js';
 import { Refused, call } from './api.js';
 import { attempt, confirm, dialog } from './dialog.js';
@@ -95,14 +96,18 @@ export class Calls {
   #open(connection) {
     const tested = h('div', { class: 'outcome', role: 'status' });
     const test = h('button', { type: 'button', onclick: () => attempt(() => this.#test(connection, test, tested)) }, 'Test');
-    return dialog('drawer', connection.name, (close) => h('div', { class: 'stack' },
+    const access = hasTokens(connection) && served(connection) ? new Access(connection, this.tenant) : null;
+    access?.start();
+    const closed = dialog('drawer', connection.name, (close) => h('div', { class: 'stack' },
       h('p', { class: 'where' }, connection.trn), notes(connection),
-      h('div', { class: 'actions' }, served(connection) && test, this.#changes('connection', connection, close)), tested,
+      h('div', { class: 'actions' }, served(connection) && test, this.#changes('connection', connection, close)), tested, access?.element,
       h('dl', { class: 'facts' },
         fact('Base URL', connection.base_url), fact('Login', connection.auth), fact('Merge', connection.merge),
         fact('Explained as', connection.upstream), fact('What it is', connection.description)),
       h('section', {}, h('h3', {}, 'Actions'), this.#chips(connection)),
       h('div', { class: 'actions' }, h('button', { type: 'button', onclick: () => this.#edit('action', undefined, { connection: connection.name }, close) }, 'New action'))));
+    closed.then(() => access?.stop());
+    return closed;
   }
 
   #try(action) {
