@@ -103,8 +103,8 @@ class Lane(Generic[W]):
 
     def order(self) -> Iterator[W]:
         """Those who wait, as `take` would return them."""
-        ordered = reversed if self.switch.newest_first else iter
-        turns = deque(map(ordered, self._callers.values()))
+        newest_first = self.switch.newest_first
+        turns = deque(reversed(own) if newest_first else iter(own) for own in self._callers.values())
         while turns:
             turn = turns.popleft()
             for waiter in turn:
