@@ -17,6 +17,7 @@ from gateway.config import expiry
 from gateway.config.grants import grants_of
 from gateway.config.installation import written
 from gateway.config.load import ConfigError
+from gateway.config.networks import Destinations
 from gateway.config.records import Credentials
 from gateway.config.reloads import Reloads
 from gateway.config.watch import Loaded, fingerprint, watch
@@ -58,7 +59,7 @@ class Process:
         self._generation = 0
         place = _keys_file(self._loaded, config)
         self._issuers = Issuers(None if place is None else KeyFile(place))
-        self._provider = Provider(TokenEndpoint())
+        self._provider = Provider(TokenEndpoint(destinations=lambda: Destinations.of(self._loaded.document)))
         self._broker = Broker(MemoryGrants(), self._provider.next_tokens, self._plane.supply)
         self._plane.on_tokens_wanted(lambda: self._broker.want(self._plane.take_wanted_tokens()))
         self._started = asyncio.Event()

@@ -74,7 +74,7 @@ async def local_actions(config: pathlib.Path) -> AsyncIterator[LocalActions]:
     env = dict(os.environ)
     declared = DeclaredFile(config, env)
     store = await _store(declared.settings.database)
-    plane, provider = LocalPlane(), Provider(TokenEndpoint())
+    plane, provider = LocalPlane(), Provider(TokenEndpoint(destinations=lambda: declared.destinations))
     # With the database, calls use the tokens of the gateway that runs on it; grants of persons are there alone.
     broker = Broker(MemoryGrants() if store is None else store.grants, provider.next_tokens, plane.supply)
     plane.on_tokens_wanted(lambda: broker.want(plane.take_wanted_tokens()))

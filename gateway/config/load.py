@@ -89,7 +89,8 @@ def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
     for connections, at in ((settings.connections, ()), *((group.connections, at) for group, at in groups)):
         for name, connection in connections.items():
             if isinstance(connection, Connection):
-                yield (*at, "connections", name, "base_url"), connection.base_url
+                for path, url in connection.urls():
+                    yield (*at, "connections", name, *path), url
             else:
                 yield (*at, "connections", name), connection.place()
     for index, proxy in enumerate(settings.proxies):

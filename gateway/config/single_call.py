@@ -60,8 +60,9 @@ def connection(
     if settings.get("tls") is not None:
         problems.append(_NO_TLS)
     checked = _validated(StoredConnection, settings, name, problems)
-    if destinations is not None and (denied := destinations.denial_of_url(checked.base_url)):
-        problems.append(Problem(denied, ("base_url",)))
+    if destinations is not None:
+        denials = ((path, destinations.denial_of_url(url)) for path, url in checked.urls())
+        problems += (Problem(denied, path) for path, denied in denials if denied)
     found = NamedConnection(checked.name, _without(Connection, checked, "name"))
     problems += _too_long(found.shared_name)
     if problems:

@@ -102,7 +102,7 @@ class Process:
             plane = self._fleet
             stack.push_async_callback(plane.aclose)
             memory = MemoryWatch(plane, self._roster, lambda: declared.settings.worker_max_memory)
-            provider = Provider(TokenEndpoint())
+            provider = Provider(TokenEndpoint(destinations=lambda: declared.destinations))
             stack.push_async_callback(provider.aclose)
             broker = Broker(store.grants, provider.next_tokens, plane.supply)
             stack.push_async_callback(broker.aclose)

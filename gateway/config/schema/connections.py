@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
@@ -36,6 +37,7 @@ SHARED: Final = "connection/"
 MOST_BYTES: Final = 64 * 1024 * 1024
 """The largest bound of a response's body: it is kept in memory."""
 _CONNECTION = records.Connection("-", "-", "-")
+_DIALLED: Final = ("token_url", "device_url", "revoke_url")
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -124,6 +126,13 @@ class Connection(Section):
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
     http2: Http2Key = "auto"
+
+    def urls(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Each URL that the gateway itself connects to, with its place. What a browser opens is none of them."""
+        yield ("base_url",), self.base_url
+        for key in _DIALLED:
+            if url := getattr(self.auth, key, None):
+                yield ("auth", key), url
 
     def shared_name(self, name: str) -> str:
         """By which proxies name its upstream."""

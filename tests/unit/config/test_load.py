@@ -415,6 +415,16 @@ def test_an_upstream_with_a_denied_address_is_told_with_its_line(upstream: str, 
     assert told_of in line
 
 
+def test_an_endpoint_of_an_identity_provider_is_told_with_its_line() -> None:
+    text = (
+        "listen: 127.0.0.1:0\nconnections:\n  shop:\n    base_url: https://h\n    auth:\n"
+        "      {type: oauth2_client_credentials, client_id: c, client_secret: s,\n"
+        "      token_url: 'https://169.254.169.254/t'}"
+    )
+    (line,) = told(text)
+    assert line.startswith("f:7: connections.shop.auth.token_url: is in 169.254.0.0/16")
+
+
 def test_collisions_are_told_beside_other_problems() -> None:
     second = "\n  - name: a\n    path: /a\n    upstream: nonsense"
     assert [one.split(": ")[:2] for one in told(proxy("active: 5") + second)] == [

@@ -54,6 +54,17 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert problems({**SHOP, "base_url": "http://169.254.169.254"}).keys() == {"base_url"}
 
 
+@pytest.mark.parametrize("key", ["token_url", "device_url", "revoke_url"])
+def test_no_endpoint_of_an_identity_provider_is_where_only_this_machine_comes(key: str) -> None:
+    urls = {
+        "token_url": "https://idp.example/t",
+        "device_url": "https://idp.example/d",
+        key: "https://[::ffff:a9fe:a9fe]/",
+    }
+    auth = {"type": "oauth2_device", "client_id": "c", "client_auth": "none", **urls}
+    assert "is in 169.254.0.0/16" in problems({**SHOP, "auth": auth})[f"auth.{key}"]
+
+
 @pytest.mark.parametrize(
     ("settings", "kind"),
     [({**SHOP, "name": "x" * 54}, "connection"), ({**FIND, "name": "x" * 54}, "action")],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
+from aiohttp.abc import ResolveResult
+from aiohttp.resolver import ThreadedResolver
 from harness.answers import answer, each_request, head, once
 from harness.patience import eventually
 from harness.tls import TlsUpstream
 from harness.upstream import Upstream, refused_url
 
+from gateway.config.networks import Destinations
+from gateway.config.records import UpstreamNetworks
 from gateway.grants.endpoint import MOST_BYTES, TokenEndpoint
 from gateway.grants.errors import ProviderAwayError, ProviderRefusedError
 from gateway.grants.flows import TokenRequest
@@ -113,4 +118,53 @@ async def test_three_failures_are_left_alone_and_a_probe_heals() -> None:
         status, clock.now = 200, 30.0
         assert await endpoint.post(TokenRequest(upstream.url, "x")) == "{}"
         assert await endpoint.post(TokenRequest(upstream.url, "x")) == "{}"
+    await endpoint.aclose()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "idp.localhost"])
+async def test_a_denied_address_is_not_dialled(host: str) -> None:
+    denied = Destinations(UpstreamNetworks(deny=("127.0.0.0/8", "::1/128")))
+    await _is_not_dialled(host, lambda: denied)
+
+
+async def test_a_name_that_resolves_to_a_denied_address_is_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name was harmless when the connection was saved (DNS rebinding)."""
+
+    class Rebound(ThreadedResolver):
+        async def resolve(self, host: str, *args: Any, **more: Any) -> list[ResolveResult]:
+            return await super().resolve("127.0.0.1" if host == "idp.example" else host, *args, **more)
+
+    monkeypatch.setattr("aiohttp.connector.DefaultResolver", Rebound)
+    denied = Destinations(UpstreamNetworks(deny=("127.0.0.0/8",)))
+    await _is_not_dialled("idp.example", lambda: denied)
+
+
+async def _is_not_dialled(host: str, denied: Callable[[], Destinations]) -> None:
+    now: list[Callable[[], Destinations]] = [Destinations]
+    endpoint = TokenEndpoint(Clock(), seconds=5.0, destinations=lambda: now[0]())
+    async with Upstream(each_request(lambda _: answer(b"{}"))) as upstream:
+        request = TokenRequest(f"http://{host}:{upstream.port}/token", "s3cret")
+        assert await endpoint.post(request) == "{}"
+        now[0] = denied
+        for _ in range(4):  # a limit of our own never opens the breaker
+            with pytest.raises(ProviderRefusedError, match="is denied to upstreams") as caught:
+                await endpoint.post(request)
+            assert (caught.value.error, "127.0.0.1" in str(caught.value)) == ("denied_address", False)
+        assert upstream.accepted == 1
+        now[0] = Destinations
+        assert await endpoint.post(request) == "{}"
+    await endpoint.aclose()
+
+
+async def test_a_forward_proxy_may_be_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator named it; the address behind it is checked as far as it stands in the URL."""
+    endpoint = TokenEndpoint(Clock(), 5.0, lambda: Destinations(UpstreamNetworks(deny=("127.0.0.0/8",))))
+    async with Upstream(each_request(lambda _: answer(status=503))) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://me:pass@127.0.0.1:{proxy.port}")
+        with pytest.raises(ProviderAwayError):
+            await endpoint.post(TokenRequest("https://idp.example/token", "x"))
+        with pytest.raises(ProviderRefusedError, match="is denied to upstreams"):
+            await endpoint.post(TokenRequest("https://169.254.169.254/token", "x"))
+    (seen,) = proxy.requests
+    assert (seen.target, seen.get("proxy-authorization")) == (b"idp.example:443", b"Basic bWU6cGFzcw==")
     await endpoint.aclose()
