@@ -58,7 +58,10 @@ class ConnectionRecords(RecordAdministration[NamedConnection]):
         self, value: NamedConnection, current: NamedConnection | None, kept: Sequence[secret_values.Path]
     ) -> Guard | None:
         """What was given for one origin does not go to another: who may write connections would read all secrets."""
-        if current is None or _origin(current) == _origin(value):
+        if current is None:
+            return None
+        _check_providers(current, value, kept)
+        if _origin(current) == _origin(value):
             return None
         if kept:
             shown = ", ".join(".".join(map(str, path)) for path in kept)
@@ -90,6 +93,22 @@ class ConnectionRecords(RecordAdministration[NamedConnection]):
             await self._store.connections.delete(current.name, version, actor.author)
             return []
         return await self._store.connections.delete_with_actions(current.name, version, actor.author)
+
+
+def _check_providers(current: NamedConnection, value: NamedConnection, kept: Sequence[secret_values.Path]) -> None:
+    """A client secret, or what is signed with a key, goes to its identity provider alone. Raises `AdminError`."""
+    shown = ", ".join(".".join(map(str, path)) for path in kept if path[0] == "auth")
+    known = set(_providers(current).values())
+    moved = [place for place, origin in _providers(value).items() if origin not in known]
+    if shown and moved:
+        message = f"leads to another origin than the secrets were stored for; send them again: {shown}"
+        raise validation([(place, message) for place in moved])
+
+
+def _providers(connection: NamedConnection) -> dict[str, str]:
+    """The origins of its identity provider, by their place."""
+    urls = ((".".join(path), url) for path, url in connection.definition.urls() if path[:1] == ("auth",))
+    return {place: values.origin(url.partition("?")[0]) for place, url in urls}
 
 
 def _origin(connection: NamedConnection) -> str:

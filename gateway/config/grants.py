@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from gateway.config import values
 from gateway.config.actions import INTERACTIVE_KINDS, AuthKind, Connection, OAuth
 from gateway.config.calls import name_of
 from gateway.config.records import Document
@@ -34,8 +35,14 @@ class Grant:
         one is not used, so that no change of the configuration sends a token, or a refresh token, elsewhere."""
         oauth = self.oauth
         client = oauth.client_id or f"{oauth.issuer} {oauth.subject}"
-        parts = (self.kind, oauth.token_url, client, " ".join(sorted(oauth.scopes)), self.audience)
+        parts = [self.kind, oauth.token_url, client, " ".join(sorted(oauth.scopes)), self.audience]
+        if oauth.revoke_url and (at := _origin(oauth.revoke_url)) != _origin(oauth.token_url):
+            parts.append(at)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _origin(url: str) -> str:
+    return values.origin(url.partition("?")[0])
 
 
 def grants_of(connections: Iterable[Connection]) -> dict[str, Grant]:

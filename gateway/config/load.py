@@ -14,7 +14,6 @@ from gateway.config.formats import read
 from gateway.config.formats.read import Format
 from gateway.config.formats.tree import Branch, locate
 from gateway.config.records import Document
-from gateway.config.schema.connections import Connection
 from gateway.config.schema.settings import Settings
 from gateway.config.variables import Substitution
 
@@ -88,11 +87,8 @@ def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
     groups = [(group, ("connectors", kind)) for kind, group in settings.connectors.groups()]
     for connections, at in ((settings.connections, ()), *((group.connections, at) for group, at in groups)):
         for name, connection in connections.items():
-            if isinstance(connection, Connection):
-                for path, url in connection.urls():
-                    yield (*at, "connections", name, *path), url
-            else:
-                yield (*at, "connections", name), connection.place()
+            for path, url in connection.urls():
+                yield (*at, "connections", name, *path), url
     for index, proxy in enumerate(settings.proxies):
         if not proxy.names_upstream:
             yield ("proxies", index, "upstream"), proxy.upstream

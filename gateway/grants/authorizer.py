@@ -31,6 +31,7 @@ _SLOWER_SECONDS: Final = 5.0
 """RFC 8628 3.5: after ``slow_down``."""
 _STILL_PENDING: Final = "authorization_pending"
 _SLOW_DOWN: Final = "slow_down"
+_CHANGED: Final = "the grant is forgotten here; tell the provider by its own pages, the connection was changed since"
 _REVOKED: Final = "the grant is forgotten here, and revoked at the provider"
 _FORGOTTEN: Final = "the grant is forgotten here; tell the provider by its own pages, there is no revoke_url"
 
@@ -119,8 +120,10 @@ class Authorizer:
             raise GrantError("there is no grant to revoke")
         await self._grants.remove(grant.connection, author)
         await self._broker.reset(grant.connection)
-        if not grant.oauth.revoke_url or stored.binding != grant.binding:
+        if not grant.oauth.revoke_url:
             return _FORGOTTEN
+        if stored.binding != grant.binding:
+            return _CHANGED
         try:
             await self._provider.revoke(grant.oauth, stored)
         except GrantError as error:

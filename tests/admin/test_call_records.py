@@ -122,6 +122,22 @@ async def test_secrets_do_not_follow_to_another_origin(api: Api) -> None:
     assert "query.api_key" in fields(refused)["connection"]
 
 
+@pytest.mark.parametrize("key", ["token_url", "device_url", "revoke_url"])
+async def test_secrets_do_not_follow_to_another_identity_provider(api: Api, key: str) -> None:
+    urls = {"token_url": "https://idp.example/t?a=b", "device_url": "https://idp.example/d"}
+    auth = {"type": "oauth2_device", "client_id": "c", "client_secret": SECRET, **urls}
+    await made(api, auth=auth)
+    away = {"auth": {key: "https://evil.example/t"}, "version": 1}
+    for more in ("", "?dry_run=true"):
+        refused = await api.call("PATCH", f"/connections/shop{more}", away)
+        assert (refused.status, [*fields(refused)]) == (400, [f"auth.{key}"])
+        assert fields(refused)[f"auth.{key}"].endswith("send them again: auth.client_secret")
+    same = {"auth": {key: "https://IDP.example:443/other"}, "version": 1}
+    assert (await api.call("PATCH", "/connections/shop", same)).status == 200
+    again = {"auth": {key: "https://evil.example/t", "client_secret": OTHER}, "version": 2}
+    assert (await api.call("PATCH", "/connections/shop", again)).status == 200
+
+
 @pytest.mark.covers("ACT-02")
 async def test_actions_go_with_their_connection(api: Api) -> None:
     await made(api)

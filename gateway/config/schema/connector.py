@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -54,6 +54,10 @@ class ConnectorConnection(Section):
     def base_url(self) -> str:
         """As `place`, by the name that connections of HTTP have for it."""
         return self.place()
+
+    def urls(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """As those of a connection of HTTP. It has no key of its own for where it is."""
+        yield (), self.place()
 
     def secrets(self) -> tuple[str, ...]:
         """Values that are shown nowhere."""

@@ -50,7 +50,9 @@ def test_a_token_is_bound_to_client_provider_and_destination() -> None:
         replace(grant, oauth=replace(oauth, token_url="https://other/t")),
         replace(grant, oauth=replace(oauth, client_id="other")),
         replace(grant, oauth=replace(oauth, scopes=("a",))),
+        replace(grant, oauth=replace(oauth, revoke_url="https://other/revoke")),  # it is sent the refresh token
     ]
-    assert len({each.binding for each in (grant, *others)}) == 6
+    assert len({each.binding for each in (grant, *others)}) == 7
+    assert replace(grant, oauth=replace(oauth, revoke_url="https://IDP:443/revoke?a=b")).binding == grant.binding
     robot = replace(grant, oauth=OAuth("", issuer="robot", subject="ann"))
     assert robot.binding != replace(robot, oauth=OAuth("", issuer="robot", subject="bob")).binding

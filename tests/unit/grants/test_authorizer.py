@@ -200,10 +200,12 @@ async def test_a_grant_is_forgotten_and_revoked(scene: Scene) -> None:
     grant = scene.grants[CODE]
     with pytest.raises(GrantError, match="no grant to revoke"):
         await scene.authorizer.revoke(grant, ANN)
+    elsewhere = "http://127.0.0.1:1/revoke"  # must not get a refresh token
     for changed, why, revoked in (
         (grant, "revoked at the provider", 2),
         (replace(grant, oauth=replace(grant.oauth, revoke_url="")), "there is no revoke_url", 2),
-        (replace(grant, oauth=replace(grant.oauth, revoke_url="http://127.0.0.1:1/x")), "could not be revoked", 2),
+        (replace(grant, oauth=replace(grant.oauth, revoke_url=f"{scene.idp.url}/none")), "could not be revoked", 2),
+        (replace(grant, oauth=replace(grant.oauth, revoke_url=elsewhere)), "was changed since", 2),
     ):
         back = scene.idp.browse((await scene.begin()).url)
         assert (await scene.authorizer.redeem(back["state"], back["code"], ""))[1] == ""
