@@ -6,6 +6,7 @@ Each URL has a breaker of its own, so that a provider that is away does not cost
 from __future__ import annotations
 
 import errno
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,8 @@ MOST_BYTES: Final = 65_536
 FAILURES: Final = 3
 RECOVERY_SECONDS: Final = 30.0
 _ASKED_MOST: Final = 300.0
+_ERROR: Final = re.compile(r'^\s*\{.*"error"|(?:^|&)error=', re.DOTALL)
+"""A body that is one of OAuth (RFC 6749 5.2), and no page that speaks of an error."""
 _TRANSIENT: Final = frozenset((408, 425, 429))
 _PERMANENT: Final = {
     404: "there is nothing at this address; check token_url",
@@ -195,7 +198,7 @@ def _readable(response: aiohttp.ClientResponse, body: bytes) -> str:
         text = body.decode()
     except UnicodeDecodeError:
         text = ""
-    if status >= 400 and "error" not in text:
+    if status >= 400 and not _ERROR.search(text):
         message = f"the identity provider responds with status {status}"
         more = _PERMANENT.get(status, "")
         raise ProviderRefusedError(f"http_{status}", f"{message}: {more}" if more else message)

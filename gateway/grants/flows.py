@@ -7,7 +7,7 @@ import secrets
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from oauthlib.common import add_params_to_uri
 from oauthlib.oauth2 import (
@@ -101,6 +101,18 @@ def device_poll(oauth: OAuth, device_code: str) -> TokenRequest:
 def revocation(oauth: OAuth, token: str, kind: str) -> TokenRequest:
     """RFC 7009 2.1. ``kind``: ``refresh_token`` or ``access_token``."""
     return _request(oauth, urlencode({"token": token, "token_type_hint": kind}), oauth.revoke_url)
+
+
+def check_revoked(text: str) -> None:
+    """Raises `ProviderRefusedError` for an error (RFC 7009 2.2.1). Any other response says that it is done."""
+    import json
+
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = dict(parse_qsl(text))  # a form, as of tokens; the body of a success means nothing
+    if isinstance(found, dict) and found.get("error"):
+        raise ProviderRefusedError(_word(found["error"]))
 
 
 def new_verifier() -> str:

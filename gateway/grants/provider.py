@@ -65,7 +65,7 @@ class Provider:
 
         for token, kind in ((stored.refresh, "refresh_token"), (stored.access, "access_token")):
             if token:
-                await self._endpoint.post(flows.revocation(oauth, token, kind))
+                flows.check_revoked(await self._endpoint.post(flows.revocation(oauth, token, kind)))
 
     async def aclose(self) -> None:
         await self._endpoint.aclose()

@@ -65,6 +65,8 @@ class IdentityProvider:
         path = message.target.partition(b"?")[0]
         given = {name: values[0] for name, values in parse_qs(message.body.decode()).items()}
         if path == b"/revoke":
+            if not _is_client(message, given):
+                return refused("invalid_client", 401)
             self.revoked.append(given["token_type_hint"])
             return answer()
         if path == b"/device":

@@ -82,6 +82,7 @@ async def test_tls_is_verified(endpoint: TokenEndpoint) -> None:
     [
         (answer(b"", "Location: http://127.0.0.1/x", status=302), "http_302", "redirects, which is not followed"),
         (answer(b"<p>s3cret", status=404), "http_404", "status 404: there is nothing at this address"),
+        (answer(b'<p class="error">error=1 s3cret', status=401), "http_401", "status 401"),
         (answer(b"\xff", status=403), "http_403", "status 403"),
     ],
 )

@@ -188,3 +188,11 @@ def test_a_code_for_a_device() -> None:
     for text in ("", "[]", "7", "{}", '{"device_code": 7, "user_code": "A", "verification_uri": "u"}'):
         with pytest.raises(ProviderAwayError):
             flows.device_code_in(text, OAUTH)
+
+
+def test_a_revocation_that_is_refused() -> None:
+    for text in ('{"error": "invalid_client"}', "error=invalid_client"):
+        with pytest.raises(ProviderRefusedError, match="refuses: invalid_client"):
+            flows.check_revoked(text)
+    for text in ("", "{}", "[]", "null", "done"):
+        flows.check_revoked(text)

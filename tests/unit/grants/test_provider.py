@@ -69,6 +69,8 @@ async def test_both_tokens_are_revoked(idp: IdentityProvider, provider: Provider
     await provider.revoke(asked.oauth, replace(NOTHING, access="a", refresh="r"))
     await provider.revoke(asked.oauth, replace(NOTHING, access="a"))
     assert idp.revoked == ["refresh_token", "access_token", "access_token"]
+    with pytest.raises(ProviderRefusedError, match="refuses: invalid_client"):
+        await provider.revoke(replace(asked.oauth, client_secret="old"), replace(NOTHING, access="a", refresh="r"))
 
 
 async def test_a_jwt_is_exchanged_or_is_the_token(idp: IdentityProvider, provider: Provider) -> None:
