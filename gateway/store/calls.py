@@ -15,6 +15,7 @@ from gateway.core import trn
 from gateway.store.audit import By
 from gateway.store.database import Database
 from gateway.store.errors import AlreadyExists, NotFound
+from gateway.store.grants import GrantRepository
 from gateway.store.keys import KeyRing
 from gateway.store.repository import Guard, Kind, Record, Repository, Unique
 from gateway.store.tables import ACTIONS, CONNECTIONS
@@ -137,10 +138,12 @@ class ConnectionRepository(Repository[NamedConnection]):
         self._actions = actions
 
     async def delete_with_actions(self, name: str, version: int | None, actor: By) -> list[str]:
-        """As `delete`, with all of its actions: the TRNs of those. Both are gone in one transaction."""
+        """As `delete`, with all of its actions: the TRNs of those. Both are gone in one transaction, and with them the
+        tokens, so that another connection of this name does not come into what a person has agreed to."""
         own = trn.parse(name)
         async with self._database.writing() as connection:
             await self._delete(connection, name, version, actor)
+            await GrantRepository.remove_in(connection, name, actor)
             return await self._actions.delete_of(connection, (own.tenant, own.name), actor)
 
 

@@ -61,10 +61,15 @@ class GrantRepository:
     async def remove(self, connection: str, actor: By) -> bool:
         """Forget it; False when there is none."""
         async with self._database.writing() as transaction:
-            gone = delete(GRANTS).where(GRANTS.c.connection == connection)
-            if not (await transaction.execute(gone)).rowcount:
-                return False
-            await record(transaction, actor, "grant.revoke", connection)
+            return await self.remove_in(transaction, connection, actor)
+
+    @staticmethod
+    async def remove_in(transaction: AsyncConnection, connection: str, actor: By) -> bool:
+        """As `remove`, in the transaction of another change."""
+        gone = delete(GRANTS).where(GRANTS.c.connection == connection)
+        if not (await transaction.execute(gone)).rowcount:
+            return False
+        await record(transaction, actor, "grant.revoke", connection)
         return True
 
     async def lease(self, connection: str, binding: str, holder: str, version: int, now: float, until: float) -> bool:

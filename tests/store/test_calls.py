@@ -13,6 +13,7 @@ from gateway.config import single_call
 from gateway.config.errors import ConfigError
 from gateway.config.named_calls import NamedAction, NamedConnection
 from gateway.config.secret_names import REDACTED
+from gateway.core.grant import IssuedTokens
 from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.errors import AlreadyExists, KeyProblem, NotFound, SchemaBehind, StoreError
@@ -137,6 +138,19 @@ async def test_a_connection_takes_its_actions_with_it(store: Store) -> None:
         ("ann", "action.delete", FIND),
         ("ann", "connection.delete", SHOP),
     ]
+
+
+async def test_a_connection_takes_its_tokens_with_it(store: Store) -> None:
+    """Else who creates another one of this name uses what a person has agreed to for the first."""
+    for name in ("shop", "other"):
+        await store.connections.create(connection(name), "t")
+        await store.grants.put(connection(name).trn, "b", IssuedTokens("access", "refresh", 1.0, 2.0), "t")
+    with pytest.raises(VersionConflict):
+        await store.connections.delete_with_actions(SHOP, 7, "t")
+    assert await store.grants.read(SHOP) is not None
+    await store.connections.delete_with_actions(SHOP, 1, "ann")
+    assert await store.grants.read(SHOP) is None
+    assert await store.grants.read(connection("other").trn) is not None
 
 
 async def test_an_action_does_not_come_to_a_connection_that_goes(store: Store) -> None:
