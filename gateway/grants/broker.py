@@ -230,15 +230,15 @@ class Broker:
         except NotAuthorizedError as error:
             outcome = "refused"
             until = self._clock() + LOOK_AGAIN_SECONDS
-            self._fail(name, before, error, lack=error.lack, reason=NOT_AUTHORIZED.code, until=until)
+            self._fail(grant, error, lack=error.lack, reason=NOT_AUTHORIZED.code, until=until)
         except ProviderRefusedError as error:
             outcome = "refused"
             until = self._clock() + _REFUSED_SECONDS
-            self._fail(name, before, error, lack="misconfigured", reason=NOT_AUTHORIZED.code, until=until)
+            self._fail(grant, error, lack="misconfigured", reason=NOT_AUTHORIZED.code, until=until)
         except ProviderAwayError as error:
-            self._away(name, before, error, error.wait)
+            self._away(grant, before, error, error.wait)
         except (StoreError, OSError) as error:
-            self._away(name, before, GrantError(f"the database is away ({type(error).__name__})"), 0.0)
+            self._away(grant, before, GrantError(f"the database is away ({type(error).__name__})"), 0.0)
         self.outcomes[grant.label, outcome] += 1
         await self._give()
 
@@ -300,38 +300,36 @@ class Broker:
     # -- what is known
 
     def _adopt(self, grant: Grant, stored: StoredGrant | None) -> None:
-        """Know what the store has."""
+        """Know what the store has. While it was waited for, the connection may have got another destination, to which
+        the token of ``grant`` must not go."""
         name, now = grant.connection, self._clock()
-        if name not in self._grants:
+        current = self._grants.get(name)
+        if current is None:
             return
-        token, before = known(grant, stored, now), self._tokens[name]
+        token, before = known(current, stored, now), self._tokens[name]
         if before.failure and not token.failure and token.live(now):
             _log.info("connection %s: it has a token again", grant.label)
         self._tokens[name] = token
 
-    def _fail(
-        self, name: str, before: AccessToken, error: Exception, *, lack: Lack | Literal[""], reason: str, until: float
-    ) -> None:
+    def _fail(self, grant: Grant, error: Exception, *, lack: Lack | Literal[""], reason: str, until: float) -> None:
         """Know why there is no next token. The last one goes on for as long as it holds."""
-        if name not in self._grants:
-            return
+        name = grant.connection
+        if self._grants.get(name) != grant:
+            return  # it says nothing about what is configured now
+        before = self._tokens[name]
         if str(error) != before.details:
-            _log.error("connection %s: %s", self._grants[name].label, error)
+            _log.error("connection %s: %s", grant.label, error)
         self._tokens[name] = replace(
-            self._tokens[name],
-            tried=self._clock(),
-            lack=lack,
-            failure=reason,
-            details=str(error),
-            until=until,
+            before, tried=self._clock(), lack=lack, failure=reason, details=str(error), until=until
         )
 
-    def _away(self, name: str, before: AccessToken, error: Exception, wait: float) -> None:
+    def _away(self, grant: Grant, before: AccessToken, error: Exception, wait: float) -> None:
         """The provider cannot be asked. It is asked again by itself, so that all heals without a call."""
         wait = max(wait, _AWAY_SECONDS)
         lack: Lack | Literal[""] = "" if before.lack in ("not_authorized", "misconfigured") else before.lack
-        self._fail(name, before, error, lack=lack, reason=TOKEN_UNAVAILABLE.code, until=self._clock() + wait)
-        if name in self._grants:
+        self._fail(grant, error, lack=lack, reason=TOKEN_UNAVAILABLE.code, until=self._clock() + wait)
+        name = grant.connection
+        if self._grants.get(name) == grant:
             later = self._later or asyncio.get_running_loop().call_later
             self._timers[name] = later(wait, lambda: self.want([(name, 0)]))
 

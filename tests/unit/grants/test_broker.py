@@ -314,6 +314,33 @@ async def test_a_flight_of_a_connection_that_is_gone_changes_nothing() -> None:
     assert scene.broker._flights == {}
 
 
+async def test_a_token_that_comes_after_a_change_of_the_destination_does_not_go_there() -> None:
+    scene = Scene(3600.0, 3600.0)
+    scene.gate.clear()
+    flight = asyncio.ensure_future(scene.broker.get(TRN))
+    await scene.began.wait()
+    await scene.broker.serve({TRN: grant(audience="https://elsewhere")})
+    scene.gate.set()
+    assert (await flight).value == ""
+    assert all(each[TRN].value == "" for each in scene.pushed)
+    assert scene.status() == "not_issued"
+    assert (await scene.broker.get(TRN)).value == "token-2"
+
+
+@pytest.mark.parametrize("failure", [ProviderRefusedError("invalid_client"), ProviderAwayError("away", 60.0)])
+async def test_a_failure_that_comes_after_a_change_says_nothing_about_it(failure: Exception) -> None:
+    scene = Scene(failure, 3600.0)
+    scene.gate.clear()
+    flight = asyncio.ensure_future(scene.broker.get(TRN))
+    await scene.began.wait()
+    changed = replace(grant(), oauth=replace(grant().oauth, client_secret="right"))
+    await scene.broker.serve({TRN: changed})
+    scene.gate.set()
+    assert (await flight).status(scene.now) == "not_issued"
+    assert scene.due == []
+    assert (await scene.broker.get(TRN)).value == "token-2"
+
+
 async def test_the_end_gives_the_lease_back() -> None:
     scene = Scene(3600.0)
     scene.gate.clear()
