@@ -10,13 +10,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from aiodns import DNSResolver
-
-_UNKNOWN: Final = (1, 4)
-"""ARES_ENODATA, ARES_ENOTFOUND: DNS has no such name, or no address of it."""
+    from pycares import AddrInfoResult, Channel
 
 
 class Answer(NamedTuple):
@@ -32,35 +29,52 @@ class Resolver:
     def __init__(self, servers: Sequence[str] | None = None, port: int = 53) -> None:
         self._servers = servers
         self._port = port
-        self._resolver: DNSResolver | None = None
+        self._channel: Channel | None = None
 
     async def __call__(self, host: str) -> Answer:
         """Both families. Raises OSError."""
-        from aiodns.error import DNSError  # here, because most gateways expand no name
+        from pycares import errno  # here, because most gateways expand no name
 
-        try:
-            found = await self._made().getaddrinfo(host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
-        except DNSError as error:
-            code, *words = error.args
-            if code not in _UNKNOWN:
-                raise OSError(str(words[0]) if words else "the name servers do not respond") from None
+        found, error = await self._found(host)
+        if found is None:
+            if error not in (errno.ARES_ENODATA, errno.ARES_ENOTFOUND):
+                raise OSError(errno.strerror(error))
             return await _by_system(host)
         addresses = tuple(_text(node.addr[0]) for node in found.nodes)
         # The hosts file has no time to live; it is reported as 0, as that of an answer that may not be cached.
         return Answer(addresses, min((node.ttl for node in found.nodes), default=0) or None)
 
     async def aclose(self) -> None:
-        """Give up what runs. Later resolutions are made by a new resolver."""
-        if self._resolver is not None:
-            resolver, self._resolver = self._resolver, None
-            await resolver.close()
+        """Give up what runs. Later resolutions are made by a new channel."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            channel.close()
 
-    def _made(self) -> DNSResolver:
-        if self._resolver is None:
-            from aiodns import DNSResolver
+    async def _found(self, host: str) -> tuple[AddrInfoResult | None, int]:
+        """What c-ares has found, or None and the number of its error."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[tuple[AddrInfoResult | None, int]] = loop.create_future()
 
-            self._resolver = DNSResolver(self._servers, udp_port=self._port, tcp_port=self._port)
-        return self._resolver
+        def end(found: AddrInfoResult | None, error: int | None) -> None:
+            if not ended.done():
+                ended.set_result((found, error or 0))
+
+        def on_end(found: AddrInfoResult | None, error: int | None) -> None:
+            """In a thread of c-ares."""
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(end, found, error)
+
+        family, kind = socket.AF_UNSPEC, socket.SOCK_STREAM
+        self._made().getaddrinfo(host, None, family=family, type=kind, callback=on_end)
+        return await ended
+
+    def _made(self) -> Channel:
+        if self._channel is None:
+            # c-ares itself, because aiohttp resolves every name by aiodns once that is installed.
+            from pycares import Channel
+
+            self._channel = Channel(servers=self._servers, udp_port=self._port, tcp_port=self._port)
+        return self._channel
 
 
 async def _by_system(host: str) -> Answer:

@@ -97,6 +97,22 @@ def called(connection: dict[str, Any], action: dict[str, Any]) -> dict[str, Any]
     return {"connections": {"c": CONNECTION | connection, "shop": CONNECTION}, "actions": {"a": ACTION | action}}
 
 
+STATEMENT = {"statement": "SELECT 1"}
+SERVERS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "Sql": ({"kind": "sql", "url": "postgresql://h/d"}, STATEMENT),
+    "Redis": ({"kind": "redis", "url": "redis://h"}, {"command": ["PING"]}),
+    "Mongo": ({"kind": "mongodb", "url": "mongodb://h/n"}, {"collection": "o"}),
+}
+"""Connections of each connector besides `http`, and what an action of it needs."""
+
+
+def served_by(name: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A file with two connections and an action of the connector ``name``; the first has ``more``."""
+    connection, action = SERVERS[name]
+    connections = {"c": connection | (more or {}), "orders": connection}
+    return {"connections": connections, "actions": {"a": {"connection": "c"} | action}}
+
+
 PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "Settings": ((), {}),
     "Listener": (("listen", 0), {"listen": [{"address": "127.0.0.1:1"}]}),
@@ -117,6 +133,9 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
     "UpstreamTls": (("upstreams", 0, "tls"), {"upstreams": [UPSTREAM | {"tls": {}}]}),
     "Connection": (("connections", "c"), called({}, {})),
     **{name: (("connections", "c", "auth"), called({"auth": auth}, {})) for name, auth in AUTHS.items()},
+    **{f"{name}Connection": (("connections", "c"), served_by(name)) for name in SERVERS},
+    **{f"{name}Action": (("actions", "a"), served_by(name)) for name in SERVERS},
+    "ServerTls": (("connections", "c", "tls"), served_by("Sql", {"tls": {}})),
     "HttpPolicy": (("connections", "c", "http_policy"), called({"http_policy": {}}, {})),
     "Retry": (("connections", "c", "retry"), called({"retry": {}}, {})),
     "Action": (("actions", "a"), called({}, {})),
@@ -171,6 +190,14 @@ TOGETHER: Mapping[tuple[str, str], dict[str, Any]] = {
     ("Parameter", "default"): {"type": "integer"},
     ("Queue", "max_waiting"): {"timeout": 1},
     ("Queue", "timeout"): {"max_waiting": 1},
+    ("Queue", "predict"): {"max_waiting": 1, "timeout": 1},
+    ("Queue", "fair"): {"max_waiting": 1, "timeout": 1},
+    ("Queue", "comments"): {"max_waiting": 1, "timeout": 1},
+    ("SqlAction", "statement"): {"parameters": [{"name": "id"}]},
+    ("SqlAction", "parameters"): {"statement": "SELECT :id"},
+    ("RedisAction", "command"): {"parameters": [{"name": "id"}]},
+    ("RedisAction", "parameters"): {"command": ["GET", "{id}"]},
+    ("MongoAction", "parameters"): {"arguments": {"filter": {"_id": "{id}"}}},
     ("CircuitBreaker", "slow_rate"): {"slow_call": 1},
     ("CircuitBreaker", "slow_call"): {"slow_rate": 1},
     ("Retries", "attempts"): {"on": ["connect"]},
@@ -193,11 +220,16 @@ REFUSED: Mapping[tuple[str, str], str] = {
     ("Settings", "worker_env"): "without a database",
     ("Settings", "workers"): "without a database",
     ("Settings", "worker_max_memory"): "without a database",
+    ("Connection", "kind"): "its connection is a server of MCP",
+    ("Action", "kind"): "a tool belongs to the kind mcp",
+    ("Action", "tool"): "its connection is no server of MCP",
     **{(each, name): "needs a database" for each in PERSONAL for name in DEFS[each]["properties"] if name != "type"},
     **{("Admin", name): "needs a database" for name in DEFS["Admin"]["properties"] if name != "tls"},  # it is a section
 }
-"""Keys that only a control process could give a meaning: `gateway check` refuses them, with these words."""
+"""Keys that only a control process could give a meaning, and those of a tool without a server of MCP: `gateway check`
+refuses them, with these words."""
 EXAMPLES: Mapping[tuple[str, str], object] = {
+    ("Action", "kind"): "mcp",
     ("Auth", "jwt"): [SHARED],
     ("Jwt", "id_claim"): "email",
     ("Proxy", "headers"): {"X-Key": "{env.KEY}"},
@@ -207,7 +239,14 @@ EXAMPLES: Mapping[tuple[str, str], object] = {
     ("Tracing", "service"): "another",
 }
 """In the place of the schema's own: that is the default, or a section, or names a secret of a database."""
-ENV = {"JWT_SECRET": SECRET, "KEY": "k", "API_SECRET": "s", "CLIENT_SECRET": "s", "AWS_SESSION_TOKEN": "t"}
+ENV = {
+    "DATABASE_CA": "PEM",
+    "JWT_SECRET": SECRET,
+    "KEY": "k",
+    "API_SECRET": "s",
+    "CLIENT_SECRET": "s",
+    "AWS_SESSION_TOKEN": "t",
+}
 
 
 def keys() -> Iterator[tuple[str, str, object]]:

@@ -47,7 +47,7 @@ DOORS = {
     "cryptography": ("store/keys.py", "config/certificate_files.py"),
     "joserfc": ("identity/", "control/jwks.py", "grants/signing.py"),
     "oauthlib": ("grants/flows.py",),
-    "aiodns": ("upstream/dns.py",),
+    "pycares": ("upstream/dns.py",),
     "sqlalchemy": ("store/", "connectors/sql.py"),
     "asyncpg": ("connectors/databases.py",),
     "bson": ("connectors/mongodb.py",),
