@@ -136,7 +136,7 @@ class Summed:
         """Of each name that is shown: where its sum goes, and what is added up."""
         names = [each.live(kind) for each in used]
         known = self._slabs.get(kind)
-        of = [*used, None, *serving, None, *map(id, names)]
+        of = [*used, None, *serving, None, *names]  # kept, so that no later list can take the place of one
         if known is not None and known[0] == of:
             return known[1]
         bases = {each: dict(live) for each, live in zip(used, names, strict=True)}

@@ -197,3 +197,14 @@ def test_endpoints_add_up_and_are_up_when_all_who_serve_give_them_requests() -> 
     for counters in (one, two):
         counters.release("ai http://a:1", Kind.ENDPOINT)
     assert ("gateway_endpoint_up", labels) not in shown(summed.update([one, two]))
+
+
+def test_each_proxy_that_comes_is_shown_in_the_next_sum() -> None:
+    """The list of names of before is given back to the memory, and the next one may lie where it was."""
+    first, second = worker(), worker()
+    summed = Summed([first, second])
+    for number in range(100):
+        for counters in (first, second):
+            assert counters.claim(f"p{number}") is not None
+        total = summed.update([first, second])
+        assert f"p{number}" in dict(total.live())
