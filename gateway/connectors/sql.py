@@ -65,6 +65,9 @@ class Sql(Connector[SqlConnection, SqlAction]):
         )
         self._calls = 0
         self._closing: asyncio.TimerHandle | None = None
+        self._disposed = asyncio.Event()
+        """No pool is being thrown away."""
+        self._disposed.set()
         self._tasks = Tasks()
 
     async def perform(self, call: Call[SqlAction]) -> object:
@@ -87,6 +90,8 @@ class Sql(Connector[SqlConnection, SqlAction]):
 
     async def _watched(self, work: Callable[[list[Any]], Any]) -> object:
         """Run ``work``. When this is cancelled, its statement is stopped at the server first."""
+        while not self._disposed.is_set():
+            await self._disposed.wait()
         held: list[Any] = []
         self._calls += 1
         if self._closing is not None:
@@ -120,7 +125,15 @@ class Sql(Connector[SqlConnection, SqlAction]):
 
     def _close_idle(self) -> None:
         self._closing = None
-        self._tasks.start(self._engine.dispose(), "close idle connections")
+        self._disposed = disposed = asyncio.Event()
+        self._tasks.start(self._dispose(disposed), "close idle connections")
+
+    async def _dispose(self, disposed: asyncio.Event) -> None:
+        """A call waits until this is over: the pool that it would take a connection from is thrown away."""
+        try:
+            await self._engine.dispose()
+        finally:
+            disposed.set()
 
     async def _execute(
         self, held: list[Any], call: Call[SqlAction], statement: Statement, values: Mapping[str, Any]
