@@ -13,6 +13,7 @@ from typing import Self
 
 from harness.message import REQUEST_LINE, Message, Truncated, read_body, read_head
 from harness.patience import PATIENCE, eventually
+from harness.ports import reserved_port
 from harness.stream import Stream
 
 
@@ -161,7 +162,5 @@ class BlackHole:
 
 
 def refused_url() -> str:
-    """An address where nobody listens: bound for a moment, then free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{sock.getsockname()[1]}"
+    """An address where nothing listens, to the end of this process."""
+    return f"http://127.0.0.1:{reserved_port()}"
