@@ -239,6 +239,12 @@ class Broker:
             self._away(grant, before, error, error.wait)
         except (StoreError, OSError) as error:
             self._away(grant, before, GrantError(f"the database is away ({type(error).__name__})"), 0.0)
+        except Exception as error:
+            # A fault of the gateway. Calls get their 503 at once instead of waiting for a flight that has ended.
+            fault = GrantError(f"no token because of a fault in the gateway ({type(error).__name__}); see its log")
+            if str(fault) != before.details:
+                _log.exception("connection %s: the token could not be got", grant.label)
+            self._away(grant, before, fault, 0.0)
         self.outcomes[grant.label, outcome] += 1
         await self._give()
 

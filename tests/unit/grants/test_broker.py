@@ -276,6 +276,21 @@ async def test_a_database_that_is_away_is_no_end() -> None:
     await scene.broker.aclose()
 
 
+async def test_a_fault_of_the_gateway_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(ModuleNotFoundError("no module"), ModuleNotFoundError("no module"), 3600.0)
+    token = await scene.broker.get(TRN)
+    details = "no token because of a fault in the gateway (ModuleNotFoundError); see its log"
+    assert (token.failure, token.details, token.until) == ("token_unavailable", details, scene.now + 1.0)
+    assert scene.pushed[-1][TRN] == token
+    scene.now += 1.0
+    assert (await scene.broker.get(TRN)).details == details
+    assert [record.exc_info is not None for record in caplog.records] == [True, False]  # each of them once
+    scene.now += 1.0
+    assert (await scene.broker.get(TRN)).value == "token-3"
+    assert scene.outcomes() == {"unavailable": 2, "renewed": 1}
+    await scene.broker.aclose()
+
+
 async def test_what_other_processes_did_is_found_and_pushed() -> None:
     store = MemoryGrants()
     here, there = Scene(store=store), Scene(3600.0, store=store)
