@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--output",
     type=click.Path(path_type=pathlib.Path),
     default="/dev/stdout",
-    help="Write here, *.yaml or *.json; else YAML to standard output.",
+    help="Write here, *.yaml or *.json, and replace what is there; else YAML to standard output.",
 )
 @click.option("--connection", "name", metavar="NAME", help="The name of the connection; else from the title.")
 @click.option("--base-url", metavar="URL", help="Where the API is, instead of the servers of the description.")

@@ -28,6 +28,8 @@ class Source:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self.root = root
         version = root.get("openapi")
+        if version is None and "swagger" not in root:
+            raise InvalidDescriptionError("has no key `openapi`; name a description of OpenAPI 3.0 or 3.1")
         if not isinstance(version, str) or not version.startswith(("3.0.", "3.1.")):
             found = "swagger 2.0" if "swagger" in root else f"openapi: {version!r}"
             raise InvalidDescriptionError(f"{found} is not read; convert it to OpenAPI 3.0 or 3.1")

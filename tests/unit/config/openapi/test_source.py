@@ -32,7 +32,7 @@ def test_yaml_and_json_are_the_same() -> None:
         ("swagger: '2.0'", "swagger 2.0 is not read"),
         ("openapi: 3.2.0", "openapi: '3.2.0' is not read"),
         ("openapi: 3.1", "openapi: 3.1 is not read"),
-        ("{}", "openapi: None is not read"),
+        ("{}", "has no key `openapi`; name a description"),
         ("- a", "the top level must be a mapping"),
         ("", "the file is empty"),
         ("a: [", "f:2: not valid YAML"),
