@@ -210,7 +210,7 @@ class ActionAdministration:
 
     async def _action(self, tenant: str, named: str, version: str = "") -> Resource:
         found = await self._all_actions(tenant)
-        return _one("action", named, _of_version(found, version) if version else found)
+        return _one("action", named, _of_version(found, version) if version else found, version)
 
     async def _all_connections(self, tenant: str) -> list[Resource]:
         return await _all(self._calls.connections(tenant), self._connections, tenant)
@@ -235,14 +235,14 @@ async def _all(
     return await records.beside(summaries, tenant)
 
 
-def _one(kind: str, named: str, items: list[Resource]) -> Resource:
+def _one(kind: str, named: str, items: list[Resource], version: str = "") -> Resource:
     """The item of this TRN or name; without a version the newest, if one is served that one. Raises `AdminError`."""
     exact = [each for each in items if each["trn"] == named]
     if exact:
         return exact[0]
     found = [each for each in items if named in names_of(str(each["trn"]))]
     if len({str(each["connector"]) for each in found}) != 1:
-        raise missing(kind, named, [str(each["trn"]) for each in found])
+        raise missing(kind, named, [str(each["trn"]) for each in found], version)
     return max(found, key=_precedence)
 
 

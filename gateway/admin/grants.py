@@ -114,7 +114,9 @@ class GrantAdministration:
         found = await self._actions.summary(tenant, trn)
         grant = self._present(self._broker).grants.get(str(found["trn"]))
         if grant is None or (interactive and not grant.interactive):
-            details = f"{found['name']} has auth {found['auth']}, which no person authorizes"
+            why = "needs no person to agree" if interactive else "gets no tokens that could be revoked"
+            kinds = "oauth2_authorization_code and oauth2_device" if interactive else "oauth2_* and jwt"
+            details = f"{found['name']} has auth {found['auth']}, which {why}; that is for {kinds}"
             raise conflict("not_interactive", details, {"message": details})
         return found, grant
 

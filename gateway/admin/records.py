@@ -251,8 +251,8 @@ def names_of(text: str) -> tuple[str, ...]:
     return text, str(own._replace(version=0)), own.name, f"{own.name}@v{own.version}"
 
 
-def missing(noun: str, named: str, found: Sequence[str]) -> AdminError:
-    """None is meant by ``named``, or several are: the TRNs ``found``."""
+def missing(noun: str, named: str, found: Sequence[str], version: str = "") -> AdminError:
+    """None is meant by ``named``, of this version if one is asked for, or several are: the TRNs ``found``."""
     if found:
         details = f"{len(found)} {noun}s have the name {named}; write the TRN of one: {', '.join(found)}"
         return AdminError(409, f"conflict.{noun}", "Conflict", details, (), {"message": details})
@@ -262,5 +262,6 @@ def missing(noun: str, named: str, found: Sequence[str]) -> AdminError:
         except trn.InvalidTrnError as error:
             details = str(error)
             return AdminError(400, "validation.invalid_trn", "Validation failed", details, (), {"message": details})
-    details = f"there is no {noun} {named}; see GET /{noun}s"
+    named += f" of version {version}" if version.isdigit() else ""
+    details = f"there is no {noun} {named}; gateway {noun} list shows them"
     return AdminError(404, f"not_found.{noun}", "Not Found", details, (), {"message": details})

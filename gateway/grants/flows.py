@@ -221,4 +221,6 @@ def _refusal(error: OAuth2Error) -> ProviderRefusedError | ProviderAwayError:
 
 
 def _no_response() -> ProviderAwayError:
-    return ProviderAwayError("the response of the identity provider is none of a token endpoint (RFC 6749 5)")
+    return ProviderAwayError(
+        "the response of the identity provider is none of a token endpoint (RFC 6749 5); check its URL"
+    )

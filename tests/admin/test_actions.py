@@ -67,6 +67,26 @@ async def test_what_belongs_to_another_tenant_is_not_there(api: Api, path: str) 
     assert (await api.call("GET", connection.replace("?", "/status?"))).status == 404
 
 
+async def test_a_version_that_is_not_there_is_named(api: Api) -> None:
+    answer = await api.call("GET", "/actions/get-user?version=7")
+    assert answer.body["details"] == "there is no action get-user of version 7; gateway action list shows them"
+    answer = await api.call("GET", "/actions/no?version=latest")
+    assert answer.body["details"] == "there is no action no; gateway action list shows them"
+
+
+@pytest.mark.parametrize(
+    ("route", "says"),
+    [
+        ("authorize", "needs no person to agree; that is for oauth2_authorization_code and oauth2_device"),
+        ("revoke", "gets no tokens that could be revoked; that is for oauth2_* and jwt"),
+    ],
+)
+async def test_a_connection_without_tokens_says_which_have_some(api: Api, route: str, says: str) -> None:
+    answer = await api.call("POST", f"/connections/{CONNECTION}/{route}", {})
+    assert (answer.status, answer.body["code"]) == (409, "not_interactive")
+    assert answer.body["details"] == f"github has auth bearer, which {says}"
+
+
 @pytest.mark.covers("ACT-06")
 async def test_a_call_and_its_response(api: Api) -> None:
     api.plane.ending = responds(b'{"login": "x"}')
