@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import click
@@ -91,14 +92,33 @@ def call_action(
 
     async def work(caller: Caller) -> None:
         where = {"tenant": tenant, "version": version}
-        if into_file:
-            _write(output, await caller.download("/execute", body, **where))
-            return
-        found = await caller.call("POST", "/execute", body, **where)
+        with _hints(given):
+            if into_file:
+                _write(output, await caller.download("/execute", body, **where))
+                return
+            found = await caller.call("POST", "/execute", body, **where)
         click.echo(rendered(found, output))
         _exit_for(found)
 
     target.run_calls(work)
+
+
+@contextlib.contextmanager
+def _hints(given: tuple[str, ...]) -> Iterator[None]:
+    """Say of a value that has another type than the action wants that `key=value` made it text."""
+    from gateway.admin.errors import AdminError
+
+    try:
+        yield
+    except AdminError as error:
+        texts = {each.partition("=")[0] for each in given if not each.lstrip().startswith(("@", "{"))}
+        error.fields = tuple(
+            (path, f"{message}; key=value is text, so write --input '{{\"{path}\": ...}}'")
+            if path in texts and "is not of type" in message
+            else (path, message)
+            for path, message in error.fields
+        )
+        raise
 
 
 def _exit_for(found: Json) -> None:

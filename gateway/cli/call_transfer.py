@@ -62,10 +62,14 @@ def _add_export(group: click.Group, kinds: Sequence[Kind], what: str) -> None:
             counts = {f"{kind}s": len(each) for kind, each in found.items()}
             target.show(
                 {"file": str(file), **counts},
-                lambda: f"{file}: {', '.join(f'{count} {name}' for name, count in counts.items())}",
+                lambda: f"{file}: {', '.join(_counted(kind, len(each)) for kind, each in found.items())}",
             )
 
         target.run(work)
+
+
+def _counted(kind: Kind, count: int) -> str:
+    return f"{count} {kind}{'' if count == 1 else 's'}"
 
 
 def _add_import(group: click.Group, kinds: Sequence[Kind], what: str) -> None:

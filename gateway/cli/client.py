@@ -181,7 +181,9 @@ class Target:
         if there and url.startswith("sqlite:") and not file.is_file():
             from gateway.admin.errors import unavailable
 
-            self._fail(unavailable(f"the database {file} cannot be found; check the path, or run: gateway db upgrade"))
+            where = f"--config {self.config}" if self.database is None else f"--database {url}"
+            sentence = f"the database {file} cannot be found; check the path, or run: gateway db upgrade {where}"
+            self._fail(unavailable(sentence))
         return url
 
     def _url(self) -> str:

@@ -48,8 +48,10 @@ def test_a_url_that_is_no_server_is_bad_input_and_is_not_quoted(url: str) -> Non
 @pytest.mark.parametrize("command", [("proxy", "list"), ("db", "downgrade", "0001"), ("db", "rekey"), ("db", "backup")])
 def test_a_database_that_is_not_there_is_not_made(command: tuple[str, ...], tmp_path: Path) -> None:
     """Neither the file, which would be for all to read, nor a key."""
-    result = call(*command, "--database", f"sqlite:///{tmp_path}/typo.db")
+    url = f"sqlite:///{tmp_path}/typo.db"
+    result = call(*command, "--database", url)
     assert (result.exit_code, "typo.db cannot be found" in result.stderr) == (1, True)
+    assert f"run: gateway db upgrade --database {url}" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,7 +135,12 @@ def test_each_place_of_a_bad_input_is_shown(tmp_path: Path) -> None:
     assert result.exit_code == 2
     first, *places = result.stderr.splitlines()
     assert first == "Error: the input does not fit the schema of the action; change these fields"
-    assert sorted(places) == ['  id: a value is not of type "integer"', '  input: "to" is a required property']
+    assert sorted(places) == [
+        """  id: a value is not of type "integer"; key=value is text, so write --input '{"id": ...}'""",
+        '  input: "to" is a required property',
+    ]
+    result = call("action", "call", "a", "--config", file, "--input", '{"id": "s3cret", "to": "x"}')
+    assert result.stderr.splitlines()[1:] == ['  id: a value is not of type "integer"']
     result = call("action", "call", "b", "--config", file)
     assert (result.exit_code, result.stderr) == (
         4,
