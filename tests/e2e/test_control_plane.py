@@ -342,7 +342,8 @@ async def test_no_secret_shows_anywhere(tmp_path: Path, upstream: Upstream) -> N
         exported = await asyncio.to_thread(gateway.cli, "export", str(tmp_path / "out.yaml"))
         assert exported.returncode == 0, exported.stderr
         helps = [await asyncio.to_thread(gateway.cli, *c, "--help", config=False) for c in ((), ("proxy", "set"))]
-        ps = ["ps", "axww", "-o", "args"]
+        own = str(gateway.pid("supervisor"))  # other tests show the same password
+        ps = ["ps", "ww", "-o", "args", "--pid", own, "--ppid", own]
         processes = (await asyncio.to_thread(subprocess.run, ps, capture_output=True, text=True)).stdout
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0

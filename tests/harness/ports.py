@@ -14,3 +14,16 @@ def reserved_port() -> int:
     bound = reserved("127.0.0.1:0")
     _held.append(bound)
     return int(bound.getsockname()[1])
+
+
+def beside(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A socket that keeps ``port`` (0: one that is free everywhere) on all addresses, and one bound to it on ``host``.
+
+    The first lets only servers that ask for this very port listen on other addresses. Raises OSError.
+    """
+    kept = reserved("0.0.0.0:0" if port == 0 else f"{host}:{port}")
+    try:
+        return kept, reserved(f"{host}:{kept.getsockname()[1]}")
+    except OSError:
+        kept.close()
+        raise

@@ -13,7 +13,7 @@ from typing import Self
 
 from harness.message import REQUEST_LINE, Message, Truncated, read_body, read_head
 from harness.patience import PATIENCE, eventually
-from harness.ports import reserved_port
+from harness.ports import beside, reserved_port
 from harness.stream import Stream
 
 
@@ -57,7 +57,7 @@ Behaviour = Callable[[Link], Awaitable[None]]
 
 class Upstream:
     """Listens on a free port of 127.0.0.1, or on ``address``. ``links`` are the connections in the order in which they
-    were accepted.
+    were accepted. The free port is kept on every address, so that others of the same test may listen beside it.
     """
 
     scheme = "http"
@@ -72,11 +72,9 @@ class Upstream:
         self.behaviour = behaviour
         self.links: list[Link] = []
         self._taken = 0
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept, self._listener = beside(*address)
         if receive_buffer:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._listener.bind(address)
         self._listener.listen(1024)
         self._listener.setblocking(False)
         self.tasks: set[asyncio.Task[None]] = set()
@@ -92,6 +90,7 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self._listener.close()
+        self._kept.close()
         for link in self.links:
             link.close()
 
@@ -146,8 +145,7 @@ class BlackHole:
     """An address that never completes a dial: its accept queue is full, and the kernel drops what comes after."""
 
     def __init__(self) -> None:
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._listener.bind(("127.0.0.1", 0))
+        self._kept, self._listener = beside("127.0.0.1", 0)
         self._listener.listen(0)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -157,7 +155,7 @@ class BlackHole:
             filler.connect_ex(("127.0.0.1", self.port))
 
     def close(self) -> None:
-        for sock in (*self._fillers, self._listener):
+        for sock in (*self._fillers, self._listener, self._kept):
             sock.close()
 
 
