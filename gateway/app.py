@@ -33,7 +33,7 @@ from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
 from gateway.proxy.inspect.explain import explain, holder
 from gateway.proxy.inspect.forward_proxies import log_forward_proxy
-from gateway.proxy.inspect.status import breaker_pulse, gauges, open_since, process_gauges, state
+from gateway.proxy.inspect.status import breaker_pulse, gauges, open_since, process_gauges, stance, state
 from gateway.proxy.inspect.upstream_metrics import UpstreamMetrics
 from gateway.proxy.outputs import Outputs
 from gateway.proxy.pipeline import OuterLayers
@@ -299,8 +299,9 @@ class Gateway:
     def _sample(self, name: str, served: Served | None, live: int, tunnels: int) -> None:
         """``served`` is None for a proxy that is switched off."""
         upstream, rates = (served.upstream, served.rates) if served is not None else (None, None)
-        self.metrics.note(gauges(upstream, live, tunnels, rates), name)
-        self.metrics.note_open(name, open_since(upstream), monotonic())
+        if self.metrics.differs(name, stance(upstream, live, tunnels, rates)):
+            self.metrics.note(gauges(upstream, live, tunnels, rates), name)
+            self.metrics.note_open(name, open_since(upstream), monotonic())
 
     def _on_event(self, event: Event) -> None:
         self._upstream_metrics.note(event, self.upstreams)

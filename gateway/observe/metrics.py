@@ -46,7 +46,7 @@ _FEW: Final = 4
 class _Proxy:
     """Where a proxy's numbers are."""
 
-    __slots__ = ("base", "cells", "exemplars_at", "looked_at")
+    __slots__ = ("base", "cells", "exemplars_at", "looked_at", "stance")
 
     def __init__(self, base: int, cells: dict[tuple[bytes, int], int]) -> None:
         self.base = base
@@ -55,6 +55,8 @@ class _Proxy:
         self.exemplars_at = [-_EXEMPLAR_SECONDS] * (len(_DURATION.bounds) + 1)
         """When each bucket got its exemplar, on the monotonic clock."""
         self.looked_at = -_EXEMPLAR_SECONDS
+        self.stance: object = None
+        """As `Metrics.differs` was called with last."""
 
 
 class Metrics:
@@ -278,6 +280,14 @@ class Metrics:
             ints, base = self._ints, found.base if found is not None else 0
             for cell, value in cells:
                 ints[base + cell] = value
+
+    def differs(self, proxy: str, stance: object) -> bool:
+        """Whether gauges have to be written, because ``stance`` is not what it was at the last call; None: always."""
+        found = self._proxies.get(proxy)
+        if found is None:
+            return False
+        before, found.stance = found.stance, stance
+        return stance is None or stance != before
 
     def add(self, cells: Iterable[tuple[int, int]], proxy: str) -> None:
         """Add to counters of a proxy: (cell, amount)."""

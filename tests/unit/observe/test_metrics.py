@@ -390,3 +390,15 @@ def test_what_models_say_of_their_tokens(counted: Counted, many: bool) -> None:
     assert counted.value("gateway_ai_time_to_first_token_seconds_sum", proxy="p") == 0.25
     assert counted.value("gateway_ai_tokens_per_second_sum", proxy="p") == 5.0
     assert counted.value("gateway_ai_usage_unknown_total", proxy="p", cause="absent") == (1 if many else None)
+
+
+def test_gauges_are_written_again_only_where_something_differs(counted: Counted) -> None:
+    metrics = counted.metrics
+    assert [metrics.differs("p", stance) for stance in ((1,), (1,), (2,), None, None, (2,))] == [
+        True, False, True, True, True, True,
+    ]  # fmt: skip
+    assert metrics.differs("q", (2,)), "each proxy for itself"
+    assert not metrics.differs("unknown", (2,))
+    metrics.retain(["p"])
+    metrics.retain(["p", "q"])
+    assert (metrics.differs("p", (2,)), metrics.differs("q", (2,))) == (False, True), "a slab that is new is all 0"

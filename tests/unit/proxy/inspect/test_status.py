@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,7 @@ from gateway.policy.lessons import Bounds
 from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
 from gateway.policy.waiting_line import HIGH, LOW, Rank
-from gateway.proxy.inspect.status import breaker_pulse, gauges, state
+from gateway.proxy.inspect.status import breaker_pulse, counts, gauges, stance, state
 from gateway.proxy.rates import Rates
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
@@ -28,6 +29,9 @@ from gateway.upstream.upstream import Upstream
 
 class NoPool:
     open, idle, sessions, streams = 3, 1, 0, 0
+
+    def take_counts(self) -> tuple[int, int]:
+        return 0, 0
 
 
 def upstream(*, limited: bool = False, breaker: Breaker | None = None, **settings: Any) -> Upstream:
@@ -133,3 +137,40 @@ def test_keys_are_counted_by_their_kind() -> None:
         rule.machine.try_take([key, key, 7])
     shown = dict(gauges(upstream(), 0, rates=rule))
     assert [shown[families.RATE_KEYS + kind] for kind in range(4)] == [0, 6, 0, 1]
+
+
+async def test_whenever_gauges_change_so_does_what_they_depend_on() -> None:
+    clock = Clock()
+    limiter, breaker = machine.Limiter(2, 9, clock), Breaker(1, clock=clock)
+    limiter.configure(Codel(0.1, 0.5))
+    shown = replace(upstream(limited=True, breaker=breaker), limiter=limiter)
+    pool = cast(Any, shown.endpoints[0].pool)
+    steps = [
+        lambda: limiter.try_acquire(),
+        lambda: limiter.try_acquire(),
+        lambda: limiter.join(rank=Rank(LOW)),
+        lambda: limiter.line.lanes[LOW].switch.observe(1.0, clock.now + 1.0),
+        lambda: limiter.line.lanes[LOW].switch.observe(2.0, clock.now + 2.0),
+        lambda: limiter.join(rank=Rank(HIGH)),
+        lambda: limiter.resize(7),
+        lambda: breaker.release(breaker.try_acquire(), Outcome.FAILURE),
+        lambda: breaker.reset(""),
+        *(partial(setattr, pool, name, 8) for name in ("open", "idle", "sessions", "streams")),
+    ]
+    seen = [(dict(gauges(shown, 0)), stance(shown, 0))]
+    for step in steps:
+        step()
+        seen.append((dict(gauges(shown, 0)), stance(shown, 0)))
+    seen += [(dict(gauges(at, live, tunnels)), stance(at, live, tunnels))
+             for at in (shown, upstream(), None) for live, tunnels in ((1, 0), (1, 1), (2, 1))]  # fmt: skip
+    distinct = [(cells, on) for at, (cells, on) in enumerate(seen) if cells not in [before for before, _ in seen[:at]]]
+    assert len(distinct) > len(steps)
+    assert all(on != other for at, (_, on) in enumerate(distinct) for _, other in distinct[:at])
+
+
+def test_several_endpoints_and_rate_limits_are_looked_at_each_time() -> None:
+    shown = upstream()
+    assert stance(shown, 0) is not None
+    assert stance(shown, 0, rates=cast(Any, object())) is None
+    assert stance(replace(shown, group=cast(Any, object())), 0) is None
+    assert counts(shown) == ()
