@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import select
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -23,11 +24,18 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast, get_type_hints
 
 import msgspec
 
+from gateway.core.clock import Clock, monotonic
+
 _LENGTH: Final = 4
 PING: Final = "ping"
 """The operation that each worker responds to at once."""
 _MAX_MESSAGE: Final = 256 << 20
+_MOST_IDLE: Final = 32
+"""Connections of `ChannelClient.call_apart` that are kept for the next calls."""
+_FRESH_SECONDS: Final = 1.0
+"""A kept connection that had a response so short a time ago needs no ping: its process has just shown that it works."""
 
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 Message = TypeVar("Message")
@@ -42,7 +50,7 @@ class RefusedError(ChannelError):
 
 
 class UnsentError(ChannelError):
-    """The worker was not reached, so that another one may be asked."""
+    """The worker was not reached, or has not begun, so that another one may be asked."""
 
 
 class Request(msgspec.Struct):
@@ -54,11 +62,13 @@ class Request(msgspec.Struct):
 
 
 class Response(msgspec.Struct, omit_defaults=True):
-    """``body``: the result of the request with the same ``id``; ``error``: why there is none."""
+    """``body``: the result of the request with the same ``id``; ``error``: why there is none; ``unsent``: nothing was
+    done, so that another worker may get the request."""
 
     id: int
     body: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
+    unsent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +116,19 @@ class ChannelClient:
     ``table``: the `operations` of the interface that the worker serves. ``timeout`` is seconds.
     """
 
-    def __init__(self, path: str, table: Mapping[str, Operation], *, timeout: float = 5.0) -> None:
+    def __init__(
+        self, path: str, table: Mapping[str, Operation], *, timeout: float = 5.0, clock: Clock = monotonic
+    ) -> None:
         self._path = path
         self._table = table
         self._timeout = timeout
+        self._clock = clock
         self._ids = count(1)
         self._lock = asyncio.Lock()
         self._responses = msgspec.json.Decoder(Response)
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._streams: _Streams | None = None
+        self._idle: list[tuple[_Streams, float]] = []
+        """Connections of `call_apart` whose calls have ended, each with the time of its last response."""
         self.dials = 0
         """Connections made so far: a new one may mean a new worker, which knows nothing yet."""
 
@@ -152,7 +167,7 @@ class ChannelClient:
     async def call_apart(
         self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments, timeout: float
     ) -> Result:
-        """As `call`, on a connection of its own, for what may take long: the others do not wait for it.
+        """As `call`, on a connection that it shares with no other call at that time: the others do not wait for it.
 
         ``timeout``: seconds; 0: no limit. When this is cancelled the connection closes, and the worker gives up.
         Raises `UnsentError` when the worker cannot have begun.
@@ -171,42 +186,71 @@ class ChannelClient:
 
     async def _apart(self, request: bytes) -> msgspec.Raw:
         """The body of the response."""
+        reader, writer = await self._taken()
+        response = None
         try:
-            reader, writer = await asyncio.open_unix_connection(self._path)
-        except OSError as error:
-            raise UnsentError(f"the worker cannot be reached: {error}") from None
-        try:
-            await self._taken(reader, writer)
             writer.write(request)
             await writer.drain()
             response = await read(reader, self._responses)
         finally:
-            writer.close()
+            if response is None or len(self._idle) >= _MOST_IDLE:
+                writer.close()
+            else:
+                self._idle.append(((reader, writer), self._clock()))
         if response is None:
             raise ConnectionResetError("it closed the channel")
         if response.error is not None:
-            raise RefusedError(response.error)
+            raise UnsentError(response.error) if response.unsent else RefusedError(response.error)
         return response.body
 
-    async def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Wait until a process has taken the connection. Raises `UnsentError`.
+    async def _taken(self) -> _Streams:
+        """A connection that a process has taken: a kept one, else a new one. Raises `UnsentError`.
 
         The listening socket outlives the worker: a connection that comes behind its end waits there for the next one,
         which may never come, as for a place that a rolling restart has left.
         """
+        while self._idle:
+            streams, at = self._idle.pop()
+            if _ended(streams[1]):
+                streams[1].close()
+                self._drop_idle()  # all of them were to this process
+            elif self._clock() - at < _FRESH_SECONDS:
+                return streams
+            else:
+                return await self._pinged(streams)
+        try:
+            streams = await asyncio.open_unix_connection(self._path)
+        except OSError as error:
+            raise UnsentError(f"the worker cannot be reached: {error}") from None
+        return await self._pinged(streams)
+
+    async def _pinged(self, streams: _Streams) -> _Streams:
+        """``streams``, whose process has responded. Raises `UnsentError`, and closes them, where none does."""
+        reader, writer = streams
+        response = None
         try:
             async with asyncio.timeout(self._timeout):
                 writer.write(packed(Request(next(self._ids), PING, msgspec.Raw(b"[]"))))
                 await writer.drain()
-                if await read(reader, self._responses) is not None:
-                    return
+                response = await read(reader, self._responses)
         except TimeoutError:
             raise UnsentError(f"the worker did not take a call within {self._timeout:g} seconds") from None
         except OSError as error:
             raise UnsentError(f"the worker cannot be reached: {error}") from None
-        raise UnsentError("the worker cannot be reached: it closed the channel")
+        finally:
+            if response is None:
+                writer.close()
+        if response is None:
+            raise UnsentError("the worker cannot be reached: it closed the channel")
+        return streams
+
+    def _drop_idle(self) -> None:
+        for (_, writer), _ in self._idle:
+            writer.close()
+        self._idle.clear()
 
     async def aclose(self) -> None:
+        self._drop_idle()
         await self._hang_up()
 
     async def _exchange(self, op: str, body: bytes) -> Response:
@@ -232,6 +276,18 @@ class ChannelClient:
             streams[1].close()
             with contextlib.suppress(OSError):
                 await streams[1].wait_closed()
+
+
+def _ended(writer: asyncio.StreamWriter) -> bool:
+    """Whether the process at the other end of an idle connection has closed it, also since the last turn of the loop.
+
+    Nothing but the end is read from a connection without a request.
+    """
+    if writer.is_closing():
+        return True
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class NoChannel(ChannelClient):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from gateway.ipc.channel import ChannelError, Operation, Request, Response, packed, read
+from gateway.ipc.channel import ChannelError, Operation, Request, Response, UnsentError, packed, read
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class ChannelServer:
 
     ``table``: the `operations` of the interface that ``target`` implements; nothing else of it can be called.
     ``apart``: those that come by `ChannelClient.call_apart`: one ends when its connection closes, because nothing wants
-    the result any more.
+    the result any more. The next one comes on the same connection.
     """
 
     def __init__(self, table: Mapping[str, Operation], target: object, apart: Collection[str] = ()) -> None:
@@ -49,9 +49,12 @@ class ChannelServer:
         try:
             while (request := await read(reader, self._requests)) is not None:
                 if request.op in self._apart:
-                    await self._serve_apart(request, reader, writer)
+                    response = await self._serve_apart(request, reader)
+                else:
+                    response = await self._answer(request)
+                if response is None:
                     return
-                writer.write(packed(await self._answer(request)))
+                writer.write(packed(response))
                 await writer.drain()
         except (ChannelError, ConnectionError) as error:
             _log.warning("the control process's channel broke: %s", error)
@@ -61,14 +64,13 @@ class ChannelServer:
             self._serving.discard(task)
             writer.close()
 
-    async def _serve_apart(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_apart(self, request: Request, reader: asyncio.StreamReader) -> Response | None:
+        """None: the connection has closed before."""
         answer = asyncio.ensure_future(self._answer(request))
-        gone = asyncio.ensure_future(reader.read(1))  # nothing more is sent: it ends when the connection does
+        gone = asyncio.ensure_future(reader.read(1))  # nothing is sent before the response: it ends at the end alone
         try:
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                writer.write(packed(answer.result()))
-                await writer.drain()
+            return answer.result() if answer.done() and not gone.done() else None
         finally:
             answer.cancel()
             gone.cancel()
@@ -81,6 +83,8 @@ class ChannelServer:
         try:
             result = await getattr(self._target, request.op)(*operation.arguments.decode(request.body))
             return Response(request.id, msgspec.Raw(msgspec.json.encode(result)))
+        except UnsentError as error:
+            return Response(request.id, error=str(error), unsent=True)
         except OSError as error:  # the machine lacks something, which is no defect: the caller logs the sentence
             return Response(request.id, error=str(error))
         except Exception as error:

@@ -12,6 +12,7 @@ from gateway import __version__, launch
 from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
+from gateway.ipc.channel import UnsentError
 from gateway.ipc.messages import (
     BreakerPulse,
     DataPlane,
@@ -225,9 +226,9 @@ class LocalPlane(DataPlane):
         return [] if self.gateway is None else self.gateway.actions.actions(tenant)
 
     async def call(self, asked: Asked) -> Called:
-        """Raises OSError before the first configuration."""
+        """Raises `UnsentError` before the first configuration."""
         if self.gateway is None:
-            raise OSError("the data plane serves nothing yet; call again")
+            raise UnsentError("the data plane serves nothing yet; call again")
         return await self.gateway.actions.call(self.gateway.server, asked)
 
     @property

@@ -13,7 +13,7 @@ from harness.patience import eventually
 
 from gateway.config.actions import Retry
 from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Failure, Overrides
-from gateway.ipc.channel import ChannelClient, ChannelError, operations
+from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, UnsentError, operations
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.dispatch import Dispatch
 from gateway.ipc.fleet import Fleet
@@ -47,8 +47,11 @@ class Plane(Calls):
         self.cancelled = 0
         self.failure: Failure | None = None
         self.attempts = 1
+        self.error: OSError | UnsentError | None = None
+        self.pings = 0
 
     async def ping(self) -> Health:
+        self.pings += 1
         return Health(False, ())
 
     async def connections(self, tenant: str) -> list[ConnectionSummary]:
@@ -59,6 +62,8 @@ class Plane(Calls):
 
     async def call(self, asked: Asked) -> Called:
         self.asked.append(asked)
+        if self.error is not None:
+            raise self.error
         if self.held is not None:
             try:
                 await self.held.wait()
@@ -71,23 +76,32 @@ class Plane(Calls):
 class Workers:
     def __init__(self, folder: Path, timeout: float = 5.0) -> None:
         self._folder = folder
+        self.now = 0.0
         self.planes = [Plane(number) for number in range(3)]
         self.servers: list[ChannelServer] = []
         table = operations(DataPlane)
-        clients = [WorkerClient(ChannelClient(str(folder / str(n)), table, timeout=timeout)) for n in range(3)]
+        channels = [ChannelClient(str(folder / str(n)), table, timeout=timeout, clock=self.clock) for n in range(3)]
+        clients = [WorkerClient(each) for each in channels]
         self.fleet = Fleet([Worker(n, n, client, Health(False, ())) for n, client in enumerate(clients)], dict)
         self.dispatch = Dispatch(self.fleet)
 
+    def clock(self) -> float:
+        return self.now
+
     async def start(self, stack: AsyncExitStack) -> None:
         for plane in self.planes:
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(self._folder / str(plane.number)))
-            listener.listen()
-            server = ChannelServer(operations(DataPlane), plane, {"call"})
-            await server.start(listener)
+            server = await self.serve(plane)
             self.servers.append(server)
             stack.push_async_callback(server.aclose)
         stack.push_async_callback(self.fleet.aclose)
+
+    async def serve(self, plane: Plane) -> ChannelServer:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._folder / str(plane.number)))
+        listener.listen()
+        server = ChannelServer(operations(DataPlane), plane, {"call"})
+        await server.start(listener)
+        return server
 
 
 @pytest.fixture
@@ -115,6 +129,49 @@ async def test_a_worker_that_cannot_be_reached_is_passed_over(workers: Workers) 
         worker.health = Health(True, ())
     with pytest.raises(ChannelError, match="no worker responds"):
         await workers.dispatch.call(ASKED)
+
+
+async def test_the_connections_of_calls_are_kept(workers: Workers) -> None:
+    for _ in range(4):
+        await asyncio.gather(*(workers.dispatch.call(ASKED) for _ in range(6)))
+    assert [len(plane.asked) for plane in workers.planes] == [8, 8, 8]
+    assert [plane.pings for plane in workers.planes] == [2, 2, 2], "one for each new connection"
+    workers.now = 10.0
+    for _ in range(3):
+        await workers.dispatch.call(ASKED)
+    assert [plane.pings for plane in workers.planes] == [3, 3, 3], "and one after a while, in which it may hang"
+
+
+async def test_a_worker_that_was_replaced_gets_the_next_call(workers: Workers) -> None:
+    await asyncio.gather(*(workers.dispatch.call(ASKED) for _ in range(6)))
+    await workers.servers[1].aclose()
+    (workers._folder / "1").unlink()
+    plane = workers.planes[1] = Plane(1)
+    workers.servers[1] = await workers.serve(plane)
+    try:
+        found = [(await workers.dispatch.call(ASKED))["request_id"] for _ in range(6)]
+    finally:
+        await workers.servers[1].aclose()
+    assert sorted(found) == ["0", "0", "1", "1", "2", "2"]
+
+
+async def test_a_worker_that_serves_nothing_yet_is_passed_over(workers: Workers) -> None:
+    """It has just taken the place of one that was killed, which its health does not say yet."""
+    workers.planes[1].error = UnsentError("the data plane serves nothing yet; call again")
+    found = {(await workers.dispatch.call(ASKED))["request_id"] for _ in range(6)}
+    assert found == {"0", "2"}
+    for plane in workers.planes:
+        plane.error = UnsentError("the data plane serves nothing yet; call again")
+    with pytest.raises(ChannelError, match="serves nothing yet"):
+        await workers.dispatch.call(ASKED)
+
+
+async def test_an_error_of_a_call_that_may_have_begun_stands(workers: Workers) -> None:
+    for plane in workers.planes:
+        plane.error = OSError("no file left")
+    with pytest.raises(RefusedError, match="no file left"):
+        await workers.dispatch.call(ASKED)
+    assert sum(len(plane.asked) for plane in workers.planes) == 1
 
 
 async def test_a_slow_call_keeps_nothing_else_waiting(workers: Workers) -> None:
