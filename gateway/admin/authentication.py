@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from gateway.admin.actor import Actor
@@ -18,6 +19,10 @@ class Authentication:
         self._clock = clock
         self._tokens: Mapping[str, Token] = {}
         self._revision = -1
+        self._looking: asyncio.Task[None] | None = None
+        """The look at the database that runs, or ran last."""
+        self._next_look: asyncio.Task[None] | None = None
+        """The one that begins when that has ended."""
 
     async def authenticate(self, token: str, client: str = "") -> Actor | None:
         """The owner of this token; None when it is not valid."""
@@ -28,13 +33,35 @@ class Authentication:
         return await self._actor(actor.digest) == actor
 
     async def _actor(self, key: str, client: str = "") -> Actor | None:
-        revision = await self._store.revision()
-        if revision != self._revision:
-            self._tokens = await self._store.tokens.all()
-            self._revision = revision
+        await self._be_current()
         found = self._tokens.get(key)
         if found is None or 0 < found.expires_at <= self._clock():
             return None
         session = found.kind == "superuser"
         name = found.name if session else f"token:{found.name}"
         return Actor(name, found.superuser, key, found.scope, found.id, session, found.owner, client)
+
+    async def _be_current(self) -> None:
+        """Know the tokens as the database has them now, because one that was revoked ends at once.
+
+        Requests that come while one looks share the look after it: a look of each would cost more than the request.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.ensure_future(self._look(self._looking))
+            self._next_look.add_done_callback(_seen)
+        await asyncio.shield(self._next_look)
+
+    async def _look(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        self._looking, self._next_look = self._next_look, None
+        revision = await self._store.revision()
+        if revision != self._revision:
+            self._tokens = await self._store.tokens.all()
+            self._revision = revision
+
+
+def _seen(look: asyncio.Task[None]) -> None:
+    """Its failure is known, also when all who wait for it have left."""
+    if not look.cancelled():
+        look.exception()

@@ -18,6 +18,8 @@ from gateway.app import Gateway
 from gateway.config.records import Credentials, Document, Listener, TokenRecord
 from gateway.core.address import Address
 from gateway.identity.tokens import digest, mint
+from gateway.ipc.calls import Asked
+from gateway.ipc.channel import UnsentError
 from gateway.ipc.messages import Health, InForce, Prepared
 from gateway.workers import local_plane
 from gateway.workers.handover import Handover, pair
@@ -87,6 +89,11 @@ async def test_two_that_apply_the_first_configuration_start_one_data_plane(plane
     first, second = await asyncio.gather(plane.apply(DOCUMENT), plane.apply(replace(DOCUMENT)))
     assert first == second
     assert first.generation == 1
+
+
+async def test_a_call_before_the_first_configuration_has_not_begun(plane: LocalPlane) -> None:
+    with pytest.raises(UnsentError, match="serves nothing yet"):
+        await plane.call(Asked("default", "get-user"))
 
 
 async def test_a_first_configuration_that_can_not_be_served_leaves_nothing(plane: LocalPlane) -> None:
