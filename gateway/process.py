@@ -58,8 +58,8 @@ class Process:
         self._plane = LocalPlane()
         self._generation = 0
         place = _keys_file(self._loaded, config)
-        self._issuers = Issuers(None if place is None else KeyFile(place))
-        self._provider = Provider(TokenEndpoint(destinations=lambda: Destinations.of(self._loaded.document)))
+        self._issuers = Issuers(None if place is None else KeyFile(place), destinations=self._destinations)
+        self._provider = Provider(TokenEndpoint(destinations=self._destinations))
         self._broker = Broker(MemoryGrants(), self._provider.next_tokens, self._plane.supply)
         self._plane.on_tokens_wanted(lambda: self._broker.want(self._plane.take_wanted_tokens()))
         self._started = asyncio.Event()
@@ -100,6 +100,10 @@ class Process:
 
     async def _follow_issuers(self) -> None:
         await self._issuers.follow(lambda: self._loaded.auth.jwt, self._plane.take_wanted, self._identify)
+
+    def _destinations(self) -> Destinations:
+        """The addresses to which the gateway may connect now."""
+        return Destinations.of(self._loaded.document)
 
     def _certificates(self) -> list[expiry.Expiring]:
         document = self._loaded.document

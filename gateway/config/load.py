@@ -80,7 +80,10 @@ def _denied(settings: Settings, root: Branch) -> Iterator[Problem]:
 
 
 def _urls(settings: Settings) -> Iterator[tuple[Path, str]]:
-    """Each URL of an upstream, with its place in the file."""
+    """Each URL to which the gateway itself connects, with its place in the file."""
+    for index, jwt in enumerate(settings.auth.jwt):
+        if jwt.jwks_url:
+            yield ("auth", "jwt", index, "jwks_url"), jwt.jwks_url
     for index, upstream in enumerate(settings.upstreams):
         for number, endpoint in enumerate(upstream.endpoints):
             yield ("upstreams", index, "endpoints", number, "url"), endpoint.url

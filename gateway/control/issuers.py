@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from gateway.config.networks import Destinations
 from gateway.config.records import JwtIssuer
 from gateway.config.schema.auth import Jwt
 from gateway.control.jwks import JwksCache, NoShelf, Shelf, shared_key_set
@@ -13,10 +14,18 @@ _POLL_SECONDS = 0.2
 
 
 class Issuers:
-    """Known keys stay valid while an issuer is unreachable, and across restarts: they are on ``shelf``."""
+    """Known keys stay valid while an issuer is unreachable, and across restarts: they are on ``shelf``.
 
-    def __init__(self, shelf: Shelf | None = None, cache: JwksCache | None = None) -> None:
-        self._cache = cache or JwksCache()
+    ``destinations``: as `JwksCache` takes them.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf | None = None,
+        cache: JwksCache | None = None,
+        destinations: Callable[[], Destinations] = Destinations,
+    ) -> None:
+        self._cache = cache or JwksCache(destinations=destinations)
         self._shelf = shelf or NoShelf()
         self._shelved: dict[str, str] = {}
         self._restored = False

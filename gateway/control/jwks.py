@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import aiohttp
 
+from gateway.config.networks import Destinations
 from gateway.core.clock import Clock, monotonic
+from gateway.grants.outbound import DeniedError, Outbound
 
 _log = logging.getLogger(__name__)
 
@@ -53,15 +55,18 @@ def shared_key_set(secret: str) -> str:
 
 
 class JwksCache:
-    """`get` returns a known set at once; an old one is fetched first, once for all concurrent callers."""
+    """`get` returns a known set at once; an old one is fetched first, once for all concurrent callers.
 
-    def __init__(self, clock: Clock = monotonic) -> None:
+    ``destinations``: the addresses that may be dialled, as they are now.
+    """
+
+    def __init__(self, clock: Clock = monotonic, destinations: Callable[[], Destinations] = Destinations) -> None:
         self._clock = clock
         self._sets: dict[str, str] = {}
         self._fetched_at: dict[str, float] = {}
         self._fresh_until: dict[str, float] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._outbound = Outbound(_FETCH_SECONDS, destinations)
 
     async def get(self, url: str) -> str:
         """The key set as JSON text; the last good one when it cannot be had now, "" when none is known."""
@@ -92,23 +97,21 @@ class JwksCache:
         return self._clock() >= self._fresh_until.get(url, -1.0)
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._outbound.aclose()
 
     async def _refresh(self, url: str) -> None:
         try:
             self._sets[url] = await self._fetch(url)
             pause = _REFRESH_SECONDS
-        except (aiohttp.ClientError, TimeoutError, *_UNUSABLE) as error:
-            _log.warning("the keys of %s could not be fetched (%s); the last ones stay", url, type(error).__name__)
+        except (aiohttp.ClientError, TimeoutError, OSError, *_UNUSABLE) as error:
+            what = error.strerror if isinstance(error, DeniedError) else type(error).__name__
+            _log.warning("the keys of %s could not be fetched (%s); the last ones stay", url, what)
             pause = _RETRY_SECONDS
         self._fetched_at[url] = self._clock()
         self._fresh_until[url] = self._fetched_at[url] + pause
 
     async def _fetch(self, url: str) -> str:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_FETCH_SECONDS), trust_env=True)
-        async with self._session.get(url, allow_redirects=False) as response:
+        async with self._outbound.exchange("GET", url) as response:
             response.raise_for_status()
             if response.status != 200:
                 raise ValueError(f"status {response.status}")

@@ -111,7 +111,7 @@ class Process:
                 self._counters, plane, self._roster, memory, lambda: declared.settings.certificates(), broker
             )
             stack.push_async_callback(telemetry.aclose)
-            issuers = Issuers(store.key_sets)
+            issuers = Issuers(store.key_sets, destinations=lambda: declared.destinations)
             stack.push_async_callback(issuers.aclose)
             report = Report(telemetry)
             composer = Composer(self._options, declared.env)

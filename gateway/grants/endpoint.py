@@ -5,11 +5,10 @@ Each URL has a breaker of its own, so that a provider that is away does not cost
 
 from __future__ import annotations
 
-import errno
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
@@ -17,15 +16,13 @@ from gateway.config.networks import Destinations
 from gateway.core.clock import Clock, monotonic
 from gateway.core.outcome import Outcome
 from gateway.grants.errors import GrantError, ProviderAwayError, ProviderRefusedError
+from gateway.grants.outbound import DeniedError, Outbound
 
 if TYPE_CHECKING:
-    import socket
-
     from gateway.grants.flows import TokenRequest
     from gateway.policy.breaker import Breaker
-    from gateway.upstream.forward_proxy import ForwardProxy
 
-# Rooms of the data plane are imported where they are used: a control process without such connections has none.
+# Policies are imported where they are used, as in `gateway.grants.outbound`.
 
 SECONDS: Final = 10.0
 """The longest exchange with a provider."""
@@ -51,10 +48,6 @@ class _DestinationError(ProviderRefusedError):
         super().__init__("denied_address", message)
 
 
-class _DialError(OSError):
-    """In place of a connection to a denied address."""
-
-
 class TokenEndpoint:
     """``seconds``: for a whole exchange. ``destinations``: the addresses that may be dialled, as they are now."""
 
@@ -66,10 +59,8 @@ class TokenEndpoint:
     ) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._destinations = destinations
+        self._outbound = Outbound(seconds, destinations)
         self._breakers: dict[str, Breaker] = {}
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        """Whether it goes by a forward proxy, and the session."""
 
     async def post(self, request: TokenRequest) -> str:
         """The text of a response that may be read, whatever its status.
@@ -101,8 +92,7 @@ class TokenEndpoint:
             breaker.release(permit, outcome)
 
     async def aclose(self) -> None:
-        for session in self._sessions.values():
-            await session.close()
+        await self._outbound.aclose()
 
     def _breaker(self, url: str) -> Breaker:
         from gateway.policy.breaker import Breaker
@@ -113,66 +103,21 @@ class TokenEndpoint:
         return breaker
 
     async def _exchange(self, request: TokenRequest) -> str:
-        from gateway.upstream.forward_proxy import forward_proxy
-        from gateway.upstream.origin import Origin
-
-        if self._destinations().denial_of_url(request.url):
-            raise _DestinationError
+        body = request.body.encode()
         try:
-            proxy = forward_proxy(Origin.of(request.url))
-            async with self._session(proxied=proxy is not None).post(
-                request.url,
-                data=request.body.encode(),
-                headers=request.headers,
-                allow_redirects=False,
-                proxy=None if proxy is None else proxy.url,
-                proxy_headers=_credentials(proxy),
-            ) as response:
-                body = await _limited(response)
-                return _readable(response, body)
+            async with self._outbound.exchange("POST", request.url, body, request.headers) as response:
+                return _readable(response, await _limited(response))
+        except DeniedError:
+            raise _DestinationError from None
         except aiohttp.ClientConnectorCertificateError:
             raise ProviderAwayError("the certificate of the identity provider is rejected") from None
         except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, _DialError):
-                raise _DestinationError from None
             raise ProviderAwayError(f"no connection to the identity provider ({_cause(error)})") from None
         except TimeoutError:
             raise ProviderAwayError(f"no response of the identity provider within {self._seconds:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             name = type(error).__name__
             raise ProviderAwayError(f"the exchange with the identity provider broke off ({name})") from None
-
-    def _session(self, *, proxied: bool) -> aiohttp.ClientSession:
-        """A forward proxy was named by the operator: it may be anywhere."""
-        from gateway.upstream.sockets import hardened_socket
-
-        found = self._sessions.get(proxied)
-        if found is None:
-            # No connection is kept, because what is allowed may change: each one is checked as it is dialled.
-            connector = aiohttp.TCPConnector(
-                socket_factory=hardened_socket if proxied else self._socket, force_close=True
-            )
-            found = self._sessions[proxied] = aiohttp.ClientSession(
-                connector=connector,
-                timeout=aiohttp.ClientTimeout(total=self._seconds),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return found
-
-    def _socket(self, addr_info: tuple[Any, ...]) -> socket.socket:
-        """For an address that a name has at this moment. Raises OSError when it is denied."""
-        from gateway.upstream.sockets import hardened_socket
-
-        host, port, *_ = addr_info[4]
-        if self._destinations().denial(host, port):
-            raise _DialError(errno.EACCES, "denied by upstream_networks")
-        return hardened_socket(addr_info)
-
-
-def _credentials(proxy: ForwardProxy | None) -> dict[str, str]:
-    if proxy is None or proxy.credentials is None:
-        return {}
-    return {"Proxy-Authorization": aiohttp.encode_basic_auth(*proxy.credentials, encoding="utf-8")}
 
 
 async def _limited(response: aiohttp.ClientResponse) -> bytes:

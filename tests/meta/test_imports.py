@@ -39,6 +39,7 @@ DOORS = {
         *(f"api/{name}.py" for name in ("app", "connection", "request", "responses", "server", "static")),
         "control/jwks.py",
         "grants/endpoint.py",
+        "grants/outbound.py",
         "cli/remote.py",
         "demo/sidecar.py",
     ),

@@ -28,8 +28,8 @@ class Jwt(Section):
         default=None, examples=["https://login.example.org/keys.json"]
     )
     """Where the issuer publishes its keys (RFC 7517): https, or http on loopback. Fetched by the gateway itself: at
-    start, every 5 minutes, and when a token names a key that is not in it (not more than once in 15 seconds). An issuer
-    has this or a `secret`."""
+    start, every 5 minutes, and when a token names a key that is not in it (not more than once in 15 seconds).
+    `upstream_networks` holds for it. An issuer has this or a `secret`."""
     secret: str | None = Field(
         default=None, min_length=32, repr=False, validate_default=True, examples=["${JWT_SECRET}"]
     )

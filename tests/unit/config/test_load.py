@@ -425,6 +425,15 @@ def test_an_endpoint_of_an_identity_provider_is_told_with_its_line() -> None:
     assert line.startswith("f:7: connections.shop.auth.token_url: is in 169.254.0.0/16")
 
 
+def test_a_key_set_at_a_denied_address_is_rejected_with_its_line() -> None:
+    text = (
+        "listen: 127.0.0.1:0\nupstream_networks: {deny: [127.0.0.0/8]}\nauth:\n  jwt:\n"
+        "    - {issuer: i, audience: [a], algorithms: [RS256], jwks_url: 'http://127.0.0.1:9/keys'}\n"
+    )
+    (line,) = told(text)
+    assert line.startswith("f:5: auth.jwt.0.jwks_url: is in 127.0.0.0/8")
+
+
 def test_collisions_are_told_beside_other_problems() -> None:
     second = "\n  - name: a\n    path: /a\n    upstream: nonsense"
     assert [one.split(": ")[:2] for one in told(proxy("active: 5") + second)] == [

@@ -9,8 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from harness.answers import answer, each_request
+from harness.upstream import Upstream
 from joserfc.jwk import KeySet, RSAKey
 
+from gateway.config.networks import Destinations
+from gateway.config.records import UpstreamNetworks
 from gateway.control.jwks import JwksCache, shared_key_set
 
 KEYS = KeySet([RSAKey.generate_key(2048, {"kid": "r1"})]).as_dict(private=False)
@@ -93,6 +97,33 @@ async def test_the_last_good_keys_stay(issuer: tuple[Issuer, str], cache: JwksCa
 
 async def test_an_issuer_that_is_away_has_no_keys(cache: JwksCache) -> None:
     assert await cache.get("http://127.0.0.1:1/keys") == ""
+
+
+async def test_keys_at_a_denied_address_are_not_fetched(
+    issuer: tuple[Issuer, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    server, url = issuer
+    now = [Destinations()]
+    cache = JwksCache(Clock(), lambda: now[0])
+    good = await cache.get(url)
+    now[0] = Destinations(UpstreamNetworks(deny=("127.0.0.0/8",)))
+    cache._clock.now = 300.0  # type: ignore[attr-defined]
+    assert await cache.get(url) == good, "what is known stays"
+    assert server.asked == 1
+    assert "could not be fetched (the address is denied by upstream_networks)" in caplog.text
+    await cache.aclose()
+
+
+async def test_keys_come_by_the_forward_proxy_of_the_environment(
+    cache: JwksCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Upstream(each_request(lambda _: answer(status=503))) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://me:pass@127.0.0.1:{proxy.port}")
+        assert await cache.get("https://idp.example/keys") == ""
+        monkeypatch.setenv("no_proxy", "other.invalid")
+        assert await cache.get("https://other.invalid/keys") == ""
+    (seen,) = proxy.requests
+    assert (seen.target, seen.get("proxy-authorization")) == (b"idp.example:443", b"Basic bWU6cGFzcw==")
 
 
 async def test_a_shared_key_in_a_published_set_is_dropped(issuer: tuple[Issuer, str], cache: JwksCache) -> None:
