@@ -15,6 +15,7 @@ from typing import Final, Literal, Protocol
 
 from gateway.config.grants import Grant
 from gateway.core.clock import Clock
+from gateway.core.grant import IssuedTokens
 from gateway.grants.broker import Broker
 from gateway.grants.errors import GrantError, ProviderAwayError, ProviderRefusedError
 from gateway.grants.provider import Provider
@@ -32,7 +33,12 @@ _SLOWER_SECONDS: Final = 5.0
 _STILL_PENDING: Final = "authorization_pending"
 _SLOW_DOWN: Final = "slow_down"
 _CHANGED: Final = "the grant is forgotten here; tell the provider by its own pages, the connection was changed since"
+_DELETED: Final = "the connection was deleted meanwhile; create it, and begin the authorization again"
 _REVOKED: Final = "the grant is forgotten here, and revoked at the provider"
+_HALF_REVOKED: Final = (
+    "the grant is forgotten here, and revoked at the provider, but for its access token, which ends by itself: the "
+    "provider does not revoke those"
+)
 _FORGOTTEN: Final = "the grant is forgotten here; tell the provider by its own pages, there is no revoke_url"
 
 
@@ -125,10 +131,10 @@ class Authorizer:
         if stored.binding != grant.binding:
             return _CHANGED
         try:
-            await self._provider.revoke(grant.oauth, stored)
+            whole = await self._provider.revoke(grant.oauth, stored)
         except GrantError as error:
             return f"the grant is forgotten here; it could not be revoked at the provider: {error}"
-        return _REVOKED
+        return _REVOKED if whole else _HALF_REVOKED
 
     async def _begin_code(self, grant: Grant, author: Author) -> Begun:
         from gateway.grants import flows  # as in `gateway.grants.provider`
@@ -184,8 +190,13 @@ class Authorizer:
     async def _take_code(self, found: Authorization, code: str) -> None:
         grant = self._grant_of(found)
         tokens = await self._provider.redeem(grant.oauth, code, found.secrets["verifier"], self._clock())
-        await self._grants.put(grant.connection, grant.binding, tokens, Author(found.actor, "", found.credential))
+        await self._keep(grant, tokens, found)
         await self._broker.reset(grant.connection)
+
+    async def _keep(self, grant: Grant, tokens: IssuedTokens, found: Authorization) -> None:
+        author = Author(found.actor, "", found.credential)
+        if not await self._grants.put(grant.connection, grant.binding, tokens, author, began=found.id):
+            raise GrantError(_DELETED)
 
     def _grant_of(self, found: Authorization) -> Grant:
         grant = self._broker.grants.get(found.connection)
@@ -198,7 +209,7 @@ class Authorizer:
         try:
             oauth = self._grant_of(due).oauth
             tokens = await self._provider.poll_device(oauth, due.secrets["device_code"], now)
-            await self._grants.put(grant.connection, grant.binding, tokens, Author(due.actor, "", due.credential))
+            await self._keep(grant, tokens, due)
             await self._authorizations.end(due.id, AUTHORIZED, "")
             await self._broker.reset(grant.connection)
         except ProviderRefusedError as refused:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.actions import OAuth
 from gateway.config.grants import Grant
 from gateway.core.grant import IssuedTokens, StoredGrant
 from gateway.grants.endpoint import TokenEndpoint
+from gateway.grants.errors import ProviderRefusedError
 
 if TYPE_CHECKING:
     from gateway.grants.flows import DeviceCode
 
 # `gateway.grants.flows` is imported where it is used: a gateway without such connections does not need oauthlib.
+
+
+_UNSUPPORTED: Final = "unsupported_token_type"
+"""RFC 7009 2.2.1: tokens of this type are not revoked there."""
 
 
 class Provider:
@@ -59,13 +64,26 @@ class Provider:
 
         return flows.tokens_in(await self._endpoint.post(flows.device_poll(oauth, device_code)), oauth, now)
 
-    async def revoke(self, oauth: OAuth, stored: StoredGrant) -> None:
-        """Tell the provider that the tokens are not needed any more (RFC 7009)."""
+    async def revoke(self, oauth: OAuth, stored: StoredGrant) -> bool:
+        """Tell the provider that the tokens are not needed any more (RFC 7009).
+
+        False: the access token stays good until its end, because the provider revokes refresh tokens alone.
+        """
         from gateway.grants import flows
 
+        refused: dict[str, ProviderRefusedError] = {}
         for token, kind in ((stored.refresh, "refresh_token"), (stored.access, "access_token")):
-            if token:
+            if not token:
+                continue
+            try:
                 flows.check_revoked(await self._endpoint.post(flows.revocation(oauth, token, kind)))
+            except ProviderRefusedError as refusal:
+                if refusal.error != _UNSUPPORTED:
+                    raise
+                refused[kind] = refusal
+        if refused and (not stored.refresh or "refresh_token" in refused):
+            raise next(iter(refused.values()))
+        return not refused
 
     async def aclose(self) -> None:
         await self._endpoint.aclose()

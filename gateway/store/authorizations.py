@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.database import Database
 from gateway.store.keys import KeyRing
@@ -93,6 +94,17 @@ class AuthorizationRepository:
         async with self._database.writing() as transaction:
             values = {"status": status, "message": message[:500], "sealed": sealed}
             await transaction.execute(update(TABLE).where(TABLE.c.id == id, TABLE.c.status == PENDING).values(**values))
+
+    @staticmethod
+    async def remove_in(transaction: AsyncConnection, connection: str) -> None:
+        """Forget those of ``connection``, in the transaction of another change."""
+        await transaction.execute(delete(TABLE).where(TABLE.c.connection == connection))
+
+    @staticmethod
+    async def is_pending_in(transaction: AsyncConnection, id: str) -> bool:  # noqa: A002
+        """Whether this one still waits for its result."""
+        pending = select(TABLE.c.id).where(TABLE.c.id == id, TABLE.c.status == PENDING)
+        return (await transaction.execute(pending)).one_or_none() is not None
 
     async def _one(self, where: ColumnElement[bool]) -> Authorization | None:
         async with self._database.reading() as transaction:

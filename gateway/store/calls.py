@@ -13,6 +13,7 @@ from gateway.config.named_calls import Key, NamedAction, NamedConnection
 from gateway.config.secret_values import Path
 from gateway.core import trn
 from gateway.store.audit import By
+from gateway.store.authorizations import AuthorizationRepository
 from gateway.store.database import Database
 from gateway.store.errors import AlreadyExists, NotFound
 from gateway.store.grants import GrantRepository
@@ -139,11 +140,13 @@ class ConnectionRepository(Repository[NamedConnection]):
 
     async def delete_with_actions(self, name: str, version: int | None, actor: By) -> list[str]:
         """As `delete`, with all of its actions: the TRNs of those. Both are gone in one transaction, and with them the
-        tokens, so that another connection of this name does not come into what a person has agreed to."""
+        tokens and what persons have begun to authorize, so that another connection of this name does not come into
+        what a person has agreed to."""
         own = trn.parse(name)
         async with self._database.writing() as connection:
             await self._delete(connection, name, version, actor)
             await GrantRepository.remove_in(connection, name, actor)
+            await AuthorizationRepository.remove_in(connection, name)
             return await self._actions.delete_of(connection, (own.tenant, own.name), actor)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.core.grant import IssuedTokens, StoredGrant
 from gateway.store.audit import Author, By, record
+from gateway.store.authorizations import AuthorizationRepository
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
 from gateway.store.keys import KeyRing
@@ -43,13 +44,19 @@ class GrantRepository:
             rows = await transaction.execute(select(*columns))
             return {row.connection: (row.version, row.error) for row in rows}
 
-    async def put(self, connection: str, binding: str, tokens: IssuedTokens, actor: By) -> int:
-        """Store what a person has agreed to, instead of anything before; returns the version. Raises `StoreError`."""
+    async def put(self, connection: str, binding: str, tokens: IssuedTokens, actor: By, *, began: str = "") -> int:
+        """Store what a person has agreed to, instead of anything before; returns the version. Raises `StoreError`.
+
+        ``began``: the id of its authorization, which goes with a connection that is deleted: 0, and nothing is stored,
+        when it is not there any more.
+        """
         author = Author(actor) if isinstance(actor, str) else actor
         row = self._sealed(connection, tokens) | {"refresh": self._refresh(connection, tokens)}
         row |= {"binding": binding, "author": author.name, "holder": "", "leased_until": 0.0, "error": ""}
         try:
             async with self._database.writing() as transaction:
+                if began and not await AuthorizationRepository.is_pending_in(transaction, began):
+                    return 0
                 before = await _find(transaction, connection)
                 version = 1 if before is None else before.version + 1
                 await _write(transaction, connection, row | {"version": version}, new=before is None)

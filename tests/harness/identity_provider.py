@@ -28,6 +28,8 @@ class IdentityProvider:
         self.asked: list[dict[str, str]] = []
         """The parameters of each request to the token endpoint."""
         self.revoked: list[str] = []
+        self.not_revoked: set[str] = set()
+        """Types of tokens that it does not revoke."""
         self.away = b""
         """The response of the token endpoint while the provider is away; empty: it is there."""
         self.user_agrees = False
@@ -67,6 +69,8 @@ class IdentityProvider:
         if path == b"/revoke":
             if not _is_client(message, given):
                 return refused("invalid_client", 401)
+            if given["token_type_hint"] in self.not_revoked:
+                return refused("unsupported_token_type", 400)
             self.revoked.append(given["token_type_hint"])
             return answer()
         if path == b"/device":

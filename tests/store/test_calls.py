@@ -15,6 +15,7 @@ from gateway.config.named_calls import NamedAction, NamedConnection
 from gateway.config.secret_names import REDACTED
 from gateway.core.grant import IssuedTokens
 from gateway.store import schema
+from gateway.store.authorizations import Authorization
 from gateway.store.database import Database
 from gateway.store.errors import AlreadyExists, KeyProblem, NotFound, SchemaBehind, StoreError
 from gateway.store.keys import KeyRing
@@ -145,12 +146,16 @@ async def test_a_connection_takes_its_tokens_with_it(store: Store) -> None:
     for name in ("shop", "other"):
         await store.connections.create(connection(name), "t")
         await store.grants.put(connection(name).trn, "b", IssuedTokens("access", "refresh", 1.0, 2.0), "t")
+        begun = Authorization(name, f"state of {name}", connection(name).trn, "b", {}, "ann", "", 1.0, 2.0)
+        await store.authorizations.add(begun)
     with pytest.raises(VersionConflict):
         await store.connections.delete_with_actions(SHOP, 7, "t")
     assert await store.grants.read(SHOP) is not None
     await store.connections.delete_with_actions(SHOP, 1, "ann")
     assert await store.grants.read(SHOP) is None
+    assert await store.authorizations.get("shop") is None, "nor does a browser that comes back find it"
     assert await store.grants.read(connection("other").trn) is not None
+    assert await store.authorizations.get("other") is not None
 
 
 async def test_an_action_does_not_come_to_a_connection_that_goes(store: Store) -> None:

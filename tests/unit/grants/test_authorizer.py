@@ -12,6 +12,7 @@ from harness.identity_provider import CLIENT, SECRET, IdentityProvider, refused
 
 from gateway.config.actions import OAuth
 from gateway.config.grants import Grant
+from gateway.core.grant import IssuedTokens
 from gateway.grants.authorizer import Authorizer, Begun
 from gateway.grants.broker import Broker
 from gateway.grants.endpoint import TokenEndpoint
@@ -20,6 +21,7 @@ from gateway.grants.provider import Provider
 from gateway.ipc.tokens import AccessToken
 from gateway.store import schema
 from gateway.store.audit import Author
+from gateway.store.authorizations import AuthorizationRepository
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 
@@ -194,6 +196,35 @@ async def test_a_device_that_is_refused_or_forgotten_ends(scene: Scene) -> None:
         away = replace(scene.grants[DEVICE], oauth=replace(scene.grants[DEVICE].oauth, device_url=f"{gone.url}/device"))
     with pytest.raises(ProviderAwayError):
         await scene.authorizer.begin(away, ANN)
+
+
+async def test_an_access_token_that_is_not_revoked_is_said(scene: Scene) -> None:
+    back = scene.idp.browse((await scene.begin()).url)
+    assert (await scene.authorizer.redeem(back["state"], back["code"], ""))[1] == ""
+    scene.idp.not_revoked = {"access_token"}
+    assert "but for its access token, which ends by itself" in await scene.authorizer.revoke(scene.grants[CODE], ANN)
+
+
+@pytest.mark.parametrize("connection", [CODE, DEVICE])
+async def test_what_a_person_agrees_to_for_a_deleted_connection_is_not_kept(scene: Scene, connection: str) -> None:
+    """The provider is asked already when the connection is deleted, perhaps by another process."""
+    begun = await scene.begin(connection)
+
+    async def deleted(*_: object) -> IssuedTokens:
+        async with scene.store._database.writing() as transaction:
+            await AuthorizationRepository.remove_in(transaction, connection)
+        return IssuedTokens("access", "refresh", 1.0, 2.0)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scene.provider, "redeem", deleted)
+        patched.setattr(scene.provider, "poll_device", deleted)
+        if connection == CODE:
+            back = scene.idp.browse(begun.url)
+            assert "was deleted meanwhile" in (await scene.authorizer.redeem(back["state"], back["code"], ""))[1]
+        else:
+            scene.now += begun.poll_seconds
+            assert await scene.authorizer.look(scene.grants[connection], begun.id) is None
+    assert await scene.store.grants.read(connection) is None
 
 
 async def test_a_grant_is_forgotten_and_revoked(scene: Scene) -> None:

@@ -73,6 +73,23 @@ async def test_both_tokens_are_revoked(idp: IdentityProvider, provider: Provider
         await provider.revoke(replace(asked.oauth, client_secret="old"), replace(NOTHING, access="a", refresh="r"))
 
 
+async def test_a_type_of_tokens_that_is_not_revoked(idp: IdentityProvider, provider: Provider) -> None:
+    """RFC 7009 2.2.1."""
+    oauth = grant(idp, "oauth2_device", revoke_url=f"{idp.url}/revoke").oauth
+    both, access = replace(NOTHING, access="a", refresh="r"), replace(NOTHING, access="a")
+    idp.not_revoked = {"access_token"}
+    assert await provider.revoke(oauth, both) is False
+    assert idp.revoked == ["refresh_token"]
+    with pytest.raises(ProviderRefusedError, match="unsupported_token_type"):
+        await provider.revoke(oauth, access)
+    idp.not_revoked = {"refresh_token"}
+    with pytest.raises(ProviderRefusedError, match="unsupported_token_type"):
+        await provider.revoke(oauth, both)
+    assert idp.revoked == ["refresh_token", "access_token"], "what can be revoked is"
+    idp.not_revoked = set()
+    assert await provider.revoke(oauth, both) is True
+
+
 async def test_a_jwt_is_exchanged_or_is_the_token(idp: IdentityProvider, provider: Provider) -> None:
     oauth = OAuth("", key="s" * 32, algorithm="HS256", issuer="robot", client_auth="none")
     own = await provider.next_tokens(Grant("trn", "l", "jwt", oauth, "h"), NOTHING, 100.0)
