@@ -13,6 +13,7 @@ from gateway.config import secret_values, single_call, values
 from gateway.config.errors import ConfigError
 from gateway.config.named_calls import NamedConnection
 from gateway.config.schema.connections import shared_name
+from gateway.config.schema.oauth import SignedJwt
 from gateway.core import trn
 from gateway.store.calls import StoredConnection
 from gateway.store.repository import Guard, Repository, usable
@@ -106,9 +107,12 @@ def _check_providers(current: NamedConnection, value: NamedConnection, kept: Seq
 
 
 def _providers(connection: NamedConnection) -> dict[str, str]:
-    """The origins of its identity provider, by their place."""
+    """The origins of its identity provider, by their place; without one, where it sends what it signs itself."""
     urls = ((".".join(path), url) for path, url in connection.definition.urls() if path[:1] == ("auth",))
-    return {place: values.origin(url.partition("?")[0]) for place, url in urls}
+    found = {place: values.origin(url.partition("?")[0]) for place, url in urls}
+    if not found and isinstance(getattr(connection.definition, "auth", None), SignedJwt):
+        found["auth.token_url"] = _origin(connection)
+    return found
 
 
 def _origin(connection: NamedConnection) -> str:

@@ -138,6 +138,23 @@ async def test_secrets_do_not_follow_to_another_identity_provider(api: Api, key:
     assert (await api.call("PATCH", "/connections/shop", again)).status == 200
 
 
+async def test_what_a_key_signs_does_not_go_elsewhere(api: Api) -> None:
+    """A JWT for the identity provider would reach the third party, which could exchange it."""
+    auth = {"type": "jwt", "issuer": "robot", "key": "k" * 40, "algorithm": "HS256"}
+    await made(api, auth=auth | {"token_url": "https://idp.example/t"})
+    direct = {"auth": {"token_url": None}, "version": 1}
+    refused = await api.call("PATCH", "/connections/shop", direct)
+    assert (refused.status, [*fields(refused)]) == (400, ["auth.token_url"])
+    assert fields(refused)["auth.token_url"].endswith("send them again: auth.key")
+    again = await api.call("PATCH", "/connections/shop", {"auth": direct["auth"] | {"key": "n" * 40}, "version": 1})
+    assert again.status == 200
+    exchanged = {"auth": {"token_url": "https://idp.example/t"}, "version": 2}
+    refused = await api.call("PATCH", "/connections/shop", exchanged)
+    assert (refused.status, [*fields(refused)]) == (400, ["auth.token_url"])
+    same = await api.call("PATCH", "/connections/shop", {"auth": {"issuer": "other"}, "version": 2})
+    assert same.status == 200, "it goes where it went"
+
+
 @pytest.mark.covers("ACT-02")
 async def test_actions_go_with_their_connection(api: Api) -> None:
     await made(api)
