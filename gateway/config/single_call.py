@@ -105,8 +105,7 @@ def action_settings(found: NamedAction, *, complete: bool) -> dict[str, object]:
 
 
 def _dumped(section: Section, *, complete: bool) -> dict[str, object]:
-    """What was written, and no default: a version of the gateway without that setting could not read it. A default that
-    was written may have a meaning, as the time of a strict connection."""
+    """What was written, and no default: a version of the gateway without that setting could not read it."""
     return section.model_dump(mode="json", by_alias=True, exclude_unset=not complete)
 
 

@@ -115,8 +115,9 @@ class Connection(Section):
     retry: RetryKey = Field(default=None, examples=["api"])
     """How often a call is made again: the name of a preset, or its keys. `null`: `standard`; with `merge: strict`
     not at all."""
-    timeout_ms: Milliseconds = Field(default=int(_CONNECTION.timeout * 1000), ge=1, le=3_600_000, examples=[10000])
-    """For a whole call, with its retries. When it is written here, `merge: strict` lets no action have another."""
+    timeout_ms: Milliseconds | None = Field(default=None, ge=1, le=3_600_000, examples=[10000])
+    """For a whole call, with its retries; `null`: 30 seconds. With a number `merge: strict` lets no action have another
+    time."""
     max_response_bytes: Bytes = Field(default=_CONNECTION.max_bytes, ge=1, le=MOST_BYTES, examples=[65536])
     """The longest body of a response."""
     max_concurrent: MaxConcurrent = 0
@@ -179,8 +180,8 @@ class Connection(Section):
             body=self.body,
             fields=self.http_policy.record(),
             retry=retry,
-            timeout=self.timeout_ms / 1000,
-            bounds_time=self.merge == "strict" and "timeout_ms" in self.model_fields_set,
+            timeout=_CONNECTION.timeout if self.timeout_ms is None else self.timeout_ms / 1000,
+            bounds_time=self.merge == "strict" and self.timeout_ms is not None,
             merge=self.merge,
             max_bytes=self.max_response_bytes,
             description=self.description,

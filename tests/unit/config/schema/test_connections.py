@@ -117,7 +117,14 @@ def test_a_strict_connection_does_not_retry_by_itself() -> None:
 
 @pytest.mark.parametrize(
     ("keys", "bounds"),
-    [("", False), (", merge: strict", False), (", timeout_ms: 9", False), (", merge: strict, timeout_ms: 9", True)],
+    [
+        ("", False),
+        (", merge: strict", False),
+        (", timeout_ms: 9", False),
+        (", merge: strict, timeout_ms: 9", True),
+        (", merge: strict, timeout_ms: 30000", True),
+        (", merge: strict, timeout_ms: null", False),
+    ],
 )
 def test_the_time_of_a_strict_connection_holds_when_it_is_written(keys: str, bounds: bool) -> None:
     (made,) = parse(f"connections: {{a: {{base_url: 'http://h'{keys}}}}}", "yaml", "f", {}).connections
