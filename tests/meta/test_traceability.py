@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 from meta import traceability
-from meta.traceability import PAGE, ROOT, Mark, Requirement, kind_of, marked, marks, marks_of, requirements, verdicts
+from meta.traceability import (
+    PAGE,
+    ROOT,
+    Mark,
+    Requirement,
+    kind_of,
+    marked,
+    marks,
+    marks_of,
+    once_each,
+    requirements,
+    verdicts,
+)
 
 NUMBERS = {"FR": 30, "NFR": 6, "SC": 6, "EC": 6, "T": 68}
 """How many the specifications have of each kind, numbered from 1; tasks that were put between others have a letter."""
@@ -56,6 +68,11 @@ def test_a_report_says_that_it_holds(id_: str, entry: Requirement) -> None:
 @EACH
 def test_nothing_is_waited_for_that_is_there(id_: str, entry: Requirement) -> None:
     assert not entry.awaits or not (ROOT / entry.awaits).is_file(), f"{id_}: make `awaits` a `report` or `document`"
+
+
+def test_a_requirement_that_stands_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"A-01: stands twice in requirements\.yaml"):
+        once_each("A-01: {says: one}\nA-02: {says: two}\nA-01: {says: three}")
 
 
 def test_each_mark_means_a_requirement() -> None:

@@ -68,10 +68,20 @@ class Mark:
     ids: tuple[str, ...]
 
 
+def once_each(text: str) -> Any:
+    """The mapping of ``text``, which is YAML. Raises ValueError for an id that stands twice, of which yaml itself would
+    keep the last one in silence."""
+    node = yaml.compose(text, yaml.SafeLoader)
+    keys = [key.value for key, _ in node.value]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"{', '.join(twice)}: stands twice in {SOURCE.name}; make one entry of them")
+    return yaml.safe_load(text)
+
+
 @cache
 def requirements() -> Mapping[str, Requirement]:
-    """By id, in the order of the file. Raises `TypeError` for an unknown field."""
-    found: dict[str, dict[str, Any]] = yaml.safe_load(SOURCE.read_text())
+    """By id, in the order of the file. Raises `TypeError` for an unknown field, and as `once_each`."""
+    found: dict[str, dict[str, Any]] = once_each(SOURCE.read_text())
     return {id_: Requirement(**entry | {"where": tuple(entry.get("where", ()))}) for id_, entry in found.items()}
 
 
