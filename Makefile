@@ -106,6 +106,7 @@ bench: $(VENV)/.installed ## what the gateway's own code costs per request, in m
 
 calls: $(VENV)/.installed-dev ## five requests and five calls of an action at a limit of five, a thousand times, and what a call costs
 	@CALLS_REPEATS=1000 $(BIN)/python -m pytest -q tests/faults/test_calls.py -k 'exactly or lost'
+	@CALLS_FLEET_REPEATS=1000 $(BIN)/python -m pytest -q tests/e2e/test_actions.py -k four_workers
 	@$(BIN)/python loadtest/micro/calls.py
 
 grants: $(VENV)/.installed-dev ## four processes that get one token, and lose the one that asks, fifty times on each database (fifteen minutes; needs Node)

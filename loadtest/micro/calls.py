@@ -4,9 +4,11 @@
 
 Both talk to one small HTTP/1.1 server in another process, over kept connections, and read the whole response; each
 request has another path. Prints microseconds of processor time of this process for each call, the best of five rounds
-that alternate, and the ratio: one call at a time, and eight at once. The first has a part of the kernel's in it that
-depends on whether the server sleeps already when the request comes, which says nothing about either client: to wake it
-costs up to 30 us. With eight at once it never sleeps.
+that alternate, and the ratio: one call at a time, and eight at once. Behind them is what a call adds to the 99th
+percentile of the time that its caller waits, in milliseconds, which depends on what else the machine does.
+
+One at a time has a part of the kernel's in it that depends on whether the server sleeps already when the request comes,
+which says nothing about either client: to wake it costs up to 30 us. With eight at once it never sleeps.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
+from typing import NamedTuple
 
 import aiohttp
 import uvloop
@@ -66,22 +69,33 @@ actions:
 Call = Callable[[int], Awaitable[None]]
 
 
-async def _spent(call: Call, times: int, at_once: int) -> float:
-    """Microseconds of processor time for each call, when so many run ``at_once``."""
+class Cost(NamedTuple):
+    """Of each call: microseconds of processor time, and the 99th percentile of its milliseconds."""
+
+    spent: float
+    p99: float
+
+
+async def _cost(call: Call, times: int, at_once: int) -> Cost:
+    """When so many run ``at_once``."""
     numbers = count()
+    waits: list[float] = []
 
     async def caller() -> None:
         for _ in range(times // at_once):
+            since = time.perf_counter()
             await call(next(numbers))
+            waits.append(time.perf_counter() - since)
 
     began = time.process_time()
     async with asyncio.TaskGroup() as callers:
         for _ in range(at_once):
             callers.create_task(caller())
-    return (time.process_time() - began) / (times // at_once * at_once) * 1e6
+    spent = time.process_time() - began
+    return Cost(spent / len(waits) * 1e6, sorted(waits)[len(waits) * 99 // 100] * 1e3)
 
 
-async def _measured(port: int, times: int) -> dict[int, tuple[float, float]]:
+async def _measured(port: int, times: int) -> dict[int, tuple[Cost, Cost]]:
     """By how many run at once: of the calls of an action, and of those by a session."""
     async with (
         Gateway(load.parse(_FILE.format(port=port), "yaml", "calls", {})) as gateway,
@@ -102,11 +116,14 @@ async def _measured(port: int, times: int) -> dict[int, tuple[float, float]]:
         best = {}
         for at_once in _AT_ONCE:
             rounds = [
-                (await _spent(by_name, times, at_once), await _spent(by_session, times, at_once))
-                for _ in range(_ROUNDS)
+                (await _cost(by_name, times, at_once), await _cost(by_session, times, at_once)) for _ in range(_ROUNDS)
             ]
-            best[at_once] = min(call for call, _ in rounds), min(other for _, other in rounds)
+            best[at_once] = _best([call for call, _ in rounds]), _best([other for _, other in rounds])
         return best
+
+
+def _best(rounds: list[Cost]) -> Cost:
+    return Cost(min(each.spent for each in rounds), min(each.p99 for each in rounds))
 
 
 def main() -> int:
@@ -118,9 +135,10 @@ def main() -> int:
             best = uvloop.run(_measured(int(server.stdout.readline()), times))
         finally:
             server.terminate()
-    print("at once   call of an action   aiohttp.ClientSession   ratio")
+    print("at once   call of an action   aiohttp.ClientSession   ratio   added p99")
     for at_once, (call, session) in best.items():
-        print(f"{at_once:7}   {call:14.1f} us   {session:18.1f} us   {call / session:5.2f}")
+        figures = f"{call.spent:14.1f} us   {session.spent:18.1f} us   {call.spent / session.spent:5.2f}"
+        print(f"{at_once:7}   {figures}   {call.p99 - session.p99:6.2f} ms")
     return 0
 
 

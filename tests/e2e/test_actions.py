@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,11 +16,11 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
-from harness.answers import answer, each_request
+from harness.answers import answer, each_request, head
 from harness.deployment import Deployment
 from harness.message import Message
 from harness.patience import eventually
-from harness.upstream import Upstream, refused_url
+from harness.upstream import Link, Upstream, refused_url
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -134,8 +136,9 @@ async def settled(made: Served) -> None:
             await asyncio.sleep(0.01)
 
 
-def served(folder: Path, upstream: Upstream) -> Deployment:
+def served(folder: Path, upstream: Upstream, workers: int = 2) -> Deployment:
     more = textwrap.dedent(CONNECTIONS).format(url=upstream.url, refused=refused_url())
+    more = more.replace("workers: 2", f"workers: {workers}")
     deployment = Deployment(folder, proxies=PROXIES, more=more)
     deployment.env |= SECRETS
     return deployment
@@ -195,9 +198,12 @@ async def test_both_ways_give_the_same_bytes(tmp_path: Path, upstream: Upstream)
 
 
 @pytest.mark.covers("ACT-42")
-async def test_three_failing_calls_open_the_breaker_for_the_proxy(tmp_path: Path, upstream: Upstream) -> None:
+@pytest.mark.parametrize("workers", [2, 4])
+async def test_three_failing_calls_open_the_breaker_for_the_proxy(
+    tmp_path: Path, upstream: Upstream, workers: int
+) -> None:
     upstream.behaviour = each_request(reply)
-    async with served(tmp_path, upstream) as deployment:
+    async with served(tmp_path, upstream, workers) as deployment:
         made = Served(deployment, upstream)
         assert await deployment.get("/hub/x") == (200, "")
         for _ in range(3):
@@ -213,6 +219,84 @@ async def test_three_failing_calls_open_the_breaker_for_the_proxy(tmp_path: Path
             assert {each["action"] for each in move["outcomes"]} == {"action/fail"}
         code, out, _ = await made.cli("explain", "hub", remote=True)
         assert (code, " of action/fail" in out) == (0, True)
+
+
+REPEATS = int(os.environ.get("CALLS_FLEET_REPEATS", "10"))
+"""`make calls` sets more."""
+
+
+async def _called(made: Served) -> int:
+    status, body = await made.execute("hang")
+    return int(body["status"]) if status == 200 else status
+
+
+async def _asked(made: Served) -> int:
+    """A request of the proxy, on a connection of its own, so that any worker may get it."""
+    async with aiohttp.ClientSession() as session, session.get(f"{made.deployment.url}/hub/slow") as response:
+        await response.read()
+        return response.status
+
+
+@pytest.mark.covers("ACT-42")
+@pytest.mark.timeout(1200)
+async def test_calls_and_requests_of_four_workers_share_one_limit_exactly(tmp_path: Path, upstream: Upstream) -> None:
+    async with served(tmp_path, upstream, workers=4) as deployment:
+        made = Served(deployment, upstream)
+        for _ in range(REPEATS):
+            tasks = [asyncio.create_task(work(made)) for _ in range(5) for work in (_called, _asked)]
+            links = [await upstream.link() for _ in range(5)]
+            for link in links:
+                await link.request()
+            await eventually(lambda tasks=tasks: sum(task.done() for task in tasks) == 5, "five are refused")
+            for link in links:
+                await link.send(head("Content-Length: 2", "Connection: close"), b"ok")
+            assert sorted(await asyncio.gather(*tasks)) == [200] * 5 + [429] * 5
+            await settled(made)
+
+
+def _is_gone(link: Link) -> bool:
+    """Whether the gateway has ended the connection, also when the script has not read that yet."""
+    try:
+        return link.closed or link.sock.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+class Counting:
+    """An upstream that takes its time, and knows how many requests it ever had at the same time."""
+
+    def __init__(self) -> None:
+        self.running: set[Link] = set()
+        self.most = 0
+
+    async def __call__(self, link: Link) -> None:
+        while True:
+            await link.request()
+            self.running = {other for other in self.running if not _is_gone(other)} | {link}
+            self.most = max(self.most, len(self.running))
+            try:
+                await asyncio.sleep(0.004)
+            finally:
+                self.running.discard(link)
+            await link.send(answer(b"ok"))
+
+
+@pytest.mark.timeout(1200)
+async def test_callers_who_leave_four_workers_at_any_moment_lose_no_permit(tmp_path: Path, upstream: Upstream) -> None:
+    counting = upstream.behaviour = Counting()
+    dice = random.Random(7)
+    async with served(tmp_path, upstream, workers=4) as deployment:
+        made = Served(deployment, upstream)
+        for _ in range(REPEATS):
+            tasks = [asyncio.create_task(work(made)) for _ in range(10) for work in (_called, _asked)]
+            for task in tasks:
+                asyncio.get_running_loop().call_later(dice.random() * 0.05, task.cancel)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await settled(made)
+        assert (await _called(made), await _asked(made)) == (200, 200)
+    assert 1 < counting.most <= 5
 
 
 async def test_a_caller_who_leaves_ends_the_work_of_the_upstream(tmp_path: Path, upstream: Upstream) -> None:
