@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 
+from gateway.actions import multipart
 from gateway.actions.errors import MISCONFIGURED, InvalidCallError
 from gateway.actions.fields import FieldLayers, Layered, check_value
 from gateway.actions.template import PathTemplate, Template, encoded, text
@@ -33,7 +34,9 @@ _TYPES: Final = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
     "text": "text/plain; charset=utf-8",
+    "multipart": multipart.TYPE,
 }
+_FORMS: Final = frozenset(("form", "multipart"))
 
 
 @dataclass(slots=True)
@@ -199,7 +202,7 @@ def _body(connection: Connection, action: Action, values: Values, *, strict: boo
         body = None  # as any other body that is no object
     kind: BodyKind
     if members or (defaults and (body is None or body.kind != "text")):
-        kind = "form" if body is not None and body.kind == "form" else "json"
+        kind = body.kind if body is not None and body.kind in _FORMS else "json"
         value = {} if body is None else body.value if is_layer else values.resolved(body.value)
         inner = dict(value) if isinstance(value, Mapping) else {}
         if body is not None and not isinstance(value, Mapping) and not (strict and defaults):
@@ -226,6 +229,8 @@ def _encoded(kind: BodyKind, value: Any) -> bytes:
             raise InvalidCallError(message, [("body", "cannot be written as JSON")]) from None
     if kind == "text":
         return text(value, "body").encode()
+    if kind == "multipart":
+        return multipart.encode(value or {})
     pairs = [
         (text(name, "body"), text(each, f"body.{name}"))
         for name, member in dict(value or {}).items()

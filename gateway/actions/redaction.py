@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
 
+from gateway.actions import multipart
 from gateway.config.secret_names import PUBLIC, REDACTED, is_secret
 
 __all__ = ["PUBLIC", "REDACTED", "Redaction", "is_secret", "of_variables", "shown_body"]
@@ -66,6 +67,9 @@ def shown_body(redaction: Redaction, body: bytes, content_type: str, own: Mappin
         pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         shown = [(name, REDACTED if name in own else redaction.value(name, value)) for name, value in pairs]
         return urlencode(shown, safe="[]")
+    if content_type == multipart.TYPE:
+        names = {multipart.written(name) for name in own}
+        return multipart.shown(body, lambda name, value: REDACTED if name in names else redaction.value(name, value))
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

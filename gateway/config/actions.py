@@ -34,7 +34,7 @@ Place = Literal["auto", "header", "query"]
 """Where an API key goes. ``auto``: by the form of its name."""
 Merge = Literal["layered", "strict"]
 """``layered``: connection < action < input. ``strict``: what the connection sets is not overridden."""
-BodyKind = Literal["json", "form", "text"]
+BodyKind = Literal["json", "form", "text", "multipart"]
 ParameterPlace = Literal["path", "query", "header", "body", "template"]
 """``template``: only where ``{name}`` stands."""
 
@@ -193,7 +193,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is sent as the request's body. ``value``: JSON, a mapping of texts (form), or text (text, raw)."""
+    """What is sent as the request's body. ``value``: JSON, a mapping of texts (form), of texts and files
+    (multipart), or text (text, raw)."""
 
     kind: BodyKind = "json"
     value: Any = None

@@ -19,6 +19,7 @@ WHOLE = (
     "gateway/actions/governance.py",
     "gateway/actions/input.py",
     "gateway/actions/merge.py",
+    "gateway/actions/multipart.py",
     "gateway/actions/overrides.py",
     "gateway/actions/pages.py",
     "gateway/actions/patience.py",

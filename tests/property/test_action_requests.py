@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 from typing import Any
 
 import h11
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.actions.auth import authenticated
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.merge import Merged, Recipe, merge
+from gateway.actions.multipart import BOUNDARY
 from gateway.config.actions import Action, Auth, Body, Connection, FieldPolicy, Merge, Parameter
 from gateway.core.limits import Limits
 from gateway.core.message import OutgoingRequest
@@ -29,6 +32,8 @@ HOSTILE = (
     "..",
     "../evil",
 )
+
+FILES = Body("multipart", {"t": "{x}", "f": {"filename": "{x}", "text": "{x}"}, "g": "{other}"})
 
 texts = st.one_of(
     st.text(max_size=8),
@@ -64,7 +69,7 @@ actions = st.builds(
     path=st.sampled_from(["/{x}", "/a/{x}/b", "a{x}.json"]),
     headers=st.sampled_from([{}, {"X-T": "{x}"}]),
     query=st.sampled_from([{}, {"t": "{x}"}]),
-    body=st.sampled_from([None, Body(value={"t": "{x}"}), Body("form", {"t": "{x}"}), Body("text", "{x}")]),
+    body=st.sampled_from([None, Body(value={"t": "{x}"}), Body("form", {"t": "{x}"}), Body("text", "{x}"), FILES]),
     parameters=st.sampled_from([(), (Parameter("x", "path", {}, required=True), Parameter("other", "header"))]),
 )
 
@@ -130,6 +135,37 @@ def test_no_value_makes_a_second_field_or_request(
     path = seen.target.partition(b"?")[0]
     assert path.startswith(b"/base/")
     assert path.count(b"/") == 2 + action.path.lstrip("/").count("/"), "a value begins no segment"
+
+
+hostile = st.one_of(
+    texts,
+    st.sampled_from(
+        [
+            f'"\r\n\r\n\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="evil"\r\n\r\n1',
+            f"--{BOUNDARY}--",
+            f"\r\n--{BOUNDARY}--\r\n",
+            'a"; name="evil',
+            "a\r\nContent-Type: text/html",
+        ]
+    ),
+)
+
+
+@given(hostile, st.one_of(hostile, st.fixed_dictionaries({"text": hostile, "filename": hostile})))
+def test_no_value_makes_a_second_part_or_field_of_a_part(one: str, other: object) -> None:
+    action = Action("a", "c", "POST", "/", body=FILES)
+    merged = request(Connection("c", "http://h", "u"), action, {"x": one, "other": other})
+    if merged is None:
+        return
+    text = f"Content-Type: {merged.header('Content-Type')}\r\n\r\n".encode() + merged.body
+    parts = email.message_from_bytes(text, policy=email.policy.HTTP).get_payload()
+    assert isinstance(parts, list)
+    assert [part.get_param("name", header="Content-Disposition") for part in parts] == ["t", "f", "g"]
+    assert all(set(part.keys()) == {"Content-Disposition"} for part in parts)
+    values = merged.body.split(b"\r\n\r\n")
+    assert len(values) >= 4
+    assert merged.body.count(f"--{BOUNDARY}".encode()) == 4
+    assert one.encode() in merged.body
 
 
 def test_hostile_values_reach_the_wire_only_encoded() -> None:

@@ -85,10 +85,10 @@ class Parameter(Section):
 class Body(Section):
     """The body of a request; texts in it may hold `{name}` for parameters."""
 
-    type: Literal["json", "form", "text", "raw"] = Field(default="json", examples=["form"])
-    """`json`, `form` (URL-encoded), or `text` and `raw`: as it is."""
+    type: Literal["json", "form", "multipart", "text", "raw"] = Field(default="json", examples=["form"])
+    """`json`, `form` (URL-encoded), `multipart` (a form with files, RFC 7578), or `text` and `raw`: as it is."""
     value: Any = Field(default=None, examples=[{"title": "{title}"}])
-    """What is sent."""
+    """What is sent. A file of `multipart` is a mapping: `text` or `base64`, with `filename` and `content_type`."""
     content_type: str = Field(default="", pattern=r"^[\x20-\x7e]*$", examples=["application/merge-patch+json"])
     """Its media type; empty: the usual one."""
 
@@ -96,14 +96,14 @@ class Body(Section):
     def _fitting(self) -> Self:
         if self.type in ("text", "raw") and not isinstance(self.value, str):
             raise ValueError("the value of a body of text must be text; write it in quotes")
-        if self.type == "form" and not isinstance(self.value, dict):
+        if self.type in ("form", "multipart") and not isinstance(self.value, dict):
             raise ValueError("the value of a form must be a mapping; write names and values")
+        if self.type == "multipart" and self.content_type:
+            raise ValueError("multipart has its own content type, which names the boundary; remove content_type")
         return self
 
     def record(self) -> records.Body:
-        if self.type in ("text", "raw"):
-            return records.Body("text", self.value, self.content_type)
-        return records.Body("form" if self.type == "form" else "json", self.value, self.content_type)
+        return records.Body("text" if self.type == "raw" else self.type, self.value, self.content_type)
 
 
 class ActionLimits(Section):

@@ -256,6 +256,16 @@ def test_members_of_a_form_stay_a_form() -> None:
     assert merge(connection(body={"c": "3"}), call, {"b": 2}).body == b"c=3&a=1&b=2"
 
 
+def test_members_of_a_form_with_files_stay_one() -> None:
+    body = Body("multipart", {"a": "{x}", "f": {"filename": "{x}.txt", "text": "hello {x}"}})
+    parameters = (parameter("b", "body"), parameter("x", "template"))
+    merged = merge(connection(body={"c": "3"}), action("POST", body=body, parameters=parameters), {"b": 2, "x": "y"})
+    assert merged.header("Content-Type").startswith("multipart/form-data; boundary=")
+    for name, value in (("a", "y"), ("b", "2"), ("c", "3")):
+        assert f'name="{name}"\r\n\r\n{value}\r\n'.encode() in merged.body
+    assert b'name="f"; filename="y.txt"\r\n\r\nhello y\r\n' in merged.body
+
+
 def test_a_content_type_that_a_layer_sets_is_kept() -> None:
     call = action("POST", headers={"content-type": "application/x"}, body=Body(value={}))
     assert merge(connection(), call, {}).headers == (("content-type", "application/x", "action"),)

@@ -1,6 +1,7 @@
 import pytest
 
-from gateway.actions.redaction import REDACTED, Redaction, is_secret
+from gateway.actions import multipart
+from gateway.actions.redaction import REDACTED, Redaction, is_secret, shown_body
 
 NAMES = (
     *("client_secret", "refresh_token", "access_token", "api_key_value", "password", "authorization", "token"),
@@ -35,3 +36,12 @@ def test_known_secrets_are_found_wherever_they_stand_also_in_urls() -> None:
 def test_that_there_is_no_secret_is_shown(empty: object) -> None:
     assert Redaction().json({"token": empty}) == {"token": empty}
     assert Redaction().value("token", "") == ""
+
+
+def test_a_form_with_files_shows_no_secret_member_and_none_of_the_connection() -> None:
+    body = multipart.encode({"a": "shown", "password": "s3cret-1", 'own"': "s3cret-2", "b": "x known-secret y"})
+    text = shown_body(Redaction(["known-secret"]), body, multipart.TYPE, {'own"': "s3cret-2"})
+    assert "s3cret" not in text
+    assert 'name="a"\r\n\r\nshown\r\n' in text
+    assert f"x {REDACTED} y" in text
+    assert text.count(REDACTED) == 3

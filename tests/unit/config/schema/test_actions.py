@@ -82,6 +82,7 @@ def test_undeclared_places_follow_from_the_method() -> None:
         ({"config": {"body": {"type": "raw", "value": "x"}}}, Body("text", "x")),
         ({"body": {"type": "text", "value": "x", "content_type": "a/b"}}, Body("text", "x", "a/b")),
         ({"body": {"type": "form", "value": {"a": "1"}}}, Body("form", {"a": "1"})),
+        ({"body": {"type": "multipart", "value": {"a": {"text": "1"}}}}, Body("multipart", {"a": {"text": "1"}})),
     ],
 )
 def test_other_ways_to_write_a_body(written: dict[str, Any], body: Body) -> None:
@@ -120,6 +121,8 @@ def test_the_keys_of_the_original_form_are_read() -> None:
         ({"input_schema": {"$ref": "http://h/x"}}, "refers to http://h/x, and no other document is read"),
         ({"body": {"type": "text", "value": 3}}, "the value of a body of text must be text"),
         ({"body": {"type": "form", "value": "x"}}, "the value of a form must be a mapping"),
+        ({"body": {"type": "multipart", "value": ["x"]}}, "the value of a form must be a mapping"),
+        ({"body": {"type": "multipart", "value": {}, "content_type": "a/b"}}, "multipart has its own content type"),
         ({"body": {}, "request_body": {}}, "body and request_body are the same"),
         ({"config": {"path": "/x"}, "path": "/y"}, "config must be a mapping of keys that stand nowhere else"),
         ({"query": {"a": "1"}, "query_params": {"a": "1"}}, "actions.a.query_params: unknown key"),
