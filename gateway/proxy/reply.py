@@ -69,12 +69,17 @@ class Relay:
 
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on. When a body was sent, no ``100 Continue`` is due; a response that is not for the caller has
-        none, and neither has one behind a head that came early."""
+        none."""
         ex = self.exchange
-        if ex.opened is not None or (ex.retries is not None and ex.retries.discarding):
+        if ex.retries is not None and ex.retries.discarding:
             return
         if head.status != 100 or not ex.request.length:
-            ex.downstream.interim(head)
+            self._pass_on(head)
+
+    def _pass_on(self, head: ResponseHead) -> None:
+        """Behind a head that came early a 1xx would be a part of the body."""
+        if self.exchange.opened is None:
+            self.exchange.downstream.interim(head)
 
     def begin(self, head: ResponseHead, source: Source | None) -> Sink:
         """Commit: from here on the caller has a part of this response. Or not, when another attempt follows, or the
@@ -230,7 +235,7 @@ class Upload(Relay):
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on. A ``100 Continue`` starts the body; one that comes after ours is one too many."""
         if head.status != 100 or self._phase is _Phase.HELD:
-            self.exchange.downstream.interim(head)
+            self._pass_on(head)
         if head.status == 100:
             self._start()
 

@@ -189,6 +189,21 @@ async def test_a_body_that_waits_goes_to_the_upstream(gateway_for: GatewayFor, u
     assert (await scene.client.response()).body.endswith(b"data: a\n\n")
 
 
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_no_interim_response_follows_while_a_body_is_relayed(
+    gateway_for: GatewayFor, upstream: Upstream, interim: bytes
+) -> None:
+    lines = (ACCEPTS, "Content-Length: 60000")
+    scene = await scene_of(gateway_for, upstream, request("/waits", *lines, method="POST"))
+    await scene.link.send(OK)
+    asked = await scene.link.head()
+    await scene.link.send(interim)
+    await scene.client.send(b"x" * 60_000)
+    await scene.link.body(asked)
+    await scene.link.send(EVENTS, DATA, LAST)
+    assert (await scene.client.response()).body.endswith(b"position=1\n\ndata: a\n\n")
+
+
 # -- what goes wrong
 
 
