@@ -44,6 +44,11 @@ class Judge(Protocol):
         """As `gateway.core.retries.Retries.discard`, for the response to ``attempt``."""
         ...
 
+    def begun(self, attempt: HedgedAttempt) -> None:
+        """The caller has the head of the response to ``attempt``. One that was taken may yet stall before its first
+        event, not fit, or be left to the fallback."""
+        ...
+
     @property
     def discarding(self) -> bool:
         """The response that was taken is not for the caller either, because a retry follows."""
@@ -160,6 +165,7 @@ class HedgedAttempt:
     def begun(self) -> None:
         """As `Retries.begun`."""
         self.give_back(self._of.attempts)
+        self._judge.begun(self)
         if self._of.retries is not None:
             self._of.retries.begun()
 

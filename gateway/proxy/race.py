@@ -141,8 +141,11 @@ class Race:
         retries = self._exchange.retries
         nowhere = None if retries is None else retries.discard(head, stream)
         self._discards = nowhere is not None
-        self._hedge.won = nowhere is None and attempt is not first
         return nowhere
+
+    def begun(self, attempt: HedgedAttempt) -> None:
+        """As `Judge.begun`."""
+        self._hedge.won = attempt is not self._attempts[0]
 
     @property
     def discarding(self) -> bool:

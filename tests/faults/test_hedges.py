@@ -19,7 +19,7 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.upstream import Behaviour, Link, Upstream, refused_url
 
 from gateway.config.fallback import Fallback, FixedResponse
-from gateway.config.records import Backoff, CircuitBreaker, Endpoint, Hedge, Retries
+from gateway.config.records import Backoff, CircuitBreaker, Endpoint, Hedge, Retries, Stream
 from gateway.core.hedge import WITHHELD
 from gateway.core.outcome import Outcome
 from gateway.observe import families
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.plain
 SOON = Hedge(0.02)
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=100)
 BUSY = answer(b"busy", status=503, reason="Service Unavailable")
+EVENTS = head("Content-Type: text/event-stream", "Transfer-Encoding: chunked")
 CUT_WITHIN = 0.1
 """Seconds: the promise."""
 
@@ -498,7 +499,29 @@ async def test_two_failures_go_to_the_fallback(gateway_for: GatewayFor, upstream
             await link.send(answer(b"no", status=429, reason="Slow down"))
         assert (await client.response()).body == b"instead"
         line = await rig.log.last()
-        assert (line["attempts"], line["fallback"]["cause"]) == (2, "429")
+        assert (line["attempts"], line["fallback"]["cause"], line["hedge"]["result"]) == (2, "429", "lost")
+
+
+async def test_a_stream_that_stalls_before_its_first_event_has_not_won(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    async with two() as (one, other):
+        settings = {
+            "retries": Retries(2, ("stall",), backoff=Backoff(0.0, 0.0)),
+            "stream": Stream(first_event=0.2),
+            "max_concurrent": 2,
+        }
+        rig = await gateway_for(upstream, proxies=(over(one, other, **settings),))
+        client = await asked(rig)
+        loser, stalls = await arrived(one), await arrived(other)
+        await stalls.send(EVENTS)
+        await cut_in_time(loser)
+        third = await arrived(one)
+        await third.send(EVENTS, chunk(b"data: a\n\n"), LAST_CHUNK)
+        assert (await client.response()).body == b"data: a\n\n"
+        line = await rig.log.last()
+        assert (line["attempts"], line["retries"]["failures"], line["hedge"]["result"]) == (3, ["stall"], "lost")
+        assert cells(rig) == {"lost": 1}
 
 
 # -- the measured time

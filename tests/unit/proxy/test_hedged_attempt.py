@@ -22,6 +22,9 @@ class Judge:
     def begins(self, attempt: HedgedAttempt, head: ResponseHead, stream: object) -> Any:
         return attempt.discard_response(head, cast(Any, stream))
 
+    def begun(self, attempt: HedgedAttempt) -> None:
+        del attempt
+
 
 class Stream:
     def __init__(self) -> None:
