@@ -140,11 +140,13 @@ def _broken_off(ex: Exchange, stream: ClientStream, error: BaseException) -> boo
     """End an attempt that broke off. False: of a response that is not for the caller anyway."""
     end_of_body(ex)
     stream.abandon(ex.gone_at)
-    nowhere = ex.discarded if ex.opened is None else ex.discarded or ex.opened.unfit
-    if nowhere is not None:
-        nowhere.close()
+    if ex.retries is not None and ex.retries.discarding:  # the one that does not fit may be of the other attempt
         return not isinstance(error, GatewayError)
-    return ex.retries is None or not ex.retries.discarding or not isinstance(error, GatewayError)
+    nowhere = ex.discarded if ex.opened is None else ex.discarded or ex.opened.unfit
+    if nowhere is None:
+        return True
+    nowhere.close()
+    return not isinstance(error, GatewayError)
 
 
 def _prefix(route: records.Route) -> bytes:

@@ -19,7 +19,7 @@ from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.upstream import Behaviour, Link, Upstream, refused_url
 
 from gateway.config.fallback import Fallback, FixedResponse
-from gateway.config.records import Backoff, CircuitBreaker, Endpoint, Hedge, Retries, Stream
+from gateway.config.records import Backoff, CircuitBreaker, Endpoint, Hedge, Queue, Retries, Stream
 from gateway.core.hedge import WITHHELD
 from gateway.core.outcome import Outcome
 from gateway.observe import families
@@ -522,6 +522,26 @@ async def test_a_stream_that_stalls_before_its_first_event_has_not_won(
         line = await rig.log.last()
         assert (line["attempts"], line["retries"]["failures"], line["hedge"]["result"]) == (3, ["stall"], "lost")
         assert cells(rig) == {"lost": 1}
+
+
+async def test_a_response_that_does_not_fit_behind_comments_is_broken_off(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """That the other attempt is cut does not keep it: what does not end is not awaited."""
+    async with two() as (one, other):
+        settings = {"max_concurrent": 2, "queue": Queue(9, 30.0, comments=0.05), "hedge": Hedge(0.1)}
+        rig = await gateway_for(upstream, proxies=(over(one, other, **settings),))
+        held = [await asked(rig, request(method="POST")) for _ in range(2)]
+        links = await arrived(one), await arrived(other)
+        client = await asked(rig, request("/", "Accept: text/event-stream"))
+        await client.until(b": queued position=1")
+        for link, caller in zip(links, held, strict=True):
+            await link.send(OK)
+            assert (await caller.response()).status == 200
+        loser, winner = [await link.request() for link in links] and links
+        await winner.send(head("Content-Type: text/html", "Transfer-Encoding: chunked"), chunk(b"begun"))
+        await cut_in_time(loser)
+        await asyncio.wait_for(client.until(b"no_event_stream"), 1.0)
 
 
 # -- the measured time
