@@ -106,6 +106,8 @@ class Race:
         try:
             await self._idle
         except asyncio.CancelledError:
+            if timer is not None:
+                timer.cancel()  # a second attempt would outlive this
             ex = self._exchange
             running = [attempt for attempt in self._attempts if not attempt.over]
             for attempt in running:

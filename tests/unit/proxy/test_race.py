@@ -445,3 +445,16 @@ async def test_an_attempt_that_was_overtaken_counts_as_long_as_it_ran(failing: b
     scene.clock.now += 1.0
     with_all_shares = replace(scene.means, settings=Settings("p95"))
     assert with_all_shares.after == pytest.approx(0.5, rel=0.05)
+
+
+async def test_no_second_attempt_begins_while_a_cut_ends_the_first() -> None:
+    scene = Scene()
+    first = await scene.begin()
+    assert scene.task is not None
+    scene.task.cancel()
+    await asyncio.sleep(0)
+    assert not first.over
+    await scene.pass_time(0.5)
+    assert (len(scene.runs), first.over, scene.left, scene.hedge.after) == (1, True, 2.0, 0.0)
+    with pytest.raises(asyncio.CancelledError):
+        await scene.done()
