@@ -52,9 +52,9 @@ class Discard:
         """As `Sink.flush`: this is not the end, so time counts from now on."""
         if self.body_out >= self._left:
             # Not within this read, whose rest the stream has yet to look at.
-            self._loop.call_soon(self._give_up)
+            self._loop.call_soon(self.give_up)
         elif self._timer is None:
-            self._timer = self._loop.call_later(MOST_SECONDS, self._give_up)
+            self._timer = self._loop.call_later(MOST_SECONDS, self.give_up)
 
     def end(self, trailers: list[bytes]) -> None:
         """As `Sink.end`."""
@@ -76,7 +76,8 @@ class Discard:
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Break the response off, unless it has ended."""
         if not self.over:
             self.close()
             self._stream.fail(GatewayError(UPSTREAM_RESET, "The rest of a response that is not used is not awaited"))

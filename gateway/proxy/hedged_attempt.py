@@ -130,6 +130,16 @@ class HedgedAttempt:
         if self.task is not None:
             self.task.cancel()
 
+    def lose(self) -> None:
+        """End the attempt, because the other one has won. A response that is discarded is judged by its status, as one
+        that came whole: it is broken off, and the attempt is not cancelled."""
+        self.lost = True
+        if self._discard is None:
+            self.cut()
+        else:
+            # Not within the read of the other one, which may be on the same connection.
+            asyncio.get_running_loop().call_soon(self._discard.give_up)
+
     def close(self) -> None:
         """Its task has ended."""
         self.over = True

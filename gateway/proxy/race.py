@@ -137,8 +137,7 @@ class Race:
         self._shown = attempt
         for other in self._attempts:
             if other is not attempt and not other.over:
-                other.lost = True
-                other.cut()
+                other.lose()
         attempt.give_back(self._made())
         retries = self._exchange.retries
         nowhere = None if retries is None else retries.discard(head, stream)

@@ -177,6 +177,23 @@ async def test_the_failure_of_the_first_attempt_is_hidden_as_well(gateway_for: G
         assert (await rig.log.last())["hedge"]["result"] == "won"
 
 
+async def test_a_failure_whose_body_is_yet_to_come_counts_when_the_other_attempt_wins(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    async with two() as (slow, failing):
+        rig = await gateway_for(upstream, proxies=(over(slow, failing, max_concurrent=2),))
+        client = await asked(rig)
+        link, other = await arrived(slow), await arrived(failing)
+        await other.send(head("Content-Length: 10", status="503 Service Unavailable"))
+        second = rig.gateway.server.running()[0].hedge.carriers[1]
+        await eventually(lambda: second.status == 503, "the head has come")
+        await link.send(answer(b"good"))
+        assert (await client.response()).body == b"good"
+        assert await other.gone()
+        assert (await explained(rig, 0), await explained(rig, 1)) == ((1, 0, 0), (1, 1, 0))
+        await eventually(lambda: rig.p.limiter.in_flight == 0)
+
+
 @pytest.mark.parametrize("last", [0, 1])
 async def test_when_both_respond_with_failures_the_last_one_goes_to_the_caller(
     gateway_for: GatewayFor, upstream: Upstream, last: int

@@ -36,12 +36,13 @@ class Timer:
 class Stream:
     """The endpoint's side of an attempt: it can be failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: Callable[[BaseException], None]) -> None:
         self.failed = False
+        self._end = end
 
     def fail(self, error: GatewayError) -> None:
-        del error
         self.failed = True
+        self._end(error)
 
 
 class Run:
@@ -49,7 +50,7 @@ class Run:
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-        self.stream = Stream()
+        self.stream = Stream(self.end)
         self.ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sink: Sink | None = None
         self.over = False
