@@ -164,7 +164,8 @@ def _check(config: pathlib.Path) -> int:
     from gateway.config.remarks import remarks
 
     settings = load.load_settings(config, os.environ)
-    told = [*remarks(settings.proxies), *unmet.remarks(settings)]
+    named = (*settings.upstreams, *(each.upstream for each in settings.named_calls().connections))
+    told = [*remarks(settings.proxies, named), *unmet.remarks(settings)]
     obstacles = list(places.problems(settings, os.environ.get("GATEWAY_ACCESS_LOG", "")))
     if settings.database is not None and not obstacles:
         import asyncio

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.config import header_template, values
 from gateway.config.schema.protections import RateLimit
 from gateway.config.schema.proxy import Proxy
-from gateway.config.schema.queue import Priority
+from gateway.config.schema.queue import Priority, Queue
+from gateway.config.schema.upstream import Upstream
 from gateway.core.path import canonical
 from gateway.rules.parser import paths_in
 
 
-def remarks(proxies: Iterable[Proxy]) -> Iterator[str]:
-    """A sentence for each thing that an operator should look at."""
+def remarks(proxies: Iterable[Proxy], upstreams: Iterable[Upstream] = ()) -> Iterator[str]:
+    """A sentence for each thing that an operator should look at. ``upstreams``: those that proxies can name."""
     listed = list(proxies)
+    queues = {upstream.name: upstream.queue for upstream in upstreams}
     for index, proxy in enumerate(listed):
         yield from _spelt_rules(proxy)
         yield from _secrets_for_two(proxy)
-        yield from _without_a_queue(proxy)
+        yield from _without_a_queue(proxy, queues)
         for other in listed[index + 1 :]:
             if _meet(proxy, other):
                 yield from _nested(*sorted((proxy, other), key=lambda p: len(p.path.rstrip("/"))))
@@ -74,12 +76,14 @@ def _secrets_for_two(proxy: Proxy) -> Iterator[str]:
         )
 
 
-def _without_a_queue(proxy: Proxy) -> Iterator[str]:
+def _without_a_queue(proxy: Proxy, queues: Mapping[str, Queue]) -> Iterator[str]:
     """Where the proxy names its upstream, the queue stands there."""
-    if not proxy.names_upstream and not proxy.queue.max_waiting and proxy.priority != Priority():
+    queue = queues.get(proxy.upstream) if proxy.names_upstream else proxy.queue
+    if queue is not None and not queue.max_waiting and proxy.priority != Priority():
+        place = f" of {proxy.upstream}" if proxy.names_upstream else ""
         yield (
             f"proxy {proxy.name}: its priority has no effect, because its upstream has no queue in which requests "
-            "wait; set queue: {max_waiting, timeout} and max_concurrent, or remove priority"
+            f"wait; set queue: {{max_waiting, timeout}} and max_concurrent{place}, or remove priority"
         )
 
 

@@ -6,6 +6,7 @@ from gateway.config.remarks import remarks
 from gateway.config.schema.endpoints import Endpoint
 from gateway.config.schema.fallback import Fallback
 from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.upstream import Upstream
 
 
 def proxy(name: str, path: str, rule: str = "true", *hosts: str) -> Proxy:
@@ -28,6 +29,19 @@ def told(*proxies: Proxy) -> list[str]:
 def test_a_priority_needs_a_queue(settings: dict[str, object], remarked: bool) -> None:
     made = Proxy.model_validate({"name": "p", "path": "/p", "upstream": "http://h", "access_rule": "true"} | settings)
     assert [sentence.partition(",")[0] for sentence in told(made)] == ["proxy p: its priority has no effect"] * remarked
+
+
+@pytest.mark.parametrize(
+    ("name", "queue", "remarked"),
+    [("shared", {}, True), ("shared", {"max_waiting": 1, "timeout": 1}, False), ("other", {}, False)],
+)
+def test_the_queue_of_a_named_upstream_stands_there(name: str, queue: dict[str, object], remarked: bool) -> None:
+    named = Upstream.model_validate(
+        {"name": name, "endpoints": [{"url": "http://h"}], "max_concurrent": 1, "queue": queue}
+    )
+    made = Proxy.model_validate({"name": "p", "path": "/p", "upstream": "shared", "priority": {"default": "high"}})
+    found = list(remarks([made], [named]))
+    assert ["max_concurrent of shared, or remove priority" in sentence for sentence in found] == [True] * remarked
 
 
 @pytest.mark.parametrize("order", [1, -1])
