@@ -1,7 +1,7 @@
 """Asks persons to agree: begins authorizations, takes what comes of them, and revokes grants.
 
 A browser brings back a code with a state, which is used once and ends by itself. On another device a person types a
-code, and whoever waits looks at the authorization, which then asks the provider, as often as that permits. What is
+code, and each look at the authorization by a waiting client asks the provider, as often as that permits. What is
 begun is in the database, so that it survives this process, and any process of the fleet may end it.
 """
 

@@ -179,7 +179,8 @@ class Adaptive:
             self._samples.append(Sample(sent_at, max(0.0, begun_at - sent_at), work.permits, told != _AWAITED))
 
     def _update(self, change: Change) -> None:
-        """``change`` what all have learnt, and bring the limiter to the limit that holds now, whoever decided it."""
+        """``change`` what all have learnt, and bring the limiter to the limit that holds now, also where another
+        process has decided it."""
         limit = self.limiter.wanted
         decided: list[Decision] = []
 

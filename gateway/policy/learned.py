@@ -1,7 +1,8 @@
 """What an adaptive limit has learnt, and where it is kept: in the memory of a process, or in a page that several share.
 
 A process changes all of it in one step (`LearnedStore.update`), a few times a second. What each process has at the
-upstream stands in the store for itself, and decisions are made on the sums. So there is one limit, whoever decides.
+upstream stands in the store for itself, and decisions are made on the sums. So there is one limit, whichever process
+decides.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from gateway.policy.rate_store import NONE, RateStore
 
 TOLERANCE: Final = 1e-7
 """Seconds by which a token may come too early. A reading of the clock as a float is exact to 2e-9 s in a machine that
-runs for 100 days, so whoever comes in the promised second is not refused for a rounding."""
+runs for 100 days, so a caller that comes in the promised second is not refused for a rounding."""
 _ALMOST: Final = 1e-6
 """Of a token: so little is missing by rounding alone."""
 

@@ -97,8 +97,8 @@ class GrantRepository:
             return True
 
     async def settle(self, connection: str, binding: str, version: int, tokens: IssuedTokens) -> bool:
-        """Store the next token, if the row has still this version. Whoever holds the lease: a provider that rotates
-        refresh tokens takes the one in the row no longer. Raises `StoreError`."""
+        """Store the next token, if the row has still this version, also without the lease: a provider that
+        rotates refresh tokens takes the one in the row no longer. Raises `StoreError`."""
         row = self._sealed(connection, tokens) | {"version": version + 1, "holder": "", "error": ""}
         if tokens.refresh:
             row["refresh"] = self._refresh(connection, tokens)
