@@ -182,12 +182,14 @@ def _protocols(record: Json) -> str:
 
 def _queue(queue: Json) -> str:
     line = f"  queue ({queue['mode']}): {queue['waiting']} of {queue['max_waiting']} waiting"
-    by_priority = queue.get("by_priority", {})  # a gateway of another version does not send these three
+    by_priority = queue.get("by_priority", {})  # a gateway of another version does not send these four
     if by_priority.get("high") or by_priority.get("low"):
         line += f" ({', '.join(f'{count} {priority}' for priority, count in by_priority.items() if count)})"
     if queue.get("expected_wait"):
         line += f", expected wait {queue['expected_wait']:.1f} s"
-    return f"{line}, newest first because of an overload" if queue.get("order") == "lifo" else line
+    if queue.get("order") == "lifo":
+        line += ", newest first because of an overload"
+    return f"{line}, their position every {queue['comments']:g} s in comments" if queue.get("comments") else line
 
 
 def _adaptive(adaptive: Json, now: float) -> list[str]:

@@ -239,11 +239,13 @@ class QueueView(TypedDict):
     timeout: float
     order: NotRequired[str]
     """``fifo``: the oldest goes first, ``lifo``: the newest, because of an overload. A worker of the version before
-    sends none of these three."""
+    sends none of these four."""
     by_priority: NotRequired[dict[str, int]]
     """How many wait."""
     expected_wait: NotRequired[float]
     """Seconds for a newcomer of normal priority; 0.0: not known, or none."""
+    comments: NotRequired[float]
+    """Seconds between two comments to callers of event streams who wait; 0.0: none. As above."""
 
 
 class StreamView(TypedDict):

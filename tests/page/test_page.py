@@ -331,7 +331,12 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         active_count=7,
         rates=[LIMIT, LIMIT | {"name": "total", "key": "all", "mode": "enforce", "left": 3}],
     )
-    overloaded = {"order": "lifo", "by_priority": {"high": 0, "normal": 1, "low": 2}, "expected_wait": 2.5}
+    overloaded = {
+        "order": "lifo",
+        "by_priority": {"high": 0, "normal": 1, "low": 2},
+        "expected_wait": 2.5,
+        "comments": 5.0,
+    }
     api.plane.explanations["web"]["queue"] = {
         "mode": "enforce", "max_waiting": 4, "waiting": 3, "timeout": 10.0, **overloaded
     }  # fmt: skip
@@ -346,7 +351,7 @@ async def test_why_a_proxy_refuses(api: Api, visit: Visit) -> None:
         "Open for 20 s, 3 of 3 failures in a row",
         "12 in 30 s (rules need 20), 3 failed (opens at 50 %), 4 above 2.5 s (opens at 12.5 %)",
         "1 failed in a row, 2 failed, 2 slow; 3 have to differ",
-        "3 of 4 wait, 10 s at most, 2 of low priority, 2.5 s expected, the newest first",
+        "3 of 4 wait, 10 s at most, 2 of low priority, 2.5 s expected, the newest first, comments every 5.0 s",
         "3 open, 0 in use",
         "2 connections with 9 requests",
         "client: 10 in 60 s, 20 at once, in shadow; 7 of 100 keys known",

@@ -40,10 +40,11 @@ const counted = (w) => [
   w.slow_rate && `${w.slow} above ${seconds(w.slow_call)} (opens at ${percent(w.slow_rate)})`,
 ].filter(Boolean).join(', ');
 // Of a queue: who waits, for how long, and who is next; a gateway of another version does not send it.
-const waits = ({ by_priority: by = {}, expected_wait: wait, order }) => [
+const waits = ({ by_priority: by = {}, expected_wait: wait, order, comments }) => [
   ...['high', 'low'].filter((priority) => by[priority]).map((priority) => `${by[priority]} of ${priority} priority`),
   wait && `${seconds(wait)} expected`,
   order === 'lifo' && 'the newest first',
+  comments && `comments every ${seconds(comments)}`,
 ].filter(Boolean).map((part) => `, ${part}`).join('');
 const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
 

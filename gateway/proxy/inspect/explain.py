@@ -303,7 +303,7 @@ def _full(limiter: Limiter, settings: Settings, rank: Rank) -> tuple[str, str, s
     later = f"try again in about {limiter.peek_retry_after()} s"
     if not max_waiting or queue.mode == "shadow":
         return "refuse", "concurrency_limit", f"a request would be refused (429 concurrency_limit): {taken}; {later}"
-    if limiter.full:
+    if limiter.full and not limiter.line.yields_to(rank):
         room = f"all {max_waiting} places in the queue"
         return "refuse", "queue_full", f"a request would be refused (429 queue_full): {taken}, and {room}; {later}"
     wait = limiter.predicted_wait(rank)
@@ -330,14 +330,16 @@ def _fence(breaker: Breaker) -> tuple[str, str, str]:
 
 
 def _queue(limiter: Limiter, settings: Settings, rank: Rank) -> QueueView:
+    mode = settings.queue.mode if settings.limiter.mode == "enforce" else "shadow"
     return {
-        "mode": settings.queue.mode if settings.limiter.mode == "enforce" else "shadow",
+        "mode": mode,
         "max_waiting": settings.queue.max_waiting,
         "waiting": limiter.waiting,
         "timeout": settings.queue.timeout,
         "order": "lifo" if limiter.line.newest_first else "fifo",
         "by_priority": dict(zip(PRIORITIES, limiter.line.counts, strict=True)),
         "expected_wait": limiter.predicted_wait(rank),
+        "comments": settings.queue.comments if mode == "enforce" else 0.0,
     }
 
 

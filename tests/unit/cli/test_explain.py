@@ -41,6 +41,11 @@ def test_streams_of_events_have_a_line_where_they_are_watched() -> None:
             {"order": "lifo", "by_priority": {"high": 0, "normal": 1, "low": 1}, "expected_wait": 2.25},
             " (1 normal, 1 low), expected wait 2.2 s, newest first because of an overload",
         ),
+        ({"order": "fifo", "by_priority": {}, "expected_wait": 0.0, "comments": 0.0}, ""),
+        (
+            {"order": "fifo", "by_priority": {}, "expected_wait": 1.0, "comments": 5.0},
+            ", expected wait 1.0 s, their position every 5 s in comments",
+        ),
     ],
 )
 def test_a_queue_says_who_waits_how_long_and_who_is_next(more: dict[str, Any], line: str) -> None:

@@ -231,7 +231,33 @@ def test_a_full_limit_refuses_or_lets_wait() -> None:
         "order": "fifo",
         "by_priority": {"high": 0, "normal": 0, "low": 0},
         "expected_wait": 0.0,
+        "comments": 0.0,
     }
+
+
+@pytest.mark.parametrize(("limiter", "shown"), [("enforce", 5.0), ("shadow", 0.0)])
+def test_a_queue_tells_of_its_comments_where_there_are_any(limiter: str, shown: float) -> None:
+    scene = Scene(limit=1, places=1, limiter=limiter)
+    settings = scene.served.upstream.settings
+    settings = replace(settings, queue=replace(settings.queue, comments=5.0))
+    scene.served = replace(scene.served, upstream=replace(scene.served.upstream, settings=settings))
+    queue = scene.told()["queue"]
+    assert queue is not None
+    assert queue["comments"] == shown
+
+
+async def test_in_a_full_queue_a_higher_class_takes_a_place() -> None:
+    scene = Scene(limit=1, places=2)
+    limiter = scene.limiter
+    assert limiter is not None
+    limiter.try_acquire()
+    for _ in range(2):
+        limiter.join(rank=Rank(LOW))
+    found = scene.told()
+    assert (found["verdict"], found["sentence"][:31]) == ("wait", "a request would wait as number ")
+    priority = replace(scene.served.settings.priority, default="low")
+    scene.served = replace(scene.served, settings=replace(scene.served.settings, priority=priority))
+    assert scene.told()["reason"] == "queue_full"
 
 
 @pytest.mark.parametrize(
