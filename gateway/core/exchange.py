@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.event_stream import Events, Opened
-from gateway.core.fallback import Discarded, FellBack
+from gateway.core.fallback import Discarded, FellBack, Keeper
 from gateway.core.hedge import Hedge
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
@@ -48,6 +48,7 @@ class Exchange:
         "grpc_status",
         "hedge",
         "identified",
+        "keeper",
         "opened",
         "parent",
         "principal",
@@ -95,6 +96,8 @@ class Exchange:
     """Of a response that its fallback is to make good; ``status`` is then that of the response."""
     fallback: FellBack | None
     """What lies before, when the fallback of its proxy has taken over."""
+    keeper: Keeper | None
+    """Of a proxy whose fallback is an upstream: its requests may have to be sent there."""
     hedge: Hedge | None
     """Of the last upstream that may get a second attempt; None: none may."""
     opened: Opened | None
@@ -135,7 +138,7 @@ class Exchange:
     reason: str
     """Code of the `Reason` that ended it; empty when all went well."""
     body: bytes | None
-    """The request's body, when it was taken whole and a second attempt may have to send it again."""
+    """The request's body, when it was taken whole and a second attempt may have to send it again; not after commit."""
     bytes_in: int
     """Bytes of the request body taken from the client."""
     bytes_out: int
@@ -165,6 +168,7 @@ class Exchange:
         self.retries = None
         self.discarded = None
         self.fallback = None
+        self.keeper = None
         self.hedge = None
         self.gone_at = 0.0
         self.identified = 0.0

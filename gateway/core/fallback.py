@@ -17,6 +17,18 @@ class Discarded(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Counts what is kept of the body of a request for the fallback, in the budget of the relay buffers."""
+
+    def keep(self, size: int) -> bool:
+        """Whether ``size`` bytes in all may be kept, until `forget`."""
+        ...
+
+    def forget(self) -> None:
+        """Nothing is kept any more."""
+        ...
+
+
 class FellBack:
     """What an exchange has behind it that went on to the fallback of its proxy."""
 

@@ -29,6 +29,7 @@ _SHARED = (
     "concurrent",
     "fallback",
     "hedge",
+    "keeper",
 )
 """What both attempts have of the exchange, and do not change."""
 _CARRIED = ("attempt", "attempts", "retried", "shadow", "tried")

@@ -110,6 +110,9 @@ class Relay:
         if ex.request.minor == HTTP_2:
             ex.grpc_status = status_of_head(ex.request, head)
         ex.committed = True
+        ex.body = None  # a response may go on for minutes, and no other attempt follows
+        if ex.keeper is not None:
+            ex.keeper.forget()
         ex.streamed = head.length < 0
         locations = self.treatment.locations
         if locations is not None:
@@ -140,6 +143,9 @@ class Relay:
         """As `_commit`. The fields of ``head`` are lost, because the caller has others."""
         ex = self.exchange
         ex.committed = ex.streamed = True
+        ex.body = None
+        if ex.keeper is not None:
+            ex.keeper.forget()
         if ex.opened is not None:
             ex.opened.attach(source)
         ex.commit_at = monotonic()

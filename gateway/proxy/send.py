@@ -219,13 +219,16 @@ async def _dial(attempt: Attempt, pool: Pool, within: float) -> ClientStream:
 def _whole_body(ex: Exchange, down: ServerStream, *, keeps: bool) -> bytes | None:
     """The request's body when all of it is there, and is to be sent with the head; else it is relayed as it comes.
 
-    ``keeps``: the fallback may send it once more, whatever the method.
+    ``keeps``: the fallback may send it once more, whatever the method, where its keeper has room.
     """
     body, retries = ex.body, ex.retries
     if body is not None or down.awaits_continue or (retries is not None and retries.relayed):
         return body
     body, attempt = down.take_body(), ex.attempt
-    kept = keeps or (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == _HTTP_2
+    if body is not None and keeps and ex.keeper is not None and ex.keeper.keep(len(body)):
+        ex.body = body
+        return body
+    kept = (attempt.reused and ex.request.method in IDEMPOTENT) or attempt.http_version == _HTTP_2
     if kept or (retries is not None and body is not None and retries.keep(body)):
         ex.body = body
     return body

@@ -275,6 +275,46 @@ async def test_a_body_that_was_kept_goes_to_the_fallback(
 
 
 @pytest.mark.plain
+async def test_bodies_are_kept_as_far_as_the_buffers_reach(
+    gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    rig = await rig_of(gateway_for, upstream, spare, to_spare("reset"))
+    rig.gateway.buffers.capacity = 0
+    client = await asked(rig, method="POST", body=BODY)
+    link = await upstream.link()
+    assert (await link.request()).body == BODY, "the first upstream is asked all the same"
+    link.close()
+    told = await client.response("POST")
+    assert (told.status, code_of(told)) == (502, "upstream_reset")
+    assert (spare.accepted, rig.gateway.buffers.kept) == (0, 0)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_a_body_is_kept_until_a_response_begins(
+    taken_over: bool, gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    """It may be a stream that goes on for minutes."""
+    rig = await rig_of(gateway_for, upstream, spare, to_spare("reset"))
+    buffers = rig.gateway.buffers
+    client = await asked(rig, method="POST", body=BODY)
+    link = await upstream.link()
+    await link.request()
+    assert buffers.kept == len(BODY)
+    if taken_over:
+        link.close()
+        link = await spare.link()
+        await link.request()
+        assert buffers.kept == len(BODY)
+    await link.send(head("Content-Length: 1000") + b"beginning")
+    await client.until(b"beginning")
+    assert buffers.kept == 0
+    client.close()
+    await link.gone()
+    assert buffers.kept == 0
+
+
+@pytest.mark.plain
 @pytest.mark.parametrize("fixed", [False, True], ids=["upstream", "response"])
 async def test_a_body_that_was_relayed_is_gone(
     fixed: bool, gateway_for: GatewayFor, upstream: Upstream, spare: Upstream

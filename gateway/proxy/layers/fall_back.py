@@ -7,8 +7,7 @@ and what it has learnt stays: its breaker has judged the attempt, also that of a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
 
 from gateway.config.fallback import Fallback, FixedResponse
@@ -30,7 +29,7 @@ from gateway.proxy.rewrite_body import BodyRewrite, bytes_to_collect, rewrite_of
 from gateway.proxy.rewrite_body import is_possible as can_rewrite
 from gateway.wire.buffers import BufferPool
 
-_NO_ROOM = "The relay buffers have no room for the request body, which fallback.rewrite needs as a whole"
+_NO_ROOM = "The relay buffers have no room for the request body, which the fallback needs as a whole"
 _COME_BACK = (429, 503)
 """RFC 6585 4, RFC 9110 15.6.4: statuses that may say when to ask again."""
 
@@ -46,11 +45,12 @@ def fall_back(
     buffers: BufferPool | None = None,
 ) -> Layer:
     """Give what fails below for a listed reason to ``second``, the chain of the other upstream; None: the response of
-    ``fallback``. Sets ``fallback`` of the exchange.
+    ``fallback``. Sets ``fallback`` and ``keeper`` of the exchange.
 
     ``limiter``: that of the first upstream, which gives permits back a moment after an attempt was cut. The deadline
-    of the exchange goes on. ``buffers``: in whose budget a body is that is collected to be rewritten; without room the
-    failure stands. What ``second`` raises is the end of it: a fallback has no fallback.
+    of the exchange goes on. ``buffers``: in whose budget a body is that is kept for ``second``, or collected to be
+    rewritten; without room the failure stands; None: none is kept. What ``second`` raises is the end of it: a fallback
+    has no fallback.
     """
     if fallback is None:
         return lambda next_handler: next_handler
@@ -80,13 +80,11 @@ def fall_back(
                 return
             if ex.attempt.asked_at and limiter is not None:
                 await asyncio.sleep(limiter.linger)
-            if rewrite is None:
-                await _ask(second, ex, cause, failed, began)
-                return
-            with _room(buffers, bytes_to_collect(ex), failed):
-                await _ask(_after(rewrite, second), ex, cause, failed, began)
+            if ex.keeper is not None and not ex.keeper.keep(_bytes_needed(ex, rewrite)):
+                raise failed or GatewayError(LOCAL_RESOURCES, _NO_ROOM, retry_after=1)
+            await _ask(second if rewrite is None else _after(rewrite, second), ex, cause, failed, began)
 
-        return handle
+        return handle if second is None or buffers is None else _keeping(handle, buffers)
 
     return layer
 
@@ -106,17 +104,46 @@ def fallback_line(ex: Exchange) -> bytes:
     return b"" if ex.fallback is None else b"X-Gateway-Fallback: %b\r\n" % ex.fallback.cause.encode()
 
 
-@contextmanager
-def _room(buffers: BufferPool | None, size: int, failed: GatewayError | None) -> Iterator[None]:
-    if buffers is None or not size:
-        yield
-        return
-    if not buffers.keep(size):
-        raise failed or GatewayError(LOCAL_RESOURCES, _NO_ROOM, retry_after=1)
-    try:
-        yield
-    finally:
-        buffers.let_go(size)
+class _Keeper:
+    """A `gateway.core.fallback.Keeper`."""
+
+    __slots__ = ("_buffers", "_size")
+
+    def __init__(self, buffers: BufferPool) -> None:
+        self._buffers = buffers
+        self._size = 0
+
+    def keep(self, size: int) -> bool:
+        """As `Keeper.keep`."""
+        more = size - self._size
+        if more > 0:
+            if not self._buffers.keep(more):
+                return False
+            self._size = size
+        return True
+
+    def forget(self) -> None:
+        """As `Keeper.forget`."""
+        self._buffers.let_go(self._size)
+        self._size = 0
+
+
+def _keeping(next_handler: Handler, buffers: BufferPool) -> Handler:
+    async def handle(ex: Exchange) -> None:
+        ex.keeper = keeper = _Keeper(buffers)
+        try:
+            await next_handler(ex)
+        finally:
+            keeper.forget()
+
+    return handle
+
+
+def _bytes_needed(ex: Exchange, rewrite: BodyRewrite | None) -> int:
+    """What is kept of the body, by whatever layer, or has to come into memory first."""
+    if ex.body is not None:
+        return len(ex.body)
+    return 0 if rewrite is None else bytes_to_collect(ex)
 
 
 def _after(rewrite: BodyRewrite, second: Handler) -> Handler:

@@ -419,7 +419,35 @@ async def test_a_body_that_is_collected_has_room_in_the_budget_of_the_buffers_un
     ex.body = b'{"model": "big"}'
     with pytest.raises(GatewayError) if fails else nullcontext():
         await handle(ex)
-    assert kept == [16, 0], "nothing is collected where the body is there"
+    assert (kept, buffers.kept) == ([16, 16], 0), "one that another layer has left behind counts too"
+
+
+async def test_what_is_kept_for_the_second_is_let_go_when_it_is_not_needed() -> None:
+    buffers, kept = BufferPool(1), list[int]()
+
+    async def first(ex: Exchange) -> None:
+        assert ex.keeper is not None
+        for size, room in ((16, True), (BUFFER_SIZE + 1, False), (BUFFER_SIZE, True), (10, True)):
+            assert ex.keeper.keep(size) is room
+            kept.append(buffers.kept)
+        ex.keeper.forget()
+        ex.keeper.forget()
+        kept.append(buffers.kept)
+        assert ex.keeper.keep(5)
+
+    await fall_back(TO_SMALL, Second(), None, Cors(), buffers)(first)(fresh())
+    assert (kept, buffers.kept) == ([16, 16, BUFFER_SIZE, BUFFER_SIZE, 0], 0)
+
+
+@pytest.mark.parametrize("fallback", [Fallback(ON, response=FixedResponse()), None], ids=["response", "none"])
+async def test_nothing_is_kept_where_no_other_upstream_may_be_asked(fallback: Fallback | None) -> None:
+    seen: list[Exchange] = []
+
+    async def first(ex: Exchange) -> None:
+        seen.append(ex)
+
+    await fall_back(fallback, None, None, Cors(), BufferPool(1))(first)(fresh())
+    assert seen[0].keeper is None
 
 
 @pytest.mark.parametrize(
