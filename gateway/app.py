@@ -183,13 +183,12 @@ class Gateway:
             self.server.certificates.adopt(prepared.certificates)
         await self.server.listeners.commit(prepared.sockets)
         self.metrics.retain(route.name for route in document.everything())
-        self._upstream_metrics.replace(self.upstreams, upstreams)
+        self._upstream_metrics.replace(self.upstreams, upstreams, document.sharers())
         self._registry.adopt(upstreams)
         self._rates.adopt(document.routes)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
         self.server.certificates.adopt(prepared.certificates)
-        self._upstream_metrics.sharers = document.sharers()
         self._note_changes(before.served if before is not None else {}, snapshot.served)
         self.server.admission.configure(document.limits)
         self.shedding.configure(document.limits)
@@ -209,7 +208,7 @@ class Gateway:
         except OSError:
             self._registry.abandon()
             raise
-        self._upstream_metrics.replace(self.upstreams, upstreams)
+        self._upstream_metrics.replace(self.upstreams, upstreams, self._upstream_metrics.sharers)
         self._registry.adopt(upstreams)
         self.server.snapshot = snapshot
         self._note_changes(before.served, snapshot.served)

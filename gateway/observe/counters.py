@@ -1,4 +1,4 @@
-"""Memory in which one process counts and others read: numbers of 8 bytes, in one slab for each proxy or endpoint.
+"""Memory in which one process counts and others read: numbers of 8 bytes, a slab for each proxy, upstream or endpoint.
 
 A worker is the only writer of its map; the descriptor belongs to the process that started it, so that a worker that
 died leaves its counts to the next one, and a scrape needs no help of the worker. An aligned number of 8 bytes is
@@ -8,7 +8,8 @@ written and read whole; between two numbers nothing is promised.
                     one was taken or given back
     slab 1, 2, ...  cell 0: its `Kind`, 0 free; cell 1: length of the name; cells 2 to 9: the name; then the numbers
 
-The name of an endpoint is longer (its upstream and its URL), so its slab has it behind the numbers, from `LAST` on.
+The names of an endpoint (its upstream and its URL) and of an upstream may be longer, so their slabs have them behind
+the numbers, from `LAST` on.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_SLABS: Final = 1 << 14
 FIRST: Final = 10
 """The first cell of a slab that is free for numbers."""
 LAST: Final = 384
-"""Cells of an endpoint's slab from here on are its name."""
+"""Cells of the slab of an endpoint or an upstream from here on are its name."""
 _CELL: Final = 8
 _CHANGES: Final = 1
 """The cell of slab 0 that changes with the names of the other slabs."""
@@ -36,9 +37,11 @@ class Kind(enum.IntEnum):
 
     PROXY = 1
     ENDPOINT = 2
+    UPSTREAM = 3
 
 
-_NAMES: Final = {Kind.PROXY: (2 * _CELL, FIRST * _CELL), Kind.ENDPOINT: (LAST * _CELL, SLAB_CELLS * _CELL)}
+_BEHIND: Final = LAST * _CELL, SLAB_CELLS * _CELL
+_NAMES: Final = {Kind.PROXY: (2 * _CELL, FIRST * _CELL), Kind.ENDPOINT: _BEHIND, Kind.UPSTREAM: _BEHIND}
 """The first byte of the name in a slab, and the end of its room."""
 
 
@@ -89,7 +92,7 @@ class CounterMap:
     def claim(self, name: str, kind: Kind = Kind.PROXY) -> int | None:
         """The slab called ``name``, all zero when it is new; None when all are taken, or the name is too long for one.
 
-        A proxy's name has 64 bytes at most, an endpoint's 2048.
+        A proxy's name has 64 bytes at most, that of an endpoint or an upstream 2048.
         """
         known = self.known(name, kind)
         if known is not None:

@@ -464,6 +464,29 @@ ENDPOINT_CAPACITY: Final = _of.values(
     "gateway_endpoint_capacity", "gauge", "Requests that the endpoint says it may have; 0: it says nothing that holds."
 )
 
+UPSTREAM: Final = Sheet(LAST)
+"""Of an upstream that no proxy names but as its fallback: what others have, their proxies show."""
+_of = UPSTREAM
+
+UPSTREAM_IN_FLIGHT: Final = _of.values(
+    "gateway_upstream_in_flight", "gauge", "Permits in use; without a limit, requests that run at its endpoints."
+)
+UPSTREAM_LIMIT: Final = _of.values("gateway_upstream_concurrency_limit", "gauge", "Permits in all; 0: no limit.")
+UPSTREAM_WAITING: Final = _of.values("gateway_upstream_waiting", "gauge", "Requests in its queue.")
+UPSTREAM_QUEUE_LIMIT: Final = _of.values("gateway_upstream_queue_limit", "gauge", "Places in its queue; 0: no queue.")
+UPSTREAM_BREAKER_STATE: Final = _of.values(
+    "gateway_upstream_circuit_breaker_state",
+    "gauge",
+    "0: closed (also without a breaker), 1: open, 2: half-open. Of several endpoints, that of the best.",
+)
+UPSTREAM_BREAKER_MOVES: Final = _of.values(
+    "gateway_upstream_circuit_breaker_transitions_total",
+    "counter",
+    "Changes of the state of its breakers.",
+    [f'from="{old}",to="{new}",reason="{reason}"' for old, new, reason in TRANSITIONS],
+    sparse=True,
+)
+
 PROCESS: Final = Sheet()
 _of = PROCESS
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from gateway.core.outcome import Outcome
+
 DRAINED: Final = 1
 """An operator gives it no new requests."""
 UNHEALTHY: Final = 2
@@ -76,6 +78,14 @@ class Member:
         before = self._taken
         now = self._taken = self.attempts - self.failures, self.failures, self.ignored, self.ejections
         return now[0] - before[0], now[1] - before[1], now[2] - before[2], now[3] - before[3]
+
+    def note(self, outcome: Outcome) -> None:
+        """An attempt is over, which says ``outcome`` of it."""
+        if outcome is Outcome.IGNORED:
+            self.ignored += 1
+            return
+        self.attempts += 1
+        self.failures += outcome is Outcome.FAILURE
 
     def load(self, now: float) -> int:
         """Requests in flight, and those that failed so fast that they would still be in flight at another endpoint."""

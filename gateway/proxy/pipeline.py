@@ -24,6 +24,7 @@ from gateway.proxy.layers.adapt import adapt
 from gateway.proxy.layers.answer_locally import answer_locally
 from gateway.proxy.layers.balance import balance, key_of
 from gateway.proxy.layers.break_circuit import break_circuit
+from gateway.proxy.layers.count_attempts import count_attempts
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.fall_back import fall_back
@@ -278,6 +279,7 @@ def attempt_chain(
     """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via; others as above."""
     settings = upstream.settings
     adaptive = settings.limiter.adaptive
+    failures = statuses(settings.circuit_breaker.failure_statuses)
     by_event = adaptive is not None and adaptive.signal == "first_event"
     return chain(
         # a connector speaks in place of `send` where the call is no request of HTTP
@@ -291,10 +293,13 @@ def attempt_chain(
             last=last,
             reports=upstream.reports,
         ),
+        # must be above the breaker because what that rejects is no attempt; of fallbacks alone, because the figures of
+        # other single endpoints are those of their proxies
+        count_attempts(endpoint.member if last and upstream.group is None else None, failures),
         # must be close to the wire because it judges the endpoint and nothing else
         break_circuit(
             endpoint.breaker,
-            statuses(settings.circuit_breaker.failure_statuses),
+            failures,
             route.name.encode() if route.own else b"",
             _UNAUTHORIZED if route.tokens else (),
         ),

@@ -339,6 +339,48 @@ ENDPOINTS = Row(
     ],
 )
 
+FALLBACKS = Row(
+    "Upstreams that are only fallbacks",
+    [
+        states(
+            "Breakers of fallbacks",
+            "The state of each breaker of an upstream that no proxy names but as its fallback. Red: what falls back "
+            "gets 503, because the spare fails too.",
+            Query("max by (upstream) (gateway_upstream_circuit_breaker_state)", "{{upstream}}"),
+            STATES,
+            width=12,
+        ),
+        timeseries(
+            "Permits of fallbacks in use",
+            "And the limit. Above 0 for long: the first upstream of a proxy does not come back. At the limit the rest "
+            "waits, or gets 429. Attempts and failures are in the row of the endpoints.",
+            "none",
+            Query("sum by (upstream) (gateway_upstream_in_flight)", "{{upstream}}"),
+            Query("max by (upstream) (gateway_upstream_concurrency_limit) > 0", "{{upstream}} limit"),
+            width=12,
+        ),
+        timeseries(
+            "Queues of fallbacks",
+            "Requests that wait for a permit of the spare, and its places. They have been at the first upstream, or in "
+            "its queue, already: when they wait here for long, the spare is too small.",
+            "none",
+            Query("sum by (upstream) (gateway_upstream_waiting)", "{{upstream}}"),
+            Query("max by (upstream) (gateway_upstream_queue_limit)", "{{upstream}} places"),
+        ),
+        timeseries(
+            "Changes of the breakers of fallbacks",
+            "Per second, by what made it. Opened and half-open in turns: the spare breaks under what falls back on it. "
+            "Give it less at once (max_concurrent), or let less fall back.",
+            "ops",
+            Query(
+                "sum by (upstream, to, reason)"
+                " (rate(gateway_upstream_circuit_breaker_transitions_total[$__rate_interval]))",
+                "{{upstream}} {{to}}: {{reason}}",
+            ),
+        ),
+    ],
+)
+
 FLEET = Dashboard(
     "breakwater-fleet",
     "Breakwater: fleet",
@@ -347,6 +389,6 @@ FLEET = Dashboard(
         Variable("proxy", "Proxy", "label_values(gateway_circuit_breaker_state, proxy)"),
         Variable("upstream", "Upstream", "label_values(gateway_endpoint_up, upstream)"),
     ],
-    [NOW, PROXIES, COURSE, ENDPOINTS],
+    [NOW, PROXIES, COURSE, ENDPOINTS, FALLBACKS],
     [("One proxy", "breakwater-proxy"), ("Internals", "breakwater-internals")],
 )

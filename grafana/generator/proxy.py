@@ -8,7 +8,6 @@ INSTANCE = 'instance=~"$instance"'
 P = f'{INSTANCE},proxy="$proxy"'
 ONE = 'proxy="$proxy"'
 """Of recording rules, which know proxies and no instances."""
-UNPAID = ',cause="budget"'
 BURN = ((1, "yellow"), (6, "orange"), (14.4, "red"))
 
 
@@ -364,22 +363,17 @@ CONNECTIONS = Row(
         timeseries(
             "Share of requests with a hedge",
             "The load that hedges add. It stays below retries.budget, 0.2 unless you set it, and with after: p95 near "
-            "0.05. not paid for: it was time for a hedge, and the budget had no token. The more of these, the more the "
-            "upstream is slow as a whole, and hedges no longer help.",
+            "0.05. Near the budget, with many withheld for want of it: the upstream is slow as a whole, and hedges no "
+            "longer help.",
             "percentunit",
-            Query(f"{_rate('gateway_hedges_total')} / {_rate('gateway_requests_total')}", "made"),
-            Query(
-                f"{_rate('gateway_hedges_withheld_total', more=UNPAID)} / {_rate('gateway_requests_total')}",
-                "not paid for",
-            ),
+            Query(f"{_rate('gateway_hedges_total')} / {_rate('gateway_requests_total')}", "hedged"),
         ),
         timeseries(
             "Streams that stall",
-            "Per second. stream_stalled: no event with data came within first_event or event_gap. shadow: what mode: "
-            "shadow would have cut. no_event_stream: behind queue.comments came a response that is no stream.",
+            "Per second. stream_stalled: no event with data came within first_event or event_gap: the work hangs, and "
+            "the connection looks alive. no_event_stream: behind queue.comments came a response that is no stream.",
             "ops",
             Query(_rate("gateway_errors_total", "reason", ',reason=~"stream_stalled|no_event_stream"'), "{{reason}}"),
-            Query(_rate("gateway_shadow_refusals_total", more=',reason="stream_stalled"'), "shadow"),
         ),
         timeseries(
             "Bytes",

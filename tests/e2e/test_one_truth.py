@@ -294,6 +294,27 @@ async def test_rate_limits_are_exact_over_all_workers(tmp_path: Path) -> None:
     assert [limit["keys"] for limit in shown["rates"]] == [1, 1]
 
 
+async def test_an_upstream_that_is_only_a_fallback_is_shown_by_its_name(tmp_path: Path) -> None:
+    """Each request comes on a connection of its own, so on either worker."""
+    async with Upstream(each_request(lambda _: answer(b"small"))) as upstream:
+        fallback = {"on": ["connect"], "upstream": "small"}
+        proxy = {"name": "ai", "path": "/ai", "upstream": "http://127.0.0.1:1", "access_rule": "true"}
+        small = {"name": "small", "endpoints": [{"url": upstream.url}], "max_concurrent": 4}
+        more = f"workers: 2\nupstreams: {json.dumps([small])}"
+        async with Deployment(tmp_path, proxies=json.dumps([proxy | {"fallback": fallback}]), more=more) as deployment:
+            for _ in range(20):
+                async with (
+                    aiohttp.ClientSession(timeout=ANSWER) as session,
+                    session.get(f"{deployment.url}/ai") as told,
+                ):
+                    assert await told.read() == b"small"
+            found = await metrics(deployment)
+    assert found["gateway_upstream_concurrency_limit", "upstream=small"] == 4, "it is one limit for both workers"
+    assert found["gateway_upstream_in_flight", "upstream=small"] == 0
+    labels = f"endpoint={upstream.url},outcome=success,upstream=small"
+    assert found["gateway_endpoint_requests_total", labels] == 20
+
+
 async def test_tokens_of_models_are_counted_over_all_workers(tmp_path: Path) -> None:
     """Each request comes on a connection of its own, so on either worker: 10 tokens, of 95 that come in a day."""
     body = json.dumps({"model": "m", "usage": {"prompt_tokens": 4, "completion_tokens": 6}}).encode()

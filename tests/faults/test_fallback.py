@@ -12,7 +12,7 @@ from harness.answers import OK, answer, chunk, each_request, head, ok
 from harness.client import Client, code_of, request
 from harness.message import Truncated
 from harness.patience import eventually
-from harness.records import Proxied, proxy
+from harness.records import Proxied, proxy, serving
 from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.upstream import Behaviour, BlackHole, Link, Upstream, refused_url
 from unit.machines import give_back
@@ -595,6 +595,39 @@ async def test_a_reload_changes_the_fallback_alone(
     await rig.change(fallback=None)
     assert code_of(await rig.ask()) == "dial_failed"
     assert rig.p is before
+
+
+@pytest.mark.plain
+async def test_an_upstream_that_is_only_a_fallback_has_metrics_of_its_own(
+    gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    settings = {"circuit_breaker": BREAKER, "max_concurrent": 3}
+    first, second = falling_back(refused_url(), spare, to_spare("connect"), spare_settings=settings)
+    alone = replace(second, route=replace(second.route, active=False))
+    rig = await gateway_for("", proxies=(first, alone))
+    client = await asked(rig)
+    link = await served(spare)
+    figures, at = 'upstream="spare"', f'upstream="spare",endpoint="{spare.url}"'
+    text = counted(rig)
+    assert f"gateway_upstream_in_flight{{{figures}}} 1\n" in text
+    assert f"gateway_upstream_concurrency_limit{{{figures}}} 3\n" in text
+    assert f"gateway_endpoint_in_flight{{{at}}} 1\n" in text
+    await link.send(answer(b"ok", "Connection: close"))
+    await client.response()
+    spare.behaviour = each_request(lambda _: answer(status=503))
+    codes = [(await rig.ask()).status for _ in range(2)]
+    assert codes == [503, 503], "the second is a rejection"
+    text = counted(rig)
+    assert f'gateway_endpoint_requests_total{{{at},outcome="success"}} 1\n' in text
+    assert f'gateway_endpoint_requests_total{{{at},outcome="failure"}} 1\n' in text
+    assert f"gateway_upstream_circuit_breaker_state{{{figures}}} 1\n" in text
+    moved = 'from="closed",to="open",reason="failure_threshold"'
+    assert f"gateway_upstream_circuit_breaker_transitions_total{{{figures},{moved}}} 1\n" in text
+    await rig.gateway.reload(serving(rig.document, first, second))
+    text = counted(rig)
+    assert "gateway_upstream_in_flight" not in text, "from here on the figures of a proxy are its own"
+    assert "gateway_endpoint_up" not in text
+    assert 'gateway_circuit_breaker_state{proxy="spare"} 1\n' in text
 
 
 async def test_a_reset_closes_the_breaker_of_an_upstream_that_is_only_a_fallback(gateway_for: GatewayFor) -> None:

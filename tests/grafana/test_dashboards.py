@@ -120,7 +120,7 @@ def test_every_family_stands_in_some_dashboard() -> None:
     exprs = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     exprs += [target["expr"] for name in dashboards.names() for target in _targets(name)]
     seen = set().union(*map(metrics.mentioned, exprs))
-    families = {**metrics.OF_GATEWAY, **metrics.OF_PROXY, **metrics.OF_ENDPOINT}
+    families = {**metrics.OF_GATEWAY, **metrics.OF_PROXY, **metrics.OF_UPSTREAM, **metrics.OF_ENDPOINT}
     unseen = {name for name, f in families.items() if (f"{name}_bucket" if f.buckets else name) not in seen}
     assert unseen <= {"process_open_fds", "process_max_fds"}, "of the control process: no more than a few are open"
 

@@ -46,6 +46,11 @@ async def sidecar(link: Link) -> None:
                 await link.send(chunk(b"data: token\n\n"))
                 await asyncio.sleep(0.02)
             await link.send(b"0\r\n\r\n")
+        elif kind == b"stall":
+            await link.send(head("Transfer-Encoding: chunked", "Content-Type: text/event-stream"))
+            await link.send(chunk(b"data: token\n\n"))
+            await asyncio.sleep(0.2)
+            await link.send(b"0\r\n\r\n")
         elif kind == b"model":
             await link.send(head("Transfer-Encoding: chunked", "Content-Type: text/event-stream"))
             for event in OPENAI_CHAT:
@@ -83,6 +88,8 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         | {"retries": {"attempts": 2, "on": ["500"], "mode": "shadow"}, "hedge": {"after": 0.01, "mode": "shadow"}},
         {**common, "name": "dead", "path": "/dead", "upstream": refused_url()},
         {**common, "name": "closed", "path": "/closed", "access_rule": "false"},
+        {"name": "backed", "path": "/backed", "upstream": refused_url(), "access_rule": "true"}
+        | {"fallback": {"on": ["connect"], "upstream": "small"}},
     ]
     # Two more endpoints that are down and fail; only one of them may be ejected, and all are used.
     proxies[0] |= {
@@ -97,6 +104,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
         "retries": {"attempts": 2, "on": ["500", "connect"], "budget": 1, "burst": 1000},
     }
     proxies[0]["hedge"] = {"after": 0.01}
+    proxies[0]["stream"] = {"event_gap": 0.1}
     proxies[0]["rate_limits"] = [{"key": "client", "rate": 40}]
     proxies[0]["limiter"] = {"adaptive": {"initial": 2, "min": 1, "max": 3}}
     proxies[0]["capacity"] = {}
@@ -109,7 +117,9 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     listen = "[127.0.0.1:0, {address: 127.0.0.2:0, tls: {certificates: [{cert: a.pem, key: a.key}]}}]"
     auth = {"type": "oauth2_client_credentials", "token_url": f"{upstream.url}/token", "client_id": "c"}
     connections = {"shop": {"base_url": upstream.url, "auth": auth | {"client_secret": "s"}}}
+    small = {"name": "small", "endpoints": [{"url": upstream.url}], "max_concurrent": 4, "circuit_breaker": BREAKER}
     more = f"connections: {json.dumps(connections)}\nactions: {{call: {{connection: shop, path: /fine}}}}"
+    more += f"\nupstreams: {json.dumps([small])}"
     async with Deployment(folder, proxies=json.dumps(proxies), more=more, listen=listen) as made:
         yield made
 
@@ -194,7 +204,7 @@ async def lacks(deployment: Deployment) -> None:
 PLAYS: tuple[Play, ...] = (
     *(
         asks(f"/sidecar/{kind}")
-        for kind in ("fine", "slow", "slow", "slow", "slow", "slow", "stream", "broken", "flap", "teapot")
+        for kind in ("fine", "slow", "slow", "slow", "slow", "stream", "stall", "broken", "flap", "teapot")
     ),
     *(asks(f"/sidecar/{kind}") for kind in ("broken", "broken", "last")),
     *(
@@ -207,6 +217,8 @@ PLAYS: tuple[Play, ...] = (
             "/dead/y",
             "/closed/x",
             "/nowhere",
+            "/backed/flap",
+            "/backed/broken",
         )
     ),
     prompts,

@@ -152,6 +152,20 @@ OF_ENDPOINT: Mapping[str, Family] = {
     "gateway_endpoint_capacity": Family("gauge", value=8),
 }
 
+UPSTREAMS: tuple[Labels, ...] = ({"upstream": "small"}, {"upstream": "fallback of plain"})
+"""That no proxy names but as its fallback."""
+
+OF_UPSTREAM: Mapping[str, Family] = {
+    "gateway_upstream_in_flight": Family("gauge", value=2),
+    "gateway_upstream_concurrency_limit": Family("gauge", value=5),
+    "gateway_upstream_waiting": Family("gauge", value=1),
+    "gateway_upstream_queue_limit": Family("gauge", value=20),
+    "gateway_upstream_circuit_breaker_state": Family("gauge", value=2),
+    "gateway_upstream_circuit_breaker_transitions_total": Family(
+        "counter", tuple({"from": old, "to": new, "reason": why} for old, new, why in _TRANSITIONS), (), 0.1
+    ),
+}
+
 OF_GATEWAY: Mapping[str, Family] = {
     "gateway_build_info": Family("gauge", ({"version": "0.0.0", "python": "3.11.0"},)),
     "gateway_worker_up": Family("gauge", _each("worker", "0")),
@@ -206,7 +220,7 @@ OF_PROMETHEUS = frozenset({"up", "scrape_duration_seconds", "ALERTS"})
 def series_names() -> frozenset[str]:
     """Every name that a query may mention."""
     found = set(OF_PROMETHEUS)
-    for name, family in {**OF_PROXY, **OF_ENDPOINT, **OF_GATEWAY}.items():
+    for name, family in {**OF_PROXY, **OF_UPSTREAM, **OF_ENDPOINT, **OF_GATEWAY}.items():
         found |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if family.buckets else {name}
     return frozenset(found)
 
@@ -225,6 +239,8 @@ def text(seconds: float) -> str:
         lines += _lines(name, family, ({},), seconds)
     for name, family in OF_PROXY.items():
         lines += _lines(name, family, _each("proxy", *PROXIES), seconds)
+    for name, family in OF_UPSTREAM.items():
+        lines += _lines(name, family, UPSTREAMS, seconds)
     for name, family in OF_ENDPOINT.items():
         lines += _lines(name, family, ENDPOINTS, seconds)
     return "\n".join(lines) + "\n"

@@ -65,6 +65,7 @@ WHOLE = (
     "gateway/proxy/layers/balance.py",
     "gateway/proxy/layers/adapt.py",
     "gateway/proxy/layers/break_circuit.py",
+    "gateway/proxy/layers/count_attempts.py",
     "gateway/proxy/layers/deadline.py",
     "gateway/proxy/layers/fall_back.py",
     "gateway/proxy/layers/hedge.py",

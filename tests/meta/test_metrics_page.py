@@ -7,7 +7,7 @@ import re
 import pytest
 from meta.sources import ROOT
 
-from gateway.observe.families import ENDPOINT, PROCESS, PROXY, Family, Histogram, Requests, Values
+from gateway.observe.families import ENDPOINT, PROCESS, PROXY, UPSTREAM, Family, Histogram, Requests, Values
 
 PAGE = (ROOT / "docs/metrics.md").read_text()
 ELSEWHERE = {
@@ -47,6 +47,7 @@ def described(family: Family, *owner: str) -> tuple[str, ...]:
 
 def test_every_family_is_described_and_no_other() -> None:
     expected = {family.name: described(family, "proxy") for family in PROXY.families}
+    expected |= {family.name: described(family, "upstream") for family in UPSTREAM.families}
     expected |= {family.name: described(family, "upstream", "endpoint") for family in ENDPOINT.families}
     expected |= {family.name: described(family) for family in PROCESS.families}
     found = rows()

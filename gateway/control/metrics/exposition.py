@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, compress, repeat
-from operator import add, itemgetter
+from operator import add, is_not, itemgetter
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -21,12 +21,14 @@ from gateway.observe.families import (
     METHODS,
     PROCESS,
     PROXY,
+    UPSTREAM,
     Family,
     Histogram,
     Requests,
     Values,
 )
 
+_KINDS: Final = Kind.PROXY, Kind.UPSTREAM, Kind.ENDPOINT
 _OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
 _CELL: Final = 8
 _LENGTH: Final = 2
@@ -70,7 +72,7 @@ class Exposition:
         self._counters = counters
         self._live: tuple[object, ...] = ()
         self._process = _Slabs([("", 0)])
-        self._proxies = self._endpoints = _Slabs(())
+        self._proxies = self._upstreams = self._endpoints = _Slabs(())
         self._templates: dict[str, tuple[Series, str]] = {}
         """By family and format: which series are shown, and the template of their lines."""
         self._series: dict[tuple[int, int], str] = {}
@@ -78,14 +80,20 @@ class Exposition:
 
     def render(self, *, open_metrics: bool) -> Iterator[str]:
         """The text of all families, in pieces; without the ``# EOF`` of OpenMetrics."""
-        proxies, endpoints = self._counters.live(), self._counters.live(Kind.ENDPOINT)
-        if not self._live or self._live[0] is not proxies or self._live[1] is not endpoints:
-            self._live = proxies, endpoints
+        live = proxies, upstreams, endpoints = tuple([self._counters.live(kind) for kind in _KINDS])
+        if not self._live or any(map(is_not, self._live, live)):
+            self._live = live
             self._proxies = _Slabs([(f'proxy="{name}"', base) for name, base in proxies])
+            self._upstreams = _Slabs([(_upstream(name), base) for name, base in upstreams])
             self._endpoints = _Slabs([(_endpoint(name), base) for name, base in endpoints])
             self._templates.clear()
             self._series.clear()
-        for sheet, slabs in ((PROCESS, self._process), (PROXY, self._proxies), (ENDPOINT, self._endpoints)):
+        for sheet, slabs in (
+            (PROCESS, self._process),
+            (PROXY, self._proxies),
+            (UPSTREAM, self._upstreams),
+            (ENDPOINT, self._endpoints),
+        ):
             if slabs.bases:
                 for family in sheet.families:
                     yield from self._family(family, slabs, open_metrics=open_metrics)
@@ -206,9 +214,15 @@ def _in_template(text: str) -> str:
 
 
 def _endpoint(name: str) -> str:
-    """The labels of an endpoint, by the name of its slab."""
-    upstream, _, url = name.translate(NOT_IN_LABELS).partition(" ")
-    return f'upstream="{upstream}",endpoint="{url}"'
+    """The labels of an endpoint, by the name of its slab: that of its upstream, which may have spaces, and its URL."""
+    before, colon, rest = name.translate(NOT_IN_LABELS).partition("://")
+    upstream, _, scheme = before.rpartition(" ")
+    return f'upstream="{upstream}",endpoint="{scheme}{colon}{rest}"'
+
+
+def _upstream(name: str) -> str:
+    """The labels of an upstream, by the name of its slab."""
+    return f'upstream="{name.translate(NOT_IN_LABELS)}"'
 
 
 def _labels(owner: str, label: str) -> str:

@@ -16,7 +16,17 @@ from typing import Final
 from gateway.core.quota import KINDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, Kind
-from gateway.observe.families import ENDPOINT, EXEMPLAR_CELLS, PROCESS, PROXY, Histogram, Requests, Sheet, Values
+from gateway.observe.families import (
+    ENDPOINT,
+    EXEMPLAR_CELLS,
+    PROCESS,
+    PROXY,
+    UPSTREAM,
+    Histogram,
+    Requests,
+    Sheet,
+    Values,
+)
 
 _CELL: Final = 8
 _GAP: Final = 32
@@ -96,6 +106,7 @@ _SAME_OF: Final = _reader(_SAME, "q")
 _PROXY: Final = _Plan(PROXY, (*_SAME, families.BREAKER_STATE))
 _PROCESS: Final = _Plan(PROCESS)
 _ENDPOINT: Final = _Plan(ENDPOINT)
+_UPSTREAM: Final = _Plan(UPSTREAM)
 _EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, Histogram) and family.exemplars]
 
 
@@ -123,6 +134,8 @@ class Summed:
             if exemplars:
                 for family in _EXEMPLARS:
                     self._exemplars(family, base, parts)
+        for base, parts in self._parts(Kind.UPSTREAM, used, serving):
+            self._upstream(base, parts)
         for base, parts in self._parts(Kind.ENDPOINT, used, serving):
             self._endpoint(base, parts)
         self._add(0, [(each, 0, each in serving) for each in used], _PROCESS)
@@ -160,6 +173,17 @@ class Summed:
         ints, up, capacity = self._sum.ints, families.ENDPOINT_UP, families.ENDPOINT_CAPACITY
         ints[base + up] = min([cells[at + up] for cells, at in live], default=0)
         ints[base + capacity] = max([cells[at + capacity] for cells, at in live], default=0)
+
+    def _upstream(self, base: int, parts: Sequence[Part]) -> None:
+        """Its limits are those of all together, and its breaker is shared: the worst state is the newest or will be."""
+        self._add(base, parts, _UPSTREAM)
+        live = [(each.ints, at) for each, at, serves in parts if serves]
+        ints = self._sum.ints
+        for cell in (families.UPSTREAM_LIMIT, families.UPSTREAM_QUEUE_LIMIT):
+            ints[base + cell] = max([cells[at + cell] for cells, at in live], default=0)
+        cell = families.UPSTREAM_BREAKER_STATE
+        states = [cells[at + cell] for cells, at in live]
+        ints[base + cell] = max(states, key=lambda state: _WORST.get(state, 0), default=0)
 
     def _proxy(self, base: int, parts: Sequence[Part], now: float) -> None:
         if not self._add(base, parts, _PROXY):

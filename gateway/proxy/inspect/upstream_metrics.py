@@ -9,6 +9,7 @@ from gateway.core.events import BreakerChanged, EndpointChanged, Event, LimitDec
 from gateway.observe.counters import CounterMap
 from gateway.observe.metrics import Metrics
 from gateway.proxy.inspect.endpoint_metrics import EndpointMetrics
+from gateway.proxy.inspect.fallback_metrics import FallbackMetrics, only_fallbacks
 from gateway.proxy.inspect.status import counts, open_since
 from gateway.upstream.upstream import Upstream
 
@@ -21,27 +22,36 @@ class UpstreamMetrics:
     def __init__(self, metrics: Metrics, counters: CounterMap) -> None:
         self._metrics = metrics
         self._endpoints = EndpointMetrics(counters)
+        self._fallbacks = FallbackMetrics(counters)
         self.sharers: Mapping[str, Sequence[str]] = {}
         """The names of the active proxies of each upstream."""
 
-    def replace(self, before: Upstreams, after: Upstreams) -> None:
-        """``after`` are served instead of ``before``. A replacement would lose what was not counted yet."""
+    def replace(self, before: Upstreams, after: Upstreams, sharers: Mapping[str, Sequence[str]]) -> None:
+        """``after`` are served instead of ``before``, by ``sharers``. A replacement would lose what was not counted
+        yet."""
         for name, upstream in before.items():
             if after.get(name) is not upstream:
                 self._count_pool(upstream)
-        self._endpoints.retain(after.values())
+        self.sharers = sharers
+        alone = only_fallbacks(after, sharers)
+        self._endpoints.retain(after.values(), alone)
+        self._fallbacks.retain(alone)
 
     def sample(self, upstreams: Upstreams) -> None:
         """Bring all counters and gauges of ``upstreams`` up to date."""
         for upstream in upstreams.values():
             self._count_pool(upstream)
-        self._endpoints.sample(upstreams.values())
+        alone = only_fallbacks(upstreams, self.sharers)
+        self._endpoints.sample(upstreams.values(), alone)
+        self._fallbacks.sample(alone)
 
     def note(self, event: Event, upstreams: Upstreams) -> None:
         """Count ``event``. ``upstreams``: those that are served."""
         metrics = self._metrics
         match event:
             case BreakerChanged(upstream, old, new, cause, _, endpoint):
+                if upstream not in self.sharers and upstream in upstreams:
+                    self._fallbacks.note(upstreams[upstream], event)
                 for name in self._sharing(upstream):
                     metrics.breaker_moved(name, old.replace("-", "_"), new.replace("-", "_"), cause, monotonic())
                     if endpoint:  # the others may let requests through

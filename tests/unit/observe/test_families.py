@@ -4,7 +4,7 @@ import pytest
 
 from gateway.observe import families
 from gateway.observe.counters import FIRST, LAST, SLAB_CELLS
-from gateway.observe.families import ENDPOINT, METHODS, PROCESS, PROXY, Family, Histogram, Requests, Values
+from gateway.observe.families import ENDPOINT, METHODS, PROCESS, PROXY, UPSTREAM, Family, Histogram, Requests, Values
 from gateway.policy import capacity, group, learned
 
 
@@ -19,7 +19,7 @@ def cells(family: Family) -> range:
 
 
 def test_no_two_families_share_a_cell() -> None:
-    for sheet, end in ((PROCESS, SLAB_CELLS), (PROXY, SLAB_CELLS), (ENDPOINT, LAST)):
+    for sheet, end in ((PROCESS, SLAB_CELLS), (PROXY, SLAB_CELLS), (ENDPOINT, LAST), (UPSTREAM, LAST)):
         taken = [cell for family in sheet.families for cell in cells(family)]
         assert len(set(taken)) == len(taken)
         assert min(taken) >= FIRST
@@ -27,7 +27,7 @@ def test_no_two_families_share_a_cell() -> None:
 
 
 def test_every_family_follows_the_conventions() -> None:
-    shown = [*PROCESS.families, *PROXY.families, *ENDPOINT.families]
+    shown = [*PROCESS.families, *PROXY.families, *UPSTREAM.families, *ENDPOINT.families]
     assert len({family.name for family in shown}) == len(shown)
     for family in shown:
         assert family.name.startswith("gateway_")

@@ -61,6 +61,23 @@ def test_series_appear_with_their_first_observation_in_the_order_of_proxies_and_
     ]
 
 
+def test_the_name_of_an_upstream_may_have_spaces() -> None:
+    counters = CounterMap()
+    for endpoint in ("http://a:1", "http://a:1 (10.0.0.1)"):
+        assert counters.claim(f"fallback of chat {endpoint}", Kind.ENDPOINT) is not None
+    at = counters.claim("fallback of chat", Kind.UPSTREAM)
+    assert at is not None
+    counters.ints[at + families.UPSTREAM_LIMIT] = 7
+    exposition = Exposition(counters)
+    for _ in range(2):
+        text = "".join(exposition.render(open_metrics=False))
+        assert 'gateway_endpoint_up{upstream="fallback of chat",endpoint="http://a:1"} 0\n' in text
+        assert 'gateway_endpoint_up{upstream="fallback of chat",endpoint="http://a:1 (10.0.0.1)"} 0\n' in text
+        assert 'gateway_upstream_concurrency_limit{upstream="fallback of chat"} 7\n' in text
+    counters.release("fallback of chat", Kind.UPSTREAM)
+    assert "gateway_upstream_" not in "".join(exposition.render(open_metrics=False))
+
+
 def test_a_url_may_have_a_percent_sign() -> None:
     counters = CounterMap()
     at = counters.claim("ai http://a:1/x%20y%s", Kind.ENDPOINT)

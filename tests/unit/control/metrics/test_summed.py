@@ -199,6 +199,23 @@ def test_endpoints_add_up_and_are_up_when_all_who_serve_give_them_requests() -> 
     assert ("gateway_endpoint_up", labels) not in shown(summed.update([one, two]))
 
 
+def test_upstreams_of_fallbacks_add_up_but_for_their_limits_and_breakers() -> None:
+    gone, one, two = CounterMap(), CounterMap(), CounterMap()
+    for counters, running, limit, state in ((gone, 9, 90, 1), (one, 2, 5, 0), (two, 1, 6, 2)):
+        at = counters.claim("small", Kind.UPSTREAM)
+        assert at is not None
+        counters.ints[at + families.UPSTREAM_IN_FLIGHT] = running
+        counters.ints[at + families.UPSTREAM_LIMIT] = limit
+        counters.ints[at + families.UPSTREAM_BREAKER_STATE] = state
+        counters.ints[at + families.UPSTREAM_BREAKER_MOVES] = 1
+    found = shown(Summed([gone, one, two]).update([one, two]))
+    assert found["gateway_upstream_in_flight", "upstream=small"] == 3
+    assert found["gateway_upstream_concurrency_limit", "upstream=small"] == 6
+    assert found["gateway_upstream_circuit_breaker_state", "upstream=small"] == 2
+    moved = "upstream=small,from=closed,to=open,reason=failure_threshold"
+    assert found["gateway_upstream_circuit_breaker_transitions_total", moved] == 3
+
+
 def test_each_proxy_that_comes_is_shown_in_the_next_sum() -> None:
     """The list of names of before is given back to the memory, and the next one may lie where it was."""
     first, second = worker(), worker()

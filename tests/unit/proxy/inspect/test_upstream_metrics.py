@@ -35,7 +35,7 @@ class Scene:
         metrics = Metrics(self.counters)
         metrics.retain(["one", "two", "other"])
         self.metrics = UpstreamMetrics(metrics, self.counters)
-        self.metrics.sharers = {"ai": ["one", "two"]}
+        self.metrics.replace({}, {}, {"ai": ["one", "two"]})
 
     def counted(self, cell: int) -> list[int]:
         bases = dict(self.counters.live())
@@ -69,7 +69,7 @@ def test_the_breaker_of_one_of_several_endpoints_opens_no_proxy() -> None:
 def test_what_a_replaced_upstream_has_not_counted_yet_is_counted() -> None:
     scene, ai = Scene(), upstream()
     scene.metrics.sample({"ai": ai})
-    scene.metrics.replace({"ai": ai}, {"ai": ai})
+    scene.metrics.replace({"ai": ai}, {"ai": ai}, scene.metrics.sharers)
     assert scene.counted(families.DIALS) == [1, 1, 0]
-    scene.metrics.replace({"ai": ai}, {})
+    scene.metrics.replace({"ai": ai}, {}, scene.metrics.sharers)
     assert scene.counted(families.DIALS) == [2, 2, 0]
