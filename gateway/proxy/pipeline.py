@@ -26,7 +26,6 @@ from gateway.proxy.layers.balance import balance, key_of
 from gateway.proxy.layers.break_circuit import break_circuit
 from gateway.proxy.layers.count_attempts import count_attempts
 from gateway.proxy.layers.deadline import deadline
-from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.fall_back import fall_back
 from gateway.proxy.layers.hedge import hedge
 from gateway.proxy.layers.keep_secrets import keep_secrets
@@ -187,10 +186,8 @@ def surface_chain(
         # must be below identify because a limit may count by the caller; above the limiter because a caller who comes
         # too often must not take a place
         limit_rate(rates),
-        # must be below all that refuses because one permit covers the whole request
+        # must be below all that refuses because one permit covers the whole request, until the kernel has the response
         _limit(upstream.settings, upstream.limiter, route),
-        # must be below the limiter because a permit covers the response until the kernel has it
-        deliver,
     )
 
 
@@ -210,11 +207,9 @@ def upstream_chain(
         keep_secrets(route, legible=any(endpoint.pool.connector.absolute_form for endpoint in upstream.endpoints)),
         # must be above the limiter because time in the queue is time
         deadline(upstream.settings.timeouts.total),
-        # must be above retry because one permit covers all attempts and the whole streamed body
+        # must be above retry because one permit covers all attempts and the whole streamed body, until the kernel has
+        # it; above the breaker because a slow client says nothing about the upstream
         _limit(upstream.settings, upstream.limiter, route),
-        # must be below the limiter because a permit covers the response until the kernel has it; above retry and the
-        # breaker because a slow client says nothing about the upstream
-        deliver,
         # must be below the limiter because a permit covers the whole tunnel; above retry and the breaker because its
         # end says nothing about the upstream, which did what it was asked for when it switched
         tunnel(route.tunnel_idle, enabled=route.websocket),

@@ -24,6 +24,7 @@ class Nobody:
     """The client of an exchange which no part under test may speak to."""
 
     body_complete = True
+    full = False
 
     def __init__(self, peer: Peer | None = None) -> None:
         self.peer = peer or Peer("192.0.2.1", 5000, b"http", lambda address: False)

@@ -7,7 +7,7 @@ from gateway.core.layer import Handler
 
 
 def deliver(next_handler: Handler) -> Handler:
-    """Wait until the client has taken what was written of the response. Sets ``blocked``.
+    """Wait until the client has taken what was written of the response. Sets ``blocked``. `limit` does the same.
 
     The client connection bounds how long that may take: it cancels the exchange (CLIENT_TIMEOUT, CLIENT_GONE).
     """

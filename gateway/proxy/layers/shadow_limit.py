@@ -14,16 +14,22 @@ from gateway.errors import CONCURRENCY_LIMIT, QUEUE_FULL, QUEUE_PREDICTED_TIMEOU
 from gateway.policy.limiter import WHY, Limiter, Waiter
 from gateway.policy.machine import REFUSED
 from gateway.policy.waiting_line import Rank
+from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.ranks import RankOf, any_rank
 
 
 def shadow_limit(
     limiter: Limiter, queue_timeout: float = 0.0, rank_of: RankOf = any_rank, *, predict: bool = False
 ) -> Layer:
-    """Admit every exchange; set ``shadow`` where and when `limit` would refuse it, unless another layer did before."""
+    """Admit every exchange; set ``shadow`` where and when `limit` would refuse it, unless another layer did before.
+
+    As there, it is over when the kernel has the response.
+    """
     clock = limiter.clock
 
     def layer(next_handler: Handler) -> Handler:
+        served = deliver(next_handler)
+
         async def handle(ex: Exchange) -> None:
             permit = limiter.try_acquire()
             ex.concurrent = limiter.in_flight
@@ -32,7 +38,7 @@ def shadow_limit(
                 waiter = _take_place(limiter, ex, queue_timeout, rank_of, predict=predict)
             since = clock()
             try:
-                await next_handler(ex)
+                await served(ex)
             finally:
                 if permit != REFUSED:
                     limiter.release(permit, Outcome.IGNORED, clock() - since)

@@ -1,4 +1,4 @@
-"""`deliver`: an exchange ends when its response has left, and not before."""
+"""An exchange ends when its response has left, and not before: by `deliver`, or by the layer that has its permit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import asyncio
 import pytest
 
 from gateway.core.exchange import Exchange
+from gateway.core.layer import Layer
 from gateway.core.message import RequestHead
 from gateway.errors import INTERNAL, GatewayError
+from gateway.policy.limiter import Limiter
 from gateway.proxy.layers.deliver import deliver
+from gateway.proxy.layers.limit import limit
+from gateway.proxy.layers.shadow_limit import shadow_limit
+
+LIMITER = Limiter(1)
+LAYERS = [deliver, limit(None), limit(LIMITER), shadow_limit(LIMITER)]
 
 
 class Down:
@@ -40,27 +47,44 @@ async def done(_: Exchange) -> None:
     return None
 
 
-async def test_all_is_sent() -> None:
+@pytest.fixture(params=LAYERS, ids=["deliver", "no limit", "limit", "shadow limit"])
+def layer(request: pytest.FixtureRequest) -> Layer:
+    assert LIMITER.in_flight == 0
+    return request.param
+
+
+async def test_all_is_sent(layer: Layer) -> None:
     ex = exchange(Down(full=False))
-    await deliver(done)(ex)
+    await layer(done)(ex)
     assert ex.blocked == 0.0
 
 
-async def test_it_waits_for_the_client() -> None:
+async def test_it_waits_for_the_client(layer: Layer) -> None:
     down = Down(full=True)
     ex = exchange(down)
-    running = asyncio.ensure_future(deliver(done)(ex))
+    running = asyncio.ensure_future(layer(done)(ex))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not running.done()
+    assert LIMITER.in_flight == ex.concurrent, "the permit is held meanwhile"
     down.taken.set()
     await running
-    assert ex.blocked == 1.5
+    assert (ex.blocked, LIMITER.in_flight) == (1.5, 0)
 
 
-async def test_a_failure_does_not_wait() -> None:
+async def test_a_client_that_leaves_meanwhile(layer: Layer) -> None:
+    running = asyncio.ensure_future(layer(done)(exchange(Down(full=True))))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert LIMITER.in_flight == 0
+
+
+async def test_a_failure_does_not_wait(layer: Layer) -> None:
     async def fail(_: Exchange) -> None:
         raise GatewayError(INTERNAL)
 
     with pytest.raises(GatewayError):
-        await deliver(fail)(exchange(Down(full=True)))
+        await layer(fail)(exchange(Down(full=True)))
+    assert LIMITER.in_flight == 0

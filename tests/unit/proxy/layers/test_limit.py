@@ -51,8 +51,10 @@ async def refused(handle: Handler, ex: Exchange) -> GatewayError:
 
 class TestLayer:
     @pytest.mark.covers("T014")
-    def test_no_limiter_no_layer(self) -> None:
-        assert limit(None, LONG)(serve) is serve
+    async def test_no_limiter_no_permit(self) -> None:
+        ex = exchange()
+        await limit(None, LONG)(serve)(ex)
+        assert (ex.status, ex.concurrent) == (200, 0)
 
     async def test_the_permit_covers_what_happens_below(self) -> None:
         limiter = limiter_of(2)
