@@ -70,7 +70,7 @@ class Pool:
 
     def __init__(self, connector: HardenedConnector, keeping: Keeping) -> None:
         self.connector = connector
-        self._idle_timeout = keeping.idle_timeout
+        self._idle_timeout = keeping.idle_timeout or inf
         self._body_idle = keeping.body_idle
         self._budget = keeping.budget
         self._max_age = keeping.max_age
@@ -131,7 +131,8 @@ class Pool:
         while idle:
             connection, until = idle.popitem()
             self._budget.used -= 1
-            if connection.alive and self._clock() < until:
+            transport = connection.transport  # as `alive`, without a call
+            if transport is not None and not transport.is_closing() and self._clock() < until:
                 self.reuses += 1
                 return connection
             connection.abort()
@@ -165,7 +166,7 @@ class Pool:
         if connection.named_body:
             self._let_rest(connection)
             return
-        budget = self._budget
+        idle, budget = self._idle, self._budget
         now = self._clock()
         kept_until, address = self._open[connection]
         current = self.connector.current
@@ -173,20 +174,20 @@ class Pool:
             self._closed
             or now >= kept_until
             or (current is not None and address not in current)
-            or len(self._idle) >= self._max_idle
+            or len(idle) >= self._max_idle
             or budget.used >= budget.limit
             or (self._census is not None and self._census.excess > 0)
         ):
             connection.abort()
             return
-        until = now + self._idle_timeout if self._idle_timeout else inf
+        until = now + self._idle_timeout
         limit = connection.idle_limit
         if limit < inf:
             until = min(until, now + limit - min(_HINT_MARGIN, limit / 2))
             if until <= now:
                 connection.abort()
                 return
-        self._idle[connection] = until
+        idle[connection] = until
         budget.used += 1
         armed = self._sweeper.expires_at
         if not armed or until < armed or self.connector.stale_at < armed:  # nearly never: no call for it

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 
@@ -18,23 +19,24 @@ def _nothing() -> None:
 class LazyTimer:
     """Calls ``expire`` once when the time of the newest `arm` is reached and no `disarm` came in between."""
 
-    __slots__ = ("_expire", "_fires_at", "_handle", "_loop", "expires_at")
+    __slots__ = ("_expire", "_handle", "_loop", "expires_at", "fires_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[], None]) -> None:
         self._loop = loop
         self._expire = expire
         self._handle: asyncio.TimerHandle | None = None
-        self._fires_at = 0.0
+        self.fires_at = inf
+        """When the timer of the event loop fires; infinite while there is none. Until then ``expires_at`` may be set
+        instead of a call of `arm`, which would do nothing else."""
         self.expires_at = 0.0
         """Absolute monotonic time in seconds; 0.0 = disarmed."""
 
     def arm(self, at: float) -> None:
         """Expire at the absolute time ``at``, instead of any time set before."""
         self.expires_at = at
-        if self._handle is None:
-            self._set(at)
-        elif at < self._fires_at:
-            self._handle.cancel()
+        if at < self.fires_at:
+            if self._handle is not None:
+                self._handle.cancel()
             self._set(at)
 
     def disarm(self) -> None:
@@ -49,13 +51,15 @@ class LazyTimer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+            self.fires_at = inf
 
     def _set(self, at: float) -> None:
-        self._fires_at = at
+        self.fires_at = at
         self._handle = self._loop.call_later(max(0.0, at - monotonic()), self._fire)
 
     def _fire(self) -> None:
         self._handle = None
+        self.fires_at = inf
         at = self.expires_at
         if not at:
             return

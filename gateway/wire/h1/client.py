@@ -99,7 +99,7 @@ class H1Client(ResponseReader):
         head = request.rendered
         if head is None:
             head = request.rendered = request_head(request)
-        self.write(b"%b%b\r\n%b" % (head, lines, body))
+        self.write(b"".join((head, lines, b"\r\n", body)))  # half as many instructions as a format
         return done
 
     def _refuse(self) -> None:
@@ -115,10 +115,10 @@ class H1Client(ResponseReader):
             self.move(ClientEvent.EXPECT)
         if self.state is HEAD:
             self._head_reason = reason
-            if at:
-                self.timer.arm(at)
-            else:
-                self.timer.disarm()
+            timer = self.timer
+            timer.expires_at = at
+            if 0.0 < at < timer.fires_at:  # nearly never: no call for it
+                timer.arm(at)
 
     def begin_body(self, source: Source, length: int) -> None:
         """As `ClientStream.begin_body`."""

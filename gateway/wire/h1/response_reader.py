@@ -169,8 +169,8 @@ class ResponseReader(MessageWriter):
             self._take_rest_of_head(data)
             return
         while data and (self.state is HEAD or self.state is STALLED):
-            # A head is short: what lies behind it is not copied.
-            window = bytes(data[:_HEAD_WINDOW])
+            # A head is short: what lies far behind it is not copied.
+            window = (data if len(data) <= _HEAD_WINDOW else data[:_HEAD_WINDOW]).tobytes()
             head = self._last_response
             # An endpoint often repeats a head, byte for byte, within a second.
             if head is not None and window.startswith(self._last_head) and not self._to_head:

@@ -37,7 +37,7 @@ def response_head(response: ResponseHead, framing: bytes, lines: bytes) -> bytes
         rendered = _render_response(response)
         if b"date" in response.known:
             response.rendered = rendered
-    return b"%b%b%b\r\n" % (rendered, framing, lines)
+    return b"".join((rendered, framing, lines, b"\r\n"))  # half as many instructions as a format
 
 
 def _render_response(response: ResponseHead) -> bytes:

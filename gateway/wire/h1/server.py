@@ -313,7 +313,10 @@ class H1Server(RequestHeads):
         self.state = IDLE
         self._parts = 0
         self._idle_since = now = monotonic()
-        self.timer.arm(now + self.limits.keepalive_timeout)
+        timer = self.timer
+        timer.expires_at = at = now + self.limits.keepalive_timeout
+        if at < timer.fires_at:  # nearly never: no call for it
+            timer.arm(at)
         if self._stash:
             self._scanned = 0
             self._advance()

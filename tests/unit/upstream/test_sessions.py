@@ -75,6 +75,13 @@ class Session:
             self.on_lost(self)
 
 
+class Transport:
+    """One that is open."""
+
+    def is_closing(self) -> bool:
+        return False
+
+
 class Connection:
     """For one request at a time."""
 
@@ -84,12 +91,12 @@ class Connection:
     abandoned_at = 0.0
 
     def __init__(self) -> None:
-        self.alive = True
+        self.transport: Transport | None = Transport()
         self.on_lost: Callable[[object], None] | None = None
         self.on_idle: Callable[[object], None] | None = None
 
     def abort(self) -> None:
-        self.alive = False
+        self.transport = None
         if self.on_lost is not None:
             self.on_lost(self)
 

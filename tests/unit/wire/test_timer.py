@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from time import monotonic
 
 from gateway.wire.timer import LazyTimer
@@ -45,4 +46,17 @@ async def test_a_closed_one_leaves_no_timer() -> None:
     dog = LazyTimer(asyncio.get_running_loop(), lambda: None)
     dog.arm(monotonic() + 60)
     dog.close()
-    assert (dog.expires_at, dog._handle) == (0.0, None)
+    assert (dog.expires_at, dog._handle, dog.fires_at) == (0.0, None, inf)
+
+
+async def test_while_it_runs_a_later_time_needs_no_call() -> None:
+    expired = asyncio.Event()
+    dog = LazyTimer(asyncio.get_running_loop(), expired.set)
+    assert dog.fires_at == inf
+    soon = monotonic() + 0.01
+    dog.arm(soon)
+    assert dog.fires_at == soon
+    dog.expires_at = later = soon + 0.03
+    await expired.wait()
+    assert monotonic() >= later - 0.001
+    assert (dog.expires_at, dog.fires_at) == (0.0, inf)
