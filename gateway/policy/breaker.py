@@ -44,6 +44,7 @@ from gateway.policy.breaker_store import (
     HALF_OPEN,
     OPEN,
     STATE_OF,
+    WORDS,
     BreakerStore,
     Judged,
     MemoryBreakerStore,
@@ -87,6 +88,7 @@ EXTERNAL = "external"
 """The cause of a change that `Breaker.force` made."""
 
 _STATES: Final = tuple(State)
+_CLOSED: Final = WORDS[CLOSED]
 _SUCCESS: Final = Outcome.SUCCESS
 _NO_RULES: Final = Rules()
 _PROBED: Final = {Outcome.SUCCESS: Event.PROBE_OK, Outcome.FAILURE: Event.PROBE_FAILED}
@@ -101,6 +103,7 @@ class Breaker(Machine):
     __slots__ = (
         "_given",
         "_last",
+        "asked",
         "clock",
         "counts",
         "failure_threshold",
@@ -131,6 +134,8 @@ class Breaker(Machine):
         self._given: dict[int, int] = {}
         """The permits that are not released, each with the word under which it was given."""
         self._last = 0
+        self.asked = _CLOSED
+        """The state in which `try_acquire` was last answered, as people write it."""
         self.configure(failure_threshold, recovery_timeout, half_open_requests, rules=rules)
         self.store: BreakerStore = MemoryBreakerStore() if store is None else store
         self.store.begin(clock())
@@ -199,8 +204,13 @@ class Breaker(Machine):
         """A permit, to be given to `release`; or `REFUSED`."""
         word = self.store.word
         # CLOSED is 0; this runs for each request.
-        if word & STATE_OF and not (word := self._take_probe()):
-            return REFUSED
+        if word & STATE_OF:
+            word = self._take_probe()
+            self.asked = WORDS[self.store.word & STATE_OF]
+            if not word:
+                return REFUSED
+        else:
+            self.asked = _CLOSED
         self._last = permit = self._last + 1
         self._given[permit] = word
         return permit

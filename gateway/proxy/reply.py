@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
@@ -43,6 +43,12 @@ class Treatment:
     discards: Discards | None = None
     reported: Callable[[ResponseHead], list[bytes] | None] | None = None
     most: int = 0
+    plain: bool = field(init=False)
+    """Nothing looks at a response but the caller: there is nothing of ``watched``, ``discards`` and ``reported``."""
+
+    def __post_init__(self) -> None:
+        plain = self.watched is None and self.discards is None and self.reported is None
+        object.__setattr__(self, "plain", plain)
 
     def heeded(self, head: ResponseHead) -> ResponseHead:
         """``head`` for the caller, when what the endpoint says of itself is noted."""
@@ -86,18 +92,22 @@ class Relay:
         fallback takes over; or not yet, when one may follow until its first event."""
         ex = self.exchange
         ex.status = head.status
-        if self.treatment.reported is not None:  # of each response, also of one that the caller does not get
-            head = self.treatment.heeded(head)
+        treatment = self.treatment
+        if treatment.plain and ex.retries is None and ex.opened is None:
+            self._commit(head, source)
+            return ex.downstream
+        if treatment.reported is not None:  # of each response, also of one that the caller does not get
+            head = treatment.heeded(head)
         if ex.retries is not None:
             nowhere = ex.retries.discard(head, self.stream)
             if nowhere is not None:
                 return nowhere
-        discards = self.treatment.discards
+        discards = treatment.discards
         if discards is not None and discards(ex, head.status):
             return self._discard(head)
         if ex.opened is not None:
             return self._go_on(ex.opened, head, source)
-        watched = self.treatment.watched
+        watched = treatment.watched
         if watched is not None:
             return watched.sink(ex, self.stream, head, self._commit, source)
         self._commit(head, source)

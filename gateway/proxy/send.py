@@ -94,6 +94,7 @@ class _Way(NamedTuple):
 def _handler(way: _Way) -> Handler:
     pool, address, fields, rewrite, treatment, response_header, per_try, keeps, last, reply = way
     bound = min(response_header, per_try) if response_header and per_try else response_header or per_try
+    personal, within = fields.personal, response_header or per_try
 
     async def handle(ex: Exchange) -> None:
         request, down = ex.request, ex.downstream
@@ -102,7 +103,7 @@ def _handler(way: _Way) -> Handler:
         attempt.http_version = stream.http_version
         outgoing = rewrite.request(request, down.peer, ex.trace)
         identified = b"X-Request-Id: %b\r\n" % ex.request_id
-        lines = identified if not fields.personal else fields.lines(ex.principal) + identified
+        lines = fields.lines(ex.principal) + identified if personal else identified
         if last:
             identified += fallback_line(ex)
         if TIMEOUT in request.known:
@@ -117,7 +118,7 @@ def _handler(way: _Way) -> Handler:
                 done = stream.send(outgoing, lines + relay.key if bridged else lines, body, relay, down.limits)
                 attempt.asked_at = attempt.sent_at = now = monotonic()  # one write: there is no upload to measure
                 if bound:
-                    by = now + (response_header or bound)
+                    by = now + within
                     stream.expect_by(min(by, attempt.began_at + per_try) if per_try else by, errors.HEADER_TIMEOUT)
                 await done
         except BaseException as error:
@@ -131,7 +132,8 @@ def _handler(way: _Way) -> Handler:
                 _end_watch(ex, ex.events)
         if ex.grpc_status == GRPC_DUE:
             ex.grpc_status = status_of_trailers(stream.trailers)
-        stream.release(end_of_body(ex))
+        # Where there was no body, all of it was taken.
+        stream.release((not request.length and ex.retries is None) or end_of_body(ex))
 
     return handle
 

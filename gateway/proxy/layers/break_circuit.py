@@ -13,7 +13,6 @@ from gateway.core.outcome import Outcome
 from gateway.core.statuses import statuses
 from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
 from gateway.policy.breaker import Breaker
-from gateway.policy.breaker_store import STATE_OF, WORDS
 from gateway.policy.machine import REFUSED
 from gateway.proxy.admission import client_of
 from gateway.proxy.grpc import outcome_of
@@ -88,7 +87,7 @@ def caller_of(ex: Exchange) -> bytes:
 
 
 def break_circuit(
-    breaker: Breaker | None, failures: Container[int] = FAILURES, of: bytes = b"", ignored: Collection[int] = ()
+    breaker: Breaker | None, failures: Collection[int] = FAILURES, of: bytes = b"", ignored: Collection[int] = ()
 ) -> Layer:
     """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
@@ -100,10 +99,12 @@ def break_circuit(
     if breaker is None:
         return lambda next_handler: next_handler
 
+    said = frozenset(failures).union(ignored)  # statuses that are no success
+
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
             permit = breaker.try_acquire()
-            ex.breaker = WORDS[breaker.store.word & STATE_OF]
+            ex.breaker = breaker.asked
             if permit == REFUSED:
                 if not breaker.shadow:
                     raise _rejection(breaker)
@@ -112,9 +113,12 @@ def break_circuit(
             reason = ""
             try:
                 await next_handler(ex)
-                outcome, reason = judged(ex, None, failures)
-                if ignored and ex.status in ignored:
-                    outcome = IGNORED
+                if ex.status not in said and ex.grpc_status <= 0:  # as `judged`, without a call
+                    outcome = SUCCESS
+                else:
+                    outcome, reason = judged(ex, None, failures)
+                    if ex.status in ignored:
+                        outcome = IGNORED
             except BaseException as error:
                 outcome, reason = judged(ex, error)
                 raise
