@@ -35,7 +35,7 @@ from gateway.page.layout import (
 from gateway.page.schedule import PageSchedule
 from gateway.page.slab import Slab
 from gateway.policy.machine import REFUSED
-from gateway.policy.store import FULL, TAKEN, PermitNumbers
+from gateway.policy.store import FULL, SMOOTHING, TAKEN, PermitNumbers
 
 _NONE: Final = -1
 """No process: the permit went back to those that are free."""
@@ -47,6 +47,7 @@ class PagePermitStore:
     __slots__ = (
         *("_arrivals", "_cells", "_floats", "_mine", "_release", "_schedule", "_section", "_try_acquire", "_wakes"),
         "slab",
+        "taken",
     )
 
     def __init__(self, slab: Slab) -> None:
@@ -60,6 +61,7 @@ class PagePermitStore:
         self._arrivals = ARRIVED + slab.slot
         self._wakes: list[Callable[[], None]] = []
         self._schedule = PageSchedule(slab)
+        self.taken = 0
 
     # -- what is read without the lock
 
@@ -101,11 +103,6 @@ class PagePermitStore:
     def hold(self) -> float:
         return self._floats[HOLD]
 
-    @hold.setter
-    def hold(self, seconds: float) -> None:
-        # Not under the lock: of two processes that measure at once, one is forgotten, which an average survives.
-        self._floats[HOLD] = seconds
-
     # -- what a worker does
 
     def on_admitted(self, wake: Callable[[], None]) -> None:
@@ -132,7 +129,7 @@ class PagePermitStore:
         total = cells[TOTAL]
         if total < limit:  # one that changes now is as good as one that changes a moment later
             cells[mine] += 1  # first, as in `_put_in_use`
-            cells[TOTAL] = total + 1
+            cells[TOTAL] = self.taken = total + 1
         else:
             arrived = REFUSED
         self._release()
@@ -141,8 +138,13 @@ class PagePermitStore:
             slab.catch_up()
         return arrived
 
-    def give_back(self) -> None:
+    def give_back(self, seconds: float = 0.0) -> None:
         """As `PermitStore.give_back`."""
+        if seconds:
+            # Not under the lock: of two processes that measure at once, one is forgotten, which an average survives.
+            floats = self._floats
+            hold = floats[HOLD]
+            floats[HOLD] = hold + (seconds - hold) * SMOOTHING if hold else seconds
         slab, section, cells = self.slab, self._section, self._cells
         if section.inside:
             slab.put_off(self.give_back)

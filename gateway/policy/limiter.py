@@ -38,9 +38,6 @@ DROPPED: Final = -3
 WHY: Final[dict[int, Reason]] = {REFUSED: QUEUE_TIMEOUT, DISPLACED: QUEUE_FULL, DROPPED: QUEUE_TIMEOUT}
 """Why a waiter got no permit, by his result. `REFUSED`: the time was up."""
 
-SMOOTHING = 1 / 8
-"""Weight of the newest hold in the moving average, as TCP smooths its round-trip time (RFC 6298, 2)."""
-
 MARGIN: Final = 1.5
 """Times the time that a request has: an expected wait above that is too long. docs/concepts.md has the simulation: with
 1.0 too many are rejected after one long hold, with 2.0 hardly a wait in vain is spared.
@@ -231,11 +228,7 @@ class Limiter(Waitable):
         except KeyError:
             self.extra_releases += 1
             return
-        store = self.store
-        if seconds:
-            hold = store.hold
-            store.hold = hold + (seconds - hold) * SMOOTHING if hold else seconds
-        store.give_back()
+        self.store.give_back(seconds)
 
     def resize(self, max_concurrent: int, max_waiting: int | None = None) -> None:
         """Change the numbers of permits and of places (None: as it is). Permits in use stay in use, so that fewer come

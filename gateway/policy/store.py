@@ -22,6 +22,8 @@ TAKEN: Final = -1
 """What `PermitStore.join` returns when a permit was free: it is taken, and there is nothing to wait for."""
 FULL: Final = -2
 """What `PermitStore.join` returns when the queue has no place left."""
+SMOOTHING: Final = 1 / 8
+"""Weight of the newest hold in the moving average, as TCP smooths its round-trip time (RFC 6298, 2)."""
 
 
 class PermitNumbers(NamedTuple):
@@ -44,8 +46,13 @@ class PermitStore(Protocol):
 
     max_waiting: int
     """Places in the queue; 0: no one waits."""
-    hold: float
-    """Seconds for which a permit is held, on a moving average; 0.0: not known yet."""
+    taken: int
+    """Permits in use at the last `take` that gave one, this one included."""
+
+    @property
+    def hold(self) -> float:
+        """Seconds for which a permit is held, on a moving average; 0.0: not known yet."""
+        ...
 
     @property
     def limit(self) -> int: ...
@@ -79,8 +86,10 @@ class PermitStore(Protocol):
         """
         ...
 
-    def give_back(self) -> None:
-        """Put one permit out of use, or give it to the first who waits. Called once for each that was got."""
+    def give_back(self, seconds: float = 0.0) -> None:
+        """Put one permit out of use, or give it to the first who waits. Called once for each that was got. ``seconds``:
+        for how long it was held, for the average; 0.0: not known.
+        """
         ...
 
     def join(self) -> int:
@@ -119,11 +128,12 @@ def _nothing() -> None:
 class MemoryPermitStore:
     """The permits of one process. ``arrived``: the calls of `take`."""
 
-    __slots__ = ("_places", "_schedule", "_tail", "_wakes", "arrived", "head", "hold", "in_flight", "limit")
+    __slots__ = ("_places", "_schedule", "_tail", "_wakes", "arrived", "head", "hold", "in_flight", "limit", "taken")
 
     def __init__(self, now: float = 0.0) -> None:
         self.limit = 0
         self.in_flight = 0
+        self.taken = 0
         self.arrived = 0
         self.hold = 0.0
         self.head = 0
@@ -155,10 +165,13 @@ class MemoryPermitStore:
         self.arrived = arrived = self.arrived + 1
         if self.in_flight >= self.limit:
             return REFUSED
-        self.in_flight += 1
+        self.in_flight = self.taken = self.in_flight + 1
         return arrived
 
-    def give_back(self) -> None:
+    def give_back(self, seconds: float = 0.0) -> None:
+        if seconds:
+            hold = self.hold
+            self.hold = hold + (seconds - hold) * SMOOTHING if hold else seconds
         self.in_flight -= 1
         if self._places.waiters:
             self._admit()

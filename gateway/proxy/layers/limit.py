@@ -61,8 +61,10 @@ def limit(
                     ex.concurrent = limiter.in_flight
                     raise GatewayError(CONCURRENCY_LIMIT, retry_after=limiter.reserve_retry_after())
                 permit = await _wait_for_turn(limiter, ex, queue_timeout, rank_of, comments, predict=predict)
+                ex.concurrent = limiter.in_flight
+            else:
+                ex.concurrent = limiter.store.taken  # of the store that it has now: it may move
             since = clock()
-            ex.concurrent = limiter.store.in_flight  # of the store that it has now: it may move
             try:
                 await next_handler(ex)
                 down = ex.downstream

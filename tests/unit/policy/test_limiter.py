@@ -10,10 +10,10 @@ from unit.scene import Clock
 
 from gateway.core.outcome import Outcome
 from gateway.policy.codel import Codel
-from gateway.policy.limiter import DISPLACED, DROPPED, SMOOTHING, WHY, Limiter, Waiter
+from gateway.policy.limiter import DISPLACED, DROPPED, WHY, Limiter, Waiter
 from gateway.policy.machine import REFUSED
 from gateway.policy.retry_after import MAX_RETRY_AFTER
-from gateway.policy.store import MemoryPermitStore
+from gateway.policy.store import SMOOTHING, MemoryPermitStore
 from gateway.policy.waiting_line import ANY, HIGH, LOW, NORMAL, Rank
 
 LONG = 60.0

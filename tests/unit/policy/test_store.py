@@ -61,7 +61,9 @@ class TestMoves:
         plain, moved = MemoryPermitStore(1000.0), make()
         for store in (plain, moved):
             store.resize(2)
-            store.hold = 0.25
+            assert store.take() != REFUSED
+            assert store.taken == 1
+            store.give_back(0.25)
             for _ in range(9):
                 store.take()
             assert [store.reserve_return(1000.5, 1.0, 1.0, 0.0) for _ in range(4)][-1] >= 3
@@ -75,7 +77,7 @@ class TestMoves:
             assert back.reserve_return(1002.0, 1.0, 1.0, 0.0) == plain.reserve_return(1002.0, 1.0, 1.0, 0.0)
         for store in (back, plain):
             store.give_back()
-        assert back.take() == plain.take() == 13
+        assert back.take() == plain.take() == 14
 
 
 class TestPermits:
