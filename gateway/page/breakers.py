@@ -6,6 +6,7 @@ counted, and what moved it, stands in two rings of records, so that any worker c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -48,13 +49,15 @@ _FIRST_TEXT: Final = 40
 class PageBreakerStore:
     """For the process in ``slab.slot``."""
 
-    __slots__ = ("_bytes", "_cells", "_mine", "_window", "_worker", "slab")
+    __slots__ = ("_bytes", "_cells", "_mine", "_window", "_worker", "numbers", "slab")
 
     def __init__(self, slab: Slab, worker: int) -> None:
         """``worker``: the number by which operators know this process; -1: it needs none."""
         self.slab = slab
         self._worker = worker
         self._cells = slab.cells
+        self.numbers: Sequence[int] = slab.cells[WORD : FAILURES + 1]
+        """As `BreakerStore.numbers`: the cells follow one another."""
         self._bytes = slab.cells.cast("B")
         self._mine = PROBES + slab.slot
         self._window = Window(slab.cells, WINDOW)

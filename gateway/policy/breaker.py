@@ -41,9 +41,11 @@ from gateway.core.outcome import Outcome
 from gateway.policy.breaker_rules import FAILURE_RATE, FAILURE_THRESHOLD, SLOW_RATE, Figures, Rules
 from gateway.policy.breaker_store import (
     CLOSED,
+    FAILURES,
     HALF_OPEN,
     OPEN,
     STATE_OF,
+    WORD,
     WORDS,
     BreakerStore,
     Judged,
@@ -103,6 +105,7 @@ class Breaker(Machine):
     __slots__ = (
         "_given",
         "_last",
+        "_numbers",
         "asked",
         "clock",
         "counts",
@@ -139,6 +142,7 @@ class Breaker(Machine):
         self.configure(failure_threshold, recovery_timeout, half_open_requests, rules=rules)
         self.store: BreakerStore = MemoryBreakerStore() if store is None else store
         self.store.begin(clock())
+        self._numbers = self.store.numbers
 
     @property
     def state(self) -> State:
@@ -202,8 +206,7 @@ class Breaker(Machine):
 
     def try_acquire(self) -> int:
         """A permit, to be given to `release`; or `REFUSED`."""
-        word = self.store.word
-        # CLOSED is 0; this runs for each request.
+        word = self._numbers[WORD]  # CLOSED is 0; this runs for each request
         if word & STATE_OF:
             word = self._take_probe()
             self.asked = WORDS[self.store.word & STATE_OF]
@@ -231,8 +234,8 @@ class Breaker(Machine):
         `wants_caller`; of it a hash is kept. ``reason`` (code of the error, empty without one), ``status`` and
         ``request_id`` are for explanations.
         """
-        store = self.store
-        word = store.word
+        store, numbers = self.store, self._numbers
+        word = numbers[WORD]
         if self._given.pop(permit, 0) != word:
             return
         if word & STATE_OF:
@@ -243,13 +246,13 @@ class Breaker(Machine):
         elif self.counts:
             if outcome is not Outcome.IGNORED:
                 failed, slow = outcome is Outcome.FAILURE, self.rules.is_slow(seconds)
-                if failed or slow or store.failures:
+                if failed or slow or numbers[FAILURES]:
                     why = reason if failed or reason or not slow else _slow(seconds)
                     self._keep(word, outcome, why, status, request_id)
                 self._count(word, Sample(self.clock(), failed, slow, _number_of(caller) if caller else 0))
         elif outcome is _SUCCESS:
             # In a circuit without a failure a success says nothing new.
-            if store.failures:
+            if numbers[FAILURES]:
                 self._keep(word, outcome, reason, status, request_id)
                 store.forgive(word)
         elif outcome is Outcome.FAILURE:
@@ -278,6 +281,7 @@ class Breaker(Machine):
         if store is not self.store:
             store.take_over(self.store.hand_over())
             self.store = store
+            self._numbers = store.numbers
 
     def retry_after(self) -> int:
         """Whole seconds until asking again makes sense, at least 1: what is left of the recovery time when open."""

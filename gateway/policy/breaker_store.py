@@ -22,6 +22,9 @@ OPEN: Final = 1
 HALF_OPEN: Final = 2
 STATE_OF: Final = 3
 """The bits of a word that are its state; those above are the generation."""
+WORD: Final = 0
+FAILURES: Final = 1
+"""Their places in `BreakerStore.numbers`."""
 
 WORDS: Final = ("closed", "open", "half-open")
 """The states as people and pybreaker write them, by their number."""
@@ -89,6 +92,11 @@ class BreakerNumbers(NamedTuple):
 
 class BreakerStore(Protocol):
     """The numbers of one breaker. ``word`` as a parameter: the one that the operation is meant for."""
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """``word`` and ``failures`` as they are at each look: for each attempt, because a property costs more."""
+        ...
 
     @property
     def word(self) -> int:
@@ -187,16 +195,23 @@ _KEPT_MOVES: Final = 32
 class MemoryBreakerStore:
     """The breaker of one process."""
 
-    __slots__ = ("_window", "failures", "moves", "outcomes", "probes", "since", "word")
+    __slots__ = ("_window", "moves", "numbers", "outcomes", "probes", "since")
 
     def __init__(self) -> None:
-        self.word = 0
+        self.numbers = [0, 0]
         self.since = 0.0
-        self.failures = 0
         self.probes = 0
         self.outcomes: deque[Judged] = deque(maxlen=_KEPT_OUTCOMES)
         self.moves: deque[Move] = deque(maxlen=_KEPT_MOVES)
         self._window = Window([0] * CELLS)
+
+    @property
+    def word(self) -> int:
+        return self.numbers[WORD]
+
+    @property
+    def failures(self) -> int:
+        return self.numbers[FAILURES]
 
     def begin(self, now: float) -> None:
         if not self.word:
@@ -226,17 +241,18 @@ class MemoryBreakerStore:
     def fail(self, word: int) -> int:
         if word != self.word:
             return 0
-        self.failures += 1
+        self.numbers[FAILURES] += 1
         return self.failures
 
     def forgive(self, word: int) -> None:
         if word == self.word:
-            self.failures = 0
+            self.numbers[FAILURES] = 0
 
     def count(self, word: int, width: int, sample: Sample) -> Tally | None:
-        if word != self.word:
+        numbers = self.numbers
+        if word != numbers[WORD]:
             return None
-        self.failures = run = self.failures + 1 if sample.failed else 0
+        numbers[FAILURES] = run = numbers[FAILURES] + 1 if sample.failed else 0
         return self._window.add(word, width, sample, run)
 
     def tally(self, now: float) -> Tally:
@@ -262,19 +278,20 @@ class MemoryBreakerStore:
             tuple(self.moves),
             self._window.saved(),
         )
-        self.word = self.probes = 0
+        self.numbers[WORD] = self.probes = 0
         self._window.clear()
         return numbers
 
     def take_over(self, numbers: BreakerNumbers) -> None:
-        self.word, self.since, self.failures, self.probes, outcomes, moves, window = numbers
+        word, self.since, failures, self.probes, outcomes, moves, window = numbers
+        self.numbers[:] = word, failures
         self.outcomes = deque(outcomes, maxlen=_KEPT_OUTCOMES)
         self.moves = deque(moves, maxlen=_KEPT_MOVES)
         self._window.load(window)
 
     def _next(self, state: int, now: float) -> None:
-        self.word = ((self.word >> 2) + 1) << 2 | state
+        self.numbers[WORD] = ((self.word >> 2) + 1) << 2 | state
         self.since = now
         self.probes = 0
         if state == CLOSED:
-            self.failures = 0
+            self.numbers[FAILURES] = 0
