@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway import errors
 from gateway.admin.actor import Actor
@@ -11,6 +11,7 @@ from gateway.admin.errors import not_found, unavailable
 from gateway.admin.live import Live
 from gateway.admin.representations import Resource
 from gateway.admin.rights import metrics_readers_only, superusers_only
+from gateway.core import hedge
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import Inspection
 
@@ -27,6 +28,12 @@ _PHASES: Final = {
     "blocked_ms": "waiting for a client slow to read it",
     "proxy_latency_ms": "in the gateway itself",
 }
+_WITHHELD: Final = {
+    hedge.BUDGET: "the budget of its upstream had no token left",
+    hedge.PERMIT: "its upstream had no free permit",
+    hedge.ENDPOINT: "no other endpoint took it",
+}
+"""Why there was no second attempt beside the first one."""
 _SHOWN_ABOVE: Final = 0.0005
 """Milliseconds: a smaller value is zero at three digits."""
 _ROUNDING: Final = 0.01
@@ -134,7 +141,23 @@ def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
         text += f"; {record['shadow']} would have refused it, were it not in shadow mode"
     if isinstance(attempts, int) and attempts > 1:
         text += f"; it took {attempts} attempts"
+    if isinstance(retries := record.get("retries"), Mapping) and retries["failures"]:
+        text += f"; tried again after {', '.join(retries['failures'])}"
+    if isinstance(beside := record.get("hedge"), Mapping):
+        text += f"; {_hedged(beside)}"
     return text
+
+
+def _hedged(beside: Mapping[str, Any]) -> str:
+    """``beside``: ``hedge`` of the access log."""
+    after = f"after {beside['after_ms']:.0f} ms"
+    if beside["shadow"]:
+        return f"a hedge would have begun {after}, were it not in shadow mode"
+    if beside["withheld"]:
+        return f"no hedge began {after}, because {_WITHHELD[beside['withheld']]}"
+    return (
+        f"a hedge began {after} and {beside['result']}, and the other attempt was at {beside['other'] or 'no endpoint'}"
+    )
 
 
 def _number(record: Mapping[str, object], name: str) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.admin.explanations import explained
+from gateway.core.hedge import WITHHELD
 
 LINE: dict[str, Any] = {
     "proxy_name": "web",
@@ -67,3 +68,30 @@ def test_what_the_fallback_took_over_from_is_told(behind: dict[str, str], says: 
     line = LINE | {"status_code": 200, "reason": "", "fallback": behind}
     told = explained(line)["sentence"]
     assert told == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; the fallback took over from {says}"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"result": "won"}, "a hedge began after 41 ms and won, and the other attempt was at h:2"),
+        ({"result": "lost"}, "a hedge began after 41 ms and lost, and the other attempt was at h:2"),
+        ({"shadow": True}, "a hedge would have begun after 41 ms, were it not in shadow mode"),
+        ({"withheld": "budget"}, "no hedge began after 41 ms, because the budget of its upstream had no token left"),
+    ],
+)
+def test_what_became_of_a_hedge_is_told(more: dict[str, object], says: str) -> None:
+    seen = {"after_ms": 41.2, "result": "", "other": "h:2", "withheld": "", "shadow": False} | more
+    told = explained(LINE | {"status_code": 200, "reason": "", "hedge": seen})["sentence"]
+    assert told == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; {says}"
+
+
+@pytest.mark.parametrize("word", WITHHELD)
+def test_every_cause_against_a_hedge_has_words(word: str) -> None:
+    seen = {"after_ms": 1.0, "result": "", "other": "", "withheld": word, "shadow": False}
+    assert "no hedge began after 1 ms, because " in explained(LINE | {"hedge": seen})["sentence"]
+
+
+@pytest.mark.parametrize(("failures", "says"), [(["stale", "503"], "; tried again after stale, 503"), ([], "")])
+def test_what_a_request_was_tried_again_for_is_told(failures: list[str], says: str) -> None:
+    line = LINE | {"status_code": 200, "reason": "", "retries": {"failures": failures, "withheld": "budget"}}
+    assert explained(line)["sentence"] == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms{says}"
