@@ -147,8 +147,8 @@ tuning: $(VENV)/.installed-dev ## what settings are worth, into build/results (f
 load: $(VENV)/.installed-load ## locust scenarios against a real gateway (SCENARIO=steady or all, DURATION=, RATE=, WEB=1, RECORD=1; alone: a list)
 	@PYTHONPATH=loadtest $(BIN)/python -m load $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE)) $(if $(WEB),--web) $(RECORDED)
 
-failures: $(VENV)/.installed-dev ## failing endpoints, overload and stalls, beside HAProxy, nginx and Envoy, into build/results (three minutes; TARGETS=, RECORD=1)
-	@PYTHONPATH=loadtest:. $(BIN)/python -m failures $(if $(TARGETS),--targets '$(TARGETS)') $(RECORDED)
+failures: $(VENV)/.installed-dev ## failing endpoints, overload, stalls and hedges, beside HAProxy, nginx and Envoy, into build/results (four minutes; TARGETS=, PART=, RECORD=1)
+	@PYTHONPATH=loadtest:. $(BIN)/python -m failures $(if $(TARGETS),--targets '$(TARGETS)') $(if $(PART),--part $(PART)) $(RECORDED)
 
 dashboards: $(VENV)/.installed ## write grafana/dashboards again, from grafana/generator
 	@$(BIN)/python grafana/generator grafana/dashboards

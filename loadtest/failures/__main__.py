@@ -2,8 +2,9 @@
 
     PYTHONPATH=loadtest:. python -m failures [--targets a,b] [--scale 1.0] [--record | --folder FOLDER]
     PYTHONPATH=loadtest:. python -m failures --write    # report.md and pictures again, from report.json
+    PYTHONPATH=loadtest:. python -m failures --part hedges --record    # one part again, and the rest as it stands
 
-Callers, endpoints and back ends are in this process; loopback only, and bounded in time: less than four minutes. A
+Callers, endpoints and back ends are in this process; loopback only, and bounded in time: less than five minutes. A
 proxy that is not installed is left out, and the report says so. Writes report.md, report.json and pictures. Exit codes:
 0 when every criterion held, 1 when one is broken, 2 when a proxy does not start.
 """
@@ -21,20 +22,29 @@ from typing import Any
 import machine
 import reports
 import uvloop
-from failures import endpoints, overload, stall
+from failures import endpoints, hedges, overload, stall
 from failures.proxies import GATEWAY, NAMES, installed
 from failures.report import markdown, number, pictures, verdicts
 from load.verdict import BROKEN
 
 from loadtest.peers.server import PeerError
 
+PARTS = {
+    "endpoints": endpoints.measured,
+    "overload": overload.measured,
+    "stall": stall.measured,
+    "hedges": hedges.measured,
+}
 
-async def measured(names: Sequence[str], scale: float) -> dict[str, Any]:
-    return {
-        "endpoints": await endpoints.measured(names, scale),
-        "overload": await overload.measured(names, scale),
-        "stall": await stall.measured(names, scale),
-    }
+
+async def measured(parts: Sequence[str], names: Sequence[str], scale: float) -> dict[str, Any]:
+    return {part: await PARTS[part](names, scale) for part in parts}
+
+
+def joined(before: dict[str, Any], report: dict[str, Any], part: str) -> dict[str, Any]:
+    """The report ``before`` with this part of ``report``, and the circumstances that it was measured in."""
+    apart = {**before.get("apart", {}), part: report["machine"]}
+    return {**before, part: report[part], "apart": apart}
 
 
 def circumstances(before: float) -> dict[str, str]:
@@ -64,6 +74,7 @@ def options() -> argparse.Namespace:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--record", action="store_true", help="write the committed report, not one below build/")
     where.add_argument("--folder", type=Path, help="where the report goes")
+    parser.add_argument("--part", choices=PARTS, help="measure this alone; the rest is that of the committed report")
     parser.add_argument(
         "--write", action="store_true", help="measure nothing; write again what follows from report.json"
     )
@@ -88,7 +99,7 @@ def main() -> int:
         print(f"{name} is left out: {why}", flush=True)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found = runner.run(measured(list(versions), chosen.scale))
+            found = runner.run(measured([chosen.part] if chosen.part else list(PARTS), list(versions), chosen.scale))
     except PeerError as problem:
         print(problem)
         return 2
@@ -99,6 +110,9 @@ def main() -> int:
         "missing": missing,
         **found,
     }
+    if chosen.part:
+        kept = reports.folder(record=True) / "failures/report.json"
+        report = joined(json.loads(kept.read_text()), report, chosen.part)
     folder = chosen.folder or reports.folder(record=chosen.record) / "failures"
     write(folder, report)
     judged = verdicts(report)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from failures import endpoints, overload, stall
+from failures import endpoints, hedges, overload, stall
 from failures.proxies import GATEWAY
 from load.scenario import Criterion
 
@@ -147,5 +147,17 @@ def _stall() -> tuple[Criterion, ...]:
     )
 
 
+def _hedges() -> Iterator[Criterion]:
+    """With ``after`` in seconds: what is measured by itself follows the slowness, so that it adds less."""
+    for kind, slowness in hedges.KINDS.items():
+        name = f"Requests sent for one, {slowness.title[0].lower()}{slowness.title[1:]}"
+        how = "counted by the endpoints; the budget of hedges is 0.2, with a burst of 10"
+        yield Criterion(
+            name, "", figure("hedges", kind, hedges.FIRST, "requests sent for one"), how, at_most=1.25, needs=LONG
+        )
+        name = f"Failed requests, {slowness.title[0].lower()}{slowness.title[1:]}"
+        yield Criterion(name, "", figure("hedges", kind, hedges.FIRST, "failed"), "all but 200", at_most=0, needs=LONG)
+
+
 def criteria() -> tuple[Criterion, ...]:
-    return (*_failed(), *_left_alone(), _amplification(), *_back(), *_overload(), *_stall())
+    return (*_failed(), *_left_alone(), _amplification(), *_back(), *_overload(), *_stall(), *_hedges())

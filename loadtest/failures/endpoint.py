@@ -17,6 +17,8 @@ BUSY = http1.response(b"busy", b"503 Service Unavailable")
 WORK = 0.02
 """Seconds for one request of an endpoint that is well."""
 SLOWER = 10
+LATE = 0.4
+"""Seconds for one of the few requests that are slow by chance."""
 FLAP = 2.0
 """Seconds that an endpoint that flaps is away, and then there."""
 
@@ -26,6 +28,8 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.work = WORK
+        self.late_every = 0
+        """Each so-manieth request takes `LATE`; 0: none does."""
         self.answer = OK
         self.silent = False
         """Takes requests and answers none; those that came meanwhile stay without a response."""
@@ -45,6 +49,12 @@ class Endpoint:
 
     def _line(self) -> _Line:
         return _Line(self)
+
+    @property
+    def seconds(self) -> float:
+        """For the request that came last."""
+        late = self.late_every and len(self.came) % self.late_every == 0
+        return LATE if late else self.work
 
     def refuse(self) -> None:
         """End all connections, and refuse further ones."""
@@ -81,7 +91,7 @@ class _Line(http1.Answering):
         if endpoint.answer is BUSY:
             self.transport.write(BUSY)
         else:
-            self._timer = asyncio.get_running_loop().call_later(endpoint.work, self.transport.write, OK)
+            self._timer = asyncio.get_running_loop().call_later(endpoint.seconds, self.transport.write, OK)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._endpoint.lines.discard(self)

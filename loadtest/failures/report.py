@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from failures import endpoints, overload, stall
+from failures import endpoints, hedges, overload, stall
 from failures.criteria import Report, criteria
 from failures.endpoint import FAULTS
 from load.report import number
@@ -41,6 +41,12 @@ STALL_COLUMNS = {
     "look complete": "streams that look complete",
     "places held": "places held at the end",
     "another caller gets": "another caller gets then",
+}
+HEDGE_COLUMNS = {
+    "failed": "failed requests",
+    "p50 ms": "p50, ms",
+    "p99 ms": "p99, ms",
+    "requests sent for one": "sent for one request",
 }
 HIGHER = {"good a second", "% of capacity", "learn %"}
 NEUTRAL = {"another caller gets", "rejected %", "most inside"}
@@ -81,6 +87,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _endpoints(report)
     yield from _overload(report)
     yield from _stall(report)
+    yield from _hedges(report)
     yield from _conditions(report)
 
 
@@ -129,9 +136,26 @@ def _stall(report: Report) -> Iterator[str]:
         yield from table("proxy", STALL_COLUMNS, trials)
 
 
+def _hedges(report: Report) -> Iterator[str]:
+    yield (
+        f"\n## Slow requests and hedges\n\n{endpoints.RATE:.0f} GETs a second to each proxy, over four endpoints that "
+        f"take 20 ms. After {hedges.WARM:g} s some are slow, for {hedges.MEASURED:g} s, of which the figures are. A "
+        "hedge goes to another endpoint. The gateway makes hedges within the budget of the retries (0.2 of the "
+        "requests and a burst of 10). Envoy makes one when the time of a try is over, within its budget of retries (20 "
+        "% of the requests that run, and three at any time). HAProxy and nginx have none."
+    )
+    for key, trials in report["hedges"].items():
+        kind = hedges.KINDS[key]
+        yield f"\n### {kind.title}\n\n{kind.story[0].upper()}{kind.story[1:]}.\n"
+        yield from table("proxy", HEDGE_COLUMNS, trials)
+
+
 def _conditions(report: Report) -> Iterator[str]:
     yield "\n## Conditions\n"
     yield from (f"- {name}: {value}." for name, value in report["machine"].items())
+    for part, machine in report.get("apart", {}).items():
+        yield f"- {part}: measured apart from the rest, and the same in all but this:"
+        yield from (f"  - {name}: {value}." for name, value in machine.items() if value != report["machine"].get(name))
     yield (
         "- Callers, endpoints and proxies share the machine; latencies are those of a shared machine, counts and "
         "shares are not. A caller's time counts from when it meant to ask."

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 import yaml
 from experiments.callers import Answer
-from failures import overload, stall
+from failures import hedges, overload, stall
 from failures.criteria import NEVER, of_endpoint
-from failures.endpoint import FAULTS, WORK, Endpoint
+from failures.endpoint import FAULTS, LATE, WORK, Endpoint
 from failures.endpoints import PORTS, VARIANTS, Seen, trial
 from failures.proxies import FOLDER, installed, together
 from failures.report import markdown, pictures, table
@@ -22,7 +22,7 @@ from harness.patience import eventually
 from loadtest.peers.target import TARGETS, fill, found
 
 RESULTS = Path(__file__).resolve().parents[2] / "loadtest/results/failures"
-SHORT, OVERLOADED = 0.15, 0.25
+SHORT, OVERLOADED, HEDGED = 0.15, 0.25, 0.5
 """Factors on the durations of a trial."""
 
 
@@ -178,9 +178,47 @@ async def test_a_caller_knows_that_a_stream_has_only_comments_and_its_place_is_f
     assert stall.GAP / 2 <= figures["after s, median"] < stall.PATIENCE
 
 
+def test_figures_of_hedges_are_of_the_time_in_which_something_is_slow() -> None:
+    answers = [Answer(1.0, 9.0, 503), *(Answer(2.0 + n / 10, 0.01 * (n + 1), 200 if n else 504) for n in range(100))]
+    figures = hedges.figures(answers, [[1.0, 1.9], [2.0, 3.0] * 50, [4.0] * 20], 2.0)
+    assert (figures["requests"], figures["failed"]) == (100, 1)
+    assert figures["requests sent for one"] == pytest.approx(1.2)
+    assert figures["p50 ms"] == pytest.approx(510)
+
+
+async def test_of_an_endpoint_some_requests_are_late() -> None:
+    async with Endpoint() as endpoint:
+        endpoint.late_every = 3
+        times = []
+        for _ in range(6):
+            endpoint.came.append(0.0)
+            times.append(endpoint.seconds)
+    assert times == [WORK, WORK, LATE] * 2
+
+
+@pytest.mark.timeout(120)
+async def test_hedges_hide_slow_requests_within_their_budget() -> None:
+    """Where all are slow they are only load, which the budget bounds."""
+    (first, _, none, *_), ready = hedges.VARIANTS, asyncio.Barrier(4)
+    few, all_ = hedges.KINDS["few"], hedges.KINDS["all"]
+    trials = {
+        "few": hedges.trial(first, few, HEDGED, ready),
+        "few, none": hedges.trial(none, few, HEDGED, ready),
+        "all": hedges.trial(first, all_, HEDGED, ready),
+        "all, none": hedges.trial(none, all_, HEDGED, ready),
+    }
+    found = {name: made["figures"] for name, made in (await together(trials)).items()}
+    assert all(each["failed"] == 0 for each in found.values())
+    assert found["few"]["p99 ms"] < found["few, none"]["p99 ms"]
+    assert found["few, none"]["p99 ms"] >= LATE * 1e3
+    least = found["all, none"]["requests sent for one"]  # above 1 where requests come late, on a machine that is busy
+    assert 1.02 < found["few"]["requests sent for one"] < least + 0.25
+    assert 1.1 < found["all"]["requests sent for one"] < least + 0.25
+
+
 VALUES = {name: str(20000 + number) for number, name in enumerate(("PORT", "ADMIN", "ORIGIN", *PORTS))}
 VALUES |= {"LIMIT": overload.FIXED, "QUEUE": "40", "CAPACITY": "8", "STREAMS": "20", "STATUSES": "503", "WORKERS": "1"}
-VALUES |= {"ADAPTIVE": "true", "CONNECTIONS": "8"}
+VALUES |= {"ADAPTIVE": "true", "CONNECTIONS": "8", "AFTER": "p95", "HEDGES": "true", "TRY": "0.05s"}
 CHECKS = {
     "haproxy.cfg": ("haproxy", "-c", "-f"),
     "nginx.conf": ("nginx", "-t", "-c"),
