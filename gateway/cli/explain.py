@@ -88,7 +88,10 @@ def upstream_text(found: Json) -> str:
     if fallback := found.get("fallback"):  # as above
         to = f"a response with {fallback['status']}"
         if fallback["endpoint"]:
-            to = f"{fallback['endpoint']}, {fallback['in_flight']} in use, breaker {fallback['breaker']}"
+            limit = fallback.get("limit")  # as above
+            inside = f"{fallback['in_flight']} of {limit}" if limit else f"{fallback['in_flight']}"
+            waiting = f", {fallback['waiting']} waiting" if fallback.get("waiting") else ""
+            to = f"{fallback['endpoint']}, {inside} in use{waiting}, breaker {fallback['breaker']}"
         lines.append(f"  fallback on {', '.join(fallback['on'])}: {to}")
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
     if pool.get("sessions"):  # a gateway of another version does not send them

@@ -241,7 +241,8 @@ def _fallback(of: Sequence[FallbackView]) -> FallbackView | None:
     if not of:
         return None
     breaker = worst(each["breaker"] for each in of)
-    return {**of[0], "breaker": breaker, "in_flight": max(each["in_flight"] for each in of)}
+    in_flight = max(each["in_flight"] for each in of)
+    return {**of[0], "breaker": breaker, "in_flight": in_flight, "waiting": max(each.get("waiting", 0) for each in of)}
 
 
 def _token(of: Sequence[TokenView]) -> TokenView | None:

@@ -330,6 +330,10 @@ class FallbackView(TypedDict):
     """Of the other upstream: closed, open, half_open or off."""
     in_flight: int
     """Permits of the other upstream in use, by whatever proxy; 0 without a limit."""
+    limit: NotRequired[int]
+    """Permits of the other upstream in all; 0 without a limit."""
+    waiting: NotRequired[int]
+    """Requests in the queue of the other upstream."""
 
 
 class PoolView(TypedDict):

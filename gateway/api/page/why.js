@@ -27,7 +27,7 @@ const FACTS = {
   Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.places ? `; ${plural(g.places, 'place')} by their ${g.reports === 'shadow' ? 'reports, which only count' : 'reports'}` : ''}${g.panic ? '; too few are usable, so all are used' : ''}`,
   Retries: ({ retries: r }) => r && `${plural(r.attempts, 'attempt')} on ${r.on.join(', ')}${shadow(r)}; ${r.left.toFixed(1)} of ${r.burst} left in the budget, ${r.waiting} waiting`,
   Hedges: ({ hedge: g }) => g && `${hedgedAfter(g)}${shadow(g)}; ${g.left.toFixed(1)} of ${g.burst} left in the budget, ${g.running} running`,
-  Fallback: ({ fallback: f }) => f && `for ${f.on.join(', ')}: ${f.endpoint ? `${f.endpoint}, ${plural(f.in_flight, 'permit')} in use, breaker ${BREAKER[f.breaker].toLowerCase()}` : `a response with ${f.status}`}`,
+  Fallback: ({ fallback: f }) => f && `for ${f.on.join(', ')}: ${f.endpoint ? `${f.endpoint}, ${f.limit ? `${f.in_flight} of ` : ''}${plural(f.limit || f.in_flight, 'permit')} in use${f.waiting ? `, ${f.waiting} waiting` : ''}, breaker ${BREAKER[f.breaker].toLowerCase()}` : `a response with ${f.status}`}`,
   Connections: ({ pool: p }) => `${p.open} open, ${p.in_use} in use; ${p.dials} dialled, ${p.reuses} times reused`,
   'HTTP/2': ({ pool: p }) => p.sessions && `${plural(p.sessions, 'connection')} with ${plural(p.streams, 'request')}`,
 };

@@ -167,13 +167,16 @@ def _fallback(served: Served) -> FallbackView | None:
     if fallback is None:
         return None
     breaker = None if second is None else second.breaker
+    limiter = None if second is None else second.limiter
     statuses = [f"{first}" if first == last else f"{first}-{last}" for first, last in fallback.statuses]
     return {
         "on": [*fallback.on, *statuses],
         "endpoint": "" if second is None else ", ".join([endpoint.origin.url for endpoint in second.endpoints]),
         "status": 0 if fallback.response is None else fallback.response.status,
         "breaker": "off" if breaker is None else breaker.state.api_word,
-        "in_flight": 0 if second is None or second.limiter is None else second.limiter.in_flight,
+        "in_flight": 0 if limiter is None else limiter.in_flight,
+        "limit": 0 if limiter is None else limiter.max,
+        "waiting": 0 if limiter is None else limiter.waiting,
     }
 
 

@@ -159,6 +159,16 @@ def test_a_limit_that_adapts_tells_its_decisions() -> None:
             "connect, 503: http://x:1, 2 in use, breaker closed",
         ),
         (
+            {"on": ["connect"], "endpoint": "http://x:1", "status": 0, "breaker": "off", "in_flight": 2}
+            | {"limit": 5, "waiting": 0},
+            "connect: http://x:1, 2 of 5 in use, breaker off",
+        ),
+        (
+            {"on": ["connect"], "endpoint": "http://x:1", "status": 0, "breaker": "off", "in_flight": 5}
+            | {"limit": 5, "waiting": 3},
+            "connect: http://x:1, 5 of 5 in use, 3 waiting, breaker off",
+        ),
+        (
             {"on": ["queue"], "endpoint": "", "status": 200, "breaker": "off", "in_flight": 0},
             "queue: a response with 200",
         ),

@@ -244,8 +244,8 @@ def test_a_refusal_names_the_workers_where_not_all_refuse() -> None:
 
 
 def test_the_fallback_of_all_workers_is_one() -> None:
-    one = {"on": ["connect"], "endpoint": "http://x:1", "status": 0, "breaker": "closed", "in_flight": 1}
-    other = one | {"breaker": "open", "in_flight": 3}
+    one = {"on": ["connect"], "endpoint": "http://x:1", "status": 0, "breaker": "closed", "in_flight": 1} | {"limit": 5}
+    other = one | {"breaker": "open", "in_flight": 3, "waiting": 2}
     found = explanations(
         {number: explanation("admit", 1, 1.0, fallback=each) for number, each in enumerate((one, other, None))}
     )

@@ -582,6 +582,8 @@ def test_a_fallback_tells_what_takes_over_and_when() -> None:
         "status": 200,
         "breaker": "off",
         "in_flight": 0,
+        "limit": 0,
+        "waiting": 0,
     }
     fuse, _ = breaker()
     second = Scene(limit=3, breaker=fuse)
@@ -594,6 +596,8 @@ def test_a_fallback_tells_what_takes_over_and_when() -> None:
         "status": 0,
         "breaker": "closed",
         "in_flight": 1,
+        "limit": 3,
+        "waiting": 0,
     }
     assert with_fallback(Scene(), Fallback(("connect",), upstream="x"), Scene())["fallback"] is not None
 
