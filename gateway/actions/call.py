@@ -16,10 +16,12 @@ from gateway.core.peer import Peer
 from gateway.errors import GatewayError
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Served
-from gateway.wire.memory import MemoryStream
+from gateway.wire.memory import MemoryStream, PieceStream
 
 PEER: Final = Peer("127.0.0.1", 0, b"http", lambda address: False)
 """Who makes the calls: this process."""
+WINDOW: Final = 1 << 18
+"""Bytes of a body that is taken piece by piece before the upstream waits."""
 _TURN: Final = 1e-9
 """Seconds: at least one turn of the event loop, in which all timers run that were due before."""
 
@@ -50,6 +52,26 @@ class Ended:  # not frozen, as `Prepared`
     error: GatewayError | None
 
 
+class Opening:
+    """A call whose response is taken piece by piece, once it has more than `WINDOW` bytes."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.exchange: Exchange | None = None
+        self.running: Running | None = None
+
+    @property
+    def stream(self) -> PieceStream | None:
+        """That of the attempt that runs; None: none does yet."""
+        found = None if self.running is None else self.running.stream
+        return found if isinstance(found, PieceStream) else None
+
+    @property
+    def given(self) -> bool:
+        """There is a piece to take, and there will be no other attempt."""
+        return self.stream is not None and self.stream.given
+
+
 async def call(
     server: Server,
     calls: dict[Exchange, Running],
@@ -57,18 +79,26 @@ async def call(
     prepared: Prepared,
     request_id: bytes,
     token: CallToken | None = None,
+    opening: Opening | None = None,
 ) -> Ended:
     """Make the call. ``calls``: those that run, for the layer `repeat`. ``request_id``: empty: one is made.
-    ``token``: gives it an access token; None: it needs none.
+    ``token``: gives it an access token; None: it needs none. ``opening``: what takes the response piece by piece; None:
+    it is in memory as a whole.
 
     When this is cancelled, the caller has left, and the exchange ends with it.
     """
     limits: Limits = server.limits
-    stream = MemoryStream(PEER, limits, prepared.body)
+    stream: MemoryStream
+    if opening is None:
+        stream = MemoryStream(PEER, limits, prepared.body)
+    else:
+        stream = PieceStream(PEER, limits, prepared.body, WINDOW, opening.changed.set)
     exchange = Exchange(stream, head_of(prepared), monotonic())
     exchange.request_id = request_id or server.new_id()
     running = Running(stream, prepared.patience, prepared.seconds, prepared.body, work=prepared.work, token=token)
     calls[exchange] = running
+    if opening is not None:
+        opening.exchange, opening.running = exchange, running
     try:
         await server.own.run(exchange, served.handle)
     except GatewayError as error:

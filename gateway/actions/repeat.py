@@ -124,6 +124,10 @@ class _Attempts:
                 failed = error
             queued += ex.queued
             ex.queued = queued
+            if call.stream.given:
+                if failed is not None:
+                    raise failed
+                return
             cause = str(ex.status) if failed is None else _cause_of(failed)
             pause: float | None = None
             if token is not None and not renewed and failed is None and ex.status == UNAUTHORIZED:
@@ -141,7 +145,7 @@ class _Attempts:
             await self.sleep(pause)
             ex.retried = self.clock() - ex.start_at - queued
             ex.queued = 0.0
-            ex.downstream = call.stream = MemoryStream(call.stream.peer, call.stream.limits, call.body)
+            ex.downstream = call.stream = call.stream.again(call.body)
 
     def _pause(
         self, ex: Exchange, patience: Patience, number: int, cause: str, head: ResponseHead | None

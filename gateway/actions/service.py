@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from gateway.actions.bodies import Bodies
 from gateway.actions.call import Ended, Prepared, call
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Entry, Index, dry_run, prepare
@@ -41,6 +42,7 @@ class Actions:
         self.repeat = repeat(self.running)
         self._sessions = Sessions()
         self.tokens = Tokens()
+        self.bodies = Bodies()
         self._index = Index((), ())
         self._most = 0.0
         self.generation = 0
@@ -140,6 +142,12 @@ class Actions:
         if entry.is_tool:
             seconds = entry.bounded(self._most, asked.timeout)
             ended = await ToolCall(self._sessions, entry, make, seconds).result(asked.input)
+        elif asked.pieces:
+            return await self.bodies.begin(
+                lambda opening: make(prepared, opening=opening),
+                lambda found: result_of(trn, found, time.monotonic() - began),
+                failure_of,
+            )
         else:
             ended = await make(prepared)
         return result_of(trn, ended, time.monotonic() - began)
@@ -179,15 +187,13 @@ def _refused(error: InvalidCallError) -> Failure:
 
 def result_of(trn: str, ended: Ended, seconds: float) -> Called:
     """What the caller of ``trn`` gets. A part of a response looks like no response."""
-    exchange, stream, error = ended.exchange, ended.stream, ended.error
-    if error is None and (stream.head is None or not stream.complete):
-        error = GatewayError(INTERNAL)  # of the chain itself, which has logged it
-    whole = error is None
+    exchange, stream, failure = ended.exchange, ended.stream, failure_of(ended)
+    whole = failure is None
     head = stream.head
     return {
         "action": trn,
         "request_id": exchange.request_id.decode("latin-1"),
-        "failure": None if error is None else _failed(error),
+        "failure": failure,
         "planned": None,
         "status": stream.status if whole else 0,
         "headers": _fields(head) if whole and head is not None else [],
@@ -195,6 +201,15 @@ def result_of(trn: str, ended: Ended, seconds: float) -> Called:
         "attempts": exchange.attempts,
         "seconds": seconds,
     }
+
+
+def failure_of(ended: Ended) -> Failure | None:
+    """Why there is no whole response; None: there is one."""
+    if ended.error is not None:
+        return _failed(ended.error)
+    if ended.stream.head is None or not ended.stream.complete:
+        return _failed(GatewayError(INTERNAL))  # of the chain itself, which has logged it
+    return None
 
 
 def _failed(error: GatewayError) -> Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -152,7 +152,7 @@ class ActionAdministration:
     ) -> RawResponse:
         """As `execute`, with the body as it came."""
         superusers_only(actor)
-        return raw(await self._call(await self._asked(tenant, action, given, options), options))
+        return await self._raw(await self._asked(tenant, action, given, options), options)
 
     async def execute_adhoc(self, actor: Actor, tenant: str, adhoc: AdHoc, options: Options) -> Resource:
         superusers_only(actor)
@@ -160,7 +160,12 @@ class ActionAdministration:
 
     async def execute_adhoc_raw(self, actor: Actor, tenant: str, adhoc: AdHoc, options: Options) -> RawResponse:
         superusers_only(actor)
-        return raw(await self._call(self._adhoc(tenant, adhoc, options), options))
+        return await self._raw(self._adhoc(tenant, adhoc, options), options)
+
+    async def _raw(self, asked: Asked, options: Options) -> RawResponse:
+        """A result that is kept for others with the same key is kept as a whole."""
+        pieces = not options.idempotency_key
+        return raw(await self._call(replace(asked, pieces=pieces), options), self._calls)
 
     async def _asked(self, tenant: str, action: str, given: Mapping[str, object], options: Options) -> Asked:
         if options.version:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from base64 import b64encode
 from collections.abc import Awaitable
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ import orjson
 from gateway.actions.pages import Walk
 from gateway.admin.errors import AdminError, unavailable
 from gateway.admin.representations import Resource
-from gateway.ipc.calls import Called, Failure
+from gateway.ipc.calls import Called, Calls, Failure
 from gateway.ipc.channel import ChannelError
 
 Answer = TypeVar("Answer")
@@ -24,14 +25,44 @@ _SHOWN: Final = ("content-type", "content-encoding", "content-language", "etag",
 """Fields that say what the bytes of a response are."""
 
 
+class Rest:
+    """What follows of a long body. To be closed, whether it was read or not."""
+
+    def __init__(self, calls: Calls, called: Called) -> None:
+        self._calls = calls
+        self._called = called
+        self._name = called.get("rest", "")
+
+    async def piece(self) -> bytes:
+        """The next piece; empty at the end. Raises `AdminError` when the body has broken off."""
+        while self._name:
+            found = await asked_of_plane(self._calls.piece(self._name))
+            if found["done"]:
+                self._name = ""
+            if (failure := found["failure"]) is not None:
+                raise error_of(failure, self._called)
+            if found["data"]:
+                return found["data"]
+        return b""
+
+    async def aclose(self) -> None:
+        """End the call, if it has not ended."""
+        name, self._name = self._name, ""
+        if name:
+            with contextlib.suppress(ChannelError):
+                await self._calls.leave(name)
+
+
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """A response whose body is given on as it came. ``fields``: those of it that say what the body is."""
+    """A response whose body is given on as it came. ``fields``: those of it that say what the body is. ``rest``: what
+    follows ``body``; None: nothing."""
 
     status: int
     fields: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     request_id: str
+    rest: Rest | None = None
 
 
 async def asked_of_plane(answer: Awaitable[Answer]) -> Answer:
@@ -42,12 +73,13 @@ async def asked_of_plane(answer: Awaitable[Answer]) -> Answer:
         raise unavailable(str(error)) from None
 
 
-def raw(called: Called) -> RawResponse:
-    """Raises `AdminError` when there is no response of the third party."""
+def raw(called: Called, calls: Calls) -> RawResponse:
+    """Raises `AdminError` when there is no response of the third party. ``calls``: what made the call."""
     if (failure := called["failure"]) is not None:
         raise error_of(failure, called)
     fields = {name.lower(): (name, value) for name, value in called["headers"] if name.lower() in _SHOWN}
-    return RawResponse(called["status"], tuple(fields.values()), called["body"], called["request_id"])
+    rest = Rest(calls, called) if "rest" in called else None
+    return RawResponse(called["status"], tuple(fields.values()), called["body"], called["request_id"], rest)
 
 
 def walked(walk: Walk, items: list[object], last: Called, attempts: int, seconds: float) -> Resource:

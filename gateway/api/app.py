@@ -102,6 +102,6 @@ def _handler(
         result = await (_while_there(request, route.handler(call)) if route.ends_with_caller else route.handler(call))
         if (stream := route.stream) is not None:
             return EventStream(lambda: stream(call), times.answer)
-        return respond(request, result)
+        return respond(request, result, times.answer)
 
     return handle

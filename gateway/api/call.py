@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gateway.admin.actor import Actor
+from gateway.admin.call_results import Rest
 from gateway.admin.errors import validation
 from gateway.admin.service import Administration
 from gateway.config.validation_messages import sentence
@@ -100,6 +101,8 @@ class Bytes:
     data: bytes = field(repr=False)
     fields: tuple[tuple[str, str], ...]
     """Header fields that say what the bytes are, and of what."""
+    rest: Rest | None = None
+    """What follows ``data``; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import http_exceptions, web
 
 from gateway.admin.seats import Seat, Seats
-from gateway.api.responses import HEAD_TOO_LARGE, INTERNAL, NO_REQUEST, EventStream, of_http, refusal
+from gateway.api.responses import HEAD_TOO_LARGE, INTERNAL, NO_REQUEST, EventStream, LongBody, of_http, refusal
 from gateway.api.times import Times
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             resp = refusal(request, of_http(resp), resp.headers.get("Allow", ""))
         try:
-            if isinstance(resp, EventStream):
+            if isinstance(resp, EventStream | LongBody):
                 with contextlib.suppress(ConnectionError):
                     await resp.pump(request)
             self.waits()

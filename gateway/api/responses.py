@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import orjson
 from aiohttp import web
 
+from gateway.admin.call_results import Rest
 from gateway.admin.devices import LIFETIME
 from gateway.admin.errors import AdminError
 from gateway.api.call import Bytes, LoginResult, Result, Text
@@ -51,8 +52,9 @@ HEAD_TOO_LARGE: Final = AdminError(
 )
 
 
-def respond(request: web.Request, result: Result) -> web.Response:
-    """The HTTP response for a handler's result."""
+def respond(request: web.Request, result: Result, seconds: float) -> web.StreamResponse:
+    """The HTTP response for a handler's result. ``seconds``: a long body is cut when its client reads no piece for so
+    long."""
     status, body = result
     if body is None:
         return web.Response(status=status)
@@ -61,16 +63,18 @@ def respond(request: web.Request, result: Result) -> web.Response:
     if isinstance(body, Text):
         return web.Response(status=status, body=body.text.encode(), headers={"Content-Type": body.kind})
     if isinstance(body, Bytes):
-        return _foreign(status, body)
+        return _foreign(status, body, seconds)
     response = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
     if isinstance(version := body.get("version"), int):
         response.headers["ETag"] = f'"{version}"'
     return response
 
 
-def _foreign(status: int, body: Bytes) -> web.Response:
+def _foreign(status: int, body: Bytes, seconds: float) -> web.StreamResponse:
     """A body that a third party made. No browser shows it as a page of this origin, whatever its media type is."""
-    response = web.Response(status=status, body=body.data)
+    response: web.StreamResponse = (
+        web.Response(status=status, body=body.data) if body.rest is None else LongBody(body.data, body.rest, seconds)
+    )
     response.headers.update({"Content-Disposition": "attachment", **dict(body.fields)})
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'; frame-ancestors 'none'"
     return response
@@ -128,6 +132,34 @@ def request_id(request: web.BaseRequest) -> str:
         sane = 0 < len(given) <= _MAX_ID and given.isascii() and given.isprintable() and " " not in given
         request[_ID] = given if sane else secrets.token_hex(16)
     return request[_ID]
+
+
+class LongBody(web.StreamResponse):
+    """A body that comes piece by piece. One that breaks off ends with its connection, so that no client takes it for
+    whole (RFC 9112 8)."""
+
+    def __init__(self, first: bytes, rest: Rest, seconds: float) -> None:
+        super().__init__()
+        self._first = first
+        self._rest = rest
+        self._seconds = seconds
+
+    async def pump(self, request: web.BaseRequest) -> None:
+        """Raises TimeoutError for a slow client, ConnectionError for one that left, and when the body breaks off."""
+        try:
+            await self.prepare(request)
+            piece = self._first
+            while piece:
+                async with asyncio.timeout(self._seconds):
+                    await self.write(piece)
+                piece = await self._rest.piece()
+        except AdminError as error:
+            _log.warning("request %s: the body of the response breaks off: %s", request_id(request), error.details)
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError from None
+        finally:
+            await self._rest.aclose()
 
 
 class EventStream(web.StreamResponse):

@@ -94,7 +94,7 @@ def call_action(
         where = {"tenant": tenant, "version": version}
         with _hints(given):
             if into_file:
-                _write(output, await caller.download("/execute", body, **where))
+                await _write(output, await caller.download("/execute", body, **where))
                 return
             found = await caller.call("POST", "/execute", body, **where)
         click.echo(rendered(found, output))
@@ -130,13 +130,20 @@ def _exit_for(found: Json) -> None:
         sys.exit(1)
 
 
-def _write(name: str, found: downloads.Download) -> None:
-    if found.status >= 400:
-        click.echo(f"Error: the response has the status {found.status}; {name} was not written", err=True)
-        sys.exit(1)
-    downloads.save(name, found.data)
+async def _write(name: str, found: downloads.Download) -> None:
+    try:
+        if found.status >= 400:
+            click.echo(f"Error: the response has the status {found.status}; {name} was not written", err=True)
+            sys.exit(1)
+        size = 0
+        with downloads.saved(name) as file:
+            async for piece in found.pieces():
+                file.write(piece)
+                size += len(piece)
+    finally:
+        await found.aclose()
     if name != "-":
-        click.echo(f"{name}: {found.about()}")
+        click.echo(f"{name}: {found.about(size)}")
 
 
 def read_overrides(given: Mapping[str, object]) -> dict[str, object]:

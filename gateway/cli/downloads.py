@@ -7,51 +7,78 @@ import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
 
 import click
 
 
+class More(Protocol):
+    """What follows of a body."""
+
+    async def piece(self) -> bytes:
+        """The next piece; empty at the end. Raises `AdminError` when the body has broken off."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
-    """The bytes of a response, and the header fields that say what they are, by name in lower case."""
+    """The bytes of a response, and the header fields that say what they are, by name in lower case. ``rest``: what
+    follows ``data``; None: nothing."""
 
     data: bytes = field(repr=False)
     fields: Mapping[str, str]
+    rest: More | None = None
 
     @property
     def status(self) -> int:
         """That of the third party."""
         return int(self.fields.get("x-upstream-status", "0"))
 
-    def about(self) -> str:
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Raises `AdminError` when the body has broken off."""
+        yield self.data
+        while self.rest is not None and (piece := await self.rest.piece()):
+            yield piece
+
+    async def aclose(self) -> None:
+        if self.rest is not None:
+            await self.rest.aclose()
+
+    def about(self, size: int) -> str:
         """What it is, for people."""
-        parts = [f"{len(self.data)} bytes"]
+        parts = [f"{size} bytes"]
         parts += [self.fields[name] for name in ("content-type", "content-encoding") if self.fields.get(name)]
         return ", ".join(parts)
 
 
-def save(name: str, data: bytes) -> None:
-    """Write ``data`` to the file ``name``, ``-`` for standard output. A new file is for its owner alone.
+@contextlib.contextmanager
+def saved(name: str) -> Iterator[BinaryIO]:
+    """Where the content of the file ``name`` is written, ``-`` for standard output. A new file is for its owner alone.
 
-    It is written under another name beside it and then renamed, so that a crash leaves the old file, or none. What is
-    no regular file, as a pipe, is written as it is. Raises OSError.
+    It is written under another name beside it and renamed at the end, so that a crash, or an error within, leaves the
+    old file, or none. What is no regular file, as a pipe, is written as it is. Raises OSError.
     """
-    if name == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
     file = pathlib.Path(name)
-    if file.exists() and not file.is_file():
-        file.write_bytes(data)
-        return
-    target = file.resolve()
-    descriptor, name_made = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    made = pathlib.Path(name_made)
+    if name == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif file.exists() and not file.is_file():
+        with file.open("wb") as stream:
+            yield stream
+    else:
+        yield from _replaced(file.resolve())
+
+
+def _replaced(target: pathlib.Path) -> Iterator[BinaryIO]:
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    made = pathlib.Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(descriptor)
         made.replace(target)

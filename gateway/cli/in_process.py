@@ -32,7 +32,7 @@ class InProcess:
     async def download(self, path: str, body: Mapping[str, object], **query: object) -> Download:
         answer = await self._answer("POST", path, body, {"raw": True, **query})
         assert isinstance(answer, Bytes)
-        return Download(answer.data, {name.lower(): value for name, value in answer.fields})
+        return Download(answer.data, {name.lower(): value for name, value in answer.fields}, answer.rest)
 
     async def _answer(
         self, method: str, path: str, body: Body, query: Mapping[str, object]

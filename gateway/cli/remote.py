@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -47,7 +47,7 @@ class RemoteCaller:
             await self._session.close()
 
     async def call(self, method: str, path: str, body: Mapping[str, object] | None = None, **query: object) -> Json:
-        status, _, text = await self._send(method, path, body, query)
+        status, text = await self._send(method, path, body, query)
         answer = self._parsed(status, text)
         if status in (200, 201, 202) and isinstance(answer, dict):
             return answer
@@ -57,22 +57,30 @@ class RemoteCaller:
 
     async def download(self, path: str, body: Mapping[str, object], **query: object) -> Download:
         """As `gateway.cli.client.Caller.download`. A body that breaks off is an error."""
-        status, fields, data = await self._send("POST", path, body, {"raw": True, **query})
-        if status != 200 or "x-upstream-status" not in fields:
-            self._parsed(status, data)
+        response = await self._begun("POST", path, body, {"raw": True, **query})
+        rest = _Rest(response, self._unreachable)
+        if response.status != 200 or "X-Upstream-Status" not in response.headers:
+            self._parsed(response.status, await rest.whole())
             raise self._no_gateway()
-        return Download(data, fields)
+        return Download(b"", {name.lower(): value for name, value in response.headers.items()}, rest)
 
     async def _send(
         self, method: str, path: str, body: Mapping[str, object] | None, query: Mapping[str, object]
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, bytes]:
+        response = await self._begun(method, path, body, query)
+        return response.status, await _Rest(response, self._unreachable).whole()
+
+    async def _begun(
+        self, method: str, path: str, body: Mapping[str, object] | None, query: Mapping[str, object]
+    ) -> aiohttp.ClientResponse:
+        """A response whose body is still to be read."""
         assert self._session is not None
         given = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in query.items() if v is not None}
         data = None if body is None else _encoded(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         limit = aiohttp.ClientTimeout(total=_LONGER.get(path, _SECONDS))
         try:
-            async with self._session.request(
+            response = await self._session.request(
                 method,
                 self._base + path,
                 params=given,
@@ -80,16 +88,19 @@ class RemoteCaller:
                 headers=headers,
                 timeout=limit,
                 allow_redirects=False,
-            ) as response:
-                text = await response.read()
-                if "X-Request-Id" not in response.headers:
-                    raise self._no_gateway()
-                return response.status, {name.lower(): value for name, value in response.headers.items()}, text
+            )
         except aiohttp.ClientConnectorCertificateError as error:
             why = f"shows a certificate that is rejected ({error.certificate_error}); name its authority in --ca"
             raise AdminError(502, "no_gateway", "Bad Gateway", f"{self._where} {why}") from None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise AdminError(503, "unavailable", "", f"{self._where} cannot be reached ({error})") from None
+            raise self._unreachable(error) from None
+        if "X-Request-Id" not in response.headers:
+            response.close()
+            raise self._no_gateway()
+        return response
+
+    def _unreachable(self, error: Exception) -> AdminError:
+        return AdminError(503, "unavailable", "", f"{self._where} cannot be reached ({error})")
 
     def _parsed(self, status: int, text: bytes) -> Json:
         """The JSON of a response. Raises `AdminError` for what is refused, and for what no gateway sends."""
@@ -104,6 +115,33 @@ class RemoteCaller:
     def _no_gateway(self) -> AdminError:
         details = f"{self._where} does not respond as the admin API does; name the address of the admin listener"
         return AdminError(502, "no_gateway", "Bad Gateway", details)
+
+
+class _Rest:
+    """The body of ``response``. ``failed`` makes the error of one that breaks off."""
+
+    def __init__(self, response: aiohttp.ClientResponse, failed: Callable[[Exception], AdminError]) -> None:
+        self._response = response
+        self._failed = failed
+
+    async def piece(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self._failed(error) from None
+
+    async def whole(self) -> bytes:
+        try:
+            return b"".join([piece async for piece in self._pieces()])
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        self._response.release() if self._response.content.at_eof() else self._response.close()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while piece := await self.piece():
+            yield piece
 
 
 def _encoded(body: Mapping[str, object]) -> bytes:

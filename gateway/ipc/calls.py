@@ -59,6 +59,8 @@ class Asked:
     overrides: Overrides | None = None
     link: str = field(default="", repr=False)
     """The URL of a further page, as the page before has named it; "": that of the action."""
+    pieces: bool = False
+    """A long body comes by `Calls.piece`, so that no process has it as a whole."""
 
 
 class Failure(TypedDict):
@@ -106,6 +108,18 @@ class Called(TypedDict):
     seconds: float
     replayed: NotRequired[bool]
     """Whether it is the result of another call with the same key."""
+    rest: NotRequired[str]
+    """What `Calls.piece` gives the rest of ``body`` for."""
+
+
+class Piece(TypedDict):
+    """A part of a body."""
+
+    data: bytes
+    done: bool
+    """It is the last one."""
+    failure: Failure | None
+    """Why the body is not whole."""
 
 
 class ConnectionSummary(TypedDict):
@@ -154,4 +168,12 @@ class Calls(Protocol):
 
     async def call(self, asked: Asked) -> Called:
         """Make a call to its end. A caller that no longer waits cancels it."""
+        ...
+
+    async def piece(self, rest: str) -> Piece:
+        """Wait for the next part of a body. Raises OSError for one that is not there (any more)."""
+        ...
+
+    async def leave(self, rest: str) -> None:
+        """End the call whose body this is: nothing wants the rest."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.config.records import Credentials, Document
-from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
 from gateway.ipc.channel import ChannelClient
 from gateway.ipc.messages import (
     BreakerPulse,
@@ -91,6 +91,12 @@ class WorkerClient(DataPlane):
     async def call(self, asked: Asked) -> Called:
         # The call has its own limits, which the worker keeps: here it may take as long as it takes.
         return await self._channel.call_apart(DataPlane.call, asked, timeout=0.0)
+
+    async def piece(self, rest: str) -> Piece:
+        return await self._channel.call_apart(DataPlane.piece, rest, timeout=0.0)
+
+    async def leave(self, rest: str) -> None:
+        await self._channel.call(DataPlane.leave, rest)
 
     async def aclose(self) -> None:
         await self._channel.aclose()

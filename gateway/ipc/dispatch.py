@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.errors import CONCURRENCY_LIMIT, DRAINING
-from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary
+from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Piece
 from gateway.ipc.channel import ChannelError, UnsentError
+from gateway.ipc.client import Worker
 from gateway.ipc.fleet import Fleet
 
 _NO_LIMIT: Final[Callable[[], int]] = int
@@ -24,6 +25,8 @@ class Dispatch(Calls):
         self._most = most
         self._turn = 0
         self._running = 0
+        self._bodies: dict[str, Worker] = {}
+        """The workers that have the rest of a body. Such a call runs until that has come."""
 
     async def connections(self, tenant: str) -> list[ConnectionSummary]:
         # One is enough: all have the same configuration.
@@ -39,18 +42,51 @@ class Dispatch(Calls):
         if most and self._running >= most and not asked.dry_run:
             return _too_many(asked, most)
         self._running += 1
+        rest = ""
         try:
-            return await self._by_a_worker(asked)
+            called, worker = await self._by_a_worker(asked)
+            rest = called.get("rest", "")
+            if rest:
+                self._bodies[rest] = worker
+            return called
         finally:
-            self._running -= 1
+            if not rest:
+                self._running -= 1
 
-    async def _by_a_worker(self, asked: Asked) -> Called:
-        """A worker that cannot be reached, or drains before it has sent anything, has done nothing: the next one gets
-        the call. Its health, from which ``draining`` is known, may be older than its drain."""
+    async def piece(self, rest: str) -> Piece:
+        worker = self._bodies.get(rest)
+        if worker is None:
+            raise ChannelError("this body is not there any more")
+        over = True
+        try:
+            found = await worker.client.piece(rest)
+            over = found["done"]
+            return found
+        finally:
+            if over:
+                self._end(rest)
+
+    async def leave(self, rest: str) -> None:
+        worker = self._end(rest)
+        if worker is not None:
+            await worker.client.leave(rest)
+
+    def _end(self, rest: str) -> Worker | None:
+        worker = self._bodies.pop(rest, None)
+        if worker is not None:
+            self._running -= 1
+        return worker
+
+    async def _by_a_worker(self, asked: Asked) -> tuple[Called, Worker]:
+        """The result, and who made the call.
+
+        A worker that cannot be reached, or drains before it has sent anything, has done nothing: the next one gets the
+        call. Its health, from which ``draining`` is known, may be older than its drain.
+        """
         self._turn += 1
         workers = [each for each in self._fleet.asked() if each.health is None or not each.health.draining]
         failure: ChannelError = ChannelError("no worker responds")
-        refused: Called | None = None
+        refused: tuple[Called, Worker] | None = None
         for at in range(len(workers)):
             worker = workers[(self._turn + at) % len(workers)]
             try:
@@ -59,8 +95,8 @@ class Dispatch(Calls):
                 failure = error
                 continue
             if not _drains(called):
-                return called
-            refused = called
+                return called, worker
+            refused = called, worker
         if refused is not None:
             return refused
         raise failure

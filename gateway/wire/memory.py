@@ -1,5 +1,7 @@
 """A request that no socket brought, and its response in memory: a `gateway.core.stream.ServerStream`.
 
+A `PieceStream` has a part of the response at a time, as its taker takes them.
+
 For exchanges that the gateway makes by itself: they run through the same layers as those of callers.
 """
 
@@ -23,6 +25,7 @@ class MemoryStream:
         "body_out",
         "complete",
         "full",
+        "given",
         "head",
         "interims",
         "limits",
@@ -58,6 +61,12 @@ class MemoryStream:
         self.trailers: list[bytes] = []
         self.complete = False
         """The response has ended, and was not cut."""
+        self.given = False
+        """A part of the response has to go before the rest can come, so that there is no other attempt."""
+
+    def again(self, body: bytes) -> MemoryStream:
+        """One for another attempt."""
+        return MemoryStream(self.peer, self.limits, body)
 
     # -- the request's body
 
@@ -144,3 +153,52 @@ class MemoryStream:
     def cut(self) -> None:
         self.complete = False
         self._trailer = None
+
+
+class PieceStream(MemoryStream):
+    """From ``window`` bytes on the upstream waits until they are taken. ``changed`` is called when there is more to
+    take, and at the end."""
+
+    __slots__ = ("_changed", "_source", "_window")
+
+    def __init__(self, peer: Peer, limits: Limits, body: bytes, window: int, changed: Callable[[], None]) -> None:
+        super().__init__(peer, limits, body)
+        self._window = window
+        self._changed = changed
+        self._source: Source | None = None
+
+    def again(self, body: bytes) -> MemoryStream:
+        return PieceStream(self.peer, self.limits, body, self._window, self._changed)
+
+    def begin(self, head: ResponseHead, lines: bytes, source: Source | None, trailer: Trailer | None) -> None:
+        super().begin(head, lines, None, trailer)
+        self._source = source
+
+    def data(self, piece: memoryview, *, pooled: bool) -> None:
+        super().data(piece, pooled=pooled)
+        if not self.full and len(self.received) >= self._window:
+            self.full = self.given = True
+            if self._source is not None:
+                self._source.hold()
+        if self.given:
+            self._changed()
+
+    def end(self, trailers: list[bytes]) -> None:
+        super().end(trailers)
+        self._source = None
+        self._changed()
+
+    def cut(self) -> None:
+        super().cut()
+        self._source = None
+        self._changed()
+
+    def take(self) -> bytes:
+        """What has come since the last call; the upstream may send more."""
+        piece = bytes(self.received)
+        self.received.clear()
+        if self.full:
+            self.full = False
+            if self._source is not None:
+                self._source.resume()
+        return piece

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway import __version__, launch
+from gateway.actions.bodies import LOST
 from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
-from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
 from gateway.ipc.channel import UnsentError
 from gateway.ipc.messages import (
     BreakerPulse,
@@ -230,6 +231,15 @@ class LocalPlane(DataPlane):
         if self.gateway is None:
             raise UnsentError("the data plane serves nothing yet; call again")
         return await self.gateway.actions.call(self.gateway.server, asked)
+
+    async def piece(self, rest: str) -> Piece:
+        if self.gateway is None:
+            raise OSError(LOST)
+        return await self.gateway.actions.bodies.piece(rest)
+
+    async def leave(self, rest: str) -> None:
+        if self.gateway is not None:
+            self.gateway.actions.bodies.leave(rest)
 
     @property
     def stopping(self) -> bool:

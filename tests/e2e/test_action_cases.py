@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
+import aiohttp
 import orjson
 import pytest
 from e2e.test_actions import Served
-from harness.answers import answer, each_request
+from harness.answers import answer, each_request, head
 from harness.deployment import Deployment
 from harness.message import Message
-from harness.upstream import Upstream, refused_url
+from harness.patience import when
+from harness.upstream import Link, Upstream, refused_url
 
 from gateway.api.forms import mapped
 
@@ -311,3 +313,68 @@ async def test_a_body_goes_into_a_file_as_it_came(tmp_path: Path, upstream: Upst
                 code, out, error = await made.cli("action", "call", action, "--output", str(file), remote=remote)
                 assert (code, out, bool(error)) == (1, "", True)
             assert file.read_bytes() == BINARY, "a call that fails leaves the file as it was"
+
+
+LONG = 48 * 1024 * 1024
+LONG_FILE = """\
+    workers: 1
+    connections: {{shop: {{base_url: "{url}", retry: once, max_response_bytes: 67108864, max_concurrent: 1}}}}
+    actions: {{long: {{connection: shop, path: /long}}, breaks: {{connection: shop, path: /breaks}}}}
+    """
+
+
+async def long_reply(link: Link) -> None:
+    while True:
+        message = await link.request()
+        await link.send(head(f"Content-Length: {LONG}", "Content-Type: image/png"))
+        for _ in range(LONG >> 20 if message.target == b"/long" else 2):
+            await link.send(bytes(1 << 20))
+        if message.target != b"/long":
+            link.close()  # behind what was sent: a reset could take that away
+            return
+
+
+def most_memory(pid: int) -> int:
+    """Bytes that the process ever had."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.covers("ACT-46")
+async def test_a_long_body_is_in_the_memory_of_no_process_and_never_looks_whole(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    upstream.behaviour = long_reply
+    deployment = Deployment(tmp_path, more=textwrap.dedent(LONG_FILE).format(url=upstream.url))
+    async with deployment:
+        made = Served(deployment, upstream)
+        await deployment.call("GET", "/actions")
+        pids = [deployment.pid(role) for role in ("control", "worker")]
+        before = [most_memory(pid) for pid in pids]
+        file = tmp_path / "body"
+        for remote in (True, False):
+            file.unlink(missing_ok=True)
+            code, out, error = await made.cli("action", "call", "long", "--output", str(file), remote=remote)
+            assert (code, out, error) == (0, f"{file}: {LONG} bytes, image/png\n", "")
+            assert file.stat().st_size == LONG
+            code, out, error = await made.cli("action", "call", "breaks", "--output", str(file), remote=remote)
+            assert (code, out, bool(error)) == (1, "", True)
+            assert file.stat().st_size == LONG, "a body that breaks off leaves the file as it was"
+            assert sorted(tmp_path.glob(".body*")) == []
+        grown = [most_memory(pid) - was for pid, was in zip(pids, before, strict=True)]
+        assert max(grown) < LONG // 2, grown
+        url = f"{deployment.admin}/api/gateway/execute?raw=true"
+        headers = {"Authorization": f"Bearer {deployment.token}"}
+        async with deployment.session.post(url, json={"action_trn": "breaks"}, headers=headers) as response:
+            assert (response.status, response.headers["X-Upstream-Status"]) == (200, "200")
+            with pytest.raises((aiohttp.ClientPayloadError, ConnectionError)):
+                await response.read()
+        async with deployment.session.post(url, json={"action_trn": "long"}, headers=headers) as response:
+            assert await response.content.read(10) == bytes(10)
+            response.close()  # the caller leaves, and the only permit is free again
+
+        async def free() -> bool:
+            explained = await deployment.call("GET", "/upstreams/connection%2Fshop/explain")
+            return explained["limiter"]["in_flight"] == 0
+
+        await when(free, 30, "the permit is free")

@@ -64,7 +64,7 @@ def _wants_raw(call: Call, options: Options) -> bool:
 def _as_it_came(found: RawResponse) -> Result:
     """Always 200, as the JSON form: the status of the third party must not look like one of this API."""
     fields = (*found.fields, ("X-Upstream-Status", str(found.status)))
-    return 200, Bytes(found.body, fields)
+    return 200, Bytes(found.body, fields, found.rest)
 
 
 @route(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
@@ -10,7 +11,14 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway.cli.downloads import Download, check, save
+from gateway.cli.downloads import Download, check, saved
+
+
+def save(name: str, data: bytes) -> None:
+    with saved(name) as file:
+        file.write(data[:1])
+        file.write(data[1:])
+
 
 pytestmark = pytest.mark.covers("ACT-46")
 
@@ -47,6 +55,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
     assert (file.read_bytes(), list(tmp_path.iterdir())) == (b"old", [file])
 
 
+def test_a_body_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "body"
+    for before in ([], [file]):
+        with contextlib.suppress(BrokenPipeError), saved(str(file)) as stream:
+            stream.write(b"a part")
+            raise BrokenPipeError
+        assert list(tmp_path.iterdir()) == before
+        file.write_bytes(b"old")
+    assert file.read_bytes() == b"old"
+
+
 def test_standard_output_and_pipes(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     save("-", b"\x00a")
     assert capfdbinary.readouterr().out == b"\x00a"
@@ -69,4 +88,4 @@ def test_a_place_that_cannot_be_written_is_known_before_the_call(tmp_path: Path)
 
 def test_what_it_is() -> None:
     found = Download(b"abc", {"content-type": "image/png", "content-encoding": "gzip", "x-upstream-status": "404"})
-    assert (found.about(), found.status) == ("3 bytes, image/png, gzip", 404)
+    assert (found.about(3), found.status) == ("3 bytes, image/png, gzip", 404)

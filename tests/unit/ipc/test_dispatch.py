@@ -6,13 +6,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from harness.patience import eventually
 
 from gateway.config.actions import Retry
-from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Failure, Overrides
+from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Failure, Overrides, Piece
 from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, UnsentError, operations
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.dispatch import Dispatch
@@ -49,6 +50,8 @@ class Plane(Calls):
         self.attempts = 1
         self.error: OSError | UnsentError | None = None
         self.pings = 0
+        self.pieces: list[Piece] = []
+        self.left: list[str] = []
 
     async def ping(self) -> Health:
         self.pings += 1
@@ -70,7 +73,18 @@ class Plane(Calls):
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return {**called(self.number), "failure": self.failure, "attempts": self.attempts}
+        found: Called = {**called(self.number), "failure": self.failure, "attempts": self.attempts}
+        if asked.pieces:
+            found["rest"] = f"rest-{self.number}-{len(self.asked)}"
+        return found
+
+    async def piece(self, rest: str) -> Piece:
+        if not self.pieces:
+            raise OSError("this body is not there any more")
+        return self.pieces.pop(0)
+
+    async def leave(self, rest: str) -> None:
+        self.left.append(rest)
 
 
 class Workers:
@@ -99,7 +113,7 @@ class Workers:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self._folder / str(plane.number)))
         listener.listen()
-        server = ChannelServer(operations(DataPlane), plane, {"call"})
+        server = ChannelServer(operations(DataPlane), plane, {"call", "piece"})
         await server.start(listener)
         return server
 
@@ -276,6 +290,31 @@ async def test_the_calls_of_all_workers_together_are_bounded(workers: Workers) -
         assert plane.held is not None
         plane.held.set()
     await asyncio.gather(*running[1:])
+
+
+@pytest.mark.covers("ACT-39", "ACT-46")
+async def test_the_rest_of_a_body_comes_from_its_worker_and_counts_until_its_end(workers: Workers) -> None:
+    bounded = Dispatch(workers.fleet, lambda: 2)
+    asked = replace(ASKED, pieces=True)
+    one, two = await bounded.call(asked), await bounded.call(asked)
+    assert (await bounded.call(asked))["failure"] is not None, "both run"
+    plane = workers.planes[int(one["request_id"])]
+    plane.pieces = [
+        {"data": b"\x00\xff", "done": False, "failure": None},
+        {"data": b"", "done": True, "failure": draining()},
+    ]
+    assert (await bounded.piece(one["rest"]))["data"] == b"\x00\xff"
+    assert await bounded.piece(one["rest"]) == {"data": b"", "done": True, "failure": draining()}
+    with pytest.raises(ChannelError, match="not there any more"):
+        await bounded.piece(one["rest"])
+    await bounded.leave(two["rest"])
+    await bounded.leave(two["rest"])
+    assert workers.planes[int(two["request_id"])].left == [two["rest"]]
+    three, four = await bounded.call(asked), await bounded.call(asked)
+    assert (three["failure"], four["failure"]) == (None, None)
+    with pytest.raises(RefusedError, match="not there any more"):
+        await bounded.piece(three["rest"])  # the worker has given it up
+    assert (await bounded.call(ASKED))["failure"] is None
 
 
 async def test_what_a_call_asks_for_travels_whole(workers: Workers) -> None:

@@ -1,0 +1,97 @@
+"""Long bodies of responses, taken piece by piece: no more of one is in memory than its taker has not taken yet."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.actions.call import Ended, Opening
+from gateway.ipc.calls import Called, Failure, Piece
+
+LOST: Final = "this body is not there any more; call again"
+PATIENCE: Final = 60.0
+"""Seconds for which a piece waits to be taken: then its taker is taken for gone."""
+
+Make = Callable[[Opening], Coroutine[None, None, Ended]]
+
+
+@dataclass(slots=True, eq=False)
+class _Body:
+    """One that has not ended. ``timer`` ends it when it is not taken."""
+
+    task: asyncio.Task[Ended]
+    opening: Opening
+    failure: Callable[[Ended], Failure | None]
+    timer: asyncio.TimerHandle
+
+
+class Bodies:
+    """Those of one data plane, by the name that `Called` has for the rest. ``patience``: seconds, as `PATIENCE`."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._open: dict[str, _Body] = {}
+
+    async def begin(
+        self, make: Make, result: Callable[[Ended], Called], failure: Callable[[Ended], Failure | None]
+    ) -> Called:
+        """Make a call. A short response is the ``result`` as a whole; a longer one has a ``rest``.
+
+        ``failure``: why a call that has ended has no whole response.
+        """
+        opening = Opening()
+        task = asyncio.get_running_loop().create_task(make(opening), name="call with a long response")
+        task.add_done_callback(lambda _: opening.changed.set())
+        try:
+            while not (task.done() or opening.given):
+                opening.changed.clear()
+                await opening.changed.wait()
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        stream, exchange = opening.stream, opening.exchange
+        if not opening.given or stream is None or exchange is None:
+            return result(await task)
+        complete, stream.complete = stream.complete, True  # its head is as good as that of a whole one
+        called = result(Ended(exchange, stream, None))
+        stream.complete = complete
+        stream.take()
+        called["rest"] = name = secrets.token_hex(16)
+        self._open[name] = _Body(task, opening, failure, self._timer(name))
+        return called
+
+    async def piece(self, name: str) -> Piece:
+        """Wait for the next one. Raises OSError for a body that is not there any more."""
+        body = self._open.get(name)
+        if body is None:
+            raise OSError(LOST)
+        body.timer.cancel()
+        stream, changed = body.opening.stream, body.opening.changed
+        assert stream is not None
+        try:
+            while not (stream.received or body.task.done()):
+                changed.clear()
+                await changed.wait()
+        except asyncio.CancelledError:
+            self.leave(name)
+            raise
+        data = stream.take()
+        if data or not body.task.done():
+            body.timer = self._timer(name)
+            return {"data": data, "done": False, "failure": None}
+        del self._open[name]
+        return {"data": b"", "done": True, "failure": body.failure(await body.task)}
+
+    def leave(self, name: str) -> None:
+        """End the call of this body; nothing happens when it has ended."""
+        body = self._open.pop(name, None)
+        if body is not None:
+            body.timer.cancel()
+            body.task.cancel()
+
+    def _timer(self, name: str) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._patience, self.leave, name)
