@@ -9,9 +9,10 @@ from gateway.admin.errors import validation
 from gateway.admin.records import RecordAdministration, Settings
 from gateway.admin.representations import Resource
 from gateway.config import secret_values, single_call
+from gateway.config.actions import REQUESTS
 from gateway.config.calls import known_as
 from gateway.config.errors import ConfigError
-from gateway.config.named_calls import NamedAction, NamedConnection
+from gateway.config.named_calls import Key, NamedAction, NamedConnection
 from gateway.core import trn
 from gateway.store.calls import StoredAction
 from gateway.store.repository import Guard, Repository, usable
@@ -29,6 +30,15 @@ class ActionRecords(RecordAdministration[NamedAction]):
     def _read(self, settings: Settings) -> NamedAction:
         return single_call.action(settings)
 
+    async def _completed(self, settings: Settings) -> Settings:
+        """An action is of the kind of its connection, which decides what keys it has."""
+        named, tenant = settings.get("connection"), settings.get("tenant")
+        if settings.get("kind") is not None or not isinstance(named, str) or not isinstance(tenant, str):
+            return settings
+        place = await self._connection((tenant, named))
+        known = place is None or place.definition.kind in REQUESTS  # those say it by `tool`
+        return settings if known or place is None else {**settings, "kind": place.definition.kind}
+
     def _declared_names(self, tenant: str) -> set[str]:
         return {each.trn for each in self._declared.called.actions if each.key[0] == tenant}
 
@@ -43,7 +53,7 @@ class ActionRecords(RecordAdministration[NamedAction]):
 
     async def summary(self, record: StoredAction) -> Resource:
         value = record.value
-        place = None if isinstance(value, ConfigError) else await self._connection(value)
+        place = None if isinstance(value, ConfigError) else await self._connection(value.connection)
         if not isinstance(value, ConfigError) and place is not None:
             connection = place.definition
             made = value.definition.record(value.name, connection.trn(place.name))
@@ -63,7 +73,7 @@ class ActionRecords(RecordAdministration[NamedAction]):
             shown = ", ".join(".".join(map(str, path)) for path in kept)
             message = f"is another one than the secrets of this action were stored for; send them again: {shown}"
             raise validation([("connection", message)])
-        place = await self._connection(value)
+        place = await self._connection(value.connection)
         if place is None:
             message = f"there is no connection {value.definition.connection}; create it first, or write another name"
             raise validation([("connection", message)])
@@ -72,7 +82,7 @@ class ActionRecords(RecordAdministration[NamedAction]):
             raise validation([("kind", f"is not that of its connection, {kind}; write the same, or leave it out")])
         return None if place in self._declared.called.connections else self._store.actions.needs(value.connection)
 
-    async def _connection(self, value: NamedAction) -> NamedConnection | None:
-        """Its connection: that of the file before that of the database."""
+    async def _connection(self, key: Key) -> NamedConnection | None:
+        """That of the file before that of the database."""
         known = (*self._declared.called.connections, *usable(await self._store.connections.list()))
-        return next((each for each in known if each.key == value.connection), None)
+        return next((each for each in known if each.key == key), None)

@@ -62,12 +62,13 @@ class ConnectionRecords(RecordAdministration[NamedConnection]):
         if current is None:
             return None
         _check_providers(current, value, kept)
-        if _origin(current) == _origin(value):
+        if current.definition.receiver() == value.definition.receiver():
             return None
+        key = next((".".join(path) for path, _ in value.definition.urls()), "") or "kind"
         if kept:
             shown = ", ".join(".".join(map(str, path)) for path in kept)
             raise validation(
-                [("base_url", f"leads to another origin than the secrets were stored for; send them again: {shown}")]
+                [(key, f"leads to another origin than the secrets were stored for; send them again: {shown}")]
             )
         actions = [
             each.trn
@@ -76,7 +77,7 @@ class ConnectionRecords(RecordAdministration[NamedConnection]):
         ]
         if actions:
             message = "leads to another origin than the secrets of these actions were stored for; delete them first: "
-            raise validation([("base_url", message + ", ".join(actions))])
+            raise validation([(key, message + ", ".join(actions))])
         return None
 
     async def _removed_with(self, current: StoredConnection) -> list[str]:
@@ -111,9 +112,5 @@ def _providers(connection: NamedConnection) -> dict[str, str]:
     urls = ((".".join(path), url) for path, url in connection.definition.urls() if path[:1] == ("auth",))
     found = {place: values.origin(url.partition("?")[0]) for place, url in urls}
     if not found and isinstance(getattr(connection.definition, "auth", None), SignedJwt):
-        found["auth.token_url"] = _origin(connection)
+        found["auth.token_url"] = values.origin(connection.definition.base_url)
     return found
-
-
-def _origin(connection: NamedConnection) -> str:
-    return values.origin(connection.definition.base_url)

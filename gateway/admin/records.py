@@ -65,6 +65,10 @@ class RecordAdministration(ABC, Generic[T]):
     def _read(self, settings: Settings) -> T:
         """Raises `ConfigError`."""
 
+    async def _completed(self, settings: Settings) -> Settings:
+        """``settings`` with what follows from other records."""
+        return settings
+
     @abstractmethod
     async def _guard(self, value: T, current: T | None, kept: Sequence[secret_values.Path]) -> Guard | None:
         """Check what ``value`` needs; the guard checks it again in the transaction.
@@ -129,7 +133,7 @@ class RecordAdministration(ABC, Generic[T]):
 
     async def create(self, actor: Actor, tenant: str, settings: Settings, *, dry_run: bool = False) -> Resource:
         superusers_only(actor)
-        value = self._checked(_in_tenant(settings, tenant))
+        value = await self._checked(_in_tenant(settings, tenant))
         guard = await self._guard(value, None, ())
         if dry_run:
             if any(each.name == value.trn for each in await self._repository.list()):
@@ -153,7 +157,7 @@ class RecordAdministration(ABC, Generic[T]):
         before = None if isinstance(current.value, ConfigError) else current.value
         given = {"name": current.settings.get("name"), **_in_tenant(settings, tenant)}
         kept = {} if before is None else secret_values.kept(given, self._repository.secrets(before))
-        value = self._checked(secret_values.with_values(given, kept))
+        value = await self._checked(secret_values.with_values(given, kept))
         if value.trn != current.name:
             details = f"the body is about {value.trn}, and the path about {current.name}; create another one instead"
             raise AdminError(400, "validation.trn_mismatch", "Validation failed", details, [("name", details)])
@@ -223,9 +227,9 @@ class RecordAdministration(ABC, Generic[T]):
     def _stale(self, current: Record[T]) -> AdminError:
         return version_conflict(current.version, {"trn": current.name, "record": self.resource(current)})
 
-    def _checked(self, settings: Settings) -> T:
+    async def _checked(self, settings: Settings) -> T:
         try:
-            return self._read(settings)
+            return self._read(await self._completed(settings))
         except ConfigError as error:
             raise invalid(error) from None
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from gateway.cli.client import BadFile
 from gateway.cli.types import Json
+from gateway.config.actions import HTTP, REQUESTS
 
 Form = Literal["flat", "grouped"]
 Kind = Literal["connection", "action"]
@@ -17,18 +18,26 @@ KINDS: tuple[Kind, ...] = ("connection", "action")
 def calls(file: pathlib.Path, document: Mapping[str, object], tenant: str) -> dict[Kind, dict[str, Json]]:
     """The connections and actions of ``tenant`` in a file, by TRN, each as the API takes it. Raises `BadFile`.
 
-    An action is its connection's tenant's; one whose connection stands elsewhere belongs to ``tenant``.
+    An action has the tenant and the kind of its connection; one whose connection stands elsewhere belongs to
+    ``tenant``, and says its kind itself.
     """
     connections = dict(_entries(file, document, "connections"))
-    tenants = {name: str(each.get("tenant", "default")) for name, each in connections.items()}
     actions = {
-        name: {**each, "tenant": tenants.get(str(each.get("connection")), tenant)}
+        name: _as_its_connection(each, connections.get(str(each.get("connection"))), tenant)
         for name, each in _entries(file, document, "actions")
     }
     return {
         "connection": dict(_checked(file, "connection", connections, tenant)),
         "action": dict(_checked(file, "action", actions, tenant)),
     }
+
+
+def _as_its_connection(action: dict[str, Any], connection: Mapping[str, Any] | None, tenant: str) -> dict[str, Any]:
+    if connection is None:
+        return {**action, "tenant": tenant}
+    kind = connection.get("kind", HTTP)
+    own = {} if kind in REQUESTS else {"kind": kind}  # those of HTTP say it by `tool`
+    return {**own, **action, "tenant": str(connection.get("tenant", "default"))}
 
 
 def _entries(file: pathlib.Path, document: Mapping[str, object], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -39,7 +48,7 @@ def _entries(file: pathlib.Path, document: Mapping[str, object], key: str) -> It
     places = [(key, document.get(key, {}))]
     for kind, group in groups.items():
         inner = group.get(key, {}) if isinstance(group, Mapping) else None
-        places.append((f"connectors.{kind}.{key}", inner))
+        places.append((f"connectors.{kind}.{key}", _of_kind(str(kind), inner)))
     seen: dict[str, str] = {}
     for place, entries in places:
         if not isinstance(entries, Mapping):
@@ -51,6 +60,13 @@ def _entries(file: pathlib.Path, document: Mapping[str, object], key: str) -> It
                 raise BadFile(f"{file}: {place}.{name}: the same name stands below {seen[name]}; remove one of the two")
             seen[name] = place
             yield str(name), entry
+
+
+def _of_kind(kind: str, entries: Any) -> Any:
+    """What stands below a connector is of its kind."""
+    if kind == HTTP or not isinstance(entries, Mapping):
+        return entries
+    return {name: {"kind": kind, **each} if isinstance(each, dict) else each for name, each in entries.items()}
 
 
 def _checked(

@@ -13,7 +13,9 @@ from gateway.cli.files import read
 from gateway.cli.options import acts
 from gateway.cli.types import Json
 
-_TEXTS: Final = frozenset({"name", "base_url", "connection", "description", "path", "tenant"})
+_TEXTS: Final = frozenset(
+    {"name", "base_url", "collection", "connection", "description", "path", "statement", "tenant", "url"}
+)
 """Keys whose value is text also when it reads as a number, as are those in `auth`, `headers` and `query`."""
 _tenant = click.option("--tenant", metavar="NAME", help="The tenant that it belongs to; else `default`.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing; show what would change.")

@@ -27,7 +27,7 @@ def in_connection(connection: BaseModel, data: Mapping[str, Json]) -> Iterator[P
         value = getattr(connection, name)
         if key not in data:
             continue
-        if not field.repr:
+        if not field.repr and key not in getattr(connection, "open_keys", tuple)():
             shown = PUBLIC if key == "headers" else frozenset[str]()
             yield from (path for path in _leaves(data[key], (key,)) if str(path[-1]).lower() not in shown)
         elif isinstance(value, BaseModel):

@@ -217,7 +217,9 @@ async def test_what_belongs_to_another_tenant_is_not_there(api: Api) -> None:
         ({"auth": {"type": "bearer", "token": "[REDACTED]"}}, "auth.token", "send the value"),
         ({"name": "x" * 60}, "name", "which may have 64 characters"),
         ({"name": "a b"}, "name", "letters, digits"),
-        ({"kind": "sql"}, "kind", "must be http or mcp here; write a connection of another kind"),
+        ({"kind": "sql"}, "url", "is required; add this key"),
+        ({"kind": "memcached"}, "kind", "there is no such connector; write one of http, mcp, sql"),
+        ({"kind": 5}, "kind", "must be text"),
     ],
 )
 async def test_what_is_wrong_is_said_with_its_place(api: Api, body: dict[str, object], path: str, says: str) -> None:

@@ -239,3 +239,48 @@ async def test_revision_0010_goes_down_and_up(url: str) -> None:
         await Store.open(url, KeyRing.of("11" * 32))
     assert (await schema.upgrade(url)).pending == ()
     assert (await rows(url, CONNECTIONS), await rows(url, ACTIONS)) == ([], [])
+
+
+DATABASE = {"name": "db", "kind": "sql", "url": "postgresql://reader:s3cret-url@db.internal/shop", "idle": 60}
+CACHE = {
+    "name": "cache",
+    "kind": "redis",
+    "url": "redis://cache.internal",
+    "auth": {"type": "basic", "username": "", "password": "s3cret-auth"},
+}
+DOCUMENTS = {"name": "docs", "kind": "mongodb", "url": "mongodb://docs.internal/shop", "tls": {"mode": "off"}}
+
+
+@pytest.mark.covers("ACT-01", "ACT-25", "ACT-26")
+async def test_every_kind_survives_the_way(store: Store, url: str) -> None:
+    for settings in (DATABASE, CACHE, DOCUMENTS):
+        made = await store.connections.create(single_call.connection(settings), "t")
+        assert made.value == single_call.connection(settings)
+        assert made.name == f"trn:openact:default:connection/{settings['kind']}/{settings['name']}@v1"
+    find = {"name": "find", "connection": "db", "kind": "sql", "statement": "SELECT :a"}
+    made = await store.actions.create(single_call.action(find), "t")  # type: ignore[assignment]
+    assert (made.value, made.settings) == (single_call.action(find), {**find, "tenant": "default"})
+    again = await Store.open(url, KeyRing.of("11" * 32))
+    assert len(usable(await again.connections.list())) == 3
+    assert usable(await again.actions.list()) == [single_call.action(find)]
+    await again.aclose()
+    shown = {each.settings["name"]: each.settings for each in await store.connections.list()}
+    assert shown["db"] == {**DATABASE, "url": REDACTED}
+    assert shown["cache"] == {**CACHE, "auth": {"type": "basic", "username": "", "password": REDACTED}}
+    assert shown["docs"] == DOCUMENTS
+    everything = f"{await rows(url, CONNECTIONS)} {await store.audit.list()}"
+    assert "s3cret" not in everything
+
+
+async def test_what_is_not_installed_here_is_left_out_with_the_reason(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for settings in (CACHE, DOCUMENTS):
+        await store.connections.create(single_call.connection(settings), "t")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    elsewhere = await Store.open(url, KeyRing.of("11" * 32))
+    docs, cache = await elsewhere.connections.list()
+    await elsewhere.aclose()
+    assert not isinstance(cache.value, ConfigError)
+    assert "pip install 'breakwater-gateway[mongodb]'" in str(docs.value)
+    assert docs.name in str(docs.value)

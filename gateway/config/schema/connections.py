@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
@@ -43,7 +43,7 @@ _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 def _kind(text: str) -> str:
     if text not in REQUESTS:
-        raise ValueError("must be http or mcp here; write a connection of another kind into the file")
+        raise ValueError("must be http or mcp, or the name of another connector; write it as text")
     return text
 
 
@@ -127,6 +127,16 @@ class Connection(Section):
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
     http2: Http2Key = "auto"
+
+    def receiver(self) -> object:
+        """What says who gets its secrets: when it changes, they have to be given again."""
+        return values.origin(self.base_url)
+
+    @classmethod
+    def of_this_machine(cls, settings: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+        """The places in ``settings``, which were not checked, that name files of the gateway's machine."""
+        if settings.get("tls") is not None:
+            yield ("tls",)
 
     def urls(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Each URL that the gateway itself connects to, with its place. What a browser opens is none of them."""

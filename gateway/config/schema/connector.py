@@ -63,7 +63,23 @@ class ConnectorConnection(Section):
         """Values that are shown nowhere."""
         return ()
 
-    def authenticates(self) -> str:
+    def open_keys(self) -> tuple[str, ...]:
+        """Keys that the schema hides, and that hold no secret in this connection."""
+        return ()
+
+    def receiver(self) -> object:
+        """What says who gets its secrets: when it changes, they have to be given again. By default all that a kind
+        itself adds, because only the kind knows which of its keys lead somewhere."""
+        own = type(self).model_fields.keys() - ConnectorConnection.model_fields.keys()
+        hidden = {name for name in own if not type(self).model_fields[name].repr}
+        return self.model_dump(mode="json", include=own - hidden)
+
+    @classmethod
+    def of_this_machine(cls, settings: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+        """The places in ``settings``, which were not checked, that name files or sockets of the gateway's machine."""
+        yield from ()
+
+    def authenticates(self) -> records.AuthKind:
         """How, in a word; never by what."""
         return "none"
 
@@ -92,6 +108,7 @@ class ConnectorConnection(Section):
             trn=str(self.trn(name)),
             base_url=self.place(),
             upstream=f"{document.NAMED}{self.shared_name(name)}",
+            auth=records.Auth(self.authenticates()),  # the word alone: the connector reads the rest in its settings
             retry=PRESETS["standard"] if self.retry is None else self.retry.record(),
             timeout=self.timeout_ms / 1000,
             max_bytes=self.max_response_bytes,

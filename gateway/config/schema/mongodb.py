@@ -8,13 +8,12 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from gateway.config import actions as records
 from gateway.config import kinds
 from gateway.config.placeholders import PLACEHOLDER, placeholders
 from gateway.config.schema.call_policy import Milliseconds
-from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
+from gateway.config.schema.connector import ConnectorAction
 from gateway.config.schema.outbound_auth import Basic
-from gateway.config.schema.sql import Server, ServerTls, server_url
+from gateway.config.schema.sql import Server, ServerConnection, ServerTls, server_url
 from gateway.config.schema.types import Seconds
 
 READS: Final = ("find", "find_one", "count_documents", "distinct", "aggregate")
@@ -49,7 +48,7 @@ def _mongo_url(url: str) -> str:
     return url
 
 
-class MongoConnection(ConnectorConnection):
+class MongoConnection(ServerConnection):
     """A database of MongoDB."""
 
     kind: str = Field(default="mongodb", examples=["mongodb"], json_schema_extra={"const": "mongodb"})
@@ -67,23 +66,6 @@ class MongoConnection(ConnectorConnection):
     """For opening a connection."""
     idle: Seconds = Field(default=60, gt=0, le=86_400, examples=[30])
     """Seconds after which a worker closes a connection that no call has used."""
-
-    @property
-    def server(self) -> Server:
-        return Server(self.url, self.auth)
-
-    def place(self) -> str:
-        return self.server.place
-
-    def secrets(self) -> tuple[str, ...]:
-        return (self.server.password,) if self.server.password else ()
-
-    def authenticates(self) -> str:
-        return "basic" if self.server.password else "none"
-
-    def record(self, name: str) -> records.Connection:
-        """As `ConnectorConnection.record`, with certificates as texts."""
-        return ConnectorConnection.record(self.model_copy(update={"tls": self.tls.texts()}), name)
 
 
 def _collection(name: str) -> str:
@@ -114,7 +96,7 @@ class MongoAction(ConnectorAction):
         "delete_many",
     ] = Field(default="find", examples=["find_one"])
     """What is done."""
-    arguments: dict[str, Any] = Field(default={}, examples=[{"filter": {"state": "{state}"}}])
+    arguments: dict[str, Any] = Field(default={}, repr=False, examples=[{"filter": {"state": "{state}"}}])
     """The arguments of the operation. A text `{name}` alone stands for a value of the input of any type, within a text
     for a part of it."""
     read_only: bool = Field(default=True, examples=[False])

@@ -8,11 +8,10 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config import actions as records
 from gateway.config.schema.call_policy import Milliseconds
-from gateway.config.schema.connector import ConnectorAction, ConnectorConnection
+from gateway.config.schema.connector import ConnectorAction
 from gateway.config.schema.outbound_auth import Basic
-from gateway.config.schema.sql import Server, ServerTls, server_url
+from gateway.config.schema.sql import Server, ServerConnection, ServerTls, server_url
 from gateway.config.schema.types import Listed, Seconds
 
 _PLACE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)(\.\.\.)?\}")
@@ -51,7 +50,7 @@ def _redis_url(url: str) -> str:
     return url
 
 
-class RedisConnection(ConnectorConnection):
+class RedisConnection(ServerConnection):
     """A Redis or a Valkey."""
 
     kind: str = Field(default="redis", examples=["redis"], json_schema_extra={"const": "redis"})
@@ -67,23 +66,6 @@ class RedisConnection(ConnectorConnection):
     """For opening a connection."""
     idle: Seconds = Field(default=60, gt=0, le=86_400, examples=[30])
     """Seconds after which a worker closes a connection that no call has used."""
-
-    @property
-    def server(self) -> Server:
-        return Server(self.url, self.auth)
-
-    def place(self) -> str:
-        return self.server.place
-
-    def secrets(self) -> tuple[str, ...]:
-        return (self.server.password,) if self.server.password else ()
-
-    def authenticates(self) -> str:
-        return "basic" if self.server.password else "none"
-
-    def record(self, name: str) -> records.Connection:
-        """As `ConnectorConnection.record`, with certificates as texts."""
-        return ConnectorConnection.record(self.model_copy(update={"tls": self.tls.texts()}), name)
 
 
 class RedisAction(ConnectorAction):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -104,7 +104,49 @@ def _sql_url(url: str) -> str:
     return server_url(url, tuple(DIALECTS))
 
 
-class SqlConnection(ConnectorConnection):
+class ServerConnection(ConnectorConnection):
+    """What connections to a server that a URL names have in common."""
+
+    url: str = Field(repr=False)
+    auth: Basic | None = None
+    tls: ServerTls = ServerTls()
+
+    @property
+    def server(self) -> Server:
+        return Server(self.url, self.auth)
+
+    def place(self) -> str:
+        return self.server.place
+
+    def urls(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        yield ("url",), self.place()
+
+    def secrets(self) -> tuple[str, ...]:
+        return (self.server.password,) if self.server.password else ()
+
+    def open_keys(self) -> tuple[str, ...]:
+        """`url` without a password says where the server is, which people need to see."""
+        return ("url",) if urlsplit(self.url).password is None else ()
+
+    def receiver(self) -> object:
+        """Host and port, and TLS: without it others could read the password on its way."""
+        return self.place(), self.tls.model_dump()
+
+    @classmethod
+    def of_this_machine(cls, settings: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+        tls = settings.get("tls")
+        if isinstance(tls, Mapping) and tls.get("ca") is not None:
+            yield "tls", "ca"
+
+    def authenticates(self) -> records.AuthKind:
+        return "basic" if self.server.password else "none"
+
+    def record(self, name: str) -> records.Connection:
+        """As `ConnectorConnection.record`, with certificates as texts."""
+        return ConnectorConnection.record(self.model_copy(update={"tls": self.tls.texts()}), name)
+
+
+class SqlConnection(ServerConnection):
     """A database."""
 
     kind: str = Field(default="sql", examples=["sql"], json_schema_extra={"const": "sql"})
@@ -135,25 +177,16 @@ class SqlConnection(ConnectorConnection):
         return url
 
     @property
-    def server(self) -> Server:
-        return Server(self.url, self.auth)
-
-    @property
     def dialect(self) -> Dialect:
         return DIALECTS[self.server.scheme]
 
-    def place(self) -> str:
-        return self.server.place
-
-    def secrets(self) -> tuple[str, ...]:
-        return (self.server.password,) if self.server.password else ()
-
-    def authenticates(self) -> str:
-        return "basic" if self.server.password else "none"
-
-    def record(self, name: str) -> records.Connection:
-        """As `ConnectorConnection.record`, with certificates as texts."""
-        return ConnectorConnection.record(self.model_copy(update={"tls": self.tls.texts()}), name)
+    @classmethod
+    def of_this_machine(cls, settings: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+        yield from super().of_this_machine(settings)
+        if settings.get("socket") is not None:
+            yield ("socket",)
+        if str(settings.get("url")).lower().startswith("sqlite"):
+            yield ("url",)
 
 
 def _statement(text: str) -> str:
