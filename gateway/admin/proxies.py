@@ -230,6 +230,9 @@ class ProxyAdministration:
         if lost := sorted(checked.named_upstreams() - {each.shared_name for each in called.connections}):
             field = "upstream" if checked.upstream in lost else "fallback.upstream"
             raise validation([(field, f"there is no {lost[0]}; create this connection first, or write a URL")])
+        if unfit := checked.named_upstreams() & called.without_requests:
+            field = "upstream" if checked.upstream in unfit else "fallback.upstream"
+            raise validation([(field, "is a connection that takes no HTTP requests; write an action of it")])
         bound = {secret.key: secret.origins for secret in secrets if secret.origins}
         if wrong := single.misdirected(checked, [*checked.own_urls(), *called.urls(checked)], bound):
             told = "; ".join(f"the secret {key} may be sent to {', '.join(bound[key])} alone" for key in wrong)

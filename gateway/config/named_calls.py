@@ -80,6 +80,11 @@ class NamedCalls:
         """Those of the connections, which proxies can name."""
         return tuple(each.upstream for each in self.connections)
 
+    @property
+    def without_requests(self) -> frozenset[str]:
+        """The shared names of connections that take no HTTP requests, so that no proxy can have them as upstream."""
+        return frozenset(each.shared_name for each in self.connections if each.definition.kind not in records.REQUESTS)
+
     def urls(self, proxy: Proxy) -> list[str]:
         """Where requests of ``proxy`` go that names some of the connections."""
         names = proxy.named_upstreams()

@@ -106,7 +106,7 @@ def _broken(records: Iterable[Record[T]], hidden: Container[str]) -> dict[str, s
 
 
 def _dangling(proxies: Iterable[Proxy], called: NamedCalls, *, read: bool) -> Iterator[tuple[str, str]]:
-    """The proxies that name a connection which is not there, and why."""
+    """The proxies that name a connection which is not there, or takes no requests, and why."""
     there = {each.shared_name for each in called.connections}
     for proxy in proxies:
         for name in sorted(proxy.named_upstreams()):
@@ -114,6 +114,9 @@ def _dangling(proxies: Iterable[Proxy], called: NamedCalls, *, read: bool) -> It
                 why = "is neither in the file nor in the database" if read else "is not in the file, and the database"
                 rest = "; create it, or change the proxy" if read else " was not read yet"
                 yield proxy.name, f"proxy {proxy.name}: its upstream {name} {why}{rest}"
+            elif name in called.without_requests:
+                why = "is a connection that takes no HTTP requests; change the proxy, and write an action of it"
+                yield proxy.name, f"proxy {proxy.name}: its upstream {name} {why}"
 
 
 def _drained(document: Document, drained: Collection[tuple[str, str]]) -> Document:

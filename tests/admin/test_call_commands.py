@@ -129,6 +129,66 @@ async def test_a_file_becomes_records_and_a_file_again(shell: Shell, api: Api, t
         assert (await shell("connection", "export", str(out), "--secrets")).exit_code == 2
 
 
+CONNECTORS = f"""\
+connections:
+  cache: {{kind: redis, url: "redis://:{TOKEN}@cache.internal"}}
+  db:
+    kind: sql
+    url: postgresql://db.internal/shop
+    auth: {{type: basic, username: reader, password: {OTHER}}}
+actions:
+  find: {{connection: db, statement: "SELECT :id"}}
+  user: {{connection: cache, command: [GET, "user:{{id}}"]}}
+"""
+CONNECTORS_GROUPED = f"""\
+connectors:
+  redis:
+    connections:
+      cache: {{url: "redis://:{TOKEN}@cache.internal"}}
+    actions:
+      user: {{connection: cache, command: [GET, "user:{{id}}"]}}
+  sql:
+    connections:
+      db:
+        url: postgresql://db.internal/shop
+        auth: {{type: basic, username: reader, password: {OTHER}}}
+    actions:
+      find: {{connection: db, statement: "SELECT :id"}}
+"""
+
+
+@pytest.mark.covers("ACT-33")
+@pytest.mark.parametrize("text", [CONNECTORS, CONNECTORS_GROUPED])
+async def test_a_file_of_connectors_becomes_records_and_a_file_again(
+    shell: Shell, api: Api, tmp_path: Path, text: str
+) -> None:
+    file, out = tmp_path / "calls.yaml", tmp_path / "out.yaml"
+    file.write_text(text)
+    trns = {f"trn:openact:default:{each}@v1" for each in ("connection/redis/cache", "connection/sql/db")}
+    trns |= {f"trn:openact:default:{each}@v1" for each in ("action/redis/user", "action/sql/find")}
+    made = await shell("connection", "import", str(file))
+    assert (made.exit_code, set(made.stdout.split()) - {"+"}) == (0, trns), made.stderr
+    form = "grouped" if text == CONNECTORS_GROUPED else "flat"
+    assert (await shell("connection", "export", str(out), "--form", form)).exit_code == 0
+    exported = out.read_text()
+    assert TOKEN not in exported
+    assert OTHER not in exported
+    for each in (file, out):
+        kept = await shell("connection", "sync", str(each))
+        assert {line[0] for line in kept.stdout.splitlines()} == {"="}, kept.stderr
+    actions = tmp_path / "actions.yaml"
+    assert (await shell("action", "export", str(actions))).exit_code == 0
+    assert (await shell("action", "sync", str(actions))).exit_code == 0, (
+        "an action says its kind without its connection"
+    )
+    urls = [each.value.definition.secrets() for each in await api.store.connections.list()]  # type: ignore[union-attr]
+    assert urls == [(TOKEN,), (OTHER,)]
+    changed = await shell("connection", "update", "db", "max_concurrent=5")
+    assert changed.exit_code == 0, changed.stderr
+    moved = await shell("connection", "update", "db", "url=postgresql://evil.example/shop")
+    assert (moved.exit_code, "send them again: auth.password" in moved.stderr) == (2, True)
+
+
 @pytest.mark.covers("ACT-33")
 async def test_sync_makes_the_database_say_what_the_file_says(shell: Shell, api: Api, tmp_path: Path) -> None:
     file = tmp_path / "calls.yaml"

@@ -157,6 +157,14 @@ async def test_a_connection_belongs_to_its_tenant(api: Api) -> None:
     assert "there is no connection db" in fields(lost)["connection"]
 
 
+async def test_no_proxy_sends_requests_to_it(api: Api) -> None:
+    await made(api, SQL)
+    proxy = {"name": "hub", "path": "/hub", "upstream": "connection/db"}
+    for query in ("", "?dry_run=true"):
+        refused = await api.call("POST", f"/proxies{query}", proxy)
+        assert "takes no HTTP requests" in fields(refused)["upstream"]
+
+
 class _FarConnection(ConnectionSection):
     """Something far away."""
 

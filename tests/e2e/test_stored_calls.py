@@ -7,12 +7,14 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from harness import valkey
 from harness.answers import answer, each_request
 from harness.deployment import Deployment
 from harness.message import Message
@@ -252,3 +254,73 @@ async def test_twelve_planted_secrets_stand_nowhere(tmp_path: Path, upstream: Up
     sent = b"".join(part for seen in upstream.requests for part in (seen.target, *seen.lines, seen.body))
     for name in ("token", "key", "field", "query", "action-field", "action-query", "action-member"):
         assert SECRETS[name].encode() in sent, f"{name} was used"
+
+
+@pytest.fixture
+def cache() -> Iterator[valkey.Valkey]:
+    yield from valkey.start()
+
+
+@pytest.mark.timeout(300)  # it starts twenty processes
+@pytest.mark.covers("ACT-01", "ACT-25", "ACT-34")
+async def test_connectors_of_the_database_are_served_and_their_passwords_stand_nowhere(
+    tmp_path: Path, cache: valkey.Valkey
+) -> None:
+    away = "s3cret-of-the-database-planted"
+    async with Deployment(tmp_path, more="workers: 2") as deployment:
+        made = Stored(deployment)
+        url = cache.url.replace("//", f"//:{valkey.PASSWORD}@")
+        port = refused_url().rpartition(":")[2]
+        for path, record in (
+            ("/connections", {"name": "cache", "kind": "redis", "url": url}),
+            (
+                "/connections",
+                {"name": "db", "kind": "sql", "url": f"postgresql://r:{away}@127.0.0.1:{port}/x", "retry": "once"},
+            ),
+            ("/actions", {"name": "put", "connection": "cache", "command": ["SET", "k", "{v}"], "read_only": False}),
+            ("/actions", {"name": "value", "connection": "cache", "command": ["GET", "k"]}),
+            ("/actions", {"name": "away", "connection": "db", "statement": "SELECT :a"}),
+        ):
+            status, body = await made.api("POST", path, record)
+            assert (status, body.get("applied", {}).get("error")) == (201, ""), body
+        assert (await made.execute("put", v="tea"))[0] == 200
+        for _ in range(8):  # whichever worker makes the call
+            status, body = await made.execute("value")
+            assert (status, body["body"]) == (200, "tea")
+        assert (await made.execute("away", a=1))[0] == 502
+        auth = {"type": "basic", "username": "", "password": valkey.PASSWORD}
+        moved = {"name": "cache", "kind": "redis", "url": cache.url, "auth": auth, "version": 1}
+        status, body = await made.api("PUT", "/connections/cache", moved)
+        assert (status, body["applied"]["error"]) == (200, ""), body
+        assert (await made.execute("value"))[1]["body"] == "tea"
+        for command in (
+            ("connection", "test", "cache"),
+            ("connection", "list"),
+            ("connection", "show", "db"),
+            ("action", "call", "value"),
+            ("action", "call", "away", "--input", "a=1", "--dry-run"),
+            ("connection", "update", "db", "url=postgresql://evil.example/x", "--dry-run"),
+        ):
+            there, here = [await made.cli(*command, remote=remote) for remote in (True, False)]
+            assert (there[0], there[2]) == (here[0], here[2]), command
+        for remote in (True, False):
+            code, _, error = await made.cli("connection", "export", str(tmp_path / "export.yaml"), remote=remote)
+            assert code == 0, error
+            made.texts.append((tmp_path / "export.yaml").read_text())
+        for path in (
+            "/metrics",
+            "/audit?per_page=1000",
+            "/connections",
+            "/actions",
+            "/upstreams/connection%2Fdb/explain",
+        ):
+            await made.api("GET", path)
+        await eventually(lambda: "action/away" in (tmp_path / "access.log").read_text(), "the log is written")
+        assert (await made.api("DELETE", "/connections/cache"))[0] == 200
+        assert (await made.execute("value"))[0] == 404
+        everything = "\n".join([*made.texts, deployment.log.read_text(), (tmp_path / "access.log").read_text()])
+        stored = b"".join(file.read_bytes() for file in tmp_path.glob("gateway.db*"))
+        assert b"127.0.0.1" in stored
+        for secret in (valkey.PASSWORD, away):
+            assert secret not in everything
+            assert secret.encode() not in stored

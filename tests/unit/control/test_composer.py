@@ -176,6 +176,17 @@ def test_a_proxy_without_its_connection_takes_no_other_along(
     assert says in made.unusable["hub"]
 
 
+def test_a_proxy_sends_no_requests_to_a_server_that_takes_none(tmp_path: Path, composer: Composer) -> None:
+    value = single_call.connection({"name": "cache", "kind": "redis", "url": "redis://127.0.0.1:9"})
+    cache = Record("id", value.trn, 1, NOON, NOON, {}, value)
+    hub, web = stored("hub", upstream="connection/cache"), line("web", upstream="connection/cache")
+    made = composer.compose(settings(tmp_path, web, line("other")), StoredRecords([hub], connections=[cache]))
+    assert [route.name for route in made.document.routes] == ["other"]
+    assert made.unusable.keys() == {"hub", "web"}
+    assert all("takes no HTTP requests" in why for why in made.unusable.values())
+    assert called(made) == ["default:connection/redis/cache@v1"], "the connection itself is served"
+
+
 def test_a_proxy_of_the_database_may_name_a_connection_too(tmp_path: Path, composer: Composer) -> None:
     hub = stored("hub", upstream="connection/shop")
     made = composer.compose(settings(tmp_path), StoredRecords([hub], connections=[connection()]))
