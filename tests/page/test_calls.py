@@ -195,6 +195,44 @@ async def test_a_connection_is_made_changed_and_deleted_with_its_action(api: Api
     assert (await api.call("GET", "/actions/find")).status == 404
 
 
+@pytest.mark.covers("ACT-33")
+async def test_each_connector_has_its_form(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await open_calls(visit)
+    await page.get_by_label("Kind").select_option("sql")
+    await page.get_by_role("button", name="New connection").click()
+    await page.get_by_label("Name", exact=True).fill("orders")
+    await page.get_by_label("Url").fill("sqlite:///shop.db")
+    await page.get_by_label("Auth").select_option("basic")
+    await page.get_by_label("Username").fill("reader")
+    password = page.get_by_label("Password")
+    await expect(password).to_have_attribute("type", "password")
+    await password.fill("the-password")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("[id='f-url-error']")).to_contain_text("names files of the gateway's machine")
+    await page.get_by_label("Url").fill("postgresql://db.test/shop")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    (stored,) = await api.store.connections.list()
+    assert stored.value.definition.auth.password == "the-password"  # type: ignore[union-attr]
+    row = page.locator("li.call", has_text="postgresql://db.test:5432")
+    await row.get_by_role("button", name="orders").click()
+    await page.get_by_role("button", name="New action").click()
+    await page.get_by_label("Name", exact=True).fill("find")
+    await page.get_by_label("Statement").fill("SELECT name FROM products WHERE id = :id")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    assert (await api.call("GET", "/actions/find")).body["trn"] == "trn:openact:default:action/sql/find@v1"
+    await row.get_by_role("button", name="orders").click()
+    await page.get_by_role("button", name="Edit").click()
+    await expect(page.get_by_label("Password")).to_have_value("[REDACTED]")
+    await page.get_by_label("Description").fill("Orders")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog")).to_have_count(0)
+    (stored,) = await api.store.connections.list()
+    assert (stored.version, stored.value.definition.auth.password) == (2, "the-password")  # type: ignore[union-attr]
+
+
 async def test_another_login_keeps_nothing_of_the_one_before(api: Api, visit: Visit) -> None:
     page = visit.page
     await open_calls(visit)

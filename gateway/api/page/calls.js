@@ -6,7 +6,7 @@ import { Refused, call } from './api.js';
 import { attempt, confirm, dialog } from './dialog.js';
 import { edit } from './form.js';
 import { plural } from './format.js';
-import { called } from './subjects.js';
+import { CONNECTORS, called } from './subjects.js';
 import { trial } from './try.js';
 
 const fact = (label, value) => value && h('div', {}, h('dt', {}, label), h('dd', {}, value));
@@ -24,6 +24,10 @@ const notes = ({ record }) => [
   record?.problem && h('p', { class: 'warning' }, `It cannot be served: ${record.problem}`),
 ];
 
+// What says the kind in a new record: that of HTTP need not be written, and an action of MCP says it by its tool.
+const ofKind = (kind) => (kind === 'http' ? {} : { kind });
+const ofConnection = ({ connector }) => (connector === 'mcp' ? {} : ofKind(connector));
+
 export class Calls {
   #connections = [];
   #actions = [];
@@ -33,6 +37,7 @@ export class Calls {
   #sum = h('p', { class: 'muted sum' });
   #search = h('input', { type: 'search', id: 'calls-search', placeholder: 'Name, address or path', oninput: () => this.#arrange(), autocomplete: 'off' });
   #tenant = h('input', { id: 'calls-tenant', value: 'default', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', onchange: () => this.load() });
+  #kind = h('select', { id: 'calls-kind' }, Object.entries(CONNECTORS).map(([kind, label]) => h('option', { value: kind }, label)));
 
   constructor() {
     this.element = h(
@@ -42,7 +47,8 @@ export class Calls {
         h('div', { class: 'tools' },
           h('div', { class: 'field inline' }, h('label', { for: 'calls-search' }, 'Search'), this.#search),
           h('div', { class: 'field inline' }, h('label', { for: 'calls-tenant' }, 'Tenant'), this.#tenant),
-          h('button', { type: 'button', class: 'primary', onclick: () => this.#edit('connection') }, 'New connection'))),
+          h('div', { class: 'field inline' }, h('label', { for: 'calls-kind' }, 'Kind'), this.#kind),
+          h('button', { type: 'button', class: 'primary', onclick: () => this.#edit('connection', undefined, ofKind(this.#kind.value)) }, 'New connection'))),
       this.#error, this.#list, this.#none,
     );
   }
@@ -105,7 +111,7 @@ export class Calls {
         fact('Base URL', connection.base_url), fact('Login', connection.auth), fact('Merge', connection.merge),
         fact('Explained as', connection.upstream), fact('What it is', connection.description)),
       h('section', {}, h('h3', {}, 'Actions'), this.#chips(connection)),
-      h('div', { class: 'actions' }, h('button', { type: 'button', onclick: () => this.#edit('action', undefined, { connection: connection.name }, close) }, 'New action'))));
+      h('div', { class: 'actions' }, h('button', { type: 'button', onclick: () => this.#edit('action', undefined, { connection: connection.name, ...ofConnection(connection) }, close) }, 'New action'))));
     closed.then(() => access?.stop());
     return closed;
   }
@@ -128,7 +134,7 @@ export class Calls {
   // `close`: of the drawer that shows what is edited; it would show what was.
   async #edit(noun, item, given = {}, close = () => {}) {
     await attempt(async () => {
-      if (!await edit(called(noun, this.tenant, given), item)) return;
+      if (!await edit(called(noun, this.tenant, item ? ofKind(item.connector) : given), item)) return;
       close();
       await this.load();
     });

@@ -127,7 +127,7 @@ class RecordSchema {
   // Of a union it knows the variants: by the value that chooses each, the settings that it has besides.
   #setting(path, group, node, isRequired) {
     const setting = new Setting(path, group, node, isRequired);
-    const { oneOf, discriminator } = setting.node;
+    const { oneOf, discriminator } = setting.node.$ref ? this.#single(setting.node) : setting.node;
     if (!discriminator) return setting;
     const variants = oneOf.map((one) => {
       const { properties, required = [] } = this.#resolve(one);
@@ -135,6 +135,11 @@ class RecordSchema {
       return [key.const, Object.entries(rest).map(([name, inner]) => new Setting(`${path}.${name}`, group, this.#resolve(inner), required.includes(name)))];
     });
     return Object.assign(setting, { key: discriminator.propertyName, variants: new Map(variants) });
+  }
+
+  // A section of one type, which may be left out, is a union of one.
+  #single(node) {
+    return this.#resolve(node).properties?.type?.const ? { oneOf: [node], discriminator: { propertyName: 'type' } } : {};
   }
 
   #fresh(node) {

@@ -18,13 +18,17 @@ export const PROXY = {
   effect: (answer) => impact(answer.impact),
 };
 
-// A connection or an action of `tenant`. `given`: what a new one has from the start.
+// The connectors that have a form, and the schemas of the API for what they have.
+export const CONNECTORS = { http: 'HTTP', mcp: 'MCP', sql: 'SQL', redis: 'Redis', mongodb: 'MongoDB' };
+const schemaName = (noun, kind) => `New${['http', 'mcp', undefined].includes(kind) ? '' : `${kind[0].toUpperCase()}${kind.slice(1)}`}${noun === 'connection' ? 'Connection' : 'Action'}`;
+
+// A connection or an action of `tenant`. `given`: what a new one has from the start, with its kind.
 export function called(noun, tenant, given = {}) {
   const base = `/${noun}s`;
   const query = `?tenant=${encodeURIComponent(tenant)}`;
   return {
     noun,
-    schema: () => callSchema(noun === 'connection' ? 'NewConnection' : 'NewAction'),
+    schema: () => callSchema(schemaName(noun, given.kind)),
     path: (record, isDry) => `${base}${record ? `/${encodeURIComponent(record.trn)}` : ''}${query}${isDry ? '&dry_run=true' : ''}`,
     fresh: () => ({ ...given }),
     settings: (record) => Object.fromEntries(Object.entries(record.record.settings).filter(([key]) => key !== 'tenant')),
