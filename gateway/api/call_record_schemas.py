@@ -96,7 +96,7 @@ class AnyNewConnection(
 
 
 class AnyNewAction(RootModel[NewAction | NewSqlAction | NewRedisAction | NewMongodbAction | _Other]):
-    """An action of any kind, as it would stand in the configuration file: the kind of its connection says its schema."""
+    """An action of any kind, as it would stand in the configuration file: `kind` says which schema it has."""
 
 
 class CallPatch(BaseModel):

@@ -6,13 +6,16 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import orjson
 
 from gateway.cli.client import BadFile
 from gateway.config.references import Reference
+
+if TYPE_CHECKING:
+    from gateway.config.formats.read import Format
 
 _WRITTEN = (".yaml", ".yml", ".json", "")
 """Suffixes of files that are written; none, as in /dev/stdout, stands for YAML."""
@@ -22,18 +25,30 @@ _WORD = re.compile("[A-Za-z_][A-Za-z_-]*")
 def read(file: pathlib.Path, at: tuple[str, ...] = ()) -> dict[str, object]:
     """The mapping in the file, ``${VAR}`` put in; ``at``: where it would stand in a configuration file. Raises
     `BadFile`."""
+    from gateway.config.errors import ConfigError
+    from gateway.config.formats import read
+
+    try:
+        text, form = read.text_of(file), read.format_of(file)
+    except ConfigError as error:
+        raise BadFile(str(error)) from None
+    return data_of(text, form, str(file), at)
+
+
+def data_of(text: str, form: Format, name: str, at: tuple[str, ...] = ()) -> dict[str, object]:
+    """As `read`, of the ``text`` of a file. ``name``: in errors."""
     from gateway.config.errors import ConfigError, Problem
     from gateway.config.formats import read
     from gateway.config.variables import Substitution
 
     problems: list[Problem] = []
     try:
-        root = read.tree_of(read.text_of(file), read.format_of(file), str(file), problems)
+        root = read.tree_of(text, form, name, problems)
         substitution = Substitution(root, os.environ, at)
         data = substitution.data()
         problems += substitution.problems
         if problems:
-            raise ConfigError(str(file), problems)
+            raise ConfigError(name, problems)
     except ConfigError as error:
         raise BadFile(str(error)) from None
     assert isinstance(data, dict)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli import files
-from gateway.cli.client import BadFile
+from gateway.cli import call_files, files, new_calls
+from gateway.cli.client import BadFile, Target
+from gateway.cli.options import acts
+from gateway.cli.types import Json
 
 if TYPE_CHECKING:
     from gateway.config.openapi.importer import Imported
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     type=click.Path(path_type=pathlib.Path),
-    default="/dev/stdout",
     help="Write here, *.yaml or *.json, and replace what is there; else YAML to standard output.",
 )
 @click.option("--connection", "name", metavar="NAME", help="The name of the connection; else from the title.")
@@ -30,14 +31,59 @@ if TYPE_CHECKING:
 @click.option(
     "--only", multiple=True, metavar="PATTERN", help="Only operations whose name or path fits; * is any text."
 )
+@click.option("--create", is_flag=True, help="Create them in the database instead, all or none.")
+@click.option("--dry-run", is_flag=True, help="With --create: change nothing; show what would be created.")
+@click.option("--tenant", metavar="NAME", help="With --create: whose they are; else `default`.")
+@acts
 def import_openapi(
-    file: pathlib.Path, output: pathlib.Path, name: str | None, base_url: str | None, only: tuple[str, ...]
+    target: Target,
+    file: pathlib.Path,
+    output: pathlib.Path | None,
+    name: str | None,
+    base_url: str | None,
+    only: tuple[str, ...],
+    create: bool,
+    dry_run: bool,
+    tenant: str | None,
 ) -> None:
     """Make connections and actions of FILE, an OpenAPI 3.0 or 3.1 document in YAML or JSON.
 
     The result is a configuration file, or a part of one. Credentials are variables, which it names. What cannot be
     called, and what needs a person, is said on standard error. References to other documents are not followed.
+
+    With --create the values of those variables are stored, and the options below say where.
     """
+    if create and output is not None:
+        raise click.UsageError("--create writes no file; leave --output out")
+    if not create and (dry_run or tenant is not None):
+        raise click.UsageError("--dry-run and --tenant belong to --create; add it")
+    found = _found(file, name, base_url, only)
+    place = output or pathlib.Path("/dev/stdout")
+    document: dict[str, object] = {"connections": found.connections, "actions": found.actions}
+    text = files.text_of(place, document)
+    _check(file, text, place.suffix == ".json")
+    if create:
+        _remark(found)
+        new_calls.create(target, _records(file, text, tenant or "default"), tenant or "default", dry_run=dry_run)
+        return
+    try:
+        files.write(place, document)
+    except OSError as error:
+        raise click.ClickException(f"{place}: {error.strerror}") from None
+    _report(found)
+
+
+def _records(file: pathlib.Path, text: str, tenant: str) -> dict[call_files.Kind, dict[str, Json]]:
+    """What the configuration ``text`` has, by TRN, with the values of variables. Raises `BadFile`."""
+    settings = files.data_of(text, "yaml", f"{file}, as actions")
+    connections = settings["connections"]
+    assert isinstance(connections, dict)
+    owned = {name: {**each, "tenant": tenant} for name, each in connections.items()}
+    return call_files.calls(file, {**settings, "connections": owned}, tenant)
+
+
+def _found(file: pathlib.Path, name: str | None, base_url: str | None, only: tuple[str, ...]) -> Imported:
+    """Raises `BadFile`."""
     from gateway.config.errors import ConfigError
     from gateway.config.formats.read import text_of
     from gateway.config.openapi.importer import imported, plain_name
@@ -55,13 +101,7 @@ def import_openapi(
     if not found.actions:
         _remark(found)
         raise BadFile(f"{file}: no operation can be called; name others with --only")
-    document: dict[str, object] = {"connections": found.connections, "actions": found.actions}
-    _check(file, files.text_of(output, document), output.suffix == ".json")
-    try:
-        files.write(output, document)
-    except OSError as error:
-        raise click.ClickException(f"{output}: {error.strerror}") from None
-    _report(found)
+    return found
 
 
 def _selection(only: tuple[str, ...]) -> Callable[[str, str], bool]:

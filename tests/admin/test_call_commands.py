@@ -10,6 +10,8 @@ import pytest
 from admin.conftest import Api
 from admin.test_command_line import Shell, shell
 
+from gateway.config import single_call
+
 __all__ = ["shell"]
 
 TOKEN, OTHER, KEY = "s3cret-token-of-the-shop", "s3cret-2-of-the-shop", "s3cret-key-of-find"
@@ -187,6 +189,44 @@ async def test_a_file_of_connectors_becomes_records_and_a_file_again(
     assert changed.exit_code == 0, changed.stderr
     moved = await shell("connection", "update", "db", "url=postgresql://evil.example/shop")
     assert (moved.exit_code, "send them again: auth.password" in moved.stderr) == (2, True)
+
+
+LIBRARY = Path(__file__).parents[1] / "data" / "library.yaml"
+IMPORT = ("action", "import-openapi", str(LIBRARY), "--base-url", "https://lib.example", "--connection", "lib")
+VARIABLES = {"LIB_KEY": TOKEN, "LIB_BOTH_USERNAME": "me", "LIB_BOTH_PASSWORD": OTHER, "LIB_FLOW": KEY}
+
+
+@pytest.mark.covers("ACT-33")
+async def test_a_description_becomes_records_all_or_none(
+    shell: Shell, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unset = await shell(*IMPORT, "--create")
+    assert (unset.exit_code, "${LIB_KEY} is not set" in unset.stderr) == (2, True)
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    dry = await shell(*IMPORT, "--create", "--dry-run")
+    assert dry.exit_code == 0, dry.stderr
+    assert "+ trn:openact:default:action/http/listBooks@v1" in dry.stdout
+    assert await api.store.connections.list() == ()
+    taken = single_call.connection({"name": "mine", "base_url": "http://h.example"})
+    await api.store.connections.create(taken, "t")
+    action = single_call.action({"name": "listBooks", "connection": "mine"})
+    await api.store.actions.create(action, "t")
+    refused = await shell(*IMPORT, "--create")
+    assert (refused.exit_code, "listBooks@v1 already, so that nothing was changed" in refused.stderr) == (3, True)
+    assert len(await api.store.connections.list()) == 1
+    await api.store.connections.delete_with_actions(taken.trn, None, "t")
+    done = await shell(*IMPORT, "--create")
+    assert (done.exit_code, done.stdout) == (0, dry.stdout), done.stderr
+    stored = {each.name for each in (*await api.store.connections.list(), *await api.store.actions.list())}
+    assert stored == {line.removeprefix("+ ") for line in done.stdout.splitlines()}
+    (lib,) = [each.value for each in await api.store.connections.list() if "/lib@" in each.name]
+    assert lib.definition.auth.value == TOKEN  # type: ignore[union-attr]
+    assert not [secret for secret in (TOKEN, OTHER, KEY) if secret in done.output]
+    theirs = await shell(*IMPORT, "--create", "--tenant", "acme")
+    assert theirs.stdout == dry.stdout.replace(":default:", ":acme:"), theirs.stderr
+    for wrong in (("--create", "--output", "x.yaml"), ("--dry-run",), ("--tenant", "acme")):
+        assert (await shell(*IMPORT, *wrong)).exit_code == 2
 
 
 @pytest.mark.covers("ACT-33")
