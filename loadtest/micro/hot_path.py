@@ -105,6 +105,8 @@ class Rehearsal:
         """``each`` is called once an exchange: what a slower hot path would do besides."""
         self._loop = asyncio.get_running_loop()
         self._each = each
+        self.settle = gateway.recorder.flush
+        """Describes all exchanges that have ended: what they leave for later."""
         self._left, self._done = 0, asyncio.Event()
         parser = HeadParser()
         self.upstream = H1Client(self._loop, gateway.buffers, parser)
