@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
@@ -43,12 +43,8 @@ class Treatment:
     discards: Discards | None = None
     reported: Callable[[ResponseHead], list[bytes] | None] | None = None
     most: int = 0
-    plain: bool = field(init=False)
-    """Nothing looks at a response but the caller: there is nothing of ``watched``, ``discards`` and ``reported``."""
-
-    def __post_init__(self) -> None:
-        plain = self.watched is None and self.discards is None and self.reported is None
-        object.__setattr__(self, "plain", plain)
+    plain: bool = False
+    """There is nothing of ``watched``, ``discards`` and ``reported``, and so no need to look for each."""
 
     def heeded(self, head: ResponseHead) -> ResponseHead:
         """``head`` for the caller, when what the endpoint says of itself is noted."""

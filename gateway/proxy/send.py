@@ -178,7 +178,9 @@ def _treatment(
         locations = Locations(origin.scheme.encode(), origin.authority.encode(), origin.base, _prefix(route))
     watched = watched_by(route, fallback, watch_events=watch_events)
     reported = None if reports is None else partial(reports.take, endpoint.member)
-    return Treatment(locations, watched, discards_for(fallback), reported, route.answer_limit)
+    discards = discards_for(fallback)
+    plain = watched is None and discards is None and reported is None
+    return Treatment(locations, watched, discards, reported, route.answer_limit, plain)
 
 
 def _end_watch(ex: Exchange, events: Events) -> None:
