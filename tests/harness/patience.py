@@ -13,6 +13,10 @@ ANSWER = aiohttp.ClientTimeout(total=30)
 PATIENCE = 10.0
 """Seconds after which a thing that should have happened is taken not to happen at all."""
 
+PROMPT = 5.0
+"""Seconds that a thing which happens at once may take where the machine is busy with other tests; what waits for a
+timeout of `rig.TIMEOUTS` takes longer."""
+
 GLANCE = 0.06
 """Seconds in which a thing that must not happen is given the chance to."""
 

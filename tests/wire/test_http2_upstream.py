@@ -15,7 +15,7 @@ from harness.frames import GET, block
 from harness.http2 import Http2Client
 from harness.http2_upstream import Asked, Http2TlsUpstream, Pairs, Session, echo, speaking
 from harness.message import Truncated
-from harness.patience import eventually
+from harness.patience import PROMPT, eventually
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.tls import TlsUpstream, write_authority
 from harness.upstream import Link, Upstream
@@ -401,7 +401,7 @@ async def test_a_caller_who_leaves_resets_its_stream_alone(gateway: Gateway, ups
     left = monotonic()
     leaving.close()
     assert await session.reset(first) == CANCEL
-    assert monotonic() - left < 1, "within 100 ms when the machine is quiet"
+    assert monotonic() - left < PROMPT, "within 100 ms when the machine is quiet"
     await session.data(first, b"on its way", ended=True)  # which is no fault
     await session.respond(second, b"ok")
     assert (await staying).body == b"ok"
