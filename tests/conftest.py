@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from harness.rig import GatewayFor
 
 PASSED = pytest.StashKey[bool]()
+FAILED = pytest.StashKey[bool]()
+"""The test has failed, in whichever phase."""
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -34,11 +37,33 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if call.when == "call":
         item.stash[PASSED] = report.passed
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    if call.when == "teardown" and item.stash[FAILED]:
+        sys.unraisablehook = _ignore
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What a failed test leaves open is freed here, because the warning would fail the next test."""
+    hook = sys.unraisablehook
+    result = yield
+    if item.stash.get(FAILED, False):
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):  # they hold the frames of the test
+            vars(sys).pop(name, None)
+        gc.collect()
+        sys.unraisablehook = hook
+    return result
+
+
+def _ignore(_: sys.UnraisableHookArgs) -> None:
+    pass
 
 
 @pytest.fixture
