@@ -77,7 +77,9 @@ async def test_a_name_that_leads_to_our_own_listener(gateway_for: GatewayFor, up
     port = rig.gateway.addresses[0][1]
     for host in ("127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"):
         own = proxy_to(f"http://{host}:{port}", circuit_breaker=BREAKER)
-        await rig.gateway.reload(serving(rig.document, own))
+        document = serving(rig.document, own)
+        # Where this machine has IPv6, localhost is ::1 too, and another process may have the port there.
+        await rig.gateway.reload(replace(document, own_listeners=(*document.own_listeners, Address("::1", port))))
         response = await rig.ask()
         assert (response.status, code_of(response)) == (502, "upstream_denied"), host
         assert rig.p.endpoints[0].breaker.state is State.CLOSED
