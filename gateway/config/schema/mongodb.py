@@ -37,6 +37,8 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 """What each operation takes."""
 _CODE: Final = frozenset(("$where", "$function", "$accumulator"))
 _STORES: Final = frozenset(("$out", "$merge"))
+_EXPRESSIONS: Final = ("pipeline", "projection")
+"""Arguments whose texts are expressions, where one that begins with $ is the path of a field."""
 _NAME: Final = re.compile(r"[^\x00$. /\\\"]{1,63}")
 
 
@@ -145,12 +147,55 @@ class MongoAction(ConnectorAction):
     def filled(self, given: Mapping[str, Any], special: Callable[[str, Any], Any]) -> dict[str, Any]:
         """The arguments with the values of ``given``. ``special`` makes a value of ``{"$oid": ...}`` and the like.
 
-        Raises ValueError for a value that has an operator in it: it would change what the operation asks for.
+        Raises ValueError for a value that has an operator in it, or that names a field within an expression: it would
+        change what the operation asks for.
         """
         for name in self.names():
             if operator := next((key for key in _keys(given[name]) if key.startswith("$")), None):
                 raise ValueError(f"{name} has the key {operator[:40]}, and no value may have one that begins with $")
+        for key, value in self.arguments.items():
+            # An update that is a list is a pipeline too.
+            _check_paths(value, given, expression=key in _EXPRESSIONS or (key == "update" and isinstance(value, list)))
         return {key: _filled(value, given, special) for key, value in self.arguments.items()}
+
+
+def _check_paths(value: Any, given: Mapping[str, Any], *, expression: bool) -> None:
+    """Raises ValueError for a value of ``given`` that would be a field (MongoDB, "Aggregation Expressions").
+
+    A filter has none but below ``$expr``, and so has the stage ``$match``. What stands below ``$literal`` is plain.
+    """
+    match value:
+        case str() if expression and not value.startswith("$"):
+            for name in placeholders(value):
+                if _has_path(_filled(value, given, _unchanged)):
+                    raise ValueError(
+                        f"{name} begins with $, which means a field here; write another, "
+                        f'or {{"$literal": "{{{name}}}"}} in the action'
+                    )
+        case Mapping():
+            for key, each in value.items():
+                inner = key == "$expr" or (expression and key not in ("$literal", "$match"))
+                _check_paths(each, given, expression=inner)
+        case list():
+            for each in value:
+                _check_paths(each, given, expression=expression)
+
+
+def _has_path(value: object) -> bool:
+    """Whether a text in it begins with ``$``."""
+    match value:
+        case str():
+            return value.startswith("$")
+        case Mapping():
+            return any(map(_has_path, value.values()))
+        case list():
+            return any(map(_has_path, value))
+    return False
+
+
+def _unchanged(kind: str, value: Any) -> Any:
+    del kind
+    return value
 
 
 def _filled(value: Any, given: Mapping[str, Any], special: Callable[[str, Any], Any]) -> Any:

@@ -48,6 +48,42 @@ def test_a_value_has_no_operator(value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("find", {"filter": {"$expr": {"$eq": ["$owner", "{a}"]}}}),
+        ("find", {"projection": {"shown": "{a}"}}),
+        ("aggregate", {"pipeline": [{"$match": {"$expr": {"$eq": ["$owner", "{a}"]}}}]}),
+        ("aggregate", {"pipeline": [{"$project": {"shown": "{a}"}}]}),
+        ("aggregate", {"pipeline": [{"$project": {"shown": "{a}.x"}}]}),
+        ("update_one", {"update": [{"$set": {"shown": "{a}"}}]}),
+    ],
+)
+@pytest.mark.parametrize("value", ["$secret", "$$ROOT", ["x", "$secret"], {"x": {"y": ["$secret"]}}])
+def test_a_value_is_no_field_of_an_expression(operation: str, arguments: dict[str, Any], value: object) -> None:
+    made = action(operation, arguments, read_only=operation in READS)
+    assert "$secret" not in str(made.filled({"a": "plain"}, special))
+    if "{a}.x" in str(arguments) and not isinstance(value, str):
+        return  # within a text it is a text, which begins with no $
+    with pytest.raises(ValueError, match=r"a begins with \$, which means a field here; write another, or"):
+        made.filled({"a": value}, special)
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("find", {"filter": {"price": "{a}"}}),
+        ("aggregate", {"pipeline": [{"$match": {"price": {"$in": ["{a}"]}}}]}),
+        ("aggregate", {"pipeline": [{"$project": {"price": {"$literal": "{a}"}}}]}),
+        ("aggregate", {"pipeline": [{"$project": {"of": "$prices.{b}"}}, {"$limit": 3}]}),
+        ("update_one", {"filter": {"price": "{a}"}, "update": {"$set": {"price": "{a}"}}}),
+    ],
+)
+def test_a_value_that_begins_with_a_dollar_is_plain_elsewhere(operation: str, arguments: dict[str, Any]) -> None:
+    made = action(operation, arguments, read_only=operation in READS)
+    assert "$5" in str(made.filled({"a": "$5", "b": "$5"}, special))
+
+
+@pytest.mark.parametrize(
     ("keys", "says"),
     [
         ({"operation": "insert_one"}, "insert_one changes documents; write read_only: false"),
