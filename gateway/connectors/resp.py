@@ -54,18 +54,25 @@ class _Reading:
             case b":":
                 return _number(rest)
             case b"(":
-                return str(int(rest))  # of any size
+                return _big(rest)
             case b",":
-                return float(rest)
+                return _double(rest)
             case b"$" | b"=" | b"!":
                 return await self._bulk(kind, _number(rest))
-            case b"*" | b"~" | b">":
+            case b">" | b"|":  # what the server says besides the reply
+                await self._aside(kind, _number(rest), depth)
+                return await self.value(depth + 1)
+            case b"*" | b"~":
                 size = _number(rest)
                 return None if size < 0 else [await self.value(depth + 1) for _ in range(size)]
             case b"%":
                 pairs = [(await self.value(depth + 1), await self.value(depth + 1)) for _ in range(_number(rest))]
                 return {_key(key): value for key, value in pairs}
         raise ProtocolError
+
+    async def _aside(self, kind: bytes, size: int, depth: int) -> None:
+        for _ in range(size * 2 if kind == b"|" else size):
+            await self.value(depth + 1)
 
     async def _line(self) -> bytes:
         line = await self._reader.readuntil(_CRLF)
@@ -90,6 +97,21 @@ class _Reading:
 def _number(text: bytes) -> int:
     try:
         return int(text)
+    except ValueError:
+        raise ProtocolError from None
+
+
+def _big(text: bytes) -> str:
+    """A whole number of any size, as text."""
+    digits = text.removeprefix(b"-").removeprefix(b"+")
+    if not digits.isdigit():
+        raise ProtocolError
+    return text.decode()
+
+
+def _double(text: bytes) -> float:
+    try:
+        return float(text)
     except ValueError:
         raise ProtocolError from None
 

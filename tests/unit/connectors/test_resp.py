@@ -49,7 +49,11 @@ async def talking(reply: bytes, *, piece: int = 0) -> AsyncIterator[tuple[RespCo
         (b"(12345678901234567890123\r\n", "12345678901234567890123"),
         (b"=5\r\ntxt:a\r\n", b"a"),
         (b"*2\r\n:1\r\n*1\r\n$1\r\nx\r\n", [1, [b"x"]]),
+        (b"(-7\r\n", "-7"),
+        (b"(" + b"9" * 5000 + b"\r\n", "9" * 5000),
         (b"*-1\r\n", None),
+        (b">2\r\n+invalidate\r\n*1\r\n$1\r\na\r\n:5\r\n", 5),
+        (b"*1\r\n|1\r\n+ttl\r\n:9\r\n:5\r\n", [5]),
         (b"~1\r\n:1\r\n", [1]),
         (b"%2\r\n$1\r\na\r\n:1\r\n:2\r\n+b\r\n", {"a": 1, "2": "b"}),
     ],
@@ -87,7 +91,11 @@ async def test_what_is_too_large_is_not_read(reply: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [b"HTTP/1.1 400 Bad Request\r\n", b"$x\r\n", b":\r\n", b"*1\r\n" * 20, b"+" + b"a" * 200_000]
+    "reply",
+    [
+        *(b"HTTP/1.1 400 Bad Request\r\n", b"$x\r\n", b":\r\n", b"*1\r\n" * 20, b"+" + b"a" * 200_000),
+        *(b"(x\r\n", b"(\r\n", b",x\r\n", b">0\r\n" * 20),
+    ],
 )
 async def test_what_is_no_reply_is_a_failure(reply: bytes) -> None:
     async with talking(reply) as (connection, _):
