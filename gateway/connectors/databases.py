@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import ssl
 import struct
 from abc import ABC, abstractmethod
@@ -17,6 +18,13 @@ from gateway.connectors.addresses import permitted
 from gateway.connectors.connector import RejectedError
 
 _STOP_SECONDS: Final = 2.0
+_PRAGMAS: Final = frozenset(
+    (
+        *("query_only", "trusted_schema", "table_info", "table_xinfo", "table_list", "index_list", "index_info"),
+        *("index_xinfo", "foreign_key_list", "foreign_key_check", "integrity_check", "quick_check"),
+    )
+)
+"""Those of SQLite that may have a value: it is what they read, or they are the gateway's own."""
 _CONFLICT: Final = 409
 _FORBIDDEN: Final = 403
 
@@ -171,6 +179,7 @@ class Sqlite(Database):
     """Primary result codes (SQLite, Result Codes) of a file that is locked, full, broken or away."""
     _CONSTRAINT: Final = 19
     _READONLY: Final = 8
+    _NOT_AUTHORIZED: Final = 23
 
     async def dial(self, *args: object, **more: object) -> Any:
         import aiosqlite
@@ -179,6 +188,7 @@ class Sqlite(Database):
         # mode=rw: a wrong path is an error, and not a new and empty database.
         driver = await aiosqlite.connect(f"file:{quote(name)}?mode=rw", uri=True, timeout=self.seconds)
         await driver.execute("PRAGMA trusted_schema = OFF")
+        await driver.set_authorizer(_authorize)
         return driver
 
     def begin(self, *, read_only: bool) -> str:
@@ -191,13 +201,24 @@ class Sqlite(Database):
     def rejection(self, error: BaseException) -> RejectedError | None:
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:
-            return RejectedError(_first_line(error), "", 400)  # of the driver: a value does not fit
+            # Of the driver: a value does not fit.
+            return RejectedError(_first_line(error), "", 400)
         primary = code & 0xFF
         if primary in self._ILL and primary != self._READONLY:
             return None
         name = str(getattr(error, "sqlite_errorname", ""))
-        status = {self._CONSTRAINT: _CONFLICT, self._READONLY: _FORBIDDEN}.get(primary, 400)
+        status = {self._CONSTRAINT: _CONFLICT, self._READONLY: _FORBIDDEN, self._NOT_AUTHORIZED: _FORBIDDEN}.get(
+            primary, 400
+        )
         return RejectedError(_first_line(error), name, status)
+
+
+def _authorize(action: int, name: str | None, value: str | None, *_: object) -> int:
+    """Deny what ``query_only`` permits: another file, and settings of the file or of a connection that others use next
+    (SQLite, Compile-Time Authorization Callbacks)."""
+    attaches = action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+    sets = action == sqlite3.SQLITE_PRAGMA and value is not None and name not in _PRAGMAS
+    return sqlite3.SQLITE_DENY if attaches or sets else sqlite3.SQLITE_OK
 
 
 def _first_line(error: BaseException) -> str:

@@ -154,6 +154,10 @@ class Sql(Connector[SqlConnection, SqlAction]):
             raise DatabaseAwayError(type(error).__name__) from None
         except (OSError, TimeoutError, RejectedError, TooLargeError):
             raise
+        except (OverflowError, UnicodeError):
+            # Of the driver: their texts hold the value.
+            message = "a value of the input is a number or a text that the database does not take; write another"
+            raise RejectedError(message) from None
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("asyncpg", "pymysql", "aiomysql", "sqlite3"):
                 raise

@@ -33,6 +33,38 @@ async def test_values_of_other_types_than_text(tmp_path: Path) -> None:
     await made.aclose()
 
 
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1, -(2**63) - 1, "\ud800"])
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_value_that_no_column_takes_is_the_callers_to_know(
+    tmp_path: Path, value: object, read_only: bool
+) -> None:
+    made = connector(tmp_path / "a.db")
+    with pytest.raises(RejectedError, match="number or a text that the database does not take") as error:
+        await made.perform(call("SELECT :a AS a", {"a": value}, read_only=read_only))
+    assert error.value.status == 400
+    assert await made.perform(call("SELECT :a AS a", {"a": 2**63 - 1}))
+    await made.aclose()
+
+
+@pytest.mark.parametrize(
+    "statement", ["ATTACH '{}/other.db' AS o", "DETACH main", "PRAGMA journal_mode = wal", "PRAGMA writable_schema(1)"]
+)
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_no_statement_reaches_another_file_or_changes_settings(
+    tmp_path: Path, statement: str, read_only: bool
+) -> None:
+    made = connector(tmp_path / "a.db")
+    with pytest.raises(RejectedError) as error:
+        await made.perform(call(statement.format(tmp_path), read_only=read_only))
+    assert (error.value.status, error.value.code) == (403, "SQLITE_AUTH")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.db"]
+    found = await made.perform(call("PRAGMA table_info(sqlite_master)"))
+    assert isinstance(found, dict)
+    assert len(found["rows"]) == 5
+    assert await made.perform(call("PRAGMA journal_mode")) == {"rows": [{"journal_mode": "delete"}], "truncated": False}
+    await made.aclose()
+
+
 async def test_a_result_is_not_read_beyond_its_bound(tmp_path: Path) -> None:
     made = connector(tmp_path / "a.db")
     with pytest.raises(TooLargeError):
@@ -67,6 +99,6 @@ async def test_a_file_that_is_locked_is_a_failure(tmp_path: Path) -> None:
 
 async def test_a_statement_without_a_result_has_no_rows(tmp_path: Path) -> None:
     made = connector(tmp_path / "a.db")
-    assert await made.perform(call("PRAGMA cache_size = 100")) == {"rows": [], "truncated": False}
+    assert await made.perform(call("PRAGMA query_only = 1")) == {"rows": [], "truncated": False}
     await made.test()
     await made.aclose()
