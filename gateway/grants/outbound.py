@@ -81,7 +81,9 @@ class Outbound:
         if found is None:
             # No connection is kept, because what is allowed may change: each one is checked as it is dialled.
             connector = aiohttp.TCPConnector(
-                socket_factory=hardened_socket if proxied else self._socket, force_close=True
+                resolver=aiohttp.ThreadedResolver(),  # as connections to upstreams
+                socket_factory=hardened_socket if proxied else self._socket,
+                force_close=True,
             )
             found = self._sessions[proxied] = aiohttp.ClientSession(
                 connector=connector,

@@ -70,7 +70,14 @@ class HardenedConnector(aiohttp.TCPConnector):
             raise RuntimeError(
                 "AIOHTTP_NO_EXTENSIONS is set: the gateway does not run on aiohttp's pure-Python parsers"
             )
-        super().__init__(limit=0, ssl=tls.forward_proxy, ttl_dns_cache=_DNS_TTL_SECONDS, socket_factory=hardened_socket)
+        super().__init__(
+            limit=0,
+            ssl=tls.forward_proxy,
+            # Always that of the system: another one, which aiohttp takes once aiodns is installed, ignores its sources.
+            resolver=aiohttp.ThreadedResolver(),
+            ttl_dns_cache=_DNS_TTL_SECONDS,
+            socket_factory=hardened_socket,
+        )
         self.endpoint = endpoint
         self._dial_timeout = timeouts.dial or None
         self._tls_timeout = timeouts.tls_handshake or _NO_TIMEOUT
@@ -225,7 +232,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         else:
             try:
                 hosts = await self._resolve_host(host, port)
-            except OSError as error:  # resolvers differ: the system's raises gaierror, aiodns a bare OSError
+            except OSError as error:
                 raise self._failure_to_resolve(error) from None
             found = [addr_info(each["host"], each["port"]) for each in hosts]
         try:

@@ -135,7 +135,7 @@ async def test_a_name_that_resolves_to_a_denied_address_is_not_dialled(monkeypat
         async def resolve(self, host: str, *args: Any, **more: Any) -> list[ResolveResult]:
             return await super().resolve("127.0.0.1" if host == "idp.example" else host, *args, **more)
 
-    monkeypatch.setattr("aiohttp.connector.DefaultResolver", Rebound)
+    monkeypatch.setattr("aiohttp.ThreadedResolver", Rebound)
     denied = Destinations(UpstreamNetworks(deny=("127.0.0.0/8",)))
     await _is_not_dialled("idp.example", lambda: denied)
 

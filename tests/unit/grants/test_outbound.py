@@ -55,7 +55,7 @@ async def test_a_denied_address_is_not_dialled(host: str, monkeypatch: pytest.Mo
         async def resolve(self, host: str, *args: Any, **more: Any) -> list[ResolveResult]:
             return await super().resolve("127.0.0.1" if host == "idp.example" else host, *args, **more)
 
-    monkeypatch.setattr("aiohttp.connector.DefaultResolver", Rebound)
+    monkeypatch.setattr("aiohttp.ThreadedResolver", Rebound)
     outbound = Outbound(5.0, lambda: DENIED)
     async with Upstream() as upstream:
         with pytest.raises(DeniedError, match="denied by upstream_networks") as caught:

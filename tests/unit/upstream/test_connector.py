@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -248,6 +249,16 @@ async def test_an_address_that_says_nothing_is_overtaken_by_the_next(black_hole:
         assert peer_of(connection) == "127.0.0.2"
         connection.abort()
     await eventually(lambda: sockets() <= before, "the loser's socket is closed")
+
+
+async def test_names_are_resolved_by_the_system_whatever_aiohttp_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes another resolver as soon as that is installed, and the same name would then lead elsewhere."""
+    monkeypatch.setattr("aiohttp.connector.DefaultResolver", partial(Resolver, "127.0.0.2"))
+    monkeypatch.setattr(aiohttp, "ThreadedResolver", partial(Resolver, "127.0.0.1"))
+    async with listener(silence) as port, connector(f"http://many.test:{port}") as made:
+        connection = await made.dial()
+        assert peer_of(connection) == "127.0.0.1"
+        connection.abort()
 
 
 async def test_when_every_address_refuses() -> None:
