@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from gateway.actions.errors import InvalidCallError
 from gateway.actions.input import schema_of
 from gateway.actions.prepare import Entry
-from gateway.config.actions import Action
+from gateway.config.actions import REQUESTS, Action
 from gateway.config.mcp import Mcp
 from gateway.config.placeholders import placeholders
 from gateway.core import trn
@@ -49,7 +50,8 @@ def tools_of(door: Mcp, entries: Iterable[Entry]) -> dict[str, Tool]:
         known = own.name, f"{own.connector}.{own.name}"
         if _matches(door.allow, known) and not _matches(door.deny, known) and entry.action is not None:
             judges = [judge for patterns, judge in rules if _matches(patterns, known)]
-            found.append(Tool(name, entry.trn, entry.label, definition(name, own.name, entry.action), judges))
+            shown = definition(name, own.name, entry.action, effects(entry))
+            found.append(Tool(name, entry.trn, entry.label, shown, judges))
     return {tool.name: tool for tool in sorted(found, key=lambda tool: tool.name)}
 
 
@@ -86,16 +88,36 @@ def _distinct(name: str, known: str) -> str:
     return f"{name[: _LONGEST - 9]}_{digest}"
 
 
-def definition(name: str, title: str, action: Action) -> dict[str, Any]:
-    """What ``tools/list`` has of ``action``."""
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """``reads``: a call changes nothing. ``repeatable``: a second one does no harm."""
+
+    reads: bool
+    repeatable: bool
+
+
+def effects(entry: Entry) -> Effects:
+    """Those of calls of ``entry``: by its method, or as its connector says."""
+    assert entry.action is not None
+    if entry.connection.kind in REQUESTS:
+        return Effects(entry.action.method in _READS, entry.action.method in _REPEATABLE)
+    try:
+        spoken = entry.spoken.action
+    except InvalidCallError:  # its calls say so
+        spoken = None
+    return Effects(False, False) if spoken is None else Effects(spoken.reads(), spoken.repeatable())
+
+
+def definition(name: str, title: str, action: Action, found: Effects) -> dict[str, Any]:
+    """What ``tools/list`` has of ``action``, whose calls have the effects ``found``."""
     shown: dict[str, Any] = {"name": name, "title": title}
     if action.description:
         shown["description"] = action.description
     shown["inputSchema"] = input_schema(action)
     shown["annotations"] = {
-        "readOnlyHint": action.method in _READS,
-        "destructiveHint": action.method not in _READS,
-        "idempotentHint": action.method in _REPEATABLE,
+        "readOnlyHint": found.reads,
+        "destructiveHint": not found.reads,
+        "idempotentHint": found.repeatable,
         "openWorldHint": True,
     }
     return shown

@@ -175,6 +175,10 @@ class ConnectorAction(Section):
         """Whether a call may be made twice without harm."""
         return False
 
+    def reads(self) -> bool:
+        """Whether a call changes nothing."""
+        return False
+
     def summary(self) -> str:
         """What it does, in a line for lists."""
         return ""

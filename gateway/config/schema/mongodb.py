@@ -132,6 +132,9 @@ class MongoAction(ConnectorAction):
     def repeatable(self) -> bool:
         return self.read_only
 
+    def reads(self) -> bool:
+        return self.read_only
+
     def summary(self) -> str:
         return f"{self.collection}.{self.operation}"
 

@@ -100,6 +100,9 @@ class RedisAction(ConnectorAction):
     def repeatable(self) -> bool:
         return self.read_only
 
+    def reads(self) -> bool:
+        return self.read_only
+
     def summary(self) -> str:
         return " ".join(self.command)[:120]
 

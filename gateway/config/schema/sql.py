@@ -214,6 +214,9 @@ class SqlAction(ConnectorAction):
     def repeatable(self) -> bool:
         return self.read_only
 
+    def reads(self) -> bool:
+        return self.read_only
+
     def summary(self) -> str:
         line = " ".join(self.statement.split())
         return line if len(line) <= _LONGEST_SUMMARY else f"{line[:_LONGEST_SUMMARY]}..."

@@ -10,7 +10,7 @@ from gateway.actions.prepare import Entry
 from gateway.config.actions import Action, Body, Connection, Parameter
 from gateway.config.mcp import Mcp, ToolRule
 from gateway.core.principal import Principal
-from gateway.mcp.tools import definition, input_schema, names_of, tools_of
+from gateway.mcp.tools import Effects, definition, input_schema, names_of, tools_of
 
 
 def entry(name: str, connector: str = "http", version: int = 1, **settings: Any) -> Entry:
@@ -99,9 +99,8 @@ def test_each_rule_that_has_the_action_must_admit_the_caller() -> None:
     ],
 )
 def test_hints_follow_from_the_method(method: str, reads: bool, repeatable: bool) -> None:
-    made = entry("get.user", method=method, description="Find one").action
-    assert made is not None
-    assert definition("get_user", "get.user", made) == {
+    made = entry("get.user", method=method, description="Find one")
+    assert tools_of(Mcp(), [made])["get_user"].definition == {
         "name": "get_user",
         "title": "get.user",
         "description": "Find one",
@@ -113,7 +112,29 @@ def test_hints_follow_from_the_method(method: str, reads: bool, repeatable: bool
             "openWorldHint": True,
         },
     }
-    assert "description" not in definition("a", "a", Action("t", "c"))
+    assert "description" not in definition("a", "a", Action("t", "c"), Effects(True, True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "reads"),
+    [
+        ("sql", {"statement": "SELECT 1"}, True),
+        ("sql", {"statement": "DELETE FROM t", "read_only": False}, False),
+        ("redis", {"command": ["GET", "a"]}, True),
+        ("redis", {"command": ["DEL", "a"], "read_only": False}, False),
+        ("mongodb", {"collection": "c"}, True),
+        ("mongodb", {"collection": "c", "operation": "delete_one", "read_only": False}, False),
+        ("sql", {"statement": ""}, False),
+    ],
+)
+def test_hints_of_a_connector_are_what_it_says(kind: str, settings: dict[str, Any], reads: bool) -> None:
+    urls = {"sql": "sqlite:///a.db", "redis": "redis://h", "mongodb": "mongodb://h/n"}
+    trn = f"trn:openact:default:action/{kind}/a@v1"
+    own = f"trn:openact:default:connection/{kind}/c@v1"
+    connection = Connection(own, f"{kind}://h", "c", kind=kind, settings={"kind": kind, "url": urls[kind]})
+    made = Entry(trn, "action/a", connection, Action(trn, own, kind.upper(), settings={"connection": "c", **settings}))
+    hints = tools_of(Mcp(), [made])["a"].definition["annotations"]
+    assert (hints["readOnlyHint"], hints["destructiveHint"], hints["idempotentHint"]) == (reads, not reads, reads)
 
 
 def test_the_input_of_an_action_without_a_schema_has_the_names_in_it() -> None:
