@@ -118,8 +118,8 @@ def stance(
     """
     if upstream is None:
         return live, tunnels
-    if rates is not None or upstream.group is not None:
-        return None
+    if rates is not None or len(upstream.endpoints) != 1 or upstream.group is not None:
+        return None  # no endpoint has a front door for MCP
     (endpoint,) = upstream.endpoints
     pool, breaker, limiter = endpoint.pool, endpoint.breaker, upstream.limiter
     pooled = pool.open, pool.idle, pool.sessions, pool.streams

@@ -173,4 +173,5 @@ def test_several_endpoints_and_rate_limits_are_looked_at_each_time() -> None:
     assert stance(shown, 0) is not None
     assert stance(shown, 0, rates=cast(Any, object())) is None
     assert stance(replace(shown, group=cast(Any, object())), 0) is None
+    assert stance(replace(shown, endpoints=()), 0) is None
     assert counts(shown) == ()
