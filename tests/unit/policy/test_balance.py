@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
 from unit.groups import dice, members, weighted
 
-from gateway.policy.balance import LeastRequest, Random, RingHash, RoundRobin, drawn, hashed
+from gateway.policy.balance import POINTS, LeastRequest, Random, RingHash, RoundRobin, drawn, hashed
 from gateway.policy.member import Member
 
 
@@ -113,6 +114,31 @@ def test_a_key_passes_an_endpoint_that_has_more_than_its_share() -> None:
     assert seen[0] is first
     assert max(member.in_flight for member in several) <= 3
     assert len(set(seen)) > 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_key_goes_to_the_next_on_the_ring_that_is_below_its_bound(seed: int) -> None:
+    dice_ = random.Random(seed)
+    weights = [dice_.randint(1, 4) for _ in range(4)]
+    several, most = members(*weights), dice_.choice((1.0, 1.25, 2.0))
+    balance = ring(several, most)
+    points = sorted(
+        (hashed(f"{member.name} {number}".encode()), member.name)
+        for member in several
+        for number in range(round(POINTS * member.weight / (sum(weights) / 4)))
+    )
+    for member in several:
+        member.in_flight = dice_.randrange(6)
+    away = dice_.randrange(4)
+    usable = [member for at, member in enumerate(several) if at != away]
+    running = sum(member.in_flight for member in usable) + 1
+    share = {m.name: most * running * m.weight / sum(other.weight for other in usable) for m in usable}
+    free = {m.name for m in usable if m.in_flight < share[m.name]}
+    for number in range(50):
+        key = b"%d" % number
+        behind = [name for at, name in points if at >= hashed(key)] + [name for _, name in points]
+        expected = next(name for name in behind if name in free)
+        assert balance.choose(weighted(usable), key, 0.0).name == expected
 
 
 def test_without_a_bound_nothing_is_passed() -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from gateway.policy.codel import Codel
 from gateway.policy.waiting_line import ANY, HIGH, LOW, MOST_PASSED, NORMAL, Rank, WaitingLine
 
@@ -32,6 +36,20 @@ def test_the_order_is_known_before_it_is_taken() -> None:
     assert "".join(line.lanes[NORMAL].order()) == "acb"
     assert "".join(line.order()) == "acbl" == taken(line)
     assert list(line.order()) == []
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_order_known_before_is_that_of_the_takes_whatever_was_before(seed: int) -> None:
+    dice = random.Random(seed)
+    line: WaitingLine[str] = WaitingLine(Codel(0.1, 0.5))
+    for number in range(60):
+        line.add(f"{number} ", Rank(dice.choice((HIGH, NORMAL, LOW)), dice.randrange(4)), 100.0)
+    for lane in line.lanes[dice.randrange(3) :]:
+        for now in (101.0, 102.0):
+            lane.switch.observe(1.0, now)
+    assert line.newest_first
+    taken(line, dice.randrange(20))
+    assert "".join(line.order()) == "".join(line.take(102.0) for _ in range(len(line)))
 
 
 class TestPriority:
@@ -166,3 +184,17 @@ class TestAhead:
 
     def test_no_one_of_the_same_class_when_the_newest_goes_first(self) -> None:
         assert TestNewestFirst().overloaded().ahead(ANY) == 0
+
+    @pytest.mark.parametrize("seed", range(30))
+    def test_no_fewer_are_admitted_before_a_newcomer(self, seed: int) -> None:
+        dice = random.Random(seed)
+        callers = dice.choice((1, 3))
+        line = line_of(*[(f"{n}", Rank(dice.choice((HIGH, NORMAL)), dice.randrange(callers))) for n in range(40)])
+        taken(line, dice.randrange(20))
+        rank = Rank(dice.choice((HIGH, NORMAL)), 0)
+        ahead = line.ahead(rank)
+        line.add("new", rank, 100.0)
+        before = list(line.order()).index("new")
+        assert ahead <= before
+        if callers == 1 and rank.priority == NORMAL:
+            assert ahead == before, "exact, because none is below that may come between"
