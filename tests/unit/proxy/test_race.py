@@ -205,16 +205,29 @@ async def test_a_caller_who_leaves_ends_both_and_they_know_why() -> None:
     assert (scene.limiter.in_flight, scene.exchange.attempts, scene.limiter.extra_releases) == (0, 2, 0)
 
 
-async def test_a_cancellation_when_nothing_runs_any_more() -> None:
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_a_cancellation_when_nothing_runs_any_more(turn: int) -> None:
     scene = Scene()
     first = await scene.begin()
     first.head()
     first.end()
-    await asyncio.sleep(0)
+    for _ in range(turn):
+        await asyncio.sleep(0)
     assert scene.task is not None
     scene.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await scene.done()
+
+
+async def test_a_caller_who_leaves_while_no_second_attempt_is_planned() -> None:
+    scene = Scene("p95")  # nothing is known of how long requests take
+    first = await scene.begin()
+    assert scene.timers == []
+    assert scene.task is not None
+    scene.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await scene.done()
+    assert first.over
 
 
 async def test_one_that_fails_in_the_turn_in_which_the_other_one_wins() -> None:
