@@ -49,7 +49,7 @@ def performing(running: Mapping[Exchange, Running], performers: Performers, rout
             except ForbiddenError:
                 raise GatewayError(errors.UPSTREAM_DENIED) from None
             except connector.failures as error:
-                raise _failed(connector, error) from None
+                raise _failed(connector, error, at) from None
         attempt.first_byte_at = attempt.last_byte_at = monotonic()
         if len(body) > route.answer_limit:
             raise _too_large(route)
@@ -72,12 +72,12 @@ def _too_large(route: records.Route) -> GatewayError:
     )
 
 
-def _failed(connector: Connector[Any, Any], error: BaseException) -> GatewayError:
+def _failed(connector: Connector[Any, Any], error: BaseException, at: str) -> GatewayError:
     """The kind of ``error`` alone, because its text may hold what no caller should see."""
     kind = connector.connection.kind
     if isinstance(error, TimeoutError):
-        return GatewayError(errors.DIAL_TIMEOUT, f"The {kind} back end did not respond in time")
-    return GatewayError(errors.UPSTREAM_RESET, f"The {kind} back end failed ({type(error).__name__})")
+        return GatewayError(errors.DIAL_TIMEOUT, f"The {kind} back end at {at} did not respond in time")
+    return GatewayError(errors.UPSTREAM_RESET, f"The {kind} back end at {at} failed ({type(error).__name__})")
 
 
 def encoded(result: object) -> bytes:

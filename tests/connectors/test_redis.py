@@ -116,7 +116,8 @@ async def test_a_server_that_dies_opens_the_breaker_and_heals(server: valkey.Val
 
 async def test_a_wrong_password_is_a_failure_that_shows_none(server: valkey.Valkey) -> None:
     async with calling(server, password="wr0ng-pass") as make:
-        assert await make.test("cache") == "The redis back end failed (RedisAwayError)"
+        place = f"redis://127.0.0.1:{server.port}"
+        assert await make.test("cache") == f"The redis back end at {place} failed (RedisAwayError)"
 
 
 async def test_idle_connections_are_closed(server: valkey.Valkey) -> None:

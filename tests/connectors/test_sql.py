@@ -266,5 +266,5 @@ async def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     path = tmp_path / "nothing.db"
     text = f"connections: {{db: {{kind: sql, url: 'sqlite:///{path}'}}}}"
     async with Calling(text) as make:
-        assert await make.test("db") == "The sql back end failed (DatabaseAwayError)"
+        assert await make.test("db") == "The sql back end at sqlite:// failed (DatabaseAwayError)"
     assert not path.exists()
