@@ -64,13 +64,18 @@ def kind_of(name: str) -> type[Kind]:
         raise UnknownKindError(f"there is no such connector; write one of {known}, or install the package that has it")
     try:
         found = point.load()
-    except Exception as error:  # code of others, which may fail in every way
+    except (Exception, SystemExit) as error:  # code of others, which may fail in every way
         why = f"{type(error).__name__}: {error}"
         raise UnknownKindError(
             f"the connector {name} ({point.value}) cannot be loaded: {why}; repair its package"
         ) from None
-    if not (isinstance(found, type) and hasattr(found, "Connection") and hasattr(found, "Action")):
-        raise UnknownKindError(f"{point.value} is no connector; name a class with Connection and Action there")
+    from gateway.config.schema.connector import ConnectorAction, ConnectorConnection  # here, because they import this
+
+    for key, section in (("Connection", ConnectorConnection), ("Action", ConnectorAction)):
+        own = getattr(found, key, None) if isinstance(found, type) else None
+        if not (isinstance(own, type) and issubclass(own, section)):
+            said = "a class with Connection and Action, which extend ConnectionSection and ActionSection"
+            raise UnknownKindError(f"{point.value} is no connector; name {said}, there")
     return found
 
 

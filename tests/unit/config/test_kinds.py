@@ -39,7 +39,10 @@ def test_what_is_built_in_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest
     [
         ("kinds_broken:X", "raise RuntimeError('no')", "(kinds_broken:X) cannot be loaded: RuntimeError: no; repair"),
         ("kinds_empty:X", "", "cannot be loaded: AttributeError"),
+        ("kinds_leaves:X", "raise SystemExit(3)", "(kinds_leaves:X) cannot be loaded: SystemExit: 3; repair"),
         ("kinds_other:X", "class X: pass", "kinds_other:X is no connector; name a class with Connection and Action"),
+        ("kinds_typed:X", "class X:\n    Connection = Action = int", "kinds_typed:X is no connector; name a class"),
+        ("kinds_named:X", "class X:\n    Connection = Action = 'int'", "kinds_named:X is no connector; name a class"),
         ("kinds_value:X", "X = 7", "kinds_value:X is no connector"),
     ],
 )
