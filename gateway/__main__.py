@@ -14,6 +14,9 @@ def main() -> None:
     launch.open_standard_descriptors()
     launch.hold_signals()
     from gateway import cli
+    from gateway.workers import confinement
+
+    confinement.seal()  # also commands hold secrets, such as tokens and the values of `gateway secret set`
 
     cli.main(prog_name="gateway")
 

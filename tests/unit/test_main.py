@@ -16,6 +16,10 @@ def test_a_command_that_does_not_serve_can_be_interrupted(tmp_path: Path) -> Non
     os.mkfifo(config)  # it waits for somebody to write
     process = subprocess.Popen([sys.executable, "-m", "gateway", "check", "--config", str(config)])
     writer = os.open(config, os.O_WRONLY)  # returns when the command reads: it is past its imports
+    limits = Path(f"/proc/{process.pid}/limits")
+    if limits.exists():
+        (core,) = [line for line in limits.read_text().splitlines() if line.startswith("Max core file size")]
+        assert core.split()[4] == "0", "its memory may hold secrets"
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == -signal.SIGTERM
     os.close(writer)
