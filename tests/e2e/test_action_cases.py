@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import textwrap
 from collections.abc import Mapping
@@ -288,9 +287,7 @@ async def test_each_case_is_the_same_by_the_command_through_a_gateway_and_over_r
     async with deployment:
         made, rest = Served(deployment, upstream), Rest(deployment)
         for case in CASES:
-            there, here = await asyncio.gather(
-                made.cli(*case.arguments(), remote=True), made.cli(*case.arguments(), remote=False)
-            )
+            there, here = [await made.here(*case.arguments(), remote=remote) for remote in (True, False)]
             assert there == here, case
             assert here[0] == case.exit, (case, here)
             await rest.compare(case, here[1], here[2])

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
+from harness import command
 from harness.answers import answer, each_request, head
 from harness.deployment import Deployment
 from harness.message import Message
@@ -111,10 +112,20 @@ class Served:
     async def execute(self, action: str, **given: object) -> tuple[int, Any]:
         return await self.api("POST", f"/actions/{action}/execute", {"input": given})
 
-    async def cli(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
+    async def here(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
+        """As `cli`, without a process of its own."""
+        where, env = self._target(remote=remote)
+        code, out, error = await command.run([*arguments, *where], env)
+        self.texts += [out.decode(errors="replace"), error.decode()]
+        return code, out.decode(errors="surrogateescape"), error.decode()
+
+    def _target(self, *, remote: bool) -> tuple[list[str], dict[str, str]]:
         deployment = self.deployment
         where = ["--server", deployment.admin] if remote else ["--config", str(deployment.config)]
-        env = {**deployment.env, "GATEWAY_TOKEN": deployment.token} if remote else deployment.env
+        return where, {**deployment.env, "GATEWAY_TOKEN": deployment.token} if remote else deployment.env
+
+    async def cli(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
+        where, env = self._target(remote=remote)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", *arguments, *where),
             stdout=subprocess.PIPE,
