@@ -479,6 +479,12 @@ UPSTREAM_BREAKER_STATE: Final = _of.values(
     "gauge",
     "0: closed (also without a breaker), 1: open, 2: half-open. Of several endpoints, that of the best.",
 )
+UPSTREAM_ENDPOINTS: Final = _of.values(
+    "gateway_upstream_endpoints",
+    "gauge",
+    "Its endpoints by what keeps requests from them (usable: nothing), where there are several or checks.",
+    [f'state="{state}"' for state in ENDPOINT_STATES],
+)
 UPSTREAM_BREAKER_MOVES: Final = _of.values(
     "gateway_upstream_circuit_breaker_transitions_total",
     "counter",

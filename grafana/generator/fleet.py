@@ -368,6 +368,13 @@ FALLBACKS = Row(
             Query("max by (upstream) (gateway_upstream_queue_limit)", "{{upstream}} places"),
         ),
         timeseries(
+            "Endpoints of fallbacks",
+            "Of each upstream with several endpoints or checks, by what keeps requests from them. Down or ejected: the "
+            "spare is smaller than it looks, which is felt when a first upstream fails.",
+            "none",
+            Query("max by (upstream, state) (gateway_upstream_endpoints)", "{{upstream}} {{state}}"),
+        ),
+        timeseries(
             "Changes of the breakers of fallbacks",
             "Per second, by what made it. Opened and half-open in turns: the spare breaks under what falls back on it. "
             "Give it less at once (max_concurrent), or let less fall back.",

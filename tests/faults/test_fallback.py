@@ -18,7 +18,7 @@ from harness.upstream import Behaviour, BlackHole, Link, Upstream, refused_url
 from unit.machines import give_back
 
 from gateway.config.fallback import Fallback, FixedResponse
-from gateway.config.records import Backoff, CircuitBreaker, Cors, Endpoint, Queue, Retries
+from gateway.config.records import Backoff, CircuitBreaker, Cors, Ejection, Endpoint, Queue, Retries
 from gateway.control.metrics.exposition import Exposition
 from gateway.policy.machine import REFUSED
 
@@ -628,6 +628,28 @@ async def test_an_upstream_that_is_only_a_fallback_has_metrics_of_its_own(
     assert "gateway_upstream_in_flight" not in text, "from here on the figures of a proxy are its own"
     assert "gateway_endpoint_up" not in text
     assert 'gateway_circuit_breaker_state{proxy="spare"} 1\n' in text
+
+
+@pytest.mark.plain
+async def test_endpoints_that_are_away_are_counted_where_the_upstream_is_only_a_fallback(
+    gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    """Two endpoints of it: one responds, and one refuses connections and is ejected."""
+    spare.behaviour = each_request(lambda _: answer(b"ok"))
+    endpoints = (Endpoint(spare.url), Endpoint(refused_url()))
+    ejects = Ejection(True, consecutive_failures=2, base_time=3600, max_time=3600)
+    first, second = falling_back(
+        refused_url(),
+        spare,
+        to_spare("connect"),
+        spare_settings={"endpoints": endpoints, "ejection": ejects, "balance": "round_robin"},
+    )
+    rig = await gateway_for("", proxies=(first, replace(second, route=replace(second.route, active=False))))
+    statuses = [(await rig.ask()).status for _ in range(10)]
+    assert statuses == [200, 502, 200, 502, *[200] * 6]
+    text = counted(rig)
+    for state, number in {"usable": 1, "ejected": 1, "down": 0}.items():
+        assert f'gateway_upstream_endpoints{{upstream="spare",state="{state}"}} {number}\n' in text
 
 
 async def test_a_reset_closes_the_breaker_of_an_upstream_that_is_only_a_fallback(gateway_for: GatewayFor) -> None:

@@ -161,6 +161,7 @@ OF_UPSTREAM: Mapping[str, Family] = {
     "gateway_upstream_waiting": Family("gauge", value=1),
     "gateway_upstream_queue_limit": Family("gauge", value=20),
     "gateway_upstream_circuit_breaker_state": Family("gauge", value=2),
+    "gateway_upstream_endpoints": Family("gauge", _each("state", *ENDPOINT_STATES), value=1),
     "gateway_upstream_circuit_breaker_transitions_total": Family(
         "counter", tuple({"from": old, "to": new, "reason": why} for old, new, why in _TRANSITIONS), (), 0.1
     ),

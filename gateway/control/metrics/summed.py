@@ -103,6 +103,11 @@ _SAME: Final = sorted(
 )
 """Gauges that are the same in all workers, or nearly so: each has its own opinion of an endpoint."""
 _SAME_OF: Final = _reader(_SAME, "q")
+_LARGEST_OF_UPSTREAM: Final = (
+    families.UPSTREAM_LIMIT,
+    families.UPSTREAM_QUEUE_LIMIT,
+    *range(families.UPSTREAM_ENDPOINTS, families.UPSTREAM_ENDPOINTS + len(families.ENDPOINT_STATES)),
+)
 _PROXY: Final = _Plan(PROXY, (*_SAME, families.BREAKER_STATE))
 _PROCESS: Final = _Plan(PROCESS)
 _ENDPOINT: Final = _Plan(ENDPOINT)
@@ -175,11 +180,14 @@ class Summed:
         ints[base + capacity] = max([cells[at + capacity] for cells, at in live], default=0)
 
     def _upstream(self, base: int, parts: Sequence[Part]) -> None:
-        """Its limits are those of all together, and its breaker is shared: the worst state is the newest or will be."""
+        """Its limits are those of all together, and its breaker is shared: the worst state is the newest or will be.
+
+        Each worker has its own opinion of its endpoints, so that of each state the most are shown.
+        """
         self._add(base, parts, _UPSTREAM)
         live = [(each.ints, at) for each, at, serves in parts if serves]
         ints = self._sum.ints
-        for cell in (families.UPSTREAM_LIMIT, families.UPSTREAM_QUEUE_LIMIT):
+        for cell in _LARGEST_OF_UPSTREAM:
             ints[base + cell] = max([cells[at + cell] for cells, at in live], default=0)
         cell = families.UPSTREAM_BREAKER_STATE
         states = [cells[at + cell] for cells, at in live]

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from gateway.core.events import BreakerChanged
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, Kind
-from gateway.proxy.inspect.status import in_flight
+from gateway.proxy.inspect.status import endpoints_by_state, in_flight
 from gateway.upstream.upstream import Upstream
 
 _MOVES = {move: families.UPSTREAM_BREAKER_MOVES + at for at, move in enumerate(families.TRANSITIONS)}
@@ -61,3 +61,4 @@ def _gauges(upstream: Upstream) -> Iterator[tuple[int, int]]:
     yield families.UPSTREAM_WAITING, 0 if limiter is None else limiter.own_waiting
     yield families.UPSTREAM_QUEUE_LIMIT, 0 if limiter is None else upstream.settings.queue.max_waiting
     yield families.UPSTREAM_BREAKER_STATE, 0 if breaker is None else breaker.state
+    yield from enumerate(endpoints_by_state(upstream), families.UPSTREAM_ENDPOINTS)

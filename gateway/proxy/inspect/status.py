@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.core.message import HTTP_2, VERSIONS
@@ -27,7 +27,7 @@ _GAUGES: Final = [
 ]
 # What is not there, once for all proxies without it: a scrape looks at each proxy.
 _NO_ORDER: Final = (*((families.WAITING_BY_PRIORITY + at, 0) for at in range(3)), (families.NEWEST_FIRST, 0))
-_NO_ENDPOINTS: Final = tuple((families.ENDPOINTS + at, 0) for at in range(len(families.ENDPOINT_STATES)))
+_NO_ENDPOINTS: Final = (0,) * len(families.ENDPOINT_STATES)
 _NO_KEYS: Final = tuple((families.RATE_KEYS + at, 0) for at in range(len(KINDS)))
 
 
@@ -105,7 +105,7 @@ def gauges(
         (families.POOL_IDLE, idle),
         (families.POOL_SESSIONS, sessions),
         (families.POOL_STREAMS, streams),
-        *_endpoints(upstream),
+        *enumerate(endpoints_by_state(upstream), families.ENDPOINTS),
     )
 
 
@@ -138,13 +138,13 @@ def _order(limiter: Limiter | None) -> Iterable[tuple[int, int]]:
     return *enumerate(line.counts, families.WAITING_BY_PRIORITY), (families.NEWEST_FIRST, int(line.newest_first))
 
 
-def _endpoints(upstream: Upstream) -> Iterable[tuple[int, int]]:
-    """How many there are in each of `families.ENDPOINT_STATES`."""
+def endpoints_by_state(upstream: Upstream) -> Sequence[int]:
+    """How many there are in each of `families.ENDPOINT_STATES`. All 0: one without checks, which gets what comes."""
     if upstream.group is None:
         return _NO_ENDPOINTS
     upstream.group.expire()
     found = [standing(endpoint.member) for endpoint in upstream.endpoints]
-    return [(families.ENDPOINTS + at, found.count(each)) for at, each in enumerate(families.ENDPOINT_STATES)]
+    return [found.count(each) for each in families.ENDPOINT_STATES]
 
 
 def standing(member: Member) -> str:

@@ -199,7 +199,7 @@ def test_endpoints_add_up_and_are_up_when_all_who_serve_give_them_requests() -> 
     assert ("gateway_endpoint_up", labels) not in shown(summed.update([one, two]))
 
 
-def test_upstreams_of_fallbacks_add_up_but_for_their_limits_and_breakers() -> None:
+def test_upstreams_of_fallbacks_add_up_but_for_their_limits_breakers_and_endpoints() -> None:
     gone, one, two = CounterMap(), CounterMap(), CounterMap()
     for counters, running, limit, state in ((gone, 9, 90, 1), (one, 2, 5, 0), (two, 1, 6, 2)):
         at = counters.claim("small", Kind.UPSTREAM)
@@ -208,10 +208,12 @@ def test_upstreams_of_fallbacks_add_up_but_for_their_limits_and_breakers() -> No
         counters.ints[at + families.UPSTREAM_LIMIT] = limit
         counters.ints[at + families.UPSTREAM_BREAKER_STATE] = state
         counters.ints[at + families.UPSTREAM_BREAKER_MOVES] = 1
+        counters.ints[at + families.UPSTREAM_ENDPOINTS] = running
     found = shown(Summed([gone, one, two]).update([one, two]))
     assert found["gateway_upstream_in_flight", "upstream=small"] == 3
     assert found["gateway_upstream_concurrency_limit", "upstream=small"] == 6
     assert found["gateway_upstream_circuit_breaker_state", "upstream=small"] == 2
+    assert found["gateway_upstream_endpoints", "upstream=small,state=usable"] == 2, "as one worker counts them"
     moved = "upstream=small,from=closed,to=open,reason=failure_threshold"
     assert found["gateway_upstream_circuit_breaker_transitions_total", moved] == 3
 
