@@ -4,6 +4,7 @@ mistake."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
@@ -19,7 +20,7 @@ from harness.records import Proxied
 from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.upstream import BlackHole, Link, Upstream, refused_url
 
-from gateway.config.records import Backoff, CircuitBreaker, Endpoint, Limits, Retries
+from gateway.config.records import Backoff, CircuitBreaker, Ejection, Endpoint, Limits, Retries
 
 AT_ONCE = Backoff(0.0, 0.0)
 BREAKER = CircuitBreaker(enabled=True, failure_threshold=100)
@@ -560,3 +561,46 @@ async def test_the_next_attempt_goes_to_another_endpoint(
     assert all(len(each) == len(set(each)) for each in failures), "no endpoint twice"
     assert {word for each in failures for word in each} == {"connect", str(status)}
     assert len(upstream.requests) == 12
+
+
+async def reset(link: Link) -> None:
+    await link.request()
+    link.reset()
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("failure", ["503", "reset", "connect"])
+@pytest.mark.parametrize("protection", ["ejection", "breaker"])
+async def test_a_failure_that_a_retry_hides_counts_for_its_endpoint(
+    gateway_for: GatewayFor, upstream: Upstream, failure: str, protection: str
+) -> None:
+    """Callers get good responses alone, and after three failures the endpoint gets no request."""
+    upstream.behaviour = each_request(lambda _: OK)
+    protections: dict[str, Any] = {
+        "ejection": {"ejection": Ejection(True, consecutive_failures=3, base_time=3600, max_time=3600)},
+        "breaker": {"circuit_breaker": CircuitBreaker(True, 3, 3600)},
+    }
+    failing = reset if failure == "reset" else each_request(lambda _: BUSY)
+    async with Upstream(failing) as bad:
+        url = refused_url() if failure == "connect" else bad.url
+        proxied = over(url, upstream.url, retries=retries(failure, budget=1.0), **protections[protection])
+        rig = await gateway_for(upstream, proxies=(proxied,))
+        assert [(await rig.ask()).status for _ in range(20)] == [200] * 20
+        assert len(bad.requests) == (0 if failure == "connect" else 3)
+    assert sum([line["attempts"] for line in await rig.log.wait(20)]) == 20 + 3
+    member = rig.p.endpoints[0].member
+    assert (member.attempts, member.failures) == (3, 3)
+
+
+@pytest.mark.plain
+async def test_failures_that_retries_hide_open_the_breaker_of_the_only_endpoint(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """Each first attempt fails, and each second one is good."""
+    statuses = itertools.cycle([503, 200])
+    upstream.behaviour = each_request(lambda _: answer(b"", status=next(statuses)))
+    rules = CircuitBreaker(True, 0, 3600, failure_rate=0.5, window=600.0, minimum_requests=6)
+    rig = await gateway_for(upstream, retries=retries("503", budget=1.0), circuit_breaker=rules)
+    assert [(await rig.ask()).status for _ in range(3)] == [200, 200, 200]
+    assert code_of(await rig.ask()) == "breaker_open"
+    assert len(upstream.requests) == 6
