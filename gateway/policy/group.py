@@ -161,8 +161,13 @@ class Group:
     @property
     def usable(self) -> bool:
         """Whether a request would find an endpoint."""
+        return bool(self.eligible)
+
+    @property
+    def eligible(self) -> list[Member]:
+        """Those among which the next choice is. To look at them is no choice, so nothing is counted."""
         self.expire()
-        return self.panicking or any(not member.out & (LOST | DRAINED) for member in self._members)
+        return self._eligible(panicking=self.panicking)
 
     @property
     def panicking(self) -> bool:
@@ -216,6 +221,11 @@ class Group:
             self._on_panic(panicking)
         if panicking:
             self.panics += 1
+        return self._eligible(panicking=panicking)
+
+    def _eligible(self, *, panicking: bool) -> list[Member]:
+        members = self._members
+        if panicking:
             return [member for member in members if not member.out & AWAY]
         well = [member for member in members if not member.out & (LOST | AWAY)]
         if not well:  # rather one that wants to leave than none

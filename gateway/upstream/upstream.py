@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,7 +44,22 @@ class Upstream:
     @property
     def breaker(self) -> Breaker | None:
         """The breaker that lets most through: while it is closed, requests are served. None: there are none."""
-        if len(self.endpoints) == 1:
-            return self.endpoints[0].breaker
-        breakers = [endpoint.breaker for endpoint in self.endpoints if endpoint.breaker is not None]
-        return min(breakers, key=lambda breaker: _BEST.index(breaker.state), default=None)
+        return _best(self.endpoints)
+
+    @property
+    def gate(self) -> Breaker | None:
+        """As ``breaker``, of the endpoints that may be chosen now: that of one that is down lets nothing through.
+
+        Where none may be chosen, it is that of all.
+        """
+        if self.group is None:
+            return self.breaker
+        eligible = self.group.eligible
+        return _best([endpoint for endpoint in self.endpoints if endpoint.member in eligible] or self.endpoints)
+
+
+def _best(endpoints: Sequence[Endpoint]) -> Breaker | None:
+    if len(endpoints) == 1:
+        return endpoints[0].breaker
+    breakers = [endpoint.breaker for endpoint in endpoints if endpoint.breaker is not None]
+    return min(breakers, key=lambda breaker: _BEST.index(breaker.state), default=None)

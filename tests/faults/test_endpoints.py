@@ -421,6 +421,29 @@ async def test_when_all_breakers_are_open_the_request_is_rejected(gateway_for: G
         assert not explained["group"]["panic"], "an open breaker is no reason for a panic"
 
 
+async def test_the_breaker_of_an_endpoint_that_is_away_admits_nothing(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """One is ejected with its breaker closed. The other one, which alone may be used, has an open breaker."""
+    statuses = {"a": 500, "b": 200}
+    behaviours = [each_request(lambda _, name=name: answer(name.encode(), status=statuses[name])) for name in statuses]
+    async with several(*behaviours) as endpoints:
+        rules = CircuitBreaker(True, 3, 3600, failure_statuses=("500",))
+        ejects = replace(EJECTS, consecutive_failures=2)
+        proxied = over(endpoints, balance="round_robin", circuit_breaker=rules, ejection=ejects)
+        rig = await gateway_for(upstream, proxies=(proxied,))
+        assert await asked(rig, 4) == {"500": 2, "b": 2}
+        statuses["b"] = 500
+        assert await asked(rig, 3) == {"500": 3}
+        shown = told(rig)
+        standings = [(shown[each.url]["standing"], shown[each.url]["breaker"]) for each in endpoints]
+        assert standings == [("ejected", "closed"), ("usable", "open")]
+        assert await asked(rig, 2) == {"breaker_open": 2}
+        assert (shown[""]["verdict"], shown[""]["reason"]) == ("refuse", "breaker_open")
+        assert "of 2 endpoints, 1 ejected, 1 usable, and the breakers" in shown[""]["sentence"]
+        assert shown[""]["breaker"]["state"] == "open"
+
+
 async def test_a_reload_keeps_what_is_known_of_the_endpoints_that_stay(
     gateway_for: GatewayFor, upstream: Upstream
 ) -> None:

@@ -57,7 +57,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
     new requests that is refused.
     """
     upstream = served.upstream
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.gate
     running = sorted(live, key=lambda ex: ex.start_at)
     verdict, reason, sentence = _verdict(served)
     if shedding >= 1.0:
@@ -166,7 +166,7 @@ def _fallback(served: Served) -> FallbackView | None:
     fallback, second = served.settings.fallback, served.second
     if fallback is None:
         return None
-    breaker = None if second is None else second.breaker
+    breaker = None if second is None else second.gate
     limiter = None if second is None else second.limiter
     statuses = [f"{first}" if first == last else f"{first}-{last}" for first, last in fallback.statuses]
     return {
@@ -225,7 +225,7 @@ def holder(ex: Exchange, now: float) -> Holder:
 def _verdict(served: Served) -> tuple[str, str, str]:
     """Missing values come first, then rate limits, the limiter and the breaker, as in the pipeline."""
     upstream = served.upstream
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.gate
     if missing := _missing(served.settings):
         names = ", ".join(missing)
         return (
@@ -252,7 +252,7 @@ def _verdict(served: Served) -> tuple[str, str, str]:
     if breaker is not None:
         verdict, reason, sentence = _fence(breaker)
         if verdict == "refuse" and len(upstream.endpoints) > 1:  # it is the one of them that is closest to closed
-            sentence += f"; the breakers of all {len(upstream.endpoints)} endpoints keep requests away"
+            sentence += _all_keep_away(upstream)
         if verdict != "admit" and breaker.shadow:
             notes.append(f"without the breaker's shadow mode: {sentence}")
         elif verdict != "admit":
@@ -265,6 +265,17 @@ def _verdict(served: Served) -> tuple[str, str, str]:
         notes.append(f"the endpoints report that they may have {limiter.max} requests, which lowers the limit")
     free = f"{limiter.available} of {limiter.max} permits are free" if limiter is not None else "there is no limit"
     return "admit", "", "; ".join([f"a request would be forwarded at once: {free}", *notes])
+
+
+def _all_keep_away(upstream: Upstream) -> str:
+    """What stands behind the verdict of one breaker, where those of other endpoints reject too."""
+    total = len(upstream.endpoints)
+    eligible = total if upstream.group is None else len(upstream.group.eligible)
+    if eligible == total:
+        return f"; the breakers of all {total} endpoints keep requests away"
+    found = Counter(standing(endpoint.member) for endpoint in upstream.endpoints)
+    why = ", ".join(f"{count} {state}" for state, count in found.items())
+    return f"; of {total} endpoints, {why}, and the breakers of those that may be used keep requests away"
 
 
 def _unusable(upstream: Upstream) -> tuple[str, str, str] | None:

@@ -8,9 +8,10 @@ from unit.scene import Clock
 
 from gateway.config import records
 from gateway.core.outcome import Outcome
+from gateway.policy.balance import RoundRobin
 from gateway.policy.breaker import Breaker
-from gateway.policy.group import Condition
-from gateway.policy.member import Member
+from gateway.policy.group import Condition, Group, Rules
+from gateway.policy.member import DRAINED, Member
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.origin import Origin
 from gateway.upstream.upstream import Upstream
@@ -48,3 +49,31 @@ def test_its_breaker_is_the_one_that_lets_most_through(states: list[str], best: 
     endpoints = tuple(Endpoint(origin, cast(Any, None), each, Condition(Member("a"))) for each in breakers)
     upstream = Upstream(records.Upstream("ai", ()), endpoints, None, None)
     assert upstream.breaker is (None if best is None else breakers[best])
+
+
+@pytest.mark.parametrize(
+    ("states", "away", "decides"),
+    [
+        (["closed", "open"], [0], 1),
+        (["closed", "open"], [1], 0),
+        (["open", "half_open", "closed"], [2], 1),
+        (["open", "closed"], [0, 1], 1),
+        (["off", "open"], [1], None),
+    ],
+)
+def test_the_breakers_of_endpoints_that_are_away_decide_nothing(
+    states: list[str], away: list[int], decides: int | None
+) -> None:
+    """Where all are away, that of the best is shown."""
+    origin = Origin.of("http://a")
+    breakers = [breaker(state) for state in states]
+    conditions = [Condition(Member(str(at))) for at in range(len(states))]
+    pairs = zip(breakers, conditions, strict=True)
+    endpoints = tuple(Endpoint(origin, cast(Any, None), each, condition) for each, condition in pairs)
+    for at in away:
+        conditions[at].member.set(DRAINED, on=True)
+    group = Group(conditions, RoundRobin(), Rules())
+    upstream = Upstream(records.Upstream("ai", ()), endpoints, None, group)
+    assert upstream.gate is (None if decides is None else breakers[decides])
+    alone = Upstream(records.Upstream("ai", ()), endpoints, None, None)
+    assert alone.gate is alone.breaker
