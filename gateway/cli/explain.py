@@ -108,9 +108,10 @@ def upstream_text(found: Json) -> str:
 def _group(group: Json, now: float) -> list[str]:
     panic = ", panic: too few are usable, so all are used" if group["panic"] else ""
     shadow = ", ejections in shadow mode" if group["ejection_mode"] == "shadow" else ""
+    checks = ", checks in shadow mode" if group.get("health_mode") == "shadow" else ""  # of another version: none
     reports = ", reports in shadow mode" if group.get("reports") == "shadow" else ""  # of another version: none
     places = f", {group['places']} places by their reports" if group.get("places") else ""
-    head = f"  endpoints ({group['balance']}){shadow}{reports}{places}{panic}:"
+    head = f"  endpoints ({group['balance']}){shadow}{checks}{reports}{places}{panic}:"
     return [head, *(_endpoint(each, now) for each in group["endpoints"])]
 
 

@@ -41,6 +41,7 @@ class HealthCheck:
     unhealthy_after: int = 3
     expect_status: tuple[str, ...] = ("200-299",)
     expect_body: str = ""
+    mode: Mode = "enforce"
 
 
 @dataclass(frozen=True, slots=True)

@@ -396,6 +396,8 @@ class GroupView(TypedDict):
     """All are used, because too few are usable."""
     ejection_mode: str
     """enforce, shadow or off"""
+    health_mode: NotRequired[str]
+    """Of the checks: enforce, shadow or off. A worker of an older version does not send it."""
     endpoints: list[EndpointView]
     reports: NotRequired[str]
     """Whether they report their capacity: enforce, shadow or off. A worker of an older version does not send it."""

@@ -42,8 +42,8 @@ own report or the age of that (leaving, returned)."""
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``ejection`` None: none is ejected. ``shadow``: ejections are only counted. ``reporting`` None: what endpoints
-    report is not looked at.
+    """``ejection`` None: none is ejected. ``shadow``: ejections are only counted. ``checks_shadow``: so are results of
+    checks. ``reporting`` None: what endpoints report is not looked at.
     """
 
     ejection: EjectionRules | None = None
@@ -54,6 +54,7 @@ class Rules:
     healthy_after: int = 2
     unhealthy_after: int = 3
     reporting: ReportRules | None = None
+    checks_shadow: bool = False
 
 
 class Condition:
@@ -140,7 +141,7 @@ class Group:
             member.set(DRAINED, on=drained)
             if not checks:
                 condition.checked = Checked()
-                member.set(UNHEALTHY, on=False)
+            member.set(UNHEALTHY, on=self._keeps_away(condition.checked))
             # An ejection of shadow mode keeps nothing from it: there is no flag that would end with it.
             only_counted = condition.ejection.state is not Standing.ACTIVE and not member.out & (EJECTED | PROBATION)
             if not enforced or only_counted or len(self.conditions) == 1:
@@ -311,9 +312,13 @@ class Group:
         if not checked.note(why, now, self.rules.healthy_after, self.rules.unhealthy_after):
             return
         down = checked.state is Health.DOWN
-        member.set(UNHEALTHY, on=down)
-        member.warm_from = 0.0 if down else now
+        if not self.rules.checks_shadow:
+            member.set(UNHEALTHY, on=down)
+            member.warm_from = 0.0 if down else now
         self._on_change(member, "down" if down else "up", why)
+
+    def _keeps_away(self, checked: Checked) -> bool:
+        return checked.state is Health.DOWN and not self.rules.checks_shadow
 
     @property
     def serving(self) -> Group:

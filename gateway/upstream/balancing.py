@@ -25,7 +25,11 @@ def group_of(settings: records.Upstream, endpoints: Sequence[Endpoint], sink: Si
     if len(endpoints) == 1 and not watched and not settings.endpoints[0].drain:
         return None
     conditions = [endpoint.condition for endpoint in endpoints]
-    modes = {"ejected": settings.ejection.mode, **dict.fromkeys(("leaving", "returned"), settings.capacity.mode)}
+    modes = {
+        "ejected": settings.ejection.mode,
+        **dict.fromkeys(("leaving", "returned"), settings.capacity.mode),
+        **dict.fromkeys(("down", "up"), settings.health.mode),
+    }
 
     def changed(member: Member, cause: str, why: str) -> None:
         sink(EndpointChanged(settings.name, member.name, cause, why, modes.get(cause) == "shadow"))
@@ -73,4 +77,5 @@ def _rules(settings: records.Upstream) -> Rules:
         healthy_after=health.healthy_after,
         unhealthy_after=health.unhealthy_after,
         reporting=ReportRules(capacity.max_age, capacity.mode == "shadow", scales) if capacity.enabled else None,
+        checks_shadow=health.mode == "shadow",
     )

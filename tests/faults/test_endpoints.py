@@ -304,6 +304,28 @@ async def test_one_that_is_down_gets_no_request_and_comes_back(gateway_for: Gate
         assert (await asked(rig, 10))["b"] == 5
 
 
+async def test_checks_in_shadow_mode_are_counted_and_keep_nothing_away(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """As soon as they are enforced, what they have found holds."""
+
+    def reply(message: Message) -> bytes:
+        return answer(b"b", status=200 if message.target == b"/" else 500)
+
+    async with several(named("a"), each_request(reply)) as endpoints:
+        shadow = over(endpoints, balance="round_robin", health=replace(CHECKS, mode="shadow"))
+        rig = await gateway_for(upstream, proxies=(shadow,))
+        await eventually(lambda: told(rig)[endpoints[1].url]["health"] == "down")
+        assert await asked(rig, 10) == {"a": 5, "b": 5}
+        shown = told(rig)
+        assert (shown[endpoints[1].url]["standing"], shown[""]["group"]["health_mode"]) == ("usable", "shadow")
+        assert cell(rig, families.ENDPOINT_CHANGES + families.ENDPOINT_CHANGES_BY.index("down")) == 1
+        await rig.change(health=CHECKS)
+        assert await asked(rig, 10) == {"a": 10}
+        await rig.change(health=replace(CHECKS, mode="shadow"))
+        assert await asked(rig, 10) == {"a": 5, "b": 5}
+
+
 @pytest.mark.parametrize(
     ("reply", "why"),
     [

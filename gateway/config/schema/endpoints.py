@@ -76,6 +76,8 @@ class Health(Section):
         default=_HEALTH.expect_body, max_length=1000, title="Text of a good check", examples=["ready"]
     )
     """Text that the first 64 KiB of a good response contain. Empty: any."""
+    mode: Mode = Field(default="enforce", title="Mode of the checks", examples=["shadow"])
+    """`enforce`, or `shadow`: endpoints that fail are counted, logged and shown, and get their requests."""
 
 
 class Ejection(Section):

@@ -17,12 +17,13 @@ def group_view(upstream: Upstream, epoch: float) -> GroupView | None:
     if group is None:
         return None
     group.expire()
-    ejection = settings.ejection
+    ejection, health = settings.ejection, settings.health
     return {
         "balance": settings.balance,
         "panic": group.panicking,
         "ejection_mode": ejection.mode if ejection.enabled else "off",
-        "endpoints": [_endpoint(each, epoch, group, checks=settings.health.enabled) for each in upstream.endpoints],
+        "health_mode": health.mode if health.enabled else "off",
+        "endpoints": [_endpoint(each, epoch, group, checks=health.enabled) for each in upstream.endpoints],
         "reports": settings.capacity.mode if settings.capacity.enabled else "off",
         "places": group.places(),
     }

@@ -188,15 +188,16 @@ def test_endpoints_have_their_address_and_what_they_report() -> None:
     }  # fmt: skip
     first = known | {"address": "10.0.0.1", "reported": {"at": 998.5, "in_use": 3, "total": 8}}
     second = known | {"standing": "leaving", "reported": {"at": 1000.0, "in_use": 0, "total": 0}}
-    group = {"balance": "random", "panic": False, "ejection_mode": "off", "endpoints": [first, second]}
-    told = upstream_text(FOUND | {"group": group | {"reports": "shadow", "places": 8}}).splitlines()
+    plain = {"balance": "random", "panic": False, "ejection_mode": "off", "endpoints": [first, second]}
+    group = plain | {"reports": "shadow", "health_mode": "shadow", "places": 8}
+    told = upstream_text(FOUND | {"group": group}).splitlines()
     told = [line for line in told if "endpoints" in line or "http://a" in line]
     assert told == [
-        "  endpoints (random), reports in shadow mode, 8 places by their reports:",
+        "  endpoints (random), checks in shadow mode, reports in shadow mode, 8 places by their reports:",
         "    http://a (10.0.0.1): usable, 3 in flight, 0 of 9 failed, weight 1, reported 3/8 1.5 s ago",
         "    http://a: draining (by its own report), 3 in flight, 0 of 9 failed, weight 1, reported drain 0.0 s ago",
     ]
-    older = upstream_text(FOUND | {"group": group | {"endpoints": [known]}})
+    older = upstream_text(FOUND | {"group": plain | {"endpoints": [known]}})
     assert "  endpoints (random):\n    http://a: usable, 3 in flight, 0 of 9 failed, weight 1\n" in older + "\n"
 
 

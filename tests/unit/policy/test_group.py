@@ -324,6 +324,21 @@ class TestAnotherConfiguration:
         first.end(scene.members[0], began, SUCCESS)
         assert (scene.members[0].in_flight, scene.members[0].attempts) == (0, 1)
 
+    def test_what_checks_in_shadow_mode_have_found_holds_as_soon_as_they_are_enforced(self) -> None:
+        shadow, enforced = Rules(checks_shadow=True, slow_start=9.0), Rules()
+        scene = GroupScene(2, shadow)
+        a = scene.members[0]
+        scene.group.check(a, "status 503")
+        assert (a.out, a.warm_from, scene.chosen()) == (0, 0.0, {"a", "b"})
+        assert scene.changes == [("a", "down", "status 503")]
+        for rules, chosen in ((enforced, {"b"}), (shadow, {"a", "b"}), (enforced, {"b"})):
+            before, scene.group = scene.group, scene.made(rules)
+            scene.group.take_over(before, [(1, False)] * 2, checks=True)
+            assert scene.chosen() == chosen
+        scene.group.check(a, "")
+        scene.group.check(a, "")
+        assert scene.chosen() == {"a", "b"}
+
     def test_checks_that_end_leave_nobody_down(self) -> None:
         scene = GroupScene(2)
         old, a = scene.group, scene.members[0]

@@ -11,7 +11,7 @@ from gateway.policy import balance as methods
 from gateway.policy.capacity import ReportRules
 from gateway.policy.ejection import EjectionRules
 from gateway.policy.group import Condition, Rules
-from gateway.policy.member import EJECTED, LEAVING, Member
+from gateway.policy.member import EJECTED, LEAVING, UNHEALTHY, Member
 from gateway.upstream import endpoint as live
 from gateway.upstream.balancing import group_of
 from gateway.upstream.origin import Origin
@@ -103,7 +103,13 @@ def test_changes_are_events_with_the_mode_of_their_protection(mode: Mode, shadow
     told: list[Event] = []
     live = endpoints(3)
     group = group_of(
-        settings(3, ejection=Ejection(True, 1, mode=mode), capacity=Capacity(True, mode=mode), panic=1.0),
+        settings(
+            3,
+            ejection=Ejection(True, 1, mode=mode),
+            capacity=Capacity(True, mode=mode),
+            health=HealthCheck(True, mode=mode),
+            panic=1.0,
+        ),
         live,
         told.append,
     )
@@ -117,9 +123,10 @@ def test_changes_are_events_with_the_mode_of_their_protection(mode: Mode, shadow
     ]
     assert [each.member.out for each in live] == ([0] * 3 if shadow else [EJECTED, LEAVING, 0])
     group.check(live[2].member, "status 503")
-    assert told[2:] == [EndpointChanged("ai", URLS[2], "down", "status 503", shadow=False)]
+    assert told[2:] == [EndpointChanged("ai", URLS[2], "down", "status 503", shadow)]
+    assert live[2].member.out == (0 if shadow else UNHEALTHY)
     group.choose(b"")
-    assert told[3:] == [PanicChanged("ai", panics=True)]
+    assert told[3:] == ([] if shadow else [PanicChanged("ai", panics=True)])
 
 
 @pytest.mark.parametrize("balance", ["least_request", "round_robin"])

@@ -67,6 +67,7 @@ def test_one_host_with_two_schemes_is_two_endpoints() -> None:
         ("health: null", "health", HealthCheck()),
         ("health: {}", "health", HealthCheck(True)),
         ("health: {enabled: false}", "health", HealthCheck()),
+        ("health: {mode: shadow}", "health", HealthCheck(True, mode="shadow")),
         ("health: {path: '/up?x=1', expect_status: [204]}", "health",
          HealthCheck(True, "/up?x=1", expect_status=("204",))),
         ("health: {expect_status: [200, '300 - 399']}", "health", HealthCheck(True, expect_status=("200", "300-399"))),
