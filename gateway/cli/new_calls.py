@@ -46,17 +46,18 @@ async def _store(caller: Caller, wanted: Mapping[Kind, Mapping[str, Json]], tena
     from gateway.admin.errors import AdminError
 
     answers: list[Json] = []
-    made: list[str] = []
+    made: list[tuple[Kind, str]] = []
     try:
-        for trn, settings in wanted["connection"].items():
-            answers.append(await caller.call("POST", "/connections", settings, tenant=tenant))
-            made.append(trn)
-        actions = wanted["action"].values()
-        answers += [await caller.call("POST", "/actions", settings, tenant=tenant) for settings in actions]
+        for kind in call_files.KINDS:
+            for trn, settings in wanted[kind].items():
+                answers.append(await caller.call("POST", f"/{kind}s", settings, tenant=tenant))
+                made.append((kind, trn))
     except AdminError:
-        for trn in reversed(made):  # with its actions
+        # A connection goes with its actions.
+        whole = [(kind, trn) for kind, trn in made if kind == "connection" or not wanted["connection"]]
+        for kind, trn in reversed(whole):
             try:
-                await caller.call("DELETE", f"/connections/{quoted(trn)}", tenant=tenant)
+                await caller.call("DELETE", f"/{kind}s/{quoted(trn)}", tenant=tenant)
             except AdminError as error:
                 click.echo(f"! {trn} could not be deleted again: {error.details}", err=True)
         raise

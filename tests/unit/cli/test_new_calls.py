@@ -61,6 +61,13 @@ def test_what_was_stored_before_a_rejection_goes_again(capsys: pytest.CaptureFix
     assert "another one came first" in capsys.readouterr().err
 
 
+def test_actions_alone_go_again_one_by_one() -> None:
+    records = Records("b")
+    with pytest.raises((SystemExit, click.exceptions.Exit)):
+        new_calls.create(Here(records), {**WANTED, "connection": {}}, "default", dry_run=False)
+    assert records.done == [("POST", "a"), ("DELETE", f"/actions/{quoted(FIND)}")]
+
+
 def test_what_cannot_be_deleted_again_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises((SystemExit, click.exceptions.Exit)):
         new_calls.create(Here(Records("b", deletes=False)), WANTED, "default", dry_run=False)
