@@ -65,8 +65,7 @@ class Entry:
         connection, action = self.connection, self.action
         self.origin = Origin.of(connection.base_url)
         if action is not None and action.tool:
-            # Its request has a message as its body, which holds the input and nothing of the connection.
-            self.recipe = Recipe(replace(connection, body={}), replace(action, parameters=(), input_schema=None))
+            self.recipe = _recipe_of_messages(connection, action)
         else:
             self.recipe = None if action is None else Recipe(connection, action)
         self.retry = (None if action is None else action.retry) or connection.retry
@@ -233,11 +232,18 @@ def prepare(entry: Entry, asked: Asked, clock: Clock = time.time, most: float = 
 def prepare_message(
     entry: Entry, fields: Mapping[str, str], message: Mapping[str, Any], timeout: float = 0.0, clock: Clock = time.time
 ) -> Ready:
-    """A request for a tool of ``entry``, with these header fields and this body. Raises `InvalidCallError`."""
-    assert entry.recipe is not None
-    merged = entry.recipe.merge({"headers": fields, "body": message})
+    """A request to a server of MCP, with these header fields and this body. Raises `InvalidCallError`."""
+    recipe = entry.recipe
+    if recipe is None:
+        recipe = _recipe_of_messages(entry.connection, Action(entry.trn, entry.connection.trn, "POST", ""))
+    merged = recipe.merge({"headers": fields, "body": message})
     merged.path = urlsplit(entry.connection.base_url).path or "/"  # the URL of the server is that of all its tools
     return _ready(entry, *_completed(entry, merged, clock), entry.bounded(timeout))
+
+
+def _recipe_of_messages(connection: Connection, action: Action) -> Recipe:
+    """That of requests with a message as their body, which holds the input and nothing of the connection."""
+    return Recipe(replace(connection, body={}), replace(action, parameters=(), input_schema=None))
 
 
 def _ready(entry: Entry, merged: Merged, lines: list[bytes], seconds: float) -> Ready:

@@ -13,7 +13,8 @@ from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.actions.repeat import Running, repeat
 from gateway.actions.tokens import CallToken, Tokens
-from gateway.actions.tool_call import Sessions, ToolCall, planned
+from gateway.actions.tool_call import ServerCall, Sessions, call_of, planned
+from gateway.actions.tool_list import all_tools, first_page
 from gateway.config.actions import REQUESTS
 from gateway.config.networks import Destinations
 from gateway.config.records import Document, Route
@@ -91,8 +92,9 @@ class Actions:
 
     def _ready(self, entry: Entry, asked: Asked) -> tuple[Prepared, Callable[[], Planned]]:
         """A call, and what says in a dry run how it would be made. Raises `InvalidCallError`."""
-        if entry.is_tool:
-            ready = planned(entry, asked.input, self._sessions.of(entry.connection))
+        if entry.is_tool or _lists_tools(asked):
+            operation = call_of(entry, asked.input) if entry.is_tool else first_page(entry)
+            ready = planned(entry, operation, self._sessions.of(entry.connection))
         elif entry.connection.kind in REQUESTS:
             ready = prepare(entry, asked, most=self._most)
         else:
@@ -139,9 +141,9 @@ class Actions:
         served = server.snapshot.served[entry.label]
         token = CallToken(self.tokens, entry.connection.trn) if entry.connection.auth.has_tokens else None
         make = partial(call, server, self.running, served, request_id=_id(asked.request_id), token=token)
-        if entry.is_tool:
-            seconds = entry.bounded(self._most, asked.timeout)
-            ended = await ToolCall(self._sessions, entry, make, seconds).result(asked.input)
+        if entry.is_tool or _lists_tools(asked):
+            made = ServerCall(self._sessions, entry, make, entry.bounded(self._most, asked.timeout))
+            ended = await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))
         elif asked.pieces:
             return await self.bodies.begin(
                 lambda opening: make(prepared, opening=opening),
@@ -151,6 +153,10 @@ class Actions:
         else:
             ended = await make(prepared)
         return result_of(trn, ended, time.monotonic() - began)
+
+
+def _lists_tools(asked: Asked) -> bool:
+    return asked.adhoc is not None and asked.adhoc.tools
 
 
 def _id(given: str) -> bytes:

@@ -1,8 +1,9 @@
-"""Calls a tool of a server of MCP: requests of HTTP like those of other actions, each with a message as its body."""
+"""Calls a server of MCP: requests of HTTP like those of other actions, each with a message as its body."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from gateway.actions.prepare import Entry, Ready, prepare_message
 from gateway.actions.tool_messages import Request, Response, Session, discovery, initialization, request, response
 from gateway.config.actions import Connection
 from gateway.core.message import ResponseHead
-from gateway.errors import UPSTREAM_BAD_RESPONSE, GatewayError
+from gateway.errors import UPSTREAM_BAD_RESPONSE, GatewayError, Reason
 
 SAID_NO: Final = 422
 """The status of a result that is an error: the server was asked, and says that it could not do it."""
@@ -42,30 +43,43 @@ class Sessions:
         self._known.pop(connection.trn, None)
 
 
-def planned(entry: Entry, given: Mapping[str, Any], known: Session | None) -> Ready:
-    """The call itself, as it would be sent. Raises `InvalidCallError`."""
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a server is asked for: a method of its, with parameters."""
+
+    method: str
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def call_of(entry: Entry, given: Mapping[str, Any]) -> Operation:
+    """The call of the tool of ``entry``. Raises `InvalidCallError` for input that does not fit."""
     assert entry.action is not None
     entry.check(given)
-    params = {"name": entry.action.tool, "arguments": dict(given)}
-    return prepare_message(entry, *_parts(request(known or Session(eras.MODERN[0]), "tools/call", params)))
+    return Operation("tools/call", {"name": entry.action.tool, "arguments": dict(given)})
+
+
+def planned(entry: Entry, operation: Operation, known: Session | None) -> Ready:
+    """The operation itself, as it would be sent. Raises `InvalidCallError`."""
+    made = request(known or Session(eras.MODERN[0]), operation.method, operation.params)
+    return prepare_message(entry, *_parts(made))
 
 
 def _parts(made: Request) -> tuple[Mapping[str, str], Mapping[str, Any]]:
     return made.fields, made.message
 
 
-class ToolCall:
-    """One call. ``seconds``: for all of its exchanges."""
+class ServerCall:
+    """One call of a server. ``seconds``: for all of its exchanges."""
 
     def __init__(self, sessions: Sessions, entry: Entry, make: Make, seconds: float) -> None:
         self._sessions = sessions
-        self._entry = entry
+        self.entry = entry
         self._make = make
         self._until = monotonic() + seconds
 
-    async def result(self, given: Mapping[str, Any]) -> Ended:
-        """The exchange that decided how the call ended: its response is the result, or why there is none."""
-        connection = self._entry.connection
+    async def result(self, operation: Operation) -> Ended:
+        """The exchange that decided how the operation ended: its response is the result, or why there is none."""
+        connection = self.entry.connection
         session = self._sessions.of(connection)
         for last in (False, True):
             if session is None:
@@ -74,7 +88,7 @@ class ToolCall:
                     return opened
                 session = opened
                 self._sessions.keep(connection, session)
-            ended = await self._send(planned(self._entry, given, session).prepared)
+            ended = await self._send(planned(self.entry, operation, session).prepared)
             if last or not _has_lost(ended, session):
                 return _judged(ended)
             # The server has forgotten the session, or speaks another era now: nothing was done.
@@ -94,13 +108,13 @@ class ToolCall:
             return _judged(ended)
         version = found.result.get("protocolVersion")
         if version not in (*eras.LEGACY, _OLDEST):
-            return _bad(ended, "The server of MCP speaks no version of the protocol that the gateway speaks")
+            return broken(ended, "The server of MCP speaks no version of the protocol that the gateway speaks")
         session = Session(version, _field(ended.stream.head, b"mcp-session-id"))
         ended, _ = await self._ask(request(session, "notifications/initialized", {}, notifies=True))
         return session if ended.error is None and ended.stream.status < 300 else _judged(ended)
 
     async def _ask(self, made: Request) -> tuple[Ended, Response | None]:
-        ended = await self._send(prepare_message(self._entry, *_parts(made)).prepared)
+        ended = await self._send(prepare_message(self.entry, *_parts(made)).prepared)
         return ended, None if ended.error is not None else _response_of(ended)
 
     async def _send(self, prepared: Prepared) -> Ended:
@@ -134,32 +148,34 @@ def _judged(ended: Ended) -> Ended:
     found = _response_of(ended)
     if found is None:
         if ended.stream.status < 300:
-            return _bad(ended, "The response holds no message of JSON-RPC")
+            return broken(ended, "The response holds no message of JSON-RPC")
         return ended
     if found.result is not None:
         status = SAID_NO if found.result.get("isError") is True else 200
-        _replace(ended, status, {name: each for name, each in found.result.items() if name != "resultType"})
+        responding(ended, status, {name: each for name, each in found.result.items() if name != "resultType"})
     elif found.error is not None:
         wrong = found.error.get("code") in _WRONG
-        _replace(ended, 400 if wrong else 502, {"error": found.error})
+        responding(ended, 400 if wrong else 502, {"error": found.error})
     return ended
 
 
-def _bad(ended: Ended, details: str) -> Ended:
-    ended.error = GatewayError(UPSTREAM_BAD_RESPONSE, details)
+def broken(ended: Ended, details: str, reason: Reason = UPSTREAM_BAD_RESPONSE) -> Ended:
+    """``ended`` as a call with no usable response, because of ``details``."""
+    ended.error = GatewayError(reason, details)
     return ended
 
 
-def _replace(ended: Ended, status: int, value: Mapping[str, Any]) -> None:
+def responding(ended: Ended, status: int, value: Mapping[str, Any]) -> Ended:
+    """``ended`` with ``value`` as its response, in JSON."""
     try:
         body = orjson.dumps(value)
     except orjson.JSONEncodeError:
-        _bad(ended, "The result is nested too deeply to be passed on")
-        return
+        return broken(ended, "The result is nested too deeply to be passed on")
     stream = ended.stream
     fields = [b"Content-Type: application/json"]
     stream.head = ResponseHead(status, b"", 1, fields, {}, len(body), True)
     stream.status, stream.received = status, bytearray(body)
+    return ended
 
 
 def _field(head: ResponseHead | None, name: bytes) -> str:

@@ -23,6 +23,7 @@ from gateway.admin.pages import page_of
 from gateway.admin.records import missing, names_of
 from gateway.admin.representations import Resource
 from gateway.admin.rights import superusers_only
+from gateway.admin.tool_lists import tools_of
 from gateway.admin.walks import every_page
 from gateway.config.actions import Pagination
 from gateway.core import trn
@@ -136,6 +137,13 @@ class ActionAdministration:
             "code": "" if failure is None else failure["code"],
             "message": "" if failure is None else failure["message"],
         }
+
+    async def tools(self, actor: Actor, tenant: str, named: str, options: Options) -> Resource:
+        """What a server of MCP offers, asked of it now."""
+        superusers_only(actor)
+        connection = await self.summary(tenant, named)
+        adhoc = AdHoc(str(connection["trn"]), tools=True)
+        return tools_of(await asked_of_plane(self._calls.call(self._adhoc(tenant, adhoc, options))))
 
     async def execute(
         self, actor: Actor, tenant: str, action: str, given: Mapping[str, object], options: Options

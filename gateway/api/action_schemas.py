@@ -162,6 +162,23 @@ class ConnectionTested(BaseModel):
     token: str = Field(description="How the access token stands, as in the status of the connection.")
 
 
+class OfferedTool(BaseModel):
+    """A tool of a server of MCP, in the words of the server."""
+
+    name: str
+    title: str
+    description: str
+    input_schema: dict[str, Any] | None = Field(description="The JSON Schema of its input; null: there is none.")
+
+
+class ToolList(BaseModel):
+    """What a server of MCP offers."""
+
+    trn: str
+    items: list[OfferedTool]
+    total: int
+
+
 class ConnectionStatus(BaseModel):
     """Whether calls of a connection can authenticate."""
 

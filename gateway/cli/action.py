@@ -1,4 +1,4 @@
-"""`gateway connection list | show | test | status | authorize | revoke` and `gateway action list | show | call`."""
+"""`gateway connection list | show | test | status ...` and `gateway action list | show | call`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gateway.cli.action_call import call_action
 from gateway.cli.client import Caller, Target, every_page, quoted, table
 from gateway.cli.openapi import import_openapi
 from gateway.cli.options import calls
+from gateway.cli.tools import import_mcp, list_tools
 from gateway.cli.types import Json
 
 _USABLE: Final = ("ready", "expiring_soon", "not_issued", "expired")
@@ -27,6 +28,9 @@ def connection() -> None:
 
     NAME is a name or a TRN. With --config the command works without a gateway.
     """
+
+
+connection.add_command(list_tools)
 
 
 @connection.command("list")
@@ -149,6 +153,7 @@ def action() -> None:
 
 action.add_command(call_action)
 action.add_command(import_openapi)
+action.add_command(import_mcp)
 
 
 @action.command("list")

@@ -16,6 +16,7 @@ from gateway.cli.options import acts
 from gateway.cli.types import Json
 
 if TYPE_CHECKING:
+    from gateway.config.formats.read import Format
     from gateway.config.openapi.importer import Imported
 
 
@@ -61,16 +62,16 @@ def import_openapi(
     place = output or pathlib.Path("/dev/stdout")
     document: dict[str, object] = {"connections": found.connections, "actions": found.actions}
     text = files.text_of(place, document)
-    _check(file, text, place.suffix == ".json")
+    check(f"{file}, as actions", text, place)
     if create:
-        _remark(found)
+        remark(found)
         new_calls.create(target, _records(file, text, tenant or "default"), tenant or "default", dry_run=dry_run)
         return
     try:
         files.write(place, document)
     except OSError as error:
         raise click.ClickException(f"{place}: {error.strerror}") from None
-    _report(found)
+    report(found)
 
 
 def _records(file: pathlib.Path, text: str, tenant: str) -> dict[call_files.Kind, dict[str, Json]]:
@@ -93,33 +94,37 @@ def _found(file: pathlib.Path, name: str | None, base_url: str | None, only: tup
         raise click.UsageError("--connection must be 1 to 40 letters, digits, `_`, `.` or `-`; choose such a name")
     try:
         source = read(text_of(file), str(file))
-        found = imported(source, name=name or "", base_url=base_url or "", wanted=_selection(only))
+        found = imported(source, name=name or "", base_url=base_url or "", wanted=selection(only))
     except ConfigError as error:
         raise BadFile(str(error)) from None
     except InvalidDescriptionError as error:
         raise BadFile(f"{file}: {error}") from None
     if not found.actions:
-        _remark(found)
+        remark(found)
         raise BadFile(f"{file}: no operation can be called; name others with --only")
     return found
 
 
-def _selection(only: tuple[str, ...]) -> Callable[[str, str], bool]:
+def selection(only: tuple[str, ...]) -> Callable[[str, str], bool]:
+    """Whether one of two names fits one of the patterns ``only``; all do where there is none."""
+
     def wanted(name: str, path: str) -> bool:
         return not only or any(fnmatch.fnmatchcase(each, pattern) for each in (name, path) for pattern in only)
 
     return wanted
 
 
-def _check(file: pathlib.Path, text: str, is_json: bool) -> None:
-    """Raises `BadFile` for what `gateway check` would reject: the description has what no action can have."""
+def check(name: str, text: str, place: pathlib.Path) -> None:
+    """Raises `BadFile` for ``text``, which would be written to ``place``, when `gateway check` would reject it: it was
+    made of what no action can have. ``name``: in errors."""
     from gateway.config.errors import ConfigError
     from gateway.config.load import parse
 
     try:
-        parse(text, "json" if is_json else "yaml", f"{file}, as actions", dict.fromkeys(variables(text), "value"))
+        form: Format = "json" if place.suffix == ".json" else "yaml"
+        parse(text, form, name, dict.fromkeys(variables(text), "value"))
     except ConfigError as error:
-        raise BadFile(f"{error}\nselect others with --only, or correct the description") from None
+        raise BadFile(f"{error}\nselect others with --only, or correct the source") from None
 
 
 def variables(text: str) -> list[str]:
@@ -127,18 +132,21 @@ def variables(text: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)\}", text)))
 
 
-def _remark(found: Imported) -> None:
-    for remark in found.remarks:
-        click.echo(f"! {remark}", err=True)
+def remark(found: Imported) -> None:
+    """Say on standard error what is left out or needs a person."""
+    for each in found.remarks:
+        # What others have written stands in it, and a terminal must not obey that.
+        click.echo("! " + "".join(char if char.isprintable() else " " for char in each), err=True)
 
 
-def _report(found: Imported) -> None:
-    """On standard error, because standard output may be the file."""
-    _remark(found)
+def report(found: Imported) -> None:
+    """What was made, and what it needs; on standard error, because standard output may be the file."""
+    remark(found)
     needed = [each for connection in found.connections.values() for each in _texts(connection)]
     counts = [
         f"{len(listed)} {what}{'' if len(listed) == 1 else 's'}"
         for listed, what in ((found.connections, "connection"), (found.actions, "action"))
+        if listed
     ]
     names = variables(" ".join(needed))
     click.echo(", ".join(counts) + (f"; set {', '.join(names)}" if names else ""), err=True)

@@ -14,7 +14,10 @@ from gateway.config.actions import Pagination, Retry
 
 @dataclass(frozen=True, slots=True)
 class AdHoc:
-    """A call of a connection without a stored action. ``body`` None: none. ``test``: whether the connection works."""
+    """A call of a connection without a stored action. ``body`` None: none. ``test``: whether the connection works.
+
+    ``tools``: what a server of MCP offers, of all pages; the body of its response is ``{"tools": [...]}``.
+    """
 
     connection: str
     method: str = "GET"
@@ -23,6 +26,7 @@ class AdHoc:
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: object = field(default=None, repr=False)
     test: bool = False
+    tools: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from base64 import b64encode
 from typing import Any
 from urllib.parse import quote
@@ -208,6 +209,54 @@ async def test_a_test_of_a_connection(api: Api, reached: bool) -> None:
     assert (answer.body["reached"], answer.body["code"]) == (reached, "" if reached else "dial_failed")
     (asked,) = api.plane.called
     assert asked.adhoc == AdHoc(GITHUB["trn"], "GET", "", test=True)
+
+
+@pytest.mark.covers("ACT-36")
+async def test_the_tools_of_a_server(api: Api) -> None:
+    listed = [
+        {"name": "add", "title": "Add", "description": "Add two", "inputSchema": {"type": "object"}, "annotations": {}},
+        {"name": "bad", "title": 5, "inputSchema": True},
+    ]
+    api.plane.ending = responds(json.dumps({"tools": listed}).encode(), action=GITHUB["trn"])
+    expected = {
+        "trn": GITHUB["trn"],
+        "items": [
+            {"name": "add", "title": "Add", "description": "Add two", "input_schema": {"type": "object"}},
+            {"name": "bad", "title": "", "description": "", "input_schema": None},
+        ],
+        "total": 2,
+    }
+    for name in ("github", CONNECTION):
+        answer = await api.call("GET", f"/connections/{name}/tools", X_Request_Id="mine")
+        assert (answer.status, answer.body) == (200, expected)
+        assert api.plane.called[-1].adhoc == AdHoc(GITHUB["trn"], tools=True)
+        assert api.plane.called[-1].request_id == "mine"
+    assert (await api.call("GET", "/connections/github/tools?tenant=b")).status == 404
+    assert (await api.call("GET", "/connections/github/tools", token=await api.make_token())).status == 403
+    assert len(api.plane.called) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (401, b"<html>", "status 401"),
+        (401, b"[]", "status 401"),
+        (502, b'{"error": null}', "status 502"),
+        (502, b'{"error": {"code": "x"}}', "status 502"),
+        (400, b'{"error": {"code": -32601, "message": "no such\\u001bmethod"}}', "the error -32601 (no such method)"),
+    ],
+)
+async def test_a_server_that_lists_no_tools(api: Api, status: int, body: bytes, says: str) -> None:
+    api.plane.ending = responds(body, status=status)
+    answer = await api.call("GET", "/connections/github/tools")
+    assert (answer.status, answer.body["code"]) == (502, "upstream_bad_response")
+    assert f"it responds with {says}; see its log" in answer.body["message"]
+
+
+async def test_a_list_of_tools_that_fails(api: Api) -> None:
+    api.plane.ending = fails("breaker_open", 503, retry_after=7)
+    answer = await api.call("GET", "/connections/github/tools")
+    assert (answer.status, answer.body["code"], answer.body["retry_after"]) == (503, "breaker_open", 7)
 
 
 async def test_two_of_one_name_are_told_apart_by_trn(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

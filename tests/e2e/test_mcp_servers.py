@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import textwrap
 from pathlib import Path
@@ -56,3 +57,57 @@ async def test_tools_of_a_real_server(tmp_path: Path, era: str, how: str) -> Non
         )
         assert failed["isError"] is True
         assert "no stock" in failed["content"][-1]["text"]
+
+
+@pytest.mark.covers("ACT-36")
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_a_server_offers_becomes_actions(tmp_path: Path, era: str) -> None:
+    """The commands list the tools of a real server, and make actions of them in a file and in the database."""
+    more = 'connections: {{peer: {{kind: mcp, base_url: "{url}"}}, web: {{base_url: "{url}"}}}}'
+    async with server(era, "plain") as url, Deployment(tmp_path, more=more.format(url=url)) as deployment:
+        there = ["--server", deployment.admin, "--token", deployment.token]
+
+        async def cli(*words: str, far: bool = False) -> Any:
+            options = there if far else []
+            return await asyncio.to_thread(deployment.cli, *words, *options, config=not far)
+
+        async def both(*words: str) -> Any:
+            """The result of the command with either place, which is the same."""
+            near, far = await cli(*words), await cli(*words, far=True)
+            assert (near.returncode, near.stdout) == (far.returncode, far.stdout), near.stderr + far.stderr
+            assert near.stderr == far.stderr
+            return near
+
+        listed = json.loads((await both("connection", "tools", "peer", "--json")).stdout)
+        assert [each["name"] for each in listed["items"]] == ["add", "fail"]
+        assert listed["items"][0]["input_schema"]["required"] == ["a", "b"]
+        shown = (await both("connection", "tools", "peer")).stdout.splitlines()
+        assert [line.split() for line in shown[:2]] == [
+            ["NAME", "INPUT", "DESCRIPTION"],
+            ["add", "a", "b", "Add", "two", "numbers"],
+        ]
+        other = await both("connection", "tools", "web")
+        assert (other.returncode, "the kind http, which has no tools" in other.stderr) == (2, True)
+
+        written = await both("action", "import-mcp", "peer", "--only", "a*")
+        assert (written.returncode, written.stderr) == (0, "1 action\n")
+        deployment.write("[]", f"{more.format(url=url)}\n{written.stdout}")
+        called = await cli("action", "call", "add", "--input", '{"a": 1, "b": 2}', "--output", "body-only")
+        assert json.loads(called.stdout)["structuredContent"] == {"result": 3}, called.stderr
+        wrong = await cli("action", "call", "add", "--input", '{"a": "x"}')
+        assert wrong.returncode == 2
+        none = await cli("action", "import-mcp", "peer", "--only", "z*")
+        assert (none.returncode, "no tool that can be called" in none.stderr) == (2, True)
+
+        deployment.write("[]", more.format(url=url))
+        dry = await both("action", "import-mcp", "peer", "--create", "--dry-run")
+        trns = [f"trn:openact:default:action/mcp/{name}@v1" for name in ("add", "fail")]
+        assert dry.stdout.splitlines() == [f"+ {each}" for each in trns], dry.stderr
+        done = await cli("action", "import-mcp", "peer", "--create", far=True)
+        assert (done.returncode, done.stdout) == (0, dry.stdout), done.stderr
+        called = await execute(deployment, "add", a=20, b=22)
+        assert called["body"]["structuredContent"] == {"result": 42}
+        again = await both("action", "import-mcp", "peer", "--create")
+        assert (again.returncode, "so that nothing was changed" in again.stderr) == (3, True)
+        for words in (("--create", "--output", "x.yaml"), ("--dry-run",)):
+            assert (await cli("action", "import-mcp", "peer", *words)).returncode == 2

@@ -108,6 +108,21 @@ async def test_connection(call: Call) -> Result:
 
 @route(
     "GET",
+    "/connections/{trn}/tools",
+    responds={200: schemas.ToolList},
+    query=(TENANT,),
+    fields=(TENANT_FIELD,),
+    seconds=_SECONDS,
+    ends_with_caller=True,
+)
+async def list_tools(call: Call) -> Result:
+    """Ask a server of MCP for its tools."""
+    options = Options(request_id=call.request_id)
+    return 200, await call.administration.actions.tools(call.actor, tenant_of(call), call.parameters["trn"], options)
+
+
+@route(
+    "GET",
     "/actions",
     responds={200: schemas.ActionList},
     query=(TENANT, *_LISTED, _OF_CONNECTION),

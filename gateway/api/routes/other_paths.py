@@ -136,6 +136,7 @@ def _tasks() -> list[Route]:
         _other(TASKS, "/connections/{trn}", call_records.replace_connection),
         _other(TASKS, "/connections/{trn}", call_records.delete_connection),
         _other(TASKS, "/connections/{trn}/test", actions.test_connection),
+        _other(TASKS, "/connections/{trn}/tools", actions.list_tools),
     ]
     of_connection = ("connection", str, "Only those of this connection: its name or its TRN.")
     for word in ("tasks", "actions"):

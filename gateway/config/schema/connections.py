@@ -195,4 +195,5 @@ class Connection(Section):
             merge=self.merge,
             max_bytes=self.max_response_bytes,
             description=self.description,
+            kind=self.kind,
         )

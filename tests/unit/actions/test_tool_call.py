@@ -3,84 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness.answers import answer, each_request
-from harness.message import Message
+from harness.answers import answer
+from harness.mcp_script import BEGUN, DONE, FILE, NEWER, OLDER, Server, error, peer, result
 from harness.upstream import Upstream, refused_url
 
-from gateway.app import Gateway
 from gateway.config import load
-from gateway.ipc.calls import Asked, Called
-
-FILE = """
-listen: 127.0.0.1:0
-access_log: null
-connections:
-  peer: {{kind: mcp, base_url: "{url}/mcp", retry: once, auth: {{type: bearer, token: t}}, headers: {{X-A: b}},
-          body: {{c: 1}}, max_concurrent: 5,
-          circuit_breaker: {{enabled: true, failure_threshold: 2, recovery_timeout: 60}}{more}}}
-actions:
-  add: {{connection: peer, tool: add, parameters: [{{name: a, type: integer, required: true}}]}}
-"""
-JSON = "Content-Type: application/json"
-Reply = Callable[[str, dict[str, Any]], bytes]
-
-
-def result(value: Any, *lines: str) -> bytes:
-    return answer(json.dumps({"jsonrpc": "2.0", "id": 1, "result": value}).encode(), JSON, *lines)
-
-
-def error(code: int, status: int = 200) -> bytes:
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": "no"}}).encode()
-    return answer(body, JSON, status=status)
-
-
-class Server:
-    """Plays a server: ``replies`` by method; others get an error of that era."""
-
-    def __init__(self, upstream: Upstream, **replies: bytes | list[bytes]) -> None:
-        self.upstream = upstream
-        self.replies = {name.replace("__", "/"): reply for name, reply in replies.items()}
-        self.methods: list[str] = []
-        upstream.behaviour = each_request(self._reply)
-
-    def _reply(self, message: Message) -> bytes:
-        method = json.loads(message.body)["method"]
-        self.methods.append(method)
-        reply = self.replies.get(method, answer(b"Bad Request", status=400))
-        return reply.pop(0) if isinstance(reply, list) else reply
-
-
-DISCOVERED = result({"supportedVersions": ["2026-07-28"], "resultType": "complete"})
-BEGUN = result({"protocolVersion": "2025-11-25", "capabilities": {}}, "Mcp-Session-Id: s1")
-NOTED = answer(status=202)
-DONE = {"content": [{"type": "text", "text": "3"}]}
-NEWER = {"server__discover": DISCOVERED}
-OLDER: dict[str, Any] = {"initialize": BEGUN, "notifications__initialized": NOTED}
-
-
-class Peer:
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    async def call(self, **changes: Any) -> Called:
-        asked = Asked("default", "add", **{"input": {"a": 1}, **changes})
-        return await self.gateway.actions.call(self.gateway.server, asked)
-
-    async def __aenter__(self) -> Peer:
-        await self.gateway.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self.gateway.exchanges == 0
-        await self.gateway.aclose()
-
-
-def peer(url: str, more: str = "") -> Peer:
-    return Peer(Gateway(load.parse(FILE.format(url=url, more=more), "yaml", "f", {})))
+from gateway.ipc.calls import Called
 
 
 def body_of(called: Called) -> Any:
