@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from time import monotonic
 from typing import Any, Final
 
@@ -30,6 +31,11 @@ class Sessions:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Connection, Session]] = {}
+        self._numbers = count(1)
+
+    def number(self) -> int:
+        """The id of a request: another one each time."""
+        return next(self._numbers)
 
     def of(self, connection: Connection) -> Session | None:
         """None: there is none, or the connection has changed since."""
@@ -88,9 +94,9 @@ class ServerCall:
                     return opened
                 session = opened
                 self._sessions.keep(connection, session)
-            ended = await self._send(planned(self.entry, operation, session).prepared)
-            if last or not _has_lost(ended, session):
-                return _judged(ended)
+            ended, found = await self._ask(request(session, operation.method, operation.params))
+            if last or not _has_lost(ended, found, session):
+                return _judged(ended, found)
             # The server has forgotten the session, or speaks another era now: nothing was done.
             self._sessions.forget(connection)
             session = None
@@ -105,47 +111,44 @@ class ServerCall:
             return Session(eras.MODERN[0])
         ended, found = await self._ask(initialization())
         if found is None or found.result is None:
-            return _judged(ended)
+            return _judged(ended, found)
         version = found.result.get("protocolVersion")
         if version not in (*eras.LEGACY, _OLDEST):
             return broken(ended, "The server of MCP speaks no version of the protocol that the gateway speaks")
         session = Session(version, _field(ended.stream.head, b"mcp-session-id"))
-        ended, _ = await self._ask(request(session, "notifications/initialized", {}, notifies=True))
-        return session if ended.error is None and ended.stream.status < 300 else _judged(ended)
+        ended, found = await self._ask(request(session, "notifications/initialized", {}, notifies=True))
+        return session if ended.error is None and ended.stream.status < 300 else _judged(ended, found)
 
     async def _ask(self, made: Request) -> tuple[Ended, Response | None]:
-        ended = await self._send(prepare_message(self.entry, *_parts(made)).prepared)
-        return ended, None if ended.error is not None else _response_of(ended)
-
-    async def _send(self, prepared: Prepared) -> Ended:
+        number = self._sessions.number()
+        prepared = prepare_message(self.entry, *_parts(made.numbered(number))).prepared
         prepared.seconds = max(min(prepared.seconds, self._until - monotonic()), 0.001)
-        return await self._make(prepared)
+        ended = await self._make(prepared)
+        return ended, None if ended.error is not None else _response_of(ended, number)
 
 
 def _supports(versions: object) -> bool:
     return isinstance(versions, list) and eras.MODERN[0] in versions
 
 
-def _has_lost(ended: Ended, session: Session) -> bool:
+def _has_lost(ended: Ended, found: Response | None, session: Session) -> bool:
     """Whether the server does not know the session any more (2025-11-25, basic/transports: 404)."""
     if ended.error is not None:
         return False
     if session.modern:
-        found = _response_of(ended) if ended.stream.status == 400 else None
         return ended.stream.status == 400 and (found is None or found.modern)
     return ended.stream.status == 404 and bool(session.id)
 
 
-def _response_of(ended: Ended) -> Response | None:
-    return response(bytes(ended.stream.received), _field(ended.stream.head, b"content-type"))
+def _response_of(ended: Ended, number: int) -> Response | None:
+    return response(bytes(ended.stream.received), _field(ended.stream.head, b"content-type"), number)
 
 
-def _judged(ended: Ended) -> Ended:
+def _judged(ended: Ended, found: Response | None) -> Ended:
     """``ended`` with the result of the tool as its response, in JSON. What the breaker has learnt stays: the server has
     responded, whatever the tool said."""
     if ended.error is not None:
         return ended
-    found = _response_of(ended)
     if found is None:
         if ended.stream.status < 300:
             return broken(ended, "The response holds no message of JSON-RPC")

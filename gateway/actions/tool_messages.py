@@ -14,8 +14,8 @@ from gateway.actions import eras
 
 _CLIENT: Final = {"name": "breakwater", "version": gateway.__version__}
 _LINE: Final = re.compile(rb"\r\n|\n|\r")
-ID: Final = 1
-"""Of each request: each has an exchange of its own."""
+FIRST: Final = 1
+"""The id of a request that stands alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class Request:
     fields: Mapping[str, str]
     message: Mapping[str, Any]
 
+    def numbered(self, number: int) -> Request:
+        """With this id, unless it is a notification. No two requests of a session have the same one, because a server
+        finds the place for its response by it (2025-11-25, basic: Requests)."""
+        return Request(self.fields, {**self.message, "id": number}) if "id" in self.message else self
+
 
 def request(session: Session | None, method: str, params: Mapping[str, Any], *, notifies: bool = False) -> Request:
     """A request, or a notification, in ``session``; None: before there is one."""
@@ -54,7 +59,7 @@ def request(session: Session | None, method: str, params: Mapping[str, Any], *, 
                 fields["Mcp-Name"] = eras.encoded(str(given[eras.NAMED[method]]))
     message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
     if not notifies:
-        message["id"] = ID
+        message["id"] = FIRST
     return Request(fields, message | ({"params": given} if given else {}))
 
 
@@ -82,8 +87,9 @@ class Response:
         return self.error is not None and self.error.get("code") in (eras.HEADER_MISMATCH, eras.UNSUPPORTED_VERSION)
 
 
-def response(body: bytes, content_type: str) -> Response | None:
-    """The response that ``body`` holds, as JSON or in a stream of events; None: it holds none."""
+def response(body: bytes, content_type: str, number: int = FIRST) -> Response | None:
+    """The response to the request ``number`` that ``body`` holds, as JSON or in a stream of events; None: it holds
+    none."""
     kind = content_type.partition(";")[0].strip().lower()
     for text in _events(body) if kind == "text/event-stream" else (body,):
         try:
@@ -91,7 +97,7 @@ def response(body: bytes, content_type: str) -> Response | None:
         except orjson.JSONDecodeError:
             continue
         # An error may have no id, because the request could not be read.
-        if isinstance(found, dict) and found.get("id") in (ID, None):
+        if isinstance(found, dict) and found.get("id") in (number, None):
             result, error = found.get("result"), found.get("error")
             if isinstance(result, dict) or isinstance(error, dict):
                 return Response(

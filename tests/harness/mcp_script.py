@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from gateway.app import Gateway
@@ -44,10 +45,18 @@ class Server:
         upstream.behaviour = each_request(self._reply)
 
     def _reply(self, message: Message) -> bytes:
-        method = json.loads(message.body)["method"]
-        self.methods.append(method)
-        reply = self.replies.get(method, answer(b"Bad Request", status=400))
-        return reply.pop(0) if isinstance(reply, list) else reply
+        sent = json.loads(message.body)
+        self.methods.append(sent["method"])
+        reply = self.replies.get(sent["method"], answer(b"Bad Request", status=400))
+        return _with_id(reply.pop(0) if isinstance(reply, list) else reply, sent.get("id"))
+
+
+def _with_id(reply: bytes, number: object) -> bytes:
+    """``reply`` as one to the request ``number``."""
+    head, _, body = reply.partition(b"\r\n\r\n")
+    made = re.sub(rb'"id": ?1\b', b'"id": %d' % number, body) if isinstance(number, int) else body
+    length, new = (b"Content-Length: %d" % len(each) for each in (body, made))
+    return head.replace(length, new) + b"\r\n\r\n" + made
 
 
 DISCOVERED = result({"supportedVersions": ["2026-07-28"], "resultType": "complete"})

@@ -45,6 +45,8 @@ async def test_a_server_of_the_older_era_gets_one_session(upstream: Upstream) ->
         assert body_of(await made.call()) == {"content": []}
         assert body_of(await made.call()) == DONE
         assert server.methods == ["server/discover", "initialize", "notifications/initialized", *["tools/call"] * 2]
+        numbers = [sent["id"] for sent in map(json.loads, (each.body for each in upstream.requests)) if "id" in sent]
+        assert len(set(numbers)) == len(numbers) == 4, "no two requests of a session have one id"
         for seen in upstream.requests[2:]:
             assert (seen.get("mcp-session-id"), seen.get("mcp-protocol-version")) == (b"s1", b"2025-11-25")
 

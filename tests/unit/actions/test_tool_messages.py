@@ -38,6 +38,16 @@ def test_a_request_of_the_older_era_belongs_to_its_session() -> None:
     assert note.message == {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
+def test_a_number_is_that_of_a_request_and_of_its_response() -> None:
+    made = request(Session("2025-11-25"), "tools/call", CALL).numbered(7)
+    assert made.message["id"] == 7
+    note = request(Session("2025-11-25"), "notifications/initialized", {}, notifies=True)
+    assert note.numbered(7) == note, "a notification has no id"
+    assert response(GOOD, "application/json", 7) is None
+    found = response(GOOD.replace(b'"id": 1', b'"id": 7'), "application/json", 7)
+    assert found is not None
+
+
 def test_a_session_begins_without_a_version_in_a_field() -> None:
     made = initialization()
     assert made.fields.keys() == {"Accept"}
