@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import toolbox
-from harness.patience import when
+from harness.patience import PATIENCE, when
 from harness.ports import reserved_port
 
 FOLDER = Path(__file__).with_name("mcp")
@@ -52,10 +52,10 @@ async def client(era: str, url: str, steps: list[dict[str, Any]], token: str = "
 
 
 @asynccontextmanager
-async def server(era: str, how: str) -> AsyncIterator[str]:
-    """The URL of a server of ``era`` with the tools ``add`` and ``fail``. ``how``: it responds ``plain``, with JSON and
-    without a session, or with ``events``."""
-    port = reserved_port()
+async def server(era: str, how: str, port: int = 0) -> AsyncIterator[str]:
+    """The URL of a server of ``era`` with the tools ``add``, ``fail``, ``hold``, and ``release``, which ends those that
+    hold. ``how``: it responds ``plain``, with JSON and without a session, or with ``events``. ``port`` 0: any."""
+    port = port or reserved_port()
     command = (python(era), "-I", FOLDER / f"{era}_server.py", str(port), how)
     process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
     try:
@@ -63,7 +63,11 @@ async def server(era: str, how: str) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.terminate()
-        await process.wait()
+        try:
+            await asyncio.wait_for(process.wait(), PATIENCE)
+        except TimeoutError:  # it waits for a call that holds, as after a test that failed
+            process.kill()
+            await process.wait()
 
 
 async def _listens(port: int) -> bool:
