@@ -29,6 +29,7 @@ WHOLE = (
     "gateway/actions/template.py",
     "gateway/actions/values.py",
     "gateway/actions/tokens.py",
+    "gateway/actions/tool_list.py",
     "gateway/core/trn.py",
     "gateway/policy/backoff.py",
     "gateway/policy/balance.py",
