@@ -20,7 +20,8 @@ from gateway.core.events import Event
 from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
 from gateway.identity.authenticator import Authenticator
-from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
+from gateway.ipc.explanation import Explanation
+from gateway.ipc.messages import BreakerPulse, ProxyState
 from gateway.mcp.door import doors
 from gateway.observe.counters import CounterMap
 from gateway.observe.failures import CallbackFailures

@@ -23,7 +23,7 @@ from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
 from gateway.errors import INTERNAL, GatewayError
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Failure, Planned
-from gateway.ipc.messages import Explanation
+from gateway.ipc.explanation import Explanation
 from gateway.proxy.server import Server
 from gateway.upstream.endpoint import Endpoint
 

@@ -8,17 +8,8 @@ from dataclasses import dataclass, field
 from gateway.config.records import Credentials, Document
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
 from gateway.ipc.channel import ChannelClient
-from gateway.ipc.messages import (
-    BreakerPulse,
-    DataPlane,
-    Explanation,
-    Health,
-    InForce,
-    Prepared,
-    ProxyState,
-    Refusals,
-    Report,
-)
+from gateway.ipc.explanation import Explanation
+from gateway.ipc.messages import BreakerPulse, DataPlane, Health, InForce, Prepared, ProxyState, Refusals, Report
 from gateway.ipc.tokens import AccessToken
 
 

@@ -19,7 +19,8 @@ from gateway.config.records import Credentials, Document
 from gateway.ipc import merge
 from gateway.ipc.channel import ChannelError, RefusedError
 from gateway.ipc.client import Worker, WorkerClient
-from gateway.ipc.messages import BreakerPulse, Explanation, InForce, Inspection, Prepared, ProxyState, Refusals
+from gateway.ipc.explanation import Explanation
+from gateway.ipc.messages import BreakerPulse, InForce, Inspection, Prepared, ProxyState, Refusals
 from gateway.ipc.tokens import AccessToken, Wanted
 
 _log = logging.getLogger("gateway")

@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
-from gateway.ipc.messages import (
+from gateway.ipc.explanation import (
     AdaptiveView,
     AiView,
-    BreakerPulse,
     BreakerView,
     EndpointView,
     Explanation,
@@ -23,12 +22,12 @@ from gateway.ipc.messages import (
     Holder,
     LimiterView,
     PoolView,
-    ProxyState,
     QueueView,
     RateView,
     RetriesView,
     StreamView,
 )
+from gateway.ipc.messages import BreakerPulse, ProxyState
 from gateway.ipc.tokens import TokenView
 
 BREAKER_STATES: Final = ("off", "closed", "half_open", "open")

@@ -14,17 +14,8 @@ from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
 from gateway.ipc.channel import UnsentError
-from gateway.ipc.messages import (
-    BreakerPulse,
-    DataPlane,
-    Explanation,
-    Health,
-    InForce,
-    Prepared,
-    ProxyState,
-    Refusals,
-    Report,
-)
+from gateway.ipc.explanation import Explanation
+from gateway.ipc.messages import BreakerPulse, DataPlane, Health, InForce, Prepared, ProxyState, Refusals, Report
 from gateway.ipc.tokens import AccessToken, Wanted
 from gateway.observe.counters import CounterMap
 from gateway.policy.stores import Stores

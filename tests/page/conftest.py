@@ -13,7 +13,7 @@ from harness import chromium
 
 from gateway.admin.live_feed import LiveFeed
 from gateway.ipc.calls import Asked, Called, Planned
-from gateway.ipc.messages import BreakerView, Explanation, GroupView, MoveView, OutcomeView
+from gateway.ipc.explanation import BreakerView, Explanation, GroupView, MoveView, OutcomeView
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page

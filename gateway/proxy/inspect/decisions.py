@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.config import records
-from gateway.ipc.messages import AdaptiveView, DecisionView
+from gateway.ipc.explanation import AdaptiveView, DecisionView
 from gateway.policy.adaptive import Adaptive
 from gateway.policy.learned import Decision
 from gateway.policy.lessons import usual_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.ipc.messages import EndpointView, GroupView, PoolView, ReportView
+from gateway.ipc.explanation import EndpointView, GroupView, PoolView, ReportView
 from gateway.policy.capacity import Reported
 from gateway.policy.ejection import Standing
 from gateway.policy.group import Group

@@ -14,7 +14,7 @@ from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.hedge import Carrier
 from gateway.core.message import VERSIONS
 from gateway.errors import OVERLOADED
-from gateway.ipc.messages import (
+from gateway.ipc.explanation import (
     AiView,
     BreakerView,
     CallersView,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from gateway.ipc import merge
-from gateway.ipc.messages import BreakerPulse, Explanation, ProxyState
+from gateway.ipc.explanation import Explanation
+from gateway.ipc.messages import BreakerPulse, ProxyState
 
 
 def explanations(by_slot: Mapping[int, Explanation]) -> Explanation:

@@ -18,7 +18,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.hedge import Hedge
 from gateway.core.outcome import Outcome
 from gateway.core.usage import Usage
-from gateway.ipc.messages import BreakerView, Explanation
+from gateway.ipc.explanation import BreakerView, Explanation
 from gateway.policy import adaptive as adaptive_machine
 from gateway.policy import limiter as machine
 from gateway.policy.breaker import Breaker
