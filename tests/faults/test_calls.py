@@ -45,7 +45,7 @@ class Again(Patience):
 
 
 def get(target: bytes = b"/x", **changes: Any) -> Prepared:
-    return replace(Prepared(b"GET", target, (b"Accept: */*",), b"", 10.0, None), **changes)
+    return replace(Prepared(b"GET", target, [b"Accept: */*"], b"", 10.0, None), **changes)
 
 
 class Calling:
