@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
 import ssl
 import struct
@@ -25,6 +26,8 @@ _PRAGMAS: Final = frozenset(
     )
 )
 """Those of SQLite that may have a value: it is what they read, or they are the gateway's own."""
+_MYSQL_TLS: Final = 0x800
+"""CLIENT_SSL (MySQL, Capabilities Flags)."""
 _CONFLICT: Final = 409
 _FORBIDDEN: Final = 403
 
@@ -126,7 +129,7 @@ class Mysql(Database):
         import aiomysql  # type: ignore[import-untyped]
 
         server = self.server
-        driver = await aiomysql.connect(
+        driver = aiomysql.Connection(
             host="" if self.socket else await self.address(),
             port=server.port,
             unix_socket=self.socket,
@@ -138,6 +141,9 @@ class Mysql(Database):
             connect_timeout=self.seconds,
             local_infile=False,
         )
+        if self.tls is not None:
+            _require_tls(driver)
+        await driver._connect()  # noqa: SLF001 - as `aiomysql.connect`
         # COM_SET_OPTION, MYSQL_OPTION_MULTI_STATEMENTS_OFF: the driver has switched it on.
         await driver._execute_command(0x1B, struct.pack("<H", 1))  # noqa: SLF001 - it has no public way
         await driver._read_packet()  # noqa: SLF001
@@ -211,6 +217,19 @@ class Sqlite(Database):
             primary, 400
         )
         return RejectedError(_first_line(error), name, status)
+
+
+def _require_tls(driver: Any) -> None:
+    """Let ``driver`` of aiomysql send nothing to a server that offers no TLS: it would go on without, and anyone on the
+    way can remove the offer, which comes in plain text (MySQL, Protocol::Handshake)."""
+    authenticate = driver._request_authentication  # noqa: SLF001 - it has no public way
+
+    async def checked() -> None:
+        if not driver.server_capabilities & _MYSQL_TLS:
+            raise OSError(errno.EPROTO, "the server offers no TLS")
+        await authenticate()
+
+    driver._request_authentication = checked  # noqa: SLF001
 
 
 def _authorize(action: int, name: str | None, value: str | None, *_: object) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -109,3 +112,43 @@ def test_transactions_say_what_they_may_do() -> None:
         ("Sqlite", True, "PRAGMA query_only = 1"),
         ("Sqlite", False, "PRAGMA query_only = 0"),
     ]
+
+
+async def received_by(parts: tuple[bytes, ...], made: Callable[[int], Database]) -> bytes:
+    """What a server gets from a connection that fails. It sends each of ``parts`` after what the client sends, and
+    closes after the last one."""
+    got = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+            data = await reader.read(65536)
+            got.extend(data)
+        writer.close()
+        ended.set()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - each driver has its own
+            await made(server.sockets[0].getsockname()[1]).dial()
+        async with asyncio.timeout(5):
+            await ended.wait()
+    return bytes(got)
+
+
+@pytest.mark.parametrize("offered", [0x0000, 0x0800])
+async def test_mysql_gets_no_user_and_no_password_without_tls(offered: int) -> None:
+    capabilities = 0x8208 | offered  # CLIENT_PROTOCOL_41, CLIENT_SECURE_CONNECTION
+    parts = (b"\x0a8.0.0\0", struct.pack("<I", 7), b"12345678\0", struct.pack("<H", capabilities))
+    more = (b"\x2d\x02\0", struct.pack("<HB", 0x0008, 21), bytes(10), b"123456789012\0", b"mysql_clear_password\0")
+    body = b"".join((*parts, *more))
+
+    def made(port: int) -> Database:
+        url = f"mysql://reader:sesame@127.0.0.1:{port}/n"
+        return database(Mysql, url, tls={"mode": "verify"}, connect_timeout_ms=2000)
+
+    got = await received_by((len(body).to_bytes(3, "little") + b"\0" + body,), made)
+    assert b"reader" not in got
+    assert b"sesame" not in got
+    assert bool(got) is bool(offered)  # the request for TLS
