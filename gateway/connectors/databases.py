@@ -90,7 +90,7 @@ class Postgres(Database):
             host=self.socket or await self.address(),
             port=server.port,
             user=server.user or None,
-            password=server.password or None,
+            password=server.password,  # empty, and not None: the driver would take one from this process or a file
             database=server.name or None,
             ssl=self.tls or False,
             timeout=self.seconds,

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +153,24 @@ async def test_mysql_gets_no_user_and_no_password_without_tls(offered: int) -> N
     assert b"reader" not in got
     assert b"sesame" not in got
     assert bool(got) is bool(offered)  # the request for TLS
+
+
+async def test_postgresql_gets_no_password_that_the_connection_does_not_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "pgpass"
+    file.touch(0o600)
+    file.write_text("*:*:*:*:from a file\n")
+    clear = b"R" + struct.pack(">II", 8, 3)  # AuthenticationCleartextPassword
+    for name, value in (("PGPASSWORD", "from the environment"), ("PGPASSFILE", str(file))):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            got = await received_by((b"", clear), lambda port: _postgres(port, ""))
+        assert b"p\0\0\0\x05\0" in got  # an empty one
+        assert value.encode() not in got
+        assert b"from a file" not in got
+    assert b"sesame\0" in await received_by((b"", clear), lambda port: _postgres(port, ":sesame"))
+
+
+def _postgres(port: int, password: str) -> Database:
+    return database(Postgres, f"postgresql://reader{password}@127.0.0.1:{port}/n", connect_timeout_ms=500)
