@@ -142,7 +142,7 @@ async def _write(name: str, found: downloads.Download) -> None:
                 size += len(piece)
     finally:
         await found.aclose()
-    if name != "-":
+    if not downloads.is_standard_output(name):
         click.echo(f"{name}: {found.about(size)}")
 
 

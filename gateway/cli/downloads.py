@@ -55,6 +55,19 @@ class Download:
         return ", ".join(parts)
 
 
+def is_standard_output(name: str) -> bool:
+    """Whether the file ``name`` is where this process prints, also by a name such as /dev/stdout.
+
+    Nothing else is to be printed there, and a file that the shell has opened must not be replaced by another one.
+    """
+    if name == "-":
+        return True
+    try:
+        return os.path.samestat(pathlib.Path(name).stat(), os.fstat(1))
+    except OSError:  # one of them is not there
+        return False
+
+
 @contextlib.contextmanager
 def saved(name: str) -> Iterator[BinaryIO]:
     """Where the content of the file ``name`` is written, ``-`` for standard output. A new file is for its owner alone.
@@ -63,7 +76,7 @@ def saved(name: str) -> Iterator[BinaryIO]:
     old file, or none. What is no regular file, as a pipe, is written as it is. Raises OSError.
     """
     file = pathlib.Path(name)
-    if name == "-":
+    if is_standard_output(name):
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     elif file.exists() and not file.is_file():

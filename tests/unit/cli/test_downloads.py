@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -77,6 +79,27 @@ def test_standard_output_and_pipes(tmp_path: Path, capfdbinary: pytest.CaptureFi
     save(str(pipe), b"through")
     reader.join()
     assert (read, pipe.is_fifo()) == ([b"through"], True)
+
+
+_CALL = """
+import asyncio, sys
+from gateway.cli.action_call import _write
+from gateway.cli.downloads import Download
+asyncio.run(_write(sys.argv[1], Download(b"body", {"x-upstream-status": "200"})))
+"""
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_standard_output_gets_the_body_alone_by_each_of_its_names(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-c", _CALL, name]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b"body"
+    file = tmp_path / "log"
+    with file.open("ab") as log:
+        for text in (b"before ", b" after"):
+            log.write(text)
+            log.flush()
+            subprocess.run(command, check=True, stdout=log)
+    assert file.read_bytes() == b"before body afterbody"
 
 
 def test_a_place_that_cannot_be_written_is_known_before_the_call(tmp_path: Path) -> None:
