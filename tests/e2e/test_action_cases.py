@@ -307,7 +307,7 @@ async def test_a_body_goes_into_a_file_as_it_came(tmp_path: Path, upstream: Upst
             assert (code, out, error) == (0, f"{file}: {len(BINARY)} bytes, image/png\n", "")
             assert file.read_bytes() == BINARY
             for action in ("page", "large", "nothing"):
-                code, out, error = await made.cli("action", "call", action, "--output", str(file), remote=remote)
+                code, out, error = await made.here("action", "call", action, "--output", str(file), remote=remote)
                 assert (code, out, bool(error)) == (1, "", True)
             assert file.read_bytes() == BINARY, "a call that fails leaves the file as it was"
 

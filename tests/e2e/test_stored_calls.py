@@ -310,7 +310,7 @@ async def test_connectors_of_the_database_are_served_and_their_passwords_stand_n
             ("action", "call", "away", "--input", "a=1", "--dry-run"),
             ("connection", "update", "db", "url=postgresql://evil.example/x", "--dry-run"),
         ):
-            there, here = [await made.cli(*command, remote=remote) for remote in (True, False)]
+            there, here = [await made.here(*command, remote=remote) for remote in (True, False)]
             assert (there[0], there[2]) == (here[0], here[2]), command
         for remote in (True, False):
             code, _, error = await made.cli("connection", "export", str(tmp_path / "export.yaml"), remote=remote)
