@@ -25,6 +25,8 @@ _BUFFERED_ROWS: Final = 32
 """Rows that a driver reads ahead."""
 _STOP_SECONDS: Final = 2.0
 """For a statement that was stopped to say so."""
+_STOPS: Final = 10
+"""So often within that time."""
 _CELL: Final = 8
 """Bytes of a value of unknown length, with its comma."""
 
@@ -113,8 +115,11 @@ class Sql(Connector[SqlConnection, SqlAction]):
 
     async def _stop(self, task: asyncio.Task[object], held: list[Any], stopped: asyncio.Future[None]) -> None:
         try:
-            if held and not task.done() and await self._database.stop(held[0]):
-                await asyncio.wait({task}, timeout=_STOP_SECONDS)
+            # Again and again, because a stop that comes before the statement has begun is lost.
+            for _ in range(_STOPS):
+                if not held or task.done() or not await self._database.stop(held[0]):
+                    break
+                await asyncio.wait({task}, timeout=_STOP_SECONDS / _STOPS)
             task.cancel()
             await asyncio.wait({task})
             if not task.cancelled():
