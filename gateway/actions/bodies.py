@@ -93,5 +93,10 @@ class Bodies:
             body.timer.cancel()
             body.task.cancel()
 
+    def close(self) -> None:
+        """End all calls."""
+        for name in list(self._open):
+            self.leave(name)
+
     def _timer(self, name: str) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(self._patience, self.leave, name)

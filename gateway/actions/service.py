@@ -86,7 +86,8 @@ class Actions:
             self._performers.adopt(Destinations.of(document))
 
     async def aclose(self) -> None:
-        """Close the connectors."""
+        """End calls whose bodies are not taken, and close the connectors."""
+        self.bodies.close()
         if self._performers is not None:
             await self._performers.aclose()
 

@@ -87,11 +87,7 @@ async def _while_there(request: web.Request, work: Awaitable[Result]) -> Result:
     """The result of ``work``, which is cancelled when the client leaves."""
     connection = request.protocol
     assert isinstance(connection, Connection)
-    connection.of_caller = asyncio.current_task()
-    try:
-        return await work
-    finally:
-        connection.of_caller = None
+    return await connection.while_there(work)
 
 
 def _handler(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, TypeVar
 
 from aiohttp import http_exceptions, web
 
 from gateway.admin.seats import Seat, Seats
 from gateway.api.responses import HEAD_TOO_LARGE, INTERNAL, NO_REQUEST, EventStream, LongBody, of_http, refusal
 from gateway.api.times import Times
+
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +75,14 @@ class Connection(web.RequestHandler):
             if self.seat is not None:
                 self.seat.waits_since = None
 
+    async def while_there(self, work: Awaitable[Result]) -> Result:
+        """The result of ``work``, which is cancelled when the client leaves."""
+        self.of_caller = asyncio.current_task()
+        try:
+            return await work
+        finally:
+            self.of_caller = None
+
     def waits(self) -> None:
         """Wait for the client."""
         if self.seat is not None:
@@ -101,9 +112,11 @@ class Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             resp = refusal(request, of_http(resp), resp.headers.get("Allow", ""))
         try:
-            if isinstance(resp, EventStream | LongBody):
-                with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError):
+                if isinstance(resp, EventStream):
                     await resp.pump(request)
+                elif isinstance(resp, LongBody):
+                    await resp.pump(request, self.while_there)
             self.waits()
             async with asyncio.timeout(self._answer_seconds):
                 return await super().finish_response(request, resp, start_time)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Final, TypeVar
 
 import orjson
@@ -144,15 +144,23 @@ class LongBody(web.StreamResponse):
         self._rest = rest
         self._seconds = seconds
 
-    async def pump(self, request: web.BaseRequest) -> None:
-        """Raises TimeoutError for a slow client, ConnectionError for one that left, and when the body breaks off."""
+    async def pump(
+        self, request: web.BaseRequest, while_there: Callable[[Awaitable[bytes]], Coroutine[None, None, bytes]]
+    ) -> None:
+        """Raises TimeoutError for a slow client, ConnectionError for one that left, and when the body breaks off.
+
+        ``while_there`` awaits what the client waits for, and cancels it when the client leaves: no write shows that
+        before the next piece, which may never come.
+        """
         try:
             await self.prepare(request)
             piece = self._first
             while piece:
                 async with asyncio.timeout(self._seconds):
                     await self.write(piece)
-                piece = await self._rest.piece()
+                if request.transport is None:  # it left during the write
+                    raise ConnectionResetError
+                piece = await while_there(self._rest.piece())
         except AdminError as error:
             _log.warning("request %s: the body of the response breaks off: %s", request_id(request), error.details)
             if request.transport is not None:

@@ -175,7 +175,10 @@ class Calls(Protocol):
         ...
 
     async def piece(self, rest: str) -> Piece:
-        """Wait for the next part of a body. Raises OSError for one that is not there (any more)."""
+        """Wait for the next part of a body. Raises OSError for one that is not there (any more).
+
+        When this is cancelled, the part may be lost: the body has to be left.
+        """
         ...
 
     async def leave(self, rest: str) -> None:

@@ -57,14 +57,14 @@ class Dispatch(Calls):
         worker = self._bodies.get(rest)
         if worker is None:
             raise ChannelError("this body is not there any more")
-        over = True
         try:
             found = await worker.client.piece(rest)
-            over = found["done"]
-            return found
-        finally:
-            if over:
-                self._end(rest)
+        except ChannelError:
+            self._end(rest)
+            raise
+        if found["done"]:
+            self._end(rest)
+        return found
 
     async def leave(self, rest: str) -> None:
         worker = self._end(rest)

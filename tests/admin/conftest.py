@@ -34,7 +34,7 @@ from gateway.grants.broker import Broker
 from gateway.grants.endpoint import TokenEndpoint
 from gateway.grants.provider import Provider
 from gateway.identity.tokens import digest, mint
-from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary
+from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
 from gateway.ipc.channel import ChannelError
 from gateway.ipc.messages import ProxyState, Refusals
 from gateway.ipc.tokens import AccessToken
@@ -134,6 +134,8 @@ class Plane:
     ending: Callable[[Asked], Called] | None = responding
     """How calls end; None: never."""
     given_up: int = 0
+    pieces: int = 0
+    left: list[str] = field(default_factory=list)
 
     async def connections(self, tenant: str) -> list[ConnectionSummary]:
         if not self.reachable:
@@ -154,6 +156,18 @@ class Plane:
         finally:
             self.given_up += 1
         raise AssertionError
+
+    async def piece(self, rest: str) -> Piece:
+        """None comes: the third party stalls."""
+        self.pieces += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up += 1
+        raise AssertionError
+
+    async def leave(self, rest: str) -> None:
+        self.left.append(rest)
 
     async def supply(self, tokens: Mapping[str, AccessToken]) -> None:
         self.tokens = tokens

@@ -200,6 +200,18 @@ async def test_a_caller_who_leaves_ends_the_call(api: Api) -> None:
     await eventually(lambda: api.plane.given_up == 1, "the call is given up")
 
 
+async def test_a_caller_who_leaves_a_long_body_ends_the_call_while_the_third_party_stalls(api: Api) -> None:
+    api.plane.ending = responds(bytes(1000), rest="the rest")
+    headers = {"Authorization": f"Bearer {api.token}"}
+    url = f"{api.base}/api/gateway/execute?raw=true"
+    async with api.session.post(url, json={"action_trn": "get-user"}, headers=headers) as response:
+        assert await response.content.readexactly(1000) == bytes(1000)
+        await eventually(lambda: api.plane.pieces == 1, "the next piece is waited for")
+        response.close()
+    await eventually(lambda: api.plane.given_up == 1, "the call is given up")
+    await eventually(lambda: api.plane.left == ["the rest"], "the body is left")
+
+
 @pytest.mark.covers("ACT-19")
 @pytest.mark.parametrize("reached", [True, False])
 async def test_a_test_of_a_connection(api: Api, reached: bool) -> None:

@@ -167,11 +167,16 @@ async def _all(served: Served, called: Called) -> None:
         await served.bodies.piece(called["rest"])
 
 
+async def _close(served: Served, called: Called) -> None:
+    del called
+    served.bodies.close()
+
+
 async def _forget(served: Served, called: Called) -> None:
     await served.bodies.piece(called["rest"])
 
 
-@pytest.mark.parametrize("end", [_leave, _cancel, _forget])
+@pytest.mark.parametrize("end", [_leave, _cancel, _forget, _close])
 async def test_a_body_that_is_not_wanted_ends_its_call(
     upstream: Upstream, end: Callable[[Served, Called], Coroutine[None, None, None]]
 ) -> None:

@@ -51,6 +51,8 @@ class Plane(Calls):
         self.error: OSError | UnsentError | None = None
         self.pings = 0
         self.pieces: list[Piece] = []
+        self.stalls: asyncio.Event | None = None
+        """Set when a piece is waited for that never comes; None: none stalls."""
         self.left: list[str] = []
 
     async def ping(self) -> Health:
@@ -79,6 +81,9 @@ class Plane(Calls):
         return found
 
     async def piece(self, rest: str) -> Piece:
+        if self.stalls is not None:
+            self.stalls.set()
+            await asyncio.Event().wait()
         if not self.pieces:
             raise OSError("this body is not there any more")
         return self.pieces.pop(0)
@@ -315,6 +320,20 @@ async def test_the_rest_of_a_body_comes_from_its_worker_and_counts_until_its_end
     with pytest.raises(RefusedError, match="not there any more"):
         await bounded.piece(three["rest"])  # the worker has given it up
     assert (await bounded.call(ASKED))["failure"] is None
+
+
+async def test_a_body_whose_piece_is_given_up_is_left_at_its_worker(workers: Workers) -> None:
+    """Also when the worker has given the piece already: it would wait for the next look at the body, with a permit."""
+    found = await workers.dispatch.call(replace(ASKED, pieces=True))
+    plane = workers.planes[int(found["request_id"])]
+    plane.stalls = asyncio.Event()
+    piece = asyncio.ensure_future(workers.dispatch.piece(found["rest"]))
+    await eventually(plane.stalls.is_set, "the worker has the question")
+    piece.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await piece
+    await workers.dispatch.leave(found["rest"])
+    assert plane.left == [found["rest"]]
 
 
 async def test_what_a_call_asks_for_travels_whole(workers: Workers) -> None:
