@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gateway.config.placeholders import without_places
+from gateway.config.schema.section import Section
 from gateway.config.secret_names import PUBLIC, REDACTED, is_secret
 
 Path = tuple[str | int, ...]
@@ -19,7 +20,7 @@ Path = tuple[str | int, ...]
 Json = Any
 
 
-def in_connection(connection: BaseModel, data: Mapping[str, Json]) -> Iterator[Path]:
+def in_connection(connection: Section, data: Mapping[str, Json]) -> Iterator[Path]:
     """The places of secrets in ``data``, the JSON of ``connection``: all that the schema does not show, but `PUBLIC`
     fields. What a connection holds for all of its calls is most often a credential, whatever its name."""
     for name, field in type(connection).model_fields.items():
@@ -27,10 +28,10 @@ def in_connection(connection: BaseModel, data: Mapping[str, Json]) -> Iterator[P
         value = getattr(connection, name)
         if key not in data:
             continue
-        if not field.repr and key not in getattr(connection, "open_keys", tuple)():
+        if not field.repr and key not in connection.open_keys():
             shown = PUBLIC if key == "headers" else frozenset[str]()
             yield from (path for path in _leaves(data[key], (key,)) if str(path[-1]).lower() not in shown)
-        elif isinstance(value, BaseModel):
+        elif isinstance(value, Section):
             yield from ((key, *path) for path in in_connection(value, data[key]))
 
 

@@ -63,10 +63,6 @@ class ConnectorConnection(Section):
         """Values that are shown nowhere."""
         return ()
 
-    def open_keys(self) -> tuple[str, ...]:
-        """Keys that the schema hides, and that hold no secret in this connection."""
-        return ()
-
     def receiver(self) -> object:
         """What says who gets its secrets: when it changes, they have to be given again. By default all that a kind
         itself adds, because only the kind knows which of its keys lead somewhere."""

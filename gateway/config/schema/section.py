@@ -32,6 +32,10 @@ class Section(BaseModel):
     worded_apart: ClassVar[bool] = False
     """Its findings are sentences already when they come out of the model that holds it."""
 
+    def open_keys(self) -> tuple[str, ...]:
+        """Keys that the schema hides, and that hold no secret in this section."""
+        return ()
+
     @model_validator(mode="before")
     @classmethod
     def _resolve_references(cls, data: object) -> object:
