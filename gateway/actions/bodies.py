@@ -1,4 +1,4 @@
-"""Long bodies of responses, taken piece by piece: no more of one is in memory than its taker has not taken yet."""
+"""Long bodies of responses, taken piece by piece: only what the caller has not taken yet is in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.ipc.calls import Called, Failure, Piece
 
 LOST: Final = "this body is not there any more; call again"
 PATIENCE: Final = 60.0
-"""Seconds for which a piece waits to be taken: then its taker is taken for gone."""
+"""Seconds for which a piece waits to be taken. After that the call ends, because its caller must have left."""
 
 Make = Callable[[Opening], Coroutine[None, None, Ended]]
 

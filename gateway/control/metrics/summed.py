@@ -180,9 +180,10 @@ class Summed:
         ints[base + capacity] = max([cells[at + capacity] for cells, at in live], default=0)
 
     def _upstream(self, base: int, parts: Sequence[Part]) -> None:
-        """Its limits are those of all together, and its breaker is shared: the worst state is the newest or will be.
+        """The limits are those of all workers together. The breaker is shared: the worst state is shown, because a
+        worker may not have seen the newest change yet.
 
-        Each worker has its own opinion of its endpoints, so that of each state the most are shown.
+        Each worker has its own opinion of the endpoints: of each state the largest count is shown.
         """
         self._add(base, parts, _UPSTREAM)
         live = [(each.ints, at) for each, at, serves in parts if serves]

@@ -93,7 +93,7 @@ def _outcome(judged: Judged, epoch: float) -> OutcomeView:
 
 
 def _move(move: Move, epoch: float) -> MoveView:
-    told: MoveView = {
+    shown: MoveView = {
         "at": move.at + epoch,
         "old": move.old.api_word,
         "new": move.new.api_word,
@@ -102,5 +102,5 @@ def _move(move: Move, epoch: float) -> MoveView:
         "outcomes": [_outcome(judged, epoch) for judged in move.outcomes],
     }
     if move.figures is not None:
-        told["figures"] = _in_words(move.cause, move.figures)
-    return told
+        shown["figures"] = _in_words(move.cause, move.figures)
+    return shown

@@ -112,14 +112,14 @@ def gauges(
 def stance(
     upstream: Upstream | None, live: int, tunnels: int = 0, rates: RateRule | None = None
 ) -> tuple[object, ...] | None:
-    """All that `gauges` depend on, for a third of their price; None: too much for that.
+    """All that `gauges` depend on, which is cheaper to read than they are; None: it would be too much.
 
     Most proxies do nothing between two scrapes, or the same: what is equal need not be written again.
     """
     if upstream is None:
         return live, tunnels
     if rates is not None or len(upstream.endpoints) != 1 or upstream.group is not None:
-        return None  # no endpoint has a front door for MCP
+        return None  # a front door for MCP has no endpoint
     (endpoint,) = upstream.endpoints
     pool, breaker, limiter = endpoint.pool, endpoint.breaker, upstream.limiter
     pooled = pool.open, pool.idle, pool.sessions, pool.streams
