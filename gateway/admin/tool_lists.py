@@ -10,6 +10,7 @@ import orjson
 from gateway.admin.call_results import error_of
 from gateway.admin.errors import AdminError
 from gateway.admin.representations import Resource
+from gateway.core.text import printable
 from gateway.errors import UPSTREAM_BAD_RESPONSE
 from gateway.ipc.calls import Called
 
@@ -54,6 +55,6 @@ def _said(called: Called) -> str:
         error = orjson.loads(called["body"])["error"]
         text = _text(error.get("message"))[:_MOST_SHOWN]
         # A terminal must not obey it.
-        return f"the error {int(error['code'])} ({''.join(each if each.isprintable() else ' ' for each in text)})"
+        return f"the error {int(error['code'])} ({printable(text)})"
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return f"status {called['status']}"

@@ -18,6 +18,7 @@ from gateway.cli.client import BadFile, Caller, Target, every_page, quoted
 from gateway.cli.options import acts
 from gateway.cli.transfer import DRY_RUN, ON_CONFLICT, Plan, Step, carry_out
 from gateway.cli.types import Json
+from gateway.core.text import counted
 
 _tenant = click.option("--tenant", metavar="NAME", default="default", show_default=True, help="Whose they are.")
 _file = click.argument("file", type=click.Path(path_type=pathlib.Path))
@@ -62,14 +63,10 @@ def _add_export(group: click.Group, kinds: Sequence[Kind], what: str) -> None:
             counts = {f"{kind}s": len(each) for kind, each in found.items()}
             target.show(
                 {"file": str(file), **counts},
-                lambda: f"{file}: {', '.join(_counted(kind, len(each)) for kind, each in found.items())}",
+                lambda: f"{file}: {', '.join(counted(len(each), kind) for kind, each in found.items())}",
             )
 
         target.run(work)
-
-
-def _counted(kind: Kind, count: int) -> str:
-    return f"{count} {kind}{'' if count == 1 else 's'}"
 
 
 def _add_import(group: click.Group, kinds: Sequence[Kind], what: str) -> None:

@@ -1,4 +1,7 @@
-"""Connections with their actions that a command makes: stored all together, or not at all."""
+"""Connections with their actions that a command makes: when one is rejected, those stored before are deleted again.
+
+There is no route that stores them together, so that a command that is killed may leave a part of them.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from gateway.config import values
 from gateway.config.errors import ConfigError
 from gateway.config.overrides import Overrides
 from gateway.core.address import Address
+from gateway.core.text import counted
 
 if TYPE_CHECKING:
     from gateway.config.schema.settings import Settings
@@ -165,15 +166,15 @@ def _check(config: pathlib.Path) -> int:
 
     settings = load.load_settings(config, os.environ)
     named = (*settings.upstreams, *(each.upstream for each in settings.named_calls().connections))
-    told = [*remarks(settings.proxies, named), *unmet.remarks(settings)]
+    warnings = [*remarks(settings.proxies, named), *unmet.remarks(settings)]
     obstacles = list(places.problems(settings, os.environ.get("GATEWAY_ACCESS_LOG", "")))
     if settings.database is not None and not obstacles:
         import asyncio
 
         from gateway.cli import stored
 
-        told += [remark for remark in asyncio.run(stored.remarks(settings)) if remark not in told]
-    for remark in told:
+        warnings += [each for each in asyncio.run(stored.remarks(settings)) if each not in warnings]
+    for remark in warnings:
         click.echo(f"{config}: warning: {remark}", err=True)
     if obstacles:
         for obstacle in obstacles:
@@ -190,11 +191,11 @@ def _counted(settings: Settings) -> str:
         len(settings.every_connection()),
         len(settings.every_action()),
     )
-    parts = [f"{proxies} {'proxy' if proxies == 1 else 'proxies'}"]
-    parts += [f"{connections} connection{'' if connections == 1 else 's'}"] * bool(connections)
-    parts += [f"{actions} action{'' if actions == 1 else 's'}"] * bool(actions)
+    parts = [counted(proxies, "proxy", "proxies")]
+    parts += [counted(connections, "connection")] * bool(connections)
+    parts += [counted(actions, "action")] * bool(actions)
     doors = len(settings.mcp)
-    parts += [f"{doors} front door{'' if doors == 1 else 's'} for MCP"] * bool(doors)
+    parts += [f"{counted(doors, 'front door')} for MCP"] * bool(doors)
     return ", ".join(parts)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.cli import call_files, files, new_calls
+from gateway.cli import call_files, files
 from gateway.cli.client import BadFile, Caller, Target, quoted, table
-from gateway.cli.openapi import check, remark, report, selection
+from gateway.cli.imports import Destination, check, deliver, destined, remark, selection
 from gateway.cli.options import calls
 from gateway.cli.types import Json
+from gateway.core.text import printable
 
 if TYPE_CHECKING:
     from gateway.config.openapi.importer import Imported
@@ -36,24 +37,16 @@ def list_tools(target: Target, name: str, tenant: str | None) -> None:
 
 @click.command("import-mcp")
 @click.argument("name")
-@click.option(
-    "--output",
-    type=click.Path(path_type=pathlib.Path),
-    help="Write here, *.yaml or *.json, and replace what is there; else YAML to standard output.",
-)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Only tools whose name fits; * is any text.")
-@click.option("--create", is_flag=True, help="Create them in the database instead, all or none.")
-@click.option("--dry-run", is_flag=True, help="With --create: change nothing; show what would be created.")
+@destined
 @click.option("--tenant", metavar="NAME", help="The tenant that NAME and the actions belong to; else `default`.")
 @calls
 def import_mcp(
     target: Target,
     name: str,
-    output: pathlib.Path | None,
     only: tuple[str, ...],
-    create: bool,
-    dry_run: bool,
     tenant: str | None,
+    destination: Destination,
 ) -> None:
     """Make actions of the tools of connection NAME, a server of MCP.
 
@@ -62,27 +55,16 @@ def import_mcp(
 
     With --create the actions are stored in the database of --config, or by the gateway at --server.
     """
-    if create and output is not None:
-        raise click.UsageError("--create writes no file; leave --output out")
-    if not create and dry_run:
-        raise click.UsageError("--dry-run belongs to --create; add it")
     listed = _listed(target, name, tenant)
     own = _own_name(listed["trn"])
     found = _found(own, listed["items"], only)
-    place = output or pathlib.Path("/dev/stdout")
-    source = f"the tools of {own}"
+    source, owner = f"the tools of {own}", tenant or "default"
     whole = {"connections": {own: _stand_in(tenant)}, "actions": found.actions}
-    check(f"{source}, as actions", files.text_of(place, whole), place)
-    if create:
-        remark(found)
-        wanted = call_files.calls(pathlib.Path(source), {"actions": found.actions}, tenant or "default")
-        new_calls.create(target, wanted, tenant or "default", dry_run=dry_run)
-        return
-    try:
-        files.write(place, {"actions": found.actions})
-    except OSError as error:
-        raise click.ClickException(f"{place}: {error.strerror}") from None
-    report(found)
+    check(f"{source}, as actions", files.text_of(destination.place, whole), destination.place)
+    document: dict[str, object] = {"actions": found.actions}
+    deliver(
+        target, destination, found, document, lambda: call_files.calls(pathlib.Path(source), document, owner), owner
+    )
 
 
 def _listed(target: Target, name: str, tenant: str | None) -> Json:
@@ -137,5 +119,5 @@ def _inputs(tool: Json) -> str:
 
 def _line(text: str) -> str:
     """Text of a server on one line, without characters that a terminal would obey."""
-    line = "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
+    line = printable(" ".join(text.split()))
     return line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 3]}..."

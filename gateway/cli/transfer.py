@@ -13,6 +13,7 @@ from gateway.cli import files
 from gateway.cli.client import Caller, Target, every_page, quoted
 from gateway.cli.options import acts
 from gateway.cli.types import Json
+from gateway.core.text import counted
 
 _EXTRA = ("id", "version", "created", "updated", "source", "shadowed_by", "state")
 
@@ -91,9 +92,7 @@ def export(target: Target, file: pathlib.Path, secrets: bool) -> None:
             }
         files.write(file, found)
         count = len(found["proxies"])
-        target.show(
-            {"file": str(file), "proxies": count}, lambda: f"{file}: {count} {'proxy' if count == 1 else 'proxies'}"
-        )
+        target.show({"file": str(file), "proxies": count}, lambda: f"{file}: {counted(count, 'proxy', 'proxies')}")
 
     target.run(work)
 

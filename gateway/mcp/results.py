@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from gateway import errors
+from gateway.core.text import counted
 from gateway.errors import GatewayError
 from gateway.ipc.calls import Called, Failure
 
@@ -38,7 +39,7 @@ def refusal(what: str, code: str, details: str, retry_after: int, limit: int) ->
     if words is None or ("{limit}" in words and not limit):
         sentence = details
     else:
-        sentence = words.format(what=what, limit=f"{limit} call{'' if limit == 1 else 's'}", details=details)
+        sentence = words.format(what=what, limit=counted(limit, "call"), details=details)
     sentence = f"{sentence[:1].upper()}{sentence[1:]}"
     return f"{sentence}; try again in {retry_after} s." if retry_after else f"{sentence}."
 

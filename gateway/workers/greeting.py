@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway import __version__
 from gateway.core.address import Address
+from gateway.core.text import counted
 from gateway.ipc.messages import InForce
 
 SIGHUP: Final = "SIGHUP"
@@ -17,7 +18,7 @@ def greeting(in_force: InForce, proxies: int) -> str:
     where = ", ".join(
         Address(*address).url("https" if address in in_force.secure else "http") for address in in_force.addresses
     )
-    return f"gateway {__version__} serves {proxies} {'proxy' if proxies == 1 else 'proxies'} on {where}"
+    return f"gateway {__version__} serves {counted(proxies, 'proxy', 'proxies')} on {where}"
 
 
 def unchanged(source: str, generation: int) -> str:

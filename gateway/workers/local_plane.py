@@ -12,6 +12,7 @@ from gateway import __version__, launch
 from gateway.actions.bodies import LOST
 from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
+from gateway.core.text import counted
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
 from gateway.ipc.channel import UnsentError
 from gateway.ipc.explanation import Explanation
@@ -34,7 +35,7 @@ LINGER_SECONDS: Final = 5.0
 
 def draining(connections: int) -> str:
     """The number of connections that the drain waits for, in one line."""
-    return f"draining: {connections} {'connection' if connections == 1 else 'connections'}"
+    return f"draining: {counted(connections, 'connection')}"
 
 
 class LocalPlane(DataPlane):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.openapi import remark
+from gateway.cli.imports import remark
 from gateway.cli.tools import table_of
 from gateway.config.openapi.importer import Imported
 

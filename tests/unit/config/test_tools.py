@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import files
-from gateway.cli.openapi import selection
+from gateway.cli.imports import selection
 from gateway.config.load import parse
 from gateway.config.openapi.importer import Imported
 from gateway.config.tools import SameNameError, imported_tools

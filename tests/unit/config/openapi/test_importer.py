@@ -10,7 +10,7 @@ import pytest
 from gateway.api.openapi import document
 from gateway.api.table import ROUTES
 from gateway.cli import files
-from gateway.cli.openapi import variables
+from gateway.cli.imports import variables
 from gateway.config.load import parse
 from gateway.config.openapi.importer import Imported, imported, plain_name
 from gateway.config.openapi.source import InvalidDescriptionError, Source, read
