@@ -338,7 +338,7 @@ def most_memory(pid: int) -> int:
 
 
 @pytest.mark.covers("ACT-46")
-async def test_a_long_body_is_in_the_memory_of_no_process_and_never_looks_whole(
+async def test_no_process_of_the_gateway_holds_a_long_body_and_it_never_looks_whole(
     tmp_path: Path, upstream: Upstream
 ) -> None:
     upstream.behaviour = long_reply

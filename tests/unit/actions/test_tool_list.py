@@ -99,7 +99,7 @@ async def test_an_error_of_the_server_is_its_response(upstream: Upstream, reply:
         assert (called["failure"], called["status"]) == (None, status)
 
 
-async def test_it_passes_breaker_deadline_and_limit_as_other_calls_do(upstream: Upstream) -> None:
+async def test_it_passes_breaker_and_deadline_as_other_calls_do(upstream: Upstream) -> None:
     async with peer(refused_url()) as made:
         failures = [(await made.tools())["failure"] for _ in range(3)]
         assert [each and each["code"] for each in failures] == ["dial_failed", "dial_failed", "breaker_open"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +104,32 @@ async def test_a_statement_without_a_result_has_no_rows(tmp_path: Path) -> None:
     assert await made.perform(call("PRAGMA query_only = 1")) == {"rows": [], "truncated": False}
     await made.test()
     await made.aclose()
+
+
+ENDLESS = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) AS n FROM c"
+
+
+async def test_a_stop_that_comes_too_early_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite forgets an interruption that comes before the statement runs."""
+    made = connector(tmp_path / "a.db")
+    begin, stop = made._database.begin, made._database.stop
+    stops: list[Any] = []
+    begins = asyncio.Event()
+
+    def begun(*, read_only: bool) -> str:
+        begins.set()
+        return begin(read_only=read_only)
+
+    async def stopped(driver: Any) -> bool:
+        stops.append(driver)
+        return len(stops) == 1 or await stop(driver)
+
+    monkeypatch.setattr(made._database, "begin", begun)
+    monkeypatch.setattr(made._database, "stop", stopped)
+    task = asyncio.ensure_future(made.perform(call(ENDLESS)))
+    await begins.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(stops) > 1
+    await made.aclose()  # it waits for the thread of the connection
