@@ -344,7 +344,7 @@ FALLBACKS = Row(
     [
         states(
             "Breakers of fallbacks",
-            "The state of each breaker of an upstream that no proxy names but as its fallback. Red: what falls back "
+            "The state of each breaker of an upstream that is used only as a fallback. Red: what falls back "
             "gets 503, because the spare fails too.",
             Query("max by (upstream) (gateway_upstream_circuit_breaker_state)", "{{upstream}}"),
             STATES,

@@ -355,7 +355,7 @@ CONNECTIONS = Row(
             "Hedges",
             "Second attempts per second. Won: the caller got the response of the second one. Few are won: the time in "
             "after is too short, or all endpoints are slow. Withheld: there was no token in the budget, no free permit "
-            "or no other endpoint; many for want of a budget: the upstream as a whole is slower than it was.",
+            "or no other endpoint; many because the budget is empty: the upstream as a whole is slower than it was.",
             "reqps",
             Query(_rate("gateway_hedges_total", "result"), "{{result}}"),
             Query(_rate("gateway_hedges_withheld_total", "cause"), "withheld: {{cause}}"),
@@ -363,8 +363,8 @@ CONNECTIONS = Row(
         timeseries(
             "Share of requests with a hedge",
             "The load that hedges add. It stays below retries.budget, 0.2 unless you set it, and with after: p95 near "
-            "0.05. Near the budget, with many withheld for want of it: the upstream is slow as a whole, and hedges no "
-            "longer help.",
+            "0.05. Near the budget, with many withheld because it is empty: the upstream is slow as a whole, and "
+            "hedges no longer help.",
             "percentunit",
             Query(f"{_rate('gateway_hedges_total')} / {_rate('gateway_requests_total')}", "hedged"),
         ),
