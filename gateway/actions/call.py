@@ -78,6 +78,7 @@ async def call(
     served: Served,
     prepared: Prepared,
     request_id: bytes,
+    *,
     token: CallToken | None = None,
     opening: Opening | None = None,
 ) -> Ended:

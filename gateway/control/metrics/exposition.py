@@ -15,18 +15,8 @@ from typing import Final, TypeAlias
 
 from gateway.observe import families
 from gateway.observe.counters import SLAB_CELLS, CounterMap, Kind
-from gateway.observe.families import (
-    ENDPOINT,
-    EXEMPLAR_CELLS,
-    METHODS,
-    PROCESS,
-    PROXY,
-    UPSTREAM,
-    Family,
-    Histogram,
-    Requests,
-    Values,
-)
+from gateway.observe.families import ENDPOINT, PROCESS, PROXY, UPSTREAM
+from gateway.observe.sheet import EXEMPLAR_CELLS, METHODS, Family, Histogram, Requests, Values
 
 _KINDS: Final = Kind.PROXY, Kind.UPSTREAM, Kind.ENDPOINT
 _OPEN_SECONDS: Final = "gateway_circuit_breaker_open_seconds_total"
@@ -215,7 +205,7 @@ def _in_template(text: str) -> str:
 
 def _endpoint(name: str) -> str:
     """The labels of an endpoint, by the name of its slab: that of its upstream, which may have spaces, and its URL."""
-    before, colon, rest = name.translate(NOT_IN_LABELS).partition("://")
+    before, colon, rest = name.translate(NOT_IN_LABELS).rpartition("://")
     upstream, _, scheme = before.rpartition(" ")
     return f'upstream="{upstream}",endpoint="{scheme}{colon}{rest}"'
 

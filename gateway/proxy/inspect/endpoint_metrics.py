@@ -1,8 +1,8 @@
 """The metrics of each endpoint: how it stands, and what its attempts say of it.
 
 Endpoints of a group have some. A single one without checks has the figures of its proxy, and none of its own: otherwise
-a gateway with thousands of proxies would show each figure twice. That of an upstream that no proxy names but as its
-fallback has some too.
+a gateway with thousands of proxies would show each figure twice. That of an upstream that is used only as a fallback
+has some too.
 """
 
 from __future__ import annotations

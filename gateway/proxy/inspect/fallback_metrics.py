@@ -1,4 +1,4 @@
-"""The metrics of upstreams that no proxy names but as its fallback.
+"""The metrics of upstreams that are used only as fallbacks.
 
 The figures of other upstreams are those of their proxies. These have no proxy, so that they are shown under a name of
 their own.
