@@ -13,9 +13,10 @@ from gateway.core.message import HTTP_2, VERSIONS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
-from gateway.observe.families import EXEMPLAR_CELLS, METHODS, OTHER, UNROUTED, Histogram
+from gateway.observe.families import UNROUTED
 from gateway.observe.hedges import hedge_cells
 from gateway.observe.model_usage import counts_of, times_of
+from gateway.observe.sheet import EXEMPLAR_CELLS, METHODS, OTHER, Histogram
 from gateway.observe.timing import PHASES, Phases
 
 _METHODS: Final = {name.encode(): index for index, name in enumerate(METHODS)}

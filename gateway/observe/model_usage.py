@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.core.usage import UNKNOWN, Usage
 from gateway.observe import families
-from gateway.observe.families import Histogram
+from gateway.observe.sheet import Histogram
 
 
 def counts_of(usage: Usage) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,8 @@ import re
 import pytest
 from meta.sources import ROOT
 
-from gateway.observe.families import ENDPOINT, PROCESS, PROXY, UPSTREAM, Family, Histogram, Requests, Values
+from gateway.observe.families import ENDPOINT, PROCESS, PROXY, UPSTREAM
+from gateway.observe.sheet import Family, Histogram, Requests, Values
 
 PAGE = (ROOT / "docs/metrics.md").read_text()
 ELSEWHERE = {

@@ -16,17 +16,8 @@ from typing import Final
 from gateway.core.quota import KINDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, Kind
-from gateway.observe.families import (
-    ENDPOINT,
-    EXEMPLAR_CELLS,
-    PROCESS,
-    PROXY,
-    UPSTREAM,
-    Histogram,
-    Requests,
-    Sheet,
-    Values,
-)
+from gateway.observe.families import ENDPOINT, PROCESS, PROXY, UPSTREAM
+from gateway.observe.sheet import EXEMPLAR_CELLS, OTHER, Histogram, Requests, Sheet, Values
 
 _CELL: Final = 8
 _GAP: Final = 32
@@ -256,7 +247,7 @@ class Summed:
                 if not key:
                     break
                 counts[key] = counts.get(key, 0) + cells[index + 1]
-        if len(counts) >= room or families.OTHER + 1 in counts:
+        if len(counts) >= room or OTHER + 1 in counts:
             counts = _in_room(counts, room)
         numbers = array("q", chain.from_iterable(counts.items()))
         if len(counts) < room:
@@ -285,7 +276,7 @@ class Summed:
 
 def _in_room(counts: dict[int, int], room: int) -> dict[int, int]:
     """``counts`` in at most ``room`` pairs: what is too much is counted together, in the last one."""
-    other = families.OTHER + 1
+    other = OTHER + 1
     pairs = [pair for pair in counts.items() if pair[0] != other]
     kept = dict(pairs[: room - 1])
     rest = counts.get(other, 0) + sum(count for _, count in pairs[room - 1 :])

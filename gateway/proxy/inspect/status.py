@@ -9,6 +9,7 @@ from gateway.core.message import HTTP_2, VERSIONS
 from gateway.core.quota import KINDS
 from gateway.ipc.messages import BreakerPulse, ProxyState, Transition
 from gateway.observe import families
+from gateway.observe.sheet import Values
 from gateway.policy.breaker_store import State
 from gateway.policy.limiter import Limiter
 from gateway.policy.member import AWAY, DRAINED, EJECTED, UNHEALTHY, Member
@@ -22,7 +23,7 @@ from gateway.wire.buffers import BufferPool
 _GAUGES: Final = [
     cell
     for family in families.PROXY.families
-    if isinstance(family, families.Values) and family.kind == "gauge"
+    if isinstance(family, Values) and family.kind == "gauge"
     for cell in range(family.at, family.at + len(family.labels))
 ]
 # What is not there, once for all proxies without it: a scrape looks at each proxy.

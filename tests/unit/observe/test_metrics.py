@@ -18,8 +18,9 @@ from gateway.core.fallback import FellBack
 from gateway.core.usage import Usage
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, create
-from gateway.observe.families import METHODS, PROCESS, PROXY
+from gateway.observe.families import PROCESS, PROXY
 from gateway.observe.metrics import Metrics
+from gateway.observe.sheet import METHODS, Requests, Values
 from gateway.observe.timing import PHASES, phases
 from gateway.policy import retry
 from gateway.policy.learned import CAUSES
@@ -323,9 +324,7 @@ def test_every_family_follows_the_conventions() -> None:
     for family in [*PROCESS.families, *PROXY.families]:
         assert family.name.startswith("gateway_")
         assert family.help.endswith(".")
-        counter = isinstance(family, families.Requests) or (
-            isinstance(family, families.Values) and family.kind == "counter"
-        )
+        counter = isinstance(family, Requests) or (isinstance(family, Values) and family.kind == "counter")
         assert family.name.endswith("_total") == counter
     assert len(METHODS) < 16, "a key has four bits for the method"
 

@@ -10,6 +10,7 @@ from gateway.control.metrics.summed import Summed
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, Kind
 from gateway.observe.metrics import Metrics
+from gateway.observe.sheet import OTHER
 
 GET, POST = 1, 3
 
@@ -150,7 +151,7 @@ def test_requests_without_room_are_counted_together() -> None:
     for index in range(room - 1):
         pair(first, index, (200 + index) * 16 + GET, 1)
         pair(second, index, (400 + index) * 16 + GET, 1)
-    pair(second, room - 1, families.OTHER + 1, 4)
+    pair(second, room - 1, OTHER + 1, 4)
     found = shown(Summed([first, second]).update([first, second]))
     numbers = {labels: value for (name, labels), value in found.items() if name == "gateway_requests_total"}
     assert len(numbers) == room
