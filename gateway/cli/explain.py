@@ -64,35 +64,19 @@ def upstream_text(found: Json) -> str:
         lines += _breaker(breaker, now)
     lines += [_rate(limit) for limit in found.get("rates", ())]  # a gateway of another version does not send them
     if stream := found.get("stream"):  # a gateway of another version does not send it
-        bounds = f"first event within {stream['first_event']:g} s, gap {stream['event_gap']:g} s (0: no limit)"
-        lines.append(
-            f"  streams of events ({stream['mode']}): {stream['watched']} run, the longest wait is "
-            f"{stream['silence']:.1f} s; {bounds}"
-        )
+        lines.append(_streams(stream))
     if ai := found.get("ai"):  # as the stream
-        lines.append(
-            f"  responses of models ({ai['format']}): {ai['responses']} run, {ai['waiting']} without a token yet, "
-            f"the longest wait is {ai['longest_wait']:.1f} s"
-        )
+        lines.append(_models(ai))
     if group := found.get("group"):  # as the stream
         lines += _group(group, now)
     if retries := found.get("retries"):  # as the stream
-        lines.append(
-            f"  retries ({retries['mode']}): {retries['attempts']} attempts on {', '.join(retries['on'])}; "
-            f"{retries['left']:.1f} of {retries['burst']:g} left in the budget, {retries['waiting']} waiting"
-        )
+        lines.append(_retries(retries))
     if hedge := found.get("hedge"):  # as above
         lines.append(_hedge(hedge))
     if token := found.get("token"):  # as above
         lines.append(_token(token, now))
     if fallback := found.get("fallback"):  # as above
-        to = f"a response with {fallback['status']}"
-        if fallback["endpoint"]:
-            limit = fallback.get("limit")  # as above
-            inside = f"{fallback['in_flight']} of {limit}" if limit else f"{fallback['in_flight']}"
-            waiting = f", {fallback['waiting']} waiting" if fallback.get("waiting") else ""
-            to = f"{fallback['endpoint']}, {inside} in use{waiting}, breaker {fallback['breaker']}"
-        lines.append(f"  fallback on {', '.join(fallback['on'])}: {to}")
+        lines.append(_fallback(fallback))
     lines.append(f"  pool of {pool['endpoint']}: {pool['in_use']} in use, {pool['idle']} idle")
     if pool.get("sessions"):  # a gateway of another version does not send them
         lines[-1] += f"; {pool['sessions']} of them HTTP/2, with {pool['streams']} requests"
@@ -103,6 +87,32 @@ def upstream_text(found: Json) -> str:
     if found["active_count"] > 10:
         lines.append(f"  and {found['active_count'] - 10} more")
     return "\n".join(lines)
+
+
+def _streams(stream: Json) -> str:
+    bounds = f"first event within {stream['first_event']:g} s, gap {stream['event_gap']:g} s (0: no limit)"
+    waits = f"{stream['watched']} run, the longest wait is {stream['silence']:.1f} s"
+    return f"  streams of events ({stream['mode']}): {waits}; {bounds}"
+
+
+def _models(ai: Json) -> str:
+    waits = f"{ai['waiting']} without a token yet, the longest wait is {ai['longest_wait']:.1f} s"
+    return f"  responses of models ({ai['format']}): {ai['responses']} run, {waits}"
+
+
+def _retries(retries: Json) -> str:
+    left = f"{retries['left']:.1f} of {retries['burst']:g} left in the budget, {retries['waiting']} waiting"
+    return f"  retries ({retries['mode']}): {retries['attempts']} attempts on {', '.join(retries['on'])}; {left}"
+
+
+def _fallback(fallback: Json) -> str:
+    to = f"a response with {fallback['status']}"
+    if fallback["endpoint"]:
+        limit = fallback.get("limit")  # a gateway of another version sends neither this nor the requests that wait
+        inside = f"{fallback['in_flight']} of {limit}" if limit else f"{fallback['in_flight']}"
+        waiting = f", {fallback['waiting']} waiting" if fallback.get("waiting") else ""
+        to = f"{fallback['endpoint']}, {inside} in use{waiting}, breaker {fallback['breaker']}"
+    return f"  fallback on {', '.join(fallback['on'])}: {to}"
 
 
 def _group(group: Json, now: float) -> list[str]:

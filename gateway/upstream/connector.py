@@ -66,10 +66,7 @@ class HardenedConnector(aiohttp.TCPConnector):
         http2: Http2 = "never",
         memories: Memories | None = None,
     ) -> None:
-        if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
-            raise RuntimeError(
-                "AIOHTTP_NO_EXTENSIONS is set: the gateway does not run on aiohttp's pure-Python parsers"
-            )
+        _check_extensions()
         super().__init__(
             limit=0,
             ssl=tls.forward_proxy,
@@ -355,3 +352,8 @@ class HardenedConnector(aiohttp.TCPConnector):
             addr_infos.clear()
             raise failed(request.connection_key, error) from error
         return await self._loop.create_connection(*args, **kwargs, sock=sock)
+
+
+def _check_extensions() -> None:
+    if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
+        raise RuntimeError("AIOHTTP_NO_EXTENSIONS is set: the gateway does not run on aiohttp's pure-Python parsers")
