@@ -56,7 +56,7 @@ async def server(era: str, how: str, port: int = 0) -> AsyncIterator[str]:
     """The URL of a server of ``era`` with the tools ``add``, ``fail``, ``hold``, and ``release``, which ends those that
     hold. ``how``: it responds ``plain``, with JSON and without a session, or with ``events``. ``port`` 0: any."""
     port = port or reserved_port()
-    command = (python(era), "-I", FOLDER / f"{era}_server.py", str(port), how)
+    command = (python(era), "-I", FOLDER / "server.py", era, str(port), how)
     process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
     try:
         await when(partial(_listens, port), 60, f"the server of the {era} era")
