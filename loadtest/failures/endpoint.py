@@ -29,7 +29,7 @@ class Endpoint:
     def __init__(self) -> None:
         self.work = WORK
         self.late_every = 0
-        """Each so-manieth request takes `LATE`; 0: none does."""
+        """One request in this many takes `LATE`; 0: none does."""
         self.answer = OK
         self.silent = False
         """Takes requests and answers none; those that came meanwhile stay without a response."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,9 @@ from experiments.callers import Answer, Arrivals
 from experiments.overload import evenly
 from experiments.trial import percentile
 from failures.endpoint import FAULTS, Endpoint, Fault
-from failures.proxies import started, together
+from failures.proxies import chosen, each_kind, started
+
+from loadtest.peers.server import Server
 
 VARIANTS = {
     "gateway": ("gateway", {"WORKERS": "1"}),
@@ -113,14 +115,23 @@ class Seen:
         return points
 
 
-async def trial(name: str, fault: Fault, scale: float, ready: asyncio.Barrier) -> Seen:
-    """One variant, one fault; it begins when all proxies are ready. `PeerError`."""
-    target, choices = VARIANTS[name]
+@asynccontextmanager
+async def over_four(
+    target: str, case: str, ready: asyncio.Barrier, **choices: str
+) -> AsyncIterator[tuple[Server, list[Endpoint]]]:
+    """A fresh proxy, and the four endpoints behind it, when all proxies are ready. `NotInstalledError`, `PeerError`."""
     async with AsyncExitStack() as stack:
         endpoints = [await stack.enter_async_context(Endpoint()) for _ in PORTS]
         ports = {key: str(endpoint.port) for key, endpoint in zip(PORTS, endpoints, strict=True)}
-        proxy = await stack.enter_async_context(started(target, "endpoints", **choices, **ports))
+        proxy = await stack.enter_async_context(started(target, case, **choices, **ports))
         await ready.wait()
+        yield proxy, endpoints
+
+
+async def trial(name: str, fault: Fault, scale: float, ready: asyncio.Barrier) -> Seen:
+    """One variant, one fault; it begins when all proxies are ready. `PeerError`."""
+    target, choices = VARIANTS[name]
+    async with over_four(target, "endpoints", ready, **choices) as (proxy, endpoints):
         begins, ends, last = BEFORE * scale, (BEFORE + DURING) * scale, (BEFORE + DURING + AFTER) * scale
         arrivals, start = Arrivals(proxy.port, PATIENCE), time.monotonic()
 
@@ -137,17 +148,16 @@ async def trial(name: str, fault: Fault, scale: float, ready: asyncio.Barrier) -
 
 async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, dict[str, Any]]]:
     """By fault and variant: its figures, and the points of its pictures."""
-    chosen = [variant for variant, (target, _) in VARIANTS.items() if target in names]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for key, fault in FAULTS.items():
-        print(f"endpoints: one {fault.title}", flush=True)
-        ready = asyncio.Barrier(len(chosen))
-        seen = await together({name: trial(name, fault, scale, ready) for name in chosen})
-        found[key] = {
+    titles = {key: f"endpoints: one {fault.title}" for key, fault in FAULTS.items()}
+    variants = chosen(VARIANTS, names)
+    found = await each_kind(titles, variants, lambda key, name, ready: trial(name, FAULTS[key], scale, ready))
+    return {
+        key: {
             name: {"figures": one.figures(), "share": one.share(), "failures": failures(one)}
             for name, one in seen.items()
         }
-    return found
+        for key, seen in found.items()
+    }
 
 
 def failures(seen: Seen) -> list[tuple[float, float]]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.callers import Answer, Arrivals
 from experiments.overload import evenly
 from experiments.trial import percentile
-from failures.endpoint import LATE, SLOWER, WORK, Endpoint
-from failures.endpoints import PORTS, RATE
-from failures.proxies import started, together
+from failures.endpoint import LATE, SLOWER, WORK
+from failures.endpoints import RATE, over_four
+from failures.proxies import chosen, each_kind
 
 VARIANTS = {
     "gateway, after 0.05": ("gateway", {"AFTER": "0.05"}),
@@ -70,11 +69,7 @@ def figures(answers: Sequence[Answer], came: Sequence[Sequence[float]], begins: 
 async def trial(name: str, kind: Slowness, scale: float, ready: asyncio.Barrier) -> dict[str, Any]:
     """One variant; it begins when all proxies are ready. `PeerError`."""
     target, choices = VARIANTS[name]
-    async with AsyncExitStack() as stack:
-        endpoints = [await stack.enter_async_context(Endpoint()) for _ in PORTS]
-        ports = {key: str(endpoint.port) for key, endpoint in zip(PORTS, endpoints, strict=True)}
-        proxy = await stack.enter_async_context(started(target, "hedges", **choices, **ports))
-        await ready.wait()
+    async with over_four(target, "hedges", ready, **choices) as (proxy, endpoints):
         begins = WARM * scale
         arrivals, start = Arrivals(proxy.port, PATIENCE), time.monotonic()
 
@@ -94,10 +89,6 @@ async def trial(name: str, kind: Slowness, scale: float, ready: asyncio.Barrier)
 
 async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, dict[str, Any]]]:
     """By kind of slowness and variant."""
-    chosen = [variant for variant, (target, _) in VARIANTS.items() if target in names]
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for key, kind in KINDS.items():
-        print(f"hedges: {kind.title}", flush=True)
-        ready = asyncio.Barrier(len(chosen))
-        found[key] = await together({name: trial(name, kind, scale, ready) for name in chosen})
-    return found
+    titles = {key: f"hedges: {kind.title}" for key, kind in KINDS.items()}
+    variants = chosen(VARIANTS, names)
+    return await each_kind(titles, variants, lambda key, name, ready: trial(name, KINDS[key], scale, ready))

@@ -14,7 +14,7 @@ from typing import Any
 from experiments.backend import Backend, Behaviour
 from experiments.callers import Answer, Arrivals
 from experiments.trial import percentile
-from failures.proxies import GATEWAY, started, together
+from failures.proxies import GATEWAY, chosen, started, together
 
 CAPACITY, WORK = 8, 0.2
 BEARS = CAPACITY / WORK
@@ -107,7 +107,7 @@ async def trial(name: str, scale: float, ready: asyncio.Barrier) -> dict[str, An
 
 async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, Any]]:
     """By variant; all of them at the same time, each with a back end of its own."""
-    chosen = [variant for variant, (proxy, _) in VARIANTS.items() if proxy in (*names, "")]
-    print("overload: " + ", ".join(chosen), flush=True)
-    ready = asyncio.Barrier(len(chosen))
-    return await together({variant: trial(variant, scale, ready) for variant in chosen})
+    variants = chosen(VARIANTS, (*names, ""))
+    print("overload: " + ", ".join(variants), flush=True)
+    ready = asyncio.Barrier(len(variants))
+    return await together({variant: trial(variant, scale, ready) for variant in variants})

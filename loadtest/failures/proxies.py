@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +62,30 @@ async def together(trials: Mapping[str, Coroutine[None, None, T]]) -> dict[str, 
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
     return {name: task.result() for name, task in tasks.items()}
+
+
+def chosen(variants: Mapping[str, tuple[str, Mapping[str, str]]], names: Iterable[str]) -> list[str]:
+    """Those ``variants`` whose proxy is one of ``names``."""
+    wanted = set(names)
+    return [variant for variant, (name, _) in variants.items() if name in wanted]
+
+
+async def each_kind(
+    titles: Mapping[str, str],
+    variants: Sequence[str],
+    trial: Callable[[str, str, asyncio.Barrier], Coroutine[None, None, T]],
+) -> dict[str, dict[str, T]]:
+    """What each variant gives in each kind of trial: the kinds one after the other, the variants of one together.
+
+    ``titles``: by kind, what is printed before it; ``trial``: takes the kind, the variant, and the barrier at which it
+    waits until all proxies are ready. `PeerError`.
+    """
+    found: dict[str, dict[str, T]] = {}
+    for kind, title in titles.items():
+        print(title, flush=True)
+        ready = asyncio.Barrier(len(variants))
+        found[kind] = await together({variant: trial(kind, variant, ready) for variant in variants})
+    return found
 
 
 async def _serves(server: Server) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import http1
 from experiments.callers import dial, request
 from experiments.trial import percentile
-from failures.proxies import started, together
+from failures.proxies import each_kind, started
 from stage import HOST, listener, port_of, until
 
 STREAMS = 20
@@ -158,9 +158,5 @@ async def _another(port: int) -> int:
 
 async def measured(names: Sequence[str], scale: float) -> dict[str, dict[str, dict[str, Any]]]:
     """By kind of stall and proxy."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for kind in KINDS:
-        print(f"stall: {kind}", flush=True)
-        ready = asyncio.Barrier(len(names))
-        found[kind] = await together({name: trial(name, kind, scale, ready) for name in names})
-    return found
+    titles = {kind: f"stall: {kind}" for kind in KINDS}
+    return await each_kind(titles, names, lambda kind, name, ready: trial(name, kind, scale, ready))

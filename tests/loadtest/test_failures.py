@@ -15,7 +15,7 @@ from failures import hedges, overload, stall
 from failures.criteria import NEVER, of_endpoint
 from failures.endpoint import FAULTS, LATE, WORK, Endpoint
 from failures.endpoints import PORTS, VARIANTS, Seen, trial
-from failures.proxies import FOLDER, installed, together
+from failures.proxies import FOLDER, chosen, each_kind, installed, together
 from failures.report import markdown, pictures, table
 from harness.patience import eventually
 
@@ -146,6 +146,22 @@ async def test_trials_end_together_with_the_one_that_fails() -> None:
 
     with pytest.raises(OSError, match="not there"):
         await together({"a": asyncio.Event().wait(), "b": fails()})  # type: ignore[dict-item]
+
+
+async def test_kinds_run_one_after_the_other_and_their_variants_together(capsys: pytest.CaptureFixture[str]) -> None:
+    running: list[tuple[str, str]] = []
+
+    async def record(kind: str, variant: str, ready: asyncio.Barrier) -> str:
+        running.append((kind, variant))
+        await ready.wait()  # it would wait for ever if the others were not there
+        return f"{kind} of {variant}"
+
+    variants = chosen(VARIANTS, ["haproxy", "envoy"])
+    assert variants == ["haproxy", "haproxy, no 503 retry", "envoy"]
+    made = await each_kind({"dies": "one dies", "hangs": "one hangs"}, variants, record)
+    assert made == {kind: {name: f"{kind} of {name}" for name in variants} for kind in ("dies", "hangs")}
+    assert [kind for kind, _ in running] == ["dies"] * 3 + ["hangs"] * 3
+    assert capsys.readouterr().out == "one dies\none hangs\n"
 
 
 @pytest.mark.timeout(120)
