@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from admin.conftest import GET_USER, GITHUB, Api, responding
 from page.conftest import INPUT, PLANNED, Visit, failing
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from gateway.ipc.calls import Failure
 
@@ -29,6 +29,18 @@ async def open_action(visit: Visit) -> None:
     await open_calls(visit)
     await visit.page.get_by_role("button", name="get-user").click()
     await expect(visit.page.get_by_role("heading", name="get-user")).to_be_visible()
+
+
+async def press(page: Page, name: str) -> None:
+    """Click the button that saves a dialog, and wait until the dialog is gone."""
+    await page.get_by_role("button", name=name).click()
+    await expect(page.locator("dialog")).to_have_count(0)
+
+
+async def stored_password(api: Api) -> tuple[int, str]:
+    """The version and the password of the only connection."""
+    (stored,) = await api.store.connections.list()
+    return stored.version, stored.value.definition.auth.password  # type: ignore[union-attr]
 
 
 async def test_the_list_and_its_search(visit: Visit) -> None:
@@ -159,8 +171,7 @@ async def test_a_connection_is_made_changed_and_deleted_with_its_action(api: Api
     await page.get_by_role("button", name="Check").click()
     await expect(page.locator(".outcome")).to_contain_text("It is valid")
     assert (await api.call("GET", "/connections/shop")).status == 404
-    await page.get_by_role("button", name="Create").click()
-    await expect(page.locator("dialog")).to_have_count(0)
+    await press(page, "Create")
     row = page.locator("li.call", has_text="shop.test")
     await expect(row).to_contain_text("auth: bearer")
 
@@ -169,8 +180,7 @@ async def test_a_connection_is_made_changed_and_deleted_with_its_action(api: Api
     await expect(page.get_by_label("Connection")).to_have_value("shop")
     await page.get_by_label("Name", exact=True).fill("find")
     await page.get_by_label("Path").fill("/orders/{id}")
-    await page.get_by_role("button", name="Create").click()
-    await expect(page.locator("dialog")).to_have_count(0)
+    await press(page, "Create")
     await row.get_by_role("button", name="find").click()
     await expect(page.get_by_text("GET /orders/{id}")).to_be_visible()
     await page.keyboard.press("Escape")
@@ -179,8 +189,7 @@ async def test_a_connection_is_made_changed_and_deleted_with_its_action(api: Api
     await page.get_by_role("button", name="Edit").click()
     await expect(page.get_by_label("Token")).to_have_value("[REDACTED]")
     await page.get_by_label("Description").fill("Orders")
-    await page.get_by_role("button", name="Save").click()
-    await expect(page.locator("dialog")).to_have_count(0)
+    await press(page, "Save")
     saved = (await api.call("GET", "/connections/shop")).body
     assert (saved["description"], saved["record"]["version"]) == ("Orders", 2)
     (stored,) = await api.store.connections.list()
@@ -211,26 +220,21 @@ async def test_each_connector_has_its_form(api: Api, visit: Visit) -> None:
     await page.get_by_role("button", name="Create").click()
     await expect(page.locator("[id='f-url-error']")).to_contain_text("names files of the gateway's machine")
     await page.get_by_label("Url").fill("postgresql://db.test/shop")
-    await page.get_by_role("button", name="Create").click()
-    await expect(page.locator("dialog")).to_have_count(0)
-    (stored,) = await api.store.connections.list()
-    assert stored.value.definition.auth.password == "the-password"  # type: ignore[union-attr]
+    await press(page, "Create")
+    assert await stored_password(api) == (1, "the-password")
     row = page.locator("li.call", has_text="postgresql://db.test:5432")
     await row.get_by_role("button", name="orders").click()
     await page.get_by_role("button", name="New action").click()
     await page.get_by_label("Name", exact=True).fill("find")
     await page.get_by_label("Statement").fill("SELECT name FROM products WHERE id = :id")
-    await page.get_by_role("button", name="Create").click()
-    await expect(page.locator("dialog")).to_have_count(0)
+    await press(page, "Create")
     assert (await api.call("GET", "/actions/find")).body["trn"] == "trn:openact:default:action/sql/find@v1"
     await row.get_by_role("button", name="orders").click()
     await page.get_by_role("button", name="Edit").click()
     await expect(page.get_by_label("Password")).to_have_value("[REDACTED]")
     await page.get_by_label("Description").fill("Orders")
-    await page.get_by_role("button", name="Save").click()
-    await expect(page.locator("dialog")).to_have_count(0)
-    (stored,) = await api.store.connections.list()
-    assert (stored.version, stored.value.definition.auth.password) == (2, "the-password")  # type: ignore[union-attr]
+    await press(page, "Save")
+    assert await stored_password(api) == (2, "the-password")
 
 
 async def test_another_login_keeps_nothing_of_the_one_before(api: Api, visit: Visit) -> None:
@@ -244,8 +248,7 @@ async def test_another_login_keeps_nothing_of_the_one_before(api: Api, visit: Vi
     await page.get_by_label("Auth").select_option("api_key")
     await page.get_by_label("Name", exact=True).last.fill("X-Api-Key")
     await page.get_by_label("Value", exact=True).fill("the-key")
-    await page.get_by_role("button", name="Create").click()
-    await expect(page.locator("dialog")).to_have_count(0)
+    await press(page, "Create")
     stored = (await api.call("GET", "/connections/shop")).body["record"]["settings"]["auth"]
     assert stored == {"type": "api_key", "name": "X-Api-Key", "value": "[REDACTED]", "in": "auto"}
 
@@ -263,8 +266,7 @@ async def test_another_user_has_changed_it_meanwhile(api: Api, visit: Visit) -> 
     await expect(page.get_by_role("heading", name="Another user changed this connection meanwhile")).to_be_visible()
     await expect(page.get_by_role("row", name="max_concurrent")).to_be_visible()
     await page.get_by_role("button", name="Keep mine").click()
-    await page.get_by_role("button", name="Save").click()
-    await expect(page.locator("dialog")).to_have_count(0)
+    await press(page, "Save")
     saved = (await api.call("GET", "/connections/shop")).body["record"]
     settings = saved["settings"]
     assert (saved["version"], settings["description"], settings.get("max_concurrent", 0)) == (3, "mine", 0)
