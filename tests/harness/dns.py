@@ -7,6 +7,10 @@ import ipaddress
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp.abc import ResolveResult
+from aiohttp.resolver import ThreadedResolver
 
 from gateway.upstream.dns import Answer
 
@@ -29,6 +33,16 @@ class Addresses:
 
     async def aclose(self) -> None:
         """It has nothing open."""
+
+
+def rebound(name: str, address: str) -> type[ThreadedResolver]:
+    """A resolver for aiohttp that gives ``name`` this address (DNS rebinding), and each other name its own."""
+
+    class Rebound(ThreadedResolver):
+        async def resolve(self, host: str, *args: Any, **more: Any) -> list[ResolveResult]:
+            return await super().resolve(address if host == name else host, *args, **more)
+
+    return Rebound
 
 
 class NameServer(asyncio.DatagramProtocol):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from harness.answers import answer, each_request, head, once
+from harness.dns import rebound
 from harness.patience import eventually
 from harness.tls import TlsUpstream
 from harness.upstream import Upstream, refused_url
@@ -130,12 +128,7 @@ async def test_a_denied_address_is_not_dialled(host: str) -> None:
 
 async def test_a_name_that_resolves_to_a_denied_address_is_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name was harmless when the connection was saved (DNS rebinding)."""
-
-    class Rebound(ThreadedResolver):
-        async def resolve(self, host: str, *args: Any, **more: Any) -> list[ResolveResult]:
-            return await super().resolve("127.0.0.1" if host == "idp.example" else host, *args, **more)
-
-    monkeypatch.setattr("aiohttp.ThreadedResolver", Rebound)
+    monkeypatch.setattr("aiohttp.ThreadedResolver", rebound("idp.example", "127.0.0.1"))
     denied = Destinations(UpstreamNetworks(deny=("127.0.0.0/8",)))
     await _is_not_dialled("idp.example", lambda: denied)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from harness.answers import answer, each_request, once
+from harness.dns import rebound
 from harness.upstream import Upstream, refused_url
 
 from gateway.config.networks import Destinations
@@ -50,12 +48,7 @@ async def test_no_redirect_is_followed_and_no_cookie_kept(outbound: Outbound) ->
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "idp.example"])
 async def test_a_denied_address_is_not_dialled(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it stands in the URL, or a name has it now (DNS rebinding)."""
-
-    class Rebound(ThreadedResolver):
-        async def resolve(self, host: str, *args: Any, **more: Any) -> list[ResolveResult]:
-            return await super().resolve("127.0.0.1" if host == "idp.example" else host, *args, **more)
-
-    monkeypatch.setattr("aiohttp.ThreadedResolver", Rebound)
+    monkeypatch.setattr("aiohttp.ThreadedResolver", rebound("idp.example", "127.0.0.1"))
     outbound = Outbound(5.0, lambda: DENIED)
     async with Upstream() as upstream:
         with pytest.raises(DeniedError, match="denied by upstream_networks") as caught:
