@@ -12,11 +12,11 @@ from urllib.parse import parse_qsl, urlencode
 import aiohttp
 import orjson
 import pytest
-from e2e.test_actions import Served
 from harness.answers import answer, each_request, head
 from harness.deployment import Deployment
 from harness.message import Message
 from harness.patience import when
+from harness.spoken import Spoken
 from harness.upstream import Link, Upstream, refused_url
 
 from gateway.api.forms import mapped
@@ -285,7 +285,7 @@ async def test_each_case_is_the_same_by_the_command_through_a_gateway_and_over_r
     deployment = Deployment(tmp_path, more=more)
     deployment.env |= {"SHOP_KEY": KEY}
     async with deployment:
-        made, rest = Served(deployment, upstream), Rest(deployment)
+        made, rest = Spoken(deployment), Rest(deployment)
         for case in CASES:
             there, here = [await made.here(*case.arguments(), remote=remote) for remote in (True, False)]
             assert there == here, case
@@ -300,7 +300,7 @@ async def test_a_body_goes_into_a_file_as_it_came(tmp_path: Path, upstream: Upst
     deployment = Deployment(tmp_path, more=textwrap.dedent(FILE).format(url=upstream.url, refused=refused_url()))
     deployment.env |= {"SHOP_KEY": KEY}
     async with deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         for remote in (True, False):
             file = tmp_path / f"body-{remote}"
             code, out, error = await made.cli("action", "call", "binary", "--output", str(file), remote=remote)
@@ -344,7 +344,7 @@ async def test_no_process_of_the_gateway_holds_a_long_body_and_it_never_looks_wh
     upstream.behaviour = long_reply
     deployment = Deployment(tmp_path, more=textwrap.dedent(LONG_FILE).format(url=upstream.url))
     async with deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         await deployment.call("GET", "/actions")
         pids = [deployment.pid(role) for role in ("control", "worker")]
         before = [most_memory(pid) for pid in pids]

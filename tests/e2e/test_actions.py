@@ -11,16 +11,15 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import pytest
-from harness import command
 from harness.answers import answer, each_request, head
 from harness.deployment import Deployment
 from harness.message import Message
 from harness.patience import eventually
+from harness.spoken import Spoken
 from harness.upstream import Link, Upstream, refused_url
 
 pytestmark = pytest.mark.timeout(180)
@@ -92,52 +91,7 @@ def reply(message: Message) -> bytes:
     return answer(json.dumps({"path": path.decode()}).encode(), "Content-Type: application/json")
 
 
-class Served:
-    """A deployment with two workers, the connections above, and everything that it ever said."""
-
-    def __init__(self, deployment: Deployment, upstream: Upstream) -> None:
-        self.deployment = deployment
-        self.upstream = upstream
-        self.texts: list[str] = []
-
-    async def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        deployment = self.deployment
-        headers = {"Authorization": f"Bearer {deployment.token}"}
-        url = f"{deployment.admin}/api/gateway{path}"
-        async with deployment.session.request(method, url, json=body, headers=headers) as response:
-            text = await response.text()
-            self.texts.append(f"{response.headers} {text}")
-            return response.status, json.loads(text) if text.startswith("{") else text
-
-    async def execute(self, action: str, **given: object) -> tuple[int, Any]:
-        return await self.api("POST", f"/actions/{action}/execute", {"input": given})
-
-    async def here(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
-        """As `cli`, without a process of its own."""
-        where, env = self._target(remote=remote)
-        code, out, error = await command.run([*arguments, *where], env)
-        self.texts += [out.decode(errors="replace"), error.decode()]
-        return code, out.decode(errors="surrogateescape"), error.decode()
-
-    def _target(self, *, remote: bool) -> tuple[list[str], dict[str, str]]:
-        deployment = self.deployment
-        where = ["--server", deployment.admin] if remote else ["--config", str(deployment.config)]
-        return where, {**deployment.env, "GATEWAY_TOKEN": deployment.token} if remote else deployment.env
-
-    async def cli(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
-        where, env = self._target(remote=remote)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", *arguments, *where),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=env,
-        )
-        out, error = await process.communicate()
-        self.texts += [out.decode(errors="replace"), error.decode()]
-        return process.returncode or 0, out.decode(errors="surrogateescape"), error.decode()
-
-
-async def settled(made: Served) -> None:
+async def settled(made: Spoken) -> None:
     """Wait until no permit is in use."""
     async with asyncio.timeout(20):
         while True:
@@ -201,7 +155,7 @@ CASES = (
 async def test_both_ways_give_the_same_bytes(tmp_path: Path, upstream: Upstream) -> None:
     upstream.behaviour = each_request(reply)
     async with served(tmp_path, upstream) as deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         for at, case in enumerate(CASES):
             run = made.cli if at % 5 == 0 else made.here  # each process takes a second to start
             there, here = await asyncio.gather(run(*case, remote=True), run(*case, remote=False))
@@ -216,7 +170,7 @@ async def test_three_failing_calls_open_the_breaker_for_the_proxy(
 ) -> None:
     upstream.behaviour = each_request(reply)
     async with served(tmp_path, upstream, workers) as deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         assert await deployment.get("/hub/x") == (200, "")
         for _ in range(3):
             status, body = await made.execute("fail")
@@ -237,12 +191,12 @@ REPEATS = int(os.environ.get("CALLS_FLEET_REPEATS", "10"))
 """`make calls` sets more."""
 
 
-async def _called(made: Served) -> int:
+async def _called(made: Spoken) -> int:
     status, body = await made.execute("hang")
     return int(body["status"]) if status == 200 else status
 
 
-async def _asked(made: Served) -> int:
+async def _asked(made: Spoken) -> int:
     """A request of the proxy, on a connection of its own, so that any worker may get it."""
     async with aiohttp.ClientSession() as session, session.get(f"{made.deployment.url}/hub/slow") as response:
         await response.read()
@@ -253,7 +207,7 @@ async def _asked(made: Served) -> int:
 @pytest.mark.timeout(1200)
 async def test_calls_and_requests_of_four_workers_share_one_limit_exactly(tmp_path: Path, upstream: Upstream) -> None:
     async with served(tmp_path, upstream, workers=4) as deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         for _ in range(REPEATS):
             tasks = [asyncio.create_task(work(made)) for _ in range(5) for work in (_called, _asked)]
             links = [await upstream.link() for _ in range(5)]
@@ -300,7 +254,7 @@ async def test_callers_who_leave_four_workers_at_any_moment_lose_no_permit(tmp_p
     counting = upstream.behaviour = Counting()
     dice = random.Random(7)
     async with served(tmp_path, upstream, workers=4) as deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         for _ in range(REPEATS):
             tasks = [asyncio.create_task(work(made)) for _ in range(10) for work in (_called, _asked)]
             for task in tasks:
@@ -313,7 +267,7 @@ async def test_callers_who_leave_four_workers_at_any_moment_lose_no_permit(tmp_p
 
 async def test_a_caller_who_leaves_ends_the_work_of_the_upstream(tmp_path: Path, upstream: Upstream) -> None:
     async with served(tmp_path, upstream) as deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         async with aiohttp.ClientSession() as session:
             headers = {"Authorization": f"Bearer {deployment.token}"}
             url = f"{deployment.admin}/api/gateway/execute"
@@ -332,7 +286,7 @@ async def test_a_caller_who_leaves_ends_the_work_of_the_upstream(tmp_path: Path,
 async def test_no_planted_secret_stands_in_any_output(tmp_path: Path, upstream: Upstream) -> None:
     upstream.behaviour = each_request(reply)
     async with served(tmp_path, upstream) as deployment:
-        made = Served(deployment, upstream)
+        made = Spoken(deployment)
         await made.execute("get-user", login="x")
         await made.execute("order", item="a", note="b")
         await made.execute("nothing")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,11 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from harness import command, valkey
+from harness import valkey
 from harness.answers import answer, each_request
 from harness.deployment import Deployment
 from harness.message import Message
 from harness.patience import eventually
+from harness.spoken import Spoken
 from harness.upstream import Upstream, refused_url
 
 pytestmark = pytest.mark.timeout(180)
@@ -88,20 +86,8 @@ def reply(message: Message) -> bytes:
     return answer(json.dumps({"path": path.decode()}).encode(), "Content-Type: application/json")
 
 
-class Stored:
-    """A deployment whose connections and actions stand in its database, and everything that it ever said."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        self.deployment = deployment
-        self.texts: list[str] = []
-
-    async def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {self.deployment.token}"}
-        url = f"{self.deployment.admin}/api/gateway{path}"
-        async with self.deployment.session.request(method, url, json=body, headers=headers) as response:
-            text = await response.text()
-            self.texts.append(f"{response.headers} {text}")
-            return response.status, json.loads(text) if text.startswith("{") else text
+class Stored(Spoken):
+    """A deployment whose connections and actions stand in its database."""
 
     async def fill(self, url: str) -> None:
         for path, records in (("/connections", connections(url)), ("/actions", ACTIONS)):
@@ -109,33 +95,6 @@ class Stored:
                 status, body = await self.api("POST", path, record)
                 assert status == 201, body
                 assert body["applied"]["error"] == ""
-
-    async def execute(self, action: str, **given: object) -> tuple[int, Any]:
-        return await self.api("POST", f"/actions/{quote(action, safe='')}/execute", {"input": given})
-
-    async def here(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
-        """As `cli`, without a process of its own."""
-        where, env = self._target(remote=remote)
-        code, out, error = await command.run([*arguments, *where], env)
-        self.texts += [out.decode(), error.decode()]
-        return code, out.decode(), error.decode()
-
-    def _target(self, *, remote: bool) -> tuple[list[str], dict[str, str]]:
-        deployment = self.deployment
-        where = ["--server", deployment.admin] if remote else ["--config", str(deployment.config)]
-        return where, {**deployment.env, "GATEWAY_TOKEN": deployment.token} if remote else deployment.env
-
-    async def cli(self, *arguments: str, remote: bool) -> tuple[int, str, str]:
-        where, env = self._target(remote=remote)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", *arguments, *where),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=env,
-        )
-        out, error = await process.communicate()
-        self.texts += [out.decode(), error.decode()]
-        return process.returncode or 0, out.decode(), error.decode()
 
 
 @pytest.mark.covers("ACT-01", "ACT-02", "ACT-27", "ACT-42")
