@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, nullcontext, suppress
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from harness.client import Client
 from harness.deployment import Deployment
 from harness.message import Truncated
 from harness.models import OPENAI_CHAT
+from harness.patience import eventually
 from harness.prometheus import Prometheus
 from harness.tls import TlsClient, trusting, write_certificates
 from harness.upstream import Link, Upstream, refused_url
@@ -32,6 +33,10 @@ pytestmark = pytest.mark.timeout(240)  # the first time, Prometheus may have to 
 PATIENCE = 60.0
 PAUSE = 0.05
 CROWD = 800
+ALONE = 5
+"""Requests that have all permits for themselves, one after the other."""
+SHARED = 2.0
+"""Seconds of all plays together between those."""
 BREAKER = {"enabled": True, "failure_threshold": 2, "recovery_timeout": 0.5}
 
 
@@ -106,7 +111,8 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     proxies[0]["hedge"] = {"after": 0.01}
     proxies[0]["stream"] = {"event_gap": 0.1}
     proxies[0]["rate_limits"] = [{"key": "client", "rate": 40}]
-    proxies[0]["limiter"] = {"adaptive": {"initial": 2, "min": 1, "max": 3}}
+    # Never one alone: a hedge needs a permit of its own.
+    proxies[0]["limiter"] = {"adaptive": {"initial": 2, "min": 2, "max": 3}}
     proxies[0]["capacity"] = {}
     proxies[0]["fallback"] = {"on": ["418"], "response": {"body": "no tea"}}
     folder = tmp_path / "gateway"
@@ -231,26 +237,63 @@ PLAYS: tuple[Play, ...] = (
     reloads,
     calls,
 )
+LONG: tuple[Play, ...] = (crowd, reloads)
+"""They take no permit."""
+
+
+class Turns:
+    """The plays together, and sometimes one that has all permits for itself: a hedge is withheld without a free one."""
+
+    def __init__(self) -> None:
+        self._together = asyncio.Event()
+        self._together.set()
+        self._running = 0
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        await self._together.wait()
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    async def alone(self, play: Play, deployment: Deployment) -> None:
+        self._together.clear()
+        try:
+            await eventually(lambda: not self._running, "the others have ended")
+            for _ in range(ALONE):
+                await play(deployment)
+        finally:
+            self._together.set()
 
 
 @asynccontextmanager
 async def going_on(deployment: Deployment) -> AsyncIterator[None]:
     """All plays, again and again. Each is played to its end: one that does not come to it is named."""
     over = asyncio.Event()
+    turns = Turns()
 
     async def again(play: Play) -> None:
         while not over.is_set():
             with suppress(aiohttp.ClientError, Truncated):
-                await play(deployment)
+                async with nullcontext() if play in LONG else turns.together():
+                    await play(deployment)
             await asyncio.sleep(PAUSE)
 
-    playing = {asyncio.ensure_future(again(play)): play for play in PLAYS}
+    async def slow_ones() -> None:
+        while not over.is_set():
+            await asyncio.sleep(SHARED)
+            await turns.alone(asks("/sidecar/slow"), deployment)
+
+    playing = {asyncio.ensure_future(again(play)): play.__qualname__ for play in PLAYS}
+    playing[asyncio.ensure_future(slow_ones())] = slow_ones.__qualname__
     try:
         yield
     finally:
         over.set()
         _, hanging = await asyncio.wait(playing, timeout=PATIENCE)
-        assert not hanging, [playing[task].__qualname__ for task in hanging]
+        assert not hanging, [playing[task] for task in hanging]
     for task in playing:
         task.result()
 
