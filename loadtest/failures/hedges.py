@@ -80,9 +80,9 @@ async def trial(name: str, kind: Slowness, scale: float, ready: asyncio.Barrier)
                 if number < kind.slow:
                     endpoint.work = WORK * SLOWER
 
-        slowing = asyncio.create_task(slow_down())
-        await arrivals.come(evenly(RATE, begins + MEASURED * scale), wait=PATIENCE)
-        await slowing
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(slow_down())
+            await arrivals.come(evenly(RATE, begins + MEASURED * scale), wait=PATIENCE)
         came = [[at - start for at in endpoint.came] for endpoint in endpoints]
         return {"figures": figures(arrivals.answers, came, begins)}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from harness.calling import Calling
 from harness.mcp_peers import ERAS, server
-from harness.patience import eventually
+from harness.patience import eventually, when
 from harness.ports import reserved_port
 
 from gateway.config.records import NAMED
@@ -72,16 +73,17 @@ async def test_a_call_whose_time_is_over_gives_its_permit_back(era: str, how: st
 async def test_a_server_that_dies_opens_the_breaker_and_heals(era: str, how: str) -> None:
     port = reserved_port()
     breaker = "{enabled: true, failure_threshold: 3, recovery_timeout: 1}"
-    async with server(era, how, port) as url:
-        make = calling(url, circuit_breaker=breaker)
-        await make.__aenter__()
+    async with AsyncExitStack() as stack, AsyncExitStack() as dies:
+        url = await dies.enter_async_context(server(era, how, port))
+        make = await stack.enter_async_context(calling(url, circuit_breaker=breaker))
         assert await make.code("add", a=1, b=2) == ""
-    try:
+        await dies.aclose()
         codes = [await make.code("add", a=1, b=2) for _ in range(4)]
         assert codes == ["dial_failed"] * 3 + ["breaker_open"]
-        async with server(era, how, port), asyncio.timeout(60):
-            while await make.code("add", a=1, b=2):
-                pass
-            assert (await make("add", a=1, b=2))["status"] == 200, "with a session of the server that came back"
-    finally:
-        await make.__aexit__(None, None, None)
+        await stack.enter_async_context(server(era, how, port))
+        await when(lambda: heals(make), 60, "it heals")
+        assert (await make("add", a=1, b=2))["status"] == 200, "with a session of the server that came back"
+
+
+async def heals(make: Calling) -> bool:
+    return await make.code("add", a=1, b=2) == ""

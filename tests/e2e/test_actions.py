@@ -209,14 +209,15 @@ async def test_calls_and_requests_of_four_workers_share_one_limit_exactly(tmp_pa
     async with served(tmp_path, upstream, workers=4) as deployment:
         made = Spoken(deployment)
         for _ in range(REPEATS):
-            tasks = [asyncio.create_task(work(made)) for _ in range(5) for work in (_called, _asked)]
-            links = [await upstream.link() for _ in range(5)]
-            for link in links:
-                await link.request()
-            await eventually(lambda tasks=tasks: sum(task.done() for task in tasks) == 5, "five are refused")
-            for link in links:
-                await link.send(head("Content-Length: 2", "Connection: close"), b"ok")
-            assert sorted(await asyncio.gather(*tasks)) == [200] * 5 + [429] * 5
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(work(made)) for _ in range(5) for work in (_called, _asked)]
+                links = [await upstream.link() for _ in range(5)]
+                for link in links:
+                    await link.request()
+                await eventually(lambda tasks=tasks: sum(task.done() for task in tasks) == 5, "five are refused")
+                for link in links:
+                    await link.send(head("Content-Length: 2", "Connection: close"), b"ok")
+            assert sorted(task.result() for task in tasks) == [200] * 5 + [429] * 5
             await settled(made)
 
 

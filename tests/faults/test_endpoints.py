@@ -14,7 +14,7 @@ import pytest
 from harness.answers import answer, each_request
 from harness.client import Client, code_of, request
 from harness.message import Message, Truncated
-from harness.patience import eventually
+from harness.patience import PATIENCE, eventually, when
 from harness.ports import reserved_port
 from harness.records import Proxied, serving
 from harness.rig import GatewayFor, Rig, proxy_to
@@ -61,7 +61,19 @@ def outcome(response: Message) -> str:
     return code_of(response) if response.get("x-gateway-reason") else str(response.status)
 
 
-def told(rig: Rig) -> dict[str, Any]:
+async def until(rig: Rig, word: str) -> Counter[str]:
+    """As `asked`, for as many requests as it takes until one has this outcome."""
+    found: Counter[str] = Counter()
+
+    async def came() -> bool:
+        found.update(await asked(rig, 1))
+        return bool(found[word])
+
+    await when(came, PATIENCE, f"a request has the outcome {word}")
+    return found
+
+
+def explained(rig: Rig) -> dict[str, Any]:
     explanation = rig.gateway.explain("p")
     assert explanation is not None
     group = explanation.get("group")
@@ -150,10 +162,11 @@ async def test_one_of_four_endpoints_is_ten_times_slower(
         async def caller() -> Counter[str]:
             return sum([await asked(rig, 1) for _ in left], Counter())
 
-        tasks = [asyncio.create_task(caller()) for _ in range(callers)]
-        for ended in range(total):
-            await time.end_next(min(callers, total - ended))
-        assert sum(await asyncio.gather(*tasks), Counter()) == time.counts
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(caller()) for _ in range(callers)]
+            for ended in range(total):
+                await time.end_next(min(callers, total - ended))
+        assert sum((task.result() for task in tasks), Counter()) == time.counts
     assert time.counts.total() == total
     if balance == "round_robin":
         assert time.counts == dict.fromkeys(speeds, total // 4)
@@ -202,22 +215,17 @@ async def test_an_endpoint_that_fails_is_ejected_and_comes_back_by_a_single_requ
         rig = await gateway_for(upstream, proxies=(over(endpoints, balance="round_robin", ejection=ejects),))
         assert await asked(rig, 9) == {"a": 3, "503": 3, "c": 3}
         assert await asked(rig, 20) == {"a": 10, "c": 10}
-        shown = told(rig)[endpoints[1].url]
+        shown = explained(rig)[endpoints[1].url]
         assert (shown["standing"], shown["ejected_because"]) == ("ejected", "3 failures in a row")
         assert cell(rig, families.ENDPOINTS + families.ENDPOINT_STATES.index("ejected")) == 1
-        found: Counter[str] = Counter()
-        while not found["503"]:
-            found += await asked(rig, 1)
-        shown = told(rig)[endpoints[1].url]
+        await until(rig, "503")
+        shown = explained(rig)[endpoints[1].url]
         assert (shown["standing"], shown["ejections"]) == ("ejected", 2)
         assert "503" not in await asked(rig, 10)  # it still failed: that cost one request
         statuses["b"] = 200
-        found.clear()
-        while not found["b"]:
-            found += await asked(rig, 1)
-        assert "503" not in found
+        assert "503" not in await until(rig, "b")
         assert (await asked(rig, 9))["b"] == 3
-        assert told(rig)[endpoints[1].url]["standing"] == "usable"
+        assert explained(rig)[endpoints[1].url]["standing"] == "usable"
 
 
 async def test_one_that_comes_back_and_still_fails_costs_one_request_of_many_at_once(
@@ -239,18 +247,14 @@ async def test_one_that_comes_back_and_still_fails_costs_one_request_of_many_at_
         rig = await gateway_for(upstream, proxies=(over(endpoints, balance="round_robin", ejection=ejects),))
         assert await asked(rig, 6) == {"a": 3, "503": 3}
 
-        async def until_it_fails() -> Counter[str]:
-            while "503" not in (found := await asked(rig, 1)):
-                pass
-            return found
-
-        probe = asyncio.create_task(until_it_fails())
-        await eventually(lambda: asked_of_it == 4)
-        others = await asyncio.gather(*(asked(rig, 1) for _ in range(60)))
-        assert sum(others, Counter()) == {"a": 60}
-        verdict.set()
-        assert await probe == {"503": 1}
-        shown = told(rig)[endpoints[1].url]
+        async with asyncio.TaskGroup() as tasks:
+            probe = tasks.create_task(until(rig, "503"))
+            await eventually(lambda: asked_of_it == 4)
+            others = await asyncio.gather(*(tasks.create_task(asked(rig, 1)) for _ in range(60)))
+            assert sum(others, Counter()) == {"a": 60}
+            verdict.set()
+        assert probe.result()["503"] == 1
+        shown = explained(rig)[endpoints[1].url]
         assert (shown["ejections"], asked_of_it) == (2, 4)
 
 
@@ -293,14 +297,14 @@ async def test_one_that_is_down_gets_no_request_and_comes_back(gateway_for: Gate
         rig = await gateway_for(upstream, proxies=(over(endpoints, balance="round_robin", health=CHECKS),))
         assert await asked(rig, 4) == {"a": 2, "b": 2}
         well = False
-        await eventually(lambda: told(rig)[endpoints[1].url]["standing"] == "down")
+        await eventually(lambda: explained(rig)[endpoints[1].url]["standing"] == "down")
         before = served["/"]
         assert await asked(rig, 20) == {"a": 20}
         assert served["/"] == before
-        shown = told(rig)[endpoints[1].url]
+        shown = explained(rig)[endpoints[1].url]
         assert (shown["health"], shown["check_failure"]) == ("down", "status 500, where 200-299 is expected")
         well = True
-        await eventually(lambda: told(rig)[endpoints[1].url]["standing"] == "usable")
+        await eventually(lambda: explained(rig)[endpoints[1].url]["standing"] == "usable")
         assert (await asked(rig, 10))["b"] == 5
 
 
@@ -315,9 +319,9 @@ async def test_checks_in_shadow_mode_are_counted_and_keep_nothing_away(
     async with several(named("a"), each_request(reply)) as endpoints:
         shadow = over(endpoints, balance="round_robin", health=replace(CHECKS, mode="shadow"))
         rig = await gateway_for(upstream, proxies=(shadow,))
-        await eventually(lambda: told(rig)[endpoints[1].url]["health"] == "down")
+        await eventually(lambda: explained(rig)[endpoints[1].url]["health"] == "down")
         assert await asked(rig, 10) == {"a": 5, "b": 5}
-        shown = told(rig)
+        shown = explained(rig)
         assert (shown[endpoints[1].url]["standing"], shown[""]["group"]["health_mode"]) == ("usable", "shadow")
         assert cell(rig, families.ENDPOINT_CHANGES + families.ENDPOINT_CHANGES_BY.index("down")) == 1
         await rig.change(health=CHECKS)
@@ -340,9 +344,9 @@ async def test_a_check_looks_at_status_and_body(
     checks = replace(CHECKS, expect_body="ready")
     async with several(each_request(lambda _: answer(b"all ready")), each_request(lambda _: reply())) as endpoints:
         rig = await gateway_for(upstream, proxies=(over(endpoints, health=checks),))
-        await eventually(lambda: told(rig)[endpoints[1].url]["standing"] == "down")
-        assert told(rig)[endpoints[1].url]["check_failure"] == why
-        await eventually(lambda: told(rig)[endpoints[0].url]["health"] == "up")
+        await eventually(lambda: explained(rig)[endpoints[1].url]["standing"] == "down")
+        assert explained(rig)[endpoints[1].url]["check_failure"] == why
+        await eventually(lambda: explained(rig)[endpoints[0].url]["health"] == "up")
 
 
 async def test_a_check_that_hangs_fails_in_its_time_and_piles_nothing_up(
@@ -351,8 +355,8 @@ async def test_a_check_that_hangs_fails_in_its_time_and_piles_nothing_up(
     async with several(named("a"), None) as endpoints:
         checks = replace(CHECKS, timeout=0.1)
         rig = await gateway_for(upstream, proxies=(over(endpoints, health=checks),))
-        await eventually(lambda: told(rig)[endpoints[1].url]["standing"] == "down")
-        assert told(rig)[endpoints[1].url]["check_failure"] == "no response within 0.1 s"
+        await eventually(lambda: explained(rig)[endpoints[1].url]["standing"] == "down")
+        assert explained(rig)[endpoints[1].url]["check_failure"] == "no response within 0.1 s"
         await eventually(lambda: endpoints[1].accepted >= 3)
         assert rig.p.endpoints[1].pool.open <= 1
 
@@ -366,22 +370,22 @@ async def test_a_check_of_an_endless_body_ends(gateway_for: GatewayFor, upstream
 
     async with several(named("a"), endless) as endpoints:
         rig = await gateway_for(upstream, proxies=(over(endpoints, health=CHECKS),))
-        await eventually(lambda: told(rig)[endpoints[1].url]["health"] == "up")
+        await eventually(lambda: explained(rig)[endpoints[1].url]["health"] == "up")
         await eventually(lambda: endpoints[1].accepted >= 2)
 
 
 async def test_without_a_usable_endpoint_all_are_used_or_none(gateway_for: GatewayFor, upstream: Upstream) -> None:
     async with several(named("a", 500), named("b", 500)) as endpoints:
         rig = await gateway_for(upstream, proxies=(over(endpoints, balance="round_robin", health=CHECKS),))
-        await eventually(lambda: all(told(rig)[each.url]["standing"] == "down" for each in endpoints))
+        await eventually(lambda: all(explained(rig)[each.url]["standing"] == "down" for each in endpoints))
         assert await asked(rig, 4) == {"500": 4}
-        assert told(rig)[""]["group"]["panic"]
+        assert explained(rig)[""]["group"]["panic"]
         assert cell(rig, families.PANICS) == 4
         await rig.change(panic=0.0)
         response = await rig.ask()
         assert (response.status, code_of(response)) == (503, "no_healthy_endpoint")
         assert response.get("retry-after") == b"1"
-        explanation = told(rig)[""]
+        explanation = explained(rig)[""]
         assert (explanation["verdict"], explanation["reason"]) == ("refuse", "no_healthy_endpoint")
         assert "of 2 endpoints, 2 down" in explanation["sentence"]
 
@@ -389,9 +393,9 @@ async def test_without_a_usable_endpoint_all_are_used_or_none(gateway_for: Gatew
 async def test_a_single_endpoint_that_is_down_is_used_all_the_same(gateway_for: GatewayFor, upstream: Upstream) -> None:
     async with several(named("a", 500)) as endpoints:
         rig = await gateway_for(upstream, proxies=(over(endpoints, health=CHECKS, ejection=EJECTS),))
-        await eventually(lambda: told(rig)[endpoints[0].url]["standing"] == "down")
+        await eventually(lambda: explained(rig)[endpoints[0].url]["standing"] == "down")
         assert await asked(rig, 5) == {"500": 5}
-        assert not told(rig)[endpoints[0].url]["ejections"]
+        assert not explained(rig)[endpoints[0].url]["ejections"]
 
 
 async def test_a_drained_endpoint_gets_no_new_request_and_ends_what_runs(
@@ -408,7 +412,7 @@ async def test_a_drained_endpoint_gets_no_new_request_and_ends_what_runs(
         first, second = drained.upstream.endpoints
         await rig.change(endpoints=(first, replace(second, drain=True)))
         assert await asked(rig, 10) == {"a": 10}
-        assert told(rig)[endpoints[1].url]["standing"] == "drained"
+        assert explained(rig)[endpoints[1].url]["standing"] == "drained"
         await link.send(answer(b"b"))
         assert {(await client.response()).body for client in clients} == {b"a", b"b"}
         await rig.change(endpoints=(replace(first, drain=True), replace(second, drain=True)))
@@ -423,7 +427,7 @@ async def test_each_endpoint_has_a_breaker_and_an_open_one_is_passed_over(
         rig = await gateway_for(upstream, proxies=(over(endpoints, balance="round_robin", circuit_breaker=breaker),))
         assert await asked(rig, 4) == {"a": 2, "500": 2}
         assert await asked(rig, 10) == {"a": 10}
-        assert told(rig)[endpoints[1].url]["breaker"] == "open"
+        assert explained(rig)[endpoints[1].url]["breaker"] == "open"
         assert rig.gateway.state()["p"]["breaker"] == "closed"
         assert rig.gateway.reset_breaker("p")
         assert (await asked(rig, 4))["500"] == 2
@@ -437,10 +441,10 @@ async def test_when_all_breakers_are_open_the_request_is_rejected(gateway_for: G
         response = await rig.ask()
         assert (response.status, code_of(response)) == (503, "breaker_open")
         assert (rig.gateway.state()["p"]["breaker"], rig.p.endpoints[0].pool.open) == ("open", 1)
-        explained = told(rig)[""]
-        assert (explained["verdict"], explained["reason"]) == ("refuse", "breaker_open")
-        assert explained["sentence"].endswith("the breakers of all 2 endpoints keep requests away")
-        assert not explained["group"]["panic"], "an open breaker is no reason for a panic"
+        shown = explained(rig)[""]
+        assert (shown["verdict"], shown["reason"]) == ("refuse", "breaker_open")
+        assert shown["sentence"].endswith("the breakers of all 2 endpoints keep requests away")
+        assert not shown["group"]["panic"], "an open breaker is no reason for a panic"
 
 
 async def test_the_breaker_of_an_endpoint_that_is_away_admits_nothing(
@@ -457,7 +461,7 @@ async def test_the_breaker_of_an_endpoint_that_is_away_admits_nothing(
         assert await asked(rig, 4) == {"500": 2, "b": 2}
         statuses["b"] = 500
         assert await asked(rig, 3) == {"500": 3}
-        shown = told(rig)
+        shown = explained(rig)
         standings = [(shown[each.url]["standing"], shown[each.url]["breaker"]) for each in endpoints]
         assert standings == [("ejected", "closed"), ("usable", "open")]
         assert await asked(rig, 2) == {"breaker_open": 2}
@@ -477,7 +481,7 @@ async def test_a_reload_keeps_what_is_known_of_the_endpoints_that_stay(
         three = (*both.upstream.endpoints, Endpoint(endpoints[2].url))
         await rig.change(endpoints=three)
         assert await asked(rig, 6) == {"a": 3, "c": 3}
-        assert told(rig)[endpoints[1].url]["standing"] == "ejected"
+        assert explained(rig)[endpoints[1].url]["standing"] == "ejected"
         assert rig.p.endpoints[0].pool is pool
         await rig.change(endpoints=three[::2])
         assert await asked(rig, 4) == {"a": 2, "c": 2}
@@ -499,7 +503,7 @@ async def test_a_request_that_ends_after_a_reload_is_judged_by_the_new_rules(
         await rig.change(ejection=Ejection())
         await link.send(answer(b"b", status=500))
         assert {(await client.response()).status for client in clients} == {200, 500}
-        shown = told(rig)[endpoints[1].url]
+        shown = explained(rig)[endpoints[1].url]
         assert (shown["standing"], shown["probation"], shown["failures"]) == ("usable", False, 1)
         assert shown["in_flight"] == 0
 
@@ -512,7 +516,7 @@ async def test_ejections_in_shadow_mode_are_counted_and_keep_nothing_away(
         rig = await gateway_for(upstream, proxies=(over(endpoints, balance="round_robin", ejection=shadow),))
         assert await asked(rig, 12) == {"a": 6, "500": 6}
         assert cell(rig, families.ENDPOINT_CHANGES + families.ENDPOINT_CHANGES_BY.index("ejected")) == 1
-        assert told(rig)[""]["group"]["ejection_mode"] == "shadow"
+        assert explained(rig)[""]["group"]["ejection_mode"] == "shadow"
 
 
 async def test_an_address_that_refuses_is_ejected_too(gateway_for: GatewayFor, upstream: Upstream) -> None:
@@ -541,10 +545,10 @@ async def test_callers_that_leave_say_nothing_about_an_endpoint(gateway_for: Gat
         for _ in range(8):
             client = await rig.connect()
             await client.send(request())
-            await eventually(lambda: told(rig)[""]["active_count"] == 1)
+            await eventually(lambda: explained(rig)[""]["active_count"] == 1)
             client.close()
-            await eventually(lambda: told(rig)[""]["active_count"] == 0)
-        shown = [told(rig)[each.url] for each in endpoints]
+            await eventually(lambda: explained(rig)[""]["active_count"] == 0)
+        shown = [explained(rig)[each.url] for each in endpoints]
         assert [(each["standing"], each["attempts"], each["in_flight"]) for each in shown] == [("usable", 0, 0)] * 2
 
 

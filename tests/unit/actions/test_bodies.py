@@ -71,6 +71,17 @@ async def asked(upstream: Upstream) -> Link:
     return link
 
 
+@asynccontextmanager
+async def sent(link: Link, data: bytes) -> AsyncIterator[asyncio.Task[None]]:
+    """The task that sends meanwhile; it ends with the block."""
+    sending = asyncio.create_task(link.send(data))
+    try:
+        yield sending
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
 async def test_a_short_body_is_whole(upstream: Upstream) -> None:
     async with serving(upstream) as served:
         for body in (b"", b"hello", b"x" * (WINDOW - 1)):
@@ -87,17 +98,17 @@ async def test_the_upstream_waits_until_a_long_body_is_taken(upstream: Upstream)
         task = served.begin()
         link = await asked(upstream)
         size = 32 * 1024 * 1024
-        sending = asyncio.create_task(link.send(head(f"Content-Length: {size}", "X-A: b") + bytes(size)))
-        called = await task
-        assert (called["status"], ("X-A", "b") in called["headers"]) == (200, True)
-        assert WINDOW <= len(called["body"]) <= 4 * WINDOW
-        stream = served.bodies._open[called["rest"]].opening.stream
-        assert stream is not None
-        await eventually(lambda: stream.full, "the upstream is held")
-        assert len(stream.received) <= 4 * WINDOW
-        assert not sending.done(), "most of it is still there"
-        body, last = await served.rest(called)
-        await sending
+        async with sent(link, head(f"Content-Length: {size}", "X-A: b") + bytes(size)) as sending:
+            called = await task
+            assert (called["status"], ("X-A", "b") in called["headers"]) == (200, True)
+            assert WINDOW <= len(called["body"]) <= 4 * WINDOW
+            stream = served.bodies._open[called["rest"]].opening.stream
+            assert stream is not None
+            await eventually(lambda: stream.full, "the upstream is held")
+            assert len(stream.received) <= 4 * WINDOW
+            assert not sending.done(), "most of it is still there"
+            body, last = await served.rest(called)
+            await sending
         assert (body == bytes(size), last) == (True, {"data": b"", "done": True, "failure": None})
         with pytest.raises(OSError, match="not there any more"):
             await served.bodies.piece(called["rest"])
@@ -123,12 +134,11 @@ async def test_a_body_that_is_too_large_is_cut(upstream: Upstream) -> None:
         task = served.begin()
         link = await asked(upstream)
         piece = b"%x\r\n" % len(LONG) + LONG + b"\r\n"
-        sending = asyncio.create_task(link.send(head("Transfer-Encoding: chunked") + piece * 25))
-        body, last = await served.rest(await task)
+        async with sent(link, head("Transfer-Encoding: chunked") + piece * 25):
+            body, last = await served.rest(await task)
         assert len(body) <= 40_000_000
         assert last["failure"] is not None
         assert last["failure"]["code"] == "answer_too_large"
-        sending.cancel()
         await served.settled()
 
 

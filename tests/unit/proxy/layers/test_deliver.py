@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -15,8 +16,12 @@ from gateway.proxy.layers.deliver import deliver
 from gateway.proxy.layers.limit import limit
 from gateway.proxy.layers.shadow_limit import shadow_limit
 
-LIMITER = Limiter(1)
-LAYERS = [deliver, limit(None), limit(LIMITER), shadow_limit(LIMITER)]
+LAYERS: dict[str, Callable[[Limiter], Layer]] = {
+    "deliver": lambda _: deliver,
+    "no limit": lambda _: limit(None),
+    "limit": limit,
+    "shadow limit": shadow_limit,
+}
 
 
 class Down:
@@ -47,10 +52,15 @@ async def done(_: Exchange) -> None:
     return None
 
 
-@pytest.fixture(params=LAYERS, ids=["deliver", "no limit", "limit", "shadow limit"])
-def layer(request: pytest.FixtureRequest) -> Layer:
-    assert LIMITER.in_flight == 0
-    return request.param
+@pytest.fixture
+def limiter() -> Limiter:
+    return Limiter(1)
+
+
+@pytest.fixture(params=LAYERS.values(), ids=LAYERS.keys())
+def layer(request: pytest.FixtureRequest, limiter: Limiter) -> Layer:
+    made: Layer = request.param(limiter)
+    return made
 
 
 async def test_all_is_sent(layer: Layer) -> None:
@@ -59,32 +69,32 @@ async def test_all_is_sent(layer: Layer) -> None:
     assert ex.blocked == 0.0
 
 
-async def test_it_waits_for_the_client(layer: Layer) -> None:
+async def test_it_waits_for_the_client(layer: Layer, limiter: Limiter) -> None:
     down = Down(full=True)
     ex = exchange(down)
     running = asyncio.ensure_future(layer(done)(ex))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not running.done()
-    assert LIMITER.in_flight == ex.concurrent, "the permit is held meanwhile"
+    assert limiter.in_flight == ex.concurrent, "the permit is held meanwhile"
     down.taken.set()
     await running
-    assert (ex.blocked, LIMITER.in_flight) == (1.5, 0)
+    assert (ex.blocked, limiter.in_flight) == (1.5, 0)
 
 
-async def test_a_client_that_leaves_meanwhile(layer: Layer) -> None:
+async def test_a_client_that_leaves_meanwhile(layer: Layer, limiter: Limiter) -> None:
     running = asyncio.ensure_future(layer(done)(exchange(Down(full=True))))
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert LIMITER.in_flight == 0
+    assert limiter.in_flight == 0
 
 
-async def test_a_failure_does_not_wait(layer: Layer) -> None:
+async def test_a_failure_does_not_wait(layer: Layer, limiter: Limiter) -> None:
     async def fail(_: Exchange) -> None:
         raise GatewayError(INTERNAL)
 
     with pytest.raises(GatewayError):
         await layer(fail)(exchange(Down(full=True)))
-    assert LIMITER.in_flight == 0
+    assert limiter.in_flight == 0
