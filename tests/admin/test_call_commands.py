@@ -246,9 +246,9 @@ async def test_sync_makes_the_database_say_what_the_file_says(shell: Shell, api:
         assert (done.exit_code, done.stdout.splitlines()) == (0, expected), done.stderr
     assert await token_of(api) == OTHER
     assert [each.name for each in await api.store.connections.list()] == [SHOP]
-    told = await shell.json("connection", "sync", str(file))
-    assert told["connections"]["unchanged"] == [SHOP]
-    assert told["dry_run"] is False
+    synced = await shell.json("connection", "sync", str(file))
+    assert synced["connections"]["unchanged"] == [SHOP]
+    assert synced["dry_run"] is False
 
 
 async def test_an_action_moves_before_its_old_connection_goes(shell: Shell, api: Api, tmp_path: Path) -> None:
@@ -305,6 +305,8 @@ async def test_actions_alone(shell: Shell, api: Api, tmp_path: Path) -> None:
     await shell("connection", "import", str(file))
     await shell("action", "export", str(out))
     assert "connections" not in out.read_text()
+    several = await shell("action", "delete", "find")
+    assert (several.exit_code, len(await api.store.actions.list())) == (3, 2), "a name of two versions is a conflict"
     assert (await shell("action", "delete", "find@v2")).exit_code == 0
     done = await shell("action", "import", str(file), "--on-conflict", "overwrite")
     assert done.stdout.splitlines() == [f"+ {FIND.replace('v1', 'v2')}", f"= {FIND}"], done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -201,11 +202,11 @@ class _NamedAction(_FarAction):
 
 
 @pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> None:
+def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A connector of another distribution."""
     monkeypatch.setattr(kinds, "_installed", lambda: {"far": _Point()})
     kinds.kind_of.cache_clear()
-    yield  # type: ignore[misc]
+    yield
     kinds.kind_of.cache_clear()
 
 

@@ -137,7 +137,7 @@ async def test_old_entries_of_the_audit_trail_and_expired_logins_are_deleted(tmp
             assert other.execute("SELECT count(*) FROM audit").fetchone()[0] >= 2, "younger ones stay"
 
 
-async def test_a_new_limit_holds_within_100_milliseconds(tmp_path: Path, upstream: Upstream) -> None:
+async def test_a_new_limit_is_active_at_once(tmp_path: Path, upstream: Upstream) -> None:
     async def hold(link: Link) -> None:
         await link.request()
         await link.gone(30)

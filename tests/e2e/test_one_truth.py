@@ -305,9 +305,9 @@ async def test_an_upstream_that_is_only_a_fallback_is_shown_by_its_name(tmp_path
             for _ in range(20):
                 async with (
                     aiohttp.ClientSession(timeout=ANSWER) as session,
-                    session.get(f"{deployment.url}/ai") as told,
+                    session.get(f"{deployment.url}/ai") as response,
                 ):
-                    assert await told.read() == b"small"
+                    assert await response.read() == b"small"
             found = await metrics(deployment)
     assert found["gateway_upstream_concurrency_limit", "upstream=small"] == 4, "it is one limit for both workers"
     assert found["gateway_upstream_in_flight", "upstream=small"] == 0
@@ -331,8 +331,8 @@ async def test_tokens_of_models_are_counted_over_all_workers(tmp_path: Path) -> 
                     return answered.status
 
             async def left(tokens: int) -> bool:
-                told = await deployment.call("GET", "/upstreams/ai/explain")
-                return [each["left"] for each in told["rates"]] == [tokens]
+                shown = await deployment.call("GET", "/upstreams/ai/explain")
+                return [each["left"] for each in shown["rates"]] == [tokens]
 
             for number in range(1, 11):
                 assert await asked() == 200

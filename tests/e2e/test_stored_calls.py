@@ -261,7 +261,7 @@ async def test_connectors_of_the_database_are_served_and_their_passwords_stand_n
         status, body = await made.api("PUT", "/connections/cache", moved)
         assert (status, body["applied"]["error"]) == (200, ""), body
         assert (await made.execute("value"))[1]["body"] == "tea"
-        for command in (
+        for words in (
             ("connection", "test", "cache"),
             ("connection", "list"),
             ("connection", "show", "db"),
@@ -269,8 +269,8 @@ async def test_connectors_of_the_database_are_served_and_their_passwords_stand_n
             ("action", "call", "away", "--input", "a=1", "--dry-run"),
             ("connection", "update", "db", "url=postgresql://evil.example/x", "--dry-run"),
         ):
-            there, here = [await made.here(*command, remote=remote) for remote in (True, False)]
-            assert (there[0], there[2]) == (here[0], here[2]), command
+            there, here = [await made.here(*words, remote=remote) for remote in (True, False)]
+            assert (there[0], there[2]) == (here[0], here[2]), words
         for remote in (True, False):
             code, _, error = await made.cli("connection", "export", str(tmp_path / "export.yaml"), remote=remote)
             assert code == 0, error

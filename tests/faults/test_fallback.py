@@ -152,12 +152,12 @@ async def test_each_cause_goes_to_either_target(
     client = await row.play(rig, upstream)
     if not fixed:
         await (await served(spare)).send(answer(b"from the spare one"))
-    told = await client.response()
+    response = await client.response()
     body = BUSY.body.encode() if fixed else b"from the spare one"
-    assert (told.status, told.body, told.get("x-gateway-fallback")) == (200, body, row.cause.encode())
-    assert told.get("x-gateway-reason") is None
+    assert (response.status, response.body, response.get("x-gateway-fallback")) == (200, body, row.cause.encode())
+    assert response.get("x-gateway-reason") is None
     if fixed:
-        assert told.get("content-type") == b"application/json"
+        assert response.get("content-type") == b"application/json"
     line = await line_of(rig)
     assert (line["status_code"], line["reason"]) == (200, "")
     assert line["upstream"] == ("" if fixed else f"127.0.0.1:{spare.port}")
@@ -177,8 +177,8 @@ async def test_an_open_breaker_is_a_cause(gateway_for: GatewayFor, upstream: Ups
     client = await closes(rig, upstream)
     assert code_of(await client.response()) == "upstream_reset", "reset is not listed"
     spare.behaviour = ok()
-    told = await rig.ask()
-    assert (told.body, told.get("x-gateway-fallback")) == (b"ok", b"breaker")
+    response = await rig.ask()
+    assert (response.body, response.get("x-gateway-fallback")) == (b"ok", b"breaker")
     assert upstream.accepted == 1
 
 
@@ -187,9 +187,9 @@ async def test_the_total_timeout_has_a_fixed_response(gateway_for: GatewayFor, u
     late = Fallback(("deadline",), response=BUSY)
     rig = await gateway_for(upstream, fallback=late, server_timing=True, **times(total=SHORT))
     client = await says()(rig, upstream)
-    told = await client.response()
-    assert (told.status, told.get("x-gateway-fallback")) == (200, b"deadline")
-    assert b"gw-first-byte" in (told.get("server-timing") or b"")
+    response = await client.response()
+    assert (response.status, response.get("x-gateway-fallback")) == (200, b"deadline")
+    assert b"gw-first-byte" in (response.get("server-timing") or b"")
     line = await line_of(rig)
     assert line["fallback"]["reason"] == "total_timeout"
     assert line["upstream_latency_ms"] is None
@@ -202,8 +202,8 @@ async def test_the_total_timeout_has_a_fixed_response(gateway_for: GatewayFor, u
 async def test_what_is_not_listed_stands(gateway_for: GatewayFor, upstream: Upstream, spare: Upstream) -> None:
     rig = await rig_of(gateway_for, upstream, spare, to_spare("connect", statuses=((503, 503),)))
     assert code_of(await (await closes(rig, upstream)).response()) == "upstream_reset"
-    told = await (await says(answer(b"no", status=500))(rig, upstream)).response()
-    assert (told.status, told.get("x-gateway-fallback")) == (500, None)
+    response = await (await says(answer(b"no", status=500))(rig, upstream)).response()
+    assert (response.status, response.get("x-gateway-fallback")) == (500, None)
     assert spare.accepted == 0
     assert "fallback" not in await line_of(rig)
 
@@ -250,8 +250,8 @@ async def test_a_status_of_the_fallback_is_passed_on(
     rig = await rig_of(gateway_for, upstream, spare, to_spare(statuses=((503, 503),)))
     client = await says(answer(b"first", status=503))(rig, upstream)
     await (await served(spare)).send(answer(b"second", status=503))
-    told = await client.response()
-    assert (told.status, told.body, told.get("x-gateway-fallback")) == (503, b"second", b"503")
+    response = await client.response()
+    assert (response.status, response.body, response.get("x-gateway-fallback")) == (503, b"second", b"503")
 
 
 # -- bodies
@@ -284,8 +284,8 @@ async def test_bodies_are_kept_as_far_as_the_buffers_reach(
     link = await upstream.link()
     assert (await link.request()).body == BODY, "the first upstream is asked all the same"
     link.close()
-    told = await client.response("POST")
-    assert (told.status, code_of(told)) == (502, "upstream_reset")
+    response = await client.response("POST")
+    assert (response.status, code_of(response)) == (502, "upstream_reset")
     assert (spare.accepted, rig.gateway.buffers.kept) == (0, 0)
 
 
@@ -326,8 +326,8 @@ async def test_a_body_that_was_relayed_is_gone(
     await link.head()
     assert await link.exactly(len(BODY)) == BODY
     await link.send(answer(b"busy", status=503))
-    told = await client.response("POST")
-    assert (told.status, told.body) == ((200, BUSY.body.encode()) if fixed else (503, b"busy"))
+    response = await client.response("POST")
+    assert (response.status, response.body) == ((200, BUSY.body.encode()) if fixed else (503, b"busy"))
     assert spare.accepted == 0
 
 
@@ -454,8 +454,8 @@ async def test_retries_come_first(gateway_for: GatewayFor, upstream: Upstream, s
     rig = await rig_of(gateway_for, upstream, spare, to_spare(statuses=((503, 503),)), retries=TWICE)
     upstream.behaviour = in_turn(BUSY_503, BUSY_503)
     spare.behaviour = ok()
-    told = await rig.ask()
-    assert (told.body, told.get("x-gateway-fallback")) == (b"ok", b"503")
+    response = await rig.ask()
+    assert (response.body, response.get("x-gateway-fallback")) == (b"ok", b"503")
     assert (upstream.accepted, spare.accepted) == (1, 1), "short responses are read, so the connection goes on"
     line = await line_of(rig)
     assert line["attempts"] == 3
@@ -469,8 +469,8 @@ async def test_the_fallback_has_retries_of_its_own(
 ) -> None:
     rig = await rig_of(gateway_for, refused_url(), spare, to_spare("connect"), retries=TWICE)
     spare.behaviour = in_turn(BUSY_503, OK)
-    told = await rig.ask()
-    assert (told.body, told.get("x-gateway-fallback")) == (b"ok", b"connect")
+    response = await rig.ask()
+    assert (response.body, response.get("x-gateway-fallback")) == (b"ok", b"connect")
     line = await line_of(rig)
     assert (line["attempts"], line["retries"]["failures"]) == (3, ["503"])
 
@@ -564,10 +564,14 @@ async def test_a_refusal_that_says_when_to_come_back_still_does(gateway_for: Gat
     busy = Fallback(("queue",), response=FixedResponse(503, "later"))
     rig = await gateway_for(upstream, fallback=busy, max_concurrent=1, cors=Cors(("https://app.test",)))
     assert rig.p.limiter.try_acquire() != REFUSED
-    told = await rig.ask("/", "Origin: https://app.test")
-    assert (told.status, told.body, told.get("content-type")) == (503, b"later", b"text/plain; charset=utf-8")
-    assert int(told.get("retry-after") or 0) >= 1
-    assert told.get("access-control-allow-origin") == b"https://app.test"
+    response = await rig.ask("/", "Origin: https://app.test")
+    assert (response.status, response.body, response.get("content-type")) == (
+        503,
+        b"later",
+        b"text/plain; charset=utf-8",
+    )
+    assert int(response.get("retry-after") or 0) >= 1
+    assert response.get("access-control-allow-origin") == b"https://app.test"
     give_back(rig.p.limiter)
 
 

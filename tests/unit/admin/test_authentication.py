@@ -1,4 +1,4 @@
-"""Who sends a request, by a real database: what was revoked ends at once, and requests share the looks at it."""
+"""Callers are identified by a real database: what was revoked ends at once, and requests share the looks at it."""
 
 from __future__ import annotations
 
@@ -96,6 +96,7 @@ async def test_a_caller_who_leaves_ends_no_look(store: Counted, authentication: 
     leaves.cancel()
     assert await stays is not None
     assert leaves.cancelled()
+    assert store.looks == 1
 
 
 async def test_all_requests_of_a_look_that_fails_fail(

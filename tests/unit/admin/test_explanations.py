@@ -46,9 +46,9 @@ def test_who_asked_no_upstream_did_not_wait_for_one() -> None:
 
 
 def test_a_request_that_runs_has_no_way_yet() -> None:
-    told = explained({"proxy_name": "web", "phase": "dial", "age": 1.25})
-    assert (told["running"], told["way"]) == (True, [])
-    assert told["sentence"] == "it runs for 1.2 s, in phase dial of proxy web"
+    explanation = explained({"proxy_name": "web", "phase": "dial", "age": 1.25})
+    assert (explanation["running"], explanation["way"]) == (True, [])
+    assert explanation["sentence"] == "it runs for 1.2 s, in phase dial of proxy web"
 
 
 def test_the_status_of_a_call_of_grpc_is_told() -> None:
@@ -66,8 +66,8 @@ def test_the_status_of_a_call_of_grpc_is_told() -> None:
 )
 def test_what_the_fallback_took_over_from_is_told(behind: dict[str, str], says: str) -> None:
     line = LINE | {"status_code": 200, "reason": "", "fallback": behind}
-    told = explained(line)["sentence"]
-    assert told == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; the fallback took over from {says}"
+    sentence = explained(line)["sentence"]
+    assert sentence == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; the fallback took over from {says}"
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_what_the_fallback_took_over_from_is_told(behind: dict[str, str], says: 
 )
 def test_what_became_of_a_hedge_is_told(more: dict[str, object], says: str) -> None:
     seen = {"after_ms": 41.2, "result": "", "other": "h:2", "withheld": "", "shadow": False} | more
-    told = explained(LINE | {"status_code": 200, "reason": "", "hedge": seen})["sentence"]
-    assert told == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; {says}"
+    sentence = explained(LINE | {"status_code": 200, "reason": "", "hedge": seen})["sentence"]
+    assert sentence == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; {says}"
 
 
 @pytest.mark.parametrize("word", WITHHELD)

@@ -114,7 +114,7 @@ async def test_keys_at_a_denied_address_are_not_fetched(
     await cache.aclose()
 
 
-async def test_keys_come_by_the_forward_proxy_of_the_environment(
+async def test_keys_are_asked_for_through_the_forward_proxy_of_the_environment(
     cache: JwksCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Upstream(each_request(lambda _: answer(status=503))) as proxy:

@@ -221,11 +221,21 @@ async def test_limits_of_the_door_itself_are_told_in_the_words_of_its_protocol(u
         assert text_of(result).startswith("This server is at its limit of 1 call at once; try again in ")
         message = await door.said("tools/list")
         assert (message.status, code_of(message)) == (429, "concurrency_limit")
-        told = door.gateway.explain("mcp/tools")
-        assert told is not None
-        assert (told["verdict"], told["reason"], told["active_count"]) == ("refuse", "concurrency_limit", 1)
+        shown = door.gateway.explain("mcp/tools")
+        assert shown is not None
+        assert (shown["verdict"], shown["reason"], shown["active_count"]) == ("refuse", "concurrency_limit", 1)
         held.let_go.set()
         assert text_of(await running) == "done"
+
+
+async def test_calls_at_a_door_are_not_counted_by_the_governance(upstream: Upstream) -> None:
+    held = Held(upstream)
+    async with opened(file(upstream.url) + "governance: {max_concurrent: 1}\n") as door:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(door.call("slow")) for _ in range(2)]
+            await eventually(lambda: len(held.links) == 2, "two calls run")
+            held.let_go.set()
+        assert [text_of(task.result()) for task in running] == ["done"] * 2
 
 
 async def test_a_rate_limit_of_the_door(shop: Upstream) -> None:
