@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from admin.conftest import Answer, Api
-
-from gateway.config import kinds
-from gateway.connectors.connector import ActionSection, Call, ConnectionSection, Connector, Secret
+from harness.strangers import FAR, Far, FarAction, known
 
 PASSWORD, OTHER = "s3cret-of-the-database", "s3cret-2-of-the-database"
 SQL = {"kind": "sql", "url": f"postgresql://reader:{PASSWORD}@db.internal/shop"}
@@ -166,48 +164,16 @@ async def test_no_proxy_sends_requests_to_it(api: Api) -> None:
         assert "takes no HTTP requests" in fields(refused)["upstream"]
 
 
-class _FarConnection(ConnectionSection):
-    """Something far away."""
-
-    host: str
-    password: Secret
-
-
-class _FarAction(ActionSection):
-    """A word to it."""
-
-    word: str = "hello"
-
-
-class _Far(Connector[_FarConnection, _FarAction]):
-    Connection = _FarConnection
-    Action = _FarAction
-
-    async def perform(self, call: Call[_FarAction]) -> object:
-        return call.action.word
-
-    async def test(self) -> None: ...
-
-
-class _Point:
-    name, value = "far", "far:Far"
-
-    def load(self) -> object:
-        return _Far
-
-
-class _NamedAction(_FarAction):
+class _NamedAction(FarAction):
     name: str = ""
     """A key that the record has too."""
 
 
 @pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def far() -> Iterator[None]:
     """A connector of another distribution."""
-    monkeypatch.setattr(kinds, "_installed", lambda: {"far": _Point()})
-    kinds.kind_of.cache_clear()
-    yield
-    kinds.kind_of.cache_clear()
+    with known(FAR):
+        yield
 
 
 @pytest.mark.usefixtures("far")
@@ -219,18 +185,17 @@ async def test_a_connector_of_another_package(api: Api, monkeypatch: pytest.Monk
     assert "send them again: password" in str(fields(refused))
     assert (await api.call("PATCH", "/connections/db", {"description": "d", "version": 1})).status == 200
     assert (await api.call("POST", "/actions", {"name": "hi", "connection": "db", "word": "x"})).status == 201
-    monkeypatch.setattr(_Far, "Action", _NamedAction)
+    monkeypatch.setattr(Far, "Action", _NamedAction)
     own = await api.call("POST", "/actions", {"name": "ho", "connection": "db"})
     assert "has a key name of its own" in fields(own)["kind"]
 
 
 @pytest.mark.usefixtures("far")
-async def test_what_is_not_installed_here_is_shown_with_the_reason(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_not_installed_here_is_shown_with_the_reason(api: Api) -> None:
     await made(api, {"kind": "far", "host": "a.internal", "password": PASSWORD})
-    monkeypatch.setattr(kinds, "_installed", dict)
-    kinds.kind_of.cache_clear()
-    api.store.connections._all, api.store.connections._revision = (), -1  # as another process reads it
-    shown = (await api.call("GET", "/connections/db")).body
-    assert "install the package that has it" in shown["record"]["problem"]
-    assert shown["record"]["settings"]["password"] == "[REDACTED]"
-    assert (await api.call("DELETE", "/connections/db")).status == 200
+    with known():
+        api.store.connections._all, api.store.connections._revision = (), -1  # as another process reads it
+        shown = (await api.call("GET", "/connections/db")).body
+        assert "install the package that has it" in shown["record"]["problem"]
+        assert shown["record"]["settings"]["password"] == "[REDACTED]"
+        assert (await api.call("DELETE", "/connections/db")).status == 200

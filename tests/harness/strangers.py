@@ -3,11 +3,59 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from meta.sources import ROOT
 
+from gateway.admin import kinds as described
 from gateway.config import kinds
+from gateway.connectors.connector import ActionSection, Call, ConnectionSection, Connector, Secret
+
+
+class FarConnection(ConnectionSection):
+    """Something far away."""
+
+    host: str
+    password: Secret
+
+
+class FarAction(ActionSection):
+    """A word to it."""
+
+    word: str = "hello"
+
+
+class Far(Connector[FarConnection, FarAction]):
+    Connection = FarConnection
+    Action = FarAction
+
+    async def perform(self, call: Call[FarAction]) -> object:
+        return call.action.word
+
+    async def test(self) -> None: ...
+
+
+class _Point:
+    name, value = "far", "far:Far"
+
+    def load(self) -> object:
+        return Far
+
+
+@contextmanager
+def known(*points: _Point) -> Iterator[None]:
+    """This process has the connectors of these entry points, and those of the gateway."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kinds, "_installed", lambda: {point.name: point for point in points})
+        _look_again()
+        yield
+    _look_again()
+
+
+FAR = _Point()
 
 
 def connector_of_the_docs() -> str:
@@ -30,4 +78,9 @@ def installed(folder: Path, kind: str, target: str, source: str) -> Path:
 def forget() -> None:
     """Look for connectors again."""
     kinds._installed.cache_clear()
+    _look_again()
+
+
+def _look_again() -> None:
     kinds.kind_of.cache_clear()
+    described.kinds.cache_clear()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from admin.conftest import GET_USER, GITHUB, Api, responding
+from harness.strangers import FAR, known
 from page.conftest import INPUT, PLANNED, Visit, failing
 from playwright.async_api import Page, expect
 
@@ -235,6 +236,38 @@ async def test_each_connector_has_its_form(api: Api, visit: Visit) -> None:
     await page.get_by_label("Description").fill("Orders")
     await press(page, "Save")
     assert await stored_password(api) == (2, "the-password")
+
+
+async def test_a_connector_of_another_package_has_a_form_too(api: Api, visit: Visit) -> None:
+    page = visit.page
+    with known(FAR):
+        await open_calls(visit)
+        await page.get_by_label("Kind").select_option("far")
+        await page.get_by_role("button", name="New connection").click()
+        await page.get_by_label("Name", exact=True).fill("moon")
+        await page.get_by_role("button", name="Create").click()
+        await expect(page.locator("[id='f-password-error']")).not_to_be_empty()
+        await page.get_by_label("Host").fill("moon.test")
+        password = page.get_by_label("Password")
+        await expect(password).to_have_attribute("type", "password")
+        await password.fill("the-password")
+        await press(page, "Create")
+        (stored,) = await api.store.connections.list()
+        assert stored.value.definition.password == "the-password"  # type: ignore[union-attr]
+        row = page.locator("li.call", has_text="moon")
+        await row.get_by_role("button", name="moon").click()
+        await page.get_by_role("button", name="New action").click()
+        await page.get_by_label("Name", exact=True).fill("greet")
+        await page.get_by_label("Word").fill("good evening")
+        await press(page, "Create")
+        shown = (await api.call("GET", "/actions/greet")).body
+        assert (shown["trn"], shown["record"]["settings"]["word"]) == (
+            "trn:openact:default:action/far/greet@v1",
+            "good evening",
+        )
+        await row.get_by_role("button", name="greet").click()
+        await page.get_by_role("button", name="Edit").click()
+        await expect(page.get_by_label("Word")).to_have_value("good evening")
 
 
 async def test_another_login_keeps_nothing_of_the_one_before(api: Api, visit: Visit) -> None:

@@ -28,6 +28,8 @@ const notes = ({ record }) => [
 const ofKind = (kind) => (kind === 'http' ? {} : { kind });
 const ofConnection = ({ connector }) => (connector === 'mcp' ? {} : ofKind(connector));
 
+const options = (kinds) => kinds.map((kind) => h('option', { value: kind }, CONNECTORS[kind] ?? kind));
+
 export class Calls {
   #connections = [];
   #actions = [];
@@ -37,7 +39,7 @@ export class Calls {
   #sum = h('p', { class: 'muted sum' });
   #search = h('input', { type: 'search', id: 'calls-search', placeholder: 'Name, address or path', oninput: () => this.#arrange(), autocomplete: 'off' });
   #tenant = h('input', { id: 'calls-tenant', value: 'default', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', onchange: () => this.load() });
-  #kind = h('select', { id: 'calls-kind' }, Object.entries(CONNECTORS).map(([kind, label]) => h('option', { value: kind }, label)));
+  #kind = h('select', { id: 'calls-kind' }, options(Object.keys(CONNECTORS)));
 
   constructor() {
     this.element = h(
@@ -53,12 +55,20 @@ export class Calls {
     );
   }
 
+  // Connectors of other packages besides. One that cannot be loaded has no schemas.
+  #offer(kinds) {
+    const known = new Set([...this.#kind.options].map(({ value }) => value));
+    const others = kinds.filter(({ name, connection_schema: schema }) => !known.has(name) && schema.properties);
+    this.#kind.append(...options(others.map(({ name }) => name)));
+  }
+
   get tenant() { return this.#tenant.value.trim() || 'default'; }
 
   async load() {
     try {
       const query = `?tenant=${encodeURIComponent(this.tenant)}&per_page=1000`;
-      const [connections, actions] = await Promise.all([call('GET', `/connections${query}`), call('GET', `/actions${query}`)]);
+      const [connections, actions, kinds] = await Promise.all([`/connections${query}`, `/actions${query}`, '/kinds'].map((path) => call('GET', path)));
+      this.#offer(kinds.items);
       [this.#connections, this.#actions] = [connections.items, actions.items];
       say(this.#error, '');
       say(this.#sum, `${plural(this.#connections.length, 'connection')} · ${plural(this.#actions.length, 'action')}`);

@@ -4,7 +4,6 @@
 import { call } from './api.js';
 import { get } from './settings.js';
 
-const REFERENCE = '#/components/schemas/';
 const LAST = 'Other settings'; // the group of plain keys that name none
 
 export const words = (key) => `${key[0].toUpperCase()}${key.slice(1).replaceAll('_', ' ')}`;
@@ -111,7 +110,7 @@ class RecordSchema {
   }
 
   #resolve(node) {
-    return node.$ref ? { ...this.schemas[node.$ref.replace(REFERENCE, '')], title: undefined, ...node } : node;
+    return node.$ref ? { ...this.schemas[node.$ref.slice(node.$ref.lastIndexOf('/') + 1)], title: undefined, ...node } : node;
   }
 
   #collect(properties, required, prefix, group) {
@@ -154,5 +153,15 @@ const schemasOf = async () => (await call('GET', '/openapi.json')).components.sc
 
 export const proxySchema = async () => new RecordSchema(await schemasOf(), 'Proxy', { answer: 'ProxyAnswer' });
 
-// `name`: NewConnection or NewAction. The tenant is that of the page, and the version travels in a header field.
-export const callSchema = async (name) => new RecordSchema(await schemasOf(), name, { plain: 'Basics', without: ['tenant', 'version'] });
+const OF_THE_PAGE = { plain: 'Basics', without: ['tenant', 'version'] }; // the page has a tenant, and the version travels in a header field
+
+// `name`: NewConnection, NewAction, or that of a connector.
+export const callSchema = async (name) => new RecordSchema(await schemasOf(), name, OF_THE_PAGE);
+
+// Of a connector of another package. The API lists the schemas of its sections by themselves; a record has a name besides.
+export async function foreignSchema(name, kind) {
+  const [known, { items }] = await Promise.all([schemasOf(), call('GET', '/kinds')]);
+  const { $defs = {}, properties = {}, required = [] } = items.find((one) => one.name === kind)?.[name === 'NewConnection' ? 'connection_schema' : 'action_schema'] ?? {};
+  const own = { properties: { name: known[name].properties.name, ...properties }, required: ['name', ...required] };
+  return new RecordSchema({ ...$defs, [name]: own }, name, { ...OF_THE_PAGE, without: ['kind', ...OF_THE_PAGE.without] });
+}

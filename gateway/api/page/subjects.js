@@ -3,7 +3,7 @@
 import { proxyPath } from './api.js';
 import { impact } from './dialog.js';
 import { h } from './dom.js';
-import { callSchema, proxySchema } from './schema.js';
+import { callSchema, foreignSchema, proxySchema, words } from './schema.js';
 
 // `record`: as the API lists it. `stored`: what the API gives when it was saved, or when another user has changed it.
 export const PROXY = {
@@ -18,9 +18,14 @@ export const PROXY = {
   effect: (answer) => impact(answer.impact),
 };
 
-// The connectors that have a form, and the schemas of the API for what they have.
+// The connectors that come with the gateway, and the schemas of the API for what they have.
 export const CONNECTORS = { http: 'HTTP', mcp: 'MCP', sql: 'SQL', redis: 'Redis', mongodb: 'MongoDB' };
-const schemaName = (noun, kind) => `New${['http', 'mcp', undefined].includes(kind) ? '' : `${kind[0].toUpperCase()}${kind.slice(1)}`}${noun === 'connection' ? 'Connection' : 'Action'}`;
+
+function schemaOf(noun, kind = 'http') {
+  const record = noun === 'connection' ? 'Connection' : 'Action';
+  if (!Object.hasOwn(CONNECTORS, kind)) return foreignSchema(`New${record}`, kind);
+  return callSchema(`New${['http', 'mcp'].includes(kind) ? '' : words(kind)}${record}`);
+}
 
 // A connection or an action of `tenant`. `given`: what a new one has from the start, with its kind.
 export function called(noun, tenant, given = {}) {
@@ -28,7 +33,7 @@ export function called(noun, tenant, given = {}) {
   const query = `?tenant=${encodeURIComponent(tenant)}`;
   return {
     noun,
-    schema: () => callSchema(schemaName(noun, given.kind)),
+    schema: () => schemaOf(noun, given.kind),
     path: (record, isDry) => `${base}${record ? `/${encodeURIComponent(record.trn)}` : ''}${query}${isDry ? '&dry_run=true' : ''}`,
     fresh: () => ({ ...given }),
     settings: (record) => Object.fromEntries(Object.entries(record.record.settings).filter(([key]) => key !== 'tenant')),
