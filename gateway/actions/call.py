@@ -16,7 +16,7 @@ from gateway.core.peer import Peer
 from gateway.errors import GatewayError
 from gateway.proxy.server import Server
 from gateway.proxy.snapshot import Served
-from gateway.wire.memory import MemoryStream, PieceStream
+from gateway.wire.memory import Enough, MemoryStream, PieceStream
 
 PEER: Final = Peer("127.0.0.1", 0, b"http", lambda address: False)
 """Who makes the calls: this process."""
@@ -41,6 +41,8 @@ class Prepared:  # not frozen, because each call makes one, and setting frozen f
     """None: it is not sent again."""
     work: Work | None = None
     """What a connector does instead of a request."""
+    enough: Enough | None = None
+    """Which response is whole before its body ends; None: none is."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ async def call(
     limits: Limits = server.limits
     stream: MemoryStream
     if opening is None:
-        stream = MemoryStream(PEER, limits, prepared.body)
+        stream = MemoryStream(PEER, limits, prepared.body, prepared.enough)
     else:
         stream = PieceStream(PEER, limits, prepared.body, WINDOW, opening.changed.set)
     exchange = Exchange(stream, head_of(prepared), monotonic())

@@ -13,10 +13,21 @@ import orjson
 from gateway.actions import eras
 from gateway.actions.call import Ended, Prepared
 from gateway.actions.prepare import Entry, Ready, prepare_message
-from gateway.actions.tool_messages import Request, Response, Session, discovery, initialization, request, response
+from gateway.actions.tool_messages import (
+    Arrival,
+    Request,
+    Response,
+    Session,
+    discovery,
+    has_events,
+    initialization,
+    request,
+    response,
+)
 from gateway.config.actions import Connection
 from gateway.core.message import ResponseHead
 from gateway.errors import UPSTREAM_BAD_RESPONSE, GatewayError, Reason
+from gateway.wire.memory import Enough
 
 SAID_NO: Final = 422
 """The status of a result that is an error: the server was asked, and says that it could not do it."""
@@ -123,8 +134,14 @@ class ServerCall:
         number = self._sessions.number()
         prepared = prepare_message(self.entry, *_parts(made.numbered(number))).prepared
         prepared.seconds = max(min(prepared.seconds, self._until - monotonic()), 0.001)
+        prepared.enough = _arrival(number)
         ended = await self._make(prepared)
         return ended, None if ended.error is not None else _response_of(ended, number)
+
+
+def _arrival(number: int) -> Enough:
+    found = Arrival(number)
+    return lambda stream: has_events(_field(stream.head, b"content-type")) and found(stream.received)
 
 
 def _supports(versions: object) -> bool:

@@ -14,6 +14,9 @@ from gateway.actions import eras
 
 _CLIENT: Final = {"name": "breakwater", "version": gateway.__version__}
 _LINE: Final = re.compile(rb"\r\n|\n|\r")
+_BLANK: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+"""The end of an event."""
+_LONGEST_BLANK: Final = 4
 FIRST: Final = 1
 """The id of a request that stands alone."""
 
@@ -90,20 +93,53 @@ class Response:
 def response(body: bytes, content_type: str, number: int = FIRST) -> Response | None:
     """The response to the request ``number`` that ``body`` holds, as JSON or in a stream of events; None: it holds
     none."""
-    kind = content_type.partition(";")[0].strip().lower()
-    for text in _events(body) if kind == "text/event-stream" else (body,):
-        try:
-            found = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            continue
-        # An error may have no id, because the request could not be read.
-        if isinstance(found, dict) and found.get("id") in (number, None):
-            result, error = found.get("result"), found.get("error")
-            if isinstance(result, dict) or isinstance(error, dict):
-                return Response(
-                    result if isinstance(result, dict) else None, error if isinstance(error, dict) else None
-                )
+    for text in _events(body) if has_events(content_type) else (body,):
+        found = _response(text, number)
+        if found is not None:
+            return found
     return None
+
+
+def has_events(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+class Arrival:
+    """Looks for the response to the request ``number`` in a stream of events that grows. A server should end the stream
+    behind it, and need not (2025-11-25, basic/transports: Sending Messages to the Server)."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._body: bytearray | None = None
+        self._begun = 0
+        """Where the event begins that has not ended."""
+        self._scanned = 0
+
+    def __call__(self, body: bytearray) -> bool:
+        """Whether it is in ``body``. That of another attempt is another object."""
+        if body is not self._body:
+            self._body, self._begun, self._scanned = body, 0, 0
+        ends = [found.end() for found in _BLANK.finditer(body, max(self._begun, self._scanned - _LONGEST_BLANK))]
+        self._scanned = len(body)
+        if not ends:
+            return False
+        events, self._begun = bytes(body[self._begun : ends[-1]]), ends[-1]
+        return any(_response(text, self._number) is not None for text in _events(events))
+
+
+def _response(text: bytes, number: int) -> Response | None:
+    """What ``text`` holds, if it is a message of JSON-RPC that responds to the request ``number``."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    # An error may have no id, because the request could not be read.
+    if not isinstance(found, dict) or found.get("id") not in (number, None):
+        return None
+    result, error = found.get("result"), found.get("error")
+    if not isinstance(result, dict) and not isinstance(error, dict):
+        return None
+    return Response(result if isinstance(result, dict) else None, error if isinstance(error, dict) else None)
 
 
 def _events(body: bytes) -> Iterator[bytes]:

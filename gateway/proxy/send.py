@@ -18,7 +18,7 @@ from gateway.core.message import HTTP_2 as OVER_HTTP_2
 from gateway.core.stream import ClientStream, ServerStream
 from gateway.errors import GatewayError
 from gateway.policy.retry import IDEMPOTENT, STALE
-from gateway.proxy.bounded import BoundedRelay
+from gateway.proxy.bounded import BoundedRelay, EnoughError
 from gateway.proxy.bridge import Bridge
 from gateway.proxy.grpc import TIMEOUT, status_of_trailers, timeout_line
 from gateway.proxy.header_fields import ConfiguredFields
@@ -139,9 +139,11 @@ def _handler(way: _Way) -> Handler:
 
 
 def _broken_off(ex: Exchange, stream: ClientStream, error: BaseException) -> bool:
-    """End an attempt that broke off. False: of a response that is not for the caller anyway."""
+    """End an attempt that broke off. False: of a response that is there, or that is not for the caller anyway."""
     end_of_body(ex)
     stream.abandon(ex.gone_at)
+    if isinstance(error, EnoughError):
+        return False
     if ex.retries is not None and ex.retries.discarding:  # the one that does not fit may be of the other attempt
         return not isinstance(error, GatewayError)
     nowhere = ex.discarded if ex.opened is None else ex.discarded or ex.opened.unfit

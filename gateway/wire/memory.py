@@ -14,6 +14,9 @@ from gateway.core.message import ResponseHead
 from gateway.core.peer import Peer
 from gateway.core.stream import BodySink, ClientStream, Source, Trailer, Tunnel
 
+Enough = Callable[["MemoryStream"], bool]
+"""Whether the response is there, although its body has not ended. It is asked after each piece."""
+
 
 class MemoryStream:
     """The request's body is whole from the beginning. Nothing is slow here: the stream is never full."""
@@ -24,6 +27,7 @@ class MemoryStream:
         "blocked",
         "body_out",
         "complete",
+        "enough",
         "full",
         "given",
         "head",
@@ -38,8 +42,10 @@ class MemoryStream:
         "tunnel",
     )
 
-    def __init__(self, peer: Peer, limits: Limits, body: bytes = b"") -> None:
+    def __init__(self, peer: Peer, limits: Limits, body: bytes = b"", enough: Enough | None = None) -> None:
         self.peer = peer
+        self.enough = enough
+        """None: the response is all that the upstream sends."""
         self.limits = limits
         self._body: bytes | None = body or None
         self._trailer: Trailer | None = None
@@ -66,7 +72,7 @@ class MemoryStream:
 
     def again(self, body: bytes) -> MemoryStream:
         """One for another attempt."""
-        return MemoryStream(self.peer, self.limits, body)
+        return MemoryStream(self.peer, self.limits, body, self.enough)
 
     # -- the request's body
 

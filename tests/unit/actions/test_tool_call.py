@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from harness.answers import answer
-from harness.mcp_script import BEGUN, DONE, FILE, NEWER, OLDER, Server, error, peer, result
-from harness.upstream import Upstream, refused_url
+from harness.answers import answer, chunk, head
+from harness.mcp_script import BEGUN, DONE, FILE, JSON, NEWER, OLDER, Server, error, peer, result
+from harness.upstream import Link, Upstream, refused_url
 
 from gateway.config import load
 from gateway.ipc.calls import Called
@@ -49,6 +49,31 @@ async def test_a_server_of_the_older_era_gets_one_session(upstream: Upstream) ->
         assert len(set(numbers)) == len(numbers) == 4, "no two requests of a session have one id"
         for seen in upstream.requests[2:]:
             assert (seen.get("mcp-session-id"), seen.get("mcp-protocol-version")) == (b"s1", b"2025-11-25")
+
+
+async def test_a_stream_that_stays_open_behind_the_response_holds_up_no_call(upstream: Upstream) -> None:
+    events = b'data: {"jsonrpc":"2.0","id":%d,"result":{"content":[]}}\n\n'
+
+    async def reply(link: Link) -> None:
+        while True:
+            sent = json.loads((await link.request()).body)
+            if sent["method"] == "tools/call":
+                break
+            await link.send(begun(sent))
+        await link.send(head("Content-Type: text/event-stream", "Transfer-Encoding: chunked"))
+        await link.send(chunk(b": working\n\n"))
+        await link.send(chunk(events % sent["id"]))
+        assert await link.gone()
+
+    def begun(sent: Any) -> bytes:
+        if sent["method"] == "initialize":
+            return answer(json.dumps({"id": sent["id"], "result": {"protocolVersion": "2025-11-25"}}).encode(), JSON)
+        return answer(status=202 if "id" not in sent else 400)
+
+    upstream.behaviour = reply
+    async with peer(upstream.url) as made:
+        for _ in range(3):  # a failure would open the breaker
+            assert body_of(await made.call()) == {"content": []}
 
 
 @pytest.mark.parametrize(

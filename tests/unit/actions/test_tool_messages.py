@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.actions import eras
-from gateway.actions.tool_messages import Session, discovery, initialization, request, response
+from gateway.actions.tool_messages import Arrival, Session, discovery, initialization, request, response
 
 CALL = {"name": "add", "arguments": {"a": 1}}
 
@@ -98,3 +98,22 @@ def test_an_error_may_have_no_id(code: int, modern: bool) -> None:
     found = response(json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": code}}).encode(), "application/json")
     assert found is not None
     assert (found.result, found.modern) == (None, modern)
+
+
+PING = b'data: {"jsonrpc":"2.0","id":"p","method":"ping"}'
+OTHER = b'data: {"jsonrpc":"2.0","id":6,"result":{}}'
+MINE = b'event: message\ndata: {"jsonrpc":"2.0",\ndata: "id":7,"result":{}}'
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n"])
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_a_response_arrives_with_the_end_of_its_event(end: bytes, size: int) -> None:
+    before = b": hello\n\n" + PING + end + OTHER + end
+    whole = before + MINE + end
+    arrival, body = Arrival(7), bytearray()
+    while not arrival(body):
+        assert len(body) < len(whole), "it is found"
+        body += whole[len(body) : len(body) + size]
+    assert len(body) > len(before) + len(MINE)
+    assert not arrival(bytearray(before)), "of another attempt"
+    assert arrival(bytearray(whole))

@@ -6,12 +6,14 @@ import asyncio
 from typing import cast
 
 import pytest
+from harness.patience import eventually
 
 from gateway.core.limits import Limits
 from gateway.core.peer import Peer
 from gateway.core.stream import ClientStream
 from gateway.errors import ANSWER_TOO_LARGE, GatewayError
-from gateway.proxy.bounded import Bounded
+from gateway.proxy import bounded as bounded_module
+from gateway.proxy.bounded import Bounded, EnoughError
 from gateway.wire.memory import MemoryStream
 
 
@@ -60,6 +62,21 @@ async def test_an_end_in_the_same_read_is_no_good_end() -> None:
     await asyncio.sleep(0)
     assert len(stream.errors) == 1, "its connection may serve others by then"
     assert not sink.complete
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_what_is_enough_waits_a_while_for_the_end(monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
+    monkeypatch.setattr(bounded_module, "GRACE", 0.0)
+    stream, sink = Stream(), MemoryStream(Peer("127.0.0.1", 0, b"http", lambda address: False), Limits())
+    bounded = Bounded(sink, cast(ClientStream, stream), 9, lambda: sink.received == b"ab")
+    for piece in (b"a", b"b"):
+        assert not stream.errors
+        bounded.data(memoryview(piece), pooled=False)
+    if ends:
+        bounded.end([])
+    await eventually(lambda: sink.complete)
+    await asyncio.sleep(0)
+    assert [isinstance(error, EnoughError) for error in stream.errors] == ([] if ends else [True])
 
 
 def test_without_a_sink_nothing_is_given_on() -> None:
