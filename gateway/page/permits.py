@@ -45,7 +45,8 @@ class PagePermitStore:
     """The numbers of one limiter, for the process in ``slab.slot``."""
 
     __slots__ = (
-        *("_arrivals", "_cells", "_floats", "_mine", "_release", "_schedule", "_section", "_try_acquire", "_wakes"),
+        *("_arrivals", "_cells", "_held", "_hold", "_limit", "_total", "_waiting"),
+        *("_mine", "_release", "_schedule", "_section", "_try_acquire", "_wakes"),
         "slab",
         "taken",
     )
@@ -56,9 +57,11 @@ class PagePermitStore:
         self._section = slab.section
         self._try_acquire, self._release = slab.try_acquire, slab.release
         self._cells = slab.cells
-        self._floats = slab.floats
         self._mine = HELD + slab.slot
-        self._arrivals = ARRIVED + slab.slot
+        # The cells that each request needs.
+        self._arrivals, self._held = slab.cell(ARRIVED + slab.slot), slab.cell(self._mine)
+        self._limit, self._total, self._waiting = slab.cell(LIMIT), slab.cell(TOTAL), slab.cell(WAITING)
+        self._hold: memoryview[float] = slab.cell(HOLD).cast("B").cast("d", ())
         self._wakes: list[Callable[[], None]] = []
         self._schedule = PageSchedule(slab)
         self.taken = 0
@@ -101,7 +104,7 @@ class PagePermitStore:
 
     @property
     def hold(self) -> float:
-        return self._floats[HOLD]
+        return self._hold[()]
 
     # -- what a worker does
 
@@ -116,53 +119,53 @@ class PagePermitStore:
 
     def take(self) -> int:
         """As `PermitStore.take`. To refuse takes no lock: it is right however old the numbers are."""
-        cells, arrivals = self._cells, self._arrivals
-        cells[arrivals] = arrived = cells[arrivals] + 1
-        limit = cells[LIMIT]
-        if cells[TOTAL] >= limit:
+        arrivals, total = self._arrivals, self._total
+        arrivals[()] = arrived = arrivals[()] + 1
+        limit = self._limit[()]
+        if total[()] >= limit:
             return REFUSED
-        slab, section, mine = self.slab, self._section, self._mine
+        section, try_acquire, release = self._section, self._try_acquire, self._release
         section.inside = True
-        code = self._try_acquire()
+        code = try_acquire()
         if code:
-            slab.settle(code)
-        total = cells[TOTAL]
-        if total < limit:  # one that changes now is as good as one that changes a moment later
-            cells[mine] += 1  # first, as in `_put_in_use`
-            cells[TOTAL] = self.taken = total + 1
+            self.slab.settle(code)
+        before = total[()]
+        if before < limit:  # one that changes now is as good as one that changes a moment later
+            self._held[()] += 1  # first, as in `_put_in_use`
+            total[()] = self.taken = before + 1
         else:
             arrived = REFUSED
-        self._release()
+        release()
         section.inside = False
         if section.later:
-            slab.catch_up()
+            self.slab.catch_up()
         return arrived
 
     def give_back(self, seconds: float = 0.0) -> None:
         """As `PermitStore.give_back`."""
         if seconds:
             # Not under the lock: of two processes that measure at once, one is forgotten, which an average survives.
-            floats = self._floats
-            hold = floats[HOLD]
-            floats[HOLD] = hold + (seconds - hold) * SMOOTHING if hold else seconds
-        slab, section, cells = self.slab, self._section, self._cells
+            cell = self._hold
+            hold = cell[()]
+            cell[()] = hold + (seconds - hold) * SMOOTHING if hold else seconds
+        section, try_acquire, release = self._section, self._try_acquire, self._release
         if section.inside:
-            slab.put_off(self.give_back)
+            self.slab.put_off(self.give_back)
             return
         section.inside = True
-        code = self._try_acquire()
+        code = try_acquire()
         if code:
-            slab.settle(code)
+            self.slab.settle(code)
         taker = _NONE
-        if cells[WAITING]:
-            taker = self._hand_over(slab.slot)
+        if self._waiting[()]:
+            taker = self._hand_over(self.slab.slot)
         else:
-            cells[self._mine] -= 1
-            cells[TOTAL] -= 1
-        self._release()
+            self._held[()] -= 1
+            self._total[()] -= 1
+        release()
         section.inside = False
         if section.later:
-            slab.catch_up()
+            self.slab.catch_up()
         if taker != _NONE:
             self._ring({taker})
 

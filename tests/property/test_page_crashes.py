@@ -123,6 +123,9 @@ def deadly(store: PagePermitStore, last: int) -> PagePermitStore:
     slab.cells = store._cells = cast(memoryview, Deadly(slab.cells, last))
     slab.entries = cast(memoryview, Deadly(slab.entries, last))
     slab.floats = cast("memoryview[float]", Deadly(slab.floats, last))
+    for name in PagePermitStore.__slots__:
+        if isinstance(getattr(store, name), memoryview):  # a cell of its own
+            setattr(store, name, Deadly(getattr(store, name), last))
     store._schedule._cells, store._schedule._floats = slab.cells, slab.floats
     return store
 
