@@ -65,6 +65,8 @@ class Exposition:
         self._proxies = self._upstreams = self._endpoints = _Slabs(())
         self._templates: dict[str, tuple[Series, str]] = {}
         """By family and format: which series are shown, and the template of their lines."""
+        self._texts: dict[str, tuple[list[tuple[Number, ...]], str]] = {}
+        """By family: what its numbers were, and their text. Most gauges stay as they are from scrape to scrape."""
         self._series: dict[tuple[int, int], str] = {}
         """Name and labels of a known series, by its cell and the cell's value."""
 
@@ -77,6 +79,7 @@ class Exposition:
             self._upstreams = _Slabs([(_upstream(name), base) for name, base in upstreams])
             self._endpoints = _Slabs([(_endpoint(name), base) for name, base in endpoints])
             self._templates.clear()
+            self._texts.clear()
             self._series.clear()
         for sheet, slabs in (
             (PROCESS, self._process),
@@ -106,9 +109,15 @@ class Exposition:
     def _values(self, family: Values, slabs: _Slabs) -> str:
         cells: Cells = self._counters.floats if family.floating else self._counters.ints
         columns = [slabs.column(cells, family.at + index) for index in range(len(family.labels))]
-        labels: Sequence[str] = family.labels
         if family.name == _OPEN_SECONDS:
             columns = [self._open_seconds(columns[0], slabs)]
+        known = self._texts.get(family.name)
+        if known is None or known[0] != columns:
+            known = self._texts[family.name] = columns, self._text_of(family, slabs, columns)
+        return known[1]
+
+    def _text_of(self, family: Values, slabs: _Slabs, columns: list[tuple[Number, ...]]) -> str:
+        labels: Sequence[str] = family.labels
         if family.sparse:
             seen = list(map(any, columns))
             labels, columns = list(compress(labels, seen)), list(compress(columns, seen))
@@ -119,9 +128,11 @@ class Exposition:
         if family.sparse:
             shown, numbers = list(compress(shown, numbers)), tuple(compress(numbers, numbers))
 
+        number = "%r" if family.floating else "%d"  # an integer is written without a text of its own
+
         def line(index: int) -> str:
             owner, label = divmod(index, len(labels))
-            return f"{family.name}{_in_template(_labels(slabs.owners[owner], labels[label]))} %r\n"
+            return f"{family.name}{_in_template(_labels(slabs.owners[owner], labels[label]))} {number}\n"
 
         return self._template(family.name, (labels, shown), line) % numbers
 
