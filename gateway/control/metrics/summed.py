@@ -1,18 +1,19 @@
 """The maps of several workers as one: counts add up, and so do the gauges of those that serve.
 
-It is made again for each scrape, in a map of this process alone. The integers of a slab are added as one big number: as
-none of its cells is negative, no sum reaches into the next cell, and 500 proxies take milliseconds.
+It is made again for each scrape, in a map of this process alone. The integers of many slabs are added as one big
+number: as none of their cells is negative, no sum reaches into the next cell, and 500 proxies take milliseconds.
 """
 
 from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from time import monotonic
 from typing import Final
 
+from gateway.control.metrics.blocks import Block, Part, Segment, together
 from gateway.core.quota import KINDS
 from gateway.observe import families
 from gateway.observe.counters import CounterMap, Kind
@@ -26,24 +27,6 @@ _FEW_PAIRS: Final = 8
 """Most proxies have fewer combinations of method and status."""
 _WORST: Final = {0: 0, 2: 1, 1: 2}
 """The states of a breaker as `families.BREAKER_STATE` numbers them, by how much callers notice."""
-
-Part = tuple[CounterMap, int, bool]
-"""A map, the first cell of a slab there, and whether its process serves."""
-
-
-class _Segment:
-    """Cells from ``first`` to ``end`` that are added as one number. The masks have all bits of the cells that count."""
-
-    def __init__(self, cells: Mapping[int, str]) -> None:
-        """``cells``: the kind of each cell, in order; all others become 0."""
-        self.first, self.end = min(cells), max(cells) + 1
-        self.start, self.size = self.first * _CELL, (self.end - self.first) * _CELL
-        self.added = self._mask([cell for cell, kind in cells.items() if kind in ("counter", "gauge")])
-        self.counts = self._mask([cell for cell, kind in cells.items() if kind == "counter"])
-        self.same = self._mask([cell for cell, kind in cells.items() if kind == "same"])
-
-    def _mask(self, cells: Iterable[int]) -> int:
-        return sum(((1 << 64) - 1) << 64 * (cell - self.first) for cell in cells)
 
 
 class _Plan:
@@ -63,17 +46,14 @@ class _Plan:
                 case Requests():
                     pass  # pairs of a key and a count, whose places differ
         kinds |= dict.fromkeys(same, "same")
-        self.floats = sorted(cell for cell, kind in kinds.items() if kind == "float")
-        """Cells that hold floating numbers. They lie in segments, which make them 0."""
-        self.segments: list[_Segment] = []
+        self.segments: list[Segment] = []
         run: dict[int, str] = {}
         for cell in sorted(kinds):
             if run and cell - max(run) > _GAP:
-                self.segments.append(_Segment(run))
+                self.segments.append(Segment(run))
                 run = {}
             run[cell] = kinds[cell]
-        self.segments.append(_Segment(run))
-        self.unpack = _reader(self.floats, "d")
+        self.segments.append(Segment(run))
 
 
 def _reader(cells: Sequence[int], kind: str) -> Callable[[memoryview, int], tuple[float, ...]]:
@@ -103,6 +83,10 @@ _PROXY: Final = _Plan(PROXY, (*_SAME, families.BREAKER_STATE))
 _PROCESS: Final = _Plan(PROCESS)
 _ENDPOINT: Final = _Plan(ENDPOINT)
 _UPSTREAM: Final = _Plan(UPSTREAM)
+_PAIRS: Final = Segment(
+    {families.REQUESTS.at + cell: "counter" if cell % 2 else "same" for cell in range(2 * _FEW_PAIRS + 1)}
+)
+"""The first pairs of a key and a count, and the key behind them."""
 _EXEMPLARS: Final = [family for family in PROXY.families if isinstance(family, Histogram) and family.exemplars]
 
 
@@ -112,8 +96,8 @@ class Summed:
     def __init__(self, maps: Sequence[CounterMap]) -> None:
         self._maps = maps
         self.total = self._sum = CounterMap()
-        self._slabs: dict[Kind, tuple[object, list[tuple[int, list[Part]]]]] = {}
-        """What `_parts` found last, and of which maps."""
+        self._slabs: dict[Kind, tuple[object, list[Block]]] = {}
+        """What `_blocks` found last, and of which maps."""
 
     def update(self, serving: Sequence[CounterMap], *, exemplars: bool = True) -> CounterMap:
         """The map of the only one that was ever used, or ``total``, added up again.
@@ -125,24 +109,23 @@ class Summed:
         if len(used) <= 1:
             return used[0] if used else self._maps[0]
         now = monotonic()
-        for base, parts in self._parts(Kind.PROXY, used, serving):
-            self._proxy(base, parts, now)
+        for block in self._blocks(Kind.PROXY, used, serving):
+            self._proxies(block, now)
             if exemplars:
-                for family in _EXEMPLARS:
-                    self._exemplars(family, base, parts)
-        for base, parts in self._parts(Kind.UPSTREAM, used, serving):
-            self._upstream(base, parts)
-        for base, parts in self._parts(Kind.ENDPOINT, used, serving):
-            self._endpoint(base, parts)
-        self._add(0, [(each, 0, each in serving) for each in used], _PROCESS)
+                for index, base in enumerate(block.bases):
+                    for family in _EXEMPLARS:
+                        self._exemplars(family, base, block.parts(index))
+        for block in self._blocks(Kind.UPSTREAM, used, serving):
+            self._upstreams(block)
+        for block in self._blocks(Kind.ENDPOINT, used, serving):
+            self._endpoints(block)
+        self._add(Block([0], [(each, [0], each in serving) for each in used]), _PROCESS)
         live = [each.ints[families.GENERATION] for each in serving or used]
         self._sum.ints[families.GENERATION] = max(live)
         return self._sum
 
-    def _parts(
-        self, kind: Kind, used: Sequence[CounterMap], serving: Sequence[CounterMap]
-    ) -> list[tuple[int, list[Part]]]:
-        """Of each name that is shown: where its sum goes, and what is added up."""
+    def _blocks(self, kind: Kind, used: Sequence[CounterMap], serving: Sequence[CounterMap]) -> list[Block]:
+        """The slabs of all names that are shown."""
         names = [each.live(kind) for each in used]
         known = self._slabs.get(kind)
         of = [*used, None, *serving, None, *names]  # kept, so that no later list can take the place of one
@@ -159,42 +142,56 @@ class Summed:
                 found.append(
                     (base, [(each, bases[each][name], each in serving) for each in used if name in bases[each]])
                 )
-        self._slabs[kind] = of, found
-        return found
+        self._slabs[kind] = of, together(found)
+        return self._slabs[kind][1]
 
-    def _endpoint(self, base: int, parts: Sequence[Part]) -> None:
-        """Each worker has its own opinion of it: the worst is shown."""
-        self._add(base, parts, _ENDPOINT)
-        live = [(each.ints, at) for each, at, serves in parts if serves]
+    def _endpoints(self, block: Block) -> None:
+        """Each worker has its own opinion of them: the worst is shown."""
+        self._add(block, _ENDPOINT)
         ints, up, capacity = self._sum.ints, families.ENDPOINT_UP, families.ENDPOINT_CAPACITY
-        ints[base + up] = min([cells[at + up] for cells, at in live], default=0)
-        ints[base + capacity] = max([cells[at + capacity] for cells, at in live], default=0)
+        for index, base in enumerate(block.bases):
+            live = [(each.ints, at) for each, at, serves in block.parts(index) if serves]
+            ints[base + up] = min([cells[at + up] for cells, at in live], default=0)
+            ints[base + capacity] = max([cells[at + capacity] for cells, at in live], default=0)
 
-    def _upstream(self, base: int, parts: Sequence[Part]) -> None:
+    def _upstreams(self, block: Block) -> None:
         """The limits are those of all workers together. The breaker is shared: the worst state is shown, because a
         worker may not have seen the newest change yet.
 
         Each worker has its own opinion of the endpoints: of each state the largest count is shown.
         """
-        self._add(base, parts, _UPSTREAM)
-        live = [(each.ints, at) for each, at, serves in parts if serves]
-        ints = self._sum.ints
-        for cell in _LARGEST_OF_UPSTREAM:
-            ints[base + cell] = max([cells[at + cell] for cells, at in live], default=0)
-        cell = families.UPSTREAM_BREAKER_STATE
-        states = [cells[at + cell] for cells, at in live]
-        ints[base + cell] = max(states, key=lambda state: _WORST.get(state, 0), default=0)
+        self._add(block, _UPSTREAM)
+        ints, state_of = self._sum.ints, families.UPSTREAM_BREAKER_STATE
+        for index, base in enumerate(block.bases):
+            live = [(each.ints, at) for each, at, serves in block.parts(index) if serves]
+            for cell in _LARGEST_OF_UPSTREAM:
+                ints[base + cell] = max([cells[at + cell] for cells, at in live], default=0)
+            states = [cells[at + state_of] for cells, at in live]
+            ints[base + state_of] = max(states, key=lambda state: _WORST.get(state, 0), default=0)
 
-    def _proxy(self, base: int, parts: Sequence[Part], now: float) -> None:
-        if not self._add(base, parts, _PROXY):
-            self._differing(base, [(each, at) for each, at, serves in parts if serves])
-        seconds = []
-        for each, at, serves in parts:
-            counted, since = each.floats[at + families.OPEN_SECONDS], each.floats[at + families.OPENED_AT]
-            seconds.append(counted + max(0.0, now - since) if since and serves else counted)
-        # For how long the breaker was open, as each worker saw it. All share it, so that the times do not add up.
-        self._sum.floats[base + families.OPEN_SECONDS] = max(seconds)
-        self._requests(base, parts)
+    def _proxies(self, block: Block, now: float) -> None:
+        for index in self._add(block, _PROXY):
+            live = [(each, at) for each, at, serves in block.parts(index) if serves]
+            self._differing(block.bases[index], live)
+        self._open_seconds(block, now)
+        self._requests(block)
+
+    def _open_seconds(self, block: Block, now: float) -> None:
+        """For how long each breaker was open, as each worker saw it. All share it, so that the times do not add up."""
+        columns: list[list[float]] = []
+        for each, starts, serves in block.rows:
+            floats = each.floats
+            seconds = [floats[at + families.OPEN_SECONDS] for at in starts]
+            opened = [floats[at + families.OPENED_AT] for at in starts] if serves else []
+            if any(opened):
+                seconds = [
+                    counted + max(0.0, now - since) if since else counted
+                    for counted, since in zip(seconds, opened, strict=True)
+                ]
+            columns.append(seconds)
+        if any(map(any, columns)):
+            for base, numbers in zip(block.bases, zip(*columns, strict=True), strict=True):
+                self._sum.floats[base + families.OPEN_SECONDS] = max(numbers)
 
     def _differing(self, base: int, live: Sequence[tuple[CounterMap, int]]) -> None:
         """Gauges that should be the same and are not: the largest, and the worst state of the breaker."""
@@ -206,35 +203,59 @@ class Summed:
         states = {each.ints[at + cell] for each, at in live}
         ints[base + cell] = max(states, key=lambda state: _WORST.get(state, 0))
 
-    def _add(self, base: int, parts: Sequence[Part], plan: _Plan) -> bool:
-        """False: gauges that should be the same differ. They are then as the first process that serves has them."""
-        total, equal = self._sum, True
-        for segment in plan.segments:
-            added, common, first = 0, segment.same, -1
-            for each, at, serves in parts:
-                start = at * _CELL + segment.start
-                number = int.from_bytes(each.bytes[start : start + segment.size], "little")
-                if not serves:
-                    added += number & segment.counts
-                    continue
-                added += number & segment.added
-                if common:
-                    same = number & common
-                    if first < 0:
-                        first = same
-                        added += same
-                    elif same != first:
-                        equal = False
-            start = base * _CELL + segment.start
-            total.bytes[start : start + segment.size] = added.to_bytes(segment.size, "little")
-        floats = total.floats
-        columns = zip(*[plan.unpack(each.bytes, at * _CELL) for each, at, _ in parts], strict=True)
-        for cell, number in zip(plan.floats, map(sum, columns), strict=True):
-            if number:
-                floats[base + cell] = number
-        return equal
+    def _add(self, block: Block, plan: _Plan) -> set[int]:
+        """Indices of slabs whose gauges should be the same and differ. They are then as the first process that serves
+        has them.
+        """
+        return set().union(*[self._add_segment(block, segment) for segment in plan.segments])
 
-    def _requests(self, base: int, parts: Sequence[Part]) -> None:
+    def _add_segment(self, block: Block, segment: Segment) -> set[int]:
+        """As `_add`, for one segment."""
+        first, end, slabs = segment.first, segment.end, len(block.bases)
+        added, counts, common = segment.masks(slabs)
+        total, differing, same = 0, 0, -1
+        rows = [b"".join([each.ints[at + first : at + end] for at in starts]) for each, starts, _ in block.rows]
+        for row, (_, _, serves) in zip(rows, block.rows, strict=True):
+            number = int.from_bytes(row, "little")
+            total += number & (added if serves else counts)
+            if serves and common:
+                if same < 0:
+                    same = number & common
+                    total += same
+                else:
+                    differing |= same ^ number & common
+        self._scatter(block, segment, total, rows)
+        if not differing:
+            return set()
+        size = segment.width * _CELL
+        found = differing.to_bytes(size * slabs, "little")
+        return {index for index in range(slabs) if any(found[index * size : (index + 1) * size])}
+
+    def _scatter(self, block: Block, segment: Segment, total: int, rows: Sequence[bytes]) -> None:
+        """Write the cells of all slabs: ``total``, and the sums of the floating numbers in ``rows``."""
+        width = segment.width
+        cells = memoryview(bytearray(total.to_bytes(width * _CELL * len(block.bases), "little")))
+        floats, numbers = cells.cast("d"), [memoryview(row).cast("d") for row in rows]
+        for cell in segment.floats:
+            columns = [row[cell::width].tolist() for row in numbers]
+            if any(map(any, columns)):
+                floats[cell::width] = memoryview(array("d", map(sum, zip(*columns, strict=True))))
+        ints, whole = self._sum.ints, cells.cast("q")
+        for place, base in zip(range(0, len(whole), width), block.bases, strict=True):
+            ints[base + segment.first : base + segment.end] = whole[place : place + width]
+
+    def _requests(self, block: Block) -> None:
+        """By method and status. Where the first pairs have the same keys in all maps, and no pair follows, they are
+        added as they stand.
+        """
+        rows = [(each, starts, True) for each, starts, _ in block.rows]
+        differing = self._add_segment(Block(block.bases, rows), _PAIRS)
+        ints, behind = self._sum.ints, _PAIRS.end - 1
+        for index, base in enumerate(block.bases):
+            if index in differing or ints[base + behind]:
+                self._pairs(base, block.parts(index))
+
+    def _pairs(self, base: int, parts: Sequence[Part]) -> None:
         """By method and status; the last pair takes what finds no room, as in the map of a worker."""
         counts: dict[int, int] = {}
         first, room = families.REQUESTS.at, families.REQUESTS.room

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from gateway.control.metrics.blocks import TOGETHER
 from gateway.control.metrics.exposition import Exposition
 from gateway.control.metrics.summed import Summed
 from gateway.observe import families
@@ -228,3 +229,33 @@ def test_each_proxy_that_comes_is_shown_in_the_next_sum() -> None:
             assert counters.claim(f"p{number}") is not None
         total = summed.update([first, second])
         assert f"p{number}" in dict(total.live())
+
+
+def test_many_proxies_of_several_workers_are_added_one_like_the_other() -> None:
+    """More than a block of them, some of which a worker has not, with figures that differ in each place."""
+    names = [f"p{number}" for number in range(TOGETHER * 2 + 5)]
+    maps = [CounterMap() for _ in range(3)]
+    for at, counters in enumerate(maps):
+        Metrics(counters).retain([name for number, name in enumerate(names) if (number + at) % 7])
+        for number, (name, start) in enumerate(counters.live()):
+            put(counters, families.BYTES_IN, number * 10 + at, name)
+            put(counters, families.IN_FLIGHT, number + at, name)
+            put(counters, families.LIMIT, 5 + (at if number % 9 == 0 else 0), name)
+            counters.floats[start + families.PHASE] = number / 4 + at
+            for pair in range(number % 12):  # more than the first pairs, in another order in the last worker
+                key = (200 + (pair if at < 2 else number % 12 - pair)) * 16 + GET
+                put(counters, families.REQUESTS.at + 2 * pair, key, name)
+                put(counters, families.REQUESTS.at + 2 * pair + 1, 1000 + pair, name)
+    serving = maps[:2]
+    found = shown(Summed(maps).update(serving))
+    alone = [shown(counters) for counters in maps]
+    shown_names = {name for counters in serving for name, _ in counters.live()}
+    for name in sorted(shown_names):
+        for family in ("gateway_request_bytes_total", "gateway_phase_seconds_total", "gateway_requests_total"):
+            of = [{key: value for key, value in each.items() if key[0] == family} for each in alone]
+            for key in {key for each in of for key in each if f"proxy={name}" in key[1].split(",")}:
+                assert found[key] == sum(each.get(key, 0) for each in of), key
+        key = "gateway_in_flight", f"proxy={name}"
+        assert found[key] == sum(each.get(key, 0) for each in alone[:2])
+        key = "gateway_concurrency_limit", f"proxy={name}"
+        assert found[key] == max(each.get(key, 0) for each in alone[:2])
