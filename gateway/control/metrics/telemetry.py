@@ -35,6 +35,8 @@ from gateway.workers import confinement
 from gateway.workers.roster import Roster, Seated
 
 _PATIENCE: Final = 1.0
+_TURN: Final = 0.002
+"""Seconds for which text is written before others have their turn."""
 _EXPIRY_LABELS: Final = {"listen": 'listener="%s"', "admin": 'listener="admin %s"', "upstream": 'upstream="%s"'}
 _NEWEST: Final = 50
 
@@ -99,6 +101,8 @@ class Telemetry:
         self._sampling = _Question(WorkerClient.sample)
         self._reporting = _Question(WorkerClient.usage)
         self._describing = _Question(WorkerClient.report)
+        self._reading = asyncio.Lock()
+        """Held while the sum is read: what is made again meanwhile would be one in some families and one in others."""
         self._reloads = {"ok": 0, "failed": 0}
         self._processes = CollectorRegistry()
         self._process = ProcessMetrics("", lambda: "self", self._processes)
@@ -115,9 +119,16 @@ class Telemetry:
             usages = group.create_task(self._reporting.ask(self._plane.asked()))
             own = group.create_task(asyncio.to_thread(confinement.usage))
             up = await self._sample()
-            exposition_ = self._expositions[self._counters(exemplars=open_metrics)]
-            await asyncio.sleep(0)  # with many proxies the sum takes milliseconds, and so does the text
-            parts = [*self._own(up=up, open_metrics=open_metrics), *exposition_.render(open_metrics=open_metrics)]
+            parts = self._own(up=up, open_metrics=open_metrics)
+            async with self._reading:
+                exposition_ = self._expositions[self._counters(exemplars=open_metrics)]
+                # With many proxies the sum takes milliseconds, and so does the text: others have their turn in between.
+                turn = 0.0
+                for text in exposition_.render(open_metrics=open_metrics):
+                    parts.append(text)
+                    if time.perf_counter() >= turn:
+                        await asyncio.sleep(0)
+                        turn = time.perf_counter() + _TURN
         self._note_usages(usages.result())
         self._process.usage = own.result()
         # The OpenMetrics text ends with its # EOF.
@@ -134,11 +145,12 @@ class Telemetry:
             breakers = None
         if breakers is None:
             return unreachable(self._plane.in_force.generation)
-        counters = self._counters()
-        bases = dict(counters.live())
-        proxies = {
-            name: _proxy_snapshot(counters, pulse, bases[name]) for name, pulse in breakers.items() if name in bases
-        }
+        async with self._reading:
+            counters = self._counters()
+            bases = dict(counters.live())
+            proxies = {
+                name: _proxy_snapshot(counters, pulse, bases[name]) for name, pulse in breakers.items() if name in bases
+            }
         return {"at": time.time(), "reachable": True, "generation": self._plane.in_force.generation, "proxies": proxies}
 
     async def refusals(self, since: int) -> Refusals:

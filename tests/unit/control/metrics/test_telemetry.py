@@ -18,6 +18,7 @@ from gateway.ipc.channel import ChannelError
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.fleet import Fleet
 from gateway.ipc.messages import InForce, Report
+from gateway.observe import families
 from gateway.observe.counters import CounterMap
 from gateway.observe.metrics import Metrics
 from gateway.workers.roster import Roster
@@ -115,6 +116,41 @@ async def test_everything_stands_in_both_formats(telemetry: Telemetry) -> None:
     assert text.count("# EOF") == 1
     names = {family.name for family in open_metrics_families(text)}
     assert {"gateway_build_info", "gateway_reloads", "gateway_in_flight", "process_cpu_seconds"} <= names
+
+
+async def test_others_have_their_turn_while_one_sum_is_written(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers count on, and the live view reads all the time. No text has figures of two sums."""
+    monkeypatch.setattr(module, "_TURN", 0.0)
+    first, second = telemetry._maps
+    Metrics(second).retain(["p"])
+    places = [(each.ints, dict(each.live())["p"]) for each in (first, second)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            for ints, base in places:
+                ints[base + families.BYTES_IN] = ints[base + families.REUSES] = turns
+            await asyncio.sleep(0)
+
+    async def view() -> None:
+        while True:
+            await telemetry.snapshot()
+
+    others = [asyncio.create_task(other()) for other in (count, view)]
+    for _ in range(3):
+        began = turns
+        text = await telemetry.metrics(open_metrics=False)
+        found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        early, late = (int(found[f'gateway_{what}_total{{proxy="p"}}']) for what in ("request_bytes", "pool_reuses"))
+        assert early == late > 0
+        assert early % 2 == 0, "it is the sum of both"
+        assert turns - began > len(families.PROXY.families) / 2
+    for other in others:
+        other.cancel()
 
 
 async def test_a_worker_that_is_away_has_old_figures(plane: FakePlane, telemetry: Telemetry) -> None:
