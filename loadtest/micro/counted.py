@@ -65,7 +65,7 @@ async def accounted(run: Callable[[int], Awaitable[None]], count: int, settle: C
 
 async def counted(loop: Loop, exchanges: int, slower: int) -> None:
     from gateway.app import tune_gc
-    from loadtest.micro.hot_path import DIALOGUES, rehearsal
+    from loadtest.micro.hot_path import SHARED, WORKLOADS, rehearsal, shared
 
     async def turns(count: int) -> None:
         reference(TURNS * count)
@@ -76,9 +76,10 @@ async def counted(loop: Loop, exchanges: int, slower: int) -> None:
 
     units = counts(exchanges)
     await accounted(turns, exchanges, lambda: None)
-    async with rehearsal(each) as stage:
+    async with rehearsal(each) as alone, rehearsal(each, shared()) as one_of_two:
         tune_gc()  # as the process does that serves
-        for name, dialogue in DIALOGUES.items():
+        for name, dialogue in WORKLOADS.items():
+            stage = one_of_two if name == SHARED else alone
             await accounted(partial(stage.run, dialogue), units[name] // dialogue.units, stage.settle)
         # Nothing after the last mark counts, and a gateway that closes waits for timers that nobody turns.
         sys.stdout.flush()
@@ -87,10 +88,10 @@ async def counted(loop: Loop, exchanges: int, slower: int) -> None:
 
 def counts(exchanges: int) -> dict[str, int]:
     """Name of each workload, in order, and its units in the shorter run of a round."""
-    from loadtest.micro.hot_path import DIALOGUES
+    from loadtest.micro.hot_path import WORKLOADS
 
     units = {"reference": TURNS * exchanges}
-    return units | {name: max(exchanges // d.units, 5) * d.units for name, d in DIALOGUES.items()}
+    return units | {name: max(exchanges // d.units, 5) * d.units for name, d in WORKLOADS.items()}
 
 
 def main(exchanges: int, slower: int = 0) -> None:
