@@ -14,17 +14,18 @@ from gateway.page.slab import Slab
 class PageCensus:
     """In the slab of the limiter, for the process in ``slab.slot``."""
 
-    __slots__ = ("_cells", "_shrinks", "slab")
+    __slots__ = ("_cells", "_connections", "_limit", "_shrinks", "slab")
 
     def __init__(self, slab: Slab) -> None:
         self.slab = slab
         self._cells = slab.cells
+        # Read whenever a connection becomes idle.
+        self._connections, self._limit = slab.cell(CONNECTIONS), slab.cell(LIMIT)
         self._shrinks: list[Callable[[], None]] = []
 
-    @property
     def excess(self) -> int:
         """As `Census.excess`."""
-        return self._cells[CONNECTIONS] - self._cells[LIMIT]
+        return self._connections[()] - self._limit[()]
 
     def on_crowded(self, shrink: Callable[[], None]) -> None:
         """As `Census.on_crowded`."""
@@ -33,7 +34,7 @@ class PageCensus:
     def opened(self) -> None:
         """As `Census.opened`."""
         self._count(1)
-        if self.excess > 0:
+        if self.excess() > 0:
             for slot in self._idlest():
                 if slot == self.slab.slot:
                     self.rung()
@@ -42,7 +43,7 @@ class PageCensus:
 
     def rung(self) -> None:
         """There may be too many connections."""
-        if self.excess > 0:
+        if self.excess() > 0:
             for shrink in self._shrinks:
                 shrink()
 
@@ -57,7 +58,7 @@ class PageCensus:
         opened, held = cells[OPEN : OPEN + QUARANTINE].tolist(), cells[HELD : HELD + QUARANTINE].tolist()
         idle = [count - used for count, used in zip(opened, held, strict=True)]
         idle[self.slab.slot] -= 1  # the one that was just opened is about to be used
-        found, left = set[int](), self.excess
+        found, left = set[int](), self.excess()
         for slot in sorted(range(QUARANTINE), key=lambda slot: -idle[slot]):
             if left <= 0 or idle[slot] <= 0:
                 break

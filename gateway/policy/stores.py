@@ -21,7 +21,6 @@ class Census(Protocol):
     Idle connections of one process must not keep those of another from being served.
     """
 
-    @property
     def excess(self) -> int:
         """Connections beyond the requests that the upstream may get at once; 0 or less: none."""
         ...

@@ -176,7 +176,7 @@ class Pool:
             or (current is not None and address not in current)
             or len(idle) >= self._max_idle
             or budget.used >= budget.limit
-            or (self._census is not None and self._census.excess > 0)
+            or (self._census is not None and self._census.excess() > 0)
         ):
             connection.abort()
             return
@@ -230,7 +230,7 @@ class Pool:
     def shrink(self) -> None:
         """Close so many idle connections, the oldest first, as there are too many in all processes."""
         if self._census is not None:
-            self._drop(list(islice(self._idle, max(0, self._census.excess))))
+            self._drop(list(islice(self._idle, max(0, self._census.excess()))))
 
     def count_in(self, census: Census | None) -> None:
         """Count the connections in ``census`` from now on, and in the one before no longer."""

@@ -12,10 +12,10 @@ def test_connections_of_all_processes_are_counted() -> None:
         permits = stage.permits(2)
         one, two, three = (PageCensus(store.slab) for store in permits)
         closed = list[int]()
-        two.on_crowded(lambda: closed.append(two.excess))
+        two.on_crowded(lambda: closed.append(two.excess()))
         one.opened()
         two.opened()
-        assert (one.excess, stage.rung(1)) == (0, False)
+        assert (one.excess(), stage.rung(1)) == (0, False)
         three.opened()
         assert [stage.rung(slot) for slot in range(2)] == [True, False], "one is enough"
         assert permits[1].take() > 0
@@ -27,13 +27,13 @@ def test_connections_of_all_processes_are_counted() -> None:
         assert closed == [1]
         two.closed()
         two.rung()
-        assert (three.excess, closed) == (0, [1])
+        assert (three.excess(), closed) == (0, [1])
         with one.slab.locked():
             one.closed()
-            assert one.excess == 0
-        assert one.excess == -1
+            assert one.excess() == 0
+        assert one.excess() == -1
         stage.supervisor.bury(2)
-        assert one.excess == -2
+        assert one.excess() == -2
         one.slab.check()
 
 
@@ -42,7 +42,7 @@ def test_a_process_with_idle_connections_closes_its_own() -> None:
         permits = stage.permits(1)
         one = PageCensus(permits[0].slab)
         closed = list[int]()
-        one.on_crowded(lambda: closed.append(one.excess))
+        one.on_crowded(lambda: closed.append(one.excess()))
         for _ in range(3):
             one.opened()
         assert closed == [1, 2]
