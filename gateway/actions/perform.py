@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import datetime
-import decimal
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
-
-import orjson
 
 from gateway import errors
 from gateway.actions.performers import Performers
 from gateway.actions.repeat import Running
 from gateway.config import records
 from gateway.connectors.connector import Connector, ForbiddenError, RejectedError, TooLargeError
+from gateway.connectors.encoding import encoded
 from gateway.core.attempt import Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
@@ -78,28 +74,3 @@ def _failed(connector: Connector[Any, Any], error: BaseException, at: str) -> Ga
     if isinstance(error, TimeoutError):
         return GatewayError(errors.DIAL_TIMEOUT, f"The {kind} back end at {at} did not respond in time")
     return GatewayError(errors.UPSTREAM_RESET, f"The {kind} back end at {at} failed ({type(error).__name__})")
-
-
-def encoded(result: object) -> bytes:
-    """As JSON. Raises TypeError for what has no form there."""
-    return orjson.dumps(result, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS)
-
-
-def _plain(value: object) -> object:
-    """The form of what JSON does not have: exact numbers and addresses as text, bytes in base64, spans in seconds."""
-    match value:
-        case bytes() | bytearray() | memoryview():
-            return base64.b64encode(value).decode()
-        case decimal.Decimal():
-            return str(value)
-        case datetime.timedelta():
-            return value.total_seconds()
-        case Mapping():
-            return dict(value)
-        case int():
-            return int(value)  # of a type of its own
-        case str():
-            return str.__str__(value)
-        case set() | frozenset() | tuple():
-            return list(value)
-    return str(value)

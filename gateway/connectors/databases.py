@@ -9,6 +9,7 @@ import sqlite3
 import ssl
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from gateway.config.networks import Destinations
 from gateway.config.schema.sql import SqlConnection
 from gateway.connectors.addresses import permitted
 from gateway.connectors.connector import RejectedError
+from gateway.connectors.rows import MysqlRows, PostgresRows, Rows, SqliteRows
 
 _STOP_SECONDS: Final = 2.0
 _PRAGMAS: Final = frozenset(
@@ -52,18 +54,25 @@ class Database(ABC):
         if verified and connection.dialect != "sqlite":
             self.tls = tls_context.client_context(ca=connection.tls.ca_pem or "", alpn=())
 
-    async def address(self) -> str:
-        """What is dialled. Raises as `permitted`."""
-        found = await permitted(self.server.host, self.server.port, self.destinations)
-        return self.server.host if self.tls is not None else found
-
     @abstractmethod
     async def dial(self, *args: object, **more: object) -> Any:
-        """A connection of the driver."""
+        """A connection of the driver, with the user logged in."""
 
     @abstractmethod
-    def begin(self, *, read_only: bool) -> str:
-        """The statement that begins a transaction which changes nothing, or may change things."""
+    async def begin(self, driver: Any, *, read_only: bool) -> None:
+        """Begin a transaction, in which the database itself rejects changes, or which may change things."""
+
+    @abstractmethod
+    async def execute(self, driver: Any, statement: str, values: Sequence[object]) -> Rows:
+        """Execute ``statement``, in the form of the driver, with ``values`` in the order of its places."""
+
+    async def commit(self, driver: Any) -> None:
+        """Keep what the transaction has changed."""
+        await driver.commit()
+
+    async def rollback(self, driver: Any) -> None:
+        """Undo what it has changed, unless the pool does so by the method of the driver."""
+        del driver
 
     async def stop(self, driver: Any) -> bool:
         """End what runs on the connection ``driver`` at the server. False: the driver does so when it is cancelled."""
@@ -75,7 +84,16 @@ class Database(ABC):
         """What the caller gets; None: the database is ill, or away."""
 
 
-class Postgres(Database):
+class _Server(Database):
+    """One that is reached over the network, or by a Unix socket."""
+
+    async def address(self) -> str:
+        """What is dialled. Raises as `permitted`."""
+        found = await permitted(self.server.host, self.server.port, self.destinations)
+        return self.server.host if self.tls is not None else found
+
+
+class Postgres(_Server):
     """PostgreSQL by asyncpg, which sends a CancelRequest when a statement is cancelled."""
 
     engine_url = "postgresql+asyncpg://"
@@ -98,8 +116,23 @@ class Postgres(Database):
             statement_cache_size=0,
         )
 
-    def begin(self, *, read_only: bool) -> str:
-        return "SET TRANSACTION READ ONLY" if read_only else ""
+    async def begin(self, driver: Any, *, read_only: bool) -> None:
+        await driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
+
+    async def execute(self, driver: Any, statement: str, values: Sequence[object]) -> Rows:
+        prepared = await driver.prepare(statement)
+        columns = [each.name for each in prepared.get_attributes()]
+        if columns:
+            return PostgresRows(columns, await prepared.cursor(*values))
+        await prepared.fetch(*values)
+        count = (prepared.get_statusmsg() or "").rpartition(" ")[2]  # INSERT 0 7, UPDATE 7, CREATE TABLE
+        return PostgresRows(columns, None, int(count) if count.isdigit() else -1)
+
+    async def commit(self, driver: Any) -> None:
+        await driver.execute("COMMIT")
+
+    async def rollback(self, driver: Any) -> None:
+        await driver.execute("ROLLBACK")
 
     def rejection(self, error: BaseException) -> RejectedError | None:
         state = str(getattr(error, "sqlstate", None) or "")
@@ -113,7 +146,7 @@ class Postgres(Database):
         return RejectedError(_first_line(error), state, status)
 
 
-class Mysql(Database):
+class Mysql(_Server):
     """MySQL and MariaDB by aiomysql. A statement goes on when its connection ends, so that it has to be killed."""
 
     engine_url = "mysql+aiomysql://"
@@ -149,9 +182,17 @@ class Mysql(Database):
         await driver._read_packet()  # noqa: SLF001
         return driver
 
-    def begin(self, *, read_only: bool) -> str:
+    async def begin(self, driver: Any, *, read_only: bool) -> None:
         # Of the session: a statement that changes a table's definition would end a transaction that reads, and go on.
-        return f"SET SESSION TRANSACTION READ {'ONLY' if read_only else 'WRITE'}"
+        await self.execute(driver, f"SET SESSION TRANSACTION READ {'ONLY' if read_only else 'WRITE'}", ())
+
+    async def execute(self, driver: Any, statement: str, values: Sequence[object]) -> Rows:
+        import aiomysql
+
+        cursor = await driver.cursor(aiomysql.SSCursor)
+        cursor._show_warnings = _unsaid  # noqa: SLF001 - it would ask for them, and print them with their values
+        await cursor.execute(statement, tuple(values))
+        return MysqlRows(driver, cursor)
 
     async def stop(self, driver: Any) -> bool:
         """By KILL, from another connection."""
@@ -197,8 +238,14 @@ class Sqlite(Database):
         await driver.set_authorizer(_authorize)
         return driver
 
-    def begin(self, *, read_only: bool) -> str:
-        return f"PRAGMA query_only = {int(read_only)}"
+    async def begin(self, driver: Any, *, read_only: bool) -> None:
+        await driver.execute(f"PRAGMA query_only = {int(read_only)}")
+        if not read_only:
+            # The driver itself begins one for some statements alone, so that others could not be undone.
+            await driver.execute("BEGIN")
+
+    async def execute(self, driver: Any, statement: str, values: Sequence[object]) -> Rows:
+        return SqliteRows(await driver.execute(statement, values))
 
     async def stop(self, driver: Any) -> bool:
         await driver.interrupt()
@@ -230,6 +277,10 @@ def _require_tls(driver: Any) -> None:
         await authenticate()
 
     driver._request_authentication = checked  # noqa: SLF001
+
+
+async def _unsaid(_: object) -> None:
+    """Instead of what the driver does about warnings."""
 
 
 def _authorize(action: int, name: str | None, value: str | None, *_: object) -> int:

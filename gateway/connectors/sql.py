@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime
 import decimal
+import functools
 import importlib
 import json
+import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.networks import Destinations
@@ -16,13 +18,15 @@ from gateway.config.schema.sql import SqlAction, SqlConnection
 from gateway.config.statements import Statement
 from gateway.connectors.connector import Call, Connector, RejectedError, TooLargeError
 from gateway.connectors.databases import DATABASES, Database
+from gateway.connectors.encoding import encoded
+from gateway.connectors.rows import Row, Rows
 from gateway.core.tasks import Tasks
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncResult
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
-_BUFFERED_ROWS: Final = 32
-"""Rows that a driver reads ahead."""
+_STATEMENTS: Final = 256
+"""Texts that are kept in the form of the driver."""
 _STOP_SECONDS: Final = 2.0
 """For a statement that was stopped to say so."""
 _STOPS: Final = 10
@@ -65,6 +69,7 @@ class Sql(Connector[SqlConnection, SqlAction]):
             pool_use_lifo=True,
             hide_parameters=True,
         )
+        self._compiled = functools.lru_cache(_STATEMENTS)(self._compile)
         self._calls = 0
         self._closing: asyncio.TimerHandle | None = None
         self._disposed = asyncio.Event()
@@ -74,9 +79,8 @@ class Sql(Connector[SqlConnection, SqlAction]):
 
     async def perform(self, call: Call[SqlAction]) -> object:
         """Rows, or how many rows have changed. Raises as `Connector.perform`."""
-        statement = Statement.of(call.action.statement)
-        values = {name: _bound(call, name) for name in statement.names}
-        return await self._watched(lambda held: self._execute(held, call, statement, values))
+        values = {name: _bound(call, name) for name in call.action.names()}
+        return await self._watched(lambda held: self._execute(held, call, values))
 
     async def test(self) -> None:
         """Whether the database executes SELECT 1."""
@@ -140,17 +144,15 @@ class Sql(Connector[SqlConnection, SqlAction]):
         finally:
             disposed.set()
 
-    async def _execute(
-        self, held: list[Any], call: Call[SqlAction], statement: Statement, values: Mapping[str, Any]
-    ) -> object:
+    async def _execute(self, held: list[Any], call: Call[SqlAction], values: Mapping[str, Any]) -> object:
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
         try:
             async with self._engine.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
                 held.append(driver)
-                return await self._transact(connection, driver, call, statement, values)
-        except DBAPIError as error:
+                return await self._transact(connection, driver, call, values)
+        except DBAPIError as error:  # of the pool, which checks the connection
             origin = error.orig
             cause = getattr(origin, "__cause__", None) or origin
             assert cause is not None
@@ -166,7 +168,7 @@ class Sql(Connector[SqlConnection, SqlAction]):
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("asyncpg", "pymysql", "aiomysql", "sqlite3"):
                 raise
-            raise self._meant(error) from None  # of the driver, while it was connecting
+            raise self._meant(error) from None
 
     def _meant(self, error: BaseException) -> Exception:
         """``error`` is one of the driver: what it says of the call."""
@@ -175,72 +177,99 @@ class Sql(Connector[SqlConnection, SqlAction]):
         return self._database.rejection(error) or DatabaseAwayError(type(error).__name__)
 
     async def _transact(
-        self,
-        connection: AsyncConnection,
-        driver: Any,
-        call: Call[SqlAction],
-        statement: Statement,
-        values: Mapping[str, Any],
+        self, connection: AsyncConnection, driver: Any, call: Call[SqlAction], values: Mapping[str, Any]
     ) -> object:
-        from sqlalchemy import text
-
-        action = call.action
-        if begin := self._database.begin(read_only=action.read_only):
-            await connection.exec_driver_sql(begin)
-        prepared = text(statement.text)
-        if not action.read_only:
-            changed = await connection.execute(prepared, values)
-            found: dict[str, Any] = {"rows_affected": changed.rowcount}
-            if changed.returns_rows:
-                rows = changed.fetchmany(action.max_rows + 1)
-                found |= _result(_columns(changed.keys()), rows, action.max_rows)
-            await connection.commit()
-            return found
-        options = {"max_row_buffer": _BUFFERED_ROWS}
-        result = await connection.stream(prepared, values, execution_options=options)
-        whole = False
+        """A transaction that is rolled back unless this returns. What only reads is rolled back always."""
+        database, action = self._database, call.action
+        text, names = self._compiled(action.statement)
+        rows: Rows | None = None
+        committed = False
         try:
-            rows, columns = await _read(result, call)
-            whole = len(rows) <= action.max_rows
+            await database.begin(driver, read_only=action.read_only)
+            rows = await database.execute(driver, text, [values[name] for name in names])
+            if action.read_only:
+                return await _selected(rows, call)
+            found = await _changed(rows, call)
+            await database.commit(driver)
+            committed = True
+            return found
         finally:
-            if self._database.reads_all and not whole:
-                driver.close()
+            if not committed:
+                await self._undo(connection, driver, rows, sys.exception())
+
+    async def _undo(
+        self, connection: AsyncConnection, driver: Any, rows: Rows | None, error: BaseException | None
+    ) -> None:
+        """Roll back, or throw the connection away: no call gets one that is in the middle of something."""
+        unread = rows is not None and not rows.ended
+        kept = False
+        try:
+            if not (unread and self._database.reads_all) and (error is None or isinstance(error, Exception)):
+                if rows is not None:
+                    await rows.aclose()
+                await self._database.rollback(driver)
+                kept = True
+        except Exception:
+            kept = False  # the first error says more
+        finally:
+            if not kept:
+                if unread and self._database.reads_all:
+                    driver.close()  # the pool would read what is left
                 await connection.invalidate()
-            else:
-                await result.close()
-        return _result(columns, rows, action.max_rows)
+
+    def _compile(self, statement: str) -> tuple[str, list[str]]:
+        """The text in the form of the driver, and the names of its places in their order."""
+        from sqlalchemy import text
+        from sqlalchemy.sql.compiler import SQLCompiler
+
+        compiled = text(Statement.of(statement).text).compile(dialect=self._engine.dialect)
+        assert isinstance(compiled, SQLCompiler)
+        return compiled.string, list(compiled.positiontup or ())
 
 
-async def _read(result: AsyncResult[Any], call: Call[SqlAction]) -> tuple[list[Any], list[str]]:
-    """The rows, and one more than there may be when there are more. Raises `TooLargeError`."""
-    from sqlalchemy.exc import ResourceClosedError
+async def _selected(rows: Rows, call: Call[SqlAction]) -> dict[str, Any]:
+    if not rows.columns:
+        return {"rows": [], "truncated": False}
+    read = await _read(rows, call)
+    if len(read) <= call.action.max_rows:
+        await rows.rest()  # the end of a procedure
+    return _result(rows.columns, read, call.action.max_rows)
 
-    try:
-        columns = _columns(result.keys())
-    except ResourceClosedError:  # the statement has no result
-        return [], []
-    names = sum(len(column) + 4 for column in columns)
-    rows: list[Any] = []
+
+async def _changed(rows: Rows, call: Call[SqlAction]) -> dict[str, Any]:
+    """The statement has run to its end after that, whatever its result was cut to. Raises `TooLargeError`."""
+    if not rows.columns:
+        await rows.rest()
+        return {"rows_affected": rows.affected}
+    read = await _read(rows, call)
+    affected = len(read) + await rows.rest()
+    found = {"rows_affected": affected} | _result(rows.columns, read, call.action.max_rows)
+    if len(encoded(found)) > call.max_bytes:  # before it is committed: an error means that nothing was
+        raise TooLargeError
+    return found
+
+
+async def _read(rows: Rows, call: Call[SqlAction]) -> list[Row]:
+    """The rows, and some more than there may be when there are more. Raises `TooLargeError`."""
+    _unique(rows.columns)
+    names = sum(len(column) + 4 for column in rows.columns)
+    read: list[Row] = []
     size = 0
-    async for row in result:
-        rows.append(row)
-        size += names + sum(len(value) if isinstance(value, str | bytes) else _CELL for value in row)
+    while len(read) <= call.action.max_rows and (some := await rows.next()):
+        read += some
+        size += sum(names + sum(len(each) if isinstance(each, str | bytes) else _CELL for each in row) for row in some)
         if size > call.max_bytes * 2:  # at least so many when it is JSON, because a value may be one digit
             raise TooLargeError
-        if len(rows) > call.action.max_rows:
-            break
-    return rows, columns
+    return read
 
 
-def _columns(keys: Any) -> list[str]:
-    columns = [str(key) for key in keys]
+def _unique(columns: Sequence[str]) -> None:
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:
         raise RejectedError(f"two columns have the name {twice}; give one of them another by AS", "duplicate_column")
-    return columns
 
 
-def _result(columns: list[str], rows: Any, most: int) -> dict[str, Any]:
+def _result(columns: Sequence[str], rows: Sequence[Row], most: int) -> dict[str, Any]:
     return {
         "rows": [dict(zip(columns, row, strict=True)) for row in rows[:most]],
         "truncated": len(rows) > most,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness import mariadb, postgres
+from harness.databases import Database, database
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,13 @@ def postgres_server() -> Iterator[postgres.Postgres]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[mariadb.MariaDb]:
     yield from mariadb.start()
+
+
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    return database(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    return database(request.param, request, tmp_path)

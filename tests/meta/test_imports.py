@@ -58,7 +58,7 @@ DOORS = {
     "aiohappyeyeballs": ("upstream/",),
     "click": ("cli/",),
     "msgspec": ("ipc/", "config/records.py"),
-    "orjson": ("observe/", "proxy/", "actions/", "mcp/", "admin/", "api/", "cli/"),
+    "orjson": ("observe/", "proxy/", "connectors/encoding.py", "actions/", "mcp/", "admin/", "api/", "cli/"),
     "jsonschema_rs": ("config/input_schema.py",),
     "opentelemetry": ("observe/otlp.py",),
     "prometheus_client": ("control/metrics/",),

@@ -206,7 +206,8 @@ class SqlAction(ConnectorAction):
     read_only: bool = Field(default=True, examples=[False])
     """`true`: the database itself rejects changes. `false`: they are committed when the statement succeeds."""
     max_rows: int = Field(default=1000, ge=1, le=1_000_000, examples=[100])
-    """Most rows of a result. Further ones are left out, and `truncated` is `true` then."""
+    """Most rows of a result. Further ones are left out, and `truncated` is `true` then. With `read_only: false` the
+    statement has been executed to its end, and is committed."""
 
     def names(self) -> tuple[str, ...]:
         return Statement.of(self.statement).names

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import decimal
 import json
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from harness import strangers
 from harness.memcached import Memcached
 from harness.patience import eventually
 
-from gateway.actions.perform import encoded
 from gateway.app import Gateway
 from gateway.config import load
 from gateway.ipc.calls import AdHoc, Asked, Called
@@ -170,44 +166,3 @@ async def test_a_fault_of_the_connector_is_ours(server: Memcached, caplog: pytes
         assert await make.code("value", key="a") == "internal"
         assert make.upstream.breaker.state.word == "closed"
     assert "UnicodeDecodeError" in caplog.text
-
-
-def test_results_become_json() -> None:
-    class Odd(str):
-        __slots__ = ()
-
-    moment = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-    found = json.loads(
-        encoded(
-            {
-                "exact": decimal.Decimal("1.10"),
-                "bytes": b"\x00\xff",
-                "view": memoryview(b"a"),
-                "at": moment,
-                "day": moment.date(),
-                "id": uuid.UUID(int=1),
-                "span": datetime.timedelta(seconds=1.5),
-                "set": {1},
-                "tuple": (1, 2),
-                "text": Odd("a"),
-                1: None,
-                "other": Path("/a"),
-                "not a number": float("nan"),
-            }
-        )
-    )
-    assert found == {
-        "exact": "1.10",
-        "bytes": "AP8=",
-        "view": "YQ==",
-        "at": "2026-01-02T03:04:05+00:00",
-        "day": "2026-01-02",
-        "id": "00000000-0000-0000-0000-000000000001",
-        "span": 1.5,
-        "set": [1],
-        "tuple": [1, 2],
-        "text": "a",
-        "1": None,
-        "other": "/a",
-        "not a number": None,
-    }

@@ -7,6 +7,7 @@ import sqlite3
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,8 +15,10 @@ from gateway.config.networks import Destinations
 from gateway.config.schema.sql import ServerTls, SqlConnection
 from gateway.connectors.databases import DATABASES, Database, Mysql, Postgres, Sqlite
 
+DatabaseT = TypeVar("DatabaseT", bound=Database)
 
-def database(kind: type[Database], url: str, **more: object) -> Database:
+
+def database(kind: type[DatabaseT], url: str, **more: object) -> DatabaseT:
     return kind(SqlConnection.model_validate({"url": url, **more}), Destinations())
 
 
@@ -97,22 +100,6 @@ def test_tls_is_verified_unless_the_server_is_here(url: str, mode: str, spoken: 
 async def test_what_is_dialled() -> None:
     assert await database(Postgres, "postgresql://localhost/n").address() in ("127.0.0.1", "::1")
     assert await database(Postgres, "postgresql://localhost/n", tls={"mode": "verify"}).address() == "localhost"
-
-
-def test_transactions_say_what_they_may_do() -> None:
-    said = [
-        (kind.__name__, read_only, database(kind, url).begin(read_only=read_only))
-        for kind, url in ((Postgres, "postgresql://h/n"), (Mysql, "mysql://h/n"), (Sqlite, "sqlite:///f"))
-        for read_only in (True, False)
-    ]
-    assert said == [
-        ("Postgres", True, "SET TRANSACTION READ ONLY"),
-        ("Postgres", False, ""),
-        ("Mysql", True, "SET SESSION TRANSACTION READ ONLY"),
-        ("Mysql", False, "SET SESSION TRANSACTION READ WRITE"),
-        ("Sqlite", True, "PRAGMA query_only = 1"),
-        ("Sqlite", False, "PRAGMA query_only = 0"),
-    ]
 
 
 async def received_by(parts: tuple[bytes, ...], made: Callable[[int], Database]) -> bytes:

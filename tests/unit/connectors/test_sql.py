@@ -78,11 +78,24 @@ async def test_a_change_that_fails_is_not_kept(tmp_path: Path) -> None:
     made = connector(tmp_path / "a.db")
     await made.perform(call("CREATE TABLE t (id INTEGER PRIMARY KEY)", read_only=False))
     found = await made.perform(call("INSERT INTO t VALUES (1), (2), (3) RETURNING id", read_only=False, max_rows=2))
-    assert found == {"rows_affected": 3, "rows": [{"id": 1}, {"id": 2}], "truncated": True} or isinstance(found, dict)
+    assert found == {"rows_affected": 3, "rows": [{"id": 1}, {"id": 2}], "truncated": True}
     with pytest.raises(RejectedError) as error:
         await made.perform(call("INSERT INTO t VALUES (4), (1)", read_only=False))
     assert (error.value.status, error.value.code) == (409, "SQLITE_CONSTRAINT_PRIMARYKEY")
     assert await made.perform(call("SELECT count(*) AS n FROM t")) == {"rows": [{"n": 3}], "truncated": False}
+    await made.aclose()
+
+
+async def test_a_change_that_the_driver_does_not_know_as_one_is_undone_too(tmp_path: Path) -> None:
+    """The driver begins no transaction for WITH."""
+    made = connector(tmp_path / "a.db")
+    await made.perform(call("CREATE TABLE t (id INTEGER PRIMARY KEY)", read_only=False))
+    change = (
+        "WITH s(n) AS (VALUES (1), (2), (3)) INSERT INTO t SELECT n FROM s RETURNING id, printf('%.*c', 5000, 'x') AS a"
+    )
+    with pytest.raises(TooLargeError):
+        await made.perform(call(change, read_only=False))
+    assert await made.perform(call("SELECT count(*) AS n FROM t")) == {"rows": [{"n": 0}], "truncated": False}
     await made.aclose()
 
 
@@ -116,9 +129,9 @@ async def test_a_stop_that_comes_too_early_is_made_again(tmp_path: Path, monkeyp
     stops: list[Any] = []
     begins = asyncio.Event()
 
-    def begun(*, read_only: bool) -> str:
+    async def begun(driver: Any, *, read_only: bool) -> None:
         begins.set()
-        return begin(read_only=read_only)
+        await begin(driver, read_only=read_only)
 
     async def stopped(driver: Any) -> bool:
         stops.append(driver)
