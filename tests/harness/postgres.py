@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
+import subprocess
 import tempfile
 import time
 import warnings
@@ -42,7 +43,13 @@ class Postgres:
 
     def again(self) -> None:
         """Start it again, on the same data."""
-        self._server.ensure_postgres_running()
+        for attempt in range(3):  # as in `_started`
+            try:
+                self._server.ensure_postgres_running()
+                break
+            except subprocess.TimeoutExpired:
+                if attempt == 2:
+                    raise
 
     def stop(self) -> None:
         self._server.cleanup()
