@@ -92,6 +92,15 @@ class _Server(Database):
         found = await permitted(self.server.host, self.server.port, self.destinations)
         return self.server.host if self.tls is not None else found
 
+    async def dial(self, *args: object, **more: object) -> Any:
+        """Raises TimeoutError when `connect_timeout_ms` is over before the user is logged in."""
+        # The drivers bound parts of it: a server that takes a connection and says nothing would hold a call.
+        async with asyncio.timeout(self.seconds):
+            return await self._dial()
+
+    @abstractmethod
+    async def _dial(self) -> Any: ...
+
 
 class Postgres(_Server):
     """PostgreSQL by asyncpg, which sends a CancelRequest when a statement is cancelled."""
@@ -100,7 +109,7 @@ class Postgres(_Server):
     _ILL: Final = ("08", "28", "3D", "53", "57", "58", "F0", "XX")
     """Classes of SQLSTATE (PostgreSQL, appendix A) that do not speak of the statement."""
 
-    async def dial(self, *args: object, **more: object) -> Any:
+    async def _dial(self) -> Any:
         import asyncpg  # type: ignore[import-untyped]
 
         server = self.server
@@ -111,7 +120,6 @@ class Postgres(_Server):
             password=server.password,  # empty, and not None: the driver would take one from this process or a file
             database=server.name or None,
             ssl=self.tls or False,
-            timeout=self.seconds,
             # A pooler between us and the server may give each transaction another connection.
             statement_cache_size=0,
         )
@@ -158,7 +166,7 @@ class Mysql(_Server):
     _CONFLICTS: Final = frozenset({1022, 1048, 1062, 1205, 1213, 1216, 1217, 1451, 1452, 1557, 3819, 4025})
     _DENIED: Final = frozenset({1142, 1143, 1227, 1290, 1370, 1792})
 
-    async def dial(self, *args: object, **more: object) -> Any:
+    async def _dial(self) -> Any:
         import aiomysql  # type: ignore[import-untyped]
 
         server = self.server
@@ -171,15 +179,18 @@ class Mysql(_Server):
             db=server.name or None,
             charset="utf8mb4",
             ssl=self.tls,
-            connect_timeout=self.seconds,
             local_infile=False,
         )
         if self.tls is not None:
             _require_tls(driver)
-        await driver._connect()  # noqa: SLF001 - as `aiomysql.connect`
-        # COM_SET_OPTION, MYSQL_OPTION_MULTI_STATEMENTS_OFF: the driver has switched it on.
-        await driver._execute_command(0x1B, struct.pack("<H", 1))  # noqa: SLF001 - it has no public way
-        await driver._read_packet()  # noqa: SLF001
+        try:
+            await driver._connect()  # noqa: SLF001 - as `aiomysql.connect`
+            # COM_SET_OPTION, MYSQL_OPTION_MULTI_STATEMENTS_OFF: the driver has switched it on.
+            await driver._execute_command(0x1B, struct.pack("<H", 1))  # noqa: SLF001 - it has no public way
+            await driver._read_packet()  # noqa: SLF001
+        except BaseException:
+            driver.close()  # the driver leaves its socket when it is cancelled
+            raise
         return driver
 
     async def begin(self, driver: Any, *, read_only: bool) -> None:

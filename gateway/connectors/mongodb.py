@@ -103,7 +103,15 @@ class Mongo(Connector[MongoConnection, MongoAction]):
         except (BSONError, ConfigurationError, InvalidOperation, TypeError, ValueError) as error:
             raise RejectedError(str(error)) from None
         except PyMongoError as error:
-            raise MongoAwayError(type(error).__name__) from None
+            raise TimeoutError if self._silent(error) else MongoAwayError(type(error).__name__) from None
+
+    def _silent(self, error: Exception) -> bool:
+        """Whether the server has taken a connection, and has not answered in `connect_timeout_ms`."""
+        from pymongo.errors import NetworkTimeout, ServerSelectionTimeoutError
+
+        seen = self._client.topology_description.server_descriptions().values()
+        unanswered = any(each.error is None or isinstance(each.error, NetworkTimeout) for each in seen)
+        return unanswered and isinstance(error, ServerSelectionTimeoutError)
 
     async def _execute(self, call: Call[MongoAction], arguments: dict[str, Any]) -> object:
         action = call.action
