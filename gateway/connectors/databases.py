@@ -116,13 +116,24 @@ class Postgres(_Server):
         return await asyncpg.connect(
             host=self.socket or await self.address(),
             port=server.port,
-            user=server.user or None,
-            password=server.password,  # empty, and not None: the driver would take one from this process or a file
-            database=server.name or None,
+            **self._said(),
             ssl=self.tls or False,
             # A pooler between us and the server may give each transaction another connection.
             statement_cache_size=0,
         )
+
+    def _said(self) -> dict[str, object]:
+        """What the driver would take from variables and files of this process (PGUSER, .pgpass) where it is None."""
+        server = self.server
+        return {
+            "user": server.user,
+            "password": server.password,
+            "database": server.name or server.user,  # as the server has it (PostgreSQL, StartupMessage)
+            "direct_tls": False,
+            "target_session_attrs": "any",
+            # That of Windows alone: a server that asks for a ticket of Kerberos gets none of this process's user.
+            "gsslib": "sspi",
+        }
 
     async def begin(self, driver: Any, *, read_only: bool) -> None:
         await driver.execute("BEGIN READ ONLY" if read_only else "BEGIN")
@@ -174,7 +185,7 @@ class Mysql(_Server):
             host="" if self.socket else await self.address(),
             port=server.port,
             unix_socket=self.socket,
-            user=server.user or None,
+            user=server.user,
             password=server.password,
             db=server.name or None,
             charset="utf8mb4",

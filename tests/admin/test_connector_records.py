@@ -113,7 +113,7 @@ async def test_it_is_checked_as_in_the_file(api: Api) -> None:
     for change, path, says in (
         ({"url": "mysql://[::1"}, "url", "is no URL"),
         ({"url": "postgresql://db:${PORT}/x"}, "url", "is a variable of a file"),
-        ({"url": "postgresql://169.254.169.254/x"}, "url", "169.254"),
+        ({"url": "postgresql://u@169.254.169.254/x"}, "url", "169.254"),
         ({"url": "[REDACTED]"}, "url", "send the value"),
         ({"urll": 1}, "urll", "did you mean url"),
         ({"base_url": "http://h"}, "base_url", "unknown key"),

@@ -99,7 +99,7 @@ def called(connection: dict[str, Any], action: dict[str, Any]) -> dict[str, Any]
 
 STATEMENT = {"statement": "SELECT 1"}
 SERVERS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "Sql": ({"kind": "sql", "url": "postgresql://h/d"}, STATEMENT),
+    "Sql": ({"kind": "sql", "url": "postgresql://u@h/d"}, STATEMENT),
     "Redis": ({"kind": "redis", "url": "redis://h"}, {"command": ["PING"]}),
     "Mongo": ({"kind": "mongodb", "url": "mongodb://h/n"}, {"collection": "o"}),
 }

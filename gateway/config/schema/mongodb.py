@@ -65,7 +65,7 @@ class MongoConnection(ServerConnection):
     tls: ServerTls = Field(default=ServerTls())
     """TLS with the server."""
     connect_timeout_ms: Milliseconds = Field(default=5000, ge=1, le=60_000, examples=[2000])
-    """For opening a connection."""
+    """For opening a connection, with the answer of the server and the log-in."""
     idle: Seconds = Field(default=60, gt=0, le=86_400, examples=[30])
     """Seconds after which a worker closes a connection that no call has used."""
 

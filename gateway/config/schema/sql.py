@@ -151,7 +151,7 @@ class SqlConnection(ServerConnection):
 
     kind: str = Field(default="sql", examples=["sql"], json_schema_extra={"const": "sql"})
     """`sql`."""
-    url: Annotated[str, AfterValidator(_sql_url)] = Field(repr=False, examples=["postgresql://db.internal/shop"])
+    url: Annotated[str, AfterValidator(_sql_url)] = Field(repr=False, examples=["postgresql://reader@db.internal/shop"])
     """Where it is: `postgresql://HOST:PORT/NAME`, `mysql://...`, `mariadb://...`, or `sqlite:///FILE`. A user and a
     password may stand in it, as `${VARIABLE}`; better in `auth`."""
     auth: Basic | None = Field(
@@ -163,7 +163,7 @@ class SqlConnection(ServerConnection):
     tls: ServerTls = Field(default=ServerTls())
     """TLS with the server."""
     connect_timeout_ms: Milliseconds = Field(default=5000, ge=1, le=60_000, examples=[2000])
-    """For opening a connection."""
+    """For opening a connection, with the answer of the server and the log-in."""
     idle: Seconds = Field(default=60, gt=0, le=86_400, examples=[30])
     """Seconds after its last call in which a worker keeps its connections open."""
 
@@ -175,6 +175,13 @@ class SqlConnection(ServerConnection):
         if module:
             kinds.require(module, extra)
         return url
+
+    @model_validator(mode="after")
+    def _user_there(self) -> Self:
+        """The drivers would take the user of this process, or one of a variable."""
+        if self.dialect != "sqlite" and not self.server.user:
+            raise ValueError("the url names no user; write USER@ before its host, or auth with a username")
+        return self
 
     @property
     def dialect(self) -> Dialect:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import Mock
 
 import pytest
 
@@ -34,14 +36,14 @@ class PostgresError(Exception):
     + [(state, None) for state in ("08006", "28P01", "3D000", "53300", "57P01", "57014", "58030", "XX000")],
 )
 def test_errors_of_postgresql(state: str, status: int | None) -> None:
-    found = database(Postgres, "postgresql://h/n").rejection(PostgresError(state))
+    found = database(Postgres, "postgresql://u@h/n").rejection(PostgresError(state))
     assert (None if found is None else (found.status, found.code, found.message)) == (
         None if status is None else (status, state, "no")
     )
 
 
 def test_errors_of_the_driver_of_postgresql() -> None:
-    made = database(Postgres, "postgresql://h/n")
+    made = database(Postgres, "postgresql://u@h/n")
     found = made.rejection(ValueError("invalid input for query argument $1"))
     assert found is not None
     assert found.status == 400
@@ -53,14 +55,14 @@ def test_errors_of_the_driver_of_postgresql() -> None:
     [(1064, 400), (1062, 409), (1213, 409), (1142, 403), (1792, 403), (2013, None), (1045, None), (1040, None)],
 )
 def test_errors_of_mysql(number: int, status: int | None) -> None:
-    found = database(Mysql, "mysql://h/n").rejection(RuntimeError(number, "no"))
+    found = database(Mysql, "mysql://u@h/n").rejection(RuntimeError(number, "no"))
     assert (None if found is None else (found.status, found.code, found.message)) == (
         None if status is None else (status, str(number), "no")
     )
 
 
 def test_errors_of_the_driver_of_mysql() -> None:
-    made = database(Mysql, "mysql://h/n")
+    made = database(Mysql, "mysql://u@h/n")
     assert made.rejection(RuntimeError("(0, 'Not connected')")) is None
     found = made.rejection(TypeError("dict can not be used as parameter"))
     assert found is not None
@@ -83,11 +85,11 @@ def test_errors_of_sqlite(code: int, status: int | None) -> None:
 @pytest.mark.parametrize(
     ("url", "mode", "spoken"),
     [
-        ("postgresql://db/n", "auto", True),
-        ("postgresql://127.0.0.1/n", "auto", False),
-        ("postgresql://localhost/n", "verify", True),
-        ("mysql://db/n", "off", False),
-        ("mysql://db/n", "auto", True),
+        ("postgresql://u@db/n", "auto", True),
+        ("postgresql://u@127.0.0.1/n", "auto", False),
+        ("postgresql://u@localhost/n", "verify", True),
+        ("mysql://u@db/n", "off", False),
+        ("mysql://u@db/n", "auto", True),
     ],
 )
 def test_tls_is_verified_unless_the_server_is_here(url: str, mode: str, spoken: bool) -> None:
@@ -98,8 +100,8 @@ def test_tls_is_verified_unless_the_server_is_here(url: str, mode: str, spoken: 
 
 
 async def test_what_is_dialled() -> None:
-    assert await database(Postgres, "postgresql://localhost/n").address() in ("127.0.0.1", "::1")
-    assert await database(Postgres, "postgresql://localhost/n", tls={"mode": "verify"}).address() == "localhost"
+    assert await database(Postgres, "postgresql://u@localhost/n").address() in ("127.0.0.1", "::1")
+    assert await database(Postgres, "postgresql://u@localhost/n", tls={"mode": "verify"}).address() == "localhost"
 
 
 async def received_by(parts: tuple[bytes, ...], made: Callable[[int], Database]) -> bytes:
@@ -125,39 +127,102 @@ async def received_by(parts: tuple[bytes, ...], made: Callable[[int], Database])
     return bytes(got)
 
 
-@pytest.mark.parametrize("offered", [0x0000, 0x0800])
-async def test_mysql_gets_no_user_and_no_password_without_tls(offered: int) -> None:
+def _greeting(offered: int) -> bytes:
+    """Of a MySQL (Protocol::HandshakeV10) that wants the password as it is. ``offered``: CLIENT_SSL, or nothing."""
     capabilities = 0x8208 | offered  # CLIENT_PROTOCOL_41, CLIENT_SECURE_CONNECTION
     parts = (b"\x0a8.0.0\0", struct.pack("<I", 7), b"12345678\0", struct.pack("<H", capabilities))
     more = (b"\x2d\x02\0", struct.pack("<HB", 0x0008, 21), bytes(10), b"123456789012\0", b"mysql_clear_password\0")
     body = b"".join((*parts, *more))
+    return len(body).to_bytes(3, "little") + b"\0" + body
 
+
+@pytest.mark.parametrize("offered", [0x0000, 0x0800])
+async def test_mysql_gets_no_user_and_no_password_without_tls(offered: int) -> None:
     def made(port: int) -> Database:
         url = f"mysql://reader:sesame@127.0.0.1:{port}/n"
         return database(Mysql, url, tls={"mode": "verify"}, connect_timeout_ms=2000)
 
-    got = await received_by((len(body).to_bytes(3, "little") + b"\0" + body,), made)
+    got = await received_by((_greeting(offered),), made)
     assert b"reader" not in got
     assert b"sesame" not in got
     assert bool(got) is bool(offered)  # the request for TLS
 
 
-async def test_postgresql_gets_no_password_that_the_connection_does_not_have(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+ENVIRONMENT = {
+    **dict.fromkeys(("PGUSER", "PGDATABASE", "PGHOST", "PGPASSWORD", "PGSERVICE", "PGAPPNAME"), "from-the-environment"),
+    **dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME", "MYSQL_PWD", "MYSQL_HOST"), "from-the-environment"),
+    **dict.fromkeys(("PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL", "MYSQL_HOME"), "/from-the-environment"),
+    "PGPORT": "1",
+    "PGSSLMODE": "prefer",
+    "PGSSLNEGOTIATION": "direct",
+    "PGTARGETSESSIONATTRS": "from-the-environment",
+    "PGKRBSRVNAME": "from-the-environment",
+    "PGGSSLIB": "gssapi",
+    "PGOPTIONS": "-c search_path=from-the-environment",
+    "PGCLIENTENCODING": "LATIN1",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Variables and files of this process's user that libpq or the client of MySQL reads."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, text in {
+        ".pgpass": "*:*:*:*:from-a-file\n",
+        ".pg_service.conf": "[from-the-environment]\nuser=from-a-file\npassword=from-a-file\n",
+        ".my.cnf": "[client]\nuser=from-a-file\npassword=from-a-file\n",
+    }.items():
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / ".pgpass"))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / ".pg_service.conf"))
+
+
+CLEAR = b"R" + struct.pack(">II", 8, 3)  # AuthenticationCleartextPassword
+TICKET = b"R" + struct.pack(">II", 8, 7)  # AuthenticationGSS
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("url", "user", "name", "password"),
+    [("reader@{}/n", b"reader", b"n", b""), ("reader:sesame@{}", b"reader", b"reader", b"sesame")],
+)
+async def test_postgresql_gets_nothing_that_the_connection_does_not_say(
+    url: str, user: bytes, name: bytes, password: bytes
 ) -> None:
-    file = tmp_path / "pgpass"
-    file.touch(0o600)
-    file.write_text("*:*:*:*:from a file\n")
-    clear = b"R" + struct.pack(">II", 8, 3)  # AuthenticationCleartextPassword
-    for name, value in (("PGPASSWORD", "from the environment"), ("PGPASSFILE", str(file))):
-        with monkeypatch.context() as patch:
-            patch.setenv(name, value)
-            got = await received_by((b"", clear), lambda port: _postgres(port, ""))
-        assert b"p\0\0\0\x05\0" in got  # an empty one
-        assert value.encode() not in got
-        assert b"from a file" not in got
-    assert b"sesame\0" in await received_by((b"", clear), lambda port: _postgres(port, ":sesame"))
+    got = await received_by((b"", CLEAR), lambda port: _postgres(url, port))
+    assert b"user\0%b\0database\0%b\0" % (user, name) in got
+    assert b"p%b%b\0" % (struct.pack(">I", len(password) + 5), password) in got
+    assert b"from-" not in got
+    assert b"search_path" not in got
+    assert b"UTF8" in got.upper().replace(b"-", b"") or b"utf-8" in got
 
 
-def _postgres(port: int, password: str) -> Database:
-    return database(Postgres, f"postgresql://reader{password}@127.0.0.1:{port}/n", connect_timeout_ms=500)
+@pytest.mark.usefixtures("environment")
+async def test_postgresql_gets_no_ticket_of_this_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    kerberos = Mock()
+    kerberos.SecurityContext.return_value.step.return_value = b"a ticket"
+    monkeypatch.setitem(sys.modules, "gssapi", kerberos)
+    got = await received_by((b"", TICKET), lambda port: _postgres("reader@{}/n", port))
+    assert got.endswith(b"database\0n\0\0"), "the startup message, and nothing else"
+    assert not kerberos.mock_calls
+
+
+@pytest.mark.usefixtures("environment")
+async def test_postgresql_is_asked_for_tls_as_it_always_is() -> None:
+    got = await received_by((b"",), lambda port: _postgres("reader@{}/n", port, tls={"mode": "verify"}))
+    assert got == struct.pack(">II", 8, 80877103), "SSLRequest"
+
+
+@pytest.mark.usefixtures("environment")
+async def test_mysql_gets_nothing_that_the_connection_does_not_say() -> None:
+    got = await received_by((_greeting(0),), lambda port: database(Mysql, f"mysql://reader@127.0.0.1:{port}"))
+    assert b"reader\0" in got
+    assert b"from-" not in got
+
+
+def _postgres(url: str, port: int, **more: object) -> Postgres:
+    at = url.format(f"127.0.0.1:{port}")
+    return database(Postgres, f"postgresql://{at}", connect_timeout_ms=2000, **more)

@@ -19,9 +19,9 @@ from gateway.config.schema.sql import Server, ServerTls, SqlAction, SqlConnectio
     ("url", "place", "dialect"),
     [
         ("postgresql://reader:s3cret@db.internal/shop", "postgresql://db.internal:5432", "postgresql"),
-        ("postgres://[::1]:7/shop", "postgres://[::1]:7", "postgresql"),
+        ("postgres://reader@[::1]:7/shop", "postgres://[::1]:7", "postgresql"),
         ("mariadb://reader@db/shop", "mariadb://db:3306", "mysql"),
-        ("mysql://db:33060", "mysql://db:33060", "mysql"),
+        ("mysql://reader@db:33060", "mysql://db:33060", "mysql"),
         ("sqlite:///shop.db", "sqlite://", "sqlite"),
     ],
 )
@@ -37,13 +37,20 @@ def test_where_it_is_is_shown_without_credentials(url: str, place: str, dialect:
     [
         ("postgresql://r%40d:p%2Fw@h/n", None, "r@d", "p/w", "basic"),
         ("postgresql://h/n", Basic(type="basic", username="u", password="w"), "u", "w", "basic"),
-        ("postgresql://h/n", None, "", "", "none"),
+        ("postgresql://u@h/n", None, "u", "", "none"),
     ],
 )
 def test_credentials(url: str, auth: Basic | None, user: str, password: str, kind: str) -> None:
     made = SqlConnection(url=url, auth=auth)
     assert (made.server.user, made.server.password, made.authenticates()) == (user, password, kind)
     assert made.secrets() == ((password,) if password else ())
+
+
+@pytest.mark.parametrize(("url", "auth"), [("postgresql://h/n", None), ("mysql://:s3cret@h/n", None)])
+def test_a_server_without_a_user_says_how_to_name_one(url: str, auth: Basic | None) -> None:
+    with pytest.raises(ValidationError, match="the url names no user; write USER@") as error:
+        SqlConnection(url=url, auth=auth)
+    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +93,7 @@ def test_a_driver_that_is_missing_is_named_with_the_command(monkeypatch: pytest.
 def test_certificates_travel_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_certificates(tmp_path)
     monkeypatch.chdir(tmp_path)
-    made = SqlConnection(url="postgresql://h/n", tls=ServerTls(mode="verify", ca="partners.pem"))
+    made = SqlConnection(url="postgresql://u@h/n", tls=ServerTls(mode="verify", ca="partners.pem"))
     sent = made.record("c").settings["tls"]
     assert sent["ca_pem"].startswith("-----BEGIN CERTIFICATE")
     assert "ca" not in {key for key, value in sent.items() if value}
