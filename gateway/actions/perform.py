@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
@@ -17,6 +18,7 @@ from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
 from gateway.errors import GatewayError
+from gateway.upstream.tls import TlsFailures
 
 _FIELDS: Final = (b"Content-Type: application/json",)
 _OK: Final = 200
@@ -27,6 +29,7 @@ def performing(running: Mapping[Exchange, Running], performers: Performers, rout
 
     It raises `GatewayError` as `send` does. What the back end rejects is a response with a status below 500.
     """
+    tls_failures = TlsFailures(at)
 
     async def handle(ex: Exchange) -> None:
         attempt = ex.attempt = Attempt(at)
@@ -45,6 +48,8 @@ def performing(running: Mapping[Exchange, Running], performers: Performers, rout
             except ForbiddenError:
                 raise GatewayError(errors.UPSTREAM_DENIED) from None
             except connector.failures as error:
+                if isinstance(error, ssl.SSLError):
+                    tls_failures.with_back_end(error)
                 raise _failed(connector, error, at) from None
         attempt.first_byte_at = attempt.last_byte_at = monotonic()
         if len(body) > route.answer_limit:
@@ -73,4 +78,6 @@ def _failed(connector: Connector[Any, Any], error: BaseException, at: str) -> Ga
     kind = connector.connection.kind
     if isinstance(error, TimeoutError):
         return GatewayError(errors.DIAL_TIMEOUT, f"The {kind} back end at {at} did not respond in time")
+    if isinstance(error, ssl.SSLError):
+        return GatewayError(errors.TLS_FAILED, f"The TLS handshake with the {kind} back end at {at} failed")
     return GatewayError(errors.UPSTREAM_RESET, f"The {kind} back end at {at} failed ({type(error).__name__})")

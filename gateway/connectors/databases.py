@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import sqlite3
 import ssl
 import struct
@@ -32,6 +31,12 @@ _MYSQL_TLS: Final = 0x800
 """CLIENT_SSL (MySQL, Capabilities Flags)."""
 _CONFLICT: Final = 409
 _FORBIDDEN: Final = 403
+
+
+class NoTlsError(ssl.SSLError):
+    """The server offers no TLS, and got neither user nor password."""
+
+    reason = "NOT_OFFERED"
 
 
 class Database(ABC):
@@ -112,15 +117,19 @@ class Postgres(_Server):
     async def _dial(self) -> Any:
         import asyncpg  # type: ignore[import-untyped]
 
-        server = self.server
-        return await asyncpg.connect(
-            host=self.socket or await self.address(),
-            port=server.port,
-            **self._said(),
-            ssl=self.tls or False,
-            # A pooler between us and the server may give each transaction another connection.
-            statement_cache_size=0,
-        )
+        try:
+            return await asyncpg.connect(
+                host=self.socket or await self.address(),
+                port=self.server.port,
+                **self._said(),
+                ssl=self.tls or False,
+                # A pooler between us and the server may give each transaction another connection.
+                statement_cache_size=0,
+            )
+        except ConnectionError as error:
+            if "rejected SSL" in str(error):
+                raise NoTlsError from None
+            raise
 
     def _said(self) -> dict[str, object]:
         """What the driver would take from variables and files of this process (PGUSER, .pgpass) where it is None."""
@@ -199,8 +208,10 @@ class Mysql(_Server):
             # COM_SET_OPTION, MYSQL_OPTION_MULTI_STATEMENTS_OFF: the driver has switched it on.
             await driver._execute_command(0x1B, struct.pack("<H", 1))  # noqa: SLF001 - it has no public way
             await driver._read_packet()  # noqa: SLF001
-        except BaseException:
+        except BaseException as error:
             driver.close()  # the driver leaves its socket when it is cancelled
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise error.__cause__ from None
             raise
         return driver
 
@@ -295,7 +306,7 @@ def _require_tls(driver: Any) -> None:
 
     async def checked() -> None:
         if not driver.server_capabilities & _MYSQL_TLS:
-            raise OSError(errno.EPROTO, "the server offers no TLS")
+            raise NoTlsError
         await authenticate()
 
     driver._request_authentication = checked  # noqa: SLF001

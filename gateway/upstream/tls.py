@@ -29,8 +29,8 @@ _ALERTS_ABOUT_OURS = (
 )
 """Ends of alerts by which a peer says that it wants another certificate of us, or one at all."""
 
-_NO_TLS = ("HTTP_REQUEST", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER")
-"""OpenSSL's words for bytes that are no record of TLS."""
+_NO_TLS = ("HTTP_REQUEST", "NOT_OFFERED", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER")
+"""OpenSSL's words for bytes that are no record of TLS, and ours for a server that says that it has none."""
 
 
 class EndpointTls(NamedTuple):
@@ -97,6 +97,15 @@ class TlsFailures:
     def with_endpoint(self, error: Exception) -> None:
         if (more := self._throttle.due()) is not None:
             what, remedy = _described(error)
+            _log.error("no TLS with %s: %s; %s%s", self._endpoint, what, remedy, more)
+
+    def with_back_end(self, error: Exception) -> None:
+        """Of a connector, which verifies the host that its connection names."""
+        if (more := self._throttle.due()) is not None:
+            what, _ = _described(error)
+            remedy = (
+                "make sure that it speaks TLS, that tls.ca names its authority, and the url a host of its certificate"
+            )
             _log.error("no TLS with %s: %s; %s%s", self._endpoint, what, remedy, more)
 
     def with_forward_proxy(self, error: Exception) -> None:

@@ -60,7 +60,8 @@ async def test_a_server_that_says_nothing_is_a_dial_that_took_too_long(kind: str
 async def test_a_server_of_mcp_that_says_nothing_takes_the_time_of_the_call() -> None:
     """It speaks HTTP, where a connection begins with the request: no greeting is due before it."""
     async with silent() as port:
-        text = f"connections: {{c: {{kind: mcp, base_url: 'http://127.0.0.1:{port}', retry: once, max_concurrent: 2, timeout_ms: 300}}}}"
+        connection = f"kind: mcp, base_url: 'http://127.0.0.1:{port}', retry: once, max_concurrent: 2, timeout_ms: 300"
+        text = f"connections: {{c: {{{connection}}}}}"
         async with Calling(f"{text}\nactions: {{ask: {{connection: c, tool: add}}}}") as make:
             assert await make.code("ask") == "total_timeout"
             await eventually(lambda: make.upstream.limiter.in_flight == 0, "no permit in use")

@@ -30,7 +30,7 @@ def _fetch(folder: Path) -> None:
 class MariaDb:
     """A server without grants on a port of this machine; each test gets a new database in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         root = toolbox.cached("mariadb", _fetch) / "root"
         self._folder = folder
         self.port = reserved_port()
@@ -47,6 +47,7 @@ class MariaDb:
             "--skip-log-bin",
             "--bind-address=127.0.0.1",
             f"--port={self.port}",
+            *options,
         ]
         self._env = {**os.environ, "LD_LIBRARY_PATH": str(root / "usr/lib/x86_64-linux-gnu")}
         (folder / "data").mkdir()
@@ -89,10 +90,10 @@ class MariaDb:
             self._process.wait()
 
 
-def start() -> Iterator[MariaDb]:
+def start(*options: str) -> Iterator[MariaDb]:
     with tempfile.TemporaryDirectory(prefix="gateway-mariadb-", ignore_cleanup_errors=True) as name:
         try:
-            server = MariaDb(Path(name))
+            server = MariaDb(Path(name), *options)
         except (OSError, subprocess.SubprocessError, RuntimeError) as error:
             toolbox.unavailable(f"no MariaDB can be started here ({type(error).__name__}: {error})")
         yield server

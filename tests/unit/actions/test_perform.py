@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import harness.calling
 import pytest
 from harness import strangers
 from harness.memcached import Memcached
@@ -103,6 +104,25 @@ async def test_a_server_that_is_away_opens_the_breaker() -> None:
         make.gateway.reset_breaker("connection/cache")
         async with server:
             assert await make.code("value", key="a") == ""
+
+
+async def test_a_server_that_speaks_no_tls_is_one_whose_handshake_fails() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR no\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        more = "tls: {mode: verify}, retry: once, circuit_breaker: {enabled: true}"
+        connection = f"{{kind: redis, url: 'redis://127.0.0.1:{port}', {more}}}"
+        text = f"connections: {{c: {connection}}}\nactions: {{ask: {{connection: c, command: [PING]}}}}"
+        async with harness.calling.Calling(text) as make:
+            failure = (await make("ask"))["failure"]
+            assert failure is not None
+            assert failure["code"] == "tls_failed"
+            assert failure["message"] == f"The TLS handshake with the redis back end at redis://127.0.0.1:{port} failed"
+            assert len(make.upstream.breaker.outcomes) == 1
 
 
 async def test_what_the_back_end_rejects_is_a_response_that_teaches_nothing_bad(server: Memcached) -> None:

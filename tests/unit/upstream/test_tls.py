@@ -70,6 +70,14 @@ def test_what_is_said(error: Exception, words: str, caplog: pytest.LogCaptureFix
     assert words in told(caplog)
 
 
+def test_what_is_said_of_a_back_end_of_a_connector(caplog: pytest.LogCaptureFixture) -> None:
+    TlsFailures("postgresql://db:5432", clock=Clock()).with_back_end(ssl_error("NOT_OFFERED"))
+    assert told(caplog) == (
+        "no TLS with postgresql://db:5432: it does not speak TLS (not offered); make sure that it speaks TLS, that "
+        "tls.ca names its authority, and the url a host of its certificate"
+    )
+
+
 def test_one_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     failures = TlsFailures("https://h", "https://proxy", clock)
