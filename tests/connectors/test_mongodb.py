@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import warnings
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 import pytest
 from harness import mongodb
 from harness.calling import Calling
+from harness.patience import eventually
 
 ACTIONS = """
 actions:
   add: {connection: db, collection: orders, operation: insert_one, read_only: false,
     arguments: {document: "{document}"}}
   find: {connection: db, collection: orders, arguments: {filter: {item: "{item}"}, sort: {_id: 1}}}
+  hurried: {connection: db, collection: orders, operation: find_one, timeout_ms: 300,
+    arguments: {filter: {_id: "{id}"}}}
   one: {connection: db, collection: orders, operation: find_one, arguments: {filter: {_id: "{id}"}}}
   all: {connection: db, collection: orders, max_rows: 2, arguments: {sort: {_id: 1}, projection: {_id: 1}}}
   above: {connection: db, collection: orders, operation: count_documents, arguments: {filter: {_id: {$gt: "{least}"}}}}
@@ -70,14 +74,54 @@ async def test_what_is_rejected_is_a_response(server: mongodb.Mongo) -> None:
         assert make.upstream.breaker.state.word == "closed"
 
 
-async def test_a_server_that_is_away_opens_the_breaker() -> None:
+@pytest.mark.covers("ACT-36")
+async def test_five_slow_calls_take_the_limit_and_the_rest_is_rejected(server: mongodb.Mongo) -> None:
+    async with calling(server, max_concurrent=5) as make:
+        await asyncio.gather(*(make.code("above", least=0) for _ in range(5)))
+        server.freeze()
+        calls = [asyncio.ensure_future(make.code("above", least=0)) for _ in range(12)]
+        await eventually(lambda: sum(call.done() for call in calls) == 7, "seven rejections")
+        server.thaw()
+        assert sorted(await asyncio.gather(*calls)) == [""] * 5 + ["concurrency_limit"] * 7
+        assert make.upstream.limiter.in_flight == 0
+
+
+@pytest.mark.covers("ACT-36")
+async def test_a_call_whose_time_is_over_takes_its_connection_with_it(server: mongodb.Mongo) -> None:
+    async with calling(server, max_concurrent=1) as make:
+        await make.body("remove")
+        for number in (1, 2):
+            await make.body("add", document={"_id": number, "item": f"item {number}"})
+        server.freeze()
+        assert await make.code("hurried", id=1) == "total_timeout"
+        server.thaw()
+        assert (await make.body("one", id=2))["document"]["item"] == "item 2"  # and not the reply that came too late
+        server.freeze()
+        caller = asyncio.ensure_future(make("one", id=1))
+        await eventually(lambda: make.upstream.limiter.in_flight == 1, "the call runs")
+        caller.cancel()  # it has left
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        server.thaw()
+        await eventually(lambda: make.upstream.limiter.in_flight == 0, "the permit is back")
+        assert (await make.body("one", id=2))["document"]["item"] == "item 2"
+
+
+@pytest.mark.covers("ACT-36")
+async def test_a_server_that_dies_opens_the_breaker_and_heals() -> None:
     for server in mongodb.start():
-        breaker = "{enabled: true, failure_threshold: 2}"
-        async with calling(server, circuit_breaker=breaker, connect_timeout_ms=300) as make:
+        breaker = "{enabled: true, failure_threshold: 3, recovery_timeout: 1}"
+        async with calling(server, circuit_breaker=breaker, connect_timeout_ms=1000) as make:
             assert await make.code("above", least=0) == ""
             server.kill()
-            codes = [await make.code("above", least=0) for _ in range(3)]
-            assert codes == ["upstream_reset"] * 2 + ["breaker_open"]
+            codes = [await make.code("above", least=0) for _ in range(4)]
+            assert codes == ["upstream_reset"] * 3 + ["breaker_open"]
+            await asyncio.to_thread(server.again)
+            async with asyncio.timeout(60):
+                while await make.code("above", least=0):
+                    pass
+            assert await make.body("above", least=0) == {"count": 0}
+            assert make.upstream.limiter.in_flight == 0
     del make
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # a dial that the client cancels leaves its socket

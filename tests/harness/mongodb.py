@@ -6,7 +6,9 @@ It needs Python 3.13. Tests that need it are skipped, with the reason, where tha
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ import asyncio
 from mongoeco.wire import AsyncMongoEcoProxyServer
 
 async def main():
-    async with AsyncMongoEcoProxyServer() as server:
+    async with AsyncMongoEcoProxyServer(port=int(sys.argv[1])) as server:
         print(server.address.port, flush=True)
         await asyncio.Event().wait()
 
@@ -53,7 +55,13 @@ class Mongo:
         # A virtual environment holds its own path, which the cache changes: its packages alone are used.
         folder = toolbox.cached(f"mongoeco-{name}", _fill)
         (site,) = folder.glob("venv/lib/python3.13*/site-packages")
-        command = [_python(), "-c", f"import sys; sys.path.insert(0, {str(site)!r})\n{_SCRIPT}"]
+        self._command = [_python(), "-c", f"import sys; sys.path.insert(0, {str(site)!r})\n{_SCRIPT}"]
+        self.port = 0
+        self.again()
+
+    def again(self) -> None:
+        """Start it, with nothing in it, on the port that it had."""
+        command = [*self._command, str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -65,6 +73,13 @@ class Mongo:
     @property
     def url(self) -> str:
         return f"mongodb://127.0.0.1:{self.port}/shop"
+
+    def freeze(self) -> None:
+        """It takes connections, and answers nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         self._process.kill()
