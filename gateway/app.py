@@ -311,8 +311,7 @@ class Gateway:
         """Close the breakers of a proxy and its fallback by hand; False when there are none. ``by``: the operator."""
         served = self._served.get(name)
         upstreams = () if served is None else (served.upstream, served.second)
-        endpoints = [endpoint for upstream in upstreams if upstream is not None for endpoint in upstream.endpoints]
-        breakers = [endpoint.breaker for endpoint in endpoints if endpoint.breaker is not None]
+        breakers = [breaker for upstream in upstreams if upstream is not None for breaker in upstream.breakers]
         for breaker in breakers:
             breaker.reset(by)
         return bool(breakers)

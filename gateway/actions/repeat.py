@@ -172,4 +172,4 @@ def _forget(ex: Exchange) -> None:
     ex.attempt = NO_ATTEMPT
     ex.committed = ex.streamed = False
     ex.status, ex.reason, ex.commit_at = 0, "", 0.0
-    ex.breaker, ex.concurrent, ex.tried = "", 0, ()
+    ex.breaker, ex.fenced, ex.concurrent, ex.tried = "", False, 0, ()

@@ -134,6 +134,8 @@ def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
         text = f"failed after {took}{by}: {reason.code} ({reason.details})"
     else:
         text = f"refused with {record['status_code']} {reason.code} before any upstream was asked: {reason.details}"
+    if record.get("breaker") == "upstream":
+        text += "; the breaker is that of the upstream, which judges its endpoints together"
     if isinstance(behind := record.get("fallback"), Mapping):
         where = f" of {behind['upstream']}" if behind["upstream"] else ""
         text += f"; the fallback took over from {behind['reason'] or 'status ' + str(behind['cause'])}{where}"

@@ -85,7 +85,9 @@ def _breaker(old: Proxy | None, new: Proxy | None) -> str:
         return "dropped" if had else "made" if has else "none"
     assert old is not None
     assert new is not None
-    return "kept" if _origin(old) == _origin(new) else "reset"
+    before, after = old.circuit_breaker.scope, new.circuit_breaker.scope
+    # That of an upstream as a whole stays, whatever its endpoints are.
+    return "kept" if before == after and (after != "endpoint" or _origin(old) == _origin(new)) else "reset"
 
 
 def _limiter(old: Proxy | None, new: Proxy | None) -> str:

@@ -301,7 +301,11 @@ class Explained(Answer):
     limiter: dict[str, object] | None
     queue: dict[str, object] | None
     breaker: dict[str, object] | None = Field(
-        description="With its newest moves, and the outcomes that led to each and that count now."
+        description="With its newest moves, and the outcomes that led to each and that count now. Of several "
+        "endpoints, the one that lets most through."
+    )
+    upstream_breaker: dict[str, object] | None = Field(
+        default=None, description="As `breaker`: of the upstream as a whole, where its endpoints have breakers, too."
     )
     group: dict[str, object] | None = Field(default=None, description="Endpoints, where there are several or checks.")
     rates: list[dict[str, object]] = Field(default=[], description="Rate limits: settings, and keys that are held.")

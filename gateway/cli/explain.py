@@ -60,8 +60,8 @@ def upstream_text(found: Json) -> str:
         lines += _adaptive(adaptive, now)
     if queue is not None:
         lines.append(_queue(queue))
-    if breaker is not None:
-        lines += _breaker(breaker, now)
+    for each in (found.get("upstream_breaker"), breaker):  # a gateway of another version sends the second one alone
+        lines += [] if each is None else _breaker(each, now)
     lines += [_rate(limit) for limit in found.get("rates", ())]  # a gateway of another version does not send them
     if stream := found.get("stream"):  # a gateway of another version does not send it
         lines.append(_streams(stream))
@@ -216,7 +216,8 @@ def _adaptive(adaptive: Json, now: float) -> list[str]:
 
 
 def _breaker(breaker: Json, now: float) -> list[str]:
-    lines = [f"  breaker ({breaker['mode']}): {breaker['state']} since {_ago(breaker['since'], now)}"]
+    whose = "breaker of the upstream" if breaker.get("scope") == "upstream" else "breaker"  # of another version: none
+    lines = [f"  {whose} ({breaker['mode']}): {breaker['state']} since {_ago(breaker['since'], now)}"]
     if breaker["state"] == "closed":
         bound = f" of {breaker['failure_threshold']}" if breaker["failure_threshold"] else ""
         lines[0] += f", {breaker['failures']}{bound} failures in a row"

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 Mode = Literal["enforce", "shadow"]
 """The mode of a protection; ``shadow``: it counts what it would refuse, and refuses nothing."""
+BreakerScope = Literal["endpoint", "upstream", "both"]
+"""What a breaker judges: each endpoint by itself, all of them together, or one of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class CircuitBreaker:
     """Each is a status or a range, as in ``503`` and ``500-599``."""
     distinct_callers: int = 0
     mode: Mode = "enforce"
+    scope: BreakerScope = "endpoint"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ from gateway.config.protections import (
     Backoff as Backoff,
 )
 from gateway.config.protections import (
+    BreakerScope as BreakerScope,
+)
+from gateway.config.protections import (
     CircuitBreaker as CircuitBreaker,
 )
 from gateway.config.protections import (

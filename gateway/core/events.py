@@ -17,7 +17,7 @@ class BreakerChanged:
     shadow: bool = False
     """It only counts, and refuses nothing."""
     endpoint: str = ""
-    """Its URL, where the upstream has several."""
+    """Its URL, where the upstream has several; empty: it is the breaker of the upstream as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class Exchange:
         "events",
         "failures",
         "fallback",
+        "fenced",
         "gone_at",
         "grpc_status",
         "hedge",
@@ -145,6 +146,8 @@ class Exchange:
     """Bytes of the response's body given to the client."""
     breaker: str
     """State of the breaker when it was asked; empty without one."""
+    fenced: bool
+    """The breaker that rejects it, or would in shadow mode, is that of its upstream as a whole."""
     concurrent: int
     """Permits in use, this one included; 0 without a limiter."""
     shadow: str
@@ -194,6 +197,7 @@ class Exchange:
         self.bytes_in = 0
         self.bytes_out = 0
         self.breaker = ""
+        self.fenced = False
         self.concurrent = 0
         self.shadow = ""
         self.usage = None

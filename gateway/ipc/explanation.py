@@ -58,6 +58,8 @@ class CallersView(TypedDict):
 
 class BreakerView(TypedDict):
     mode: str
+    scope: NotRequired[str]
+    """``upstream``: it judges all endpoints together; ``endpoint``. A worker of an older version does not send it."""
     state: str
     since: float
     failures: int
@@ -324,6 +326,9 @@ class Explanation(TypedDict):
     limiter: LimiterView | None
     queue: QueueView | None
     breaker: BreakerView | None
+    """Of several endpoints, the one that lets most through; of the upstream as a whole where endpoints have none."""
+    upstream_breaker: NotRequired[BreakerView | None]
+    """Of the upstream as a whole, where endpoints have breakers, too. A worker of an older version does not send it."""
     rates: NotRequired[list[RateView]]
     """A worker of an older version does not send it."""
     stream: NotRequired[StreamView | None]

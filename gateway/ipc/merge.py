@@ -112,6 +112,7 @@ def explanations(
         limiter=_limiter([each["limiter"] for each in of if each["limiter"] is not None]),
         queue=_queue([each["queue"] for each in of if each["queue"] is not None]),
         breaker=_breaker([each["breaker"] for each in of if each["breaker"] is not None]),
+        upstream_breaker=_breaker([outer for each in of if (outer := each.get("upstream_breaker")) is not None]),
         group=_group(_groups(of), _groups(left)),
         hedge=_hedge([told for each in of if (told := each.get("hedge")) is not None]),
         retries=_retries([some for each in of if (some := each.get("retries")) is not None]),

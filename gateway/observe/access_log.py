@@ -120,6 +120,12 @@ def with_fallback(text: bytes, behind: FellBack) -> bytes:
     )
 
 
+def with_fence(text: bytes) -> bytes:
+    """The line ``text`` of an exchange that the breaker of its upstream rejects, or would in shadow mode, and not those
+    of its endpoints."""
+    return text[:-2] + b',"breaker":"upstream"}\n'
+
+
 def with_usage(text: bytes, ex: Exchange, usage: Usage) -> bytes:
     """The line of a response of a language model: also what it says of its tokens (null: that is not known), when the
     first one came, counted from the start of the exchange, and how many came a second after it."""

@@ -265,7 +265,9 @@ MODE: Final = _of.values(
     [f'protection="{protection}"' for protection in PROTECTIONS],
 )
 BREAKER_STATE: Final = _of.values(
-    "gateway_circuit_breaker_state", "gauge", "0: closed (also without a breaker), 1: open, 2: half-open."
+    "gateway_circuit_breaker_state",
+    "gauge",
+    "0: closed (also without a breaker), 1: open, 2: half-open. Of several, that of the breaker that decides.",
 )
 BREAKER_MOVES: Final = _of.values(
     "gateway_circuit_breaker_transitions_total",
@@ -374,7 +376,7 @@ UPSTREAM_QUEUE_LIMIT: Final = _of.values("gateway_upstream_queue_limit", "gauge"
 UPSTREAM_BREAKER_STATE: Final = _of.values(
     "gateway_upstream_circuit_breaker_state",
     "gauge",
-    "0: closed (also without a breaker), 1: open, 2: half-open. Of several endpoints, that of the best.",
+    "0: closed (also without a breaker), 1: open, 2: half-open. Of several, that of the breaker that decides.",
 )
 UPSTREAM_ENDPOINTS: Final = _of.values(
     "gateway_upstream_endpoints",

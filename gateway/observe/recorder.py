@@ -19,6 +19,7 @@ from gateway.observe.access_log import (
     line,
     tunnel_line,
     with_fallback,
+    with_fence,
     with_hedge,
     with_usage,
 )
@@ -162,6 +163,8 @@ class ExchangeRecorder:
                     text = with_hedge(text, ex.hedge)
                 if ex.fallback is not None:
                     text = with_fallback(text, ex.fallback)
+                if ex.fenced:
+                    text = with_fence(text)
                 if ex.usage is not None:
                     text = with_usage(text, ex, ex.usage)
                 lines.append(text)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from gateway.config import records
 from gateway.core.layer import Handler, Layer, chain
 from gateway.core.statuses import statuses
+from gateway.policy.breaker import Breaker
 from gateway.policy.budget import RetryBudget
 from gateway.policy.estimated_queue import EstimatedQueue
 from gateway.policy.limiter import Limiter
@@ -23,7 +24,7 @@ from gateway.policy.overload import Overload
 from gateway.proxy.layers.adapt import adapt
 from gateway.proxy.layers.answer_locally import answer_locally
 from gateway.proxy.layers.balance import balance, key_of
-from gateway.proxy.layers.break_circuit import break_circuit
+from gateway.proxy.layers.break_circuit import break_circuit, keep_state
 from gateway.proxy.layers.count_attempts import count_attempts
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.fall_back import fall_back
@@ -221,7 +222,20 @@ def upstream_chain(
         _hedge(route, upstream, last=last),
         # must be below those because a stale connection is no failure, and takes nothing of their budget
         retry(),
+        # must be below those because each attempt is judged, also a hedge; above the balancer because it judges what
+        # happens at all endpoints, and while it is open none is chosen
+        _break_circuit(upstream.breaker, upstream.settings, route, whole=True),
+        # must be between the two kinds of breakers because it knows the states of both
+        keep_state(enabled=upstream.breaker is not None and len(upstream.breakers) > 1),
     )
+
+
+def _break_circuit(
+    breaker: Breaker | None, settings: records.Upstream, route: records.Route, *, whole: bool = False
+) -> Layer:
+    failures = statuses(settings.circuit_breaker.failure_statuses)
+    makes = route.name.encode() if route.own else b""
+    return break_circuit(breaker, failures, makes, _UNAUTHORIZED if route.tokens else (), whole=whole)
 
 
 def _hedge(route: records.Route, upstream: Upstream, *, last: bool) -> Layer:
@@ -292,12 +306,7 @@ def attempt_chain(
         # other single endpoints are those of their proxies
         count_attempts(endpoint.member if last and upstream.group is None else None, failures),
         # must be close to the wire because it judges the endpoint and nothing else
-        break_circuit(
-            endpoint.breaker,
-            failures,
-            route.name.encode() if route.own else b"",
-            _UNAUTHORIZED if route.tokens else (),
-        ),
+        _break_circuit(endpoint.breaker, settings, route),
         # must be just above the wire because each call of what is below is one request at the endpoint
         adapt(upstream.adaptive, by_event=by_event),
     )

@@ -1,8 +1,8 @@
 """The state that outlives a reload: pools, limiters and breakers, by the name of their upstream.
 
-A pool's identity is the origin, and the timeouts, TLS and protocols that its connections were made with; a breaker's is
-the origin that it judges; a limiter's, and a retry budget's, is the name alone. A limiter or breaker whose numbers
-change is changed in place, so that permits in use stay counted and a circuit stays open.
+A pool's identity is the origin, and the timeouts, TLS and protocols that its connections were made with; breakers have
+theirs in `breakers.py`; a limiter's, and a retry budget's, is the name alone. A limiter or breaker whose numbers change
+is changed in place, so that permits in use stay counted and a circuit stays open.
 """
 
 from __future__ import annotations
@@ -15,11 +15,8 @@ from gateway.config.networks import Destinations
 from gateway.core.events import BreakerChanged, LimitDecided, Sink, UpstreamClosed
 from gateway.core.tasks import Tasks
 from gateway.policy.adaptive import Adaptive
-from gateway.policy.breaker import Breaker
-from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import BreakerStore, State
 from gateway.policy.budget import RetryBudget
-from gateway.policy.circuit import Circuit
 from gateway.policy.codel import Codel
 from gateway.policy.group import Condition
 from gateway.policy.latency import Latency
@@ -30,6 +27,7 @@ from gateway.policy.member import Member
 from gateway.policy.store import PermitStore
 from gateway.policy.stores import MemoryStores, Stores
 from gateway.upstream.balancing import group_of
+from gateway.upstream.breakers import Breakers, configure
 from gateway.upstream.connector import HardenedConnector
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.guard import Guard
@@ -51,17 +49,6 @@ def _places(settings: records.Upstream) -> int:
     queue = settings.queue
     counts = queue.mode == "shadow" and settings.limiter.mode != "shadow"
     return 0 if counts or not queue.timeout else queue.max_waiting
-
-
-def _rules(settings: records.CircuitBreaker) -> Rules:
-    return Rules(
-        settings.failure_rate,
-        settings.slow_call,
-        settings.slow_rate,
-        settings.window,
-        settings.minimum_requests,
-        settings.distinct_callers,
-    )
 
 
 def _bounds(settings: records.Upstream) -> Bounds:
@@ -95,8 +82,7 @@ class Registry:
         """Also those that no upstream has now: exchanges that run under an old limit still hold its permits."""
         self._prepared: list[Upstream] = []
         """Those that `prepare` has built last."""
-        self._leaving: list[Breaker] = []
-        """Those that no upstream has now, and that have yet to judge attempts."""
+        self._breakers = Breakers(self.stores, self._changed)
         self._retiring = Tasks()
         self._checks: dict[str, HealthChecks] = {}
         """The active checks that run, by upstream."""
@@ -116,7 +102,7 @@ class Registry:
             self._configure(upstream)
         self._forget_limiters(prepared)
         self._tls.keep(upstream.settings.tls for upstream in prepared.values())
-        kept = {id(part) for endpoint in _endpoints(prepared.values()) for part in (endpoint.pool, endpoint.breaker)}
+        kept = {id(endpoint.pool) for endpoint in _endpoints(prepared.values())}
         old, self.upstreams, self._prepared = self.upstreams, prepared, []
         adapting = {id(upstream.adaptive) for upstream in prepared.values()}
         for name, upstream in old.items():
@@ -128,9 +114,7 @@ class Registry:
         for endpoint in _endpoints(old.values()):
             if id(endpoint.pool) not in kept:
                 self._retiring.start(endpoint.pool.aclose(), "retire pool")
-            if endpoint.breaker is not None and id(endpoint.breaker) not in kept:
-                self._leaving.append(endpoint.breaker)
-        self._forget_breakers()
+        self._breakers.retire(old.values(), self.upstreams.values())
 
     def _check(self, old: dict[str, Upstream]) -> None:
         """Run the active checks of what is served from now on, instead of those of ``old``."""
@@ -146,27 +130,13 @@ class Registry:
     def abandon(self) -> None:
         """Give up what was prepared since the last `adopt`: a configuration that is rejected leaves nothing behind."""
         given_up, self._prepared = self._prepared, []
-        used = {id(endpoint.breaker) for endpoint in _endpoints(self.upstreams.values())}
-        for endpoint in _endpoints(given_up):
-            breaker = endpoint.breaker
-            if breaker is not None and id(breaker) not in used:
-                self._leaving.append(breaker)
         self._forget_limiters(self.upstreams)
-        self._forget_breakers()
+        self._breakers.retire(given_up, self.upstreams.values())
 
     def _forget_limiters(self, upstreams: Collection[str]) -> None:
         """Those that none of ``upstreams`` has, and whose permits are all back."""
         for name in [name for name, limiter in self._limiters.items() if name not in upstreams and limiter.idle]:
             self.stores.forget(self._limiters.pop(name).store)
-
-    def _forget_breakers(self) -> None:
-        """Those that left, as soon as they have judged their last attempts."""
-        breakers = [endpoint.breaker for endpoint in _endpoints(self.upstreams.values())]
-        used = [breaker.store for breaker in breakers if breaker is not None]
-        for breaker in [breaker for breaker in self._leaving if breaker.idle]:
-            self._leaving.remove(breaker)
-            if breaker.store not in used:  # one that was switched off and on again has the same store
-                self.stores.forget(breaker.store)
 
     def restrict(self, destinations: Destinations) -> None:
         """Connect to these alone from now on. Earlier connections are used for no further request."""
@@ -192,13 +162,7 @@ class Registry:
                 adaptive.move(stores.learned(name))
         for pool, settings in {one.pool: each.settings for each in upstreams for one in each.endpoints}.items():
             pool.count_in(stores.census(settings.name) if settings.limited else None)
-        judged = {one.breaker: (each, one) for each in upstreams for one in each.endpoints}
-        for breaker, (upstream, endpoint) in judged.items():
-            if breaker is not None:
-                numbers = stores.breaker(upstream.settings.name, endpoint.origin.label)
-                if numbers is not breaker.store:
-                    left.append(breaker.store)
-                    breaker.move(numbers)
+        left += self._breakers.move(upstreams)
         for store in left:
             stores.forget(store)
 
@@ -219,25 +183,23 @@ class Registry:
         reports = Reports(group, limiter, settings.capacity) if group and settings.capacity.enabled else None
         budget = RetryBudget(self.stores.processes) if old is None else old.retry_budget
         latency = Latency() if old is None else old.latency
-        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, budget, latency, adaptive, reports)
+        breaker = self._breakers.of_upstream(settings, None if old is None else old.breaker)
+        parts = budget, latency, adaptive, reports, breaker
+        upstream = Upstream(settings, endpoints, limiter, group, self._buffers, *parts)
         self._prepared.append(upstream)
         return upstream
 
     def _endpoint(self, settings: records.Upstream, origin: Origin, old: Upstream | None) -> Endpoint:
-        pool, breaker, condition = None, None, None
+        pool, known_breaker, condition = None, None, None
         known = None if old is None else next((one for one in old.endpoints if one.origin.label == origin.label), None)
         if old is not None and known is not None:
-            breaker, condition = known.breaker, known.condition
+            known_breaker, condition = known.breaker, known.condition
             before = old.settings
             # Where processes share a limit, they count their connections.
             counted = before.limited == settings.limited or self.stores.census(settings.name) is None
             same = _of_the_pool(before) == _of_the_pool(settings) and counted
             pool = known.pool if same else None
-        if not settings.circuit_breaker.enabled:
-            breaker = None
-        elif breaker is None:
-            store = self.stores.breaker(settings.name, origin.label)
-            breaker = self._breaker(settings, origin, store)
+        breaker = self._breakers.of_endpoint(settings, origin.label, known_breaker)
         return Endpoint(
             origin, pool or self._pool(settings, origin), breaker, condition or Condition(Member(origin.label))
         )
@@ -263,16 +225,7 @@ class Registry:
             upstream.reports.apply()
         elif upstream.limiter is not None:
             upstream.limiter.bound(0)
-        for endpoint in upstream.endpoints:
-            breaker = settings.circuit_breaker
-            if endpoint.breaker is not None:
-                endpoint.breaker.configure(
-                    breaker.failure_threshold,
-                    breaker.recovery_timeout,
-                    breaker.half_open_requests,
-                    shadow=breaker.mode == "shadow",
-                    rules=_rules(breaker),
-                )
+        configure(upstream.breakers, settings.circuit_breaker)
 
     def _limiter(self, settings: records.Upstream, old: Upstream | None) -> Limiter:
         if old is not None and old.limiter is not None:
@@ -333,13 +286,6 @@ class Registry:
             on_abandoned=lambda seconds: self._sink(UpstreamClosed(name, seconds)),
         )
         return (Pool if http2 == "never" else SessionPool)(connector, keeping)
-
-    def _breaker(self, settings: records.Upstream, origin: Origin, store: BreakerStore) -> Breaker:
-        rules = settings.circuit_breaker
-        numbers = rules.failure_threshold, rules.recovery_timeout, rules.half_open_requests
-        breaker = Breaker(*numbers, rules=_rules(rules), name=settings.name, store=store)
-        breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, origin.label)).publish
-        return breaker
 
     def _changed(self, name: str, endpoint: str, old: State, new: State, cause: str) -> None:
         upstream = self.upstreams.get(name)

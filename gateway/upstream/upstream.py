@@ -40,20 +40,34 @@ class Upstream:
     """Finds the limit of ``limiter``."""
     reports: Reports | None = None
     """What its endpoints say of themselves; None: that is not looked at."""
+    breaker: Breaker | None = None
+    """Judges the attempts at all of its endpoints together; None: only endpoints have breakers, if any."""
 
     @property
-    def breaker(self) -> Breaker | None:
-        """The breaker that lets most through: while it is closed, requests are served. None: there are none."""
-        return _best(self.endpoints)
+    def breakers(self) -> list[Breaker]:
+        """Its own, and those of its endpoints."""
+        found = [self.breaker, *[endpoint.breaker for endpoint in self.endpoints]]
+        return [breaker for breaker in found if breaker is not None]
 
     @property
     def gate(self) -> Breaker | None:
-        """As ``breaker``, of the endpoints that may be chosen now: that of one that is down lets nothing through.
+        """The breaker that decides on a request now: its own, unless that lets requests through to endpoints whose
+        breakers do not. None: there is none."""
+        own, best = self.breaker, self.best
+        if own is None:
+            return best
+        admits = own.state is State.CLOSED and best is not None and best.state is not State.CLOSED
+        return best if admits else own
 
-        Where none may be chosen, it is that of all.
+    @property
+    def best(self) -> Breaker | None:
+        """Of the breakers of its endpoints that may be chosen now, the one that lets most through: while it is closed,
+        the others keep no request away. That of an endpoint that is down lets nothing through.
+
+        Where none may be chosen, it is that of all. None: there are none.
         """
         if self.group is None:
-            return self.breaker
+            return _best(self.endpoints)
         eligible = self.group.eligible
         return _best([endpoint for endpoint in self.endpoints if endpoint.member in eligible] or self.endpoints)
 

@@ -106,6 +106,13 @@ async def test_names_and_routes_are_unique(api: Api) -> None:
             assert (await api.call("POST", path, body)).body["code"] == "already_exists"
 
 
+async def test_the_breaker_of_an_upstream_is_kept_whatever_its_url(api: Api) -> None:
+    whole = {"enabled": True, "scope": "upstream"}
+    await api.call("POST", "/proxies", WEB | {"circuit_breaker": whole})
+    answer = await api.call("PATCH", "/proxies/web?dry_run=true", {"upstream": "http://127.0.0.1:10"}, If_Match='"1"')
+    assert answer.body["impact"]["upstreams"][0]["breaker"] == "kept"
+
+
 async def test_a_dry_run_tells_what_would_be_touched_and_changes_nothing(api: Api) -> None:
     await api.call("POST", "/proxies", WEB | {"max_concurrent": 5, "circuit_breaker": {"enabled": True}})
     api.plane.states["web"] = IDLE
@@ -126,6 +133,8 @@ async def test_a_dry_run_tells_what_would_be_touched_and_changes_nothing(api: Ap
     assert await upstreams({"upstream": "http://127.0.0.1:10"}) == kept | {"breaker": "reset", "pool": "replaced"}
     assert await upstreams({"upstream": "http://127.0.0.1:9/base"}) == kept
     assert await upstreams({"timeout_config": {"dial": 1}}) == kept | {"pool": "replaced"}
+    whole = {"circuit_breaker": {"scope": "upstream"}}
+    assert await upstreams(whole) == kept | {"breaker": "reset"}
     assert await upstreams({"circuit_breaker": None}) == kept | {"breaker": "dropped"}
     assert await upstreams({"active": False}) == kept | dict.fromkeys(("breaker", "limiter", "pool"), "dropped")
     gone = (await api.call("DELETE", "/proxies/web?dry_run=true")).body["impact"]

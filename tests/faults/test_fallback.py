@@ -534,7 +534,7 @@ async def test_the_breaker_counts_a_response_that_was_discarded(
     two = CircuitBreaker(True, 2, LONG)
     rig = await rig_of(gateway_for, upstream, spare, to_spare(statuses=((404, 404), (503, 503))), circuit_breaker=two)
     spare.behaviour = ok()
-    breaker = rig.p.breaker
+    breaker = rig.p.gate
     upstream.behaviour = in_turn(*[answer(b"busy", status=status) for status in (503, 404, 503)])
     for failures in (1, 0, 1):
         assert (await rig.ask()).body == b"ok"
@@ -554,7 +554,7 @@ async def test_the_total_timeout_holds_for_both_together(
     await served(spare)
     assert code_of(await client.response()) == "total_timeout"
     assert (await line_of(rig))["fallback"]["reason"] == "header_timeout"
-    failures = rig.gateway.upstreams["spare"].breaker
+    failures = rig.gateway.upstreams["spare"].gate
     assert failures is not None
     assert failures.failures == 0, "it had the smaller part of the time"
 

@@ -194,7 +194,7 @@ async def test_a_refusal_is_not_the_back_ends_doing(gateway_for: GatewayFor, ups
     rig = await gateway_for(upstream, rate_limits=(TWO,), circuit_breaker=breaker, cors=cors)
     client = await rig.connect()
     assert await statuses(client, 4, "Origin: https://a.test") == [200, 200, 429, 429]
-    assert rig.p.breaker.failures == 0
+    assert rig.p.gate.failures == 0
     told = rig.gateway.explain("p")
     assert told is not None
     (limit,) = told["rates"]

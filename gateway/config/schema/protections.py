@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, Self, TypeGuard
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from gateway.config import records
-from gateway.config.records import Http2, Mode
+from gateway.config.records import BreakerScope, Http2, Mode
 from gateway.config.schema.endpoints import BALANCE
 from gateway.config.schema.form import in_group, widget
 from gateway.config.schema.records import record_of
@@ -114,6 +114,10 @@ class CircuitBreaker(Section):
     """Requests that may try the upstream at the same time."""
     mode: Mode = Field(default="enforce", title="Mode of the breaker", examples=["shadow"])
     """`enforce`, or `shadow`: the breaker follows the upstream and counts what it would refuse, and refuses nothing."""
+    scope: BreakerScope = Field(default=_BREAKER.scope, title="It judges", examples=["both"])
+    """`endpoint`: each endpoint has a breaker, and one that is open passes its endpoint over. `upstream`: one breaker
+    judges the attempts at all endpoints together, and rejects requests while it is open. `both`: the endpoints have
+    theirs, and the upstream has one with the same settings. With a single endpoint the three are the same."""
 
     @field_validator("slow_call", mode="after")
     @classmethod

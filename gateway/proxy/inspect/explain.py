@@ -5,7 +5,6 @@ Everything here is read, nothing is counted for it: an explanation costs the dat
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from gateway.config.records import Missing, Route
@@ -16,6 +15,7 @@ from gateway.core.message import VERSIONS
 from gateway.errors import OVERLOADED
 from gateway.ipc.explanation import (
     AiView,
+    BreakerView,
     Explanation,
     FallbackView,
     HedgeView,
@@ -27,18 +27,15 @@ from gateway.ipc.explanation import (
     StreamView,
 )
 from gateway.policy.breaker import Breaker
-from gateway.policy.breaker_store import State
 from gateway.policy.causes import Causes
 from gateway.policy.limiter import Limiter
 from gateway.policy.rate_store import FORGOTTEN, HELD
 from gateway.policy.waiting_line import PRIORITIES, Rank
-from gateway.proxy.inspect.breakers import breaker_view, opened_by
+from gateway.proxy.inspect.breakers import breaker_view, verdict_at_the_endpoints
 from gateway.proxy.inspect.decisions import adaptive_view
 from gateway.proxy.inspect.endpoints import group_view, pool_view
-from gateway.proxy.inspect.status import standing
 from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.snapshot import Served
-from gateway.upstream.upstream import Upstream
 
 _MOST_HOLDERS = 100
 _TOO_MUCH = "(503 overloaded): the gateway itself has too much to do"
@@ -51,7 +48,8 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
     new requests that is refused.
     """
     upstream = served.upstream
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.gate
+    settings, limiter, own = upstream.settings, upstream.limiter, upstream.breaker
+    best = upstream.best
     running = sorted(live, key=lambda ex: ex.start_at)
     verdict, reason, sentence = _verdict(served)
     if shedding >= 1.0:
@@ -75,7 +73,8 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "queue": None
         if limiter is None or not settings.queue.max_waiting
         else _queue(limiter, settings, _rank(served)),
-        "breaker": None if breaker is None else breaker_view(breaker, now, epoch),
+        "breaker": _breaker(best or own, own, now, epoch),
+        "upstream_breaker": None if best is None else _breaker(own, own, now, epoch),
         "rates": [] if served.rates is None else [_rate(served.rates, at) for at in range(len(served.rates.settings))],
         "fallback": _fallback(served),
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
@@ -85,6 +84,11 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         "group": group_view(upstream, epoch),
         "pool": pool_view(upstream),
     }
+
+
+def _breaker(breaker: Breaker | None, own: Breaker | None, now: float, epoch: float) -> BreakerView | None:
+    """``own``: that of the upstream as a whole."""
+    return None if breaker is None else breaker_view(breaker, now, epoch, whole=breaker is own)
 
 
 def _stream(route: Route, running: Iterable[Exchange], now: float) -> StreamView:
@@ -219,7 +223,7 @@ def holder(ex: Exchange, now: float) -> Holder:
 def _verdict(served: Served) -> tuple[str, str, str]:
     """Missing values come first, then rate limits, the limiter and the breaker, as in the pipeline."""
     upstream = served.upstream
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.gate
+    settings, limiter = upstream.settings, upstream.limiter
     if missing := _missing(served.settings):
         names = ", ".join(missing)
         return (
@@ -241,16 +245,10 @@ def _verdict(served: Served) -> tuple[str, str, str]:
             return verdict, reason, sentence
         else:
             waits = sentence
-    if (blocked := _unusable(upstream)) is not None:
-        return blocked
-    if breaker is not None:
-        verdict, reason, sentence = _fence(breaker)
-        if verdict == "refuse" and len(upstream.endpoints) > 1:  # it is the one of them that is closest to closed
-            sentence += _all_keep_away(upstream)
-        if verdict != "admit" and breaker.shadow:
-            notes.append(f"without the breaker's shadow mode: {sentence}")
-        elif verdict != "admit":
-            return verdict, reason, f"{waits}; then {sentence}" if waits else sentence
+    fenced = verdict_at_the_endpoints(upstream, notes)
+    if fenced is not None:
+        verdict, reason, sentence = fenced
+        return verdict, reason, f"{waits}; then {sentence}" if waits else sentence
     if waits:
         return "wait", "", waits
     if upstream.group is not None and upstream.group.panicking:
@@ -259,27 +257,6 @@ def _verdict(served: Served) -> tuple[str, str, str]:
         notes.append(f"the endpoints report that they may have {limiter.max} requests, which lowers the limit")
     free = f"{limiter.available} of {limiter.max} permits are free" if limiter is not None else "there is no limit"
     return "admit", "", "; ".join([f"a request would be forwarded at once: {free}", *notes])
-
-
-def _all_keep_away(upstream: Upstream) -> str:
-    """What stands behind the verdict of one breaker, where those of other endpoints reject too."""
-    total = len(upstream.endpoints)
-    eligible = total if upstream.group is None else len(upstream.group.eligible)
-    if eligible == total:
-        return f"; the breakers of all {total} endpoints keep requests away"
-    found = Counter(standing(endpoint.member) for endpoint in upstream.endpoints)
-    why = ", ".join(f"{count} {state}" for state, count in found.items())
-    return f"; of {total} endpoints, {why}, and the breakers of those that may be used keep requests away"
-
-
-def _unusable(upstream: Upstream) -> tuple[str, str, str] | None:
-    """The verdict where no endpoint may be chosen."""
-    if upstream.group is None or upstream.group.usable:
-        return None
-    found = Counter(standing(endpoint.member) for endpoint in upstream.endpoints)
-    why = ", ".join(f"{count} {state}" for state, count in found.items())
-    sentence = f"a request would be refused (503 no_healthy_endpoint): of {len(upstream.endpoints)} endpoints, {why}"
-    return "refuse", "no_healthy_endpoint", sentence
 
 
 def _missing(settings: Route) -> list[str]:
@@ -320,21 +297,6 @@ def _full(limiter: Limiter, settings: Settings, rank: Rank) -> tuple[str, str, s
         refused = "a request would be refused (429 queue_predicted_timeout)"
         return "refuse", "queue_predicted_timeout", f"{refused}: {taken}{expected}; {later}"
     return "wait", "", f"a request would wait as number {round(limiter.expected_place(rank))}: {taken}{expected}"
-
-
-def _fence(breaker: Breaker) -> tuple[str, str, str]:
-    if breaker.state is State.OPEN:
-        left = breaker.until_probe()
-        if left:
-            refused = f"a request would be refused (503 breaker_open) for {left:.1f} s more{opened_by(breaker)}"
-            return "refuse", "breaker_open", refused
-        return "probe", "", "a request would be forwarded as a probe: the recovery time is over"
-    if breaker.state is State.HALF_OPEN:
-        if breaker.probes >= breaker.half_open_requests:
-            inside = f"{breaker.probes} of {breaker.half_open_requests} probes are inside"
-            return "refuse", "breaker_open", f"a request would be refused (503 breaker_open) while {inside}"
-        return "probe", "", "a request would be forwarded as a probe: the breaker is half-open"
-    return "admit", "", ""
 
 
 def _queue(limiter: Limiter, settings: Settings, rank: Rank) -> QueueView:

@@ -54,7 +54,7 @@ def only_fallbacks(upstreams: Mapping[str, Upstream], others: Container[str]) ->
 
 
 def _gauges(upstream: Upstream) -> Iterator[tuple[int, int]]:
-    limiter, breaker = upstream.limiter, upstream.breaker
+    limiter, breaker = upstream.limiter, upstream.gate
     running = sum([in_flight(endpoint) for endpoint in upstream.endpoints]) if limiter is None else limiter.held
     yield families.UPSTREAM_IN_FLIGHT, running
     yield families.UPSTREAM_LIMIT, 0 if limiter is None else limiter.max

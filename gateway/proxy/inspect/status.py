@@ -34,7 +34,7 @@ _NO_KEYS: Final = tuple((families.RATE_KEYS + at, 0) for at in range(len(KINDS))
 
 def state(upstream: Upstream, live: int) -> ProxyState:
     """Of a proxy with ``live`` exchanges. What its upstream has, all proxies of that upstream share."""
-    limiter, breaker = upstream.limiter, upstream.breaker
+    limiter, breaker = upstream.limiter, upstream.gate
     pools = [endpoint.pool for endpoint in upstream.endpoints]
     return ProxyState(
         in_flight=limiter.held if limiter is not None else live,
@@ -48,7 +48,7 @@ def state(upstream: Upstream, live: int) -> ProxyState:
 
 def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
     """``epoch``: what the wall clock is ahead of the monotonic one."""
-    breaker = upstream.breaker
+    breaker = upstream.gate
     if breaker is None:
         return {"breaker": "off", "since": 0.0, "history": []}
     moves = [move for move in breaker.moves if move.old is not move.new]
@@ -61,7 +61,7 @@ def breaker_pulse(upstream: Upstream, epoch: float) -> BreakerPulse:
 
 def open_since(upstream: Upstream | None) -> float:
     """When its breaker opened, on the monotonic clock; 0.0: it is not open, or there is none."""
-    breaker = None if upstream is None else upstream.breaker
+    breaker = None if upstream is None else upstream.gate
     return breaker.since if breaker is not None and breaker.state is State.OPEN else 0.0
 
 
@@ -77,7 +77,7 @@ def gauges(
     if upstream is None:
         running = {families.ACTIVE: live, families.IN_FLIGHT: live, families.TUNNELS: tunnels}
         return tuple([(cell, running.get(cell, 0)) for cell in _GAUGES])
-    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.breaker
+    settings, limiter, breaker = upstream.settings, upstream.limiter, upstream.gate
     opened = idle = sessions = streams = 0
     for endpoint in upstream.endpoints:
         pool = endpoint.pool
@@ -122,7 +122,7 @@ def stance(
     if rates is not None or len(upstream.endpoints) != 1 or upstream.group is not None:
         return None  # a front door for MCP has no endpoint
     (endpoint,) = upstream.endpoints
-    pool, breaker, limiter = endpoint.pool, endpoint.breaker, upstream.limiter
+    pool, breaker, limiter = endpoint.pool, upstream.gate, upstream.limiter
     pooled = pool.open, pool.idle, pool.sessions, pool.streams
     state = breaker and (breaker.state, breaker.since)
     if limiter is None:

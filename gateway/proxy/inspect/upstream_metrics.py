@@ -49,22 +49,30 @@ class UpstreamMetrics:
         """Count ``event``. ``upstreams``: those that are served."""
         metrics = self._metrics
         match event:
-            case BreakerChanged(upstream, old, new, cause, _, endpoint):
+            case BreakerChanged(upstream, old, new, cause):
                 if upstream not in self.sharers and upstream in upstreams:
                     self._fallbacks.note(upstreams[upstream], event)
                 for name in self._sharing(upstream):
                     metrics.breaker_moved(name, old.replace("-", "_"), new.replace("-", "_"), cause, monotonic())
-                    if endpoint:  # the others may let requests through
-                        metrics.note_open(name, open_since(upstreams.get(upstream)), monotonic())
+                self._note_open(upstream, upstreams)
             case EndpointChanged(upstream, _, cause):
                 for name in self._sharing(upstream):
                     metrics.endpoint_changed(name, cause)
+                self._note_open(upstream, upstreams)
             case LimitDecided(upstream, _, _, cause):
                 for name in self._sharing(upstream):
                     metrics.limit_decided(name, cause)
             case UpstreamClosed(upstream, seconds):
                 for name in self._sharing(upstream):
                     metrics.upstream_closed(name, seconds)
+
+    def _note_open(self, name: str, upstreams: Upstreams) -> None:
+        """Of several breakers, another one may decide on requests now."""
+        upstream = upstreams.get(name)
+        if upstream is not None and len(upstream.breakers) > 1:
+            since = open_since(upstream)
+            for proxy in self._sharing(name):
+                self._metrics.note_open(proxy, since, monotonic())
 
     def _sharing(self, upstream: str) -> Sequence[str]:
         return self.sharers.get(upstream, ())

@@ -13,6 +13,7 @@ from gateway.core.outcome import Outcome
 from gateway.core.statuses import statuses
 from gateway.errors import BREAKER_OPEN, TOTAL_TIMEOUT, GatewayError, Source
 from gateway.policy.breaker import Breaker
+from gateway.policy.breaker_store import State
 from gateway.policy.machine import REFUSED
 from gateway.proxy.admission import client_of
 from gateway.proxy.grpc import outcome_of
@@ -21,6 +22,7 @@ from gateway.proxy.grpc import outcome_of
 SUCCESS: Final = Outcome.SUCCESS
 FAILURE: Final = Outcome.FAILURE
 IGNORED: Final = Outcome.IGNORED
+_SEVERITY: Final = ("", State.CLOSED.word, State.HALF_OPEN.word, State.OPEN.word)
 
 
 def outcome_of_error(ex: Exchange, error: GatewayError) -> Outcome:
@@ -87,14 +89,20 @@ def caller_of(ex: Exchange) -> bytes:
 
 
 def break_circuit(
-    breaker: Breaker | None, failures: Collection[int] = FAILURES, of: bytes = b"", ignored: Collection[int] = ()
+    breaker: Breaker | None,
+    failures: Collection[int] = FAILURES,
+    of: bytes = b"",
+    ignored: Collection[int] = (),
+    *,
+    whole: bool = False,
 ) -> Layer:
     """Run an attempt when ``breaker`` admits it, else BREAKER_OPEN; judge it when it is over.
 
     It is over at the last byte: a probe keeps its place while its response streams, and a response that breaks off in
     the middle is a FAILURE. ``failures``: the statuses that are failures. ``of``: what makes the attempts, for
-    explanations; empty: the callers of a proxy. ``ignored``: statuses that say nothing about the endpoint.
-    Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal.
+    explanations; empty: the callers of a proxy. ``ignored``: statuses that say nothing about the endpoint. ``whole``:
+    the breaker judges all endpoints together.
+    Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal; and ``fenced`` where one of an upstream rejects.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -106,6 +114,7 @@ def break_circuit(
             permit = breaker.try_acquire()
             ex.breaker = breaker.asked
             if permit == REFUSED:
+                ex.fenced = whole
                 if not breaker.shadow:
                     raise _rejection(breaker)
                 ex.shadow = ex.shadow or BREAKER_OPEN.code
@@ -130,6 +139,25 @@ def break_circuit(
                         caller = caller_of(ex)
                 ident = b"%b %b" % (ex.request_id, of) if of else ex.request_id
                 breaker.release(permit, outcome, seconds, reason, ex.status, ident, caller)
+
+        return handle
+
+    return layer
+
+
+def keep_state(*, enabled: bool) -> Layer:
+    """Between the breaker of an upstream and those of its endpoints: the worse of the states in which they were asked
+    is in ``breaker`` of the exchange."""
+    if not enabled:
+        return lambda next_handler: next_handler
+
+    def layer(next_handler: Handler) -> Handler:
+        async def handle(ex: Exchange) -> None:
+            asked = ex.breaker
+            try:
+                await next_handler(ex)
+            finally:
+                ex.breaker = max(asked, ex.breaker, key=_SEVERITY.index)
 
         return handle
 

@@ -134,7 +134,7 @@ async def test_what_the_back_end_rejects_is_a_response_that_teaches_nothing_bad(
                 400,
                 "a key has letters and digits alone",
             )
-        assert make.upstream.breaker.state.word == "closed"
+        assert make.upstream.gate.state.word == "closed"
 
 
 async def test_a_result_that_is_too_large_teaches_no_breaker(server: Memcached) -> None:
@@ -144,7 +144,7 @@ async def test_a_result_that_is_too_large_teaches_no_breaker(server: Memcached) 
         assert await make.code("small", key="a") == "answer_too_large"
         for _ in range(4):
             assert await make.code("small", key="a") == "answer_too_large"
-        breaker = make.upstream.breaker
+        breaker = make.upstream.gate
         assert (breaker.state.word, len(breaker.outcomes)) == ("closed", 0)
 
 
@@ -154,7 +154,7 @@ async def test_a_call_whose_time_is_over_is_cancelled(server: Memcached) -> None
         server.pause.clear()
         assert await make.code("value", key="a") == "total_timeout"
         await eventually(lambda: make.upstream.limiter.in_flight == 0, "the permit is back")
-        assert len(make.upstream.breaker.outcomes) == 1
+        assert len(make.upstream.gate.outcomes) == 1
         server.pause.set()
 
 
@@ -184,5 +184,5 @@ async def test_a_fault_of_the_connector_is_ours(server: Memcached, caplog: pytes
     async with make.gateway:
         server.values[b"a"] = b"\xff"  # which its connector does not expect
         assert await make.code("value", key="a") == "internal"
-        assert make.upstream.breaker.state.word == "closed"
+        assert make.upstream.gate.state.word == "closed"
     assert "UnicodeDecodeError" in caplog.text

@@ -95,3 +95,13 @@ def test_every_cause_against_a_hedge_has_words(word: str) -> None:
 def test_what_a_request_was_tried_again_for_is_told(failures: list[str], says: str) -> None:
     line = LINE | {"status_code": 200, "reason": "", "retries": {"failures": failures, "withheld": "budget"}}
     assert explained(line)["sentence"] == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms{says}"
+
+
+def test_the_breaker_of_the_upstream_is_named_where_it_rejects() -> None:
+    line = LINE | {"status_code": 503, "reason": "breaker_open", "attempts": 0, "upstream": ""}
+    whole = "; the breaker is that of the upstream, which judges its endpoints together"
+    told, plain = explained(line | {"breaker": "upstream"})["sentence"], explained(line)["sentence"]
+    assert told == plain + whole
+    shadow = explained(LINE | {"reason": "", "shadow": "breaker_open", "breaker": "upstream"})["sentence"]
+    assert whole in shadow
+    assert "breaker_open would have refused it" in shadow

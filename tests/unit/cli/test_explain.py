@@ -208,3 +208,12 @@ def test_responses_of_models_have_a_line_where_they_are_read() -> None:
     first, line, *rest = upstream_text(FOUND | {"ai": ai}).splitlines()
     assert [first, *rest] == plain
     assert line == "  responses of models (openai): 3 run, 1 without a token yet, the longest wait is 2.5 s"
+
+
+def test_the_breaker_of_the_upstream_comes_before_the_best_of_its_endpoints() -> None:
+    own = BREAKER | {"scope": "upstream", "state": "open", "next_probe": 1010.0}
+    alone = upstream_text(FOUND | {"breaker": own, "upstream_breaker": None})
+    assert "  breaker of the upstream (enforce): open since" in alone
+    both = upstream_text(FOUND | {"breaker": BREAKER | {"scope": "endpoint"}, "upstream_breaker": own}).splitlines()
+    heads = [line.partition(":")[0].strip() for line in both if "breaker" in line]
+    assert heads == ["breaker of the upstream (enforce)", "breaker (enforce)"]

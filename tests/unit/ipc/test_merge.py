@@ -276,3 +276,12 @@ def test_responses_of_models_are_counted_over_all_workers() -> None:
     found = explanations({number: explanation("admit", 1, 1.0, ai=ai) for number, ai in enumerate((one, other, None))})
     assert found["ai"] == {"format": "openai", "responses": 5, "waiting": 3, "longest_wait": 4.0}
     assert explanations({number: explanation("admit", 1, 1.0) for number in range(2)})["ai"] is None
+
+
+def test_the_breaker_of_an_upstream_is_that_of_the_worker_that_saw_most() -> None:
+    first, second = explanation("admit", 1, 1.0), explanation("refuse", 2, 2.0)
+    assert explanations({0: first, 1: second}).get("upstream_breaker") is None
+    first["upstream_breaker"], second["upstream_breaker"] = first["breaker"], second["breaker"]
+    found = explanations({0: first, 1: second}).get("upstream_breaker")
+    assert found is not None
+    assert found["state"] == "open"

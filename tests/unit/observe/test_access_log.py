@@ -15,6 +15,7 @@ from gateway.observe.access_log import (
     line,
     tunnel_line,
     with_fallback,
+    with_fence,
     with_hedge,
     with_usage,
 )
@@ -88,6 +89,12 @@ def test_the_line_of_a_tunnel(tunnel: Ended | None, end: str, clean: bool) -> No
     assert described == plain | {
         "tunnel": {"protocol": "websocket", "end": end, "clean": clean, "open_ms": 60_000.0},
     }
+
+
+def test_the_line_of_one_that_the_breaker_of_the_upstream_rejects() -> None:
+    ex = told(request_id=b"a", status=503, start_at=10.0, end_at=10.5)
+    plain = line(ex, phases(ex), 0.0)
+    assert json.loads(with_fence(plain)) == json.loads(plain) | {"breaker": "upstream"}
 
 
 class Seen:

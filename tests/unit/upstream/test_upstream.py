@@ -48,7 +48,8 @@ def test_its_breaker_is_the_one_that_lets_most_through(states: list[str], best: 
     breakers = [breaker(state) for state in states]
     endpoints = tuple(Endpoint(origin, cast(Any, None), each, Condition(Member("a"))) for each in breakers)
     upstream = Upstream(records.Upstream("ai", ()), endpoints, None, None)
-    assert upstream.breaker is (None if best is None else breakers[best])
+    assert upstream.gate is (None if best is None else breakers[best])
+    assert upstream.breakers == [each for each in breakers if each is not None]
 
 
 @pytest.mark.parametrize(
@@ -75,5 +76,23 @@ def test_the_breakers_of_endpoints_that_are_away_decide_nothing(
     group = Group(conditions, RoundRobin(), Rules())
     upstream = Upstream(records.Upstream("ai", ()), endpoints, None, group)
     assert upstream.gate is (None if decides is None else breakers[decides])
-    alone = Upstream(records.Upstream("ai", ()), endpoints, None, None)
-    assert alone.gate is alone.breaker
+
+
+@pytest.mark.parametrize(
+    ("own", "states", "decides"),
+    [
+        ("closed", [], "own"),
+        ("open", ["off", "off"], "own"),
+        ("closed", ["closed", "open"], "own"),
+        ("closed", ["open", "half_open"], 1),
+        ("half_open", ["open", "open"], "own"),
+        ("open", ["closed", "closed"], "own"),
+    ],
+)
+def test_its_own_breaker_decides_unless_it_alone_is_closed(own: str, states: list[str], decides: str | int) -> None:
+    origin = Origin.of("http://a")
+    breakers = [breaker(state) for state in states]
+    endpoints = tuple(Endpoint(origin, cast(Any, None), each, Condition(Member("a"))) for each in breakers)
+    upstream = Upstream(records.Upstream("ai", ()), endpoints, None, None, breaker=breaker(own))
+    assert upstream.gate is (upstream.breaker if isinstance(decides, str) else breakers[decides])
+    assert upstream.breakers == [upstream.breaker, *[each for each in breakers if each is not None]]

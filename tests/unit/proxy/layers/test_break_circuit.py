@@ -12,6 +12,7 @@ from unit.scene import Nobody, exchange, told
 
 from gateway import errors
 from gateway.core.exchange import Exchange
+from gateway.core.layer import Handler, chain
 from gateway.core.outcome import Outcome
 from gateway.core.peer import Peer
 from gateway.core.principal import Principal
@@ -21,7 +22,7 @@ from gateway.errors import GatewayError, Source
 from gateway.policy.breaker_rules import Rules
 from gateway.policy.breaker_store import State
 from gateway.policy.window import Tally
-from gateway.proxy.layers.break_circuit import FAILURES, break_circuit, caller_of, first_byte_after
+from gateway.proxy.layers.break_circuit import FAILURES, break_circuit, caller_of, first_byte_after, keep_state
 
 SUCCESS, FAILURE, IGNORED = Outcome
 
@@ -332,3 +333,71 @@ class TestLayer:
         assert next(inside) == 3
         assert sum(isinstance(result, GatewayError) for result in results) == 197
         assert scene.breaker.state is State.CLOSED
+
+
+class TestOfTheUpstream:
+    """One breaker above those of the endpoints."""
+
+    def scenes(self, *, outer: State, inner: State) -> tuple[BreakerScene, BreakerScene]:
+        return BreakerScene().bring_to(outer), BreakerScene().bring_to(inner)
+
+    def handler(self, outer: BreakerScene, inner: BreakerScene, answer: Answer) -> Handler:
+        return chain(
+            answer, break_circuit(outer.breaker, whole=True), keep_state(enabled=True), break_circuit(inner.breaker)
+        )
+
+    @pytest.mark.parametrize("outer", [State.CLOSED, State.HALF_OPEN])
+    @pytest.mark.parametrize("inner", [State.CLOSED, State.HALF_OPEN])
+    @pytest.mark.parametrize(("end", "after"), [(200, State.CLOSED), (503, State.OPEN)])
+    async def test_an_attempt_is_an_outcome_of_both(self, outer: State, inner: State, end: int, after: State) -> None:
+        scenes = self.scenes(outer=outer, inner=inner)
+        ex = exchange()
+        await self.handler(*scenes, Answer(end))(ex)
+        for scene, before in zip(scenes, (outer, inner), strict=True):
+            found = scene.breaker
+            assert (found.state, found.failures) == (
+                (after, 4 if end == 503 else 0) if before else (before, end == 503)
+            )
+        assert ex.breaker == (State.HALF_OPEN if State.HALF_OPEN in (outer, inner) else State.CLOSED).word
+        assert not ex.fenced
+
+    async def test_what_the_inner_one_rejects_says_nothing_to_the_outer_one(self) -> None:
+        outer, inner = self.scenes(outer=State.HALF_OPEN, inner=State.OPEN)
+        for _ in range(10):
+            ex, answer = exchange(), Answer(503)
+            with pytest.raises(GatewayError) as caught:
+                await self.handler(outer, inner, answer)(ex)
+            assert (caught.value.reason, answer.asked) == (errors.BREAKER_OPEN, 0)
+            assert (ex.breaker, ex.fenced) == ("open", False)
+            assert (outer.breaker.state, outer.breaker.probes, outer.breaker.idle) == (State.HALF_OPEN, 0, True)
+        outer.breaker.reset()
+        outer.bring_to(State.CLOSED)
+        with pytest.raises(GatewayError):
+            await self.handler(outer, inner, Answer(503))(exchange())
+        assert outer.breaker.failures == 0
+
+    async def test_a_cancelled_probe_gives_both_permits_back(self) -> None:
+        scenes = self.scenes(outer=State.HALF_OPEN, inner=State.HALF_OPEN)
+        with pytest.raises(asyncio.CancelledError):
+            await self.handler(*scenes, Answer(asyncio.CancelledError()))(exchange())
+        assert [(scene.breaker.state, scene.breaker.probes) for scene in scenes] == [(State.HALF_OPEN, 0)] * 2
+
+    async def test_one_that_is_open_asks_no_other(self) -> None:
+        outer, inner = self.scenes(outer=State.OPEN, inner=State.HALF_OPEN)
+        outer.clock.now += 12.5
+        ex, answer = exchange(), Answer(200)
+        with pytest.raises(GatewayError) as caught:
+            await self.handler(outer, inner, answer)(ex)
+        assert (caught.value.reason, caught.value.retry_after) == (errors.BREAKER_OPEN, 18)
+        assert (ex.breaker, ex.fenced, answer.asked, inner.breaker.state) == ("open", True, 0, State.HALF_OPEN)
+
+    async def test_in_shadow_mode_it_says_that_it_would_have_rejected(self) -> None:
+        outer, inner = self.scenes(outer=State.OPEN, inner=State.CLOSED)
+        outer.breaker.shadow = True
+        ex, answer = exchange(), Answer(200)
+        await self.handler(outer, inner, answer)(ex)
+        assert (ex.breaker, ex.shadow, ex.fenced, answer.asked) == ("open", "breaker_open", True, 1)
+
+    async def test_without_a_second_kind_of_breaker_nothing_is_between(self) -> None:
+        answer = Answer(200)
+        assert keep_state(enabled=False)(answer) is answer
