@@ -34,13 +34,14 @@ class Era:
 class Model:
     """What the text of the breaker says, with nothing clever in it."""
 
-    def __init__(self, threshold: int, probes: int) -> None:
+    def __init__(self, threshold: int, probes: int, recovery: float = RECOVERY) -> None:
+        self.recovery = recovery
         self.threshold = threshold
         self.probes = probes
         self.era = Era(State.CLOSED, 0.0)
 
     def ask(self, now: float, call: object) -> Era | None:
-        if self.era.state is State.OPEN and now >= self.era.began + RECOVERY:
+        if self.era.state is State.OPEN and now >= self.era.began + self.recovery:
             self.era = Era(State.HALF_OPEN, now, self.era.streak)
         if self.era.state is State.OPEN:
             return None
