@@ -18,7 +18,7 @@ import pytest
 from harness.answers import answer, each_request
 from harness.counting_upstream import CountingUpstream, counting_upstream
 from harness.deployment import START, Deployment
-from harness.fleet import metrics
+from harness.fleet import metrics, pids, restarted
 from harness.patience import ANSWER, PATIENCE, eventually, when
 from harness.upstream import Upstream
 
@@ -230,12 +230,38 @@ async def test_failures_in_different_workers_open_one_breaker(tmp_path: Path) ->
             assert [outcome["status"] for outcome in last["outcomes"]] == [500] * 3
 
 
-async def opened(deployment: Deployment, name: str = "ai") -> None:
+@pytest.mark.parametrize(("scope", "key"), [("upstream", "breaker"), ("both", "upstream_breaker")])
+async def test_failures_at_different_endpoints_open_the_breaker_of_their_upstream(
+    tmp_path: Path, scope: str, key: str
+) -> None:
+    """In all workers. One that takes the place of another finds it open."""
+    with counting_upstream(0.0) as upstream:
+        rules = f"{{enabled: true, failure_threshold: 4, recovery_timeout: 600, scope: {scope}}}"
+        same = f"endpoints: [{{url: '{upstream.url.replace('127.0.0.1', 'localhost')}'}}], balance: round_robin"
+        settings = proxies(upstream, f"{same}, circuit_breaker: {rules}")
+        async with Deployment(tmp_path, proxies=settings, more="workers: 2") as deployment:
+            port = int(deployment.url.rpartition(":")[2])
+            for _ in range(4):
+                assert await fresh(port, b"/ai/fail") == 500
+            await opened(deployment, key=key)
+            before, workers = upstream.seen()[1], pids(deployment)
+            await deployment.call("POST", "/workers/restart")
+            await restarted(deployment, workers)
+            assert [await fresh(port, b"/ai") for _ in range(12)] == [503] * 12, "whichever worker gets it"
+            assert upstream.seen()[1] == before
+            shown = await deployment.call("GET", "/upstreams/ai/explain")
+            assert [outcome["status"] for outcome in shown[key]["moves"][-1]["outcomes"]] == [500] * 4
+            assert "it is the breaker of the upstream, which judges its 2 endpoints together" in shown["sentence"]
+            await deployment.call("POST", "/proxies/ai/breaker/reset")
+            assert [await fresh(port, b"/ai") for _ in range(6)] == [200] * 6
+
+
+async def opened(deployment: Deployment, name: str = "ai", key: str = "breaker") -> None:
     """Wait until the breaker is open: a caller may have its response a moment before the attempt is judged."""
 
     async def is_open() -> bool:
         shown = await deployment.call("GET", f"/upstreams/{name}/explain")
-        return bool(shown["breaker"]["state"] == "open")
+        return bool(shown[key]["state"] == "open")
 
     await when(is_open, 5, "three failures open it")
 
