@@ -132,6 +132,23 @@ async def test_rate_limits_are_set_in_the_form(api: Api, visit: Visit) -> None:
     await expect(visit.row("web").locator(".tag")).to_have_text("shadow: rates")
 
 
+async def test_what_a_breaker_judges_is_selected(api: Api, visit: Visit) -> None:
+    page = visit.page
+    await proxies(api, "web", circuit_breaker={"enabled": True})
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    await page.get_by_role("button", name="Edit").click()
+    await page.locator("summary", has_text="Circuit breaker").click()
+    judges = page.get_by_label("It judges")
+    await expect(judges).to_have_value("endpoint")
+    await expect(judges.locator("option")).to_have_text(["Endpoint", "Upstream", "Both"])
+    await judges.select_option("both")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("dialog.wide")).to_have_count(0)
+    saved = (await api.call("GET", "/proxies/web")).body["circuit_breaker"]
+    assert (saved["scope"], saved["enabled"]) == ("both", True)
+
+
 async def test_the_time_of_a_hedge_is_a_number_or_measured(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "web")

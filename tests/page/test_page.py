@@ -847,3 +847,53 @@ async def test_the_page_leaves_no_reader_behind(api: Api, visit: Visit) -> None:
     assert len(api.administration.live_feed._subscribers) == 1
     await visit.page.get_by_role("button", name="Log out").click()
     await eventually(lambda: not api.administration.live_feed._subscribers, "the view ends with the logout")
+
+
+async def test_the_breaker_of_an_upstream_stands_beside_those_of_its_endpoints(api: Api, visit: Visit) -> None:
+    page, now = visit.page, time.time()
+    rules = {"enabled": True, "failure_threshold": 3, "scope": "both"}
+    await proxies(api, "web", circuit_breaker=rules, endpoints=[{"url": "http://b.test"}])
+    own = move(now - 20, "closed", "open", "failure_threshold", outcome(1, now - 20, "own_failure"))
+    inner = move(now - 40, "closed", "open", "failure_threshold", outcome(2, now - 40, "inner_failure"))
+    closed = {"state": "closed", "failures": 1, "scope": "endpoint", "next_probe": 0.0}
+    api.plane.explanations["web"] = explanation(
+        "web",
+        upstream_breaker=breaker(own, scope="upstream", outcomes=[outcome(3, now, "own_failure")]),
+        breaker=breaker(inner, outcomes=[outcome(4, now - 1, "inner_failure")], **closed),
+    )
+    await visit.board()
+    await visit.row("web").get_by_role("link").click()
+    why = page.locator("dialog section").filter(has=page.get_by_role("heading", name="Why", exact=True))
+    await expect(why).to_contain_text(
+        re.compile(r"Upstream: Open for 2\d s, 3 of 3 failures in a row; Endpoints: Closed")
+    )
+    await expect(why).to_contain_text(re.compile("Next probeUpstream: in (10|9)"))
+    moves = why.locator(".moves > li")
+    await expect(moves).to_contain_text(["Upstream: Closed → Open", "Endpoints: Closed → Open"])
+    await expect(why.locator(".outcomes > li:visible")).to_contain_text(
+        ["Upstream: own_failure", "Endpoints: inner_failure"]
+    )
+    await expect(page.locator("dialog")).to_contain_text("It judgesboth")
+    alone = breaker(own, scope="upstream")
+    api.plane.explanations["web"] = explanation("web", upstream_breaker=None, breaker=alone)
+    await expect(why).to_contain_text(re.compile(r"BreakerOpen for 2\d s, of all endpoints together, 3 of 3 failures"))
+    await expect(moves).to_have_count(1)
+    await expect(moves).not_to_contain_text("Upstream:")
+
+
+async def test_what_only_counts_at_the_endpoints_is_shown(api: Api, visit: Visit) -> None:
+    """As the shadow modes of other protections are: at the proxy, and where it is explained."""
+    page, url = visit.page, "http://127.0.0.1:9000"
+    shadow = {"mode": "shadow"}
+    await proxies(api, "web", max_concurrent=9, health=shadow, ejection=shadow, capacity=shadow)
+    group = group_of((url, "usable"), ("http://b.test", "usable"))
+    api.plane.explanations["web"] = explanation(
+        "web", group=group | {"ejection_mode": "shadow", "health_mode": "shadow"}
+    )
+    await visit.board()
+    await expect(visit.row("web").locator(".tag")).to_have_text("shadow: checks, ejection, reports")
+    await visit.row("web").get_by_role("link").click()
+    shown = "2, by least request, checks in shadow, ejections in shadow"
+    await expect(page.get_by_text(shown, exact=True)).to_be_visible()
+    api.plane.explanations["web"] = explanation("web", group=group | {"health_mode": "enforce"})
+    await expect(page.get_by_text("2, by least request", exact=True)).to_be_visible()

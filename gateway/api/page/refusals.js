@@ -68,7 +68,7 @@ export class Refusals {
         h('dl', { class: 'facts' },
           fact('Request', item.request_id), fact('Client', item.client), fact('Upstream', item.upstream), fact('Protocols', protocols(item)),
           fact('Took', seconds(item.duration_ms / 1000)), fact('Queued', item.queue_ms ? seconds(item.queue_ms / 1000) : ''),
-          fact('Breaker', item.circuit_state), fact('Read more', reason ? `docs/reasons/${item.reason}.md` : '')))));
+          fact('Breaker', `${item.circuit_state}${item.breaker === 'upstream' ? ', that of the upstream as a whole' : ''}`), fact('Read more', reason ? `docs/reasons/${item.reason}.md` : '')))));
   }
 
   #toggle() {

@@ -1,7 +1,7 @@
 // A proxy's settings as the fields of a form, and back.
 
 // The protections in shadow mode. A queue has no more power than the limit that it belongs to.
-export function shadows({ max_concurrent: most, limiter, queue, rate_limits: rates, circuit_breaker: breaker, stream, retries, hedge }) {
+export function shadows({ max_concurrent: most, limiter, queue, rate_limits: rates, circuit_breaker: breaker, stream, retries, hedge, health, ejection, capacity }) {
   const isLimited = most > 0 || Boolean(limiter.adaptive);
   const inShadow = {
     rates: rates.some(({ mode }) => mode === 'shadow'),
@@ -10,6 +10,9 @@ export function shadows({ max_concurrent: most, limiter, queue, rate_limits: rat
     breaker: breaker.enabled && breaker.mode === 'shadow',
     retries: retries.attempts > 1 && retries.mode === 'shadow',
     hedge: hedge.after !== 0 && hedge.mode === 'shadow',
+    checks: health.enabled && health.mode === 'shadow',
+    ejection: ejection.enabled && ejection.mode === 'shadow',
+    reports: capacity.enabled && capacity.mode === 'shadow',
     stream: (stream.first_event > 0 || stream.event_gap > 0) && stream.mode === 'shadow',
   };
   return Object.keys(inShadow).filter((part) => inShadow[part]);

@@ -12,19 +12,30 @@ const PERIOD = 2000; // milliseconds
 const VERDICT = { admit: ['good', 'Forwards'], wait: ['warn', 'Lets wait'], probe: ['warn', 'Probes'], refuse: ['bad', 'Refuses'] };
 const PHASE = { queue: 'waits for a permit', dial: 'connects', retry: 'waits for its next attempt', upload: 'sends the request', first_byte: 'waits for the response', transfer: 'receives the response', tunnel: 'has a WebSocket open' };
 
+// That of the upstream as a whole comes first; a gateway of another version has none. Each is named where there are two.
+const breakersOf = ({ upstream_breaker: own, breaker }) => [own, breaker].filter(Boolean);
+const named = (b) => (b.scope === 'upstream' ? 'Upstream: ' : 'Endpoints: ');
+function ofBreakers(text) {
+  return (told) => {
+    const found = breakersOf(told);
+    const alone = found.length === 1;
+    return found.map((b) => [b, text(b, told.at, alone)]).filter(([, said]) => said).map(([b, said]) => (alone ? said : `${named(b)}${said}`)).join('; ');
+  };
+}
+
 const FACTS = {
-  Breaker: ({ breaker: b, at }) => b && `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}, ${b.failure_threshold ? `${b.failures} of ${plural(b.failure_threshold, 'failure')}` : plural(b.failures, 'failure')} in a row`,
-  'Last attempts': ({ breaker: b }) => b?.window && counted(b.window),
-  Callers: ({ breaker: b }) => b?.callers && `${b.callers.in_a_row} failed in a row, ${b.callers.failed} failed, ${b.callers.slow} slow; ${b.callers.distinct_callers} have to differ`,
-  'Next probe': ({ breaker: b, at }) => b?.next_probe && (b.next_probe > at ? `in ${seconds(b.next_probe - at)}, at ${clock(b.next_probe)}` : 'with the next request'),
-  Probes: ({ breaker: b }) => b?.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`,
+  Breaker: ofBreakers((b, at, alone) => `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}${alone && b.scope === 'upstream' ? ', of all endpoints together' : ''}, ${b.failure_threshold ? `${b.failures} of ${plural(b.failure_threshold, 'failure')}` : plural(b.failures, 'failure')} in a row`),
+  'Last attempts': ofBreakers((b) => b.window && counted(b.window)),
+  Callers: ofBreakers((b) => b.callers && `${b.callers.in_a_row} failed in a row, ${b.callers.failed} failed, ${b.callers.slow} slow; ${b.callers.distinct_callers} have to differ`),
+  'Next probe': ofBreakers((b, at) => b.next_probe && (b.next_probe > at ? `in ${seconds(b.next_probe - at)}, at ${clock(b.next_probe)}` : 'with the next request')),
+  Probes: ofBreakers((b) => b.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`),
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
   'The limit adapts': ({ adaptive: a }) => a && `between ${a.min} and ${a.max}${a.usual ? `; a response begins after ${seconds(a.usual)}` : ''}`,
   Queue: ({ queue: q }) => q && `${q.waiting} of ${q.max_waiting} wait${shadow(q)}, ${seconds(q.timeout)} at most${waits(q)}`,
   'Rate limits': ({ rates = [] }) => rates.map(rateLimit).join('; '),
   'Streams of events': ({ stream: s }) => s && `${s.watched} run${shadow(s)}, the longest wait for data is ${seconds(s.silence)}`,
   'Language models': ({ ai: a }) => a && `${plural(a.responses, 'response')} run, ${a.waiting} without a token yet, the longest wait for one is ${seconds(a.longest_wait)}`,
-  Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${g.places ? `; ${plural(g.places, 'place')} by their ${g.reports === 'shadow' ? 'reports, which only count' : 'reports'}` : ''}${g.panic ? '; too few are usable, so all are used' : ''}`,
+  Endpoints: ({ group: g }) => g && `${g.endpoints.length}, by ${g.balance.replaceAll('_', ' ')}${shadowed(g)}${g.places ? `; ${plural(g.places, 'place')} by their ${g.reports === 'shadow' ? 'reports, which only count' : 'reports'}` : ''}${g.panic ? '; too few are usable, so all are used' : ''}`,
   Retries: ({ retries: r }) => r && `${plural(r.attempts, 'attempt')} on ${r.on.join(', ')}${shadow(r)}; ${r.left.toFixed(1)} of ${r.burst} left in the budget, ${r.waiting} waiting`,
   Hedges: ({ hedge: g }) => g && `${hedgedAfter(g)}${shadow(g)}; ${g.left.toFixed(1)} of ${g.burst} left in the budget, ${g.running} running`,
   Fallback: ({ fallback: f }) => f && `for ${f.on.join(', ')}: ${f.endpoint ? `${f.endpoint}, ${f.limit ? `${f.in_flight} of ` : ''}${plural(f.limit || f.in_flight, 'permit')} in use${f.waiting ? `, ${f.waiting} waiting` : ''}, breaker ${BREAKER[f.breaker].toLowerCase()}` : `a response with ${f.status}`}`,
@@ -46,6 +57,10 @@ const waits = ({ by_priority: by = {}, expected_wait: wait, order, comments }) =
   order === 'lifo' && 'the newest first',
   comments && `comments every ${seconds(comments)}`,
 ].filter(Boolean).map((part) => `, ${part}`).join('');
+// What keeps requests from endpoints, where it only counts; a gateway of another version does not send the checks.
+const shadowed = ({ health_mode: checks, ejection_mode: ejections }) => [
+  checks === 'shadow' && ', checks in shadow', ejections === 'shadow' && ', ejections in shadow',
+].filter(Boolean).join('');
 const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
 
 // One of a proxy: what it admits, and what it holds.
@@ -122,9 +137,12 @@ export class Why {
     const { decisions } = told.adaptive ?? { decisions: [] };
     keep(this.#decisions, decisions.map((decision) => [`${decision.at}`, decision]).reverse(), decided);
     this.parts.decisions.hidden = !decisions.length;
-    const { moves, outcomes } = told.breaker ?? { moves: [], outcomes: [] };
-    keep(this.#moves, moves.map((move) => [`${move.at}`, move]).reverse(), moved);
-    keep(this.#counting, outcomes.map((outcome) => [outcome.request_id + outcome.at, outcome]).reverse(), judged);
+    const breakers = breakersOf(told);
+    const of = (b) => (breakers.length > 1 ? named(b) : '');
+    const newest = (part) => breakers.flatMap((b) => b[part].map((one) => ({ ...one, of: of(b) }))).sort((a, b) => b.at - a.at);
+    const [moves, outcomes] = [newest('moves'), newest('outcomes')];
+    keep(this.#moves, moves.map((move) => [move.of + move.at, move]), moved);
+    keep(this.#counting, outcomes.map((outcome) => [outcome.of + outcome.request_id + outcome.at, outcome]), judged);
     keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
     told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, one.action && `of ${one.action}`, protocols(one)].filter(Boolean).join('; ')));
     const endpoints = told.group?.endpoints ?? [];
@@ -171,8 +189,8 @@ export class Why {
   }
 }
 
-function moved({ at, old, new: to, cause, by, outcomes, figures }) {
-  const line = [h('time', {}, clock(at)), h('span', {}, `${BREAKER[old]} → ${BREAKER[to]}: ${figures ?? `${cause.replaceAll('_', ' ')}${by && ` by ${by}`}`}`)];
+function moved({ at, old, new: to, cause, by, outcomes, figures, of }) {
+  const line = [h('time', {}, clock(at)), h('span', {}, `${of}${BREAKER[old]} → ${BREAKER[to]}: ${figures ?? `${cause.replaceAll('_', ' ')}${by && ` by ${by}`}`}`)];
   if (!outcomes.length) return h('li', { class: 'move' }, line);
   return h('li', {}, h('details', {}, h('summary', { class: 'move' }, line, h('span', { class: 'muted' }, plural(outcomes.length, 'outcome'))), h('ol', { class: 'outcomes' }, [...outcomes].reverse().map(judged))));
 }
@@ -181,8 +199,8 @@ function decided({ at, old, new: to, why }) {
   return h('li', { class: 'move' }, h('time', {}, clock(at)), h('span', {}, `${old} → ${to}: ${why}`));
 }
 
-function judged({ at, outcome, reason, status, request_id: id, action }) {
-  return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, [reason || (status ? String(status) : ''), action && `of ${action}`].filter(Boolean).join(' ')), requestLink(id));
+function judged({ at, outcome, reason, status, request_id: id, action, of = '' }) {
+  return h('li', {}, h('time', {}, clock(at)), h('span', { class: 'outcome-word', 'data-kind': outcome }, outcome), h('span', {}, [of + (reason || (status ? String(status) : '')), action && `of ${action}`].filter(Boolean).join(' ')), requestLink(id));
 }
 
 function stands({ in_flight: running, attempts, failures, weight, breaker, ejected_until: until, ejected_because: why, probation, check_failure: check, reported: said }, at) {
