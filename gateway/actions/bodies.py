@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.actions.call import Ended, Opening
-from gateway.ipc.calls import Called, Failure, Piece
+from gateway.ipc.calls import LOST, Called, Failure, Piece
 
-LOST: Final = "this body is not there any more; call again"
 PATIENCE: Final = 60.0
 """Seconds for which a piece waits to be taken. After that the call ends, because its caller must have left."""
 
@@ -79,6 +78,8 @@ class Bodies:
         except asyncio.CancelledError:
             self.leave(name)
             raise
+        if self._open.get(name) is not body:  # left meanwhile
+            raise OSError(LOST)
         data = stream.take()
         if data or not body.task.done():
             body.timer = self._timer(name)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NotRequired, Protocol, TypedDict
+from typing import Final, NotRequired, Protocol, TypedDict
 
 from gateway.config.actions import Pagination, Retry
+
+LOST: Final = "this body is not there any more; call again"
 
 
 @dataclass(frozen=True, slots=True)

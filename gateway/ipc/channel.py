@@ -31,7 +31,7 @@ PING: Final = "ping"
 """The operation that each worker responds to at once."""
 _MAX_MESSAGE: Final = 256 << 20
 _MOST_IDLE: Final = 32
-"""Connections of `ChannelClient.call_apart` that are kept for the next calls."""
+"""Connections of `ChannelClient.line` that are kept for the next calls."""
 _FRESH_SECONDS: Final = 1.0
 """A kept connection that had a response so short a time ago needs no ping: its process has just shown that it works."""
 
@@ -69,6 +69,9 @@ class Response(msgspec.Struct, omit_defaults=True):
     body: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
     unsent: bool = False
+
+
+_RESPONSES: Final = msgspec.json.Decoder(Response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,41 @@ def packed(message: Request | Response) -> bytes:
     return len(text).to_bytes(_LENGTH, "big") + text
 
 
+class Line:
+    """A connection that no other call uses meanwhile. What the worker has begun for its calls ends with it."""
+
+    def __init__(self, streams: _Streams, table: Mapping[str, Operation]) -> None:
+        self.streams = streams
+        self._table = table
+        self.idle = True
+        """No call on it was given up, so that another one may follow."""
+
+    async def call(self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments) -> Result:
+        """As `ChannelClient.call`, without a limit of time. When this is cancelled, the line has to be closed."""
+        op = method.__name__
+        reader, writer = self.streams
+        self.idle = False
+        try:
+            writer.write(packed(Request(0, op, msgspec.Raw(msgspec.json.encode(arguments)))))
+            await writer.drain()
+            response = await read(reader, _RESPONSES)
+            if response is None:
+                raise ConnectionResetError("it closed the channel")
+        except OSError as error:
+            raise ChannelError(f"the worker cannot be reached: {error}") from None
+        self.idle = True
+        if response.error is not None:
+            raise UnsentError(response.error) if response.unsent else RefusedError(response.error)
+        try:
+            return cast(Result, self._table[op].result.decode(response.body))
+        except msgspec.DecodeError as error:
+            raise ChannelError(f"the worker's response to {op} cannot be read: {error}") from None
+
+    def close(self) -> None:
+        self.idle = False
+        self.streams[1].close()
+
+
 class ChannelClient:
     """The control process's end. It dials when it is needed, and again after a break.
 
@@ -125,10 +163,9 @@ class ChannelClient:
         self._clock = clock
         self._ids = count(1)
         self._lock = asyncio.Lock()
-        self._responses = msgspec.json.Decoder(Response)
         self._streams: _Streams | None = None
         self._idle: list[tuple[_Streams, float]] = []
-        """Connections of `call_apart` whose calls have ended, each with the time of its last response."""
+        """Those of lines whose calls have ended, each with the time of its last response."""
         self.dials = 0
         """Connections made so far: a new one may mean a new worker, which knows nothing yet."""
 
@@ -164,44 +201,16 @@ class ChannelClient:
         except msgspec.DecodeError as error:
             raise ChannelError(f"the worker's response to {op} cannot be read: {error}") from None
 
-    async def call_apart(
-        self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments, timeout: float
-    ) -> Result:
-        """As `call`, on a connection that it shares with no other call at that time: the others do not wait for it.
+    async def line(self) -> Line:
+        """A connection for calls of its own: the others do not wait for them. Raises `UnsentError`."""
+        return Line(await self._taken(), self._table)
 
-        ``timeout``: seconds; 0: no limit. When this is cancelled the connection closes, and the worker gives up.
-        Raises `UnsentError` when the worker cannot have begun.
-        """
-        op = method.__name__
-        request = packed(Request(next(self._ids), op, msgspec.Raw(msgspec.json.encode(arguments))))
-        try:
-            async with asyncio.timeout(timeout or None):
-                return cast(Result, self._table[op].result.decode(await self._apart(request)))
-        except TimeoutError:
-            raise ChannelError(f"the worker did not respond to {op} within {timeout:g} seconds") from None
-        except OSError as error:
-            raise ChannelError(f"the worker cannot be reached: {error}") from None
-        except msgspec.DecodeError as error:
-            raise ChannelError(f"the worker's response to {op} cannot be read: {error}") from None
-
-    async def _apart(self, request: bytes) -> msgspec.Raw:
-        """The body of the response."""
-        reader, writer = await self._taken()
-        response = None
-        try:
-            writer.write(request)
-            await writer.drain()
-            response = await read(reader, self._responses)
-        finally:
-            if response is None or len(self._idle) >= _MOST_IDLE:
-                writer.close()
-            else:
-                self._idle.append(((reader, writer), self._clock()))
-        if response is None:
-            raise ConnectionResetError("it closed the channel")
-        if response.error is not None:
-            raise UnsentError(response.error) if response.unsent else RefusedError(response.error)
-        return response.body
+    def give_back(self, line: Line) -> None:
+        """Keep ``line`` for the next calls, or close it where a call on it has not ended."""
+        if line.idle and len(self._idle) < _MOST_IDLE:
+            self._idle.append((line.streams, self._clock()))
+        else:
+            line.close()
 
     async def _taken(self) -> _Streams:
         """A connection that a process has taken: a kept one, else a new one. Raises `UnsentError`.
@@ -232,7 +241,7 @@ class ChannelClient:
             async with asyncio.timeout(self._timeout):
                 writer.write(packed(Request(next(self._ids), PING, msgspec.Raw(b"[]"))))
                 await writer.drain()
-                response = await read(reader, self._responses)
+                response = await read(reader, _RESPONSES)
         except TimeoutError:
             raise UnsentError(f"the worker did not take a call within {self._timeout:g} seconds") from None
         except OSError as error:
@@ -263,7 +272,7 @@ class ChannelClient:
         number = next(self._ids)
         writer.write(packed(Request(number, op, msgspec.Raw(body))))
         await writer.drain()
-        response = await read(reader, self._responses)
+        response = await read(reader, _RESPONSES)
         if response is None:
             raise ConnectionResetError("it closed the channel")
         if response.id != number:
@@ -300,7 +309,5 @@ class NoChannel(ChannelClient):
     async def call(self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments) -> Result:
         raise ChannelError(self._reason)
 
-    async def call_apart(
-        self, method: Callable[[Any, *Arguments], Awaitable[Result]], *arguments: *Arguments, timeout: float
-    ) -> Result:
-        raise ChannelError(self._reason)
+    async def line(self) -> Line:
+        raise UnsentError(self._reason)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.config.records import Credentials, Document
-from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
-from gateway.ipc.channel import ChannelClient
+from gateway.ipc.calls import LOST, ActionSummary, Asked, Called, ConnectionSummary, Piece
+from gateway.ipc.channel import ChannelClient, Line, RefusedError
 from gateway.ipc.explanation import Explanation
 from gateway.ipc.messages import BreakerPulse, DataPlane, Health, InForce, Prepared, ProxyState, Refusals, Report
 from gateway.ipc.tokens import AccessToken
@@ -19,6 +19,8 @@ class WorkerClient(DataPlane):
     def __init__(self, channel: ChannelClient) -> None:
         """``channel``: with the operations of `DataPlane`."""
         self._channel = channel
+        self._lines: dict[str, Line] = {}
+        """Those of bodies that have not ended, by the name of their rest. A body is lost with its line."""
 
     @property
     def dials(self) -> int:
@@ -81,15 +83,38 @@ class WorkerClient(DataPlane):
 
     async def call(self, asked: Asked) -> Called:
         # The call has its own limits, which the worker keeps: here it may take as long as it takes.
-        return await self._channel.call_apart(DataPlane.call, asked, timeout=0.0)
+        line = await self._channel.line()
+        rest = ""
+        try:
+            called = await line.call(DataPlane.call, asked)
+            rest = called.get("rest", "")
+        finally:
+            if not rest:
+                self._channel.give_back(line)
+        if rest:
+            self._lines[rest] = line
+        return called
 
     async def piece(self, rest: str) -> Piece:
-        return await self._channel.call_apart(DataPlane.piece, rest, timeout=0.0)
+        line = self._lines.get(rest)
+        if line is None:
+            raise RefusedError(LOST)
+        found = None
+        try:
+            found = await line.call(DataPlane.piece, rest)
+            return found
+        finally:
+            if found is None or found["done"]:
+                await self.leave(rest)
 
     async def leave(self, rest: str) -> None:
-        await self._channel.call(DataPlane.leave, rest)
+        line = self._lines.pop(rest, None)
+        if line is not None:
+            line.close()
 
     async def aclose(self) -> None:
+        for rest in list(self._lines):
+            await self.leave(rest)
         await self._channel.aclose()
 
 

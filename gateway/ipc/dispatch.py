@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.errors import CONCURRENCY_LIMIT, DRAINING
-from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Piece
+from gateway.ipc.calls import LOST, ActionSummary, Asked, Called, Calls, ConnectionSummary, Piece
 from gateway.ipc.channel import ChannelError, UnsentError
 from gateway.ipc.client import Worker
 from gateway.ipc.fleet import Fleet
@@ -56,7 +56,7 @@ class Dispatch(Calls):
     async def piece(self, rest: str) -> Piece:
         worker = self._bodies.get(rest)
         if worker is None:
-            raise ChannelError("this body is not there any more")
+            raise ChannelError(LOST)
         try:
             found = await worker.client.piece(rest)
         except ChannelError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -13,19 +13,29 @@ from gateway.ipc.channel import ChannelError, Operation, Request, Response, Unse
 
 _log = logging.getLogger(__name__)
 
+End = Callable[[], None]
+
 
 class ChannelServer:
     """Serves each request by the method of ``target`` with its name, one after the other on each connection.
 
     ``table``: the `operations` of the interface that ``target`` implements; nothing else of it can be called.
-    ``apart``: those that come by `ChannelClient.call_apart`: one ends when its connection closes, because nothing wants
-    the result any more. The next one comes on the same connection.
+    ``apart``: those that come by `ChannelClient.line`: one ends when its connection closes, because nothing wants the
+    result any more. The next one comes on the same connection. ``begun``: ends what a result of these has begun, which
+    is done when the connection closes; None: it has begun nothing.
     """
 
-    def __init__(self, table: Mapping[str, Operation], target: object, apart: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        table: Mapping[str, Operation],
+        target: object,
+        apart: Collection[str] = (),
+        begun: Callable[[object], End | None] = lambda result: None,
+    ) -> None:
         self._table = table
         self._target = target
         self._apart = apart
+        self._begun = begun
         self._requests = msgspec.json.Decoder(Request)
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -46,10 +56,12 @@ class ChannelServer:
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
+        ends: list[End] = []
+        apart = False
         try:
             while (request := await read(reader, self._requests)) is not None:
-                if request.op in self._apart:
-                    response = await self._serve_apart(request, reader)
+                if apart := request.op in self._apart:
+                    response = await self._serve_apart(request, reader, ends)
                 else:
                     response = await self._answer(request)
                 if response is None:
@@ -57,16 +69,19 @@ class ChannelServer:
                 writer.write(packed(response))
                 await writer.drain()
         except (ChannelError, ConnectionError) as error:
-            _log.warning("the control process's channel broke: %s", error)
+            level = logging.DEBUG if apart else logging.WARNING  # there it is a caller of the API who has left
+            _log.log(level, "the control process's channel broke: %s", error)
         except asyncio.CancelledError:
             pass  # by `aclose`. Python 3.11 logs a cancelled callback of a server as an error.
         finally:
             self._serving.discard(task)
             writer.close()
+            for end in ends:
+                end()
 
-    async def _serve_apart(self, request: Request, reader: asyncio.StreamReader) -> Response | None:
-        """None: the connection has closed before."""
-        answer = asyncio.ensure_future(self._answer(request))
+    async def _serve_apart(self, request: Request, reader: asyncio.StreamReader, ends: list[End]) -> Response | None:
+        """None: the connection has closed before. What the result has begun is added to ``ends``."""
+        answer = asyncio.ensure_future(self._answer(request, ends))
         gone = asyncio.ensure_future(reader.read(1))  # nothing is sent before the response: it ends at the end alone
         try:
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,12 +91,14 @@ class ChannelServer:
             gone.cancel()
             await asyncio.gather(answer, gone, return_exceptions=True)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, ends: list[End] | None = None) -> Response:
         operation = self._table.get(request.op)
         if operation is None:
             return Response(request.id, error=f"there is no operation {request.op!r}")
         try:
             result = await getattr(self._target, request.op)(*operation.arguments.decode(request.body))
+            if ends is not None and (end := self._begun(result)) is not None:
+                ends.append(end)
             return Response(request.id, msgspec.Raw(msgspec.json.encode(result)))
         except UnsentError as error:
             return Response(request.id, error=str(error), unsent=True)

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from gateway import __version__, launch
-from gateway.actions.bodies import LOST
 from gateway.app import Gateway, tune_gc
 from gateway.config.records import Credentials, Document
 from gateway.core.text import counted
-from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Piece
+from gateway.ipc.calls import LOST, ActionSummary, Asked, Called, ConnectionSummary, Piece
 from gateway.ipc.channel import UnsentError
 from gateway.ipc.explanation import Explanation
 from gateway.ipc.messages import BreakerPulse, DataPlane, Health, InForce, Prepared, ProxyState, Refusals, Report
@@ -232,6 +232,11 @@ class LocalPlane(DataPlane):
     async def leave(self, rest: str) -> None:
         if self.gateway is not None:
             self.gateway.actions.bodies.leave(rest)
+
+    def begun(self, result: object) -> Callable[[], None] | None:
+        """Ends the call whose body has a rest, for a control process that went away; None: ``result`` has none."""
+        rest = result.get("rest") if isinstance(result, dict) else None
+        return None if rest is None or self.gateway is None else partial(self.gateway.actions.bodies.leave, rest)
 
     @property
     def stopping(self) -> bool:

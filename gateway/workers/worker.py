@@ -37,7 +37,7 @@ async def serve(plane: LocalPlane, listener: socket.socket, alive: int, pulse: i
 
     ``alive``: a pipe that ends with the supervisor; ``pulse``: one to beat on.
     """
-    channel = ChannelServer(operations(DataPlane), plane, {"call", "piece"})
+    channel = ChannelServer(operations(DataPlane), plane, {"call", "piece"}, plane.begun)
     handlers: dict[int, Callable[[], object]] = {
         signal.SIGTERM: plane.stop,
         signal.SIGUSR2: plane.retire,

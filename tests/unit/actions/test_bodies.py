@@ -201,6 +201,26 @@ async def test_a_body_that_is_not_wanted_ends_its_call(
         assert await link.gone()
 
 
+@pytest.mark.parametrize("end", [_leave, _close])
+async def test_who_waits_for_a_piece_of_a_body_that_is_left_gets_an_error(
+    upstream: Upstream, end: Callable[[Served, Called], Coroutine[None, None, None]]
+) -> None:
+    async with serving(upstream) as served:
+        task = served.begin()
+        link = await asked(upstream)
+        await link.send(head(f"Content-Length: {len(LONG) * 2}") + LONG[: 2 * WINDOW])
+        called = await task
+        waits = asyncio.create_task(_all(served, called))
+        stream = served.bodies._open[called["rest"]].opening.stream
+        assert stream is not None
+        await eventually(lambda: not stream.received, "all that has come is taken")
+        await end(served, called)
+        with pytest.raises(OSError, match="not there any more"):
+            await waits
+        await served.settled()
+        assert await link.gone()
+
+
 async def test_a_caller_who_leaves_before_the_first_piece_ends_the_call(upstream: Upstream) -> None:
     async with serving(upstream) as served:
         task = served.begin()

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from harness.patience import eventually
 
 from gateway.config.actions import Retry
 from gateway.ipc.calls import ActionSummary, Asked, Called, Calls, ConnectionSummary, Failure, Overrides, Piece
-from gateway.ipc.channel import ChannelClient, ChannelError, RefusedError, UnsentError, operations
+from gateway.ipc.channel import (
+    ChannelClient,
+    ChannelError,
+    RefusedError,
+    Request,
+    Response,
+    UnsentError,
+    operations,
+    packed,
+    read,
+)
 from gateway.ipc.client import Worker, WorkerClient
 from gateway.ipc.dispatch import Dispatch
 from gateway.ipc.fleet import Fleet
@@ -91,6 +102,10 @@ class Plane(Calls):
     async def leave(self, rest: str) -> None:
         self.left.append(rest)
 
+    def begun(self, result: object) -> Callable[[], None] | None:
+        rest = result.get("rest") if isinstance(result, dict) else None
+        return None if rest is None else lambda: self.left.append(rest)
+
 
 class Workers:
     def __init__(self, folder: Path, timeout: float = 5.0) -> None:
@@ -118,7 +133,7 @@ class Workers:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self._folder / str(plane.number)))
         listener.listen()
-        server = ChannelServer(operations(DataPlane), plane, {"call", "piece"})
+        server = ChannelServer(operations(DataPlane), plane, {"call", "piece"}, plane.begun)
         await server.start(listener)
         return server
 
@@ -314,7 +329,8 @@ async def test_the_rest_of_a_body_comes_from_its_worker_and_counts_until_its_end
         await bounded.piece(one["rest"])
     await bounded.leave(two["rest"])
     await bounded.leave(two["rest"])
-    assert workers.planes[int(two["request_id"])].left == [two["rest"]]
+    left = workers.planes[int(two["request_id"])].left
+    await eventually(lambda: left == [two["rest"]], "its worker ends the call")
     three, four = await bounded.call(asked), await bounded.call(asked)
     assert (three["failure"], four["failure"]) == (None, None)
     with pytest.raises(RefusedError, match="not there any more"):
@@ -333,7 +349,46 @@ async def test_a_body_whose_piece_is_given_up_is_left_at_its_worker(workers: Wor
     with pytest.raises(asyncio.CancelledError):
         await piece
     await workers.dispatch.leave(found["rest"])
-    assert plane.left == [found["rest"]]
+    await eventually(lambda: plane.left == [found["rest"]], "the worker ends the call, once")
+
+
+@pytest.mark.covers("ACT-46")
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_body_is_left_when_the_control_process_dies(workers: Workers, reads: bool) -> None:
+    """Between two pieces, and while the first reply is on its way to it."""
+    plane = workers.planes[1]
+    reader, writer = await asyncio.open_unix_connection(workers.fleet.workers[1].client._channel._path)
+    body = msgspec.Raw(msgspec.json.encode((replace(ASKED, pieces=True),)))
+    writer.write(packed(Request(1, "call", body)))
+    if reads:
+        response = await read(reader, msgspec.json.Decoder(Response))
+        assert response is not None
+        assert b"rest-1-1" in bytes(response.body)
+        assert plane.left == []
+    else:
+        await eventually(lambda: plane.asked, "the worker has the call")
+    writer.transport.abort()
+    await eventually(lambda: plane.left == ["rest-1-1"], "the worker ends the call")
+
+
+async def test_a_caller_who_leaves_with_the_first_reply_leaves_the_body(workers: Workers) -> None:
+    """In each turn in which that may happen: the reply is made, on its way, or has just come."""
+    for turns in range(12):
+        for plane in workers.planes:
+            plane.asked.clear()
+            plane.left.clear()
+        task = asyncio.create_task(workers.dispatch.call(replace(ASKED, pieces=True)))
+        await eventually(lambda: any(plane.asked for plane in workers.planes), "a worker has the call")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        try:
+            found = await task
+        except asyncio.CancelledError:
+            pass
+        else:
+            await workers.dispatch.leave(found["rest"])
+        await eventually(lambda: sum(len(plane.left) for plane in workers.planes) == 1, f"left after {turns} turns")
 
 
 async def test_what_a_call_asks_for_travels_whole(workers: Workers) -> None:
