@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.admin.errors import AdminError, unavailable
 from gateway.admin.service import Administration
 from gateway.api import openapi
-from gateway.api.call import Health, Result
+from gateway.api.call import Bytes, Health
 from gateway.api.connection import Connection
 from gateway.api.request import host, read_call
 from gateway.api.responses import INTERNAL, MAX_BODY, EventStream, dressed, of_http, refusal, request_id, respond
@@ -26,6 +26,8 @@ from gateway.api.times import TIMES, Times
 from gateway.store.errors import StoreError, StoreUnavailable
 
 _log = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -83,7 +85,7 @@ def _pattern(request: web.Request) -> str:
     return "" if resource is None else resource.canonical
 
 
-async def _while_there(request: web.Request, work: Awaitable[Result]) -> Result:
+async def _while_there(request: web.Request, work: Awaitable[Done]) -> Done:
     """The result of ``work``, which is cancelled when the client leaves."""
     connection = request.protocol
     assert isinstance(connection, Connection)
@@ -96,6 +98,9 @@ def _handler(
     async def handle(request: web.Request) -> web.StreamResponse:
         call = await read_call(request, route, administration, health, described, times.body)
         result = await (_while_there(request, route.handler(call)) if route.ends_with_caller else route.handler(call))
+        if isinstance(body := result[1], Bytes) and request.version < HttpVersion11:
+            # There a body that ends with its connection is whole, so that a part of it must not begin to go.
+            result = result[0], await _while_there(request, body.whole())
         if (stream := route.stream) is not None:
             return EventStream(lambda: stream(call), times.answer)
         return respond(request, result, times.answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -103,6 +103,18 @@ class Bytes:
     """Header fields that say what the bytes are, and of what."""
     rest: Rest | None = None
     """What follows ``data``; None: nothing."""
+
+    async def whole(self) -> Bytes:
+        """The same without a rest. Raises `AdminError` when the body breaks off."""
+        if self.rest is None:
+            return self
+        parts = [self.data]
+        try:
+            while piece := await self.rest.piece():
+                parts.append(piece)
+        finally:
+            await self.rest.aclose()
+        return replace(self, data=b"".join(parts), rest=None)
 
 
 @dataclass(frozen=True, slots=True)

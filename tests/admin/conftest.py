@@ -135,6 +135,8 @@ class Plane:
     """How calls end; None: never."""
     given_up: int = 0
     pieces: int = 0
+    following: list[Piece] = field(default_factory=list)
+    """What comes behind the first part of a long body."""
     left: list[str] = field(default_factory=list)
 
     async def connections(self, tenant: str) -> list[ConnectionSummary]:
@@ -158,7 +160,9 @@ class Plane:
         raise AssertionError
 
     async def piece(self, rest: str) -> Piece:
-        """None comes: the third party stalls."""
+        """Behind those of ``following`` none comes: the third party stalls."""
+        if self.following:
+            return self.following.pop(0)
         self.pieces += 1
         try:
             await asyncio.Event().wait()

@@ -6,7 +6,7 @@ import asyncio
 import json
 from base64 import b64encode
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from admin.conftest import GET_USER, GITHUB, Api
@@ -210,6 +210,42 @@ async def test_a_caller_who_leaves_a_long_body_ends_the_call_while_the_third_par
         response.close()
     await eventually(lambda: api.plane.given_up == 1, "the call is given up")
     await eventually(lambda: api.plane.left == ["the rest"], "the body is left")
+
+
+async def old_client(api: Api) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """One of HTTP/1.0 that has sent a call, whose long response it wants as it came."""
+    url = urlsplit(api.base)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    body = b'{"action_trn": "get-user"}'
+    lines = ("Host: localhost", f"Authorization: Bearer {api.token}", "Content-Type: application/json")
+    head = "\r\n".join(("POST /api/gateway/execute?raw=true HTTP/1.0", *lines, f"Content-Length: {len(body)}"))
+    writer.write(f"{head}\r\n\r\n".encode() + body)
+    return reader, writer
+
+
+@pytest.mark.covers("ACT-46")
+async def test_a_client_that_could_not_see_a_body_break_off_gets_it_whole_or_not_at_all(api: Api) -> None:
+    """One of HTTP/1.0, for which a body without a length is whole at the end of its connection."""
+    cut: Failure = {"status": 502, "code": "upstream_reset", "title": "A title", "message": "A sentence"}
+    for failure in (None, cut):
+        api.plane.ending = responds(b"first ", [], rest="the rest")
+        api.plane.following = [
+            {"data": b"second", "done": False, "failure": None},
+            {"data": b"", "done": True, "failure": failure},
+        ]
+        reader, writer = await old_client(api)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert b"\r\nContent-Length: %d" % len(body) in head
+        if failure is None:
+            assert (head[:12], body) == (b"HTTP/1.0 200", b"first second")
+        else:
+            assert (head[:12], json.loads(body)["code"]) == (b"HTTP/1.0 502", "upstream_reset")
+    api.plane.ending = responds(b"first ", [], rest="another")
+    reader, writer = await old_client(api)
+    await eventually(lambda: api.plane.pieces == 1, "the rest is waited for")
+    writer.transport.abort()
+    await eventually(lambda: api.plane.left == ["another"], "the body is left")
 
 
 @pytest.mark.covers("ACT-19")
