@@ -30,7 +30,7 @@ class Rest:
 
     def __init__(self, calls: Calls, called: Called) -> None:
         self._calls = calls
-        self._called = called
+        self._called: Called = {**called, "body": b""}  # which is not to be kept until the end of the rest
         self._name = called.get("rest", "")
 
     async def piece(self) -> bytes:

@@ -154,7 +154,7 @@ class LongBody(web.StreamResponse):
         """
         try:
             await self.prepare(request)
-            piece = self._first
+            piece, self._first = self._first, b""  # not to be kept until the end
             while piece:
                 async with asyncio.timeout(self._seconds):
                     await self.write(piece)
