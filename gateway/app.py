@@ -235,7 +235,10 @@ class Gateway:
 
     async def drain(self, timeout: float, linger: float = 0.0, give: Callable[[int], bool] | None = None) -> bool:
         """Stop accepting, finish what runs, then cut; True when nothing was cut. Others as in `Server.drain`."""
-        return await self.server.drain(timeout, linger, give)
+        began = monotonic()
+        whole = await self.server.drain(timeout, linger, give)
+        # The tail of a long body of a call is still here when its exchange has ended.
+        return await self.actions.bodies.drain(timeout - (monotonic() - began)) and whole
 
     async def drain_or_cut(
         self, cut: asyncio.Event, linger: float = 0.0, give: Callable[[int], bool] | None = None

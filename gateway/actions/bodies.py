@@ -33,6 +33,8 @@ class Bodies:
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._open: dict[str, _Body] = {}
+        self._fewer = asyncio.Event()
+        """Set when one has ended."""
 
     async def begin(
         self, make: Make, result: Callable[[Ended], Called], failure: Callable[[Ended], Failure | None]
@@ -85,14 +87,28 @@ class Bodies:
             body.timer = self._timer(name)
             return {"data": data, "done": False, "failure": None}
         del self._open[name]
+        self._fewer.set()
         return {"data": b"", "done": True, "failure": body.failure(await body.task)}
 
     def leave(self, name: str) -> None:
         """End the call of this body; nothing happens when it has ended."""
         body = self._open.pop(name, None)
         if body is not None:
+            self._fewer.set()
             body.timer.cancel()
             body.task.cancel()
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait ``timeout`` seconds until all have been taken, then end their calls. True when all were."""
+        try:
+            async with asyncio.timeout(timeout):
+                while self._open:
+                    self._fewer.clear()
+                    await self._fewer.wait()
+        except TimeoutError:
+            self.close()
+            return False
+        return True
 
     def close(self) -> None:
         """End all calls."""

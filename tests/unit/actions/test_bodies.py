@@ -35,19 +35,19 @@ LONG = bytes(range(256)) * (8 * WINDOW // 256)
 
 class Served:
     def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self.bodies = gateway.actions.bodies
 
     def begin(self) -> asyncio.Task[Called]:
-        return asyncio.create_task(self._gateway.actions.call(self._gateway.server, ASKED))
+        return asyncio.create_task(self.gateway.actions.call(self.gateway.server, ASKED))
 
     async def settled(self) -> None:
         """No permit is in use, and no body is kept."""
         await eventually(lambda: not self.bodies._open and not self._in_flight(), "all have ended")
-        assert not self._gateway.actions.running
+        assert not self.gateway.actions.running
 
     def _in_flight(self) -> object:
-        explained = self._gateway.explain("connection/there")
+        explained = self.gateway.explain("connection/there")
         return explained is None or explained["limiter"]["in_flight"]
 
     async def rest(self, called: Called) -> tuple[bytes, Piece]:
@@ -230,6 +230,24 @@ async def test_a_caller_who_leaves_before_the_first_piece_ends_the_call(upstream
             await task
         assert await link.gone()
         await served.settled()
+
+
+@pytest.mark.covers("ACT-46")
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_drain_waits_until_a_body_is_taken(upstream: Upstream, *, taken: bool) -> None:
+    """Also when its exchange has ended, because all of it has come."""
+    async with serving(upstream) as served:
+        task = served.begin()
+        await (await asked(upstream)).send(answer(LONG[: WINDOW + 1]))
+        called = await task
+        await eventually(lambda: not served.gateway.exchanges, "the exchange has ended")
+        drained = asyncio.create_task(served.gateway.drain(30.0 if taken else 0.1))
+        if taken:
+            await eventually(lambda: served.gateway.server.draining, "the drain has begun")
+            assert not drained.done()
+            assert (await served.rest(called))[0] == LONG[: WINDOW + 1]
+        assert await drained is taken
+        assert not served.bodies._open
 
 
 async def test_what_was_never_there_is_an_error() -> None:

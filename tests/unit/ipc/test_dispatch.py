@@ -59,6 +59,7 @@ class Plane(Calls):
         self.cancelled = 0
         self.failure: Failure | None = None
         self.attempts = 1
+        self.body = b"\x00\xff"
         self.error: OSError | UnsentError | None = None
         self.pings = 0
         self.pieces: list[Piece] = []
@@ -86,7 +87,7 @@ class Plane(Calls):
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        found: Called = {**called(self.number), "failure": self.failure, "attempts": self.attempts}
+        found: Called = {**called(self.number), "failure": self.failure, "attempts": self.attempts, "body": self.body}
         if asked.pieces:
             found["rest"] = f"rest-{self.number}-{len(self.asked)}"
         return found
@@ -242,6 +243,24 @@ async def test_a_worker_that_dies_in_a_call_is_not_asked_twice(workers: Workers)
     with pytest.raises(ChannelError, match="closed the channel"):
         await task
     assert sum(len(plane.asked) for plane in workers.planes) == 1, "it may have had its effect"
+
+
+@pytest.mark.parametrize("turns", range(1, 9))
+async def test_a_response_that_is_made_is_sent_before_the_worker_ends(workers: Workers, turns: int) -> None:
+    """With the last call a drain is over. ``turns``: of the event loop between both."""
+    large = b"x" * (1 << 20)
+    for plane in workers.planes:
+        plane.held, plane.body = asyncio.Event(), large
+    task = asyncio.create_task(workers.dispatch.call(ASKED))
+    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 1, "the call runs")
+    (number,) = (plane.number for plane in workers.planes if plane.asked)
+    held = workers.planes[number].held
+    assert held is not None
+    held.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await workers.servers[number].aclose()
+    assert (await task)["body"] == large
 
 
 async def test_lists_come_from_one_worker(workers: Workers) -> None:
