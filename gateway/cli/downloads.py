@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import secrets
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import click
+
+_OPEN: Final = "/proc/self/fd"
+"""The files that this process has open, by number."""
 
 
 class More(Protocol):
@@ -72,8 +75,8 @@ def is_standard_output(name: str) -> bool:
 def saved(name: str) -> Iterator[BinaryIO]:
     """Where the content of the file ``name`` is written, ``-`` for standard output. A new file is for its owner alone.
 
-    It is written under another name beside it and renamed at the end, so that a crash, or an error within, leaves the
-    old file, or none. What is no regular file, as a pipe, is written as it is. Raises OSError.
+    It is written without a name, or under another one beside it, and gets its name at the end, so that a crash, or an
+    error within, leaves the old file, or none. What is no regular file, as a pipe, is written as it is. Raises OSError.
     """
     file = pathlib.Path(name)
     if is_standard_output(name):
@@ -87,18 +90,29 @@ def saved(name: str) -> Iterator[BinaryIO]:
 
 
 def _replaced(target: pathlib.Path) -> Iterator[BinaryIO]:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    made = pathlib.Path(name)
+    made = target.parent / f".{target.name[:50]}.{secrets.token_hex(8)}"  # shorter than the longest name
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with os.fdopen(_begun(made), "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(descriptor)
+            os.fsync(stream.fileno())
+            if not made.exists():
+                # With a folder, because the link of the kernel is followed only then; that folder is not used.
+                os.link(f"{_OPEN}/{stream.fileno()}", made, src_dir_fd=stream.fileno(), follow_symlinks=True)
         made.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
-            made.unlink()
+            made.unlink(missing_ok=True)
         raise
+
+
+def _begun(made: pathlib.Path) -> int:
+    """A new file to write, for its owner alone: without a name where the system has such files, so that nothing is left
+    of it whatever ends this process; else with the name ``made``."""
+    if pathlib.Path(_OPEN).is_dir():
+        with contextlib.suppress(OSError):
+            return os.open(made.parent, os.O_TMPFILE | os.O_WRONLY, 0o600)
+    return os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
 
 def check(name: str) -> None:

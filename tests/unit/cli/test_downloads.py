@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from gateway.cli import downloads
 from gateway.cli.downloads import Download, check, saved
 
 
@@ -42,16 +44,51 @@ def test_a_link_leads_to_the_file_that_is_written(tmp_path: Path) -> None:
     assert (file.read_bytes(), link.is_symlink()) == (b"new", True)
 
 
-@pytest.mark.parametrize("fails", ["fsync", "replace"])
+_ENDLESS = """
+import sys, time
+from gateway.cli.downloads import saved
+with saved(sys.argv[1]) as file:
+    file.write(b"a part")
+    file.flush()
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_process_that_is_ended_leaves_the_old_file_and_nothing_else(tmp_path: Path, number: signal.Signals) -> None:
+    file = tmp_path / "body"
+    file.write_bytes(b"old")
+    command = [sys.executable, "-c", _ENDLESS, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(number)
+    assert (file.read_bytes(), list(tmp_path.iterdir())) == (b"old", [file])
+
+
+def test_a_file_system_without_files_that_have_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "_OPEN", str(tmp_path / "none"))
+    file = tmp_path / "body"
+    with contextlib.suppress(BrokenPipeError), saved(str(file)) as stream:
+        stream.write(b"a part")
+        assert len(list(tmp_path.iterdir())) == 1
+        raise BrokenPipeError
+    assert list(tmp_path.iterdir()) == []
+    save(str(file), b"whole")
+    assert (file.read_bytes(), list(tmp_path.iterdir())) == (b"whole", [file])
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace", "link"])
 def test_a_failure_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **more: object) -> None:
         raise OSError(28, "No space left on device")
 
     file = tmp_path / "body"
     file.write_bytes(b"old")
-    monkeypatch.setattr(os if fails == "fsync" else Path, fails, full)
+    monkeypatch.setattr(Path if fails == "replace" else os, fails, full)
     with pytest.raises(OSError, match="No space"):
         save(str(file), b"new")
     assert (file.read_bytes(), list(tmp_path.iterdir())) == (b"old", [file])
@@ -84,6 +121,7 @@ def test_standard_output_and_pipes(tmp_path: Path, capfdbinary: pytest.CaptureFi
 _CALL = """
 import asyncio, sys
 from gateway.cli.action_call import _write
+from gateway.cli import downloads
 from gateway.cli.downloads import Download
 asyncio.run(_write(sys.argv[1], Download(b"body", {"x-upstream-status": "200"})))
 """
