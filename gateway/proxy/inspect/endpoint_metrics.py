@@ -29,10 +29,14 @@ class EndpointMetrics:
         ``alone``: those of ``upstreams`` that have no proxy whose figures theirs could be.
         Where all slabs are taken, or the name is too long for one, an endpoint has no metrics.
         """
-        wanted = {name for name, _, _ in _named(upstreams, alone)}
-        for gone in set(self._counters.names(Kind.ENDPOINT)) - wanted:
+        wanted = {name: endpoint for name, _, endpoint in _named(upstreams, alone)}
+        known = set(self._counters.names(Kind.ENDPOINT))
+        for gone in known.difference(wanted):
             self._counters.release(gone, Kind.ENDPOINT)
-        for name in wanted:
+        for name, endpoint in wanted.items():
+            if name not in known:  # what it counted while it was not shown belongs to no series
+                endpoint.member.take_counts()
+                endpoint.condition.reported.take_counts()
             self._counters.claim(name, Kind.ENDPOINT)
 
     def sample(self, upstreams: Iterable[Upstream], alone: Collection[Upstream] = ()) -> None:

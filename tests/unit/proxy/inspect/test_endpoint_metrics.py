@@ -121,3 +121,15 @@ def test_what_an_endpoint_reports_is_shown() -> None:
         assert (found["capacity", "ai", "http://a:1"], found["capacity", "ai", "http://b:1"]) == (9, 0)
         assert found["reports_total", "ai", "http://a:1", "capacity"] == 2
         assert found["reports_total", "ai", "http://a:1", "ignored"] == 1
+
+
+def test_a_series_that_begins_again_begins_at_nothing() -> None:
+    """An upstream was only a fallback, then a proxy named it first, and it is only a fallback again."""
+    scene, spare = Scene(), upstream("http://a:1")
+    endpoint, key = spare.endpoints[0], ("requests_total", "ai", "http://a:1", "failure")
+    for alone, shown in (([spare], 2.0), ([], None), ([spare], 2.0)):
+        scene.metrics.retain([spare], alone)
+        for _ in range(2):
+            endpoint.member.note(FAILURE)
+        scene.metrics.sample([spare], alone)
+        assert scene.shown().get(key) == shown
