@@ -8,6 +8,7 @@ For exchanges that the gateway makes by itself: they run through the same layers
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from gateway.core.limits import Limits
 from gateway.core.message import ResponseHead
@@ -154,7 +155,7 @@ class MemoryStream:
         self.end([])
 
     async def sent(self) -> float:
-        return 0.0
+        return self.blocked
 
     def cut(self) -> None:
         self.complete = False
@@ -165,12 +166,13 @@ class PieceStream(MemoryStream):
     """From ``window`` bytes on the upstream waits until they are taken. ``changed`` is called when there is more to
     take, and at the end."""
 
-    __slots__ = ("_changed", "_source", "_window")
+    __slots__ = ("_changed", "_full_since", "_source", "_window")
 
     def __init__(self, peer: Peer, limits: Limits, body: bytes, window: int, changed: Callable[[], None]) -> None:
         super().__init__(peer, limits, body)
         self._window = window
         self._changed = changed
+        self._full_since = 0.0
         self._source: Source | None = None
 
     def again(self, body: bytes) -> MemoryStream:
@@ -184,6 +186,7 @@ class PieceStream(MemoryStream):
         super().data(piece, pooled=pooled)
         if not self.full and len(self.received) >= self._window:
             self.full = self.given = True
+            self._full_since = monotonic()
             if self._source is not None:
                 self._source.hold()
         if self.given:
@@ -205,6 +208,7 @@ class PieceStream(MemoryStream):
         self.received.clear()
         if self.full:
             self.full = False
+            self.blocked += monotonic() - self._full_since
             if self._source is not None:
                 self._source.resume()
         return piece

@@ -102,8 +102,10 @@ async def test_the_upstream_waits_until_a_long_body_is_taken(upstream: Upstream)
             called = await task
             assert (called["status"], ("X-A", "b") in called["headers"]) == (200, True)
             assert WINDOW <= len(called["body"]) <= 4 * WINDOW
-            stream = served.bodies._open[called["rest"]].opening.stream
+            opening = served.bodies._open[called["rest"]].opening
+            stream, exchange = opening.stream, opening.exchange
             assert stream is not None
+            assert exchange is not None
             await eventually(lambda: stream.full, "the upstream is held")
             assert len(stream.received) <= 4 * WINDOW
             assert not sending.done(), "most of it is still there"
@@ -113,6 +115,7 @@ async def test_the_upstream_waits_until_a_long_body_is_taken(upstream: Upstream)
         with pytest.raises(OSError, match="not there any more"):
             await served.bodies.piece(called["rest"])
         await served.settled()
+        assert exchange.blocked > 0.0, "the time in which it was not taken is not that of the upstream"
 
 
 async def test_a_body_of_chunks_that_breaks_off_says_so(upstream: Upstream) -> None:
