@@ -315,7 +315,8 @@ class ResponseReader(MessageWriter):
     @property
     def trailers(self) -> list[bytes]:
         """As `ClientStream.trailers`."""
-        return [] if self._decoder is None else self._decoder.trailers
+        # One that came whole with its head has left the decoder of an earlier response where it was.
+        return [] if self._decoder is None or self._left != CHUNKED else self._decoder.trailers
 
     def _finish(self) -> None:
         """The response is complete."""

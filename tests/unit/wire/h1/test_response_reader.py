@@ -24,6 +24,22 @@ async def test_a_chunked_body(parts: int) -> None:
     assert (bytes(reply.sink.received), reply.sink.trailers) == (b"abcde", [b"X-T: 1"])
 
 
+async def test_trailers_are_those_of_the_newest_response() -> None:
+    stage = EndpointStage()
+    done, _ = stage.send()
+    stage.transport.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\ngrpc-status: 14\r\n\r\n")
+    await done
+    assert stage.client.trailers == [b"grpc-status: 14"]
+    for response in (RESPONSE, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na", b"HTTP/1.1 204 No Content\r\n\r\n"):
+        stage.client.release(True)
+        done, _ = stage.send()
+        stage.transport.say(response)
+        if not done.done():
+            stage.transport.say(b"b")
+        await done
+        assert stage.client.trailers == []
+
+
 async def test_a_body_until_close_ends_with_the_eof_alone() -> None:
     for eof in (True, False):
         stage = EndpointStage()
