@@ -71,7 +71,7 @@ async def test_what_is_rejected_is_a_response(server: mongodb.Mongo) -> None:
         hostile = await make("find", item={"$ne": None})
         assert (hostile["status"], b"no value may have one that begins with $" in hostile["body"]) == (400, True)
         assert await make.code("small") == "answer_too_large"
-        assert make.upstream.breaker.state.word == "closed"
+        assert make.upstream.gate.state.word == "closed"
 
 
 @pytest.mark.covers("ACT-36")

@@ -64,7 +64,7 @@ async def test_what_the_server_rejects_is_a_response(server: valkey.Valkey) -> N
         assert (await make("parsed", id="w"))["status"] == 422
         assert (await make("several", keys="user:w"))["status"] == 400
         assert await make.body("value", id="w") == "not JSON"
-        assert make.upstream.breaker.state.word == "closed"
+        assert make.upstream.gate.state.word == "closed"
 
 
 @pytest.mark.covers("ACT-36")

@@ -78,7 +78,7 @@ async def test_what_a_statement_does_wrong_is_the_callers_to_know(db: Database) 
             assert b'"error":"' in called["body"]
         assert b"nothing" in (await make("wrong"))["body"]
         assert b"two columns have the name a" in (await make("twice"))["body"]
-        assert make.upstream.breaker.state.word == "closed"
+        assert make.upstream.gate.state.word == "closed"
 
 
 TYPES = {

@@ -122,7 +122,7 @@ async def test_a_server_that_speaks_no_tls_is_one_whose_handshake_fails() -> Non
             assert failure is not None
             assert failure["code"] == "tls_failed"
             assert failure["message"] == f"The TLS handshake with the redis back end at redis://127.0.0.1:{port} failed"
-            assert len(make.upstream.breaker.outcomes) == 1
+            assert len(make.upstream.gate.outcomes) == 1
 
 
 async def test_what_the_back_end_rejects_is_a_response_that_teaches_nothing_bad(server: Memcached) -> None:
