@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.config import header_template, values
-from gateway.config.schema.protections import RateLimit
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.queue import Priority, Queue
+from gateway.config.schema.rate_limits import RateLimit
 from gateway.config.schema.upstream import Upstream
 from gateway.core.path import canonical
 from gateway.rules.parser import paths_in

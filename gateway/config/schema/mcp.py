@@ -8,9 +8,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config import mcp, records, values
 from gateway.config.schema.connections import Tenant
-from gateway.config.schema.protections import Limiter, LimiterKey, MaxConcurrent, RateLimitsKey
+from gateway.config.schema.protections import Limiter, LimiterKey, MaxConcurrent
 from gateway.config.schema.proxy import AccessRule
 from gateway.config.schema.queue import Queue, QueueKey
+from gateway.config.schema.rate_limits import RateLimitsKey
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, Host, Listed

@@ -33,14 +33,13 @@ from gateway.config.schema.protections import (
     Limiter,
     LimiterKey,
     MaxConcurrent,
-    RateLimitsKey,
-    RateWeightKey,
     TimeoutConfig,
     TimeoutConfigKey,
     TlsKey,
     without_h2c,
 )
 from gateway.config.schema.queue import Priority, Queue, QueueKey
+from gateway.config.schema.rate_limits import RateLimitsKey, RateWeightKey
 from gateway.config.schema.records import record_of
 from gateway.config.schema.retries import Retries
 from gateway.config.schema.section import Section

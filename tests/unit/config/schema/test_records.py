@@ -14,11 +14,11 @@ from gateway.config.schema.protections import (
     Adaptive,
     CircuitBreaker,
     Limiter,
-    RateLimit,
     TimeoutConfig,
 )
 from gateway.config.schema.proxy import Cors, Proxy, Stream
 from gateway.config.schema.queue import Codel, Priority, Queue
+from gateway.config.schema.rate_limits import RateLimit
 from gateway.config.schema.records import record_of
 from gateway.config.schema.retries import Backoff, Retries
 from gateway.config.schema.section import Section
